@@ -1,0 +1,378 @@
+"""The frozen records that describe a host. Owns the words; computes nothing that needs a second source.
+
+`None` always means "could not be read or does not say"; an empty tuple means "was read, and there is none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+
+IP = IPv4Address | IPv6Address
+Net = IPv4Network | IPv6Network
+Interface = IPv4Interface | IPv6Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A source that could not be read: what, why, and what the user can do about it ("" when nothing)."""
+
+    source: str
+    reason: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The container engine as its API describes itself."""
+
+    name: str  # "docker" or "podman"
+    version: str
+    api_version: str | None
+    rootless: bool
+    userland_proxy: bool | None  # None where the API does not say (before 29)
+    firewall: str | None  # /info.FirewallBackend.Driver, API 1.49+: "iptables", "nftables", "iptables+firewalld"
+
+
+# --- what the engine manages ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A container's attachment to one network."""
+
+    network: str
+    network_id: str
+    mac: str | None
+    addresses: tuple[Interface, ...]  # with the prefix length; IPv4 before IPv6
+    gateways: tuple[IP, ...]
+    names: tuple[str, ...]  # what others on this network may call it, aliases included
+    links: tuple[tuple[str, str], ...]  # --link: (container name, alias) that it may call
+    gateway_priority: int = 0
+    veth: str | None = None  # the host's end of the pair
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One -p as the API tells it; `host_port` None where it is exposed, or routed, without a host port."""
+
+    proto: str
+    container_port: int
+    host_ip: IP | None
+    host_port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that waits for peers: TCP LISTEN, or an unconnected UDP socket."""
+
+    proto: str  # "tcp", "udp"
+    ip: IP  # 0.0.0.0 or :: for all
+    port: int
+    dual: bool = False  # an IPv6 wildcard that also answers IPv4 (ss prints "*")
+    device: str | None = None
+    pid: int | None = None
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    id: str  # 64 hexadecimal digits
+    name: str
+    image: str
+    state: str  # Docker's word: created running paused restarting removing exited dead
+    health: str | None
+    exit_code: int | None
+    started_at: float | None  # seconds since the epoch
+    finished_at: float | None
+    pid: int | None  # of the first process, in the engine's pid namespace
+    network_mode: str  # HostConfig.NetworkMode: bridge, host, none, container:ID, or a network
+    shares_with: str | None  # name of the container whose namespace it uses (container:X)
+    endpoints: tuple[Endpoint, ...]
+    bindings: tuple[Binding, ...]  # live ones
+    configured: tuple[Binding, ...]  # HostConfig.PortBindings, also of a stopped container
+    exposed: tuple[tuple[int, str], ...]  # (port, protocol)
+    compose: str | None  # compose project
+    service: str | None  # compose service
+    listeners: tuple[Listener, ...] | None  # inside its network namespace
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+    @property
+    def running(self) -> bool:
+        """Whether its network namespace exists (a paused container keeps it)."""
+        return self.state in ("running", "paused")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    id: str
+    name: str
+    driver: str
+    scope: str
+    bridge: str | None  # the host's bridge device; None for drivers without one
+    subnets: tuple[Net, ...]
+    gateways: tuple[IP, ...]
+    internal: bool
+    ipv6: bool
+    icc: bool
+    masquerade: bool
+    host_binding: IP | None  # com.docker.network.bridge.host_binding_ipv4
+    snat_to: IP | None  # com.docker.network.host_ipv4
+    gateway_modes: tuple[str, str]  # IPv4, IPv6: nat, nat-unprotected, routed, isolated
+    parent: str | None  # macvlan, ipvlan
+    compose: str | None
+
+
+# --- the kernel's state -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    index: int
+    name: str
+    kind: str | None  # bridge, veth, macvlan … ; None for a physical device
+    up: bool  # administratively
+    state: str  # operstate: UP, DOWN, UNKNOWN, LOWERLAYERDOWN …
+    mtu: int | None
+    mac: str | None
+    master: str | None
+    peer_index: int | None  # IFLA_LINK: the other end's index, in its own namespace
+    peer_netns: int | None  # IFLA_LINK_NETNSID
+    addresses: tuple[Interface, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    family: int  # 4 or 6
+    table: str
+    kind: str  # unicast local broadcast multicast blackhole unreachable prohibit throw anycast
+    dst: Net  # 0.0.0.0/0 or ::/0 for "default"
+    gateway: IP | None
+    dev: str | None
+    prefsrc: IP | None
+    metric: int
+    protocol: str | None
+    scope: str | None
+    linkdown: bool = False  # the kernel says the device has no carrier
+    hops: tuple[tuple[IP | None, str | None], ...] = ()  # multipath next hops (gateway, dev)
+
+    @property
+    def default(self) -> bool:
+        return self.dst.prefixlen == 0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    family: int
+    priority: int
+    text: str  # as `ip rule` prints it, without the priority
+    table: str | None  # None for an action that is not a look-up
+    selectors: tuple[tuple[str, str], ...]  # ("src", "10.0.0.0/8"), ("iif", "docker0"), ("fwmark", "0x1/0xff") …
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    ip: IP
+    dev: str
+    mac: str | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A userland proxy that the engine runs for one published port."""
+
+    pid: int
+    ppid: int | None
+    command: str  # docker-proxy, rootlesskit …
+    argv: str
+    proto: str
+    host_ip: IP
+    host_port: int
+    container_ip: IP
+    container_port: int
+    rss: int | None = None  # bytes
+    listeners: tuple[Listener, ...] | None = None  # the sockets it holds; None when that could not be read
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+class Verb(Enum):
+    """What a rule does with a packet that it matches."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    REJECT = "reject"
+    JUMP = "jump"
+    GOTO = "goto"
+    RETURN = "return"
+    DNAT = "dnat"
+    REDIRECT = "redirect"
+    SNAT = "snat"
+    MASQUERADE = "masquerade"
+    VMAP = "vmap"  # jumps by a verdict map
+    CONTINUE = "continue"  # counts, logs, marks: the next rule is tried
+    OTHER = "other"  # not understood; `text` says it
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One condition. `values` are alternatives; their type follows the key.
+
+    iif, oif: str (a trailing + is a prefix) · src, dst: Net · proto: str · sport, dport: (low, high) of int ·
+    ctstate, dst_type, src_type, mark … : str.
+    """
+
+    key: str
+    values: tuple[object, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    verb: Verb
+    chain: str | None = None  # of jump and goto
+    address: IP | None = None  # DNAT and SNAT
+    address_to: IP | None = None  # end of a range
+    ports: tuple[int, int] | None = None  # low, high
+    base_port: int | None = None  # of a shifted range, `--to-destination A:9000-9002/9000`
+    elements: tuple[tuple[str, str], ...] = ()  # VMAP: (key, chain or verdict)
+    detail: str = ""  # REJECT's answer, LOG's prefix, the name of an OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of any backend. Identity is meaning (family, table, chain, text), never the handle:
+    Docker 29 rebuilds whole chains, and handles and counters start anew."""
+
+    family: str  # ip ip6 inet bridge netdev arp
+    table: str
+    chain: str
+    position: int  # 1-based in its chain
+    text: str  # iptables syntax for xt rules ("-A DOCKER …"), nft syntax for native ones
+    matches: tuple[Match, ...]
+    target: Target
+    packets: int | None
+    bytes: int | None
+    backend: str  # iptables-nft, iptables-legacy, nft
+    comment: str | None = None
+    not_understood: tuple[str, ...] = ()  # parts of the rule that netdash does not interpret
+    rate: float | None = None  # packets a second since the host before
+
+    @property
+    def place(self) -> str:
+        """table/CHAIN #n, with the family where it is not IPv4."""
+        prefix = "" if self.family == "ip" else f"{self.family} "
+        return f"{prefix}{self.table}/{self.chain} #{self.position}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    family: str
+    table: str
+    name: str
+    backend: str
+    rules: tuple[Rule, ...]
+    kind: str | None = None  # filter, nat, route: base chains only
+    hook: str | None = None  # prerouting input forward output postrouting ingress egress
+    priority: int | None = None
+    policy: str | None = None  # accept, drop
+    device: str | None = None  # netdev family
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """An nft set or map; `elements` as text, (key, value) with value None in a set."""
+
+    family: str
+    table: str
+    name: str
+    type: str
+    elements: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    chains: tuple[Chain, ...]
+    sets: tuple[NamedSet, ...] = ()
+    notes: tuple[str, ...] = ()  # what one tool could not show ("iptables-save left out table filter")
+    complete: bool = True  # False when a part could not be read; then absence of a rule proves nothing
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return tuple(rule for chain in self.chains for rule in chain.rules)
+
+
+# --- joined -----------------------------------------------------------------------------------------------------------
+
+
+class Scope(Enum):
+    LOOPBACK = "loopback"
+    ADDRESS = "address"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a host port."""
+
+    kind: str  # docker-proxy, dockerd, rootlesskit, conmon, process, rule (a DNAT without a socket), nobody
+    pid: int | None = None
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One line of the ledger of host ports: a published port, or a host listener without a container."""
+
+    proto: str
+    host_ip: IP
+    host_port: int
+    container_port: int | None
+    target_ip: IP | None
+    dnat: Rule | None
+    proxy: Proxy | None
+    listening: bool | None  # inside the container, on the target address
+    listener: str | None  # command of that listener, where known
+    scope: Scope
+    container_id: str | None
+    holder: Holder | None
+    live: bool = True  # False: configured on a container that is not running
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """What a selection points at. kind is a view's name in the singular; key identifies it across refreshes."""
+
+    kind: str  # container network port rule chain route proxy link neighbour address
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Everything known of one host at one moment."""
+
+    name: str | None
+    taken: float | None  # seconds since the epoch
+    live: bool  # False for a recording
+    engine: Engine | None
+    containers: tuple[Container, ...] | None
+    networks: tuple[Network, ...] | None
+    links: tuple[Link, ...] | None
+    routes: tuple[Route, ...] | None
+    policy: tuple[PolicyRule, ...] | None
+    neighbours: tuple[Neighbour, ...] | None
+    ruleset: Ruleset | None
+    proxies: tuple[Proxy, ...] | None
+    listeners: tuple[Listener, ...] | None
+    ports: tuple[Port, ...] | None
+    sysctls: Mapping[str, str] | None
+    privileged: bool | None  # whether the reader had the right to read the rules
+    pending: frozenset[str] = frozenset()  # sources not read yet: "reading…", neither empty nor failed
+    failures: Mapping[str, Failure] = field(default_factory=dict)  # by source

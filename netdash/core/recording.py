@@ -1,0 +1,278 @@
+"""A recording: the raw answers of every source, and why the others are missing. Owns the bundle layout and its files.
+
+A bundle is a directory, or the same as .tar.gz: one file a source, each the raw answer of a standard tool. A file
+that is absent could not be read; an empty one had nothing to say.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.model import Failure
+from netdash.core.scrub import scrub
+
+SCHEMA = 1
+META = "netdash.json"
+MAX_FILE = 256 << 20  # bytes; the largest answer that is read from a bundle
+MAX_FILES = 20_000
+
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "docker": (
+        "docker/version.json",
+        "docker/info.json",
+        "docker/containers.json",
+        "docker/inspect.json",
+        "docker/networks.json",
+    ),
+    "links": ("ip/link.json", "ip/addr.json", "ip/bridge-link.json", "ip/bridge-fdb.json", "ip/netns.json"),
+    "routes": ("ip/route4.json", "ip/route6.json", "ip/rule4.json", "ip/rule6.json"),
+    "neighbours": ("ip/neigh.json",),
+    "rules": (
+        "rules/nft.json",
+        "rules/iptables-save.txt",
+        "rules/ip6tables-save.txt",
+        "rules/iptables-legacy-save.txt",
+        "rules/ip6tables-legacy-save.txt",
+    ),
+    "proxies": ("host/docker-proxy.txt", "host/memory.txt"),
+    "listeners": ("host/listeners.txt",),
+    "sysctls": ("host/sysctl.txt",),
+}
+"""Every source and the files of its answer; without the first of the files the source counts as not read,
+except links and rules, where any one will do."""
+
+CONTAINER_FILES = (
+    "addr.json",
+    "route.json",
+    "listeners.txt",
+    "proc-net.txt",
+    "resolv.conf",
+    "hosts",
+    "nat.txt",
+    "sysctl.txt",
+)
+_CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+
+Answer = object
+"""Decoded JSON (of a .json file) or text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """`answers` by bundle path ("rules/nft.json"). A .json answer may be held as its text: `json()` decodes it."""
+
+    answers: Mapping[str, Answer]
+    failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
+    pending: frozenset[str] = frozenset()  # sources whose first answer has not come yet
+    taken: float | None = None
+    hostname: str | None = None
+    live: bool = False
+    privileged: bool | None = None
+
+    def text(self, path: str) -> str | None:
+        """The answer as text; None when it was not read."""
+        answer = self.answers.get(path)
+        return answer if isinstance(answer, str) else None
+
+    def json(self, path: str) -> Answer | None:
+        """The answer decoded; None when it was not read or is empty. Raises NetdashError when it is not JSON."""
+        answer = self.answers.get(path)
+        if not isinstance(answer, str):
+            return answer
+        if not answer.strip():
+            return None
+        try:
+            decoded: Answer = json.loads(answer)
+        except (ValueError, RecursionError) as error:
+            raise NetdashError(f"{path} is not JSON: {error}", "the recording may be cut off") from error
+        return decoded
+
+    def container_answers(self, name: str) -> Mapping[str, Answer]:
+        """The answers from inside one container's network namespace, by file name."""
+        prefix = f"containers/{name}/"
+        found = ((file, self.answers.get(prefix + file)) for file in CONTAINER_FILES)
+        return {file: answer for file, answer in found if answer is not None}
+
+
+def container_path(name: str, file: str) -> str | None:
+    """Where a container's answer lies in a bundle; None for a name that Docker would not allow."""
+    return f"containers/{name}/{file}" if _CONTAINER_NAME.fullmatch(name) and ".." not in name else None
+
+
+# --- reading a bundle -----------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> Recording:
+    """Read a bundle. Raises NetdashError with one line for whatever is wrong with it."""
+    try:
+        files = dict(_files(path))
+    except (OSError, tarfile.TarError, EOFError, UnicodeError) as error:
+        raise NetdashError(f"cannot read {path}: {_reason(error)}", "a bundle is a directory or a .tar.gz") from error
+    meta = _meta(files.pop(META, "{}"), path)
+    known = {file for names in SOURCES.values() for file in names}
+    answers: dict[str, Answer] = {}
+    for name, text in files.items():
+        if name in known or name.startswith("containers/"):
+            answers[name] = text
+    if not answers:
+        raise NetdashError(f"{path} is not a netdash bundle", "expected docker/, ip/, rules/, host/ inside")
+    _decode_api_answers(answers, path)
+    failures = {source: Failure(source, *_pair(value)) for source, value in _mapping(meta.get("failures")).items()}
+    for source in SOURCES:
+        if not _was_read(source, answers):
+            failures.setdefault(source, Failure(source, "not in this recording"))
+    taken = meta.get("taken")
+    hostname = meta.get("hostname")
+    privileged = meta.get("privileged")
+    return Recording(
+        answers=answers,
+        failures=failures,
+        taken=float(taken) if isinstance(taken, int | float) else None,
+        hostname=hostname if isinstance(hostname, str) else None,
+        privileged=privileged if isinstance(privileged, bool) else None,
+    )
+
+
+def _was_read(source: str, answers: Mapping[str, Answer]) -> bool:
+    files = SOURCES[source]
+    if source == "links":
+        return files[0] in answers or files[1] in answers
+    if source == "rules":
+        return any(file in answers for file in files)
+    if source == "docker":
+        return "docker/containers.json" in answers or "docker/inspect.json" in answers
+    return files[0] in answers
+
+
+def _decode_api_answers(answers: dict[str, Answer], path: Path) -> None:
+    """Decode docker/*.json now: a broken bundle is told at once, and secrets leave memory."""
+    for name in SOURCES["docker"]:
+        text = answers.get(name)
+        if isinstance(text, str) and text.strip():
+            try:
+                answers[name] = scrub(name, json.loads(text))
+            except (ValueError, RecursionError) as error:
+                raise NetdashError(f"{path}: {name} is not JSON: {error}", "the recording may be cut off") from error
+
+
+def _meta(text: str, path: Path) -> Mapping[str, object]:
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NetdashError(f"{path}: {META} is not JSON: {error}", "the recording may be cut off") from error
+    schema = meta.get("schema", SCHEMA) if isinstance(meta, dict) else None
+    if schema != SCHEMA:
+        raise NetdashError(f"{path} has schema {schema!r}, this netdash reads {SCHEMA}", "use the netdash that made it")
+    return _mapping(meta)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _pair(value: object) -> tuple[str, str]:
+    match value:
+        case [str(reason), str(remedy)]:
+            return reason, remedy
+        case _:
+            return "not in this recording", ""
+
+
+def _files(path: Path) -> Iterator[tuple[str, str]]:
+    if path.is_dir():
+        yield from _files_of_directory(path)
+        return
+    with tarfile.open(path, "r:*") as archive:
+        for count, member in enumerate(archive):
+            if count > MAX_FILES:
+                raise NetdashError(f"{path} has more than {MAX_FILES} files")
+            if not member.isfile():
+                continue
+            content = archive.extractfile(member)
+            if content is not None and member.size <= MAX_FILE:
+                yield _bundle_name(member.name), content.read().decode("utf-8", "replace")
+
+
+def _files_of_directory(path: Path) -> Iterator[tuple[str, str]]:
+    for folder in ("docker", "ip", "rules", "host", "containers"):
+        for file in sorted((path / folder).rglob("*")):
+            if file.is_file() and file.stat().st_size <= MAX_FILE:
+                yield file.relative_to(path).as_posix(), file.read_bytes().decode("utf-8", "replace")
+    if (path / META).is_file():
+        yield META, (path / META).read_text("utf-8", "replace")
+
+
+def _bundle_name(name: str) -> str:
+    """The path inside the bundle, whether or not the archive has a folder around it."""
+    parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
+    for start, part in enumerate(parts):
+        if part in ("docker", "ip", "rules", "host", "containers") or part == META:
+            return "/".join(parts[start:])
+    return "/".join(parts)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+# --- writing a bundle -------------------------------------------------------------------------------------------------
+
+
+def dump(recording: Recording, path: Path, version: str) -> None:
+    """Write a bundle: a .tar.gz when the name ends so, else a directory that must not exist yet or be empty."""
+    files = {name: _as_text(name, answer) for name, answer in sorted(recording.answers.items())}
+    meta = {
+        "schema": SCHEMA,
+        "netdash": version,
+        "taken": recording.taken,
+        "hostname": recording.hostname,
+        "privileged": recording.privileged,
+        "failures": {name: [failure.reason, failure.remedy] for name, failure in sorted(recording.failures.items())},
+    }
+    files[META] = json.dumps(meta, indent=1) + "\n"
+    try:
+        if path.name.endswith((".tar.gz", ".tgz")):
+            _write_archive(path, files, recording.taken or 0)
+        else:
+            _write_directory(path, files)
+    except OSError as error:
+        raise NetdashError(f"cannot write {path}: {_reason(error)}", code=Exit.REFUSED) from error
+
+
+def _as_text(name: str, answer: Answer) -> str:
+    if name.startswith("docker/") and isinstance(answer, str):
+        answer = json.loads(answer) if answer.strip() else ""
+    if isinstance(answer, str):
+        return answer
+    return json.dumps(scrub(name, answer), separators=(",", ":")) + "\n"
+
+
+def _write_directory(path: Path, files: Mapping[str, str]) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise NetdashError(f"{path} exists", "name a new folder, or remove that one", Exit.REFUSED)
+    for name, text in files.items():
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8", "surrogateescape")
+
+
+def _write_archive(path: Path, files: Mapping[str, str], taken: float) -> None:
+    if path.exists():
+        raise NetdashError(f"{path} exists", "name a new file, or remove that one", Exit.REFUSED)
+    stem = path.name.removesuffix(".tgz").removesuffix(".tar.gz")
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in files.items():
+            content = text.encode("utf-8", "surrogateescape")
+            entry = tarfile.TarInfo(f"{stem}/{name}")
+            entry.size = len(content)
+            entry.mtime = int(taken)
+            archive.addfile(entry, io.BytesIO(content))

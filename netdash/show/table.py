@@ -1,0 +1,79 @@
+"""What a list view is made of, and how columns share a width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from netdash.core.model import Host, Ref
+from netdash.show.spans import Span, width
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    key: str  # JSON-like name, also the key of a `key:value` filter
+    title: str
+    right: bool = False  # numbers
+    leaves: int = 0  # 0 always stays; otherwise the higher, the sooner it leaves a narrow screen
+    most: int = 40  # cells at most, unless there is room left
+    short: str = ""  # title where it is narrow
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    ref: Ref
+    cells: tuple[Span, ...]  # one a column
+    sort: tuple[object, ...] = ()  # per column sort keys, when the text does not sort right
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One list of things: a pane, a digit key, a palette command, a CLI subcommand and a golden test."""
+
+    name: str  # plural, the subcommand: containers
+    title: str
+    short: str  # title at 80 columns
+    digit: str
+    kind: str  # Ref.kind of its rows
+    columns: tuple[Column, ...]
+    sources: tuple[str, ...]  # without these there is nothing to list
+    rows: Callable[[Host], Sequence[Row]]
+    empty: str  # what to say when there is nothing
+
+
+def widths(columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int = 2) -> list[int]:
+    """Cells for each column so that they fit `room`; 0 for one that leaves. The first column shrinks last."""
+    need = [width(column.title) for column in columns]
+    for row in rows:
+        for index, cell in enumerate(row.cells):
+            size = width(cell.text)
+            if size > need[index]:
+                need[index] = size
+    sizes = [min(size, column.most) for size, column in zip(need, columns, strict=True)]
+    order = sorted(range(len(columns)), key=lambda index: -columns[index].leaves)
+    for index in order:
+        if _total(sizes, gap) <= room or not columns[index].leaves:
+            break
+        sizes[index] = 0
+    _shrink(sizes, room, gap)
+    _grow(sizes, need, room, gap)
+    return sizes
+
+
+def _total(sizes: Sequence[int], gap: int) -> int:
+    shown = [size for size in sizes if size]
+    return sum(shown) + gap * max(0, len(shown) - 1)
+
+
+def _shrink(sizes: list[int], room: int, gap: int) -> None:
+    while _total(sizes, gap) > room:
+        widest = max(range(len(sizes)), key=lambda index: sizes[index])
+        if sizes[widest] <= 4:
+            return
+        sizes[widest] -= 1
+
+
+def _grow(sizes: list[int], need: Sequence[int], room: int, gap: int) -> None:
+    for index, size in enumerate(sizes):
+        if size:
+            sizes[index] = min(need[index], size + max(0, room - _total(sizes, gap)))
