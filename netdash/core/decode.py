@@ -1,0 +1,55 @@
+"""Values of foreign JSON, at their word or not at all: a wrong type or a bad address is None, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import ip_address, ip_interface, ip_network
+
+from netdash.core.model import IP, Interface, Net
+
+Json = Mapping[str, object]
+_NOTHING: Json = {}
+
+
+def mapping(value: object) -> Json:
+    """`value` when it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else _NOTHING
+
+
+def items(value: object) -> list[object]:
+    """`value` when it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: object) -> str | None:
+    """`value` when it is a string that says something."""
+    return value if isinstance(value, str) and value else None
+
+
+def integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@lru_cache(maxsize=65536)
+def address(value: str | None) -> IP | None:
+    try:
+        return ip_address(value) if value else None
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=65536)
+def interface(value: str, prefix: int | None) -> Interface | None:
+    try:
+        return ip_interface(f"{value}/{prefix}" if prefix else value)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def subnet(value: str) -> Net | None:
+    try:
+        return ip_network(value, strict=False)
+    except ValueError:
+        return None
