@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface, ip_network
@@ -53,3 +54,13 @@ def subnet(value: str) -> Net | None:
         return ip_network(value, strict=False)
     except ValueError:
         return None
+
+
+def decoded(answer: object) -> object:
+    """An answer that is held as its text, decoded; others as they are. Raises ValueError when it is not JSON."""
+    if not isinstance(answer, str):
+        return answer
+    try:
+        return json.loads(answer) if answer.strip() else None
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

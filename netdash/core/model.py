@@ -264,6 +264,7 @@ class Rule:
     comment: str | None = None
     not_understood: tuple[str, ...] = ()  # parts of the rule that netdash does not interpret
     rate: float | None = None  # packets a second since the host before
+    occurrence: int = 1  # n-th rule of this very text in its chain
 
     @property
     def place(self) -> str:
@@ -297,8 +298,10 @@ class NamedSet:
     elements: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ruleset:
+    """Compared and hashed by identity: it can be a key of what is computed from it."""
+
     chains: tuple[Chain, ...]
     sets: tuple[NamedSet, ...] = ()
     notes: tuple[str, ...] = ()  # what one tool could not show ("iptables-save left out table filter")
@@ -354,7 +357,7 @@ class Ref:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Host:
     """Everything known of one host at one moment."""
 

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
+from ipaddress import ip_address
 
-from netdash.core.model import IP, Link, Port, Route, Rule
+from netdash.core.model import (
+    IP,
+    Container,
+    Endpoint,
+    Host,
+    Interface,
+    Link,
+    Network,
+    Port,
+    Route,
+    Rule,
+    Ruleset,
+    Scope,
+)
+from netdash.core.routing import look_up, source_address, stops
+from netdash.core.rules import Found, Packet, SourceNat
+
+OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:4700::1111")}
+"""Stands for "the Internet" in a question to routes and rules. Nothing is ever sent there."""
 
 
 class Leaves(Enum):
@@ -49,7 +69,7 @@ class Outbound:
     leaves_as: IP | None
     why: str  # one plain sentence where the way is not the usual one; "" otherwise
     unsure: tuple[Rule, ...] = ()  # rules before `nat` whose match cannot be told
-    default: bool = True  # the network that holds the container's default route
+    default: bool | None = True  # whether this network holds the container's default route
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +82,263 @@ class Callable:
     ip: IP | None
     names: tuple[str, ...]  # by which it can be called; empty on the default bridge: by address only
     blocked: str  # why it cannot be reached although it is a neighbour (icc off); "" otherwise
+
+
+def sharing(host: Host, container: Container) -> Container:
+    """The container whose namespace this one uses: itself, or X of `container:X`."""
+    if not container.shares_with:
+        return container
+    return next((one for one in host.containers or () if one.name == container.shares_with), container)
+
+
+def ports_of(host: Host, container: Container) -> tuple[Port, ...]:
+    return tuple(port for port in host.ports or () if port.container_id == container.id)
+
+
+def _network(host: Host, endpoint: Endpoint) -> Network | None:
+    networks = host.networks or ()
+    by_id = next((one for one in networks if one.id == endpoint.network_id), None)
+    return by_id or next((one for one in networks if one.name == endpoint.network), None)
+
+
+def bridge_of(host: Host, endpoint: Endpoint) -> str | None:
+    network = _network(host, endpoint)
+    return network.bridge if network else None
+
+
+def _link(host: Host, name: str | None) -> Link | None:
+    return next((link for link in host.links or () if link.name == name), None) if name else None
+
+
+# --- inbound ----------------------------------------------------------------------------------------------------------
+
+
+def inbound(host: Host, container: Container) -> tuple[Inbound, ...]:
+    """One entry a published port of a running container, in the ledger's order."""
+    owner = sharing(host, container)
+    if not owner.running:
+        return ()
+    return tuple(_inbound(host, owner, port) for port in ports_of(host, owner) if port.live)
+
+
+def _inbound(host: Host, container: Container, port: Port) -> Inbound:
+    ends = ((end, one) for end in container.endpoints for one in end.addresses)
+    endpoint = next((end for end, one in ends if one.ip == port.target_ip), None)
+    bridge = bridge_of(host, endpoint) if endpoint else None
+    link = _link(host, bridge)
+    version = port.target_ip.version if port.target_ip else 4
+    return Inbound(
+        port=port,
+        network=endpoint.network if endpoint else None,
+        bridge=bridge,
+        bridge_ip=source_address(link, port.target_ip, version),
+        veth=endpoint.veth if endpoint else None,
+        proxy_when=_proxy_when(port),
+    )
+
+
+def _proxy_when(port: Port) -> str:
+    if port.proxy is None:
+        return ""
+    if port.scope is Scope.LOOPBACK:
+        return "from this host only"
+    if port.dnat is None:
+        return "for every client: no DNAT rule applies"
+    return "from this host by loopback, and where DNAT does not apply"
+
+
+# --- outbound ---------------------------------------------------------------------------------------------------------
+
+
+def outbound(host: Host, container: Container) -> tuple[Outbound, ...]:
+    """One entry a network and address of a running container; one without a network for host and none."""
+    owner = sharing(host, container)
+    if not owner.running:
+        return ()
+    if owner.network_mode == "host":
+        return (_from_host(host),)
+    entries = [_leave(host, owner, endpoint, one) for endpoint in owner.endpoints for one in endpoint.addresses]
+    if entries:
+        return tuple(entries)
+    driver_none = owner.network_mode == "none" or not owner.endpoints
+    why = "no network" if driver_none else "no address yet"
+    return (_plain(owner.endpoints[0].network if owner.endpoints else "none", None, Leaves.NOWHERE, why),)
+
+
+def _plain(network: str, source: IP | None, leaves: Leaves, why: str) -> Outbound:
+    return Outbound(network, source, None, None, None, leaves, None, None, None, None, why)
+
+
+def _from_host(host: Host) -> Outbound:
+    if host.routes is None:
+        return _plain("host", None, Leaves.UNKNOWN, "routes could not be read")
+    found = look_up(OUTSIDE[4], None, None, host.routes, host.policy)
+    link = _link(host, found.route.dev) if found.route else None
+    source = found.route.prefsrc if found.route and found.route.prefsrc else source_address(link, None, 4)
+    why = "uses the host's own network" if found.route else "uses the host's own network, which has no default route"
+    return Outbound("host", source, None, None, None, Leaves.HOST, None, found.route, link, source, why)
+
+
+def _leave(host: Host, container: Container, endpoint: Endpoint, own: Interface) -> Outbound:
+    network = _network(host, endpoint)
+    way = Outbound(
+        network=endpoint.network,
+        source=own.ip,
+        bridge=network.bridge if network else None,
+        gateway=next((ip for ip in endpoint.gateways if ip.version == own.version), None),
+        veth=endpoint.veth,
+        leaves=Leaves.UNKNOWN,
+        nat=None,
+        route=None,
+        uplink=None,
+        leaves_as=None,
+        why="",
+        default=_holds_default(host, container, endpoint),
+    )
+    if network is None:
+        return replace(way, why="the engine's networks could not be read")
+    return _unrouted(host, network, way) or _routed(host, network, own.ip, way)
+
+
+def _unrouted(host: Host, network: Network, way: Outbound) -> Outbound | None:
+    """The way of a network whose packets this host does not route; None for the others."""
+    if network.internal:
+        return replace(way, leaves=Leaves.INTERNAL, why="internal network: no way out")
+    if network.driver in ("macvlan", "ipvlan"):
+        why = f"{network.driver}: past this host's rules"
+        return replace(way, leaves=Leaves.DIRECT, uplink=_link(host, network.parent), leaves_as=way.source, why=why)
+    if network.driver != "bridge":
+        return replace(way, why=f"the {network.driver} driver's way out is not seen from this host")
+    return None
+
+
+def _routed(host: Host, network: Network, source: IP, way: Outbound) -> Outbound:
+    if host.routes is None:
+        return replace(way, why="routes could not be read")
+    found = look_up(OUTSIDE[source.version], source, way.bridge, host.routes, host.policy)
+    way = replace(way, route=found.route)
+    if found.unsure:
+        return replace(way, why=f"policy rule {found.unsure[0].priority} may decide otherwise")
+    if found.route is None:
+        return replace(way, leaves=Leaves.NOWHERE, why=f"this host has no IPv{source.version} route to the outside")
+    if stops(found.route):
+        return replace(way, leaves=Leaves.NOWHERE, why=f"a {found.route.kind} route refuses it")
+    way = replace(way, uplink=_link(host, _device(found.route)))
+    if not _forwards(host, source.version, way.bridge):
+        return replace(way, leaves=Leaves.NOWHERE, why="this host does not forward (forwarding is switched off)")
+    return _translated(host.ruleset, network, source, found.route, way)
+
+
+def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Route, way: Outbound) -> Outbound:
+    if ruleset is None:
+        return replace(way, why="rules could not be read")
+    packet = Packet(
+        family=source.version, proto="tcp", src=source, dst=OUTSIDE[source.version], iif=way.bridge, oif=_device(route)
+    )
+    answer = _source_nat(ruleset).find(packet)
+    leaves, leaves_as = _translation(answer, source, route, way.uplink)
+    return replace(
+        way,
+        leaves=leaves,
+        nat=answer.rule,
+        leaves_as=leaves_as,
+        unsure=answer.unsure,
+        why=_why(leaves, answer, network, ruleset),
+    )
+
+
+@lru_cache(maxsize=1)
+def _source_nat(ruleset: Ruleset) -> SourceNat:
+    return SourceNat(ruleset)
+
+
+def _translation(answer: Found, source: IP, route: Route, link: Link | None) -> tuple[Leaves, IP | None]:
+    if answer.unsure:
+        return Leaves.UNKNOWN, None
+    if answer.rule is None:
+        return Leaves.UNTRANSLATED, source
+    if answer.rule.target.verb.value == "snat":
+        return Leaves.SNAT, answer.rule.target.address
+    return Leaves.MASQUERADE, source_address(link, route.gateway, source.version)
+
+
+def _why(leaves: Leaves, answer: Found, network: Network, ruleset: Ruleset) -> str:
+    if leaves is Leaves.UNKNOWN:
+        return f"{answer.unsure[0].place} may decide otherwise"
+    if leaves is not Leaves.UNTRANSLATED:
+        return ""
+    if not ruleset.complete:
+        return "no rule found, and not every rule could be read"
+    if "routed" in network.gateway_modes:
+        return "routed network: leaves with its own address, the way back needs a route"
+    if not network.masquerade:
+        return "masquerading is switched off: leaves with its own address"
+    return "no MASQUERADE rule: leaves with its private address, answers will not come back"
+
+
+def _device(route: Route) -> str | None:
+    return route.dev or next((dev for _, dev in route.hops if dev), None)
+
+
+def _forwards(host: Host, family: int, bridge: str | None) -> bool:
+    """False only when the kernel says so: net.ipv4.conf.IF.forwarding of the incoming device decides."""
+    sysctls = host.sysctls or {}
+    names = (f"net.ipv{family}.conf.{bridge}.forwarding", "net.ipv4.ip_forward" if family == 4 else "")
+    if family == 6:
+        names = ("net.ipv6.conf.all.forwarding", "")
+    value = next((sysctls[name] for name in names if name in sysctls), None)
+    return value != "0"
+
+
+def _holds_default(host: Host, container: Container, endpoint: Endpoint) -> bool | None:
+    """True for the only network; for several, the one that the engine publishes ports on; None: cannot be told."""
+    usable = [one for one in container.endpoints if one.addresses and not _is_internal(host, one)]
+    if len(usable) < 2:
+        return endpoint in usable
+    top = max(one.gateway_priority for one in usable)
+    first = [one for one in usable if one.gateway_priority == top]
+    if len(first) == 1:
+        return endpoint is first[0]
+    targets = {port.target_ip for port in ports_of(host, container) if port.target_ip}
+    if targets:
+        return any(one.ip in targets for one in endpoint.addresses)
+    return None
+
+
+def _is_internal(host: Host, endpoint: Endpoint) -> bool:
+    network = _network(host, endpoint)
+    return network is not None and network.internal
+
+
+# --- neighbours -------------------------------------------------------------------------------------------------------
+
+
+def callable_names(host: Host, container: Container) -> tuple[Callable, ...]:
+    """Running containers on the same networks, with the names that resolve there. The default bridge has no DNS:
+    only --link gives names, and only to the container that was given the link."""
+    owner = sharing(host, container)
+    return tuple(
+        found
+        for endpoint in owner.endpoints
+        for other in host.containers or ()
+        if other.id != owner.id and other.running and not other.shares_with
+        for theirs in other.endpoints
+        if theirs.network_id == endpoint.network_id and theirs.addresses
+        for found in (_callable(host, endpoint, other, theirs),)
+    )
+
+
+def _callable(host: Host, endpoint: Endpoint, other: Container, theirs: Endpoint) -> Callable:
+    network = _network(host, endpoint)
+    linked = tuple(alias for target, alias in endpoint.links if target in (other.name, *theirs.names))
+    resolves = endpoint.network not in ("bridge", "podman")
+    names = tuple(dict.fromkeys([*linked, *(theirs.names if resolves else ())]))
+    blocked = "" if network is None or network.icc or linked else "inter-container traffic is off on this network"
+    return Callable(
+        container_id=other.id,
+        container=other.name,
+        network=endpoint.network,
+        ip=theirs.addresses[0].ip,
+        names=names,
+        blocked=blocked,
+    )

@@ -1,0 +1,285 @@
+"""Recording -> Host: the one place where two sources meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from netdash.core.decode import Json, decoded, items, mapping
+from netdash.core.ledger import Ledger
+from netdash.core.model import (
+    Container,
+    Engine,
+    Failure,
+    Host,
+    Link,
+    Listener,
+    Network,
+    PolicyRule,
+    Port,
+    Proxy,
+    Route,
+    Ruleset,
+)
+from netdash.core.parse_docker import parse_engine, parse_inspected, parse_listed, parse_network, resolve_shared
+from netdash.core.parse_ip import parse_links, parse_neighbours, parse_policy, parse_routes
+from netdash.core.parse_proc import parse_listeners, parse_proc_net, parse_proxies, parse_sysctls
+from netdash.core.recording import Recording
+from netdash.core.ruleset import RulesetReader
+from netdash.core.wiring import Wiring
+
+T = TypeVar("T")
+_Parsed = dict[int, tuple[object, Container | None]]
+"""By the identity of an answer, which the entry keeps alive."""
+
+
+class Builder:
+    """Builds hosts one after the other and works only on what changed: an answer that is the same object as last time
+    is not parsed again. Keeps nothing but that memory; not for use by two threads."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
+        self._parsed: _Parsed = {}
+        self._rules = RulesetReader()
+
+    def build(self, recording: Recording) -> Host:
+        """The host of this recording. What is malformed becomes a failure of its source, never an exception."""
+        failures = dict(recording.failures)
+        links = self._links(recording, failures)
+        networks = self._networks(recording, links, failures)
+        containers = self._joined(recording, links, networks)
+        proxies, listeners = self._sockets(recording)
+        routes, policy = self._routes(recording, failures)
+        ruleset = self._ruleset(recording, failures)
+        engine = self._engine(recording, failures)
+        if _elsewhere(engine, networks, links):
+            ruleset = None
+            failures["rules"] = Failure(
+                "rules", "the engine is rootless: its rules are in a network namespace of its own", "see docker info"
+            )
+        return Host(
+            name=recording.hostname or _hostname(recording),
+            taken=recording.taken,
+            live=recording.live,
+            engine=engine,
+            containers=containers,
+            networks=networks,
+            links=links,
+            routes=routes,
+            policy=policy,
+            neighbours=self._read("neighbours", failures, parse_neighbours, recording.answers.get("ip/neigh.json")),
+            ruleset=ruleset,
+            proxies=proxies,
+            listeners=listeners,
+            ports=self._ports(containers, links, routes, ruleset, proxies, listeners),
+            sysctls=self._once("sysctls", _sysctls, recording.text("host/sysctl.txt")),
+            privileged=recording.privileged,
+            pending=recording.pending,
+            failures=failures,
+        )
+
+    # --- one source at a time -----------------------------------------------------------------------------------------
+
+    def _once(self, name: str, make: Callable[..., T], *inputs: object) -> T:
+        """`make(*inputs)`, or what it gave last time when all inputs are the very same objects."""
+        known = self._memory.get(name)
+        if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
+            return known[1]  # type: ignore[return-value]  # stored under this name by the line below
+        made = make(*inputs)
+        self._memory[name] = (inputs, made)
+        return made
+
+    def _read(
+        self, source: str, failures: dict[str, Failure], make: Callable[..., T], *answers: object, need: int = 1
+    ) -> T | None:
+        """Parse decoded answers; None when the first `need` of them were all not read, or one is malformed."""
+        if all(answer is None for answer in answers[:need]):
+            return None
+        try:
+            return self._once(source, lambda *raw: make(*map(decoded, raw)), *answers)
+        except ValueError as error:
+            failures[source] = Failure(source, f"not understood: {error}", "the recording may be cut off")
+            return None
+
+    def _links(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Link, ...] | None:
+        answers = recording.answers
+        return self._read(
+            "links", failures, parse_links, answers.get("ip/link.json"), answers.get("ip/addr.json"), need=2
+        )
+
+    def _routes(
+        self, recording: Recording, failures: dict[str, Failure]
+    ) -> tuple[tuple[Route, ...] | None, tuple[PolicyRule, ...] | None]:
+        answers = recording.answers
+        routes = self._read(
+            "routes", failures, parse_routes, answers.get("ip/route4.json"), answers.get("ip/route6.json")
+        )
+        policy = self._read(
+            "policy", failures, parse_policy, answers.get("ip/rule4.json"), answers.get("ip/rule6.json")
+        )
+        return routes, policy
+
+    def _ruleset(self, recording: Recording, failures: dict[str, Failure]) -> Ruleset | None:
+        ruleset = self._rules.read(recording)
+        if ruleset is None and "rules" not in recording.pending:
+            failures.setdefault("rules", Failure("rules", "not read"))
+        return ruleset
+
+    def _engine(self, recording: Recording, failures: dict[str, Failure]) -> Engine | None:
+        answers = recording.answers
+        return self._read(
+            "engine",
+            failures,
+            parse_engine,
+            answers.get("docker/version.json"),
+            answers.get("docker/info.json"),
+            need=2,
+        )
+
+    def _sockets(self, recording: Recording) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
+        sockets = recording.text("host/listeners.txt")
+        listeners = None if sockets is None else self._once("listeners", parse_listeners, sockets)
+        argv = recording.text("host/docker-proxy.txt")
+        if argv is None:
+            return None, listeners
+        bare = self._once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
+        return self._once("proxies", _proxies_with_sockets, bare, listeners), listeners
+
+    def _networks(
+        self, recording: Recording, links: tuple[Link, ...] | None, failures: dict[str, Failure]
+    ) -> tuple[Network, ...] | None:
+        parsed = self._read("networks", failures, _parse_networks, recording.answers.get("docker/networks.json"))
+        return None if parsed is None else self._once("bridges", _bridges, parsed, links)
+
+    # --- where sources meet -------------------------------------------------------------------------------------------
+
+    def _joined(
+        self,
+        recording: Recording,
+        links: tuple[Link, ...] | None,
+        networks: tuple[Network, ...] | None,
+    ) -> tuple[Container, ...] | None:
+        listed, inspected = (
+            recording.answers.get("docker/containers.json"),
+            recording.answers.get("docker/inspect.json"),
+        )
+        if listed is None and inspected is None:
+            return None
+        parsed = self._once("containers", self._parse_containers, listed, inspected)
+        wiring = self._once(
+            "wiring",
+            Wiring,
+            links,
+            networks,
+            recording.answers.get("ip/netns.json"),
+            recording.answers.get("ip/bridge-fdb.json"),
+        )
+        inner = {one.name: recording.container_answers(one.name) for one in parsed if one.running}
+        before = self._memory.get("joined")
+        key = (parsed, wiring, *(answer for answers in inner.values() for answer in answers.values()))
+        if before and len(before[0]) == len(key) and all(a is b for a, b in zip(before[0], key, strict=True)):
+            return before[1]  # type: ignore[return-value]  # stored under this name by the line below
+        joined = tuple(
+            wiring.wire(replace(one, listeners=self._inner_listeners(one, inner.get(one.name, {}))), inner)
+            for one in parsed
+        )
+        gone = {name for name in self._memory if "/" in name} - {
+            f"{one.id}/{file}" for one in parsed for file in _INNER
+        }
+        for name in gone:
+            del self._memory[name]
+        self._memory["joined"] = (key, joined)
+        return joined
+
+    def _inner_listeners(self, container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
+        for file, parse in _INNER.items():
+            answer = answers.get(file)
+            if isinstance(answer, str):
+                return self._once(f"{container.id}/{file}", parse, answer)
+        return None if container.running else ()
+
+    def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
+        """Inspected containers, and the listed ones that have not been inspected yet, in the engine's order."""
+        before, self._parsed = self._parsed, {}
+        details = {
+            one.id: one for raw in items(decoded(inspected)) if (one := self._parse(raw, parse_inspected, before))
+        }
+        listing = [one for raw in items(decoded(listed)) if (one := self._parse(raw, parse_listed, before))]
+        known = {one.id for one in listing}
+        fresh = [one for one in details.values() if one.id not in known]
+        return resolve_shared([*fresh, *(details.get(one.id, one) for one in listing)])
+
+    def _parse(self, raw: object, parse: Callable[[Json], Container | None], before: _Parsed) -> Container | None:
+        known = before.get(id(raw))
+        container = known[1] if known and known[0] is raw else parse(mapping(raw))
+        self._parsed[id(raw)] = (raw, container)
+        return container
+
+    def _ports(
+        self,
+        containers: tuple[Container, ...] | None,
+        links: tuple[Link, ...] | None,
+        routes: tuple[Route, ...] | None,
+        ruleset: Ruleset | None,
+        proxies: tuple[Proxy, ...] | None,
+        listeners: tuple[Listener, ...] | None,
+    ) -> tuple[Port, ...] | None:
+        if containers is None and listeners is None:
+            return None
+        return self._once("ports", _ledger, containers or (), links, routes, ruleset, proxies, listeners)
+
+
+_INNER: Mapping[str, Callable[[str], tuple[Listener, ...]]] = {
+    "listeners.txt": parse_listeners,
+    "proc-net.txt": parse_proc_net,
+}
+
+
+def _ledger(*sources: object) -> tuple[Port, ...]:
+    return Ledger(*sources).ports()  # type: ignore[arg-type]  # the memory hands inputs on as objects
+
+
+def _sysctls(text: str | None) -> Mapping[str, str] | None:
+    return None if text is None else parse_sysctls(text)
+
+
+def _parse_networks(answer: object) -> tuple[Network, ...]:
+    return tuple(network for raw in items(answer) if (network := parse_network(mapping(raw))))
+
+
+def _bridges(networks: tuple[Network, ...], links: tuple[Link, ...] | None) -> tuple[Network, ...]:
+    """Podman does not say a network's bridge, and a bridge may have been renamed: the device with the gateway's
+    address is the one."""
+    names = {link.name for link in links or ()}
+    owners = {one.ip: link.name for link in links or () if link.kind == "bridge" for one in link.addresses}
+    return tuple(
+        replace(network, bridge=next((owners[ip] for ip in network.gateways if ip in owners), network.bridge))
+        if network.bridge and names and network.bridge not in names
+        else network
+        for network in networks
+    )
+
+
+def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
+    """Sockets by pid; None where the owners of sockets could not be read."""
+    if listeners is None or (listeners and not any(one.pid for one in listeners)):
+        return proxies
+    held: dict[int | None, list[Listener]] = {}
+    for listener in listeners:
+        held.setdefault(listener.pid, []).append(listener)
+    return tuple(replace(proxy, listeners=tuple(held.get(proxy.pid, ()))) for proxy in proxies)
+
+
+def _elsewhere(engine: Engine | None, networks: tuple[Network, ...] | None, links: tuple[Link, ...] | None) -> bool:
+    """Whether a rootless engine's bridges, and so its rules, are in another network namespace than the one read."""
+    if engine is None or not engine.rootless or networks is None or links is None:
+        return False
+    names = {link.name for link in links}
+    bridges = {network.bridge for network in networks if network.bridge}
+    return bool(bridges) and not bridges & names
+
+
+def _hostname(recording: Recording) -> str | None:
+    name = mapping(recording.answers.get("docker/info.json")).get("Name")
+    return name if isinstance(name, str) and name else None

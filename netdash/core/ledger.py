@@ -1,0 +1,242 @@
+"""The ledger of host ports: what is published, what holds it, and what else listens on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+
+from netdash.core.model import IP, Binding, Container, Holder, Link, Listener, Port, Proxy, Route, Rule, Ruleset, Scope
+from netdash.core.routing import uplink
+from netdash.core.rules import DestinationNat, Packet, translated
+
+ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
+_ENGINE_HOLDERS = ("docker-proxy", "dockerd", "rootlesskit", "conmon")
+
+
+class Ledger:
+    """Asks the rules for each published port where its packets go, as they come in by the uplink: the target is read
+    from the rule, or from the proxy, never from the container's first network."""
+
+    def __init__(
+        self,
+        containers: tuple[Container, ...],
+        links: tuple[Link, ...] | None,
+        routes: tuple[Route, ...] | None,
+        ruleset: Ruleset | None,
+        proxies: tuple[Proxy, ...] | None,
+        listeners: tuple[Listener, ...] | None,
+    ) -> None:
+        self._containers = containers
+        self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in proxies or ()}
+        self._proxies_known = proxies is not None
+        self._listeners = listeners
+        self._by_port: dict[tuple[str, int], list[Listener]] = {}
+        for listener in listeners or ():
+            self._by_port.setdefault((listener.proto, listener.port), []).append(listener)
+        self._nat = DestinationNat(ruleset) if ruleset else None
+        self._uplinks = {family: uplink(family, links, routes) for family in (4, 6)}
+        self._owners = {
+            one.ip: container for container in containers for end in container.endpoints for one in end.addresses
+        }
+
+    def ports(self) -> tuple[Port, ...]:
+        """By protocol, port and address; a container's ports first where others share the number."""
+        published = [port for container in self._containers for port in self._published(container)]
+        taken = {(port.proto, port.host_ip, port.host_port) for port in published if port.live}
+        found = [*published, *self._translated(taken)]
+        taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
+        found += self._others(taken)
+        return tuple(sorted(found, key=_order))
+
+    # --- published ports ----------------------------------------------------------------------------------------------
+
+    def _published(self, container: Container) -> Iterator[Port]:
+        bindings = container.bindings if container.running else container.configured
+        for binding in bindings:
+            if binding.host_port is None:
+                continue
+            if container.running:
+                yield self._live(container, binding, binding.host_ip or ANY[4], binding.host_port)
+            else:
+                yield self._down(container, binding, binding.host_ip or ANY[4], binding.host_port)
+
+    def _down(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
+        return Port(
+            proto=binding.proto,
+            host_ip=host_ip,
+            host_port=host_port,
+            container_port=binding.container_port,
+            target_ip=None,
+            dnat=None,
+            proxy=None,
+            listening=False,
+            listener=None,
+            scope=scope_of(host_ip),
+            container_id=container.id,
+            holder=self._holder(binding.proto, host_ip, host_port, None, None),
+            live=False,
+        )
+
+    def _live(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
+        dnat = self._dnat(binding.proto, host_ip, host_port)
+        proxy = self._proxies.get((binding.proto, host_ip, host_port))
+        target, port = translated(dnat, host_port) if dnat else (None, None)
+        if target is None and proxy is not None:
+            target, port = proxy.container_ip, proxy.container_port
+        if target is None and not (self._nat and self._proxies_known):
+            target = _only_address(container, host_ip)  # rules or proxies unread: certain where there is one address
+        port = port or binding.container_port
+        listener = _listener(container, binding.proto, target, port)
+        return Port(
+            proto=binding.proto,
+            host_ip=host_ip,
+            host_port=host_port,
+            container_port=binding.container_port,
+            target_ip=target,
+            dnat=dnat,
+            proxy=proxy,
+            listening=None if container.listeners is None else listener is not None,
+            listener=listener.command if listener else None,
+            scope=scope_of(host_ip),
+            container_id=container.id,
+            holder=self._holder(binding.proto, host_ip, host_port, dnat, proxy),
+        )
+
+    def _dnat(self, proto: str, host_ip: IP, host_port: int) -> Rule | None:
+        if self._nat is None:
+            return None
+        device, local = self._uplinks[host_ip.version]
+        packet = Packet(
+            family=host_ip.version,
+            proto=proto,
+            dst=local if host_ip.is_unspecified else host_ip,
+            dport=host_port,
+            iif=device,
+            dst_type="LOCAL",
+        )
+        return self._nat.find(packet).rule
+
+    def _holder(self, proto: str, host_ip: IP, host_port: int, dnat: Rule | None, proxy: Proxy | None) -> Holder | None:
+        if self._listeners is None:
+            return Holder(proxy.command, proxy.pid, proxy.command) if proxy else None
+        for listener in self._by_port.get((proto, host_port), ()):
+            if _covers(listener, host_ip):
+                return _holder_of(listener, proxy)
+        if proxy is not None:
+            return Holder(proxy.command, proxy.pid, proxy.command)
+        return Holder("rule" if dnat else "nobody")
+
+    # --- the others ---------------------------------------------------------------------------------------------------
+
+    def _translated(self, taken: set[tuple[str, IP, int]]) -> Iterator[Port]:
+        """DNAT rules of one exact port that no engine published: written by hand, or left over."""
+        numbers = {(proto, port) for proto, _, port in taken}
+        for rule in self._nat.targets() if self._nat else ():
+            proto, port, dst = _destination(rule)
+            if proto is None or port is None or (proto, port) in numbers:
+                continue
+            host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
+            target, target_port = translated(rule, port)
+            owner = self._owners.get(target) if target else None
+            listener = _listener(owner, proto, target, target_port or port) if owner else None
+            yield Port(
+                proto=proto,
+                host_ip=host_ip,
+                host_port=port,
+                container_port=target_port or port,
+                target_ip=target,
+                dnat=rule,
+                proxy=None,
+                listening=None if owner is None or owner.listeners is None else listener is not None,
+                listener=listener.command if listener else None,
+                scope=scope_of(host_ip),
+                container_id=owner.id if owner else None,
+                holder=self._holder(proto, host_ip, port, rule, None),
+            )
+
+    def _others(self, taken: set[tuple[str, IP, int]]) -> Iterator[Port]:
+        """Host listeners that belong to no published port; a host-network container is told by its first process."""
+        by_pid = {one.pid: one for one in self._containers if one.pid and one.network_mode == "host"}
+        seen: set[tuple[str, IP, int]] = set()
+        for listener in self._listeners or ():
+            key = (listener.proto, listener.ip, listener.port)
+            if key in taken or key in seen:
+                continue
+            seen.add(key)
+            owner = by_pid.get(listener.pid) if listener.pid else None
+            yield Port(
+                proto=listener.proto,
+                host_ip=listener.ip,
+                host_port=listener.port,
+                container_port=listener.port if owner else None,
+                target_ip=None,
+                dnat=None,
+                proxy=None,
+                listening=True,
+                listener=listener.command,
+                scope=scope_of(listener.ip),
+                container_id=owner.id if owner else None,
+                holder=_holder_of(listener, None),
+            )
+
+
+def scope_of(host_ip: IP) -> Scope:
+    if host_ip.is_unspecified:
+        return Scope.ALL
+    return Scope.LOOPBACK if host_ip.is_loopback else Scope.ADDRESS
+
+
+def _only_address(container: Container, host_ip: IP) -> IP | None:
+    ips = [one.ip for end in container.endpoints for one in end.addresses if one.version == host_ip.version]
+    return ips[0] if len(ips) == 1 else None
+
+
+def _listener(container: Container, proto: str, target: IP | None, port: int) -> Listener | None:
+    """Who inside the container answers `target`:`port`; any of its addresses when the target is not known."""
+    for listener in container.listeners or ():
+        if listener.proto != proto or listener.port != port:
+            continue
+        if target is None and not listener.ip.is_loopback:
+            return listener
+        if target is not None and _covers(listener, target):
+            return listener
+    return None
+
+
+def _covers(listener: Listener, ip: IP) -> bool:
+    if listener.ip == ip:
+        return True
+    return listener.ip.is_unspecified and (listener.ip.version == ip.version or listener.dual)
+
+
+def _holder_of(listener: Listener, proxy: Proxy | None) -> Holder:
+    command = listener.command or (proxy.command if proxy else None)
+    pid = listener.pid or (proxy.pid if proxy else None)
+    return Holder(command if command in _ENGINE_HOLDERS else "process", pid, command)
+
+
+def _destination(rule: Rule) -> tuple[str | None, int | None, IP | None]:
+    """(protocol, port, address) of a rule for one exact port; None where it does not say."""
+    proto, port, dst = None, None, None
+    for match in rule.matches:
+        if match.negated or len(match.values) != 1:
+            continue
+        value = match.values[0]
+        if match.key == "proto" and isinstance(value, str):
+            proto = value
+        elif match.key == "dport" and isinstance(value, tuple) and value[0] == value[1]:
+            port = value[0]
+        elif match.key == "dst" and not isinstance(value, (str, tuple)) and getattr(value, "num_addresses", 0) == 1:
+            dst = getattr(value, "network_address", None)
+    return proto, port, dst
+
+
+def _order(port: Port) -> tuple[object, ...]:
+    return (
+        port.proto,
+        port.host_port,
+        port.host_ip.version,
+        int(port.host_ip),
+        port.container_id is None,
+        not port.live,
+    )
