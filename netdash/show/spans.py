@@ -1,4 +1,4 @@
-"""Text with a tone and a link, free of colour and markup. Owns the one place where foreign text is made safe to print."""
+"""Text with a tone and a link, free of colour and markup. Owns where foreign text is made safe to print."""
 
 from __future__ import annotations
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 from netdash.core.model import Host, Ref
+from netdash.core.related import ref_of
 from netdash.show.spans import Span, width
 
 
@@ -26,6 +28,36 @@ class Row:
     sort: tuple[object, ...] = ()  # per column sort keys, when the text does not sort right
 
 
+class Rows(Sequence[Row]):
+    """Rows that are built when they are looked at, and kept: a screen of a host of 10,000 rules builds forty."""
+
+    __slots__ = ("_build", "_built", "things")
+
+    def __init__(self, things: Sequence[Any], build: Callable[[Any], Row]) -> None:
+        self.things = things
+        self._build = build
+        self._built: list[Row | None] = [None] * len(things)
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        row = self._built[at]
+        if row is None:
+            row = self._built[at] = self._build(self.things[at])
+        return row
+
+    def ref(self, at: int) -> Ref:
+        """The reference of one row without building it."""
+        return ref_of(self.things[at])
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One list of things: a pane, a digit key, a palette command, a CLI subcommand and a golden test."""
@@ -37,8 +69,9 @@ class View:
     kind: str  # Ref.kind of its rows
     columns: tuple[Column, ...]
     sources: tuple[str, ...]  # without these there is nothing to list
-    rows: Callable[[Host], Sequence[Row]]
+    rows: Callable[[Host], Rows]
     empty: str  # what to say when there is nothing
+    known: Callable[[Host], bool]  # whether the list could be read at all; else no rows mean nothing
 
 
 def widths(columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int = 2) -> list[int]:

@@ -1,0 +1,66 @@
+"""What a host's things are to each other, looked up by id, name or address. Built once a host; knows no layout."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from netdash.core.model import IP, Container, Endpoint, Host, Link, Network, PolicyRule, Port, Route
+
+
+class Index:
+    """Look-ups that several rows of one host share."""
+
+    def __init__(self, host: Host) -> None:
+        self.containers = {one.id: one for one in host.containers or ()}
+        self.networks = {one.id: one for one in host.networks or ()}
+        self._networks_by_name = {one.name: one for one in host.networks or ()}
+        self.links = {one.name: one for one in host.links or ()}
+        self.owners: dict[IP, Container] = {}
+        self.veths: dict[str, Container] = {}
+        self.members: dict[str, int] = {}
+        self._ports: dict[str, list[Port]] = {}
+        for container in host.containers or ():
+            self._attach(container)
+        for port in host.ports or ():
+            if port.container_id:
+                self._ports.setdefault(port.container_id, []).append(port)
+
+    def _attach(self, container: Container) -> None:
+        for endpoint in container.endpoints:
+            network = self.network(endpoint)
+            if network:
+                self.members[network.id] = self.members.get(network.id, 0) + 1
+            if endpoint.veth:
+                self.veths[endpoint.veth] = container
+            for one in endpoint.addresses:
+                self.owners[one.ip] = container
+
+    def network(self, endpoint: Endpoint) -> Network | None:
+        return self.networks.get(endpoint.network_id) or self._networks_by_name.get(endpoint.network)
+
+    def bridge(self, endpoint: Endpoint) -> str | None:
+        network = self.network(endpoint)
+        return network.bridge if network else None
+
+    def ports(self, container_id: str) -> list[Port]:
+        return self._ports.get(container_id, [])
+
+    def name(self, container_id: str | None) -> str | None:
+        container = self.containers.get(container_id or "")
+        return container.name if container else None
+
+    def link(self, name: str | None) -> Link | None:
+        return self.links.get(name or "")
+
+
+@lru_cache(maxsize=1)
+def index_of(host: Host) -> Index:
+    """The index of `host`; the last one is kept, as rows, cards and JSON of one host are asked for together."""
+    return Index(host)
+
+
+def by_table(routes: tuple[Route, ...] | None, policy: tuple[PolicyRule, ...] | None) -> list[Route | PolicyRule]:
+    """Routes of the main table first, the kernel's own local ones last, and the policy rules that choose at the end."""
+    rank = {"main": 0, "local": 2}
+    ordered = sorted(routes or (), key=lambda one: (rank.get(one.table, 1), one.table, one.family))
+    return [*ordered, *(policy or ())]
