@@ -1,0 +1,38 @@
+# make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := run
+.PHONY: run test lint bench screenshots clean
+
+run: $(VENV)/.run
+	@$(BIN)/netdash --demo-without-engine
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python bench/bench.py
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python screenshots/make.py
+
+$(VENV)/.run: pyproject.toml
+	@./make-venv $(PYTHON) $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
