@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from netdash.core.model import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.core.related import address_ref, ref_of
@@ -162,16 +162,17 @@ def table_of(rule: Rule) -> str:
 # --- published ports, folded ------------------------------------------------------------------------------------------
 
 
-def fold(ports: Iterable[Port]) -> list[tuple[Port, ...]]:
+def fold(ports: Iterable[Port], alike: Callable[[Port], object] = lambda _: None) -> list[tuple[Port, ...]]:
     """Runs of ports that read as one: the same bind address and both numbers counting up together. The two wildcard
-    addresses of one port become one entry, its IPv4 port first."""
-    by_number: dict[tuple[str, int, int | None, bool, object], list[Port]] = {}
+    addresses of one port become one entry, its IPv4 port first; `alike` tells what may not be told as one."""
+    by_number: dict[tuple[object, ...], list[Port]] = {}
     for port in ports:
         where = "any" if port.scope is Scope.ALL else port.host_ip
-        by_number.setdefault((port.proto, port.host_port, port.container_port, port.live, where), []).append(port)
+        key = (port.proto, port.host_port, port.container_port, port.live, where, alike(port))
+        by_number.setdefault(key, []).append(port)
     runs: list[list[list[Port]]] = []
     for group in sorted(by_number.values(), key=_reading_order):
-        if runs and _continues(runs[-1][-1], group):
+        if runs and _continues(runs[-1][-1], group) and alike(runs[-1][-1][0]) == alike(group[0]):
             runs[-1].append(group)
         else:
             runs.append([group])

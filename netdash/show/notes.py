@@ -1,0 +1,30 @@
+"""What could not be read, why, and how to get it: the failures that concern a view or a card, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netdash.core.model import Failure, Host
+from netdash.show.spans import clean
+
+_PARTS = {"docker": ("docker", "engine", "containers", "networks"), "routes": ("routes", "policy")}
+
+
+def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
+    """Failures of these sources, and of their parts ("rules: nft" belongs to rules), each once."""
+    wanted = {part for source in sources for part in _PARTS.get(source, (source,))}
+    return [failure for failure in host.failures.values() if failure.source.partition(":")[0] in wanted]
+
+
+def reason(host: Host, source: str) -> str:
+    """Why a value of this source is not known."""
+    if source in host.pending:
+        return "reading…"
+    found = missing(host, (source,))
+    return clean(found[0].reason, 120) if found else "not known"
+
+
+def sentence(failure: Failure) -> str:
+    """One line: what, why · the remedy."""
+    text = clean(f"{failure.source}: {failure.reason}", 300)
+    return f"{text} · {clean(failure.remedy, 200)}" if failure.remedy else text
