@@ -1,0 +1,164 @@
+"""The application: takes hosts from a feed, holds the one on screen, and quits cleanly. Layout is the screen's."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from typing import ClassVar
+
+os.environ.setdefault(
+    "TEXTUAL_FPS", "240"
+)  # Textual waits for the next frame before it paints: 60 would add 16 ms a key
+os.environ.setdefault("ESCDELAY", "25")
+
+from textual.app import App
+from textual.binding import Binding
+from textual.command import Provider
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from netdash.core.model import Host
+from netdash.tui import paint
+from netdash.tui.config import Options
+from netdash.tui.feed import Feed
+from netdash.tui.screen import Dashboard
+from netdash.tui.sheet import Sheet
+
+SWITCH = 0.001  # seconds that another thread may hold the interpreter while a key waits
+
+
+class Arrived(Message):
+    """A host has come from the feed's thread."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        super().__init__()
+        self.sheet = sheet
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Arrived)
+
+
+def _provider() -> type[Provider]:
+    from netdash.tui.palette import Commands
+
+    return Commands
+
+
+class Netdash(App[int]):
+    """One screen, one host, one owner of both."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "netdash"
+    ALLOW_SELECT = False
+    AUTO_FOCUS = None
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_provider}
+    BINDINGS: ClassVar = [Binding("ctrl+c,ctrl+q", "quit", "Quit", priority=True, show=False)]
+
+    sheet: reactive[Sheet | None] = reactive(None, always_update=True)
+    paused: reactive[bool] = reactive(False)
+
+    def __init__(self, feed: Feed, options: Options) -> None:
+        super().__init__(ansi_color=None)
+        self.feed = feed
+        self.options = options
+        self.held: Host | None = None  # the newest one while paused
+        self.answered: float | None = None  # when the engine last answered, on the host's clock
+        self.animation_level = "none"
+        self.register_theme(paint.DARK)
+        self.register_theme(paint.LIGHT)
+        self.theme = self._theme()
+        self.colours = self._palette()
+        self.set_keymap(dict(options.keys))
+
+    def _theme(self) -> str:
+        wanted = self.options.theme
+        if wanted is None:
+            few = self.console.color_system not in ("truecolor", "256") and not self.is_headless_test
+            wanted = "ansi" if self.no_color or few else "netdash"
+        return "ansi-dark" if wanted == "ansi" else wanted
+
+    @property
+    def is_headless_test(self) -> bool:
+        return not sys.__stdout__ or not sys.__stdout__.isatty()
+
+    def _palette(self) -> paint.Palette:
+        return paint.palette(self.theme_variables, self.native_ansi_color)
+
+    def get_default_screen(self) -> Screen[object]:
+        return Dashboard()
+
+    def on_load(self) -> None:
+        self.feed.start(self._publish)
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, lambda _: self._repaint())
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        """What was loaded so far lives as long as the program: the collector need not look at it again."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+
+    def _repaint(self) -> None:
+        self.colours = self._palette()
+        for screen in self.screen_stack:
+            for widget in screen.walk_children():
+                widget.refresh()
+
+    def _publish(self, host: Host) -> None:
+        """Called by the feed, from any thread."""
+        sheet = Sheet(host)
+        self.post_message(Arrived(sheet if self.paused else sheet.warm()))
+
+    def on_arrived(self, message: Arrived) -> None:
+        host = message.sheet.host
+        if "docker" not in host.failures and host.containers is not None:
+            self.answered = host.taken
+        if self.paused:
+            self.held = host
+        else:
+            self.sheet = message.sheet
+
+    def watch_sheet(self, sheet: Sheet | None) -> None:
+        screen = self.screen_stack[0] if self.screen_stack else None
+        if sheet is not None and isinstance(screen, Dashboard):
+            screen.update_sheet(sheet)
+
+    def watch_paused(self, paused: bool) -> None:
+        if not paused and self.held is not None:
+            self.sheet, self.held = Sheet(self.held), None
+
+    @property
+    def gone(self) -> float | None:
+        """Seconds that the engine has not answered although it once did; None when it does, or never has."""
+        host = self.sheet.host if self.sheet else None
+        if host is None or not host.live or "docker" not in host.failures or host.containers is None:
+            return None
+        return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
+
+    async def action_quit(self) -> None:
+        self.feed.stop()
+        self.exit(0)
+
+    def _handle_exception(self, error: Exception) -> None:
+        if os.environ.get("NETDASH_DEBUG"):
+            super()._handle_exception(error)
+            return
+        self._return_code = 1
+        self.exit(1, 1, f"netdash: internal error: {type(error).__name__}: {error} (NETDASH_DEBUG=1 shows where)")
+
+
+def run(feed: Feed, options: Options) -> int:
+    """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout."""
+    sys.setswitchinterval(SWITCH)
+    app = Netdash(feed, options)
+    try:
+        code = app.run(mouse=options.mouse)
+    finally:
+        feed.stop()
+    return code if code is not None else app.return_code or 0

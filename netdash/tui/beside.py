@@ -1,0 +1,63 @@
+"""The linked panes: three lists of what belongs to the selection. Owns which views stand beside which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from netdash.core.model import Ref
+from netdash.show.spans import Line, Span, Tone
+from netdash.show.table import View
+from netdash.tui import header
+from netdash.tui.grid import Grid
+from netdash.tui.listing import Ask, Listing
+from netdash.tui.sheet import BY_NAME, Sheet
+
+BESIDE: Mapping[str, tuple[str, str, str]] = {
+    "containers": ("rules", "routes", "proxies"),
+    "ports": ("containers", "rules", "proxies"),
+    "networks": ("containers", "rules", "routes"),
+    "rules": ("containers", "ports", "routes"),
+    "routes": ("containers", "networks", "rules"),
+    "proxies": ("containers", "ports", "rules"),
+    "links": ("containers", "networks", "routes"),
+}
+
+
+class Beside(Horizontal):
+    def __init__(self) -> None:
+        super().__init__(id="beside")
+        self.grids = tuple(Grid(id=f"beside{at}", titled=True, joint=at > 0) for at in range(3))
+
+    def compose(self) -> ComposeResult:
+        yield from self.grids
+
+    def show(self, sheet: Sheet, main: View, ref: Ref | None, everything: bool) -> None:
+        """Lists what belongs to `ref`; with `everything` all there is, and marks what belongs."""
+        for grid, name in zip(self.grids, BESIDE[main.name], strict=True):
+            _fill(grid, sheet, BY_NAME[name], ref, everything)
+
+
+def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: bool) -> None:
+    rows = sheet.rows(view)
+    linked = sheet.belonging(view, ref) if ref else []
+    order: Sequence[int] = range(len(rows)) if everything else linked
+    known = view.known(sheet.host)
+    grid.title = _title(view, f"{len(linked)} of {len(rows)}" if known else "?")
+    grid.linked = sheet.related(ref) if ref and everything else frozenset()
+    listing = Listing(Ask(view), rows, order)
+    keep = grid.row.ref if grid.row and grid.listing and grid.listing.ask.view is view else None
+    at = listing.place(keep, sheet.index(view)) if keep else None
+    if at is None:
+        at = linked[0] if everything and linked else 0
+    notice: Sequence[Line] = ()
+    if not len(order):
+        nothing = ((Span(" none", Tone.DIM),),) if ref else ()
+        notice = nothing if known else header.notice(view, sheet.host, "", "", grid.size.width)[1:]
+    grid.show(listing, at, notice)
+
+
+def _title(view: View, count: str) -> Line:
+    return (Span("─ ", Tone.HOP), Span(view.title, Tone.TITLE), Span(f" {count} "), Span("─" * 400, Tone.HOP))

@@ -1,0 +1,129 @@
+"""The command line: what can be typed after ":", its completion, and carrying it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from netdash.core.model import Host, Ref
+from netdash.show.spans import Tone, clean
+from netdash.tui.sheet import BY_NAME
+
+if TYPE_CHECKING:
+    from netdash.tui.screen import Dashboard
+
+PLAIN = {
+    "all": ("action_linked", "all rows, or only what belongs to the selection"),
+    "back": ("action_back", "back to where you came from"),
+    "copy": ("action_copy", "copy something of the selection"),
+    "help": ("action_help", "the keys that work here"),
+    "pause": ("action_pause", "pause, or go on"),
+    "refresh": ("action_refresh", "read everything again now"),
+    "quit": ("action_quit", "quit"),
+}
+WITH = ("filter", "free", "go", "sort")
+OFFERS = 8
+
+
+def completer(screen: Dashboard) -> Callable[[str], Sequence[str]]:
+    """Completions of what is typed so far, whole lines, the likeliest first."""
+    verbs = (*BY_NAME, *WITH, *PLAIN)
+
+    def complete(typed: str) -> Sequence[str]:
+        verb, blank, rest = typed.lstrip().partition(" ")
+        if not blank:
+            return [each for each in verbs if each.startswith(verb.casefold())][:OFFERS]
+        near = rest.casefold()
+        return [f"{verb} {word}" for word in _words(screen, verb) if word.casefold().startswith(near)][:OFFERS]
+
+    return complete
+
+
+def _words(screen: Dashboard, verb: str) -> Sequence[str]:
+    if verb == "go":
+        host = screen.sheet.host if screen.sheet else None
+        return [each.name for each in (host.containers if host else None) or ()]
+    if verb == "sort":
+        return [column.key for column in screen.places.view.columns]
+    if verb == "filter":
+        return [f"{column.key}:" for column in screen.places.view.columns]
+    return ()
+
+
+def execute(screen: Dashboard, line: str) -> None:
+    """Carries out one line; what it does not know it says, with the nearest that it does."""
+    verb, _, rest = line.strip().partition(" ")
+    verb, rest = verb.casefold(), rest.strip()
+    known = [each for each in (*BY_NAME, *WITH, *PLAIN) if each.startswith(verb)]
+    name = verb if verb in known else known[0] if known else ""
+    if name in BY_NAME:
+        screen.action_view(name)
+        if rest:
+            screen.narrow(text=rest)
+    elif name in WITH:
+        _RUN[name](screen, rest)
+    elif name == "quit":
+        screen.run_worker(screen.action_quit())
+    elif name:
+        getattr(screen, PLAIN[name][0])()
+    else:
+        from difflib import get_close_matches
+
+        near = get_close_matches(verb, (*BY_NAME, *WITH, *PLAIN), 1)
+        screen.say(
+            f"no command {clean(verb, 30)}" + (f", did you mean {near[0]}?" if near else " (? lists them)"), Tone.WARN
+        )
+
+
+def _filter(screen: Dashboard, text: str) -> None:
+    screen.narrow(text=text)
+
+
+def _go(screen: Dashboard, name: str) -> None:
+    """By name, or by the start of a name or an id."""
+    host = screen.sheet.host if screen.sheet else None
+    found = list((host.containers if host else None) or ())
+    exact = [each for each in found if name and each.name == name]
+    near = exact or [each for each in found if name and (each.name.startswith(name) or each.id.startswith(name))]
+    if len(near) == 1 or exact:
+        screen.follow(Ref("container", near[0].id))
+    else:
+        screen.say(f"{len(near) or 'no'} containers are called {clean(name, 40)}", Tone.WARN)
+
+
+def _sort(screen: Dashboard, key: str) -> None:
+    columns = screen.places.view.columns
+    found = [at for at, column in enumerate(columns) if key and column.key.startswith(key.casefold())]
+    if found or not key:
+        screen.narrow(sort=found[0] if found else None, down=False)
+    else:
+        screen.say(f"no column {clean(key, 30)}; there are {', '.join(column.key for column in columns)}", Tone.WARN)
+
+
+def _free(screen: Dashboard, text: str) -> None:
+    """Whether a host port is free, and who has it: the cursor goes there."""
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 0 < number < 65536:
+        screen.say(":free takes a port from 1 to 65535", Tone.WARN)
+        return
+    host = screen.sheet.host if screen.sheet else None
+    taken = holders(host, number) if host else None
+    if taken is None:
+        screen.say(f"cannot tell whether {number} is free: the ports could not all be read", Tone.UNKNOWN)
+        return
+    screen.action_view("ports")
+    if taken:
+        screen.narrow(text=f"port:{number}")
+        screen.say(f"{number} is taken", Tone.WARN)
+    else:
+        screen.say(f"{number} is free", Tone.GOOD)
+
+
+def holders(host: Host, number: int) -> list[str] | None:
+    """Which protocols have the host port; None when that could not be read."""
+    if host.ports is None or host.listeners is None:
+        return None
+    return sorted({port.proto for port in host.ports if port.host_port == number and port.live})
+
+
+_RUN: dict[str, Callable[[Dashboard, str], None]] = {"filter": _filter, "free": _free, "go": _go, "sort": _sort}

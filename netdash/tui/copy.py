@@ -1,0 +1,149 @@
+"""What can be copied of a thing, and the way to the user's clipboard through terminals, tmux and screen."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from textual.app import App
+
+from netdash.core.model import Container, Host, Link, Neighbour, Network, PolicyRule, Port, Proxy, Route, Rule
+from netdash.tui.popup import Offer
+
+CHUNK = 76  # bytes of a device control string that every version of screen takes
+
+
+def choices(host: Host, thing: object) -> tuple[Offer, ...]:
+    """Label and text of everything worth copying of one record, the likeliest first."""
+    offers = _OFFERS[type(thing)](host, thing)
+    return (*offers, ("JSON", json.dumps(plain(thing), indent=2)))
+
+
+def plain(value: object) -> object:
+    """A record as JSON knows it: field by field, addresses and enums as text."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, (tuple, list)):
+        return [plain(each) for each in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _container(host: Host, one: Container) -> list[Offer]:
+    offers = [("address", str(each.ip)) for endpoint in one.endpoints for each in endpoint.addresses]
+    for port in host.ports or ():
+        if port.container_id == one.id and port.live:
+            offers.append(("address:port", _socket(port.host_ip, port.host_port)))
+    name = shlex.quote(one.name)
+    offers += [("name", one.name), ("id", one.short_id), ("command", f"docker inspect {name}")]
+    if one.pid:
+        offers.append(("command", f"nsenter -t {one.pid} -n ip addr"))
+    return [*offers, ("command", f"docker port {name}")]
+
+
+def _port(host: Host, one: Port) -> list[Offer]:  # noqa: ARG001
+    offers = [("address:port", _socket(one.host_ip, one.host_port))]
+    if one.target_ip and one.container_port:
+        offers.append(("target", _socket(one.target_ip, one.container_port)))
+    if one.dnat:
+        offers.append(("rule", one.dnat.text))
+    tool = "-lunp" if one.proto == "udp" else "-ltnp"
+    return [*offers, ("command", f"ss {tool} 'sport = :{one.host_port}'")]
+
+
+def _rule(host: Host, one: Rule) -> list[Offer]:  # noqa: ARG001
+    offers = [("rule", one.text), ("command", rule_command(one))]
+    if one.target.address:
+        offers.append(("address", str(one.target.address)))
+    return [*offers, ("place", one.place)]
+
+
+def rule_command(one: Rule) -> str:
+    """The command that shows the chain of a rule, with the tool that can. It reads only."""
+    table, name = shlex.quote(one.table), shlex.quote(one.chain)
+    if one.backend.startswith("iptables"):
+        tool = "ip6tables" if one.family == "ip6" else "iptables"
+        return f"{tool}-{one.backend.removeprefix('iptables-')} -t {table} -vnL {name} --line-numbers"
+    return f"nft -a list chain {one.family} {table} {name}"
+
+
+def _route(host: Host, one: Route) -> list[Offer]:  # noqa: ARG001
+    dst = "default" if one.default else str(one.dst)
+    offers = [("route", dst), ("command", f"ip -{one.family} route show table {shlex.quote(one.table)}")]
+    return [*offers, ("gateway", str(one.gateway))] if one.gateway else offers
+
+
+def _policy(host: Host, one: PolicyRule) -> list[Offer]:  # noqa: ARG001
+    return [("rule", one.text), ("command", f"ip -{one.family} rule")]
+
+
+def _proxy(host: Host, one: Proxy) -> list[Offer]:  # noqa: ARG001
+    return [
+        ("pid", str(one.pid)),
+        ("address:port", _socket(one.host_ip, one.host_port)),
+        ("target", _socket(one.container_ip, one.container_port)),
+        ("command", f"ps -o pid,ppid,rss,args -p {one.pid}"),
+    ]
+
+
+def _network(host: Host, one: Network) -> list[Offer]:  # noqa: ARG001
+    offers = [("subnet", str(subnet)) for subnet in one.subnets]
+    return [*offers, ("name", one.name), ("command", f"docker network inspect {shlex.quote(one.name)}")]
+
+
+def _link(host: Host, one: Link) -> list[Offer]:  # noqa: ARG001
+    offers = [("address", str(each.ip)) for each in one.addresses]
+    return [("name", one.name), *offers, ("command", f"ip -d -s link show {shlex.quote(one.name)}")]
+
+
+def _neighbour(host: Host, one: Neighbour) -> list[Offer]:  # noqa: ARG001
+    offers = [("address", str(one.ip)), ("command", f"ip neigh show dev {shlex.quote(one.dev)}")]
+    return [*offers, ("MAC", one.mac)] if one.mac else offers
+
+
+_OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
+    Container: _container,
+    Port: _port,
+    Rule: _rule,
+    Route: _route,
+    PolicyRule: _policy,
+    Proxy: _proxy,
+    Network: _network,
+    Link: _link,
+    Neighbour: _neighbour,
+}
+
+
+def _socket(ip: object, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
+
+
+# --- the clipboard ----------------------------------------------------------------------------------------------------
+
+
+def osc52(text: str, environ: Mapping[str, str]) -> str:
+    """The sequence that puts `text` on the clipboard of the terminal in front of the user, through tmux and screen.
+
+    tmux passes a sequence on when it is wrapped in DCS tmux with every ESC doubled; screen when it is cut into
+    device control strings of its own.
+    """
+    sequence = f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode('ascii')}\x07"
+    if environ.get("TMUX"):
+        return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\" + sequence
+    if environ.get("STY"):
+        return "".join(f"\x1bP{sequence[at : at + CHUNK]}\x1b\\" for at in range(0, len(sequence), CHUNK))
+    return sequence
+
+
+def to_clipboard(app: App[Any], text: str) -> None:
+    driver = app._driver
+    if driver is not None:
+        driver.write(osc52(text, os.environ))
+        driver.flush()

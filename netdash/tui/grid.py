@@ -1,0 +1,270 @@
+"""The list widget: paints only the lines on screen, keeps its cursor by what the row is. Owns no host data of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from netdash.core.model import Ref
+from netdash.show.spans import Line, Span, fit, width
+from netdash.show.table import Column, Row, widths
+from netdash.tui.listing import Listing
+from netdash.tui.paint import LINKED, MARKER, Palette, seal, strip
+from netdash.tui.prose import colours_of
+
+SAMPLE = 200  # rows looked at for the widths, around the ones on screen
+EDGE = 2  # cells left of the first column: the marker and a blank
+
+
+class Grid(Widget, can_focus=True):
+    """A pane of rows. `title` makes it a linked pane with a headline of its own instead of column titles."""
+
+    ALLOW_SELECT = False
+
+    class Moved(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, grid: Grid) -> None:
+            super().__init__()
+            self.grid = grid
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Grid.Moved) and message.grid is self.grid
+
+    class Followed(Message):
+        """The user wants to go where `ref` leads."""
+
+        def __init__(self, grid: Grid, ref: Ref) -> None:
+            super().__init__()
+            self.grid = grid
+            self.ref = ref
+
+    def __init__(self, *, id: str, titled: bool = False, joint: bool = False) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.titled = titled
+        self.joint = joint  # a line at the left, towards the pane beside it
+        self.title: Line = ()
+        self.listing: Listing | None = None
+        self.notice: Sequence[Line] = ()
+        self.linked: frozenset[Ref] = frozenset()
+        self.cursor = 0
+        self.cell = -1  # column under the cursor; -1 for the row itself
+        self.top = 0
+        self.faded = False
+        self._sizes: list[int] = []
+        self._measured: tuple[object, ...] = ()
+
+    # --- what it shows ------------------------------------------------------------------------------------------------
+
+    @property
+    def colours(self) -> Palette:
+        return colours_of(self)
+
+    @property
+    def row(self) -> Row | None:
+        """The row under the cursor."""
+        return self.listing[self.cursor] if self.listing and self.cursor < len(self.listing) else None
+
+    @property
+    def target(self) -> Ref | None:
+        """What Enter would follow: the cell's ref, or else the row's own."""
+        row = self.row
+        if row is None:
+            return None
+        return (row.cells[self.cell].ref or row.ref) if 0 <= self.cell < len(row.cells) else row.ref
+
+    @property
+    def page(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def show(self, listing: Listing | None, cursor: int, notice: Sequence[Line] = ()) -> None:
+        """Shows other rows, the cursor on row number `cursor`."""
+        self.listing, self.notice = listing, notice
+        self._measured = ()
+        self.move(cursor, tell=False)
+        self.refresh()
+
+    def move(self, to: int, tell: bool = True) -> None:
+        """Puts the cursor on row number `to` or the nearest there is, and scrolls as little as that needs."""
+        last = len(self.listing) - 1 if self.listing else 0
+        old, self.cursor = self.cursor, max(0, min(to, last))
+        top = min(max(self.top, self.cursor - self.page + 1, 0), self.cursor, max(0, last - self.page + 1))
+        if top != self.top:
+            self.top = top
+            self.refresh()
+        elif old != self.cursor:
+            self.refresh(self._band(old), self._band(self.cursor))
+        if tell and old != self.cursor:
+            self.post_message(self.Moved(self))
+
+    def _band(self, at: int) -> Region:
+        return Region(0, at - self.top + 1, self.size.width, 1)
+
+    def hop(self, step: int) -> None:
+        """Moves among the cells of the row that lead somewhere; over the edge it is the row itself again."""
+        row = self.row
+        if row is None:
+            return
+        stops = [-1] + [
+            index
+            for index, cell in enumerate(row.cells)
+            if cell.ref and index < len(self._sizes) and self._sizes[index]
+        ]
+        at = stops.index(self.cell) if self.cell in stops else 0
+        self.cell = stops[max(0, min(at + step, len(stops) - 1))]
+        self.refresh(self._band(self.cursor))
+
+    def sizes(self) -> list[int]:
+        """The cells of each column, from the rows around those on screen."""
+        listing = self.listing
+        if listing is None:
+            return []
+        start = max(0, self.top - SAMPLE // 2) // SAMPLE * SAMPLE
+        measured = (id(listing), self.size.width, start)
+        if measured != self._measured:
+            sample = [listing[at] for at in range(start, min(len(listing), start + 2 * SAMPLE))]
+            columns = listing.ask.view.columns
+            self._sizes = widths(columns, sample, self.size.width - EDGE - 1 - self.joint)
+            self._measured = measured
+        return self._sizes
+
+    # --- painting -----------------------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        if not self.joint:
+            return self._line(y, self.size.width)
+        line = self._line(y, self.size.width - 1)
+        return Strip([Segment("│" if y else "┬", self.colours.rule), *line], self.size.width)
+
+    def _line(self, y: int, wide: int) -> Strip:
+        over = self.colours.faded if self.faded else None
+        if y == 0:
+            return self._headline(wide)
+        if self.listing is None or not len(self.listing):
+            line = self.notice[y - 1] if y - 1 < len(self.notice) else ()
+            return strip((Span(" "), *line), wide, self.colours)
+        at = self.top + y - 1
+        if at >= len(self.listing):
+            return Strip.blank(wide)
+        return self._row(at, wide, over)
+
+    def _headline(self, wide: int) -> Strip:
+        if self.titled:
+            return strip(self.title, wide, self.colours)
+        if self.listing is None:
+            return Strip.blank(wide)
+        head = self.colours.head
+        segments = [Segment(" " * EDGE)]
+        ask = self.listing.ask
+        for index, (column, size) in enumerate(zip(ask.view.columns, self.sizes(), strict=False)):
+            if size:
+                mark = ("↓" if ask.down else "↑") if ask.sort == index else ""
+                segments.append(Segment(_title(column, size, mark) + "  ", head))
+        return seal(segments, wide)
+
+    def _row(self, at: int, wide: int, over: Style | None) -> Strip:
+        listing, colours = self.listing, self.colours
+        assert listing is not None
+        row, here = listing[at], at == self.cursor
+        active = here and self.has_focus
+        if here:
+            over = colours.cursor if active else colours.idle
+        segments = [self._edge(row, here, over)]
+        for index, (cell, size) in enumerate(zip(row.cells, self.sizes(), strict=False)):
+            if not size:
+                continue
+            ink = colours.tones[cell.tone]
+            if self.faded:
+                ink = ink + colours.faded
+            if over is not None:
+                ink = ink + over
+            text = _aligned(cell.text, size, listing.ask.view.columns[index].right)
+            if active and index == self.cell:
+                segments += [Segment(text, ink + colours.cell), Segment("  ", over)]
+            else:
+                segments.append(Segment(text + "  ", ink))
+        bar = self._thumb(at - self.top)
+        line = seal(segments, wide - len(bar), over)
+        return Strip([*line, Segment(bar, colours.rule)], wide) if bar else line
+
+    def _edge(self, row: Row, here: bool, over: Style | None) -> Segment:
+        colours = self.colours
+        if here:
+            return Segment(MARKER + " ", colours.linked + over if over else colours.linked)
+        return Segment((LINKED if row.ref in self.linked else " ") + " ", colours.linked)
+
+    def _thumb(self, y: int) -> str:
+        """A scroll bar of one cell, only where there is more than the pane holds."""
+        total, page = len(self.listing or ()), self.page
+        if total <= page:
+            return ""
+        size = max(1, page * page // total)
+        start = (page - size) * self.top // max(1, total - page)
+        return "▐" if start <= y < start + size else " "
+
+    # --- mouse --------------------------------------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        self._measured = ()
+        self.move(self.cursor, tell=False)
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y < 1 or self.listing is None:
+            return
+        at = self.top + event.y - 1
+        if at >= len(self.listing):
+            return
+        cell = self._cell_at(event.x)
+        again = at == self.cursor and event.chain > 1
+        self.move(at)
+        row = self.row
+        self.cell = cell if row and cell >= 0 and row.cells[cell].ref else -1
+        self.refresh()
+        if again and self.target:
+            self.post_message(self.Followed(self, self.target))
+
+    def _cell_at(self, x: int) -> int:
+        left = EDGE + self.joint
+        for index, size in enumerate(self.sizes()):
+            if size and left <= x < left + size:
+                return index
+            left += size + 2 if size else 0
+        return -1
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self._wheel(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self._wheel(-3)
+
+    def _wheel(self, by: int) -> None:
+        """Scrolls the rows; the cursor stays on its row as long as that is on screen."""
+        total = len(self.listing or ())
+        self.top = max(0, min(self.top + by, total - self.page))
+        self.refresh()
+        self.move(max(self.top, min(self.cursor, self.top + self.page - 1)))
+
+
+def _title(column: Column, size: int, mark: str) -> str:
+    name = column.title if width(column.title) + len(mark) <= size or not column.short else column.short
+    return _aligned(name.upper() + mark, size, column.right)
+
+
+def _aligned(text: str, size: int, right: bool) -> str:
+    have = width(text)
+    return " " * (size - have) + text if right and have < size else fit(text, size)

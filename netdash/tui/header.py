@@ -1,0 +1,144 @@
+"""The lines at the top and what a pane says when it has no rows. Pure: host and state to lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from netdash.core.model import Host, Ref
+from netdash.show.spans import Line, Span, Tone, clean, fit, width
+from netdash.show.table import View
+from netdash.show.views import VIEWS
+from netdash.show.words import age
+
+WIDE = 100  # columns from which words are not shortened
+DOT = Span(" · ", Tone.DIM)
+
+
+def backends(host: Host) -> tuple[str, ...]:
+    """What carries the engine's rules, as found in the rules themselves: iptables-nft, iptables-legacy, nft."""
+    if host.ruleset is None:
+        return ()
+    ours = {chain.backend for chain in host.ruleset.chains if chain.name.upper().startswith(("DOCKER", "NETAVARK"))}
+    ours |= {chain.backend for chain in host.ruleset.chains if chain.table.startswith(("docker-bridges", "netavark"))}
+    found = ours or {chain.backend for chain in host.ruleset.chains if chain.rules}
+    return tuple("nftables" if name == "nft" else name for name in sorted(found))
+
+
+def header(host: Host | None, paused: bool, gone: float | None, wide: int) -> tuple[Line, Line]:
+    """Left and right part of the first line. `gone` is for how many seconds the engine has not answered."""
+    if host is None:
+        return (Span(" netdash ", Tone.TITLE), Span(" reading…", Tone.DIM)), ()
+    left = [Span(" netdash ", Tone.TITLE), Span(" " + fit_name(host.name or "?"), Tone.KEY), Span("  ")]
+    for index, part in enumerate(_engine(host, wide)):
+        left += [DOT, part] if index else [part]
+    return tuple(left), (*_counts(host, wide), _state(host, paused, gone), Span(" "))
+
+
+def fit_name(name: str, most: int = 24) -> str:
+    name = clean(name)
+    return fit(name, most) if width(name) > most else name
+
+
+def _engine(host: Host, wide: int) -> list[Span]:
+    parts: list[Span] = []
+    engine = host.engine
+    if engine is not None:
+        rootless = " rootless" if engine.rootless else ""
+        parts.append(Span(f"{clean(engine.name)} {clean(engine.version, 20)}{rootless}"))
+    elif "docker" in host.pending:
+        parts.append(Span("engine: reading…", Tone.DIM))
+    else:
+        parts.append(Span("no engine", Tone.WARN))
+    carried = backends(host)
+    if carried:
+        parts.append(Span("+".join(carried)))
+    elif host.ruleset is None:
+        parts.append(Span("rules …" if "rules" in host.pending else "rules ?", Tone.UNKNOWN))
+    if host.privileged is not None:
+        parts.append(Span("root") if host.privileged else Span("not root", Tone.WARN))
+    return parts if wide >= 60 else parts[:1]
+
+
+def _counts(host: Host, wide: int) -> Line:
+    spans: list[Span] = []
+    for things, long, short in ((host.containers, "container", "ctr"), (host.networks, "network", "net")):
+        if things is None:
+            continue
+        word = f"{long}{'' if len(things) == 1 else 's'}" if wide >= WIDE else short
+        spans.append(Span(f"{len(things)} {word}  ", Tone.DIM))
+    return tuple(spans)
+
+
+def _state(host: Host, paused: bool, gone: float | None) -> Span:
+    if not host.live:
+        when = datetime.fromtimestamp(host.taken).strftime(" %H:%M") if host.taken else ""
+        return Span(f"◦ recorded{when}", Tone.WARN)
+    if gone is not None:
+        return Span(f"✗ engine gone {age(gone)}", Tone.BAD)
+    if paused:
+        return Span("‖ paused", Tone.WARN)
+    return Span("● live", Tone.GOOD)
+
+
+def tabs(current: View, wide: int) -> Line:
+    """The views with their digits; the current one stands out by brackets too, for those who see no colour."""
+    spans: list[Span] = []
+    for view in VIEWS:
+        name = view.title if wide >= WIDE else view.short
+        here = view.name == current.name
+        tone = Tone.TITLE if here else Tone.DIM
+        ref = Ref("view", view.name)
+        spans.append(Span(f"[{view.digit} {name}]" if here else f" {view.digit} {name} ", tone, ref))
+    return tuple(spans)
+
+
+def filter_note(text: str, within: str, shown: int, total: int, busy: bool) -> Line:
+    """What narrows the pane, at the right of the tabs."""
+    if not text and not within:
+        return ()
+    spans: list[Span] = []
+    if within:
+        spans.append(Span(f"of {fit_name(within)} ", Tone.TITLE))
+    if text:
+        spans.append(Span(f"/{fit_name(text, 30)} ", Tone.TITLE))
+    spans.append(Span("… " if busy else f"{shown} of {total} ", Tone.DIM))
+    return tuple(spans)
+
+
+def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> Sequence[Line]:
+    """What a pane without rows says: what is missing, why, and how to get it."""
+    if host is None:
+        return ((), (Span(" reading…", Tone.DIM),))
+    missing = [source for source in view.sources if source in host.failures]
+    if missing:
+        return tuple(line for source in missing for line in _failed(view, host, source, wide))
+    waiting = [source for source in view.sources if source in host.pending]
+    if waiting:
+        return ((), (Span(f" reading {', '.join(waiting)}…", Tone.DIM),))
+    if text:
+        hint = " · Esc clears the filter"
+        return ((), (Span(f" nothing matches "), Span(fit_name(text, 40), Tone.KEY), Span(hint, Tone.DIM)))
+    if within:
+        return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
+    return ((), (Span(" " + view.empty, Tone.DIM),))
+
+
+def _failed(view: View, host: Host, source: str, wide: int) -> Sequence[Line]:
+    failure = host.failures[source]
+    told = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {source} could not be read", Tone.KEY))
+    lines: list[Line] = [(), told, *_wrapped(clean(failure.reason, 400), wide, Tone.PLAIN)]
+    if failure.remedy:
+        lines += _wrapped("→ " + clean(failure.remedy, 400), wide, Tone.GOOD)
+    return lines
+
+
+def _wrapped(text: str, wide: int, tone: Tone) -> list[Line]:
+    lines, line = [], ""
+    for word in text.split():
+        if line and width(line) + 1 + width(word) > wide - 6:
+            lines.append((Span("   " + line, tone),))
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, (Span("   " + line, tone),)]

@@ -1,0 +1,44 @@
+"""The dashboard's commands in Textual's palette. Loaded when the palette opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from netdash.show.spans import clean
+from netdash.show.views import VIEWS
+from netdash.tui import commands
+from netdash.tui.screen import Dashboard
+
+
+class Commands(Provider):
+    """Views, actions and containers by name."""
+
+    def _offers(self) -> Iterator[tuple[str, str, str]]:
+        """Title, help, and the command line that does it."""
+        for view in VIEWS:
+            yield view.title, f"show the view (key {view.digit})", view.name
+        for name, (_, told) in commands.PLAIN.items():
+            yield name.capitalize(), told, name
+        screen = self.app.screen_stack[0]
+        host = screen.sheet.host if isinstance(screen, Dashboard) and screen.sheet else None
+        for container in (host.containers if host else None) or ():
+            yield f"Go to {clean(container.name, 60)}", "container", f"go {container.name}"
+
+    def _run(self, line: str) -> None:
+        screen = self.app.screen_stack[0]
+        if isinstance(screen, Dashboard):
+            commands.execute(screen, line)
+
+    async def discover(self) -> Hits:
+        for title, told, line in self._offers():
+            yield DiscoveryHit(title, partial(self._run, line), help=told)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for title, told, line in self._offers():
+            score = matcher.match(title)
+            if score > 0:
+                yield Hit(score, matcher.highlight(title), partial(self._run, line), help=told)

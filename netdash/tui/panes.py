@@ -1,0 +1,225 @@
+"""What is on the screen: the panes, their layout, and the one selection that all of them follow. Keys are screen.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.events import Resize
+from textual.screen import Screen
+
+from netdash.core.model import Ref
+from netdash.show.card import card, detail
+from netdash.show.spans import Line, Span, Tone
+from netdash.show.views import VIEWS
+from netdash.tui import header
+from netdash.tui.beside import Beside
+from netdash.tui.grid import Grid
+from netdash.tui.listing import Listing, arrange
+from netdash.tui.places import Places
+from netdash.tui.prompt import Prompt
+from netdash.tui.prose import Bar, Box
+from netdash.tui.sheet import Sheet
+from netdash.tui.work import Work
+
+if TYPE_CHECKING:
+    from netdash.tui.app import Netdash
+
+LEAST = (60, 15)  # columns and lines below which nothing can be read
+LINKED_FROM = (120, 30)
+
+
+class Panes(Screen[None]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = Places(VIEWS[0])
+        self.everything = False  # linked panes show all rows and mark the linked ones
+        self.top_bar, self.tab_bar, self.foot = Bar(id="header"), Bar(id="tabs"), Bar(id="footer")
+        self.grid, self.card = Grid(id="grid"), Box(id="card")
+        self.beside = Beside()
+        self.prompt = Prompt(id="prompt")
+        self.small = Bar(id="small")
+        self.work: Work[Listing] = Work()
+        self._said: Line = ()
+        self._carded: Ref | None = None
+
+    @property
+    def netdash(self) -> Netdash:
+        return self.app  # type: ignore[return-value]
+
+    @property
+    def sheet(self) -> Sheet | None:
+        return self.netdash.sheet
+
+    def compose(self) -> ComposeResult:
+        yield self.top_bar
+        yield self.tab_bar
+        yield self.grid
+        yield self.card
+        yield self.beside
+        yield self.foot
+        yield self.prompt
+        yield self.small
+
+    def on_mount(self) -> None:
+        self.prompt.display = False
+        self.set_focus(self.grid)
+        self.refresh_all()
+
+    # --- from host to screen ------------------------------------------------------------------------------------------
+
+    def update_sheet(self, sheet: Sheet) -> None:  # noqa: ARG002
+        if self.is_mounted:
+            self.refresh_all()
+
+    def refresh_all(self) -> None:
+        """Everything anew from the host and the place; cursor, scroll and focus stay."""
+        self.fade(self.netdash.gone is not None)
+        self.rearrange()
+        self.write_header()
+
+    def fade(self, faded: bool) -> None:
+        for pane in (self.grid, self.card, *self.beside.grids):
+            pane.faded = faded
+
+    def write_header(self) -> None:
+        wide, app = self.size.width, self.netdash
+        host = self.sheet.host if self.sheet else None
+        self.top_bar.show(*header.header(host, app.paused, app.gone, wide))
+        ask = self.places.here.ask
+        listing = self.grid.listing
+        shown, total = (len(listing), len(listing.rows)) if listing else (0, 0)
+        note = header.filter_note(ask.text, self.name_of(ask.within), shown, total, self.work.busy)
+        self.tab_bar.show(header.tabs(self.places.view, wide), note)
+        self.write_footer()
+
+    def rearrange(self) -> None:
+        """Works out which rows the pane shows; a long list takes several steps and the old one stays meanwhile."""
+        if self.sheet is None:
+            self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.size.width))
+            return
+        self.work.start(arrange(self.sheet, self.places.here.ask), self.arranged)
+
+    def arranged(self, listing: Listing) -> None:
+        sheet, place = self.sheet, self.places.here
+        if sheet is None or listing.ask != place.ask:
+            return
+        at = None
+        if place.ref is not None:
+            near = listing[place.at].ref == place.ref if place.at < len(listing) else False
+            at = place.at if near else listing.place(place.ref, sheet.index(listing.ask.view))
+        notice = ()
+        if not len(listing):
+            ask = place.ask
+            notice = header.notice(ask.view, sheet.host, ask.text, self.name_of(ask.within), self.size.width)
+        self.grid.cell = place.cell
+        self.grid.show(listing, place.at if at is None else at, notice)
+        self.fit_heights(len(listing.rows))
+        self.selected()
+        self.write_header()
+
+    def selected(self) -> None:
+        """The cursor stands on another thing: the card and the linked panes follow."""
+        grid = self.grid
+        ref = grid.row.ref if grid.row else None
+        self.places.put(replace(self.places.here, ref=ref or self.places.here.ref, at=grid.cursor, cell=grid.cell))
+        self.write_card(ref)
+        if self.sheet and self.linked_shown:
+            self.beside.show(self.sheet, self.places.view, ref, self.everything)
+        self.mark()
+
+    def mark(self) -> None:
+        """Marks in the list what belongs to the thing under the cursor of the pane that has the keys."""
+        focused = self.focused if isinstance(self.focused, Grid) else self.grid
+        row = focused.row
+        linked = self.sheet.related(row.ref) if self.sheet and row else frozenset()
+        if linked != self.grid.linked:
+            self.grid.linked = linked
+            self.grid.refresh()
+
+    def write_card(self, ref: Ref | None) -> None:
+        wide, sheet = self.size.width, self.sheet
+        if sheet is None or ref is None:
+            self.card.show(self.headline(""), (), same=False)
+            return
+        same = self._carded == ref
+        self._carded = ref
+        container = sheet.container(ref.key) if ref.kind == "container" else None
+        if container is not None:
+            lines = card(sheet.host, container, wide)
+        else:
+            lines = detail(sheet.host, ref, wide)
+        self.card.show(self.headline(ref.kind), lines, same)
+
+    def headline(self, title: str) -> Line:
+        """The line that parts two panes."""
+        label = f" {title} " if title else ""
+        return (
+            Span("──", Tone.DIM),
+            Span(label, Tone.DIM),
+            Span("─" * max(0, self.size.width - len(label) - 2), Tone.DIM),
+        )
+
+    def name_of(self, ref: Ref | None) -> str:
+        """A name for people: what the first cell of its row says."""
+        if ref is None or self.sheet is None:
+            return ""
+        found = self.sheet.find(ref)
+        if found is None:
+            return ref.key
+        view, place = found
+        cells = self.sheet.rows(view)[place].cells
+        return next((cell.text for cell in cells if len(cell.text) > 1), ref.key)
+
+    # --- layout -------------------------------------------------------------------------------------------------------
+
+    @property
+    def linked_shown(self) -> bool:
+        return self.size.width >= LINKED_FROM[0] and self.size.height >= LINKED_FROM[1]
+
+    def on_resize(self, event: Resize) -> None:
+        wide, high = event.size
+        small = wide < LEAST[0] or high < LEAST[1]
+        self.set_class(small, "-small")
+        if small:
+            least = f"{LEAST[0]}x{LEAST[1]}"
+            self.small.show((Span(f" {wide}x{high} is too small: netdash needs {least}"[: max(8, wide)], Tone.WARN),))
+            return
+        self.beside.display = self.linked_shown
+        self.call_later(self.refresh_all)
+
+    def fit_heights(self, rows: int) -> None:
+        """Few rows leave room to the card, many take their share; the selection never moves a pane."""
+        body = self.size.height - 3
+        share = round(body * (0.36 if self.linked_shown else 0.46))
+        grid = max(4, min(rows + 2, share))
+        beside = round((body - grid) * 0.38) if self.linked_shown else 0
+        for widget, high in ((self.grid, grid), (self.card, body - grid - beside)):
+            if widget.styles.height is None or widget.styles.height.value != high:
+                widget.styles.height = high
+        if beside:
+            self.beside.styles.height = beside
+
+    def write_footer(self) -> None:
+        self.foot.show(self._said or self.hints(), () if self._said else (Span(self._where(), Tone.DIM),))
+
+    def hints(self) -> Line:
+        """What the keys do here."""
+        return ()
+
+    def _where(self) -> str:
+        listing = self.grid.listing
+        return f"{self.grid.cursor + 1}/{len(listing)} " if listing and len(listing) > self.grid.page else ""
+
+    def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
+        """A word to the user at the foot, until the next key or a few seconds."""
+        self._said = (Span(" "), Span(text, tone))
+        self.write_footer()
+        self.set_timer(4.0, self.hush)
+
+    def hush(self) -> None:
+        if self._said:
+            self._said = ()
+            self.write_footer()

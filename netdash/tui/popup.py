@@ -1,0 +1,134 @@
+"""What lies over the dashboard for a moment: the help, and the menu of things to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.geometry import Size
+from textual.screen import ModalScreen
+from textual.strip import Strip
+from textual.widget import Widget
+
+from netdash.show.spans import Line, Span, Tone, clean, fit, width
+from netdash.tui import keys
+from netdash.tui.paint import MARKER, strip
+from netdash.tui.prose import colours_of
+
+Offer = tuple[str, str]
+"""A label and the text that is copied."""
+
+
+def help_lines(works: Iterable[str], remapped: Mapping[str, str]) -> list[Line]:
+    """The keys of the table that work now, by group."""
+    lines: list[Line] = []
+    for group, members in keys.groups(works).items():
+        lines += [(), (Span(group, Tone.TITLE),)] if lines else [(Span(group, Tone.TITLE),)]
+        for key in members:
+            lines.append((Span(fit(keys.shown(key, remapped), 15), Tone.KEY), Span(key.help)))
+        if group == "Go":
+            lines.append(
+                (Span(fit("1 … 7", 15), Tone.KEY), Span("a view, the cursor on what belongs to the selection"))
+            )
+    return lines
+
+
+class Sheetlet(Widget, can_focus=True):
+    """The lines of a popup, one of them under the cursor when there is something to choose."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, title: str, lines: Sequence[Line], offers: Sequence[Offer]) -> None:
+        super().__init__()
+        self.title, self.offers = title, offers
+        self.lines = [_offer(each) for each in offers] if offers else lines
+        self.cursor = self.top = 0
+
+    @property
+    def page(self) -> int:
+        return max(1, self.size.height - 2)
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
+        widest = max((sum(width(span.text) for span in line) for line in self.lines), default=20)
+        return min(max(widest + 3, 34), container.width - 6)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+        return min(len(self.lines) + 3, container.height - 4)
+
+    def move(self, by: int) -> None:
+        last = len(self.lines) - 1
+        if self.offers:
+            self.cursor = max(0, min(self.cursor + by, last))
+            self.top = min(max(self.top, self.cursor - self.page + 2), self.cursor)
+        else:
+            self.top = max(0, min(self.top + by, len(self.lines) - self.page))
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        wide, colours = self.size.width, colours_of(self)
+        if y == 0:
+            foot = "⏎ copy   Esc close" if self.offers else "Esc close"
+            room = wide - width(self.title) - width(foot) - 1
+            return strip((Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot, Tone.DIM)), wide, colours)
+        at = self.top + y - 2
+        if y == 1 or at >= len(self.lines):
+            return Strip.blank(wide)
+        here = bool(self.offers) and at == self.cursor
+        mark = Span(MARKER if here else " ", Tone.TITLE)
+        return strip((mark, *self.lines[at]), wide, colours, colours.cursor if here else None)
+
+    def on_click(self, event: events.Click) -> None:
+        at = self.top + event.y - 2
+        if self.offers and event.y > 1 and at < len(self.lines):
+            self.cursor = at
+            popup: Popup = self.screen  # type: ignore[assignment]
+            popup.action_choose()
+
+
+def _offer(offer: Offer) -> Line:
+    label, text = offer
+    first = text.strip().splitlines()[0] if text.strip() else ""
+    more = " …" if "\n" in text.strip() else ""
+    return (Span(fit(label, 16), Tone.DIM), Span(clean(first, 90) + more))
+
+
+class Popup(ModalScreen[str | None]):
+    """Answers with the text chosen, or None."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape,q,question_mark,f1,y", "close", show=False),
+        Binding("j,down", "move(1)", show=False),
+        Binding("k,up", "move(-1)", show=False),
+        Binding("pagedown,ctrl+f", "move(10)", show=False),
+        Binding("pageup,ctrl+b", "move(-10)", show=False),
+        Binding("g,home", "move(-9999)", show=False),
+        Binding("G,end", "move(9999)", show=False),
+        Binding("enter", "choose", show=False),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[Line] = (), offers: Sequence[Offer] = ()) -> None:
+        super().__init__()
+        self.sheetlet = Sheetlet(title, lines, offers)
+
+    def compose(self) -> ComposeResult:
+        yield self.sheetlet
+
+    def on_mount(self) -> None:
+        self.set_focus(self.sheetlet)
+
+    def on_click(self, event: events.Click) -> None:
+        if event.widget is self:
+            self.action_close()
+
+    def action_move(self, by: int) -> None:
+        self.sheetlet.move(by)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_choose(self) -> None:
+        offers = self.sheetlet.offers
+        self.dismiss(offers[self.sheetlet.cursor][1] if offers else None)

@@ -1,0 +1,180 @@
+"""Widgets that show lines of text: a bar of one line, and a box whose links can be walked and followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from netdash.core.model import Ref
+from netdash.show.spans import Line, Span, Tone, width
+from netdash.tui.paint import Palette, strip
+
+if TYPE_CHECKING:
+    from netdash.tui.app import Netdash
+
+
+def colours_of(widget: Widget) -> Palette:
+    app: Netdash = widget.app  # type: ignore[assignment]
+    return app.colours
+
+
+class Bar(Widget):
+    """One line, its left and its right part; the left one gives way."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.left: Line = ()
+        self.right: Line = ()
+
+    def show(self, left: Line, right: Line = ()) -> None:
+        if (left, right) != (self.left, self.right):
+            self.left, self.right = left, right
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002
+        wide = self.size.width
+        taken = sum(width(span.text) for span in self.right)
+        used = sum(width(span.text) for span in self.left)
+        if taken and used + taken + 1 > wide and used < wide:
+            return strip(self.left, wide, colours_of(self))
+        room = max(0, wide - taken)
+        line = strip(self.left, room, colours_of(self))
+        return Strip.join([line, strip(self.right, wide - room, colours_of(self))]) if taken else line
+
+    def on_click(self, event: events.Click) -> None:
+        """A span with a ref is a button: the screen decides what it does."""
+        left = 0
+        for span in self.left:
+            left += width(span.text)
+            if event.x < left:
+                if span.ref is not None:
+                    self.post_message(Box.Followed(self, span.ref))
+                return
+
+
+class Box(Widget, can_focus=True):
+    """Lines with links. The keys hop from link to link; Enter follows the one under the cursor."""
+
+    ALLOW_SELECT = False
+
+    class Followed(Message):
+        def __init__(self, widget: Widget, ref: Ref) -> None:
+            super().__init__()
+            self.widget = widget
+            self.ref = ref
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.title: Line = ()
+        self.lines: Sequence[Line] = ()
+        self.links: list[tuple[int, int]] = []  # line, span
+        self.link = 0
+        self.top = 0
+        self.faded = False
+
+    @property
+    def target(self) -> Ref | None:
+        """What Enter would follow."""
+        if not self.links:
+            return None
+        at, index = self.links[min(self.link, len(self.links) - 1)]
+        return self.lines[at][index].ref
+
+    def show(self, title: Line, lines: Sequence[Line], same: bool) -> None:
+        """Shows other lines; `same` when they tell of the same thing as before, whose place is then kept."""
+        if title == self.title and lines == self.lines:
+            return
+        self.title, self.lines = title, lines
+        self.links = [(at, index) for at, line in enumerate(lines) for index, span in enumerate(line) if span.ref]
+        if not same:
+            self.link = self.top = 0
+        self.link = max(0, min(self.link, len(self.links) - 1))
+        self.top = max(0, min(self.top, len(lines) - self._page))
+        self.refresh()
+
+    @property
+    def _page(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def hop(self, step: int) -> None:
+        """To the next or previous link."""
+        self._go(self.link + step)
+
+    def move(self, step: int) -> None:
+        """To the nearest link on a lower or higher line; where there is none, the text scrolls."""
+        if not self.links:
+            self.scroll(step)
+            return
+        line, index = self.links[self.link]
+        column = self._column(line, index)
+        lines = sorted({at for at, _ in self.links if (at > line if step > 0 else at < line)}, reverse=step < 0)
+        if not lines:
+            self.scroll(step)
+            return
+        stops = [place for place, (at, _) in enumerate(self.links) if at == lines[min(abs(step), len(lines)) - 1]]
+        self._go(min(stops, key=lambda place: abs(self._column(*self.links[place]) - column)))
+
+    def _column(self, line: int, index: int) -> int:
+        return sum(width(span.text) for span in self.lines[line][:index])
+
+    def _go(self, link: int) -> None:
+        if self.links:
+            self.link = max(0, min(link, len(self.links) - 1))
+            line = self.links[self.link][0]
+            self.top = min(max(self.top, line - self._page + 1), line)
+        self.refresh()
+
+    def scroll(self, by: int) -> None:  # type: ignore[override]
+        self.top = max(0, min(self.top + by, len(self.lines) - self._page))
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        wide, colours = self.size.width, colours_of(self)
+        over = colours.faded if self.faded else None
+        if y == 0:
+            return strip(self.title, wide, colours)
+        at = self.top + y - 1
+        if at >= len(self.lines):
+            return Strip.blank(wide)
+        below = len(self.lines) - at - 1
+        if y == self.size.height - 1 and below:
+            return strip((Span(f"   … {below + 1} more lines: Tab, then j", Tone.DIM),), wide, colours)
+        chosen = -1
+        if self.has_focus and self.links:
+            line, index = self.links[self.link]
+            chosen = index if line == at else -1
+        return strip(self.lines[at], wide, colours, over, chosen)
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self.top = max(0, min(self.top, len(self.lines) - self._page))
+
+    def on_click(self, event: events.Click) -> None:
+        at = self.top + event.y - 1
+        for place, (line, index) in enumerate(self.links):
+            left = self._column(line, index)
+            if line == at and event.y and left <= event.x < left + width(self.lines[line][index].text):
+                self._go(place)
+                if self.target:
+                    self.post_message(self.Followed(self, self.target))
+                return
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll(2)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll(-2)

@@ -1,0 +1,321 @@
+"""What the keys do: every action of the dashboard, and where following a link leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.binding import Binding
+from textual.widget import Widget
+
+from netdash.core.model import Ref
+from netdash.show.spans import Line, Span, Tone, clean
+from netdash.show.table import View
+from netdash.show.views import VIEWS
+from netdash.tui import commands, keys
+from netdash.tui.copy import choices, to_clipboard
+from netdash.tui.grid import Grid
+from netdash.tui.panes import Panes
+from netdash.tui.places import Place
+from netdash.tui.popup import Popup, help_lines
+from netdash.tui.prompt import Prompt
+from netdash.tui.prose import Box
+from netdash.tui.sheet import BY_NAME
+
+FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
+COMMAND_HINT = "rules   ports   free 8080   go NAME   help   q      Tab completes"
+
+
+class Dashboard(Panes):
+    BINDINGS: ClassVar = [
+        *(Binding(key.keys, key.action, key.help, id=key.id, show=False) for key in keys.KEYS),
+        *(Binding(view.digit, f"view('{view.name}')", show=False, id=f"view_{view.digit}") for view in VIEWS),
+    ]
+
+    # --- moving -------------------------------------------------------------------------------------------------------
+
+    def action_cursor(self, step: int) -> None:
+        pane = self.focused
+        if isinstance(pane, Grid):
+            pane.move(pane.cursor + step)
+        elif isinstance(pane, Box):
+            pane.move(step)
+
+    def action_page(self, step: int) -> None:
+        pane = self.focused
+        if isinstance(pane, Grid):
+            pane.move(pane.cursor + step * pane.page)
+        elif isinstance(pane, Box):
+            pane.scroll(step * max(1, pane.size.height - 2))
+
+    def action_edge(self, side: int) -> None:
+        pane = self.focused
+        if isinstance(pane, Grid):
+            pane.move(0 if side < 0 else len(pane.listing or ()) - 1)
+        elif isinstance(pane, Box):
+            pane.hop(side * len(pane.links))
+
+    def action_hop(self, step: int) -> None:
+        pane = self.focused
+        if isinstance(pane, (Grid, Box)):
+            pane.hop(step)
+
+    def action_pane(self, step: int) -> None:
+        """The panes in a ring, without those that have nothing to stand on."""
+        beside = [grid for grid in self.beside.grids if grid.listing] if self.linked_shown else []
+        ring: list[Widget] = [self.grid, self.card, *beside]
+        at = ring.index(self.focused) if self.focused in ring else 0
+        self.focus_on(ring[(at + step) % len(ring)])
+
+    def focus_on(self, pane: Widget) -> None:
+        self.set_focus(pane)
+        self.mark()
+        self.write_footer()
+
+    def on_grid_moved(self, message: Grid.Moved) -> None:
+        self.hush()
+        if message.grid is self.grid:
+            self.selected()
+            self.write_footer()
+        else:
+            self.mark()
+
+    # --- going --------------------------------------------------------------------------------------------------------
+
+    def action_view(self, name: str) -> None:
+        """Another view, its cursor on what belongs to the selection."""
+        view = BY_NAME[name]
+        if view is not self.places.view:
+            self.go(view, self.counterpart(view))
+        self.focus_on(self.grid)
+
+    def counterpart(self, view: View) -> Ref | None:
+        """The row of another view that stands for the selection: where its cursor was, if that still belongs; else
+        one that belongs to the same containers only; else the first that belongs."""
+        sheet, here = self.sheet, self.grid.row
+        if sheet is None or here is None:
+            return None
+        linked = sheet.belonging(view, here.ref)
+        refs = [sheet.rows(view).ref(place) for place in linked[:50]]
+        if not refs or self.places.of(view).ref in refs:
+            return None
+        owners = sheet.containers(here.ref)
+        return next((ref for ref in refs if sheet.containers(ref) == owners), refs[0])
+
+    def go(self, view: View, ref: Ref | None = None, text: str | None = None) -> None:
+        """Shows a view, the cursor on `ref`; a filter that would hide it is taken away."""
+        place = self.places.of(view)
+        ask = place.ask
+        if ref is not None or text is not None:
+            ask = type(ask)(view, text or "", ask.sort, ask.down)
+        self.places.put(Place(ask, ref or place.ref, place.at, -1 if ref else place.cell))
+        self.places.view = view
+        self.grid.show(None, 0)
+        self.rearrange()
+        self.write_header()
+
+    def on_grid_followed(self, message: Grid.Followed) -> None:
+        self.follow(message.ref)
+
+    def on_box_followed(self, message: Box.Followed) -> None:
+        if message.ref.kind == "view":
+            self.action_view(message.ref.key)
+        else:
+            self.follow(message.ref)
+
+    def action_follow(self) -> None:
+        """The link under the cursor; on a row itself, its containers, and on a container its path card."""
+        pane = self.focused
+        target = pane.target if isinstance(pane, (Grid, Box)) else None
+        if target is None:
+            return
+        if pane is self.grid and self.grid.row and target == self.grid.row.ref:
+            if target.kind == "container":
+                self.focus_on(self.card)
+                return
+            owners = self.sheet.containers(target) if self.sheet else ()
+            if not owners:
+                self.say("belongs to no container", Tone.DIM)
+                return
+            target = Ref("container", owners[0])
+        self.follow(target)
+
+    def follow(self, ref: Ref) -> None:
+        """Goes to what `ref` names, and remembers where it came from."""
+        sheet = self.sheet
+        if sheet is None:
+            return
+        if ref.kind == "chain":
+            _, _, table, chain = (*ref.key.split(" ", 3), "", "", "")[:4]
+            self.places.remember()
+            self.go(BY_NAME["rules"], None, f"chain:{chain} table:{table}")
+            self.focus_on(self.grid)
+            return
+        found = sheet.find(ref)
+        if found is None:
+            self.say(f"{clean(ref.key, 60)}: not a thing of this host", Tone.WARN)
+            return
+        view, place = found
+        self.places.remember()
+        self.go(view, sheet.rows(view).ref(place))
+        self.focus_on(self.grid)
+
+    def action_back(self) -> None:
+        if self.places.back():
+            self.grid.show(None, 0)
+            self.rearrange()
+            self.focus_on(self.grid)
+        else:
+            self.say("this is where you began", Tone.DIM)
+
+    def action_escape(self) -> None:
+        """One level back: the message, the pane, the filter, the narrowing, the way here. Never out."""
+        ask = self.places.here.ask
+        if self.focused is not self.grid:
+            self.focus_on(self.grid)
+        elif ask.text or ask.within:
+            self.narrow(text="") if ask.text else self.narrow(within=None)
+        elif self.places.back():
+            self.grid.show(None, 0)
+            self.rearrange()
+        else:
+            self.say(f"{keys.first('quit', self.netdash.options.keys)} quits", Tone.DIM)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    def narrow(self, **values: object) -> None:
+        """Another filter or order of the same view."""
+        self.places.change(**values)
+        self.rearrange()
+        self.write_header()
+
+    def action_sort(self) -> None:
+        """The next column, and after the last the view's own order."""
+        ask = self.places.here.ask
+        shown = [index for index, size in enumerate(self.grid.sizes()) if size]
+        after = [index for index in shown if ask.sort is None or index > ask.sort]
+        self.narrow(sort=after[0] if after else None, down=False)
+
+    def action_reverse(self) -> None:
+        self.narrow(down=not self.places.here.ask.down)
+
+    def action_linked(self) -> None:
+        """In the containers, and in a linked pane, it is the linked panes that show all; elsewhere the list does."""
+        if not self.works("linked"):
+            return
+        if self.focused is not self.grid or self.places.view.kind == "container":
+            self.everything = not self.everything
+            self.selected()
+        else:
+            row, ask = self.grid.row, self.places.here.ask
+            self.narrow(within=None if ask.within else row and row.ref)
+        self.write_footer()
+
+    def action_pause(self) -> None:
+        if self.works("pause"):
+            self.netdash.paused = not self.netdash.paused
+            self.write_header()
+
+    def action_refresh(self) -> None:
+        if self.works("refresh"):
+            self.netdash.feed.refresh()
+            self.say("reading everything again…", Tone.DIM)
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        self._before = self.places.here.ask.text
+        self.ask("/", self._before, FILTER_HINT)
+
+    def action_command(self) -> None:
+        self.ask(":", "", COMMAND_HINT)
+
+    def ask(self, sign: str, text: str, hint: str) -> None:
+        self.foot.display = False
+        self.prompt.display = True
+        complete = commands.completer(self) if sign == ":" else lambda typed: ()
+        self.prompt.open(sign, text, hint, complete)
+
+    def on_prompt_typed(self, message: Prompt.Typed) -> None:
+        if self.prompt.sign == "/":
+            self.narrow(text=message.text)
+
+    def on_prompt_entered(self, message: Prompt.Entered) -> None:
+        self.prompt.display = False
+        self.foot.display = True
+        self.focus_on(self.grid)
+        if self.prompt.sign == "/":
+            if message.text is None:
+                self.narrow(text="")
+        elif message.text:
+            commands.execute(self, message.text)
+
+    def action_palette(self) -> None:
+        self.app.action_command_palette()
+
+    def action_help(self) -> None:
+        works = [key.id for key in keys.KEYS if self.works(key.id)]
+        self.app.push_screen(Popup("Keys that work here", help_lines(works, self.netdash.options.keys)))
+
+    def action_copy(self) -> None:
+        pane = self.focused
+        target = pane.target if isinstance(pane, (Grid, Box)) else None
+        row = self.grid.row
+        ref = target or (row.ref if row else None)
+        thing = self.sheet.thing(ref) if self.sheet and ref else None
+        if self.sheet is None or ref is None or thing is None:
+            self.say("nothing to copy here", Tone.DIM)
+            return
+        offers = choices(self.sheet.host, thing)
+        if ref.kind == "address":
+            offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
+        self.app.push_screen(Popup("Copy", offers=offers), self.copied)
+
+    def copied(self, text: str | None) -> None:
+        if text is not None:
+            to_clipboard(self.app, text)
+            first = clean(text.strip().splitlines()[0] if text.strip() else "", 50)
+            self.say(
+                f"copied {first}" if "\n" not in text.strip() else f"copied {len(text.splitlines())} lines", Tone.GOOD
+            )
+
+    async def action_quit(self) -> None:
+        await self.netdash.action_quit()
+
+    # --- what works ---------------------------------------------------------------------------------------------------
+
+    def works(self, identity: str) -> bool:
+        """Whether the key does something here and now."""
+        if identity in ("pause", "refresh"):
+            return self.netdash.feed.live
+        if identity == "linked":
+            return self.linked_shown or (self.places.view.kind != "container" and self.focused is self.grid)
+        if identity == "reverse":
+            return self.places.here.ask.sort is not None
+        if identity in ("sort", "copy", "filter"):
+            return self.sheet is not None
+        return True
+
+    def hints(self) -> Line:
+        remapped = self.netdash.options.keys
+        spans: list[Span] = []
+        for identity, word in self._hints():
+            spans += [Span(" " + keys.first(identity, remapped), Tone.TITLE), Span(f" {word} ", Tone.DIM)]
+        return tuple(spans)
+
+    def _hints(self) -> Iterator[tuple[str, str]]:
+        ask = self.places.here.ask
+        if self.focused is not self.grid or ask.text or ask.within:
+            yield "escape", "back" if self.focused is not self.grid else "clear"
+        yield "follow", "follow"
+        yield "next_pane", "pane"
+        yield "filter", "filter"
+        if self.works("linked"):
+            yield "linked", "linked" if self.everything or ask.within else "all"
+        yield "sort", "sort"
+        if self.works("pause"):
+            yield "pause", "go on" if self.netdash.paused else "pause"
+        yield "copy", "copy"
+        yield "command", "command"
+        yield "help", "help"
+        yield "quit", "quit"
