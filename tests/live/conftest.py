@@ -1,0 +1,59 @@
+"""Labs for the live tests: where none can run they are skipped with one line; NETDASH_LIVE=required fails them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import Lab, LabError, why_not
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session")
+def possible() -> None:
+    reason = why_not()
+    if reason:
+        _cannot(reason)
+
+
+def _cannot(reason: str) -> None:
+    if os.environ.get("NETDASH_LIVE") == "required":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def _labs(*flags: str, legacy: bool = False) -> Iterator[Lab]:
+    lab = Lab(*flags, legacy=legacy)
+    try:
+        lab.__enter__()
+    except LabError as error:
+        _cannot(str(error))
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+@pytest.fixture(scope="session")
+def lab(possible: None) -> Iterator[Lab]:
+    """One engine with its default settings; tests name their containers apart."""
+    yield from _labs()
+
+
+@pytest.fixture(scope="module")
+def lab_without_proxy(possible: None) -> Iterator[Lab]:
+    yield from _labs("--userland-proxy=false")
+
+
+@pytest.fixture(scope="module")
+def lab_with_legacy(possible: None) -> Iterator[Lab]:
+    yield from _labs(legacy=True)

@@ -1,0 +1,194 @@
+"""Reading changes nothing, needs no root for what anyone may read, and does not hang with the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import ROOT, Lab, until
+from terminal import Terminal
+
+COMMANDS = (
+    ["containers"],
+    ["networks"],
+    ["ports"],
+    ["rules"],
+    ["routes"],
+    ["proxies"],
+    ["links"],
+    ["ports", "--free", "8080"],
+    ["show", "read-web"],
+)
+VIEWS = ("containers", "networks", "ports", "rules", "routes", "proxies", "links")
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab) -> Iterator[Lab]:
+    lab.httpd("read-web", "-p", "8088:80")
+    yield lab
+    lab.remove_containers()
+
+
+def state(lab: Lab) -> dict[str, str]:
+    """Everything that a reader might disturb; counters, ages and timers apart."""
+    legacy = "cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null || true"
+    folders = ("ipv4/conf", "ipv6/conf", "bridge", "ipv4/ip_forward")
+    switches = " ".join(["grep", "-rs", ".", *(f"/proc/sys/net/{folder}" for folder in folders), "|| true"])
+    asked = {
+        "nft": ["nft", "--stateless", "list", "ruleset"],
+        "iptables": ["iptables-save"],
+        "ip6tables": ["ip6tables-save"],
+        "legacy tables": ["sh", "-c", legacy],
+        "links": ["ip", "-o", "link"],
+        "addresses": ["ip", "-o", "addr"],
+        "routes": ["ip", "route", "show", "table", "all"],
+        "rules": ["ip", "rule"],
+        "switches": ["sh", "-c", switches],
+        "namespaces": ["ip", "netns", "list-id"],
+        "containers": ["docker", "ps", "-a", "--format", "{{.ID}} {{.Names}} {{.State}}"],
+    }
+    answers = {name: lab.on_host(*command) for name, command in asked.items()}
+    noise = re.compile(r"^#.*|\[\d+:\d+\]| valid_lft .*", re.M)
+    modules = Path("/proc/modules")
+    answers["modules"] = (
+        " ".join(line.split()[0] for line in modules.read_text().splitlines()) if modules.exists() else ""
+    )
+    return {name: noise.sub("", answer) for name, answer in answers.items()}
+
+
+def test_reading_changes_nothing(host: Lab) -> None:
+    before = state(host)
+    assert before["legacy tables"] == ""
+    for command in COMMANDS:
+        for form in ([], ["--json"]) if "--free" not in command else ([],):
+            assert host.netdash(*command, *form).returncode == 0, command
+    assert host.netdash("record", str(host.folder / "reading")).returncode == 0
+    with Terminal(host.netdash_argv(), host.environment) as terminal:
+        assert terminal.wait_for("read-web"), terminal.text
+        terminal.watch(3)
+        for digit in "1234567":
+            terminal.press(digit)
+        terminal.write(b"q")
+        assert until(lambda: terminal.read(0.05) or terminal.process.poll() is not None, 5)
+        terminal.settle(0.2)
+        assert terminal.process.wait(5) == 0
+    assert state(host) == before
+
+
+def test_a_started_container_appears_by_itself(host: Lab) -> None:
+    with Terminal(host.netdash_argv(), host.environment) as terminal:
+        assert terminal.wait_for("read-web"), terminal.text
+        host.docker("run", "-d", "--name", "read-late", "netdash/busybox", "sleep", "99")
+        assert terminal.wait_for("read-late", 5), terminal.text
+        host.docker("rm", "-f", "read-late")
+        assert terminal.wait_for(lambda: "read-late" not in terminal.text, 5) is not None, terminal.text
+
+
+# --- without root -----------------------------------------------------------------------------------------------------
+
+
+def as_nobody(lab: Lab, *words: str) -> list[str]:
+    """netdash as uid 65534 in the host's namespace. Python and the packages are mounted where anyone may read them."""
+    shown = lab.folder / "nobody"
+    mounts = {
+        Path(sys.base_prefix): shown / "base",
+        ROOT / "netdash": shown / "code" / "netdash",
+        Path(sysconfig.get_path("purelib")): shown / "packages",
+    }
+    for target in mounts.values():
+        target.mkdir(parents=True, exist_ok=True)
+    binds = [
+        f"mount --rbind {shlex.quote(str(source))} {shlex.quote(str(target))}" for source, target in mounts.items()
+    ]
+    python = mounts[Path(sys.base_prefix)] / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    command = ["nsenter", f"--net=/run/netns/{lab.host_ns}", *drop, str(python), "-m", "netdash", *words]
+    script = " && ".join([*binds, "exec " + shlex.join(command)])
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+
+
+def ask_as_nobody(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
+    shown = lab.folder / "nobody"
+    path = f"{shown}/code:{shown}/packages"
+    return subprocess.run(
+        as_nobody(lab, *words),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+        env={**lab.environment, "PYTHONPATH": path, "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def test_without_root_what_anyone_may_read_is_shown(host: Lab) -> None:
+    done = ask_as_nobody(host, "routes", "--json")
+    assert done.returncode == 0, done.stderr
+    mine: Any = json.loads(done.stdout)
+    root: Any = host.json("routes")
+    assert mine["routes"] == root["routes"]
+    done = ask_as_nobody(host, "proxies", "--json")
+    assert {one["pid"] for one in json.loads(done.stdout)["proxies"]} == {
+        one["pid"] for one in host.json("proxies")["proxies"]
+    }
+
+
+@pytest.mark.parametrize("view", ["rules", "containers", "networks"])
+def test_without_root_the_rest_is_unknown_with_the_reason(host: Lab, view: str) -> None:
+    done = ask_as_nobody(host, view, "--json")
+    answer = json.loads(done.stdout)
+    assert answer[view] is None
+    (reason,) = [
+        text for source, text in answer["unknown"].items() if source == ("rules" if view == "rules" else "docker")
+    ]
+    assert "root" in reason or "permission" in reason.lower()
+    assert done.returncode == 3
+
+
+def test_without_root_no_dnat_is_claimed_absent(host: Lab) -> None:
+    done = ask_as_nobody(host, "ports", "--json")
+    ledger = json.loads(done.stdout)["ports"]
+    (entry,) = [one for one in ledger if one["host_port"] == 8088 and one["host_ip"] == "0.0.0.0"]
+    assert (entry["dnat"], entry["container"]) == (None, None)
+    assert {"docker", "rules"} <= set(json.loads(done.stdout)["unknown"])
+
+
+# --- an engine that hangs ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hung(host: Lab) -> Iterator[Lab]:
+    assert host.dockerd
+    os.kill(host.dockerd.pid, signal.SIGSTOP)
+    yield host
+    os.kill(host.dockerd.pid, signal.SIGCONT)
+
+
+def test_a_hung_engine_is_told_and_the_rest_works(hung: Lab) -> None:
+    done = hung.netdash("containers", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["containers"] is None
+    assert "answer" in answer["unknown"]["docker"]
+    assert done.returncode == 3
+    rules: Any = hung.json("rules")["rules"]
+    assert any(":80" in rule["text"] and "8088" in rule["text"] for rule in rules)
+
+
+def test_a_hung_engine_does_not_hold_the_dashboard(hung: Lab) -> None:
+    with Terminal(hung.netdash_argv(), hung.environment) as terminal:
+        assert terminal.wait_for("netdash", 5), terminal.text
+        terminal.press("4")
+        assert terminal.wait_for("DOCKER", 8), terminal.text
+        terminal.write(b"q")
+        assert until(lambda: terminal.read(0.05) or terminal.process.poll() is not None, 5)
+        terminal.settle(0.2)
+        assert terminal.process.wait(5) == 0

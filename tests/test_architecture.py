@@ -1,0 +1,155 @@
+"""What may import what, and how large a module may grow: over the syntax tree; what a command loads: in a process."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "netdash"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 400
+MAX_FUNCTION = 60
+
+MAY_IMPORT = {
+    "core": {"core"},
+    "show": {"core", "show"},
+    "tui": {"core", "show", "tui"},
+    "read": {"core", "read"},
+}
+"""Room -> the rooms whose modules it may import; the modules beside the rooms may import all of them."""
+
+PURE = ("core", "show")
+TOUCHES_THE_WORLD = {"subprocess", "socket", "threading", "multiprocessing", "asyncio", "time", "select", "signal"}
+READ_ONLY_BY = {"docker", "pyroute2", "psutil"}
+
+
+def _room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every imported module's full name, also inside functions; relative imports are an error by themselves."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield node.module or ""
+            if node.module == "netdash":
+                yield from (f"netdash.{alias.name}" for alias in node.names)
+
+
+def _of_netdash(path: Path) -> set[str]:
+    """The rooms, and the names of modules beside them, that a module imports."""
+    return {name.split(".")[1] for name in _imports(path) if name.startswith("netdash.")}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_run_one_way(room: str) -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports netdash.{name}"
+        for path in SOURCES
+        if _room(path) == room
+        for name in _of_netdash(path) - MAY_IMPORT[room] - {"__version__"}
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_pure_rooms_use_the_standard_library_and_touch_nothing(room: str) -> None:
+    allowed = (sys.stdlib_module_names | {"netdash"}) - TOUCHES_THE_WORLD
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in SOURCES
+        if _room(path) == room
+        for name in _imports(path)
+        if name.split(".")[0] not in allowed
+    }
+    assert not wrong
+
+
+def test_only_read_asks_the_machine() -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in SOURCES
+        if _room(path) != "read"
+        for name in _imports(path)
+        if name.split(".")[0] in READ_ONLY_BY
+    }
+    assert not wrong
+
+
+def test_the_dashboard_is_handed_its_feed() -> None:
+    """cli starts reading before it imports Textual: nothing outside the room of the dashboard may load it early."""
+    early = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in SOURCES
+        if _room(path) != "tui"
+        for name in _at_module_level(path)
+        if name.split(".")[0] in READ_ONLY_BY | {"textual", "rich"} or name.startswith("netdash.tui")
+    }
+    assert not early
+
+
+def _at_module_level(path: Path) -> set[str]:
+    found = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def test_files_and_functions_stay_small() -> None:
+    long = set()
+    for path in SOURCES:
+        text = path.read_text("utf-8")
+        if len(text.splitlines()) >= MAX_LINES:
+            long.add(f"{path.relative_to(ROOT)} has {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines >= MAX_FUNCTION:
+                    long.add(f"{path.relative_to(ROOT)}: {node.name} has {lines} lines")
+    assert not long
+
+
+def test_every_module_says_what_it_owns() -> None:
+    silent = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.read_text("utf-8").strip() and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    }
+    assert not silent
+
+
+@pytest.mark.parametrize(
+    "command", [["ports", "--json"], ["show", "web", "--json"], ["containers"], ["rules", "--json"]], ids=" ".join
+)
+def test_a_command_on_a_recording_loads_only_what_it_needs(command: list[str]) -> None:
+    bundle = ROOT / "tests" / "recordings" / "docker20.10-legacy"
+    program = (
+        "import sys; from netdash.cli import main\n"
+        "try: code = main(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'textual', 'rich', 'docker', 'pyroute2', 'psutil', 'requests'} & set(sys.modules)\n"
+        "print(code or 0, sorted(heavy), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--from", str(bundle), *command],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout
+    assert done.stderr.splitlines()[-1:] == ["0 []"], done.stderr
