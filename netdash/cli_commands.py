@@ -1,0 +1,169 @@
+"""The commands that print: lists, one container, a port's fate, a recording. Data to stdout, notes to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+
+from netdash import __version__
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.join import Builder
+from netdash.core.model import Container, Host
+from netdash.core.recording import SOURCES, Recording, dump, load
+from netdash.show import as_json, notes, plain
+from netdash.show.filter import Filter
+from netdash.show.spans import clean
+from netdash.show.table import View
+from netdash.show.views import BY_NAME
+
+PIPED = 120  # cells of a card that goes to a file or a pipe
+
+_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls", "containers"})
+_NEEDED = {
+    "containers": frozenset({"docker", "links"}),
+    "ports": _WAYS,
+    "networks": frozenset({"docker", "links"}),
+    "rules": frozenset({"rules", "docker", "links"}),  # the engine: a rootless one has its rules elsewhere
+    "routes": frozenset({"routes"}),
+    "proxies": frozenset({"proxies", "listeners", "docker"}),
+    "links": frozenset({"links", "neighbours", "docker"}),
+}
+"""Sources that a list needs; the JSON of containers tells their ways too."""
+
+
+def list_view(arguments: argparse.Namespace) -> int:
+    """Print one view; exit 3 when its list could not be read."""
+    view = BY_NAME[arguments.command]
+    needed = _WAYS if view.name == "containers" and arguments.json else _NEEDED[view.name]
+    host = _host(arguments, needed)
+    rows = view.rows(host)
+    wanted = Filter.parse(" ".join(arguments.filter), view.columns)
+    kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
+    if arguments.json:
+        _print([as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept)))])
+    elif kept:
+        _print(plain.table(view, [rows[at] for at in kept], _room(), _colour()))
+    elif view.known(host):
+        _note("nothing matches the filter" if len(rows) else view.empty)
+    _tell_missing(host, view.sources)
+    return Exit.FINE if _known(host, view) else Exit.UNREADABLE
+
+
+def _known(host: Host, view: View) -> bool:
+    return view.known(host) or bool(len(view.rows(host)))
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print one container's card, or its JSON."""
+    host = _host(arguments, _WAYS)
+    container = find(host, arguments.container)
+    if arguments.json:
+        _print([as_json.dumps(as_json.show(host, container))])
+        return Exit.FINE
+    from netdash.show.card import card
+
+    _print(plain.text(card(host, container, _room() or PIPED), _colour()))
+    return Exit.FINE
+
+
+def find(host: Host, wanted: str) -> Container:
+    """The container of this name, or whose id starts so. Raises NetdashError with the nearest names."""
+    if host.containers is None:
+        raise NetdashError(f"containers could not be read: {notes.reason(host, 'docker')}")
+    wanted = wanted.removeprefix("/")
+    named = next((one for one in host.containers if one.name == wanted), None)
+    if named is not None:
+        return named
+    begins = [one for one in host.containers if wanted and one.id.startswith(wanted.lower())]
+    if len(begins) == 1:
+        return begins[0]
+    if begins:
+        names = ", ".join(one.name for one in begins[:4])
+        raise NetdashError(f"{wanted!r} begins the ids of {len(begins)} containers: {names}", code=Exit.USAGE)
+    raise NetdashError(f"no container {wanted!r}", _nearest(host.containers, wanted), Exit.USAGE)
+
+
+def _nearest(containers: Iterable[Container], wanted: str) -> str:
+    names = [one.name for one in containers]
+    if not names:
+        return "this host has none"
+    lower = {name.casefold(): name for name in names}
+    near = [lower[name] for name in difflib.get_close_matches(wanted.casefold()[:256], lower, 3, 0.4)]
+    near += [name for name in names if wanted and wanted.casefold() in name.casefold() and name not in near]
+    return f"did you mean {', '.join(near[:3])}?" if near else "see: netdash containers"
+
+
+def free(arguments: argparse.Namespace) -> int:
+    """Say whether a port is free: exit 0 free, 1 taken, 3 not known."""
+    from netdash.show.free import look, sentences
+
+    number, proto = _port(arguments.free)
+    host = _host(arguments, _WAYS - {"containers", "sysctls"})
+    answer = look(host, proto, number)
+    if arguments.json:
+        _print([as_json.dumps(as_json.free_port(host, answer))])
+    else:
+        _print(sentences(host, answer))
+    _tell_missing(host, BY_NAME["ports"].sources)
+    return Exit.UNREADABLE if answer.free is None else Exit.FINE if answer.free else Exit.FINDINGS
+
+
+def _port(text: str) -> tuple[int, str]:
+    number, _, proto = text.partition("/")
+    proto = proto.lower() or "tcp"
+    if not (number.isascii() and number.isdigit() and 0 < int(number[:6]) <= 65535) or proto not in ("tcp", "udp"):
+        raise NetdashError(f"{text!r} is not a port", "1 to 65535, with /udp where it is not tcp", Exit.USAGE)
+    return int(number), proto
+
+
+def record(arguments: argparse.Namespace) -> int:
+    """Write a bundle of all that could be read."""
+    recording = _recording(arguments, frozenset(SOURCES) | {"containers"}, whole=True)
+    if not recording.answers:
+        raise NetdashError("nothing could be read", "; ".join(map(notes.sentence, recording.failures.values())))
+    dump(recording, arguments.target, __version__)
+    for failure in recording.failures.values():
+        _note(f"not in it: {notes.sentence(failure)}")
+    _note(f"recorded {len(recording.answers)} answers in {arguments.target}")
+    return Exit.FINE
+
+
+# --- reading and printing ---------------------------------------------------------------------------------------------
+
+
+def _host(arguments: argparse.Namespace, sources: frozenset[str]) -> Host:
+    return Builder().build(_recording(arguments, sources))
+
+
+def _recording(arguments: argparse.Namespace, sources: frozenset[str], whole: bool = False) -> Recording:
+    if arguments.bundle is not None:
+        return load(arguments.bundle)
+    from netdash.read.once import read_once
+
+    return read_once(sources, docker_host=arguments.docker_host, whole=whole)
+
+
+def _tell_missing(host: Host, sources: Iterable[str]) -> None:
+    for failure in notes.missing(host, sources):
+        _note(notes.sentence(failure))
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"netdash: {clean(text)}\n")
+
+
+def _print(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def _room() -> int | None:
+    """Cells of the terminal; None for a file or a pipe, which get everything in full."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,347 @@
+"""The stable JSON of every command: one object with "schema": 1. What is not known is null, and `unknown` says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from netdash.core.model import (
+    Container,
+    Endpoint,
+    Holder,
+    Host,
+    Interface,
+    Link,
+    Neighbour,
+    Network,
+    PolicyRule,
+    Port,
+    Proxy,
+    Route,
+    Rule,
+)
+from netdash.core.paths import Callable, Outbound, callable_names, outbound, sharing
+from netdash.show import notes
+from netdash.show.free import Answer
+from netdash.show.index import Index, index_of
+from netdash.show.table import View
+
+SCHEMA = 1
+Json = Mapping[str, object]
+_SHOWN = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "container")
+
+
+def dumps(value: Json) -> str:
+    """ASCII only, so that no terminal and no locale comes between; two spaces of indentation; no final newline."""
+    return json.dumps(value, indent=2, ensure_ascii=True)
+
+
+def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
+    """A list under the view's own name, null when it could not be read. Routes come with the policy rules, links with
+    the neighbours, each under a key of its own."""
+    index = index_of(host)
+    lists: dict[str, list[Json]] = {view.name: []}
+    if view.name in _BESIDE:
+        lists[_BESIDE[view.name]] = []
+    for thing in things:
+        lists[_LISTS[type(thing)]].append(_record(index, thing))
+    readable: dict[str, object] = dict(lists)
+    if not view.known(host):
+        readable[view.name] = None
+    if view.name == "routes" and host.policy is None:
+        readable["policy"] = None
+    if view.name == "links" and host.neighbours is None:
+        readable["neighbours"] = None
+    return {"schema": SCHEMA, **readable, "unknown": unknown(host, view.sources)}
+
+
+_BESIDE = {"routes": "policy", "links": "neighbours"}
+_LISTS: Mapping[type, str] = {
+    Container: "containers",
+    Port: "ports",
+    Network: "networks",
+    Rule: "rules",
+    Route: "routes",
+    PolicyRule: "policy",
+    Proxy: "proxies",
+    Link: "links",
+    Neighbour: "neighbours",
+}
+
+
+def show(host: Host, container: Container) -> Json:
+    """All that is known of one container; the ways are those of the namespace that it uses."""
+    index = index_of(host)
+    owner = sharing(host, container)
+    return {
+        "schema": SCHEMA,
+        "container": {**_head(container), **_state(container)},
+        "addresses": _addresses(index, owner),
+        "published": None if host.ports is None else [_published(port) for port in index.ports(owner.id)],
+        "outbound": [_outbound(way) for way in outbound(host, container)],
+        "links": [_link_to(one) for one in callable_names(host, container)],
+        "unknown": unknown(host, _SHOWN),
+    }
+
+
+def unknown(host: Host, sources: Sequence[str]) -> dict[str, str]:
+    """Reason by source, for what was not read and for what is still coming."""
+    found = {failure.source: _reason(failure.reason, failure.remedy) for failure in notes.missing(host, sources)}
+    return found | {source: "not read yet" for source in sources if source in host.pending}
+
+
+def _reason(reason: str, remedy: str) -> str:
+    return f"{reason}; {remedy}" if remedy else reason
+
+
+def _record(index: Index, thing: object) -> Json:
+    match thing:
+        case Container():
+            return _container(index, thing)
+        case Port():
+            return port_entry(index, thing)
+        case Network():
+            return _network(index, thing)
+        case Rule():
+            return rule_entry(thing) or {}
+        case Route():
+            return _route(thing)
+        case PolicyRule():
+            return _policy(thing)
+        case Proxy():
+            return _proxy(index, thing)
+        case Link():
+            return _link(index, thing)
+        case Neighbour():
+            return {"ip": str(thing.ip), "dev": thing.dev, "mac": thing.mac, "state": thing.state}
+        case _:
+            raise TypeError(type(thing).__name__)
+
+
+def free_port(host: Host, answer: Answer) -> Json:
+    """Whether a port is free (null: cannot be told), who has it or is set up to take it, and the next free ones."""
+    index = index_of(host)
+    return {
+        "schema": SCHEMA,
+        "port": {"proto": answer.proto, "host_port": answer.number, "free": answer.free},
+        "taken_by": [port_entry(index, port) for port in answer.taken_by],
+        "wanted_by": [port_entry(index, port) for port in answer.wanted_by],
+        "next_free": list(answer.offers),
+        "unknown": unknown(host, ("docker", "listeners", "rules", "proxies")),
+    }
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+def _head(one: Container) -> dict[str, object]:
+    return {"id": one.short_id, "name": one.name, "image": one.image, "state": one.state, "compose": one.compose}
+
+
+def _state(one: Container) -> dict[str, object]:
+    return {
+        "service": one.service,
+        "health": one.health,
+        "exit_code": None if one.running else one.exit_code,
+        "pid": one.pid,
+        "network_mode": one.network_mode,
+        "shares_with": one.shares_with,
+    }
+
+
+def _container(index: Index, one: Container) -> Json:
+    published = [_published(port) for port in index.ports(one.id)]
+    return {**_head(one), **_state(one), "addresses": _addresses(index, one), "published": published}
+
+
+def _addresses(index: Index, one: Container) -> list[Json]:
+    """One entry an address; a network without an address yet (a container that does not run) has none."""
+    return [_address(index, end, own) for end in one.endpoints for own in end.addresses]
+
+
+def _address(index: Index, end: Endpoint, own: Interface) -> Json:
+    network = index.network(end)
+    gateway = next((ip for ip in end.gateways if ip.version == own.version), None)
+    return {
+        "network": end.network,
+        "driver": network.driver if network else None,
+        "bridge": network.bridge if network else None,
+        "ip": str(own.ip),
+        "prefix": own.network.prefixlen,
+        "gateway": _text(gateway),
+        "mac": end.mac,
+        "veth": end.veth,
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+# --- ports, rules, proxies --------------------------------------------------------------------------------------------
+
+
+def _published(one: Port) -> dict[str, object]:
+    return {
+        "proto": one.proto,
+        "host_ip": str(one.host_ip),
+        "host_port": one.host_port,
+        "container_port": one.container_port,
+        "target_ip": _text(one.target_ip),
+        "dnat": rule_entry(one.dnat),
+        "proxy": _proxy_entry(one.proxy),
+        "listening": one.listening,
+        "scope": one.scope.value,
+        "live": one.live,
+    }
+
+
+def port_entry(index: Index, one: Port) -> Json:
+    """A line of the ledger: a published port's keys, its container's name, and who holds the port."""
+    return {**_published(one), "container": index.name(one.container_id), "holder": _holder(one.holder)}
+
+
+def _holder(one: Holder | None) -> Json | None:
+    return None if one is None else {"kind": one.kind, "pid": one.pid, "command": one.command}
+
+
+def rule_entry(one: Rule | None) -> Json | None:
+    if one is None:
+        return None
+    return {
+        "family": one.family,
+        "table": one.table,
+        "chain": one.chain,
+        "rule": one.position,
+        "text": one.text,
+        "packets": one.packets,
+        "bytes": one.bytes,
+        "backend": one.backend,
+        "not_understood": list(one.not_understood),
+    }
+
+
+def _proxy_entry(one: Proxy | None) -> dict[str, object] | None:
+    if one is None:
+        return None
+    return {
+        "pid": one.pid,
+        "command": one.command,
+        "host_ip": str(one.host_ip),
+        "host_port": one.host_port,
+        "container_ip": str(one.container_ip),
+        "container_port": one.container_port,
+    }
+
+
+def _proxy(index: Index, one: Proxy) -> Json:
+    owner = index.owners.get(one.container_ip)
+    sockets = None if one.listeners is None else [f"{held.proto} {held.ip} {held.port}" for held in one.listeners]
+    return {
+        **(_proxy_entry(one) or {}),
+        "proto": one.proto,
+        "container": owner.name if owner else None,
+        "memory": one.rss,
+        "sockets": sockets,
+    }
+
+
+# --- networks, routes, links ------------------------------------------------------------------------------------------
+
+
+def _network(index: Index, one: Network) -> Json:
+    members = [
+        container.name
+        for container in index.containers.values()
+        if any(index.network(end) is one for end in container.endpoints)
+    ]
+    return {
+        "id": one.id[:12],
+        "name": one.name,
+        "driver": one.driver,
+        "scope": one.scope,
+        "bridge": one.bridge,
+        "parent": one.parent,
+        "subnets": [str(net) for net in one.subnets],
+        "gateways": [str(ip) for ip in one.gateways],
+        "internal": one.internal,
+        "ipv6": one.ipv6,
+        "icc": one.icc,
+        "masquerade": one.masquerade,
+        "snat_to": _text(one.snat_to),
+        "host_binding": _text(one.host_binding),
+        "gateway_modes": {"ipv4": one.gateway_modes[0], "ipv6": one.gateway_modes[1]},
+        "compose": one.compose,
+        "containers": members,
+    }
+
+
+def _route_entry(one: Route) -> dict[str, object]:
+    return {
+        "dst": "default" if one.default else str(one.dst),
+        "gateway": _text(one.gateway),
+        "dev": one.dev,
+        "prefsrc": _text(one.prefsrc),
+        "metric": one.metric,
+    }
+
+
+def _route(one: Route) -> Json:
+    return {
+        **_route_entry(one),
+        "family": one.family,
+        "table": one.table,
+        "kind": one.kind,
+        "protocol": one.protocol,
+        "scope": one.scope,
+        "linkdown": one.linkdown,
+        "nexthops": [{"gateway": _text(ip), "dev": dev} for ip, dev in one.hops],
+    }
+
+
+def _policy(one: PolicyRule) -> Json:
+    return {"family": one.family, "priority": one.priority, "text": one.text, "table": one.table}
+
+
+def _link(index: Index, one: Link) -> Json:
+    container = index.veths.get(one.name)
+    return {
+        "index": one.index,
+        "name": one.name,
+        "kind": one.kind,
+        "up": one.up,
+        "state": one.state,
+        "mtu": one.mtu,
+        "mac": one.mac,
+        "master": one.master,
+        "addresses": [str(own) for own in one.addresses],
+        "container": container.name if container else None,
+    }
+
+
+# --- ways out and neighbours ------------------------------------------------------------------------------------------
+
+
+def _outbound(way: Outbound) -> Json:
+    return {
+        "network": way.network,
+        "source": _text(way.source),
+        "nat": rule_entry(way.nat),
+        "route": None if way.route is None else _route_entry(way.route),
+        "uplink": way.uplink.name if way.uplink else None,
+        "leaves_as": _text(way.leaves_as),
+        "leaves": way.leaves.value,
+        "why": way.why or None,
+        "default": way.default,
+    }
+
+
+def _link_to(one: Callable) -> Json:
+    return {
+        "name": one.names[0] if one.names else None,
+        "names": list(one.names),
+        "container": one.container,
+        "network": one.network,
+        "ip": _text(one.ip),
+        "blocked": one.blocked or None,
+    }

@@ -1,0 +1,65 @@
+"""Views and cards as text for a terminal or a pipe. Owns the escape sequences of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from netdash.show.spans import Line, Span, Tone, fit, width
+from netdash.show.table import Row, View, widths
+
+_CODES: Mapping[Tone, str] = {
+    Tone.DIM: "2",
+    Tone.TITLE: "1;36",
+    Tone.KEY: "1",
+    Tone.GOOD: "32",
+    Tone.WARN: "33",
+    Tone.BAD: "1;31",
+    Tone.UNKNOWN: "3;33",
+    Tone.HOP: "36",
+}
+_GAP = "  "
+
+
+def table(view: View, rows: Sequence[Row], room: int | None, colour: bool) -> Iterator[str]:
+    """A header and a line a row; `room` None: everything in full. No line ends in spaces."""
+    sizes = widths(view.columns, rows, room) if room else _full(view, rows)
+    heads = [Span(column.title, Tone.TITLE) for column in view.columns]
+    for cells in (heads, *(row.cells for row in rows)):
+        parts = [
+            (span, _aligned(span.text, size, column.right))
+            for span, size, column in zip(cells, sizes, view.columns, strict=True)
+            if size
+        ]
+        text = [painted(span.tone, part) if colour else part for span, part in parts]
+        yield _GAP.join(text).rstrip()
+
+
+def text(lines: Iterable[Line], colour: bool) -> Iterator[str]:
+    """The lines of a card."""
+    for line in lines:
+        yield "".join(painted(span.tone, span.text) if colour else span.text for span in line).rstrip()
+
+
+def painted(tone: Tone, text: str) -> str:
+    """`text` in the tone's colour; the spaces around it stay plain, so that lines can be trimmed."""
+    code = _CODES.get(tone)
+    inner = text.strip(" ")
+    if not code or not inner:
+        return text
+    lead = text[: len(text) - len(text.lstrip(" "))]
+    return f"{lead}\x1b[{code}m{inner}\x1b[0m{text[len(lead) + len(inner) :]}"
+
+
+def _full(view: View, rows: Sequence[Row]) -> list[int]:
+    sizes = [width(column.title) for column in view.columns]
+    for row in rows:
+        sizes = [max(size, width(cell.text)) for size, cell in zip(sizes, row.cells, strict=True)]
+    return sizes
+
+
+def _aligned(text: str, size: int, right: bool) -> str:
+    shown = fit(text, size)
+    if not right:
+        return shown
+    bare = shown.rstrip(" ")
+    return " " * (size - width(bare)) + bare
