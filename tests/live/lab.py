@@ -263,7 +263,7 @@ class Lab:
     def remove_containers(self) -> None:
         found = self.docker("ps", "-aq").split()
         if found:
-            self.docker("rm", "-f", *found)
+            run(*self._docker("rm", "-f", *found), timeout=600)
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
