@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 os.environ.setdefault(
     "TEXTUAL_FPS", "240"
@@ -15,10 +15,8 @@ os.environ.setdefault("ESCDELAY", "25")
 
 from textual.app import App
 from textual.binding import Binding
-from textual.command import Provider
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import Screen
 
 from netdash.core.model import Host
 from netdash.tui import paint
@@ -26,6 +24,9 @@ from netdash.tui.config import Options
 from netdash.tui.feed import Feed
 from netdash.tui.screen import Dashboard
 from netdash.tui.sheet import Sheet
+
+if TYPE_CHECKING:
+    from textual.command import Provider
 
 SWITCH = 0.001  # seconds that another thread may hold the interpreter while a key waits
 
@@ -86,9 +87,9 @@ class Netdash(App[int]):
         return not sys.__stdout__ or not sys.__stdout__.isatty()
 
     def _palette(self) -> paint.Palette:
-        return paint.palette(self.theme_variables, self.native_ansi_color)
+        return paint.palette(self.theme_variables, self.native_ansi_color, self.no_color)
 
-    def get_default_screen(self) -> Screen[object]:
+    def get_default_screen(self) -> Dashboard:
         return Dashboard()
 
     def on_load(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +39,8 @@ def load_config(path: Path | str | None = None) -> Options:
         raise _wrong(chosen, "does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(chosen, f"cannot be read: {error}") from error
+    import tomllib  # only where there is a file: importing takes longer than reading it
+
     try:
         told = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -61,6 +61,8 @@ def _wrong(path: Path, what: str, hint: str = "") -> NetdashError:
 def _check_names(path: Path, told: Mapping[str, object], known: tuple[str, ...], prefix: str) -> None:
     for name in told:
         if name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
             raise _wrong(path, f"has an unknown key: {prefix}{name}", hint)
@@ -80,7 +82,7 @@ def _mouse(path: Path, value: object) -> bool:
 
 def _theme(path: Path, value: object) -> str | None:
     if value is None or value in THEMES:
-        return value  # type: ignore[return-value]
+        return value
     raise _wrong(path, f"theme must be one of {', '.join(THEMES)}")
 
 

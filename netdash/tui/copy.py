@@ -38,9 +38,8 @@ def plain(value: object) -> object:
 
 def _container(host: Host, one: Container) -> list[Offer]:
     offers = [("address", str(each.ip)) for endpoint in one.endpoints for each in endpoint.addresses]
-    for port in host.ports or ():
-        if port.container_id == one.id and port.live:
-            offers.append(("address:port", _socket(port.host_ip, port.host_port)))
+    ports = [port for port in host.ports or () if port.container_id == one.id and port.live]
+    offers += [("address:port", _socket(port.host_ip, port.host_port)) for port in ports]
     name = shlex.quote(one.name)
     offers += [("name", one.name), ("id", one.short_id), ("command", f"docker inspect {name}")]
     if one.pid:

@@ -1,4 +1,4 @@
-"""The list widget: paints only the lines on screen, keeps its cursor by what the row is. Owns no host data of its own."""
+"""The list widget: paints only the lines on screen and keeps its cursor by what the row is. Owns no host data."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from textual import events
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from netdash.core.model import Ref
 from netdash.show.spans import Line, Span, fit, width
 from netdash.show.table import Column, Row, widths
 from netdash.tui.listing import Listing
-from netdash.tui.paint import LINKED, MARKER, Palette, seal, strip
-from netdash.tui.prose import colours_of
+from netdash.tui.paint import LINKED, MARKER, seal, strip
+from netdash.tui.surface import Surface
 
 SAMPLE = 200  # rows looked at for the widths, around the ones on screen
 EDGE = 2  # cells left of the first column: the marker and a blank
 
 
-class Grid(Widget, can_focus=True):
+class Grid(Surface, can_focus=True):
     """A pane of rows. `title` makes it a linked pane with a headline of its own instead of column titles."""
-
-    ALLOW_SELECT = False
 
     class Moved(Message):
         """The cursor stands on another row."""
@@ -62,10 +59,6 @@ class Grid(Widget, can_focus=True):
         self._measured: tuple[object, ...] = ()
 
     # --- what it shows ------------------------------------------------------------------------------------------------
-
-    @property
-    def colours(self) -> Palette:
-        return colours_of(self)
 
     @property
     def row(self) -> Row | None:
@@ -137,11 +130,10 @@ class Grid(Widget, can_focus=True):
 
     # --- painting -----------------------------------------------------------------------------------------------------
 
-    def render_line(self, y: int) -> Strip:
+    def line(self, y: int, wide: int) -> Strip:
         if not self.joint:
-            return self._line(y, self.size.width)
-        line = self._line(y, self.size.width - 1)
-        return Strip([Segment("│" if y else "┬", self.colours.rule), *line], self.size.width)
+            return self._line(y, wide)
+        return Strip([Segment("│" if y else "┬", self.colours.rule), *self._line(y, wide - 1)], wide)
 
     def _line(self, y: int, wide: int) -> Strip:
         over = self.colours.faded if self.faded else None
@@ -153,7 +145,7 @@ class Grid(Widget, can_focus=True):
         at = self.top + y - 1
         if at >= len(self.listing):
             return Strip.blank(wide)
-        return self._row(at, wide, over)
+        return self._row(self.listing, at, wide, over)
 
     def _headline(self, wide: int) -> Strip:
         if self.titled:
@@ -169,9 +161,8 @@ class Grid(Widget, can_focus=True):
                 segments.append(Segment(_title(column, size, mark) + "  ", head))
         return seal(segments, wide)
 
-    def _row(self, at: int, wide: int, over: Style | None) -> Strip:
-        listing, colours = self.listing, self.colours
-        assert listing is not None
+    def _row(self, listing: Listing, at: int, wide: int, over: Style | None) -> Strip:
+        colours = self.colours
         row, here = listing[at], at == self.cursor
         active = here and self.has_focus
         if here:
@@ -214,12 +205,6 @@ class Grid(Widget, can_focus=True):
     def on_resize(self) -> None:
         self._measured = ()
         self.move(self.cursor, tell=False)
-
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         if event.y < 1 or self.listing is None:

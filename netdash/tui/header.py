@@ -118,7 +118,7 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         return ((), (Span(f" reading {', '.join(waiting)}…", Tone.DIM),))
     if text:
         hint = " · Esc clears the filter"
-        return ((), (Span(f" nothing matches "), Span(fit_name(text, 40), Tone.KEY), Span(hint, Tone.DIM)))
+        return ((), (Span(" nothing matches "), Span(fit_name(text, 40), Tone.KEY), Span(hint, Tone.DIM)))
     if within:
         return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
     return ((), (Span(" " + view.empty, Tone.DIM),))

@@ -1,4 +1,4 @@
-"""The table of keys: ids that a config file may name, default keys, actions, help. Imports no Textual: config reads it."""
+"""The table of keys: ids that a config file may name, default keys, actions, help. Imports no Textual."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netdash.core.model import Ref
@@ -46,7 +46,7 @@ class Listing:
     def narrowed(self) -> bool:
         return len(self.order) != len(self.rows)
 
-    def place(self, ref: Ref, index: dict[Ref, int] | None = None, near: int = 0) -> int | None:
+    def place(self, ref: Ref, index: Mapping[Ref, int] | None = None, near: int = 0) -> int | None:
         """Where `ref` stands among the shown rows; looks at `near` first, which is where it mostly is."""
         if 0 <= near < len(self) and self[near].ref == ref:
             return near

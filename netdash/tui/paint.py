@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -52,6 +53,8 @@ class Palette:
     """Styles for one theme. Every tone differs from its neighbours by more than colour: a weight, dimness or glyph."""
 
     tones: Mapping[Tone, Style]
+    ground: Style  # under everything
+    panel: Style  # under bars and popups
     cursor: Style  # the row under the cursor in the pane that has the keys
     idle: Style  # the same in a pane that has not
     cell: Style  # what Enter would follow
@@ -62,19 +65,29 @@ class Palette:
     faded: Style  # put over everything that is no longer current
 
 
-def palette(variables: Mapping[str, str], ansi: bool) -> Palette:
-    """The styles of a theme, from its CSS variables (`App.theme_variables`)."""
-    return _ansi() if ansi else _coloured(variables)
+def palette(variables: Mapping[str, str], ansi: bool, colourless: bool) -> Palette:
+    """The styles of a theme, from its CSS variables (`App.theme_variables`); `ansi` for the terminal's own colours,
+    `colourless` for none: only weight, dimness, underline and reverse are left."""
+    made = _ansi() if ansi or colourless else _coloured(variables)
+    return _without_colour(made) if colourless else made
+
+
+def _without_colour(made: Palette) -> Palette:
+    values: dict[str, Any] = {field.name: getattr(made, field.name) for field in fields(made)}
+    for name, style in values.items():
+        values[name] = style.without_color if isinstance(style, Style) else style
+    values["tones"] = {tone: style.without_color for tone, style in made.tones.items()}
+    return Palette(**values)
 
 
 def _coloured(variables: Mapping[str, str]) -> Palette:
     def colour(name: str) -> Color:
-        return Color.parse(variables[name]).rgb and Color.parse(variables[name])
+        return Color.parse(variables[name])
 
     back, fore = colour("background"), colour("foreground")
 
-    def style(ink: Color, **more: bool) -> Style:
-        return Style(color=ink.rich_color, **more)
+    def style(ink: Color, bold: bool = False, italic: bool = False) -> Style:
+        return Style(color=ink.rich_color, bold=bold or None, italic=italic or None)
 
     dim, accent = back.blend(fore, 0.52), colour("primary")
     faint = back.blend(fore, 0.28)
@@ -91,6 +104,8 @@ def _coloured(variables: Mapping[str, str]) -> Palette:
     }
     return Palette(
         tones=tones,
+        ground=Style(color=fore.rich_color, bgcolor=back.rich_color),
+        panel=Style(color=fore.rich_color, bgcolor=colour("panel").rich_color),
         cursor=Style(bgcolor=back.blend(accent, 0.24).rich_color),
         idle=Style(bgcolor=back.blend(fore, 0.08).rich_color),
         cell=Style(underline=True, bold=True, bgcolor=back.blend(accent, 0.42).rich_color),
@@ -116,6 +131,8 @@ def _ansi() -> Palette:
     }
     return Palette(
         tones={tone: Style.parse(words) for tone, words in named.items()},
+        ground=Style(),
+        panel=Style(),
         cursor=Style(reverse=True),
         idle=Style(bold=True),
         cell=Style(underline=True, reverse=False, bold=True),

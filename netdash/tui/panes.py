@@ -1,8 +1,8 @@
-"""What is on the screen: the panes, their layout, and the one selection that all of them follow. Keys are screen.py's."""
+"""What is on the screen: the panes, their layout, the one selection that all of them follow. No key is known here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,11 @@ class Panes(Screen[None]):
         super().__init__()
         self.places = Places(VIEWS[0])
         self.everything = False  # linked panes show all rows and mark the linked ones
-        self.top_bar, self.tab_bar, self.foot = Bar(id="header"), Bar(id="tabs"), Bar(id="footer")
+        self.top_bar, self.tab_bar, self.foot = (
+            Bar(id="header", panel=True),
+            Bar(id="tabs"),
+            Bar(id="footer", panel=True),
+        )
         self.grid, self.card = Grid(id="grid"), Box(id="card")
         self.beside = Beside()
         self.prompt = Prompt(id="prompt")
@@ -44,6 +48,7 @@ class Panes(Screen[None]):
         self.work: Work[Listing] = Work()
         self._said: Line = ()
         self._carded: Ref | None = None
+        self._following = False
 
     @property
     def netdash(self) -> Netdash:
@@ -81,8 +86,9 @@ class Panes(Screen[None]):
         self.write_header()
 
     def fade(self, faded: bool) -> None:
-        for pane in (self.grid, self.card, *self.beside.grids):
-            pane.faded = faded
+        self.card.faded = faded
+        for grid in (self.grid, *self.beside.grids):
+            grid.faded = faded
 
     def write_header(self) -> None:
         wide, app = self.size.width, self.netdash
@@ -110,7 +116,7 @@ class Panes(Screen[None]):
         if place.ref is not None:
             near = listing[place.at].ref == place.ref if place.at < len(listing) else False
             at = place.at if near else listing.place(place.ref, sheet.index(listing.ask.view))
-        notice = ()
+        notice: Sequence[Line] = ()
         if not len(listing):
             ask = place.ask
             notice = header.notice(ask.view, sheet.host, ask.text, self.name_of(ask.within), self.size.width)
@@ -147,10 +153,7 @@ class Panes(Screen[None]):
         same = self._carded == ref
         self._carded = ref
         container = sheet.container(ref.key) if ref.kind == "container" else None
-        if container is not None:
-            lines = card(sheet.host, container, wide)
-        else:
-            lines = detail(sheet.host, ref, wide)
+        lines = card(sheet.host, container, wide) if container else detail(sheet.host, ref, wide)
         self.card.show(self.headline(ref.kind), lines, same)
 
     def headline(self, title: str) -> Line:

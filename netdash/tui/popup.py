@@ -11,12 +11,11 @@ from textual.binding import Binding
 from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.strip import Strip
-from textual.widget import Widget
 
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.tui import keys
 from netdash.tui.paint import MARKER, strip
-from netdash.tui.prose import colours_of
+from netdash.tui.surface import Surface
 
 Offer = tuple[str, str]
 """A label and the text that is copied."""
@@ -36,10 +35,10 @@ def help_lines(works: Iterable[str], remapped: Mapping[str, str]) -> list[Line]:
     return lines
 
 
-class Sheetlet(Widget, can_focus=True):
+class Sheetlet(Surface, can_focus=True):
     """The lines of a popup, one of them under the cursor when there is something to choose."""
 
-    ALLOW_SELECT = False
+    PANEL = True
 
     def __init__(self, title: str, lines: Sequence[Line], offers: Sequence[Offer]) -> None:
         super().__init__()
@@ -67,8 +66,8 @@ class Sheetlet(Widget, can_focus=True):
             self.top = max(0, min(self.top + by, len(self.lines) - self.page))
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        wide, colours = self.size.width, colours_of(self)
+    def line(self, y: int, wide: int) -> Strip:
+        colours = self.colours
         if y == 0:
             foot = "⏎ copy   Esc close" if self.offers else "Esc close"
             room = wide - width(self.title) - width(foot) - 1

@@ -9,21 +9,24 @@ from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from netdash.show.spans import Tone, clean
 from netdash.tui.paint import seal
-from netdash.tui.prose import colours_of
+from netdash.tui.surface import Surface
 
 LONGEST = 200  # characters of one line
 
 Complete = Callable[[str], Sequence[str]]
 
 
-class Prompt(Widget, can_focus=True):
+def _nothing(typed: str) -> Sequence[str]:  # noqa: ARG001
+    return ()
+
+
+class Prompt(Surface, can_focus=True):
     """`sign` is what stands before the text: "/" or ":"."""
 
-    ALLOW_SELECT = False
+    PANEL = True
 
     class Typed(Message):
         """The text changed."""
@@ -45,15 +48,15 @@ class Prompt(Widget, can_focus=True):
         self.text = ""
         self.hint = ""
         self.at = 0
-        self._complete: Complete = lambda text: ()
+        self._complete: Complete = _nothing
 
-    def open(self, sign: str, text: str, hint: str, complete: Complete) -> None:
+    def open(self, sign: str, text: str, hint: str, complete: Complete = _nothing) -> None:
         self.sign, self.text, self.hint, self.at, self._complete = sign, text, hint, len(text), complete
         self.focus()
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:  # noqa: ARG002
-        colours = colours_of(self)
+    def line(self, y: int, wide: int) -> Strip:  # noqa: ARG002
+        colours = self.colours
         before, under, after = self.text[: self.at], self.text[self.at : self.at + 1], self.text[self.at + 1 :]
         offers = self._complete(self.text) if self.text else ()
         ghost = offers[0][len(self.text) :] if offers and not after and not under else ""
@@ -66,7 +69,7 @@ class Prompt(Widget, can_focus=True):
             Segment(clean(ghost[1:]), dim),
         ]
         rest = "   ".join(clean(offer, 40) for offer in offers[1:8]) if offers else "" if self.text else self.hint
-        return seal([*segments, Segment("   " + rest, dim)], self.size.width)
+        return seal([*segments, Segment("   " + rest, dim)], wide)
 
     def on_key(self, event: events.Key) -> None:
         edit = _EDITS.get(event.key)

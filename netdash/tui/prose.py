@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from textual import events
 from textual.message import Message
@@ -12,24 +11,16 @@ from textual.widget import Widget
 
 from netdash.core.model import Ref
 from netdash.show.spans import Line, Span, Tone, width
-from netdash.tui.paint import Palette, strip
-
-if TYPE_CHECKING:
-    from netdash.tui.app import Netdash
+from netdash.tui.paint import strip
+from netdash.tui.surface import Surface
 
 
-def colours_of(widget: Widget) -> Palette:
-    app: Netdash = widget.app  # type: ignore[assignment]
-    return app.colours
-
-
-class Bar(Widget):
+class Bar(Surface):
     """One line, its left and its right part; the left one gives way."""
 
-    ALLOW_SELECT = False
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002
+    def __init__(self, *, id: str, panel: bool = False) -> None:  # noqa: A002
         super().__init__(id=id)
+        self.PANEL = panel
         self.left: Line = ()
         self.right: Line = ()
 
@@ -38,15 +29,14 @@ class Bar(Widget):
             self.left, self.right = left, right
             self.refresh()
 
-    def render_line(self, y: int) -> Strip:  # noqa: ARG002
-        wide = self.size.width
+    def line(self, y: int, wide: int) -> Strip:  # noqa: ARG002
         taken = sum(width(span.text) for span in self.right)
         used = sum(width(span.text) for span in self.left)
         if taken and used + taken + 1 > wide and used < wide:
-            return strip(self.left, wide, colours_of(self))
+            return strip(self.left, wide, self.colours)
         room = max(0, wide - taken)
-        line = strip(self.left, room, colours_of(self))
-        return Strip.join([line, strip(self.right, wide - room, colours_of(self))]) if taken else line
+        left = strip(self.left, room, self.colours)
+        return Strip.join([left, strip(self.right, wide - room, self.colours)]) if taken else left
 
     def on_click(self, event: events.Click) -> None:
         """A span with a ref is a button: the screen decides what it does."""
@@ -59,10 +49,8 @@ class Bar(Widget):
                 return
 
 
-class Box(Widget, can_focus=True):
+class Box(Surface, can_focus=True):
     """Lines with links. The keys hop from link to link; Enter follows the one under the cursor."""
-
-    ALLOW_SELECT = False
 
     class Followed(Message):
         def __init__(self, widget: Widget, ref: Ref) -> None:
@@ -131,12 +119,12 @@ class Box(Widget, can_focus=True):
             self.top = min(max(self.top, line - self._page + 1), line)
         self.refresh()
 
-    def scroll(self, by: int) -> None:  # type: ignore[override]
+    def scroll(self, by: int) -> None:
         self.top = max(0, min(self.top + by, len(self.lines) - self._page))
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        wide, colours = self.size.width, colours_of(self)
+    def line(self, y: int, wide: int) -> Strip:
+        colours = self.colours
         over = colours.faded if self.faded else None
         if y == 0:
             return strip(self.title, wide, colours)
@@ -151,12 +139,6 @@ class Box(Widget, can_focus=True):
             line, index = self.links[self.link]
             chosen = index if line == at else -1
         return strip(self.lines[at], wide, colours, over, chosen)
-
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
 
     def on_resize(self) -> None:
         self.top = max(0, min(self.top, len(self.lines) - self._page))

@@ -28,9 +28,16 @@ COMMAND_HINT = "rules   ports   free 8080   go NAME   help   q      Tab complete
 
 class Dashboard(Panes):
     BINDINGS: ClassVar = [
-        *(Binding(key.keys, key.action, key.help, id=key.id, show=False) for key in keys.KEYS),
-        *(Binding(view.digit, f"view('{view.name}')", show=False, id=f"view_{view.digit}") for view in VIEWS),
+        *(Binding(key.keys, key.action, key.help, id=key.id, show=False, priority=True) for key in keys.KEYS),
+        *(
+            Binding(view.digit, f"view('{view.name}')", show=False, id=f"view_{view.digit}", priority=True)
+            for view in VIEWS
+        ),
     ]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Keys are the dashboard's before they are a pane's, which saves the way up; a text field has them all."""
+        return not self.prompt.display
 
     # --- moving -------------------------------------------------------------------------------------------------------
 
@@ -75,10 +82,20 @@ class Dashboard(Panes):
     def on_grid_moved(self, message: Grid.Moved) -> None:
         self.hush()
         if message.grid is self.grid:
-            self.selected()
-            self.write_footer()
+            self.follow_later()
         else:
             self.mark()
+
+    def follow_later(self) -> None:
+        """The cursor is painted first, what follows it in the next frame; a burst of keys has only one of those."""
+        if not self._following:
+            self._following = True
+            self.call_after_refresh(self.follow_now)
+
+    def follow_now(self) -> None:
+        self._following = False
+        self.selected()
+        self.write_footer()
 
     # --- going --------------------------------------------------------------------------------------------------------
 
@@ -233,8 +250,10 @@ class Dashboard(Panes):
     def ask(self, sign: str, text: str, hint: str) -> None:
         self.foot.display = False
         self.prompt.display = True
-        complete = commands.completer(self) if sign == ":" else lambda typed: ()
-        self.prompt.open(sign, text, hint, complete)
+        if sign == ":":
+            self.prompt.open(sign, text, hint, commands.completer(self))
+        else:
+            self.prompt.open(sign, text, hint)
 
     def on_prompt_typed(self, message: Prompt.Typed) -> None:
         if self.prompt.sign == "/":

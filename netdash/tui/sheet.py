@@ -1,4 +1,4 @@
-"""One host with what the panes look up in it, worked out once a host. Owns no widget and keeps nothing between hosts."""
+"""One host and what the panes look up in it, worked out once a host. Owns no widget; keeps nothing between hosts."""
 
 from __future__ import annotations
 

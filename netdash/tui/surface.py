@@ -1,0 +1,64 @@
+"""The widget that paints by the line, past Textual's style cache: no border, no padding, only lines that changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from netdash.tui.paint import Palette
+
+if TYPE_CHECKING:
+    from netdash.tui.app import Netdash
+
+
+class Surface(Widget):
+    """A subclass says what stands on line `y`; lines are kept until `refresh` names them, or none."""
+
+    ALLOW_SELECT = False
+    PANEL = False  # on the ground of bars and popups
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._painted: dict[int, Strip] = {}
+        self._wide = 0
+
+    @property
+    def colours(self) -> Palette:
+        app: Netdash = self.app  # type: ignore[assignment]
+        return app.colours
+
+    def line(self, y: int, wide: int) -> Strip:
+        """Line `y` of the widget, `wide` cells."""
+        raise NotImplementedError
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        wide = self.size.width
+        if wide != self._wide:
+            self._painted.clear()
+            self._wide = wide
+        lines = [self._paint(y, wide) for y in crop.line_range]
+        return lines if crop.column_span == (0, wide) else [line.crop(*crop.column_span) for line in lines]
+
+    def _paint(self, y: int, wide: int) -> Strip:
+        line = self._painted.get(y)
+        if line is None:
+            ground = self.colours.panel if self.PANEL else self.colours.ground
+            line = self._painted[y] = self.line(y, wide).apply_style(ground)
+        return line
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        for region in regions:
+            for y in region.line_range:
+                self._painted.pop(y, None)
+        if not regions:
+            self._painted.clear()
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
