@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from netdash.core.model import IP, Binding, Container, Holder, Link, Listener, Port, Proxy, Route, Rule, Ruleset, Scope
-from netdash.core.routing import uplink
+from netdash.core.routing import OUTSIDE, uplink
 from netdash.core.rules import DestinationNat, Packet, translated
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
@@ -29,6 +29,7 @@ class Ledger:
         self._containers = containers
         self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in proxies or ()}
         self._proxies_known = proxies is not None
+        self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
         self._listeners = listeners
         self._by_port: dict[tuple[str, int], list[Listener]] = {}
         for listener in listeners or ():
@@ -109,6 +110,7 @@ class Ledger:
         packet = Packet(
             family=host_ip.version,
             proto=proto,
+            src=OUTSIDE[host_ip.version],
             dst=local if host_ip.is_unspecified else host_ip,
             dport=host_port,
             iif=device,
@@ -160,7 +162,7 @@ class Ledger:
         seen: set[tuple[str, IP, int]] = set()
         for listener in self._listeners or ():
             key = (listener.proto, listener.ip, listener.port)
-            if key in taken or key in seen:
+            if key in taken or key in seen or self._is_proxys(listener, taken):
                 continue
             seen.add(key)
             owner = by_pid.get(listener.pid) if listener.pid else None
@@ -178,6 +180,11 @@ class Ledger:
                 container_id=owner.id if owner else None,
                 holder=_holder_of(listener, None),
             )
+
+    def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
+        """Whether it is the socket of a proxy that the ledger has: old ones bind :: for 0.0.0.0."""
+        key = self._proxy_keys.get(listener.pid)
+        return key is not None and key in taken and key[2] == listener.port
 
 
 def scope_of(host_ip: IP) -> Scope:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from ipaddress import ip_address
 
 from netdash.core.model import (
     IP,
@@ -21,11 +20,8 @@ from netdash.core.model import (
     Ruleset,
     Scope,
 )
-from netdash.core.routing import look_up, source_address, stops
+from netdash.core.routing import OUTSIDE, look_up, source_address, stops
 from netdash.core.rules import Found, Packet, SourceNat
-
-OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:4700::1111")}
-"""Stands for "the Internet" in a question to routes and rules. Nothing is ever sent there."""
 
 
 class Leaves(Enum):
@@ -55,7 +51,7 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One network's way out for one of the container's addresses, to the Internet."""
+    """One network's way out for one of the container's addresses, asked for a first packet to a web server."""
 
     network: str
     source: IP | None
@@ -213,8 +209,10 @@ def _unrouted(host: Host, network: Network, way: Outbound) -> Outbound | None:
 
 
 def _routed(host: Host, network: Network, source: IP, way: Outbound) -> Outbound:
-    if host.routes is None:
-        return replace(way, why="routes could not be read")
+    if host.routes is None or host.links is None:
+        return replace(way, why="routes and links could not be read")
+    if _link(host, way.bridge) is None:
+        return replace(way, why=f"its bridge {way.bridge} is not in this network namespace")
     found = look_up(OUTSIDE[source.version], source, way.bridge, host.routes, host.policy)
     way = replace(way, route=found.route)
     if found.unsure:
@@ -233,7 +231,13 @@ def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Ro
     if ruleset is None:
         return replace(way, why="rules could not be read")
     packet = Packet(
-        family=source.version, proto="tcp", src=source, dst=OUTSIDE[source.version], iif=way.bridge, oif=_device(route)
+        family=source.version,
+        proto="tcp",
+        src=source,
+        dst=OUTSIDE[source.version],
+        dport=443,
+        iif=way.bridge,
+        oif=_device(route),
     )
     answer = _source_nat(ruleset).find(packet)
     leaves, leaves_as = _translation(answer, source, route, way.uplink)
@@ -317,6 +321,8 @@ def callable_names(host: Host, container: Container) -> tuple[Callable, ...]:
     """Running containers on the same networks, with the names that resolve there. The default bridge has no DNS:
     only --link gives names, and only to the container that was given the link."""
     owner = sharing(host, container)
+    if not owner.running:
+        return ()
     return tuple(
         found
         for endpoint in owner.endpoints

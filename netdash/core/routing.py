@@ -4,9 +4,12 @@ routes (ip-rule(8), ip-route(8))."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from netdash.core.model import IP, Link, PolicyRule, Route
+
+OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:4700::1111")}
+"""Stands for "somebody on the Internet" in a question to routes and rules. Nothing is ever sent there."""
 
 _STOPS = ("blackhole", "unreachable", "prohibit")
 
