@@ -16,6 +16,7 @@ from netdash.show.views_kernel import destination
 
 IN, OUT, PEERS, MORE = (Span(f" {word:<6}", Tone.TITLE) for word in ("IN", "OUT", "PEERS", ""))
 MOST_PEERS = 12  # of one network; the view of containers lists them all
+_OR = Hop((Span("or", Tone.DIM),))
 _SOURCES = ("docker", "rules", "routes", "proxies", "listeners", "links", "sysctls")
 
 
@@ -83,6 +84,9 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int) ->
     if _own_socket(port):
         return draw.path(label, [entry, _own(port)], width)
     inside = [*_bridge_hops(first), _target(host, run)]
+    if port.dnat is not None and port.proxy is not None and port.scope is Scope.LOOPBACK:
+        lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
+        return lines + draw.path(MORE, [_OR, _dnat_hop([way.port for way in run]), *inside], width)
     if port.dnat is not None:
         lines = draw.path(label, [entry, _dnat_hop([way.port for way in run]), *inside], width)
         return lines + (_proxy_beside(run, width) if port.proxy else [])
@@ -203,7 +207,7 @@ def _proxy_beside(run: Sequence[Inbound], width: int) -> list[Line]:
     low, high = first.container_port, last.container_port
     target = f"{words.socket_text(first.container_ip, low)}" + ("" if low == high else f"-{high}")
     hops = [
-        Hop((Span("or", Tone.DIM),)),
+        _OR,
         _proxy_hop(run),
         Hop((Span(target, Tone.PLAIN, address_ref(first.container_ip)),)),
     ]
@@ -292,7 +296,8 @@ def _uplink(way: Outbound) -> list[Hop]:
     if way.uplink is None:
         return []
     name = Span(clean(way.uplink.name), Tone.PLAIN, words.link_ref(way.uplink.name))
-    own = way.uplink.addresses
+    family = way.source.version if way.source else 4
+    own = [one for one in way.uplink.addresses if one.version == family]
     under = (Span(str(own[0]), Tone.DIM, address_ref(own[0].ip)),) if own else ()
     return [Hop((name,), under, (name,))]
 
@@ -331,7 +336,7 @@ def _peers_on(name: str, found: list[Callable], label: Span, width: int) -> list
 
 
 def _peer(peer: Callable) -> list[Span]:
-    names = [name for name in peer.names if name != peer.container]
+    names = [name for name in peer.names if name != peer.container and not peer.container_id.startswith(name)]
     aka = f" as {clean(', '.join(names))}" if names else ""
     spans = [Span(f"{clean(peer.container)} ", Tone.KEY, Ref("container", peer.container_id))]
     if peer.ip:

@@ -21,12 +21,13 @@ _GAP = "  "
 
 
 def table(view: View, rows: Sequence[Row], room: int | None, colour: bool) -> Iterator[str]:
-    """A header and a line a row; `room` None: everything in full. No line ends in spaces."""
-    sizes = widths(view.columns, rows, room) if room else _full(view, rows)
+    """A header and a line a row. `room` None: everything in full, and a dash for what is empty, so that columns can be
+    counted; otherwise columns in which no row says anything make room for the others. No line ends in spaces."""
+    sizes = widths(view.columns, rows, room, shown=_telling(view, rows)) if room else _full(view, rows)
     heads = [Span(column.title, Tone.TITLE) for column in view.columns]
     for cells in (heads, *(row.cells for row in rows)):
         parts = [
-            (span, _aligned(span.text, size, column.right))
+            (span, _aligned(span.text or ("" if room else "—"), size, column.right))
             for span, size, column in zip(cells, sizes, view.columns, strict=True)
             if size
         ]
@@ -48,6 +49,10 @@ def painted(tone: Tone, text: str) -> str:
         return text
     lead = text[: len(text) - len(text.lstrip(" "))]
     return f"{lead}\x1b[{code}m{inner}\x1b[0m{text[len(lead) + len(inner) :]}"
+
+
+def _telling(view: View, rows: Sequence[Row]) -> list[bool]:
+    return [any(row.cells[at].text not in ("", "—") for row in rows) for at in range(len(view.columns))]
 
 
 def _full(view: View, rows: Sequence[Row]) -> list[int]:

@@ -28,6 +28,9 @@ class Row:
     sort: tuple[object, ...] = ()  # per column sort keys, when the text does not sort right
 
 
+LEAST = 4  # cells under which a column says nothing
+
+
 class Rows(Sequence[Row]):
     """Rows that are built when they are looked at, and kept: a screen of a host of 10,000 rules builds forty."""
 
@@ -74,8 +77,11 @@ class View:
     known: Callable[[Host], bool]  # whether the list could be read at all; else no rows mean nothing
 
 
-def widths(columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int = 2) -> list[int]:
-    """Cells for each column so that they fit `room`; 0 for one that leaves. The first column shrinks last."""
+def widths(
+    columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int = 2, shown: Sequence[bool] | None = None
+) -> list[int]:
+    """Cells for each column so that they fit `room`; 0 for one that leaves, or is not `shown`. Columns leave by their
+    rank, then the widest shrink; what is left over goes to the first that need it."""
     need = [width(column.title) for column in columns]
     for row in rows:
         for index, cell in enumerate(row.cells):
@@ -83,6 +89,8 @@ def widths(columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int =
             if size > need[index]:
                 need[index] = size
     sizes = [min(size, column.most) for size, column in zip(need, columns, strict=True)]
+    if shown is not None:
+        sizes = [size if show else 0 for size, show in zip(sizes, shown, strict=True)]
     order = sorted(range(len(columns)), key=lambda index: -columns[index].leaves)
     for index in order:
         if _total(sizes, gap) <= room or not columns[index].leaves:
@@ -99,11 +107,16 @@ def _total(sizes: Sequence[int], gap: int) -> int:
 
 
 def _shrink(sizes: list[int], room: int, gap: int) -> None:
+    """The widest gives way cell by cell; when all are at their least, the last ones leave."""
     while _total(sizes, gap) > room:
         widest = max(range(len(sizes)), key=lambda index: sizes[index])
-        if sizes[widest] <= 4:
+        if sizes[widest] > LEAST:
+            sizes[widest] -= 1
+        elif sum(map(bool, sizes)) > 1:
+            sizes[max(index for index, size in enumerate(sizes) if size)] = 0
+        else:
+            sizes[widest] = max(1, room)
             return
-        sizes[widest] -= 1
 
 
 def _grow(sizes: list[int], need: Sequence[int], room: int, gap: int) -> None:

@@ -1,0 +1,282 @@
+"""What is told of one selected thing: a card for every kind of reference. Containers have theirs in card.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netdash.core.model import (
+    Chain,
+    Container,
+    Host,
+    Link,
+    Neighbour,
+    Network,
+    PolicyRule,
+    Port,
+    Proxy,
+    Ref,
+    Route,
+    Rule,
+)
+from netdash.core.paths import inbound
+from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
+from netdash.show import draw, words
+from netdash.show.card import IN, card, inbound_path, rule_evidence
+from netdash.show.index import index_of
+from netdash.show.refs import destination as leads_to
+from netdash.show.spans import Line, Span, Tone, clean
+from netdash.show.views_kernel import destination, devices, gateways, link_state
+
+MOST = 12  # names that a line lists before it says how many more there are
+
+
+def detail(host: Host, ref: Ref, width: int) -> tuple[Line, ...]:
+    """Lines of at most `width` cells about what `ref` points at; one line that says so when it is gone."""
+    thing = find(host, ref)
+    match thing:
+        case None:
+            return (draw.crop((Span(" no longer there", Tone.DIM),), width),)
+        case Rule():
+            lines = _rule(host, thing, width)
+        case Chain():
+            lines = _chain(host, thing, width)
+        case Port():
+            lines = _port(host, thing, width)
+        case Network():
+            lines = _network(host, thing, width)
+        case Route() | PolicyRule():
+            lines = _route(thing, width)
+        case Proxy():
+            lines = _proxy(thing, width)
+        case Link():
+            lines = _link(host, thing, width)
+        case Neighbour():
+            lines = _neighbour(thing, width)
+        case Container():
+            return card(host, thing, width)
+        case _:
+            raise TypeError(type(thing).__name__)
+    return tuple(lines + _containers(host, ref, width))
+
+
+def find(host: Host, ref: Ref) -> object | None:
+    """The record that `ref` names; an address's is its owner's."""
+    if ref.kind == "address":
+        owner = leads_to(host, ref)
+        return find(host, owner[1]) if owner else None
+    if ref.kind == "container":
+        return index_of(host).containers.get(ref.key)
+    chains = host.ruleset.chains if host.ruleset else ()
+    things: Sequence[object] = {
+        "port": host.ports,
+        "network": host.networks,
+        "rule": host.ruleset.rules if host.ruleset else (),
+        "chain": chains,
+        "route": host.routes,
+        "policy": host.policy,
+        "proxy": host.proxies,
+        "link": host.links,
+        "neighbour": host.neighbours,
+    }.get(ref.kind) or ()
+    return next((thing for thing in things if ref_of(thing) == ref), None)
+
+
+def _label(word: str) -> Span:
+    return Span(f" {word:<9}", Tone.TITLE)
+
+
+def _fact(word: str, value: Span | Sequence[Span], width: int) -> list[Line]:
+    return draw.paragraph(_label(word), [value] if isinstance(value, Span) else list(value), width)
+
+
+def _head(title: str, ref: Ref, note: str, width: int) -> Line:
+    return draw.spread((Span(" "), Span(title, Tone.KEY, ref)), (Span(note, Tone.DIM),), width)
+
+
+def _containers(host: Host, ref: Ref, width: int) -> list[Line]:
+    """The containers that it belongs to."""
+    names = index_of(host).containers
+    found = [names[identity] for identity in containers_of(host, ref) if identity in names]
+    if not found:
+        return []
+    spans = [Span(f"{clean(one.name)}  ", Tone.KEY, ref_of(one)) for one in found[:MOST]]
+    if len(found) > MOST:
+        spans.append(Span(f"… and {len(found) - MOST} more", Tone.DIM))
+    return _fact("FOR", spans, width)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _rule(host: Host, one: Rule, width: int) -> list[Line]:
+    lines = [_head(clean(one.place), ref_of(one), one.backend, width)]
+    lines += draw.text(_label("RULE"), clean(one.text), width)
+    lines += _fact("DOES", Span(clean(words.action(one)), Tone.KEY), width)
+    if one.packets is None:
+        lines += _fact("COUNTED", Span("it has no counter", Tone.DIM), width)
+    else:
+        size = f", {words.short_bytes(one.bytes)}" if one.bytes is not None else ""
+        rate = f", {words.rate(one.rate)}" if words.rate(one.rate) else ""
+        lines += _fact("COUNTED", Span(f"{words.packets(one)}{size}{rate}"), width)
+    if one.comment:
+        lines += draw.text(_label("COMMENT"), clean(one.comment), width, Tone.DIM)
+    if one.not_understood:
+        said = f"not interpreted: {', '.join(one.not_understood)}"
+        lines += draw.text(_label("?"), clean(said), width, Tone.UNKNOWN)
+    chain = next((each for each in _chains(host) if ref_of(each) == chain_ref(one)), None)
+    return lines + (_reached(host, chain, width) if chain else [])
+
+
+def _chains(host: Host) -> Sequence[Chain]:
+    return host.ruleset.chains if host.ruleset else ()
+
+
+def _chain(host: Host, one: Chain, width: int) -> list[Line]:
+    family = "" if one.family == "ip" else f"{one.family} "
+    lines = [_head(clean(f"{family}{one.table}/{one.name}"), ref_of(one), one.backend, width)]
+    lines += _fact("HOLDS", Span(f"{len(one.rules)} rule{'' if len(one.rules) == 1 else 's'}"), width)
+    return lines + _reached(host, one, width)
+
+
+def _reached(host: Host, one: Chain, width: int) -> list[Line]:
+    """When packets come to the chain: from the kernel's hook, or from the rules that jump there."""
+    name = Span(f"{clean(one.name)} ", Tone.PLAIN, ref_of(one))
+    if one.hook:
+        policy = f", policy {one.policy}" if one.policy else ""
+        device = f" on {one.device}" if one.device else ""
+        said = f"is called at hook {one.hook}{device}, priority {one.priority}{policy}"
+        return _fact("CHAIN", [name, Span(clean(said), Tone.DIM)], width)
+    callers = [rule for chain in _chains(host) if _same_table(chain, one) for rule in chain.rules if _calls(rule, one)]
+    if not callers:
+        return _fact("CHAIN", [name, Span("no rule jumps here", Tone.WARN)], width)
+    spans = [Span(f"{clean(rule.place)}  ", Tone.PLAIN, ref_of(rule)) for rule in callers[:MOST]]
+    return _fact("CHAIN", [name, Span("is called from ", Tone.DIM), *spans], width)
+
+
+def _same_table(one: Chain, two: Chain) -> bool:
+    return (one.backend, one.family, one.table) == (two.backend, two.family, two.table)
+
+
+def _calls(rule: Rule, chain: Chain) -> bool:
+    if rule.target.chain == chain.name:
+        return True
+    return any(verdict.rpartition(" ")[2] == chain.name for _, verdict in rule.target.elements)
+
+
+# --- ports, proxies, networks -----------------------------------------------------------------------------------------
+
+
+def _port(host: Host, one: Port, width: int) -> list[Line]:
+    title = f"{words.socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}"
+    holder = one.holder
+    who = "held by ?" if holder is None else clean(f"held by {holder.command or holder.kind}")
+    note = f"{who} pid {holder.pid}" if holder and holder.pid else who
+    lines = [_head(title, ref_of(one), note, width)]
+    container = index_of(host).containers.get(one.container_id or "")
+    if container is None:
+        return lines + (_fact("RULE", rule_evidence([one.dnat]), width) if one.dnat else [])
+    if not one.live:
+        said = f"set up on {container.name}, which is not running"
+        return lines + draw.text(IN, clean(said), width, Tone.DIM)
+    ways = [way for way in inbound(host, container) if ref_of(way.port) == ref_of(one)]
+    for way in ways[:1]:
+        lines += inbound_path(host, [way], IN, width)
+    return lines
+
+
+def _proxy(one: Proxy, width: int) -> list[Line]:
+    lines = [_head(clean(f"{one.command} {one.pid}"), ref_of(one), f"child of {one.ppid or '?'}", width)]
+    port = Ref("port", f"{one.proto}/{one.host_ip}/{one.host_port}")
+    bind = Span(f"{words.socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}", Tone.KEY, port)
+    target = words.socket_text(one.container_ip, one.container_port)
+    hops = [draw.Hop((bind,)), draw.Hop((Span(target, Tone.KEY, address_ref(one.container_ip)),))]
+    lines += draw.path(_label("CARRIES"), hops, width)
+    lines += draw.text(_label("COMMAND"), clean(one.argv), width)
+    if one.listeners is not None:
+        held = ", ".join(f"{words.socket_text(each.ip, each.port)}/{each.proto}" for each in one.listeners)
+        lines += draw.text(_label("SOCKETS"), clean(held) or "none: it listens nowhere", width)
+    if one.rss is not None:
+        lines += _fact("MEMORY", Span(words.short_bytes(one.rss)), width)
+    return lines
+
+
+def _network(host: Host, one: Network, width: int) -> list[Line]:
+    lines = [_head(clean(one.name), ref_of(one), f"{clean(one.driver)}  {one.id[:12]}", width)]
+    device = one.bridge or one.parent
+    if device:
+        word = "BRIDGE" if one.bridge else "PARENT"
+        lines += _fact(word, Span(clean(device), Tone.PLAIN, words.link_ref(device)), width)
+    for net in one.subnets:
+        gateway = next((ip for ip in one.gateways if ip in net), None)
+        via = [Span("  gateway ", Tone.DIM), words.address(gateway)] if gateway else []
+        lines += _fact("SUBNET", [Span(str(net), Tone.KEY), *via], width)
+    flags = words.network_flags(one)
+    if flags:
+        lines += draw.text(_label("FLAGS"), flags, width, Tone.WARN)
+    return lines + _members(host, one, width)
+
+
+def _members(host: Host, one: Network, width: int) -> list[Line]:
+    """Every container on it with its addresses there, one line each."""
+    lines: list[Line] = []
+    for container in host.containers or ():
+        for end in container.endpoints:
+            if end.network_id != one.id and end.network != one.name:
+                continue
+            addresses = [Span(f"  {own.ip}", Tone.PLAIN, address_ref(own.ip)) for own in end.addresses]
+            veth = [Span(f"  {clean(end.veth)}", Tone.DIM, words.link_ref(end.veth))] if end.veth else []
+            name = Span(clean(container.name), Tone.KEY, ref_of(container))
+            label = Span(" " * 10) if lines else _label("MEMBERS")
+            lines.append(draw.crop((label, name, *addresses, *veth), width))
+    if len(lines) <= MOST:
+        return lines
+    return [*lines[:MOST], draw.crop((Span(f"{'':10}… and {len(lines) - MOST} more", Tone.DIM),), width)]
+
+
+# --- routes and links -------------------------------------------------------------------------------------------------
+
+
+def _route(one: Route | PolicyRule, width: int) -> list[Line]:
+    if isinstance(one, PolicyRule):
+        note = f"policy rule, IPv{one.family}"
+        lines = [_head(f"rule {one.priority}", ref_of(one), note, width)]
+        return lines + draw.text(_label("SAYS"), clean(one.text), width)
+    lines = [_head(destination(one), ref_of(one), f"table {clean(one.table)}", width)]
+    names = [Span(f"{clean(name)} ", Tone.PLAIN, words.link_ref(name)) for name in devices(one)]
+    via = gateways(one)
+    hop = [Span(f"via {via} ", Tone.PLAIN, address_ref(one.gateway) if one.gateway else None)] if via else []
+    lines += _fact("LEADS", [*hop, *names] or Span("nowhere", Tone.WARN), width)
+    source = f", source {one.prefsrc}" if one.prefsrc else ""
+    said = f"{one.kind}, metric {one.metric}{source}, from {one.protocol or '?'}"
+    lines += draw.text(_label("KIND"), clean(said), width, Tone.DIM)
+    if one.linkdown:
+        lines += draw.text(_label("STATE"), "the device has no carrier", width, Tone.WARN)
+    return lines
+
+
+def _link(host: Host, one: Link, width: int) -> list[Line]:
+    lines = [_head(clean(one.name), ref_of(one), clean(one.kind or "device"), width)]
+    mtu = f", mtu {one.mtu}" if one.mtu is not None else ""
+    lines += _fact("STATE", [link_state(one), Span(clean(f"{mtu}, {one.mac or 'no address'}"), Tone.DIM)], width)
+    if one.addresses:
+        spans = [Span(f"{own}  ", Tone.KEY, address_ref(own.ip)) for own in one.addresses]
+        lines += _fact("ADDRESS", spans, width)
+    if one.master:
+        lines += _fact("PORT OF", Span(clean(one.master), Tone.PLAIN, words.link_ref(one.master)), width)
+    ports = [each.name for each in host.links or () if each.master == one.name]
+    if ports:
+        spans = [Span(f"{clean(name)}  ", Tone.PLAIN, words.link_ref(name)) for name in ports[:MOST]]
+        if len(ports) > MOST:
+            spans.append(Span(f"… and {len(ports) - MOST} more", Tone.DIM))
+        lines += _fact("PORTS", spans, width)
+    network = next((each for each in host.networks or () if each.bridge == one.name), None)
+    if network:
+        lines += _fact("NETWORK", Span(clean(network.name), Tone.PLAIN, ref_of(network)), width)
+    return lines
+
+
+def _neighbour(one: Neighbour, width: int) -> list[Line]:
+    lines = [_head(str(one.ip), ref_of(one), f"neighbour on {clean(one.dev)}", width)]
+    said = f"{one.state.lower()}, {one.mac or 'no hardware address'}"
+    lines += draw.text(_label("STATE"), clean(said), width)
+    return lines + _fact("DEVICE", Span(clean(one.dev), Tone.PLAIN, words.link_ref(one.dev)), width)
