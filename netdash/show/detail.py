@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from netdash.core.model import (
     Chain,
@@ -33,30 +34,11 @@ MOST = 12  # names that a line lists before it says how many more there are
 def detail(host: Host, ref: Ref, width: int) -> tuple[Line, ...]:
     """Lines of at most `width` cells about what `ref` points at; one line that says so when it is gone."""
     thing = find(host, ref)
-    match thing:
-        case None:
-            return (draw.crop((Span(" no longer there", Tone.DIM),), width),)
-        case Rule():
-            lines = _rule(host, thing, width)
-        case Chain():
-            lines = _chain(host, thing, width)
-        case Port():
-            lines = _port(host, thing, width)
-        case Network():
-            lines = _network(host, thing, width)
-        case Route() | PolicyRule():
-            lines = _route(thing, width)
-        case Proxy():
-            lines = _proxy(thing, width)
-        case Link():
-            lines = _link(host, thing, width)
-        case Neighbour():
-            lines = _neighbour(thing, width)
-        case Container():
-            return card(host, thing, width)
-        case _:
-            raise TypeError(type(thing).__name__)
-    return tuple(lines + _containers(host, ref, width))
+    if thing is None:
+        return (draw.crop((Span(" no longer there", Tone.DIM),), width),)
+    if isinstance(thing, Container):
+        return card(host, thing, width)
+    return tuple(_CARDS[type(thing)](host, thing, width) + _containers(host, ref, width))
 
 
 def find(host: Host, ref: Ref) -> object | None:
@@ -184,7 +166,7 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
     return lines
 
 
-def _proxy(one: Proxy, width: int) -> list[Line]:
+def _proxy(_: Host, one: Proxy, width: int) -> list[Line]:
     lines = [_head(clean(f"{one.command} {one.pid}"), ref_of(one), f"child of {one.ppid or '?'}", width)]
     port = Ref("port", f"{one.proto}/{one.host_ip}/{one.host_port}")
     bind = Span(f"{words.socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}", Tone.KEY, port)
@@ -236,7 +218,7 @@ def _members(host: Host, one: Network, width: int) -> list[Line]:
 # --- routes and links -------------------------------------------------------------------------------------------------
 
 
-def _route(one: Route | PolicyRule, width: int) -> list[Line]:
+def _route(_: Host, one: Route | PolicyRule, width: int) -> list[Line]:
     if isinstance(one, PolicyRule):
         note = f"policy rule, IPv{one.family}"
         lines = [_head(f"rule {one.priority}", ref_of(one), note, width)]
@@ -275,8 +257,21 @@ def _link(host: Host, one: Link, width: int) -> list[Line]:
     return lines
 
 
-def _neighbour(one: Neighbour, width: int) -> list[Line]:
+def _neighbour(_: Host, one: Neighbour, width: int) -> list[Line]:
     lines = [_head(str(one.ip), ref_of(one), f"neighbour on {clean(one.dev)}", width)]
     said = f"{one.state.lower()}, {one.mac or 'no hardware address'}"
     lines += draw.text(_label("STATE"), clean(said), width)
     return lines + _fact("DEVICE", Span(clean(one.dev), Tone.PLAIN, words.link_ref(one.dev)), width)
+
+
+_CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
+    Rule: _rule,
+    Chain: _chain,
+    Port: _port,
+    Network: _network,
+    Route: _route,
+    PolicyRule: _route,
+    Proxy: _proxy,
+    Link: _link,
+    Neighbour: _neighbour,
+}

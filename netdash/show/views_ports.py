@@ -1,0 +1,241 @@
+"""The views of how ports reach containers: the ledger of host ports, the rules, the userland proxies."""
+
+from __future__ import annotations
+
+from netdash.core.model import Host, Port, Proxy, Ref, Rule
+from netdash.core.related import address_ref, chain_ref, ref_of
+from netdash.show import words
+from netdash.show.index import Index, index_of
+from netdash.show.spans import Span, Tone, clean
+from netdash.show.table import Column, Row, Rows, View
+from netdash.show.words import NOTHING, UNKNOWN
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+
+def _ports(host: Host) -> Rows:
+    index = index_of(host)
+    return Rows(host.ports or (), lambda one: _port(host, index, one))
+
+
+def _port(host: Host, index: Index, one: Port) -> Row:
+    container = index.containers.get(one.container_id or "")
+    rule = one.dnat
+    cells = (
+        Span(str(one.host_port), Tone.KEY if one.live else Tone.DIM),
+        Span(clean(one.proto)),
+        words.address(one.host_ip),
+        Span(words.scope_word(one.scope), Tone.DIM),
+        Span(clean(container.name), Tone.KEY, ref_of(container)) if container else NOTHING,
+        _target(one),
+        _holder(host, one),
+        _dnat(host, one),
+        words.count(rule.packets) if rule else NOTHING,
+        _listening(one),
+    )
+    holder = one.holder.pid if one.holder else None
+    sort = (
+        one.host_port,
+        one.proto,
+        int(one.host_ip),
+        cells[3].text,
+        container.name.casefold() if container else None,
+        int(one.target_ip) if one.target_ip else None,
+        holder,
+        rule.place if rule else None,
+        rule.packets if rule else None,
+        cells[9].text,
+    )
+    return Row(ref_of(one), cells, sort)
+
+
+def _target(one: Port) -> Span:
+    if one.target_ip is not None:
+        return Span(words.socket_text(one.target_ip, one.container_port), Tone.PLAIN, address_ref(one.target_ip))
+    if not one.live:
+        return Span(f"(→{one.container_port})", Tone.DIM)
+    return UNKNOWN if one.container_id and not _own_socket(one) else NOTHING
+
+
+def _own_socket(one: Port) -> bool:
+    """Whether a host-network container or a plain process holds it: nothing is translated."""
+    return one.holder is not None and one.holder.kind == "process" and one.dnat is None and one.proxy is None
+
+
+def _holder(host: Host, one: Port) -> Span:
+    """Who has the host's port: a process with its pid, a rule alone, or nobody."""
+    holder = one.holder
+    if holder is None:
+        return words.unknown(host, "listeners")
+    if holder.kind == "nobody":
+        return Span("nobody", Tone.DIM)
+    if holder.kind == "rule":
+        return Span("rule only", Tone.DIM)
+    name = clean(holder.command or holder.kind, 40)
+    ref = ref_of(one.proxy) if one.proxy and one.proxy.pid == holder.pid else None
+    return Span(f"{name} {holder.pid}" if holder.pid else name, Tone.PLAIN, ref)
+
+
+def _dnat(host: Host, one: Port) -> Span:
+    if one.dnat is not None:
+        return Span(one.dnat.place, Tone.PLAIN, ref_of(one.dnat))
+    if host.ruleset is None:
+        return words.unknown(host, "rules")
+    return NOTHING if host.ruleset.complete else UNKNOWN
+
+
+def _listening(one: Port) -> Span:
+    if not one.live:
+        return Span("not running", Tone.DIM)
+    if one.listening is None:
+        return UNKNOWN
+    if not one.listening:
+        return Span("○ nobody", Tone.BAD)
+    return Span(f"● {clean(one.listener, 24)}" if one.listener else "● yes", Tone.GOOD)
+
+
+PORTS = View(
+    name="ports",
+    title="Ports",
+    short="Ports",
+    digit="2",
+    kind="port",
+    columns=(
+        Column("port", "PORT", right=True, most=5),
+        Column("proto", "PROTO", most=5),
+        Column("bind", "BIND", most=26),
+        Column("scope", "SCOPE", leaves=9, most=11),
+        Column("container", "CONTAINER", most=24),
+        Column("target", "TARGET", most=26),
+        Column("holder", "HELD BY", leaves=3, most=22),
+        Column("rule", "RULE", leaves=6, most=26),
+        Column("packets", "PACKETS", right=True, leaves=7, most=7),
+        Column("listening", "LISTENING", leaves=1, most=14),
+    ),
+    sources=("docker", "listeners", "rules", "proxies"),
+    rows=_ports,
+    empty="no port of this host is in use",
+    known=lambda host: host.ports is not None,
+)
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _rules(host: Host) -> Rows:
+    return Rows(host.ruleset.rules if host.ruleset else (), _rule)
+
+
+def _rule(one: Rule) -> Row:
+    text = words.rule_body(one)
+    if one.not_understood:
+        text = f"{text}  (not interpreted: {clean(', '.join(one.not_understood), 80)})"
+    table, packets = words.table_of(one), one.packets
+    cells = (
+        Span(clean(table)),
+        Span(clean(one.chain), Tone.KEY, chain_ref(one)),
+        Span(str(one.position), Tone.DIM),
+        _action(one),
+        NOTHING if packets is None else Span(words.short_number(packets)),
+        Span(words.rate(one.rate), Tone.GOOD),
+        Span(text),
+        Span(words.backend_name(one.backend), Tone.DIM),
+    )
+    place = (table, one.chain, one.position)
+    sort = (place, (one.chain, *place), one.position, cells[3].text, packets, one.rate, text, one.backend)
+    return Row(ref_of(one), cells, sort)
+
+
+_VERBS = {"drop": Tone.BAD, "reject": Tone.BAD, "other": Tone.UNKNOWN}
+
+
+def _action(one: Rule) -> Span:
+    tone = _VERBS.get(one.target.verb.value, Tone.PLAIN)
+    target = one.target
+    if target.chain:
+        ref = Ref("chain", f"{one.backend} {one.family} {one.table} {target.chain}")
+        return Span(clean(words.action(one)), tone, ref)
+    return Span(words.action(one), tone, address_ref(target.address) if target.address else None)
+
+
+RULES = View(
+    name="rules",
+    title="Rules",
+    short="Rules",
+    digit="4",
+    kind="rule",
+    columns=(
+        Column("table", "TABLE", most=20),
+        Column("chain", "CHAIN", most=26),
+        Column("rule", "#", right=True, most=5),
+        Column("action", "ACTION", most=28),
+        Column("packets", "PACKETS", right=True, leaves=2, most=7),
+        Column("rate", "RATE", right=True, leaves=4, most=8),
+        Column("text", "RULE", leaves=1, most=90),
+        Column("backend", "BACKEND", leaves=8, most=7),
+    ),
+    sources=("rules",),
+    rows=_rules,
+    empty="no rules",
+    known=lambda host: host.ruleset is not None,
+)
+
+# --- proxies ----------------------------------------------------------------------------------------------------------
+
+
+def _proxies(host: Host) -> Rows:
+    index = index_of(host)
+    return Rows(host.proxies or (), lambda one: _proxy(index, one))
+
+
+def _proxy(index: Index, one: Proxy) -> Row:
+    owner = index.owners.get(one.container_ip)
+    sockets = None if one.listeners is None else len(one.listeners)
+    cells = (
+        Span(str(one.pid), Tone.KEY, ref_of(one)),
+        Span(clean(one.command, 40)),
+        Span(clean(one.proto)),
+        Span(words.socket_text(one.host_ip, one.host_port), Tone.PLAIN, Ref("port", _key(one))),
+        Span(words.socket_text(one.container_ip, one.container_port), Tone.PLAIN, address_ref(one.container_ip)),
+        Span(clean(owner.name), Tone.KEY, ref_of(owner)) if owner else NOTHING,
+        UNKNOWN if one.rss is None else Span(words.short_bytes(one.rss)),
+        UNKNOWN if sockets is None else Span(str(sockets), Tone.PLAIN if sockets else Tone.BAD),
+    )
+    name = owner.name.casefold() if owner else None
+    sort = (
+        one.pid,
+        one.command,
+        one.proto,
+        one.host_port,
+        int(one.container_ip),
+        name,
+        one.rss,
+        sockets,
+    )
+    return Row(ref_of(one), cells, sort)
+
+
+def _key(one: Proxy) -> str:
+    return f"{one.proto}/{one.host_ip}/{one.host_port}"
+
+
+PROXIES = View(
+    name="proxies",
+    title="Proxies",
+    short="Proxy",
+    digit="6",
+    kind="proxy",
+    columns=(
+        Column("pid", "PID", right=True, most=8),
+        Column("command", "COMMAND", leaves=6, most=16),
+        Column("proto", "PROTO", most=5),
+        Column("bind", "BIND", most=28),
+        Column("target", "TARGET", most=28),
+        Column("container", "CONTAINER", most=26),
+        Column("memory", "MEMORY", right=True, leaves=3, most=9),
+        Column("sockets", "SOCKETS", right=True, leaves=4, most=7),
+    ),
+    sources=("proxies",),
+    rows=_proxies,
+    empty="no userland proxy runs",
+    known=lambda host: host.proxies is not None,
+)
