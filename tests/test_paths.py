@@ -165,11 +165,14 @@ def test_without_rules_nothing_is_claimed(host, recording):
     assert "rules" in joined.failures
 
 
-def test_a_missing_masquerade_rule_is_told(host):
-    joined = host("masq-missing")
+@pytest.mark.parametrize(
+    ("name", "reason"), [("masq-missing", "masquerading is switched off"), ("iptables-flush", "no MASQUERADE rule")]
+)
+def test_why_nothing_masquerades_is_told(host, name, reason):
+    joined = host(name)
     way = outbound(joined, container(joined, "web"))[0]
     assert (way.leaves, way.leaves_as) == (Leaves.UNTRANSLATED, way.source)
-    assert "no MASQUERADE rule" in way.why
+    assert reason in way.why
 
 
 def test_rootless_rules_are_elsewhere(host):
