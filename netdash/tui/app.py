@@ -87,7 +87,7 @@ class Netdash(App[int]):
         return not sys.__stdout__ or not sys.__stdout__.isatty()
 
     def _palette(self) -> paint.Palette:
-        return paint.palette(self.theme_variables, self.native_ansi_color, self.no_color)
+        return paint.palette(self.get_css_variables(), self.native_ansi_color, self.no_color)
 
     def get_default_screen(self) -> Dashboard:
         return Dashboard()
@@ -101,9 +101,9 @@ class Netdash(App[int]):
 
     def _settle(self) -> None:
         """What was loaded so far lives as long as the program: the collector need not look at it again."""
-        gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
+        gc.enable()
 
     def _repaint(self) -> None:
         self.colours = self._palette()
@@ -157,6 +157,7 @@ class Netdash(App[int]):
 def run(feed: Feed, options: Options) -> int:
     """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout."""
     sys.setswitchinterval(SWITCH)
+    gc.disable()  # until the first paint
     app = Netdash(feed, options)
     try:
         code = app.run(mouse=options.mouse)

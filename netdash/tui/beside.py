@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from netdash.core.model import Ref
-from netdash.show.spans import Line, Span, Tone
+from netdash.show.spans import Line, Span, Tone, width
 from netdash.show.table import View
 from netdash.tui import header
 from netdash.tui.grid import Grid
@@ -24,6 +24,16 @@ BESIDE: Mapping[str, tuple[str, str, str]] = {
     "proxies": ("containers", "ports", "rules"),
     "links": ("containers", "networks", "routes"),
 }
+
+BRIEF: Mapping[str, frozenset[str]] = {
+    "containers": frozenset(("name", "state", "address", "published")),
+    "ports": frozenset(("port", "proto", "bind", "target")),
+    "networks": frozenset(("name", "bridge", "subnet")),
+    "rules": frozenset(("chain", "rule", "action", "packets")),
+    "routes": frozenset(("dst", "gateway", "dev")),
+    "proxies": frozenset(("pid", "bind", "target")),
+}
+"""The columns that a third of the screen has room for."""
 
 
 class Beside(Horizontal):
@@ -45,8 +55,9 @@ def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: boo
     linked = sheet.belonging(view, ref) if ref else []
     order: Sequence[int] = range(len(rows)) if everything else linked
     known = view.known(sheet.host)
-    grid.title = _title(view, f"{len(linked)} of {len(rows)}" if known else "?")
-    grid.linked = sheet.related(ref) if ref and everything else frozenset()
+    grid.only = BRIEF[view.name]
+    grid.title = _title(view, f"{len(linked)} of {len(rows)}" if known else "?", grid.size.width - grid.joint)
+    grid.mark(sheet.related(ref) if ref and everything else frozenset())
     listing = Listing(Ask(view), rows, order)
     keep = grid.row.ref if grid.row and grid.listing and grid.listing.ask.view is view else None
     at = listing.place(keep, sheet.index(view)) if keep else None
@@ -59,5 +70,6 @@ def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: boo
     grid.show(listing, at, notice)
 
 
-def _title(view: View, count: str) -> Line:
-    return (Span("─ ", Tone.HOP), Span(view.title, Tone.TITLE), Span(f" {count} "), Span("─" * 400, Tone.HOP))
+def _title(view: View, count: str, wide: int) -> Line:
+    left = wide - width(view.title) - width(count) - 4
+    return (Span("─ ", Tone.DIM), Span(view.title, Tone.TITLE), Span(f" {count} "), Span("─" * left, Tone.DIM))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from netdash.core.model import Host, Ref
+from netdash.core.model import Ref
+from netdash.core.related import ref_of
+from netdash.show import free
 from netdash.show.spans import Tone, clean
 from netdash.tui.sheet import BY_NAME
 
@@ -101,29 +103,18 @@ def _sort(screen: Dashboard, key: str) -> None:
 
 
 def _free(screen: Dashboard, text: str) -> None:
-    """Whether a host port is free, and who has it: the cursor goes there."""
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 0 < number < 65536:
-        screen.say(":free takes a port from 1 to 65535", Tone.WARN)
-        return
+    """Whether a host port is free, and who has it: `8080`, or `53/udp`."""
+    digits, _, proto = text.partition("/")
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0
     host = screen.sheet.host if screen.sheet else None
-    taken = holders(host, number) if host else None
-    if taken is None:
-        screen.say(f"cannot tell whether {number} is free: the ports could not all be read", Tone.UNKNOWN)
-        return
-    screen.action_view("ports")
-    if taken:
-        screen.narrow(text=f"port:{number}")
-        screen.say(f"{number} is taken", Tone.WARN)
-    else:
-        screen.say(f"{number} is free", Tone.GOOD)
-
-
-def holders(host: Host, number: int) -> list[str] | None:
-    """Which protocols have the host port; None when that could not be read."""
-    if host.ports is None or host.listeners is None:
-        return None
-    return sorted({port.proto for port in host.ports if port.host_port == number and port.live})
+    if not 0 < number < 65536:
+        screen.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
+    elif host is not None:
+        answer = free.look(host, proto.casefold() or "tcp", number)
+        if answer.taken_by or answer.wanted_by:
+            screen.follow(ref_of((*answer.taken_by, *answer.wanted_by)[0]))
+        tone = {True: Tone.GOOD, False: Tone.WARN, None: Tone.UNKNOWN}[answer.free]
+        screen.say(" · ".join(free.sentences(host, answer)), tone)
 
 
 _RUN: dict[str, Callable[[Dashboard, str], None]] = {"filter": _filter, "free": _free, "go": _go, "sort": _sort}

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from typing import Any
 
 from textual.app import App
 
 from netdash.core.model import Container, Host, Link, Neighbour, Network, PolicyRule, Port, Proxy, Route, Rule
+from netdash.show import as_json
+from netdash.show.table import View
 from netdash.tui.popup import Offer
 
 CHUNK = 76  # bytes of a device control string that every version of screen takes
 
 
-def choices(host: Host, thing: object) -> tuple[Offer, ...]:
-    """Label and text of everything worth copying of one record, the likeliest first."""
-    offers = _OFFERS[type(thing)](host, thing)
-    return (*offers, ("JSON", json.dumps(plain(thing), indent=2)))
-
-
-def plain(value: object) -> object:
-    """A record as JSON knows it: field by field, addresses and enums as text."""
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Enum):
-        return plain(value.value)
-    if isinstance(value, (tuple, list)):
-        return [plain(each) for each in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+def choices(host: Host, view: View, thing: object) -> tuple[Offer, ...]:
+    """Label and text of everything worth copying of one record of a view, the likeliest first."""
+    told = as_json.show(host, thing) if isinstance(thing, Container) else as_json.list_view(host, view, [thing])
+    return (*_OFFERS[type(thing)](host, thing), ("JSON", as_json.dumps(told)))
 
 
 def _container(host: Host, one: Container) -> list[Offer]:

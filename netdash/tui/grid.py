@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.geometry import Region
 from textual.message import Message
@@ -15,10 +14,11 @@ from netdash.core.model import Ref
 from netdash.show.spans import Line, Span, fit, width
 from netdash.show.table import Column, Row, widths
 from netdash.tui.listing import Listing
-from netdash.tui.paint import LINKED, MARKER, seal, strip
+from netdash.tui.paint import LINKED, MARKER, Inks, seal, strip
 from netdash.tui.surface import Surface
 
 SAMPLE = 200  # rows looked at for the widths, around the ones on screen
+MOST_GAP = 4  # blanks between two columns where there is room
 EDGE = 2  # cells left of the first column: the marker and a blank
 
 
@@ -48,13 +48,17 @@ class Grid(Surface, can_focus=True):
         self.titled = titled
         self.joint = joint  # a line at the left, towards the pane beside it
         self.title: Line = ()
+        self.only: frozenset[str] = frozenset()  # keys of the columns it shows; none names all
         self.listing: Listing | None = None
         self.notice: Sequence[Line] = ()
         self.linked: frozenset[Ref] = frozenset()
         self.cursor = 0
         self.cell = -1  # column under the cursor; -1 for the row itself
         self.top = 0
-        self.faded = False
+        self._rows: dict[
+            tuple[int, bool], Strip
+        ] = {}  # as painted, for as long as nothing but the place on screen changes
+        self._gap = "  "
         self._sizes: list[int] = []
         self._measured: tuple[object, ...] = ()
 
@@ -77,10 +81,18 @@ class Grid(Surface, can_focus=True):
     def page(self) -> int:
         return max(1, self.size.height - 1)
 
+    def mark(self, linked: frozenset[Ref]) -> None:
+        """Marks the rows that belong to the selection."""
+        if linked != self.linked:
+            self.linked = linked
+            self._rows.clear()
+            self.refresh()
+
     def show(self, listing: Listing | None, cursor: int, notice: Sequence[Line] = ()) -> None:
         """Shows other rows, the cursor on row number `cursor`."""
         self.listing, self.notice = listing, notice
         self._measured = ()
+        self._rows.clear()
         self.move(cursor, tell=False)
         self.refresh()
 
@@ -123,9 +135,13 @@ class Grid(Surface, can_focus=True):
         measured = (id(listing), self.size.width, start)
         if measured != self._measured:
             sample = [listing[at] for at in range(start, min(len(listing), start + 2 * SAMPLE))]
-            columns = listing.ask.view.columns
-            self._sizes = widths(columns, sample, self.size.width - EDGE - 1 - self.joint)
+            room = self.size.width - EDGE - 1 - self.joint
+            self._sizes = _some_widths(listing.ask.view.columns, sample, room, self.only)
+            shown = sum(1 for size in self._sizes if size)
+            left = room - sum(self._sizes) - 2 * (shown - 1)
+            self._gap = " " * min(MOST_GAP, 2 + left // max(1, shown))
             self._measured = measured
+            self._rows.clear()
         return self._sizes
 
     # --- painting -----------------------------------------------------------------------------------------------------
@@ -133,63 +149,57 @@ class Grid(Surface, can_focus=True):
     def line(self, y: int, wide: int) -> Strip:
         if not self.joint:
             return self._line(y, wide)
-        return Strip([Segment("│" if y else "┬", self.colours.rule), *self._line(y, wide - 1)], wide)
+        return Strip([Segment("│" if y else "┬", self.inks.rule), *self._line(y, wide - 1)], wide)
 
     def _line(self, y: int, wide: int) -> Strip:
-        over = self.colours.faded if self.faded else None
         if y == 0:
-            return self._headline(wide)
+            return strip(self.title, wide, self.colours.ground) if self.titled else self._headline(wide)
         if self.listing is None or not len(self.listing):
             line = self.notice[y - 1] if y - 1 < len(self.notice) else ()
-            return strip((Span(" "), *line), wide, self.colours)
+            return strip((Span(" "), *line), wide, self.colours.ground)
         at = self.top + y - 1
         if at >= len(self.listing):
-            return Strip.blank(wide)
-        return self._row(self.listing, at, wide, over)
+            return Strip.blank(wide, self.inks.blank)
+        bar = self._thumb(y - 1)
+        row = self._row(self.listing, at, wide - len(bar))
+        return Strip([*row, Segment(bar, self.inks.rule)], wide) if bar else row
 
     def _headline(self, wide: int) -> Strip:
-        if self.titled:
-            return strip(self.title, wide, self.colours)
+        inks = self.colours.ground
         if self.listing is None:
-            return Strip.blank(wide)
-        head = self.colours.head
-        segments = [Segment(" " * EDGE)]
+            return Strip.blank(wide, inks.blank)
+        segments = [Segment(" " * EDGE, inks.head)]
         ask = self.listing.ask
         for index, (column, size) in enumerate(zip(ask.view.columns, self.sizes(), strict=False)):
             if size:
                 mark = ("↓" if ask.down else "↑") if ask.sort == index else ""
-                segments.append(Segment(_title(column, size, mark) + "  ", head))
-        return seal(segments, wide)
+                segments.append(Segment(_title(column, size, mark) + self._gap, inks.head))
+        return seal(segments, wide, inks.blank)
 
-    def _row(self, listing: Listing, at: int, wide: int, over: Style | None) -> Strip:
-        colours = self.colours
-        row, here = listing[at], at == self.cursor
-        active = here and self.has_focus
-        if here:
-            over = colours.cursor if active else colours.idle
-        segments = [self._edge(row, here, over)]
-        for index, (cell, size) in enumerate(zip(row.cells, self.sizes(), strict=False)):
+    def _row(self, listing: Listing, at: int, wide: int) -> Strip:
+        if at == self.cursor and (self.has_focus or not self.titled):
+            inks = self.colours.cursor if self.has_focus else self.colours.idle
+            return self._cells(listing, listing[at], wide, inks, MARKER, self.cell if self.has_focus else -1)
+        made = self._rows.get((at, self.faded))
+        if made is None:
+            row = listing[at]
+            mark = LINKED if row.ref in self.linked else " "
+            made = self._rows[at, self.faded] = self._cells(listing, row, wide, self.inks, mark, -1)
+        return made
+
+    def _cells(self, listing: Listing, row: Row, wide: int, inks: Inks, mark: str, chosen: int) -> Strip:
+        segments = [Segment(mark + " ", inks.mark)]
+        columns, space = listing.ask.view.columns, self._gap
+        for index, size in enumerate(self.sizes()):
             if not size:
                 continue
-            ink = colours.tones[cell.tone]
-            if self.faded:
-                ink = ink + colours.faded
-            if over is not None:
-                ink = ink + over
-            text = _aligned(cell.text, size, listing.ask.view.columns[index].right)
-            if active and index == self.cell:
-                segments += [Segment(text, ink + colours.cell), Segment("  ", over)]
+            cell = row.cells[index]
+            text = _aligned(cell.text, size, columns[index].right)
+            if index == chosen:
+                segments += [Segment(text, inks.cells[cell.tone]), Segment(space, inks.blank)]
             else:
-                segments.append(Segment(text + "  ", ink))
-        bar = self._thumb(at - self.top)
-        line = seal(segments, wide - len(bar), over)
-        return Strip([*line, Segment(bar, colours.rule)], wide) if bar else line
-
-    def _edge(self, row: Row, here: bool, over: Style | None) -> Segment:
-        colours = self.colours
-        if here:
-            return Segment(MARKER + " ", colours.linked + over if over else colours.linked)
-        return Segment((LINKED if row.ref in self.linked else " ") + " ", colours.linked)
+                segments.append(Segment(text + space, inks.tones[cell.tone]))
+        return seal(segments, wide, inks.blank)
 
     def _thumb(self, y: int) -> str:
         """A scroll bar of one cell, only where there is more than the pane holds."""
@@ -204,6 +214,7 @@ class Grid(Surface, can_focus=True):
 
     def on_resize(self) -> None:
         self._measured = ()
+        self._rows.clear()
         self.move(self.cursor, tell=False)
 
     def on_click(self, event: events.Click) -> None:
@@ -226,7 +237,7 @@ class Grid(Surface, can_focus=True):
         for index, size in enumerate(self.sizes()):
             if size and left <= x < left + size:
                 return index
-            left += size + 2 if size else 0
+            left += size + len(self._gap) if size else 0
         return -1
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
@@ -243,6 +254,14 @@ class Grid(Surface, can_focus=True):
         self.top = max(0, min(self.top + by, total - self.page))
         self.refresh()
         self.move(max(self.top, min(self.cursor, self.top + self.page - 1)))
+
+
+def _some_widths(columns: Sequence[Column], rows: Sequence[Row], room: int, only: frozenset[str]) -> list[int]:
+    """`widths` for some of the columns, as if the others were not there."""
+    kept = [index for index, column in enumerate(columns) if not only or column.key in only]
+    some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
+    sizes = dict(zip(kept, widths([columns[index] for index in kept], some, room), strict=True))
+    return [sizes.get(index, 0) for index in range(len(columns))]
 
 
 def _title(column: Column, size: int, mark: str) -> str:

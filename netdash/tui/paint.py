@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -13,7 +12,7 @@ from textual.color import Color
 from textual.strip import Strip
 from textual.theme import Theme
 
-from netdash.show.spans import Line, Span, Tone, fit, width
+from netdash.show.spans import Line, Tone, fit, width
 
 MARKER = "▌"
 LINKED = "▎"
@@ -49,77 +48,76 @@ LIGHT = Theme(
 
 
 @dataclass(frozen=True, slots=True)
-class Palette:
-    """Styles for one theme. Every tone differs from its neighbours by more than colour: a weight, dimness or glyph."""
+class Inks:
+    """Every style on one ground, complete: a painted cell needs no second one."""
 
     tones: Mapping[Tone, Style]
-    ground: Style  # under everything
-    panel: Style  # under bars and popups
-    cursor: Style  # the row under the cursor in the pane that has the keys
-    idle: Style  # the same in a pane that has not
-    cell: Style  # what Enter would follow
-    linked: Style  # the mark beside rows that belong to the selection
+    cells: Mapping[Tone, Style]  # the same for what Enter would follow
+    blank: Style
+    mark: Style  # the cursor's and the linked rows' mark
     head: Style
     rule: Style
-    key: Style  # a key in the footer
-    faded: Style  # put over everything that is no longer current
+    key: Style
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Inks by ground. Every tone differs from its neighbours by more than colour: a weight, dimness or glyph."""
+
+    ground: Inks  # panes
+    panel: Inks  # bars and popups
+    cursor: Inks  # the row under the cursor in the pane that has the keys
+    idle: Inks  # the same in a pane that has not
+    faded: Inks  # what is no longer current
 
 
 def palette(variables: Mapping[str, str], ansi: bool, colourless: bool) -> Palette:
-    """The styles of a theme, from its CSS variables (`App.theme_variables`); `ansi` for the terminal's own colours,
+    """The inks of a theme, from its CSS variables (`App.theme_variables`); `ansi` for the terminal's own colours,
     `colourless` for none: only weight, dimness, underline and reverse are left."""
-    made = _ansi() if ansi or colourless else _coloured(variables)
-    return _without_colour(made) if colourless else made
-
-
-def _without_colour(made: Palette) -> Palette:
-    values: dict[str, Any] = {field.name: getattr(made, field.name) for field in fields(made)}
-    for name, style in values.items():
-        values[name] = style.without_color if isinstance(style, Style) else style
-    values["tones"] = {tone: style.without_color for tone, style in made.tones.items()}
-    return Palette(**values)
+    return _ansi(colourless) if ansi or colourless else _coloured(variables)
 
 
 def _coloured(variables: Mapping[str, str]) -> Palette:
     def colour(name: str) -> Color:
         return Color.parse(variables[name])
 
-    back, fore = colour("background"), colour("foreground")
-
     def style(ink: Color, bold: bool = False, italic: bool = False) -> Style:
         return Style(color=ink.rich_color, bold=bold or None, italic=italic or None)
 
-    dim, accent = back.blend(fore, 0.52), colour("primary")
-    faint = back.blend(fore, 0.28)
+    def ground(behind: Color) -> Style:
+        return Style(color=fore.rich_color, bgcolor=behind.rich_color)
+
+    back, fore, accent = colour("background"), colour("foreground"), colour("primary")
+    dim, faint = back.blend(fore, 0.55), back.blend(fore, 0.3)
     tones = {
         Tone.PLAIN: style(fore),
         Tone.DIM: style(dim),
         Tone.TITLE: style(accent, bold=True),
-        Tone.KEY: style(back.blend(fore, 1.0), bold=True),
+        Tone.KEY: style(fore, bold=True),
         Tone.GOOD: style(colour("success")),
         Tone.WARN: style(colour("warning")),
         Tone.BAD: style(colour("error"), bold=True),
         Tone.UNKNOWN: style(colour("warning"), italic=True),
-        Tone.HOP: style(back.blend(accent, 0.72)),
+        Tone.HOP: style(back.blend(accent, 0.75)),
     }
+    cell = Style(underline=True, bold=True, bgcolor=back.blend(accent, 0.42).rich_color)
+    marks = (style(accent, bold=True), style(dim, bold=True), style(faint), style(accent, bold=True))
+
+    def inks(base: Style, over: Style | None = None) -> Inks:
+        return _inks(base, over or Style(), tones, cell, marks)
+
     return Palette(
-        tones=tones,
-        ground=Style(color=fore.rich_color, bgcolor=back.rich_color),
-        panel=Style(color=fore.rich_color, bgcolor=colour("panel").rich_color),
-        cursor=Style(bgcolor=back.blend(accent, 0.24).rich_color),
-        idle=Style(bgcolor=back.blend(fore, 0.08).rich_color),
-        cell=Style(underline=True, bold=True, bgcolor=back.blend(accent, 0.42).rich_color),
-        linked=style(accent),
-        head=style(dim, bold=True),
-        rule=style(faint),
-        key=style(accent, bold=True),
-        faded=style(faint),
+        ground=inks(ground(back)),
+        panel=inks(ground(colour("panel"))),
+        cursor=inks(ground(back.blend(accent, 0.24))),
+        idle=inks(ground(back.blend(fore, 0.08))),
+        faded=inks(ground(back), style(back.blend(fore, 0.4))),
     )
 
 
-def _ansi() -> Palette:
-    named = {
-        Tone.PLAIN: "default",
+def _ansi(colourless: bool) -> Palette:
+    words = {
+        Tone.PLAIN: "none",
         Tone.DIM: "dim",
         Tone.TITLE: "bold cyan",
         Tone.KEY: "bold",
@@ -129,24 +127,27 @@ def _ansi() -> Palette:
         Tone.UNKNOWN: "italic yellow",
         Tone.HOP: "cyan",
     }
-    return Palette(
-        tones={tone: Style.parse(words) for tone, words in named.items()},
-        ground=Style(),
-        panel=Style(),
-        cursor=Style(reverse=True),
-        idle=Style(bold=True),
-        cell=Style(underline=True, reverse=False, bold=True),
-        linked=Style.parse("cyan"),
-        head=Style.parse("bold dim"),
-        rule=Style.parse("dim"),
-        key=Style.parse("bold cyan"),
-        faded=Style.parse("dim"),
-    )
+    marks = tuple(Style.parse(each) for each in ("bold cyan", "bold dim", "dim", "bold cyan"))
+    tones = {tone: Style.parse(each) for tone, each in words.items()}
+    if colourless:
+        marks = tuple(style.without_color for style in marks)
+        tones = {tone: style.without_color for tone, style in tones.items()}
+
+    def inks(over: str) -> Inks:
+        return _inks(Style(), Style.parse(over), tones, Style.parse("underline bold not reverse"), marks)
+
+    return Palette(inks("none"), inks("none"), inks("reverse not dim"), inks("bold"), inks("dim not bold"))
 
 
-def strip(line: Line, cells: int, colours: Palette, over: Style | None = None, chosen: int = -1) -> Strip:
-    """`line` on exactly `cells` cells, cut with … when longer. `over` lies on top of every span's style; the span
-    number `chosen` is shown as what Enter would follow."""
+def _inks(base: Style, over: Style, tones: Mapping[Tone, Style], cell: Style, marks: Sequence[Style]) -> Inks:
+    made = {tone: base + style + over for tone, style in tones.items()}
+    mark, head, rule, key = (base + style + over for style in marks)
+    cells = {tone: style + cell for tone, style in made.items()}
+    return Inks(made, cells, base + over, mark, head, rule, key)
+
+
+def strip(line: Line, cells: int, inks: Inks, chosen: int = -1) -> Strip:
+    """`line` on exactly `cells` cells, cut with … when longer. The span number `chosen` is what Enter would follow."""
     segments: list[Segment] = []
     used = 0
     for index, span in enumerate(line):
@@ -155,14 +156,9 @@ def strip(line: Line, cells: int, colours: Palette, over: Style | None = None, c
             break
         size = width(span.text)
         text = span.text if size < room or (size == room and index == len(line) - 1) else _cut(line, index, room)
-        ink = colours.tones[span.tone]
-        if over is not None:
-            ink = ink + over
-        if index == chosen:
-            ink = ink + colours.cell
-        segments.append(Segment(text, ink))
+        segments.append(Segment(text, (inks.cells if index == chosen else inks.tones)[span.tone]))
         used += width(text)
-    return seal(segments, cells, over)
+    return seal(segments, cells, inks.blank)
 
 
 def _cut(line: Line, index: int, room: int) -> str:
@@ -174,15 +170,11 @@ def _cut(line: Line, index: int, room: int) -> str:
     return fit(text + (" " if rest else ""), room)
 
 
-def seal(segments: list[Segment], cells: int, over: Style | None = None) -> Strip:
+def seal(segments: list[Segment], cells: int, blank: Style) -> Strip:
     """The segments as a strip of exactly `cells`, by the terminal's own idea of width."""
     used = sum(len(text) if text.isascii() else cell_len(text) for text, _, _ in segments)
     if used < cells:
-        segments.append(Segment(" " * (cells - used), over))
+        segments.append(Segment(" " * (cells - used), blank))
         return Strip(segments, cells)
     made = Strip(segments, used)
     return made if used == cells else made.crop(0, cells)
-
-
-def gap(cells: int) -> Span:
-    return Span(" " * cells)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import Screen
 
 from netdash.core.model import Ref
-from netdash.show.card import card, detail
+from netdash.show.card import card
+from netdash.show.detail import detail
 from netdash.show.spans import Line, Span, Tone
 from netdash.show.views import VIEWS
 from netdash.tui import header
@@ -49,6 +51,7 @@ class Panes(Screen[None]):
         self._said: Line = ()
         self._carded: Ref | None = None
         self._following = False
+        self._fitted = Size(0, 0)
 
     @property
     def netdash(self) -> Netdash:
@@ -71,7 +74,7 @@ class Panes(Screen[None]):
     def on_mount(self) -> None:
         self.prompt.display = False
         self.set_focus(self.grid)
-        self.refresh_all()
+        self.fit_screen(self.size)
 
     # --- from host to screen ------------------------------------------------------------------------------------------
 
@@ -86,9 +89,8 @@ class Panes(Screen[None]):
         self.write_header()
 
     def fade(self, faded: bool) -> None:
-        self.card.faded = faded
-        for grid in (self.grid, *self.beside.grids):
-            grid.faded = faded
+        for pane in (self.grid, self.card, *self.beside.grids):
+            pane.fade(faded)
 
     def write_header(self) -> None:
         wide, app = self.size.width, self.netdash
@@ -141,29 +143,18 @@ class Panes(Screen[None]):
         focused = self.focused if isinstance(self.focused, Grid) else self.grid
         row = focused.row
         linked = self.sheet.related(row.ref) if self.sheet and row else frozenset()
-        if linked != self.grid.linked:
-            self.grid.linked = linked
-            self.grid.refresh()
+        self.grid.mark(linked)
 
     def write_card(self, ref: Ref | None) -> None:
         wide, sheet = self.size.width, self.sheet
         if sheet is None or ref is None:
-            self.card.show(self.headline(""), (), same=False)
+            self.card.show((), same=False)
             return
         same = self._carded == ref
         self._carded = ref
         container = sheet.container(ref.key) if ref.kind == "container" else None
         lines = card(sheet.host, container, wide) if container else detail(sheet.host, ref, wide)
-        self.card.show(self.headline(ref.kind), lines, same)
-
-    def headline(self, title: str) -> Line:
-        """The line that parts two panes."""
-        label = f" {title} " if title else ""
-        return (
-            Span("──", Tone.DIM),
-            Span(label, Tone.DIM),
-            Span("─" * max(0, self.size.width - len(label) - 2), Tone.DIM),
-        )
+        self.card.show(lines, same)
 
     def name_of(self, ref: Ref | None) -> str:
         """A name for people: what the first cell of its row says."""
@@ -183,7 +174,14 @@ class Panes(Screen[None]):
         return self.size.width >= LINKED_FROM[0] and self.size.height >= LINKED_FROM[1]
 
     def on_resize(self, event: Resize) -> None:
-        wide, high = event.size
+        self.fit_screen(event.size)
+
+    def fit_screen(self, size: Size) -> None:
+        """Lays the panes out for a terminal of `size`."""
+        if size == self._fitted:
+            return
+        self._fitted = size
+        wide, high = size
         small = wide < LEAST[0] or high < LEAST[1]
         self.set_class(small, "-small")
         if small:
@@ -191,7 +189,7 @@ class Panes(Screen[None]):
             self.small.show((Span(f" {wide}x{high} is too small: netdash needs {least}"[: max(8, wide)], Tone.WARN),))
             return
         self.beside.display = self.linked_shown
-        self.call_later(self.refresh_all)
+        self.refresh_all()
 
     def fit_heights(self, rows: int) -> None:
         """Few rows leave room to the card, many take their share; the selection never moves a pane."""

@@ -67,17 +67,17 @@ class Sheetlet(Surface, can_focus=True):
         self.refresh()
 
     def line(self, y: int, wide: int) -> Strip:
-        colours = self.colours
+        inks = self.inks
         if y == 0:
             foot = "⏎ copy   Esc close" if self.offers else "Esc close"
             room = wide - width(self.title) - width(foot) - 1
-            return strip((Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot, Tone.DIM)), wide, colours)
+            return strip((Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot, Tone.DIM)), wide, inks)
         at = self.top + y - 2
         if y == 1 or at >= len(self.lines):
-            return Strip.blank(wide)
+            return Strip.blank(wide, inks.blank)
         here = bool(self.offers) and at == self.cursor
         mark = Span(MARKER if here else " ", Tone.TITLE)
-        return strip((mark, *self.lines[at]), wide, colours, colours.cursor if here else None)
+        return strip((mark, *self.lines[at]), wide, self.colours.cursor if here else inks)
 
     def on_click(self, event: events.Click) -> None:
         at = self.top + event.y - 2

@@ -56,20 +56,20 @@ class Prompt(Surface, can_focus=True):
         self.refresh()
 
     def line(self, y: int, wide: int) -> Strip:  # noqa: ARG002
-        colours = self.colours
+        inks = self.inks
         before, under, after = self.text[: self.at], self.text[self.at : self.at + 1], self.text[self.at + 1 :]
         offers = self._complete(self.text) if self.text else ()
         ghost = offers[0][len(self.text) :] if offers and not after and not under else ""
-        dim = colours.tones[Tone.DIM]
+        dim = inks.tones[Tone.DIM]
         segments = [
-            Segment(f" {self.sign}", colours.key),
-            Segment(clean(before), colours.tones[Tone.KEY]),
-            Segment(clean(under or ghost[:1] or " "), Style(reverse=True)),
-            Segment(clean(after), colours.tones[Tone.KEY]),
+            Segment(f" {self.sign}", inks.key),
+            Segment(clean(before), inks.tones[Tone.KEY]),
+            Segment(clean(under or ghost[:1] or " "), inks.blank + Style(reverse=True)),
+            Segment(clean(after), inks.tones[Tone.KEY]),
             Segment(clean(ghost[1:]), dim),
         ]
         rest = "   ".join(clean(offer, 40) for offer in offers[1:8]) if offers else "" if self.text else self.hint
-        return seal([*segments, Segment("   " + rest, dim)], wide)
+        return seal([*segments, Segment("   " + rest, dim)], wide, inks.blank)
 
     def on_key(self, event: events.Key) -> None:
         edit = _EDITS.get(event.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.segment import Segment
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
@@ -33,10 +34,10 @@ class Bar(Surface):
         taken = sum(width(span.text) for span in self.right)
         used = sum(width(span.text) for span in self.left)
         if taken and used + taken + 1 > wide and used < wide:
-            return strip(self.left, wide, self.colours)
+            return strip(self.left, wide, self.inks)
         room = max(0, wide - taken)
-        left = strip(self.left, room, self.colours)
-        return Strip.join([left, strip(self.right, wide - room, self.colours)]) if taken else left
+        left = strip(self.left, room, self.inks)
+        return Strip.join([left, strip(self.right, wide - room, self.inks)]) if taken else left
 
     def on_click(self, event: events.Click) -> None:
         """A span with a ref is a button: the screen decides what it does."""
@@ -60,12 +61,10 @@ class Box(Surface, can_focus=True):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.title: Line = ()
         self.lines: Sequence[Line] = ()
         self.links: list[tuple[int, int]] = []  # line, span
         self.link = 0
         self.top = 0
-        self.faded = False
 
     @property
     def target(self) -> Ref | None:
@@ -75,11 +74,11 @@ class Box(Surface, can_focus=True):
         at, index = self.links[min(self.link, len(self.links) - 1)]
         return self.lines[at][index].ref
 
-    def show(self, title: Line, lines: Sequence[Line], same: bool) -> None:
+    def show(self, lines: Sequence[Line], same: bool) -> None:
         """Shows other lines; `same` when they tell of the same thing as before, whose place is then kept."""
-        if title == self.title and lines == self.lines:
+        if lines == self.lines:
             return
-        self.title, self.lines = title, lines
+        self.lines = lines
         self.links = [(at, index) for at, line in enumerate(lines) for index, span in enumerate(line) if span.ref]
         if not same:
             self.link = self.top = 0
@@ -124,21 +123,21 @@ class Box(Surface, can_focus=True):
         self.refresh()
 
     def line(self, y: int, wide: int) -> Strip:
-        colours = self.colours
-        over = colours.faded if self.faded else None
+        inks = self.inks
         if y == 0:
-            return strip(self.title, wide, colours)
+            ground = self.colours.ground
+            return Strip([Segment("─" * wide, ground.key if self.has_focus else ground.rule)], wide)
         at = self.top + y - 1
         if at >= len(self.lines):
-            return Strip.blank(wide)
+            return Strip.blank(wide, inks.blank)
         below = len(self.lines) - at - 1
         if y == self.size.height - 1 and below:
-            return strip((Span(f"   … {below + 1} more lines: Tab, then j", Tone.DIM),), wide, colours)
+            return strip((Span(f"   … {below + 1} more lines: Tab, then j", Tone.DIM),), wide, inks)
         chosen = -1
         if self.has_focus and self.links:
             line, index = self.links[self.link]
             chosen = index if line == at else -1
-        return strip(self.lines[at], wide, colours, over, chosen)
+        return strip(self.lines[at], wide, inks, chosen)
 
     def on_resize(self) -> None:
         self.top = max(0, min(self.top, len(self.lines) - self._page))

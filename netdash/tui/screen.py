@@ -281,11 +281,12 @@ class Dashboard(Panes):
         target = pane.target if isinstance(pane, (Grid, Box)) else None
         row = self.grid.row
         ref = target or (row.ref if row else None)
-        thing = self.sheet.thing(ref) if self.sheet and ref else None
-        if self.sheet is None or ref is None or thing is None:
+        found = self.sheet.find(ref) if self.sheet and ref else None
+        if self.sheet is None or ref is None or found is None:
             self.say("nothing to copy here", Tone.DIM)
             return
-        offers = choices(self.sheet.host, thing)
+        view, place = found
+        offers = choices(self.sheet.host, view, self.sheet.rows(view).things[place])
         if ref.kind == "address":
             offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
         self.app.push_screen(Popup("Copy", offers=offers), self.copied)

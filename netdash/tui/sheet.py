@@ -67,11 +67,6 @@ class Sheet:
         place = self.index(view).get(led[1])
         return None if place is None else (view, place)
 
-    def thing(self, ref: Ref) -> object | None:
-        """The record of a row."""
-        found = self.find(ref)
-        return self.rows(found[0]).things[found[1]] if found else None
-
     def belonging(self, view: View, ref: Ref) -> list[int]:
         """Places of the view's rows that belong to `ref`, in the view's order."""
         index = self.index(view)

@@ -8,7 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from netdash.tui.paint import Palette
+from netdash.tui.paint import Inks, Palette
 
 if TYPE_CHECKING:
     from netdash.tui.app import Netdash
@@ -24,11 +24,25 @@ class Surface(Widget):
         super().__init__(id=id)
         self._painted: dict[int, Strip] = {}
         self._wide = 0
+        self.faded = False  # what it shows is no longer current
 
     @property
     def colours(self) -> Palette:
         app: Netdash = self.app  # type: ignore[assignment]
         return app.colours
+
+    @property
+    def inks(self) -> Inks:
+        """What it paints with by default."""
+        if self.faded:
+            return self.colours.faded
+        return self.colours.panel if self.PANEL else self.colours.ground
+
+    def fade(self, faded: bool) -> None:
+        """Greys everything: it is what was last known."""
+        if faded != self.faded:
+            self.faded = faded
+            self.refresh()
 
     def line(self, y: int, wide: int) -> Strip:
         """Line `y` of the widget, `wide` cells."""
@@ -45,8 +59,7 @@ class Surface(Widget):
     def _paint(self, y: int, wide: int) -> Strip:
         line = self._painted.get(y)
         if line is None:
-            ground = self.colours.panel if self.PANEL else self.colours.ground
-            line = self._painted[y] = self.line(y, wide).apply_style(ground)
+            line = self._painted[y] = self.line(y, wide)
         return line
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
