@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from netdash.core.model import Host, Port, Proxy, Ref, Rule
-from netdash.core.related import address_ref, chain_ref, ref_of
+from netdash.core.related import address_ref, ref_of
 from netdash.show import words
 from netdash.show.index import Index, index_of
 from netdash.show.spans import Span, Tone, clean
@@ -131,14 +133,14 @@ def _rule(one: Rule) -> Row:
         text = f"{text}  (not interpreted: {clean(', '.join(one.not_understood), 80)})"
     table, packets = words.table_of(one), one.packets
     cells = (
-        Span(clean(table)),
-        Span(clean(one.chain), Tone.KEY, chain_ref(one)),
-        Span(str(one.position), Tone.DIM),
+        _plain(clean(table)),
+        _chain(one.backend, one.family, one.table, one.chain),
+        _dim(str(one.position)),
         _action(one),
-        NOTHING if packets is None else Span(words.short_number(packets)),
-        Span(words.rate(one.rate), Tone.GOOD),
+        NOTHING if packets is None else _plain(words.short_number(packets)),
+        Span(words.rate(one.rate), Tone.GOOD) if one.rate else BLANK,
         Span(text),
-        Span(words.backend_name(one.backend), Tone.DIM),
+        _dim(words.backend_name(one.backend)),
     )
     place = (table, one.chain, one.position)
     sort = (place, (one.chain, *place), one.position, cells[3].text, packets, one.rate, text, one.backend)
@@ -146,15 +148,34 @@ def _rule(one: Rule) -> Row:
 
 
 _VERBS = {"drop": Tone.BAD, "reject": Tone.BAD, "other": Tone.UNKNOWN}
+BLANK = Span("")
+
+
+@lru_cache(maxsize=8192)
+def _plain(text: str) -> Span:
+    """Rules share most of their cells; a host of 10,000 rules makes few different ones."""
+    return Span(text)
+
+
+@lru_cache(maxsize=8192)
+def _dim(text: str) -> Span:
+    return Span(text, Tone.DIM)
+
+
+@lru_cache(maxsize=2048)
+def _chain(backend: str, family: str, table: str, name: str) -> Span:
+    return Span(clean(name), Tone.KEY, Ref("chain", f"{backend} {family} {table} {name}"))
 
 
 def _action(one: Rule) -> Span:
-    tone = _VERBS.get(one.target.verb.value, Tone.PLAIN)
     target = one.target
+    tone = _VERBS.get(target.verb.value, Tone.PLAIN)
     if target.chain:
         ref = Ref("chain", f"{one.backend} {one.family} {one.table} {target.chain}")
         return Span(clean(words.action(one)), tone, ref)
-    return Span(words.action(one), tone, address_ref(target.address) if target.address else None)
+    if target.address:
+        return Span(words.action(one), tone, address_ref(target.address))
+    return Span(words.action(one), tone)
 
 
 RULES = View(
