@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from netdash.core.decode import Json, decoded, items, mapping
-from netdash.core.ledger import Ledger
+from netdash.core.ledger import Ledger, recounted
 from netdash.core.model import (
     Container,
     Engine,
@@ -32,6 +32,8 @@ from netdash.core.wiring import Wiring
 T = TypeVar("T")
 _Parsed = dict[int, tuple[object, Container | None]]
 """By the identity of an answer, which the entry keeps alive."""
+_Joined = dict[str, tuple[tuple[object, ...], Container]]
+"""By container id: what it was joined from, and what became of it."""
 
 
 class Builder:
@@ -41,6 +43,7 @@ class Builder:
     def __init__(self) -> None:
         self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
         self._parsed: _Parsed = {}
+        self._joined_before: _Joined = {}
         self._rules = RulesetReader()
 
     def build(self, recording: Recording) -> Host:
@@ -176,28 +179,21 @@ class Builder:
             recording.answers.get("ip/bridge-fdb.json"),
         )
         inner = {one.name: recording.container_answers(one.name) for one in parsed if one.running}
-        before = self._memory.get("joined")
-        key = (parsed, wiring, *(answer for answers in inner.values() for answer in answers.values()))
-        if before and len(before[0]) == len(key) and all(a is b for a, b in zip(before[0], key, strict=True)):
-            return before[1]  # type: ignore[return-value]  # stored under this name by the line below
-        joined = tuple(
-            wiring.wire(replace(one, listeners=self._inner_listeners(one, inner.get(one.name, {}))), inner)
-            for one in parsed
-        )
-        gone = {name for name in self._memory if "/" in name} - {
-            f"{one.id}/{file}" for one in parsed for file in _INNER
-        }
-        for name in gone:
-            del self._memory[name]
-        self._memory["joined"] = (key, joined)
-        return joined
+        before, self._joined_before = self._joined_before, {}
+        return tuple(self._join(one, wiring, inner.get(one.name, {}), before) for one in parsed)
 
-    def _inner_listeners(self, container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
-        for file, parse in _INNER.items():
-            answer = answers.get(file)
-            if isinstance(answer, str):
-                return self._once(f"{container.id}/{file}", parse, answer)
-        return None if container.running else ()
+    def _join(self, container: Container, wiring: Wiring, inner: Mapping[str, object], before: _Joined) -> Container:
+        """The container with its veths and listeners; the same object as last time when nothing of it changed."""
+        inputs = (container, wiring, *inner.values())
+        known = before.get(container.id)
+        if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
+            joined = known[1]
+        else:
+            joined = wiring.wire(
+                replace(container, listeners=_inner_listeners(container, inner)), inner.get("addr.json")
+            )
+        self._joined_before[container.id] = (inputs, joined)
+        return joined
 
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
         """Inspected containers, and the listed ones that have not been inspected yet, in the engine's order."""
@@ -227,7 +223,14 @@ class Builder:
     ) -> tuple[Port, ...] | None:
         if containers is None and listeners is None:
             return None
-        return self._once("ports", _ledger, containers or (), links, routes, ruleset, proxies, listeners)
+        shape = ruleset.shape if ruleset else None
+        ledger = self._once(
+            "ledger",
+            lambda *_: Ledger(links, routes, ruleset, proxies, listeners),
+            *(links, routes, shape, proxies, listeners),
+        )
+        ports = self._once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
+        return self._once("counted", recounted, ports, ruleset)
 
 
 _INNER: Mapping[str, Callable[[str], tuple[Listener, ...]]] = {
@@ -236,8 +239,12 @@ _INNER: Mapping[str, Callable[[str], tuple[Listener, ...]]] = {
 }
 
 
-def _ledger(*sources: object) -> tuple[Port, ...]:
-    return Ledger(*sources).ports()  # type: ignore[arg-type]  # the memory hands inputs on as objects
+def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
+    for file, parse in _INNER.items():
+        answer = answers.get(file)
+        if isinstance(answer, str):
+            return parse(answer)
+    return None if container.running else ()
 
 
 def _sysctls(text: str | None) -> Mapping[str, str] | None:

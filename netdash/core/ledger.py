@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
-from netdash.core.model import IP, Binding, Container, Holder, Link, Listener, Port, Proxy, Route, Rule, Ruleset, Scope
+from netdash.core.model import (
+    IP,
+    Binding,
+    Chain,
+    Container,
+    Holder,
+    Link,
+    Listener,
+    Port,
+    Proxy,
+    Route,
+    Rule,
+    Ruleset,
+    Scope,
+)
 from netdash.core.routing import OUTSIDE, uplink
 from netdash.core.rules import DestinationNat, Packet, translated
 
@@ -19,14 +34,12 @@ class Ledger:
 
     def __init__(
         self,
-        containers: tuple[Container, ...],
         links: tuple[Link, ...] | None,
         routes: tuple[Route, ...] | None,
         ruleset: Ruleset | None,
         proxies: tuple[Proxy, ...] | None,
         listeners: tuple[Listener, ...] | None,
     ) -> None:
-        self._containers = containers
         self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in proxies or ()}
         self._proxies_known = proxies is not None
         self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
@@ -36,18 +49,24 @@ class Ledger:
             self._by_port.setdefault((listener.proto, listener.port), []).append(listener)
         self._nat = DestinationNat(ruleset) if ruleset else None
         self._uplinks = {family: uplink(family, links, routes) for family in (4, 6)}
-        self._owners = {
-            one.ip: container for container in containers for end in container.endpoints for one in end.addresses
-        }
+        self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
 
-    def ports(self) -> tuple[Port, ...]:
-        """By protocol, port and address; a container's ports first where others share the number."""
-        published = [port for container in self._containers for port in self._published(container)]
+    def ports(self, containers: tuple[Container, ...]) -> tuple[Port, ...]:
+        """By protocol, port and address; a container's ports first where others share the number. A container that is
+        the same object as last time is not looked at again."""
+        published = [port for container in containers for port in self._of(container)]
         taken = {(port.proto, port.host_ip, port.host_port) for port in published if port.live}
-        found = [*published, *self._translated(taken)]
+        found = [*published, *self._translated(taken, containers)]
         taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
-        found += self._others(taken)
+        found += self._others(taken, containers)
+        self._known = {container.id: (container, self._of(container)) for container in containers}
         return tuple(sorted(found, key=_order))
+
+    def _of(self, container: Container) -> tuple[Port, ...]:
+        known = self._known.get(container.id)
+        if known is None or known[0] is not container:
+            known = self._known[container.id] = (container, tuple(self._published(container)))
+        return known[1]
 
     # --- published ports ----------------------------------------------------------------------------------------------
 
@@ -130,8 +149,9 @@ class Ledger:
 
     # --- the others ---------------------------------------------------------------------------------------------------
 
-    def _translated(self, taken: set[tuple[str, IP, int]]) -> Iterator[Port]:
+    def _translated(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """DNAT rules of one exact port that no engine published: written by hand, or left over."""
+        owners = {one.ip: container for container in containers for end in container.endpoints for one in end.addresses}
         numbers = {(proto, port) for proto, _, port in taken}
         for rule in self._nat.targets() if self._nat else ():
             proto, port, dst = _destination(rule)
@@ -139,7 +159,7 @@ class Ledger:
                 continue
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
             target, target_port = translated(rule, port)
-            owner = self._owners.get(target) if target else None
+            owner = owners.get(target) if target else None
             listener = _listener(owner, proto, target, target_port or port) if owner else None
             yield Port(
                 proto=proto,
@@ -156,9 +176,9 @@ class Ledger:
                 holder=self._holder(proto, host_ip, port, rule, None),
             )
 
-    def _others(self, taken: set[tuple[str, IP, int]]) -> Iterator[Port]:
+    def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Host listeners that belong to no published port; a host-network container is told by its first process."""
-        by_pid = {one.pid: one for one in self._containers if one.pid and one.network_mode == "host"}
+        by_pid = {one.pid: one for one in containers if one.pid and one.network_mode == "host"}
         seen: set[tuple[str, IP, int]] = set()
         for listener in self._listeners or ():
             key = (listener.proto, listener.ip, listener.port)
@@ -185,6 +205,25 @@ class Ledger:
         """Whether it is the socket of a proxy that the ledger has: old ones bind :: for 0.0.0.0."""
         key = self._proxy_keys.get(listener.pid)
         return key is not None and key in taken and key[2] == listener.port
+
+
+def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:
+    """The same ports with their rules as they are in `ruleset`, which has the rules that the ports were found by, with
+    other counters; the same objects where nothing moved."""
+    rules = {_place(chain.backend, chain): chain.rules for chain in (ruleset.chains if ruleset else ())}
+    moved = False
+    fresh = []
+    for port in ports:
+        old = port.dnat
+        now = rules[_place(old.backend, old)][old.position - 1] if old else None
+        moved = moved or now is not old
+        fresh.append(port if now is old else replace(port, dnat=now))
+    return tuple(fresh) if moved else ports
+
+
+def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
+    chain = where.name if isinstance(where, Chain) else where.chain
+    return backend == "iptables-legacy", where.family, where.table, chain
 
 
 def scope_of(host_ip: IP) -> Scope:

@@ -306,6 +306,7 @@ class Ruleset:
     sets: tuple[NamedSet, ...] = ()
     notes: tuple[str, ...] = ()  # what one tool could not show ("iptables-save left out table filter")
     complete: bool = True  # False when a part could not be read; then absence of a rule proves nothing
+    shape: object = None  # the same object in the next ruleset where only counters and rates differ
 
     @property
     def rules(self) -> tuple[Rule, ...]:

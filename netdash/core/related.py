@@ -189,6 +189,38 @@ class _Index:
         return set()
 
 
+class _Sources:
+    """What an index is made of; equal to another when all parts are the very same objects. Counters are no part."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._parts = (
+            host.containers,
+            host.networks,
+            host.links,
+            host.routes,
+            host.neighbours,
+            host.proxies,
+            host.listeners,
+            host.ruleset.shape or host.ruleset if host.ruleset else None,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Sources) and all(a is b for a, b in zip(self._parts, other._parts, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self._parts)))
+
+
 @lru_cache(maxsize=1)
+def _index_of(sources: _Sources) -> _Index:
+    return _Index(sources.host)
+
+
 def _index(host: Host) -> _Index:
-    return _Index(host)
+    return _index_of(_Sources(host))
+
+
+def prepare(host: Host) -> None:
+    """Build the index now, so that the first question does not wait for it."""
+    _index(host)

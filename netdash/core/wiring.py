@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from netdash.core.decode import decoded, items, mapping, text
@@ -28,11 +27,11 @@ class Wiring:
                 self._by_netns.setdefault(link.peer_netns, []).append(link)
         self._by_mac = _forwarding(fdb, {link.name for link in self._veths})
 
-    def wire(self, container: Container, inside: Mapping[str, Mapping[str, object]]) -> Container:
-        """The container with the host's end of each endpoint; `inside` is what was read in its namespace, by name."""
+    def wire(self, container: Container, inside: object) -> Container:
+        """The container with the host's end of each endpoint; `inside` is `ip -j addr` in its own namespace."""
         if not container.running or not container.endpoints:
             return container
-        inner = parse_links(None, _or_none(inside.get(container.name, {}).get("addr.json")))
+        inner = parse_links(None, _or_none(inside))
         endpoints = tuple(replace(one, veth=self._veth(container, one, inner)) for one in container.endpoints)
         return replace(container, endpoints=endpoints)
 
