@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 import shutil
 import subprocess
 import sys
@@ -17,14 +19,18 @@ from netdash.tui.config import Options
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+DEMO = ROOT / "netdash" / "demo" / "su1"
+MANY = ROOT / "tests" / "recordings" / "docker28.5-nft-full"
 SIZES = ((80, 24), (120, 40), (160, 48))
-SCENES: tuple[tuple[str, Path, str], ...] = (
-    ("demo", ROOT / "netdash" / "demo" / "su1", ""),
-    ("demo-rules", ROOT / "netdash" / "demo" / "su1", "4"),
-    ("many", ROOT / "tests" / "recordings" / "docker28.5-nft-full", ""),
-    ("many-ports", ROOT / "tests" / "recordings" / "docker28.5-nft-full", "2"),
+SCENES: tuple[tuple[str, Path, str, tuple[tuple[int, int], ...]], ...] = (
+    ("demo", DEMO, "", SIZES),
+    ("many", MANY, "G", SIZES),
+    ("rules", DEMO, "4", SIZES[1:2]),
+    ("ports", MANY, "2", SIZES[1:2]),
 )
-"""A picture's name, its recorded host, and the keys pressed before it is taken."""
+"""A picture's name, its recorded host, the keys pressed before it is taken, and the sizes."""
+
+PADDED = re.compile(r'x="([\d.]+)"( y="[\d.]+") textLength="([\d.]+)"([^>]*)>((?:&#160;)+)([^<]*)<')
 
 
 async def picture(host: Host, size: tuple[int, int], keys: str) -> str:
@@ -34,14 +40,22 @@ async def picture(host: Host, size: tuple[int, int], keys: str) -> str:
         if keys:
             await pilot.press(*keys)
             await pilot.pause(0.3)
-        return app.export_screenshot(title="netdash")
+        return PADDED.sub(_moved, app.export_screenshot(title="netdash"))
+
+
+def _moved(text: re.Match[str]) -> str:
+    """Leading spaces become an offset: rsvg-convert drops them and then puts the words in the wrong column."""
+    x, y, length, rest, spaces, words = text.groups()
+    count = len(html.unescape(spaces))
+    cell = float(length) / (count + len(html.unescape(words)))
+    return f'x="{float(x) + count * cell:g}"{y} textLength="{float(length) - count * cell:g}"{rest}>{words}<'
 
 
 def main() -> int:
     convert = shutil.which("rsvg-convert")
-    for name, bundle, keys in SCENES:
+    for name, bundle, keys, sizes in SCENES:
         host = Builder().build(load(bundle))
-        for size in SIZES:
+        for size in sizes:
             svg = HERE / f"{name}-{size[0]}x{size[1]}.svg"
             svg.write_text(asyncio.run(picture(host, size, keys)), "utf-8")
             if convert:

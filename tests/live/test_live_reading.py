@@ -67,6 +67,7 @@ def state(lab: Lab) -> dict[str, str]:
 
 
 def test_reading_changes_nothing(host: Lab) -> None:
+    assert until(lambda: "tentative" not in host.on_host("ip", "addr"), 10)
     before = state(host)
     assert before["legacy tables"] == ""
     for command in COMMANDS:
