@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from netdash.core.iptables_target import CONTINUE, XT_TARGETS, read_target
 from netdash.core.model import Match
@@ -12,9 +13,10 @@ from netdash.core.rule_parts import (
     Body,
     limit_match,
     mark_match,
+    name_match,
     net_match,
     port_match,
-    protocol,
+    protocol_match,
     tcp_flags_match,
     word_match,
 )
@@ -32,7 +34,7 @@ def words(line: str) -> list[str]:
 class _Draft:
     """A rule while its words are read."""
 
-    __slots__ = ("burst", "comment", "limit", "matches", "modules", "negated", "not_understood", "proto")
+    __slots__ = ("burst", "comment", "limit", "matches", "modules", "not_understood")
 
     def __init__(self) -> None:
         self.matches: list[Match] = []
@@ -41,17 +43,9 @@ class _Draft:
         self.comment: str | None = None
         self.limit: str | None = None
         self.burst = "5"  # what iptables takes, and does not print
-        self.negated = False
-        self.proto = ""
 
-    def add(self, match: Match | None, option: str, value: str) -> None:
-        if match is None:
-            self.leave((option, value))
-        else:
-            self.matches.append(match)
-
-    def leave(self, parts: tuple[str, ...] | list[str]) -> None:
-        self.not_understood.append(" ".join(("! " if self.negated else "", *parts)).strip().replace("!  ", "! "))
+    def leave(self, parts: list[str], negated: bool) -> None:
+        self.not_understood.append(" ".join(["!", *parts] if negated else parts))
 
 
 def parse_line(line: str) -> Body:
@@ -59,195 +53,161 @@ def parse_line(line: str) -> Body:
     args = words(line)
     draft = _Draft()
     end = len(args)
-    at, module = 2, ""
+    at, module, negated = 2, "", False
     target, name = CONTINUE, ""
     while at < end:
         arg = args[at]
         if arg == "!":
-            draft.negated = True
+            negated = True
             at += 1
             continue
-        if arg == "-m":
-            module = args[at + 1] if at + 1 < end else ""
-            at = _module(draft, args, at, module)
+        value = args[at + 1] if at + 1 < end else ""
+        if arg in _CONDITIONS and value:
+            match = _condition(arg if module != "connmark" else f"connmark {arg}", value, negated)
+            if match is None:
+                draft.leave([arg, value], negated)
+            else:
+                draft.matches.append(match)
+            at += 2
+        elif arg == "-m":
+            module = value
+            at = _module(draft, args, at, negated)
         elif arg in ("-j", "-g"):
-            name = args[at + 1] if at + 1 < end else ""
+            name = value
             target, rest = read_target(arg, name, args[at + 2 :])
             draft.not_understood += [rest] if rest else []
             break
         else:
-            at = _option(draft, module, args, at)
-        draft.negated = False
+            at = _other(draft, args, at, negated)
+        negated = False
     if draft.limit is not None:
         rate, _, per = draft.limit.partition("/")
         draft.matches.append(limit_match(rate, per, draft.burst))
     return Body(
-        text=line,
-        matches=tuple(draft.matches),
-        target=target,
-        comment=draft.comment,
-        not_understood=tuple(draft.not_understood),
-        modules=tuple(draft.modules),
-        target_name=name if name in XT_TARGETS else "",
+        line,
+        tuple(draft.matches),
+        target,
+        draft.comment,
+        tuple(draft.not_understood),
+        tuple(draft.modules),
+        name if name in XT_TARGETS else "",
     )
 
 
-def _module(draft: _Draft, args: list[str], at: int, module: str) -> int:
+def _module(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
     """Take `-m module`; one that is not known is left with all its options."""
+    module = args[at + 1] if at + 1 < len(args) else ""
     draft.modules.append(module)
+    start, at = at, at + 2
     if module in _MODULES:
-        return at + 2
-    return _leave_until_next(draft, args, at, at + 2)
-
-
-def _leave_until_next(draft: _Draft, args: list[str], start: int, at: int) -> int:
-    while at < len(args) and args[at] not in _STARTS:
-        if args[at] == "!" and at + 1 < len(args) and args[at + 1] in _STARTS:
-            break
+        return at
+    while at < len(args) and args[at] not in _STARTS and args[at : at + 1] != ["!"]:
         at += 1
-    draft.leave(args[start:at])
+        if args[at : at + 1] == ["!"] and at + 1 < len(args) and args[at + 1] not in _STARTS:
+            at += 1
+    draft.leave(args[start:at], negated)
     return at
 
 
-def _option(draft: _Draft, module: str, args: list[str], at: int) -> int:
-    option = args[at]
-    take = _PLAIN.get(option)
-    if take is None:
-        take = _OPTIONS.get((_SAME.get(module, module), option))
-    if take is None:
-        last = at + 1
-        while last < len(args) and not args[last].startswith("-") and args[last] != "!":
-            last += 1
-        draft.leave(args[at:last])
-        return last
-    if at + 1 >= len(args):
-        draft.leave([option])
-        return at + 1
-    return at + 2 + take(draft, option, args, at + 1)
+def _other(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
+    """Take an option that is no condition of one value."""
+    take = _OTHERS.get(args[at])
+    if take is not None and at + 1 < len(args):
+        return take(draft, args, at + 1, negated)
+    last = at + 1
+    while last < len(args) and not args[last].startswith("-") and args[last] != "!":
+        last += 1
+    draft.leave(args[at:last], negated)
+    return last
 
 
-# Each takes the option's value at args[at] and says how many more words it took.
-_Take = Callable[[_Draft, str, list[str], int], int]
+_CONDITIONS: dict[str, tuple[str, Callable[[str, str, bool], Match | None]]] = {
+    "-s": ("src", net_match),
+    "-d": ("dst", net_match),
+    "-i": ("iif", name_match),
+    "-o": ("oif", name_match),
+    "-p": ("proto", protocol_match),
+    "--sport": ("sport", port_match),
+    "--dport": ("dport", port_match),
+    "--sports": ("sport", port_match),
+    "--dports": ("dport", port_match),
+    "--ports": ("port", port_match),
+    "--dst-type": ("dst_type", word_match),
+    "--src-type": ("src_type", word_match),
+    "--ctstate": ("ctstate", word_match),
+    "--ctstatus": ("ctstatus", word_match),
+    "--ctdir": ("ctdir", word_match),
+    "--state": ("ctstate", word_match),
+    "--mark": ("mark", mark_match),
+    "connmark --mark": ("connmark", mark_match),
+    "--icmp-type": ("icmp_type", name_match),
+    "--icmpv6-type": ("icmp_type", name_match),
+    "--src-range": ("src", net_match),
+    "--dst-range": ("dst", net_match),
+    "--physdev-in": ("physdev_in", name_match),
+    "--physdev-out": ("physdev_out", name_match),
+    "--uid-owner": ("uid", name_match),
+    "--gid-owner": ("gid", name_match),
+    "--mac-source": ("mac", name_match),
+    "--pkt-type": ("pkttype", name_match),
+    "--hl-eq": ("hoplimit", name_match),
+    "--ttl-eq": ("ttl", name_match),
+}
+"""Conditions of one value. iptables-save's options mean the same in every module that has them, but for connmark."""
+
+_MODULES = frozenset(
+    "tcp udp sctp dccp udplite multiport addrtype conntrack state mark connmark comment limit set icmp icmp6 iprange"
+    " physdev owner mac pkttype hl ttl".split()
+)
 
 
-def _net(key: str) -> _Take:
-    def take(draft: _Draft, option: str, args: list[str], at: int) -> int:
-        draft.add(net_match(key, args[at], draft.negated), option, args[at])
-        return 0
-
-    return take
+@lru_cache(maxsize=65536)
+def _condition(option: str, value: str, negated: bool) -> Match | None:
+    known = _CONDITIONS.get(option)
+    return known[1](known[0], value, negated) if known else None
 
 
-def _ports(key: str) -> _Take:
-    def take(draft: _Draft, option: str, args: list[str], at: int) -> int:
-        draft.add(port_match(key, args[at], draft.negated), option, args[at])
-        return 0
-
-    return take
+# --- options that are not one condition of one value: they take words from args[at] on and say where they ended -------
 
 
-def _words(key: str) -> _Take:
-    def take(draft: _Draft, _option: str, args: list[str], at: int) -> int:
-        draft.matches.append(word_match(key, args[at], draft.negated))
-        return 0
-
-    return take
-
-
-def _name(key: str) -> _Take:
-    def take(draft: _Draft, _option: str, args: list[str], at: int) -> int:
-        draft.matches.append(Match(key, (args[at],), draft.negated))
-        return 0
-
-    return take
-
-
-def _mark(key: str) -> _Take:
-    def take(draft: _Draft, option: str, args: list[str], at: int) -> int:
-        draft.add(mark_match(key, args[at], draft.negated), option, args[at])
-        return 0
-
-    return take
-
-
-def _proto(draft: _Draft, _option: str, args: list[str], at: int) -> int:
-    draft.proto = protocol(args[at])
-    if draft.proto != "all":
-        draft.matches.append(word_match("proto", draft.proto, draft.negated))
-    return 0
-
-
-def _comment(draft: _Draft, _option: str, args: list[str], at: int) -> int:
+def _comment(draft: _Draft, args: list[str], at: int, _negated: bool) -> int:
     draft.comment = args[at]
-    return 0
+    return at + 1
 
 
-def _limit(draft: _Draft, option: str, args: list[str], at: int) -> int:
-    if option == "--limit":
-        draft.limit = args[at]
-    else:
-        draft.burst = args[at]
-    return 0
+def _limit(draft: _Draft, args: list[str], at: int, _negated: bool) -> int:
+    draft.limit = args[at]
+    return at + 1
 
 
-def _tcp_flags(draft: _Draft, option: str, args: list[str], at: int) -> int:
-    if at + 1 >= len(args):
-        draft.leave([option, args[at]])
-        return 0
-    mask, flags = (frozenset(word.lower() for word in text.split(",") if word != "NONE") for text in args[at : at + 2])
-    every = frozenset(("fin", "syn", "rst", "psh", "ack", "urg"))
-    draft.matches.append(
-        tcp_flags_match(every if "all" in mask else mask, every if "all" in flags else flags, draft.negated)
-    )
-    return 1
+def _burst(draft: _Draft, args: list[str], at: int, _negated: bool) -> int:
+    draft.burst = args[at]
+    return at + 1
 
 
-def _set(draft: _Draft, _option: str, args: list[str], at: int) -> int:
-    direction = args[at + 1] if at + 1 < len(args) else ""
-    draft.matches.append(Match("set", (f"{args[at]} {direction}",), draft.negated))
-    return 1
+def _tcp_flags(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
+    pair = args[at : at + 2]
+    if len(pair) < 2:
+        draft.leave(args[at - 1 :], negated)
+        return len(args)
+    mask, flags = (_EVERY if text == "ALL" else frozenset(text.lower().split(",")) - {"none"} for text in pair)
+    draft.matches.append(tcp_flags_match(mask, flags, negated))
+    return at + 2
 
 
-_PLAIN: dict[str, _Take] = {
-    "-s": _net("src"),
-    "-d": _net("dst"),
-    "-i": _name("iif"),
-    "-o": _name("oif"),
-    "-p": _proto,
+_EVERY = frozenset("fin syn rst psh ack urg".split())
+
+
+def _set(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
+    draft.matches.append(Match("set", (" ".join(args[at : at + 2]),), negated))
+    return at + 2
+
+
+_OTHERS: dict[str, Callable[[_Draft, list[str], int, bool], int]] = {
+    "--comment": _comment,
+    "--limit": _limit,
+    "--limit-burst": _burst,
+    "--tcp-flags": _tcp_flags,
+    "--match-set": _set,
 }
-_OPTIONS: dict[tuple[str, str], _Take] = {
-    ("tcp", "--sport"): _ports("sport"),
-    ("tcp", "--dport"): _ports("dport"),
-    ("tcp", "--tcp-flags"): _tcp_flags,
-    ("multiport", "--sports"): _ports("sport"),
-    ("multiport", "--dports"): _ports("dport"),
-    ("multiport", "--ports"): _ports("port"),
-    ("addrtype", "--dst-type"): _words("dst_type"),
-    ("addrtype", "--src-type"): _words("src_type"),
-    ("conntrack", "--ctstate"): _words("ctstate"),
-    ("conntrack", "--ctstatus"): _words("ctstatus"),
-    ("conntrack", "--ctdir"): _words("ctdir"),
-    ("conntrack", "--ctproto"): _words("proto"),
-    ("state", "--state"): _words("ctstate"),
-    ("mark", "--mark"): _mark("mark"),
-    ("connmark", "--mark"): _mark("connmark"),
-    ("comment", "--comment"): _comment,
-    ("limit", "--limit"): _limit,
-    ("limit", "--limit-burst"): _limit,
-    ("set", "--match-set"): _set,
-    ("icmp", "--icmp-type"): _words("icmp_type"),
-    ("icmp6", "--icmpv6-type"): _words("icmp_type"),
-    ("iprange", "--src-range"): _net("src"),
-    ("iprange", "--dst-range"): _net("dst"),
-    ("physdev", "--physdev-in"): _name("physdev_in"),
-    ("physdev", "--physdev-out"): _name("physdev_out"),
-    ("owner", "--uid-owner"): _name("uid"),
-    ("owner", "--gid-owner"): _name("gid"),
-    ("mac", "--mac-source"): _name("mac"),
-    ("pkttype", "--pkt-type"): _name("pkttype"),
-    ("hl", "--hl-eq"): _name("hoplimit"),
-    ("ttl", "--ttl-eq"): _name("ttl"),
-}
-_SAME = {"udp": "tcp", "sctp": "tcp", "dccp": "tcp", "udplite": "tcp", "icmpv6": "icmp6"}
-_MODULES = frozenset({module for module, _ in _OPTIONS} | set(_SAME))
-_STARTS = frozenset(("-m", "-j", "-g", *_PLAIN))
+_STARTS = frozenset(("-m", "-j", "-g", "-s", "-d", "-i", "-o", "-p"))

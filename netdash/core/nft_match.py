@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from netdash.core.decode import Json, items, mapping
-from netdash.core.model import Match, Target
-from netdash.core.nft_text import expression
-from netdash.core.rule_parts import mark_match, net_match, port_match, protocol, tcp_flags_match, word_match
+from netdash.core.model import Match, Target, Verb
+from netdash.core.nft_text import expression, rule_text, statement
+from netdash.core.rule_parts import Body, mark_match, net_match, port_match, protocol, tcp_flags_match, word_match
 
 Elements = tuple[tuple[str, str | None], ...]
 Sets = Mapping[str, Elements]
@@ -17,28 +18,87 @@ Sets = Mapping[str, Elements]
 class Draft:
     """A rule while its statements are read."""
 
-    __slots__ = ("counter", "matches", "modules", "not_understood", "sets", "target", "target_name")
+    __slots__ = ("comment", "counter", "exprs", "matches", "modules", "sets", "target", "target_name", "unread")
 
-    def __init__(self, sets: Sets) -> None:
+    def __init__(self, sets: Sets, exprs: list[object], comment: str | None) -> None:
         self.sets = sets
+        self.exprs = exprs
+        self.comment = comment
         self.matches: list[Match] = []
-        self.not_understood: list[str] = []
-        self.modules: list[str] = []
+        self.unread: list[object] = []  # statements that are not interpreted
+        self.modules: list[str] = []  # xt matches by name
         self.target: Target | None = None
-        self.target_name = ""
+        self.target_name = ""  # of an xt target
         self.counter: Json | None = None
+
+    def body(self) -> Body:
+        """The rule as nft alone tells it."""
+        return Body(
+            rule_text(self.exprs, self.comment),
+            tuple(self.matches),
+            self.target or Target(Verb.CONTINUE),
+            self.comment,
+            tuple(map(statement, self.unread)),
+            tuple(self.modules),
+            self.target_name,
+        )
 
 
 def read_match(draft: Draft, value: object) -> bool:
     """Take one "match" statement; False when it is not interpreted."""
     if not isinstance(value, dict):
         return False
+    key = _simple(value)
+    known = _KNOWN.get(key) if key else None
+    if known is not None:
+        matches = draft.matches
+        if len(known) == 2 and known[0] in matches:
+            matches.append(known[1])
+        else:
+            matches.extend(known)
+        return True
+    before = len(draft.matches)
     left, right, op = value.get("left"), value.get("right"), value.get("op")
     if op not in ("==", "!=", "in") or not isinstance(left, dict) or len(left) != 1:
         return _compared(draft, left, right, op)
     kind, what = next(iter(left.items()))
     take = _LEFT.get(kind)
-    return take is not None and take(draft, what, right, op == "!=")
+    if take is None or not take(draft, what, right, op == "!="):
+        return False
+    if key:
+        _remember(key, draft, before)
+    return True
+
+
+_Key = tuple[object, ...]
+_KNOWN: dict[_Key, tuple[Match, ...]] = {}
+"""Conditions of one plain value, as most are: a host has few, and each of them many times."""
+
+
+def _simple(value: Mapping[str, Any]) -> _Key | None:
+    """The words of a condition on one field and one value that no named set is part of."""
+    left, right, op = value.get("left"), value.get("right"), value.get("op")
+    kind = type(right)
+    if type(left) is not dict or len(left) != 1 or not (kind is int or (kind is str and right[:1] != "@")):
+        return None
+    field = left.get("payload")
+    if type(field) is dict:
+        proto, name = field.get("protocol"), field.get("field")
+    else:
+        field, proto = left.get("meta"), ""
+        name = field.get("key") if type(field) is dict else None
+    return (op, proto, name, kind, right) if type(op) is type(proto) is type(name) is str else None
+
+
+def _remember(key: _Key, draft: Draft, before: int) -> None:
+    """Keep what the condition added; not when what it implies stood there before."""
+    if key[1] in ("", "ip", "ip6", "th") or len(draft.matches) - before == 2:
+        if len(_KNOWN) >= _MANY:
+            _KNOWN.clear()
+        _KNOWN[key] = tuple(draft.matches[before:])
+
+
+_MANY = 65536  # conditions that are kept
 
 
 def _compared(draft: Draft, left: object, right: object, op: object) -> bool:

@@ -3,64 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from netdash.core.decode import Json, items, mapping
 from netdash.core.decode import text as word
 from netdash.core.iptables_target import translation
 from netdash.core.model import Target, Verb
 from netdash.core.nft_match import ADDRESS, META, Draft, Elements, Sets, add, element_text, read_match
-from netdash.core.nft_text import expression, rule_text, statement
-from netdash.core.rule_parts import Body, limit_match
-
-
-@dataclass(frozen=True, slots=True)
-class Native:
-    """A rule as nft shows it. `body.text` is empty until `written` is asked."""
-
-    body: Body
-    packets: int | None
-    size: int | None  # bytes
-    counted: bool
-    exprs: list[object]
-
-    def written(self) -> Body:
-        one = self.body
-        text = rule_text(self.exprs, one.comment)
-        return Body(text, one.matches, one.target, one.comment, one.not_understood, one.modules, one.target_name)
-
+from netdash.core.nft_text import expression, statement
+from netdash.core.rule_parts import limit_match
 
 _CONTINUE = Target(Verb.CONTINUE)
 
 
-def read_rule(rule: Json, sets: Sets) -> Native:
+def read_rule(rule: Json, sets: Sets) -> Draft:
     """`rule` is the object under "rule". Never raises."""
-    draft = Draft(sets)
     exprs = items(rule.get("expr"))
+    draft = Draft(sets, exprs, word(rule.get("comment")))
     for expr in exprs:
-        name, value = next(iter(expr.items())) if isinstance(expr, dict) and len(expr) == 1 else ("", None)
-        take = _STATEMENTS.get(name)
-        if take is None or not take(draft, value):
-            draft.not_understood.append(statement(expr))
-    counter = draft.counter
-    body = Body(
-        text="",
-        matches=tuple(draft.matches),
-        target=draft.target or _CONTINUE,
-        comment=word(rule.get("comment")),
-        not_understood=tuple(draft.not_understood),
-        modules=tuple(draft.modules),
-        target_name=draft.target_name,
-    )
-    packets, size = (counter.get("packets"), counter.get("bytes")) if counter else (None, None)
-    return Native(body, _count(packets), _count(size), counter is not None, exprs)
+        if isinstance(expr, dict) and len(expr) == 1:
+            ((name, value),) = expr.items()
+            take = _STATEMENTS.get(name)
+            if take is not None and take(draft, value):
+                continue
+        draft.unread.append(expr)
+    return draft
+
+
+def counters(draft: Draft) -> tuple[int | None, int | None] | None:
+    """(packets, bytes) as nft said; None for a rule that does not count."""
+    if draft.counter is None:
+        return None
+    return _count(draft.counter.get("packets")), _count(draft.counter.get("bytes"))
 
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-# --- what happens -----------------------------------------------------------------------------------------------------
 
 
 def _decide(target: Target) -> Callable[[Draft, object], bool]:

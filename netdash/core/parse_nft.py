@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from netdash.core.decode import Json, integer, items, mapping
 from netdash.core.decode import text as word
-from netdash.core.model import NamedSet
-from netdash.core.nft_match import Elements
-from netdash.core.nft_rule import Native, map_elements, read_rule
-from netdash.core.nft_text import expression
+from netdash.core.model import NamedSet, Target, Verb
+from netdash.core.nft_match import Draft, Elements
+from netdash.core.nft_rule import counters, map_elements, read_rule
+from netdash.core.nft_text import expression, statement
+from netdash.core.rule_parts import Body
 
 TableKey = tuple[str, str]
 """(family, table)"""
@@ -21,7 +22,7 @@ TableKey = tuple[str, str]
 
 @dataclass(slots=True)
 class Skeleton:
-    """A chain as nft shows it."""
+    """A chain as nft shows it, with what each of its rules was decided to mean."""
 
     family: str
     table: str
@@ -31,11 +32,18 @@ class Skeleton:
     priority: int | None = None
     policy: str | None = None
     device: str | None = None
-    rules: list[Native] = field(default_factory=list)
+    bodies: list[Body] = field(default_factory=list)
+    native: list[bool] = field(default_factory=list)  # the body is nft's own
+    counters: list[tuple[int | None, int | None] | None] = field(default_factory=list)  # None: it does not count
+    unsaid: int = 0  # native rules with xt parts, which nft names only
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.family, self.table, self.name
+
+
+Decide = Callable[[Skeleton, int, Draft], "Body | None"]
+"""(chain, index, rule as nft shows it) -> what another tool says of that rule, when that can be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +53,10 @@ class Listing:
     problems: tuple[str, ...]  # why it is not whole
 
 
-def parse_nft(answer: object) -> Listing:
-    """`answer`: the text, or the decoded object. Never raises; what cannot be read is told in `problems`."""
-    reader = _Reader()
+def parse_nft(answer: object, decide: Decide) -> Listing:
+    """`answer`: the text, or the decoded object. A rule's JSON is let go as soon as `decide` was asked. Never raises;
+    what cannot be read is told in `problems`."""
+    reader = _Reader(decide)
     try:
         for element in elements(answer):
             reader.take(element)
@@ -88,23 +97,28 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found else at
 
 
+_EMPTY = Body("", (), Target(Verb.OTHER))
+
+
 class _Reader:
     """Gathers the members of a listing; rules that name a set which comes later wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, decide: Decide) -> None:
+        self._decide = decide
         self.problems: list[str] = []
         self._chains: dict[tuple[str, str, str], Skeleton] = {}
         self._sets: dict[TableKey, dict[str, Elements]] = {}
         self._named: list[NamedSet] = []
         self._waiting: list[tuple[Skeleton, int, Json, TableKey]] = []
         self._odd = 0
+        self._takes = {"rule": self._rule, "chain": self._chain, "set": self._set, "map": self._set}
 
     def take(self, element: object) -> None:
         if not isinstance(element, dict):
             self._odd += 1
             return
         for kind, value in element.items():
-            take = {"rule": self._rule, "chain": self._chain, "set": self._set, "map": self._set}.get(kind)
+            take = self._takes.get(kind)
             if take is None:
                 continue
             if not isinstance(value, dict) or not take(value):
@@ -112,7 +126,7 @@ class _Reader:
 
     def listing(self) -> Listing:
         for chain, at, rule, table in self._waiting:
-            chain.rules[at] = read_rule(rule, self._sets.get(table, {}))
+            self._put(chain, at, read_rule(rule, self._sets.get(table, {})))
         if self._odd:
             self.problems.append(f"nft's answer has {self._odd} parts of a shape that is not known")
         return Listing(tuple(self._chains.values()), tuple(self._named), tuple(self.problems))
@@ -140,12 +154,22 @@ class _Reader:
         if chain is None:
             return False
         table = (chain.family, chain.table)
-        sets = self._sets.get(table, {})
-        rule = read_rule(value, sets)
-        if rule.body.not_understood and "@" in "".join(rule.body.not_understood):
-            self._waiting.append((chain, len(chain.rules), value, table))
-        chain.rules.append(rule)
+        draft = read_rule(value, self._sets.get(table, {}))
+        at = len(chain.bodies)
+        chain.bodies.append(_EMPTY)
+        chain.native.append(False)
+        chain.counters.append(counters(draft))
+        if draft.unread and any("@" in statement(one) for one in draft.unread):
+            self._waiting.append((chain, at, value, table))
+        else:
+            self._put(chain, at, draft)
         return True
+
+    def _put(self, chain: Skeleton, at: int, draft: Draft) -> None:
+        said = self._decide(chain, at, draft)
+        chain.bodies[at] = said or draft.body()
+        chain.native[at] = said is None
+        chain.unsaid += said is None and bool(draft.modules or draft.target_name)
 
     def _set(self, value: Json) -> bool:
         family, table, name = word(value.get("family")), word(value.get("table")), word(value.get("name"))

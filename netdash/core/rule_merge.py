@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netdash.core.model import Chain, Verb
+from netdash.core.nft_match import Draft
 from netdash.core.parse_iptables import SavedChain
 from netdash.core.parse_nft import Skeleton
 from netdash.core.rule_parts import Body
@@ -30,43 +31,28 @@ class Shape:
     listed: tuple[str, str]  # (table, chain) in that listing
 
 
-def shape_of_native(chain: Skeleton, path: str, saved: SavedChain | None, parse: Callable[[str], Body]) -> Shape:
-    """`saved` is the chain in iptables-save's listing, with as many rules; None: nft alone shall say."""
-    bodies: list[Body] = []
-    backends: list[str] = []
-    counters: list[Counters | None] = []
-    uncounted = not any(rule.counted for rule in chain.rules)
-    for at, rule in enumerate(chain.rules):
-        line = parse(saved.texts[at]) if saved else None
-        if line is not None and agree(rule.body, line):
-            bodies.append(line)
-            backends.append(IPTABLES)
-            counters.append(None if rule.counted or uncounted else NONE)
-        else:
-            bodies.append(rule.written())
-            backends.append(NFT)
-            counters.append((rule.packets, rule.size))
-    backend = IPTABLES if saved else NFT
-    return Shape(
-        Chain(
-            chain.family,
-            chain.table,
-            chain.name,
-            backend,
-            (),
-            chain.kind,
-            chain.hook,
-            chain.priority,
-            chain.policy,
-            chain.device,
-        ),
-        tuple(bodies),
-        tuple(backends),
-        occurrences(bodies),
-        tuple(counters),
-        path,
-        (chain.table, chain.name),
+def shape_of_native(chain: Skeleton, path: str, saved: bool) -> Shape:
+    """`saved`: the listing at `path` shows this chain with as many rules, so it has the newer counters."""
+    uncounted = saved and not any(chain.counters)  # nft was asked without counters, not a chain without
+    counters = tuple(
+        (numbers or NONE) if native else None if uncounted or numbers else NONE
+        for native, numbers in zip(chain.native, chain.counters, strict=True)
     )
+    frame = Chain(
+        chain.family,
+        chain.table,
+        chain.name,
+        IPTABLES if saved else NFT,
+        (),
+        chain.kind,
+        chain.hook,
+        chain.priority,
+        chain.policy,
+        chain.device,
+    )
+    backends = tuple(NFT if native else IPTABLES for native in chain.native)
+    bodies = tuple(chain.bodies)
+    return Shape(frame, bodies, backends, occurrences(bodies), counters, path, (chain.table, chain.name))
 
 
 def shape_of_saved(frame: Chain, path: str, saved: SavedChain, parse: Callable[[str], Body]) -> Shape:
@@ -94,34 +80,40 @@ _PLAIN_VERBS = frozenset((Verb.ACCEPT, Verb.DROP, Verb.RETURN, Verb.JUMP, Verb.G
 _SAME_MODULE = {"icmpv6": "icmp6", "state": "conntrack", "NOTRACK": "CT", "ttl": "hl"}
 
 
-def agree(native: Body, line: Body) -> bool:
+def agree(native: Draft, line: Body) -> bool:
     """Whether the line can stand for the rule: nothing that nft shows is missing or different in it, and what it says
     beyond that is covered by an xt part, which nft only names."""
     return _same_target(native, line) and _same_conditions(native, line) and _same_modules(native, line)
 
 
-def _same_target(native: Body, line: Body) -> bool:
-    target = native.target
+def _same_target(native: Draft, line: Body) -> bool:
     if native.target_name:
         return native.target_name == line.target_name
-    if target.verb is not line.target.verb or target.verb not in _PLAIN_VERBS:
+    target, theirs = native.target, line.target
+    if target is None:
+        return theirs.verb is Verb.CONTINUE and not theirs.detail
+    if target.verb is not theirs.verb or target.verb not in _PLAIN_VERBS:
         return False
-    return target.chain == line.target.chain and not target.detail and not line.target.detail
+    return target.chain == theirs.chain and not target.detail and not theirs.detail
 
 
-def _same_conditions(native: Body, line: Body) -> bool:
-    if len(native.not_understood) > len(native.modules) + bool(native.target_name):
+def _same_conditions(native: Draft, line: Body) -> bool:
+    if len(native.unread) > len(native.modules) + bool(native.target_name):
         return False
     ours, theirs = native.matches, line.matches
     for match in ours:
-        if not any(match is one or (match.key == one.key and match == one) for one in theirs):
+        if match not in theirs:
             return False
-    beyond = len(theirs) > len(ours) or bool(line.not_understood)
-    return not beyond or bool(native.modules) or bool(native.target_name and len(theirs) == len(ours))
+    if native.modules:
+        return True
+    return len(theirs) == len(ours) and (not line.not_understood or bool(native.target_name))
 
 
-def _same_modules(native: Body, line: Body) -> bool:
+def _same_modules(native: Draft, line: Body) -> bool:
     if not native.modules:
         return True
-    named = {_SAME_MODULE.get(name, name) for name in line.modules}
+    named = line.modules
+    if all(name in named for name in native.modules):
+        return True
+    named = tuple(_SAME_MODULE.get(name, name) for name in named)
     return all(_SAME_MODULE.get(name, name) in named for name in native.modules)

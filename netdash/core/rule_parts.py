@@ -38,14 +38,28 @@ def protocol(name: str) -> str:
 
 
 @lru_cache(maxsize=_MANY)
+def name_match(key: str, name: str, negated: bool = False) -> Match:
+    return Match(key, (name,), negated)
+
+
+def protocol_match(key: str, name: str, negated: bool = False) -> Match:
+    return name_match(key, protocol(name), negated)
+
+
+@lru_cache(maxsize=_MANY)
 def word_match(key: str, words: str, negated: bool = False) -> Match:
     """`words` are alternatives, divided by commas."""
     return Match(key, tuple(words.split(",")), negated)
 
 
-@lru_cache(maxsize=_MANY)
 def net_match(key: str, nets: str, negated: bool = False) -> Match | None:
     """`nets` as iptables and nft write them: A, A/len, A/mask, A-B, divided by commas. None: not addresses."""
+    host = "/128" if ":" in nets else "/32"
+    return _net_match(key, nets.removesuffix(host), negated)
+
+
+@lru_cache(maxsize=_MANY)
+def _net_match(key: str, nets: str, negated: bool) -> Match | None:
     found: list[Net] = []
     for text in nets.split(","):
         these = _nets(text)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from netdash.core.iptables_rule import parse_line
 from netdash.core.model import Chain, NamedSet, Rule, Ruleset
+from netdash.core.nft_match import Draft
 from netdash.core.parse_iptables import Listing, SavedChain, counters_of, parse_save
-from netdash.core.parse_nft import Skeleton, parse_nft
+from netdash.core.parse_nft import Decide, Skeleton, parse_nft
 from netdash.core.recording import Recording
-from netdash.core.rule_merge import IPTABLES, LEGACY, NFT, Shape, shape_of_native, shape_of_saved
+from netdash.core.rule_merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
 from netdash.core.rule_parts import Body
 
 _NFT_ANSWER = "rules/nft.json"
@@ -87,7 +88,7 @@ class RulesetReader:
         self._shapes, self._known, self._answers = shapes, known, answers
         if changed or self._last is None:
             chains = tuple(one.chain for one in known.values())
-            self._last = Ruleset(chains, shapes.sets, shapes.notes, shapes.complete)
+            self._last = Ruleset(chains, shapes.sets, shapes.notes, shapes.complete, shapes)
         return self._last
 
     def _spans(self, answers: Mapping[str, object], taken: float | None) -> dict[str, float | None]:
@@ -138,12 +139,15 @@ class RulesetReader:
             for family, path in _SAVES.items():
                 shapes += self._saved(family, path, IPTABLES, set())
         else:
-            listing = parse_nft(answers[_NFT_ANSWER])
+            listing = parse_nft(answers[_NFT_ANSWER], self._decide(set()))
+            uneven = {chain.key for chain in listing.chains if self._uneven(chain, notes)}
+            if uneven:
+                listing = parse_nft(answers[_NFT_ANSWER], self._decide(uneven))
             notes += listing.problems
             complete = not listing.problems
             sets = listing.sets
             seen = {chain.key for chain in listing.chains}
-            shapes += [self._skeleton(chain, answers, notes) for chain in listing.chains]
+            shapes += [self._skeleton(chain, uneven, answers, notes) for chain in listing.chains]
             for family, path in _SAVES.items():
                 more = list(self._saved(family, path, IPTABLES, seen))
                 notes += [f"nft did not show {_place(one.frame)}, {_tool(path)} does" for one in more]
@@ -156,24 +160,40 @@ class RulesetReader:
                 complete = complete and path in _SAVES.values() and answers[_NFT_ANSWER] is not None
         return _Shapes(tuple(shapes), sets, tuple(dict.fromkeys(notes)), complete)
 
-    def _skeleton(self, chain: Skeleton, answers: Mapping[str, object], notes: list[str]) -> Shape:
+    def _listed(self, chain: Skeleton) -> SavedChain | None:
+        """The chain in iptables-save's listing."""
+        path = _SAVES.get(chain.family)
+        listing = self._listings.get(path) if path and chain.table in _TABLES else None
+        return listing.chains.get((chain.table, chain.name)) if listing else None
+
+    def _decide(self, uneven: set[tuple[str, str, str]]) -> Decide:
+        def decide(chain: Skeleton, at: int, rule: Draft) -> Body | None:
+            saved = self._listed(chain)
+            if saved is None or at >= len(saved.texts) or chain.key in uneven:
+                return None
+            line = self._body(saved.texts[at])
+            return line if agree(rule, line) else None
+
+        return decide
+
+    def _uneven(self, chain: Skeleton, notes: list[str]) -> bool:
+        """Whether the i-th line cannot be the i-th rule, because there are more of the one than of the other."""
+        saved = self._listed(chain)
+        if saved is None or len(saved.texts) == len(chain.bodies):
+            return False
+        counts = f"{len(saved.texts)} rules in {chain.table}/{chain.name}, nft {len(chain.bodies)}"
+        notes.append(f"{_tool(_SAVES[chain.family])} shows {counts}: shown as nft does")
+        return True
+
+    def _skeleton(
+        self, chain: Skeleton, uneven: set[tuple[str, str, str]], answers: Mapping[str, object], notes: list[str]
+    ) -> Shape:
         """A chain of nft's list, its xt rules from iptables-save where that shows them."""
-        path = _SAVES.get(chain.family, "")
-        if not path or chain.table not in _TABLES:
-            return shape_of_native(chain, "", None, self._body)
-        listing = self._listings.get(path) or Listing({}, (), True)
-        saved = listing.chains.get((chain.table, chain.name))
-        if saved is not None and len(saved.texts) != len(chain.rules):
-            notes.append(
-                f"{_tool(path)} shows {len(saved.texts)} rules in {chain.table}/{chain.name}, nft {len(chain.rules)}"
-            )
-            saved = None
-        shape = shape_of_native(chain, path, saved, self._body)
-        unsaid = [at for at, (rule, one) in enumerate(zip(chain.rules, shape.backends, strict=True))
-                  if one == NFT and (rule.body.modules or rule.body.target_name)]  # fmt: skip
-        if unsaid:
-            notes.append(_unsaid(chain, path, saved is not None, chain.table in listing.left_out, answers))
-        return shape
+        path = _SAVES.get(chain.family, "") if chain.table in _TABLES else ""
+        listed = self._listed(chain) is not None and chain.key not in uneven
+        if chain.unsaid and path and chain.key not in uneven:
+            notes.append(_unsaid(chain, path, listed, self._listings.get(path), answers))
+        return shape_of_native(chain, path, listed)
 
     def _saved(self, family: str, path: str, backend: str, seen: set[tuple[str, str, str]]) -> Iterator[Shape]:
         """Chains that a listing shows and nft does not; of nft's tables, only those with rules: iptables-save prints
@@ -299,11 +319,11 @@ def _frame(family: str, table: str, name: str, backend: str, saved: SavedChain) 
     return Chain(family, table, name, backend, (), kind, hook, _PRIORITIES.get(table, nat), saved.policy)
 
 
-def _unsaid(chain: Skeleton, path: str, listed: bool, left_out: bool, answers: Mapping[str, object]) -> str:
+def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, answers: Mapping[str, object]) -> str:
     tool, table = _tool(path), f"table {chain.family} {chain.table}"
     if answers[path] is None:
         return f"{tool} was not read: nft does not say the details of xt rules in {table}"
-    if left_out:
+    if listing and chain.table in listing.left_out:
         return f"{tool} left out {table} as incompatible: nft does not say the details of its xt rules"
     if listed:
         return f"{tool} and nft disagree on rules of {table}, chain {chain.name}: shown as nft does"
