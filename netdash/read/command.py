@@ -1,0 +1,83 @@
+"""Runs a tool of this machine and returns what it said: with a time limit, a size limit and no shell."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAX_OUTPUT = 128 << 20  # bytes; 10,000 rules as JSON are 4.3 MB
+_SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a command wrote. `problem` is "" when it ended by itself with exit status 0."""
+
+    text: str
+    errors: str
+    problem: str = ""
+
+
+def find(tool: str) -> str | None:
+    """The tool's path; also where a plain user's PATH does not lead."""
+    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_SBIN}")
+
+
+def run(argv: Sequence[str], limit: float, most: int = MAX_OUTPUT) -> Output:
+    """The command's output. After `limit` seconds or `most` bytes it is killed. Never raises."""
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except OSError as error:
+        return Output("", "", f"cannot be run: {error.strerror or error}")
+    with process:
+        out, errors = bytearray(), bytearray()
+        problem = _drain(process, out, errors, limit, most)
+        if problem:
+            process.kill()
+        status = process.wait()
+    if not problem and status:
+        problem = _last_line(errors) or f"ended with status {status}"
+    return Output(out.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), problem)
+
+
+def _drain(process: subprocess.Popen[bytes], out: bytearray, errors: bytearray, limit: float, most: int) -> str:
+    """Reads both pipes to their end; the problem that stopped it, or ""."""
+    end = time.monotonic() + limit
+    with selectors.DefaultSelector() as ready:
+        for pipe, sink in ((process.stdout, out), (process.stderr, errors)):
+            if pipe is None:
+                continue
+            ready.register(pipe, selectors.EVENT_READ, sink)
+        while ready.get_map():
+            left = end - time.monotonic()
+            if left <= 0:
+                return f"did not end within {limit:g} s"
+            for key, _ in ready.select(left):
+                chunk = os.read(key.fd, _CHUNK)
+                if not chunk:
+                    ready.unregister(key.fileobj)
+                key.data.extend(chunk)
+                if len(key.data) > most:
+                    return f"wrote more than {most >> 20} MiB"
+    try:
+        process.wait(max(0.0, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return f"did not end within {limit:g} s"
+    return ""
+
+
+def _last_line(errors: bytearray) -> str:
+    lines = errors.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].strip()[:200] if lines else ""

@@ -1,0 +1,267 @@
+"""The engine's HTTP API: where it is, one bounded call, the stream of events. Decides nothing about containers."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netdash.core.model import Failure
+
+if TYPE_CHECKING:
+    import docker
+    import requests
+
+DEFAULT = "unix:///var/run/docker.sock"
+MAX_ANSWER = 64 << 20  # bytes of one answer
+MAX_EVENT = 1 << 20  # bytes of one event
+_CHUNK = 1 << 16
+
+_EVENTS = (
+    "create start die stop pause unpause rename destroy restart health_status connect disconnect remove update".split()
+)
+"""`kill` and `exec_*` are left out: they change nothing that is shown, and health checks send them all the time."""
+
+
+class EngineError(Exception):
+    """The engine could not be asked, or did not answer as an engine does."""
+
+    def __init__(self, reason: str, remedy: str = "", status: int | None = None) -> None:
+        super().__init__(reason)
+        self.failure = Failure("docker", reason, remedy)
+        self.status = status  # the HTTP status, where there was one
+
+
+class EngineApi:
+    """One engine at one address; every call ends within `limit` seconds and `MAX_ANSWER` bytes.
+
+    `option` is --docker-host; without it DOCKER_HOST, DOCKER_CONTEXT, the current context and the default socket
+    count, in that order, as for the docker command. Used by one thread, but for `events`.
+    """
+
+    def __init__(self, option: str | None, limit: float) -> None:
+        self.limit = limit
+        self.address = option or os.environ.get("DOCKER_HOST") or DEFAULT
+        with _told(self):
+            self._client, self.address = _client(option, limit)
+        self.local = self.address.startswith(("unix://", "http+unix://"))
+        self._prefix = ""
+        self._since: int | None = None
+        self._podman = False
+
+    def negotiate(self) -> object:
+        """The answer of /version, whose ApiVersion all later calls use."""
+        version = self.get("/version")
+        number = version.get("ApiVersion") if isinstance(version, dict) else None
+        if not isinstance(number, str) or not number.replace(".", "").isdigit():
+            raise EngineError(f"what answers on {self.address} is not a container engine")
+        self._prefix = f"/v{number}"
+        components = version.get("Components") if isinstance(version, dict) else None
+        self._podman = "podman" in json.dumps(components).lower()
+        return version
+
+    def get(self, path: str, **params: str | int) -> object:
+        """The decoded answer. Raises EngineError."""
+        end = time.monotonic() + self.limit
+        with _told(self):
+            with self._send(path, params, self.limit) as response:
+                self._since = _clock(response) or self._since
+                body = self._body(response, end)
+                status = response.status_code
+            if status >= 400:
+                raise EngineError(f"the engine on {self.address} answers {status}: {_message(body)}", status=status)
+            return json.loads(body)
+        raise AssertionError("unreachable: _told raises whatever it stops")
+
+    def ping(self) -> None:
+        """Raises EngineError when the engine does not answer any more."""
+        with _told(self), self._send("/_ping", {}, self.limit) as response:
+            self._body(response, time.monotonic() + self.limit)
+
+    def events(self) -> Iterator[Mapping[str, object]]:
+        """Events of containers and networks since the latest call of `get`, by the engine's own clock, without end.
+
+        Raises EngineError; ends when the engine closes the stream."""
+        filters: dict[str, list[str]] = {"type": ["container", "network"]}
+        if not self._podman:  # its own words differ: "died", "remove"
+            filters["event"] = list(_EVENTS)
+        params: dict[str, str | int] = {"filters": json.dumps(filters)}
+        if self._since is not None:
+            params["since"] = self._since
+        with _told(self), self._send("/events", params, None) as response:
+            if response.status_code >= 400:
+                raise EngineError(f"the engine on {self.address} refuses to send events", status=response.status_code)
+            yield from _lines(response)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _send(self, path: str, params: Mapping[str, str | int], wait: float | None) -> requests.Response:
+        url = f"{self._client.base_url}{self._prefix}{path}"
+        return self._client.get(url, params=dict(params), stream=True, timeout=(self.limit, wait))
+
+    def _body(self, response: requests.Response, end: float) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                raise EngineError(f"the engine on {self.address} answers with more than {MAX_ANSWER >> 20} MiB")
+            if time.monotonic() > end:
+                raise _too_late(self)
+        return bytes(body)
+
+
+def _lines(response: requests.Response) -> Iterator[Mapping[str, object]]:
+    rest = b""
+    for chunk in response.iter_content(None):
+        *whole, rest = (rest + chunk).split(b"\n")
+        if len(rest) > MAX_EVENT:
+            raise EngineError("the engine sends events that are none")
+        for line in whole:
+            event = json.loads(line) if line.strip() else None
+            if isinstance(event, dict):
+                yield event
+
+
+def _clock(response: requests.Response) -> int | None:
+    """The engine's time in whole seconds: a remote engine's clock is not ours."""
+    try:
+        return int(parsedate_to_datetime(response.headers["Date"]).timestamp())
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _message(body: bytes) -> str:
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        message = body[:200].decode("utf-8", "replace")
+    return " ".join(str(message).split())[:200]
+
+
+# --- where the engine is ----------------------------------------------------------------------------------------------
+
+
+def _client(option: str | None, limit: float) -> tuple[docker.APIClient, str]:
+    import docker
+    from docker.constants import DEFAULT_DOCKER_API_VERSION
+    from docker.utils import kwargs_from_env
+
+    address: str | None = option
+    tls: docker.TLSConfig | None = None
+    settings = kwargs_from_env()
+    if address is None:
+        address = settings.get("base_url")
+    if address is None:
+        address, tls = _context()
+    tls = tls or settings.get("tls")
+    address = address or DEFAULT
+    # The version is settled by `negotiate`; naming one here keeps the constructor from calling the engine.
+    client = docker.APIClient(
+        address,
+        DEFAULT_DOCKER_API_VERSION,
+        limit,  # type: ignore[arg-type]  # seconds as a float work; the stubs say int
+        tls or False,
+    )
+    if address.startswith("unix://"):
+        client.trust_env = False  # no proxy and no .netrc for a socket: a third of the time of each call
+    return client, address
+
+
+def _context() -> tuple[str | None, docker.TLSConfig | None]:
+    """(address, TLS settings) of the docker context in use; (None, None) for the default one."""
+    name = os.environ.get("DOCKER_CONTEXT") or _current_context()
+    if not name or name == "default":
+        return None, None
+    from docker.context import ContextAPI
+
+    context = ContextAPI.get_context(name)
+    if context is None or not context.Host:
+        raise EngineError(f"the docker context {name!r} does not exist", "docker context ls")
+    return context.Host, context.TLSConfig
+
+
+def _current_context() -> str | None:
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    try:
+        config = json.loads(Path(folder, "config.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    name = config.get("currentContext") if isinstance(config, dict) else None
+    return name if isinstance(name, str) else None
+
+
+# --- in plain words ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _told(api: EngineApi) -> Iterator[None]:
+    """Turns whatever the docker package, requests, urllib3 or a context file raise into EngineError."""
+    try:
+        yield
+    except (EngineError, GeneratorExit):
+        raise
+    except (ValueError, RecursionError) as error:
+        raise _explained(api, error) or EngineError(
+            f"the answer of {api.address} is not a container engine's"
+        ) from error
+    except Exception as error:
+        raise _explained(api, error) or EngineError(
+            f"the engine on {api.address} cannot be asked: {_first_line(error)}",
+            "is the address right? docker context ls",
+        ) from error
+
+
+def _explained(api: EngineApi, error: BaseException) -> EngineError | None:
+    running = "is dockerd running? systemctl status docker"
+    for cause in _causes(error):
+        if isinstance(cause, TimeoutError) or "timeout" in type(cause).__name__.lower():
+            return _too_late(api)
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in (errno.EACCES, errno.EPERM):
+            return EngineError(f"no permission to use {api.address}", "run with sudo, or join group docker")
+        if number in (errno.ENOENT, errno.ENOTDIR):
+            return EngineError(f"there is no Docker engine on {api.address}", "is dockerd running? or set DOCKER_HOST")
+        if number == errno.ECONNREFUSED:
+            return EngineError(f"the Docker engine refuses connections on {api.address}", running)
+        if number in (errno.ECONNRESET, errno.EPIPE) or type(cause).__name__ in _CUT_OFF:
+            return EngineError(f"the Docker engine on {api.address} cut its answer off", running)
+    return None
+
+
+_CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "ProtocolError", "ChunkedEncodingError", "BadStatusLine")
+
+
+def _too_late(api: EngineApi) -> EngineError:
+    return EngineError(
+        f"the Docker engine does not answer on {api.address} within {api.limit:g} s",
+        "is dockerd running? systemctl status docker",
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it wraps, innermost first: the outer ones only say that something went wrong."""
+    seen: list[BaseException] = []
+    queue: list[BaseException] = [error]
+    while queue and len(seen) < 20:
+        one = queue.pop(0)
+        if one in seen:
+            continue
+        seen.append(one)
+        queue += [
+            inner
+            for inner in (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+            if isinstance(inner, BaseException)
+        ]
+    return reversed(seen)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,96 @@
+"""What is asked inside the containers: which namespace each has, and who listens there. Enters only what is proved to
+be the container's process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from netdash.core.recording import container_path
+from netdash.read.processes import belongs
+from netdash.read.sockets import proc_net, sockets_of
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A container with a running process."""
+
+    identity: str
+    name: str
+    pid: int
+    published: bool
+
+
+def targets(inspected: object) -> tuple[Target, ...]:
+    """Of the answer docker/inspect.json, whose process ids must be this machine's."""
+    found = (_target(raw) for raw in inspected if isinstance(raw, dict)) if isinstance(inspected, list) else ()
+    return tuple(one for one in found if one)
+
+
+def _target(raw: Mapping[str, object]) -> Target | None:
+    state, host, settings = raw.get("State"), raw.get("HostConfig"), raw.get("NetworkSettings")
+    identity, name = raw.get("Id"), raw.get("Name")
+    pid = state.get("Pid") if isinstance(state, dict) else None
+    if not isinstance(identity, str) or not isinstance(name, str) or not isinstance(pid, int) or pid <= 1:
+        return None
+    if len(identity) < 12:
+        return None  # too short to prove anything
+    if isinstance(host, dict) and host.get("NetworkMode") == "host":
+        return None  # its sockets are the host's, and cannot be told apart by looking inside
+    ports = settings.get("Ports") if isinstance(settings, dict) else None
+    published = any(ports.values()) if isinstance(ports, dict) else False
+    return Target(identity, name.removeprefix("/"), pid, published)
+
+
+class Inside:
+    """Keeps the listeners of each container until it is asked to look again."""
+
+    def __init__(self) -> None:
+        self._targets: tuple[Target, ...] = ()
+        self._texts: dict[str, tuple[str, str]] = {}  # by container: (file, text)
+
+    def follow(self, wanted: Iterable[Target]) -> bool:
+        """Takes over the running containers; whether there are new ones."""
+        asked = tuple(wanted)
+        known = {(one.identity, one.pid) for one in self._targets}
+        self._targets = tuple(
+            one for one in asked if (one.identity, one.pid) in known or belongs(one.pid, one.identity)
+        )
+        now = {(one.identity, one.pid): one for one in self._targets}
+        alive = {one.identity for one in self._targets}
+        self._texts = {identity: text for identity, text in self._texts.items() if identity in alive}
+        return not set(now) <= known
+
+    def targets(self) -> tuple[Target, ...]:
+        """Those that were proved to be what the engine says."""
+        return self._targets
+
+    def pids(self) -> list[int]:
+        return [one.pid for one in self._targets]
+
+    def look(self) -> None:
+        """Reads the listeners of all; without the right to enter, of those with published ports, from /proc."""
+        entered = sockets_of({one.identity: one.pid for one in self._targets})
+        for one in self._targets:
+            if one.identity in entered:
+                self._put(one, "listeners.txt", entered[one.identity])
+            elif one.published:
+                self._put(one, "proc-net.txt", proc_net(one.pid))
+            else:
+                self._put(one, "", None)
+
+    def answers(self) -> dict[str, object]:
+        """By bundle path; the same text objects where nothing changed."""
+        found: dict[str, object] = {}
+        for one in self._targets:
+            file, text = self._texts.get(one.identity, ("", ""))
+            path = container_path(one.name, file) if file else None
+            if path:
+                found[path] = text
+        return found
+
+    def _put(self, target: Target, file: str, text: str | None) -> None:
+        if text is None:
+            self._texts.pop(target.identity, None)
+        elif self._texts.get(target.identity) != (file, text):
+            self._texts[target.identity] = (file, text)

@@ -1,0 +1,52 @@
+"""A live host: the engine's thread, the machine's thread and the publisher, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netdash.core.model import Failure
+from netdash.core.recording import Recording
+from netdash.read.board import Board
+from netdash.read.engine import Answers, EngineReader
+from netdash.read.inside import targets
+from netdash.read.machine import MachineReader
+
+
+class LiveReader:
+    """Publishes a recording whenever something changed, and at each poll. All threads are daemons.
+
+    `docker_host`: as --docker-host, None for what the docker command would use. `interval`: seconds between polls.
+    `limit`: seconds for a call of the engine. `tool_limit`: seconds for a tool."""
+
+    def __init__(
+        self, docker_host: str | None = None, interval: float = 5.0, limit: float = 3.0, tool_limit: float = 5.0
+    ) -> None:
+        self._board = Board()
+        self._machine = MachineReader(self._board, interval, tool_limit)
+        self._engine = EngineReader(docker_host, limit, self._engine_told)
+        self._begun = False
+
+    def start(self, publish: Callable[[Recording], None]) -> None:
+        """Begins to call `publish`, always from the same thread; returns at once."""
+        self._board.start(publish)
+        self._engine.start()
+        self._machine.start()
+
+    def refresh(self) -> None:
+        """Ask everything again as soon as possible; returns at once."""
+        self._engine.refresh()
+        self._machine.refresh()
+
+    def stop(self) -> None:
+        """Returns at once, even when a source hangs."""
+        self._engine.stop()
+        self._machine.stop()
+        self._board.stop()
+
+    def _engine_told(self, answers: Answers, failure: Failure | None) -> None:
+        self._board.put("docker", answers, {failure.source: failure} if failure else {})
+        if self._engine.local:
+            self._machine.follow(targets(answers.get("docker/inspect.json")))
+        if not self._begun:
+            self._begun = True
+            self._machine.begin()

@@ -1,0 +1,281 @@
+"""The thread that asks the kernel: at events, at a slow poll, never more often. Parses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from netdash.core.model import Failure
+from netdash.read.board import Board
+from netdash.read.inside import Inside, Target
+from netdash.read.listeners import HostListeners
+from netdash.read.processes import Proxies
+from netdash.read.rules import RuleReader, rule_events
+from netdash.read.sysctls import read_sysctls
+
+if TYPE_CHECKING:
+    from netdash.read.kernel import Kernel
+
+_GROUPS = (1, 3, 5, 7, 8, 9, 11, 19)  # RTNLGRP: link, neigh, ipv4 ifaddr route rule, ipv6 ifaddr route rule
+_BUFFER = 1 << 21
+_BURST = 0.05  # seconds in which the changes of one event, of a container's start say, come together
+_AT_LATEST = 1.0  # seconds that the first dump waits for the screen
+_DUMP = 300.0  # seconds between two full dumps, which mend what no event told
+_SYSCTLS = 30.0
+_INSIDE = 3  # every third poll looks into the containers
+_AFTER_START = (0.1, 0.5, 2.0)  # seconds after which a new container is looked into: programs listen late
+_NEIGHBOURS = 1.0  # seconds; their states change all the time
+
+
+class MachineReader:
+    """`interval`: seconds between polls. `limit`: seconds for each tool."""
+
+    def __init__(self, board: Board, interval: float, limit: float) -> None:
+        self._board = board
+        self._interval = interval
+        self._rules = RuleReader(limit)
+        self._proxies = Proxies()
+        self._listeners = HostListeners(limit)
+        self._inside = Inside()
+        self._kernel: Kernel | None = None
+        self._decode: Any = None
+        self._polls = 0
+        self._due: dict[str, float] = {}
+        self._visits: list[float] = []
+        self._waker, self._bell = socket.socketpair()
+        self._lock = threading.Lock()
+        self._wanted: tuple[Target, ...] | None = None
+        self._asked: set[str] = set()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="machine", daemon=True).start()
+
+    def follow(self, targets: Iterable[Target]) -> None:
+        """The containers that run now."""
+        with self._lock:
+            self._wanted = tuple(targets)
+        self._ring()
+
+    def begin(self) -> None:
+        """The screen is up: time for what takes long."""
+        self._ask("dump")
+
+    def refresh(self) -> None:
+        self._ask("poll", "dump", "inside", "sysctls")
+
+    def stop(self) -> None:
+        self._ask("stop")
+
+    def _ask(self, *tasks: str) -> None:
+        with self._lock:
+            self._asked.update(tasks)
+        self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError):
+            self._bell.send(b"\0")
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        changes: dict[socket.socket, Callable[[socket.socket], None]] = {self._waker: self._woken}
+        route_events, filter_events = _route_events(), rule_events()
+        if filter_events:
+            changes[filter_events] = self._filter_changed
+        if route_events:
+            changes[route_events] = self._routing_changed
+        self._due |= {"poll": 0.0, "dump": time.monotonic() + _AT_LATEST}
+        while "stop" not in self._due:
+            wait = max(0.0, min(self._due.values()) - time.monotonic())
+            for source in select.select(list(changes), [], [], wait)[0]:
+                changes[source](source)
+            now = time.monotonic()
+            for task in [name for name, when in self._due.items() if when <= now and name != "stop"]:
+                del self._due[task]
+                _TASKS[task](self)
+        for source in changes:
+            source.close()
+
+    def _soon(self, task: str, seconds: float = 0.0) -> None:
+        self._due[task] = min(self._due.get(task, float("inf")), time.monotonic() + seconds)
+
+    def _woken(self, bell: socket.socket) -> None:
+        bell.recv(4096)
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+            asked, self._asked = self._asked, set()
+        for task in asked:
+            self._soon(task)
+        if wanted is not None:
+            if self._inside.follow(wanted):
+                now = time.monotonic()
+                self._visits = [now + seconds for seconds in _AFTER_START]
+                self._due["inside"] = self._visits.pop(0)
+                self._soon("netns", _BURST)
+                self._soon("sockets", _BURST)
+            self._board.put("inside", self._inside.answers())
+
+    def _filter_changed(self, events: socket.socket) -> None:
+        _drain(events)
+        self._soon("rules", _BURST)
+
+    def _routing_changed(self, events: socket.socket) -> None:
+        """The messages themselves say what changed; when some were lost, everything is read again."""
+        if self._kernel is None:
+            _drain(events)
+            return
+        try:
+            for data in _received(events):
+                for message in self._decode(data):
+                    source = self._kernel.apply(message)
+                    if source:
+                        self._soon(source, _NEIGHBOURS if source == "neighbours" else _BURST)
+                    if source == "links":  # the kernel tells of no IPv4 route that goes with its device
+                        self._soon("routes", _BURST)
+        except OSError:
+            _drain(events)
+            self._soon("dump", _BURST)
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        self._due["poll"] = time.monotonic() + self._interval
+        self._due.pop("rules", None)
+        self._read_rules()
+        self._read_sockets()
+        if self._polls % _INSIDE == 0:
+            self._look_inside()
+        if "sysctls" not in self._due:
+            self._read_sysctls()
+        self._polls += 1
+        self._board.touch()
+
+    def _read_rules(self) -> None:
+        answers, failures = self._rules.read()
+        self._board.put("rules", answers, failures)
+
+    def _read_sockets(self) -> None:
+        with self._guard("proxies"):
+            lines, memory = self._proxies.read()
+            self._board.put("proxies", {"host/docker-proxy.txt": lines, "host/memory.txt": memory})
+        with self._guard("listeners"):
+            self._board.put("listeners", {"host/listeners.txt": self._listeners.read()})
+
+    def _look_inside(self) -> None:
+        now = time.monotonic()
+        self._visits = [when for when in self._visits if when > now]
+        if self._visits:
+            self._soon("inside", self._visits[0] - now)
+        self._inside.look()
+        self._board.put("inside", self._inside.answers())
+
+    def _read_sysctls(self) -> None:
+        self._due["sysctls"] = time.monotonic() + _SYSCTLS
+        with self._guard("sysctls"):
+            rows = self._kernel.known_links() if self._kernel else []
+            devices = [str(row["ifname"]) for row in rows if "master" not in row]
+            self._board.put("sysctls", {"host/sysctl.txt": read_sysctls(devices)})
+
+    def _dump(self) -> None:
+        self._due["dump"] = time.monotonic() + _DUMP
+        with self._guard("links"):
+            if self._kernel is None:
+                from netdash.read.kernel import Kernel, decoder
+
+                self._kernel, self._decode = Kernel(), decoder()
+            self._kernel.links()
+        self._put_links()
+        self._read_routes()
+        self._read_policy()
+        with self._guard("neighbours"):
+            if self._kernel:
+                self._kernel.neighbours()
+        self._put_neighbours()
+        self._read_namespaces()
+        self._read_sysctls()
+
+    def _put_links(self) -> None:
+        if self._kernel:
+            self._board.put("links", {"ip/addr.json": self._kernel.known_links()})
+            self._soon("sysctls", 1.0)
+
+    def _read_routes(self) -> None:
+        kernel = self._kernel
+        with self._guard("routes"):
+            if kernel:
+                self._board.put("routes", {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)})
+
+    def _read_policy(self) -> None:
+        kernel = self._kernel
+        with self._guard("policy"):
+            if kernel:
+                self._board.put("policy", {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)})
+
+    def _put_neighbours(self) -> None:
+        if self._kernel:
+            self._board.put("neighbours", {"ip/neigh.json": self._kernel.known_neighbours()})
+
+    def _read_namespaces(self) -> None:
+        if self._kernel:
+            self._board.put("netns", {"ip/netns.json": self._kernel.namespaces(self._inside.pids())})
+
+    @contextlib.contextmanager
+    def _guard(self, source: str) -> Any:
+        """Whatever a source raises becomes its failure, and the others are read all the same."""
+        try:
+            yield
+        except OSError as error:
+            self._board.fail(source, Failure(source, error.strerror or str(error) or type(error).__name__))
+        except Exception as error:  # pyroute2 raises many kinds
+            self._board.fail(source, Failure(source, f"{type(error).__name__}: {error}".splitlines()[0][:200]))
+
+
+_TASKS: dict[str, Callable[[MachineReader], None]] = {
+    "poll": MachineReader._poll,
+    "rules": MachineReader._read_rules,
+    "sockets": MachineReader._read_sockets,
+    "inside": MachineReader._look_inside,
+    "sysctls": MachineReader._read_sysctls,
+    "dump": MachineReader._dump,
+    "links": MachineReader._put_links,
+    "routes": MachineReader._read_routes,
+    "policy": MachineReader._read_policy,
+    "neighbours": MachineReader._put_neighbours,
+    "netns": MachineReader._read_namespaces,
+}
+
+
+def _route_events() -> socket.socket | None:
+    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+    try:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        link.bind((0, sum(1 << (group - 1) for group in _GROUPS)))
+    except OSError:
+        link.close()
+        return None
+    link.setblocking(False)
+    return link
+
+
+def _received(events: socket.socket) -> Iterable[bytes]:
+    """Everything that has come. Raises OSError (ENOBUFS) when the kernel had to drop something."""
+    while True:
+        try:
+            yield events.recv(1 << 16)
+        except BlockingIOError:
+            return
+
+
+def _drain(events: socket.socket) -> None:
+    while True:
+        try:
+            events.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # ENOBUFS: what was dropped is told once

@@ -1,0 +1,216 @@
+"""One recording for one command: only the sources that it needs, all at the same time, each with its own limit."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from netdash.core.model import Failure
+from netdash.core.recording import SOURCES, Recording, container_path
+from netdash.core.scrub import scrub
+from netdash.read.board import privileged
+from netdash.read.command import find, run
+from netdash.read.engine_api import EngineApi, EngineError
+from netdash.read.inside import Inside, Target, targets
+from netdash.read.listeners import HostListeners
+from netdash.read.processes import Proxies
+from netdash.read.rules import RuleReader
+from netdash.read.sysctls import read_sysctls
+
+_PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`sources`: names of recording.SOURCES. `docker_host`: as --docker-host. `limit`: seconds for a call of the engine.
+    `tool_limit`: seconds for a tool. `whole`: also what only a recording needs, from inside every container."""
+
+    sources: frozenset[str] = frozenset(SOURCES)
+    docker_host: str | None = None
+    limit: float = 3.0
+    tool_limit: float = 5.0
+    whole: bool = False
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one thread found; taken over only when it is done."""
+
+    source: str
+    read: Callable[[], tuple[Mapping[str, object], Mapping[str, Failure]]]
+    patience: float
+    answers: Mapping[str, object] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._work, name=self.source, daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            self.answers, self.failures = self.read()
+        except EngineError as error:
+            self.failures = {self.source: error.failure}
+        except OSError as error:
+            self._failed(error.strerror or str(error) or type(error).__name__)
+        except Exception as error:  # pyroute2 raises many kinds, and one source must not end the command
+            self._failed(f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+    def _failed(self, reason: str) -> None:
+        self.failures = {self.source: Failure(self.source, reason)}
+
+
+def read_once(options: Options) -> Recording:
+    """What the sources answer now. Never raises, and never waits longer than one and a half times the limits."""
+    taken = time.time()
+    parts = [
+        _Part(source, partial(read, options), _PATIENCE * max(options.limit, options.tool_limit))
+        for source, read in _READ.items()
+        if source in options.sources or (source == "kernel" and options.sources & _BY_NETLINK)
+    ]
+    for part in parts:
+        part.start()
+    answers, failures = _collected(parts)
+    if answers.pop(_LOCAL, False):
+        found = targets(answers.get("docker/inspect.json"))
+        inside = _Part("inside", partial(_inside, options, found), _PATIENCE * options.tool_limit)
+        inside.start()
+        more, wrong = _collected([inside])
+        answers |= more
+        failures |= wrong
+    return Recording(
+        answers=answers,
+        failures=failures,
+        taken=taken,
+        hostname=socket.gethostname(),
+        live=True,
+        privileged=privileged(),
+    )
+
+
+_LOCAL = "local"  # not a bundle path: whether the engine's process ids are this machine's
+_BY_NETLINK = frozenset(("links", "routes", "neighbours"))
+
+
+def _collected(parts: list[_Part]) -> tuple[dict[str, object], dict[str, Failure]]:
+    answers: dict[str, object] = {}
+    failures: dict[str, Failure] = {}
+    began = time.monotonic()
+    for part in parts:
+        if part.thread is not None:
+            part.thread.join(max(0.0, began + part.patience - time.monotonic()))
+            if part.thread.is_alive():
+                failures[part.source] = Failure(part.source, f"did not answer within {part.patience:g} s")
+                continue
+        answers.update(part.answers)
+        failures.update(part.failures)
+    return answers, failures
+
+
+# --- one source at a time ---------------------------------------------------------------------------------------------
+
+_Found = tuple[Mapping[str, object], Mapping[str, Failure]]
+
+
+def _docker(options: Options) -> _Found:
+    api = EngineApi(options.docker_host, options.limit)
+    answers: dict[str, object] = {"docker/version.json": api.negotiate(), _LOCAL: api.local}
+    listed = api.get("/containers/json", all=1)
+    if not isinstance(listed, list):
+        raise EngineError(f"what answers on {api.address} is not a container engine")
+    answers["docker/containers.json"] = scrub("docker/containers.json", listed)
+    for name in ("networks", "info"):
+        try:
+            answers[f"docker/{name}.json"] = scrub(f"docker/{name}.json", api.get(f"/{name}"))
+        except EngineError as error:
+            if error.status is None:
+                raise
+    inspected = []
+    for identity in [one.get("Id") for one in listed if isinstance(one, dict)]:
+        if isinstance(identity, str) and identity.isalnum():
+            try:
+                inspected.append(scrub("docker/inspect.json", api.get(f"/containers/{identity}/json")))
+            except EngineError as error:
+                if error.status is None:
+                    raise
+    answers["docker/inspect.json"] = inspected
+    return answers, {}
+
+
+def _kernel(options: Options) -> _Found:
+    from netdash.read.kernel import Kernel
+
+    kernel = Kernel()
+    answers: dict[str, object] = {"ip/addr.json": kernel.links()}  # the others name devices by it
+    if "routes" in options.sources:
+        answers |= {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)}
+        answers |= {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)}
+    if "neighbours" in options.sources:
+        answers["ip/neigh.json"] = kernel.neighbours()
+    kernel.close()
+    return answers, {}
+
+
+def _rules(options: Options) -> _Found:
+    return RuleReader(options.tool_limit).read()
+
+
+def _proxies(_: Options) -> _Found:
+    lines, memory = Proxies().read()
+    return {"host/docker-proxy.txt": lines, "host/memory.txt": memory}, {}
+
+
+def _listeners(options: Options) -> _Found:
+    return {"host/listeners.txt": HostListeners(options.tool_limit).read()}, {}
+
+
+def _sysctls(_: Options) -> _Found:
+    return {"host/sysctl.txt": read_sysctls(name for _, name in socket.if_nameindex())}, {}
+
+
+_READ: Mapping[str, Callable[[Options], _Found]] = {
+    "docker": _docker,
+    "kernel": _kernel,
+    "rules": _rules,
+    "proxies": _proxies,
+    "listeners": _listeners,
+    "sysctls": _sysctls,
+}
+
+
+# --- inside the containers --------------------------------------------------------------------------------------------
+
+
+def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
+    inside = Inside()
+    inside.follow(found)
+    answers: dict[str, object] = {}
+    if options.sources & _BY_NETLINK:
+        from netdash.read.kernel import Kernel
+
+        kernel = Kernel()
+        answers["ip/netns.json"] = kernel.namespaces(inside.pids())
+        kernel.close()
+    inside.look()
+    answers |= inside.answers()
+    if options.whole:
+        for target in inside.targets():
+            answers |= _of_container(target, options.tool_limit)
+    return answers, {}
+
+
+def _of_container(target: Target, limit: float) -> dict[str, object]:
+    """Its addresses and routes, by the host's own tools in its network namespace, and the resolver it uses."""
+    answers: dict[str, object] = {}
+    enter = ("nsenter", f"--target={target.pid}", "--net")
+    for file, words in (("addr.json", ("-j", "-d", "addr")), ("route.json", ("-j", "route", "show", "table", "all"))):
+        path, tool = container_path(target.name, file), find("ip")
+        output = run((*enter, tool, *words), limit) if tool and find("nsenter") else None
+        if path and output and not output.problem:
+            answers[path] = output.text
+    return answers

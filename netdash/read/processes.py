@@ -1,0 +1,78 @@
+"""docker-proxy processes of this network namespace, and whether a process belongs to a container."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+_PROXY = "docker-proxy"
+_SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
+
+
+class Proxies:
+    """Looks only at processes that it has not seen; every `every`-th time at all of them, for their memory, and
+    because a process id can come back as another process."""
+
+    def __init__(self, every: int = 12) -> None:
+        self._every = every
+        self._times = 0
+        self._seen: set[str] = set()
+        self._lines: dict[str, str] = {}
+        self._memory: dict[str, int] = {}
+
+    def read(self) -> tuple[str, str]:
+        """(host/docker-proxy.txt, host/memory.txt): a line `PID PPID ARGV`, and `PID BYTES`, per process.
+
+        A proxy whose namespace cannot be read (without root) counts when it is a dockerd's child. Raises OSError."""
+        pids = {name for name in os.listdir("/proc") if name.isdigit()}
+        if self._times % self._every == 0:
+            self._seen.clear()
+            self._lines.clear()
+            self._memory.clear()
+        self._times += 1
+        for gone in self._seen - pids:
+            self._lines.pop(gone, None)
+            self._memory.pop(gone, None)
+        for pid in sorted(pids - self._seen, key=int):
+            if _command(pid) == _PROXY:
+                self._look(pid)
+        self._seen = pids
+        lines = "".join(f"{line}\n" for line in self._lines.values())
+        return lines, "".join(f"{pid} {size}\n" for pid, size in self._memory.items())
+
+    def _look(self, pid: str) -> None:
+        import psutil
+
+        with contextlib.suppress(psutil.Error, OSError):
+            process = psutil.Process(int(pid))
+            with process.oneshot():
+                argv = " ".join(process.cmdline()).translate(_SPACES)
+                parent = process.ppid()
+                if argv and _ours(pid, parent):
+                    self._lines[pid] = f"{pid} {parent} {argv}"
+                    self._memory[pid] = process.memory_info().rss
+
+
+def _ours(pid: str, parent: int) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+    except OSError:
+        return _command(str(parent)) == "dockerd"
+
+
+def _command(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            return file.read(64).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def belongs(pid: int, identity: str) -> bool:
+    """Whether the process is the container's: its control group names it. A process id that the engine tells may be
+    another process by now, or, when the engine is far away, never have been one of this machine."""
+    try:
+        return identity in Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace")
+    except OSError:
+        return False
