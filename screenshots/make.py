@@ -30,7 +30,7 @@ SCENES: tuple[tuple[str, Path, str, tuple[tuple[int, int], ...]], ...] = (
 )
 """A picture's name, its recorded host, the keys pressed before it is taken, and the sizes."""
 
-PADDED = re.compile(r'x="([\d.]+)"( y="[\d.]+") textLength="([\d.]+)"([^>]*)>((?:&#160;)+)([^<]*)<')
+PADDED = re.compile(r'x="([\d.]+)"( y="[\d.]+") textLength="([\d.]+)"([^>]*)>([^<]*)<')
 
 
 async def picture(host: Host, size: tuple[int, int], keys: str) -> str:
@@ -44,11 +44,16 @@ async def picture(host: Host, size: tuple[int, int], keys: str) -> str:
 
 
 def _moved(text: re.Match[str]) -> str:
-    """Leading spaces become an offset: rsvg-convert drops them and then puts the words in the wrong column."""
-    x, y, length, rest, spaces, words = text.groups()
-    count = len(html.unescape(spaces))
-    cell = float(length) / (count + len(html.unescape(words)))
-    return f'x="{float(x) + count * cell:g}"{y} textLength="{float(length) - count * cell:g}"{rest}>{words}<'
+    """Spaces around the words become an offset: rsvg-convert drops them and puts the words in the wrong column."""
+    x, y, length, rest, escaped = text.groups()
+    whole = html.unescape(escaped)
+    words = whole.strip("\N{NO-BREAK SPACE}")
+    if not words:
+        return text[0]
+    cell = float(length) / len(whole)
+    left = float(x) + cell * whole.index(words)
+    kept = html.escape(words).replace("\N{NO-BREAK SPACE}", "&#160;")
+    return f'x="{left:g}"{y} textLength="{cell * len(words):g}"{rest}>{kept}<'
 
 
 def main() -> int:
