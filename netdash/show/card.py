@@ -94,12 +94,14 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int) ->
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
         known = host.ruleset is not None and host.ruleset.complete
         why = first.proxy_when if known else f"whether a DNAT rule comes first: ? {notes.reason(host, 'rules')}"
-        return lines + draw.text(MORE, f"  {why}", width, Tone.DIM if known else Tone.UNKNOWN)
-    return draw.path(label, [entry, _nothing_forwards(host), *inside], width)
+        return lines + draw.text(MORE, why, width, Tone.DIM if known else Tone.UNKNOWN)
+    hops, why, tone = _unexplained(host, port)
+    return draw.path(label, [entry, *hops, *inside], width) + draw.text(MORE, why, width, tone)
 
 
 def _own_socket(port: Port) -> bool:
-    return port.dnat is None and port.proxy is None and port.target_ip is None and port.listening is True
+    """Whether the container listens in the host's namespace itself: nothing is translated."""
+    return port.dnat is None and port.proxy is None and port.holder is not None and port.holder.kind == "process"
 
 
 def _own(port: Port) -> Hop:
@@ -218,14 +220,23 @@ def _proxy_beside(run: Sequence[Inbound], width: int) -> list[Line]:
     return line + draw.text(MORE, f"   {run[0].proxy_when}", width, Tone.DIM)
 
 
-def _nothing_forwards(host: Host) -> Hop:
+def _unexplained(host: Host, port: Port) -> tuple[list[Hop], str, Tone]:
+    """The hops and the sentence for a port with neither a rule nor a proxy: broken, or not to be seen from here."""
+    question = Hop((Span("?", Tone.UNKNOWN),))
+    holder = port.holder
+    if holder is not None and holder.kind == "rootlesskit":
+        name = Span(f"{clean(holder.command or holder.kind, 24)} pid {holder.pid or '?'}")
+        return (
+            [Hop((name,)), question],
+            "carries it into the engine's own network namespace, not read here",
+            Tone.UNKNOWN,
+        )
     for source, known in (("rules", host.ruleset is not None), ("proxies", host.proxies is not None)):
         if not known:
-            why = Span(f"{source}: {notes.reason(host, source)}", Tone.UNKNOWN)
-            return Hop((Span("?", Tone.UNKNOWN),), (why,))
+            return [question], f"{source}: {notes.reason(host, source)}", Tone.UNKNOWN
     if host.ruleset is not None and not host.ruleset.complete:
-        return Hop((Span("?", Tone.UNKNOWN),), (Span("not every rule could be read", Tone.UNKNOWN),))
-    return Hop((Span("✗ no DNAT rule, no proxy", Tone.BAD),), (Span("nothing forwards it", Tone.BAD),))
+        return [question], "no DNAT rule, no proxy; but not every rule could be read", Tone.UNKNOWN
+    return [Hop((Span("✗ no DNAT rule, no proxy", Tone.BAD),))], "nothing forwards it", Tone.BAD
 
 
 # --- out --------------------------------------------------------------------------------------------------------------

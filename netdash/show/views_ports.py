@@ -80,7 +80,7 @@ def _holder(host: Host, one: Port) -> Span:
 
 def _dnat(host: Host, one: Port) -> Span:
     if one.dnat is not None:
-        return Span(one.dnat.place, Tone.PLAIN, ref_of(one.dnat))
+        return Span(clean(one.dnat.place), Tone.PLAIN, ref_of(one.dnat))
     if host.ruleset is None:
         return words.unknown(host, "rules")
     return NOTHING if host.ruleset.complete else UNKNOWN

@@ -27,8 +27,11 @@ def socket_text(ip: IP, port: int | None) -> str:
     return shown if port is None else f"{shown}:{port}"
 
 
-def address(ip: IP | None, tone: Tone = Tone.PLAIN) -> Span:
-    return UNKNOWN if ip is None else Span(str(ip), tone, address_ref(ip))
+def address(ip: IP | None) -> Span:
+    """An address that leads to its owner; the wildcard is nobody's."""
+    if ip is None:
+        return UNKNOWN
+    return Span(str(ip), Tone.PLAIN, None if ip.is_unspecified else address_ref(ip))
 
 
 def count(number: int | None) -> Span:

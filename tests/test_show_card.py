@@ -1,0 +1,167 @@
+"""The path card and the details: any width, hostile names, what is said when something is missing or broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from netdash.core.model import Failure, Holder, Host, Ref, Ruleset, Scope
+from netdash.core.related import ref_of
+from netdash.show import draw
+from netdash.show.card import MOST_PEERS, card
+from netdash.show.detail import detail
+from netdash.show.refs import destination
+from netdash.show.spans import Line
+from netdash.show.views import VIEWS
+from tests.show_hosts import blind, container, host, hostile, port
+
+WIDTHS = [40, 57, 80, 99, 100, 120, 160, 200]
+
+
+def text(lines: tuple[Line, ...]) -> str:
+    return "\n".join("".join(span.text for span in line) for line in lines)
+
+
+def shown(given: Host, width: int = 120, at: int = 0) -> str:
+    return text(card(given, (given.containers or ())[at], width))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["su1", "docker28.5-nft-full", "podman5.8-nftables", "docker28.5-rootless-HOSTNS"])
+def test_no_card_is_too_wide(name: str, width: int, host: Callable[[str], Host]) -> None:
+    given = host(name)
+    for one in given.containers or ():
+        assert max(map(draw.size, card(given, one, width))) <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_hostile_names_are_drawn_safely(width: int) -> None:
+    given = hostile()
+    cards = [card(given, one, width) for one in given.containers or ()]
+    cards += [detail(given, row.ref, width) for view in VIEWS for row in view.rows(given)]
+    for lines in cards:
+        assert max(map(draw.size, lines)) <= width
+        assert all(span.text.isprintable() for line in lines for span in line)
+
+
+@pytest.mark.parametrize("name", ["su1", "docker28.5-nft-full", "docker29.7-nftables-full", "podman5.8-nftables"])
+def test_every_row_has_its_detail(name: str, host: Callable[[str], Host]) -> None:
+    given = host(name)
+    for view in VIEWS:
+        for row in view.rows(given):
+            lines = detail(given, row.ref, 100)
+            assert max(map(draw.size, lines)) <= 100
+            assert "no longer there" not in text(lines)
+
+
+def test_every_hop_can_be_followed(host: Callable[[str], Host]) -> None:
+    given = host("su1")
+    spans = [span for one in given.containers or () for line in card(given, one, 120) for span in line if span.ref]
+    kinds = {span.ref.kind for span in spans if span.ref}
+    assert kinds >= {"container", "port", "rule", "link", "address", "route", "proxy"}
+    assert all(span.ref and destination(given, span.ref) for span in spans)
+
+
+def test_what_is_gone_says_so() -> None:
+    assert text(detail(host(), Ref("container", "0" * 64), 80)) == " no longer there"
+
+
+def test_nothing_is_claimed_when_nothing_could_be_read() -> None:
+    given = replace_host(blind(), containers=(container(),), ports=(port(dnat=None, holder=None, listening=None),))
+    said = shown(given)
+    assert "─▶ ?" in said
+    assert "rules: permission denied" in said
+    assert "run with sudo" in said
+    assert "nothing forwards" not in said
+    assert "nobody" not in said
+
+
+def replace_host(given: Host, **changes: object) -> Host:
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+def broken(entry: object, **changes: object) -> str:
+    return shown(host(ports=(entry,), **changes))
+
+
+def test_a_port_that_nothing_forwards_is_called_broken() -> None:
+    assert "✗ no DNAT rule, no proxy" in broken(port(dnat=None, holder=Holder("nobody")))
+    incomplete = broken(port(dnat=None, holder=Holder("nobody")), ruleset=Ruleset((), complete=False))
+    assert "nothing forwards it" not in incomplete
+    assert "not every rule could be read" in incomplete
+
+
+def test_a_container_where_nobody_listens_says_so() -> None:
+    assert "○ nobody listens" in broken(port(listening=False))
+    assert "● listening (httpd)" in broken(port())
+
+
+def test_the_proxy_is_the_way_of_a_loopback_port() -> None:
+    proxy = (host().proxies or ())[0]
+    entry = port(8082, "127.0.0.1", scope=Scope.LOOPBACK, proxy=proxy)
+    first, second = [line for line in broken(entry).splitlines() if "172.17.0.3:80" in line]
+    assert "this host only" in broken(entry)
+    assert "docker-proxy pid 2672" in first
+    assert "or ─▶ DNAT" in second
+
+
+def test_rootless_ports_end_where_the_view_ends() -> None:
+    entry = port(dnat=None, holder=Holder("rootlesskit", 91, "rootlesskit"))
+    said = broken(entry, ruleset=None, failures={"rules": Failure("rules", "elsewhere")})
+    assert "rootlesskit pid 91 ─▶ ?" in said
+    assert "own network namespace" in said
+
+
+def test_a_host_network_container_listens_itself() -> None:
+    entry = port(80, dnat=None, target_ip=None, holder=Holder("process", 77, "nginx"))
+    assert "● nginx pid 77" in broken(entry)
+
+
+def test_a_stopped_container_has_no_way_but_a_wish() -> None:
+    stopped = container(state="exited", exit_code=1, finished_at=4990.0)
+    given = host(containers=(stopped,), ports=(port(live=False, dnat=None, holder=None, listening=False),))
+    said = shown(given, 80)
+    assert "○ exited 1, 10 s ago" in said
+    assert "it is not running" in said
+    assert "would publish (8080→80)" in said
+
+
+def test_a_crowd_of_neighbours_is_counted() -> None:
+    end = container().endpoints[0]
+    crowd = tuple(
+        container(f"c{at}", f"{at:064x}", endpoints=(replace(end, addresses=()),) if at == 0 else (end,))
+        for at in range(40)
+    )
+    said = shown(host(containers=crowd), at=1)
+    assert f"… and {38 - MOST_PEERS} more" in said
+
+
+def test_a_narrow_card_keeps_the_evidence() -> None:
+    said = shown(host(), 80)
+    assert ":8080/tcp ─▶ DNAT nat/DOCKER #3 14 pkts ─▶ docker0 ─▶ 172.17.0.3:80 ●" in said
+
+
+def test_a_rule_tells_when_it_is_reached(host: Callable[[str], Host]) -> None:
+    given = host("su1")
+    assert given.ruleset is not None
+    rule = next(one for one in given.ruleset.rules if one.target.address == ip_address("172.17.0.3"))
+    said = text(detail(given, ref_of(rule), 100))
+    assert "is called from nat/PREROUTING #4  nat/OUTPUT #2" in said
+    assert "trusting_shtern" in said
+
+
+def test_long_rules_are_wrapped_not_cut(host: Callable[[str], Host]) -> None:
+    given = host("docker28.5-nft-full")
+    assert given.ruleset is not None
+    longest = max(given.ruleset.rules, key=lambda one: len(one.text))
+    said = text(detail(given, ref_of(longest), 60))
+    assert "".join(longest.text.split()) in "".join(said.split())
+
+
+def test_the_label_column_lines_up() -> None:
+    lines = card(host(), (host().containers or (container(),))[0], 120)
+    assert all(line[0].text.startswith(" ") for line in lines)
+    assert {len(line[0].text) for line in lines[1:]} == {7}

@@ -1,0 +1,124 @@
+"""The JSON: its promised keys on every recorded host, null for unknown, ASCII only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netdash.core.model import Host
+from netdash.show import as_json
+from netdash.show.free import look
+from netdash.show.views import BY_NAME, VIEWS
+from tests.show_hosts import blind, container, host, hostile, port
+
+RECORDINGS = Path(__file__).parent / "recordings"
+NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())
+
+RULE = {"family", "table", "chain", "rule", "text", "packets", "bytes", "backend"}
+PUBLISHED = {"proto", "host_ip", "host_port", "container_port", "target_ip", "dnat", "proxy", "listening", "scope"}
+PROXY = {"pid", "command", "host_ip", "host_port", "container_ip", "container_port"}
+ADDRESS = {"network", "driver", "bridge", "ip", "prefix", "gateway", "mac", "veth"}
+
+
+def listed(given: Host, name: str) -> dict[str, Any]:
+    view = BY_NAME[name]
+    answer: dict[str, Any] = json.loads(as_json.dumps(as_json.list_view(given, view, view.rows(given).things)))
+    return answer
+
+
+def shown(given: Host, at: int = 0) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(as_json.dumps(as_json.show(given, (given.containers or ())[at])))
+    return answer
+
+
+def check_published(entry: dict[str, Any]) -> None:
+    assert entry.keys() >= PUBLISHED
+    assert entry["scope"] in ("loopback", "address", "all")
+    assert entry["listening"] in (True, False, None)
+    assert entry["dnat"] is None or entry["dnat"].keys() >= RULE
+    assert entry["proxy"] is None or entry["proxy"].keys() >= PROXY
+
+
+@pytest.mark.parametrize("name", [*NAMES, "su1"])
+def test_every_container_has_the_promised_keys(name: str, host: Callable[[str], Host]) -> None:
+    given = host(name)
+    for at, one in enumerate(given.containers or ()):
+        answer = shown(given, at)
+        assert answer["schema"] == 1
+        assert answer.keys() >= {"container", "addresses", "published", "outbound", "links", "unknown"}
+        assert answer["container"].keys() >= {"id", "name", "image", "state", "compose"}
+        assert answer["container"]["id"] == one.id[:12]
+        assert all(entry.keys() >= ADDRESS for entry in answer["addresses"])
+        for entry in answer["published"]:
+            check_published(entry)
+        for way in answer["outbound"]:
+            assert way.keys() >= {"network", "source", "nat", "route", "uplink", "leaves_as"}
+            assert way["nat"] is None or way["nat"].keys() >= RULE
+            assert way["route"] is None or way["route"].keys() >= {"dst", "gateway", "dev", "prefsrc"}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "su1"])
+def test_every_list_stands_under_its_own_name(name: str, host: Callable[[str], Host]) -> None:
+    for view in VIEWS:
+        answer = listed(host(name), view.name)
+        assert answer["schema"] == 1
+        assert (answer[view.name] is None) == (not view.known(host(name)))
+    for entry in listed(host(name), "ports")["ports"] or ():
+        check_published(entry)
+        assert "container" in entry
+        assert entry["holder"] is None or entry["holder"].keys() >= {"kind", "pid", "command"}
+    assert all(entry.keys() >= RULE for entry in listed(host(name), "rules")["rules"] or ())
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_list_that_could_not_be_read_is_null(view: object) -> None:
+    name: str = view.name  # type: ignore[attr-defined]
+    answer = listed(blind(), name)
+    assert answer[name] is None
+    assert set(answer["unknown"].values()) == {"permission denied; run with sudo"}
+    assert listed(host(), name)["unknown"] == {}
+
+
+def test_ways_are_null_when_the_ledger_is() -> None:
+    given = blind()
+    answer = json.loads(as_json.dumps(as_json.show(given, container())))
+    assert answer["published"] is None
+    assert set(answer["unknown"]) >= {"docker", "rules", "routes", "proxies"}
+
+
+def test_the_default_route_and_both_families_are_told(host: Callable[[str], Host]) -> None:
+    given = host("docker28.5-nft-full")
+    at = [one.name for one in given.containers or ()].index("c-six")
+    answer = shown(given, at)
+    assert [(entry["ip"], entry["prefix"]) for entry in answer["addresses"]] == [("10.66.0.2", 24), ("fd00:66::2", 64)]
+    assert answer["outbound"][0]["route"]["dst"] == "default"
+    assert answer["outbound"][0]["leaves_as"] == "203.0.113.2"
+
+
+def test_a_source_that_is_still_read_is_unknown() -> None:
+    assert as_json.unknown(host(pending=frozenset({"rules"})), ("rules", "docker")) == {"rules": "not read yet"}
+
+
+def test_hostile_text_is_ascii_and_whole() -> None:
+    for view in VIEWS:
+        written = as_json.dumps(as_json.list_view(hostile(), view, view.rows(hostile()).things))
+        assert written.isascii()
+        assert "\x1b" not in written
+        assert json.loads(written)[view.name]
+
+
+def test_a_port_is_free_only_when_every_socket_is_known() -> None:
+    given = host(ports=(port(8080), port(8081, live=False, holder=None)))
+    assert look(given, "tcp", 8080).free is False
+    assert look(given, "udp", 8080).free is True
+    wanted = look(given, "tcp", 8081)
+    assert (wanted.free, len(wanted.wanted_by), wanted.offers[0]) == (True, 1, 8082)
+    blinded = host(ports=(port(8080),), listeners=None)
+    assert look(blinded, "tcp", 8080).free is False
+    assert look(blinded, "tcp", 9000).free is None
+    assert look(blinded, "tcp", 9000).offers == ()
+    assert look(host(ports=()), "tcp", 65535).offers == ()

@@ -1,0 +1,149 @@
+"""Text and geometry: cleaning, cutting, columns, filters; mostly as properties."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netdash.core.model import Ref
+from netdash.show import draw
+from netdash.show.filter import Filter, matching
+from netdash.show.plain import painted, table
+from netdash.show.spans import MAX_TEXT, Span, Tone, clean, fit, width
+from netdash.show.table import Column, Row, widths
+from netdash.show.views import BY_NAME, VIEWS
+from tests.show_hosts import HOSTILE, host, hostile, port
+
+PLAIN, HOSTILE_HOST = host(), hostile()
+
+quick = settings(max_examples=60, deadline=None)
+texts = st.text(max_size=80)
+
+
+@quick
+@given(texts)
+def test_cleaned_text_holds_nothing_that_moves_a_cursor(text: str) -> None:
+    cleaned = clean(text)
+    assert all(character.isprintable() or character.isspace() for character in cleaned)
+    assert not set(cleaned) & {"\x1b", "\n", "\r", "\t", "\x9b", "\u202e"}
+    assert clean(cleaned) == cleaned
+
+
+def test_long_text_is_cut_with_an_ellipsis() -> None:
+    assert clean("x" * 10_000) == "x" * (MAX_TEXT - 1) + "…"
+
+
+@quick
+@given(texts, st.integers(0, 60))
+def test_fitted_text_takes_exactly_its_cells(text: str, cells: int) -> None:
+    cleaned = clean(text)
+    assert width(fit(cleaned, cells)) == cells
+    if width(cleaned) <= cells:
+        assert fit(cleaned, cells).startswith(cleaned)
+
+
+@quick
+@given(st.lists(texts, max_size=8), st.integers(1, 90), st.integers(0, 10))
+def test_no_drawn_line_is_too_wide(names: list[str], room: int, label: int) -> None:
+    spans = [Span(clean(name)) for name in names]
+    hops = [draw.Hop((span,), (Span("evidence"),)) for span in spans]
+    lead = Span(" " * min(label, room // 2))
+    lines = [*draw.path(lead, hops or [draw.Hop((Span("x"),))], room), *draw.paragraph(lead, spans, room)]
+    lines.append(draw.spread(tuple(spans), (Span("right"),), room))
+    assert max(map(draw.size, lines)) <= room
+
+
+def test_a_wide_path_has_its_evidence_below_and_a_narrow_one_beside() -> None:
+    hops = [draw.Hop((Span("a"),), (Span("rule"),)), draw.Hop((Span("b"),), (), ())]
+    wide, narrow = draw.path(Span("IN "), hops, 100), draw.path(Span("IN "), hops, 80)
+    assert ["".join(span.text for span in line) for line in wide] == ["IN a ────▶ b", "   rule"]
+    assert ["".join(span.text for span in line) for line in narrow] == ["IN a rule"]
+
+
+@quick
+@given(st.integers(1, 220), st.sampled_from(VIEWS))
+def test_columns_share_any_room(room: int, view: object) -> None:
+    for given_host in (PLAIN, HOSTILE_HOST):
+        rows = view.rows(given_host)  # type: ignore[attr-defined]
+        shown = [size for size in widths(view.columns, rows, room) if size]  # type: ignore[attr-defined]
+        assert sum(shown) + 2 * (len(shown) - 1) <= room
+
+
+def test_columns_leave_in_their_order() -> None:
+    view = BY_NAME["containers"]
+    keys = [column.key for column in view.columns]
+    seen: list[set[str]] = []
+    rows = view.rows(PLAIN)
+    for room in range(200, 39, -1):
+        shown = {key for key, size in zip(keys, widths(view.columns, rows, room), strict=True) if size}
+        if not seen or shown != seen[-1]:
+            seen.append(shown)
+    left = [next(iter(before - after)) for before, after in pairwise(seen)]
+    assert left[:4] == ["image", "bridge", "compose", "for"]
+
+
+@pytest.mark.parametrize("room", [40, 80, 120, 200])
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_no_line_of_a_table_is_too_wide_or_raw(view: object, room: int) -> None:
+    lines = list(table(view, list(view.rows(hostile())), room, colour=False))  # type: ignore[attr-defined,arg-type]
+    assert max(map(width, lines)) <= room
+    assert all(line.isprintable() and line == line.rstrip() for line in lines)
+
+
+def test_colour_is_only_put_around_the_words() -> None:
+    assert painted(Tone.BAD, " no ") == " \x1b[1;31mno\x1b[0m "
+    assert painted(Tone.PLAIN, "yes") == "yes"
+    assert painted(Tone.BAD, "   ") == "   "
+
+
+COLUMNS = (Column("port", "PORT"), Column("state", "STATE"), Column("holder", "HELD BY"))
+ROWS = [
+    Row(Ref("x", name), tuple(map(Span, cells)))
+    for name, cells in {
+        "a": ("8080", "running", "docker-proxy"),
+        "b": ("9080", "Exited 0", "Nobody"),
+        "c": ("53", "running", "dns:cache"),
+    }.items()
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", "abc"),
+        ("   ", "abc"),
+        ("running", "ac"),
+        ("RUNNING proxy", "a"),
+        ("!running", "b"),
+        ("080 !8080", "b"),
+        ("port:080", "ab"),
+        ("state:exited", "b"),
+        ("!state:exited", "ac"),
+        ("hold:dock", "a"),
+        ("dns:cache", "c"),
+        ("!dns:cache", "ab"),
+        ("!", "abc"),
+        ("port:", "abc"),
+        (":", "c"),
+        ("nothing", ""),
+        ("8080running", ""),
+    ],
+)
+def test_the_filter_keeps(text: str, kept: str) -> None:
+    assert "".join(row.ref.key for row in matching(ROWS, Filter.parse(text, COLUMNS))) == kept
+
+
+@quick
+@given(texts)
+def test_any_text_is_a_filter(text: str) -> None:
+    assert {row.ref.key for row in matching(ROWS, Filter.parse(text, COLUMNS))} <= set("abc")
+
+
+def test_hostile_text_can_be_searched_as_it_is_shown() -> None:
+    rows = BY_NAME["containers"].rows(hostile())
+    assert matching(rows, Filter.parse("\\x1b[31m", BY_NAME["containers"].columns))
+    assert not matching(rows, Filter.parse(HOSTILE[:10], BY_NAME["containers"].columns))
+    assert matching(BY_NAME["ports"].rows(host(ports=(port(),))), Filter.parse("all 8080", BY_NAME["ports"].columns))
