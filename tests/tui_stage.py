@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from netdash.core.model import Host
@@ -56,15 +58,27 @@ def show(
 
 async def settle(pilot: Pilot[int]) -> None:
     """Until nothing is left to do, long computations included."""
-    await pilot.pause()
-    while dashboard(pilot).work.busy:
-        await asyncio.sleep(0.005)
-    await pilot.pause()
+    quiet = 0
+    while quiet < 3:
+        await asyncio.sleep(0.001)
+        quiet = 0 if _busy(pilot) else quiet + 1
+
+
+def _busy(pilot: Pilot[int]) -> bool:
+    screens = list(pilot.app.screen_stack)
+    pumps = [pilot.app, *screens, *(widget for screen in screens for widget in screen.walk_children())]
+    if any(pump._message_queue is not None and not pump._message_queue.empty() for pump in pumps):
+        return True
+    painting = any(screen._dirty_widgets or screen._layout_required or screen._callbacks for screen in screens[-1:])
+    return painting or dashboard(pilot).work.busy
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
+    """Types; a key is one of Textual's names, or the character itself."""
     for key in keys:
-        await pilot.press(key)
+        named = _character_to_key(key) if len(key) == 1 else key
+        character = key if len(key) == 1 else None
+        pilot.app.post_message(Key(named, character))
         await settle(pilot)
 
 

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from netdash.core.model import Ref
-from netdash.show.spans import Line, Span, Tone, width
+from netdash.show.spans import Line, Span, Tone
 from netdash.show.table import View
 from netdash.tui import header
 from netdash.tui.grid import Grid
@@ -56,7 +56,7 @@ def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: boo
     order: Sequence[int] = range(len(rows)) if everything else linked
     known = view.known(sheet.host)
     grid.only = BRIEF[view.name]
-    grid.title = _title(view, f"{len(linked)} of {len(rows)}" if known else "?", grid.size.width - grid.joint)
+    grid.title = _title(view, f"{len(linked)} of {len(rows)}" if known else "?")
     grid.mark(sheet.related(ref) if ref and everything else frozenset())
     listing = Listing(Ask(view), rows, order)
     keep = grid.row.ref if grid.row and grid.listing and grid.listing.ask.view is view else None
@@ -70,6 +70,5 @@ def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: boo
     grid.show(listing, at, notice)
 
 
-def _title(view: View, count: str, wide: int) -> Line:
-    left = wide - width(view.title) - width(count) - 4
-    return (Span("─ ", Tone.DIM), Span(view.title, Tone.TITLE), Span(f" {count} "), Span("─" * left, Tone.DIM))
+def _title(view: View, count: str) -> Line:
+    return (Span("─ ", Tone.DIM), Span(view.title, Tone.TITLE), Span(f" {count} "))

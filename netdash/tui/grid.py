@@ -11,13 +11,13 @@ from textual.message import Message
 from textual.strip import Strip
 
 from netdash.core.model import Ref
-from netdash.show.spans import Line, Span, fit, width
+from netdash.show.spans import Line, Span, Tone, fit, width
 from netdash.show.table import Column, Row, widths
 from netdash.tui.listing import Listing
 from netdash.tui.paint import LINKED, MARKER, Inks, seal, strip
 from netdash.tui.surface import Surface
 
-SAMPLE = 200  # rows looked at for the widths, around the ones on screen
+SAMPLE = 100  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
 EDGE = 2  # cells left of the first column: the marker and a blank
 
@@ -153,7 +153,7 @@ class Grid(Surface, can_focus=True):
 
     def _line(self, y: int, wide: int) -> Strip:
         if y == 0:
-            return strip(self.title, wide, self.colours.ground) if self.titled else self._headline(wide)
+            return self._titleline(wide) if self.titled else self._headline(wide)
         if self.listing is None or not len(self.listing):
             line = self.notice[y - 1] if y - 1 < len(self.notice) else ()
             return strip((Span(" "), *line), wide, self.colours.ground)
@@ -163,6 +163,10 @@ class Grid(Surface, can_focus=True):
         bar = self._thumb(y - 1)
         row = self._row(self.listing, at, wide - len(bar))
         return Strip([*row, Segment(bar, self.inks.rule)], wide) if bar else row
+
+    def _titleline(self, wide: int) -> Strip:
+        used = sum(width(span.text) for span in self.title)
+        return strip((*self.title, Span("─" * (wide - used), Tone.DIM)), wide, self.colours.ground)
 
     def _headline(self, wide: int) -> Strip:
         inks = self.colours.ground

@@ -153,8 +153,15 @@ class Panes(Screen[None]):
         same = self._carded == ref
         self._carded = ref
         container = sheet.container(ref.key) if ref.kind == "container" else None
-        lines = card(sheet.host, container, wide) if container else detail(sheet.host, ref, wide)
+        lines = card(sheet.host, container, wide) if container else self._detail(sheet, ref, wide)
         self.card.show(lines, same)
+
+    def _detail(self, sheet: Sheet, ref: Ref, wide: int) -> Sequence[Line]:
+        """What is known of a thing, and the path card of the container that it belongs to, where that is only one."""
+        owners = sheet.containers(ref)
+        one = sheet.container(owners[0]) if len(owners) == 1 else None
+        lines = detail(sheet.host, ref, wide)
+        return (*lines, (), *card(sheet.host, one, wide)) if one else lines
 
     def name_of(self, ref: Ref | None) -> str:
         """A name for people: what the first cell of its row says."""
@@ -184,18 +191,18 @@ class Panes(Screen[None]):
         wide, high = size
         small = wide < LEAST[0] or high < LEAST[1]
         self.set_class(small, "-small")
+        self.set_class(not small and self.linked_shown, "-linked")
         if small:
             least = f"{LEAST[0]}x{LEAST[1]}"
             self.small.show((Span(f" {wide}x{high} is too small: netdash needs {least}"[: max(8, wide)], Tone.WARN),))
             return
-        self.beside.display = self.linked_shown
         self.refresh_all()
 
     def fit_heights(self, rows: int) -> None:
         """Few rows leave room to the card, many take their share; the selection never moves a pane."""
         body = self.size.height - 3
         share = round(body * (0.36 if self.linked_shown else 0.46))
-        grid = max(4, min(rows + 2, share))
+        grid = max(4, min(max(rows, len(self.grid.notice)) + 2, share))
         beside = round((body - grid) * 0.38) if self.linked_shown else 0
         for widget, high in ((self.grid, grid), (self.card, body - grid - beside)):
             if widget.styles.height is None or widget.styles.height.value != high:
@@ -212,7 +219,7 @@ class Panes(Screen[None]):
 
     def _where(self) -> str:
         listing = self.grid.listing
-        return f"{self.grid.cursor + 1}/{len(listing)} " if listing and len(listing) > self.grid.page else ""
+        return f"{self.grid.cursor + 1}/{len(listing)} " if listing else ""
 
     def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
         """A word to the user at the foot, until the next key or a few seconds."""

@@ -332,7 +332,8 @@ class Dashboard(Panes):
         yield "filter", "filter"
         if self.works("linked"):
             yield "linked", "linked" if self.everything or ask.within else "all"
-        yield "sort", "sort"
+        if self.size.width >= 90:
+            yield "sort", "sort"
         if self.works("pause"):
             yield "pause", "go on" if self.netdash.paused else "pause"
         yield "copy", "copy"

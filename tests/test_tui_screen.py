@@ -1,0 +1,201 @@
+"""The dashboard's screen as text, at three sizes and in the states that need care."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netdash.core.model import Failure, Host
+from netdash.tui.config import Options
+from tests.tui_hosts import container, crowd
+from tests.tui_stage import dashboard, press, settle, show, text
+
+GOLDEN = Path(__file__).parent / "golden" / "screens"
+SIZES = ((80, 24), (120, 40), (160, 48))
+
+
+def compare(name: str, seen: str) -> None:
+    """With NETDASH_REGOLDEN set, what is seen becomes what is expected."""
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("NETDASH_REGOLDEN"):
+        path.write_text(seen, "utf-8")
+    assert seen == path.read_text("utf-8")
+
+
+def see(host: Host | None, *keys: str, size: tuple[int, int] = (120, 40), options: Options | None = None) -> str:
+    seen: list[str] = []
+
+    async def scene(pilot, app):
+        await press(pilot, *keys)
+        seen.append(text(app))
+
+    show(host, scene, size, options)
+    return seen[0]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_containers(host: Callable[[str], Host], size: tuple[int, int]) -> None:
+    compare(f"containers-{size[0]}x{size[1]}", see(host("su1"), size=size))
+
+
+@pytest.mark.parametrize("digit", "234567")
+def test_views(host: Callable[[str], Host], digit: str) -> None:
+    compare(f"view-{digit}-120x40", see(host("docker29.7-nftables-full"), digit))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("digit", "1234567")
+def test_every_line_fills_the_screen_exactly(host: Callable[[str], Host], digit: str, size: tuple[int, int]) -> None:
+    from rich.cells import cell_len
+
+    found: list[int] = []
+
+    async def scene(pilot, app):
+        await press(pilot, digit, "j", "j")
+        strips = app.screen._compositor.render_strips()
+        found.extend(sum(cell_len(segment.text) for segment in strip) for strip in strips)
+
+    show(host("docker28.5-nft-full"), scene, size)
+    assert found == [size[0]] * size[1]
+
+
+def test_pending_source_says_that_it_is_being_read() -> None:
+    host = replace(crowd(2), ruleset=None, pending=frozenset({"rules"}))
+    seen = see(host, "4")
+    assert "reading rules…" in seen
+    assert "could not be read" not in seen
+
+
+def test_failed_source_says_what_why_and_how() -> None:
+    failure = Failure("rules", "not permitted", "run with sudo")
+    host = replace(crowd(2), ruleset=None, privileged=False, failures={"rules": failure})
+    seen = see(host, "4")
+    assert "rules could not be read" in seen
+    assert "not permitted" in seen
+    assert "run with sudo" in seen
+    assert "not root" in seen
+    wide = see(host)
+    assert "Rules ?" in wide
+    assert "Rules 0 of 0" not in wide
+
+
+def test_no_containers_yet() -> None:
+    seen = see(crowd(0))
+    assert "0 containers" in seen
+    assert "docker run" in seen
+
+
+def test_no_host_yet() -> None:
+    assert "reading…" in see(None)
+
+
+def test_filter_that_matches_nothing() -> None:
+    seen = see(crowd(3), "slash", *"zebra", "enter")
+    assert "nothing matches zebra" in seen
+    assert "0 of 3" in seen
+
+
+def test_recording_is_never_taken_for_live() -> None:
+    recorded = see(replace(crowd(1), live=False, taken=0.0))
+    assert "◦ recorded" in recorded
+    assert "● live" not in recorded
+    assert "pause" not in recorded.splitlines()[-1]
+
+
+@pytest.mark.parametrize("size", [(59, 24), (80, 14), (30, 5)])
+def test_too_small_says_so(size: tuple[int, int]) -> None:
+    seen = see(crowd(3), "j", "4", size=size)
+    assert f"{size[0]}x{size[1]} is too small" in seen
+    assert "web-1" not in seen
+
+
+def test_resize_while_running() -> None:
+    seen: list[str] = []
+
+    async def scene(pilot, app):
+        for size in ((40, 10), (160, 48), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+            seen.append(text(app))
+
+    show(crowd(3), scene)
+    small, wide, narrow = seen
+    assert "too small" in small
+    assert "Proxies 1 of 3" in wide
+    assert "Proxies 1 of 3" not in narrow
+    assert "web-2" in narrow
+    assert narrow == see(crowd(3), size=(80, 24))
+
+
+def test_engine_that_stopped_answering() -> None:
+    seen: list[str] = []
+
+    async def scene(pilot, app):
+        gone = replace(crowd(2, taken=5_090.0), failures={"docker": Failure("docker", "no answer within 2 s")})
+        app.feed.publish(gone)
+        await settle(pilot)
+        seen.append(text(app))
+        assert dashboard(pilot).grid.faded
+        app.feed.publish(crowd(2, taken=5_095.0))
+        await settle(pilot)
+        seen.append(text(app))
+        assert not dashboard(pilot).grid.faded
+
+    show(crowd(2), scene)
+    assert "engine gone 1 min" in seen[0]
+    assert "web-1" in seen[0]
+    assert "● live" not in seen[0]
+    assert "● live" in seen[1]
+
+
+HOSTILE = (
+    "[red]markup[/]",
+    "\x1b[31mred\x1b]52;c;AA\x07",
+    "名前名前名前",
+    "x" * 10_000,
+    "a\nb\tc",
+    "e\u0301\u202e\u200b",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=["markup", "escape", "wide", "long", "lines", "invisible"])
+def test_hostile_names_print_as_themselves(name: str) -> None:
+    from rich.cells import cell_len
+
+    host = crowd(2)
+    people = (container(0, name=name, image=name, compose=name), *(host.containers or ())[1:])
+    found: list[str] = []
+
+    async def scene(pilot, app):
+        await press(pilot, "2", "1", "tab", "y", "escape", "question_mark")
+        strips = app.screen._compositor.render_strips()
+        assert {sum(cell_len(segment.text) for segment in strip) for strip in strips} == {120}
+        found.append(text(app))
+
+    show(replace(host, containers=people), scene)
+    assert not any(ord(character) < 32 for character in found[0].replace("\n", ""))
+    assert "\u202e" not in found[0]
+
+
+def test_without_colour_the_cursor_and_the_states_are_still_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def scene(pilot, app):
+        styles = [segment.style for strip in app.screen._compositor.render_strips() for segment in strip]
+        assert all(
+            style is None or (style.color is None and style.bgcolor is None) or _default(style) for style in styles
+        )
+        assert any(style and style.reverse for style in styles)
+        seen = text(app)
+        assert "▌" in seen
+        assert "[1 Containers]" in seen
+
+    show(crowd(2), scene, options=Options())
+
+
+def _default(style) -> bool:
+    return all(colour is None or colour.is_default for colour in (style.color, style.bgcolor))
