@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,8 +28,8 @@ _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit co
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`sources`: names of recording.SOURCES. `docker_host`: as --docker-host. `limit`: seconds for a call of the engine.
-    `tool_limit`: seconds for a tool. `whole`: also what only a recording needs, from inside every container."""
+    """`sources`: names of recording.SOURCES. `docker_host`: as --docker-host. `limit`, `tool_limit`: seconds for a call
+    of the engine, and for a tool. `whole`: also what only a recording needs, from inside every container."""
 
     sources: frozenset[str] = frozenset(SOURCES)
     docker_host: str | None = None
@@ -40,7 +42,7 @@ class Options:
 class _Part:
     """What one thread found; taken over only when it is done."""
 
-    source: str
+    sources: tuple[str, ...]  # those that are without an answer when it fails
     read: Callable[[], tuple[Mapping[str, object], Mapping[str, Failure]]]
     patience: float
     answers: Mapping[str, object] = field(default_factory=dict)
@@ -48,37 +50,41 @@ class _Part:
     thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self._work, name=self.source, daemon=True)
+        self.thread = threading.Thread(target=self._work, name=self.sources[0], daemon=True)
         self.thread.start()
 
     def _work(self) -> None:
         try:
             self.answers, self.failures = self.read()
         except EngineError as error:
-            self.failures = {self.source: error.failure}
+            self.failures = {error.failure.source: error.failure}
         except OSError as error:
             self._failed(error.strerror or str(error) or type(error).__name__)
         except Exception as error:  # pyroute2 raises many kinds, and one source must not end the command
             self._failed(f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
     def _failed(self, reason: str) -> None:
-        self.failures = {self.source: Failure(self.source, reason)}
+        self.failures = self.without(reason)
+
+    def without(self, reason: str) -> Mapping[str, Failure]:
+        return {source: Failure(source, reason) for source in self.sources}
 
 
 def read_once(options: Options) -> Recording:
     """What the sources answer now. Never raises, and never waits longer than one and a half times the limits."""
     taken = time.time()
+    patience = _PATIENCE * max(options.limit, options.tool_limit)
     parts = [
-        _Part(source, partial(read, options), _PATIENCE * max(options.limit, options.tool_limit))
-        for source, read in _READ.items()
-        if source in options.sources or (source == "kernel" and options.sources & _BY_NETLINK)
+        _Part(wanted, partial(read, options), patience)
+        for sources, read in _READ.items()
+        if (wanted := tuple(source for source in sources if source in options.sources))
     ]
     for part in parts:
         part.start()
     answers, failures = _collected(parts)
     if answers.pop(_LOCAL, False):
         found = targets(answers.get("docker/inspect.json"))
-        inside = _Part("inside", partial(_inside, options, found), _PATIENCE * options.tool_limit)
+        inside = _Part(("inside",), partial(_inside, options, found), patience)
         inside.start()
         more, wrong = _collected([inside])
         answers |= more
@@ -93,8 +99,9 @@ def read_once(options: Options) -> Recording:
     )
 
 
+_INNER_FILE = 1 << 16  # bytes
 _LOCAL = "local"  # not a bundle path: whether the engine's process ids are this machine's
-_BY_NETLINK = frozenset(("links", "routes", "neighbours"))
+_BY_NETLINK = ("links", "routes", "neighbours")
 
 
 def _collected(parts: list[_Part]) -> tuple[dict[str, object], dict[str, Failure]]:
@@ -105,7 +112,7 @@ def _collected(parts: list[_Part]) -> tuple[dict[str, object], dict[str, Failure
         if part.thread is not None:
             part.thread.join(max(0.0, began + part.patience - time.monotonic()))
             if part.thread.is_alive():
-                failures[part.source] = Failure(part.source, f"did not answer within {part.patience:g} s")
+                failures |= part.without(f"did not answer within {part.patience:g} s")
                 continue
         answers.update(part.answers)
         failures.update(part.failures)
@@ -153,7 +160,19 @@ def _kernel(options: Options) -> _Found:
     if "neighbours" in options.sources:
         answers["ip/neigh.json"] = kernel.neighbours()
     kernel.close()
+    if options.whole:
+        for path, words in (("ip/bridge-link.json", ("-j", "-d", "link")), ("ip/bridge-fdb.json", ("-j", "fdb"))):
+            text = _said(("bridge", *words), options.tool_limit)
+            if text is not None:
+                answers[path] = text
     return answers, {}
+
+
+def _said(argv: tuple[str, ...], limit: float) -> str | None:
+    """What a tool prints; None when it is not there or fails."""
+    path = find(argv[0])
+    output = run((path, *argv[1:]), limit) if path else None
+    return output.text if output and not output.problem else None
 
 
 def _rules(options: Options) -> _Found:
@@ -173,13 +192,13 @@ def _sysctls(_: Options) -> _Found:
     return {"host/sysctl.txt": read_sysctls(name for _, name in socket.if_nameindex())}, {}
 
 
-_READ: Mapping[str, Callable[[Options], _Found]] = {
-    "docker": _docker,
-    "kernel": _kernel,
-    "rules": _rules,
-    "proxies": _proxies,
-    "listeners": _listeners,
-    "sysctls": _sysctls,
+_READ: Mapping[tuple[str, ...], Callable[[Options], _Found]] = {
+    ("docker",): _docker,
+    _BY_NETLINK: _kernel,
+    ("rules",): _rules,
+    ("proxies",): _proxies,
+    ("listeners",): _listeners,
+    ("sysctls",): _sysctls,
 }
 
 
@@ -190,7 +209,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside = Inside()
     inside.follow(found)
     answers: dict[str, object] = {}
-    if options.sources & _BY_NETLINK:
+    if options.sources.intersection(_BY_NETLINK):
         from netdash.read.kernel import Kernel
 
         kernel = Kernel()
@@ -205,12 +224,31 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
 
 
 def _of_container(target: Target, limit: float) -> dict[str, object]:
-    """Its addresses and routes, by the host's own tools in its network namespace, and the resolver it uses."""
-    answers: dict[str, object] = {}
-    enter = ("nsenter", f"--target={target.pid}", "--net")
-    for file, words in (("addr.json", ("-j", "-d", "addr")), ("route.json", ("-j", "route", "show", "table", "all"))):
-        path, tool = container_path(target.name, file), find("ip")
-        output = run((*enter, tool, *words), limit) if tool and find("nsenter") else None
-        if path and output and not output.problem:
-            answers[path] = output.text
-    return answers
+    """Its addresses and routes, by the host's own `ip` in its network namespace, and how it resolves names."""
+    enter = ("nsenter", f"--target={target.pid}", "--net", find("ip") or "ip")
+    found: dict[str, str | None] = {
+        "addr.json": _said((*enter, "-j", "-d", "addr"), limit),
+        "route.json": _said((*enter, "-j", "route", "show", "table", "all"), limit),
+        "resolv.conf": _inner_file(target.pid, "resolv.conf"),
+        "hosts": _inner_file(target.pid, "hosts"),
+    }
+    paths = ((container_path(target.name, file), text) for file, text in found.items())
+    return {path: text for path, text in paths if path and text is not None}
+
+
+def _inner_file(pid: int, name: str) -> str | None:
+    """/etc/NAME as the process sees it. No link is followed: seen from here, one could lead out of the container."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handles: list[int] = []
+    try:
+        handles.append(os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        handles.append(os.open("etc", flags | os.O_DIRECTORY, dir_fd=handles[-1]))
+        handles.append(os.open(name, flags, dir_fd=handles[-1]))
+        if not stat.S_ISREG(os.fstat(handles[-1]).st_mode):
+            return None
+        return os.read(handles[-1], _INNER_FILE).decode("utf-8", "replace")
+    except OSError:
+        return None
+    finally:
+        for handle in handles:
+            os.close(handle)
