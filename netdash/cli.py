@@ -102,9 +102,9 @@ def _feed(arguments: argparse.Namespace, interval: float) -> LiveFeed | StillFee
 
 def _engine_is_missing(docker_host: str | None) -> bool:
     """Whether no engine answers; says so."""
-    from netdash.read.once import read_once
+    from netdash.read.once import Options, read_once
 
-    failure = read_once(frozenset({"docker"}), docker_host=docker_host).failures.get("docker")
+    failure = read_once(Options(sources=frozenset({"docker"}), docker_host=docker_host)).failures.get("docker")
     if failure is not None:
         print(f"netdash: {failure.reason}; opening the demo host instead", file=sys.stderr)
     return failure is not None

@@ -22,7 +22,7 @@ from netdash.show.views import BY_NAME
 
 PIPED = 120  # cells of a card that goes to a file or a pipe
 
-_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls", "containers"})
+_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
 _NEEDED = {
     "containers": frozenset({"docker", "links"}),
     "ports": _WAYS,
@@ -102,7 +102,7 @@ def free(arguments: argparse.Namespace) -> int:
     from netdash.show.free import look, sentences
 
     number, proto = _port(arguments.free)
-    host = _host(arguments, _WAYS - {"containers", "sysctls"})
+    host = _host(arguments, _WAYS - {"sysctls"})
     answer = look(host, proto, number)
     if arguments.json:
         _print([as_json.dumps(as_json.free_port(host, answer))])
@@ -122,7 +122,7 @@ def _port(text: str) -> tuple[int, str]:
 
 def record(arguments: argparse.Namespace) -> int:
     """Write a bundle of all that could be read."""
-    recording = _recording(arguments, frozenset(SOURCES) | {"containers"}, whole=True)
+    recording = _recording(arguments, frozenset(SOURCES), whole=True)
     if not recording.answers:
         raise NetdashError("nothing could be read", "; ".join(map(notes.sentence, recording.failures.values())))
     dump(recording, arguments.target, __version__)
@@ -142,9 +142,9 @@ def _host(arguments: argparse.Namespace, sources: frozenset[str]) -> Host:
 def _recording(arguments: argparse.Namespace, sources: frozenset[str], whole: bool = False) -> Recording:
     if arguments.bundle is not None:
         return load(arguments.bundle)
-    from netdash.read.once import read_once
+    from netdash.read.once import Options, read_once
 
-    return read_once(sources, docker_host=arguments.docker_host, whole=whole)
+    return read_once(Options(sources=sources, docker_host=arguments.docker_host, whole=whole))
 
 
 def _tell_missing(host: Host, sources: Iterable[str]) -> None:
