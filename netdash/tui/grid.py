@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.segment import Segment
 from textual import events
@@ -19,6 +20,8 @@ from netdash.tui.surface import Surface
 
 SAMPLE = 100  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
+LONG = 60  # cells from which a column counts as text, that may be cut
+LEAST = 20  # cells of text that are worth showing
 EDGE = 2  # cells left of the first column: the marker and a blank
 
 
@@ -264,8 +267,19 @@ def _some_widths(columns: Sequence[Column], rows: Sequence[Row], room: int, only
     """`widths` for some of the columns, as if the others were not there."""
     kept = [index for index, column in enumerate(columns) if not only or column.key in only]
     some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
-    sizes = dict(zip(kept, widths([columns[index] for index in kept], some, room), strict=True))
+    shown = [columns[index] for index in kept]
+    sizes = dict(zip(kept, widths(_pliant(shown, some, room), some, room), strict=True))
     return [sizes.get(index, 0) for index in range(len(columns))]
+
+
+def _pliant(columns: Sequence[Column], rows: Sequence[Row], room: int) -> Sequence[Column]:
+    """A column for long text gives way before any column leaves."""
+    wants = [
+        max([width(column.title), *(width(row.cells[at].text) for row in rows)]) for at, column in enumerate(columns)
+    ]
+    others = sum(min(want, column.most) + 2 for want, column in zip(wants, columns, strict=True) if column.most <= LONG)
+    left = max(LEAST, room - others)
+    return [column if column.most <= LONG else replace(column, most=min(column.most, left)) for column in columns]
 
 
 def _title(column: Column, size: int, mark: str) -> str:

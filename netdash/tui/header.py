@@ -121,7 +121,11 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         return ((), (Span(" nothing matches "), Span(fit_name(text, 40), Tone.KEY), Span(hint, Tone.DIM)))
     if within:
         return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
-    return ((), (Span(" " + view.empty, Tone.DIM),))
+    empty: list[Line] = [(), (Span(" " + view.empty, Tone.PLAIN),)]
+    if view.kind == "container" and host.live:
+        how = (Span(" docker run -d -p 8080:80 httpd", Tone.KEY), Span("   and it is here by itself", Tone.DIM))
+        empty += [(), how]
+    return tuple(empty)
 
 
 def _failed(view: View, host: Host, source: str, wide: int) -> Sequence[Line]:

@@ -50,13 +50,13 @@ IDS = (*(key.id for key in KEYS), *(f"view_{digit}" for digit in range(1, 10)))
 _SHOWN = {
     "slash": "/", "colon": ":", "question_mark": "?", "minus": "-", "escape": "Esc", "enter": "⏎", "tab": "Tab",
     "shift+tab": "Shift-Tab", "pagedown": "PgDn", "pageup": "PgUp", "down": "↓", "up": "↑", "left": "←", "right": "→",
-    "home": "Home", "end": "End", "backspace": "Backspace", "space": "Space",
+    "home": "Home", "end": "End", "backspace": "Backspace", "space": "Space", "f1": "F1",
 }  # fmt: skip
 
 
 def shown(key: Key, remapped: Mapping[str, str]) -> str:
-    """The keys of one action for people: `j ↓`."""
-    return " ".join(_name(each.strip()) for each in remapped.get(key.id, key.keys).split(","))
+    """The keys of one action for people, two at most: `j ↓`."""
+    return " ".join(_name(each.strip()) for each in remapped.get(key.id, key.keys).split(",")[:2])
 
 
 def first(identity: str, remapped: Mapping[str, str]) -> str:

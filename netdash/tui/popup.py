@@ -52,7 +52,7 @@ class Sheetlet(Surface, can_focus=True):
 
     def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
         widest = max((sum(width(span.text) for span in line) for line in self.lines), default=20)
-        return min(max(widest + 3, 34), container.width - 6)
+        return min(max(widest + 3, 40), container.width - 6)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return min(len(self.lines) + 3, container.height - 4)
@@ -70,8 +70,9 @@ class Sheetlet(Surface, can_focus=True):
         inks = self.inks
         if y == 0:
             foot = "⏎ copy   Esc close" if self.offers else "Esc close"
-            room = wide - width(self.title) - width(foot) - 1
-            return strip((Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot, Tone.DIM)), wide, inks)
+            room = wide - width(self.title) - width(foot) - 2
+            bar = (Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot), Span(" "))
+            return strip(bar, wide, self.colours.cursor)
         at = self.top + y - 2
         if y == 1 or at >= len(self.lines):
             return Strip.blank(wide, inks.blank)
