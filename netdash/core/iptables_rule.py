@@ -101,10 +101,10 @@ def _module(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
     start, at = at, at + 2
     if module in _MODULES:
         return at
-    while at < len(args) and args[at] not in _STARTS and args[at : at + 1] != ["!"]:
+    while at < len(args) and args[at] not in _STARTS:
+        if args[at] == "!" and at + 1 < len(args) and args[at + 1] in _STARTS:
+            break
         at += 1
-        if args[at : at + 1] == ["!"] and at + 1 < len(args) and args[at + 1] not in _STARTS:
-            at += 1
     draft.leave(args[start:at], negated)
     return at
 

@@ -59,7 +59,7 @@ def translation(verb: Verb, to: str, detail: str = "") -> Target | None:
     """`to` of --to-destination, --to-source or --to-ports: A, A:P, A-B:P-Q, :P, [A6]:P, A:P-Q/BASE. None: not so."""
     if verb in (Verb.MASQUERADE, Verb.REDIRECT):
         ips, ports = "", to
-    elif to.startswith("["):
+    elif to.startswith("[") and "]" in to:
         ips, _, ports = to[1:].partition("]")
         second, _, after = ports.partition("[")[2].partition("]")
         ips, ports = (f"{ips}-{second}", after) if second else (ips, ports)

@@ -79,7 +79,7 @@ def _simple(value: Mapping[str, Any]) -> _Key | None:
     """The words of a condition on one field and one value that no named set is part of."""
     left, right, op = value.get("left"), value.get("right"), value.get("op")
     kind = type(right)
-    if type(left) is not dict or len(left) != 1 or not (kind is int or (kind is str and right[:1] != "@")):
+    if type(left) is not dict or len(left) != 1 or not (kind is int or (isinstance(right, str) and right[:1] != "@")):
         return None
     field = left.get("payload")
     if type(field) is dict:

@@ -257,6 +257,7 @@ def _rule(
         and old.packets == packets
         and old.bytes == size
         and old.rate == rate
+        and old.not_understood == body.not_understood
         and (old.matches is body.matches or (old.matches, old.target) == (body.matches, body.target))
     ):
         return old

@@ -1,0 +1,179 @@
+"""iptables-save's lines, as the kernel's own tools wrote them."""
+
+from __future__ import annotations
+
+import shlex
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from netdash.core.iptables_rule import parse_line
+from netdash.core.iptables_target import translation
+from netdash.core.model import Match, Target, Verb
+from netdash.core.parse_iptables import counters_of, parse_save
+
+RECORDINGS = Path(__file__).parent / "recordings"
+SAVES = sorted(RECORDINGS.glob("*/rules/*save.txt"))
+
+
+def _net(text: str) -> object:
+    return ip_network(text)
+
+
+CONDITIONS = {
+    "-s 172.17.0.0/16 ! -o docker0": (Match("src", (_net("172.17.0.0/16"),)), Match("oif", ("docker0",), True)),
+    "! -s 10.0.0.1/32 -i br-+": (Match("src", (_net("10.0.0.1/32"),), True), Match("iif", ("br-+",))),
+    "-d fd00:20::242:ac11:2/128": (Match("dst", (_net("fd00:20::242:ac11:2/128"),)),),
+    "-p udp -m udp --sport 67 --dport 1024:65535": (
+        Match("proto", ("udp",)),
+        Match("sport", ((67, 67),)),
+        Match("dport", ((1024, 65535),)),
+    ),
+    "-p tcp -m multiport ! --dports 80,443,8000:8010": (
+        Match("proto", ("tcp",)),
+        Match("dport", ((80, 80), (443, 443), (8000, 8010)), True),
+    ),
+    "-m addrtype ! --src-type LOCAL --dst-type LOCAL,BROADCAST": (
+        Match("src_type", ("LOCAL",), True),
+        Match("dst_type", ("LOCAL", "BROADCAST")),
+    ),
+    "-m conntrack --ctstate RELATED,ESTABLISHED": (Match("ctstate", ("RELATED", "ESTABLISHED")),),
+    "-m conntrack --ctstatus DNAT --ctdir ORIGINAL": (Match("ctstatus", ("DNAT",)), Match("ctdir", ("ORIGINAL",))),
+    "-m mark ! --mark 0x4000/0x4000": (Match("mark", ("0x4000/0x4000",), True),),
+    "-m mark --mark 0x1": (Match("mark", ("0x1",)),),
+    "-m connmark --mark 0x1/0xff": (Match("connmark", ("0x1/0xff",)),),
+    "-m limit --limit 3/min --limit-burst 10": (Match("limit", ("3/minute burst 10",)),),
+    "-m limit --limit 1/sec": (Match("limit", ("1/second burst 5",)),),
+    "-m set --match-set KUBE-LOOP dst,dst,src": (Match("set", ("KUBE-LOOP dst,dst,src",)),),
+    "-p ipv6-icmp -m icmp6 --icmpv6-type 128": (Match("proto", ("ipv6-icmp",)), Match("icmp_type", ("128",))),
+    "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN": (
+        Match("proto", ("tcp",)),
+        Match("tcp_flags", ("ack,fin,rst,syn/syn",)),
+    ),
+    "-m physdev --physdev-in veth1": (Match("physdev_in", ("veth1",)),),
+    "-m owner ! --uid-owner 1000": (Match("uid", ("1000",), True),),
+    "-m iprange --src-range 10.0.0.1-10.0.0.2": (Match("src", (_net("10.0.0.1/32"), _net("10.0.0.2/32"))),),
+}
+
+
+@pytest.mark.parametrize(("words", "matches"), CONDITIONS.items())
+def test_conditions(words: str, matches: tuple[Match, ...]) -> None:
+    body = parse_line(f"-A FORWARD {words} -j DROP")
+    assert (body.matches, body.target, body.not_understood) == (matches, Target(Verb.DROP), ())
+
+
+LEFT_OPEN = {
+    "-m recent --update --seconds 60 --name ssh --mask 255.255.255.255 --rsource -j DROP": (
+        "-m recent --update --seconds 60 --name ssh --mask 255.255.255.255 --rsource",
+    ),
+    '-p tcp -m string --string "GET /" --algo bm --to 65535 -j DROP': (
+        "-m string --string GET / --algo bm --to 65535",
+    ),
+    "-m statistic --mode random --probability 0.5 -j KUBE-SEP": ("-m statistic --mode random --probability 0.5",),
+    "-m recent ! --rcheck --name a ! -i eth0 -j DROP": ("-m recent ! --rcheck --name a",),
+    "-m conntrack --ctorigdst 10.0.0.1 -j ACCEPT": ("--ctorigdst 10.0.0.1",),
+    "! -f -j DROP": ("! -f",),
+    "-p tcp -j TPROXY --on-port 80 --on-ip 0.0.0.0": ("-j TPROXY --on-port 80 --on-ip 0.0.0.0",),
+    "-p tcp -m tcp --dport": ("--dport",),
+    "-s nonsense -j DROP": ("-s nonsense",),
+    "-p tcp -j DNAT --to-destination nowhere": ("--to-destination nowhere",),
+}
+
+
+@pytest.mark.parametrize(("words", "left"), LEFT_OPEN.items())
+def test_what_is_not_interpreted_is_said(words: str, left: tuple[str, ...]) -> None:
+    body = parse_line(f"-A INPUT {words}")
+    assert body.not_understood == left
+    assert body.text == f"-A INPUT {words}"
+
+
+TARGETS = {
+    "-j RETURN": Target(Verb.RETURN),
+    "-j DOCKER": Target(Verb.JUMP, chain="DOCKER"),
+    "-g ufw-deny": Target(Verb.GOTO, chain="ufw-deny"),
+    "-j REJECT --reject-with icmp-port-unreachable": Target(Verb.REJECT, detail="icmp-port-unreachable"),
+    "-j MARK --set-xmark 0x4000/0x4000": Target(Verb.CONTINUE, detail="MARK --set-xmark 0x4000/0x4000"),
+    '-j LOG --log-prefix "[UFW BLOCK] "': Target(Verb.CONTINUE, detail="LOG --log-prefix [UFW BLOCK] "),
+    "-j MASQUERADE --random-fully": Target(Verb.MASQUERADE, detail="random-fully"),
+    "-p tcp -j MASQUERADE --to-ports 1024-2048": Target(Verb.MASQUERADE, ports=(1024, 2048)),
+    "-p tcp -j REDIRECT --to-ports 3128": Target(Verb.REDIRECT, ports=(3128, 3128)),
+    "-j SNAT --to-source 203.0.113.2": Target(Verb.SNAT, address=ip_address("203.0.113.2")),
+    "-p tcp -j DNAT --to-destination 10.89.5.2:9000-9002/9000": Target(
+        Verb.DNAT, address=ip_address("10.89.5.2"), ports=(9000, 9002), base_port=9000
+    ),
+    "-p tcp -j DNAT --to-destination [fd00:66::2]:80 --persistent": Target(
+        Verb.DNAT, address=ip_address("fd00:66::2"), ports=(80, 80), detail="persistent"
+    ),
+    "-p tcp -j DNAT --to-destination 10.0.0.1-10.0.0.9:80": Target(
+        Verb.DNAT, address=ip_address("10.0.0.1"), address_to=ip_address("10.0.0.9"), ports=(80, 80)
+    ),
+    "-p tcp -j DNAT --to-destination :8080": Target(Verb.DNAT, ports=(8080, 8080)),
+}
+
+
+@pytest.mark.parametrize(("words", "target"), TARGETS.items())
+def test_targets(words: str, target: Target) -> None:
+    body = parse_line(f"-A X {words}")
+    assert (body.target, body.not_understood) == (target, ())
+
+
+@pytest.mark.parametrize(
+    "to", ["", ":", "10.0.0.1:99999", "10.0.0.1:9-1", "[::1", "1.2.3.4:80:90", "a-b", "10.0.0.1-x"]
+)
+def test_a_malformed_translation_is_none(to: str) -> None:
+    assert translation(Verb.DNAT, to) is None
+
+
+def test_comments_are_unquoted() -> None:
+    body = parse_line(r'-A X -m comment --comment "dnat \"web\" a\\b" -j ACCEPT')
+    assert body.comment == 'dnat "web" a\\b'
+
+
+@pytest.mark.parametrize(
+    "line", ["-A", "-A X", "-A X !", "-A X -m", "-A X -j", '-A X --comment "', "-A X -p", "-A X -g"]
+)
+def test_a_cut_line_is_no_error(line: str) -> None:
+    assert parse_line(line).text == line
+
+
+def test_tables_policies_counters_and_what_was_left_out() -> None:
+    listing = parse_save(
+        "# Table `filter' is incompatible, use 'nft' tool.\n*nat\n:PREROUTING ACCEPT [1:60]\n:DOCKER - [0:0]\n"
+        "[6:360] -A PREROUTING -j DOCKER\n-A DOCKER -j RETURN\nCOMMIT\n"
+    )
+    assert listing.left_out == ("filter",)
+    assert listing.whole
+    chain = listing.chains["nat", "PREROUTING"]
+    assert (chain.policy, chain.texts, chain.counters) == ("accept", ["-A PREROUTING -j DOCKER"], ["6:360"])
+    assert listing.chains["nat", "DOCKER"].policy is None
+    assert counters_of(listing.chains["nat", "DOCKER"].counters[0]) == (None, None)
+    assert counters_of("6:360") == (6, 360)
+
+
+def test_a_cut_listing_is_told() -> None:
+    assert not parse_save("*nat\n:PREROUTING ACCEPT [0:0]\n[0:0] -A PREROUTING -j DO").whole
+
+
+_FIELDS = {"-s": "src", "-d": "dst", "-i": "iif", "-o": "oif", "-p": "proto", "--dport": "dport", "--sport": "sport"}
+
+
+def _shown(value: object) -> str:
+    return f"{value[0]}:{value[1]}" if isinstance(value, tuple) else str(value)
+
+
+def test_fields_agree_with_the_words_of_every_recorded_line() -> None:
+    lines = [text for path in SAVES for chain in parse_save(path.read_text()).chains.values() for text in chain.texts]
+    assert len(lines) > 500
+    for line in lines:
+        words = shlex.split(line)
+        body = parse_line(line)
+        found = {(match.key, _shown(match.values[0]), match.negated) for match in body.matches}
+        for at, word in enumerate(words):
+            if word in _FIELDS:
+                value = words[at + 1]
+                if word in ("--dport", "--sport") and ":" not in value:
+                    value = f"{value}:{value}"
+                assert (_FIELDS[word], value, words[at - 1] == "!") in found, line
+        assert sum(word in _FIELDS for word in words) == sum(match.key in _FIELDS.values() for match in body.matches)
+        assert body.target_name in ("", words[words.index("-j") + 1])

@@ -1,0 +1,379 @@
+"""Which rule translates a packet: the kernel's own answers, and what cannot be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netdash.core.iptables_rule import parse_line
+from netdash.core.model import Match, Rule, Ruleset, Target, Verb
+from netdash.core.recording import Recording
+from netdash.core.rules import Answer, DestinationNat, Packet, SourceNat, applies, translated
+from netdash.core.ruleset import read_ruleset
+
+RECORDINGS = Path(__file__).parent / "recordings"
+TRACED = ["docker20.10-nft-full", "docker29.7-nftables-full"]
+Loader = Callable[[str], Recording]
+
+
+# --- the kernel is the judge ------------------------------------------------------------------------------------------
+
+
+def _interfaces(name: str) -> list[tuple[str, Any]]:
+    links = json.loads((RECORDINGS / name / "ip/addr.json").read_text())
+    return [
+        (link["ifname"], ip_interface(f"{one['local']}/{one['prefixlen']}"))
+        for link in links
+        for one in link.get("addr_info", ())
+    ]
+
+
+def _device(name: str, address: Any) -> str:
+    found = (dev for dev, one in _interfaces(name) if dev != "lo" and address in one.network)
+    return next(found, "eth0")
+
+
+def _cases(name: str) -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads((RECORDINGS / name / "trace-cases.json").read_text())
+    return [case for case in cases if case["kernel"]["conntrack"]]
+
+
+CASES = [pytest.param(name, case, id=f"{name}-{case['case']}") for name in TRACED for case in _cases(name)]
+
+
+def _translations(case: dict[str, Any], hook: str) -> list[tuple[str, str, int]]:
+    """(table, chain, position) of the kernel's translating steps: an accepting rule of a nat chain."""
+    found = []
+    for step in case["kernel"]["steps"]:
+        place = f"{step['table']} {step['chain']}".lower()
+        nat = place.startswith("nat ") or " nat-" in place
+        if nat and step["verdict"] == "accept" and step["rule"] != "policy":
+            leaving = "postrouting" in place
+            if leaving == (hook == "postrouting"):
+                found.append((step["table"], step["chain"], step["rule"]))
+    return found
+
+
+def _place(rule: Rule | None) -> list[tuple[str, str, int]]:
+    return [(rule.table, rule.chain, rule.position)] if rule else []
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_translations_are_those_of_the_kernel(name: str, case: dict[str, Any], recording: Loader) -> None:
+    ruleset = read_ruleset(recording(name))
+    assert ruleset is not None
+    src, dst = ip_address(case["src"]), ip_address(case["dst"])
+    local = {one.ip for _, one in _interfaces(name)}
+    by_host = case["origin"] == "host"
+    packet = Packet(
+        family=src.version,
+        proto=case["proto"],
+        src=src,
+        dst=dst,
+        sport=case["kernel"]["conntrack"]["orig"]["sport"],
+        dport=case["dport"],
+        iif="" if by_host else _device(name, src),
+        oif=("lo" if dst in local else _device(name, dst)) if by_host else None,
+        src_type="LOCAL" if src in local else "UNICAST",
+        dst_type="LOCAL" if dst in local or dst.is_loopback else "UNICAST",
+    )
+    found = DestinationNat(ruleset).find(packet, output=by_host)
+    assert found.unsure == ()
+    assert _place(found.rule) == _translations(case, "prerouting")
+    if found.rule:
+        reply = case["kernel"]["conntrack"]["reply"]
+        assert translated(found.rule, case["dport"]) == (ip_address(reply["src"]), reply["sport"])
+    target = translated(found.rule, case["dport"])[0] if found.rule else dst
+    if target is None or target in local:
+        return
+    leaves = SourceNat(ruleset).find(replace(packet, dst=target, oif=_device(name, target), dst_type=None))
+    assert leaves.unsure == ()
+    expected = _translations(case, "postrouting")
+    if found.rule:
+        leaves = SourceNat(ruleset).find(
+            replace(packet, dst=target, dport=translated(found.rule, None)[1], oif=_device(name, target), dst_type=None)
+        )
+    assert _place(leaves.rule) == expected
+
+
+OUTBOUND = [
+    ("docker20.10-legacy", "172.17.0.2", "docker0", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"),
+    ("docker28.5-ufw", "172.17.0.2", "docker0", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"),
+    ("podman5.8-nftables", "10.88.0.2", "podman0", "ip daddr != 224.0.0.0/4 masquerade"),
+]
+
+
+@pytest.mark.parametrize(("name", "source", "bridge", "text"), OUTBOUND)
+def test_the_way_out_of_every_engine(name: str, source: str, bridge: str, text: str, recording: Loader) -> None:
+    ruleset = read_ruleset(recording(name))
+    assert ruleset is not None
+    packet = Packet(4, "tcp", ip_address(source), ip_address("1.1.1.1"), iif=bridge, oif="eth0")
+    found = SourceNat(ruleset).find(packet)
+    assert found.rule is not None
+    assert (found.rule.text, found.unsure) == (text, ())
+
+
+@pytest.mark.parametrize("name", ["docker20.10-nft-full", "docker29.7-nftables-full", "podman5.8-nftables"])
+def test_every_dnat_rule_is_reachable(name: str, recording: Loader) -> None:
+    ruleset = read_ruleset(recording(name))
+    assert ruleset is not None
+    found = DestinationNat(ruleset).targets()
+    assert set(map(id, found)) == {id(rule) for rule in ruleset.rules if rule.target.verb is Verb.DNAT}
+
+
+# --- one rule ---------------------------------------------------------------------------------------------------------
+
+
+def _rule(line: str, position: int = 1) -> Rule:
+    body = parse_line(f"-A X {line}")
+    return Rule(
+        family="ip",
+        table="nat",
+        chain="X",
+        position=position,
+        text=body.text,
+        matches=body.matches,
+        target=body.target,
+        packets=None,
+        bytes=None,
+        backend="iptables-nft",
+        not_understood=body.not_understood,
+    )
+
+
+WEB = Packet(
+    4,
+    "tcp",
+    ip_address("203.0.113.1"),
+    ip_address("203.0.113.2"),
+    40001,
+    8080,
+    "eth0",
+    "",
+    dst_type="LOCAL",
+    mark=0x4000,
+)
+BARE = Packet(4)
+ANSWERS = {
+    "": ("yes", "yes"),
+    "-i eth0": ("yes", "unsure"),
+    "-i eth+": ("yes", "unsure"),
+    "-i +": ("yes", "yes"),
+    "! -i docker0": ("yes", "unsure"),
+    "-i docker0": ("no", "unsure"),
+    "-s 203.0.113.0/24": ("yes", "unsure"),
+    "! -s 203.0.113.1/32": ("no", "unsure"),
+    "-s 0.0.0.0/0": ("yes", "yes"),
+    "-d fd00::/8": ("no", "no"),
+    "! -d fd00::/8": ("no", "no"),
+    "-p tcp": ("yes", "unsure"),
+    "! -p udp": ("yes", "unsure"),
+    "-p tcp -m tcp --dport 8000:8080": ("yes", "unsure"),
+    "-p tcp -m tcp ! --dport 8080": ("no", "unsure"),
+    "-p tcp -m multiport --ports 40001": ("yes", "unsure"),
+    "-p tcp -m multiport --ports 1": ("no", "unsure"),
+    "-m conntrack --ctstate NEW,RELATED": ("yes", "yes"),
+    "-m conntrack --ctstate ESTABLISHED": ("no", "no"),
+    "-m conntrack ! --ctstate DNAT": ("unsure", "unsure"),
+    "-m conntrack --ctdir REPLY": ("no", "no"),
+    "-m addrtype --dst-type LOCAL": ("yes", "unsure"),
+    "-m addrtype ! --src-type LOCAL": ("unsure", "unsure"),
+    "-m mark --mark 0x4000/0x4000": ("yes", "unsure"),
+    "-m mark ! --mark 0x4000/0xffff": ("no", "unsure"),
+    "-m set --match-set x src": ("unsure", "unsure"),
+    "-m recent --update --name a": ("unsure", "unsure"),
+    "-m recent --update --name a -p udp": ("no", "unsure"),
+    "-m limit --limit 3/min": ("unsure", "unsure"),
+}
+
+
+@pytest.mark.parametrize(("words", "answers"), ANSWERS.items())
+def test_yes_no_and_cannot_tell(words: str, answers: tuple[str, str]) -> None:
+    rule = _rule(f"{words} -j ACCEPT")
+    assert (applies(rule, WEB).value, applies(rule, BARE).value) == answers
+
+
+def test_an_address_tells_when_it_is_of_this_host_itself() -> None:
+    rule = _rule("-m addrtype --dst-type LOCAL -j ACCEPT")
+    assert applies(rule, replace(BARE, dst=ip_address("127.0.0.1"))) is Answer.YES
+    assert applies(rule, replace(BARE, dst=ip_address("224.0.0.1"))) is Answer.NO
+
+
+def test_nothing_is_in_an_empty_set() -> None:
+    rule = replace(_rule("-j DROP"), matches=(Match("src", ()),))
+    assert applies(rule, WEB) is Answer.NO
+    assert applies(replace(rule, matches=(Match("src", (), True),)), WEB) is Answer.YES
+
+
+TRANSLATED = [
+    ("10.0.0.1:80", 8080, "10.0.0.1", 80),
+    ("10.0.0.1", 8080, "10.0.0.1", None),
+    (":80", 8080, None, 80),
+    ("10.0.0.1:9000-9002/8000", 8001, "10.0.0.1", 9001),
+    ("10.0.0.1:9000-9002/8000", 7000, "10.0.0.1", None),
+    ("10.0.0.1:9000-9002", 9001, "10.0.0.1", 9001),
+    ("10.0.0.1:9000-9002", 1, "10.0.0.1", None),
+    ("10.0.0.1:9000-9002 --random", 9001, "10.0.0.1", None),
+    ("10.0.0.1:9000-9002", None, "10.0.0.1", None),
+    ("10.0.0.1-10.0.0.9:80", 8080, None, 80),
+]
+
+
+@pytest.mark.parametrize(("to", "port", "address", "changed"), TRANSLATED)
+def test_where_a_dnat_rule_sends_a_packet(to: str, port: int | None, address: str | None, changed: int | None) -> None:
+    rule = _rule(f"-p tcp -j DNAT --to-destination {to}")
+    assert translated(rule, port) == (ip_address(address) if address else None, changed)
+
+
+# --- many rules -------------------------------------------------------------------------------------------------------
+
+
+def _legacy(*lines: str) -> Ruleset:
+    save = "*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+    ruleset = read_ruleset(Recording({"rules/iptables-legacy-save.txt": save + "\n".join(lines) + "\nCOMMIT\n"}))
+    assert ruleset is not None
+    return ruleset
+
+
+TO_WEB = "-A X -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.0.0.2:80"
+JUMP = "-A PREROUTING -j X"
+WALKS: dict[str, tuple[tuple[str, ...], str | None, tuple[str, ...]]] = {
+    "a jump and what follows it": ((JUMP, "-A X -p udp -j ACCEPT", TO_WEB), TO_WEB, ()),
+    "return comes back": ((JUMP, "-A X -i eth0 -j RETURN", TO_WEB), None, ()),
+    "goto does not come back": (
+        ("-A PREROUTING -g Y", JUMP, "-A Y -p udp -j ACCEPT", TO_WEB),
+        None,
+        (),
+    ),
+    "accept ends": (("-A PREROUTING -i eth0 -j ACCEPT", JUMP, TO_WEB), None, ()),
+    "marks do not end": (("-A PREROUTING -j MARK --set-xmark 0x1/0x1", JUMP, TO_WEB), TO_WEB, ()),
+    "an open condition before it": (
+        ("-A PREROUTING -m recent --update -j ACCEPT", JUMP, TO_WEB),
+        TO_WEB,
+        ("-A PREROUTING -m recent --update -j ACCEPT",),
+    ),
+    "an open condition that changes nothing": (("-A PREROUTING -m recent --update -j ACCEPT",), None, ()),
+    "an open condition before other things": (
+        (
+            "-A PREROUTING -m recent --update -j LOG",
+            "-A PREROUTING -m recent --update -j Y",
+            JUMP,
+            "-A Y -p udp -j DROP",
+            TO_WEB,
+        ),
+        TO_WEB,
+        (),
+    ),
+    "an open jump to a translation": (
+        ("-A PREROUTING -m recent --update -j X", TO_WEB),
+        None,
+        (TO_WEB,),
+    ),
+    "a return inside an open jump": (
+        ("-A PREROUTING -m recent --update -j X", "-A X -i eth0 -j RETURN", TO_WEB),
+        None,
+        (),
+    ),
+    "a chain that is not there": (("-A PREROUTING -j GONE", JUMP, TO_WEB), TO_WEB, ("-A PREROUTING -j GONE",)),
+    "a target that is not understood": (
+        ("-A PREROUTING -p tcp -j TPROXY --on-port 1", JUMP, TO_WEB),
+        TO_WEB,
+        ("-A PREROUTING -p tcp -j TPROXY --on-port 1",),
+    ),
+    "the first of two": ((JUMP, TO_WEB, "-A X -p tcp -j DNAT --to-destination 10.0.0.3"), TO_WEB, ()),
+}
+
+
+@pytest.mark.parametrize("name", WALKS)
+@pytest.mark.parametrize("long", [False, True])
+def test_walks(name: str, long: bool) -> None:
+    lines, rule, unsure = WALKS[name]
+    others = [
+        f"-A {chain} -p tcp -m tcp --dport {port} -j ACCEPT" for port in range(12) for chain in ("PREROUTING", "X", "Y")
+    ]
+    others += [f"-A X -i docker{n} -j RETURN" for n in range(5)] + [
+        f"-A X -s 10.9.0.{n}/32 -j RETURN" for n in range(5)
+    ]
+    found = DestinationNat(_legacy(*(others if long else ()), *lines)).find(WEB)
+    assert (found.rule and found.rule.text, tuple(one.text for one in found.unsure)) == (rule, unsure)
+
+
+def test_no_rule_is_passed_over_when_a_field_is_not_known() -> None:
+    others = [f"-A X -p tcp -m tcp --dport {port} -j DNAT --to-destination 10.0.0.1" for port in range(1, 21)]
+    found = DestinationNat(_legacy(JUMP, *others)).find(replace(WEB, dport=None))
+    assert (found.rule, len(found.unsure)) == (None, 20)
+
+
+def test_a_packet_of_the_host_itself_comes_in_by_no_device() -> None:
+    ruleset = _legacy("-A OUTPUT -j X", "-A X -i eth0 -j RETURN", "-A X ! -i docker0 -j DNAT --to-destination 10.0.0.2")
+    found = DestinationNat(ruleset).find(replace(WEB, iif=None), output=True)
+    assert found.rule is not None
+    assert found.unsure == ()
+
+
+def test_chains_that_call_each_other_come_to_an_end() -> None:
+    knot = [f"-A X{at} -j X{(at + step) % 40}" for at in range(40) for step in range(1, 9)]
+    found = DestinationNat(_legacy("-A PREROUTING -j X0", *knot)).find(WEB)
+    assert found.rule is None
+    assert found.unsure != ()
+
+
+MASQUERADE = "-A POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE"
+OUT = Packet(4, "tcp", ip_address("10.0.0.2"), ip_address("1.1.1.1"), iif="docker0", oif="eth0")
+
+
+def test_a_packet_has_no_mark_unless_a_rule_may_have_set_it() -> None:
+    assert SourceNat(_legacy(MASQUERADE)).find(OUT) == SourceNat(_legacy()).find(OUT)
+    marking = ("-A X -j MARK --set-xmark 0x4000/0x4000", MASQUERADE)
+    elsewhere = SourceNat(_legacy("-A PREROUTING -i eth9 -j X", *marking)).find(OUT)
+    assert (elsewhere.rule, elsewhere.unsure) == (None, ())
+    here = SourceNat(_legacy("-A PREROUTING -i docker0 -j X", *marking)).find(OUT)
+    assert here.rule is None
+    assert [rule.text for rule in here.unsure] == [MASQUERADE]
+
+
+def _native(*rules: list[object], **maps: object) -> Ruleset:
+    place = {"family": "inet", "table": "t"}
+    chain = {"chain": {**place, "name": "c", "type": "nat", "hook": "prerouting", "prio": -100}}
+    target = {"rule": {**place, "chain": "web", "expr": [{"dnat": {"family": "ip", "addr": "10.0.0.2", "port": 80}}]}}
+    made = [{"rule": {**place, "chain": "c", "expr": exprs}} for exprs in rules]
+    ruleset = read_ruleset(Recording({"rules/nft.json": {"nftables": [chain, target, *made]}}))
+    assert ruleset is not None
+    return ruleset
+
+
+def _vmap(key: dict[str, object], *elements: tuple[object, object]) -> list[object]:
+    return [{"vmap": {"key": key, "data": {"set": [list(one) for one in elements]}}}]
+
+
+IIF: dict[str, object] = {"meta": {"key": "iifname"}}
+WEB_CHAIN = {"jump": {"target": "web"}}
+VMAPS: list[tuple[list[object], int | None, int]] = [
+    (_vmap(IIF, ("eth1", {"drop": None}), ("eth0", WEB_CHAIN)), 80, 0),
+    (_vmap(IIF, ("eth*", {"goto": {"target": "web"}})), 80, 0),
+    (_vmap(IIF, ("eth1", WEB_CHAIN)), None, 0),
+    (_vmap(IIF, ("eth0", {"return": None})), None, 0),
+    (_vmap({"payload": {"protocol": "th", "field": "dport"}}, (8080, WEB_CHAIN)), 80, 0),
+    (_vmap({"payload": {"protocol": "th", "field": "dport"}}, ({"range": [8000, 9000]}, WEB_CHAIN)), None, 1),
+    (_vmap({"ct": {"key": "mark"}}, (1, WEB_CHAIN)), None, 1),
+    (_vmap({"ct": {"key": "mark"}}, *((n, WEB_CHAIN) for n in range(99))), None, 1),
+]
+
+
+@pytest.mark.parametrize(("exprs", "port", "unsure"), VMAPS)
+def test_verdict_maps(exprs: list[object], port: int | None, unsure: int) -> None:
+    found = DestinationNat(_native(exprs)).find(WEB)
+    assert (found.rule and translated(found.rule, 8080)[1], len(found.unsure)) == (port, unsure)
+
+
+def test_an_unknown_shape_of_dnat_is_left_open() -> None:
+    target = {"dnat": {"addr": {"map": {"key": IIF, "data": "@x"}}}}
+    found = DestinationNat(_native([target])).find(WEB)
+    assert found.rule is None
+    assert [rule.target for rule in found.unsure] == [Target(Verb.DNAT)]
