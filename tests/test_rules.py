@@ -358,6 +358,8 @@ VMAPS: list[tuple[list[object], int | None, int]] = [
     (_vmap(IIF, ("eth1", {"drop": None}), ("eth0", WEB_CHAIN)), 80, 0),
     (_vmap(IIF, ("eth*", {"goto": {"target": "web"}})), 80, 0),
     (_vmap(IIF, ("eth1", WEB_CHAIN)), None, 0),
+    (_vmap(IIF, ("*", WEB_CHAIN), ("eth0", {"drop": None})), None, 0),
+    (_vmap(IIF, ("*", WEB_CHAIN), ("eth1", {"drop": None})), 80, 0),
     (_vmap(IIF, ("eth0", {"return": None})), None, 0),
     (_vmap({"payload": {"protocol": "th", "field": "dport"}}, (8080, WEB_CHAIN)), 80, 0),
     (_vmap({"payload": {"protocol": "th", "field": "dport"}}, ({"range": [8000, 9000]}, WEB_CHAIN)), None, 1),

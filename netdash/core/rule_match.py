@@ -193,11 +193,13 @@ def mapped(elements: tuple[tuple[str, str], ...], key: str, packet: Packet) -> l
     shown = str(value)
     found: list[tuple[str, Answer]] = []
     for name, verdict in elements:
-        if name == shown or (name.endswith("*") and shown.startswith(name[:-1])):
+        if name == shown or (len(name) > 1 and name.endswith("*") and shown.startswith(name[:-1])):
             return [*found, (verdict, Answer.YES)]
-        if name == "*" or (key in ("src", "dst", "sport", "dport") and set(name) & set("/-")):
+        if key in _SPANS and set(name) & set("/-"):
             found.append((verdict, Answer.UNSURE))
-    return found
+    otherwise = Answer.UNSURE if found else Answer.YES
+    return found + [(verdict, otherwise) for name, verdict in elements if name == "*"]
 
 
-_MAPPED = ("iif", "oif", "proto", "src", "dst", "sport", "dport")
+_SPANS = ("src", "dst", "sport", "dport")  # whose elements may be prefixes and ranges
+_MAPPED = ("iif", "oif", "proto", *_SPANS)

@@ -14,7 +14,6 @@ from netdash.core.rule_match import Answer, Packet, applies, mapped
 __all__ = ["Answer", "DestinationNat", "Found", "Packet", "SourceNat", "applies", "translated"]
 
 _DEEP = 16  # jumps; NFT_JUMP_STACK_SIZE
-_MANY = 100_000  # rules asked for one packet; chains can be tied into a knot that never ends
 _WIDE = 32  # elements of a map that a packet may meet; beyond that the map itself is named
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 
@@ -45,13 +44,15 @@ class _Search:
         self._nat = nat
         self._packet = packet
         self._verbs = verbs
-        self._asked = 0
+        self._through: set[tuple[int, bool]] = set()  # chains that this packet has passed: again, nothing is new
 
     def walk(self, chain: Chain, sure: bool = True, deep: int = 0) -> _Then:
         """Try a chain's rules; `sure`: the packet certainly comes here. NEXT at the chain's end."""
+        if (id(chain), sure) in self._through:
+            return _Then.NEXT
+        self._through.add((id(chain), sure))
         for rule in self._nat.indexed(chain).candidates(self._packet):
-            self._asked += 1
-            if self._asked > _MANY or deep > _DEEP:
+            if deep > _DEEP:
                 self._leave_open(rule)
                 return _Then.NEXT
             answer = applies(rule, self._packet)
