@@ -88,7 +88,9 @@ def broken(entry: object, **changes: object) -> str:
 
 
 def test_a_port_that_nothing_forwards_is_called_broken() -> None:
-    assert "✗ no DNAT rule, no proxy" in broken(port(dnat=None, holder=Holder("nobody")))
+    nothing = broken(port(dnat=None, holder=Holder("nobody")))
+    assert "0.0.0.0:8080/tcp ─▶ ✗ no DNAT rule, no proxy\n" in nothing
+    assert "nothing forwards it" in nothing
     incomplete = broken(port(dnat=None, holder=Holder("nobody")), ruleset=Ruleset((), complete=False))
     assert "nothing forwards it" not in incomplete
     assert "not every rule could be read" in incomplete

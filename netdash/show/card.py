@@ -96,7 +96,8 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int) ->
         why = first.proxy_when if known else f"whether a DNAT rule comes first: ? {notes.reason(host, 'rules')}"
         return lines + draw.text(MORE, why, width, Tone.DIM if known else Tone.UNKNOWN)
     hops, why, tone = _unexplained(host, port)
-    return draw.path(label, [entry, *hops, *inside], width) + draw.text(MORE, why, width, tone)
+    beyond = inside if tone is Tone.UNKNOWN else []  # what is known not to arrive has no further way
+    return draw.path(label, [entry, *hops, *beyond], width) + draw.text(MORE, why, width, tone)
 
 
 def _own_socket(port: Port) -> bool:
