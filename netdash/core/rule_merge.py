@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from netdash.core.model import Chain, Verb
+from netdash.core.model import Chain, Match, Verb
 from netdash.core.nft_match import Draft
 from netdash.core.parse_iptables import SavedChain
 from netdash.core.parse_nft import Skeleton
@@ -102,11 +102,18 @@ def _same_conditions(native: Draft, line: Body) -> bool:
         return False
     ours, theirs = native.matches, line.matches
     for match in ours:
-        if match not in theirs:
+        if not _among(match, theirs):
             return False
     if native.modules:
         return True
     return len(theirs) == len(ours) and (not line.not_understood or bool(native.target_name))
+
+
+def _among(match: Match, matches: tuple[Match, ...]) -> bool:
+    for one in matches:  # equal conditions are nearly always the same object, and comparing all their fields costs
+        if one is match:
+            return True
+    return match in matches
 
 
 def _same_modules(native: Draft, line: Body) -> bool:
