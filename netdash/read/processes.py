@@ -22,9 +22,7 @@ class Proxies:
         self._memory: dict[str, int] = {}
 
     def read(self) -> tuple[str, str]:
-        """(host/docker-proxy.txt, host/memory.txt): a line `PID PPID ARGV`, and `PID BYTES`, per process.
-
-        A proxy whose namespace cannot be read (without root) counts when it is a dockerd's child. Raises OSError."""
+        """(host/docker-proxy.txt, host/memory.txt): a line `PID PPID ARGV`, and `PID BYTES`, per process. Raises OSError."""
         pids = {name for name in os.listdir("/proc") if name.isdigit()}
         if self._times % self._every == 0:
             self._seen.clear()
@@ -49,16 +47,18 @@ class Proxies:
             with process.oneshot():
                 argv = " ".join(process.cmdline()).translate(_SPACES)
                 parent = process.ppid()
-                if argv and _ours(pid, parent):
+                if argv and _ours(pid):
                     self._lines[pid] = f"{pid} {parent} {argv}"
                     self._memory[pid] = process.memory_info().rss
 
 
-def _ours(pid: str, parent: int) -> bool:
+def _ours(pid: str) -> bool:
+    """Whether it lives in this network namespace: each has one inode for its tcp file, which anyone may look at
+    (/proc/PID/ns/net may be read by root alone)."""
     try:
-        return os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+        return os.stat(f"/proc/{pid}/net/tcp").st_ino == os.stat("/proc/self/net/tcp").st_ino
     except OSError:
-        return _command(str(parent)) == "dockerd"
+        return False
 
 
 def _command(pid: str) -> str:
