@@ -140,7 +140,7 @@ def test_network_modes_without_an_address_of_their_own(host: Lab) -> None:
     out: Any = host.json("show", "mode-none")["outbound"]
     assert all(one["leaves_as"] is None for one in out)
     text = host.netdash("containers").stdout
-    lines = {line.split()[1]: line for line in text.splitlines() if "mode-" in line}
+    lines = {line.split()[0]: line for line in text.splitlines() if "mode-" in line}
     assert "mode-owner" in lines["mode-shares"]
     assert "host" in lines["mode-host"].replace("mode-host", "")
     assert "none" in lines["mode-none"].replace("mode-none", "")

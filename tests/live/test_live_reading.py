@@ -71,8 +71,7 @@ def test_reading_changes_nothing(host: Lab) -> None:
     before = state(host)
     assert before["legacy tables"] == ""
     for command in COMMANDS:
-        for form in ([], ["--json"]) if "--free" not in command else ([],):
-            assert host.netdash(*command, *form).returncode == 0, command
+        assert host.netdash(*command).returncode == 0, command
     assert host.netdash("record", str(host.folder / "reading")).returncode == 0
     with Terminal(host.netdash_argv(), host.environment) as terminal:
         assert terminal.wait_for("read-web"), terminal.text
@@ -121,13 +120,14 @@ def as_nobody(lab: Lab, *words: str) -> list[str]:
 def ask_as_nobody(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
     shown = lab.folder / "nobody"
     path = f"{shown}/code:{shown}/packages"
+    # A Python built with a shared library looks for it where nobody may not.
     return subprocess.run(
         as_nobody(lab, *words),
         capture_output=True,
         text=True,
         timeout=60,
         cwd="/",
-        env={**lab.environment, "PYTHONPATH": path, "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**lab.environment, "PYTHONPATH": path, "LD_LIBRARY_PATH": f"{shown}/base/lib", "HOME": "/"},
     )
 
 
