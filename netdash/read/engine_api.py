@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -54,9 +55,13 @@ class EngineApi:
         self._prefix = ""
         self._since: int | None = None
         self._podman = False
+        self._stream: requests.Response | None = None
+        self._closed = False
 
     def negotiate(self) -> object:
         """The answer of /version, whose ApiVersion all later calls use."""
+        with _told(self):
+            self._knock()
         version = self.get("/version")
         number = version.get("ApiVersion") if isinstance(version, dict) else None
         if not isinstance(number, str) or not number.replace(".", "").isdigit():
@@ -97,10 +102,26 @@ class EngineApi:
         with _told(self), self._send("/events", params, None) as response:
             if response.status_code >= 400:
                 raise EngineError(f"the engine on {self.address} refuses to send events", status=response.status_code)
-            yield from _lines(response)
+            self._stream = response
+            if not self._closed:
+                yield from _lines(response)
 
     def close(self) -> None:
+        """Also ends `events` in another thread."""
+        self._closed = True
+        connection = self._stream.raw.connection if self._stream else None
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
         self._client.close()
+
+    def _knock(self) -> None:
+        """Connects to a unix socket and hangs up: the docker package leaves a socket open when that fails."""
+        _, found, path = self.address.partition("unix://")
+        if found and path:
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(self.limit)
+                door.connect(path)
 
     def _send(self, path: str, params: Mapping[str, str | int], wait: float | None) -> requests.Response:
         url = f"{self._client.base_url}{self._prefix}{path}"
@@ -108,7 +129,9 @@ class EngineApi:
 
     def _body(self, response: requests.Response, end: float) -> bytes:
         body = bytearray()
-        for chunk in response.iter_content(_CHUNK):
+        read = getattr(response.raw, "read1", response.raw.read)
+        # read1 gives what has come, read waits for a whole piece; urllib3 before 2 has only the latter
+        while chunk := read(_CHUNK, decode_content=True):
             body += chunk
             if len(body) > MAX_ANSWER:
                 raise EngineError(f"the engine on {self.address} answers with more than {MAX_ANSWER >> 20} MiB")

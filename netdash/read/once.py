@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -125,7 +126,11 @@ _Found = tuple[Mapping[str, object], Mapping[str, Failure]]
 
 
 def _docker(options: Options) -> _Found:
-    api = EngineApi(options.docker_host, options.limit)
+    with closing(EngineApi(options.docker_host, options.limit)) as api:
+        return _answers_of(api), {}
+
+
+def _answers_of(api: EngineApi) -> dict[str, object]:
     answers: dict[str, object] = {"docker/version.json": api.negotiate(), _LOCAL: api.local}
     listed = api.get("/containers/json", all=1)
     if not isinstance(listed, list):
@@ -146,7 +151,7 @@ def _docker(options: Options) -> _Found:
                 if error.status is None:
                     raise
     answers["docker/inspect.json"] = inspected
-    return answers, {}
+    return answers
 
 
 def _kernel(options: Options) -> _Found:

@@ -27,7 +27,7 @@ _XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
+class RuleFamily:
     """One IP version's tools and files."""
 
     tool: str
@@ -38,14 +38,14 @@ class _Family:
 
 
 _FAMILIES = (
-    _Family(
+    RuleFamily(
         "iptables",
         Path("/proc/net/ip_tables_names"),
         "rules/iptables-save.txt",
         "rules/iptables-legacy-save.txt",
         "ip",
     ),
-    _Family(
+    RuleFamily(
         "ip6tables",
         Path("/proc/net/ip6_tables_names"),
         "rules/ip6tables-save.txt",
@@ -63,7 +63,7 @@ class RuleReader:
     limit: float = 5.0
     find: Callable[[str], str | None] = find
     generation: Callable[[], int | None] = field(default_factory=lambda: generation)
-    families: tuple[_Family, ...] = _FAMILIES
+    families: tuple[RuleFamily, ...] = _FAMILIES
     _answers: dict[str, object] = field(default_factory=dict)
     _failures: dict[str, Failure] = field(default_factory=dict)
     _tables: frozenset[tuple[str, str]] = frozenset()  # nft's: (family, name)
@@ -99,7 +99,7 @@ class RuleReader:
         """Whether there are tables, and so counters, that only nft shows: those of Docker 29, netavark, firewalld."""
         return any(family not in ("ip", "ip6") or table not in _XTABLES for family, table in self._tables)
 
-    def _saved(self, family: _Family) -> None:
+    def _saved(self, family: RuleFamily) -> None:
         legacy = _legacy_tables(family.legacy_names)
         if legacy:
             self._keep(family.legacy_answer, f"{family.tool}-legacy-save", "iptables", ("-c",))
@@ -114,7 +114,7 @@ class RuleReader:
         elif not (legacy and family.legacy_answer in self._answers):
             self._either(family)
 
-    def _either(self, family: _Family) -> None:
+    def _either(self, family: RuleFamily) -> None:
         """iptables-save without a variant in its name: its first line tells which one it is."""
         output = self._run(f"{family.tool}-save", "iptables", ("-c",))
         if output is None:
