@@ -22,7 +22,7 @@ class Proxies:
         self._memory: dict[str, int] = {}
 
     def read(self) -> tuple[str, str]:
-        """(host/docker-proxy.txt, host/memory.txt): a line `PID PPID ARGV`, and `PID BYTES`, per process. Raises OSError."""
+        """(host/docker-proxy.txt, host/memory.txt): a line `PID PPID ARGV`, and `PID BYTES`, each. Raises OSError."""
         pids = {name for name in os.listdir("/proc") if name.isdigit()}
         if self._times % self._every == 0:
             self._seen.clear()
