@@ -151,8 +151,11 @@ def test_tables_policies_counters_and_what_was_left_out() -> None:
     assert counters_of("6:360") == (6, 360)
 
 
-def test_a_cut_listing_is_told() -> None:
-    assert not parse_save("*nat\n:PREROUTING ACCEPT [0:0]\n[0:0] -A PREROUTING -j DO").whole
+@pytest.mark.parametrize(
+    "text", ["*nat\n[0:0] -A PREROUTING -j DO", "-A X -j Y\n", "*nat\n[1:2 -A X\nCOMMIT\n", "*nat\n-A\nCOMMIT"]
+)
+def test_a_cut_or_odd_listing_is_told(text: str) -> None:
+    assert not parse_save(text).whole
 
 
 _FIELDS = {"-s": "src", "-d": "dst", "-i": "iif", "-o": "oif", "-p": "proto", "--dport": "dport", "--sport": "sport"}

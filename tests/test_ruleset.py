@@ -239,6 +239,28 @@ def test_nothing_read_is_none_and_nothing_said_is_empty() -> None:
     assert (empty.chains, empty.complete, empty.notes) == ((), True, ())
 
 
+def test_base_chains_that_only_iptables_save_prints_do_not_exist() -> None:
+    save = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+    for nft in ("", {"nftables": []}):
+        ruleset = read_ruleset(Recording({"rules/nft.json": nft, "rules/iptables-save.txt": save}))
+        assert ruleset is not None
+        assert ruleset.chains == ()
+
+
+def test_rules_that_nft_did_not_show_are_kept_and_told() -> None:
+    ruleset = read_ruleset(Recording({"rules/nft.json": {"nftables": []}, "rules/iptables-save.txt": _LIES}))
+    assert ruleset is not None
+    assert len(ruleset.rules) == 4
+    assert ruleset.notes == ("nft did not show ip filter/FORWARD, iptables-save does",)
+
+
+def test_a_host_without_nft_is_not_read_anew_each_time() -> None:
+    reader = RulesetReader()
+    answers = {"rules/iptables-legacy-save.txt": _LIES}
+    first = reader.read(Recording(dict(answers), taken=1.0))
+    assert reader.read(Recording(dict(answers), taken=2.0)) is first
+
+
 def test_a_cut_answer_is_told() -> None:
     text = json.dumps(_NATIVE)
     ruleset = read_ruleset(Recording({"rules/nft.json": text[: len(text) - 90], "rules/iptables-save.txt": _LIES}))

@@ -21,7 +21,7 @@ Saved = dict[tuple[str, str], SavedChain]
 class Listing:
     chains: Saved
     left_out: tuple[str, ...]  # tables that iptables-save named as incompatible and did not print
-    whole: bool  # False when the last table has no COMMIT: the answer was cut off
+    whole: bool  # False when the last table has no COMMIT (the answer was cut off), or a line is no rule
 
 
 _INCOMPATIBLE = re.compile(r"# Table [`'](.+?)' is incompatible")
@@ -32,11 +32,11 @@ def parse_save(text: str) -> Listing:
     chains: Saved = {}
     left_out: list[str] = []
     table: str | None = None
+    whole = True
     for line in text.split("\n"):
         first = line[:1]
         if first == "[" or first == "-":
-            if table is not None:
-                _rule_line(line, table, chains)
+            whole = _rule_line(line, table, chains) and whole
         elif first == ":":
             name, _, rest = line[1:].partition(" ")
             policy = rest.split(" ", 1)[0].lower()
@@ -47,25 +47,27 @@ def parse_save(text: str) -> Listing:
             table = None
         elif found := _INCOMPATIBLE.match(line):
             left_out.append(found[1])
-    return Listing(chains, tuple(left_out), table is None)
+    return Listing(chains, tuple(left_out), whole and table is None)
 
 
 _POLICIES = ("accept", "drop")
 
 
-def _rule_line(line: str, table: str, chains: Saved) -> None:
+def _rule_line(line: str, table: str | None, chains: Saved) -> bool:
+    """Put a rule into its chain; False when the line is none."""
     counters = ""
     if line[0] == "[":
         end = line.find("] ")
         counters, line = line[1:end], line[end + 2 :]
-    if not line.startswith("-A "):
-        return
     name = line[3:].partition(" ")[0]
+    if table is None or not name or not line.startswith("-A "):
+        return False
     chain = chains.get((table, name))
     if chain is None:
         chain = chains.setdefault((table, name), SavedChain())
     chain.texts.append(line)
     chain.counters.append(counters)
+    return True
 
 
 def counters_of(text: str) -> tuple[int | None, int | None]:

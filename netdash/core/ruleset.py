@@ -61,6 +61,7 @@ class RulesetReader:
 
     def __init__(self) -> None:
         self._bodies: dict[str, Body] = {}
+        self._before: dict[str, Body] = {}
         self._answers: dict[str, object] = {}
         self._taken: dict[str, float | None] = {}
         self._listings: dict[str, Listing] = {}
@@ -95,7 +96,7 @@ class RulesetReader:
         """Seconds since the answer before, for those that are new; None where that is not known."""
         spans: dict[str, float | None] = {}
         for path, answer in answers.items():
-            if answer is not None and answer is self._answers.get(path):
+            if path in self._answers and answer is self._answers[path]:
                 continue
             before = self._taken.get(path)
             spans[path] = taken - before if taken is not None and before is not None and taken > before else None
@@ -115,14 +116,13 @@ class RulesetReader:
                 self._listings[path] = listing
         if self._shapes is not None and same:
             return self._shapes
-        before, self._bodies = self._bodies, {}
-        self._before = before
-        try:
-            return self._merge(answers)
-        finally:
-            self._before = {}
+        self._bodies, self._before = {}, self._bodies
+        shapes = self._merge(answers)
+        self._before = {}
+        return shapes
 
     def _body(self, text: str) -> Body:
+        """What a line means; kept for as long as the listings show it."""
         found = self._bodies.get(text)
         if found is None:
             found = self._bodies[text] = self._before.get(text) or parse_line(text)
@@ -137,7 +137,7 @@ class RulesetReader:
             notes.append("nft was not read: tables that iptables does not own are missing")
             complete = False
             for family, path in _SAVES.items():
-                shapes += self._saved(family, path, IPTABLES, set())
+                shapes += self._saved(family, path, IPTABLES, None)
         else:
             listing = parse_nft(answers[_NFT_ANSWER], self._decide(set()))
             uneven = {chain.key for chain in listing.chains if self._uneven(chain, notes)}
@@ -153,10 +153,10 @@ class RulesetReader:
                 notes += [f"nft did not show {_place(one.frame)}, {_tool(path)} does" for one in more]
                 shapes += more
         for family, path in _LEGACY_SAVES.items():
-            shapes += self._saved(family, path, LEGACY, set())
+            shapes += self._saved(family, path, LEGACY, None)
         for path, saved in self._listings.items():
             if not saved.whole:
-                notes.append(f"the answer of {_tool(path)} is cut off")
+                notes.append(f"the answer of {_tool(path)} is cut off, or has lines that are no rules")
                 complete = complete and path in _SAVES.values() and answers[_NFT_ANSWER] is not None
         return _Shapes(tuple(shapes), sets, tuple(dict.fromkeys(notes)), complete)
 
@@ -195,12 +195,12 @@ class RulesetReader:
             notes.append(_unsaid(chain, path, listed, self._listings.get(path), answers))
         return shape_of_native(chain, path, listed)
 
-    def _saved(self, family: str, path: str, backend: str, seen: set[tuple[str, str, str]]) -> Iterator[Shape]:
+    def _saved(self, family: str, path: str, backend: str, seen: set[tuple[str, str, str]] | None) -> Iterator[Shape]:
         """Chains that a listing shows and nft does not; of nft's tables, only those with rules: iptables-save prints
         base chains that do not exist."""
         listing = self._listings.get(path)
         for (table, name), saved in listing.chains.items() if listing else ():
-            if (family, table, name) in seen or (seen and not saved.texts):
+            if seen is not None and ((family, table, name) in seen or not saved.texts):
                 continue
             yield shape_of_saved(_frame(family, table, name, backend, saved), path, saved, self._body)
 
