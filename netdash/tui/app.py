@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, ClassVar
 
 os.environ.setdefault(
@@ -13,12 +14,14 @@ os.environ.setdefault(
 )  # Textual waits for the next frame before it paints: 60 would add 16 ms a key
 os.environ.setdefault("ESCDELAY", "25")
 
+from rich.text import Text
 from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import reactive
 
 from netdash.core.model import Host
+from netdash.show.spans import clean
 from netdash.tui import paint
 from netdash.tui.config import Options
 from netdash.tui.feed import Feed
@@ -78,12 +81,13 @@ class Netdash(App[int]):
     def _theme(self) -> str:
         wanted = self.options.theme
         if wanted is None:
-            few = self.console.color_system not in ("truecolor", "256") and not self.is_headless_test
+            few = self.console.color_system not in ("truecolor", "256") and not self._in_memory
             wanted = "ansi" if self.no_color or few else "netdash"
         return "ansi-dark" if wanted == "ansi" else wanted
 
     @property
-    def is_headless_test(self) -> bool:
+    def _in_memory(self) -> bool:
+        """Painted for a test or a screenshot, where colours need no terminal."""
         return not sys.__stdout__ or not sys.__stdout__.isatty()
 
     def _palette(self) -> paint.Palette:
@@ -114,7 +118,8 @@ class Netdash(App[int]):
     def _publish(self, host: Host) -> None:
         """Called by the feed, from any thread."""
         sheet = Sheet(host)
-        self.post_message(Arrived(sheet if self.paused else sheet.warm()))
+        ahead = not self.paused and current_thread() is not main_thread()
+        self.post_message(Arrived(sheet.warm() if ahead else sheet))
 
     def on_arrived(self, message: Arrived) -> None:
         host = message.sheet.host
@@ -147,11 +152,12 @@ class Netdash(App[int]):
         self.exit(0)
 
     def _handle_exception(self, error: Exception) -> None:
-        if os.environ.get("NETDASH_DEBUG"):
+        if self.is_headless or os.environ.get("NETDASH_DEBUG"):
             super()._handle_exception(error)
             return
         self._return_code = 1
-        self.exit(1, 1, f"netdash: internal error: {type(error).__name__}: {error} (NETDASH_DEBUG=1 shows where)")
+        told = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
+        self.exit(1, 1, Text(f"{told} (NETDASH_DEBUG=1 shows where)"))
 
 
 def run(feed: Feed, options: Options) -> int:

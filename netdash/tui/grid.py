@@ -18,7 +18,7 @@ from netdash.tui.listing import Listing
 from netdash.tui.paint import LINKED, MARKER, Inks, seal, strip
 from netdash.tui.surface import Surface
 
-SAMPLE = 100  # rows looked at for the widths, around the ones on screen
+SAMPLE = 50  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
 LONG = 60  # cells from which a column counts as text, that may be cut
 LEAST = 20  # cells of text that are worth showing

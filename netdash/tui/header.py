@@ -32,7 +32,7 @@ def header(host: Host | None, paused: bool, gone: float | None, wide: int) -> tu
     left = [Span(" netdash ", Tone.TITLE), Span(" " + fit_name(host.name or "?"), Tone.KEY), Span("  ")]
     for index, part in enumerate(_engine(host, wide)):
         left += [DOT, part] if index else [part]
-    return tuple(left), (*_counts(host, wide), _state(host, paused, gone), Span(" "))
+    return tuple(left), (*_counts(host, wide), _state(host, paused, gone, wide), Span(" "))
 
 
 def fit_name(name: str, most: int = 24) -> str:
@@ -70,9 +70,10 @@ def _counts(host: Host, wide: int) -> Line:
     return tuple(spans)
 
 
-def _state(host: Host, paused: bool, gone: float | None) -> Span:
+def _state(host: Host, paused: bool, gone: float | None, wide: int) -> Span:
     if not host.live:
-        when = datetime.fromtimestamp(host.taken).strftime(" %H:%M") if host.taken else ""
+        pattern = " %Y-%m-%d %H:%M" if wide >= WIDE else " %H:%M"
+        when = datetime.fromtimestamp(host.taken).strftime(pattern) if host.taken else ""
         return Span(f"◦ recorded{when}", Tone.WARN)
     if gone is not None:
         return Span(f"✗ engine gone {age(gone)}", Tone.BAD)

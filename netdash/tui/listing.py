@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import merge
 
 from netdash.core.model import Ref
 from netdash.show.filter import Filter
@@ -11,6 +12,7 @@ from netdash.show.table import Row, Rows, View
 from netdash.tui.sheet import Sheet
 from netdash.tui.work import Steps
 
+RUN = 1_000  # rows sorted at once
 CHUNK = 64  # rows between two looks at the clock
 
 
@@ -90,9 +92,24 @@ def _sorted(rows: Rows, order: Sequence[int], column: int, down: bool) -> Steps[
             keys[place] = _key(rows[place], column)
         yield
     try:
-        return sorted(order, key=keys.__getitem__, reverse=down)
+        return (yield from _merged(order, keys, down))
     except TypeError:  # sort keys of one column that do not compare, such as addresses of both families
-        return sorted(order, key=lambda place: (keys[place][0], str(keys[place][1])), reverse=down)
+        return (yield from _merged(order, {place: (rank, str(key)) for place, (rank, key) in keys.items()}, down))
+
+
+def _merged(order: Sequence[int], keys: Mapping[int, tuple[int, object]], down: bool) -> Steps[Sequence[int]]:
+    """Sorted in runs that are merged bit by bit: one sort of all would hold up the screen."""
+    key = keys.__getitem__
+    runs: list[list[int]] = []
+    for start in range(0, len(order), RUN):
+        runs.append(sorted(order[start : start + RUN], key=key, reverse=down))
+        yield
+    merged: list[int] = []
+    for place in merge(*runs, key=key, reverse=down):
+        merged.append(place)
+        if not len(merged) % CHUNK:
+            yield
+    return merged
 
 
 def _key(row: Row, column: int) -> tuple[int, object]:

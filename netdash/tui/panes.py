@@ -51,7 +51,7 @@ class Panes(Screen[None]):
         self._said: Line = ()
         self._carded: Ref | None = None
         self._following = False
-        self._fitted = Size(0, 0)
+        self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
 
     @property
     def netdash(self) -> Netdash:
@@ -72,7 +72,6 @@ class Panes(Screen[None]):
         yield self.small
 
     def on_mount(self) -> None:
-        self.prompt.display = False
         self.set_focus(self.grid)
         self.fit_screen(self.size)
 
@@ -93,7 +92,7 @@ class Panes(Screen[None]):
             pane.fade(faded)
 
     def write_header(self) -> None:
-        wide, app = self.size.width, self.netdash
+        wide, app = self.extent.width, self.netdash
         host = self.sheet.host if self.sheet else None
         self.top_bar.show(*header.header(host, app.paused, app.gone, wide))
         ask = self.places.here.ask
@@ -106,7 +105,7 @@ class Panes(Screen[None]):
     def rearrange(self) -> None:
         """Works out which rows the pane shows; a long list takes several steps and the old one stays meanwhile."""
         if self.sheet is None:
-            self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.size.width))
+            self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.extent.width))
             return
         self.work.start(arrange(self.sheet, self.places.here.ask), self.arranged)
 
@@ -121,7 +120,7 @@ class Panes(Screen[None]):
         notice: Sequence[Line] = ()
         if not len(listing):
             ask = place.ask
-            notice = header.notice(ask.view, sheet.host, ask.text, self.name_of(ask.within), self.size.width)
+            notice = header.notice(ask.view, sheet.host, ask.text, self.name_of(ask.within), self.extent.width)
         self.grid.cell = place.cell
         self.grid.show(listing, place.at if at is None else at, notice)
         self.fit_heights(len(listing.rows))
@@ -146,7 +145,7 @@ class Panes(Screen[None]):
         self.grid.mark(linked)
 
     def write_card(self, ref: Ref | None) -> None:
-        wide, sheet = self.size.width, self.sheet
+        wide, sheet = self.extent.width, self.sheet
         if sheet is None or ref is None:
             self.card.show((), same=False)
             return
@@ -178,16 +177,16 @@ class Panes(Screen[None]):
 
     @property
     def linked_shown(self) -> bool:
-        return self.size.width >= LINKED_FROM[0] and self.size.height >= LINKED_FROM[1]
+        return self.extent.width >= LINKED_FROM[0] and self.extent.height >= LINKED_FROM[1]
 
     def on_resize(self, event: Resize) -> None:
         self.fit_screen(event.size)
 
     def fit_screen(self, size: Size) -> None:
         """Lays the panes out for a terminal of `size`."""
-        if size == self._fitted:
+        if size == self.extent:
             return
-        self._fitted = size
+        self.extent = size
         wide, high = size
         small = wide < LEAST[0] or high < LEAST[1]
         self.set_class(small, "-small")
@@ -197,10 +196,17 @@ class Panes(Screen[None]):
             self.small.show((Span(f" {wide}x{high} is too small: netdash needs {least}"[: max(8, wide)], Tone.WARN),))
             return
         self.refresh_all()
+        self.call_after_refresh(self.keep_focus)
+
+    def keep_focus(self) -> None:
+        """A pane that has gone with the old size leaves its keys to the list."""
+        if self.focused is None or not self.focused.is_on_screen:
+            self.set_focus(self.grid)
+            self.write_footer()
 
     def fit_heights(self, rows: int) -> None:
         """Few rows leave room to the card, many take their share; the selection never moves a pane."""
-        body = self.size.height - 3
+        body = self.extent.height - 3
         share = round(body * (0.36 if self.linked_shown else 0.46))
         grid = max(4, min(max(rows, len(self.grid.notice)) + 2, share))
         beside = round((body - grid) * 0.38) if self.linked_shown else 0

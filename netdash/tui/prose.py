@@ -30,7 +30,9 @@ class Bar(Surface):
             self.left, self.right = left, right
             self.refresh()
 
-    def line(self, y: int, wide: int) -> Strip:  # noqa: ARG002
+    def line(self, y: int, wide: int) -> Strip:
+        if y:
+            return Strip.blank(wide, self.inks.blank)
         taken = sum(width(span.text) for span in self.right)
         used = sum(width(span.text) for span in self.left)
         if taken and used + taken + 1 > wide and used < wide:

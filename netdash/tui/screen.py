@@ -37,7 +37,7 @@ class Dashboard(Panes):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Keys are the dashboard's before they are a pane's, which saves the way up; a text field has them all."""
-        return not self.prompt.display
+        return not self.has_class("-asking")
 
     # --- moving -------------------------------------------------------------------------------------------------------
 
@@ -248,8 +248,7 @@ class Dashboard(Panes):
         self.ask(":", "", COMMAND_HINT)
 
     def ask(self, sign: str, text: str, hint: str) -> None:
-        self.foot.display = False
-        self.prompt.display = True
+        self.set_class(True, "-asking")
         if sign == ":":
             self.prompt.open(sign, text, hint, commands.completer(self))
         else:
@@ -260,8 +259,7 @@ class Dashboard(Panes):
             self.narrow(text=message.text)
 
     def on_prompt_entered(self, message: Prompt.Entered) -> None:
-        self.prompt.display = False
-        self.foot.display = True
+        self.set_class(False, "-asking")
         self.focus_on(self.grid)
         if self.prompt.sign == "/":
             if message.text is None:
@@ -332,7 +330,7 @@ class Dashboard(Panes):
         yield "filter", "filter"
         if self.works("linked"):
             yield "linked", "linked" if self.everything or ask.within else "all"
-        if self.size.width >= 90:
+        if self.extent.width >= 90:
             yield "sort", "sort"
         if self.works("pause"):
             yield "pause", "go on" if self.netdash.paused else "pause"
