@@ -105,6 +105,13 @@ def test_filter_that_matches_nothing() -> None:
     assert "0 of 3" in seen
 
 
+@pytest.mark.parametrize("size", [(60, 15), *SIZES])
+def test_state_is_told_at_every_size(host: Callable[[str], Host], size: tuple[int, int]) -> None:
+    assert "◦ recorded" in see(host("su1"), size=size).splitlines()[0]
+    long = replace(crowd(1), name="a-rather-long-host-name.example", privileged=False)
+    assert "● live" in see(long, size=size).splitlines()[0]
+
+
 def test_recording_is_never_taken_for_live() -> None:
     recorded = see(replace(crowd(1), live=False, taken=0.0))
     assert "◦ recorded" in recorded

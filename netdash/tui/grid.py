@@ -163,9 +163,10 @@ class Grid(Surface, can_focus=True):
         at = self.top + y - 1
         if at >= len(self.listing):
             return Strip.blank(wide, self.inks.blank)
-        bar = self._thumb(y - 1)
-        row = self._row(self.listing, at, wide - len(bar))
-        return Strip([*row, Segment(bar, self.inks.rule)], wide) if bar else row
+        row = self._row(self.listing, at, wide)
+        if not self._thumb(y - 1):
+            return row
+        return Strip([*row.crop(0, wide - 1), Segment("▐", self.inks.rule)], wide)
 
     def _titleline(self, wide: int) -> Strip:
         used = sum(width(span.text) for span in self.title)
@@ -208,14 +209,14 @@ class Grid(Surface, can_focus=True):
                 segments.append(Segment(text + space, inks.tones[cell.tone]))
         return seal(segments, wide, inks.blank)
 
-    def _thumb(self, y: int) -> str:
+    def _thumb(self, y: int) -> bool:
         """A scroll bar of one cell, only where there is more than the pane holds."""
         total, page = len(self.listing or ()), self.page
         if total <= page:
-            return ""
+            return False
         size = max(1, page * page // total)
         start = (page - size) * self.top // max(1, total - page)
-        return "▐" if start <= y < start + size else " "
+        return start <= y < start + size
 
     # --- mouse --------------------------------------------------------------------------------------------------------
 
@@ -267,7 +268,7 @@ def _some_widths(columns: Sequence[Column], rows: Sequence[Row], room: int, only
     """`widths` for some of the columns, as if the others were not there."""
     kept = [index for index, column in enumerate(columns) if not only or column.key in only]
     some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
-    shown = [columns[index] for index in kept]
+    shown = [replace(columns[index], leaves=0) if only else columns[index] for index in kept]
     sizes = dict(zip(kept, widths(_pliant(shown, some, room), some, room), strict=True))
     return [sizes.get(index, 0) for index in range(len(columns))]
 

@@ -32,7 +32,9 @@ def header(host: Host | None, paused: bool, gone: float | None, wide: int) -> tu
     left = [Span(" netdash ", Tone.TITLE), Span(" " + fit_name(host.name or "?"), Tone.KEY), Span("  ")]
     for index, part in enumerate(_engine(host, wide)):
         left += [DOT, part] if index else [part]
-    return tuple(left), (*_counts(host, wide), _state(host, paused, gone, wide), Span(" "))
+    state, counts = _state(host, paused, gone, wide), _counts(host, wide)
+    taken = sum(width(span.text) for span in (*left, *counts, state)) + 2
+    return tuple(left), (*(counts if taken <= wide else ()), state, Span(" "))
 
 
 def fit_name(name: str, most: int = 24) -> str:

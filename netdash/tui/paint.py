@@ -136,7 +136,9 @@ def _ansi(colourless: bool) -> Palette:
     def inks(over: str) -> Inks:
         return _inks(Style(), Style.parse(over), tones, Style.parse("underline bold not reverse"), marks)
 
-    return Palette(inks("none"), inks("none"), inks("reverse not dim"), inks("bold"), inks("dim not bold"))
+    return Palette(
+        inks("none"), inks("none"), inks("default on default reverse not dim"), inks("bold"), inks("dim not bold")
+    )
 
 
 def _inks(base: Style, over: Style, tones: Mapping[Tone, Style], cell: Style, marks: Sequence[Style]) -> Inks:

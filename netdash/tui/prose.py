@@ -34,9 +34,6 @@ class Bar(Surface):
         if y:
             return Strip.blank(wide, self.inks.blank)
         taken = sum(width(span.text) for span in self.right)
-        used = sum(width(span.text) for span in self.left)
-        if taken and used + taken + 1 > wide and used < wide:
-            return strip(self.left, wide, self.inks)
         room = max(0, wide - taken)
         left = strip(self.left, room, self.inks)
         return Strip.join([left, strip(self.right, wide - room, self.inks)]) if taken else left
