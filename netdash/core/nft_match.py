@@ -18,7 +18,18 @@ Sets = Mapping[str, Elements]
 class Draft:
     """A rule while its statements are read."""
 
-    __slots__ = ("comment", "counter", "exprs", "matches", "modules", "sets", "target", "target_name", "unread")
+    __slots__ = (
+        "comment",
+        "counter",
+        "exprs",
+        "matches",
+        "missing",
+        "modules",
+        "sets",
+        "target",
+        "target_name",
+        "unread",
+    )
 
     def __init__(self, sets: Sets, exprs: list[object], comment: str | None) -> None:
         self.sets = sets
@@ -26,10 +37,17 @@ class Draft:
         self.comment = comment
         self.matches: list[Match] = []
         self.unread: list[object] = []  # statements that are not interpreted
+        self.missing = False  # a set that it names is not known, or not yet
         self.modules: list[str] = []  # xt matches by name
         self.target: Target | None = None
         self.target_name = ""  # of an xt target
         self.counter: Json | None = None
+
+    def named(self, name: str) -> Elements | None:
+        """The elements of "@name"."""
+        found = self.sets.get(name[1:])
+        self.missing = self.missing or found is None
+        return found
 
     def body(self) -> Body:
         """The rule as nft alone tells it."""
@@ -270,7 +288,7 @@ def _texts(draft: Draft, right: object) -> tuple[str, ...] | None:
     if isinstance(right, str):
         if not right.startswith("@"):
             return (right,) if "," not in right else None
-        elements = draft.sets.get(right[1:])
+        elements = draft.named(right)
         return None if elements is None else tuple(key for key, _ in elements)
     if isinstance(right, dict) and len(right) == 1 and "set" in right:
         right = right["set"]

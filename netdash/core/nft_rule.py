@@ -121,7 +121,7 @@ def _vmap(draft: Draft, value: object) -> bool:
     key, data = _vmap_key(parts.get("key")), parts.get("data")
     draft.target = Target(Verb.VMAP, detail=key or "")
     if isinstance(data, str) and data.startswith("@"):
-        elements = draft.sets.get(data[1:])
+        elements = draft.named(data)
     else:
         elements = map_elements(mapping(data).get("set"))
     if elements is None or any(verdict is None for _, verdict in elements):

@@ -13,7 +13,7 @@ from netdash.core.decode import text as word
 from netdash.core.model import NamedSet, Target, Verb
 from netdash.core.nft_match import Draft, Elements
 from netdash.core.nft_rule import counters, map_elements, read_rule
-from netdash.core.nft_text import expression, statement
+from netdash.core.nft_text import expression
 from netdash.core.rule_parts import Body
 
 TableKey = tuple[str, str]
@@ -111,6 +111,8 @@ class _Reader:
         self._named: list[NamedSet] = []
         self._waiting: list[tuple[Skeleton, int, Json, TableKey]] = []
         self._odd = 0
+        self._place: tuple[object, ...] = ()
+        self._here = Skeleton("", "", "")
         self._takes = {"rule": self._rule, "chain": self._chain, "set": self._set, "map": self._set}
 
     def take(self, element: object) -> None:
@@ -150,26 +152,32 @@ class _Reader:
         return True
 
     def _rule(self, value: Json) -> bool:
-        chain = self._of(value.get("family"), value.get("table"), value.get("chain"))
-        if chain is None:
-            return False
-        table = (chain.family, chain.table)
-        draft = read_rule(value, self._sets.get(table, {}))
+        place = (value.get("family"), value.get("table"), value.get("chain"))
+        if place != self._place:  # rules come chain by chain
+            chain = self._of(*place)
+            if chain is None:
+                return False
+            self._place, self._here = place, chain
+        chain = self._here
+        draft = read_rule(value, self._sets.get((chain.family, chain.table), {}))
         at = len(chain.bodies)
         chain.bodies.append(_EMPTY)
         chain.native.append(False)
-        chain.counters.append(counters(draft))
-        if draft.unread and any("@" in statement(one) for one in draft.unread):
-            self._waiting.append((chain, at, value, table))
+        chain.counters.append(counters(draft) if draft.counter is not None else None)
+        if draft.missing:
+            self._waiting.append((chain, at, value, (chain.family, chain.table)))
         else:
             self._put(chain, at, draft)
         return True
 
     def _put(self, chain: Skeleton, at: int, draft: Draft) -> None:
         said = self._decide(chain, at, draft)
-        chain.bodies[at] = said or draft.body()
-        chain.native[at] = said is None
-        chain.unsaid += said is None and bool(draft.modules or draft.target_name)
+        if said is not None:
+            chain.bodies[at] = said
+            return
+        chain.bodies[at] = draft.body()
+        chain.native[at] = True
+        chain.unsaid += bool(draft.modules or draft.target_name)
 
     def _set(self, value: Json) -> bool:
         family, table, name = word(value.get("family")), word(value.get("table")), word(value.get("name"))

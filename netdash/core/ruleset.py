@@ -167,11 +167,17 @@ class RulesetReader:
         return listing.chains.get((chain.table, chain.name)) if listing else None
 
     def _decide(self, uneven: set[tuple[str, str, str]]) -> Decide:
+        known: Skeleton | None = None
+        texts: list[str] = []  # of that chain; empty where they cannot be its rules
+
         def decide(chain: Skeleton, at: int, rule: Draft) -> Body | None:
-            saved = self._listed(chain)
-            if saved is None or at >= len(saved.texts) or chain.key in uneven:
+            nonlocal known, texts
+            if chain is not known:
+                known, saved = chain, self._listed(chain)
+                texts = saved.texts if saved and chain.key not in uneven else []
+            if at >= len(texts):
                 return None
-            line = self._body(saved.texts[at])
+            line = self._body(texts[at])
             return line if agree(rule, line) else None
 
         return decide
