@@ -101,7 +101,7 @@ def dashboard(lab: Lab, count: int, *words: str) -> Iterator[Terminal]:
 
 
 def all_there(text: str, count: int) -> bool:
-    return f"{count} containers" in text and "b-000" in text
+    return f"{count} containers" in text and f"b-{count - 1:03}" in text
 
 
 # --- the measurements -------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def crowded(lab: Lab, options: argparse.Namespace) -> None:
                 terminal.settle(0.5, 3)
                 gaps = hammer(terminal, 12)
                 say(f"10,000 rules, 5,000 ports: worst key in {pane}", f"{max(gaps) * 1000:.1f} ms", "≤ 20 ms")
-                say("", spread(gaps))
+                say("  keys answered later than 20 ms", f"{sum(gap > 0.02 for gap in gaps)} of {len(gaps)}")
             say("memory then", f"{terminal.memory() / 2**20:.1f} MiB")
     finally:
         holder.terminate()
