@@ -102,6 +102,16 @@ def test_selection_is_followed_by_every_pane() -> None:
     show(crowd(30), scene)
 
 
+def test_rules_open_on_the_rule_of_the_containers_port(host: Callable[[str], Host]) -> None:
+    assert "--dport 32768 -j DNAT" in play(host("su1"), "j", "4")["ref"].key
+    assert "--dport 8080 -j DNAT" in play(host("su1"), "4")["ref"].key
+
+
+def test_chain_filter_says_how_many(host: Callable[[str], Host]) -> None:
+    first = play(host("su1"), "colon", *"rules chain:DOCKER table:nat", "enter")["text"].splitlines()[1]
+    assert re.search(r"/chain:DOCKER table:nat +\d+ of 162", first)
+
+
 def test_enter_on_a_rule_leads_to_its_container_and_minus_back() -> None:
     there = play(crowd(30), "4", "j", "j", "enter")
     assert (there["view"], there["row"]) == ("containers", "web-2")

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import Binding
 from textual.widget import Widget
 
-from netdash.core.model import Ref
+from netdash.core.model import Ref, Rule, Verb
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.table import View
 from netdash.show.views import VIEWS
@@ -23,7 +23,13 @@ from netdash.tui.prose import Box
 from netdash.tui.sheet import BY_NAME
 
 FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
+NEAREST = 100  # linked rows that are looked at for the best one
 COMMAND_HINT = "rules   ports   free 8080   go NAME   help   q      Tab completes"
+
+
+def _leads_in(thing: object) -> bool:
+    """Of a container's rules, the one that is looked for: its port's."""
+    return isinstance(thing, Rule) and thing.target.verb is Verb.DNAT
 
 
 class Dashboard(Panes):
@@ -113,11 +119,13 @@ class Dashboard(Panes):
         if sheet is None or here is None:
             return None
         linked = sheet.belonging(view, here.ref)
-        refs = [sheet.rows(view).ref(place) for place in linked[:50]]
+        rows = sheet.rows(view)
+        refs = [rows.ref(place) for place in linked]
         if not refs or self.places.of(view).ref in refs:
             return None
         owners = sheet.containers(here.ref)
-        return next((ref for ref in refs if sheet.containers(ref) == owners), refs[0])
+        own = [place for place in linked[:NEAREST] if sheet.containers(rows.ref(place)) == owners] or linked
+        return rows.ref(next((place for place in own if _leads_in(rows.things[place])), own[0]))
 
     def go(self, view: View, ref: Ref | None = None, text: str | None = None) -> None:
         """Shows a view, the cursor on `ref`; a filter that would hide it is taken away."""

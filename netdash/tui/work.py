@@ -43,6 +43,7 @@ class Work(Generic[Result]):
         while not ended:
             await asyncio.sleep(0)
             ended, result = _run(steps, SLICE)
+        self._task = None
         done(result)  # type: ignore[arg-type]
 
 
