@@ -38,9 +38,15 @@ class Board:
             self._stopped = True
             self._changed.notify()
 
-    def put(self, part: str, answers: Mapping[str, object], failures: Mapping[str, Failure] | None = None) -> None:
+    def put(
+        self,
+        part: str,
+        answers: Mapping[str, object],
+        failures: Mapping[str, Failure] | None = None,
+        now: bool = True,
+    ) -> None:
         """All that is known of one part, which takes the place of what was; a part named like a source ends its being
-        pending."""
+        pending. Without `now` it is published with the next change or `touch`."""
         new = (dict(answers), dict(failures or {}))
         with self._changed:
             old = self._parts.get(part)
@@ -48,7 +54,7 @@ class Board:
                 return
             self._parts[part] = new
             self._pending.discard(part)
-            self._dirty = True
+            self._dirty = self._dirty or now
             self._changed.notify()
 
     def fail(self, part: str, failure: Failure) -> None:

@@ -49,17 +49,16 @@ class Inside:
         self._targets: tuple[Target, ...] = ()
         self._texts: dict[str, tuple[str, str]] = {}  # by container: (file, text)
 
-    def follow(self, wanted: Iterable[Target]) -> bool:
-        """Takes over the running containers; whether there are new ones."""
-        asked = tuple(wanted)
+    def follow(self, wanted: Iterable[Target]) -> frozenset[str]:
+        """Takes over the running containers; the ids of those that are new."""
         known = {(one.identity, one.pid) for one in self._targets}
         self._targets = tuple(
-            one for one in asked if (one.identity, one.pid) in known or belongs(one.pid, one.identity)
+            one for one in wanted if (one.identity, one.pid) in known or belongs(one.pid, one.identity)
         )
-        now = {(one.identity, one.pid): one for one in self._targets}
-        alive = {one.identity for one in self._targets}
+        new = frozenset(one.identity for one in self._targets if (one.identity, one.pid) not in known)
+        alive = {one.identity for one in self._targets} - new
         self._texts = {identity: text for identity, text in self._texts.items() if identity in alive}
-        return not set(now) <= known
+        return new
 
     def targets(self) -> tuple[Target, ...]:
         """Those that were proved to be what the engine says."""
@@ -68,16 +67,19 @@ class Inside:
     def pids(self) -> list[int]:
         return [one.pid for one in self._targets]
 
-    def look(self) -> None:
-        """Reads the listeners of all; without the right to enter, of those with published ports, from /proc."""
-        entered = sockets_of({one.identity: one.pid for one in self._targets})
-        for one in self._targets:
+    def look(self, only: Iterable[str] | None = None) -> None:
+        """Reads the listeners of all, or of those with these ids; without the right to enter, of those with published
+        ports, from /proc."""
+        ids = None if only is None else set(only)
+        asked = [one for one in self._targets if ids is None or one.identity in ids]
+        entered = sockets_of({one.identity: one.pid for one in asked})
+        for one in asked:
             if one.identity in entered:
                 self._put(one, "listeners.txt", entered[one.identity])
             elif one.published:
                 self._put(one, "proc-net.txt", proc_net(one.pid))
             else:
-                self._put(one, "", None)
+                self._texts.pop(one.identity, None)
 
     def answers(self) -> dict[str, object]:
         """By bundle path; the same text objects where nothing changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,10 +19,9 @@ from netdash.read.kernel_words import (
     family_name,
     table_names,
 )
+from netdash.read.netlink import Message, RoutingSocket
 
 Row = dict[str, object]
-Message = Any
-"""A decoded message of pyroute2: a mapping with `get_attr`."""
 
 _CLONED = 0x200  # RTM_F_CLONED: an entry of the route cache, which `ip route` does not list either
 _INVERT = 0x2  # FIB_RULE_INVERT
@@ -33,9 +33,7 @@ class Kernel:
     """The tables of one network namespace, that of the thread which makes it. Dumps once, then applies messages."""
 
     def __init__(self) -> None:
-        from pyroute2 import IPRoute  # type: ignore[import-untyped]  # 150 ms: not before the screen is up
-
-        self._route = IPRoute()
+        self._socket = RoutingSocket()
         self._tables = table_names()
         self._links: dict[int, Row] = {}
         self._masters: dict[int, tuple[int | None, int | None]] = {}  # (IFLA_MASTER, IFLA_LINK in this namespace)
@@ -43,7 +41,7 @@ class Kernel:
         self._neighbours: dict[tuple[int, str], Row] = {}
 
     def close(self) -> None:
-        self._route.close()
+        self._socket.close()
 
     # --- dumps --------------------------------------------------------------------------------------------------------
 
@@ -52,28 +50,27 @@ class Kernel:
         self._links.clear()
         self._masters.clear()
         self._addresses.clear()
-        for message in self._route.get_links():
+        for message in self._socket.links():
             self._link(message)
-        for message in self._route.get_addr():
+        for message in self._socket.addresses():
             self._address(message)
         return self.known_links()
 
     def routes(self, version: int) -> list[Row]:
         """`ip [-6] -j -d route show table all`."""
         family = _IPV4 if version == 4 else _IPV6
-        messages = self._route.get_routes(family=family)
-        return [self._route_row(message) for message in messages if not message["flags"] & _CLONED]
+        return [self._route_row(message) for message in self._socket.routes(family) if not message["flags"] & _CLONED]
 
     def rules(self, version: int) -> list[Row]:
         """`ip [-6] -j rule`."""
-        found = [self._rule(message) for message in self._route.get_rules(family=_IPV4 if version == 4 else _IPV6)]
+        found = [self._rule(message) for message in self._socket.rules(_IPV4 if version == 4 else _IPV6)]
         return sorted(found, key=lambda rule: int(str(rule["priority"])))
 
     def neighbours(self) -> list[Row]:
         """`ip -j neigh`, dumped anew."""
         self._neighbours.clear()
         for family in (_IPV4, _IPV6):
-            for message in self._route.get_neighbours(family=family):
+            for message in self._socket.neighbours(family):
                 self._neighbour(message)
         return self.known_neighbours()
 
@@ -82,11 +79,8 @@ class Kernel:
         privilege. A process that is gone is left out."""
         found = {}
         for pid in pids:
-            try:
-                number = int(self._route.get_netnsid(pid=pid)["nsid"])
-            except Exception:  # noqa: S112  # NetlinkError for a process that ended; one such must not hide the others
-                continue
-            found[str(pid)] = number - (1 << 32) if number >= 1 << 31 else number
+            with contextlib.suppress(ProcessLookupError):
+                found[str(pid)] = self._socket.namespace(pid)
         return found
 
     # --- what is known, and what an event changes ---------------------------------------------------------------------
@@ -298,11 +292,3 @@ def _link_flags(bits: int) -> list[str]:
 
 def _names(words: Mapping[int, str], bits: int) -> list[str]:
     return [name for bit, name in words.items() if bits & bit]
-
-
-def decoder() -> Callable[[bytes], Iterable[Message]]:
-    """Decodes what a raw netlink socket receives."""
-    from pyroute2.netlink.rtnl.marshal import MarshalRtnl  # type: ignore[import-untyped]
-
-    parse: Callable[[bytes], Iterable[Message]] = MarshalRtnl().parse
-    return parse

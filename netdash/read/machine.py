@@ -8,27 +8,25 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netdash.core.model import Failure
 from netdash.read.board import Board
 from netdash.read.inside import Inside, Target
+from netdash.read.kernel import Kernel
 from netdash.read.listeners import HostListeners
+from netdash.read.netlink import decoder, routing_events
 from netdash.read.processes import Proxies
 from netdash.read.rules import RuleReader, rule_events
 from netdash.read.sysctls import read_sysctls
 
-if TYPE_CHECKING:
-    from netdash.read.kernel import Kernel
-
-_GROUPS = (1, 3, 5, 7, 8, 9, 11, 19)  # RTNLGRP: link, neigh, ipv4 ifaddr route rule, ipv6 ifaddr route rule
-_BUFFER = 1 << 21
 _BURST = 0.05  # seconds in which the changes of one event, of a container's start say, come together
 _AT_LATEST = 1.0  # seconds that the first dump waits for the screen
 _DUMP = 300.0  # seconds between two full dumps, which mend what no event told
 _SYSCTLS = 30.0
-_INSIDE = 3  # every third poll looks into the containers
-_AFTER_START = (0.1, 0.5, 2.0)  # seconds after which a new container is looked into: programs listen late
+_INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
+_PROCESSES = 12  # every twelfth poll looks for proxies that no change of the host's sockets told
+_AFTER_START = (0.1, 0.5, 2.0, 8.0, 25.0)  # seconds after which a new container is looked into: programs listen late
 _NEIGHBOURS = 1.0  # seconds; their states change all the time
 
 
@@ -46,7 +44,8 @@ class MachineReader:
         self._decode: Any = None
         self._polls = 0
         self._due: dict[str, float] = {}
-        self._visits: list[float] = []
+        self._visits: list[tuple[float, frozenset[str]]] = []  # when to look into which new containers
+        self._sockets: str | None = None
         self._waker, self._bell = socket.socketpair()
         self._lock = threading.Lock()
         self._wanted: tuple[Target, ...] | None = None
@@ -84,7 +83,7 @@ class MachineReader:
 
     def _run(self) -> None:
         changes: dict[socket.socket, Callable[[socket.socket], None]] = {self._waker: self._woken}
-        route_events, filter_events = _route_events(), rule_events()
+        route_events, filter_events = routing_events(), rule_events()
         if filter_events:
             changes[filter_events] = self._filter_changed
         if route_events:
@@ -98,8 +97,10 @@ class MachineReader:
             for task in [name for name, when in self._due.items() if when <= now and name != "stop"]:
                 del self._due[task]
                 _TASKS[task](self)
-        for source in changes:
+        for source in (*changes, self._bell):
             source.close()
+        if self._kernel:
+            self._kernel.close()
 
     def _soon(self, task: str, seconds: float = 0.0) -> None:
         self._due[task] = min(self._due.get(task, float("inf")), time.monotonic() + seconds)
@@ -112,10 +113,11 @@ class MachineReader:
         for task in asked:
             self._soon(task)
         if wanted is not None:
-            if self._inside.follow(wanted):
+            new = self._inside.follow(wanted)
+            if new:
                 now = time.monotonic()
-                self._visits = [now + seconds for seconds in _AFTER_START]
-                self._due["inside"] = self._visits.pop(0)
+                self._visits += [(now + seconds, new) for seconds in _AFTER_START]
+                self._soon("visit", _AFTER_START[0])
                 self._soon("netns", _BURST)
                 self._soon("sockets", _BURST)
             self._board.put("inside", self._inside.answers())
@@ -146,8 +148,11 @@ class MachineReader:
     def _poll(self) -> None:
         self._due["poll"] = time.monotonic() + self._interval
         self._due.pop("rules", None)
-        self._read_rules()
-        self._read_sockets()
+        together = self._polls > 0  # the first answers are published one by one
+        self._read_rules(now=not together)
+        if self._polls % _PROCESSES == 0:
+            self._sockets = None
+        self._read_sockets(now=not together)
         if self._polls % _INSIDE == 0:
             self._look_inside()
         if "sysctls" not in self._due:
@@ -155,23 +160,33 @@ class MachineReader:
         self._polls += 1
         self._board.touch()
 
-    def _read_rules(self) -> None:
+    def _read_rules(self, now: bool = True) -> None:
         answers, failures = self._rules.read()
-        self._board.put("rules", answers, failures)
+        self._board.put("rules", answers, failures, now)
 
-    def _read_sockets(self) -> None:
+    def _read_sockets(self, now: bool = True) -> None:
+        """A proxy that comes or goes takes its socket along: only then are the processes looked through."""
+        before, self._sockets = self._sockets, None
+        with self._guard("listeners"):
+            self._sockets = self._listeners.read()
+            self._board.put("listeners", {"host/listeners.txt": self._sockets}, now=now)
+        if self._sockets is not None and self._sockets is before:
+            return
         with self._guard("proxies"):
             lines, memory = self._proxies.read()
-            self._board.put("proxies", {"host/docker-proxy.txt": lines, "host/memory.txt": memory})
-        with self._guard("listeners"):
-            self._board.put("listeners", {"host/listeners.txt": self._listeners.read()})
+            self._board.put("proxies", {"host/docker-proxy.txt": lines, "host/memory.txt": memory}, now=now)
 
     def _look_inside(self) -> None:
-        now = time.monotonic()
-        self._visits = [when for when in self._visits if when > now]
-        if self._visits:
-            self._soon("inside", self._visits[0] - now)
         self._inside.look()
+        self._board.put("inside", self._inside.answers())
+
+    def _visit(self) -> None:
+        now = time.monotonic()
+        due = [identity for when, new in self._visits if when <= now for identity in new]
+        self._visits = [one for one in self._visits if one[0] > now]
+        if self._visits:
+            self._soon("visit", min(when for when, _ in self._visits) - now)
+        self._inside.look(due)
         self._board.put("inside", self._inside.answers())
 
     def _read_sysctls(self) -> None:
@@ -185,8 +200,6 @@ class MachineReader:
         self._due["dump"] = time.monotonic() + _DUMP
         with self._guard("links"):
             if self._kernel is None:
-                from netdash.read.kernel import Kernel, decoder
-
                 self._kernel, self._decode = Kernel(), decoder()
             self._kernel.links()
         self._put_links()
@@ -240,6 +253,7 @@ _TASKS: dict[str, Callable[[MachineReader], None]] = {
     "rules": MachineReader._read_rules,
     "sockets": MachineReader._read_sockets,
     "inside": MachineReader._look_inside,
+    "visit": MachineReader._visit,
     "sysctls": MachineReader._read_sysctls,
     "dump": MachineReader._dump,
     "links": MachineReader._put_links,
@@ -248,18 +262,6 @@ _TASKS: dict[str, Callable[[MachineReader], None]] = {
     "neighbours": MachineReader._put_neighbours,
     "netns": MachineReader._read_namespaces,
 }
-
-
-def _route_events() -> socket.socket | None:
-    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-    try:
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        link.bind((0, sum(1 << (group - 1) for group in _GROUPS)))
-    except OSError:
-        link.close()
-        return None
-    link.setblocking(False)
-    return link
 
 
 def _received(events: socket.socket) -> Iterable[bytes]:

@@ -19,6 +19,7 @@ from netdash.read.board import privileged
 from netdash.read.command import find, run
 from netdash.read.engine_api import EngineApi, EngineError
 from netdash.read.inside import Inside, Target, targets
+from netdash.read.kernel import Kernel
 from netdash.read.listeners import HostListeners
 from netdash.read.processes import Proxies
 from netdash.read.rules import RuleReader
@@ -155,16 +156,13 @@ def _answers_of(api: EngineApi) -> dict[str, object]:
 
 
 def _kernel(options: Options) -> _Found:
-    from netdash.read.kernel import Kernel
-
-    kernel = Kernel()
-    answers: dict[str, object] = {"ip/addr.json": kernel.links()}  # the others name devices by it
-    if "routes" in options.sources:
-        answers |= {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)}
-        answers |= {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)}
-    if "neighbours" in options.sources:
-        answers["ip/neigh.json"] = kernel.neighbours()
-    kernel.close()
+    with closing(Kernel()) as kernel:
+        answers: dict[str, object] = {"ip/addr.json": kernel.links()}  # the others name devices by it
+        if "routes" in options.sources:
+            answers |= {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)}
+            answers |= {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)}
+        if "neighbours" in options.sources:
+            answers["ip/neigh.json"] = kernel.neighbours()
     if options.whole:
         for path, words in (("ip/bridge-link.json", ("-j", "-d", "link")), ("ip/bridge-fdb.json", ("-j", "fdb"))):
             text = _said(("bridge", *words), options.tool_limit)
@@ -215,11 +213,8 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside.follow(found)
     answers: dict[str, object] = {}
     if options.sources.intersection(_BY_NETLINK):
-        from netdash.read.kernel import Kernel
-
-        kernel = Kernel()
-        answers["ip/netns.json"] = kernel.namespaces(inside.pids())
-        kernel.close()
+        with closing(Kernel()) as kernel:
+            answers["ip/netns.json"] = kernel.namespaces(inside.pids())
     inside.look()
     answers |= inside.answers()
     if options.whole:

@@ -14,7 +14,7 @@ class Proxies:
     """Looks only at processes that it has not seen; every `every`-th time at all of them, for their memory, and
     because a process id can come back as another process."""
 
-    def __init__(self, every: int = 12) -> None:
+    def __init__(self, every: int = 10) -> None:
         self._every = every
         self._times = 0
         self._seen: set[str] = set()

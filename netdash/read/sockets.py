@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import struct
@@ -69,7 +70,7 @@ def _ask(link: socket.socket, protocol: int, family: int, states: int) -> Iterat
     request = struct.pack("=BBBBI48x", family, protocol, 0, 0, states)
     link.send(_HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _DUMP, 1, 0) + request)
     while True:
-        data = link.recv(1 << 17)
+        data = link.recv(1 << 15)
         start = 0
         while start < len(data):
             size, kind, *_ = _HEADER.unpack_from(data, start)
@@ -130,17 +131,17 @@ def sockets_of(pids: Mapping[str, int]) -> dict[str, str]:
 
 
 def _visit(pids: Mapping[str, int], found: dict[str, str]) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
-            _enter(pid)
+            _enter(libc, pid)
             found[name] = listing(waiting_sockets())
 
 
-def _enter(pid: int) -> None:
+def _enter(libc: ctypes.CDLL, pid: int) -> None:
     """setns(2), which Python has from 3.12 on. Raises OSError."""
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
     handle = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if libc.setns(handle, _CLONE_NEWNET) != 0:
