@@ -197,8 +197,9 @@ class Grid(Surface, can_focus=True):
 
     def _cells(self, listing: Listing, row: Row, wide: int, inks: Inks, mark: str, chosen: int) -> Strip:
         segments = [Segment(mark + " ", inks.mark)]
+        sizes = self.sizes()  # before the gap, which it may change
         columns, space = listing.ask.view.columns, self._gap
-        for index, size in enumerate(self.sizes()):
+        for index, size in enumerate(sizes):
             if not size:
                 continue
             cell = row.cells[index]
