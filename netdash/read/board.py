@@ -12,7 +12,7 @@ from pathlib import Path
 from netdash.core.model import Failure
 from netdash.core.recording import SOURCES, Recording
 
-_GAP = 0.03  # seconds between two publications; the first of a burst goes out at once
+_GAP = 0.015  # seconds between two publications; the first of a burst goes out at once
 _CAP_NET_ADMIN = 12
 
 

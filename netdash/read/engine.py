@@ -28,7 +28,7 @@ class Pace:
     """Seconds: between two looks at a burst of events, of silence before the engine is asked whether it lives, and
     from the first to the longest wait before a new attempt."""
 
-    burst: float = 0.03
+    burst: float = 0.015
     silence: float = 30.0
     first: float = 0.5
     longest: float = 5.0
