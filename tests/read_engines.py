@@ -39,12 +39,12 @@ class FakeEngine:
         self.calls: Counter[str] = Counter()
         self.since: list[str] = []
         self._streams: list[SimpleQueue[dict[str, Any] | None]] = []
-        self._server: _Server | None = None
+        self._server: _UnixServer | _TcpServer | None = None
         self._over = threading.Event()
 
-    def start(self) -> None:
+    def start(self, tcp: bool = False) -> None:
         self._over.clear()
-        self._server = _Server(self)
+        self._server = _TcpServer(self) if tcp else _UnixServer(self)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop(self) -> None:
@@ -95,7 +95,7 @@ class FakeEngine:
         self._over.wait(5)
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     block_on_close = False
 
@@ -108,9 +108,22 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """A client that went away is no error of the test."""
 
 
+class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+        super().__init__(("127.0.0.1", 0), _Handler)
+        engine.address = f"tcp://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is no error of the test."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: _UnixServer | _TcpServer
 
     def address_string(self) -> str:
         return "unix"
@@ -183,9 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running(path: Path, count: int = 3) -> Iterator[FakeEngine]:
+def running(path: Path, count: int = 3, tcp: bool = False) -> Iterator[FakeEngine]:
     engine = FakeEngine(path, count)
-    engine.start()
+    engine.start(tcp)
     try:
         yield engine
     finally:

@@ -127,6 +127,19 @@ def test_secrets_are_gone_at_once(engine: FakeEngine, follow: Callable[..., Told
     assert "hunter2" not in repr(told.all)
 
 
+def test_an_engine_over_tcp(tmp_path: Path) -> None:
+    told = Told()
+    with running(tmp_path / "d.sock", tcp=True) as engine:
+        reader = EngineReader(engine.address, 1, told, PACE)
+        reader.start()
+        until(settled(engine, told))
+        assert reader.local is False
+        engine.emit("container", "destroy", next(iter(engine.containers)))
+        until(settled(engine, told, 2))
+        reader.stop()
+    assert engine.calls["/containers/json"] == 1
+
+
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 
