@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.decode import Json, decoded, items, mapping
-from netdash.core.ledger import Ledger, recounted
 from netdash.core.model import (
     Container,
     Engine,
@@ -15,6 +14,7 @@ from netdash.core.model import (
     Host,
     Link,
     Listener,
+    Neighbour,
     Network,
     PolicyRule,
     Port,
@@ -23,11 +23,11 @@ from netdash.core.model import (
     Ruleset,
 )
 from netdash.core.parse_docker import parse_engine, parse_inspected, parse_listed, parse_network, resolve_shared
-from netdash.core.parse_ip import parse_links, parse_neighbours, parse_policy, parse_routes
-from netdash.core.parse_proc import parse_listeners, parse_proc_net, parse_proxies, parse_sysctls
-from netdash.core.recording import Recording
-from netdash.core.ruleset import RulesetReader
-from netdash.core.wiring import Wiring
+from netdash.core.recording import SOURCES, Recording
+
+if TYPE_CHECKING:
+    from netdash.core.ruleset import RulesetReader
+    from netdash.core.wiring import Wiring
 
 T = TypeVar("T")
 _Parsed = dict[int, tuple[object, Container | None]]
@@ -38,13 +38,15 @@ _Joined = dict[str, tuple[tuple[object, ...], Container]]
 
 class Builder:
     """Builds hosts one after the other and works only on what changed: an answer that is the same object as last time
-    is not parsed again. Keeps nothing but that memory; not for use by two threads."""
+    is not parsed again. Keeps nothing but that memory; not for use by two threads.
+
+    What a kind of answer needs is imported when the first of that kind comes: the screen shows containers before."""
 
     def __init__(self) -> None:
         self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
         self._parsed: _Parsed = {}
         self._joined_before: _Joined = {}
-        self._rules = RulesetReader()
+        self._rules: RulesetReader | None = None
 
     def build(self, recording: Recording) -> Host:
         """The host of this recording. What is malformed becomes a failure of its source, never an exception."""
@@ -71,12 +73,12 @@ class Builder:
             links=links,
             routes=routes,
             policy=policy,
-            neighbours=self._read("neighbours", failures, parse_neighbours, recording.answers.get("ip/neigh.json")),
+            neighbours=self._neighbours(recording, failures),
             ruleset=ruleset,
             proxies=proxies,
             listeners=listeners,
             ports=self._ports(containers, links, routes, ruleset, proxies, listeners),
-            sysctls=self._once("sysctls", _sysctls, recording.text("host/sysctl.txt")),
+            sysctls=self._sysctls(recording),
             privileged=recording.privileged,
             pending=recording.pending,
             failures=failures,
@@ -106,15 +108,37 @@ class Builder:
             return None
 
     def _links(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Link, ...] | None:
-        answers = recording.answers
-        return self._read(
-            "links", failures, parse_links, answers.get("ip/link.json"), answers.get("ip/addr.json"), need=2
-        )
+        link, addr = recording.answers.get("ip/link.json"), recording.answers.get("ip/addr.json")
+        if link is None and addr is None:
+            return None
+        from netdash.core.parse_ip import parse_links
+
+        return self._read("links", failures, parse_links, link, addr, need=2)
+
+    def _neighbours(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Neighbour, ...] | None:
+        answer = recording.answers.get("ip/neigh.json")
+        if answer is None:
+            return None
+        from netdash.core.parse_ip import parse_neighbours
+
+        return self._read("neighbours", failures, parse_neighbours, answer)
+
+    def _sysctls(self, recording: Recording) -> Mapping[str, str] | None:
+        text = recording.text("host/sysctl.txt")
+        if text is None:
+            return None
+        from netdash.core.parse_proc import parse_sysctls
+
+        return self._once("sysctls", parse_sysctls, text)
 
     def _routes(
         self, recording: Recording, failures: dict[str, Failure]
     ) -> tuple[tuple[Route, ...] | None, tuple[PolicyRule, ...] | None]:
         answers = recording.answers
+        if not answers.keys() & set(SOURCES["routes"]):
+            return None, None
+        from netdash.core.parse_ip import parse_policy, parse_routes
+
         routes = self._read(
             "routes", failures, parse_routes, answers.get("ip/route4.json"), answers.get("ip/route6.json")
         )
@@ -124,8 +148,13 @@ class Builder:
         return routes, policy
 
     def _ruleset(self, recording: Recording, failures: dict[str, Failure]) -> Ruleset | None:
+        if "rules" in recording.pending:
+            return None
+        from netdash.core.ruleset import RulesetReader
+
+        self._rules = self._rules or RulesetReader()
         ruleset = self._rules.read(recording)
-        if ruleset is None and "rules" not in recording.pending:
+        if ruleset is None:
             failures.setdefault("rules", Failure("rules", "not read"))
         return ruleset
 
@@ -141,9 +170,12 @@ class Builder:
         )
 
     def _sockets(self, recording: Recording) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
-        sockets = recording.text("host/listeners.txt")
+        sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
+        if sockets is None and argv is None:
+            return None, None
+        from netdash.core.parse_proc import parse_listeners, parse_proxies
+
         listeners = None if sockets is None else self._once("listeners", parse_listeners, sockets)
-        argv = recording.text("host/docker-proxy.txt")
         if argv is None:
             return None, listeners
         bare = self._once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
@@ -170,6 +202,8 @@ class Builder:
         if listed is None and inspected is None:
             return None
         parsed = self._once("containers", self._parse_containers, listed, inspected)
+        from netdash.core.wiring import Wiring
+
         wiring = self._once(
             "wiring",
             Wiring,
@@ -223,6 +257,8 @@ class Builder:
     ) -> tuple[Port, ...] | None:
         if containers is None and listeners is None:
             return None
+        from netdash.core.ledger import Ledger, recounted
+
         shape = ruleset.shape if ruleset else None
         ledger = self._once(
             "ledger",
@@ -233,22 +269,14 @@ class Builder:
         return self._once("counted", recounted, ports, ruleset)
 
 
-_INNER: Mapping[str, Callable[[str], tuple[Listener, ...]]] = {
-    "listeners.txt": parse_listeners,
-    "proc-net.txt": parse_proc_net,
-}
-
-
 def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
-    for file, parse in _INNER.items():
+    for file in ("listeners.txt", "proc-net.txt"):
         answer = answers.get(file)
         if isinstance(answer, str):
-            return parse(answer)
+            from netdash.core.parse_proc import parse_listeners, parse_proc_net
+
+            return (parse_listeners if file == "listeners.txt" else parse_proc_net)(answer)
     return None if container.running else ()
-
-
-def _sysctls(text: str | None) -> Mapping[str, str] | None:
-    return None if text is None else parse_sysctls(text)
 
 
 def _parse_networks(answer: object) -> tuple[Network, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 from netdash.core.model import (
     IP,
@@ -22,7 +23,9 @@ from netdash.core.model import (
     Scope,
 )
 from netdash.core.routing import OUTSIDE, uplink
-from netdash.core.rules import DestinationNat, Packet, translated
+
+if TYPE_CHECKING:
+    from netdash.core.rules import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _ENGINE_HOLDERS = ("docker-proxy", "dockerd", "rootlesskit", "conmon")
@@ -47,7 +50,7 @@ class Ledger:
         self._by_port: dict[tuple[str, int], list[Listener]] = {}
         for listener in listeners or ():
             self._by_port.setdefault((listener.proto, listener.port), []).append(listener)
-        self._nat = DestinationNat(ruleset) if ruleset else None
+        self._nat = _destination_nat(ruleset) if ruleset else None
         self._uplinks = {family: uplink(family, links, routes) for family in (4, 6)}
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
 
@@ -98,9 +101,9 @@ class Ledger:
         )
 
     def _live(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
-        dnat = self._dnat(binding.proto, host_ip, host_port)
+        dnat, unsure = self._dnat(binding.proto, host_ip, host_port)
         proxy = self._proxies.get((binding.proto, host_ip, host_port))
-        target, port = translated(dnat, host_port) if dnat else (None, None)
+        target, port = _goes_to(dnat, host_port)
         if target is None and proxy is not None:
             target, port = proxy.container_ip, proxy.container_port
         if target is None and not (self._nat and self._proxies_known):
@@ -120,11 +123,15 @@ class Ledger:
             scope=scope_of(host_ip),
             container_id=container.id,
             holder=self._holder(binding.proto, host_ip, host_port, dnat, proxy),
+            unsure=unsure,
         )
 
-    def _dnat(self, proto: str, host_ip: IP, host_port: int) -> Rule | None:
+    def _dnat(self, proto: str, host_ip: IP, host_port: int) -> tuple[Rule | None, tuple[Rule, ...]]:
+        """The rule that translates, and those that may do something else before it."""
         if self._nat is None:
-            return None
+            return None, ()
+        from netdash.core.rules import Packet
+
         device, local = self._uplinks[host_ip.version]
         packet = Packet(
             family=host_ip.version,
@@ -135,7 +142,8 @@ class Ledger:
             iif=device,
             dst_type="LOCAL",
         )
-        return self._nat.find(packet).rule
+        found = self._nat.find(packet)
+        return found.rule, found.unsure
 
     def _holder(self, proto: str, host_ip: IP, host_port: int, dnat: Rule | None, proxy: Proxy | None) -> Holder | None:
         if self._listeners is None:
@@ -158,7 +166,7 @@ class Ledger:
             if proto is None or port is None or (proto, port) in numbers:
                 continue
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
-            target, target_port = translated(rule, port)
+            target, target_port = _goes_to(rule, port)
             owner = owners.get(target) if target else None
             listener = _listener(owner, proto, target, target_port or port) if owner else None
             yield Port(
@@ -205,6 +213,20 @@ class Ledger:
         """Whether it is the socket of a proxy that the ledger has: old ones bind :: for 0.0.0.0."""
         key = self._proxy_keys.get(listener.pid)
         return key is not None and key in taken and key[2] == listener.port
+
+
+def _destination_nat(ruleset: Ruleset) -> DestinationNat:
+    from netdash.core.rules import DestinationNat  # not before there are rules: the screen shows containers first
+
+    return DestinationNat(ruleset)
+
+
+def _goes_to(rule: Rule | None, port: int) -> tuple[IP | None, int | None]:
+    if rule is None:
+        return None, None
+    from netdash.core.rules import translated
+
+    return translated(rule, port)
 
 
 def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:

@@ -348,6 +348,7 @@ class Port:
     container_id: str | None
     holder: Holder | None
     live: bool = True  # False: configured on a container that is not running
+    unsure: tuple[Rule, ...] = ()  # rules that may decide before `dnat`, or in its absence, and cannot be told
 
 
 @dataclass(frozen=True, slots=True)

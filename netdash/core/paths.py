@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from netdash.core.model import (
     IP,
@@ -21,7 +22,9 @@ from netdash.core.model import (
     Scope,
 )
 from netdash.core.routing import OUTSIDE, look_up, source_address, stops
-from netdash.core.rules import Found, Packet, SourceNat
+
+if TYPE_CHECKING:
+    from netdash.core.rules import Found, SourceNat
 
 
 class Leaves(Enum):
@@ -138,6 +141,8 @@ def _proxy_when(port: Port) -> str:
         return ""
     if port.scope is Scope.LOOPBACK:
         return "from this host only"
+    if port.unsure:
+        return f"unless {port.unsure[0].place} decides otherwise, which cannot be told"
     if port.dnat is None:
         return "for every client: no DNAT rule applies"
     return "from this host by loopback, and where DNAT does not apply"
@@ -230,6 +235,8 @@ def _routed(host: Host, network: Network, source: IP, way: Outbound) -> Outbound
 def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Route, way: Outbound) -> Outbound:
     if ruleset is None:
         return replace(way, why="rules could not be read")
+    from netdash.core.rules import Packet  # not before there are rules: the screen shows containers first
+
     packet = Packet(
         family=source.version,
         proto="tcp",
@@ -251,8 +258,10 @@ def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Ro
     )
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # the host on screen and the one that comes
 def _source_nat(ruleset: Ruleset) -> SourceNat:
+    from netdash.core.rules import SourceNat
+
     return SourceNat(ruleset)
 
 
@@ -323,15 +332,24 @@ def callable_names(host: Host, container: Container) -> tuple[Callable, ...]:
     owner = sharing(host, container)
     if not owner.running:
         return ()
+    members = _members(host)
     return tuple(
-        found
+        _callable(host, endpoint, other, theirs)
         for endpoint in owner.endpoints
-        for other in host.containers or ()
-        if other.id != owner.id and other.running and not other.shares_with
-        for theirs in other.endpoints
-        if theirs.network_id == endpoint.network_id and theirs.addresses
-        for found in (_callable(host, endpoint, other, theirs),)
+        for other, theirs in members.get(endpoint.network_id, ())
+        if other.id != owner.id
     )
+
+
+@lru_cache(maxsize=2)
+def _members(host: Host) -> dict[str, list[tuple[Container, Endpoint]]]:
+    """Running containers with an address, by network id."""
+    found: dict[str, list[tuple[Container, Endpoint]]] = {}
+    for container in host.containers or ():
+        for endpoint in container.endpoints if container.running and not container.shares_with else ():
+            if endpoint.addresses:
+                found.setdefault(endpoint.network_id, []).append((container, endpoint))
+    return found
 
 
 def _callable(host: Host, endpoint: Endpoint, other: Container, theirs: Endpoint) -> Callable:

@@ -212,7 +212,7 @@ class _Sources:
         return hash(tuple(map(id, self._parts)))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # the host on screen and the one that comes
 def _index_of(sources: _Sources) -> _Index:
     return _Index(sources.host)
 

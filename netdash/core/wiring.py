@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from netdash.core.decode import decoded, items, mapping, text
 from netdash.core.model import Container, Endpoint, Link, Network
-from netdash.core.parse_ip import parse_links
 
 
 class Wiring:
@@ -31,7 +30,7 @@ class Wiring:
         """The container with the host's end of each endpoint; `inside` is `ip -j addr` in its own namespace."""
         if not container.running or not container.endpoints:
             return container
-        inner = parse_links(None, _or_none(inside))
+        inner = _inner_links(inside) if inside is not None else ()
         endpoints = tuple(replace(one, veth=self._veth(container, one, inner)) for one in container.endpoints)
         return replace(container, endpoints=endpoints)
 
@@ -52,6 +51,12 @@ class Wiring:
             if same and peer is not None and peer.master == bridge:
                 return peer.name
         return self._by_mac.get((endpoint.mac or "").lower())
+
+
+def _inner_links(answer: object) -> tuple[Link, ...]:
+    from netdash.core.parse_ip import parse_links  # the screen shows containers before anything from inside them
+
+    return parse_links(None, _or_none(answer))
 
 
 def _or_none(answer: object) -> object:

@@ -53,7 +53,7 @@ class Index:
         return self.links.get(name or "")
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # the host on screen and the one that comes
 def index_of(host: Host) -> Index:
     """The index of `host`; the last one is kept, as rows, cards and JSON of one host are asked for together."""
     return Index(host)
