@@ -9,7 +9,7 @@ from pathlib import Path
 from netdash.core.errors import Exit, NetdashError
 from netdash.tui.keys import IDS
 
-DEFAULT_INTERVAL = 2.0  # seconds between two polls of the counters
+DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "ansi")
 KNOWN = ("interval", "mouse", "theme", "keys")
 

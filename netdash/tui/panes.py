@@ -13,7 +13,6 @@ from textual.screen import Screen
 
 from netdash.core.model import Ref
 from netdash.show.card import card
-from netdash.show.detail import detail
 from netdash.show.spans import Line, Span, Tone
 from netdash.show.views import VIEWS
 from netdash.tui import header
@@ -157,6 +156,8 @@ class Panes(Screen[None]):
 
     def _detail(self, sheet: Sheet, ref: Ref, wide: int) -> Sequence[Line]:
         """What is known of a thing, and the path card of the container that it belongs to, where that is only one."""
+        from netdash.show.detail import detail  # the first selection is a container
+
         owners = sheet.containers(ref)
         one = sheet.container(owners[0]) if len(owners) == 1 else None
         lines = detail(sheet.host, ref, wide)

@@ -1,4 +1,5 @@
-"""What the keys do: every action of the dashboard, and where following a link leads."""
+"""What the keys do: every action of the dashboard, and where following a link leads. What only a key needs is imported
+when it is pressed: the first paint waits for it otherwise."""
 
 from __future__ import annotations
 
@@ -12,12 +13,10 @@ from netdash.core.model import Ref, Rule, Verb
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.table import View
 from netdash.show.views import VIEWS
-from netdash.tui import commands, keys
-from netdash.tui.copy import choices, to_clipboard
+from netdash.tui import keys
 from netdash.tui.grid import Grid
 from netdash.tui.panes import Panes
 from netdash.tui.places import Place
-from netdash.tui.popup import Popup, help_lines
 from netdash.tui.prompt import Prompt
 from netdash.tui.prose import Box
 from netdash.tui.sheet import BY_NAME
@@ -258,6 +257,8 @@ class Dashboard(Panes):
     def ask(self, sign: str, text: str, hint: str) -> None:
         self.set_class(True, "-asking")
         if sign == ":":
+            from netdash.tui import commands
+
             self.prompt.open(sign, text, hint, commands.completer(self))
         else:
             self.prompt.open(sign, text, hint)
@@ -273,12 +274,16 @@ class Dashboard(Panes):
             if message.text is None:
                 self.narrow(text="")
         elif message.text:
+            from netdash.tui import commands
+
             commands.execute(self, message.text)
 
     def action_palette(self) -> None:
         self.app.action_command_palette()
 
     def action_help(self) -> None:
+        from netdash.tui.popup import Popup, help_lines
+
         works = [key.id for key in keys.KEYS if self.works(key.id)]
         self.app.push_screen(Popup("Keys that work here", help_lines(works, self.netdash.options.keys)))
 
@@ -292,6 +297,9 @@ class Dashboard(Panes):
             self.say("nothing to copy here", Tone.DIM)
             return
         view, place = found
+        from netdash.tui.copy import choices
+        from netdash.tui.popup import Popup
+
         offers = choices(self.sheet.host, view, self.sheet.rows(view).things[place])
         if ref.kind == "address":
             offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
@@ -299,6 +307,8 @@ class Dashboard(Panes):
 
     def copied(self, text: str | None) -> None:
         if text is not None:
+            from netdash.tui.copy import to_clipboard
+
             to_clipboard(self.app, text)
             first = clean(text.strip().splitlines()[0] if text.strip() else "", 50)
             self.say(
