@@ -363,3 +363,15 @@ def test_a_context_that_does_not_exist(config: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DOCKER_CONTEXT", "nowhere")
     with pytest.raises(EngineError, match="the docker context 'nowhere' does not exist"):
         EngineApi(None, LIMIT)
+
+
+def test_an_answer_of_an_unforeseen_shape_is_told(
+    engine: FakeEngine, follow: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: str, answer: object) -> object:
+        raise TypeError(path)
+
+    monkeypatch.setattr("netdash.read.engine.scrub", broken)
+    told = follow()
+    until(lambda: told.failure)
+    assert told.failure == Failure("docker", "not understood: TypeError")

@@ -79,6 +79,9 @@ class EngineReader:
             except EngineError as error:
                 wanted = True
                 self._tell(dict(self._answers), error.failure)
+            except Exception as error:  # an answer of a shape that nobody foresaw must not end this thread
+                wanted = True
+                self._tell(dict(self._answers), Failure("docker", f"not understood: {type(error).__name__}"))
             if self._api is not None:
                 self._api.close()
                 self._api = None

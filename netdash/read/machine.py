@@ -161,8 +161,9 @@ class MachineReader:
         self._board.touch()
 
     def _read_rules(self, now: bool = True) -> None:
-        answers, failures = self._rules.read()
-        self._board.put("rules", answers, failures, now)
+        with self._guard("rules"):
+            answers, failures = self._rules.read()
+            self._board.put("rules", answers, failures, now)
 
     def _read_sockets(self, now: bool = True) -> None:
         """A proxy that comes or goes takes its socket along: only then are the processes looked through."""
@@ -177,8 +178,9 @@ class MachineReader:
             self._board.put("proxies", {"host/docker-proxy.txt": lines, "host/memory.txt": memory}, now=now)
 
     def _look_inside(self) -> None:
-        self._inside.look()
-        self._board.put("inside", self._inside.answers())
+        with self._guard("inside"):
+            self._inside.look()
+            self._board.put("inside", self._inside.answers())
 
     def _visit(self) -> None:
         now = time.monotonic()
@@ -186,8 +188,9 @@ class MachineReader:
         self._visits = [one for one in self._visits if one[0] > now]
         if self._visits:
             self._soon("visit", min(when for when, _ in self._visits) - now)
-        self._inside.look(due)
-        self._board.put("inside", self._inside.answers())
+        with self._guard("inside"):
+            self._inside.look(due)
+            self._board.put("inside", self._inside.answers())
 
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + _SYSCTLS
@@ -234,8 +237,10 @@ class MachineReader:
             self._board.put("neighbours", {"ip/neigh.json": self._kernel.known_neighbours()})
 
     def _read_namespaces(self) -> None:
-        if self._kernel:
-            self._board.put("netns", {"ip/netns.json": self._kernel.namespaces(self._inside.pids())})
+        kernel = self._kernel
+        with self._guard("netns"):
+            if kernel:
+                self._board.put("netns", {"ip/netns.json": kernel.namespaces(self._inside.pids())})
 
     @contextlib.contextmanager
     def _guard(self, source: str) -> Any:
