@@ -97,7 +97,7 @@ class Grid(Surface, can_focus=True):
         self._measured = ()
         self._rows.clear()
         self.move(cursor, tell=False)
-        self.refresh()
+        self.renew()
 
     def move(self, to: int, tell: bool = True) -> None:
         """Puts the cursor on row number `to` or the nearest there is, and scrolls as little as that needs."""

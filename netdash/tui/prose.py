@@ -83,7 +83,7 @@ class Box(Surface, can_focus=True):
             self.link = self.top = 0
         self.link = max(0, min(self.link, len(self.links) - 1))
         self.top = max(0, min(self.top, len(lines) - self._page))
-        self.refresh()
+        self.renew()
 
     @property
     def _page(self) -> int:

@@ -70,6 +70,18 @@ class Surface(Widget):
             self._painted.clear()
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
+    def renew(self) -> None:
+        """Paints only the lines that say something else than what is on screen: a poll mostly changes none."""
+        wide, high = self.size
+        if wide != self._wide or not self._painted:
+            self.refresh()
+            return
+        before, self._painted = self._painted, {}
+        for y in range(high):
+            line = self._painted[y] = self.line(y, wide)
+            if before.get(y) != line:
+                super().refresh(Region(0, y, wide, 1))
+
     def on_focus(self) -> None:
         self.refresh()
 
