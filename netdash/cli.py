@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from netdash import __version__
+from netdash.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
 
 if TYPE_CHECKING:
     from netdash.feed import LiveFeed, StillFeed
+    from netdash.read.live import LiveReader
 
+_FIRST = 3.0  # seconds that the screen waits for the engine's first answers
 _NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash containers", Exit.USAGE)
 
 
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a locale without arrows shows "?" instead of failing
     try:
-        code = _run(_parse(sys.argv[1:] if argv is None else argv))
+        code = _run(_parsed(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except NetdashError as error:
         return _tell(error)
@@ -34,6 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     return code
+
+
+def _parsed(argv: Sequence[str]) -> Arguments:
+    if not argv:
+        return Arguments()
+    from netdash.cli_parser import parse
+
+    return parse(argv)
 
 
 def _tell(error: NetdashError) -> int:
@@ -46,7 +56,7 @@ def _tell(error: NetdashError) -> int:
     return error.code
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: Arguments) -> int:
     command = arguments.command
     if command in (None, "demo"):
         return _dashboard(arguments)
@@ -64,10 +74,12 @@ def _run(arguments: argparse.Namespace) -> int:
 # --- the dashboard ----------------------------------------------------------------------------------------------------
 
 
-def _dashboard(arguments: argparse.Namespace) -> int:
-    """Reading starts before Textual is imported: both take their time, side by side."""
+def _dashboard(arguments: Arguments) -> int:
+    """The engine is asked by another process while this one loads the screen, and all else is loaded after that."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise _NO_TERMINAL
+    gc.disable()  # until the first paint
+    make = _feed(arguments)
     from dataclasses import replace
 
     from netdash.tui.config import load_config
@@ -77,27 +89,43 @@ def _dashboard(arguments: argparse.Namespace) -> int:
         options = replace(options, interval=arguments.interval)
     if arguments.no_mouse:
         options = replace(options, mouse=False)
-    feed = _feed(arguments, options.interval)
+    feed = make(options.interval)
     from netdash.tui.app import run
 
     return run(feed, options)
 
 
-def _feed(arguments: argparse.Namespace, interval: float) -> LiveFeed | StillFeed:
-    """A live feed, or the still one of a recording."""
-    from netdash.feed import LiveFeed, StillFeed
-
+def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed]:
+    """Begins to read; what is returned makes the feed, for an interval between polls in seconds."""
     bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
     if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments.docker_host):
         bundle = demo_bundle()
     if bundle is not None:
-        from netdash.core.join import Builder
-        from netdash.core.recording import load
+        still = _still(bundle)
+        return lambda _: still
+    from netdash.read.first import First, FirstAnswers
 
-        return StillFeed(Builder().build(load(bundle)))
-    from netdash.read.live import LiveReader
+    asked = FirstAnswers(arguments.docker_host, _FIRST)
 
-    return LiveFeed(LiveReader(docker_host=arguments.docker_host, interval=interval))
+    def live(interval: float) -> LiveFeed:
+        from netdash.feed import LiveFeed
+
+        def reader(first: First | None) -> LiveReader:
+            from netdash.read.live import LiveReader
+
+            return LiveReader(arguments.docker_host, interval, first=first)
+
+        return LiveFeed(reader, asked)
+
+    return live
+
+
+def _still(bundle: Path) -> StillFeed:
+    from netdash.core.join import Builder
+    from netdash.core.recording import load
+    from netdash.feed import StillFeed
+
+    return StillFeed(Builder().build(load(bundle)))
 
 
 def _engine_is_missing(docker_host: str | None) -> bool:
@@ -113,92 +141,3 @@ def _engine_is_missing(docker_host: str | None) -> bool:
 def demo_bundle() -> Path:
     """The recorded host that ships in the package."""
     return Path(__file__).parent / "demo" / "su1"
-
-
-# --- arguments --------------------------------------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise NetdashError(message, f"see: {self.prog} --help", Exit.USAGE)
-
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Filter words may stand on both sides of an option."""
-    defaults = argparse.Namespace(
-        command=None,
-        bundle=None,
-        docker_host=None,
-        interval=None,
-        config=None,
-        no_mouse=False,
-        demo_without_engine=False,
-        filter=[],
-        free=None,
-        json=False,
-    )
-    parser = _parser()
-    arguments, rest = parser.parse_known_args(argv, defaults)
-    unknown = [word for word in rest if word.startswith("-")]
-    if unknown or (rest and not hasattr(arguments, "view")):
-        parser.error(f"unknown argument {(unknown or rest)[0]!r}")
-    arguments.filter = [*arguments.filter, *rest]
-    return arguments
-
-
-def _parser() -> argparse.ArgumentParser:
-    from netdash.show.views import VIEWS
-
-    shared = _shared()
-    parser = _Parser(
-        prog="netdash",
-        parents=[shared],
-        description="How the containers of this host talk to the world. Without a command: the dashboard.",
-    )
-    parser.add_argument("--version", action="version", version=f"netdash {__version__}")
-    parser.add_argument("--config", metavar="FILE", help="the dashboard's config file (TOML)")
-    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    parser.add_argument(
-        "--demo-without-engine", action="store_true", help="open the demo host where no container engine answers"
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for view in VIEWS:
-        listing = commands.add_parser(view.name, parents=[shared], help=f"list {view.title.lower()}")
-        listing.set_defaults(view=view.name)
-        keys = ", ".join(column.key for column in view.columns)
-        listing.add_argument("filter", nargs="*", metavar="FILTER", help=f"word, !word or key:value; keys: {keys}")
-        listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
-        if view.name == "ports":
-            listing.add_argument("--free", metavar="PORT", help="is this port free? 8080, or 53/udp")
-    _add_others(commands, shared)
-    return parser
-
-
-def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
-    show = commands.add_parser("show", parents=[shared], help="one container: its packets' ways in and out")
-    show.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
-    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
-    record = commands.add_parser("record", parents=[shared], help="write all that was read to a bundle")
-    record.add_argument("target", metavar="BUNDLE", type=Path, help="a new folder, or a new .tar.gz")
-    commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
-
-
-def _shared() -> _Parser:
-    """Options that may stand before and after the command."""
-    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--from", dest="bundle", metavar="BUNDLE", type=Path, help="read a recording, not this host")
-    shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
-    shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
-    return shared
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.2 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.2 to 3600")
-    return seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import os
 import shutil
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Iterable
 
 from netdash import __version__
+from netdash.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Container, Host
@@ -35,9 +35,9 @@ _NEEDED = {
 """Sources that a list needs; the JSON of containers tells their ways too."""
 
 
-def list_view(arguments: argparse.Namespace) -> int:
+def list_view(arguments: Arguments) -> int:
     """Print one view; exit 3 when its list could not be read."""
-    view = BY_NAME[arguments.command]
+    view = BY_NAME[arguments.view]
     needed = _WAYS if view.name == "containers" and arguments.json else _NEEDED[view.name]
     host = _host(arguments, needed)
     rows = view.rows(host)
@@ -57,7 +57,7 @@ def _known(host: Host, view: View) -> bool:
     return view.known(host) or bool(len(view.rows(host)))
 
 
-def show(arguments: argparse.Namespace) -> int:
+def show(arguments: Arguments) -> int:
     """Print one container's card, or its JSON."""
     host = _host(arguments, _WAYS)
     container = find(host, arguments.container)
@@ -97,11 +97,11 @@ def _nearest(containers: Iterable[Container], wanted: str) -> str:
     return f"did you mean {', '.join(near[:3])}?" if near else "see: netdash containers"
 
 
-def free(arguments: argparse.Namespace) -> int:
+def free(arguments: Arguments) -> int:
     """Say whether a port is free: exit 0 free, 1 taken, 3 not known."""
     from netdash.show.free import look, sentences
 
-    number, proto = _port(arguments.free)
+    number, proto = _port(arguments.free or "")
     host = _host(arguments, _WAYS - {"sysctls"})
     answer = look(host, proto, number)
     if arguments.json:
@@ -120,7 +120,7 @@ def _port(text: str) -> tuple[int, str]:
     return int(number), proto
 
 
-def record(arguments: argparse.Namespace) -> int:
+def record(arguments: Arguments) -> int:
     """Write a bundle of all that could be read."""
     recording = _recording(arguments, frozenset(SOURCES), whole=True)
     if not recording.answers:
@@ -135,11 +135,11 @@ def record(arguments: argparse.Namespace) -> int:
 # --- reading and printing ---------------------------------------------------------------------------------------------
 
 
-def _host(arguments: argparse.Namespace, sources: frozenset[str]) -> Host:
+def _host(arguments: Arguments, sources: frozenset[str]) -> Host:
     return Builder().build(_recording(arguments, sources))
 
 
-def _recording(arguments: argparse.Namespace, sources: frozenset[str], whole: bool = False) -> Recording:
+def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = False) -> Recording:
     if arguments.bundle is not None:
         return load(arguments.bundle)
     from netdash.read.once import Options, read_once

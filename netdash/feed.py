@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.recording import Recording
+
+if TYPE_CHECKING:
+    from netdash.read.first import First, FirstAnswers
 
 
 class Reader(Protocol):
@@ -22,17 +25,21 @@ class Reader(Protocol):
 
 
 class LiveFeed:
-    """Reads from the moment it is made, so that the screen can be loaded meanwhile; keeps the newest host only."""
+    """Shows the engine's first answers as soon as they and the screen are there, and reads everything else after that:
+    loading what reads would keep the screen waiting. `reader` makes the reader; it gets those answers."""
 
     live = True
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Callable[[First | None], Reader], asked: FirstAnswers | None = None) -> None:
+        self._make = reader
+        self._reader: Reader | None = None
         self._builder = Builder()
         self._lock = threading.Lock()
         self._newest: Host | None = None
         self._publish: Callable[[Host], None] | None = None
-        reader.start(self._build)
+        self._first: First | None = None
+        self._taken = threading.Thread(target=self._take, args=(asked,), name="first answers", daemon=True)
+        self._taken.start()
 
     def start(self, publish: Callable[[Host], None]) -> None:
         """Hosts go to `publish` from now on, the newest known one at once."""
@@ -41,16 +48,34 @@ class LiveFeed:
             if self._newest is not None:
                 publish(self._newest)
 
+    def shown(self) -> None:
+        threading.Thread(target=self._begin, name="beginning", daemon=True).start()
+
     def refresh(self) -> None:
-        self._reader.refresh()
+        if self._reader:
+            self._reader.refresh()
 
     def stop(self) -> None:
         with self._lock:
             self._publish = None
-        self._reader.stop()
+            reader = self._reader
+        if reader:
+            reader.stop()
+
+    def _take(self, asked: FirstAnswers | None) -> None:
+        self._first = asked.take() if asked else None
+        if self._first:
+            self._build(self._first.recording())
+
+    def _begin(self) -> None:
+        self._taken.join()  # from here on the builder is the reader's
+        reader = self._make(self._first)
+        with self._lock:
+            self._reader = reader
+        reader.start(self._build)
 
     def _build(self, recording: Recording) -> None:
-        """In the reader's one publishing thread: the builder is not for two."""
+        """In one thread at a time: the builder is not for two."""
         host = self._builder.build(recording)
         with self._lock:
             self._newest = host
@@ -68,6 +93,9 @@ class StillFeed:
 
     def start(self, publish: Callable[[Host], None]) -> None:
         publish(self._host)
+
+    def shown(self) -> None:
+        """A recording is complete."""
 
     def refresh(self) -> None:
         """A recording has nothing newer."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Host
 from netdash.core.recording import Recording, load
 from netdash.feed import LiveFeed, StillFeed
+from netdash.read.first import First
 from tests.conftest import DEMO, RECORDINGS, ROOT
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")
@@ -238,10 +241,12 @@ class Reader:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.started = threading.Event()
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         self.publish = publish
         self.calls.append("start")
+        self.started.set()
 
     def refresh(self) -> None:
         self.calls.append("refresh")
@@ -250,17 +255,31 @@ class Reader:
         self.calls.append("stop")
 
 
-def test_a_live_feed_hands_over_what_it_read_before_the_screen_was_there() -> None:
-    reader, seen = Reader(), []
-    feed = LiveFeed(reader)
-    reader.publish(Recording({}, hostname="first"))
+class Asked:
+    """The engine's first answers, at once."""
+
+    def take(self) -> First:
+        return First({"docker/containers.json": [], "docker/version.json": {}}, since=7)
+
+
+def test_a_live_feed_shows_the_first_answers_and_reads_the_rest_when_the_screen_is_up() -> None:
+    reader, seen, firsts = Reader(), [], []
+
+    def make(first: First | None) -> Reader:
+        firsts.append(first)
+        return reader
+
+    feed = LiveFeed(make, Asked())
+    feed.start(lambda host: seen.append((host.name, "rules" in host.pending)))
+    feed.refresh()  # nothing reads yet
+    feed.shown()
+    assert reader.started.wait(5)
     reader.publish(Recording({}, hostname="second"))
-    feed.start(lambda host: seen.append(host.name))
-    reader.publish(Recording({}, hostname="third"))
     feed.refresh()
     feed.stop()
     reader.publish(Recording({}, hostname="too late"))
-    assert seen == ["second", "third"]
+    assert seen == [(socket.gethostname(), True), ("second", False)]
+    assert [first.since for first in firsts] == [7]
     assert reader.calls == ["start", "refresh", "stop"]
 
 
@@ -268,6 +287,7 @@ def test_a_still_feed_publishes_once(host: Callable[[str], Host]) -> None:
     seen: list[Host] = []
     feed = StillFeed(host("su1"))
     feed.start(seen.append)
+    feed.shown()
     feed.refresh()
     feed.stop()
     assert seen == [host("su1")]

@@ -30,6 +30,9 @@ class Stage:
         for host in self.hosts:
             publish(host)
 
+    def shown(self) -> None:
+        """Nothing takes long here."""
+
     def refresh(self) -> None:
         self.refreshed += 1
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 from netdash.core.model import Failure
 from netdash.core.scrub import scrub
-from netdash.read.engine_api import EngineApi, EngineError
+from netdash.read.engine_api import EngineApi, EngineError, allowed, listed
+from netdash.read.first import First
 
 Answers = Mapping[str, object]
 Tell = Callable[[Answers, Failure | None], None]
@@ -45,15 +46,23 @@ class EngineReader:
     """One thread for the calls, one for the stream of events; both daemons. When the engine goes, its last answers
     stay known and the failure is told with them."""
 
-    def __init__(self, option: str | None, limit: float, tell: Tell, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        option: str | None,
+        limit: float,
+        tell: Tell,
+        pace: Pace | None = None,
+        first: First | None = None,
+    ) -> None:
         self.local: bool | None = None  # whether the engine's process ids are this machine's; None before it answered
         self._option = option
         self._limit = limit
         self._tell = tell
         self._pace = pace or Pace()
+        self._since = first.since if first else None  # when those answers were given, by the engine's clock
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         self._stream = 0
-        self._answers: dict[str, object] = {}
+        self._answers: dict[str, object] = dict(first.answers) if first else {}
         self._inspected: dict[str, object] = {}
         self._api: EngineApi | None = None
 
@@ -111,17 +120,19 @@ class EngineReader:
         api = self._api = EngineApi(self._option, self._limit)
         self.local = api.local
         self._keep("docker/version.json", api.negotiate())
+        since, self._since = self._since, None
         self._stream += 1
-        stream = threading.Thread(target=self._listen, args=(api, self._stream), name="engine events", daemon=True)
-        stream.start()
-        self._list(api)
-        self._keep("docker/info.json", _allowed(api, "/info"))
+        stream = (api, self._stream, api.since if since is None else since)
+        threading.Thread(target=self._listen, args=stream, name="engine events", daemon=True).start()
+        if since is None:
+            self._list(api)
+        self._keep("docker/info.json", allowed(api, "/info"))
         self._inspect(api, self._listed_ids())
         return api
 
-    def _listen(self, api: EngineApi, stream: int) -> None:
+    def _listen(self, api: EngineApi, stream: int, since: int | None) -> None:
         try:
-            for event in api.events():
+            for event in api.events(since):
                 self._notes.put(_Note("event", stream, event))
         except EngineError:
             pass  # the next call tells the reason
@@ -154,11 +165,8 @@ class EngineReader:
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def _list(self, api: EngineApi) -> None:
-        listed = api.get("/containers/json", all=1)
-        if not isinstance(listed, list):
-            raise EngineError(f"what answers on {api.address} is not a container engine")
-        self._keep("docker/containers.json", scrub("docker/containers.json", listed))
-        self._keep("docker/networks.json", _allowed(api, "/networks"))
+        self._keep("docker/containers.json", listed(api))
+        self._keep("docker/networks.json", allowed(api, "/networks"))
         known = set(self._listed_ids())
         self._inspected = {identity: answer for identity, answer in self._inspected.items() if identity in known}
         self._told()
@@ -200,7 +208,7 @@ class EngineReader:
         for identity in removed:
             self._forget(identity)
         if networks:
-            self._keep("docker/networks.json", _allowed(api, "/networks"))
+            self._keep("docker/networks.json", allowed(api, "/networks"))
         if changed or removed or networks:
             self._inspect(api, changed)
 
@@ -233,16 +241,6 @@ class EngineReader:
 def _same(before: object, now: list[object]) -> bool:
     """Whether both hold the very same objects."""
     return isinstance(before, list) and [id(one) for one in before] == [id(one) for one in now]
-
-
-def _allowed(api: EngineApi, path: str) -> object:
-    """The answer; None where the engine, or a guard before it, refuses just this question."""
-    try:
-        return scrub(f"docker{path}.json", api.get(path))
-    except EngineError as error:
-        if error.status is None:
-            raise
-        return None
 
 
 def _meaning(event: Mapping[str, object]) -> tuple[str, str, str]:

@@ -9,12 +9,12 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from netdash.core.model import Failure
+from netdash.core.scrub import scrub
 
 if TYPE_CHECKING:
     import docker
@@ -58,7 +58,7 @@ class EngineApi:
         adapter = self._client.get_adapter(base)
         self._pool = adapter.get_connection(base) if self.local else None  # type: ignore[attr-defined]  # docker's own has it
         self._prefix = ""
-        self._since: int | None = None
+        self.since: int | None = None  # the engine's clock at the latest answer of `get`, in seconds
         self._podman = False
         self._stream: urllib3.HTTPResponse | None = None
         self._closed = False
@@ -81,7 +81,7 @@ class EngineApi:
         end = time.monotonic() + self.limit
         with _told(self):
             with self._send(path, params, self.limit) as response:
-                self._since = _clock(response) or self._since
+                self.since = _clock(response) or self.since
                 body = self._body(response, end)
                 status = response.status
             if status >= 400:
@@ -94,16 +94,16 @@ class EngineApi:
         with _told(self), self._send("/_ping", {}, self.limit) as response:
             self._body(response, time.monotonic() + self.limit)
 
-    def events(self) -> Iterator[Mapping[str, object]]:
-        """Events of containers and networks since the latest call of `get`, by the engine's own clock, without end.
+    def events(self, since: int | None = None) -> Iterator[Mapping[str, object]]:
+        """Events of containers and networks from `since` on, in seconds of the engine's own clock, without end.
 
         Raises EngineError; ends when the engine closes the stream."""
         filters: dict[str, list[str]] = {"type": ["container", "network"]}
         if not self._podman:  # its own words differ: "died", "remove"
             filters["event"] = list(_EVENTS)
         params: dict[str, str | int] = {"filters": json.dumps(filters)}
-        if self._since is not None:
-            params["since"] = self._since
+        if since is not None:
+            params["since"] = since
         with _told(self), self._send("/events", params, None) as response:
             if response.status >= 400:
                 raise EngineError(f"the engine on {self.address} refuses to send events", status=response.status)
@@ -172,6 +172,8 @@ def _lines(response: urllib3.HTTPResponse) -> Iterator[Mapping[str, object]]:
 
 def _clock(response: urllib3.HTTPResponse) -> int | None:
     """The engine's time in whole seconds: a remote engine's clock is not ours."""
+    from email.utils import parsedate_to_datetime
+
     try:
         return int(parsedate_to_datetime(response.headers["Date"]).timestamp())
     except (KeyError, ValueError, TypeError):
@@ -184,6 +186,25 @@ def _message(body: bytes) -> str:
     except (ValueError, TypeError, KeyError, RecursionError):
         message = body[:200].decode("utf-8", "replace")
     return " ".join(str(message).split())[:200]
+
+
+def listed(api: EngineApi) -> list[object]:
+    """The one list of all containers, with only what may be kept. Raises EngineError, also for what is no list."""
+    answer = api.get("/containers/json", all=1)
+    if not isinstance(answer, list):
+        raise EngineError(f"what answers on {api.address} is not a container engine")
+    kept = scrub("docker/containers.json", answer)
+    return kept if isinstance(kept, list) else []
+
+
+def allowed(api: EngineApi, path: str) -> object:
+    """The answer; None where the engine, or a guard before it, refuses just this question."""
+    try:
+        return scrub(f"docker{path}.json", api.get(path))
+    except EngineError as error:
+        if error.status is None:
+            raise
+        return None
 
 
 # --- where the engine is ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from netdash.core.model import Failure
 from netdash.core.recording import Recording
 from netdash.read.board import Board
 from netdash.read.engine import Answers, EngineReader
+from netdash.read.first import First
 from netdash.read.inside import targets
 from netdash.read.machine import MachineReader
 
@@ -16,15 +17,20 @@ class LiveReader:
     """Publishes a recording whenever something changed, and at each poll. All threads are daemons.
 
     `docker_host`: as --docker-host, None for what the docker command would use. `interval`: seconds between polls.
-    `limit`: seconds for a call of the engine. `tool_limit`: seconds for a tool."""
+    `limit`: seconds for a call of the engine. `tool_limit`: seconds for a tool. `first`: what the engine answered
+    already, which is not asked again."""
 
     def __init__(
-        self, docker_host: str | None = None, interval: float = 5.0, limit: float = 3.0, tool_limit: float = 5.0
+        self,
+        docker_host: str | None = None,
+        interval: float = 5.0,
+        limit: float = 3.0,
+        tool_limit: float = 5.0,
+        first: First | None = None,
     ) -> None:
         self._board = Board()
         self._machine = MachineReader(self._board, interval, tool_limit)
-        self._engine = EngineReader(docker_host, limit, self._engine_told)
-        self._begun = False
+        self._engine = EngineReader(docker_host, limit, self._engine_told, first=first)
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         """Begins to call `publish`, always from the same thread; returns at once."""
@@ -47,6 +53,3 @@ class LiveReader:
         self._board.put("docker", answers, {failure.source: failure} if failure else {})
         if self._engine.local:
             self._machine.follow(targets(answers.get("docker/inspect.json")))
-        if not self._begun:
-            self._begun = True
-            self._machine.begin()

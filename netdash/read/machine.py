@@ -21,7 +21,6 @@ from netdash.read.rules import RuleReader, rule_events
 from netdash.read.sysctls import read_sysctls
 
 _BURST = 0.05  # seconds in which the changes of one event, of a container's start say, come together
-_AT_LATEST = 1.0  # seconds that the first dump waits for the screen
 _DUMP = 300.0  # seconds between two full dumps, which mend what no event told
 _SYSCTLS = 30.0
 _INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
@@ -60,10 +59,6 @@ class MachineReader:
             self._wanted = tuple(targets)
         self._ring()
 
-    def begin(self) -> None:
-        """The screen is up: time for what takes long."""
-        self._ask("dump")
-
     def refresh(self) -> None:
         self._ask("poll", "dump", "inside", "sysctls")
 
@@ -88,7 +83,7 @@ class MachineReader:
             changes[filter_events] = self._filter_changed
         if route_events:
             changes[route_events] = self._routing_changed
-        self._due |= {"poll": 0.0, "dump": time.monotonic() + _AT_LATEST}
+        self._due |= {"poll": 0.0, "dump": 0.0}
         while "stop" not in self._due:
             wait = max(0.0, min(self._due.values()) - time.monotonic())
             for source in select.select(list(changes), [], [], wait)[0]:

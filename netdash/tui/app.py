@@ -108,6 +108,7 @@ class Netdash(App[int]):
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         gc.enable()
+        self.feed.shown()
 
     def _repaint(self) -> None:
         self.colours = self._palette()
@@ -163,7 +164,6 @@ class Netdash(App[int]):
 def run(feed: Feed, options: Options) -> int:
     """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout."""
     sys.setswitchinterval(SWITCH)
-    gc.disable()  # until the first paint
     app = Netdash(feed, options)
     try:
         code = app.run(mouse=options.mouse)

@@ -20,6 +20,9 @@ class Feed(Protocol):
         """Begins to call `publish`, from any thread; returns at once. A host known already may be published before
         the return. Must not keep the process alive: threads are daemons."""
 
+    def shown(self) -> None:
+        """The screen is up: what takes long to load or to read may begin."""
+
     def refresh(self) -> None:
         """Asks for a new host as soon as possible; returns at once."""
 

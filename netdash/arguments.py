@@ -1,0 +1,27 @@
+"""What can be asked for on the command line. Imports nothing: a plain `netdash` starts without a parser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Arguments:
+    """One command line. A plain `netdash` asks for nothing: the dashboard of this host."""
+
+    command: str | None = None  # None: the dashboard
+    view: str = ""  # name of the list that is asked for
+    bundle: Path | None = None
+    docker_host: str | None = None
+    interval: float | None = None  # seconds
+    config: str | None = None
+    no_mouse: bool = False
+    demo_without_engine: bool = False
+    filter: Sequence[str] = ()
+    free: str | None = None  # a port, perhaps with its protocol
+    json: bool = False
+    container: str = ""
+    target: Path  # of a recording that is written: always given there

@@ -1,0 +1,85 @@
+"""Reads the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from netdash import __version__
+from netdash.arguments import Arguments
+from netdash.core.errors import Exit, NetdashError
+from netdash.show.views import VIEWS
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise NetdashError(message, f"see: {self.prog} --help", Exit.USAGE)
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Filter words may stand on both sides of an option. Raises NetdashError(USAGE)."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv, Arguments())
+    unknown = [word for word in rest if word.startswith("-")]
+    if unknown or (rest and not arguments.view):
+        parser.error(f"unknown argument {(unknown or rest)[0]!r}")
+    arguments.filter = [*arguments.filter, *rest]
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = _shared()
+    parser = _Parser(
+        prog="netdash",
+        parents=[shared],
+        description="How the containers of this host talk to the world. Without a command: the dashboard.",
+    )
+    parser.add_argument("--version", action="version", version=f"netdash {__version__}")
+    parser.add_argument("--config", metavar="FILE", help="the dashboard's config file (TOML)")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument(
+        "--demo-without-engine", action="store_true", help="open the demo host where no container engine answers"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for view in VIEWS:
+        listing = commands.add_parser(view.name, parents=[shared], help=f"list {view.title.lower()}")
+        listing.set_defaults(view=view.name)
+        keys = ", ".join(column.key for column in view.columns)
+        listing.add_argument("filter", nargs="*", metavar="FILTER", help=f"word, !word or key:value; keys: {keys}")
+        listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+        if view.name == "ports":
+            listing.add_argument("--free", metavar="PORT", help="is this port free? 8080, or 53/udp")
+    _add_others(commands, shared)
+    return parser
+
+
+def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
+    show = commands.add_parser("show", parents=[shared], help="one container: its packets' ways in and out")
+    show.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
+    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+    record = commands.add_parser("record", parents=[shared], help="write all that was read to a bundle")
+    record.add_argument("target", metavar="BUNDLE", type=Path, help="a new folder, or a new .tar.gz")
+    commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
+
+
+def _shared() -> _Parser:
+    """Options that may stand before and after the command."""
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--from", dest="bundle", metavar="BUNDLE", type=Path, help="read a recording, not this host")
+    shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
+    shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
+    return shared
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.2 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.2 to 3600")
+    return seconds
