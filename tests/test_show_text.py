@@ -85,6 +85,23 @@ def test_columns_leave_in_their_order() -> None:
     assert left[:4] == ["image", "compose", "bridge", "for"]
 
 
+RULES = [
+    ("nat", "DOCKER-ISOLATION-STAGE-1", "3", "DNAT → 172.17.0.3:80", "14", "", "! -i docker0 -p tcp " * 4, "ipt-nft"),
+    ("filter", "DOCKER", "12", "ACCEPT", "9", "", "-d 172.17.0.3/32 ! -i docker0 -o docker0", "ipt-nft"),
+]
+
+
+@pytest.mark.parametrize("room", [77, 117, 157])
+def test_text_is_cut_before_a_counter_leaves(room: int) -> None:
+    view = BY_NAME["rules"]
+    rows = [Row(Ref("rule", cells[2]), tuple(map(Span, cells))) for cells in RULES]
+    sizes = dict(zip([column.key for column in view.columns], widths(view.columns, rows, room), strict=True))
+    assert sizes["packets"] == 7
+    assert sizes["text"] >= 20
+    assert sizes["action"] >= 16
+    assert sum(sizes.values()) + 2 * (sum(map(bool, sizes.values())) - 1) > room - 8  # the room is used
+
+
 @pytest.mark.parametrize("room", [40, 80, 120, 200])
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_no_line_of_a_table_is_too_wide_or_raw(view: object, room: int) -> None:

@@ -19,6 +19,7 @@ class Column:
     leaves: int = 0  # 0 always stays; otherwise the higher, the sooner it leaves a narrow screen
     most: int = 40  # cells at most, unless there is room left
     short: str = ""  # title where it is narrow
+    least: int = 0  # cells that it may be cut to before another column leaves; 0: none of it is cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Row:
     sort: tuple[object, ...] = ()  # per column sort keys, when the text does not sort right
 
 
+EXTRA = 8  # rank of a column from which it only takes what the others leave
 LEAST = 4  # cells under which a column says nothing
 
 
@@ -81,24 +83,38 @@ def widths(
     columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int = 2, shown: Sequence[bool] | None = None
 ) -> list[int]:
     """Cells for each column so that they fit `room`; 0 for one that leaves, or is not `shown`. Columns leave by their
-    rank, then the widest shrink; what is left over goes to the first that need it."""
+    rank while not even the least of all fits, then the widest shrink; what is left over goes to the first that need
+    it."""
     need = [width(column.title) for column in columns]
     for row in rows:
         for index, cell in enumerate(row.cells):
             size = width(cell.text)
             if size > need[index]:
                 need[index] = size
-    sizes = [min(size, column.most) for size, column in zip(need, columns, strict=True)]
+    wanted = [min(size, column.most) for size, column in zip(need, columns, strict=True)]
     if shown is not None:
-        sizes = [size if show else 0 for size, show in zip(sizes, shown, strict=True)]
-    order = sorted(range(len(columns)), key=lambda index: -columns[index].leaves)
-    for index in order:
-        if _total(sizes, gap) <= room or not columns[index].leaves:
-            break
-        sizes[index] = 0
-    _shrink(sizes, room, gap)
+        wanted = [size if show else 0 for size, show in zip(wanted, shown, strict=True)]
+    least = [min(size, column.least or size) for size, column in zip(wanted, columns, strict=True)]
+    kept = _kept(columns, wanted, least, room, gap)
+    sizes = [size if keep else 0 for size, keep in zip(wanted, kept, strict=True)]
+    _shrink(sizes, least, room, gap)
+    _shrink(sizes, [LEAST] * len(sizes), room, gap)
+    _drop(sizes, room, gap)
     _grow(sizes, need, room, gap)
     return sizes
+
+
+def _kept(columns: Sequence[Column], wanted: Sequence[int], least: Sequence[int], room: int, gap: int) -> list[bool]:
+    """Which columns stay: those of the highest ranks leave until the least of the others fits, and an extra one before
+    any other is cut."""
+    kept = [True] * len(columns)
+    for index in sorted(range(len(columns)), key=lambda index: -columns[index].leaves):
+        rank = columns[index].leaves
+        sizes = wanted if rank >= EXTRA else least
+        if not rank or _total([size for size, keep in zip(sizes, kept, strict=True) if keep], gap) <= room:
+            break
+        kept[index] = False
+    return kept
 
 
 def _total(sizes: Sequence[int], gap: int) -> int:
@@ -106,17 +122,21 @@ def _total(sizes: Sequence[int], gap: int) -> int:
     return sum(shown) + gap * max(0, len(shown) - 1)
 
 
-def _shrink(sizes: list[int], room: int, gap: int) -> None:
-    """The widest gives way cell by cell; when all are at their least, the last ones leave."""
+def _shrink(sizes: list[int], least: Sequence[int], room: int, gap: int) -> None:
+    """The widest of those above their least gives way, cell by cell."""
     while _total(sizes, gap) > room:
-        widest = max(range(len(sizes)), key=lambda index: sizes[index])
-        if sizes[widest] > LEAST:
-            sizes[widest] -= 1
-        elif sum(map(bool, sizes)) > 1:
-            sizes[max(index for index, size in enumerate(sizes) if size)] = 0
-        else:
-            sizes[widest] = max(1, room)
+        above = [index for index, size in enumerate(sizes) if size > least[index]]
+        if not above:
             return
+        sizes[max(above, key=sizes.__getitem__)] -= 1
+
+
+def _drop(sizes: list[int], room: int, gap: int) -> None:
+    """Not even the least fits: the last ones leave, and the first takes what there is."""
+    while _total(sizes, gap) > room and sum(map(bool, sizes)) > 1:
+        sizes[max(index for index, size in enumerate(sizes) if size)] = 0
+    if _total(sizes, gap) > room:
+        sizes[next(index for index, size in enumerate(sizes) if size)] = max(1, room)
 
 
 def _grow(sizes: list[int], need: Sequence[int], room: int, gap: int) -> None:

@@ -20,8 +20,6 @@ from netdash.tui.surface import Surface
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
-LONG = 60  # cells from which a column counts as text, that may be cut
-LEAST = 20  # cells of text that are worth showing
 EDGE = 2  # cells left of the first column: the marker and a blank
 
 
@@ -139,10 +137,11 @@ class Grid(Surface, can_focus=True):
         if measured != self._measured:
             sample = [listing[at] for at in range(start, min(len(listing), start + 2 * SAMPLE))]
             room = self.size.width - EDGE - 1 - self.joint
-            self._sizes = _some_widths(listing.ask.view.columns, sample, room, self.only)
+            gap = 1 if self.titled else 2  # linked panes are narrow
+            self._sizes = _some_widths(listing.ask.view.columns, sample, room, gap, self.only)
             shown = sum(1 for size in self._sizes if size)
-            left = room - sum(self._sizes) - 2 * (shown - 1)
-            self._gap = " " * min(MOST_GAP, 2 + left // max(1, shown))
+            left = room - sum(self._sizes) - gap * (shown - 1)
+            self._gap = " " * min(MOST_GAP, gap + left // max(1, shown))
             self._measured = measured
             self._rows.clear()
         return self._sizes
@@ -265,23 +264,15 @@ class Grid(Surface, can_focus=True):
         self.move(max(self.top, min(self.cursor, self.top + self.page - 1)))
 
 
-def _some_widths(columns: Sequence[Column], rows: Sequence[Row], room: int, only: frozenset[str]) -> list[int]:
+def _some_widths(
+    columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int, only: frozenset[str]
+) -> list[int]:
     """`widths` for some of the columns, as if the others were not there."""
     kept = [index for index, column in enumerate(columns) if not only or column.key in only]
     some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
     shown = [replace(columns[index], leaves=0) if only else columns[index] for index in kept]
-    sizes = dict(zip(kept, widths(_pliant(shown, some, room), some, room), strict=True))
+    sizes = dict(zip(kept, widths(shown, some, room, gap), strict=True))
     return [sizes.get(index, 0) for index in range(len(columns))]
-
-
-def _pliant(columns: Sequence[Column], rows: Sequence[Row], room: int) -> Sequence[Column]:
-    """A column for long text gives way before any column leaves."""
-    wants = [
-        max([width(column.title), *(width(row.cells[at].text) for row in rows)]) for at, column in enumerate(columns)
-    ]
-    others = sum(min(want, column.most) + 2 for want, column in zip(wants, columns, strict=True) if column.most <= LONG)
-    left = max(LEAST, room - others)
-    return [column if column.most <= LONG else replace(column, most=min(column.most, left)) for column in columns]
 
 
 def _title(column: Column, size: int, mark: str) -> str:
