@@ -18,7 +18,7 @@ from rich.text import Text
 from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 
 from netdash.core.model import Host
 from netdash.show.spans import clean
@@ -62,8 +62,8 @@ class Netdash(App[int]):
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_provider}
     BINDINGS: ClassVar = [Binding("ctrl+c,ctrl+q", "quit", "Quit", priority=True, show=False)]
 
-    sheet: reactive[Sheet | None] = reactive(None, always_update=True)
-    paused: reactive[bool] = reactive(False)
+    sheet: var[Sheet | None] = var(None, always_update=True)  # a `reactive` of the app would repaint the whole screen
+    paused: var[bool] = var(False)
 
     def __init__(self, feed: Feed, options: Options) -> None:
         super().__init__(ansi_color=None)
