@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from netdash.core.model import (
@@ -14,6 +15,7 @@ from netdash.core.model import (
     Host,
     Link,
     Neighbour,
+    Net,
     Network,
     PolicyRule,
     Port,
@@ -21,7 +23,6 @@ from netdash.core.model import (
     Ref,
     Route,
     Rule,
-    Ruleset,
 )
 
 # --- names of things, the same in every refresh -----------------------------------------------------------------------
@@ -72,138 +73,153 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
 
 def related(host: Host, ref: Ref) -> frozenset[Ref]:
     """Everything that belongs to the same containers as `ref`, in every view; `ref` itself included."""
-    index = _index(host)
+    owners, mentions = _owners(host), _mentions(host)
     found = {ref}
-    for identity in index.owners.get(ref, ()):
-        found |= index.belongings.get(identity, set())
+    for identity in _of(owners, mentions, ref):
+        found |= owners.belongings[identity]
+        for key in owners.known_by[identity]:
+            found |= mentions.by_key.get(key, set())
     return frozenset(found)
 
 
 def containers_of(host: Host, ref: Ref) -> tuple[str, ...]:
     """Ids of the containers that `ref` belongs to, in the host's order."""
-    owners = _index(host).owners.get(ref, set())
-    return tuple(one.id for one in host.containers or () if one.id in owners)
+    found = _of(_owners(host), _mentions(host), ref)
+    return tuple(one.id for one in host.containers or () if one.id in found)
 
 
-class _Index:
-    """Both directions, built once a host."""
+def prepare(host: Host) -> None:
+    """Build the indexes now, so that the first question does not wait for them."""
+    _owners(host)
+    _mentions(host)
+
+
+def _of(owners: _Owners, mentions: _Mentions, ref: Ref) -> set[str]:
+    found = set(owners.of_ref.get(ref, ()))
+    for key in mentions.of_ref.get(ref, ()):
+        found |= owners.of_key.get(key, set())
+    return found
+
+
+_Key = IP | Net | str
+"""What the kernel's things name and containers are known by: an address, a subnet, a device."""
+
+
+class _Owners:
+    """Who is known by which address, subnet and device, and what is a container's own."""
 
     def __init__(self, host: Host) -> None:
-        self.owners: dict[Ref, set[str]] = {}
+        self.of_key: dict[_Key, set[str]] = {}
+        self.of_ref: dict[Ref, set[str]] = {}
+        self.known_by: dict[str, set[_Key]] = {}
         self.belongings: dict[str, set[Ref]] = {}
-        self._addresses: dict[IP, str] = {}
-        self._bridges: dict[str, set[str]] = {}
-        self._veths: dict[str, str] = {}
-        self._networks = {network.id: network for network in host.networks or ()}
+        networks = {network.id: network for network in host.networks or ()}
         for container in host.containers or ():
-            self._add(ref_of(container), {container.id})
+            self.known_by[container.id] = set()
+            self.belongings[container.id] = set()
+            self._own(container.id, ref_of(container))
             for endpoint in container.endpoints:
-                self._attach(container, endpoint)
+                self._attach(container, endpoint, networks.get(endpoint.network_id))
+        for port in host.ports or ():
+            if port.container_id in self.belongings:
+                self._own(port.container_id, ref_of(port))
+                if port.dnat:
+                    self._own(port.container_id, ref_of(port.dnat))
         self._follow_shared(host)
-        for thing, identities in self._relations(host):
-            self._add(ref_of(thing), identities)
-        for ip, identity in self._addresses.items():
-            self._add(address_ref(ip), {identity})
 
-    def _add(self, ref: Ref, identities: Iterable[str]) -> None:
-        for identity in identities:
-            self.owners.setdefault(ref, set()).add(identity)
-            self.belongings.setdefault(identity, set()).add(ref)
+    def _own(self, identity: str, ref: Ref) -> None:
+        self.of_ref.setdefault(ref, set()).add(identity)
+        self.belongings[identity].add(ref)
 
-    def _attach(self, container: Container, endpoint: Endpoint) -> None:
+    def _name(self, identity: str, key: _Key) -> None:
+        self.of_key.setdefault(key, set()).add(identity)
+        self.known_by[identity].add(key)
+
+    def _attach(self, container: Container, endpoint: Endpoint, network: Network | None) -> None:
         for one in endpoint.addresses:
-            self._addresses[one.ip] = container.id
-        network = self._networks.get(endpoint.network_id)
-        if network is not None:
-            self._add(ref_of(network), {container.id})
-        if network is not None and network.bridge and container.running:
-            self._bridges.setdefault(network.bridge, set()).add(container.id)
+            self._name(container.id, one.ip)
+            self._own(container.id, address_ref(one.ip))
         if endpoint.veth:
-            self._veths[endpoint.veth] = container.id
+            self._name(container.id, endpoint.veth)
+        if network is None:
+            return
+        self._own(container.id, ref_of(network))
+        if network.bridge and container.running:
+            self._name(container.id, network.bridge)
+            for subnet in network.subnets:
+                self._name(container.id, subnet)
 
     def _follow_shared(self, host: Host) -> None:
         """A container in another's namespace has all that the other has."""
         by_name = {one.name: one.id for one in host.containers or ()}
         for container in host.containers or ():
             other = by_name.get(container.shares_with or "")
-            if other:
-                for ref in self.belongings.get(other, set()) - {Ref("container", other)}:
-                    self._add(ref, {container.id})
+            if other is None or other == container.id:
+                continue
+            for ref in self.belongings[other] - {Ref("container", other)}:
+                self._own(container.id, ref)
+            for key in self.known_by[other]:
+                self._name(container.id, key)
 
-    def _relations(self, host: Host) -> Iterator[tuple[object, set[str]]]:
-        for port in host.ports or ():
-            if port.container_id:
-                yield port, {port.container_id}
-            if port.container_id and port.dnat:
-                yield port.dnat, {port.container_id}
+
+class _Mentions:
+    """What the kernel's things name. Knows no container: it outlives their coming and going."""
+
+    def __init__(self, host: Host) -> None:
+        self.by_key: dict[_Key, set[Ref]] = {}
+        self.of_ref: dict[Ref, set[_Key]] = {}
         for proxy in host.proxies or ():
-            yield proxy, self._of_ips((proxy.container_ip,))
+            self._mention(proxy, {proxy.container_ip})
         for link in host.links or ():
-            yield link, self._of_link(link)
+            self._mention(link, {link.name})
         for neighbour in host.neighbours or ():
-            yield neighbour, self._of_ips((neighbour.ip,))
+            self._mention(neighbour, {neighbour.ip})
+        bridges = {link.name for link in host.links or () if link.kind == "bridge"}
         for route in host.routes or ():
-            yield route, self._of_route(route)
-        yield from self._of_rules(host.ruleset)
-
-    def _of_ips(self, ips: Iterable[IP]) -> set[str]:
-        return {self._addresses[ip] for ip in ips if ip in self._addresses}
-
-    def _of_link(self, link: Link) -> set[str]:
-        owner = self._veths.get(link.name)
-        return {owner} if owner else self._bridges.get(link.name, set())
-
-    def _of_route(self, route: Route) -> set[str]:
-        """A route by a bridge is its containers'; the default route is everybody's who leaves by it."""
-        if route.default and route.table == "main":
-            return {identity for found in self._bridges.values() for identity in found}
-        return self._bridges.get(route.dev or "", set()) if route.kind == "unicast" else set()
-
-    def _of_rules(self, ruleset: Ruleset | None) -> Iterator[tuple[Rule, set[str]]]:
-        for chain in ruleset.chains if ruleset else ():
+            self._mention(route, _of_route(route, bridges))
+        for chain in host.ruleset.chains if host.ruleset else ():
             for rule in chain.rules:
-                found = self._of_rule(rule)
-                if found:
-                    yield rule, found
+                self._mention(rule, _of_rule(rule))
 
-    def _of_rule(self, rule: Rule) -> set[str]:
-        """By the addresses that it names; a rule that names none, by its bridges and its subnet's containers."""
-        found = self._of_ips((rule.target.address,)) if rule.target.address else set()
-        bridges: set[str] = set()
-        for match in rule.matches:
-            if match.key in ("src", "dst"):
-                for value in match.values:
-                    found |= self._of_net(value)
-            elif match.key in ("iif", "oif"):
-                for value in match.values:
-                    bridges |= self._bridges.get(str(value), set())
-        return found or bridges
+    def _mention(self, thing: object, keys: set[_Key]) -> None:
+        if keys:
+            ref = ref_of(thing)
+            self.of_ref[ref] = keys
+            for key in keys:
+                self.by_key.setdefault(key, set()).add(ref)
 
-    def _of_net(self, value: Any) -> set[str]:
-        size = getattr(value, "num_addresses", 0)
-        if size == 1:
-            return self._of_ips((value.network_address,))
-        for network in self._networks.values():
-            if size and value in network.subnets and network.bridge:
-                return self._bridges.get(network.bridge, set())
-        return set()
+
+def _of_route(route: Route, bridges: set[str]) -> set[_Key]:
+    """A route by a bridge is its containers'; the default route is everybody's who leaves by it."""
+    if route.default and route.table == "main":
+        return {*bridges}
+    return {route.dev} if route.dev and route.kind == "unicast" else set()
+
+
+def _of_rule(rule: Rule) -> set[_Key]:
+    """By the addresses that it names; a rule that names none, by its subnets and devices."""
+    addresses: set[_Key] = {rule.target.address} if rule.target.address else set()
+    others: set[_Key] = set()
+    for match in rule.matches:
+        if match.key in ("src", "dst"):
+            for value in match.values:
+                if isinstance(value, (IPv4Network, IPv6Network)):
+                    (addresses if value.num_addresses == 1 else others).add(_single(value))
+        elif match.key in ("iif", "oif"):
+            others.update(value for value in match.values if isinstance(value, str))
+    return addresses or others
+
+
+def _single(net: Net) -> _Key:
+    return net.network_address if net.num_addresses == 1 else net
 
 
 class _Sources:
-    """What an index is made of; equal to another when all parts are the very same objects. Counters are no part."""
+    """Equal to another when all parts are the very same objects. Counters are no part."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *parts: object) -> None:
         self.host = host
-        self._parts = (
-            host.containers,
-            host.networks,
-            host.links,
-            host.routes,
-            host.neighbours,
-            host.proxies,
-            host.listeners,
-            host.ruleset.shape or host.ruleset if host.ruleset else None,
-        )
+        self._parts = parts
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Sources) and all(a is b for a, b in zip(self._parts, other._parts, strict=True))
@@ -213,14 +229,22 @@ class _Sources:
 
 
 @lru_cache(maxsize=2)  # the host on screen and the one that comes
-def _index_of(sources: _Sources) -> _Index:
-    return _Index(sources.host)
+def _owners_of(sources: _Sources) -> _Owners:
+    return _Owners(sources.host)
 
 
-def _index(host: Host) -> _Index:
-    return _index_of(_Sources(host))
+@lru_cache(maxsize=2)
+def _mentions_of(sources: _Sources) -> _Mentions:
+    return _Mentions(sources.host)
 
 
-def prepare(host: Host) -> None:
-    """Build the index now, so that the first question does not wait for it."""
-    _index(host)
+def _owners(host: Host) -> _Owners:
+    return _owners_of(_Sources(host, host.containers, host.networks, _shape(host), host.proxies, host.listeners))
+
+
+def _mentions(host: Host) -> _Mentions:
+    return _mentions_of(_Sources(host, host.links, host.routes, host.neighbours, host.proxies, _shape(host)))
+
+
+def _shape(host: Host) -> object:
+    return host.ruleset.shape or host.ruleset if host.ruleset else None

@@ -20,7 +20,8 @@ from netdash.read.processes import Proxies
 from netdash.read.rules import RuleReader, rule_events
 from netdash.read.sysctls import read_sysctls
 
-_BURST = 0.05  # seconds in which the changes of one event, of a container's start say, come together
+_QUIET = 0.15  # seconds without a change after which those of one event are over
+_RESTLESS = 1.0  # seconds that changes without end are waited for
 _DUMP = 300.0  # seconds between two full dumps, which mend what no event told
 _SYSCTLS = 30.0
 _INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
@@ -43,6 +44,7 @@ class MachineReader:
         self._decode: Any = None
         self._polls = 0
         self._due: dict[str, float] = {}
+        self._restless: dict[str, float] = {}  # since when a task waits for quiet
         self._visits: list[tuple[float, frozenset[str]]] = []  # when to look into which new containers
         self._sockets: str | None = None
         self._waker, self._bell = socket.socketpair()
@@ -90,8 +92,9 @@ class MachineReader:
                 changes[source](source)
             now = time.monotonic()
             for task in [name for name, when in self._due.items() if when <= now and name != "stop"]:
-                del self._due[task]
-                _TASKS[task](self)
+                if self._due.pop(task, None) is not None:  # a poll does the work of others too
+                    self._restless.pop(task, None)
+                    _TASKS[task](self)
         for source in (*changes, self._bell):
             source.close()
         if self._kernel:
@@ -99,6 +102,13 @@ class MachineReader:
 
     def _soon(self, task: str, seconds: float = 0.0) -> None:
         self._due[task] = min(self._due.get(task, float("inf")), time.monotonic() + seconds)
+
+    def _settled(self, task: str) -> None:
+        """When the changes of one event, of a container's start say, are over: until then each would cost as much as
+        all together, and hold up the container's own news."""
+        now = time.monotonic()
+        began = self._restless.setdefault(task, now)
+        self._due[task] = min(now + _QUIET, began + _RESTLESS)
 
     def _woken(self, bell: socket.socket) -> None:
         bell.recv(4096)
@@ -113,13 +123,13 @@ class MachineReader:
                 now = time.monotonic()
                 self._visits += [(now + seconds, new) for seconds in _AFTER_START]
                 self._soon("visit", _AFTER_START[0])
-                self._soon("netns", _BURST)
-                self._soon("sockets", _BURST)
+                self._settled("netns")
+                self._settled("sockets")
             self._board.put("inside", self._inside.answers())
 
     def _filter_changed(self, events: socket.socket) -> None:
         _drain(events)
-        self._soon("rules", _BURST)
+        self._settled("rules")
 
     def _routing_changed(self, events: socket.socket) -> None:
         """The messages themselves say what changed; when some were lost, everything is read again."""
@@ -130,13 +140,15 @@ class MachineReader:
             for data in _received(events):
                 for message in self._decode(data):
                     source = self._kernel.apply(message)
-                    if source:
-                        self._soon(source, _NEIGHBOURS if source == "neighbours" else _BURST)
+                    if source == "neighbours":
+                        self._soon(source, _NEIGHBOURS)
+                    elif source:
+                        self._settled(source)
                     if source == "links":  # the kernel tells of no IPv4 route that goes with its device
-                        self._soon("routes", _BURST)
+                        self._settled("routes")
         except OSError:
             _drain(events)
-            self._soon("dump", _BURST)
+            self._settled("dump")
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
