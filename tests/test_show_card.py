@@ -8,8 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.model import Failure, Holder, Host, Ref, Ruleset, Scope
-from netdash.core.related import ref_of
+from netdash.core.model import Failure, Holder, Host, Ruleset, Scope
 from netdash.show import draw
 from netdash.show.card import MOST_PEERS, card
 from netdash.show.detail import detail
@@ -17,6 +16,7 @@ from netdash.show.refs import destination
 from netdash.show.spans import Line
 from netdash.show.views import VIEWS
 from tests.show_hosts import blind, container, host, hostile, port
+from tests.tui_hosts import crowd
 
 WIDTHS = [40, 57, 80, 99, 100, 120, 160, 200]
 
@@ -41,7 +41,7 @@ def test_no_card_is_too_wide(name: str, width: int, host: Callable[[str], Host])
 def test_hostile_names_are_drawn_safely(width: int) -> None:
     given = hostile()
     cards = [card(given, one, width) for one in given.containers or ()]
-    cards += [detail(given, row.ref, width) for view in VIEWS for row in view.rows(given)]
+    cards += [detail(given, thing, width) for view in VIEWS for thing in view.rows(given).things]
     for lines in cards:
         assert max(map(draw.size, lines)) <= width
         assert all(span.text.isprintable() for line in lines for span in line)
@@ -51,10 +51,10 @@ def test_hostile_names_are_drawn_safely(width: int) -> None:
 def test_every_row_has_its_detail(name: str, host: Callable[[str], Host]) -> None:
     given = host(name)
     for view in VIEWS:
-        for row in view.rows(given):
-            lines = detail(given, row.ref, 100)
+        for thing in view.rows(given).things:
+            lines = detail(given, thing, 100)
+            assert lines
             assert max(map(draw.size, lines)) <= 100
-            assert "no longer there" not in text(lines)
 
 
 def test_every_hop_can_be_followed(host: Callable[[str], Host]) -> None:
@@ -63,10 +63,6 @@ def test_every_hop_can_be_followed(host: Callable[[str], Host]) -> None:
     kinds = {span.ref.kind for span in spans if span.ref}
     assert kinds >= {"container", "port", "rule", "link", "address", "route", "proxy"}
     assert all(span.ref and destination(given, span.ref) for span in spans)
-
-
-def test_what_is_gone_says_so() -> None:
-    assert text(detail(host(), Ref("container", "0" * 64), 80)) == " no longer there"
 
 
 def test_nothing_is_claimed_when_nothing_could_be_read() -> None:
@@ -150,7 +146,7 @@ def test_a_rule_tells_when_it_is_reached(host: Callable[[str], Host]) -> None:
     given = host("su1")
     assert given.ruleset is not None
     rule = next(one for one in given.ruleset.rules if one.target.address == ip_address("172.17.0.3"))
-    said = text(detail(given, ref_of(rule), 100))
+    said = text(detail(given, rule, 100))
     assert "is called from nat/PREROUTING #4  nat/OUTPUT #2" in said
     assert "trusting_shtern" in said
 
@@ -159,8 +155,30 @@ def test_long_rules_are_wrapped_not_cut(host: Callable[[str], Host]) -> None:
     given = host("docker28.5-nft-full")
     assert given.ruleset is not None
     longest = max(given.ruleset.rules, key=lambda one: len(one.text))
-    said = text(detail(given, ref_of(longest), 60))
+    said = text(detail(given, longest, 60))
     assert "".join(longest.text.split()) in "".join(said.split())
+
+
+def test_many_neighbours_are_counted_not_listed() -> None:
+    given = crowd(40)
+    said = text(card(given, (given.containers or ())[20], 120))
+    assert "web-0 " in said
+    assert "… and 27 more\n       (by address only" in said
+
+
+def test_a_linked_neighbour_comes_first() -> None:
+    given = crowd(40)
+    people = given.containers or ()
+    end = replace(people[0].endpoints[0], links=(("web-39", "db"),))
+    given = replace(given, containers=(replace(people[0], endpoints=(end,)), *people[1:]))
+    assert "PEERS on bridge: web-39" in text(card(given, (given.containers or ())[0], 120))
+
+
+def test_a_way_out_whose_routes_are_to_come_is_being_read() -> None:
+    given = replace(crowd(2), routes=None, links=None, pending=frozenset(("routes", "links")))
+    said = text(card(given, (given.containers or ())[0], 120))
+    assert "reading…" in said
+    assert "could not be read" not in said
 
 
 def test_the_label_column_lines_up() -> None:

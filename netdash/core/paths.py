@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
@@ -91,7 +92,16 @@ def sharing(host: Host, container: Container) -> Container:
 
 
 def ports_of(host: Host, container: Container) -> tuple[Port, ...]:
-    return tuple(port for port in host.ports or () if port.container_id == container.id)
+    return tuple(_ports_by_container(host).get(container.id, ()))
+
+
+@lru_cache(maxsize=2)
+def _ports_by_container(host: Host) -> dict[str, list[Port]]:
+    found: dict[str, list[Port]] = {}
+    for port in host.ports or ():
+        if port.container_id:
+            found.setdefault(port.container_id, []).append(port)
+    return found
 
 
 def _network(host: Host, endpoint: Endpoint) -> Network | None:
@@ -326,19 +336,30 @@ def _is_internal(host: Host, endpoint: Endpoint) -> bool:
 # --- neighbours -------------------------------------------------------------------------------------------------------
 
 
-def callable_names(host: Host, container: Container) -> tuple[Callable, ...]:
+def callable_names(host: Host, container: Container, most: int | None = None) -> tuple[Callable, ...]:
     """Running containers on the same networks, with the names that resolve there. The default bridge has no DNS:
-    only --link gives names, and only to the container that was given the link."""
-    owner = sharing(host, container)
-    if not owner.running:
-        return ()
-    members = _members(host)
+    only --link gives names, and only to the container that was given the link. `most` of each network at most, the
+    linked ones before the others."""
     return tuple(
-        _callable(host, endpoint, other, theirs)
-        for endpoint in owner.endpoints
-        for other, theirs in members.get(endpoint.network_id, ())
-        if other.id != owner.id
+        _callable(host, endpoint, *other)
+        for endpoint, others in _neighbours(host, container)
+        for other in others[: len(others) if most is None else most]
     )
+
+
+def neighbour_counts(host: Host, container: Container) -> dict[str, int]:
+    """How many `callable_names` finds, by the network's name."""
+    return {endpoint.network: len(others) for endpoint, others in _neighbours(host, container)}
+
+
+def _neighbours(host: Host, container: Container) -> Iterator[tuple[Endpoint, list[tuple[Container, Endpoint]]]]:
+    owner = sharing(host, container)
+    for endpoint in owner.endpoints if owner.running else ():
+        others = [one for one in _members(host).get(endpoint.network_id, ()) if one[0] is not owner]
+        linked = {target for target, _ in endpoint.links}
+        if linked:
+            others.sort(key=lambda one: linked.isdisjoint((one[0].name, *one[1].names)))
+        yield endpoint, others
 
 
 @lru_cache(maxsize=2)

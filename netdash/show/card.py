@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from netdash.core.model import Container, Host, Port, Ref, Route, Rule, Scope
-from netdash.core.paths import Callable, Inbound, Leaves, Outbound, callable_names, inbound, outbound
+from netdash.core.paths import Callable, Inbound, Leaves, Outbound, callable_names, inbound, neighbour_counts, outbound
 from netdash.core.related import address_ref, ref_of
 from netdash.show import draw, notes, words
 from netdash.show.draw import Hop
@@ -246,15 +246,17 @@ def _unexplained(host: Host, port: Port) -> tuple[list[Hop], str, Tone]:
 def _outbound_lines(host: Host, container: Container, width: int) -> list[Line]:
     lines: list[Line] = []
     for way in outbound(host, container):
-        lines += outbound_path(way, MORE if lines else OUT, width)
+        lines += outbound_path(way, MORE if lines else OUT, width, host.pending)
     return lines
 
 
-def outbound_path(way: Outbound, label: Span, width: int) -> list[Line]:
-    """One address's way to the Internet; a sentence below where it is not the usual one."""
+def outbound_path(way: Outbound, label: Span, width: int, reading: frozenset[str] = frozenset()) -> list[Line]:
+    """One address's way to the Internet; a sentence below where it is not the usual one. `reading`: sources to come."""
     hops = [_source(way), *_gateway(way), *_leaving(way)]
     lines = draw.path(label, hops, width)
     said = [way.why] if way.why else []
+    if way.leaves is Leaves.UNKNOWN and not reading.isdisjoint(("rules", "routes", "links", "docker")):
+        return [*lines, *draw.text(MORE, "reading…", width, Tone.UNKNOWN)]
     if way.default is False and way.leaves not in (Leaves.INTERNAL, Leaves.NOWHERE):
         said.append("not its default route: used only when another network does not lead out")
     elif way.default is None:
@@ -331,17 +333,18 @@ def _next_hop(route: Route | None) -> list[Hop]:
 
 def _peers(host: Host, container: Container, width: int) -> list[Line]:
     lines: list[Line] = []
-    for name, found in groupby(callable_names(host, container), key=lambda one: one.network):
-        lines += _peers_on(name, list(found), MORE if lines else PEERS, width)
+    counts = neighbour_counts(host, container)
+    for name, found in groupby(callable_names(host, container, MOST_PEERS), key=lambda one: one.network):
+        lines += _peers_on(name, list(found), counts[name], MORE if lines else PEERS, width)
     return lines
 
 
-def _peers_on(name: str, found: list[Callable], label: Span, width: int) -> list[Line]:
+def _peers_on(name: str, found: list[Callable], count: int, label: Span, width: int) -> list[Line]:
     said = [Span(f"on {clean(name)}: ", Tone.DIM)]
-    for peer in found[:MOST_PEERS]:
+    for peer in found:
         said += _peer(peer)
-    if len(found) > MOST_PEERS:
-        said.append(Span(f"… and {len(found) - MOST_PEERS} more", Tone.DIM))
+    if count > len(found):
+        said.append(Span(f"… and {count - len(found)} more ", Tone.DIM))
     if not any(peer.names for peer in found):
         said.append(Span("(by address only: no names on this network)", Tone.DIM))
     return draw.paragraph(label, said, width)

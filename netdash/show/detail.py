@@ -24,43 +24,17 @@ from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
 from netdash.show import draw, words
 from netdash.show.card import IN, card, inbound_path, rule_evidence
 from netdash.show.index import index_of
-from netdash.show.refs import destination as leads_to
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.views_kernel import destination, devices, gateways, link_state
 
 MOST = 12  # names that a line lists before it says how many more there are
 
 
-def detail(host: Host, ref: Ref, width: int) -> tuple[Line, ...]:
-    """Lines of at most `width` cells about what `ref` points at; one line that says so when it is gone."""
-    thing = find(host, ref)
-    if thing is None:
-        return (draw.crop((Span(" no longer there", Tone.DIM),), width),)
+def detail(host: Host, thing: object, width: int) -> tuple[Line, ...]:
+    """Lines of at most `width` cells about one record of the host."""
     if isinstance(thing, Container):
         return card(host, thing, width)
-    return tuple(_CARDS[type(thing)](host, thing, width) + _containers(host, ref, width))
-
-
-def find(host: Host, ref: Ref) -> object | None:
-    """The record that `ref` names; an address's is its owner's."""
-    if ref.kind == "address":
-        owner = leads_to(host, ref)
-        return find(host, owner[1]) if owner else None
-    if ref.kind == "container":
-        return index_of(host).containers.get(ref.key)
-    chains = host.ruleset.chains if host.ruleset else ()
-    things: Sequence[object] = {
-        "port": host.ports,
-        "network": host.networks,
-        "rule": host.ruleset.rules if host.ruleset else (),
-        "chain": chains,
-        "route": host.routes,
-        "policy": host.policy,
-        "proxy": host.proxies,
-        "link": host.links,
-        "neighbour": host.neighbours,
-    }.get(ref.kind) or ()
-    return next((thing for thing in things if ref_of(thing) == ref), None)
+    return tuple(_CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width))
 
 
 def _label(word: str) -> Span:
@@ -105,19 +79,8 @@ def _rule(host: Host, one: Rule, width: int) -> list[Line]:
     if one.not_understood:
         said = f"not interpreted: {', '.join(one.not_understood)}"
         lines += draw.text(_label("?"), clean(said), width, Tone.UNKNOWN)
-    chain = next((each for each in _chains(host) if ref_of(each) == chain_ref(one)), None)
+    chain = index_of(host).chains.get(chain_ref(one))
     return lines + (_reached(host, chain, width) if chain else [])
-
-
-def _chains(host: Host) -> Sequence[Chain]:
-    return host.ruleset.chains if host.ruleset else ()
-
-
-def _chain(host: Host, one: Chain, width: int) -> list[Line]:
-    family = "" if one.family == "ip" else f"{one.family} "
-    lines = [_head(clean(f"{family}{one.table}/{one.name}"), ref_of(one), one.backend, width)]
-    lines += _fact("HOLDS", Span(f"{len(one.rules)} rule{'' if len(one.rules) == 1 else 's'}"), width)
-    return lines + _reached(host, one, width)
 
 
 def _reached(host: Host, one: Chain, width: int) -> list[Line]:
@@ -128,21 +91,13 @@ def _reached(host: Host, one: Chain, width: int) -> list[Line]:
         device = f" on {one.device}" if one.device else ""
         said = f"is called at hook {one.hook}{device}, priority {one.priority}{policy}"
         return _fact("CHAIN", [name, Span(clean(said), Tone.DIM)], width)
-    callers = [rule for chain in _chains(host) if _same_table(chain, one) for rule in chain.rules if _calls(rule, one)]
+    callers = index_of(host).callers.get((one.backend, one.family, one.table, one.name))
     if not callers:
         return _fact("CHAIN", [name, Span("no rule jumps here", Tone.WARN)], width)
     spans = [Span(f"{clean(rule.place)}  ", Tone.PLAIN, ref_of(rule)) for rule in callers[:MOST]]
+    if len(callers) > MOST:
+        spans.append(Span(f"… and {len(callers) - MOST} more", Tone.DIM))
     return _fact("CHAIN", [name, Span("is called from ", Tone.DIM), *spans], width)
-
-
-def _same_table(one: Chain, two: Chain) -> bool:
-    return (one.backend, one.family, one.table) == (two.backend, two.family, two.table)
-
-
-def _calls(rule: Rule, chain: Chain) -> bool:
-    if rule.target.chain == chain.name:
-        return True
-    return any(verdict.rpartition(" ")[2] == chain.name for _, verdict in rule.target.elements)
 
 
 # --- ports, proxies, networks -----------------------------------------------------------------------------------------
@@ -266,7 +221,6 @@ def _neighbour(_: Host, one: Neighbour, width: int) -> list[Line]:
 
 _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Rule: _rule,
-    Chain: _chain,
     Port: _port,
     Network: _network,
     Route: _route,

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-from netdash.core.model import IP, Container, Endpoint, Host, Link, Network, PolicyRule, Port, Route
+from netdash.core.model import (
+    IP,
+    Chain,
+    Container,
+    Endpoint,
+    Host,
+    Link,
+    Network,
+    PolicyRule,
+    Port,
+    Ref,
+    Route,
+    Rule,
+)
+from netdash.core.related import ref_of
 
 
 class Index:
     """Look-ups that several rows of one host share."""
 
     def __init__(self, host: Host) -> None:
+        self._chains = host.ruleset.chains if host.ruleset else ()
         self.containers = {one.id: one for one in host.containers or ()}
         self.networks = {one.id: one for one in host.networks or ()}
         self._networks_by_name = {one.name: one for one in host.networks or ()}
@@ -44,6 +59,22 @@ class Index:
 
     def ports(self, container_id: str) -> list[Port]:
         return self._ports.get(container_id, [])
+
+    @cached_property
+    def chains(self) -> dict[Ref, Chain]:
+        return {ref_of(chain): chain for chain in self._chains}
+
+    @cached_property
+    def callers(self) -> dict[tuple[str, str, str, str], list[Rule]]:
+        """The rules that lead to a chain, by backend, family, table and name of the chain."""
+        found: dict[tuple[str, str, str, str], list[Rule]] = {}
+        for rule in (rule for chain in self._chains for rule in chain.rules):
+            target = rule.target
+            names = [target.chain] if target.chain else []
+            names += [verdict.rpartition(" ")[2] for _, verdict in target.elements]
+            for name in dict.fromkeys(names):
+                found.setdefault((rule.backend, rule.family, rule.table, name), []).append(rule)
+        return found
 
     def name(self, container_id: str | None) -> str | None:
         container = self.containers.get(container_id or "")

@@ -25,15 +25,15 @@ BESIDE: Mapping[str, tuple[str, str, str]] = {
     "links": ("containers", "networks", "routes"),
 }
 
-BRIEF: Mapping[str, frozenset[str]] = {
-    "containers": frozenset(("name", "state", "address", "published")),
-    "ports": frozenset(("port", "proto", "bind", "target")),
-    "networks": frozenset(("name", "bridge", "subnet")),
-    "rules": frozenset(("chain", "rule", "action", "packets")),
-    "routes": frozenset(("dst", "gateway", "dev")),
-    "proxies": frozenset(("pid", "bind", "target")),
+BRIEF: Mapping[str, Mapping[str, int]] = {
+    "containers": {"name": 10, "address": 11, "published": 6},
+    "ports": {"port": 5, "proto": 3, "bind": 7, "target": 14},
+    "networks": {"name": 8, "bridge": 8, "subnet": 13},
+    "rules": {"chain": 8, "rule": 3, "action": 21, "packets": 5},
+    "routes": {"dst": 13, "gateway": 11, "dev": 7},
+    "proxies": {"pid": 7, "bind": 12, "target": 13},
 }
-"""The columns that a third of the screen has room for."""
+"""The columns that a third of the screen has room for, and the cells that they are cut to."""
 
 
 class Beside(Horizontal):
@@ -52,7 +52,7 @@ class Beside(Horizontal):
 
 def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: bool) -> None:
     rows = sheet.rows(view)
-    linked = sheet.belonging(view, ref) if ref else []
+    linked = sheet.deciding(view, ref) if ref else []
     order: Sequence[int] = range(len(rows)) if everything else linked
     known = view.known(sheet.host)
     grid.only = BRIEF[view.name]
@@ -62,7 +62,7 @@ def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: boo
     keep = grid.row.ref if grid.row and grid.listing and grid.listing.ask.view is view else None
     at = listing.place(keep, sheet.index(view)) if keep else None
     if at is None:
-        at = linked[0] if everything and linked else 0
+        at = min(linked) if everything and linked else 0
     notice: Sequence[Line] = ()
     if not len(order):
         nothing = ((Span(" none", Tone.DIM),),) if ref else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rich.segment import Segment
@@ -49,7 +49,7 @@ class Grid(Surface, can_focus=True):
         self.titled = titled
         self.joint = joint  # a line at the left, towards the pane beside it
         self.title: Line = ()
-        self.only: frozenset[str] = frozenset()  # keys of the columns it shows; none names all
+        self.only: Mapping[str, int] = {}  # the columns it shows and their least cells; none names all
         self.listing: Listing | None = None
         self.notice: Sequence[Line] = ()
         self.linked: frozenset[Ref] = frozenset()
@@ -265,12 +265,15 @@ class Grid(Surface, can_focus=True):
 
 
 def _some_widths(
-    columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int, only: frozenset[str]
+    columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int, only: Mapping[str, int]
 ) -> list[int]:
     """`widths` for some of the columns, as if the others were not there."""
     kept = [index for index, column in enumerate(columns) if not only or column.key in only]
     some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
-    shown = [replace(columns[index], leaves=0) if only else columns[index] for index in kept]
+    shown = [
+        replace(column, title="", leaves=0, least=only[column.key]) if only else column
+        for column in (columns[index] for index in kept)
+    ]
     sizes = dict(zip(kept, widths(shown, some, room, gap), strict=True))
     return [sizes.get(index, 0) for index in range(len(columns))]
 

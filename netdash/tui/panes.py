@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LEAST = (60, 15)  # columns and lines below which nothing can be read
 LINKED_FROM = (120, 30)
+SAMPLE = 5  # rows whose cards say how high the card is to be
+FEW = 20  # rows; in a longer list one more changes nothing
 
 
 class Panes(Screen[None]):
@@ -50,6 +52,7 @@ class Panes(Screen[None]):
         self._said: Line = ()
         self._carded: Ref | None = None
         self._following = False
+        self._needed: tuple[object, int] = (None, 0)  # lines for the card, and for what they were found
         self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
 
     @property
@@ -122,7 +125,7 @@ class Panes(Screen[None]):
             notice = header.notice(ask.view, sheet.host, ask.text, self.name_of(ask.within), self.extent.width)
         self.grid.cell = place.cell
         self.grid.show(listing, place.at if at is None else at, notice)
-        self.fit_heights(len(listing.rows))
+        self.fit_heights(listing)
         self.selected()
         self.write_header()
 
@@ -144,15 +147,18 @@ class Panes(Screen[None]):
         self.grid.mark(linked)
 
     def write_card(self, ref: Ref | None) -> None:
-        wide, sheet = self.extent.width, self.sheet
+        sheet = self.sheet
         if sheet is None or ref is None:
             self.card.show((), same=False)
             return
         same = self._carded == ref
         self._carded = ref
+        self.card.show(self.card_lines(sheet, ref), same)
+
+    def card_lines(self, sheet: Sheet, ref: Ref) -> Sequence[Line]:
         container = sheet.container(ref.key) if ref.kind == "container" else None
-        lines = card(sheet.host, container, wide) if container else self._detail(sheet, ref, wide)
-        self.card.show(lines, same)
+        wide = self.extent.width
+        return card(sheet.host, container, wide) if container else self._detail(sheet, ref, wide)
 
     def _detail(self, sheet: Sheet, ref: Ref, wide: int) -> Sequence[Line]:
         """What is known of a thing, and the path card of the container that it belongs to, where that is only one."""
@@ -160,7 +166,8 @@ class Panes(Screen[None]):
 
         owners = sheet.containers(ref)
         one = sheet.container(owners[0]) if len(owners) == 1 else None
-        lines = detail(sheet.host, ref, wide)
+        thing = sheet.thing(ref)
+        lines = detail(sheet.host, thing, wide) if thing else ()
         return (*lines, (), *card(sheet.host, one, wide)) if one else lines
 
     def name_of(self, ref: Ref | None) -> str:
@@ -205,17 +212,32 @@ class Panes(Screen[None]):
             self.set_focus(self.grid)
             self.write_footer()
 
-    def fit_heights(self, rows: int) -> None:
-        """Few rows leave room to the card, many take their share; the selection never moves a pane."""
+    def fit_heights(self, listing: Listing) -> None:
+        """The list and the card share the lines by what each needs, the linked panes take their share; the card needs
+        what most rows of the view need, so that the selection never moves a pane."""
         body = self.extent.height - 3
-        share = round(body * (0.36 if self.linked_shown else 0.46))
-        grid = max(4, min(max(rows, len(self.grid.notice)) + 2, share))
-        beside = round((body - grid) * 0.38) if self.linked_shown else 0
-        for widget, high in ((self.grid, grid), (self.card, body - grid - beside)):
-            if widget.styles.height is None or widget.styles.height.value != high:
+        rows = max(len(listing.rows), len(self.grid.notice)) + 2
+        beside = max(6, round(body * 0.24)) if self.linked_shown else 0
+        card = self._card_need(listing)
+        grid = min(rows, max(round((body - beside) * 0.4), body - beside - card))
+        spare = max(0, body - grid - beside - card) if beside else 0
+        beside += min(spare, beside)
+        for widget, high in ((self.grid, grid), (self.card, body - grid - beside), (self.beside, beside)):
+            if high and (widget.styles.height is None or widget.styles.height.value != high):
                 widget.styles.height = high
-        if beside:
-            self.beside.styles.height = beside
+
+    def _card_need(self, listing: Listing) -> int:
+        """Lines that the cards of some rows need, and the card's own edge. Asked anew only where another answer is to
+        be expected."""
+        rows, host = listing.rows, listing.rows and self.sheet and self.sheet.host
+        if self.sheet is None or not host:
+            return 2
+        sample = range(0, len(rows), max(1, len(rows) // SAMPLE))
+        key = (listing.ask.view.name, self.extent, host.pending, frozenset(host.failures), min(len(rows), FEW))
+        if self._needed[0] != key:
+            needs = sorted(len(self.card_lines(self.sheet, rows.ref(at))) for at in sample)
+            self._needed = (key, needs[len(needs) * 3 // 4] + 1)
+        return self._needed[1]
 
     def write_footer(self) -> None:
         self.foot.show(self._said or self.hints(), () if self._said else (Span(self._where(), Tone.DIM),))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netdash.core.model import Container, Host, Ref
-from netdash.core.related import containers_of, related
+from netdash.core.model import Container, Host, Port, Proxy, Ref, Rule, Verb
+from netdash.core.related import containers_of, ref_of, related
+from netdash.show.index import index_of
 from netdash.show.refs import destination
 from netdash.show.table import Rows, View
 from netdash.show.views import VIEWS
 
 BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
+
+_WEIGHTS = {Verb.DNAT: 0, Verb.REDIRECT: 0, Verb.SNAT: 1, Verb.MASQUERADE: 1}
 
 
 class Sheet:
@@ -56,7 +59,12 @@ class Sheet:
         return containers_of(self.host, ref)
 
     def container(self, key: str) -> Container | None:
-        return next((each for each in self.host.containers or () if each.id == key), None)
+        return index_of(self.host).containers.get(key)
+
+    def thing(self, ref: Ref) -> object | None:
+        """The record of the row that `ref` leads to."""
+        found = self.find(ref)
+        return self.rows(found[0]).things[found[1]] if found else None
 
     def find(self, ref: Ref) -> tuple[View, int] | None:
         """The view and the row that `ref` leads to; None where this host has nothing of the kind."""
@@ -67,7 +75,37 @@ class Sheet:
         place = self.index(view).get(led[1])
         return None if place is None else (view, place)
 
+    def direct(self, ref: Ref) -> frozenset[Ref]:
+        """What decides on a port itself, as not all that belongs to its container does: its rule and its proxy. And
+        from those to the port."""
+        thing = self.thing(ref)
+        ports = self.host.ports or ()
+        if isinstance(thing, Port):
+            return frozenset(ref_of(one) for one in (thing.dnat, thing.proxy) if one is not None)
+        if isinstance(thing, Proxy):
+            where = (thing.proto, thing.host_ip, thing.host_port)
+            mine = [one for one in ports if (one.proto, one.host_ip, one.host_port) == where]
+            return frozenset(ref_of(one) for port in mine for one in (port, port.dnat) if one is not None)
+        return (
+            frozenset(ref_of(port) for port in ports if port.dnat is thing) if isinstance(thing, Rule) else frozenset()
+        )
+
+    def deciding(self, view: View, ref: Ref) -> list[int]:
+        """`belonging`, but first what decides: what is the thing's own, and of rules those that translate or accept."""
+        own, things = self.direct(ref), self.rows(view).things
+        places = self.belonging(view, ref)
+        return sorted(places, key=lambda place: (own.isdisjoint((ref_of(things[place]),)), _weight(things[place])))
+
     def belonging(self, view: View, ref: Ref) -> list[int]:
         """Places of the view's rows that belong to `ref`, in the view's order."""
         index = self.index(view)
         return sorted(index[each] for each in self.related(ref) if each in index)
+
+
+def _weight(thing: object) -> int:
+    """How near a rule is to a packet's fate: translations, then what lets a port in, then the rest in its own order."""
+    if not isinstance(thing, Rule):
+        return 0
+    if thing.target.verb is Verb.ACCEPT and any(match.key in ("dport", "dst") for match in thing.matches):
+        return 2
+    return _WEIGHTS.get(thing.target.verb, 3)
