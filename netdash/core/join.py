@@ -26,6 +26,7 @@ from netdash.core.parse_docker import parse_engine, parse_inspected, parse_liste
 from netdash.core.recording import SOURCES, Recording
 
 if TYPE_CHECKING:
+    from netdash.core.ledger import Uplinks
     from netdash.core.ruleset import RulesetReader
     from netdash.core.wiring import Wiring
 
@@ -46,6 +47,9 @@ class Builder:
         self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
         self._parsed: _Parsed = {}
         self._joined_before: _Joined = {}
+        self._links_before: dict[int, tuple[object, Link]] = {}
+        self._joined_all: tuple[Container, ...] = ()
+        self._uplinks: Uplinks = {}
         self._rules: RulesetReader | None = None
 
     def build(self, recording: Recording) -> Host:
@@ -113,7 +117,7 @@ class Builder:
             return None
         from netdash.core.parse_ip import parse_links
 
-        return self._read("links", failures, parse_links, link, addr, need=2)
+        return self._read("links", failures, lambda a, b: parse_links(a, b, self._links_before), link, addr, need=2)
 
     def _neighbours(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Neighbour, ...] | None:
         answer = recording.answers.get("ip/neigh.json")
@@ -214,7 +218,12 @@ class Builder:
         )
         inner = {one.name: recording.container_answers(one.name) for one in parsed if one.running}
         before, self._joined_before = self._joined_before, {}
-        return tuple(self._join(one, wiring, inner.get(one.name, {}), before) for one in parsed)
+        joined = tuple(self._join(one, wiring, inner.get(one.name, {}), before) for one in parsed)
+        if len(joined) != len(self._joined_all) or any(
+            a is not b for a, b in zip(joined, self._joined_all, strict=True)
+        ):
+            self._joined_all = joined
+        return self._joined_all
 
     def _join(self, container: Container, wiring: Wiring, inner: Mapping[str, object], before: _Joined) -> Container:
         """The container with its veths and listeners; the same object as last time when nothing of it changed."""
@@ -226,6 +235,8 @@ class Builder:
             joined = wiring.wire(
                 replace(container, listeners=_inner_listeners(container, inner)), inner.get("addr.json")
             )
+            if known and known[1] == joined:
+                joined = known[1]
         self._joined_before[container.id] = (inputs, joined)
         return joined
 
@@ -257,13 +268,16 @@ class Builder:
     ) -> tuple[Port, ...] | None:
         if containers is None and listeners is None:
             return None
-        from netdash.core.ledger import Ledger, recounted
+        from netdash.core.ledger import Ledger, recounted, uplinks
 
+        ways = uplinks(links, routes)
+        if ways != self._uplinks:
+            self._uplinks = ways
         shape = ruleset.shape if ruleset else None
         ledger = self._once(
             "ledger",
-            lambda *_: Ledger(links, routes, ruleset, proxies, listeners),
-            *(links, routes, shape, proxies, listeners),
+            lambda *_: Ledger(self._uplinks, ruleset, proxies, listeners),
+            *(self._uplinks, shape, proxies, listeners),
         )
         ports = self._once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
         return self._once("counted", recounted, ports, ruleset)

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _ENGINE_HOLDERS = ("docker-proxy", "dockerd", "rootlesskit", "conmon")
 
+Uplinks = dict[int, tuple[str | None, IP | None]]
+"""By family: the device that packets from elsewhere come in by, and the host's address there."""
+
+
+def uplinks(links: tuple[Link, ...] | None, routes: tuple[Route, ...] | None) -> Uplinks:
+    return {family: uplink(family, links, routes) for family in (4, 6)}
+
 
 class Ledger:
     """Asks the rules for each published port where its packets go, as they come in by the uplink: the target is read
@@ -37,8 +44,7 @@ class Ledger:
 
     def __init__(
         self,
-        links: tuple[Link, ...] | None,
-        routes: tuple[Route, ...] | None,
+        ways: Uplinks,
         ruleset: Ruleset | None,
         proxies: tuple[Proxy, ...] | None,
         listeners: tuple[Listener, ...] | None,
@@ -51,7 +57,7 @@ class Ledger:
         for listener in listeners or ():
             self._by_port.setdefault((listener.proto, listener.port), []).append(listener)
         self._nat = _destination_nat(ruleset) if ruleset else None
-        self._uplinks = {family: uplink(family, links, routes) for family in (4, 6)}
+        self._uplinks = ways
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
 
     def ports(self, containers: tuple[Container, ...]) -> tuple[Port, ...]:

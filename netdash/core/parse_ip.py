@@ -12,8 +12,15 @@ _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")
 _SELECTORS = ("iif", "oif", "fwmark", "tos", "ipproto", "sport", "dport", "uid_range")
 
 
-def parse_links(link_json: object, addr_json: object) -> tuple[Link, ...]:
-    """`ip -j -d link` and `ip -j -d addr`; the second alone says everything."""
+Known = dict[int, tuple[object, Link]]
+"""Links by the identity of what they were parsed from, which the entry keeps alive."""
+
+
+def parse_links(link_json: object, addr_json: object, known: Known | None = None) -> tuple[Link, ...]:
+    """`ip -j -d link` and `ip -j -d addr`; the second alone says everything. `known` is what was parsed last time: an
+    entry that is the same object is not parsed again."""
+    if link_json is None and known is not None:
+        return _parse_again(items(addr_json), known)
     merged: dict[int, dict[str, object]] = {}
     for raw in (*items(link_json), *items(addr_json)):
         one = mapping(raw)
@@ -21,6 +28,20 @@ def parse_links(link_json: object, addr_json: object) -> tuple[Link, ...]:
         if index is not None and text(one.get("ifname")):
             merged.setdefault(index, {}).update(one)
     return tuple(_link(index, raw) for index, raw in sorted(merged.items()))
+
+
+def _parse_again(rows: list[object], known: Known) -> tuple[Link, ...]:
+    found: Known = {}
+    for raw in rows:
+        one, before = mapping(raw), known.get(id(raw))
+        index = integer(one.get("ifindex"))
+        if before is not None and before[0] is raw:
+            found[id(raw)] = before
+        elif index is not None and text(one.get("ifname")):
+            found[id(raw)] = (raw, _link(index, one))
+    known.clear()
+    known.update(found)
+    return tuple(sorted((link for _, link in found.values()), key=lambda link: link.index))
 
 
 def _link(index: int, raw: Json) -> Link:

@@ -20,7 +20,7 @@ from netdash.read.processes import Proxies
 from netdash.read.rules import RuleReader, rule_events
 from netdash.read.sysctls import read_sysctls
 
-_QUIET = 0.15  # seconds without a change after which those of one event are over
+_QUIET = 0.25  # seconds without a change after which those of one event are over
 _RESTLESS = 1.0  # seconds that changes without end are waited for
 _DUMP = 300.0  # seconds between two full dumps, which mend what no event told
 _SYSCTLS = 30.0
@@ -89,12 +89,14 @@ class MachineReader:
         while "stop" not in self._due:
             wait = max(0.0, min(self._due.values()) - time.monotonic())
             for source in select.select(list(changes), [], [], wait)[0]:
-                changes[source](source)
+                with self._guard("events"):
+                    changes[source](source)
             now = time.monotonic()
             for task in [name for name, when in self._due.items() if when <= now and name != "stop"]:
                 if self._due.pop(task, None) is not None:  # a poll does the work of others too
                     self._restless.pop(task, None)
-                    _TASKS[task](self)
+                    with self._guard(task):
+                        _TASKS[task](self)
         for source in (*changes, self._bell):
             source.close()
         if self._kernel:
