@@ -210,3 +210,40 @@ def test_without_colour_the_cursor_and_the_states_are_still_told(monkeypatch: py
 
 def _default(style) -> bool:
     return all(colour is None or colour.is_default for colour in (style.color, style.bgcolor))
+
+
+def test_a_view_that_could_not_be_read_names_those_that_could() -> None:
+    failed = {"rules": Failure("rules", "rules need root", "run with sudo")}
+    host = replace(crowd(3), ruleset=None, privileged=False, failures=failed)
+    seen = see(host, "4", size=(80, 24))
+    assert "→ run with sudo" in seen
+    assert "what could be read: 1 Ctr  2 Ports  3 Net  5 Routes  6 Proxy  7 Links" in seen
+
+
+def test_linked_panes_show_everything_where_nothing_is_selected() -> None:
+    failed = {"docker": Failure("docker", "refused", "start it")}
+    seen = see(replace(crowd(3), containers=None, networks=None, engine=None, failures=failed))
+    assert "─ Routes 2 ─" in seen
+    assert "192.0.2.1" in seen
+
+
+def test_what_decides_comes_first_in_a_linked_pane() -> None:
+    lines = see(crowd(3, rules=6), "j").splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith("─ Rules")) + 1
+    assert "DNAT → 10.8.0.3:80" in lines[first]
+    assert "MASQUERADE" in lines[first + 1]
+
+
+def test_the_foot_keeps_help_and_quit() -> None:
+    for size in ((60, 15), (80, 24), (120, 40)):
+        foot = see(crowd(3), "tab", size=size).splitlines()[-1]
+        assert "? help" in foot
+        assert "q quit" in foot
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 48)])
+def test_moving_the_cursor_moves_no_pane(size: tuple[int, int]) -> None:
+    def borders(seen: str) -> list[int]:
+        return [at for at, line in enumerate(seen.splitlines()) if line.startswith("─")]
+
+    assert borders(see(crowd(30), size=size)) == borders(see(crowd(30), "j", "j", "j", "G", size=size))

@@ -45,7 +45,8 @@ class Beside(Horizontal):
         yield from self.grids
 
     def show(self, sheet: Sheet, main: View, ref: Ref | None, everything: bool) -> None:
-        """Lists what belongs to `ref`; with `everything` all there is, and marks what belongs."""
+        """Lists what belongs to `ref`; with `everything` all there is, and marks what belongs. All, too, where there is
+        nothing to belong to."""
         for grid, name in zip(self.grids, BESIDE[main.name], strict=True):
             _fill(grid, sheet, BY_NAME[name], ref, everything)
 
@@ -53,10 +54,10 @@ class Beside(Horizontal):
 def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: bool) -> None:
     rows = sheet.rows(view)
     linked = sheet.deciding(view, ref) if ref else []
-    order: Sequence[int] = range(len(rows)) if everything else linked
+    order: Sequence[int] = range(len(rows)) if everything or ref is None else linked
     known = view.known(sheet.host)
     grid.only = BRIEF[view.name]
-    grid.title = _title(view, f"{len(linked)} of {len(rows)}" if known else "?")
+    grid.title = _title(view, f"{len(linked)} of {len(rows)}" if known and ref else str(len(rows)) if known else "?")
     grid.mark(sheet.related(ref) if ref and everything else frozenset())
     listing = Listing(Ask(view), rows, order)
     keep = grid.row.ref if grid.row and grid.listing and grid.listing.ask.view is view else None
@@ -65,8 +66,9 @@ def _fill(grid: Grid, sheet: Sheet, view: View, ref: Ref | None, everything: boo
         at = min(linked) if everything and linked else 0
     notice: Sequence[Line] = ()
     if not len(order):
-        nothing = ((Span(" none", Tone.DIM),),) if ref else ()
-        notice = nothing if known else header.notice(view, sheet.host, "", "", grid.size.width)[1:]
+        notice = (
+            ((Span(" none", Tone.DIM),),) if known else header.notice(view, sheet.host, "", "", grid.size.width)[1:]
+        )
     grid.show(listing, at, notice)
 
 

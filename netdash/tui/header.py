@@ -12,6 +12,7 @@ from netdash.show.views import VIEWS
 from netdash.show.words import age
 
 WIDE = 100  # columns from which words are not shortened
+NARROW = 60  # columns under which there is room for the pane's own trouble only
 DOT = Span(" · ", Tone.DIM)
 
 
@@ -115,7 +116,8 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         return ((), (Span(" reading…", Tone.DIM),))
     missing = [source for source in view.sources if source in host.failures]
     if missing:
-        return tuple(line for source in missing for line in _failed(view, host, source, wide))
+        lines = [line for source in missing for line in _failed(view, host, source, wide)]
+        return (*lines, *_elsewhere(view, host, wide)) if wide >= NARROW else lines
     waiting = [source for source in view.sources if source in host.pending]
     if waiting:
         return ((), (Span(f" reading {', '.join(waiting)}…", Tone.DIM),))
@@ -129,6 +131,17 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         how = (Span(" docker run -d -p 8080:80 httpd", Tone.KEY), Span("   and it is here by itself", Tone.DIM))
         empty += [(), how]
     return tuple(empty)
+
+
+def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
+    """The views that have something although this one has nothing."""
+    others = [each for each in VIEWS if each is not view and each.known(host) and len(each.rows(host))]
+    if not others:
+        return ()
+    spans = [Span("   what could be read: ", Tone.DIM)]
+    for each in others:
+        spans += [Span(each.digit, Tone.TITLE), Span(f" {each.title if wide >= WIDE else each.short}  ", Tone.DIM)]
+    return (), tuple(spans)
 
 
 def _failed(view: View, host: Host, source: str, wide: int) -> Sequence[Line]:

@@ -99,7 +99,7 @@ class Panes(Screen[None]):
         self.top_bar.show(*header.header(host, app.paused, app.gone, wide))
         ask = self.places.here.ask
         listing = self.grid.listing
-        shown, total = (len(listing), len(listing.rows)) if listing else (0, 0)
+        shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
         note = header.filter_note(ask.text, self.name_of(ask.within), shown, total, self.work.busy)
         self.tab_bar.show(header.tabs(self.places.view, wide), note)
         self.write_footer()

@@ -131,7 +131,8 @@ class Box(Surface, can_focus=True):
             return Strip.blank(wide, inks.blank)
         below = len(self.lines) - at - 1
         if y == self.size.height - 1 and below:
-            return strip((Span(f"   … {below + 1} more lines: Tab, then j", Tone.DIM),), wide, inks)
+            way = "j" if self.has_focus else "Tab, then j"
+            return strip((Span(f"   … {below + 1} more lines: {way}", Tone.DIM),), wide, inks)
         chosen = -1
         if self.has_focus and self.links:
             line, index = self.links[self.link]

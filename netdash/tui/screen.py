@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from netdash.core.model import Ref, Rule, Verb
+from netdash.show.draw import size
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.table import View
 from netdash.show.views import VIEWS
@@ -23,6 +24,7 @@ from netdash.tui.sheet import BY_NAME
 
 FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
 NEAREST = 100  # linked rows that are looked at for the best one
+KEPT_HINTS = 3  # at the end of the foot line: how to see the others and to quit stay where there is little room
 COMMAND_HINT = "rules   ports   free 8080   go NAME   help   q      Tab completes"
 
 
@@ -180,6 +182,10 @@ class Dashboard(Panes):
             self.say(f"{clean(ref.key, 60)}: not a thing of this host", Tone.WARN)
             return
         view, place = found
+        here = self.grid.row
+        if here is not None and here.ref == sheet.rows(view).ref(place):
+            self.say(f"{clean(ref.key, 60)} is what is selected", Tone.DIM)
+            return
         self.places.remember()
         self.go(view, sheet.rows(view).ref(place))
         self.focus_on(self.grid)
@@ -248,8 +254,7 @@ class Dashboard(Panes):
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
-        self._before = self.places.here.ask.text
-        self.ask("/", self._before, FILTER_HINT)
+        self.ask("/", self.places.here.ask.text, FILTER_HINT)
 
     def action_command(self) -> None:
         self.ask(":", "", COMMAND_HINT)
@@ -334,10 +339,14 @@ class Dashboard(Panes):
 
     def hints(self) -> Line:
         remapped = self.netdash.options.keys
-        spans: list[Span] = []
-        for identity, word in self._hints():
-            spans += [Span(" " + keys.first(identity, remapped), Tone.TITLE), Span(f" {word} ", Tone.DIM)]
-        return tuple(spans)
+        pairs = [
+            (Span(" " + keys.first(identity, remapped), Tone.TITLE), Span(f" {word} ", Tone.DIM))
+            for identity, word in self._hints()
+        ]
+        room = self.extent.width - len(self._where()) - 2
+        while len(pairs) > KEPT_HINTS and sum(map(size, pairs)) > room:
+            del pairs[-KEPT_HINTS]  # the help names it
+        return tuple(span for pair in pairs for span in pair)
 
     def _hints(self) -> Iterator[tuple[str, str]]:
         ask = self.places.here.ask
