@@ -19,13 +19,13 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	$(BIN)/python bench/bench.py
+	$(BIN)/python tests/bench/bench.py
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py
 
 $(VENV)/.run: pyproject.toml
-	@./make-venv $(PYTHON) $(VENV)
+	@.ci/venv $(PYTHON) $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Measures the dashboard from outside, on a private engine with many containers: `python bench/bench.py` as root.
+"""Measures the dashboard from outside, on a private engine with many containers: `python tests/bench/bench.py` as root.
 
 A report, not a test: medians of several runs beside what is aimed at. --containers, --runs and --idle change the size.
 """
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests" / "live"))
+sys.path.insert(0, str(HERE.parent / "live"))
 
 from lab import IMAGE, Lab, LabError, run, until, why_not  # noqa: E402
 from terminal import Burst, Terminal, cpu_seconds, family  # noqa: E402
