@@ -154,20 +154,23 @@ def _network(host: Host, one: Network, width: int) -> list[Line]:
 
 
 def _members(host: Host, one: Network, width: int) -> list[Line]:
-    """Every container on it with its addresses there, one line each."""
+    """The containers on it with their addresses there, one line each."""
+    ends = [
+        (container, end)
+        for container in host.containers or ()
+        for end in container.endpoints
+        if end.network_id == one.id or end.network == one.name
+    ]
     lines: list[Line] = []
-    for container in host.containers or ():
-        for end in container.endpoints:
-            if end.network_id != one.id and end.network != one.name:
-                continue
-            addresses = [Span(f"  {own.ip}", Tone.PLAIN, address_ref(own.ip)) for own in end.addresses]
-            veth = [Span(f"  {clean(end.veth)}", Tone.DIM, words.link_ref(end.veth))] if end.veth else []
-            name = Span(clean(container.name), Tone.KEY, ref_of(container))
-            label = Span(" " * 10) if lines else _label("MEMBERS")
-            lines.append(draw.crop((label, name, *addresses, *veth), width))
-    if len(lines) <= MOST:
-        return lines
-    return [*lines[:MOST], draw.crop((Span(f"{'':10}… and {len(lines) - MOST} more", Tone.DIM),), width)]
+    for container, end in ends[:MOST]:
+        addresses = [Span(f"  {own.ip}", Tone.PLAIN, address_ref(own.ip)) for own in end.addresses]
+        veth = [Span(f"  {clean(end.veth)}", Tone.DIM, words.link_ref(end.veth))] if end.veth else []
+        name = Span(clean(container.name), Tone.KEY, ref_of(container))
+        label = Span(" " * 10) if lines else _label("MEMBERS")
+        lines.append(draw.crop((label, name, *addresses, *veth), width))
+    if len(ends) > MOST:
+        lines.append(draw.crop((Span(f"{'':10}… and {len(ends) - MOST} more", Tone.DIM),), width))
+    return lines
 
 
 # --- routes and links -------------------------------------------------------------------------------------------------

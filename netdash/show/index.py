@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
 from netdash.core.model import (
@@ -17,6 +18,7 @@ from netdash.core.model import (
     Ref,
     Route,
     Rule,
+    Ruleset,
 )
 from netdash.core.related import ref_of
 
@@ -25,7 +27,7 @@ class Index:
     """Look-ups that several rows of one host share."""
 
     def __init__(self, host: Host) -> None:
-        self._chains = host.ruleset.chains if host.ruleset else ()
+        self._ruleset = host.ruleset
         self.containers = {one.id: one for one in host.containers or ()}
         self.networks = {one.id: one for one in host.networks or ()}
         self._networks_by_name = {one.name: one for one in host.networks or ()}
@@ -62,19 +64,12 @@ class Index:
 
     @cached_property
     def chains(self) -> dict[Ref, Chain]:
-        return {ref_of(chain): chain for chain in self._chains}
+        return {ref_of(chain): chain for chain in self._ruleset.chains} if self._ruleset else {}
 
-    @cached_property
-    def callers(self) -> dict[tuple[str, str, str, str], list[Rule]]:
-        """The rules that lead to a chain, by backend, family, table and name of the chain."""
-        found: dict[tuple[str, str, str, str], list[Rule]] = {}
-        for rule in (rule for chain in self._chains for rule in chain.rules):
-            target = rule.target
-            names = [target.chain] if target.chain else []
-            names += [verdict.rpartition(" ")[2] for _, verdict in target.elements]
-            for name in dict.fromkeys(names):
-                found.setdefault((rule.backend, rule.family, rule.table, name), []).append(rule)
-        return found
+    @property
+    def callers(self) -> Mapping[tuple[str, str, str, str], Sequence[Rule]]:
+        """The rules that lead to a chain, by backend, family, table and name of the chain. Counters may be old."""
+        return _callers(_Shape(self._ruleset)) if self._ruleset else {}
 
     def name(self, container_id: str | None) -> str | None:
         container = self.containers.get(container_id or "")
@@ -88,6 +83,33 @@ class Index:
 def index_of(host: Host) -> Index:
     """The index of `host`; the last one is kept, as rows, cards and JSON of one host are asked for together."""
     return Index(host)
+
+
+class _Shape:
+    """A ruleset that is equal to the next one as long as only counters differ."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self.ruleset = ruleset
+        self._identity = ruleset.shape or ruleset
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shape) and self._identity is other._identity
+
+    def __hash__(self) -> int:
+        return id(self._identity)
+
+
+@lru_cache(maxsize=2)
+def _callers(shape: _Shape) -> Mapping[tuple[str, str, str, str], Sequence[Rule]]:
+    found: dict[tuple[str, str, str, str], list[Rule]] = {}
+    for rule in (rule for chain in shape.ruleset.chains for rule in chain.rules):
+        target = rule.target
+        if not target.chain and not target.elements:
+            continue
+        named = [target.chain, *(verdict.rpartition(" ")[2] for _, verdict in target.elements)]
+        for name in filter(None, dict.fromkeys(named)):
+            found.setdefault((rule.backend, rule.family, rule.table, name), []).append(rule)
+    return found
 
 
 def by_table(routes: tuple[Route, ...] | None, policy: tuple[PolicyRule, ...] | None) -> list[Route | PolicyRule]:

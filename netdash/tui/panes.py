@@ -14,6 +14,7 @@ from textual.screen import Screen
 from netdash.core.model import Ref
 from netdash.show.card import card
 from netdash.show.spans import Line, Span, Tone
+from netdash.show.table import View
 from netdash.show.views import VIEWS
 from netdash.tui import header
 from netdash.tui.beside import Beside
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 LEAST = (60, 15)  # columns and lines below which nothing can be read
 LINKED_FROM = (120, 30)
-SAMPLE = 5  # rows whose cards say how high the card is to be
+SAMPLE = 3  # rows whose cards say how high the card is to be
 FEW = 20  # rows; in a longer list one more changes nothing
 
 
@@ -52,6 +53,7 @@ class Panes(Screen[None]):
         self._said: Line = ()
         self._carded: Ref | None = None
         self._following = False
+        self._listed: View | None = None  # of which view the list's rows are
         self._needed: tuple[object, int] = (None, 0)  # lines for the card, and for what they were found
         self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
 
@@ -126,7 +128,11 @@ class Panes(Screen[None]):
         self.grid.cell = place.cell
         self.grid.show(listing, place.at if at is None else at, notice)
         self.fit_heights(listing)
-        self.selected()
+        before, self._listed = self._listed, listing.ask.view
+        if before in (None, self._listed):
+            self.selected()
+        else:
+            self.follow_later()  # a whole other screen at once would hold up the next key
         self.write_header()
 
     def selected(self) -> None:
@@ -138,6 +144,17 @@ class Panes(Screen[None]):
         if self.sheet and self.linked_shown:
             self.beside.show(self.sheet, self.places.view, ref, self.everything)
         self.mark()
+
+    def follow_later(self) -> None:
+        """The cursor is painted first, what follows it in the next frame; a burst of keys has only one of those."""
+        if not self._following:
+            self._following = True
+            self.call_after_refresh(self.follow_now)
+
+    def follow_now(self) -> None:
+        self._following = False
+        self.selected()
+        self.write_footer()
 
     def mark(self) -> None:
         """Marks in the list what belongs to the thing under the cursor of the pane that has the keys."""

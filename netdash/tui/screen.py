@@ -93,17 +93,6 @@ class Dashboard(Panes):
         else:
             self.mark()
 
-    def follow_later(self) -> None:
-        """The cursor is painted first, what follows it in the next frame; a burst of keys has only one of those."""
-        if not self._following:
-            self._following = True
-            self.call_after_refresh(self.follow_now)
-
-    def follow_now(self) -> None:
-        self._following = False
-        self.selected()
-        self.write_footer()
-
     # --- going --------------------------------------------------------------------------------------------------------
 
     def action_view(self, name: str) -> None:

@@ -44,6 +44,7 @@ class Sheet:
         """Fills what the first paint and the first key need; meant for the feed's thread."""
         for view in VIEWS:
             self.index(view)
+        _ = index_of(self.host).callers
         for row in self.rows(VIEWS[0])[:1]:
             self.related(row.ref)
         return self
