@@ -147,7 +147,19 @@ def host(**changes: Any) -> Host:
 
 def _link(name: str, kind: str | None = "veth", address: str = "") -> Link:
     addresses = (ip_interface(address),) if address else ()
-    return Link(len(name), name, kind, True, "UP", 1500, "02:42:00:00:00:01", None, None, None, addresses)
+    return Link(
+        len(name),
+        name,
+        kind,
+        True,
+        "UP",
+        1500,
+        "02:42:00:00:00:01",
+        "docker0" if kind == "veth" else None,
+        None,
+        None,
+        addresses,
+    )
 
 
 def blind(reason: str = "permission denied") -> Host:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.decode import Json, decoded, items, mapping
 from netdash.core.model import (
+    IP,
     Container,
     Engine,
     Failure,
@@ -232,9 +233,10 @@ class Builder:
         if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
             joined = known[1]
         else:
-            joined = wiring.wire(
-                replace(container, listeners=_inner_listeners(container, inner)), inner.get("addr.json")
+            seen = replace(
+                container, listeners=_inner_listeners(container, inner), default_gateways=_inner_gateways(inner)
             )
+            joined = wiring.wire(seen, inner.get("addr.json"))
             if known and known[1] == joined:
                 joined = known[1]
         self._joined_before[container.id] = (inputs, joined)
@@ -291,6 +293,23 @@ def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tup
 
             return (parse_listeners if file == "listeners.txt" else parse_proc_net)(answer)
     return None if container.running else ()
+
+
+def _inner_gateways(answers: Mapping[str, object]) -> frozenset[IP] | None:
+    """Next hops of the default IPv4 routes inside; None when they were not read."""
+    routes, sockets = answers.get("route.json"), answers.get("proc-net.txt")
+    if routes is None:
+        if not isinstance(sockets, str):
+            return None
+        from netdash.core.parse_proc import parse_proc_gateways
+
+        return parse_proc_gateways(sockets)
+    from netdash.core.parse_ip import parse_routes
+
+    try:
+        return frozenset(one.gateway for one in parse_routes(decoded(routes), None) if one.default and one.gateway)
+    except ValueError:
+        return None
 
 
 def _parse_networks(answer: object) -> tuple[Network, ...]:

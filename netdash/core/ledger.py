@@ -22,12 +22,13 @@ from netdash.core.model import (
     Ruleset,
     Scope,
 )
-from netdash.core.routing import OUTSIDE, uplink
+from netdash.core.routing import OUTSIDE, entrance
 
 if TYPE_CHECKING:
     from netdash.core.rules import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
+LOOPBACK: dict[int, IP] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 _ENGINE_HOLDERS = ("docker-proxy", "dockerd", "rootlesskit", "conmon")
 
 Uplinks = dict[int, tuple[str | None, IP | None]]
@@ -35,7 +36,7 @@ Uplinks = dict[int, tuple[str | None, IP | None]]
 
 
 def uplinks(links: tuple[Link, ...] | None, routes: tuple[Route, ...] | None) -> Uplinks:
-    return {family: uplink(family, links, routes) for family in (4, 6)}
+    return {family: entrance(family, links, routes) for family in (4, 6)}
 
 
 class Ledger:
@@ -51,6 +52,9 @@ class Ledger:
     ) -> None:
         self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in proxies or ()}
         self._proxies_known = proxies is not None
+        self._proxies_at: dict[tuple[str, int | None], list[Proxy]] = {}
+        for proxy in proxies or ():
+            self._proxies_at.setdefault((proxy.proto, proxy.host_port), []).append(proxy)
         self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
         self._listeners = listeners
         self._by_port: dict[tuple[str, int], list[Listener]] = {}
@@ -65,6 +69,7 @@ class Ledger:
         the same object as last time is not looked at again."""
         published = [port for container in containers for port in self._of(container)]
         taken = {(port.proto, port.host_ip, port.host_port) for port in published if port.live}
+        taken |= {(one.proto, one.host_ip, one.host_port) for port in published if (one := port.proxy)}
         found = [*published, *self._translated(taken, containers)]
         taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
         found += self._others(taken, containers)
@@ -107,15 +112,16 @@ class Ledger:
         )
 
     def _live(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
-        dnat, unsure = self._dnat(binding.proto, host_ip, host_port)
-        proxy = self._proxies.get((binding.proto, host_ip, host_port))
+        proxy = self._proxies.get((binding.proto, host_ip, host_port)) or self._relayed(container, binding, host_ip)
+        bound = proxy.host_ip if proxy else host_ip
+        dnat, unsure = self._dnat(binding.proto, bound, host_port)
         target, port = _goes_to(dnat, host_port)
         if target is None and proxy is not None:
             target, port = proxy.container_ip, proxy.container_port
         if target is None and not (self._nat and self._proxies_known):
             target = _only_address(container, host_ip)  # rules or proxies unread: certain where there is one address
         port = port or binding.container_port
-        listener = _listener(container, binding.proto, target, port)
+        listener = None if _foreign(container, target) else _listener(container, binding.proto, target, port)
         return Port(
             proto=binding.proto,
             host_ip=host_ip,
@@ -124,13 +130,28 @@ class Ledger:
             target_ip=target,
             dnat=dnat,
             proxy=proxy,
-            listening=None if container.listeners is None else listener is not None,
+            listening=None if container.listeners is None or _foreign(container, target) else listener is not None,
             listener=listener.command if listener else None,
             scope=scope_of(host_ip),
             container_id=container.id,
-            holder=self._holder(binding.proto, host_ip, host_port, dnat, proxy),
+            holder=self._holder(binding.proto, bound, host_port, dnat, proxy),
             unsure=unsure,
+            dnat_from_here=self._dnat_from_here(binding.proto, bound, host_port) if dnat else None,
         )
+
+    def _relayed(self, container: Container, binding: Binding, host_ip: IP) -> Proxy | None:
+        """The proxy that a rootless engine runs for this binding, in its own namespace and so on another address:
+        RootlessKit hands over there what it takes at the address that the API tells."""
+        told = {one.host_ip for one in container.bindings}
+        ours = {one.ip for end in container.endpoints for one in end.addresses}
+        found = [
+            one
+            for one in self._proxies_at.get((binding.proto, binding.host_port), ())
+            if (one.container_port, one.host_ip.version) == (binding.container_port, host_ip.version)
+            and one.container_ip in ours
+            and one.host_ip not in told
+        ]
+        return found[0] if len(found) == 1 else None
 
     def _dnat(self, proto: str, host_ip: IP, host_port: int) -> tuple[Rule | None, tuple[Rule, ...]]:
         """The rule that translates, and those that may do something else before it."""
@@ -150,6 +171,26 @@ class Ledger:
         )
         found = self._nat.find(packet)
         return found.rule, found.unsure
+
+    def _dnat_from_here(self, proto: str, host_ip: IP, host_port: int) -> bool | None:
+        """Whether the output hook translates what a process of this host sends there; None: cannot be told."""
+        if self._nat is None:
+            return None
+        from netdash.core.rules import Packet
+
+        dst = LOOPBACK[host_ip.version] if host_ip.is_unspecified else host_ip
+        packet = Packet(
+            family=dst.version,
+            proto=proto,
+            src=dst,
+            dst=dst,
+            dport=host_port,
+            oif="lo",
+            src_type="LOCAL",
+            dst_type="LOCAL",
+        )
+        found = self._nat.find(packet, output=True)
+        return None if found.unsure else found.rule is not None
 
     def _holder(self, proto: str, host_ip: IP, host_port: int, dnat: Rule | None, proxy: Proxy | None) -> Holder | None:
         if self._listeners is None:
@@ -213,6 +254,7 @@ class Ledger:
                 scope=scope_of(listener.ip),
                 container_id=owner.id if owner else None,
                 holder=_holder_of(listener, None),
+                dual=listener.dual,
             )
 
     def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
@@ -263,6 +305,11 @@ def scope_of(host_ip: IP) -> Scope:
 def _only_address(container: Container, host_ip: IP) -> IP | None:
     ips = [one.ip for end in container.endpoints for one in end.addresses if one.version == host_ip.version]
     return ips[0] if len(ips) == 1 else None
+
+
+def _foreign(container: Container, target: IP | None) -> bool:
+    """Whether packets go to an address that is not the container's: what listens inside says nothing of it."""
+    return target is not None and all(one.ip != target for end in container.endpoints for one in end.addresses)
 
 
 def _listener(container: Container, proto: str, target: IP | None, port: int) -> Listener | None:

@@ -97,6 +97,7 @@ class Container:
     compose: str | None  # compose project
     service: str | None  # compose service
     listeners: tuple[Listener, ...] | None  # inside its network namespace
+    default_gateways: frozenset[IP] | None = None  # of its default IPv4 routes, as seen inside
 
     @property
     def short_id(self) -> str:
@@ -349,6 +350,8 @@ class Port:
     holder: Holder | None
     live: bool = True  # False: configured on a container that is not running
     unsure: tuple[Rule, ...] = ()  # rules that may decide before `dnat`, or in its absence, and cannot be told
+    dnat_from_here: bool | None = None  # whether this host's own packets (by loopback where that is bound) meet a DNAT
+    dual: bool = False  # bound to ::, and answers IPv4 too
 
 
 @dataclass(frozen=True, slots=True)

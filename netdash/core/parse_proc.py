@@ -94,6 +94,16 @@ def parse_proc_net(text: str) -> tuple[Listener, ...]:
     return tuple(listener for name, rows in _sections(text) for row in rows if (listener := _proc_socket(name, row)))
 
 
+def parse_proc_gateways(text: str) -> frozenset[IP] | None:
+    """Next hops of the default routes in /proc/PID/net/route (little-endian); None when it is not there."""
+    _, found, after = text.partition("## /proc/PID/net/route\n")
+    if not found:
+        return None
+    rows = (row.split() for row in after.partition("## ")[0].splitlines()[1:])
+    defaults = (row[2] for row in rows if len(row) > 7 and (row[1], row[7]) == ("00000000", "00000000"))
+    return frozenset(ip for ip in map(hexadecimal_address, defaults) if ip is not None)
+
+
 def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
     for section in text.split("## ")[1:]:
         title, _, body = section.partition("\n")

@@ -8,6 +8,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from netdash.core import hurdles
 from netdash.core.model import (
     IP,
     Container,
@@ -20,7 +21,6 @@ from netdash.core.model import (
     Route,
     Rule,
     Ruleset,
-    Scope,
 )
 from netdash.core.routing import OUTSIDE, look_up, source_address, stops
 
@@ -51,6 +51,9 @@ class Inbound:
     bridge_ip: IP | None
     veth: str | None
     proxy_when: str  # when the proxy's way is used: "from this host", "instead of DNAT" … ; "" without a proxy
+    broken: tuple[str, ...] = ()  # sentences: what the kernel's state says against the rule's way
+    at_bridge: str = ""  # why nothing passes the device: "down", "no carrier"; "" where it works, or is not known
+    at_veth: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Outbound:
     why: str  # one plain sentence where the way is not the usual one; "" otherwise
     unsure: tuple[Rule, ...] = ()  # rules before `nat` whose match cannot be told
     default: bool | None = True  # whether this network holds the container's default route
+    at_bridge: str = ""  # as in Inbound
+    at_uplink: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +147,11 @@ def _inbound(host: Host, container: Container, port: Port) -> Inbound:
         bridge=bridge,
         bridge_ip=source_address(link, port.target_ip, version),
         veth=endpoint.veth if endpoint else None,
-        proxy_when=_proxy_when(port),
+        proxy_when=hurdles.proxy_when(port),
+        broken=hurdles.on_the_way_in(host, container, port, bridge),
+        at_bridge=hurdles.device(link),
+        at_veth=hurdles.veth(_link(host, endpoint.veth if endpoint else None), bridge),
     )
-
-
-def _proxy_when(port: Port) -> str:
-    if port.proxy is None:
-        return ""
-    if port.scope is Scope.LOOPBACK:
-        return "from this host only"
-    if port.unsure:
-        return f"unless {port.unsure[0].place} decides otherwise, which cannot be told"
-    if port.dnat is None:
-        return "for every client: no DNAT rule applies"
-    return "from this host by loopback, and where DNAT does not apply"
 
 
 # --- outbound ---------------------------------------------------------------------------------------------------------
@@ -204,11 +200,12 @@ def _leave(host: Host, container: Container, endpoint: Endpoint, own: Interface)
         uplink=None,
         leaves_as=None,
         why="",
-        default=_holds_default(host, container, endpoint),
+        default=_holds_default(host, container, endpoint, own.version),
+        at_bridge=hurdles.device(_link(host, network.bridge if network else None)),
     )
     if network is None:
         return replace(way, why="the engine's networks could not be read")
-    return _unrouted(host, network, way) or _routed(host, network, own.ip, way)
+    return _unrouted(host, network, way) or _routed(host, network, endpoint, own.ip, way)
 
 
 def _unrouted(host: Host, network: Network, way: Outbound) -> Outbound | None:
@@ -223,11 +220,16 @@ def _unrouted(host: Host, network: Network, way: Outbound) -> Outbound | None:
     return None
 
 
-def _routed(host: Host, network: Network, source: IP, way: Outbound) -> Outbound:
+def _routed(host: Host, network: Network, endpoint: Endpoint, source: IP, way: Outbound) -> Outbound:
     if host.routes is None or host.links is None:
         return replace(way, why="routes and links could not be read")
     if _link(host, way.bridge) is None:
         return replace(way, why=f"its bridge {way.bridge} is not in this network namespace")
+    blocked = hurdles.at_the_bridge(_link(host, endpoint.veth), _link(host, way.bridge))
+    if blocked:
+        return replace(way, leaves=Leaves.NOWHERE, why=blocked)
+    if way.gateway and all(one.ip != way.gateway for link in host.links for one in link.addresses):
+        return replace(way, why=f"no device of this host has its gateway {way.gateway}")
     found = look_up(OUTSIDE[source.version], source, way.bridge, host.routes, host.policy)
     way = replace(way, route=found.route)
     if found.unsure:
@@ -236,10 +238,13 @@ def _routed(host: Host, network: Network, source: IP, way: Outbound) -> Outbound
         return replace(way, leaves=Leaves.NOWHERE, why=f"this host has no IPv{source.version} route to the outside")
     if stops(found.route):
         return replace(way, leaves=Leaves.NOWHERE, why=f"a {found.route.kind} route refuses it")
-    way = replace(way, uplink=_link(host, _device(found.route)))
-    if not _forwards(host, source.version, way.bridge):
+    uplink = _link(host, _device(found.route))
+    way = replace(way, uplink=uplink, at_uplink=hurdles.device(uplink))
+    if not hurdles.forwards(host, source.version, way.bridge):
         return replace(way, leaves=Leaves.NOWHERE, why="this host does not forward (forwarding is switched off)")
-    return _translated(host.ruleset, network, source, found.route, way)
+    way = _translated(host.ruleset, network, source, found.route, way)
+    back = hurdles.misrouted(host, source, way.bridge, _device(found.route))
+    return replace(way, why="; ".join(filter(None, (way.why, back and f"answers get lost: {back}"))))
 
 
 def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Route, way: Outbound) -> Outbound:
@@ -296,25 +301,19 @@ def _why(leaves: Leaves, answer: Found, network: Network, ruleset: Ruleset) -> s
         return "routed network: leaves with its own address, the way back needs a route"
     if not network.masquerade:
         return "masquerading is switched off: leaves with its own address"
-    return "no MASQUERADE rule: leaves with its private address, answers will not come back"
+    return "no MASQUERADE rule: leaves with its private address, the way back needs a route"
 
 
 def _device(route: Route) -> str | None:
     return route.dev or next((dev for _, dev in route.hops if dev), None)
 
 
-def _forwards(host: Host, family: int, bridge: str | None) -> bool:
-    """False only when the kernel says so: net.ipv4.conf.IF.forwarding of the incoming device decides."""
-    sysctls = host.sysctls or {}
-    names = (f"net.ipv{family}.conf.{bridge}.forwarding", "net.ipv4.ip_forward" if family == 4 else "")
-    if family == 6:
-        names = ("net.ipv6.conf.all.forwarding", "")
-    value = next((sysctls[name] for name in names if name in sysctls), None)
-    return value != "0"
-
-
-def _holds_default(host: Host, container: Container, endpoint: Endpoint) -> bool | None:
-    """True for the only network; for several, the one that the engine publishes ports on; None: cannot be told."""
+def _holds_default(host: Host, container: Container, endpoint: Endpoint, family: int) -> bool | None:
+    """What was seen inside. Where that was not read, what the engine sets up: the only network, or of several the one
+    that ports are published on; None: cannot be told."""
+    seen = container.default_gateways
+    if family == 4 and seen is not None and any(ip.version == 4 for ip in endpoint.gateways):
+        return not seen.isdisjoint(endpoint.gateways)
     usable = [one for one in container.endpoints if one.addresses and not _is_internal(host, one)]
     if len(usable) < 2:
         return endpoint in usable

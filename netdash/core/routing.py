@@ -118,6 +118,28 @@ def uplink(
     return device, source_address(link, None, family)
 
 
+def entrance(
+    family: int, links: tuple[Link, ...] | None, routes: tuple[Route, ...] | None
+) -> tuple[str | None, IP | None]:
+    """By which device, and to which address, packets from elsewhere come: the uplink, or without a default route the
+    only device of its own that has an address."""
+    device, ip = uplink(family, links, routes)
+    if device is not None:
+        return device, ip
+    outer = [
+        (link.name, own)
+        for link in links or ()
+        if link.kind not in _INNER
+        and not link.master
+        and (own := source_address(link, None, family)) is not None
+        and not own.is_loopback
+    ]
+    return outer[0] if len(outer) == 1 else (None, None)
+
+
+_INNER = ("bridge", "macvlan", "ipvlan", "dummy")
+
+
 def source_address(link: Link | None, towards: IP | None, family: int) -> IP | None:
     """The address that MASQUERADE takes: the device's first in the next hop's subnet, else its first at all
     (nf_nat_masquerade.c, inet_select_addr); None when the device has none."""

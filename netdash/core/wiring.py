@@ -18,13 +18,13 @@ class Wiring:
         self._bridges = {network.id: network.bridge for network in networks or ()}
         self._by_name = {network.name: network.bridge for network in networks or ()}
         self._netns = {pid: nsid for pid, nsid in mapping(_or_none(netns)).items() if isinstance(nsid, int)}
-        self._veths = [link for link in links or () if link.kind == "veth" and link.master]
+        self._veths = [link for link in links or () if link.kind == "veth"]
         self._by_index = {link.index: link for link in self._veths}
         self._by_netns: dict[int, list[Link]] = {}
         for link in self._veths:
             if link.peer_netns is not None:
                 self._by_netns.setdefault(link.peer_netns, []).append(link)
-        self._by_mac = _forwarding(fdb, {link.name for link in self._veths})
+        self._by_mac = _forwarding(fdb, {link.name for link in self._veths if link.master})
 
     def wire(self, container: Container, inside: object) -> Container:
         """The container with the host's end of each endpoint; `inside` is `ip -j addr` in its own namespace."""
@@ -40,17 +40,25 @@ class Wiring:
     def _veth(self, container: Container, endpoint: Endpoint, inner: tuple[Link, ...]) -> str | None:
         bridge = self.bridge(endpoint)
         nsid = self._netns.get(str(container.pid)) if container.pid else None
-        if nsid is not None and nsid >= 0:
+        if bridge is not None and nsid is not None and nsid >= 0:
             found = [link.name for link in self._by_netns.get(nsid, ()) if link.master == bridge]
             if len(found) == 1:
                 return found[0]
+            loose = [link.name for link in self._by_netns.get(nsid, ()) if not link.master]
+            if not found and len(loose) == 1 and len(container.endpoints) == 1:
+                return loose[0]  # taken out of its bridge
         ips = {one.ip for one in endpoint.addresses}
-        for link in inner:
+        for link in inner if bridge is not None else ():  # a macvlan's other end is its parent device
             same = (endpoint.mac and link.mac == endpoint.mac.lower()) or any(one.ip in ips for one in link.addresses)
             peer = self._by_index.get(link.peer_index or 0)
-            if same and peer is not None and peer.master == bridge:
+            if same and peer is not None and (peer.master == bridge or _pair(peer, link)):
                 return peer.name
         return self._by_mac.get((endpoint.mac or "").lower())
+
+
+def _pair(outer: Link, inner: Link) -> bool:
+    """Whether a veth that is in no bridge is the other end of one inside: each names the other's index."""
+    return outer.master is None and outer.peer_index == inner.index
 
 
 def _inner_links(answer: object) -> tuple[Link, ...]:

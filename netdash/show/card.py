@@ -73,7 +73,7 @@ def _inbound_lines(host: Host, container: Container, width: int) -> list[Line]:
 
 def _way_kind(port: Port) -> tuple[object, ...]:
     """Ports fold into one path only when they go the same way."""
-    return port.host_ip, port.dnat is None, port.proxy is None, port.listening, port.listener
+    return port.host_ip, port.dnat is None, port.proxy is None, port.listening, port.listener, port.dnat_from_here
 
 
 def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int) -> list[Line]:
@@ -84,11 +84,14 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int) ->
     if _own_socket(port):
         return draw.path(label, [entry, _own(port)], width)
     inside = [*_bridge_hops(first), _target(host, run)]
-    if port.dnat is not None and port.proxy is not None and port.scope is Scope.LOOPBACK:
+    if port.dnat is not None and port.proxy is not None and _passes_by(port):
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
-        return lines + draw.path(MORE, [_OR, _dnat_hop([way.port for way in run]), *inside], width)
+        lines += draw.path(MORE, [_OR, _dnat_hop([way.port for way in run]), *inside], width)
+        why = f"only what comes to {port.host_ip} by another device than lo, never this host's own packets"
+        return lines + draw.text(MORE, why, width, Tone.DIM) + _broken(first, width)
     if port.dnat is not None:
         lines = draw.path(label, [entry, _dnat_hop([way.port for way in run]), *inside], width)
+        lines += _broken(first, width)
         return lines + (_proxy_beside(run, width) if port.proxy else [])
     if port.proxy is not None:
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
@@ -98,6 +101,15 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int) ->
     hops, why, tone = _unexplained(host, port)
     beyond = inside if tone is Tone.UNKNOWN else []  # what is known not to arrive has no further way
     return draw.path(label, [entry, *hops, *beyond], width) + draw.text(MORE, why, width, tone)
+
+
+def _passes_by(port: Port) -> bool:
+    """Whether what this host sends to a port on loopback does not meet the rule."""
+    return port.scope is Scope.LOOPBACK and port.dnat_from_here is False
+
+
+def _broken(way: Inbound, width: int) -> list[Line]:
+    return [line for said in way.broken for line in draw.text(MORE, f"✗ {clean(said, 200)}", width, Tone.BAD)]
 
 
 def _own_socket(port: Port) -> bool:
@@ -117,10 +129,10 @@ def _entry(run: Sequence[Inbound]) -> Hop:
     numbers = str(first.host_port) if len(run) == 1 else f"{first.host_port}-{last.host_port}"
     numbers = f":{numbers}/{clean(first.proto)}"
     text = words.socket_text(first.host_ip, None) + numbers
-    any_address = f"any IPv{first.host_ip.version} address"
+    any_address = "any address" if first.dual else f"any IPv{first.host_ip.version} address"
     short = numbers if first.scope is Scope.ALL and first.host_ip.version == 4 else text
     ref = ref_of(first)
-    scope = {Scope.LOOPBACK: "this host only", Scope.ADDRESS: "this address only"}.get(first.scope, any_address)
+    scope = {Scope.LOOPBACK: "on loopback", Scope.ADDRESS: "this address only"}.get(first.scope, any_address)
     return Hop((Span(text, Tone.KEY, ref),), (Span(scope, Tone.DIM),), (Span(short, Tone.KEY, ref),))
 
 
@@ -163,15 +175,21 @@ def _bridge_hops(way: Inbound) -> list[Hop]:
     if way.bridge:
         ip = () if way.bridge_ip is None else (Span(str(way.bridge_ip), Tone.DIM, address_ref(way.bridge_ip)),)
         bridge = Span(clean(way.bridge), Tone.PLAIN, words.link_ref(way.bridge))
-        hops.append(Hop((bridge,), ip, (bridge,)))
-        hops.append(_veth(way.veth))
+        trouble = _trouble(way.at_bridge)
+        hops.append(Hop((bridge, *trouble), ip, (bridge, *trouble)))
+        hops.append(_veth(way.veth, way.at_veth))
     return hops
 
 
-def _veth(name: str | None) -> Hop:
+def _trouble(why: str) -> Line:
+    return (Span(f" ✗ {clean(why)}", Tone.BAD),) if why else ()
+
+
+def _veth(name: str | None, why: str) -> Hop:
     if name is None:
         return Hop((Span("veth ?", Tone.UNKNOWN),), (), ())
-    return Hop((Span(clean(name), Tone.PLAIN, words.link_ref(name)),), (), ())
+    veth = (Span(clean(name), Tone.PLAIN, words.link_ref(name)), *_trouble(why))
+    return Hop(veth, (), veth if why else ())
 
 
 def _target(host: Host, run: Sequence[Inbound]) -> Hop:
@@ -186,9 +204,14 @@ def _target(host: Host, run: Sequence[Inbound]) -> Hop:
 
 
 def _listening(host: Host, port: Port) -> tuple[Span, Span]:
+    owner = index_of(host).containers.get(port.container_id or "")
+    if port.listening is None and owner is not None and owner.listeners is not None:
+        return Span("? not this container", Tone.UNKNOWN), Span("?", Tone.UNKNOWN)
     if port.listening is None:
         pending = "containers" in host.pending or "listeners" in host.pending
         return Span("listening? " + ("reading…" if pending else "not readable"), Tone.UNKNOWN), Span("?", Tone.UNKNOWN)
+    if port.listening and owner is not None and owner.state == "paused":
+        return Span("◐ listening, paused: no answers", Tone.WARN), Span("◐ paused", Tone.WARN)
     if port.listening:
         name = f" ({clean(port.listener, 24)})" if port.listener else ""
         return Span(f"● listening{name}", Tone.GOOD), Span("●", Tone.GOOD)
@@ -237,6 +260,8 @@ def _unexplained(host: Host, port: Port) -> tuple[list[Hop], str, Tone]:
             return [question], f"{source}: {notes.reason(host, source)}", Tone.UNKNOWN
     if host.ruleset is not None and not host.ruleset.complete:
         return [question], "no DNAT rule, no proxy; but not every rule could be read", Tone.UNKNOWN
+    if host.engine is not None and host.engine.rootless:
+        return [question], "no DNAT rule, no proxy in the namespace that was read; the engine is rootless", Tone.UNKNOWN
     return [Hop((Span("✗ no DNAT rule, no proxy", Tone.BAD),))], "nothing forwards it", Tone.BAD
 
 
@@ -284,7 +309,8 @@ def _gateway(way: Outbound) -> list[Hop]:
         return []
     bridge = Span(clean(way.bridge), Tone.PLAIN, words.link_ref(way.bridge))
     under = (Span(str(way.gateway), Tone.DIM, address_ref(way.gateway)),) if way.gateway else ()
-    return [Hop((bridge,), under, (bridge,))]
+    trouble = _trouble(way.at_bridge)
+    return [Hop((bridge, *trouble), under, (bridge, *trouble))]
 
 
 def _leaving(way: Outbound) -> list[Hop]:
@@ -313,7 +339,8 @@ def _uplink(way: Outbound) -> list[Hop]:
     family = way.source.version if way.source else 4
     own = [one for one in way.uplink.addresses if one.version == family]
     under = (Span(str(own[0]), Tone.DIM, address_ref(own[0].ip)),) if own else ()
-    return [Hop((name,), under, (name,))]
+    trouble = _trouble(way.at_uplink)
+    return [Hop((name, *trouble), under, (name, *trouble))]
 
 
 def _next_hop(route: Route | None) -> list[Hop]:

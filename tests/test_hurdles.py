@@ -1,0 +1,126 @@
+"""What the kernel's state says against a way, on hosts with one thing broken: each sentence is what its packets met."""
+
+import pytest
+
+from netdash.core.model import Link
+from netdash.core.paths import Leaves, inbound, outbound
+from netdash.show.card import card
+
+
+def web(host):
+    return next(one for one in host.containers if one.name == "web")
+
+
+def first_way(host):
+    return next(way for way in inbound(host, web(host)) if way.port.host_ip.version == 4)
+
+
+def drawn(host):
+    return "\n".join("".join(span.text for span in line).rstrip() for line in card(host, web(host), 200))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("bridge-route-missing", "the route to 172.17.0.2 leads to eth0, not to docker0"),
+        ("tailscale-exit-node", "the route to 172.17.0.2 leads to eth1, not to docker0"),
+        ("ip-forward-off", "this host does not forward what comes in by eth0 (forwarding is switched off)"),
+        ("host-ip-changed", "no device of this host has 203.0.113.2: nothing is received for it"),
+        ("dnat-shadow-foreign", "10.43.0.10 is no address of web: another rule takes its port"),
+        ("multi-network-wrong-gateway", None),
+        ("app-on-loopback", None),
+    ],
+)
+def test_the_way_in_says_what_it_meets(host, name, sentence):
+    assert first_way(host(name)).broken == ((sentence,) if sentence else ())
+    assert (f"✗ {sentence}" in drawn(host(name))) is (sentence is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves", "why"),
+    [
+        ("container-eth0-down", Leaves.NOWHERE, "vethe9af5c8: no carrier"),
+        ("veth-no-master", Leaves.NOWHERE, "veth4841bfa: not in docker0"),
+        ("bridge-route-missing", Leaves.MASQUERADE, "answers get lost: the route to 172.17.0.2 leads to eth0"),
+        ("iptables-flush", Leaves.UNTRANSLATED, "the way back needs a route"),
+        ("app-on-loopback", Leaves.MASQUERADE, ""),
+    ],
+)
+def test_the_way_out_says_what_it_meets(host, name, leaves, why):
+    (way,) = outbound(host(name), web(host(name)))
+    assert way.leaves is leaves
+    assert why in way.why
+    assert bool(way.why) is bool(why)
+
+
+def test_devices_on_the_way_show_their_state(host):
+    way = first_way(host("container-eth0-down"))
+    assert (way.at_bridge, way.at_veth) == ("no carrier", "no carrier")
+    assert "docker0 ✗ no carrier" in drawn(host("container-eth0-down"))
+    assert "veth4841bfa ✗ not in docker0" in drawn(host("veth-no-master"))
+
+
+def test_what_listens_in_a_container_says_nothing_of_another_address(host):
+    port = first_way(host("dnat-shadow-foreign")).port
+    assert (str(port.target_ip), port.listening, port.listener) == ("10.43.0.10", None, None)
+    assert "? not this container" in drawn(host("dnat-shadow-foreign"))
+
+
+def test_a_paused_container_listens_and_does_not_answer(host):
+    assert "◐ listening, paused" in drawn(host("container-paused"))
+    assert "● listening" not in drawn(host("container-paused"))
+
+
+def test_the_rule_is_found_without_a_default_route(host):
+    """The kernel's trace: eth0, nat/DOCKER #2."""
+    port = first_way(host("default-route-missing")).port
+    assert (port.dnat.place, port.unsure) == ("nat/DOCKER #2", ())
+
+
+def test_the_default_route_seen_inside_is_believed(host):
+    """The kernel's trace: its packets leave by zz1, although aa2 has the published port."""
+    ways = outbound(host("multi-network-wrong-gateway"), web(host("multi-network-wrong-gateway")))
+    assert {way.network: way.default for way in ways} == {"aa2": False, "zz1": True}
+
+
+@pytest.mark.parametrize("name", ["docker20.10-nft-full", "docker28.5-nft-full", "docker29.7-nftables-full"])
+def test_this_hosts_packets_to_loopback_pass_by_the_rule_where_a_proxy_runs(host, name):
+    ports = {
+        str(one.host_ip) + f":{one.host_port}": one for one in host(name).ports if one.dnat and one.scope.value != "all"
+    }
+    assert ports["127.0.0.1:8082"].dnat_from_here is False
+    assert ports["203.0.113.2:8083"].dnat_from_here is True
+
+
+def test_without_proxies_the_rule_is_this_hosts_way_too(host):
+    way = first_way(host("v29-loopback-publish-from-lan"))
+    assert (way.port.dnat_from_here, way.port.proxy, way.proxy_when) == (True, None, "")
+
+
+def test_a_rootless_engine_takes_ports_on_loopback_in_its_own_namespace(host):
+    """RootlessKit forwards 0.0.0.0:8080 outside to 127.0.0.1:8080 inside, where rule and proxy are."""
+    joined = host("docker28.5-rootless-CHILDNS")
+    ports = {str(one.host_ip): one for one in joined.ports if one.container_id == web(joined).id}
+    assert {ip: port.proxy.pid for ip, port in ports.items()} == {"0.0.0.0": 5213, "::": 5220}
+    assert ports["0.0.0.0"].dnat.place == "nat/DOCKER #2"
+    assert [one for one in joined.ports if one.container_id is None and one.holder.kind == "docker-proxy"] == []
+    assert "nothing forwards it" not in drawn(joined)
+
+
+def test_a_listener_that_answers_both_families_is_called_so(host):
+    (port,) = [one for one in host("docker28.5-nft-full").ports if one.host_port == 7777]
+    assert port.dual is True
+
+
+def test_links_without_a_state_are_no_trouble():
+    from netdash.core.hurdles import device
+
+    link = Link(3, "tun0", None, True, "UNKNOWN", 1500, None, None, None, None, ())
+    assert device(link) == ""
+    assert device(None) == ""
+
+
+@pytest.mark.parametrize("name", ["docker20.10-nft-full", "docker28.5-nft-full", "docker29.7-nftables-full"])
+def test_a_macvlan_has_no_veth(host, name):
+    (one,) = [each for each in host(name).containers if each.name == "c-mac"]
+    assert [end.veth for end in one.endpoints] == [None]
