@@ -247,3 +247,9 @@ def test_moving_the_cursor_moves_no_pane(size: tuple[int, int]) -> None:
         return [at for at, line in enumerate(seen.splitlines()) if line.startswith("─")]
 
     assert borders(see(crowd(30), size=size)) == borders(see(crowd(30), "j", "j", "j", "G", size=size))
+
+
+def test_the_way_into_a_port_is_told_once() -> None:
+    seen = see(crowd(3), "2", "j", size=(120, 40))
+    assert seen.count("0.0.0.0:20001/tcp ─▶ DNAT") == 1
+    assert seen.count(" PEERS ") == 1

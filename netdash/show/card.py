@@ -20,11 +20,12 @@ _OR = Hop((Span("or", Tone.DIM),))
 _SOURCES = ("docker", "rules", "routes", "proxies", "listeners", "links", "sysctls")
 
 
-def card(host: Host, container: Container, width: int) -> tuple[Line, ...]:
-    """Lines of at most `width` cells; 40 and more are readable, from 100 the evidence stands below its hop."""
+def card(host: Host, container: Container, width: int, ways_in: bool = True) -> tuple[Line, ...]:
+    """Lines of at most `width` cells; 40 and more are readable, from 100 the evidence stands below its hop. `ways_in`
+    False where the one that matters has been told already."""
     lines = [_head(host, container, width)]
     if container.running:
-        lines += _inbound_lines(host, container, width)
+        lines += _inbound_lines(host, container, width) if ways_in else []
         lines += _outbound_lines(host, container, width)
         lines += _peers(host, container, width)
     else:
