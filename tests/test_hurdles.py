@@ -1,10 +1,15 @@
 """What the kernel's state says against a way, on hosts with one thing broken: each sentence is what its packets met."""
 
+from dataclasses import replace
+
 import pytest
 
+from netdash.core.hurdles import device
 from netdash.core.model import Link
 from netdash.core.paths import Leaves, inbound, outbound
+from netdash.show import as_json
 from netdash.show.card import card
+from netdash.show.views import BY_NAME
 
 
 def web(host):
@@ -113,8 +118,6 @@ def test_a_listener_that_answers_both_families_is_called_so(host):
 
 
 def test_links_without_a_state_are_no_trouble():
-    from netdash.core.hurdles import device
-
     link = Link(3, "tun0", None, True, "UNKNOWN", 1500, None, None, None, None, ())
     assert device(link) == ""
     assert device(None) == ""
@@ -124,3 +127,26 @@ def test_links_without_a_state_are_no_trouble():
 def test_a_macvlan_has_no_veth(host, name):
     (one,) = [each for each in host(name).containers if each.name == "c-mac"]
     assert [end.veth for end in one.endpoints] == [None]
+
+
+def test_somebody_else_who_answers_for_the_address_is_named(host):
+    healthy = host("duplicate-ip")
+    assert first_way(healthy).broken == ()
+    (neighbour,) = [one for one in healthy.neighbours if str(one.ip) == "172.17.0.2"]
+    for state, expected in (("REACHABLE", True), ("STALE", False)):
+        taken = replace(healthy, neighbours=(replace(neighbour, mac="02:42:ac:11:00:03", state=state),))
+        assert any("02:42:ac:11:00:03 answers for 172.17.0.2" in said for said in first_way(taken).broken) is expected
+
+
+def test_json_says_what_stands_against_a_way(host):
+    answer = as_json.show(host("container-eth0-down"), web(host("container-eth0-down")))
+    assert answer["inbound"][0]["broken"] == ["docker0: no carrier", "vethe9af5c8: no carrier"]
+    assert answer["outbound"][0]["broken"] == ["docker0: no carrier"]
+    healthy = as_json.show(host("app-on-loopback"), web(host("app-on-loopback")))
+    assert [entry["broken"] for entry in (*healthy["inbound"], *healthy["outbound"])] == [[], [], []]
+
+
+def test_networks_that_are_not_in_a_recording_are_said_to_be_missing(host):
+    joined = host("docker28.5-rootless-CHILDNS")
+    answer = as_json.list_view(joined, BY_NAME["networks"], ())
+    assert (answer["networks"], answer["unknown"]) == (None, {"networks": "not in this recording"})

@@ -57,7 +57,17 @@ def on_the_way_in(host: Host, container: Container, port: Port, bridge: str | No
     if entry and not forwards(host, port.target_ip.version, entry):
         said.append(f"this host does not forward what comes in by {entry} (forwarding is switched off)")
     said.append(misrouted(host, port.target_ip, bridge, entry))
+    said.append(_other_mac(host, container, port.target_ip))
     return tuple(filter(None, said))
+
+
+def _other_mac(host: Host, container: Container, ip: IP) -> str:
+    """Whether somebody else answered for the address just now (NUD_REACHABLE: confirmed, not only remembered)."""
+    given = next((end.mac for end in container.endpoints for one in end.addresses if one.ip == ip), None)
+    heard = next((one.mac for one in host.neighbours or () if one.ip == ip and one.state == "REACHABLE"), None)
+    if not given or not heard or given.lower() == heard.lower():
+        return ""
+    return f"{heard} answers for {ip}, the engine gave {container.name} {given}"
 
 
 def misrouted(host: Host, ip: IP, bridge: str | None, entry: str | None) -> str:

@@ -189,7 +189,10 @@ class Builder:
     def _networks(
         self, recording: Recording, links: tuple[Link, ...] | None, failures: dict[str, Failure]
     ) -> tuple[Network, ...] | None:
-        parsed = self._read("networks", failures, _parse_networks, recording.answers.get("docker/networks.json"))
+        answer = recording.answers.get("docker/networks.json")
+        if answer is None and not recording.live and "docker" not in failures:
+            failures["networks"] = Failure("networks", "not in this recording")
+        parsed = self._read("networks", failures, _parse_networks, answer)
         return None if parsed is None else self._once("bridges", _bridges, parsed, links)
 
     # --- where sources meet -------------------------------------------------------------------------------------------

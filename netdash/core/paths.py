@@ -375,7 +375,7 @@ def _members(host: Host) -> dict[str, list[tuple[Container, Endpoint]]]:
 def _callable(host: Host, endpoint: Endpoint, other: Container, theirs: Endpoint) -> Callable:
     network = _network(host, endpoint)
     linked = tuple(alias for target, alias in endpoint.links if target in (other.name, *theirs.names))
-    resolves = endpoint.network not in ("bridge", "podman")
+    resolves = endpoint.network != ("podman" if host.engine and host.engine.name == "podman" else "bridge")
     names = tuple(dict.fromkeys([*linked, *(theirs.names if resolves else ())]))
     blocked = "" if network is None or network.icc or linked else "inter-container traffic is off on this network"
     return Callable(

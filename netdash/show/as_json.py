@@ -20,7 +20,7 @@ from netdash.core.model import (
     Route,
     Rule,
 )
-from netdash.core.paths import Callable, Outbound, callable_names, outbound, sharing
+from netdash.core.paths import Callable, Inbound, Outbound, callable_names, inbound, outbound, sharing
 from netdash.show import notes
 from netdash.show.free import Answer
 from netdash.show.index import Index, index_of
@@ -78,6 +78,7 @@ def show(host: Host, container: Container) -> Json:
         "container": {**_head(container), **_state(container)},
         "addresses": _addresses(index, owner),
         "published": None if host.ports is None else [_published(port) for port in index.ports(owner.id)],
+        "inbound": [_inbound(way) for way in inbound(host, container)],
         "outbound": [_outbound(way) for way in outbound(host, container)],
         "links": [_link_to(one) for one in callable_names(host, container)],
         "unknown": unknown(host, _SHOWN),
@@ -322,6 +323,26 @@ def _link(index: Index, one: Link) -> Json:
 # --- ways out and neighbours ------------------------------------------------------------------------------------------
 
 
+def _inbound(way: Inbound) -> Json:
+    """Beside an entry of `published`: by what it comes in, and what the kernel's state has against it."""
+    return {
+        "proto": way.port.proto,
+        "host_ip": str(way.port.host_ip),
+        "host_port": way.port.host_port,
+        "network": way.network,
+        "bridge": way.bridge,
+        "veth": way.veth,
+        "dnat_from_here": way.port.dnat_from_here,
+        "proxy_when": way.proxy_when or None,
+        "unsure": [rule_entry(rule) for rule in way.port.unsure],
+        "broken": [*_at(way.bridge, way.at_bridge), *_at(way.veth, way.at_veth), *way.broken],
+    }
+
+
+def _at(device: str | None, trouble: str) -> list[str]:
+    return [f"{device}: {trouble}"] if trouble else []
+
+
 def _outbound(way: Outbound) -> Json:
     return {
         "network": way.network,
@@ -333,6 +354,8 @@ def _outbound(way: Outbound) -> Json:
         "leaves": way.leaves.value,
         "why": way.why or None,
         "default": way.default,
+        "unsure": [rule_entry(rule) for rule in way.unsure],
+        "broken": [*_at(way.bridge, way.at_bridge), *_at(way.uplink.name if way.uplink else None, way.at_uplink)],
     }
 
 
