@@ -232,8 +232,10 @@ class Panes(Screen[None]):
     def fit_heights(self, listing: Listing) -> None:
         """The list and the card share the lines by what each needs, the linked panes take their share; the card needs
         what most rows of the view need, so that the selection never moves a pane."""
+        if self.has_class("-asking") and self.grid.styles.height is not None:
+            return  # nothing jumps while a filter is typed; the list shrinks to its rows when it is kept
         body = self.extent.height - 3
-        rows = max(len(listing.rows), len(self.grid.notice)) + 2
+        rows = max(len(listing), len(self.grid.notice)) + 2
         beside = max(6, round(body * 0.24)) if self.linked_shown else 0
         card = self._card_need(listing)
         grid = min(rows, max(round((body - beside) * 0.4), body - beside - card))
@@ -246,13 +248,14 @@ class Panes(Screen[None]):
     def _card_need(self, listing: Listing) -> int:
         """Lines that the cards of some rows need, and the card's own edge. Asked anew only where another answer is to
         be expected."""
-        rows, host = listing.rows, listing.rows and self.sheet and self.sheet.host
-        if self.sheet is None or not host:
+        host = self.sheet.host if self.sheet else None
+        if self.sheet is None or host is None or not len(listing):
             return 2
-        sample = range(0, len(rows), max(1, len(rows) // SAMPLE))
-        key = (listing.ask.view.name, self.extent, host.pending, frozenset(host.failures), min(len(rows), FEW))
+        sample = range(0, len(listing), max(1, len(listing) // SAMPLE))
+        few = min(len(listing), FEW)
+        key = (listing.ask.view.name, listing.ask.text, self.extent, host.pending, frozenset(host.failures), few)
         if self._needed[0] != key:
-            needs = sorted(len(self.card_lines(self.sheet, rows.ref(at))) for at in sample)
+            needs = sorted(len(self.card_lines(self.sheet, listing[at].ref)) for at in sample)
             self._needed = (key, needs[len(needs) * 3 // 4] + 1)
         return self._needed[1]
 

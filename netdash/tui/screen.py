@@ -267,6 +267,8 @@ class Dashboard(Panes):
         if self.prompt.sign == "/":
             if message.text is None:
                 self.narrow(text="")
+            else:
+                self.rearrange()
         elif message.text:
             from netdash.tui import commands
 
