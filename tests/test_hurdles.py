@@ -29,7 +29,7 @@ def drawn(host):
     [
         ("bridge-route-missing", "the route to 172.17.0.2 leads to eth0, not to docker0"),
         ("tailscale-exit-node", "the route to 172.17.0.2 leads to eth1, not to docker0"),
-        ("ip-forward-off", "this host does not forward what comes in by eth0 (forwarding is switched off)"),
+        ("ip-forward-off", "this host does not forward what comes in by eth0"),
         ("host-ip-changed", "no device of this host has 203.0.113.2: nothing is received for it"),
         ("dnat-shadow-foreign", "10.43.0.10 is no address of web: another rule takes its port"),
         ("multi-network-wrong-gateway", None),

@@ -3,7 +3,9 @@ switched off. Says only what the kernel's state proves; evaluates no filter rule
 
 from __future__ import annotations
 
-from netdash.core.model import IP, Container, Host, Link, Port, Scope
+from functools import lru_cache
+
+from netdash.core.model import IP, Container, Host, Link, Network, Port, Ruleset, Scope
 from netdash.core.routing import OUTSIDE, Lookup, entrance, look_up, stops
 
 
@@ -42,8 +44,22 @@ def forwards(host: Host, family: int, name: str | None) -> bool:
     return value != "0"
 
 
+@lru_cache(maxsize=2)  # the host on screen and the one that comes
+def _told(_: Host) -> dict[object, tuple[str, ...]]:
+    """What was said about this host: a container may publish thousands of ports that go the same way."""
+    return {}
+
+
 def on_the_way_in(host: Host, container: Container, port: Port, bridge: str | None) -> tuple[str, ...]:
     """Sentences about a published port that a rule translates; none where nothing is known to be wrong."""
+    told = _told(host)
+    key = (container.id, port.host_ip, port.target_ip, bridge, port.dnat is None)
+    if key not in told:
+        told[key] = _on_the_way_in(host, container, port, bridge)
+    return told[key]
+
+
+def _on_the_way_in(host: Host, container: Container, port: Port, bridge: str | None) -> tuple[str, ...]:
     said: list[str] = []
     if not port.host_ip.is_unspecified and _is_not_here(host, port.host_ip):
         said.append(f"no device of this host has {port.host_ip}: nothing is received for it")
@@ -55,7 +71,7 @@ def on_the_way_in(host: Host, container: Container, port: Port, bridge: str | No
         return tuple(said)
     entry, _ = entrance(port.host_ip.version, host.links, host.routes)
     if entry and not forwards(host, port.target_ip.version, entry):
-        said.append(f"this host does not forward what comes in by {entry} (forwarding is switched off)")
+        said.append(f"this host does not forward what comes in by {entry}")
     said.append(misrouted(host, port.target_ip, bridge, entry))
     said.append(_other_mac(host, container, port.target_ip))
     return tuple(filter(None, said))
@@ -111,3 +127,14 @@ def proxy_when(port: Port) -> str:
     if port.scope is Scope.ALL:
         return "from this host by loopback, and where DNAT does not apply"
     return "from this host only" if port.scope is Scope.LOOPBACK else "from this host, and where DNAT does not apply"
+
+
+def untranslated(network: Network, ruleset: Ruleset) -> str:
+    """Why a network's packets leave with their own address."""
+    if not ruleset.complete:
+        return "no rule found, and not every rule could be read"
+    if "routed" in network.gateway_modes:
+        return "routed network: leaves with its own address, the way back needs a route"
+    if not network.masquerade:
+        return "masquerading is switched off: leaves with its own address"
+    return "no MASQUERADE rule: leaves with its private address, the way back needs a route"

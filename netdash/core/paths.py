@@ -22,7 +22,7 @@ from netdash.core.model import (
     Rule,
     Ruleset,
 )
-from netdash.core.routing import OUTSIDE, look_up, source_address, stops
+from netdash.core.routing import OUTSIDE, device_of, look_up, source_address, stops
 
 if TYPE_CHECKING:
     from netdash.core.rules import Found, SourceNat
@@ -121,7 +121,12 @@ def bridge_of(host: Host, endpoint: Endpoint) -> str | None:
 
 
 def _link(host: Host, name: str | None) -> Link | None:
-    return next((link for link in host.links or () if link.name == name), None) if name else None
+    return _links_by_name(host).get(name) if name else None
+
+
+@lru_cache(maxsize=2)
+def _links_by_name(host: Host) -> dict[str, Link]:
+    return {link.name: link for link in host.links or ()}
 
 
 # --- inbound ----------------------------------------------------------------------------------------------------------
@@ -132,12 +137,31 @@ def inbound(host: Host, container: Container) -> tuple[Inbound, ...]:
     owner = sharing(host, container)
     if not owner.running:
         return ()
-    return tuple(_inbound(host, owner, port) for port in ports_of(host, owner) if port.live)
+    ends: dict[IP | None, Inbound] = {}  # thousands of ports may go to one address
+    return tuple(_inbound(host, owner, port, ends) for port in ports_of(host, owner) if port.live)
 
 
-def _inbound(host: Host, container: Container, port: Port) -> Inbound:
-    ends = ((end, one) for end in container.endpoints for one in end.addresses)
-    endpoint = next((end for end, one in ends if one.ip == port.target_ip), None)
+def _inbound(host: Host, container: Container, port: Port, ends: dict[IP | None, Inbound]) -> Inbound:
+    alike = ends.get(port.target_ip)
+    if alike is None:
+        alike = ends[port.target_ip] = _inner_end(host, container, port)
+    return Inbound(
+        port=port,
+        network=alike.network,
+        bridge=alike.bridge,
+        bridge_ip=alike.bridge_ip,
+        veth=alike.veth,
+        proxy_when=hurdles.proxy_when(port),
+        broken=hurdles.on_the_way_in(host, container, port, alike.bridge),
+        at_bridge=alike.at_bridge,
+        at_veth=alike.at_veth,
+    )
+
+
+def _inner_end(host: Host, container: Container, port: Port) -> Inbound:
+    """The way's part that depends on the target address alone."""
+    found = ((end, one) for end in container.endpoints for one in end.addresses)
+    endpoint = next((end for end, one in found if one.ip == port.target_ip), None)
     bridge = bridge_of(host, endpoint) if endpoint else None
     link = _link(host, bridge)
     version = port.target_ip.version if port.target_ip else 4
@@ -147,8 +171,7 @@ def _inbound(host: Host, container: Container, port: Port) -> Inbound:
         bridge=bridge,
         bridge_ip=source_address(link, port.target_ip, version),
         veth=endpoint.veth if endpoint else None,
-        proxy_when=hurdles.proxy_when(port),
-        broken=hurdles.on_the_way_in(host, container, port, bridge),
+        proxy_when="",
         at_bridge=hurdles.device(link),
         at_veth=hurdles.veth(_link(host, endpoint.veth if endpoint else None), bridge),
     )
@@ -238,12 +261,12 @@ def _routed(host: Host, network: Network, endpoint: Endpoint, source: IP, way: O
         return replace(way, leaves=Leaves.NOWHERE, why=f"this host has no IPv{source.version} route to the outside")
     if stops(found.route):
         return replace(way, leaves=Leaves.NOWHERE, why=f"a {found.route.kind} route refuses it")
-    uplink = _link(host, _device(found.route))
+    uplink = _link(host, device_of(found.route))
     way = replace(way, uplink=uplink, at_uplink=hurdles.device(uplink))
     if not hurdles.forwards(host, source.version, way.bridge):
-        return replace(way, leaves=Leaves.NOWHERE, why="this host does not forward (forwarding is switched off)")
+        return replace(way, leaves=Leaves.NOWHERE, why=f"this host does not forward what comes in by {way.bridge}")
     way = _translated(host.ruleset, network, source, found.route, way)
-    back = hurdles.misrouted(host, source, way.bridge, _device(found.route))
+    back = hurdles.misrouted(host, source, way.bridge, device_of(found.route))
     return replace(way, why="; ".join(filter(None, (way.why, back and f"answers get lost: {back}"))))
 
 
@@ -259,7 +282,7 @@ def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Ro
         dst=OUTSIDE[source.version],
         dport=443,
         iif=way.bridge,
-        oif=_device(route),
+        oif=device_of(route),
     )
     answer = _source_nat(ruleset).find(packet)
     leaves, leaves_as = _translation(answer, source, route, way.uplink)
@@ -295,17 +318,7 @@ def _why(leaves: Leaves, answer: Found, network: Network, ruleset: Ruleset) -> s
         return f"{answer.unsure[0].place} may decide otherwise"
     if leaves is not Leaves.UNTRANSLATED:
         return ""
-    if not ruleset.complete:
-        return "no rule found, and not every rule could be read"
-    if "routed" in network.gateway_modes:
-        return "routed network: leaves with its own address, the way back needs a route"
-    if not network.masquerade:
-        return "masquerading is switched off: leaves with its own address"
-    return "no MASQUERADE rule: leaves with its private address, the way back needs a route"
-
-
-def _device(route: Route) -> str | None:
-    return route.dev or next((dev for _, dev in route.hops if dev), None)
+    return hurdles.untranslated(network, ruleset)
 
 
 def _holds_default(host: Host, container: Container, endpoint: Endpoint, family: int) -> bool | None:

@@ -102,6 +102,11 @@ def _zero_mark(value: str) -> bool | None:
         return None
 
 
+def device_of(route: Route) -> str | None:
+    """By which it leaves; of several next hops, the first's."""
+    return route.dev or next((dev for _, dev in route.hops if dev), None)
+
+
 def uplink(
     family: int, links: tuple[Link, ...] | None, routes: tuple[Route, ...] | None
 ) -> tuple[str | None, IP | None]:
