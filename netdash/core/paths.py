@@ -327,7 +327,8 @@ def _holds_default(host: Host, container: Container, endpoint: Endpoint, family:
     seen = container.default_gateways
     if family == 4 and seen is not None and any(ip.version == 4 for ip in endpoint.gateways):
         return not seen.isdisjoint(endpoint.gateways)
-    usable = [one for one in container.endpoints if one.addresses and not _is_internal(host, one)]
+    internal = {network.id for network in host.networks or () if network.internal}
+    usable = [one for one in container.endpoints if one.addresses and one.network_id not in internal]
     if len(usable) < 2:
         return endpoint in usable
     top = max(one.gateway_priority for one in usable)
@@ -338,11 +339,6 @@ def _holds_default(host: Host, container: Container, endpoint: Endpoint, family:
     if targets:
         return any(one.ip in targets for one in endpoint.addresses)
     return None
-
-
-def _is_internal(host: Host, endpoint: Endpoint) -> bool:
-    network = _network(host, endpoint)
-    return network is not None and network.internal
 
 
 # --- neighbours -------------------------------------------------------------------------------------------------------
