@@ -327,8 +327,10 @@ def _holds_default(host: Host, container: Container, endpoint: Endpoint, family:
     seen = container.default_gateways
     if family == 4 and seen is not None and any(ip.version == 4 for ip in endpoint.gateways):
         return not seen.isdisjoint(endpoint.gateways)
-    internal = {network.id for network in host.networks or () if network.internal}
-    usable = [one for one in container.endpoints if one.addresses and one.network_id not in internal]
+    internal = {name for network in host.networks or () if network.internal for name in (network.id, network.name)}
+    usable = [
+        one for one in container.endpoints if one.addresses and internal.isdisjoint((one.network_id, one.network))
+    ]
     if len(usable) < 2:
         return endpoint in usable
     top = max(one.gateway_priority for one in usable)
