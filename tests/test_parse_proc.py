@@ -99,3 +99,15 @@ def test_addresses_that_are_none():
 
 def test_sysctls():
     assert parse_sysctls("net.ipv4.ip_forward = 1\nnonsense\na = b = c\n") == {"net.ipv4.ip_forward": "1", "a": "b = c"}
+
+
+def test_routes_alone_say_nothing_of_listeners(host, recording):
+    from dataclasses import replace
+
+    from netdash.core.join import Builder
+
+    whole = recording("docker28.5-nft-full")
+    route = "## /proc/PID/net/route\nIface\tDestination\tGateway\neth0\t00000000\t010011AC\n"
+    answers = {path: answer for path, answer in whole.answers.items() if not path.startswith("containers/web/")}
+    joined = Builder().build(replace(whole, answers={**answers, "containers/web/proc-net.txt": route}))
+    assert next(one for one in joined.containers if one.name == "web").listeners is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -225,4 +226,11 @@ def test_how_an_address_is_written(address: bytes, v6only: bool, device: str, lo
 
 def test_a_process_that_cannot_be_entered_is_left_out() -> None:
     assert sockets_of({"gone": 2**22 + 1}) == {}
-    assert proc_net(2**22 + 1) is None
+    assert proc_net(2**22 + 1, sockets=True, routes=True) is None
+
+
+def test_routes_of_a_process_are_read_without_its_sockets() -> None:
+    text = proc_net(os.getpid(), sockets=False, routes=True)
+    assert text is not None
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## /proc/PID/net/route"]
+    assert proc_net(os.getpid(), sockets=False, routes=False) is None

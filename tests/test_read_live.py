@@ -215,6 +215,8 @@ def test_whom_to_look_into() -> None:
     quiet, stopped, on_host = container(2, pid=4712), container(3, "exited"), container(4, pid=4713)
     quiet["NetworkSettings"]["Ports"] = {"80/tcp": None}
     on_host["HostConfig"]["NetworkMode"] = "host"
+    web["NetworkSettings"]["Networks"] = {"front": {}, "back": {}}
+    quiet["NetworkSettings"]["Networks"] = {"back": {}}
     broken = [
         {"Id": 3},
         "x",
@@ -222,8 +224,8 @@ def test_whom_to_look_into() -> None:
         {"Id": "b" * 64, "Name": "/init", "State": {"Pid": 1}},
     ]
     assert targets([web, quiet, stopped, on_host, *broken]) == (
-        Target(web["Id"], "c1", 4711, published=True),
-        Target(quiet["Id"], "c2", 4712, published=False),
+        Target(web["Id"], "c1", 4711, published=True, networks=2),
+        Target(quiet["Id"], "c2", 4712, published=False, networks=1),
     )
     assert targets(None) == ()
 

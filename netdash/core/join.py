@@ -291,7 +291,7 @@ class Builder:
 def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
     for file in ("listeners.txt", "proc-net.txt"):
         answer = answers.get(file)
-        if isinstance(answer, str):
+        if isinstance(answer, str) and (file == "listeners.txt" or "/net/tcp" in answer):
             from netdash.core.parse_proc import parse_listeners, parse_proc_net
 
             return (parse_listeners if file == "listeners.txt" else parse_proc_net)(answer)

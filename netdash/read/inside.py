@@ -19,6 +19,7 @@ class Target:
     name: str
     pid: int
     published: bool
+    networks: int = 1
 
 
 def targets(inspected: object) -> tuple[Target, ...]:
@@ -39,25 +40,28 @@ def _target(raw: Mapping[str, object]) -> Target | None:
         return None  # its sockets are the host's, and cannot be told apart by looking inside
     ports = settings.get("Ports") if isinstance(settings, dict) else None
     published = any(ports.values()) if isinstance(ports, dict) else False
-    return Target(identity, name.removeprefix("/"), pid, published)
+    networks = settings.get("Networks") if isinstance(settings, dict) else None
+    return Target(identity, name.removeprefix("/"), pid, published, len(networks) if isinstance(networks, dict) else 1)
 
 
 class Inside:
-    """Keeps the listeners of each container until it is asked to look again."""
+    """Keeps the listeners of each container, and the routes of one on several networks, until it is asked to look
+    again."""
 
     def __init__(self) -> None:
         self._targets: tuple[Target, ...] = ()
-        self._texts: dict[str, tuple[str, str]] = {}  # by container: (file, text)
+        self._texts: dict[str, dict[str, str]] = {}  # by container: its files of the bundle
 
     def follow(self, wanted: Iterable[Target]) -> frozenset[str]:
-        """Takes over the running containers; the ids of those that are new."""
+        """Takes over the running containers; the ids of those that are new, or came to other networks."""
         known = {(one.identity, one.pid) for one in self._targets}
+        before = set(self._targets)
         self._targets = tuple(
             one for one in wanted if (one.identity, one.pid) in known or belongs(one.pid, one.identity)
         )
-        new = frozenset(one.identity for one in self._targets if (one.identity, one.pid) not in known)
+        new = frozenset(one.identity for one in self._targets if one not in before)
         alive = {one.identity for one in self._targets} - new
-        self._texts = {identity: text for identity, text in self._texts.items() if identity in alive}
+        self._texts = {identity: texts for identity, texts in self._texts.items() if identity in alive}
         return new
 
     def targets(self) -> tuple[Target, ...]:
@@ -74,25 +78,20 @@ class Inside:
         asked = [one for one in self._targets if ids is None or one.identity in ids]
         entered = sockets_of({one.identity: one.pid for one in asked})
         for one in asked:
-            if one.identity in entered:
-                self._put(one, "listeners.txt", entered[one.identity])
-            elif one.published:
-                self._put(one, "proc-net.txt", proc_net(one.pid))
-            else:
-                self._texts.pop(one.identity, None)
+            read = {
+                "listeners.txt": entered.get(one.identity),
+                "proc-net.txt": proc_net(one.pid, one.published and one.identity not in entered, one.networks > 1),
+            }
+            known = self._texts.get(one.identity, {})
+            told = {file: text for file, text in read.items() if text is not None}
+            self._texts[one.identity] = known if known == told else told
 
     def answers(self) -> dict[str, object]:
         """By bundle path; the same text objects where nothing changed."""
         found: dict[str, object] = {}
         for one in self._targets:
-            file, text = self._texts.get(one.identity, ("", ""))
-            path = container_path(one.name, file) if file else None
-            if path:
-                found[path] = text
+            for file, text in self._texts.get(one.identity, {}).items():
+                path = container_path(one.name, file)
+                if path:
+                    found[path] = text
         return found
-
-    def _put(self, target: Target, file: str, text: str | None) -> None:
-        if text is None:
-            self._texts.pop(target.identity, None)
-        elif self._texts.get(target.identity) != (file, text):
-            self._texts[target.identity] = (file, text)

@@ -151,11 +151,12 @@ def _enter(libc: ctypes.CDLL, pid: int) -> None:
         os.close(handle)
 
 
-def proc_net(pid: int) -> str | None:
-    """/proc/PID/net/{tcp,tcp6,udp,udp6}, each after a `## ` line: readable without privilege. The kernel walks its
-    whole table of sockets for each (2 ms), so not for every container at every poll."""
+def proc_net(pid: int, sockets: bool, routes: bool) -> str | None:
+    """/proc/PID/net/{tcp,tcp6,udp,udp6} and /proc/PID/net/route, each after a `## ` line: readable without privilege.
+    The kernel walks its whole table of sockets for each of the first four (2 ms), so not for every container at every
+    poll. None when nothing was asked for or could be read."""
     parts = []
-    for name in ("tcp", "tcp6", "udp", "udp6"):
+    for name in (*(("tcp", "tcp6", "udp", "udp6") if sockets else ()), *(("route",) if routes else ())):
         try:
             text = Path(f"/proc/{pid}/net/{name}").read_text("ascii", "replace")
         except OSError:
