@@ -12,6 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from netdash.core.model import Failure, Host
+from netdash.tui.app import _says_the_same
 from netdash.tui.config import Options
 from tests.tui_hosts import container, crowd
 from tests.tui_stage import dashboard, press, settle, show, text
@@ -253,3 +254,13 @@ def test_the_way_into_a_port_is_told_once() -> None:
     seen = see(crowd(3), "2", "j", size=(120, 40))
     assert seen.count("0.0.0.0:20001/tcp ─▶ DNAT") == 1
     assert seen.count(" PEERS ") == 1
+
+
+def test_a_poll_of_a_host_at_rest_says_nothing_new(host: Callable[[str], Host]) -> None:
+    shown = replace(host("docker28.5-nft-full"), taken=100.0)
+    assert _says_the_same(shown, replace(shown, taken=105.0))
+    assert not _says_the_same(shown, replace(shown, taken=160.0))  # the ages on screen are old
+    assert not _says_the_same(shown, replace(shown, containers=(shown.containers or ())[1:]))
+    assert not _says_the_same(shown, replace(shown, pending=frozenset(("rules",))))
+    gone = replace(shown, failures={"docker": Failure("docker", "does not answer")})
+    assert not _says_the_same(gone, replace(gone, taken=105.0))  # the seconds since then are on screen

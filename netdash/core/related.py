@@ -33,8 +33,14 @@ def ref_of(thing: object) -> Ref:
     return Ref(*_KEYS[type(thing)](thing))
 
 
+@lru_cache(maxsize=16384)
+def _text(ip: IP | Net | None) -> str:
+    """Writing an address takes ten times as long as looking it up, and every refresh names all."""
+    return str(ip)
+
+
 def address_ref(ip: IP) -> Ref:
-    return Ref("address", str(ip))
+    return Ref("address", _text(ip))
 
 
 def chain_ref(rule: Rule) -> Ref:
@@ -43,7 +49,7 @@ def chain_ref(rule: Rule) -> Ref:
 
 def _port_key(port: Port) -> str:
     down = "" if port.live else f"/{port.container_id}"
-    return f"{port.proto}/{port.host_ip}/{port.host_port}{down}"
+    return f"{port.proto}/{_text(port.host_ip)}/{port.host_port}{down}"
 
 
 def _rule_key(rule: Rule) -> str:
@@ -52,7 +58,7 @@ def _rule_key(rule: Rule) -> str:
 
 
 def _route_key(route: Route) -> str:
-    return f"{route.table} {route.kind} {route.dst} {route.gateway} {route.dev} {route.metric}"
+    return f"{route.table} {route.kind} {_text(route.dst)} {_text(route.gateway)} {route.dev} {route.metric}"
 
 
 _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
@@ -65,7 +71,7 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     PolicyRule: lambda one: ("policy", f"{one.family} {one.priority} {one.text}"),
     Proxy: lambda one: ("proxy", str(one.pid)),
     Link: lambda one: ("link", one.name),
-    Neighbour: lambda one: ("neighbour", f"{one.dev} {one.ip}"),
+    Neighbour: lambda one: ("neighbour", f"{one.dev} {_text(one.ip)}"),
 }
 
 # --- relations --------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from netdash.tui.sheet import Sheet
 if TYPE_CHECKING:
     from textual.command import Provider
 
+AGES = 20.0  # seconds after which what a host says of times is old
 SWITCH = 0.001  # seconds that another thread may hold the interpreter while a key waits
 
 
@@ -43,6 +44,17 @@ class Arrived(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, Arrived)
+
+
+def _says_the_same(shown: Host, host: Host) -> bool:
+    """Whether only time has passed, and not much: a poll of a host at rest."""
+    if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES:
+        return False
+    ours = (getattr(shown, name) is getattr(host, name) for name in _PARTS)
+    return all(ours) and (shown.failures, shown.pending) == (host.failures, host.pending)
+
+
+_PARTS = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine".split()
 
 
 def _provider() -> type[Provider]:
@@ -70,6 +82,7 @@ class Netdash(App[int]):
         self.feed = feed
         self.options = options
         self.held: Host | None = None  # the newest one while paused
+        self._warmed: Sheet | None = None  # the newest one that the feed's thread filled
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
         self.register_theme(paint.DARK)
@@ -118,9 +131,13 @@ class Netdash(App[int]):
 
     def _publish(self, host: Host) -> None:
         """Called by the feed, from any thread."""
-        sheet = Sheet(host)
-        ahead = not self.paused and current_thread() is not main_thread()
-        self.post_message(Arrived(sheet.warm() if ahead else sheet))
+        if self._warmed and _says_the_same(self._warmed.host, host):
+            return
+        if self.paused or current_thread() is main_thread():
+            self.post_message(Arrived(Sheet(host)))
+        else:
+            self._warmed = Sheet(host, self._warmed).warm()
+            self.post_message(Arrived(self._warmed))
 
     def on_arrived(self, message: Arrived) -> None:
         host = message.sheet.host

@@ -19,8 +19,10 @@ _WEIGHTS = {Verb.DNAT: 0, Verb.REDIRECT: 0, Verb.SNAT: 1, Verb.MASQUERADE: 1}
 class Sheet:
     """Rows and relations of one frozen host. Filled on demand, or ahead in the feed's thread by `warm`."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, before: Sheet | None = None) -> None:
+        """`before`: the sheet of the host before this one, whose indexes serve again where no row came or went."""
         self.host = host
+        self._before = before
         self._rows: dict[str, Rows] = {}
         self._index: dict[str, dict[Ref, int]] = {}
         self._related: dict[Ref, frozenset[Ref]] = {}
@@ -37,8 +39,17 @@ class Sheet:
         found = self._index.get(view.name)
         if found is None:
             rows = self.rows(view)
-            found = self._index[view.name] = {rows.ref(place): place for place in range(len(rows))}
+            found = self._kept_index(view, rows) or {rows.ref(place): place for place in range(len(rows))}
+            self._index[view.name] = found
         return found
+
+    def _kept_index(self, view: View, rows: Rows) -> dict[Ref, int] | None:
+        before = self._before
+        if before is None or view.name not in before._index:
+            return None
+        old, new = before.rows(view).things, rows.things
+        same = len(old) == len(new) and all(a is b or ref_of(a) == ref_of(b) for a, b in zip(old, new, strict=True))
+        return before._index[view.name] if same else None
 
     def warm(self) -> Sheet:
         """Fills what the first paint and the first key need; meant for the feed's thread."""
@@ -47,6 +58,7 @@ class Sheet:
         _ = index_of(self.host).callers
         for row in self.rows(VIEWS[0])[:1]:
             self.related(row.ref)
+        self._before = None
         return self
 
     def related(self, ref: Ref) -> frozenset[Ref]:

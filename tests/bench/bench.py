@@ -29,6 +29,14 @@ COLUMNS, ROWS = 160, 48
 FIRST_PORT = 20_000
 CROWD_FIRST, CROWD = 30_000, 5_000
 OTHERS = ("lazydocker", "oxker", "ctop")
+BARE = """
+from textual.app import App
+from textual.widgets import Static
+class Bare(App):
+    def compose(self):
+        yield Static("nothing but Textual")
+Bare().run()
+"""
 
 
 def main() -> int:
@@ -122,6 +130,11 @@ def first_paint(lab: Lab, options: argparse.Namespace) -> None:
 
 
 def others(lab: Lab, options: argparse.Namespace) -> None:
+    paints = []
+    for _ in range(options.runs):
+        with Terminal([sys.executable, "-c", BARE], lab.environment, COLUMNS, ROWS) as terminal:
+            paints.append(terminal.wait_for("nothing but", 20) or float("nan"))
+    say("  an empty Textual app, the floor here", milliseconds(paints))
     for name in OTHERS:
         if shutil.which(name) is None:
             continue
