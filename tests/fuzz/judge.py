@@ -1,0 +1,116 @@
+"""Is what netdash says of a probe what the kernel did with it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netdash.core.model import Host
+from netdash.core.trace.answer import Origin, Question, Trace, Tuple4, Verdict
+from netdash.core.trace.run import trace
+from tests.fuzz.frames import Tuple
+from tests.fuzz.kernel import Fate
+from tests.fuzz.make import Probe
+from tests.fuzz.recorded import container_id
+from tests.fuzz.world import BY_NAME, LISTENING
+
+_LOST = (Verdict.NO_ROUTE, Verdict.MARTIAN)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`word`: agreed, unknown, wrong verdict, wrong rules, wrong translation. `text` says what differs."""
+
+    word: str
+    text: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        return self.word.startswith("wrong")
+
+
+def question(probe: Probe) -> Question:
+    packet = probe.packet
+    ported = packet.proto in ("tcp", "udp")
+    ports = {"dport": packet.dport if ported else None, "sport": packet.sport if ported else None}
+    if probe.sender == "host":
+        source = None if packet.src.is_unspecified else packet.src
+        return Question(Origin.HOST, packet.dst, packet.proto, **ports, src=source, mark=probe.mark)
+    peer = BY_NAME[probe.sender]
+    if peer.container:
+        own = str(packet.src) in peer.addresses
+        identity = container_id(probe.sender)
+        return Question(
+            Origin.CONTAINER, packet.dst, packet.proto, **ports, src=None if own else packet.src, container=identity
+        )
+    return Question(Origin.OUTSIDE, packet.dst, packet.proto, **ports, src=packet.src, iif=peer.device)
+
+
+def ask(host: Host, probe: Probe) -> Trace:
+    return trace(host, question(probe))
+
+
+def compare(said: Trace, fate: Fate) -> Judgement:
+    if said.verdict is Verdict.UNKNOWN:
+        return Judgement("unknown", ", ".join(rule.place for rule in said.unsure) or _reason(said))
+    expected = _verdicts(fate)
+    if said.verdict not in expected:
+        names = " or ".join(one.value for one in expected)
+        return Judgement("wrong verdict", f"said {said.verdict.value} ({_reason(said)}), the kernel: {names} ({fate.end})")
+    doubtful = {_place(step) for step in said.steps if not step.sure}
+    ours = [place for place in map(_place, said.steps) if place not in doubtful]
+    theirs = [place for place in map(str_of, fate.steps) if place not in doubtful]
+    if ours != theirs:
+        return Judgement("wrong rules", _difference(ours, theirs))
+    if fate.end in ("received", "delivered", "gone") and fate.packet and not _same(said.translation, fate.packet):
+        return Judgement("wrong translation", f"said {_shown(said.translation)}, the kernel: {fate.packet}")
+    return Judgement("agreed")
+
+
+def str_of(met: object) -> str:
+    return str(met).removeprefix("legacy ")
+
+
+def _place(step: object) -> str:
+    from netdash.core.trace.answer import Step
+
+    assert isinstance(step, Step)
+    return f"{step.family} {step.table}/{step.chain} {step.rule or 'policy'}"
+
+
+def _verdicts(fate: Fate) -> tuple[Verdict, ...]:
+    heard = fate.packet is not None and (fate.packet.dport in LISTENING or fate.packet.proto.endswith("icmp"))
+    arrived = Verdict.DELIVERED if heard else Verdict.NO_LISTENER
+    match fate.end:
+        case "received":
+            return (arrived,) if BY_NAME[fate.at].container else (Verdict.FORWARDED,)
+        case "delivered":
+            return (arrived,)
+        case "dropped":
+            return (Verdict.DROPPED, Verdict.REJECTED)
+        case "gone":  # nobody has that address
+            return (Verdict.FORWARDED, Verdict.NO_ROUTE, Verdict.NO_LISTENER)
+        case _:
+            return _LOST
+
+
+def _reason(said: Trace) -> str:
+    if said.decided_by is None:
+        return "nothing decided"
+    return f"{said.decided_by.place}: {said.decided_by.text}"
+
+
+def _same(said: Tuple4, packet: Tuple) -> bool:
+    ours = (said.src, said.sport, said.dst, said.dport)
+    ported = packet.proto in ("tcp", "udp")
+    theirs = (packet.src, packet.sport if ported else None, packet.dst, packet.dport if ported else None)
+    return all(one is None or two is None or one == two for one, two in zip(ours, theirs, strict=True))
+
+
+def _shown(said: Tuple4) -> str:
+    return f"{said.src}:{said.sport} > {said.dst}:{said.dport}"
+
+
+def _difference(ours: list[str], theirs: list[str]) -> str:
+    same = next((at for at, (one, two) in enumerate(zip(ours, theirs, strict=False)) if one != two), min(len(ours), len(theirs)))
+    tail = lambda steps: " | ".join(steps[same : same + 3]) or "nothing more"  # noqa: E731
+    return f"after {same} steps said {tail(ours)}, the kernel: {tail(theirs)}"
