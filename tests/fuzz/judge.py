@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netdash.core.trace.run import trace
+
 from netdash.core.model import Host
 from netdash.core.trace.answer import Origin, Question, Trace, Tuple4, Verdict
-from netdash.core.trace.run import trace
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate
 from tests.fuzz.make import Probe
@@ -55,7 +56,9 @@ def compare(said: Trace, fate: Fate) -> Judgement:
     expected = _verdicts(fate)
     if said.verdict not in expected:
         names = " or ".join(one.value for one in expected)
-        return Judgement("wrong verdict", f"said {said.verdict.value} ({_reason(said)}), the kernel: {names} ({fate.end})")
+        return Judgement(
+            "wrong verdict", f"said {said.verdict.value} ({_reason(said)}), the kernel: {names} ({fate.end})"
+        )
     doubtful = {_place(step) for step in said.steps if not step.sure}
     ours = [place for place in map(_place, said.steps) if place not in doubtful]
     theirs = [place for place in map(str_of, fate.steps) if place not in doubtful]
@@ -111,6 +114,8 @@ def _shown(said: Tuple4) -> str:
 
 
 def _difference(ours: list[str], theirs: list[str]) -> str:
-    same = next((at for at, (one, two) in enumerate(zip(ours, theirs, strict=False)) if one != two), min(len(ours), len(theirs)))
+    same = next(
+        (at for at, (one, two) in enumerate(zip(ours, theirs, strict=False)) if one != two), min(len(ours), len(theirs))
+    )
     tail = lambda steps: " | ".join(steps[same : same + 3]) or "nothing more"  # noqa: E731
     return f"after {same} steps said {tail(ours)}, the kernel: {tail(theirs)}"

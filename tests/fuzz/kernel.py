@@ -13,6 +13,7 @@ from tests.fuzz.world import World
 
 _QUIET = 0.02  # seconds without a word after which nothing more is expected
 
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Out of `nft -j -a list ruleset`."""

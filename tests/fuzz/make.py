@@ -25,14 +25,22 @@ class Probe:
     mark: int = 0
 
 
+_KINDS = {
+    "nft": 8,
+    "iptables": 6,
+    "iptables-legacy": 3,
+    "nft iptables": 3,
+    "iptables nft": 3,
+    "iptables iptables-legacy": 2,
+    "nft iptables-legacy": 1,
+    "iptables ip6tables nft": 1,
+}
+
+
 def scenario(seed: int) -> Lines:
     """Rules of one kind or of several, in the order in which they are put in."""
     r = Random(f"scenario {seed}")
-    kinds = r.choices(
-        ("nft", "iptables", "iptables-legacy", "nft iptables", "iptables nft", "iptables iptables-legacy", "nft iptables-legacy",
-         "iptables ip6tables nft"),
-        (8, 6, 3, 3, 3, 2, 1, 1),
-    )[0].split()  # fmt: skip
+    kinds = r.choices(tuple(_KINDS), tuple(_KINDS.values()))[0].split()
     found = scenery(r)
     for kind in kinds:
         found += nft(r) if kind == "nft" else xtables(r, kind)
@@ -61,7 +69,9 @@ def _source(r: Random, sender: str, v: int) -> IP:
         return ip_address(r.choice(HOST[v])) if chance(r, 0.2) else ANY[v]
     peer = BY_NAME[sender]
     if chance(r, 0.05):  # a source that is not its own
-        return ip_address(r.choice((*NOBODY[v], *CONTAINERS[v], *OUTSIDE[v], *HOST[v][:1], *(("127.0.0.1",) if v == 4 else ()))))
+        return ip_address(
+            r.choice((*NOBODY[v], *CONTAINERS[v], *OUTSIDE[v], *HOST[v][:1], *(("127.0.0.1",) if v == 4 else ())))
+        )
     own = [text for text in (*peer.addresses, *peer.more) if (":" in text) == (v == 6)]
     return ip_address(r.choice(own))
 
@@ -81,6 +91,8 @@ def _needs_a_router(sender: str, address: str) -> bool:
     peer = BY_NAME[sender]
     if address in peer.addresses + peer.more:
         return False
-    beside = any(ip_address(address) in ip_interface(f"{own}/{64 if ':' in own else 24}").network for own in peer.addresses)
+    beside = any(
+        ip_address(address) in ip_interface(f"{own}/{64 if ':' in own else 24}").network for own in peer.addresses
+    )
     known = {ip for other in PEERS if other.bridge == peer.bridge and peer.bridge for ip in other.addresses}
     return not beside or address in known or address in OWN[peer.bridge or peer.device][0]

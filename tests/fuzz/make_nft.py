@@ -52,7 +52,10 @@ def _table(r: Random, family: str, name: str) -> list[str]:
     lines = [f"add table {where}", *(f"add set {where} {text}" for text in sets)]
     lines += [f"add chain {where} {chain.name}{_base(r, chain)}" for chain in reversed(chains)]
     for chain in reversed(chains):
-        lines += [f"add rule {where} {chain.name} {_rule(r, chain)}" for _ in range(r.choices((0, 1, 2, 3, 5), (1, 3, 4, 4, 2))[0])]
+        lines += [
+            f"add rule {where} {chain.name} {_rule(r, chain)}"
+            for _ in range(r.choices((0, 1, 2, 3, 5), (1, 3, 4, 4, 2))[0])
+        ]
     return lines
 
 
@@ -69,7 +72,9 @@ def _sets(r: Random, family: str) -> tuple[list[str], tuple[tuple[str, str], ...
         texts.append(f"hosts {{ type ipv{v}_addr; {flags}elements = {{ {', '.join(members)} }}; }}")
     if chance(r, 0.5):
         named.append(("services", "inet_service"))
-        texts.append(f"services {{ type inet_service; flags interval; elements = {{ {', '.join(several_ports(r))} }}; }}")
+        texts.append(
+            f"services {{ type inet_service; flags interval; elements = {{ {', '.join(several_ports(r))} }}; }}"
+        )
     if chance(r, 0.4):
         named.append(("pairs", f"ipv{v}_addr . inet_service"))
         pairs = sorted({f"{one} . {port(r)}" for one in addresses(r, v)})
@@ -133,7 +138,9 @@ def _base(r: Random, chain: _Chain) -> str:
 def _rule(r: Random, chain: _Chain) -> str:
     if chain.use in ("dnat", "snat") and chance(r, 0.65):
         return _translation(r, chain)
-    verdict = r.choices(("go on", "accept", "end", "jump", "map", "return"), (8, 4, 2.5, 5 if chain.below else 0, 2, 1))[0]
+    verdict = r.choices(
+        ("go on", "accept", "end", "jump", "map", "return"), (8, 4, 2.5, 5 if chain.below else 0, 2, 1)
+    )[0]
     least = 1 if verdict in ("accept", "end", "return") else 0
     asked = conditions(r, chain.place, least)
     counter = "counter" if chance(r, 0.4) else ""
@@ -150,10 +157,10 @@ def _rule(r: Random, chain: _Chain) -> str:
 
 
 def _end(r: Random, chain: _Chain) -> str:
-    if chain.use == "filter" and chain.place.family in ("ip", "ip6", "inet") and chance(r, 0.4):
-        if set(chain.place.hooks) & {"input", "forward", "output"}:
-            kinds = ("reject", "reject with icmpx type admin-prohibited", "meta l4proto tcp reject with tcp reset")
-            return r.choice(kinds)
+    here = chain.use == "filter" and chain.place.family in ("ip", "ip6", "inet")
+    if here and chance(r, 0.4) and set(chain.place.hooks) & {"input", "forward", "output"}:
+        how = "icmpx type admin-prohibited" if chain.place.family == "inet" else "tcp reset"
+        return r.choice(("reject", f"meta l4proto tcp reject with {how}", "meta l4proto tcp reject with tcp reset"))
     return "drop"
 
 
@@ -167,8 +174,19 @@ def _effect(r: Random, chain: _Chain) -> str:
     )
     if chain.place.family in ("bridge", "netdev"):
         return r.choice((*marks, "counter"))
-    tracked = (f"ct mark set {r.choice(MARKS)}", "ct mark set meta mark", "meta mark set ct mark", "ct mark set ct mark | 0x1")
-    others = ("counter", "counter", 'log prefix "seen "', "continue", f"meta mark set tcp dport map {{ 80 : 0x1, 443 : 0x2 }}")
+    tracked = (
+        f"ct mark set {r.choice(MARKS)}",
+        "ct mark set meta mark",
+        "meta mark set ct mark",
+        "ct mark set ct mark | 0x1",
+    )
+    others = (
+        "counter",
+        "counter",
+        'log prefix "seen "',
+        "continue",
+        "meta mark set tcp dport map { 80 : 0x1, 443 : 0x2 }",
+    )
     if chain.hook in ("prerouting", "output") and chain.priority <= -250:
         return r.choice(("notrack", "notrack", *marks, "counter"))
     return r.choice((*marks, *tracked, *others))
@@ -249,5 +267,3 @@ def _snat(r: Random, chain: _Chain, v: int) -> str:
     if kind == "snat port":
         return f"meta l4proto {{ tcp, udp }} {to} to {source if v == 4 else f'[{source}]'}:{r.choice((62000, 62001))}"
     return f"{to} to {source}"
-
-

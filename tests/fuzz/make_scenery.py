@@ -21,8 +21,7 @@ def scenery(r: Random) -> Lines:
 
 def _settings(r: Random) -> list[tuple[str, str]]:
     found = [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")]
-    for name in ("bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"):
-        found.append((name, str(int(chance(r, 0.6)))))
+    found += [(f"bridge/bridge-nf-call-{name}", str(int(chance(r, 0.6)))) for name in ("iptables", "ip6tables")]
     if chance(r, 0.05):
         found.append(("ipv4/ip_forward", "0"))
     if chance(r, 0.15):
@@ -41,7 +40,10 @@ def _routes(r: Random) -> list[str]:
     found = ["route add default via 203.0.113.1 dev up0", "-6 route add default via 2001:db8::1 dev up0"]
     if chance(r, 0.06):
         found = []
-    found += ["route add default via 192.0.2.1 dev up1 table 100", "-6 route add default via 2001:db8:9::1 dev up1 table 100"]
+    found += [
+        "route add default via 192.0.2.1 dev up1 table 100",
+        "-6 route add default via 2001:db8:9::1 dev up1 table 100",
+    ]
     found.append("route add 198.51.100.0/24 via 192.0.2.1 dev up1 table 101")
     if chance(r, 0.1):
         found.append(f"route add {r.choice(_REFUSALS)} 10.2.0.2/32 table 100")
@@ -52,12 +54,14 @@ def _routes(r: Random) -> list[str]:
     if chance(r, 0.08):
         found.append("route add 198.51.100.1/32 via 192.0.2.1 dev up1")
     if chance(r, 0.05):
-        found.append(f"route add local 10.7.0.0/24 dev lo")
+        found.append("route add local 10.7.0.0/24 dev lo")
     return found
 
 
 def _target(r: Random) -> str:
-    return r.choice((r.choice(CONTAINERS[4]), "198.51.100.0/25", "198.51.100.1", "192.0.2.1", "10.1.0.0/25", "10.9.0.0/16"))
+    return r.choice(
+        (r.choice(CONTAINERS[4]), "198.51.100.0/25", "198.51.100.1", "192.0.2.1", "10.1.0.0/25", "10.9.0.0/16")
+    )
 
 
 def _policy(r: Random) -> list[str]:
@@ -70,8 +74,7 @@ def _rule(r: Random, priority: int) -> tuple[str, str]:
     words = [f"rule add priority {priority}"]
     if chance(r, 0.1):
         words.append("not")
-    for _ in range(r.randint(1, 2)):
-        words.append(_selector(r, v))
+    words += [_selector(r, v) for _ in range(r.randint(1, 2))]
     words = list({word.split()[0]: word for word in words}.values())  # a selector comes once
     words.append(_action(r))
     return family, " ".join(words)
@@ -95,5 +98,3 @@ def _action(r: Random) -> str:
     if kind == "table":
         return f"table {r.choice((100, 100, 101, 'main', 'default'))}"
     return f"table {r.choice(('main', 100))} suppress_prefixlength {r.choice((0, 16))}" if kind == "suppress" else kind
-
-

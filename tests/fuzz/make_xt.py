@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tests.fuzz.pool import BRIDGE_PORTS, CONTAINERS, DEVICES, HOST, MARKS, MASKED, address, chance, device, net, port, ports
+from tests.fuzz.pool import (
+    BRIDGE_PORTS,
+    CONTAINERS,
+    DEVICES,
+    HOST,
+    MARKS,
+    MASKED,
+    address,
+    chance,
+    device,
+    net,
+    port,
+    ports,
+)
 from tests.fuzz.scenario import Line, Lines
 
 _HOOKS = {
@@ -20,7 +33,9 @@ _IN, _OUT = ("PREROUTING", "INPUT", "FORWARD"), ("FORWARD", "OUTPUT", "POSTROUTI
 def xtables(r: Random, tool: str) -> Lines:
     """`tool`: one of scenario.RESTORE."""
     v = 6 if tool.startswith("ip6") else 4
-    tables = [table for table, part in (("raw", 0.3), ("mangle", 0.5), ("nat", 0.75), ("filter", 0.85)) if chance(r, part)]
+    tables = [
+        table for table, part in (("raw", 0.3), ("mangle", 0.5), ("nat", 0.75), ("filter", 0.85)) if chance(r, part)
+    ]
     found: list[Line] = []
     for table in tables or ["filter"]:
         found += [Line(tool, f"{table} {text}") for text in _table(r, table, v)]
@@ -39,8 +54,8 @@ def _table(r: Random, table: str, v: int) -> list[str]:
         own = [f"{hook[:4]}-{n}" for n in range(r.choices((0, 1, 2), (3, 4, 3))[0])]
         chains += [f":{name} - [0:0]" for name in own]
         for at, name in enumerate((hook, *own)):
-            for _ in range(r.choices((1, 2, 3, 4), (2, 4, 3, 2))[0]):
-                lines.append(_rule(r, table, name, hook, own[at:], v))
+            count = r.choices((1, 2, 3, 4), (2, 4, 3, 2))[0]
+            lines += [_rule(r, table, name, hook, own[at:], v) for _ in range(count)]
     return [*chains, *lines]
 
 
@@ -137,17 +152,23 @@ def _range(r: Random, hook: str, v: int, proto: str) -> str:
 
 
 def _type(r: Random, hook: str, v: int, proto: str) -> str:
-    side, kind = r.choice(("--dst-type", "--dst-type", "--src-type")), r.choice(("LOCAL", "LOCAL", "UNICAST", "LOCAL,UNICAST"))
+    side, kind = (
+        r.choice(("--dst-type", "--dst-type", "--src-type")),
+        r.choice(("LOCAL", "LOCAL", "UNICAST", "LOCAL,UNICAST")),
+    )
     limit = ""
     if chance(r, 0.1):
         limit = " --limit-iface-in" if hook in ("PREROUTING", "INPUT", "FORWARD") else " --limit-iface-out"
     return f"-m addrtype {_not(r)}{side} {kind}{limit}"
 
 
+_STATES = ("NEW", "RELATED,ESTABLISHED", "INVALID", "DNAT", "SNAT", "UNTRACKED", "NEW,DNAT")
+
+
 def _conntrack(r: Random, hook: str, v: int, proto: str) -> str:
     return "-m conntrack " + r.choice(
         (
-            f"{_not(r)}--ctstate {r.choice(('NEW', 'RELATED,ESTABLISHED', 'INVALID', 'DNAT', 'SNAT', 'UNTRACKED', 'NEW,DNAT'))}",
+            f"{_not(r)}--ctstate {r.choice(_STATES)}",
             f"{_not(r)}--ctstate {r.choice(('NEW', 'RELATED,ESTABLISHED'))}",
             f"{_not(r)}--ctstatus {r.choice(('NONE', 'CONFIRMED', 'SEEN_REPLY', 'EXPECTED'))}",
             f"{_not(r)}--ctorigdst {net(r, v)}",
@@ -170,7 +191,9 @@ def _connmark(r: Random, hook: str, v: int, proto: str) -> str:
 def _physdev(r: Random, hook: str, v: int, proto: str) -> str:
     if hook in ("PREROUTING", "INPUT"):
         return f"-m physdev {_not(r)}--physdev-in {r.choice(BRIDGE_PORTS)}"
-    return "-m physdev " + r.choice((f"{_not(r)}--physdev-is-bridged", f"{_not(r)}--physdev-in {r.choice(BRIDGE_PORTS)}"))
+    return "-m physdev " + r.choice(
+        (f"{_not(r)}--physdev-is-bridged", f"{_not(r)}--physdev-in {r.choice(BRIDGE_PORTS)}")
+    )
 
 
 def _rest(r: Random, hook: str, v: int, proto: str) -> str:
@@ -205,7 +228,17 @@ _CONDITIONS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
     (_physdev, ("PREROUTING", "INPUT", "FORWARD")),
     (_rest, _EVERY),
 )
-_WEIGHTS: dict[_Make, float] = {_src: 2.5, _dst: 3, _iif: 2, _oif: 2, _port: 5, _range: 0.6, _physdev: 0.4, _rest: 0.7, _mark: 1.4}
+_WEIGHTS: dict[_Make, float] = {
+    _src: 2.5,
+    _dst: 3,
+    _iif: 2,
+    _oif: 2,
+    _port: 5,
+    _range: 0.6,
+    _physdev: 0.4,
+    _rest: 0.7,
+    _mark: 1.4,
+}
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------
@@ -257,7 +290,9 @@ def _nat(r: Random, hook: str, v: int, proto: str) -> str:
 def _dnat(r: Random, v: int, proto: str) -> str:
     target = r.choice(CONTAINERS[v]) if chance(r, 0.85) else address(r, v)
     written = target if v == 4 else f"[{target}]"
-    kinds = ["address", "netmap"] + (["port"] * 5 + ["redirect"] * 3 + ["shifted", "span"] if proto in ("tcp", "udp") else [])
+    kinds = ["address", "netmap"] + (
+        ["port"] * 5 + ["redirect"] * 3 + ["shifted", "span"] if proto in ("tcp", "udp") else []
+    )
     kind = r.choice(kinds)
     if kind == "port":
         return f"-j DNAT --to-destination {written}:{port(r)}"

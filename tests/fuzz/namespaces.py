@@ -31,6 +31,15 @@ def in_own_namespace() -> bool:
     return outer is not None and outer != os.readlink("/proc/self/ns/net")
 
 
+def renew() -> None:
+    """Leave this namespace for a new one: nothing of the last game is left, no rule, no flow, no setting."""
+    if not in_own_namespace():
+        raise RuntimeError("this is not a namespace of one's own")
+    if _LIBC.unshare(_CLONE_NEWNET):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
 class Namespace:
     """A network namespace held by a process that waits for the end of this one."""
 

@@ -13,7 +13,6 @@ from tests.fuzz.pool import (
     address,
     addresses,
     chance,
-    device,
     net,
     port,
     ports,
@@ -75,6 +74,9 @@ def _word(v: int) -> str:
     return "ip" if v == 4 else "ip6"
 
 
+_SPANS = ("10.1.0.1-10.1.0.2", "10.1.0.3-10.2.0.2", "198.51.100.0-203.0.113.1")
+
+
 def _address(r: Random, place: Place, v: int, proto: str) -> str:
     side = r.choice(("saddr", "daddr"))
     named = [name for name, kind in place.named if kind == f"ipv{v}_addr"]
@@ -83,7 +85,7 @@ def _address(r: Random, place: Place, v: int, proto: str) -> str:
     if chance(r, 0.3):
         return f"{_word(v)} {side} {_negation(r)}{{ {', '.join(addresses(r, v))} }}"
     if v == 4 and chance(r, 0.15):
-        return f"ip {side} {_negation(r)}{r.choice(('10.1.0.1-10.1.0.2', '10.1.0.3-10.2.0.2', '198.51.100.0-203.0.113.1'))}"
+        return f"ip {side} {_negation(r)}{r.choice(_SPANS)}"
     if v == 4 and chance(r, 0.1):
         return f"ip {side} & 255.255.0.255 {r.choice(('== 10.1.0.2', '!= 10.1.0.3', '== 10.2.0.3'))}"
     return f"{_word(v)} {side} {_negation(r)}{net(r, v)}"
@@ -105,7 +107,9 @@ def _port(r: Random, place: Place, v: int, proto: str) -> str:
 
 
 def _icmp(r: Random, place: Place, v: int, proto: str) -> str:
-    kinds = r.choice(("echo-request", "echo-reply", "{ echo-request, destination-unreachable }", "destination-unreachable"))
+    kinds = r.choice(
+        ("echo-request", "echo-reply", "{ echo-request, destination-unreachable }", "destination-unreachable")
+    )
     return f"{'icmp' if v == 4 else 'icmpv6'} type {_negation(r)}{kinds}"
 
 
@@ -129,13 +133,27 @@ def _device(side: str) -> _Make:
 
 
 def _state(r: Random, place: Place, v: int, proto: str) -> str:
-    words = ("new", "established", "established,related", "invalid", "{ new, established }", "untracked", "new,untracked")
+    words = (
+        "new",
+        "established",
+        "established,related",
+        "invalid",
+        "{ new, established }",
+        "untracked",
+        "new,untracked",
+    )
     return f"ct state {_negation(r)}{r.choice(words)}"
 
 
 def _status(r: Random, place: Place, v: int, proto: str) -> str:
     return r.choice(
-        ("ct status dnat", "ct status snat", "ct status & (dnat|snat) != 0", "ct status confirmed", "ct direction original")
+        (
+            "ct status dnat",
+            "ct status snat",
+            "ct status & (dnat|snat) != 0",
+            "ct status confirmed",
+            "ct direction original",
+        )
     )
 
 
@@ -148,7 +166,8 @@ def _original(r: Random, place: Place, v: int, proto: str) -> str:
 
 def _mark(r: Random, place: Place, v: int, proto: str) -> str:
     if chance(r, 0.3):
-        return f"meta mark & {r.choice(('0xf', '0xf0', '0x1', '0xff'))} {r.choice(('==', '!='))} {r.choice(('0x0', '0x1', '0x10'))}"
+        mask, value = r.choice(("0xf", "0xf0", "0x1", "0xff")), r.choice(("0x0", "0x1", "0x10"))
+        return f"meta mark & {mask} {r.choice(('==', '!='))} {value}"
     return f"meta mark {_negation(r)}{r.choice(('0x0', *MARKS, '{ 0x1, 0x2 }'))}"
 
 
@@ -157,12 +176,15 @@ def _connmark(r: Random, place: Place, v: int, proto: str) -> str:
 
 
 def _fib(r: Random, place: Place, v: int, proto: str) -> str:
-    type_of = f"fib {r.choice(('daddr', 'saddr', 'daddr', 'daddr . iif' if 'input' in place.hooks or 'prerouting' in place.hooks else 'daddr'))}"
-    return f"{type_of} type {_negation(r)}{r.choice(('local', 'local', 'unicast', '{ local, broadcast }'))}"
+    coming = {"input", "prerouting"} & set(place.hooks)
+    asked = r.choice(("daddr", "daddr", "saddr", *(("daddr . iif",) if coming else ())))
+    return f"fib {asked} type {_negation(r)}{r.choice(('local', 'local', 'unicast', '{ local, broadcast }'))}"
 
 
 def _reverse_path(r: Random, place: Place, v: int, proto: str) -> str:
-    return r.choice(("fib saddr . iif oif missing", "fib saddr oif exists", "fib daddr oif missing", "fib saddr . iif oif exists"))
+    return r.choice(
+        ("fib saddr . iif oif missing", "fib saddr oif exists", "fib daddr oif missing", "fib saddr . iif oif exists")
+    )
 
 
 def _concatenation(r: Random, place: Place, v: int, proto: str) -> str:
@@ -215,7 +237,9 @@ def _other(r: Random, place: Place, v: int, proto: str) -> str:
 
 
 def _uncertain(r: Random, place: Place, v: int, proto: str) -> str:
-    return r.choice(("limit rate 1000/second", "limit rate over 10000/second", "numgen random mod 2 == 0", "meta skuid 0"))
+    return r.choice(
+        ("limit rate 1000/second", "limit rate over 10000/second", "numgen random mod 2 == 0", "meta skuid 0")
+    )
 
 
 def _ethernet(r: Random, place: Place, v: int, proto: str) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.fuzz.frames import Tuple, read
@@ -66,10 +66,19 @@ class Sight:
         return any(event.verdict == "drop" for event in self.events)
 
 
-def marking_rules(bridge: bool) -> str:
-    """For `nft -f`: the table of the oracle, with `bridge` one for bridged frames too."""
+def marking_rules(ingress: Sequence[str], bridge: bool) -> str:
+    """For `nft -f`: the table of the oracle; with `bridge` one for bridged frames too, and one for these devices."""
     families = ("inet", "bridge") if bridge else ("inet",)
-    return "".join(f"table {family} {TABLE} {{\n{''.join(map(_chains, HOOKS))}}}\n" for family in families)
+    early = ""
+    if ingress:
+        devices = ", ".join(ingress)
+        head = f"type filter hook ingress devices = {{ {devices} }} priority"
+        early = (
+            f"table netdev {TABLE} {{\n"
+            f" chain ingress_first {{ {head} -350; policy accept;{_PROBES} }}\n"
+            f" chain ingress_last {{ {head} 2147483646; policy accept; counter; }}\n}}\n"
+        )
+    return early + "".join(f"table {family} {TABLE} {{\n{''.join(map(_chains, HOOKS))}}}\n" for family in families)
 
 
 def _chains(hook: str) -> str:
@@ -97,8 +106,8 @@ class Oracle:
     def close(self) -> None:
         self._socket.close()
 
-    def mark(self, bridge: bool) -> None:
-        run("nft", "-f", "-", text=marking_rules(bridge))
+    def mark(self, ingress: Sequence[str], bridge: bool) -> None:
+        run("nft", "-f", "-", text=marking_rules(ingress, bridge))
 
     def _configure(self, family: int, group: int, *attributes: tuple[int, bytes]) -> None:
         body = struct.pack("!BBH", family, 0, group)
@@ -125,7 +134,17 @@ class Oracle:
 
 _TRACE, _LOG = 0xA11, 0x400  # NFT_MSG_TRACE, NFULNL_MSG_PACKET
 _FAMILIES = {1: "inet", 2: "ip", 5: "netdev", 7: "bridge", 10: "ip6"}
-_VERDICTS = {0: "drop", 1: "accept", 2: "stolen", 3: "queue", -1: "continue", -2: "break", -3: "jump", -4: "goto", -5: "return"}
+_VERDICTS = {
+    0: "drop",
+    1: "accept",
+    2: "stolen",
+    3: "queue",
+    -1: "continue",
+    -2: "break",
+    -3: "jump",
+    -4: "goto",
+    -5: "return",
+}
 _POLICY, _RETURN = 1, 2  # NFT_TRACETYPE_…
 
 

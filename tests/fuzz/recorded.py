@@ -57,7 +57,9 @@ def _engine(world: World) -> dict[str, object]:
 
 def _network(bridge: str) -> dict[str, object]:
     four, six = OWN[bridge][0]
-    config = [{"Subnet": subnet, "Gateway": gateway} for subnet, gateway in zip(_SUBNETS[bridge], (four, six), strict=True)]
+    config = [
+        {"Subnet": subnet, "Gateway": gateway} for subnet, gateway in zip(_SUBNETS[bridge], (four, six), strict=True)
+    ]
     return {
         "Id": container_id(bridge),
         "Name": f"net-{bridge}",

@@ -1,7 +1,7 @@
 """The hosts of the game: this namespace is the container host, with two uplinks and two bridges of two containers.
 
-    a 10.1.0.2, b 10.1.0.3 -- br0 [ host: up0 203.0.113.2 ] -- [ out: 203.0.113.1, 198.51.100.1 ]
-    c 10.2.0.2, d 10.2.0.3 -- br1 [       up1 192.0.2.2   ] -- [ lan: 192.0.2.1 ]
+a 10.1.0.2, b 10.1.0.3 -- br0 [ host: up0 203.0.113.2 ] -- [ out: 203.0.113.1, 198.51.100.1 ]
+c 10.2.0.2, d 10.2.0.3 -- br1 [       up1 192.0.2.2   ] -- [ lan: 192.0.2.1 ]
 """
 
 from __future__ import annotations
@@ -107,7 +107,12 @@ class World:
                 _quiet()
         _quiet()
         run("ip", "-batch", "-", text="\n".join(_own_lines()))
-        run("bridge", "-batch", "-", text="\n".join(f"fdb replace {p.mac} dev {p.device} master static" for p in PEERS if p.bridge))
+        run(
+            "bridge",
+            "-batch",
+            "-",
+            text="\n".join(f"fdb replace {p.mac} dev {p.device} master static" for p in PEERS if p.bridge),
+        )
         for peer in PEERS:
             self._spaces[peer.name].run("ip", "-batch", "-", text="\n".join(_peer_lines(peer)))
 
