@@ -37,6 +37,7 @@ __all__ = [
     "Failure",
     "Holder",
     "Host",
+    "Inside",
     "Interface",
     "Link",
     "Listener",
@@ -125,6 +126,15 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """What was read inside a container's network namespace."""
+
+    links: tuple[Link, ...] | None
+    routes: tuple[Route, ...] | None  # IPv4; without the local table where only /proc/net/route was read
+    sysctls: tuple[tuple[str, str], ...]  # (name, value)
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     id: str  # 64 hexadecimal digits
     name: str
@@ -145,6 +155,7 @@ class Container:
     service: str | None  # compose service
     listeners: tuple[Listener, ...] | None  # inside its network namespace
     default_gateways: frozenset[IP] | None = None  # of its default IPv4 routes, as seen inside
+    inside: Inside | None = None  # what was read in its network namespace beside the listeners
 
     @property
     def short_id(self) -> str:

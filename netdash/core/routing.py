@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -47,8 +48,14 @@ def look_up(
     return find(Flow(dst, src, iif or "lo"), routes, policy)
 
 
-def find(flow: Flow, routes: tuple[Route, ...], policy: tuple[PolicyRule, ...] | None) -> Lookup:
-    """The route of this flow (fib_rules_lookup, fib_table_lookup)."""
+def find(
+    flow: Flow,
+    routes: tuple[Route, ...],
+    policy: tuple[PolicyRule, ...] | None,
+    supposed: Callable[[PolicyRule], bool] = lambda _: False,
+) -> Lookup:
+    """The route of this flow (fib_rules_lookup, fib_table_lookup). `supposed` is asked whether a rule applies that
+    cannot be told and would make a difference."""
     tables = _tables(routes)
     unsure: list[PolicyRule] = []
     rules, at = _rules(policy, flow.dst.version), 0
@@ -64,9 +71,11 @@ def find(flow: Flow, routes: tuple[Route, ...], policy: tuple[PolicyRule, ...] |
             continue
         route = tables.best(flow, rule) if rule.table else None
         if answer is None:
-            if route is not None or rule.table is None:
-                unsure.append(rule)
-            continue
+            if route is None and rule.table is not None:
+                continue
+            unsure.append(rule)
+            if not supposed(rule):
+                continue
         if rule.table is None:
             action = rule.text.rpartition(" ")[2]
             if action in _STOPS:
@@ -96,6 +105,21 @@ def _goto(rule: PolicyRule) -> int | None:
     words = rule.text.split()
     number = words[-1] if len(words) > 1 and words[-2] == "goto" else ""
     return int(number) if number.isdigit() else None
+
+
+def address_type(ip: IP, routes: tuple[Route, ...], device: str | None = None) -> str:
+    """What the local table says of an address: LOCAL, BROADCAST, MULTICAST … else UNICAST (inet_addr_type); with a
+    device, only of routes by that one."""
+    if ip.is_multicast:
+        return "MULTICAST"
+    if ip.is_unspecified or ip == _EVERYBODY:
+        return "BROADCAST" if ip.version == 4 else "UNSPEC"
+    route = _tables(routes).best(Flow(ip), _LOCAL)
+    return "UNICAST" if route is None or device not in (None, route.dev) else route.kind.upper()
+
+
+_EVERYBODY = ip_address("255.255.255.255")
+_LOCAL = PolicyRule(4, 0, "", "local", ())
 
 
 def stops(route: Route) -> bool:
