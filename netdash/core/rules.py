@@ -129,7 +129,7 @@ class _Nat:
         self._indexed: dict[int, Indexed] = {}
         for chain in ruleset.chains:
             self._chains[_side(chain), chain.family, chain.table, chain.name] = chain
-            if chain.hook:
+            if chain.hook and not chain.dormant:
                 self._bases.setdefault(chain.hook, []).append(chain)
         for chains in self._bases.values():
             chains.sort(key=lambda chain: chain.priority or 0)

@@ -1,0 +1,85 @@
+"""To which address and port a rule of nat translates this packet. Binds nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from ipaddress import ip_address
+
+from netdash.core.model import IP, Link, Net, Rule, Target, Verb
+from netdash.core.routing import source_address
+from netdash.core.trace.conntrack import SOURCE, manipulated_at
+from netdash.core.trace.conntrack import Target as Ends
+from netdash.core.trace.run import Run
+
+
+class Untold(Enum):
+    """Why there is no address."""
+
+    OTHER_FAMILY = "the rule is of the other family"
+    NOTHING = "there is no address to take"
+    NOT_KNOWN = "not known"
+
+
+_LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+
+
+def translation(run: Run, hook: str, rule: Rule, target: Target) -> Ends | Untold:
+    """The packet's new source (postrouting, input) or destination (prerouting, output)."""
+    packet = run.packet
+    if target.address is not None and target.address.version != packet.family:
+        return Untold.OTHER_FAMILY
+    source = manipulated_at(hook) == SOURCE
+    old_ip, old_port = (packet.src, packet.sport) if source else (packet.dst, packet.dport)
+    ip = _address(run, hook, rule, target, old_ip)
+    if isinstance(ip, Untold):
+        return ip
+    return ip, _port(target, old_port, source)
+
+
+def _address(run: Run, hook: str, rule: Rule, target: Target, old: IP | None) -> IP | Untold | None:
+    if target.verb is Verb.MASQUERADE:
+        return _masquerade(run)
+    if target.verb is Verb.REDIRECT:
+        return _LOOPBACK[run.packet.family] if hook == "output" else _of_device(run, run.packet.iif, None)
+    if rule.not_understood or target.detail.startswith("map"):
+        return Untold.NOT_KNOWN
+    if target.net is not None:
+        return _in_net(target.net, old)
+    if target.address is None:
+        return old if target.ports else Untold.NOT_KNOWN
+    if target.address_to in (None, target.address):
+        return target.address
+    run.leave_open(rule)
+    return target.address_to if run.choose(f"{rule.place} takes {target.address_to}") else target.address
+
+
+def _in_net(net: Net, old: IP | None) -> IP | Untold:
+    if old is None or net.version != old.version:
+        return Untold.NOT_KNOWN
+    return ip_address(int(net.network_address) | (int(old) & int(net.hostmask)))
+
+
+def _masquerade(run: Run) -> IP | Untold:
+    return _of_device(run, run.packet.oif, run.next_hop or run.packet.dst)
+
+
+def _of_device(run: Run, name: str | None, towards: IP | None) -> IP | Untold:
+    if run.host.links is None or name is None:
+        return Untold.NOT_KNOWN
+    link: Link | None = next((one for one in run.host.links if one.name == name), None)
+    return source_address(link, towards, run.packet.family) or Untold.NOTHING
+
+
+def _port(target: Target, old: int | None, source: bool) -> int | None:
+    """The port stays where it may (nf_nat_core.c, get_unique_tuple); None: the kernel will choose."""
+    if target.ports is None:
+        return None if "random" in target.detail and source else old
+    low, high = target.ports
+    if low == high:
+        return low
+    if old is None or "random" in target.detail:
+        return None
+    if target.base_port is not None:
+        shifted = low + old - target.base_port
+        return shifted if low <= shifted <= high else None
+    return old if low <= old <= high else None
