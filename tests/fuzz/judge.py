@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netdash.core.trace.run import trace
+from netdash.core.trace.tracer import trace
 
 from netdash.core.model import Host
 from netdash.core.trace.answer import Origin, Question, Trace, Tuple4, Verdict
@@ -14,7 +14,7 @@ from tests.fuzz.make import Probe
 from tests.fuzz.recorded import container_id
 from tests.fuzz.world import BY_NAME, LISTENING
 
-_LOST = (Verdict.NO_ROUTE, Verdict.MARTIAN)
+_LOST = (Verdict.NO_ROUTE, Verdict.MARTIAN, Verdict.DROPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ def ask(host: Host, probe: Probe) -> Trace:
 
 def compare(said: Trace, fate: Fate) -> Judgement:
     if said.verdict is Verdict.UNKNOWN:
-        return Judgement("unknown", ", ".join(rule.place for rule in said.unsure) or _reason(said))
+        return Judgement("unknown", "; ".join(f"{rule.place} {rule.text}" for rule in said.unsure) or _reason(said))
     expected = _verdicts(fate)
-    if said.verdict not in expected:
+    if said.verdict not in expected or _blames_a_rule(said) is not (fate.end == "dropped"):
         names = " or ".join(one.value for one in expected)
         return Judgement(
             "wrong verdict", f"said {said.verdict.value} ({_reason(said)}), the kernel: {names} ({fate.end})"
@@ -94,6 +94,10 @@ def _verdicts(fate: Fate) -> tuple[Verdict, ...]:
             return (Verdict.FORWARDED, Verdict.NO_ROUTE, Verdict.NO_LISTENER)
         case _:
             return _LOST
+
+
+def _blames_a_rule(said: Trace) -> bool:
+    return said.decided_by is not None and said.decided_by.step is not None and not said.verdict.arrives
 
 
 def _reason(said: Trace) -> str:
