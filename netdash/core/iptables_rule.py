@@ -113,13 +113,15 @@ def _module(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
 
 
 def _options_end(args: list[str], at: int) -> int:
-    """Where a module's options end: at the next module, or at the target."""
+    """Where a module's options end: at the next module or plain condition, or at the target."""
     while at < len(args) and args[at] not in _STARTS:
+        if args[at] == "!" and at + 1 < len(args) and args[at + 1] in _STARTS:
+            break
         at += 2 if args[at] in _ANY_WORD else 1
     return min(at, len(args))
 
 
-_STARTS = frozenset(("-m", "-j", "-g"))
+_STARTS = frozenset(("-m", "-j", "-g", "-s", "-d", "-i", "-o", "-p"))
 _ANY_WORD = frozenset(("--string", "--hex-string", "--name", "--hashlimit-name", "--path"))
 """Options whose value may look like an option."""
 

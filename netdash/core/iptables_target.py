@@ -11,13 +11,13 @@ from netdash.core.rule_parts import FULL
 
 CONTINUE = Target(Verb.CONTINUE)
 _FINAL = {"ACCEPT": Target(Verb.ACCEPT), "DROP": Target(Verb.DROP), "RETURN": Target(Verb.RETURN)}
-_GO_ON = frozenset(
+GO_ON = frozenset(
     "AUDIT CHECKSUM CLASSIFY CONNMARK CONNSECMARK CT DSCP ECN HL HMARK IDLETIMER LED LOG MARK NFLOG NOTRACK RATEEST"
     " SECMARK SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG".split()
 )
 """Targets after which the next rule is tried (man iptables-extensions)."""
 _OTHERS = frozenset("CLUSTERIP DNPT NETMAP NFQUEUE QUEUE SNPT STEAL SYNPROXY TARPIT TPROXY".split())
-XT_TARGETS = _GO_ON | _OTHERS | {"DNAT", "SNAT", "MASQUERADE", "REDIRECT", "REJECT"}
+XT_TARGETS = GO_ON | _OTHERS | {"DNAT", "SNAT", "MASQUERADE", "REDIRECT", "REJECT"}
 _ALONE = frozenset(("--random", "--random-fully", "--persistent"))
 
 
@@ -32,7 +32,7 @@ def read_target(option: str, name: str, args: list[str]) -> tuple[Target, str]:
         return _nat(_NAT[name], args)
     if name == "REJECT":
         return Target(Verb.REJECT, detail=args[1] if args[:1] == ["--reject-with"] and len(args) > 1 else ""), ""
-    if name in _GO_ON:
+    if name in GO_ON:
         made, rest = _effect(name, args)
         return Target(Verb.CONTINUE, detail=" ".join((name, *args)), effects=(made,)), rest
     if name == "NETMAP":

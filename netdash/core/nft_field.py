@@ -53,7 +53,8 @@ def _joined(make: Callable[[str, str, bool], Match | None]) -> Read:
 
 
 _WORDS, _LOWER, _UPPER = _joined(word_match), _joined(lower_match), _joined(upper_match)
-_NETS, _PORTS, _PAIRS, _MARKS, _OWNERS = map(_joined, (net_match, port_match, pair_match, mark_match, owner_match))
+_NETS, _PORTS, _PAIRS = _joined(net_match), _joined(port_match), _joined(pair_match)
+_MARKS, _OWNERS = _joined(mark_match), _joined(owner_match)
 
 
 def _devices(key: str, texts: Texts, negated: bool) -> Match | None:
@@ -67,13 +68,14 @@ def _protocols(key: str, texts: Texts, negated: bool) -> Match | None:
     return _WORDS(key, tuple(map(protocol, texts)), negated)
 
 
-_FAMILIES = {"ipv4": "ipv4", "ipv6": "ipv6", "ip": "ipv4", "ip6": "ipv6", "2": "ipv4", "10": "ipv6", "4": "ipv4"}
-_FAMILIES["6"] = "ipv6"
+_FAMILIES = {
+    "ipv4": "ipv4", "ipv6": "ipv6", "ip": "ipv4", "ip6": "ipv6", "2": "ipv4", "10": "ipv6", "4": "ipv4", "6": "ipv6"
+}  # fmt: skip
 
 
 def _families(key: str, texts: Texts, negated: bool) -> Match | None:
     if all(text in _FAMILIES for text in texts):
-        return _WORDS(key, tuple(_FAMILIES[text] for text in texts), negated)
+        return _WORDS("family", tuple(_FAMILIES[text] for text in texts), negated)
     return _WORDS("ethertype", texts, negated) if key == "ethertype" else None
 
 
@@ -102,14 +104,15 @@ def _unsure(key: str, texts: Texts, negated: bool) -> Match:
 # --- the fields -------------------------------------------------------------------------------------------------------
 
 _BYTE, _SHORT, _WORD = 0xFF, 0xFFFF, 0xFFFFFFFF
+_ARP = (word_match("ethertype", "arp"),)
 _META = {
     "iifname": Field("iif", _devices),
     "iif": Field("iif", _devices),
     "oifname": Field("oif", _devices),
     "oif": Field("oif", _devices),
-    "ibrname": Field("iif_bridge", _devices),
-    "obrname": Field("oif_bridge", _devices),
-    **{f"{side}{what}": Field(f"{side}{what}", _WORDS) for side in ("iif", "oif") for what in ("group", "type", "kind")},
+    **{
+        f"{side}{what}": Field(f"{side}{what}", _WORDS) for side in ("iif", "oif") for what in ("group", "type", "kind")
+    },
     "mark": Field("mark", _MARKS, most=_WORD),
     "l4proto": Field("proto", _protocols),
     "nfproto": Field("family", _families),
@@ -149,11 +152,10 @@ _PAYLOAD = {
     ("ether", "daddr"): Field("mac_dst", _LOWER),
     ("ether", "type"): Field("ethertype", _families),
     ("vlan", "id"): Field("vlan", _PAIRS, most=4095),
-    ("arp", "operation"): Field("arp_operation", _WORDS),
-    ("arp", "saddr ip"): Field("arp_src", _NETS),
-    ("arp", "daddr ip"): Field("arp_dst", _NETS),
+    ("arp", "operation"): Field("arp_operation", _WORDS, _ARP),
+    ("arp", "saddr ip"): Field("arp_src", _NETS, _ARP),
+    ("arp", "daddr ip"): Field("arp_dst", _NETS, _ARP),
 }
-_ARP = (word_match("ethertype", "arp"),)
 _CT = {
     "state": Field("ctstate", _UPPER),
     "status": Field("ctstatus", _UPPER, bits=True),
@@ -184,7 +186,7 @@ def _payload(what: object, wide: bool) -> Field | None:
     if not isinstance(proto, str) or not isinstance(name, str):
         return None
     found = _PAYLOAD.get((proto, name))
-    if found and wide and proto in ("ip", "ip6") and found.read is not _NETS:
+    if found and wide and proto in ("ip", "ip6") and found.read not in (_NETS, _families):
         return _of_version(found, 4 if proto == "ip" else 6)
     return found
 
@@ -232,8 +234,8 @@ def _socket(what: object, _wide: bool) -> Field | None:
 
 
 def _generated(what: object, _wide: bool) -> Field | None:
-    words = " ".join(f"{name} {expression(value)}" for name, value in sorted(mapping(what).items()))
-    return Field("statistic", lambda name, texts, negated: _unsure(name, (f"{words}: {','.join(texts)}",), negated))
+    words = expression({"numgen": what})
+    return Field("statistic", lambda name, texts, negated: _unsure(name, (f"{words} {','.join(texts)}",), negated))
 
 
 _KINDS: dict[str, Callable[[object, bool], Field | None]] = {
@@ -244,8 +246,3 @@ _KINDS: dict[str, Callable[[object, bool], Field | None]] = {
     "socket": _socket,
     "numgen": _generated,
 }
-
-
-def arms_key(field: Field) -> str:
-    """The field's name as Match has it."""
-    return field.key
