@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netdash.core.model import Match, Target, Verb
+from netdash.core.model import Effect, Match, Target, Verb
 from netdash.core.nft_match import Draft
 from netdash.core.nft_rule import read_rule
 from netdash.core.parse_nft import Listing, elements, parse_nft
+from tests import nft_shapes
 
 RECORDINGS = Path(__file__).parent / "recordings"
 LISTINGS = sorted(RECORDINGS.glob("*/rules/nft.json"))
@@ -80,6 +81,7 @@ RULES: dict[str, tuple[list[object], tuple[Match, ...]]] = {
         [{"limit": {"rate": 3, "burst": 10, "per": "minute"}}],
         (Match("limit", ("3/minute burst 10",)),),
     ),
+    **{text: ([expr], matches) for text, (expr, matches) in nft_shapes.CONDITIONS.items()},
 }
 
 
@@ -112,11 +114,15 @@ TARGETS: dict[str, tuple[object, Target]] = {
     "return": ({"return": None}, Target(Verb.RETURN)),
     'log prefix "a " group 2': (
         {"log": {"prefix": "a ", "group": 2}},
-        Target(Verb.CONTINUE, detail='log prefix "a " group 2'),
+        Target(
+            Verb.CONTINUE,
+            detail='log prefix "a " group 2',
+            effects=(Effect("nflog", detail='prefix "a " group 2'),),
+        ),
     ),
     "meta mark set meta mark | 8192": (
         {"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"|": [{"meta": {"key": "mark"}}, 8192]}}},
-        Target(Verb.CONTINUE, detail="meta mark set meta mark | 8192"),
+        Target(Verb.CONTINUE, detail="meta mark set meta mark | 8192", effects=(Effect("mark", 0xFFFFDFFF, 0x2000),)),
     ),
     'iifname vmap { "a" : jump b, "c" : drop }': (
         {
@@ -125,8 +131,17 @@ TARGETS: dict[str, tuple[object, Target]] = {
                 "data": {"set": [["a", {"jump": {"target": "b"}}], ["c", {"drop": None}]]},
             }
         },
-        Target(Verb.VMAP, elements=(("a", "b"), ("c", "drop")), detail="iif"),
+        Target(
+            Verb.VMAP,
+            elements=(("a", "b"), ("c", "drop")),
+            detail="iif",
+            cases=(
+                ((Match("iif", ("a",)),), Target(Verb.JUMP, chain="b")),
+                ((Match("iif", ("c",)),), Target(Verb.DROP)),
+            ),
+        ),
     ),
+    **nft_shapes.TARGETS,
 }
 
 
@@ -144,22 +159,7 @@ UNKNOWN = {
     'xt match "addrtype"': {"xt": {"type": "match", "name": "addrtype"}},
     "tcp option maxseg size 1": _field("tcp option", 1)
     | {"match": {"op": "==", "left": {"tcp option": {"name": "maxseg", "field": "size"}}, "right": 1}},
-    '{"quota":{"val":1}}': {"quota": {"val": 1}},
-    "ip saddr . tcp dport { 10.0.0.1 . 80 }": {
-        "match": {
-            "op": "==",
-            "left": {
-                "concat": [
-                    {"payload": {"protocol": "ip", "field": "saddr"}},
-                    {"payload": {"protocol": "tcp", "field": "dport"}},
-                ]
-            },
-            "right": {"set": [{"concat": ["10.0.0.1", 80]}]},
-        }
-    },
-    "fib daddr . iif type local": {
-        "match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr", "iif"]}}, "right": "local"}
-    },
+    **nft_shapes.UNKNOWN,
     "ip saddr @gone": _field("ip saddr", "@gone"),
 }
 
@@ -205,7 +205,8 @@ def test_named_sets_and_maps_are_resolved_wherever_they_stand() -> None:
         blocked, jumps = listing.chains[0].bodies
         assert blocked.matches == (Match("src", (ip_network("10.0.0.1"), ip_network("10.0.0.2"))),)
         assert blocked.text == "ip saddr @bad drop"
-        assert jumps.target == Target(Verb.VMAP, elements=(("a", "b"),), detail="oif")
+        assert (jumps.target.elements, jumps.target.detail) == ((("a", "b"),), "oif")
+        assert jumps.target.cases == (((Match("oif", ("a",)),), Target(Verb.JUMP, chain="b")),)
         assert jumps.not_understood == blocked.not_understood == ()
         assert [(one.name, one.elements) for one in listing.sets] == [
             ("bad", (("10.0.0.1", None), ("10.0.0.2", None))),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from netdash.core.decode import Json, integer, items, mapping
 from netdash.core.decode import text as word
 from netdash.core.model import NamedSet, Target, Verb
+from netdash.core.nft_map import map_elements
 from netdash.core.nft_match import Draft, Elements
-from netdash.core.nft_rule import counters, map_elements, read_rule
+from netdash.core.nft_rule import counters, read_rule
 from netdash.core.nft_text import expression
 from netdash.core.rule_parts import Body
 

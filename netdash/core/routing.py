@@ -65,10 +65,6 @@ def find(
         answer = _selects(rule, flow)
         if answer is False:
             continue
-        target = _goto(rule)
-        if target is not None and answer:
-            at = next((i for i, one in enumerate(rules) if one.priority >= target), len(rules))
-            continue
         route = tables.best(flow, rule) if rule.table else None
         if answer is None:
             if route is None and rule.table is not None:
@@ -80,11 +76,20 @@ def find(
             action = rule.text.rpartition(" ")[2]
             if action in _STOPS:
                 return Lookup(None, tuple(unsure), rule)
-            if action != "nop":
-                unsure.append(rule)  # l3mdev, a goto without a target
-        if route is not None and route.kind != "throw":
+            at = _after(rule, rules, at, unsure)
+        elif route is not None and route.kind != "throw":
             return Lookup(route, tuple(unsure))
     return Lookup(None, tuple(unsure))
+
+
+def _after(rule: PolicyRule, rules: tuple[PolicyRule, ...], at: int, unsure: list[PolicyRule]) -> int:
+    """Where the search goes on after a rule without a table: goto and nop; others are not understood (l3mdev)."""
+    *_, before, action = ("", *rule.text.split())
+    if before == "goto" and action.isdigit():
+        return next((i for i, one in enumerate(rules) if one.priority >= int(action)), len(rules))
+    if action != "nop":
+        unsure.append(rule)
+    return at
 
 
 _USUAL = {
@@ -99,12 +104,6 @@ _USUAL = {
 @lru_cache(maxsize=8)
 def _rules(policy: tuple[PolicyRule, ...] | None, family: int) -> tuple[PolicyRule, ...]:
     return tuple(rule for rule in policy or () if rule.family == family) or _USUAL[family]
-
-
-def _goto(rule: PolicyRule) -> int | None:
-    words = rule.text.split()
-    number = words[-1] if len(words) > 1 and words[-2] == "goto" else ""
-    return int(number) if number.isdigit() else None
 
 
 def address_type(ip: IP, routes: tuple[Route, ...], device: str | None = None) -> str:

@@ -75,13 +75,14 @@ class Effect:
 
     `mark` and `connmark` become `(old & keep) ^ (other & other_keep) ^ xor` in 32 bits, where old is the value
     before and other is the connection's mark for `mark` and the packet's mark for `connmark`.
-    The others have the tool's words in `detail`. notrack makes the later ctstate UNTRACKED; zone (of conntrack), dscp, tos,
-    ttl, hoplimit, priority, label, pkttype and set (an ipset or nft set gains or loses the packet's fields) change what
-    later rules may ask; log nflog trace mss helper secmark dup flow, and an xt target's own name (CHECKSUM, AUDIT …), do not.
+    The others have the tool's words in `detail`. notrack makes the later ctstate UNTRACKED. What later rules may ask
+    is changed by zone (of conntrack), dscp, tos, ttl, hoplimit, priority, label, pkttype, and set (an ipset or nft set
+    gains or loses the packet's fields); not by log nflog trace mss helper secmark dup flow, nor by what has an xt
+    target's own name (CHECKSUM, AUDIT, CT …). rewrite: header fields become what netdash does not follow.
     """
 
     kind: str
-    keep: int = 0
+    keep: int | None = 0  # None: the new value cannot be told
     xor: int = 0
     other_keep: int = 0
     detail: str = ""
@@ -94,7 +95,8 @@ class Target:
 
     `cases` is what a map says: the first whose conditions all hold is what the rule does; where none does, the rule
     ends as if it had not matched. They stand for VMAP's verdicts and for a DNAT, SNAT, REDIRECT or other target whose
-    address, port or mark comes from a map; each is whole, with effects and verdict. The map's `*` has no conditions.
+    address, port or mark comes from a map; each is whole, with effects and verdict. The map's `*` has no
+    conditions. A VMAP with elements and no cases is asked with a key that is not understood.
     """
 
     verb: Verb

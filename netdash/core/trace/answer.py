@@ -64,6 +64,7 @@ class Step:
     packet: Packet  # as it came to this rule
     to: str | None = None  # the chain of a jump or goto
     sure: bool = True  # False: whether it matches cannot be told, and this walk supposes that it does
+    backend: str = "nft"  # of the chain; nft's own trace does not see those of iptables-legacy
     source: Rule | None = field(default=None, repr=False)
 
     @property

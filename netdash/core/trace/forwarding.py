@@ -3,6 +3,7 @@ fib_validate_source, ip_forward and ip_route_output_key of net/ipv4, ip6_route_i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
@@ -69,7 +70,7 @@ def way_in(run: Run) -> Way:
         raise run.end(Verdict.UNKNOWN, ROUTE, "the packet's addresses are not known here")
     _martian(run, packet.src, packet.dst, packet.iif)
     flow = Flow(packet.dst, packet.src, packet.iif, "", packet.mark, packet.proto, packet.sport, packet.dport)
-    route = _found(run, flow, packet.iif)
+    route = _found(run, flow)
     if route.kind in ("local", "broadcast", "anycast") or packet.dst.is_multicast:
         _source(run, packet.src, packet.dst, packet.iif, "")
         run.say(f"{packet.dst} is {'an address of this host' if route.kind == 'local' else route.kind}")
@@ -181,7 +182,7 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
     if packet.dst is None:
         raise run.end(Verdict.UNKNOWN, ROUTE, "the packet's destination is not known here")
     flow = Flow(packet.dst, src, "lo", bound, packet.mark, packet.proto, packet.sport, packet.dport)
-    route = _found(run, flow, "this host")
+    route = _found(run, flow)
     if route.kind == "local":
         run.say(f"{packet.dst} is an address of this host")
         return Way(True, "lo", None, route.prefsrc if packet.dst.is_loopback or route.prefsrc is None else packet.dst)
@@ -198,7 +199,7 @@ def _other(run: Run, family: int) -> IP | None:
     return next((ip for ip in found if ip is not None), None)
 
 
-def _found(run: Run, flow: Flow, where: str) -> Route:
+def _found(run: Run, flow: Flow) -> Route:
     found = find(flow, run.host.routes or (), run.host.policy, _supposing(run))
     route = found.route
     if found.refused:
@@ -210,7 +211,7 @@ def _found(run: Run, flow: Flow, where: str) -> Route:
     return route
 
 
-def _supposing(run: Run) -> object:
+def _supposing(run: Run) -> Callable[[PolicyRule], bool]:
     def supposed(rule: PolicyRule) -> bool:
         return run.choose(f"ip rule {rule.priority} ({rule.text}) applies")
 

@@ -82,7 +82,8 @@ def hooks_of(ruleset: Ruleset) -> Hooks:
 def _ordered(chains: list[Chain]) -> list[Chain]:
     """By priority; of equals the one that was registered last is called first (nf_hook_grow), and nft lists chains in
     the order in which they were made."""
-    return sorted(chains[::-1], key=lambda chain: chain.priority or 0)
+    made = enumerate(chains)
+    return [chain for _, chain in sorted(made, key=lambda place: (place[1].priority or 0, -place[0]))]
 
 
 def _legacy(chain: Chain) -> bool:

@@ -1,5 +1,5 @@
-"""What happens to a packet at a bridge and at a device, beside and around IP: bridge and netdev chains, br_netfilter, and
-who gets the frame. Follows br_input.c, br_forward.c and br_netfilter_hooks.c."""
+"""What happens to a packet at a bridge and at a device, beside and around IP: bridge and netdev chains, br_netfilter,
+and who gets the frame. Follows br_input.c, br_forward.c and br_netfilter_hooks.c."""
 
 from __future__ import annotations
 

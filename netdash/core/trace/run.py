@@ -12,7 +12,7 @@ from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.hooks import Hooks, hooks_of
 
 
-class Ended(Exception):
+class Ended(Exception):  # noqa: N818  # no error: every way ends
     """The packet's way is over."""
 
     def __init__(self, verdict: Verdict, decision: Decision | None) -> None:
@@ -87,7 +87,18 @@ class Run:
         text = rule.text if rule else f"policy {verdict}"
         position = rule.position if rule else None
         made = Step(
-            hook, chain.family, chain.table, chain.name, position, text, verdict, self.packet, to, sure, source=rule
+            hook,
+            chain.family,
+            chain.table,
+            chain.name,
+            position,
+            text,
+            verdict,
+            self.packet,
+            to,
+            sure,
+            chain.backend,
+            rule,
         )
         self._steps.append(made)
         return made

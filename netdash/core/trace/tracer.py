@@ -1,5 +1,5 @@
-"""Answers a question: walks the packet, every end that cannot be told apart, what else would stop it, docker-proxy's own
-connection, and the answer's way back."""
+"""Answers a question: walks the packet to every end that cannot be told apart, past what stops it, along docker-proxy's
+own connection, and the answer's way back."""
 
 from __future__ import annotations
 
@@ -197,7 +197,6 @@ def _reply(host: Host, question: Question, forward: _Walked) -> Reply | None:
     got = forward.run.packet
     if got.src is None or got.dst is None:
         return None
-    device = _came_by(forward.run)
 
     def walk(choices: Choices, forgiven: frozenset[str]) -> _Walked:
         run = Run(host, _answer(got), choices, forgiven)
@@ -211,13 +210,7 @@ def _reply(host: Host, question: Question, forward: _Walked) -> Reply | None:
 
     first, ends, unsure = _explore(walk)
     verdict = Verdict.UNKNOWN if ends else first.verdict
-    if verdict is Verdict.FORWARDED and device is not None and question.origin is not Origin.OUTSIDE:
-        verdict = Verdict.FORWARDED
     return Reply(first.hops, verdict, first.decision, unsure)
-
-
-def _came_by(run: Run) -> str | None:
-    return run.packet.iif
 
 
 def _answer(got: Packet) -> Packet:

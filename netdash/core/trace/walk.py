@@ -9,7 +9,7 @@ from netdash.core.model import Chain, Effect, Rule, Target, Verb
 from netdash.core.rule_match import Answer, Packet, applies, condition, holds, mapped
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.conntrack import manipulated_at
-from netdash.core.trace.hooks import CONNTRACK, NAT, Stage
+from netdash.core.trace.hooks import CONNTRACK, NAT, Hooks, Stage
 from netdash.core.trace.run import Run
 from netdash.core.trace.translate import Untold, translation
 
@@ -58,8 +58,7 @@ def _nat(run: Run, hook: str, chains: tuple[Chain, ...]) -> None:
 
 def base(run: Run, hook: str, chain: Chain) -> None:
     """One base chain with its policy."""
-    walk = _Walk(run, hook)
-    if walk.chain(chain) == _ACCEPT:
+    if run.hooks is None or _Walk(run, run.hooks, hook).chain(chain) == _ACCEPT:
         return
     policy = chain.policy or "accept"
     step = run.step(hook, chain, None, policy)
@@ -70,17 +69,17 @@ def base(run: Run, hook: str, chain: Chain) -> None:
 class _Walk:
     """One packet in one base chain."""
 
-    def __init__(self, run: Run, hook: str) -> None:
+    def __init__(self, run: Run, hooks: Hooks, hook: str) -> None:
         self._run = run
+        self._hooks = hooks
         self._hook = hook
 
     def chain(self, chain: Chain, deep: int = 0) -> str:
         """_ACCEPT, or _NEXT at the chain's end."""
-        run = self._run
-        assert run.hooks is not None
+        run, hooks = self._run, self._hooks
         if deep > _DEEP:
             raise run.end(Verdict.UNKNOWN, f"{chain.table}/{chain.name}", "jumps more than 16 deep")
-        for rule in run.hooks.indexed(chain).candidates(run.packet):
+        for rule in hooks.indexed(chain).candidates(run.packet):
             target = self._matched(rule, chain)
             if target is None:
                 continue
@@ -187,8 +186,7 @@ class _Walk:
         run = self._run
         step = run.step(self._hook, chain, rule, target.verb.value, target.chain)
         self._effects(one for one in target.effects if one.after is None)
-        assert run.hooks is not None
-        found = run.hooks.chain(chain, target.chain or "")
+        found = self._hooks.chain(chain, target.chain or "")
         if found is None:
             run.leave_open(rule)
             raise run.end(Verdict.UNKNOWN, step.place, f"there is no chain {target.chain}", step)
@@ -207,10 +205,9 @@ class _Walk:
             run.stop(Verdict.DROPPED, step.place, "the device has no address to translate to", step)
             return _NEXT
         step = run.step(self._hook, chain, rule, "accept")
-        if found is Untold.NOT_KNOWN:
+        if isinstance(found, Untold):
             run.leave_open(rule)
             raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)
-        assert not isinstance(found, Untold)
         run.connection.bind(self._hook, found, run.packet)
         return _ACCEPT
 

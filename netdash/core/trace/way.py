@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netdash.core.model import IP, Container, Listener, Proxy
+from netdash.core.model import IP, Container, Link, Listener, Proxy
 from netdash.core.rule_match import Packet
 from netdash.core.trace.answer import Verdict
-from netdash.core.trace.forwarding import Way, link_of, looked_at, way_in, way_out
+from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
 from netdash.core.trace.inside import Namespace, hears, namespaces_of
 from netdash.core.trace.link_layer import (
     Port,
@@ -36,7 +36,7 @@ def from_host(run: Run, src: IP | None) -> Ended:
     source = src or way.prefsrc
     if source is None and way.local:
         source = run.packet.dst
-    run.packet = _seen(run, replace(run.packet, src=source, iif="", oif=way.device, physdev_in="", physdev_out=""))
+    run.packet = run.seen(replace(run.packet, src=source, iif="", oif=way.device, physdev_in="", physdev_out=""))
     turned = [way]
 
     def reroute(before: Packet) -> None:
@@ -45,13 +45,13 @@ def from_host(run: Run, src: IP | None) -> Ended:
         if (before.dst, before.src, before.mark) == (now.dst, now.src, now.mark):
             return
         turned[0] = way_out(run, now.src)
-        run.packet = replace(_seen(run, now), oif=turned[0].device)
+        run.packet = replace(run.seen(now), oif=turned[0].device)
 
     ip_hook(run, "output", reroute)
     return _out(run, turned[0])
 
 
-def from_outside(run: Run, device: str, forwarded: bool = True) -> Ended:
+def from_outside(run: Run, device: str) -> Ended:
     """Another machine sends it, and it comes in by a device of this host."""
     link = link_of(run, device)
     run.hop(device)
@@ -64,7 +64,7 @@ def from_outside(run: Run, device: str, forwarded: bool = True) -> Ended:
         if master is not None and master.kind == "bridge":
             return _at_bridge(run, device, link.master, run.packet.dst)
         device = link.master
-    run.packet = _seen(run, replace(run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False))
+    run.packet = run.seen(replace(run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False))
     return _ip(run)
 
 
@@ -121,7 +121,7 @@ def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
     """A frame came in by a port, for whoever has the address `towards`."""
     run.hop(f"bridge {bridge}")
     check_device(run, _admin_down(run, bridge))
-    run.packet = _seen(run, replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False))
+    run.packet = run.seen(replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False))
     ingress(run, veth)
     up = towards is None or is_here(run, towards)
     port = None if up or towards is None else neighbour(run, bridge, towards)
@@ -135,7 +135,7 @@ def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
     return _to_port(run, bridge, veth, port)
 
 
-def _admin_down(run: Run, bridge: str) -> object:
+def _admin_down(run: Run, bridge: str) -> Link | None:
     link = link_of(run, bridge)
     return link if link is not None and not link.up else None
 
@@ -180,7 +180,7 @@ def _ip(run: Run, met: bool = False) -> Ended:
 
 
 def _forward(run: Run, way: Way) -> Ended:
-    run.packet = _seen(run, replace(run.packet, oif=way.device, physdev_in="", physdev_out=""))
+    run.packet = run.seen(replace(run.packet, oif=way.device, physdev_in="", physdev_out=""))
     ip_hook(run, "forward")
     return _out(run, way)
 
@@ -251,7 +251,7 @@ def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | No
         return None
     exact = [one for one in same if one.host_ip in (dst, heard.ip)]
     wild = [one for one in same if one.host_ip.is_unspecified]
-    return (exact or wild or [None])[0]
+    return next(iter(exact or wild), None)
 
 
 def _inside(run: Run, space: Namespace, device: str) -> Ended:
@@ -310,7 +310,3 @@ def _of_namespace(run: Run, space: Namespace) -> tuple[Listener, ...]:
     return tuple(
         dict.fromkeys((*(space.container.listeners or ()), *(each for one in sharing for each in one.listeners or ())))
     )
-
-
-def _seen(run: Run, packet: Packet) -> Packet:
-    return looked_at(run, packet)
