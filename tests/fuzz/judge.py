@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netdash.core.trace.tracer import trace
-
 from netdash.core.model import Host
 from netdash.core.trace.answer import Origin, Question, Trace, Tuple4, Verdict
+from netdash.core.trace.tracer import trace
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate
 from tests.fuzz.make import Probe

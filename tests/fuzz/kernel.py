@@ -16,10 +16,11 @@ _QUIET = 0.02  # seconds without a word after which nothing more is expected
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Out of `nft -j -a list ruleset`."""
+    """What the listings say of where rules stand."""
 
     rules: Mapping[tuple[str, str, str, int], int]  # (family, table, chain, handle) -> 1-based position
     tables: frozenset[tuple[str, str]]  # (family, name)
+    legacy: Mapping[tuple[str, str, str], int]  # (family, table, chain) -> number of rules
 
     def family(self, event: Event) -> str:
         """The table's own: an event tells the packet's."""
@@ -54,18 +55,33 @@ class Fate:
     hooks: tuple[str, ...] = ()  # those that it came to
 
 
-def places(nft_answer: object) -> Places:
+def places(answers: Mapping[str, object]) -> Places:
+    """`answers` of a recording."""
     rules: dict[tuple[str, str, str, int], int] = {}
     count: dict[tuple[str, str, str], int] = {}
     tables = set()
-    for one in json.loads(str(nft_answer))["nftables"]:
+    for one in json.loads(str(answers["rules/nft.json"]))["nftables"]:
         if "table" in one:
             tables.add((one["table"]["family"], one["table"]["name"]))
         rule = one.get("rule")
         if rule:
             chain = (rule["family"], rule["table"], rule["chain"])
             count[chain] = rules[(*chain, rule["handle"])] = count.get(chain, 0) + 1
-    return Places(rules, frozenset(tables))
+    return Places(rules, frozenset(tables), {**_legacy("ip", answers), **_legacy("ip6", answers)})
+
+
+def _legacy(family: str, answers: Mapping[str, object]) -> dict[tuple[str, str, str], int]:
+    """(family, table, chain) -> number of rules."""
+    count: dict[tuple[str, str, str], int] = {}
+    table = ""
+    for line in str(answers.get(f"rules/{'ip6' if family == 'ip6' else 'ip'}tables-legacy-save.txt", "")).splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(":"):
+            count[family, table, line[1:].split()[0]] = 0
+        elif " -A " in f" {line}":
+            count[family, table, line.partition("-A ")[2].split()[0]] += 1
+    return count
 
 
 def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
@@ -82,7 +98,7 @@ def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
         arrived, refused = arrived + more, refused + again
         for event in oracle.events():
             sight.take(event)
-    steps = tuple(_met(event, where) for event in sight.events)
+    steps = tuple(_met(event, where) for event in sight.events if not _end_of_own_chain(event, where))
     hooks = tuple(hook for hook, _ in sight.entered)
     packet = _last(sight)
     if arrived:
@@ -93,6 +109,13 @@ def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
     if end == "lost" and _sent(sight):
         end = "gone"
     return Fate(steps, end, packet, "", tuple(refused), hooks)
+
+
+def _end_of_own_chain(event: Event, where: Places) -> bool:
+    """The end of a chain that has no policy, of a legacy table."""
+    built_in = event.chain in ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+    last = where.legacy.get((event.family, event.table, event.chain), 0)
+    return event.legacy and not built_in and (event.position or 0) > last
 
 
 def _last(sight: Sight) -> Tuple | None:
@@ -119,7 +142,9 @@ def _stopped(sight: Sight) -> bool:
 
 def _met(event: Event, where: Places) -> Met:
     if event.legacy:
-        return Met(event.family, event.table, event.chain, event.position, legacy=True)
+        last = where.legacy[event.family, event.table, event.chain]
+        position = event.position if (event.position or 0) <= last else None
+        return Met(event.family, event.table, event.chain, position, legacy=True)
     family = where.family(event)
     rule = None if event.handle is None else where.rules[family, event.table, event.chain, event.handle]
     return Met(family, event.table, event.chain, rule, legacy=False)

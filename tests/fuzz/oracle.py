@@ -39,7 +39,7 @@ class Event:
     chain: str
     verdict: str  # accept drop continue return jump goto; "" of a legacy rule, which does not say
     handle: int | None = None
-    position: int | None = None
+    position: int | None = None  # behind the last rule: the chain's end
     legacy: bool = False
     to: str | None = None
     packet: Tuple | None = None  # where the event carries the headers
@@ -192,17 +192,15 @@ def _traced(parts: dict[int, bytes]) -> Event | None:
 
 
 def _logged(family: int, parts: dict[int, bytes]) -> Event | None:
-    """NFULA_PREFIX is "TRACE: table:chain:rule:N"; N of a policy or a return is the place behind the last rule."""
+    """NFULA_PREFIX is "TRACE: table:chain:WORD:N". WORD is policy or return at a chain's end, where N is the place
+    behind the last rule, but also of a rule without conditions that accepts, drops or returns (ip_tables.c,
+    get_chainname_rulenum): only N tells."""
     words = _text(parts.get(10, b"")).split(":")
     if len(words) != 5 or words[0] != "TRACE":
         return None
-    _, table, chain, kind, number = words
+    _, table, chain, _, number = words
     packet = read(parts[9]) if 9 in parts else None
     name = _FAMILIES.get(family, "?")
-    if kind == "policy":
-        return Event(name, table.strip(), chain, "policy", legacy=True, packet=packet)
-    if kind == "return":
-        return None
     return Event(name, table.strip(), chain, "", position=int(number), legacy=True, packet=packet)
 
 
