@@ -203,8 +203,6 @@ def _status(match: Match, packet: Packet) -> Answer:
         return Answer.NO
     if packet.ctstatus is None:
         return Answer.UNSURE
-    if match.values == ("NONE",):
-        return _said(not packet.ctstatus, match)
     return _said(any(value in packet.ctstatus for value in match.values), match)
 
 

@@ -153,7 +153,7 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
     mark = run.packet.mark
     if mark != 0 and not _either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
         mark = 0
-    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.sport, run.packet.dport)
+    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.dport, run.packet.sport)  # turned round
     route = find(flow, run.host.routes or (), run.host.policy, _supposing(run)).route
     if route is None:
         return f"no route leads back to {src}"
@@ -185,7 +185,7 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
     route = _found(run, flow)
     if route.kind == "local":
         run.say(f"{packet.dst} is an address of this host")
-        return Way(True, "lo", None, route.prefsrc if packet.dst.is_loopback or route.prefsrc is None else packet.dst)
+        return Way(True, "lo", None, route.prefsrc or packet.dst)
     device, gateway = _next_hop(run, route)
     link = next((one for one in run.host.links or () if one.name == device), None)
     chosen = route.prefsrc or source_address(link, gateway or packet.dst, packet.family) or _other(run, packet.family)

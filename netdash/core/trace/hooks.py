@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netdash.core.model import Chain, Ruleset
+from netdash.core.model import Chain, Rule, Ruleset, Verb
 from netdash.core.rule_index import Indexed
 
 CONNTRACK, NAT, CHAIN = "conntrack", "nat", "chain"
 _CONNTRACK_AT = -200  # NF_IP_PRI_CONNTRACK
-_FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
+_VERSIONS = {"ip": 4, "ip6": 6}
+_CALLED_FOR = {"inet": ("ip", "ip6", "inet")}
 BRIDGE_NETFILTER = 0  # NF_BR_PRI_BRNF: where br_netfilter calls the ip hooks at bridge prerouting
 
 
@@ -29,14 +31,17 @@ class Hooks:
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._chains: dict[tuple[bool, str, str, str], Chain] = {}
-        self._bases: dict[tuple[str, str], list[Chain]] = {}
+        self._bases: dict[tuple[str, str], list[Chain]] = {}  # in the order of the listing
         self._indexed: dict[int, Indexed] = {}
         self._stages: dict[tuple[str, int], tuple[Stage, ...]] = {}
         for chain in ruleset.chains:
             self._chains[_legacy(chain), chain.family, chain.table, chain.name] = chain
             if chain.hook and not chain.dormant:
-                self._bases.setdefault((chain.family, chain.hook), []).append(chain)
-        self.tracks = any(chain.kind == "nat" for chain in ruleset.chains) or any(map(_asks_conntrack, ruleset.chains))
+                for family in _CALLED_FOR.get(chain.family, (chain.family,)):
+                    self._bases.setdefault((family, chain.hook), []).append(chain)
+        asking = {chain.family for chain in ruleset.chains if any(map(_asks_conntrack, chain.rules))}
+        self._tracked = {4, 6} if asking & {"inet", "bridge"} or not ruleset.complete else set()
+        self._tracked |= {_VERSIONS[family] for family in asking & _VERSIONS.keys()}
 
     def chain(self, beside: Chain, name: str) -> Chain | None:
         """The chain of that name in the same table."""
@@ -56,12 +61,12 @@ class Hooks:
         return known
 
     def _ip(self, hook: str, family: int) -> list[Stage]:
-        chains = [chain for name in _FAMILIES[family] for chain in self._bases.get((name, hook), ())]
+        chains = self._bases.get(("ip" if family == 4 else "ip6", hook), [])
         stages = [Stage(CHAIN, chain.priority or 0, (chain,)) for chain in _ordered(chains) if chain.kind != "nat"]
         nat = tuple(chain for chain in _ordered(chains) if chain.kind == "nat")
         if nat or hook in ("prerouting", "output", "input", "postrouting"):
             stages.append(Stage(NAT, -100 if hook in ("prerouting", "output") else 100, nat))
-        if hook in ("prerouting", "output"):
+        if hook in ("prerouting", "output") and family in self._tracked:
             stages.append(Stage(CONNTRACK, _CONNTRACK_AT))
         return sorted(stages, key=lambda stage: stage.priority)
 
@@ -91,5 +96,13 @@ def _legacy(chain: Chain) -> bool:
     return chain.backend == "iptables-legacy"
 
 
-def _asks_conntrack(chain: Chain) -> bool:
-    return any(match.key.startswith(("ct", "connmark")) for rule in chain.rules for match in rule.matches)
+_ASKING = re.compile(
+    r"\bct |-m (?:conn\w+|state|helper|cluster)\b|-j (?:CT|CONN\w+|DNAT|SNAT|MASQUERADE|REDIRECT|NETMAP)\b"
+)
+_NAT = (Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT)
+
+
+def _asks_conntrack(rule: Rule) -> bool:
+    """Whether this rule alone makes the kernel track connections of its family (nf_ct_netns_get in nft_ct.c,
+    nft_nat.c, xt_conntrack.c, xt_nat.c, xt_CT.c …): a nat chain does not, nor does notrack."""
+    return rule.target.verb in _NAT or rule.target.net is not None or _ASKING.search(rule.text) is not None

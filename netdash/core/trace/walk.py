@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from netdash.core.model import Chain, Effect, Rule, Target, Verb
@@ -162,7 +162,7 @@ class _Walk:
         if verb in _NAT or target.net is not None:
             return self._translate(rule, chain, target)
         step = run.step(self._hook, chain, rule, _SAID.get(verb, verb.value))
-        self._effects(rule, (one for one in target.effects if one.after is None))
+        self._effects(rule, _late(rule, target))
         match verb:
             case Verb.ACCEPT:
                 return _ACCEPT
@@ -187,7 +187,7 @@ class _Walk:
     def _enter(self, rule: Rule, chain: Chain, target: Target, deep: int) -> str:
         run = self._run
         step = run.step(self._hook, chain, rule, target.verb.value, target.chain)
-        self._effects(rule, (one for one in target.effects if one.after is None))
+        self._effects(rule, _late(rule, target))
         found = self._hooks.chain(chain, target.chain or "")
         if found is None:
             run.leave_open(rule)
@@ -201,7 +201,7 @@ class _Walk:
         if found is Untold.OTHER_FAMILY:
             run.step(self._hook, chain, rule, "continue")
             return _NEXT
-        self._effects(rule, (one for one in target.effects if one.after is None))
+        self._effects(rule, _late(rule, target))
         if found is Untold.NOTHING:
             step = run.step(self._hook, chain, rule, "drop")
             run.stop(Verdict.DROPPED, step.place, "the device has no address to translate to", step)
@@ -212,6 +212,12 @@ class _Walk:
             raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)
         run.connection.bind(self._hook, found, run.packet)
         return _ACCEPT
+
+
+def _late(rule: Rule, target: Target) -> Iterator[Effect]:
+    """What is still to be done once the rule matches: all that a map's element does, else what does not come between
+    the rule's conditions."""
+    return (one for one in target.effects if one.after is None or target is not rule.target)
 
 
 _NAT = (Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT)
