@@ -188,12 +188,14 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
         return Way(True, "lo", None, route.prefsrc or packet.dst)
     device, gateway = _next_hop(run, route)
     link = next((one for one in run.host.links or () if one.name == device), None)
-    chosen = route.prefsrc or source_address(link, gateway or packet.dst, packet.family) or _other(run, packet.family)
+    chosen = (
+        route.prefsrc or source_address(link, gateway or packet.dst, packet.family) or any_source(run, packet.family)
+    )
     run.say(f"{packet.dst} {f'via {gateway} ' if gateway else ''}by {device}")
     return Way(False, device, gateway, chosen)
 
 
-def _other(run: Run, family: int) -> IP | None:
+def any_source(run: Run, family: int) -> IP | None:
     """The first global address of any device: what is taken where the outgoing one has none."""
     found = (source_address(link, None, family) for link in run.host.links or () if link.name != "lo")
     return next((ip for ip in found if ip is not None), None)

@@ -73,10 +73,11 @@ class Hooks:
     def bridge(self, hook: str) -> tuple[Chain, ...]:
         return tuple(_ordered(self._bases.get(("bridge", hook), [])))
 
-    def device(self, hook: str, device: str) -> tuple[Chain, ...]:
-        """The chains of the netdev family, and of inet at ingress, on one device."""
-        chains = [chain for family in ("netdev", "inet") for chain in self._bases.get((family, hook), ())]
-        return tuple(_ordered([chain for chain in chains if device in (chain.device or "").split(",")]))
+    def device(self, hook: str) -> tuple[Chain, ...]:
+        """The chains of the netdev family, and of inet at ingress, on any device."""
+        return tuple(
+            _ordered([chain for family in ("netdev", "inet") for chain in self._bases.get((family, hook), ())])
+        )
 
 
 @lru_cache(maxsize=2)  # of the host on screen and of the one that comes

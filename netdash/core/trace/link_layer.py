@@ -27,20 +27,34 @@ class Port:
 
 def ingress(run: Run, device: str) -> None:
     """netdev chains, and inet ingress, on a device that a frame came in by."""
-    for chain in run.hooks.device("ingress", device) if run.hooks else ():
-        base(run, "ingress", chain)
+    _at_device(run, "ingress", device)
 
 
 def egress(run: Run, device: str) -> None:
-    for chain in run.hooks.device("egress", device) if run.hooks else ():
-        base(run, "egress", chain)
+    _at_device(run, "egress", device)
+
+
+def _at_device(run: Run, hook: str, device: str) -> None:
+    for chain in run.hooks.device(hook) if run.hooks else ():
+        if chain.device is None:  # nft before 1.0.7 does not say it in its JSON
+            place = f"{chain.family} {chain.table}/{chain.name}"
+            run.assume(f"nft did not say on which device {place} is")
+            if run.choose(f"{place} is on {device}"):
+                base(run, hook, chain)
+        elif device in chain.device.split(","):
+            base(run, hook, chain)
 
 
 def bridge_chains(run: Run, hook: str, takes: Callable[[int], bool] = lambda _: True) -> None:
-    """The bridge family's chains whose priority `takes` likes."""
+    """The bridge family's chains whose priority `takes` likes. Their devices are the ports, never the bridge."""
+    before = run.packet
+    iif = before.physdev_in if hook in ("prerouting", "input", "forward") else ""
+    oif = before.physdev_out if hook in ("forward", "output", "postrouting") else ""
+    run.packet = replace(before, iif=iif, oif=oif)
     for chain in run.hooks.bridge(hook) if run.hooks else ():
         if takes(chain.priority or 0):
             base(run, hook, chain)
+    run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
 
 
 def netfilter_on_bridges(run: Run) -> bool:

@@ -9,6 +9,7 @@ from netdash.core.model import IP, Link, Net, Rule, Target, Verb
 from netdash.core.routing import source_address
 from netdash.core.trace.conntrack import SOURCE, manipulated_at
 from netdash.core.trace.conntrack import Target as Ends
+from netdash.core.trace.forwarding import any_source
 from netdash.core.trace.run import Run
 
 
@@ -60,7 +61,15 @@ def _in_net(net: Net, old: IP | None) -> IP | Untold:
 
 
 def _masquerade(run: Run) -> IP | Untold:
-    return _of_device(run, run.packet.oif, run.next_hop or run.packet.dst)
+    """The device's own address, or where it has none but of loopback, that of another (inet_select_addr); with IPv6
+    what is sent to an own address comes from there (ipv6_dev_get_saddr)."""
+    packet = run.packet
+    if packet.family == 6 and packet.dst is not None and packet.dst_type == "LOCAL":
+        return packet.dst
+    found = _of_device(run, packet.oif, run.next_hop or packet.dst)
+    if isinstance(found, Untold) or not found.is_loopback:
+        return found
+    return any_source(run, packet.family) or Untold.NOTHING
 
 
 def _of_device(run: Run, name: str | None, towards: IP | None) -> IP | Untold:

@@ -201,9 +201,10 @@ def _out(run: Run, way: Way) -> Ended:
     egress(run, way.device)
     check_device(run, link)
     if link is not None and link.kind == "bridge" and towards is not None:
+        port = neighbour(run, way.device, towards)  # before the frame is sent, or it is not
+        run.packet = replace(run.packet, physdev_in="", physdev_out=(port.endpoint.veth if port else None))
         bridge_chains(run, "output")
         bridge_chains(run, "postrouting")
-        port = neighbour(run, way.device, towards)
         return _port(run, way.device, port)
     behind = namespaces_of(run.host).behind(way.device)
     if behind is not None:
