@@ -32,6 +32,7 @@ class Hooks:
         self._bases: dict[tuple[str, str], list[Chain]] = {}
         self._indexed: dict[int, Indexed] = {}
         self._stages: dict[tuple[str, int], tuple[Stage, ...]] = {}
+        self._made = {id(chain): at for at, chain in enumerate(ruleset.chains)}
         for chain in ruleset.chains:
             self._chains[_legacy(chain), chain.family, chain.table, chain.name] = chain
             if chain.hook and not chain.dormant:
@@ -57,8 +58,8 @@ class Hooks:
 
     def _ip(self, hook: str, family: int) -> list[Stage]:
         chains = [chain for name in _FAMILIES[family] for chain in self._bases.get((name, hook), ())]
-        stages = [Stage(CHAIN, chain.priority or 0, (chain,)) for chain in _ordered(chains) if chain.kind != "nat"]
-        nat = tuple(chain for chain in _ordered(chains) if chain.kind == "nat")
+        stages = [Stage(CHAIN, chain.priority or 0, (chain,)) for chain in self._ordered(chains) if chain.kind != "nat"]
+        nat = tuple(chain for chain in self._ordered(chains) if chain.kind == "nat")
         if nat or hook in ("prerouting", "output", "input", "postrouting"):
             stages.append(Stage(NAT, -100 if hook in ("prerouting", "output") else 100, nat))
         if hook in ("prerouting", "output"):
@@ -66,24 +67,22 @@ class Hooks:
         return sorted(stages, key=lambda stage: stage.priority)
 
     def bridge(self, hook: str) -> tuple[Chain, ...]:
-        return tuple(_ordered(self._bases.get(("bridge", hook), [])))
+        return tuple(self._ordered(self._bases.get(("bridge", hook), [])))
 
     def device(self, hook: str, device: str) -> tuple[Chain, ...]:
         """The chains of the netdev family, and of inet at ingress, on one device."""
         chains = [chain for family in ("netdev", "inet") for chain in self._bases.get((family, hook), ())]
-        return tuple(_ordered([chain for chain in chains if device in (chain.device or "").split(",")]))
+        return tuple(self._ordered([chain for chain in chains if device in (chain.device or "").split(",")]))
+
+    def _ordered(self, chains: list[Chain]) -> list[Chain]:
+        """By priority; of equals the one that was registered last is called first (nf_hook_grow). nft lists tables and
+        chains in the order in which they were made."""
+        return sorted(chains, key=lambda chain: (chain.priority or 0, -self._made[id(chain)]))
 
 
 @lru_cache(maxsize=2)  # of the host on screen and of the one that comes
 def hooks_of(ruleset: Ruleset) -> Hooks:
     return Hooks(ruleset)
-
-
-def _ordered(chains: list[Chain]) -> list[Chain]:
-    """By priority; of equals the one that was registered last is called first (nf_hook_grow), and nft lists chains in
-    the order in which they were made."""
-    made = enumerate(chains)
-    return [chain for _, chain in sorted(made, key=lambda place: (place[1].priority or 0, -place[0]))]
 
 
 def _legacy(chain: Chain) -> bool:
