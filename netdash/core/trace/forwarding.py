@@ -153,7 +153,7 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
     mark = run.packet.mark
     if mark != 0 and not _either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
         mark = 0
-    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.sport, run.packet.dport)
+    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.dport, run.packet.sport)
     route = find(flow, run.host.routes or (), run.host.policy, _supposing(run)).route
     if route is None:
         return f"no route leads back to {src}"

@@ -70,9 +70,9 @@ class Hooks:
         return tuple(self._ordered(self._bases.get(("bridge", hook), [])))
 
     def device(self, hook: str, device: str) -> tuple[Chain, ...]:
-        """The chains of the netdev family, and of inet at ingress, on one device."""
+        """The chains of the netdev family, and of inet at ingress, on one device, or on one that is not told."""
         chains = [chain for family in ("netdev", "inet") for chain in self._bases.get((family, hook), ())]
-        return tuple(self._ordered([chain for chain in chains if device in (chain.device or "").split(",")]))
+        return tuple(self._ordered([chain for chain in chains if device in (chain.device or device).split(",")]))
 
     def _ordered(self, chains: list[Chain]) -> list[Chain]:
         """By priority; of equals the one that was registered last is called first (nf_hook_grow). nft lists tables and

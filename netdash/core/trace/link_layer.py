@@ -27,13 +27,19 @@ class Port:
 
 def ingress(run: Run, device: str) -> None:
     """netdev chains, and inet ingress, on a device that a frame came in by."""
-    for chain in run.hooks.device("ingress", device) if run.hooks else ():
-        base(run, "ingress", chain)
+    _on_device(run, "ingress", device)
 
 
 def egress(run: Run, device: str) -> None:
-    for chain in run.hooks.device("egress", device) if run.hooks else ():
-        base(run, "egress", chain)
+    _on_device(run, "egress", device)
+
+
+def _on_device(run: Run, hook: str, device: str) -> None:
+    for chain in run.hooks.device(hook, device) if run.hooks else ():
+        if chain.device is None and not run.choose(f"{chain.family} {chain.table}/{chain.name} is on {device}"):
+            run.step(hook, chain, None, chain.policy or "accept", sure=False)  # old nft does not tell its device
+        else:
+            base(run, hook, chain)
 
 
 def bridge_chains(run: Run, hook: str, takes: Callable[[int], bool] = lambda _: True) -> None:
