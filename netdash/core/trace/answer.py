@@ -63,7 +63,7 @@ class Step:
     verdict: str  # accept drop continue return jump goto queue; a rule that translates says accept, as the kernel does
     packet: Packet  # as it came to this rule
     to: str | None = None  # the chain of a jump or goto
-    sure: bool = True  # False: whether it matches cannot be told, and this walk supposes that it does
+    sure: bool = True  # False: whether it matches cannot be told; the walk goes on as if it did not
     backend: str = "nft"  # of the chain; nft's own trace does not see those of iptables-legacy
     source: Rule | None = field(default=None, repr=False)
 

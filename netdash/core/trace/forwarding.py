@@ -153,7 +153,7 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
     mark = run.packet.mark
     if mark != 0 and not _either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
         mark = 0
-    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.dport, run.packet.sport)  # turned round
+    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.dport, run.packet.sport)
     route = find(flow, run.host.routes or (), run.host.policy, _supposing(run)).route
     if route is None:
         return f"no route leads back to {src}"
@@ -186,19 +186,25 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
     if route.kind == "local":
         run.say(f"{packet.dst} is an address of this host")
         return Way(True, "lo", None, route.prefsrc or packet.dst)
+    if route.kind != "unicast":
+        raise run.end(Verdict.NO_ROUTE, ROUTE, f"{packet.dst} is a {route.kind} address: a socket does not send there")
     device, gateway = _next_hop(run, route)
-    link = next((one for one in run.host.links or () if one.name == device), None)
-    chosen = (
-        route.prefsrc or source_address(link, gateway or packet.dst, packet.family) or any_source(run, packet.family)
-    )
+    chosen = route.prefsrc or chosen_address(run, device, gateway or packet.dst, packet.family)
     run.say(f"{packet.dst} {f'via {gateway} ' if gateway else ''}by {device}")
     return Way(False, device, gateway, chosen)
 
 
-def any_source(run: Run, family: int) -> IP | None:
-    """The first global address of any device: what is taken where the outgoing one has none."""
-    found = (source_address(link, None, family) for link in run.host.links or () if link.name != "lo")
+def _other(run: Run, family: int) -> IP | None:
+    """The first global address of any device: what is taken where the outgoing one has none (inet_select_addr)."""
+    links = sorted(run.host.links or (), key=lambda link: link.index)
+    found = (source_address(link, None, family) for link in links if link.name != "lo")
     return next((ip for ip in found if ip is not None), None)
+
+
+def chosen_address(run: Run, device: str, towards: IP | None, family: int) -> IP | None:
+    """The address that a packet by this device is given: one of the device, else one of any other."""
+    own = None if device == "lo" else source_address(link_of(run, device), towards, family)
+    return own or _other(run, family)
 
 
 def _found(run: Run, flow: Flow) -> Route:

@@ -27,34 +27,26 @@ class Port:
 
 def ingress(run: Run, device: str) -> None:
     """netdev chains, and inet ingress, on a device that a frame came in by."""
-    _at_device(run, "ingress", device)
+    _on_device(run, "ingress", device)
 
 
 def egress(run: Run, device: str) -> None:
-    _at_device(run, "egress", device)
+    _on_device(run, "egress", device)
 
 
-def _at_device(run: Run, hook: str, device: str) -> None:
-    for chain in run.hooks.device(hook) if run.hooks else ():
-        if chain.device is None:  # nft before 1.0.7 does not say it in its JSON
-            place = f"{chain.family} {chain.table}/{chain.name}"
-            run.assume(f"nft did not say on which device {place} is")
-            if run.choose(f"{place} is on {device}"):
-                base(run, hook, chain)
-        elif device in chain.device.split(","):
+def _on_device(run: Run, hook: str, device: str) -> None:
+    for chain in run.hooks.device(hook, device) if run.hooks else ():
+        if chain.device is None and not run.choose(f"{chain.family} {chain.table}/{chain.name} is on {device}"):
+            run.step(hook, chain, None, chain.policy or "accept", sure=False)  # old nft does not tell its device
+        else:
             base(run, hook, chain)
 
 
 def bridge_chains(run: Run, hook: str, takes: Callable[[int], bool] = lambda _: True) -> None:
-    """The bridge family's chains whose priority `takes` likes. Their devices are the ports, never the bridge."""
-    before = run.packet
-    iif = before.physdev_in if hook in ("prerouting", "input", "forward") else ""
-    oif = before.physdev_out if hook in ("forward", "output", "postrouting") else ""
-    run.packet = replace(before, iif=iif, oif=oif)
+    """The bridge family's chains whose priority `takes` likes."""
     for chain in run.hooks.bridge(hook) if run.hooks else ():
         if takes(chain.priority or 0):
             base(run, hook, chain)
-    run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
 
 
 def netfilter_on_bridges(run: Run) -> bool:

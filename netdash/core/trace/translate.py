@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from ipaddress import ip_address
 
-from netdash.core.model import IP, Link, Net, Rule, Target, Verb
+from netdash.core.model import IP, Net, Rule, Target, Verb
 from netdash.core.routing import source_address
 from netdash.core.trace.conntrack import SOURCE, manipulated_at
 from netdash.core.trace.conntrack import Target as Ends
-from netdash.core.trace.forwarding import any_source
+from netdash.core.trace.forwarding import chosen_address, link_of
 from netdash.core.trace.run import Run
 
 
@@ -41,7 +41,7 @@ def _address(run: Run, hook: str, rule: Rule, target: Target, old: IP | None) ->
     if target.verb is Verb.MASQUERADE:
         return _masquerade(run)
     if target.verb is Verb.REDIRECT:
-        return _LOOPBACK[run.packet.family] if hook == "output" else _of_device(run, run.packet.iif, None)
+        return _LOOPBACK[run.packet.family] if hook == "output" else _of_device(run, run.packet.iif)
     if rule.not_understood or target.detail.startswith("map"):
         return Untold.NOT_KNOWN
     if target.net is not None:
@@ -61,22 +61,17 @@ def _in_net(net: Net, old: IP | None) -> IP | Untold:
 
 
 def _masquerade(run: Run) -> IP | Untold:
-    """The device's own address, or where it has none but of loopback, that of another (inet_select_addr); with IPv6
-    what is sent to an own address comes from there (ipv6_dev_get_saddr)."""
-    packet = run.packet
-    if packet.family == 6 and packet.dst is not None and packet.dst_type == "LOCAL":
-        return packet.dst
-    found = _of_device(run, packet.oif, run.next_hop or packet.dst)
-    if isinstance(found, Untold) or not found.is_loopback:
-        return found
-    return any_source(run, packet.family) or Untold.NOTHING
+    device = run.packet.oif
+    if run.host.links is None or not device:
+        return Untold.NOT_KNOWN
+    return chosen_address(run, device, run.next_hop or run.packet.dst, run.packet.family) or Untold.NOTHING
 
 
-def _of_device(run: Run, name: str | None, towards: IP | None) -> IP | Untold:
+def _of_device(run: Run, name: str | None) -> IP | Untold:
+    """The first address of the device that the packet came in by (nf_nat_redirect)."""
     if run.host.links is None or name is None:
         return Untold.NOT_KNOWN
-    link: Link | None = next((one for one in run.host.links if one.name == name), None)
-    return source_address(link, towards, run.packet.family) or Untold.NOTHING
+    return source_address(link_of(run, name), None, run.packet.family) or Untold.NOTHING
 
 
 def _port(target: Target, old: int | None, source: bool) -> int | None:

@@ -104,6 +104,7 @@ class _Walk:
                 self._run.step(self._hook, chain, rule, "continue", sure=False)
                 return None
             if not self._run.choose(f"{rule.place} matches"):
+                self._run.step(self._hook, chain, rule, rule.target.verb.value, rule.target.chain, sure=False)
                 return None
         return self._case(rule)
 
