@@ -70,5 +70,5 @@ def said(answer: Trace) -> list[Met]:
     return [
         (step.family, step.table, step.chain, step.rule is None, step.verdict, step.to)
         for step in answer.steps
-        if step.backend != "iptables-legacy"
+        if step.backend != "iptables-legacy" and step.sure
     ]

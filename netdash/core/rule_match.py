@@ -157,7 +157,7 @@ _WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite", None)
 def _port(name: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
         if packet.proto not in _WITH_PORTS:
-            return Answer.NO
+            return Answer.UNSURE  # `th dport` reads what stands there; a rule of tcp says so in a condition of its own
         port = getattr(packet, name)
         if port is not None:
             return _said(_holds(match.values, port), match)
@@ -178,7 +178,7 @@ def _among(match: Match, span: tuple[int, int] | None) -> Answer:
 
 def _either_port(match: Match, packet: Packet) -> Answer:
     if packet.proto not in _WITH_PORTS:
-        return Answer.NO
+        return Answer.UNSURE
     known = [port for port in (packet.sport, packet.dport) if port is not None]
     if any(_holds(match.values, port) for port in known):
         return _said(True, match)

@@ -23,6 +23,7 @@ class Connection:
 
     original: Ends | None = None
     untracked: bool = False
+    confirmed: bool = False  # its first packet has left, or came back by loopback
     answering: bool = False  # the packet at hand goes in the direction of the reply
     mark: int | None = 0
     destination: Target | None = None  # what the destination became; None: it stayed
@@ -53,8 +54,8 @@ class Connection:
             return replace(packet, ctstate="UNTRACKED" if self.untracked else "INVALID", ctdir="", connmark=None)
         status = {"DNAT"} if self.destination else set()
         status |= {"SNAT"} if self.source else set()
-        if self.answering:
-            status |= {"CONFIRMED", "SEEN_REPLY", "SEEN-REPLY"}
+        status |= {"CONFIRMED"} if self.confirmed else set()
+        status |= {"SEEN_REPLY", "SEEN-REPLY"} if self.answering else set()
         return replace(
             packet,
             ctstate="ESTABLISHED" if self.answering else "NEW",

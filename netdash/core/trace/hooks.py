@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netdash.core.model import Chain, Ruleset
+from netdash.core.model import Chain, Rule, Ruleset, Verb
 from netdash.core.rule_index import Indexed
 
 CONNTRACK, NAT, CHAIN = "conntrack", "nat", "chain"
@@ -37,7 +39,7 @@ class Hooks:
             self._chains[_legacy(chain), chain.family, chain.table, chain.name] = chain
             if chain.hook and not chain.dormant:
                 self._bases.setdefault((chain.family, chain.hook), []).append(chain)
-        self.tracks = any(chain.kind == "nat" for chain in ruleset.chains) or any(map(_asks_conntrack, ruleset.chains))
+        self._tracked = frozenset(name for chain in ruleset.chains if _tracks(chain) for name in _OF[chain.family])
 
     def chain(self, beside: Chain, name: str) -> Chain | None:
         """The chain of that name in the same table."""
@@ -62,7 +64,7 @@ class Hooks:
         nat = tuple(chain for chain in self._ordered(chains) if chain.kind == "nat")
         if nat or hook in ("prerouting", "output", "input", "postrouting"):
             stages.append(Stage(NAT, -100 if hook in ("prerouting", "output") else 100, nat))
-        if hook in ("prerouting", "output"):
+        if hook in ("prerouting", "output") and family in self._tracked:
             stages.append(Stage(CONNTRACK, _CONNTRACK_AT))
         return sorted(stages, key=lambda stage: stage.priority)
 
@@ -90,5 +92,30 @@ def _legacy(chain: Chain) -> bool:
     return chain.backend == "iptables-legacy"
 
 
-def _asks_conntrack(chain: Chain) -> bool:
-    return any(match.key.startswith(("ct", "connmark")) for rule in chain.rules for match in rule.matches)
+_OF: Mapping[str, tuple[int, ...]] = {
+    "ip": (4,),
+    "ip6": (6,),
+    "inet": (4, 6),
+    "bridge": (4, 6),
+    "netdev": (),
+    "arp": (),
+}
+_KEYS = frozenset(("connmark", "connlimit", "connbytes", "helper"))
+_EFFECTS = frozenset(("connmark", "zone", "helper", "label", "CT", "CONNSECMARK", "flow"))
+_NAT_VERBS = frozenset((Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT))
+_NAMES = re.compile(r"\bct\b|conn|state|--ct|NAT|SYNPROXY|NETMAP|CLUSTER")
+
+
+def _tracks(chain: Chain) -> bool:
+    """Whether a rule needs conntrack: the kernel switches it on for a family by the first such rule, not by a chain of
+    nat (nf_ct_netns_get)."""
+    return any(map(_needs_conntrack, chain.rules))
+
+
+def _needs_conntrack(rule: Rule) -> bool:
+    if any(match.key in _KEYS or match.key.startswith("ct") for match in rule.matches):
+        return True
+    for target in (rule.target, *(case for _, case in rule.target.cases)):
+        if target.verb in _NAT_VERBS or target.net or any(one.kind in _EFFECTS for one in target.effects):
+            return True
+    return bool(_NAMES.search(" ".join((*rule.not_understood, rule.target.detail))))

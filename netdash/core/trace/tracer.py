@@ -235,4 +235,4 @@ def _answer(got: Packet) -> Packet:
 
 
 def _answering(connection: Connection) -> Connection:
-    return replace(connection, answering=True, bound=set(connection.bound), untracked=False)
+    return replace(connection, answering=True, confirmed=True, bound=set(connection.bound), untracked=False)

@@ -172,15 +172,15 @@ def _port(run: Run, bridge: str, port: Port | None) -> Ended:
 
 def _ip(run: Run, met: bool = False) -> Ended:
     """ip_rcv: the packet came in by `packet.iif`; `met`: it has been at prerouting already, from a bridge port."""
-    run.packet = replace(run.packet, physdev_in="", bridged=False)
     if not met:
+        run.packet = replace(run.packet, physdev_in="")
         ip_hook(run, "prerouting")
     way = way_in(run)
     return _local(run) if way.local else _forward(run, way)
 
 
 def _forward(run: Run, way: Way) -> Ended:
-    run.packet = run.seen(replace(run.packet, oif=way.device, physdev_in="", physdev_out=""))
+    run.packet = run.seen(replace(run.packet, oif=way.device))
     ip_hook(run, "forward")
     return _out(run, way)
 
@@ -193,6 +193,7 @@ def _out(run: Run, way: Way) -> Ended:
     link = link_of(run, way.device)
     if way.local:
         run.hop("lo")
+        run.connection.confirmed = True
         run.packet = replace(run.packet, iif="lo", oif="")
         ip_hook(run, "prerouting")
         return _local(run)
