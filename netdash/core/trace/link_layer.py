@@ -43,10 +43,15 @@ def _on_device(run: Run, hook: str, device: str) -> None:
 
 
 def bridge_chains(run: Run, hook: str, takes: Callable[[int], bool] = lambda _: True) -> None:
-    """The bridge family's chains whose priority `takes` likes."""
+    """The bridge family's chains whose priority `takes` likes. Their devices are the ports, never the bridge."""
+    before = run.packet
+    iif = before.physdev_in if hook in ("prerouting", "input", "forward") else ""
+    oif = before.physdev_out if hook in ("forward", "output", "postrouting") else ""
+    run.packet = replace(before, iif=iif, oif=oif)
     for chain in run.hooks.bridge(hook) if run.hooks else ():
         if takes(chain.priority or 0):
             base(run, hook, chain)
+    run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
 
 
 def netfilter_on_bridges(run: Run) -> bool:
