@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.fuzz.namespaces import enter_own_namespace
+from tests.fuzz.namespaces import CommandError, enter_own_namespace
 
 _AT_ONCE = 30  # packets on one host
 
@@ -24,7 +24,12 @@ def main() -> int:
     seed, begun, shrunk = options.seed, time.monotonic(), 0
     while tally.total() < options.packets:
         wanted = min(_AT_ONCE, options.packets - tally.total())
-        game = play(scenario(seed), probes(seed, wanted))
+        try:
+            game = play(scenario(seed), probes(seed, wanted))
+        except CommandError as error:
+            print(f"seed {seed}: no host: {error}")
+            seed += 1
+            continue
         traced, sent = traced + game.traced, sent + game.sent
         tally.update(one.judgement.word for one in game.rounds)
         wrong = [one for one in game.rounds if one.judgement.wrong]

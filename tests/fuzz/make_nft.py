@@ -39,7 +39,7 @@ def nft(r: Random) -> Lines:
     """One to three tables."""
     found: list[str] = []
     for at in range(r.choices((1, 2, 3), (4, 4, 2))[0]):
-        family = r.choices(_FAMILIES, (8, 8, 1.5, 2, 0.7))[0]
+        family = r.choices(_FAMILIES, (8, 8, 1.5, 1.5, 0.15))[0]
         name = r.choice(("filter", "nat")) if family == "ip" and chance(r, 0.02) else f"t{at}"
         found += _table(r, family, name)
     return tuple(Line("nft", text) for text in found)

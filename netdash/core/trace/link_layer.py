@@ -66,11 +66,11 @@ def netfilter_on_bridges(run: Run) -> bool:
 def before_ip(run: Run, bridge: str) -> bool:
     """Bridge prerouting of a packet that came in by a port; True when it met the prerouting rules of IP there."""
     calls = netfilter_on_bridges(run)
-    bridge_chains(run, "prerouting", lambda priority: priority < BRIDGE_NETFILTER)
+    bridge_chains(run, "prerouting", lambda priority: priority <= BRIDGE_NETFILTER)
     if calls:
         run.packet = replace(run.packet, iif=bridge, oif="")
         ip_hook(run, "prerouting")
-    bridge_chains(run, "prerouting", lambda priority: priority >= BRIDGE_NETFILTER)
+    bridge_chains(run, "prerouting", lambda priority: priority > BRIDGE_NETFILTER)
     return calls
 
 
@@ -79,10 +79,10 @@ def across(run: Run, bridge: str, veth: str) -> None:
     calls = netfilter_on_bridges(run)
     run.packet = replace(run.packet, iif=bridge, oif=bridge, physdev_out=veth, bridged=True)
     run.hop(f"bridge {bridge}", "from port to port")
-    bridge_chains(run, "forward", lambda priority: priority < BRIDGE_NETFILTER - 1)
+    bridge_chains(run, "forward", lambda priority: priority < BRIDGE_NETFILTER)
     if calls:
         ip_hook(run, "forward")
-    bridge_chains(run, "forward", lambda priority: priority >= BRIDGE_NETFILTER - 1)
+    bridge_chains(run, "forward", lambda priority: priority >= BRIDGE_NETFILTER)
     bridge_chains(run, "postrouting")
     if calls:
         run.packet = replace(run.packet, iif="")  # br_nf_post_routing hands over no incoming device
