@@ -133,6 +133,13 @@ def imply(draft: Draft, matches: tuple[Match, ...]) -> None:
             draft.matches.append(match)
 
 
+def first(draft: Draft, match: Match) -> None:
+    """A condition that holds before anything that the rule does."""
+    if match not in draft.matches:
+        draft.matches.insert(0, match)
+        draft.effects = [replace(one, after=None if one.after is None else one.after + 1) for one in draft.effects]
+
+
 _Key = tuple[object, ...]
 _KNOWN: dict[_Key, _Known] = {}
 """Conditions of one plain value, as most are: a host has few, and each of them many times."""

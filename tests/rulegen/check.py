@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from netdash.core.model import Chain, Ruleset
@@ -25,6 +26,15 @@ class Result:
         self.features += other.features
         self.refused += other.refused
         self.wrong += other.wrong
+
+
+def everything(space: Namespace, seed: int, count: int) -> Iterator[tuple[str, Result]]:
+    """(tool, result) of every tool that this machine has, each with the namespace to itself."""
+    for family, backend in RESTORE:
+        if shutil.which(RESTORE[family, backend]):
+            yield f"{backend} {family}", xt_rules(space, seed, count, family, backend)
+        space.flush()
+    yield "nft", nft_rules(space, seed, count)
 
 
 def xt_rules(space: Namespace, seed: int, count: int, family: str, backend: str) -> Result:
@@ -50,15 +60,15 @@ def nft_rules(space: Namespace, seed: int, count: int) -> Result:
     dice, result = Dice(seed), Result()
     asked: dict[str, bool] = {}
     for name, text in native.features(dice):
+        if name in asked:
+            continue
         complaint = space.refused("nft", "--check", "-f", "-", text=text)
         asked[name] = not complaint
         if complaint:
             result.refused.append(f"{name}: {complaint.splitlines()[0]}")
     result.features = sum(asked.values())
     text, chains = native.ruleset(dice, count, lambda name: asked.get(name, False))
-    complaint = space.refused("nft", "-f", "-", text=text)
-    if complaint:
-        result.wrong.append(f"nft took none: {complaint[:500]}")
+    _load_native(space, text, chains, result)
     _compare(space.read(), chains, result, False)
     return result
 
@@ -79,6 +89,24 @@ def _load(space: Namespace, tool: str, text: str, chains: list[WantedChain], res
         text = "\n".join(lines)
     result.wrong.append(f"{tool} refused too many rules")
     return ""
+
+
+def _load_native(space: Namespace, text: str, chains: list[WantedChain], result: Result) -> None:
+    rules = {rule.words: chain for chain in chains for rule in chain.rules}
+    lines = text.split("\n")
+    for _ in range(50):
+        complaint = space.refused("nft", "-f", "-", text="\n".join(lines))
+        if not complaint:
+            return
+        found = re.search(r"/dev/stdin:(\d+):", complaint)
+        said = lines.pop(int(found[1]) - 1) if found else ""
+        chain = rules.get(said)
+        if chain is None:
+            result.wrong.append(f"nft took none: {complaint[:500]}")
+            return
+        chain.rules.remove(next(rule for rule in chain.rules if rule.words == said))
+        result.refused.append(f"{said}: {complaint.splitlines()[0]}")
+    result.wrong.append("nft refused too many rules")
 
 
 def _take_out(lines: list[str], at: int, chains: list[WantedChain]) -> None:

@@ -19,8 +19,9 @@ class Dice:
     """A seeded source of choices; `v6` tells which addresses it draws."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)  # noqa: S311
+        self.random = Random(seed)
         self.v6 = False
+        self.wide = False  # a table of both IP versions
 
     def pick(self, choices: Sequence[One]) -> One:
         return self.random.choice(choices)

@@ -71,7 +71,7 @@ def _targets(where: str, want: Target, read: Target) -> dict[str, tuple[object, 
 
 def _effect(effect: Effect) -> tuple[object, ...]:
     shown = effect.detail if effect.kind in ("log", "nflog") else ""
-    return effect.kind, effect.keep, effect.xor, effect.other_keep, effect.after, shown
+    return effect.kind, effect.keep, effect.xor, effect.other_keep, effect.after is None, shown
 
 
 def _conditions(matches: Iterable[Match]) -> list[str]:
