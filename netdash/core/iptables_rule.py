@@ -132,6 +132,10 @@ def _other(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
     if flag is not None:
         draft.matches.append(Match(flag, (True,), negated))
         return at + 1
+    side = _LIMITS.get(args[at])
+    if side is not None:
+        _limit_iface(draft, side)
+        return at + 1
     take = _OTHERS.get(args[at])
     if take is not None and at + 1 < len(args):
         return take(draft, args, at + 1, negated)
@@ -301,23 +305,19 @@ def _set(draft: _Draft, args: list[str], at: int, negated: bool) -> int:
     return at + 2
 
 
-def _limit_iface(side: str) -> Callable[[_Draft, list[str], int, bool], int]:
-    """`--limit-iface-in`: the types that this module asks for are those on that device."""
+def _limit_iface(draft: _Draft, side: str) -> None:
+    """The types that the module asks for are those on that device."""
+    for index in range(draft.types, len(draft.matches)):
+        match = draft.matches[index]
+        if match.key in ("src_type", "dst_type"):
+            draft.matches[index] = Match(match.key + side, match.values, match.negated)
 
-    def take(draft: _Draft, _args: list[str], at: int, _negated: bool) -> int:
-        for index in range(draft.types, len(draft.matches)):
-            match = draft.matches[index]
-            if match.key in ("src_type", "dst_type"):
-                draft.matches[index] = Match(match.key + side, match.values, match.negated)
-        return at
 
-    return take
+_LIMITS = {"--limit-iface-in": "_iif", "--limit-iface-out": "_oif"}
 
 
 _OTHERS: dict[str, Callable[[_Draft, list[str], int, bool], int]] = {
     "--comment": _comment,
     "--tcp-flags": _tcp_flags,
     "--match-set": _set,
-    "--limit-iface-in": _limit_iface("_iif"),
-    "--limit-iface-out": _limit_iface("_oif"),
 }

@@ -9,8 +9,9 @@ from functools import lru_cache
 from netdash.core.decode import mapping
 from netdash.core.model import Match
 from netdash.core.nft_text import expression
-from netdash.core.rule_names import icmp_code, protocol
+from netdash.core.rule_names import icmp_code, number, protocol
 from netdash.core.rule_parts import (
+    FULL,
     icmp_match,
     lower_match,
     mark_match,
@@ -54,7 +55,21 @@ def _joined(make: Callable[[str, str, bool], Match | None]) -> Read:
 
 _WORDS, _LOWER, _UPPER = _joined(word_match), _joined(lower_match), _joined(upper_match)
 _NETS, _PORTS, _PAIRS = _joined(net_match), _joined(port_match), _joined(pair_match)
-_MARKS, _OWNERS = _joined(mark_match), _joined(owner_match)
+_OWNERS = _joined(owner_match)
+
+
+def _marks(key: str, texts: Texts, negated: bool) -> Match | None:
+    """nft writes a mask whose ones all lead as a prefix length."""
+    found = [_masked(text) for text in texts]
+    return None if None in found else mark_match(key, ",".join(map(str, found)), negated)
+
+
+def _masked(text: str) -> str | None:
+    value, slash, length = text.partition("/")
+    bits = number(length)
+    if not slash:
+        return None if "," in text else text
+    return f"{value}/{FULL << (32 - bits) & FULL}" if bits is not None and 0 <= bits <= 32 else None
 
 
 def _devices(key: str, texts: Texts, negated: bool) -> Match | None:
@@ -113,7 +128,7 @@ _META = {
     **{
         f"{side}{what}": Field(f"{side}{what}", _WORDS) for side in ("iif", "oif") for what in ("group", "type", "kind")
     },
-    "mark": Field("mark", _MARKS, most=_WORD),
+    "mark": Field("mark", _marks, most=_WORD),
     "l4proto": Field("proto", _protocols),
     "nfproto": Field("family", _families),
     "protocol": Field("ethertype", _families),
@@ -160,7 +175,7 @@ _CT = {
     "state": Field("ctstate", _UPPER),
     "status": Field("ctstatus", _UPPER, bits=True),
     "direction": Field("ctdir", _UPPER),
-    "mark": Field("connmark", _MARKS, most=_WORD),
+    "mark": Field("connmark", _marks, most=_WORD),
     "zone": Field("ctzone", _PAIRS, most=_SHORT),
     "helper": Field("helper", _unsure),
     "l3proto": Field("family", _families),
@@ -229,7 +244,7 @@ def _fib(what: object, _wide: bool) -> Field | None:
 def _socket(what: object, _wide: bool) -> Field | None:
     key = mapping(what).get("key")
     if key == "mark":
-        return Field("socket_mark", _MARKS, most=_WORD)
+        return Field("socket_mark", _marks, most=_WORD)
     return Field("socket", lambda name, texts, negated: _unsure(name, (f"{key} {' '.join(texts)}",), negated))
 
 

@@ -11,7 +11,7 @@ from netdash.core.model import Effect, Match, Target, Verb
 from netdash.core.nft_field import Field, Texts, field_of
 from netdash.core.nft_text import expression, rule_text, statement
 from netdash.core.rule_names import number
-from netdash.core.rule_parts import Body, tcp_flags_match, word_match
+from netdash.core.rule_parts import Body, mark_match, tcp_flags_match, word_match
 
 Elements = tuple[tuple[str, str | None], ...]
 Sets = Mapping[str, Elements]
@@ -133,6 +133,13 @@ def imply(draft: Draft, matches: tuple[Match, ...]) -> None:
             draft.matches.append(match)
 
 
+def first(draft: Draft, match: Match) -> None:
+    """A condition that holds before anything that the rule does."""
+    if match not in draft.matches:
+        draft.matches.insert(0, match)
+        draft.effects = [replace(one, after=None if one.after is None else one.after + 1) for one in draft.effects]
+
+
 _Key = tuple[object, ...]
 _KNOWN: dict[_Key, _Known] = {}
 """Conditions of one plain value, as most are: a host has few, and each of them many times."""
@@ -227,7 +234,7 @@ def _masked(draft: Draft, what: object, right: object, op: str) -> _Known | None
         return None
     if not all(number(text) is not None for text in texts):
         return None
-    match = field.match(tuple([f"{text}/{mask}" for text in texts]), op == "!=")
+    match = mark_match(field.key, ",".join(f"{text}/{mask}" for text in texts), op == "!=")
     return ((), match) if match else None
 
 

@@ -10,9 +10,9 @@ from netdash.core.decode import text as word
 from netdash.core.iptables_target import GO_ON, translation
 from netdash.core.model import Effect, Match, Target, Verb
 from netdash.core.nft_map import arms, cases, elements_of, key_name, verdict
-from netdash.core.nft_match import CONTINUE, Draft, Sets, element_text, read_match
+from netdash.core.nft_match import CONTINUE, Draft, Sets, element_text, first, imply, read_match
 from netdash.core.nft_text import expression, statement
-from netdash.core.rule_parts import limit_match
+from netdash.core.rule_parts import limit_match, word_match
 
 _WIDE = ("inet", "bridge", "netdev")
 
@@ -80,9 +80,20 @@ def _nat(verb: Verb) -> Callable[[Draft, object], bool]:
         draft.target = Target(verb, detail=detail)
         made = _target_of(draft, verb, parts, detail)
         draft.target = made or draft.target
+        _only_of(draft, parts.get("family"))
         return made is not None
 
     return take
+
+
+def _only_of(draft: Draft, version: object) -> None:
+    """In a table of both IP versions, what names one is passed over by packets of the other."""
+    if draft.wide and isinstance(version, str) and version in _ONLY_OF:
+        imply(draft, (word_match("family", _ONLY_OF[version]),))
+
+
+_ONLY_OF = {"ip": "ipv4", "ip6": "ipv6", "icmp": "ipv4", "icmpv6": "ipv6"}
+"""What a translation or an answer names -> the packets that can meet it."""
 
 
 def _target_of(draft: Draft, verb: Verb, parts: Json, detail: str) -> Target | None:
@@ -132,6 +143,9 @@ def _reject(draft: Draft, value: object) -> bool:
     draft.target = Target(
         Verb.REJECT, detail=statement({"reject": value}).removeprefix("reject").removeprefix(" with ")
     )
+    version = _ONLY_OF.get(str(mapping(value).get("type")))
+    if draft.wide and version:
+        first(draft, word_match("family", version))  # nft asks for it before all else
     return True
 
 

@@ -297,8 +297,15 @@ def _fragment(match: Match, packet: Packet) -> Answer:
     return Answer.UNSURE if packet.whole is None else _said(not packet.whole, match)
 
 
+def _of_family(conditions: tuple[Match, ...], family: int) -> bool:
+    nets: Any = [value for one in conditions if one.key in ("src", "dst") for value in one.values]
+    return all(net.version == family for net in nets)
+
+
 def _any_of(match: Match, packet: Packet) -> Answer:
     values: Any = match.values
+    if match.negated and values and not any(_of_family(conditions, packet.family) for conditions in values):
+        return Answer.NO  # `ip daddr . tcp dport != …` says that the packet is IPv4
     answers = {holds(conditions, packet) for conditions in values}
     if Answer.YES in answers:
         return _said(True, match)

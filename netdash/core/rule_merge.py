@@ -101,13 +101,13 @@ def _same_target(native: Draft, line: Body) -> bool:
 
 
 def _same_effects(ours: list[Effect], theirs: tuple[Effect, ...]) -> bool:
-    """Only of the kinds that both tools tell in full."""
+    """Only of the kinds that iptables-nft writes as nft does."""
     return [_comparable(one) for one in ours] == [_comparable(one) for one in theirs] and all(
         one.kind in _TOLD for one in ours
     )
 
 
-_TOLD = ("mark", "connmark", "notrack", "trace")
+_TOLD = ("mark", "connmark", "notrack", "trace", "nflog")
 
 
 def _comparable(effect: Effect) -> tuple[object, ...]:

@@ -30,7 +30,8 @@ _HOOKS = {
     "POSTROUTING": "postrouting",
 }
 _PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
-"""enum nf_ip_hook_priorities; nat has -100 where the destination changes, 100 where the source does."""
+"""enum nf_ip_hook_priorities; nat has -100 where the destination changes, 100 where the source does. iptables-nft
+hooks its security table at 150."""
 
 
 def read_ruleset(recording: Recording) -> Ruleset | None:
@@ -329,7 +330,8 @@ def _frame(family: str, table: str, name: str, backend: str, saved: SavedChain) 
         return Chain(family, table, name, backend, ())
     nat = -100 if hook in ("prerouting", "output") else 100
     kind = "nat" if table == "nat" else "route" if table == "mangle" and hook == "output" else "filter"
-    return Chain(family, table, name, backend, (), kind, hook, _PRIORITIES.get(table, nat), saved.policy)
+    priority = 150 if (table, backend) == ("security", IPTABLES) else _PRIORITIES.get(table, nat)
+    return Chain(family, table, name, backend, (), kind, hook, priority, saved.policy)
 
 
 def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, answers: Mapping[str, object]) -> str:

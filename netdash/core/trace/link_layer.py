@@ -42,16 +42,17 @@ def _on_device(run: Run, hook: str, device: str) -> None:
             base(run, hook, chain)
 
 
-def bridge_chains(run: Run, hook: str, takes: Callable[[int], bool] = lambda _: True) -> None:
-    """The bridge family's chains whose priority `takes` likes. Their devices are the ports, never the bridge."""
+def bridge_chains(
+    run: Run, hook: str, came_by: str = "", leaves_by: str = "", takes: Callable[[int], bool] = lambda _: True
+) -> None:
+    """The bridge family's chains whose priority `takes` likes; they see ports where IP sees the bridge."""
     before = run.packet
-    iif = before.physdev_in if hook in ("prerouting", "input", "forward") else ""
-    oif = before.physdev_out if hook in ("forward", "output", "postrouting") else ""
-    run.packet = replace(before, iif=iif, oif=oif)
-    for chain in run.hooks.bridge(hook) if run.hooks else ():
-        if takes(chain.priority or 0):
+    chains = [chain for chain in (run.hooks.bridge(hook) if run.hooks else ()) if takes(chain.priority or 0)]
+    if chains:
+        run.packet = replace(before, iif=came_by, oif=leaves_by)
+        for chain in chains:
             base(run, hook, chain)
-    run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
+        run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
 
 
 def netfilter_on_bridges(run: Run) -> bool:
@@ -63,27 +64,27 @@ def netfilter_on_bridges(run: Run) -> bool:
     return run.host.sysctls.get(name, "0") == "1"
 
 
-def before_ip(run: Run, bridge: str) -> bool:
+def before_ip(run: Run, bridge: str, port: str) -> bool:
     """Bridge prerouting of a packet that came in by a port; True when it met the prerouting rules of IP there."""
     calls = netfilter_on_bridges(run)
-    bridge_chains(run, "prerouting", lambda priority: priority <= BRIDGE_NETFILTER)
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority < BRIDGE_NETFILTER)
     if calls:
         run.packet = replace(run.packet, iif=bridge, oif="")
         ip_hook(run, "prerouting")
-    bridge_chains(run, "prerouting", lambda priority: priority > BRIDGE_NETFILTER)
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority >= BRIDGE_NETFILTER)
     return calls
 
 
-def across(run: Run, bridge: str, veth: str) -> None:
+def across(run: Run, bridge: str, came_by: str, veth: str) -> None:
     """From port to port of one bridge, to the port `veth`."""
     calls = netfilter_on_bridges(run)
     run.packet = replace(run.packet, iif=bridge, oif=bridge, physdev_out=veth, bridged=True)
     run.hop(f"bridge {bridge}", "from port to port")
-    bridge_chains(run, "forward", lambda priority: priority < BRIDGE_NETFILTER)
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority < BRIDGE_NETFILTER - 1)
     if calls:
         ip_hook(run, "forward")
-    bridge_chains(run, "forward", lambda priority: priority >= BRIDGE_NETFILTER)
-    bridge_chains(run, "postrouting")
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority >= BRIDGE_NETFILTER - 1)
+    bridge_chains(run, "postrouting", "", veth)
     if calls:
         run.packet = replace(run.packet, iif="")  # br_nf_post_routing hands over no incoming device
         ip_hook(run, "postrouting")

@@ -163,7 +163,7 @@ class _Walk:
         if verb in _NAT or target.net is not None:
             return self._translate(rule, chain, target)
         step = run.step(self._hook, chain, rule, _SAID.get(verb, verb.value))
-        self._effects(rule, _late(rule, target))
+        self._effects(rule, _remaining(rule, target))
         match verb:
             case Verb.ACCEPT:
                 return _ACCEPT
@@ -188,7 +188,7 @@ class _Walk:
     def _enter(self, rule: Rule, chain: Chain, target: Target, deep: int) -> str:
         run = self._run
         step = run.step(self._hook, chain, rule, target.verb.value, target.chain)
-        self._effects(rule, _late(rule, target))
+        self._effects(rule, _remaining(rule, target))
         found = self._hooks.chain(chain, target.chain or "")
         if found is None:
             run.leave_open(rule)
@@ -202,7 +202,7 @@ class _Walk:
         if found is Untold.OTHER_FAMILY:
             run.step(self._hook, chain, rule, "continue")
             return _NEXT
-        self._effects(rule, _late(rule, target))
+        self._effects(rule, _remaining(rule, target))
         if found is Untold.NOTHING:
             step = run.step(self._hook, chain, rule, "drop")
             run.stop(Verdict.DROPPED, step.place, "the device has no address to translate to", step)
@@ -233,6 +233,11 @@ def _idle(target: Target) -> bool:
         and not target.cases
         and all(effect.kind not in _CHANGES for effect in target.effects)
     )
+
+
+def _remaining(rule: Rule, target: Target) -> Iterable[Effect]:
+    """What has not happened between the rule's conditions."""
+    return (one for one in target.effects if one.after is None or target is not rule.target)
 
 
 def _of_element(verdict: str) -> Target:

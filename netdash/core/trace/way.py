@@ -126,11 +126,11 @@ def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
     up = towards is None or is_here(run, towards)
     port = None if up or towards is None else neighbour(run, bridge, towards)
     before = run.packet.dst
-    met = before_ip(run, bridge)
+    met = before_ip(run, bridge, veth)
     if met and run.packet.dst != before:
         return _translated_at_bridge(run, bridge, veth)
     if up:
-        bridge_chains(run, "input")
+        bridge_chains(run, "input", veth)
         return _ip(run, met)
     return _to_port(run, bridge, veth, port)
 
@@ -146,7 +146,7 @@ def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
     if not way.local and way.device == bridge and run.packet.dst is not None:
         towards = way.gateway or run.packet.dst
         return _to_port(run, bridge, veth, neighbour(run, bridge, towards))
-    bridge_chains(run, "input")
+    bridge_chains(run, "input", veth)
     return _local(run) if way.local else _forward(run, way)
 
 
@@ -154,7 +154,7 @@ def _to_port(run: Run, bridge: str, veth: str, port: Port | None) -> Ended:
     out = (port.endpoint.veth if port else None) or ""
     if out and out == veth and not run.choose(f"hairpin is on for {veth}"):
         raise run.end(Verdict.DROPPED, f"bridge {bridge}", f"{veth} is no hairpin port: a frame does not go back there")
-    across(run, bridge, out)
+    across(run, bridge, veth, out)
     return _port(run, bridge, port)
 
 
@@ -202,10 +202,10 @@ def _out(run: Run, way: Way) -> Ended:
     egress(run, way.device)
     check_device(run, link)
     if link is not None and link.kind == "bridge" and towards is not None:
-        port = neighbour(run, way.device, towards)  # before the frame is sent, or it is not
-        run.packet = replace(run.packet, physdev_in="", physdev_out=(port.endpoint.veth if port else None))
-        bridge_chains(run, "output")
-        bridge_chains(run, "postrouting")
+        port = neighbour(run, way.device, towards)
+        veth = (port.endpoint.veth if port else None) or ""
+        bridge_chains(run, "output", "", veth)
+        bridge_chains(run, "postrouting", "", veth)
         return _port(run, way.device, port)
     behind = namespaces_of(run.host).behind(way.device)
     if behind is not None:
