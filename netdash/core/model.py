@@ -203,6 +203,7 @@ class Link:
     peer_index: int | None  # IFLA_LINK: the other end's index, in its own namespace
     peer_netns: int | None  # IFLA_LINK_NETNSID
     addresses: tuple[Interface, ...]
+    hairpin: bool | None = None  # of a bridge's port: a frame may leave by the port that it came in by
 
 
 @dataclass(frozen=True, slots=True)

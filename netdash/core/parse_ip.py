@@ -63,7 +63,13 @@ def _link(index: int, raw: Json) -> Link:
         peer_index=integer(raw.get("link_index")),
         peer_netns=integer(raw.get("link_netnsid")),
         addresses=tuple(found for one in items(raw.get("addr_info")) if (found := _address(mapping(one)))),
+        hairpin=_hairpin(mapping(raw.get("linkinfo"))),
     )
+
+
+def _hairpin(info: Json) -> bool | None:
+    value = mapping(info.get("info_slave_data")).get("hairpin")
+    return value if isinstance(value, bool) else None
 
 
 def _address(raw: Json) -> Interface | None:

@@ -49,12 +49,7 @@ def _either(run: Run, device: str, key: str, question: str) -> bool:
     values = [sysctl(run, name, key) for name in ("all", device)]
     if any(values):
         return True
-    if run.host.sysctls is None or (values == [None, None] and key in _RECORDED):
-        return run.choose(question)
-    return False
-
-
-_RECORDED = ("rp_filter", "route_localnet")  # a recording without them says nothing of them; the others default to off
+    return values == [None, None] and run.choose(question)
 
 
 # --- a packet that came in --------------------------------------------------------------------------------------------

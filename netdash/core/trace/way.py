@@ -152,8 +152,12 @@ def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
 
 def _to_port(run: Run, bridge: str, veth: str, port: Port | None) -> Ended:
     out = (port.endpoint.veth if port else None) or ""
-    if out and out == veth and not run.choose(f"hairpin is on for {veth}"):
-        raise run.end(Verdict.DROPPED, f"bridge {bridge}", f"{veth} is no hairpin port: a frame does not go back there")
+    if out and out == veth:
+        link = link_of(run, veth)
+        hairpin = link.hairpin if link is not None else None
+        if not (run.choose(f"hairpin is on for {veth}") if hairpin is None else hairpin):
+            what = f"{veth} is no hairpin port: a frame does not go back there"
+            raise run.end(Verdict.DROPPED, f"bridge {bridge}", what)
     across(run, bridge, veth, out)
     return _port(run, bridge, port)
 
