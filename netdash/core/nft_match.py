@@ -240,7 +240,7 @@ def _masked(draft: Draft, what: object, right: object, op: str) -> _Known | None
 
 _MARKED = ("mark", "connmark", "socket_mark")
 _FRAGMENT = {"payload": {"protocol": "ip", "field": "frag-off"}}
-_V4 = (word_match("family", "ipv4"),)
+_V4, _V6 = (word_match("family", "ipv4"),), (word_match("family", "ipv6"),)
 
 
 def _tcp_flags(mask: object, right: object, op: str) -> _Known | None:
@@ -303,6 +303,9 @@ def _concat(draft: Draft, what: object, right: object, op: str) -> _Known | None
     if None in values:
         return None
     implied = tuple(dict.fromkeys(match for field in fields for match in field.implied))
+    named = {mapping(mapping(part).get("payload")).get("protocol") for part in items(what)}
+    if draft.wide:  # a packet of the other IP version meets neither the condition nor its contrary
+        implied = (*(_V4 if "ip" in named else ()), *(_V6 if "ip6" in named else ()), *implied)
     return implied, Match("any_of", tuple(values), op == "!=")
 
 

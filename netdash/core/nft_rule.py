@@ -12,7 +12,7 @@ from netdash.core.model import Effect, Match, Target, Verb
 from netdash.core.nft_map import arms, cases, elements_of, key_name, verdict
 from netdash.core.nft_match import CONTINUE, Draft, Sets, element_text, first, imply, read_match
 from netdash.core.nft_text import expression, statement
-from netdash.core.rule_parts import limit_match, word_match
+from netdash.core.rule_parts import limit_match, protocol_match, word_match
 
 _WIDE = ("inet", "bridge", "netdev")
 
@@ -143,7 +143,10 @@ def _reject(draft: Draft, value: object) -> bool:
     draft.target = Target(
         Verb.REJECT, detail=statement({"reject": value}).removeprefix("reject").removeprefix(" with ")
     )
-    version = _ONLY_OF.get(str(mapping(value).get("type")))
+    kind = str(mapping(value).get("type"))
+    if kind == "tcp reset":  # nft lists no `meta l4proto tcp` beside it
+        imply(draft, (protocol_match("proto", "tcp"),))
+    version = _ONLY_OF.get(kind)
     if draft.wide and version:
         first(draft, word_match("family", version))  # nft asks for it before all else
     return True
