@@ -215,7 +215,7 @@ _XT_VERBS = {"DNAT": Verb.DNAT, "SNAT": Verb.SNAT, "MASQUERADE": Verb.MASQUERADE
 }  # fmt: skip
 
 
-_XT_MARKS = {"MARK": ("mark",), "CONNMARK": ("mark", "connmark")}
+_XT_EFFECTS = {"MARK": ("mark",), "CONNMARK": ("mark", "connmark"), "CT": ("notrack",)}
 
 
 def _xt(draft: Draft, value: object) -> bool:
@@ -225,7 +225,7 @@ def _xt(draft: Draft, value: object) -> bool:
     if isinstance(name, str) and parts.get("type") == "target":
         draft.target_name = name
         draft.target = Target(_XT_VERBS.get(name, Verb.OTHER), detail="" if name in _XT_VERBS else name)
-        draft.effects += [Effect(kind, None, after=len(draft.matches)) for kind in _XT_MARKS.get(name, ())]
+        draft.effects += [Effect(kind, None, after=len(draft.matches)) for kind in _XT_EFFECTS.get(name, ())]
     elif isinstance(name, str) and parts.get("type") == "match":
         draft.modules.append(name)
     return False

@@ -246,6 +246,10 @@ def _has(mark: int, wanted: str) -> bool:
     return mark & int(mask or "0xffffffff", 16) == int(value, 16)
 
 
+def _tracked_proto(match: Match, packet: Packet) -> Answer:
+    return Answer.NO if packet.ctdir == "" else _word("proto")(match, packet)
+
+
 def _direction(match: Match, packet: Packet) -> Answer:
     direction = packet.ctdir if packet.ctdir is not None else "ORIGINAL" if packet.ctstate == "NEW" else None
     if direction is None:
@@ -324,7 +328,7 @@ _ASK: dict[str, _Ask] = (
         "src": _net("src"),
         "dst": _net("dst"),
         "proto": _word("proto"),
-        "ctproto": _word("proto"),
+        "ctproto": _tracked_proto,
         "sport": _port("sport"),
         "dport": _port("dport"),
         "port": _either_port,

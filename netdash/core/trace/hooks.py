@@ -23,6 +23,7 @@ class Stage:
 
     kind: str
     priority: int
+    made: int  # when it was registered, as a place among the chains
     chains: tuple[Chain, ...] = ()
 
 
@@ -39,7 +40,14 @@ class Hooks:
             self._chains[_legacy(chain), chain.family, chain.table, chain.name] = chain
             if chain.hook and not chain.dormant:
                 self._bases.setdefault((chain.family, chain.hook), []).append(chain)
-        self._tracked = frozenset(name for chain in ruleset.chains if _tracks(chain) for name in _OF[chain.family])
+        self._tracked: dict[int, int] = {}  # family -> the chain whose rule made the kernel track connections
+        self._translates: dict[int, int] = {}  # family -> the first chain of nat
+        for at, chain in enumerate(ruleset.chains):
+            for family in _OF[chain.family]:
+                if any(_needs_conntrack(rule, family) for rule in chain.rules):
+                    self._tracked.setdefault(family, at)
+                if chain.hook and chain.kind == "nat":
+                    self._translates.setdefault(family, at)
 
     def chain(self, beside: Chain, name: str) -> Chain | None:
         """The chain of that name in the same table."""
@@ -60,13 +68,18 @@ class Hooks:
 
     def _ip(self, hook: str, family: int) -> list[Stage]:
         chains = [chain for name in _FAMILIES[family] for chain in self._bases.get((name, hook), ())]
-        stages = [Stage(CHAIN, chain.priority or 0, (chain,)) for chain in self._ordered(chains) if chain.kind != "nat"]
+        stages = [
+            Stage(CHAIN, chain.priority or 0, self._made[id(chain)], (chain,))
+            for chain in chains
+            if chain.kind != "nat"
+        ]
         nat = tuple(chain for chain in self._ordered(chains) if chain.kind == "nat")
         if nat or hook in ("prerouting", "output", "input", "postrouting"):
-            stages.append(Stage(NAT, -100 if hook in ("prerouting", "output") else 100, nat))
+            at = -100 if hook in ("prerouting", "output") else 100
+            stages.append(Stage(NAT, at, self._translates.get(family, 0), nat))
         if hook in ("prerouting", "output") and family in self._tracked:
-            stages.append(Stage(CONNTRACK, _CONNTRACK_AT))
-        return sorted(stages, key=lambda stage: stage.priority)
+            stages.append(Stage(CONNTRACK, _CONNTRACK_AT, self._tracked[family]))
+        return sorted(stages, key=lambda stage: (stage.priority, -stage.made))
 
     def bridge(self, hook: str) -> tuple[Chain, ...]:
         return tuple(self._ordered(self._bases.get(("bridge", hook), [])))
@@ -106,13 +119,11 @@ _NAT_VERBS = frozenset((Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT))
 _NAMES = re.compile(r"\bct\b|conn|state|--ct|NAT|SYNPROXY|NETMAP|CLUSTER")
 
 
-def _tracks(chain: Chain) -> bool:
+def _needs_conntrack(rule: Rule, family: int) -> bool:
     """Whether a rule needs conntrack: the kernel switches it on for a family by the first such rule, not by a chain of
     nat (nf_ct_netns_get)."""
-    return any(map(_needs_conntrack, chain.rules))
-
-
-def _needs_conntrack(rule: Rule) -> bool:
+    if rule.target.address is not None and rule.target.address.version != family:
+        return False
     if any(match.key in _KEYS or match.key.startswith("ct") for match in rule.matches):
         return True
     for target in (rule.target, *(case for _, case in rule.target.cases)):

@@ -67,11 +67,11 @@ def netfilter_on_bridges(run: Run) -> bool:
 def before_ip(run: Run, bridge: str, port: str) -> bool:
     """Bridge prerouting of a packet that came in by a port; True when it met the prerouting rules of IP there."""
     calls = netfilter_on_bridges(run)
-    bridge_chains(run, "prerouting", port, "", lambda priority: priority < BRIDGE_NETFILTER)
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority <= BRIDGE_NETFILTER)
     if calls:
         run.packet = replace(run.packet, iif=bridge, oif="")
         ip_hook(run, "prerouting")
-    bridge_chains(run, "prerouting", port, "", lambda priority: priority >= BRIDGE_NETFILTER)
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority > BRIDGE_NETFILTER)
     return calls
 
 

@@ -154,9 +154,15 @@ class _Walk:
                 run.packet = replace(run.packet, connmark=run.connection.mark)
             elif effect.kind == "rewrite":
                 raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
-            elif effect.kind == "notrack" and run.connection.original is None:
+            elif effect.kind == "notrack" and run.connection.original is None and self._untracks(rule, effect):
                 run.connection.untracked = True
                 run.packet = run.connection.shown(run.packet)
+
+    def _untracks(self, rule: Rule, effect: Effect) -> bool:
+        if effect.keep is not None:
+            return True
+        self._run.leave_open(rule)
+        return self._run.choose(f"{rule.place} keeps the packet from being tracked")
 
     def _meet(self, rule: Rule, chain: Chain, target: Target, deep: int) -> str:
         run, verb = self._run, target.verb
