@@ -80,7 +80,8 @@ def _nat(verb: Verb) -> Callable[[Draft, object], bool]:
         draft.target = Target(verb, detail=detail)
         made = _target_of(draft, verb, parts, detail)
         draft.target = made or draft.target
-        _only_of(draft, parts.get("family"))
+        if draft.target.address is None:  # an address says it itself: the rule matches, and does nothing (nft_nat.c)
+            _only_of(draft, parts.get("family"))
         return made is not None
 
     return take

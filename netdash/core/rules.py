@@ -77,6 +77,8 @@ class _Search:
             self._leave_open(rule)
             return _Then.LEAVE if matches and verb is not Verb.OTHER else _Then.NEXT
         if verb in self._verbs:
+            if target.address is not None and target.address.version != self._packet.family:
+                return _Then.NEXT
             self.found = rule
         self.ended = verb not in (Verb.ACCEPT, *self._verbs)
         return _Then.END

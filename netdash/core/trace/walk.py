@@ -94,6 +94,8 @@ class _Walk:
         """What the rule does with the packet; None when it does not match."""
         if rule.target.verb is Verb.REJECT and "reset" in rule.target.detail and self._run.packet.proto != "tcp":
             return None  # nft leaves the condition that it implies out of its listing
+        if self._run.packet.ctdir == "" and _reads_connmark(rule):
+            return None
         if any(effect.after is not None for effect in rule.target.effects):
             answer = self._by_and_by(rule)
         else:
@@ -221,6 +223,13 @@ class _Walk:
             raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)
         run.connection.bind(self._hook, found, run.packet)
         return _ACCEPT
+
+
+def _reads_connmark(rule: Rule) -> bool:
+    """Whether nft asks for the connection's mark, which ends the rule where there is no connection (nft_ct.c)."""
+    return rule.backend == "nft" and any(
+        (one.kind == "connmark" and one.keep) or (one.kind == "mark" and one.other_keep) for one in rule.target.effects
+    )
 
 
 def _late(rule: Rule, target: Target) -> Iterator[Effect]:
