@@ -64,8 +64,7 @@ def _shrink(seed: int, lines: object, one: object, keep: Path | None) -> None:
         print(f"    {line.tool}: {line.text}")
     print(f"    steps: {' | '.join(map(str, game.rounds[0].fate.steps))}; {game.rounds[0].fate.end}")
     if keep is not None:
-        save(game, keep / f"seed-{seed}")
-        print(f"    saved as {keep / f'seed-{seed}'}")
+        print(f"    saved as {save(game, keep, f'seed-{seed}')}")
 
 
 def _summary(tally: Counter[str], hosts: int, seconds: float, traced: float, sent: float) -> str:
@@ -82,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--packets", type=int, default=300)
     parser.add_argument("--shrink", type=int, default=3, metavar="N", help="shrink the first mistake on N hosts")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="save what was shrunk as recordings")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="save what was shrunk, beside a base")
     parser.add_argument("--unknown", action="store_true", help="tell what is unknown, too")
     return parser.parse_args()
 

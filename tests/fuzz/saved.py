@@ -1,39 +1,58 @@
-"""A mistake on disk: the host as a recording, the packet, and the kernel's answer; read again by the fast tests."""
+"""A host and a packet on disk, with what the kernel did: read again by the fast tests. What all hosts of the game have
+in common lies once, in BASE; a case has only the files that differ from it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 
-from netdash.core.recording import dump
+from netdash.core.recording import Recording
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate, Met
 from tests.fuzz.make import Probe
 from tests.fuzz.play import Game
 
-ANSWER = "kernel.json"
+ANSWER, BASE = "kernel.json", "base"
+_UNUSED = ("ip/neigh.json", "ip/bridge-fdb.json")
+_OF_THE_MOMENT = ("docker/", "containers/", "ip/netns.json", "ip/addr.json", "ip/bridge-link.json", "host/listeners")
+"""Process ids and indices of devices differ from game to game, and mean the same."""
 
 
-def save(game: Game, folder: Path) -> None:
-    """The game's first round. The folder must not exist."""
-    dump(game.recording, folder, "fuzz")
+def save_base(game: Game, folder: Path) -> None:
+    for name, text in _texts(game.recording).items():
+        _write(folder / BASE / name, text)
+
+
+def save(game: Game, folder: Path, name: str) -> Path:
+    """The game's first round, beside the base in `folder`."""
+    base = _files(folder / BASE)
+    for path, text in _texts(game.recording).items():
+        if base.get(path) != text and not path.startswith(_OF_THE_MOMENT):
+            _write(folder / name / path, text)
     one = game.rounds[0]
     answer = {
+        "lines": [f"{line.tool}: {line.text}" for line in game.lines],
         "probe": asdict(one.probe),
         "fate": asdict(one.fate),
-        "lines": [f"{line.tool}: {line.text}" for line in game.lines],
     }
-    (folder / ANSWER).write_text(json.dumps(answer, indent=1, default=str) + "\n", "utf-8")
+    _write(folder / name / ANSWER, json.dumps(answer, indent=1, default=str) + "\n")
+    return folder / name
 
 
-def load_answer(folder: Path) -> tuple[Probe, Fate]:
-    raw = json.loads((folder / ANSWER).read_text("utf-8"))
+def load(folder: Path) -> tuple[Recording, Probe, Fate]:
+    """A case out of its folder and the base beside it."""
+    answers: dict[str, object] = {**_files(folder.parent / BASE), **_files(folder)}
+    raw = json.loads(str(answers.pop(ANSWER)))
+    for path in [path for path in answers if path.startswith("docker/")]:
+        answers[path] = json.loads(str(answers[path]))
     probe, fate = raw["probe"], raw["fate"]
     packet = _tuple(probe["packet"])
     assert packet is not None
     return (
+        Recording(answers, taken=0, hostname="fuzz", privileged=True),
         Probe(probe["sender"], packet, probe["mark"]),
         Fate(
             tuple(Met(**step) for step in fate["steps"]),
@@ -44,6 +63,24 @@ def load_answer(folder: Path) -> tuple[Probe, Fate]:
             tuple(fate["hooks"]),
         ),
     )
+
+
+def _texts(recording: Recording) -> dict[str, str]:
+    return {
+        path: answer if isinstance(answer, str) else json.dumps(answer, separators=(",", ":")) + "\n"
+        for path, answer in recording.answers.items()
+        if path not in _UNUSED
+    }
+
+
+def _files(folder: Path) -> Mapping[str, str]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
 
 
 def _tuple(raw: dict[str, object] | None) -> Tuple | None:

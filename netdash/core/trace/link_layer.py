@@ -80,10 +80,10 @@ def across(run: Run, bridge: str, came_by: str, veth: str) -> None:
     calls = netfilter_on_bridges(run)
     run.packet = replace(run.packet, iif=bridge, oif=bridge, physdev_out=veth, bridged=True)
     run.hop(f"bridge {bridge}", "from port to port")
-    bridge_chains(run, "forward", came_by, veth, lambda priority: priority < BRIDGE_NETFILTER - 1)
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority <= BRIDGE_NETFILTER)
     if calls:
         ip_hook(run, "forward")
-    bridge_chains(run, "forward", came_by, veth, lambda priority: priority >= BRIDGE_NETFILTER - 1)
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority > BRIDGE_NETFILTER)
     bridge_chains(run, "postrouting", "", veth)
     if calls:
         run.packet = replace(run.packet, iif="")  # br_nf_post_routing hands over no incoming device
