@@ -64,10 +64,10 @@ def _run(arguments: Arguments) -> int:
 
     if command == "show":
         return cli_commands.show(arguments)
-    if command == "trace":
-        from netdash.cli_trace import run_trace
+    if command in ("trace", "reach"):
+        from netdash import cli_trace
 
-        return run_trace(arguments)
+        return cli_trace.run_trace(arguments) if command == "trace" else cli_trace.run_reach(arguments)
     if command == "record":
         return cli_commands.record(arguments)
     if command == "ports" and arguments.free is not None:

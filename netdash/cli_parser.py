@@ -82,6 +82,8 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     trace.add_argument("--iif", metavar="DEV", help="device that a packet from outside comes in by")
     trace.add_argument("-6", dest="ipv6", action="store_true", help="names and :PORT stand for IPv6 addresses")
     trace.add_argument("--json", action="store_true", help="stable JSON")
+    reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
+    reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
 
 
 def _port(text: str) -> int:

@@ -9,8 +9,9 @@ from netdash.cli_commands import ALL_WAYS, PIPED, colour, host_of, print_lines, 
 from netdash.core.errors import Exit
 from netdash.core.trace.answer import Trace, Verdict
 from netdash.core.trace.question import Asked, question
+from netdash.core.trace.reach import reach
 from netdash.core.trace.tracer import trace
-from netdash.show import as_json, plain, trace_json, trace_text
+from netdash.show import as_json, plain, reach_text, trace_json, trace_text
 
 
 def run_trace(arguments: Arguments) -> int:
@@ -27,6 +28,18 @@ def run_trace(arguments: Arguments) -> int:
         print_lines(plain.text(trace_text.lines(host, answer, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))
     return exit_code(answer)
+
+
+def run_reach(arguments: Arguments) -> int:
+    """Print who reaches what; exit 3 when there is nothing to ask."""
+    host = host_of(arguments, ALL_WAYS)
+    matrix = reach(host)
+    if arguments.json:
+        print_lines([as_json.dumps(trace_json.reach(matrix))])
+    else:
+        print_lines(plain.text(reach_text.lines(host, matrix, room() or PIPED), colour()))
+    tell_missing(host, sorted(ALL_WAYS))
+    return Exit.FINE if matrix.aims else Exit.UNREADABLE
 
 
 def exit_code(answer: Trace) -> int:

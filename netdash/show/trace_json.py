@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from netdash.core.rule_match import Packet
 from netdash.core.trace.answer import Decision, End, Hop, Question, Reply, Step, Trace, Tuple4
+from netdash.core.trace.reach import Matrix
 from netdash.show.as_json import SCHEMA, Json
 
 
 def trace(answer: Trace) -> Json:
     """What a trace says; `then` is a trace of its own, without a schema."""
     return {"schema": SCHEMA, **_trace(answer)}
+
+
+def reach(matrix: Matrix) -> Json:
+    """`cells` by sender, then by aim; `reaches` null where it cannot be told."""
+    return {
+        "schema": SCHEMA,
+        "senders": [{"name": one.name, "from": one.origin.value, "container": one.container} for one in matrix.senders],
+        "aims": [
+            {"kind": one.kind, "proto": one.proto, "ip": str(one.ip), "port": one.port, "container": one.container}
+            for one in matrix.aims
+        ],
+        "cells": [[{"reaches": cell.reaches, "why": cell.why or None} for cell in row] for row in matrix.cells],
+    }
 
 
 def _trace(answer: Trace) -> dict[str, object]:

@@ -43,7 +43,7 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
     if src is not None and src.version != dst.version:
         raise NetdashError(f"{src} and {dst} are of two families", "", Exit.USAGE)
     if src is None and origin is Origin.OUTSIDE:
-        src = _somebody(host, dst.version, asked.iif)
+        src = somebody(host, dst.version, asked.iif)
         notes.append(f"{src} stands for a sender outside: outside@IP names another")
     port = port if asked.proto in _WITH_PORTS else None
     sender_id = container.id if container else None
@@ -167,7 +167,7 @@ def _unresolved(host: Host, sender: Container | None, name: str) -> NetdashError
     return NetdashError(f"{sender.name} cannot resolve {name}: {why}", f"by address: {ips[0]}", Exit.FINDINGS)
 
 
-def _somebody(host: Host, family: int, iif: str | None) -> IP:
+def somebody(host: Host, family: int, iif: str | None) -> IP:
     """An address that stands for a sender outside: on the Internet where a default route leads, else on the link."""
     device, own = entrance(family, host.links, host.routes)
     device = iif or device

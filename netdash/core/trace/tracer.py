@@ -53,7 +53,12 @@ def trace(host: Host, question: Question) -> Trace:
     return _trace(host, question, True)
 
 
-def _trace(host: Host, question: Question, further: bool) -> Trace:
+def reaches(host: Host, question: Question) -> Trace:
+    """The same without what else would stop the packet."""
+    return _trace(host, question, True, False)
+
+
+def _trace(host: Host, question: Question, further: bool, behind: bool = True) -> Trace:
     def walk(choices: Choices, forgiven: frozenset[str]) -> _Walked:
         run = Run(host, _packet(question), choices, forgiven)
         return _walk(run, lambda: _start(run, question))
@@ -74,7 +79,7 @@ def _trace(host: Host, question: Question, further: bool) -> Trace:
         verdict,
         first.decision,
         first.tuple,
-        _blockers(walk, first) if not ends and not verdict.arrives else (),
+        _blockers(walk, first) if behind and not ends and not verdict.arrives else (),
         then,
         reply,
         unsure,

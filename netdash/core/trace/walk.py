@@ -92,8 +92,6 @@ class _Walk:
 
     def _matched(self, rule: Rule, chain: Chain) -> Target | None:
         """What the rule does with the packet; None when it does not match."""
-        if rule.target.verb is Verb.REJECT and "reset" in rule.target.detail and self._run.packet.proto != "tcp":
-            return None  # nft leaves the condition that it implies out of its listing
         if self._run.packet.ctdir == "" and _reads_connmark(rule):
             return None
         if any(effect.after is not None for effect in rule.target.effects):

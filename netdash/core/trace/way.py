@@ -236,15 +236,17 @@ def _local(run: Run) -> Ended:
     proto = packet.proto or ""
     heard = hears(host.listeners, proto, packet.dst, packet.dport, packet.iif)
     if heard is None:
-        return run.end(Verdict.NO_LISTENER, "this host", f"nothing listens on {packet.dst}:{packet.dport}/{proto}")
+        return run.end(
+            Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
+        )
     proxy = proxy_of(host.proxies or (), heard, packet.dst)
     if proxy is not None:
-        run.say(f"{proxy.command} (pid {proxy.pid}) takes it for {proxy.container_ip}:{proxy.container_port}")
+        run.say(f"{proxy.command} (pid {proxy.pid}) takes it for {_socket(proxy.container_ip, proxy.container_port)}")
         run.end_at = proxy
         return Ended(Verdict.PROXY, None)
     if heard.command == "dockerd":
         return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
-    run.say(f"{heard.command or 'a process'} listens on {heard.ip}:{heard.port}")
+    run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
     return Ended(Verdict.DELIVERED, None)
 
 
@@ -304,9 +306,9 @@ def _listening(run: Run, space: Namespace, container: Container, device: str) ->
     if heard is None:
         elsewhere = next((one for one in sockets if (one.proto, one.port) == (proto, packet.dport)), None)
         hint = f", only on {elsewhere.ip}" if elsewhere else ""
-        what = f"nothing listens on {packet.dst}:{packet.dport}/{proto} inside {space.name}{hint}"
+        what = f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto} inside {space.name}{hint}"
         return run.end(Verdict.NO_LISTENER, space.name, what)
-    run.say(f"{heard.command or 'a process'} listens on {heard.ip}:{heard.port}")
+    run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
     return Ended(Verdict.DELIVERED, None)
 
 
@@ -316,3 +318,7 @@ def _of_namespace(run: Run, space: Namespace) -> tuple[Listener, ...]:
     return tuple(
         dict.fromkeys((*(space.container.listeners or ()), *(each for one in sharing for each in one.listeners or ())))
     )
+
+
+def _socket(ip: IP, port: int) -> str:
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
