@@ -129,7 +129,7 @@ def read_match(draft: Draft, value: object) -> bool:
 def imply(draft: Draft, matches: tuple[Match, ...]) -> None:
     """`tcp dport` says that the protocol is tcp; once is enough."""
     for match in matches:
-        if match not in draft.matches:
+        if not any(one is match for one in draft.matches) and match not in draft.matches:
             draft.matches.append(match)
 
 

@@ -261,11 +261,11 @@ def _wanted(parts: list[Part], done: list[Part], verdict: Part, comment: str | N
     after = len(matches) if late else None  # only the translation is for one version's packets
     effects = tuple(replace(effect, after=after) for part in done for effect in part.effects)
     cases = tuple((matches, replace(case, effects=effects)) for matches, case in target.cases)
-    said = [*(part.words for part in (*parts, *done)), verdict.words]
+    said = [part.words for part in (*parts, *done, verdict) if part.words] or ["counter"]
     if comment:
         said.append(f'comment "{comment}"')
     return Wanted(
-        " ".join(one for one in said if one) or "counter",
+        " ".join(said),
         (*matches, *verdict.matches),
         replace(target, effects=effects, cases=cases),
         comment,
