@@ -254,6 +254,21 @@ def rule(dice: Dice, family: str, kind: str, hook: str, taken: Taken) -> Wanted:
     return _wanted(parts, done, verdict, comment)
 
 
+def half_shown(dice: Dice) -> Wanted:
+    """A rule of which iptables-save prints a part as if it were the whole, and does not mind."""
+    sources = dice.nets(4)
+    parts = [Part(f"ip saddr {braces(map(str, sources))}", (Match("src", tuple(sources)),))]
+    if dice.chance(0.5):
+        spans = dice.port_list()
+        said = f"ip protocol tcp tcp dport {braces(map(span_text, spans))}"
+        parts.append(Part(said, (Match("proto", ("tcp",)), Match("dport", tuple(spans)))))
+    if dice.chance(0.5):
+        devices = dice.some(("eth0", "docker0", "br-1"), 2, 3)
+        parts.append(Part(f"iifname {braces(devices)}", (Match("iif", tuple(devices)),)))
+    verdict = dice.pick(("accept", "drop", "return"))
+    return _wanted(parts, [Part("counter")], VERDICTS[verdict](dice), None)
+
+
 def _wanted(parts: list[Part], done: list[Part], verdict: Part, comment: str | None) -> Wanted:
     target = verdict.target or Target(Verb.CONTINUE)
     matches = tuple(match for part in parts for match in part.matches)
