@@ -199,6 +199,18 @@ def test_a_table_of_both_versions_passes_over_what_is_not_of_its_version() -> No
         assert read_rule({"family": "ip", "expr": [log, shape]}, {}).body().matches == ()
 
 
+def test_a_map_by_address_is_for_one_version_even_where_nothing_else_fits() -> None:
+    key = {"payload": {"protocol": "ip6", "field": "daddr"}}
+    shape = {"vmap": {"key": key, "data": {"set": [["fd00::1", {"accept": None}], ["*", {"drop": None}]]}}}
+    assert read_rule({"family": "inet", "expr": [shape]}, {}).body().matches == (Match("family", ("ipv6",)),)
+
+
+def test_a_reset_is_for_tcp_before_anything_is_done() -> None:
+    reset: dict[str, object] = {"reject": {"type": "tcp reset"}}
+    body = _read({"log": {"group": 5}}, reset).body()
+    assert (body.matches, body.target.effects) == ((TCP,), (Effect("nflog", detail="group 5"),))
+
+
 def test_what_nft_only_names_may_have_set_any_mark() -> None:
     body = _read({"xt": {"type": "target", "name": "CONNMARK"}}).body()
     assert body.target.effects == (Effect("mark", None), Effect("connmark", None))

@@ -12,7 +12,7 @@ from netdash.core.model import Effect, Match, Target, Verb
 from netdash.core.nft_map import arms, cases, elements_of, key_name, verdict
 from netdash.core.nft_match import CONTINUE, Draft, Sets, element_text, first, imply, read_match
 from netdash.core.nft_text import expression, statement
-from netdash.core.rule_parts import limit_match, word_match
+from netdash.core.rule_parts import limit_match, protocol_match, word_match
 
 _WIDE = ("inet", "bridge", "netdev")
 
@@ -143,9 +143,12 @@ def _reject(draft: Draft, value: object) -> bool:
     draft.target = Target(
         Verb.REJECT, detail=statement({"reject": value}).removeprefix("reject").removeprefix(" with ")
     )
-    version = _ONLY_OF.get(str(mapping(value).get("type")))
-    if draft.wide and version:
-        first(draft, word_match("family", version))  # nft asks for it before all else
+    kind = str(mapping(value).get("type"))
+    version = _ONLY_OF.get(kind)
+    if kind == "tcp reset":
+        first(draft, protocol_match("proto", "tcp"))  # nft asks for these before all else, and may not list them
+    elif draft.wide and version:
+        first(draft, word_match("family", version))
     return True
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from netdash.core.model import Effect, Match, Target, Verb
 from tests.rulegen import native_conditions as conditions
 from tests.rulegen.dice import Dice
-from tests.rulegen.native_conditions import FULL, Make, braces, ip, span_text
+from tests.rulegen.native_conditions import FULL, Make, braces, ip, only, span_text
 from tests.rulegen.wanted import Part, Wanted, WantedChain
 
 Taken = Callable[[str], bool]
@@ -19,11 +19,6 @@ Taken = Callable[[str], bool]
 
 def _plain(text: str, verb: Verb) -> Make:
     return lambda dice: Part(text, target=Target(verb))
-
-
-def only(dice: Dice) -> tuple[Match, ...]:
-    """In a table of both versions, what names one of them is for its packets only."""
-    return (Match("family", ("ipv6" if dice.v6 else "ipv4",)),) if dice.wide else ()
 
 
 def _go(word: str, verb: Verb) -> Make:
@@ -69,7 +64,9 @@ def _verdicts(dice: Dice) -> Part:
         )
         texts.append(f"{text} : {word}")
         cases.append((matches, target))
-    return Part(f"{key} vmap {braces(texts)}", target=Target(Verb.VMAP, cases=tuple(cases)))
+    return Part(
+        f"{key} vmap {braces(texts)}", only(dice) if kind > 1 else (), target=Target(Verb.VMAP, cases=tuple(cases))
+    )
 
 
 VERDICTS: dict[str, Make] = {
@@ -82,7 +79,12 @@ VERDICTS: dict[str, Make] = {
     "goto": _go("goto", Verb.GOTO),
     "vmap": _verdicts,
 }
-REJECTS: dict[str, Make] = {"reject": _reject}
+REJECTS: dict[str, Make] = {
+    "reject": _reject,
+    "reset": lambda dice: Part(
+        "reject with tcp reset", (Match("proto", ("tcp",)),), Target(Verb.REJECT, detail="tcp reset")
+    ),
+}
 
 
 def _set_mark(dice: Dice) -> Part:
@@ -238,11 +240,14 @@ def rule(dice: Dice, family: str, kind: str, hook: str, taken: Taken) -> Wanted:
     verdicts = VERDICTS | nat | (REJECTS if kind == "filter" and hook in ("input", "forward", "output") else {})
     verdict = verdicts[dice.pick([name for name in verdicts if taken(name)])](dice)
     proto = dice.pick(("", "", "tcp", "udp", "sctp", "icmpv6" if dice.v6 else "icmp"))
+    if verdict.words == "reject with tcp reset":
+        proto = "tcp" if proto else ""
     if verdict.target and verdict.target.verb in (Verb.DNAT, Verb.SNAT, Verb.REDIRECT, Verb.MASQUERADE):
         proto = "tcp"
         parts.append(Part("meta l4proto tcp", (Match("proto", ("tcp",)),)))
     pool = _pool(family, hook, dice.v6)
-    names = [name for name in pool if taken(name) and not (proto and name in ("l4proto", "concat"))]
+    told = proto or "reset" in verdict.words
+    names = [name for name in pool if taken(name) and not (told and name in ("l4proto", "concat"))]
     chosen = dice.some(names, 0, 4)
     parts += [pool[name](dice) for name in chosen if not (name == "l4proto" and "concat" in chosen)]
     special = conditions.OF_PROTO.get(proto, {})
