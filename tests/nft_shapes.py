@@ -58,6 +58,10 @@ CONDITIONS: dict[str, tuple[object, tuple[Match, ...]]] = {
         (Match("mark", ("0x1/0xff", "0x2/0xff")),),
     ),
     "meta mark & 16 != 0": (_match({"&": [_meta("mark"), 16]}, 0, "!="), (Match("mark", ("0x0/0x10",), True),)),
+    "meta mark != 4294901760/16": (
+        _match(_meta("mark"), {"prefix": {"addr": 0xFFFF0000, "len": 16}}, "!="),
+        (Match("mark", ("0xffff0000/0xffff0000",), True),),
+    ),
     "meta mark 1-5": (_match(_meta("mark"), {"range": [1, 5]}), (Match("mark", ("0x1-0x5",)),)),
     "meta mark > 5": (_match(_meta("mark"), 5, ">"), (Match("mark", ("0x6-0xffffffff",)),)),
     "ct original ip saddr 10.0.0.0/8": (
@@ -191,6 +195,16 @@ TARGETS: dict[str, tuple[object, Target]] = {
         'ct helper set "ftp"': ({"ct helper": "ftp"}, Effect("helper", detail='set "ftp"')),
     }.items()
 } | {
+    "meta mark set ip saddr map { 10.0.0.1 : 5 }": (
+        _set(_meta("mark"), {"map": {"key": _pay("ip", "saddr"), "data": {"set": [["10.0.0.1", 5]]}}}),
+        Target(
+            Verb.CONTINUE,
+            detail="meta mark set ip saddr map { 10.0.0.1 : 5 }",
+            cases=(
+                ((_src("10.0.0.1"),), _goes_on("meta mark set ip saddr map { 10.0.0.1 : 5 }", Effect("mark", xor=5))),
+            ),
+        ),
+    ),
     "dnat ip to th dport map { 80 : 10.0.0.1 . 8080 }": (
         {"dnat": {"family": "ip", "addr": _BY_PORT}},
         Target(Verb.DNAT, cases=(((_port(80),), _to("10.0.0.1", 8080)),)),

@@ -102,6 +102,11 @@ def test_conditions(words: str, matches: tuple[Match, ...]) -> None:
     assert (body.matches, body.target, body.not_understood) == (matches, Target(Verb.DROP), ())
 
 
+def test_an_option_without_a_value_may_be_the_last_word() -> None:
+    body = parse_line("-A INPUT -m addrtype --dst-type LOCAL --limit-iface-in")
+    assert (body.matches, body.not_understood) == ((Match("dst_type_iif", ("LOCAL",)),), ())
+
+
 LEFT_OPEN = {
     '-p tcp -m u32 --u32 "0x0=0x0" -j DROP': ("-m u32 --u32 0x0=0x0",),
     "-m bpf --bytecode 1 ! -i eth0 -j DROP": ("-m bpf --bytecode 1",),

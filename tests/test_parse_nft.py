@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netdash.core.model import Effect, Match, Target, Verb
+from netdash.core.model import Effect, Match, NamedObject, Table, Target, Verb
 from netdash.core.nft_match import Draft
 from netdash.core.nft_rule import read_rule
 from netdash.core.parse_nft import Listing, elements, parse_nft
@@ -174,6 +174,68 @@ def test_what_is_not_interpreted_is_said(text: str, expr: object) -> None:
         assert body.not_understood == (text,)
 
 
+def test_a_verdict_after_other_statements_keeps_them_in_order() -> None:
+    mark = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
+    early = Effect("mark", xor=1, after=0)
+    late = Effect("mark", xor=1)
+    log = Effect("log", detail='prefix "x"')
+    body = _read(mark, _field("tcp dport", 80), {"log": {"prefix": "x"}}, {"accept": None}).body()
+    assert body.target == Target(Verb.ACCEPT, effects=(early, log))
+    body = _read(_field("tcp dport", 80), {"log": {"prefix": "x"}}, mark, {"drop": None}).body()
+    assert body.target == Target(Verb.DROP, effects=(log, late))
+
+
+def test_a_table_of_both_versions_passes_over_what_is_not_of_its_version() -> None:
+    four, six = Match("family", ("ipv4",)), Match("family", ("ipv6",))
+    log: dict[str, object] = {"log": {"group": 5}}
+    answers: dict[str, tuple[object, Match, int | None]] = {
+        "a translation of the port": ({"dnat": {"family": "ip", "port": 80}}, four, 0),
+        "an answer of ICMPv6": ({"reject": {"type": "icmpv6", "expr": "no-route"}}, six, None),
+    }
+    for shape, version, after in answers.values():
+        body = read_rule({"family": "inet", "expr": [log, shape]}, {}).body()
+        assert body.matches == (version,)
+        assert body.target.effects == (Effect("nflog", detail="group 5", after=after),)
+        assert read_rule({"family": "ip", "expr": [log, shape]}, {}).body().matches == ()
+
+
+def test_a_map_by_address_is_for_one_version_even_where_nothing_else_fits() -> None:
+    key = {"payload": {"protocol": "ip6", "field": "daddr"}}
+    shape = {"vmap": {"key": key, "data": {"set": [["fd00::1", {"accept": None}], ["*", {"drop": None}]]}}}
+    assert read_rule({"family": "inet", "expr": [shape]}, {}).body().matches == (Match("family", ("ipv6",)),)
+
+
+def test_a_reset_is_for_tcp_before_anything_is_done() -> None:
+    reset: dict[str, object] = {"reject": {"type": "tcp reset"}}
+    body = _read({"log": {"group": 5}}, reset).body()
+    assert (body.matches, body.target.effects) == ((TCP,), (Effect("nflog", detail="group 5"),))
+
+
+def test_what_nft_only_names_may_have_set_any_mark() -> None:
+    body = _read({"xt": {"type": "target", "name": "CONNMARK"}}).body()
+    assert body.target.effects == (Effect("mark", None), Effect("connmark", None))
+    assert body.not_understood == ('xt target "CONNMARK"',)
+
+
+def test_tables_without_rules_and_named_objects_are_listed() -> None:
+    listing = _listing(
+        {"table": {"family": "ip", "name": "off", "handle": 1, "flags": "d"}},
+        {"table": {"family": "bridge", "name": "empty", "handle": 2}},
+        {"chain": {"family": "ip", "table": "off", "name": "c", "type": "filter", "hook": "input", "prio": 0}},
+        {"flowtable": {"family": "ip", "name": "ft", "table": "off", "hook": "ingress", "prio": 0, "dev": ["a", "b"]}},
+        {"counter": {"family": "ip", "name": "cn", "table": "off", "handle": 3, "packets": 1, "bytes": 60}},
+        {"map": {"family": "ip", "table": "off", "name": "m", "type": "mark", "map": "verdict", "flags": ["interval"]}},
+    )
+    assert listing.problems == ()
+    assert listing.tables == (Table("ip", "off", ("dormant",)), Table("bridge", "empty"))
+    assert [(one.hook, one.dormant) for one in listing.chains] == [("input", True)]
+    assert listing.objects == (
+        NamedObject("ip", "off", "flowtable", "ft", "hook ingress, prio 0, dev a,b"),
+        NamedObject("ip", "off", "counter", "cn"),
+    )
+    assert (listing.sets[0].value_type, listing.sets[0].flags) == ("verdict", ("interval",))
+
+
 def test_a_comment_stands_last() -> None:
     assert _read({"accept": None}, comment='say "x"').body().text == 'accept comment "say \\"x\\""'
 
@@ -311,3 +373,9 @@ def test_no_shape_is_an_error(data: st.DataObject) -> None:
     for chain in listing.chains:
         for body in chain.bodies:
             assert isinstance(body.text, str)
+
+
+def test_a_translation_to_an_address_matches_packets_of_the_other_version_too() -> None:
+    """The kernel's trace shows the rule, which does nothing then (nft_nat.c)."""
+    body = read_rule({"family": "inet", "expr": [{"dnat": {"family": "ip", "addr": "10.0.0.1"}}]}, {}).body()
+    assert body.matches == ()

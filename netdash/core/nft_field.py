@@ -15,6 +15,7 @@ from netdash.core.rule_parts import (
     icmp_match,
     lower_match,
     mark_match,
+    name_match,
     net_match,
     owner_match,
     pair_match,
@@ -76,7 +77,8 @@ def _devices(key: str, texts: Texts, negated: bool) -> Match | None:
     """nft writes any ending as *, and knows no other wildcard."""
     if any(text.endswith("+") or "\\" in text for text in texts):
         return None
-    return Match(key, tuple(text[:-1] + "+" if text.endswith("*") else text for text in texts), negated)
+    names = [text[:-1] + "+" if text.endswith("*") else text for text in texts]
+    return name_match(key, names[0], negated) if len(names) == 1 else Match(key, tuple(names), negated)
 
 
 def _protocols(key: str, texts: Texts, negated: bool) -> Match | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from netdash.core.decode import Json, items, mapping
 from netdash.core.decode import text as word
 from netdash.core.model import Match, Target, Verb
-from netdash.core.nft_match import Draft, Elements, conditions, element_text, fields_of, imply
+from netdash.core.nft_match import Draft, Elements, conditions, element_text, fields_of, implied_by, imply
 from netdash.core.nft_text import expression
 
 Arms = tuple[tuple[tuple[Match, ...], str], ...]
@@ -34,7 +34,7 @@ def arms(draft: Draft, parts: Json) -> Arms | None:
         if matches is None or value is None:
             return None
         (plain if matches else rest).append((matches, value))
-    imply(draft, tuple(match for field in fields for match in field.implied))
+    imply(draft, implied_by(fields, parts.get("key"), draft.wide))
     return (*plain, *rest)
 
 

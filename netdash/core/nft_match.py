@@ -129,7 +129,7 @@ def read_match(draft: Draft, value: object) -> bool:
 def imply(draft: Draft, matches: tuple[Match, ...]) -> None:
     """`tcp dport` says that the protocol is tcp; once is enough."""
     for match in matches:
-        if match not in draft.matches:
+        if not any(one is match for one in draft.matches) and match not in draft.matches:
             draft.matches.append(match)
 
 
@@ -302,11 +302,7 @@ def _concat(draft: Draft, what: object, right: object, op: str) -> _Known | None
     values = [conditions(fields, text) for text in texts]
     if None in values:
         return None
-    implied = tuple(dict.fromkeys(match for field in fields for match in field.implied))
-    named = {mapping(mapping(part).get("payload")).get("protocol") for part in items(what)}
-    if draft.wide:  # a packet of the other IP version meets neither the condition nor its contrary
-        implied = (*(_V4 if "ip" in named else ()), *(_V6 if "ip6" in named else ()), *implied)
-    return implied, Match("any_of", tuple(values), op == "!=")
+    return implied_by(fields, {"concat": what}, draft.wide), Match("any_of", tuple(values), op == "!=")
 
 
 _SPECIAL: dict[str, Callable[[Draft, object, object, str], _Known | None]] = {
@@ -323,6 +319,15 @@ def fields_of(key: object, wide: bool) -> tuple[Field, ...] | None:
     if not fields or any(field is None or field.bits for field in fields):
         return None
     return tuple(field for field in fields if field is not None)
+
+
+def implied_by(fields: tuple[Field, ...], key: object, wide: bool) -> tuple[Match, ...]:
+    """What a packet must be to have these fields at all: one of the other IP version meets neither an element, nor the
+    contrary of one, nor a map's `*`."""
+    parts = items(key["concat"]) if isinstance(key, dict) and set(key) == {"concat"} else [key]
+    named = {mapping(mapping(part).get("payload")).get("protocol") for part in parts} if wide else set()
+    versions = (*(_V4 if "ip" in named else ()), *(_V6 if "ip6" in named else ()))
+    return tuple(dict.fromkeys((*versions, *(match for field in fields for match in field.implied))))
 
 
 def conditions(fields: tuple[Field, ...], text: str) -> tuple[Match, ...] | None:

@@ -145,11 +145,11 @@ def _reject(draft: Draft, value: object) -> bool:
         Verb.REJECT, detail=statement({"reject": value}).removeprefix("reject").removeprefix(" with ")
     )
     kind = str(mapping(value).get("type"))
-    if kind == "tcp reset":  # nft lists no `meta l4proto tcp` beside it
-        imply(draft, (protocol_match("proto", "tcp"),))
     version = _ONLY_OF.get(kind)
-    if draft.wide and version:
-        first(draft, word_match("family", version))  # nft asks for it before all else
+    if kind == "tcp reset":
+        first(draft, protocol_match("proto", "tcp"))  # nft asks for these before all else, and may not list them
+    elif draft.wide and version:
+        first(draft, word_match("family", version))
     return True
 
 

@@ -189,6 +189,13 @@ class NamedObject:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RulesNote:
+    """One of `Ruleset.notes` as a thing that can be listed."""
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ruleset:
     """Compared and hashed by identity: it can be a key of what is computed from it."""

@@ -33,7 +33,7 @@ def name_match(key: str, name: str, negated: bool = False) -> Match:
 
 
 def protocol_match(key: str, name: str, negated: bool = False) -> Match:
-    return name_match(key, protocol(name), negated)
+    return word_match(key, protocol(name), negated)
 
 
 @lru_cache(maxsize=_MANY)

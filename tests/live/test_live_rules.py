@@ -29,3 +29,9 @@ def test_what_was_written_is_what_is_read(results: dict[str, Result], tool: str)
     assert result.wrong == []
     assert result.rules > RULES * 0.8, result.refused
     assert result.features > 50, result.refused
+
+
+def test_what_iptables_save_hides_or_leaves_out_is_never_read_as_another_rule(results: dict[str, Result]) -> None:
+    mixed = [result for name, result in results.items() if name.startswith("mixed")]
+    assert [said for result in mixed for said in result.wrong] == []
+    assert sum(result.features for result in mixed) > 4

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from netdash.core.model import Chain, Ruleset
+from netdash.core.model import Chain, Rule, Ruleset
 from tests.rulegen import native, xt
 from tests.rulegen.dice import Dice
 from tests.rulegen.namespace import RESTORE, Namespace
-from tests.rulegen.wanted import WantedChain, differences
+from tests.rulegen.wanted import Wanted, WantedChain, differences, lies
+
+Ask = Callable[[Wanted, Rule], list[str]]
 
 
 @dataclass(slots=True)
 class Result:
     rules: int = 0
     refused: list[str] = field(default_factory=list)  # by the tool or this kernel: no word of it was loaded
-    features: int = 0  # conditions and targets that were taken
+    features: int = 0  # conditions and targets that were taken; of mixed chains, nft's own rules
     wrong: list[str] = field(default_factory=list)
 
     def add(self, other: Result) -> None:
@@ -35,6 +37,9 @@ def everything(space: Namespace, seed: int, count: int) -> Iterator[tuple[str, R
             yield f"{backend} {family}", xt_rules(space, seed, count, family, backend)
         space.flush()
     yield "nft", nft_rules(space, seed, count)
+    for number in range(max(2, count // 100)):
+        space.flush()
+        yield f"mixed {number + 1}", mixed_rules(space, seed + number, 60)
 
 
 def xt_rules(space: Namespace, seed: int, count: int, family: str, backend: str) -> Result:
@@ -71,6 +76,36 @@ def nft_rules(space: Namespace, seed: int, count: int) -> Result:
     _load_native(space, text, chains, result)
     _compare(space.read(), chains, result, False)
     return result
+
+
+def mixed_rules(space: Namespace, seed: int, count: int) -> Result:
+    """nft's own rules after those of iptables in one chain: iptables-save leaves parts of them out and exits with 0,
+    or leaves the table out. What is read of a rule may then be less than was written, and says so, but never other."""
+    dice, result = Dice(seed), Result()
+    text, chains = xt.ruleset(dice, count, lambda _, name: name in _PLAIN, False)
+    _load(space, RESTORE["ip", "iptables-nft"], text, chains, result)
+    bases = [one for one in chains if one.table == "filter" and one.hook]
+    for chain in bases:
+        for _ in range(dice.number(0, max(1, count // 30))):
+            rule = native.half_shown(dice) if seed % 2 else native.rule(dice, "ip", "filter", str(chain.hook), _alone)
+            complaint = space.refused("nft", "-f", "-", text=f"add rule ip filter {chain.name} {rule.words}\n")
+            if complaint:
+                result.refused.append(f"{rule.words}: {complaint.splitlines()[0]}")
+            else:
+                chain.rules.append(rule)
+                result.features += 1
+    _compare(space.read(), chains, result, False, lies)
+    return result
+
+
+_PLAIN = frozenset(
+    ("count", "accept", "drop", "return", "jump", "src", "dst", "iif", "oif", "ctstate", "mark", "tcp dport")
+)
+
+
+def _alone(name: str) -> bool:
+    """Whether the condition or target needs no named set."""
+    return name not in ("named set", "named devices", "empty set", "add")
 
 
 def _load(space: Namespace, tool: str, text: str, chains: list[WantedChain], result: Result) -> str:
@@ -117,7 +152,9 @@ def _take_out(lines: list[str], at: int, chains: list[WantedChain]) -> None:
     del lines[at]
 
 
-def _compare(ruleset: Ruleset, chains: Iterable[WantedChain], result: Result, legacy: bool) -> None:
+def _compare(
+    ruleset: Ruleset, chains: Iterable[WantedChain], result: Result, legacy: bool, ask: Ask = differences
+) -> None:
     read = {
         (one.family, one.table, one.name): one for one in ruleset.chains if (one.backend == "iptables-legacy") is legacy
     }
@@ -128,10 +165,10 @@ def _compare(ruleset: Ruleset, chains: Iterable[WantedChain], result: Result, le
                 result.wrong.append(f"{want.family} {want.table} {want.name}: not read")
             continue
         result.rules += len(want.rules)
-        result.wrong += list(_chain_differs(want, chain))
+        result.wrong += list(_chain_differs(want, chain, ask))
 
 
-def _chain_differs(want: WantedChain, chain: Chain) -> Iterable[str]:
+def _chain_differs(want: WantedChain, chain: Chain, ask: Ask) -> Iterable[str]:
     place = f"{want.family} {want.table} {want.name}"
     one = (want.kind, want.hook, want.priority, want.policy)
     two = (chain.kind, chain.hook, chain.priority, chain.policy)
@@ -143,5 +180,5 @@ def _chain_differs(want: WantedChain, chain: Chain) -> Iterable[str]:
     for number, (wanted, rule) in enumerate(zip(want.rules, chain.rules, strict=True), 1):
         if rule.position != number:
             yield f"{place} #{number}: is said to be #{rule.position}"
-        for said in differences(wanted, rule):
+        for said in ask(wanted, rule):
             yield f"{place} #{number} `{wanted.words}` read as `{rule.text}`: {said}"

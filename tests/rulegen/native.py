@@ -8,7 +8,7 @@ from dataclasses import replace
 from netdash.core.model import Effect, Match, Target, Verb
 from tests.rulegen import native_conditions as conditions
 from tests.rulegen.dice import Dice
-from tests.rulegen.native_conditions import FULL, Make, braces, ip, span_text
+from tests.rulegen.native_conditions import FULL, Make, braces, ip, only, span_text
 from tests.rulegen.wanted import Part, Wanted, WantedChain
 
 Taken = Callable[[str], bool]
@@ -19,11 +19,6 @@ Taken = Callable[[str], bool]
 
 def _plain(text: str, verb: Verb) -> Make:
     return lambda dice: Part(text, target=Target(verb))
-
-
-def only(dice: Dice) -> tuple[Match, ...]:
-    """In a table of both versions, what names one of them is for its packets only."""
-    return (Match("family", ("ipv6" if dice.v6 else "ipv4",)),) if dice.wide else ()
 
 
 def _go(word: str, verb: Verb) -> Make:
@@ -69,7 +64,9 @@ def _verdicts(dice: Dice) -> Part:
         )
         texts.append(f"{text} : {word}")
         cases.append((matches, target))
-    return Part(f"{key} vmap {braces(texts)}", target=Target(Verb.VMAP, cases=tuple(cases)))
+    return Part(
+        f"{key} vmap {braces(texts)}", only(dice) if kind > 1 else (), target=Target(Verb.VMAP, cases=tuple(cases))
+    )
 
 
 VERDICTS: dict[str, Make] = {
@@ -82,7 +79,12 @@ VERDICTS: dict[str, Make] = {
     "goto": _go("goto", Verb.GOTO),
     "vmap": _verdicts,
 }
-REJECTS: dict[str, Make] = {"reject": _reject}
+REJECTS: dict[str, Make] = {
+    "reject": _reject,
+    "reset": lambda dice: Part(
+        "reject with tcp reset", (Match("proto", ("tcp",)),), Target(Verb.REJECT, detail="tcp reset")
+    ),
+}
 
 
 def _set_mark(dice: Dice) -> Part:
@@ -238,11 +240,14 @@ def rule(dice: Dice, family: str, kind: str, hook: str, taken: Taken) -> Wanted:
     verdicts = VERDICTS | nat | (REJECTS if kind == "filter" and hook in ("input", "forward", "output") else {})
     verdict = verdicts[dice.pick([name for name in verdicts if taken(name)])](dice)
     proto = dice.pick(("", "", "tcp", "udp", "sctp", "icmpv6" if dice.v6 else "icmp"))
+    if verdict.words == "reject with tcp reset":
+        proto = "tcp" if proto else ""
     if verdict.target and verdict.target.verb in (Verb.DNAT, Verb.SNAT, Verb.REDIRECT, Verb.MASQUERADE):
         proto = "tcp"
         parts.append(Part("meta l4proto tcp", (Match("proto", ("tcp",)),)))
     pool = _pool(family, hook, dice.v6)
-    names = [name for name in pool if taken(name) and not (proto and name in ("l4proto", "concat"))]
+    told = proto or "reset" in verdict.words
+    names = [name for name in pool if taken(name) and not (told and name in ("l4proto", "concat"))]
     chosen = dice.some(names, 0, 4)
     parts += [pool[name](dice) for name in chosen if not (name == "l4proto" and "concat" in chosen)]
     special = conditions.OF_PROTO.get(proto, {})
@@ -254,6 +259,21 @@ def rule(dice: Dice, family: str, kind: str, hook: str, taken: Taken) -> Wanted:
     return _wanted(parts, done, verdict, comment)
 
 
+def half_shown(dice: Dice) -> Wanted:
+    """A rule of which iptables-save prints a part as if it were the whole, and does not mind."""
+    sources = dice.nets(4)
+    parts = [Part(f"ip saddr {braces(map(str, sources))}", (Match("src", tuple(sources)),))]
+    if dice.chance(0.5):
+        spans = dice.port_list()
+        said = f"ip protocol tcp tcp dport {braces(map(span_text, spans))}"
+        parts.append(Part(said, (Match("proto", ("tcp",)), Match("dport", tuple(spans)))))
+    if dice.chance(0.5):
+        devices = dice.some(("eth0", "docker0", "br-1"), 2, 3)
+        parts.append(Part(f"iifname {braces(devices)}", (Match("iif", tuple(devices)),)))
+    verdict = dice.pick(("accept", "drop", "return"))
+    return _wanted(parts, [Part("counter")], VERDICTS[verdict](dice), None)
+
+
 def _wanted(parts: list[Part], done: list[Part], verdict: Part, comment: str | None) -> Wanted:
     target = verdict.target or Target(Verb.CONTINUE)
     matches = tuple(match for part in parts for match in part.matches)
@@ -261,11 +281,11 @@ def _wanted(parts: list[Part], done: list[Part], verdict: Part, comment: str | N
     after = len(matches) if late else None  # only the translation is for one version's packets
     effects = tuple(replace(effect, after=after) for part in done for effect in part.effects)
     cases = tuple((matches, replace(case, effects=effects)) for matches, case in target.cases)
-    said = [*(part.words for part in (*parts, *done)), verdict.words]
+    said = [part.words for part in (*parts, *done, verdict) if part.words] or ["counter"]
     if comment:
         said.append(f'comment "{comment}"')
     return Wanted(
-        " ".join(one for one in said if one) or "counter",
+        " ".join(said),
         (*matches, *verdict.matches),
         replace(target, effects=effects, cases=cases),
         comment,

@@ -94,6 +94,11 @@ def _marks(dice: Dice) -> Values:
     return braces(map(hex, many)), tuple(f"{one:#x}" for one in many)
 
 
+def only(dice: Dice) -> tuple[Match, ...]:
+    """In a table of both versions, what names one of them is for its packets only."""
+    return (Match("family", ("ipv6" if dice.v6 else "ipv4",)),) if dice.wide else ()
+
+
 # --- conditions -------------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +182,7 @@ def _concat(dice: Dice) -> Part:
         values.append((Match("src", (address,)), Match("dport", ((low, high),))))
     negated = dice.chance(0.3)
     said = f"{ip(dice)} saddr . {proto} dport {'!= ' if negated else ''}{braces(texts)}"
-    return Part(said, (Match("proto", (proto,)), Match("any_of", tuple(values), negated)))
+    return Part(said, (*only(dice), Match("proto", (proto,)), Match("any_of", tuple(values), negated)))
 
 
 def _left(said: str, shown: str = "") -> Make:

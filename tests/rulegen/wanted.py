@@ -55,6 +55,16 @@ def differences(want: Wanted, rule: Rule) -> list[str]:
     return [f"{name}: wrote {one}, read {two}" for name, (one, two) in pairs.items() if one != two]
 
 
+def lies(want: Wanted, rule: Rule) -> list[str]:
+    """Sentences: what was read is more or other than what was written, or less without saying so."""
+    found = differences(want, rule)
+    if not found or not rule.not_understood:
+        return found
+    invented = set(_conditions(rule.matches)) - set(_conditions(want.matches))
+    told = rule.target.verb in (want.target.verb, Verb.OTHER)
+    return [] if not invented and told else [f"{said} (and more than was written)" for said in found]
+
+
 def _targets(where: str, want: Target, read: Target) -> dict[str, tuple[object, object]]:
     names = ("verb", "chain", "address", "address_to", "ports", "base_port", "net")
     pairs = {where + name: (getattr(want, name), getattr(read, name)) for name in names}
