@@ -20,7 +20,8 @@ def lines(host: Host, matrix: Matrix, room: int) -> Iterator[Line]:
         groups: dict[tuple[bool | None, str], list[str]] = {}
         for sender, row in zip(matrix.senders, matrix.cells, strict=True):
             cell = row[at]
-            groups.setdefault((cell.reaches, cell.why), []).append(clean(sender.name, 60))
+            why = cell.why.replace(f" inside {sender.name} ", " inside ")  # one reason for many senders
+            groups.setdefault((cell.reaches, why), []).append(clean(sender.name, 60))
         for (reaches, why), names in sorted(groups.items(), key=lambda item: (_ORDER[item[0][0]], -len(item[1]))):
             word, tone = _WORDS[reaches]
             reason = f"  {clean(why)}" if why else ""

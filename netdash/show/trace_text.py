@@ -17,7 +17,12 @@ _PLACE = 12  # cells of a hop's name
 
 def lines(host: Host, answer: Trace, room: int) -> Iterator[Line]:
     """Lines of at most `room` cells; 60 and more are readable."""
-    yield from _cut(_head(host, answer), room)
+    for line in _lines(host, answer, room):
+        yield tuple(_cut(line, room))
+
+
+def _lines(host: Host, answer: Trace, room: int) -> Iterator[Line]:
+    yield tuple(_head(host, answer))
     yield from _verdict(answer, room)
     yield ()
     yield from _way(answer.hops, answer.decided_by, room)
@@ -103,15 +108,15 @@ def _way(hops: tuple[Hop, ...], decided: Decision | None, room: int) -> Iterator
 
 
 def _hop(hop: Hop, before: Packet | None, room: int) -> Iterator[Line]:
-    name = fit(clean(hop.place, 40), max(_PLACE, width(clean(hop.place, 40))))
-    said = [clean(hop.text)] if hop.text else []
-    said += _changes(before, hop.packet) if before is not None else []
-    text = "; ".join(said)
-    yield (
-        Span(" ▸ " if before is not None else " ● ", Tone.HOP),
-        Span(name, Tone.KEY),
-        Span(fit("  " + text, max(0, room - 3 - width(name))).rstrip()),
-    )
+    for change in _changes(before, hop.packet) if before is not None else ():
+        yield (Span("     → ", Tone.HOP), Span(fit(change, max(0, room - 7)).rstrip(), Tone.WARN))
+    name = clean(hop.place, 40)
+    lead = Span(" ▸ " if before is not None else " ● ", Tone.HOP)
+    if not hop.text:
+        yield lead, Span(name, Tone.KEY)
+        return
+    shown = fit(name, max(_PLACE, width(name)))
+    yield lead, Span(shown, Tone.KEY), Span(fit("  " + clean(hop.text), max(0, room - 3 - width(shown))).rstrip())
 
 
 def _changes(old: Packet, new: Packet) -> list[str]:
@@ -122,9 +127,9 @@ def _changes(old: Packet, new: Packet) -> list[str]:
         ("source", (old.src, old.sport), (new.src, new.sport)),
     ):
         if was != now and was[0] is not None:
-            said.append(f"{name} {_socket(*was)} is now {_socket(*now)}")
+            said.append(f"{name} {_socket(*now)}, was {_socket(*was)}")
     if new.mark != old.mark:
-        said.append("mark ?" if new.mark is None else f"mark {new.mark:#x}")
+        said.append("mark cannot be told" if new.mark is None else f"mark {new.mark:#x}")
     return said
 
 
@@ -132,8 +137,7 @@ def _step(step: Step, decides: bool, room: int) -> Line:
     mark, tone = _MARK[decides]
     sure = "" if step.sure else "? "
     counter = words.packets(step.source) if step.source else ""
-    place = clean(step.place.partition(" ")[2] if step.family not in ("ip", "ip6") else step.place, 60)
-    place = clean(step.place, 60) if place == "" else place
+    place = clean(("legacy " if step.backend == "iptables-legacy" else "") + step.place, 80)
     verdict = step.verdict + (f" {step.to}" if step.to else "")
     head = f"{sure}{place}"
     tail = f"{verdict}{f'  {counter}' if counter else ''}"
@@ -148,12 +152,14 @@ def _step(step: Step, decides: bool, room: int) -> Line:
 
 
 def _condition(step: Step) -> str:
-    """The rule without what stands beside it anyway: its chain and its verdict."""
+    """The rule without what stands beside it anyway: its chain, its counter and its verdict."""
     if step.rule is None:
         return ""
-    text = step.text.removeprefix(f"-A {step.chain} ")
-    head, found, _ = text.rpartition("-j ")
-    return head.strip() if found and step.source and step.source.backend != "nft" and step.verdict != "accept" else text
+    text = step.text.removeprefix(f"-A {step.chain} ").replace("counter ", "")
+    verdict = f"{step.verdict} {step.to}" if step.to else step.verdict
+    for word in (f"-j {step.to}", f"-j {step.verdict.upper()}", f"-g {step.to}", verdict):
+        text = text.removesuffix(word).rstrip()
+    return text
 
 
 def _marked(text: str, room: int) -> Line:
@@ -175,13 +181,12 @@ def _notes(answer: Trace, room: int) -> Iterator[Line]:
 # --- fitting a width --------------------------------------------------------------------------------------------------
 
 
-def _cut(spans: list[Span], room: int) -> Iterator[Line]:
-    used, line = 0, []
-    for span in spans:
+def _cut(line: Line, room: int) -> Iterator[Span]:
+    used = 0
+    for span in line:
         text = fit(span.text, room - used) if width(span.text) > room - used else span.text
-        line.append(Span(text, span.tone))
+        yield Span(text, span.tone)
         used += width(text)
-    yield tuple(line)
 
 
 def _wrapped_spans(head: list[Span], text: str, room: int) -> Iterator[Line]:

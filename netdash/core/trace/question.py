@@ -42,9 +42,6 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
     dst = _address(host, container, origin, name, asked, notes)
     if src is not None and src.version != dst.version:
         raise NetdashError(f"{src} and {dst} are of two families", "", Exit.USAGE)
-    if src is None and origin is Origin.OUTSIDE:
-        src = somebody(host, dst.version, asked.iif)
-        notes.append(f"{src} stands for a sender outside: outside@IP names another")
     port = port if asked.proto in _WITH_PORTS else None
     sender_id = container.id if container else None
     return Question(origin, dst, asked.proto, port, asked.sport, src, asked.iif, asked.mark, sender_id), tuple(notes)
@@ -165,17 +162,3 @@ def _unresolved(host: Host, sender: Container | None, name: str) -> NetdashError
     alone = all(end.network == DEFAULT_BRIDGE for end in sender.endpoints)
     why = "on the default bridge no names are resolved" if alone else "they share no network"
     return NetdashError(f"{sender.name} cannot resolve {name}: {why}", f"by address: {ips[0]}", Exit.FINDINGS)
-
-
-def somebody(host: Host, family: int, iif: str | None) -> IP:
-    """An address that stands for a sender outside: on the Internet where a default route leads, else on the link."""
-    device, own = entrance(family, host.links, host.routes)
-    device = iif or device
-    default = any(one.default and one.family == family and one.table == "main" for one in host.routes or ())
-    if default and iif is None:
-        return OUTSIDE[family]
-    link = next((one for one in host.links or () if one.name == device), None)
-    for one in link.addresses if link else ():
-        if one.version == family and one.network.num_addresses > 2:
-            return next(ip for ip in one.network.hosts() if ip not in (own, one.ip))
-    return OUTSIDE[family]

@@ -12,7 +12,6 @@ from netdash.core.routing import entrance
 from netdash.core.trace.alike import Alike, Twin
 from netdash.core.trace.answer import Decision, Origin, Question, Trace, Verdict
 from netdash.core.trace.inside import Namespace, hears, namespaces_of
-from netdash.core.trace.question import somebody
 from netdash.core.trace.tracer import reaches
 
 _WORD = re.compile(r"[0-9]+(?:\.[0-9]+){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*[0-9a-f]|[\w.-]*\w")
@@ -129,13 +128,20 @@ class _Work:
         return _Kind(self._numbers.setdefault(key, len(self._numbers)), names, twins)
 
     def _cell(self, sender: Sender, asking: _Kind, aim: Aim, asked: _Kind) -> Reach:
+        cell = self._traced(sender, asking, aim, asked)
+        owner = self._containers.get(aim.container or "")
+        if cell.reaches and owner is not None and owner.state == "paused":
+            return Reach(False, f"{owner.name} is paused: its kernel answers, its processes do not")
+        return cell
+
+    def _traced(self, sender: Sender, asking: _Kind, aim: Aim, asked: _Kind) -> Reach:
         if sender.container is not None and sender.container == aim.container:
-            return _told(reaches(self._host, self._question(sender, aim)))[0]
+            return told(reaches(self._host, self._question(sender, aim)))
         known = self._done.get((asking.number, asked.number))
         if known is None:
-            told = _told(reaches(self._host, self._question(sender, aim)))
-            self._done[asking.number, asked.number] = (*told, asking, asked)
-            return told[0]
+            made = _told(reaches(self._host, self._question(sender, aim)))
+            self._done[asking.number, asked.number] = (*made, asking, asked)
+            return made[0]
         found, rule, first, second = known
         if found.reaches or (first is asking and second is asked):
             return found
@@ -151,8 +157,7 @@ class _Work:
         return container.name if container else "", *ips, *map(str, self._ports(aim))
 
     def _question(self, sender: Sender, aim: Aim) -> Question:
-        src = somebody(self._host, aim.ip.version, None) if sender.origin is Origin.OUTSIDE else None
-        return Question(sender.origin, aim.ip, aim.proto, aim.port, src=src, container=sender.container)
+        return Question(sender.origin, aim.ip, aim.proto, aim.port, container=sender.container)
 
     def _ports(self, aim: Aim) -> tuple[int, ...]:
         port = self._published.get((aim.proto, aim.port, aim.container)) if aim.kind == "published" else None
@@ -235,6 +240,11 @@ def _situation(host: Host, space: Namespace) -> Hashable:
 
 def _state_of(link: object) -> tuple[object, ...]:
     return tuple(getattr(link, name, None) for name in ("master", "up", "state", "hairpin"))
+
+
+def told(answer: Trace) -> Reach:
+    """A trace as a cell."""
+    return _told(answer)[0]
 
 
 def _told(answer: Trace) -> tuple[Reach, Rule | None]:

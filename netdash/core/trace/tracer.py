@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from netdash.core.model import Host, Proxy, Rule
-from netdash.core.routing import Flow, entrance, find
+from netdash.core.model import IP, Host, Proxy, Rule
+from netdash.core.routing import OUTSIDE, Flow, entrance, find
 from netdash.core.rule_match import Packet
 from netdash.core.trace.answer import Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.conntrack import Connection
@@ -191,7 +191,24 @@ def _outside(run: Run, question: Question) -> Ended:
         device, _ = entrance(question.dst.version, run.host.links, run.host.routes)
     if device is None:
         return run.end(Verdict.UNKNOWN, "sender", "by which device packets from outside come in is not known")
+    if question.src is None:
+        src = somebody(run.host, question.dst.version, device)
+        run.packet = replace(run.packet, src=src)
+        run.assume(f"{src} stands for a sender outside")
     return from_outside(run, device)
+
+
+def somebody(host: Host, family: int, device: str) -> IP:
+    """An address that stands for a sender who comes in by a device: on the Internet where the default route leads out
+    there, else on the link."""
+    if any(one.default and one.family == family and one.dev == device for one in host.routes or ()):
+        return OUTSIDE[family]
+    link = next((one for one in host.links or () if one.name == device), None)
+    own = [one.ip for one in (link.addresses if link else ())]
+    for one in link.addresses if link else ():
+        if one.version == family and one.network.num_addresses > 2:
+            return next(ip for ip in one.network.hosts() if ip not in own)
+    return OUTSIDE[family]
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------

@@ -216,6 +216,9 @@ def _out(run: Run, way: Way) -> Ended:
         return _inside(run, behind[0], behind[0].device(behind[1]))
     run.end_at = way.device
     run.say(f"leaves this host by {way.device}")
+    src = run.packet.src
+    if src is not None and namespaces_of(run.host).at(src) and not run.connection.answering:
+        run.assume(f"{src} leaves untranslated: the answer comes back only where others have a route to it")
     return Ended(Verdict.FORWARDED, None)
 
 
@@ -276,6 +279,7 @@ def _inside(run: Run, space: Namespace, device: str) -> Ended:
         _expected(run, space, device, packet.src)
     if container.state == "paused":
         run.say("paused: its kernel answers, its processes do not")
+        run.assume(f"{space.name} is paused: a connection is opened, and nobody answers")
     if run.connection.answering or packet.proto in _PORTLESS:
         return Ended(Verdict.DELIVERED, None)
     return _listening(run, space, container, device)
