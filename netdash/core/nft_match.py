@@ -202,6 +202,8 @@ def _compared(field: Field, right: object, op: str) -> Match | None:
 
 
 def _held(draft: Draft, field: Field, right: object, op: str) -> Match | None:
+    if isinstance(right, dict) and len(items(right.get("|"))) > 1:  # `ct state != new | untracked`: all bits at once
+        return Match("ctstate", (), op == "!=") if field.key == "ctstate" and op in ("==", "!=") else None
     texts = texts_of(draft, right)
     if texts is None or (field.bits and op not in ("in", "!")) or (op == "!" and field.key not in _BITMASKS):
         return None

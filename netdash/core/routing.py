@@ -202,6 +202,8 @@ def _selector(key: str, value: str, flow: Flow) -> bool | None:
         case "ipproto":
             return None if flow.proto is None else value in (flow.proto, _NUMBERS.get(flow.proto))
         case "sport" | "dport":
+            if flow.proto in _PORTLESS:
+                return False
             return _spans(value, flow.sport if key == "sport" else flow.dport)
         case "suppress_prefixlength":
             return True
@@ -211,6 +213,7 @@ def _selector(key: str, value: str, flow: Flow) -> bool | None:
             return None
 
 
+_PORTLESS = ("icmp", "ipv6-icmp")
 _NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "ipv6-icmp": "58"}
 
 

@@ -297,6 +297,14 @@ def _whether(name: str) -> _Ask:
     return ask
 
 
+def _packet_type(match: Match, packet: Packet) -> Answer:
+    """What the sender's frame was for, told by the address; a bridge's own rules may see frames for others."""
+    at_port = bool(packet.physdev_in) and packet.iif == packet.physdev_in
+    if at_port or packet.dst_type not in ("LOCAL", "UNICAST"):
+        return Answer.UNSURE
+    return _said("unicast" in match.values, match)
+
+
 def _fragment(match: Match, packet: Packet) -> Answer:
     return Answer.UNSURE if packet.whole is None else _said(not packet.whole, match)
 
@@ -344,6 +352,7 @@ _ASK: dict[str, _Ask] = (
         "icmp_type": _icmp,
         "uid": _owner,
         "fragment": _fragment,
+        "pkttype": _packet_type,
         "any_of": _any_of,
     }
     | {

@@ -54,7 +54,8 @@ def compare(said: Trace, fate: Fate) -> Judgement:
     if said.verdict is Verdict.UNKNOWN:
         return Judgement("unknown", "; ".join(f"{rule.place} {rule.text}" for rule in said.unsure) or _reason(said))
     expected = _verdicts(fate)
-    if said.verdict not in expected or _blames_a_rule(said) is not (fate.end == "dropped"):
+    blame = said.unsure or _blames_a_rule(said) is (fate.end == "dropped")
+    if said.verdict not in expected or not blame:
         names = " or ".join(one.value for one in expected)
         return Judgement(
             "wrong verdict", f"said {said.verdict.value} ({_reason(said)}), the kernel: {names} ({fate.end})"

@@ -133,10 +133,15 @@ def _sent(sight: Sight) -> bool:
 
 
 def _stopped(sight: Sight) -> bool:
-    """A hook that it came to and did not get through: a legacy rule's drop, which the kernel does not report as one."""
-    return any(
-        sum(1 for one, _ in sight.passed if one == hook) < sum(1 for one, _ in sight.entered if one == hook)
-        for hook, _ in sight.entered
+    """A hook that it came to and did not get through, with a legacy rule as the last: the kernel does not report its
+    drop as one."""
+    return (
+        bool(sight.events)
+        and sight.events[-1].legacy
+        and any(
+            sum(1 for one, _ in sight.passed if one == hook) < sum(1 for one, _ in sight.entered if one == hook)
+            for hook, _ in sight.entered
+        )
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from netdash.core.model import IP, Link, PolicyRule, Route
 from netdash.core.routing import Flow, address_type, find, source_address
@@ -176,16 +176,28 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
         raise run.end(Verdict.UNKNOWN, ROUTE, "the routes could not be read")
     if packet.dst is None:
         raise run.end(Verdict.UNKNOWN, ROUTE, "the packet's destination is not known here")
-    flow = Flow(packet.dst, src, "lo", bound, packet.mark, packet.proto, packet.sport, packet.dport)
-    route = _found(run, flow)
+    flow = Flow(packet.dst, src or _NO_SOURCE[packet.family], "lo", bound, packet.mark, packet.proto)
+    flow = replace(flow, sport=packet.sport, dport=packet.dport)
+    way = _leaving(run, packet.dst, _found(run, flow))
+    if src is None and packet.proto == "tcp" and packet.family == 4 and way.prefsrc is not None:
+        again = _leaving(run, packet.dst, _found(run, replace(flow, src=way.prefsrc)))  # ip_route_connect
+        way = replace(again, prefsrc=way.prefsrc)
+    where = f"{f'via {way.gateway} ' if way.gateway else ''}by {way.device}"
+    run.say(f"{packet.dst} {'is an address of this host' if way.local else where}")
+    return way
+
+
+_NO_SOURCE: dict[int, IP] = {4: ip_address("0.0.0.0"), 6: ip_address("::")}  # noqa: S104
+"""What rules and routes are asked for before the socket has an address."""
+
+
+def _leaving(run: Run, dst: IP, route: Route) -> Way:
     if route.kind == "local":
-        run.say(f"{packet.dst} is an address of this host")
-        return Way(True, "lo", None, route.prefsrc or packet.dst)
+        return Way(True, "lo", None, route.prefsrc or dst)
     if route.kind != "unicast":
-        raise run.end(Verdict.NO_ROUTE, ROUTE, f"{packet.dst} is a {route.kind} address: a socket does not send there")
+        raise run.end(Verdict.NO_ROUTE, ROUTE, f"{dst} is a {route.kind} address: a socket does not send there")
     device, gateway = _next_hop(run, route)
-    chosen = route.prefsrc or chosen_address(run, device, gateway or packet.dst, packet.family)
-    run.say(f"{packet.dst} {f'via {gateway} ' if gateway else ''}by {device}")
+    chosen = route.prefsrc or chosen_address(run, device, gateway or dst, dst.version)
     return Way(False, device, gateway, chosen)
 
 

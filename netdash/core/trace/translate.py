@@ -84,6 +84,7 @@ def _port(target: Target, old: int | None, source: bool) -> int | None:
     if old is None or "random" in target.detail:
         return None
     if target.base_port is not None:
-        shifted = low + old - target.base_port
-        return shifted if low <= shifted <= high else None
-    return old if low <= old <= high else None
+        return low + ((old - target.base_port) & 0xFFFF) % (high - low + 1)
+    if low <= old <= high:
+        return old
+    return None if source else low  # a free one at random; the first that is free
