@@ -196,17 +196,22 @@ def _physdev(r: Random, hook: str, v: int, proto: str) -> str:
     )
 
 
+_UNCERTAIN = (
+    "-m statistic --mode random --probability 0.5",
+    "-m limit --limit 1000/sec",
+    "-m length --length 20:100",
+    "-m dscp ! --dscp 0x08",
+)
+"""What a question does not say of the packet."""
+
+
 def _rest(r: Random, hook: str, v: int, proto: str) -> str:
     return r.choice(
         (
             f'-m comment --comment "it says {r.choice(DEVICES)}"',
             f"-m pkttype {_not(r)}--pkt-type {r.choice(('unicast', 'multicast', 'broadcast'))}",
-            f"-m length {_not(r)}--length {r.choice(('20:100', '1000:65535'))}",
-            f"-m ttl --ttl-gt {r.choice((10, 100))}" if v == 4 else "-m hl --hl-gt 10",
             f"-m state --state {r.choice(('NEW', 'ESTABLISHED'))}",
-            "-m statistic --mode random --probability 0.5" if chance(r, 0.05) else "-m comment --comment x",
-            "-m limit --limit 1000/sec" if chance(r, 0.1) else "-m comment --comment y",
-            "-m dscp ! --dscp 0x08",
+            r.choice(_UNCERTAIN) if chance(r, 0.1) else "-m comment --comment x",
             f"-m rpfilter {_not(r)}--loose" if hook == "PREROUTING" else "-m comment --comment z",
         )
     )

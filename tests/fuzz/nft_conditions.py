@@ -237,9 +237,10 @@ def _other(r: Random, place: Place, v: int, proto: str) -> str:
 
 
 def _uncertain(r: Random, place: Place, v: int, proto: str) -> str:
-    return r.choice(
-        ("limit rate 1000/second", "limit rate over 10000/second", "numgen random mod 2 == 0", "meta skuid 0")
-    )
+    """What a question does not say of the packet."""
+    word = _word(v)
+    asked = (f"{word} dscp cs0", f"{word} {'ttl' if v == 4 else 'hoplimit'} > 10", "meta priority 0:0", "meta cpu 0-63")
+    return r.choice((*asked, "limit rate 1000/second", "limit rate over 10000/second", "numgen random mod 2 == 0"))
 
 
 def _ethernet(r: Random, place: Place, v: int, proto: str) -> str:

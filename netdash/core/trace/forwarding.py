@@ -67,7 +67,8 @@ def way_in(run: Run) -> Way:
     flow = Flow(packet.dst, packet.src, packet.iif, "", packet.mark, packet.proto, packet.sport, packet.dport)
     route = _found(run, flow)
     if route.kind in ("local", "broadcast", "anycast") or packet.dst.is_multicast:
-        _source(run, packet.src, packet.dst, packet.iif, "")
+        asked = packet.dst if route.kind == "local" else _NO_SOURCE[packet.family]  # ip_route_input_slow, brd_input
+        _source(run, packet.src, asked, packet.iif, "")
         run.say(f"{packet.dst} is {'an address of this host' if route.kind == 'local' else route.kind}")
         return Way(True, packet.iif)
     _forwards(run, packet.iif)
