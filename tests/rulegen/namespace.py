@@ -53,12 +53,13 @@ class Namespace:
 
     def read(self) -> Ruleset:
         """What netdash reads of this namespace's rules."""
-        answers, failures = self._reader().read()
+        answers, failures = self.reader().read()
         ruleset = read_ruleset(Recording(answers=dict(answers)))
         assert ruleset is not None, failures
         return ruleset
 
-    def _reader(self) -> RuleReader:
+    def reader(self) -> RuleReader:
+        """A reader that asks this namespace, and knows nothing yet."""
         families = []
         for name, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
             names = self.folder / name
