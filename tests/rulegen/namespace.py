@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -21,12 +22,14 @@ RESTORE = {
     ("ip6", "iptables-legacy"): "ip6tables-legacy-restore",
 }
 
+_numbers = itertools.count()
+
 
 class Namespace:
     """`with Namespace() as space`."""
 
     def __init__(self) -> None:
-        self.name = f"ndgen{os.getpid()}"
+        self.name = f"ndgen{os.getpid()}-{next(_numbers)}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
 
     def __enter__(self) -> Namespace:
