@@ -219,16 +219,22 @@ def test_what_nft_only_names_may_have_set_any_mark() -> None:
 
 def test_tables_without_rules_and_named_objects_are_listed() -> None:
     listing = _listing(
-        {"table": {"family": "ip", "name": "off", "handle": 1, "flags": "d"}},
+        {"table": {"family": "ip", "name": "off", "handle": 1, "flags": ["dormant"]}},
         {"table": {"family": "bridge", "name": "empty", "handle": 2}},
+        {"table": {"family": "bridge", "name": "odd", "handle": 2, "flags": "odd"}},
+        {"chain": {"family": "bridge", "table": "odd", "name": "c"}},
         {"chain": {"family": "ip", "table": "off", "name": "c", "type": "filter", "hook": "input", "prio": 0}},
         {"flowtable": {"family": "ip", "name": "ft", "table": "off", "hook": "ingress", "prio": 0, "dev": ["a", "b"]}},
         {"counter": {"family": "ip", "name": "cn", "table": "off", "handle": 3, "packets": 1, "bytes": 60}},
         {"map": {"family": "ip", "table": "off", "name": "m", "type": "mark", "map": "verdict", "flags": ["interval"]}},
     )
     assert listing.problems == ()
-    assert listing.tables == (Table("ip", "off", ("dormant",)), Table("bridge", "empty"))
-    assert [(one.hook, one.dormant) for one in listing.chains] == [("input", True)]
+    assert listing.tables == (
+        Table("ip", "off", ("dormant",)),
+        Table("bridge", "empty"),
+        Table("bridge", "odd", ("?",)),
+    )
+    assert [(one.hook, one.dormant) for one in listing.chains] == [(None, None), ("input", True)]
     assert listing.objects == (
         NamedObject("ip", "off", "flowtable", "ft", "hook ingress, prio 0, dev a,b"),
         NamedObject("ip", "off", "counter", "cn"),

@@ -34,7 +34,7 @@ class Skeleton:
     priority: int | None = None
     policy: str | None = None
     device: str | None = None
-    dormant: bool = False
+    dormant: bool | None = False
     bodies: list[Body] = field(default_factory=list)
     native: list[bool] = field(default_factory=list)  # the body is nft's own
     counters: list[tuple[int | None, int | None] | None] = field(default_factory=list)  # None: it does not count
@@ -148,9 +148,10 @@ class _Reader:
             self._put(chain, at, read_rule(rule, self._sets.get(table, {})))
         if self._odd:
             self.problems.append(f"nft's answer has {self._odd} parts of a shape that is not known")
-        dormant = {(table.family, table.name) for table in self._tables if "dormant" in table.flags}
+        flags = {(table.family, table.name): table.flags for table in self._tables if table.flags}
         for chain in self._chains.values():
-            chain.dormant = (chain.family, chain.table) in dormant
+            said = flags.get((chain.family, chain.table), ())
+            chain.dormant = True if "dormant" in said else None if UNNAMED in said else False
         return Listing(
             tuple(self._chains.values()),
             tuple(self._named),
@@ -163,7 +164,8 @@ class _Reader:
         family, name = word(value.get("family")), word(value.get("name"))
         if family is None or name is None:
             return False
-        self._tables.append(Table(family, name, tuple(_FLAGS.get(flag, flag) for flag in _flags(value))))
+        unnamed = value.get("flags") == name  # nft 1.0.6 writes the table's name where its flags should stand
+        self._tables.append(Table(family, name, (UNNAMED,) if unnamed else _flags(value)))
         return True
 
     def _object(self, kind: str, value: Json) -> bool:
@@ -239,8 +241,8 @@ _OBJECTS = (
 )
 _PLACE = ("family", "table", "name", "handle", "packets", "bytes", "used")
 """What of a named object is no part of its detail: its place, and what moves with every packet."""
-_FLAGS = {"d": "dormant", "o": "owner"}
-"""nft 1.0.6 writes a lone flag of a table as its first letter."""
+UNNAMED = "?"
+"""A table has flags, and which is not said."""
 
 
 def _flags(value: Json) -> tuple[str, ...]:

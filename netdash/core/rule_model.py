@@ -153,7 +153,7 @@ class Chain:
     priority: int | None = None
     policy: str | None = None  # accept, drop
     device: str | None = None  # netdev family and inet ingress; several with commas
-    dormant: bool = False  # its table is switched off: no packet comes here
+    dormant: bool | None = False  # its table is switched off, no packet comes here; None: cannot be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Table:
 
     family: str
     name: str
-    flags: tuple[str, ...] = ()  # dormant, owner, persist
+    flags: tuple[str, ...] = ()  # dormant, owner, persist; "?": some, and nft does not say which
 
 
 @dataclass(frozen=True, slots=True)

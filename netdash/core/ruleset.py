@@ -10,8 +10,7 @@ from netdash.core.iptables_rule import parse_line
 from netdash.core.model import Chain, NamedObject, NamedSet, Rule, Ruleset, Table
 from netdash.core.nft_match import Draft
 from netdash.core.parse_iptables import Listing, SavedChain, counters_of, parse_save
-from netdash.core.parse_nft import NOTHING, Decide, Skeleton, parse_nft
-from netdash.core.parse_nft import Listing as NftListing
+from netdash.core.parse_nft import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
 from netdash.core.recording import Recording
 from netdash.core.rule_merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
 from netdash.core.rule_parts import Body
@@ -163,7 +162,12 @@ class RulesetReader:
             if not saved.whole:
                 notes.append(f"the answer of {_tool(path)} is cut off, or has lines that are no rules")
                 complete = complete and path in _SAVES.values() and answers[_NFT_ANSWER] is not None
-        notes += [f"table {one.family} {one.name} is dormant: no packet meets its rules" for one in _dormant(listing)]
+        notes += [
+            _FLAGGED[flag].format(f"table {one.family} {one.name}")
+            for one in listing.tables
+            for flag in one.flags
+            if flag in _FLAGGED
+        ]
         return _Shapes(
             tuple(shapes), listing.sets, tuple(dict.fromkeys(notes)), complete, listing.tables, listing.objects
         )
@@ -345,8 +349,10 @@ def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, a
     return f"{tool} does not show {table}, chain {chain.name}: nft does not say the details of its xt rules"
 
 
-def _dormant(listing: NftListing) -> list[Table]:
-    return [table for table in listing.tables if "dormant" in table.flags]
+_FLAGGED = {
+    "dormant": "{} is dormant: no packet meets its rules",
+    UNNAMED: "{} has a flag that nft does not name: if it is dormant, no packet meets its rules",
+}
 
 
 def _tool(path: str) -> str:

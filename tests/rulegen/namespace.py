@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -21,12 +22,14 @@ RESTORE = {
     ("ip6", "iptables-legacy"): "ip6tables-legacy-restore",
 }
 
+_numbers = itertools.count()
+
 
 class Namespace:
     """`with Namespace() as space`."""
 
     def __init__(self) -> None:
-        self.name = f"ndgen{os.getpid()}"
+        self.name = f"ndgen{os.getpid()}-{next(_numbers)}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
 
     def __enter__(self) -> Namespace:
@@ -53,12 +56,13 @@ class Namespace:
 
     def read(self) -> Ruleset:
         """What netdash reads of this namespace's rules."""
-        answers, failures = self._reader().read()
+        answers, failures = self.reader().read()
         ruleset = read_ruleset(Recording(answers=dict(answers)))
         assert ruleset is not None, failures
         return ruleset
 
-    def _reader(self) -> RuleReader:
+    def reader(self) -> RuleReader:
+        """A reader that asks this namespace, and knows nothing yet."""
         families = []
         for name, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
             names = self.folder / name

@@ -248,10 +248,12 @@ def rule(dice: Dice, family: str, kind: str, hook: str, taken: Taken) -> Wanted:
     pool = _pool(family, hook, dice.v6)
     told = proto or "reset" in verdict.words
     names = [name for name in pool if taken(name) and not (told and name in ("l4proto", "concat"))]
-    chosen = dice.some(names, 0, 4)
+    chosen = _one_compared(dice.some(names, 0, 4))
     parts += [pool[name](dice) for name in chosen if not (name == "l4proto" and "concat" in chosen)]
     special = conditions.OF_PROTO.get(proto, {})
     fitting = [name for name in special if taken(name)]
+    if any(name in _COMPARED for name in chosen):
+        fitting = [name for name in fitting if name not in _COMPARED]
     parts += [special[name](dice) for name in (dice.some(fitting, 0, 2) if fitting else ())]
     effects = EFFECTS | (RAW if (kind, hook) == ("filter", "prerouting") else {})
     done = [effects[name](dice) for name in dice.some([one for one in effects if taken(one)], 0, 3)]
@@ -272,6 +274,16 @@ def half_shown(dice: Dice) -> Wanted:
         parts.append(Part(f"iifname {braces(devices)}", (Match("iif", tuple(devices)),)))
     verdict = dice.pick(("accept", "drop", "return"))
     return _wanted(parts, [Part("counter")], VERDICTS[verdict](dice), None)
+
+
+_COMPARED = ("length bound", "ip hops", "ip6 hops", "tcp bound", "udp bound", "sctp bound")
+"""One of them a rule: nft 1.0.6 lists `tcp sport >= 5 tcp dport <= 100` as `tcp dport 5-100`."""
+
+
+def _one_compared(names: list[str]) -> list[str]:
+    """The names without all comparisons but the first."""
+    first = next((name for name in names if name in _COMPARED), None)
+    return [name for name in names if name == first or name not in _COMPARED]
 
 
 def _wanted(parts: list[Part], done: list[Part], verdict: Part, comment: str | None) -> Wanted:
