@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netdash.core.model import Chain, Rule, Ruleset, Verb
+from netdash.core.model import Chain, Rule, Ruleset, Target, Verb
 from netdash.core.rule_index import Indexed
 
 CONNTRACK, NAT, CHAIN = "conntrack", "nat", "chain"
@@ -43,9 +43,9 @@ class Hooks:
         self._tracked: dict[int, int] = {}  # family -> the chain whose rule made the kernel track connections
         self._translates: dict[int, int] = {}  # family -> the first chain of nat
         for at, chain in enumerate(ruleset.chains):
-            for family in _OF[chain.family]:
-                if any(_needs_conntrack(rule, family) for rule in chain.rules):
-                    self._tracked.setdefault(family, at)
+            for family in _OF.get(chain.family, ()):
+                if family not in self._tracked and any(_needs_conntrack(rule, family) for rule in chain.rules):
+                    self._tracked[family] = at
                 if chain.hook and chain.kind == "nat":
                     self._translates.setdefault(family, at)
 
@@ -122,11 +122,17 @@ _NAMES = re.compile(r"\bct\b|conn|state|--ct|NAT|SYNPROXY|NETMAP|CLUSTER")
 def _needs_conntrack(rule: Rule, family: int) -> bool:
     """Whether a rule needs conntrack: the kernel switches it on for a family by the first such rule, not by a chain of
     nat (nf_ct_netns_get)."""
-    if rule.target.address is not None and rule.target.address.version != family:
+    target = rule.target
+    if target.address is not None and target.address.version != family:
         return False
-    if any(match.key in _KEYS or match.key.startswith("ct") for match in rule.matches):
-        return True
-    for target in (rule.target, *(case for _, case in rule.target.cases)):
-        if target.verb in _NAT_VERBS or target.net or any(one.kind in _EFFECTS for one in target.effects):
+    for match in rule.matches:
+        if match.key in _KEYS or match.key.startswith("ct"):
             return True
-    return bool(_NAMES.search(" ".join((*rule.not_understood, rule.target.detail))))
+    if _binds(target) or any(_binds(case) for _, case in target.cases):
+        return True
+    unread = (*rule.not_understood, target.detail) if rule.not_understood or target.detail else ()
+    return any(map(_NAMES.search, unread))
+
+
+def _binds(target: Target) -> bool:
+    return target.verb in _NAT_VERBS or bool(target.net) or any(one.kind in _EFFECTS for one in target.effects)
