@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 import pty
 import select
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 
-def ignore_hangup() -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
 def test_netdash_ends_with_its_terminal_although_nobody_tells_it() -> None:
     """The hangup signal goes to the leader of the session: a make or sudo that waits for netdash keeps it to itself."""
     master, terminal = pty.openpty()
-    argv = [sys.executable, "-m", "netdash", "demo"]
+    argv = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "netdash", "demo"]
     root = Path(__file__).parents[1]
-    with subprocess.Popen(
-        argv, stdin=terminal, stdout=terminal, stderr=terminal, preexec_fn=ignore_hangup, cwd=root
-    ) as process:
+    with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, cwd=root) as process:
         os.close(terminal)
         try:
             seen = b""
