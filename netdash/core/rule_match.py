@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -56,6 +56,7 @@ class Packet:
     bridged: bool | None = None  # goes from port to port of one bridge
     uid: int | None = None  # of the local socket
     whole: bool | None = None  # no fragment
+    asked: Callable[[Match, Packet], Answer] | None = field(default=None, compare=False)  # what is not in the packet
 
 
 _NOT = {Answer.YES: Answer.NO, Answer.NO: Answer.YES, Answer.UNSURE: Answer.UNSURE}
@@ -81,7 +82,7 @@ def holds(matches: tuple[Match, ...], packet: Packet) -> Answer:
 
 def condition(match: Match, packet: Packet) -> Answer:
     """Whether this one does."""
-    ask = _ASK.get(match.key)
+    ask = _ASK.get(match.key) or packet.asked
     return ask(match, packet) if ask else Answer.UNSURE
 
 

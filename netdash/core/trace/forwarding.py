@@ -11,6 +11,7 @@ from netdash.core.model import IP, Link, PolicyRule, Route
 from netdash.core.routing import Flow, address_type, find, source_address
 from netdash.core.rule_match import Packet
 from netdash.core.trace.answer import Verdict
+from netdash.core.trace.by_routes import ByRoutes
 from netdash.core.trace.run import Run
 
 ROUTE = "routes"
@@ -35,6 +36,7 @@ def looked_at(run: Run, packet: Packet) -> Packet:
         packet,
         src_type=address_type(packet.src, routes) if packet.src else None,
         dst_type=address_type(packet.dst, routes) if packet.dst else None,
+        asked=ByRoutes(routes, run.host.policy, _supposing(run)),
     )
 
 
