@@ -56,7 +56,7 @@ def xt_rules(space: Namespace, seed: int, count: int, family: str, backend: str)
                 result.refused.append(f"{feature.line}: {complaint.splitlines()[0]}")
     result.features = sum(asked.values())
     text, chains = xt.ruleset(dice, count, lambda kind, name: asked.get((kind, name), False), "legacy" in backend)
-    text = _load(space, tool, text, chains, result)
+    _load(space, tool, text, chains, result)
     _compare(space.read(), chains, result, "legacy" in backend)
     return result
 
@@ -108,22 +108,21 @@ def _alone(name: str) -> bool:
     return name not in ("named set", "named devices", "empty set", "add")
 
 
-def _load(space: Namespace, tool: str, text: str, chains: list[WantedChain], result: Result) -> str:
+def _load(space: Namespace, tool: str, text: str, chains: list[WantedChain], result: Result) -> None:
     """A rule that the tool refuses is taken out, and the rest tried again."""
     for _ in range(200):
         complaint = space.refused(tool, text=text)
         line = re.search(r"line:? (\d+)", complaint)
         if not complaint:
-            return text
+            return
         lines = text.split("\n")
         if line is None or not lines[int(line[1]) - 1].startswith("-A "):
             result.wrong.append(f"{tool} took none: {complaint[:500]}")
-            return ""
+            return
         _take_out(lines, int(line[1]) - 1, chains)
         result.refused.append(f"{text.splitlines()[int(line[1]) - 1]}: {complaint.splitlines()[0]}")
         text = "\n".join(lines)
     result.wrong.append(f"{tool} refused too many rules")
-    return ""
 
 
 def _load_native(space: Namespace, text: str, chains: list[WantedChain], result: Result) -> None:

@@ -62,7 +62,7 @@ class Dice:
         """(first, last, the nets between) of a range."""
         low = self.address()
         high = type(low)(int(low) + self.random.randint(1, 3000))
-        return low, high, tuple(summarize_address_range(low, high))  # type: ignore[type-var]
+        return low, high, tuple(summarize_address_range(low, high))
 
     # --- numbers ------------------------------------------------------------------------------------------------------
 
