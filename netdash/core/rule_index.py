@@ -8,7 +8,7 @@ from heapq import merge
 from typing import Any
 
 from netdash.core.model import Match, Rule
-from netdash.core.rule_match import Packet
+from netdash.core.packet import Packet
 
 _SHORT = 8  # rules; a shorter chain is tried as it is
 _Place = tuple[int, Rule]

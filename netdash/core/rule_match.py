@@ -3,63 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from netdash.core.model import IP, Match, Rule
+from netdash.core.packet import Ends, Packet
 
 
 class Answer(Enum):
     YES = "yes"
     NO = "no"
     UNSURE = "unsure"
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """One direction of a connection, as conntrack keeps it."""
-
-    src: IP | None
-    sport: int | None
-    dst: IP | None
-    dport: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """A packet at one hook. None is "not known"; a device of "" is "has none" (a packet that the host itself sends came
-    in by none)."""
-
-    family: int  # 4 or 6
-    proto: str | None = None  # tcp, udp, icmp, ipv6-icmp …
-    src: IP | None = None
-    dst: IP | None = None
-    sport: int | None = None
-    dport: int | None = None
-    iif: str | None = None
-    oif: str | None = None
-    ctstate: str | None = "NEW"
-    src_type: str | None = None  # LOCAL, UNICAST, BROADCAST, MULTICAST …
-    dst_type: str | None = None
-    mark: int | None = None
-    ephemeral: tuple[int, int] | None = None  # where `sport` lies when it is not known
-    tcp_flags: frozenset[str] | None = None  # those that are set
-    icmp: tuple[int, int] | None = None  # type and code
-    connmark: int | None = None
-    ctstatus: frozenset[str] | None = None
-    ctdir: str | None = None  # ORIGINAL, REPLY; "" without a connection
-    original: Ends | None = None  # of its connection
-    reply: Ends | None = None
-    physdev_in: str | None = None  # port of a bridge; "" for none
-    physdev_out: str | None = None
-    bridged: bool | None = None  # goes from port to port of one bridge
-    uid: int | None = None  # of the local socket
-    whole: bool | None = None  # no fragment
-    asked: Callable[[Match, Packet], Answer] | None = field(default=None, compare=False)  # what is not in the packet
-
-
-_NOT = {Answer.YES: Answer.NO, Answer.NO: Answer.YES, Answer.UNSURE: Answer.UNSURE}
 
 
 def applies(rule: Rule, packet: Packet) -> Answer:
@@ -82,7 +36,7 @@ def holds(matches: tuple[Match, ...], packet: Packet) -> Answer:
 
 def condition(match: Match, packet: Packet) -> Answer:
     """Whether this one does."""
-    ask = _ASK.get(match.key) or packet.asked
+    ask = _ASK.get(match.key)
     return ask(match, packet) if ask else Answer.UNSURE
 
 
@@ -213,6 +167,29 @@ def _type(side: str) -> _Ask:
         return Answer.UNSURE if kind is None else _said(kind in match.values, match)
 
     return ask
+
+
+def _type_by(side: str, device: str) -> _Ask:
+    """The same by the routes of one device only."""
+
+    def ask(match: Match, packet: Packet) -> Answer:
+        address, name = getattr(packet, side), getattr(packet, device)
+        kind = packet.routes.kind(address, name) if packet.routes and address and name else None
+        return Answer.UNSURE if kind is None else _said(kind in match.values, match)
+
+    return ask
+
+
+def _rpfilter(match: Match, packet: Packet) -> Answer:
+    words = set(str(match.values[0]).split(",")) - {""} if match.values else set()
+    if packet.routes is None or words - {"loose", "validmark", "accept-local"}:
+        return Answer.UNSURE
+    back = packet.routes.leads_back(packet, "loose" in words, "validmark" in words, "accept-local" in words)
+    return Answer.UNSURE if back is None else _said(back, match)
+
+
+def _length(match: Match, packet: Packet) -> Answer:
+    return _among(match, packet.length)
 
 
 def _kind(address: IP | None) -> str | None:
@@ -346,6 +323,9 @@ _ASK: dict[str, _Ask] = (
         "ctdir": _direction,
         "src_type": _type("src"),
         "dst_type": _type("dst"),
+        **{f"{side}_type_{end}": _type_by(side, end) for side in ("src", "dst") for end in ("iif", "oif")},
+        "rpfilter": _rpfilter,
+        "length": _length,
         "family": _family,
         "mark": _mark("mark"),
         "connmark": _mark("connmark"),

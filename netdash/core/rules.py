@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from netdash.core.model import IP, Chain, Rule, Ruleset, Verb
+from netdash.core.packet import Packet
 from netdash.core.rule_index import Indexed
-from netdash.core.rule_match import Answer, Packet, applies, mapped
+from netdash.core.rule_match import Answer, applies, mapped
 
 __all__ = ["Answer", "DestinationNat", "Found", "Packet", "SourceNat", "applies", "translated"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdash.core.rule_match import Packet
+from netdash.core.packet import Packet
 from netdash.core.trace.answer import Decision, End, Hop, Question, Reply, Step, Trace, Tuple4
 from netdash.core.trace.reach import Matrix
 from netdash.show.as_json import SCHEMA, Json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdash.core.model import IP, Host
-from netdash.core.rule_match import Packet
+from netdash.core.packet import Packet
 from netdash.core.trace.answer import Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
 from netdash.show import words
 from netdash.show.index import index_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from netdash.core.model import IP, Rule
-from netdash.core.rule_match import Packet
+from netdash.core.packet import Packet
 
 
 class Origin(Enum):

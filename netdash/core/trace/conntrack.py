@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from netdash.core.model import IP
-from netdash.core.rule_match import Ends, Packet
+from netdash.core.packet import Ends, Packet
 
 DESTINATION, SOURCE = "destination", "source"
 Target = tuple[IP | None, int | None]

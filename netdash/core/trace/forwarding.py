@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
 from netdash.core.model import IP, Link, PolicyRule, Route
+from netdash.core.packet import Packet
 from netdash.core.routing import Flow, address_type, find, source_address
-from netdash.core.rule_match import Packet
 from netdash.core.trace.answer import Verdict
-from netdash.core.trace.by_routes import ByRoutes
 from netdash.core.trace.run import Run
 
 ROUTE = "routes"
@@ -27,6 +26,31 @@ class Way:
     prefsrc: IP | None = None
 
 
+class RoutesOf:
+    """The routes of one run, as conditions of rules ask them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def kind(self, ip: IP, device: str) -> str | None:
+        routes = self._run.host.routes
+        return None if routes is None else address_type(ip, routes, device)
+
+    def leads_back(self, packet: Packet, loose: bool, marked: bool, local: bool) -> bool | None:
+        """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`."""
+        routes = self._run.host.routes
+        if routes is None or packet.src is None or not packet.iif:
+            return None
+        if packet.iif == "lo":
+            return True
+        flow = Flow(packet.src, packet.dst, "lo", "" if loose else packet.iif, packet.mark if marked else 0)
+        found = find(flow, routes, self._run.host.policy)
+        if found.unsure:
+            return None
+        route = found.route
+        return route is not None and (route.kind == "unicast" or (route.kind == "local" and local))
+
+
 def looked_at(run: Run, packet: Packet) -> Packet:
     """The packet with the types of its addresses."""
     routes = run.host.routes
@@ -34,9 +58,9 @@ def looked_at(run: Run, packet: Packet) -> Packet:
         return packet
     return replace(
         packet,
+        routes=RoutesOf(run),
         src_type=address_type(packet.src, routes) if packet.src else None,
         dst_type=address_type(packet.dst, routes) if packet.dst else None,
-        asked=ByRoutes(routes, run.host.policy, _supposing(run)),
     )
 
 

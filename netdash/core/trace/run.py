@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from netdash.core.model import IP, Chain, Host, Rule
-from netdash.core.rule_match import Packet
+from netdash.core.packet import Packet
 from netdash.core.trace.answer import Decision, Hop, Step, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.hooks import Hooks, hooks_of

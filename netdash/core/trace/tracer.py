@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from netdash.core.model import IP, Host, Proxy, Rule
+from netdash.core.packet import Packet
 from netdash.core.routing import OUTSIDE, Flow, entrance, find
-from netdash.core.rule_match import Packet
 from netdash.core.trace.answer import Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.forwarding import looked_at
@@ -162,7 +162,11 @@ def _packet(question: Question) -> Packet:
         physdev_out="",
         bridged=False,
         whole=True,
+        length=_SYN[family] if proto == "tcp" else None,
     )
+
+
+_SYN = {4: (40, 120), 6: (60, 140)}  # bytes of a TCP packet without data: the headers, and all options that fit
 
 
 def _start(run: Run, question: Question) -> Ended:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from netdash.core.model import Chain, Effect, Rule, Target, Verb
-from netdash.core.rule_match import Answer, Packet, applies, condition, holds, mapped
+from netdash.core.packet import Packet
+from netdash.core.rule_match import Answer, applies, condition, holds, mapped
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.conntrack import manipulated_at
 from netdash.core.trace.hooks import CONNTRACK, NAT, Hooks, Stage

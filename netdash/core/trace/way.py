@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netdash.core.model import IP, Container, Link, Listener, Proxy
-from netdash.core.rule_match import Packet
+from netdash.core.packet import Packet
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
 from netdash.core.trace.inside import Namespace, hears, namespaces_of
