@@ -385,3 +385,14 @@ def test_a_translation_to_an_address_matches_packets_of_the_other_version_too() 
     """The kernel's trace shows the rule, which does nothing then (nft_nat.c)."""
     body = read_rule({"family": "inet", "expr": [{"dnat": {"family": "ip", "addr": "10.0.0.1"}}]}, {}).body()
     assert body.matches == ()
+
+
+def test_a_port_that_nft_shows_without_its_type() -> None:
+    original = {"ct": {"key": "proto-dst", "dir": "original"}}
+    body = read_rule({"family": "ip", "expr": [{"match": {"op": "!=", "left": original, "right": _HEX}}]}, {}).body()
+    assert body.matches == (Match("ctorigdstport", ((8080, 8080),), True),)
+    assert body.not_understood == ()
+
+
+_HEX = "0x1f90 [invalid type]"
+"""As nft 1.0.6 prints 8080 there."""

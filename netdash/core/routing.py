@@ -19,7 +19,7 @@ _STOPS = ("blackhole", "unreachable", "prohibit")
 @dataclass(frozen=True, slots=True)
 class Flow:
     """What the routes are asked for (struct flowi). None is "not known"; `iif` "lo" of what this host sends, `oif` ""
-    where the socket is bound to no device."""
+    where the socket is bound to no device, `proto` "" where the look-up names none."""
 
     dst: IP
     src: IP | None = None
@@ -213,7 +213,7 @@ def _selector(key: str, value: str, flow: Flow) -> bool | None:
             return None
 
 
-_PORTLESS = ("icmp", "ipv6-icmp")
+_PORTLESS = ("icmp", "ipv6-icmp", "")
 _NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "ipv6-icmp": "58"}
 
 

@@ -85,6 +85,19 @@ def read(data: bytes, transport: bytes | None = None) -> Tuple | None:
     return None
 
 
+def answer(data: bytes) -> Tuple | None:
+    """A packet that accepts a probe: SYN and ACK, or an echo reply."""
+    opened = _open(data)
+    if opened is None:
+        return None
+    number, src, dst, inside = opened
+    if number == 6 and len(inside) >= 14 and inside[13] & 0x17 == 0x12:
+        return Tuple("tcp", src, dst, *struct.unpack_from("!HH", inside))
+    if number in (1, 58) and len(inside) >= 8 and inside[0] in (0, 129):
+        return Tuple(NAMES[number], src, dst, struct.unpack_from("!H", inside, 4)[0], 0)
+    return None
+
+
 def refusal(data: bytes) -> str | None:
     """What an answer refuses with: "icmp TYPE/CODE" or "tcp reset"; None when it is no refusal."""
     opened = _open(data)

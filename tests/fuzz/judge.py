@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netdash.core.model import Host
-from netdash.core.trace.answer import Origin, Question, Step, Trace, Tuple4, Verdict
+from netdash.core.trace.answer import Origin, Question, Reply, Step, Trace, Tuple4, Verdict
 from netdash.core.trace.tracer import trace
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate, Met
@@ -67,7 +67,23 @@ def compare(said: Trace, fate: Fate) -> Judgement:
         return Judgement("wrong rules", _difference(ours, theirs))
     if fate.end in ("received", "delivered", "gone") and fate.packet and not _same(said.translation, fate.packet):
         return Judgement("wrong translation", f"said {_shown(said.translation)}, the kernel: {fate.packet}")
-    return Judgement("agreed on the verdict" if said.unsure else "agreed")
+    if said.unsure:
+        return Judgement("agreed on the verdict")
+    return _back(said.reply, fate.answer) or Judgement("agreed")
+
+
+def _back(said: Reply | None, fate: Fate | None) -> Judgement | None:
+    """What is wrong with the way of the answer; None where nothing is, or the kernel showed none."""
+    if said is None or fate is None or said.verdict is Verdict.UNKNOWN or said.unsure:
+        return None
+    arrived = Verdict.FORWARDED if fate.at and not BY_NAME[fate.at].container else Verdict.DELIVERED
+    ends = {"received": (arrived,), "delivered": (arrived,), "dropped": (Verdict.DROPPED, Verdict.REJECTED)}
+    expected = ends.get(fate.end, (*_LOST, Verdict.FORWARDED))
+    if said.verdict not in expected:
+        names = " or ".join(one.value for one in expected)
+        return Judgement("wrong answer", f"said {said.verdict.value}, the kernel: {names} ({fate.end})")
+    ours, theirs = [_place(step) for step in said.steps], [_of_kernel(met) for met in fate.steps]
+    return None if ours == theirs else Judgement("wrong answer", _difference(ours, theirs))
 
 
 def _of_kernel(met: Met) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.fuzz.frames import Tuple
 from tests.fuzz.make import Probe
 from tests.fuzz.oracle import Event, Oracle, Sight
-from tests.fuzz.world import World
+from tests.fuzz.world import Arrival, World
 
 _QUIET = 0.02  # seconds without a word after which nothing more is expected
 
@@ -53,6 +53,7 @@ class Fate:
     at: str = ""
     refused: tuple[str, ...] = ()  # answers that refuse
     hooks: tuple[str, ...] = ()  # those that it came to
+    answer: Fate | None = None  # of the first packet back: SYN and ACK, or an echo reply
 
 
 def places(answers: Mapping[str, object]) -> Places:
@@ -85,7 +86,7 @@ def _legacy(family: str, answers: Mapping[str, object]) -> dict[tuple[str, str, 
 
 
 def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
-    """Send it and watch."""
+    """Send it and watch, the answer too."""
     list(oracle.events())
     world.received()
     world.send(probe.sender, probe.packet, probe.mark)
@@ -98,17 +99,25 @@ def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
         arrived, refused = arrived + more, refused + again
         for event in oracle.events():
             sight.take(event)
+    there = [one for one in arrived if not one.answer]
+    back = [one for one in arrived if one.answer]
+    fate = _fate(sight, there, tuple(refused), where)
+    if sight.answer is not None or back:
+        fate = replace(fate, answer=_fate(sight.answer or Sight(), back, (), where))
+    return fate
+
+
+def _fate(sight: Sight, arrived: list[Arrival], refused: tuple[str, ...], where: Places) -> Fate:
     steps = tuple(_met(event, where) for event in sight.events if not _end_of_own_chain(event, where))
     hooks = tuple(hook for hook, _ in sight.entered)
-    packet = _last(sight)
     if arrived:
-        return Fate(steps, "received", arrived[-1].packet, arrived[-1].at, tuple(refused), hooks)
+        return Fate(steps, "received", arrived[-1].packet, arrived[-1].at, refused, hooks)
     if _delivered(sight):
-        return Fate(steps, "delivered", packet, "", tuple(refused), hooks)
+        return Fate(steps, "delivered", _last(sight), "", refused, hooks)
     end = "dropped" if sight.dropped or _stopped(sight) else "lost" if hooks else "unsent"
     if end == "lost" and _sent(sight):
         end = "gone"
-    return Fate(steps, end, packet, "", tuple(refused), hooks)
+    return Fate(steps, end, _last(sight), "", refused, hooks)
 
 
 def _end_of_own_chain(event: Event, where: Places) -> bool:

@@ -218,20 +218,11 @@ def _flags(r: Random, place: Place, v: int, proto: str) -> str:
 def _other(r: Random, place: Place, v: int, proto: str) -> str:
     return r.choice(
         (
-            "meta nfproto ipv4" if place.family == "inet" else "meta length > 20",
-            "meta nfproto ipv6" if place.family == "inet" else "meta length > 2000",
+            f"meta nfproto ipv{v}" if place.family == "inet" else "meta l4proto != 6",
             "meta pkttype host",
             "meta pkttype != unicast",
-            "ip ttl > 10" if v == 4 else "ip6 hoplimit > 10",
-            "ip length < 1000" if v == 4 else "ip6 length < 1000",
-            "ip frag-off & 0x1fff != 0" if v == 4 else "ip6 hoplimit 1",
+            "ip frag-off & 0x1fff != 0" if v == 4 else "meta l4proto != 17",
             "meta l4proto != 6",
-            "meta iiftype ether",
-            "meta oifgroup 0" if {"prerouting", "input"}.isdisjoint(place.hooks) else "meta iifgroup 0",
-            "meta priority 0:0",
-            "ip dscp cs0" if v == 4 else "ip6 dscp cs0",
-            "meta cpu 0-63",
-            "ip version 4" if v == 4 else "ip6 version 6",
         )
     )
 
@@ -239,8 +230,11 @@ def _other(r: Random, place: Place, v: int, proto: str) -> str:
 def _uncertain(r: Random, place: Place, v: int, proto: str) -> str:
     """What a question does not say of the packet."""
     word = _word(v)
-    asked = (f"{word} dscp cs0", f"{word} {'ttl' if v == 4 else 'hoplimit'} > 10", "meta priority 0:0", "meta cpu 0-63")
-    return r.choice((*asked, "limit rate 1000/second", "limit rate over 10000/second", "numgen random mod 2 == 0"))
+    asked = (f"{word} dscp cs0", f"{word} {'ttl' if v == 4 else 'hoplimit'} > 10", f"{word} length < 1000")
+    more = ("meta priority 0:0", "meta cpu 0-63", "meta length > 20", "meta length > 2000", f"{word} version {v}")
+    return r.choice(
+        (*asked, *more, "limit rate 1000/second", "limit rate over 10000/second", "numgen random mod 2 == 0")
+    )
 
 
 def _ethernet(r: Random, place: Place, v: int, proto: str) -> str:

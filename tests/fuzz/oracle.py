@@ -28,6 +28,11 @@ _PROBES = f"""
   icmp type echo-request icmp id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
   icmpv6 type echo-request icmpv6 id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
 """
+_ANSWERS = f"""
+  meta l4proto tcp th dport {FIRST_PORT}-62010 tcp flags & (syn|rst|ack) == syn|ack meta nftrace set 1
+  icmp type echo-reply icmp id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
+  icmpv6 type echo-reply icmpv6 id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,24 @@ class Sight:
     events: list[Event] = field(default_factory=list)
     entered: list[tuple[str, Tuple | None]] = field(default_factory=list)  # (hook, packet as it came to it)
     passed: list[tuple[str, Tuple | None]] = field(default_factory=list)  # (hook, packet as it left all its chains)
+    answer: Sight | None = None  # of the packet that came back
 
     def take(self, event: Event) -> None:
+        """Answers are sent when the probe is at its end: what is told from then on is told of them."""
+        if self.answer is None and event.table == TABLE and event.chain.endswith("_back") and event.handle is not None:
+            self.answer = Sight()
+        if self.answer is not None:
+            self.answer.note(event)
+        else:
+            self.note(event)
+
+    def note(self, event: Event) -> None:
         if event.table != TABLE:
             self.events.append(event)
         elif event.handle is not None:
             hook, _, where = event.chain.partition("_")
             place = f"bridge {hook}" if event.family == "bridge" else hook
-            (self.entered if where == "first" else self.passed).append((place, event.packet))
+            (self.passed if where == "last" else self.entered).append((place, event.packet))
 
     @property
     def dropped(self) -> bool:
@@ -76,6 +91,7 @@ def marking_rules(ingress: Sequence[str], bridge: bool) -> str:
         early = (
             f"table netdev {TABLE} {{\n"
             f" chain ingress_first {{ {head} -350; policy accept;{_PROBES} }}\n"
+            f" chain ingress_back {{ {head} -349; policy accept;{_ANSWERS} }}\n"
             f" chain ingress_last {{ {head} 2147483646; policy accept; counter; }}\n}}\n"
         )
     return early + "".join(f"table {family} {TABLE} {{\n{''.join(map(_chains, HOOKS))}}}\n" for family in families)
@@ -85,6 +101,7 @@ def _chains(hook: str) -> str:
     kind = f"type filter hook {hook} priority"
     return (
         f" chain {hook}_first {{ {kind} -350; policy accept;{_PROBES} }}\n"
+        f" chain {hook}_back {{ {kind} -349; policy accept;{_ANSWERS} }}\n"
         f" chain {hook}_last {{ {kind} 2147483646; policy accept; counter; }}\n"
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from netdash.core.recording import Recording
 from tests.fuzz.frames import Tuple
@@ -48,20 +49,21 @@ def load(folder: Path) -> tuple[Recording, Probe, Fate]:
     raw = json.loads(str(answers.pop(ANSWER)))
     for path in [path for path in answers if path.startswith("docker/")]:
         answers[path] = json.loads(str(answers[path]))
-    probe, fate = raw["probe"], raw["fate"]
-    packet = _tuple(probe["packet"])
+    packet = _tuple(raw["probe"]["packet"])
     assert packet is not None
-    return (
-        Recording(answers, taken=0, hostname="fuzz", privileged=True),
-        Probe(probe["sender"], packet, probe["mark"]),
-        Fate(
-            tuple(Met(**step) for step in fate["steps"]),
-            fate["end"],
-            _tuple(fate["packet"]),
-            fate["at"],
-            tuple(fate["refused"]),
-            tuple(fate["hooks"]),
-        ),
+    probe = Probe(raw["probe"]["sender"], packet, raw["probe"]["mark"])
+    return Recording(answers, taken=0, hostname="fuzz", privileged=True), probe, _fate(raw["fate"])
+
+
+def _fate(raw: dict[str, Any]) -> Fate:
+    return Fate(
+        tuple(Met(**step) for step in raw["steps"]),
+        raw["end"],
+        _tuple(raw["packet"]),
+        raw["at"],
+        tuple(raw["refused"]),
+        tuple(raw["hooks"]),
+        _fate(raw["answer"]) if raw.get("answer") else None,
     )
 
 

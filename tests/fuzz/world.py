@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from tests.fuzz.frames import IP, Tuple, frame, read, refusal
+from tests.fuzz.frames import IP, Tuple, answer, frame, read, refusal
 from tests.fuzz.namespaces import Namespace, in_own_namespace, run
 
 LISTENING = (80, 8080, 5001)
@@ -56,10 +56,11 @@ GATEWAYS = {"up0": ("203.0.113.1", "2001:db8::1"), "up1": ("192.0.2.1", "2001:db
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A packet that came to a peer."""
+    """A packet that came to a peer: the first of a flow, or with `answer` the first back."""
 
     at: str
     packet: Tuple
+    answer: bool = False
 
 
 class World:
@@ -145,7 +146,7 @@ class World:
             self.wires[sender].send(frame(_next_mac(peer, packet.dst), _mac(peer.mac), packet))
 
     def received(self, wait: float = 0) -> tuple[list[Arrival], list[str]]:
-        """What came to the peers since the last call: first packets of flows, and refusals. `wait` in seconds for the
+        """What came to the peers since the last call, and refusals. `wait` in seconds for the
         first of them."""
         if wait:
             select.select(list(self.wires.values()), [], [], wait)
@@ -153,13 +154,12 @@ class World:
         refused: list[str] = []
         for name, wire in self.wires.items():
             for data in _frames(wire):
-                packet = read(data[14:])
-                if packet is not None:
-                    arrived.append(Arrival(name, packet))
-                    continue
-                answer = refusal(data[14:])
-                if answer:
-                    refused.append(answer)
+                packet, back = read(data[14:]), answer(data[14:])
+                no = refusal(data[14:])
+                if packet or back:
+                    arrived += [Arrival(name, one, one is back) for one in (packet, back) if one]
+                elif no:
+                    refused.append(no)
         self._empty_servers()
         return arrived, refused
 
