@@ -1,11 +1,12 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
+# make fuzz-rules SEED=7 N=5000: rules made at random, loaded in a namespace, read back and compared (root)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench screenshots clean
+.PHONY: run test lint bench fuzz-rules screenshots clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -20,6 +21,12 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/rules.py
+
+SEED ?= 1
+N ?= 1000
+fuzz-rules: $(VENV)/.dev
+	$(BIN)/python -m tests.rulegen --seed $(SEED) --rules $(N)
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py

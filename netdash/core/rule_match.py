@@ -156,9 +156,16 @@ def _family(match: Match, packet: Packet) -> Answer:
 def _mark(match: Match, packet: Packet) -> Answer:
     if packet.mark is None:
         return Answer.UNSURE
-    value, _, mask = str(match.values[0]).partition("/")
-    held = packet.mark & int(mask or "0xffffffff", 16) == int(value, 16)
+    held = any(_has_mark(str(value), packet.mark) for value in match.values)
     return Answer.YES if held is not match.negated else Answer.NO
+
+
+def _has_mark(value: str, mark: int) -> bool:
+    low, dash, high = value.partition("-")
+    if dash:
+        return int(low, 16) <= mark <= int(high, 16)
+    bits, _, mask = value.partition("/")
+    return mark & int(mask or "0xffffffff", 16) == int(bits, 16)
 
 
 def _direction(match: Match, packet: Packet) -> Answer:

@@ -73,7 +73,7 @@ class _Search:
             return self._map(rule, chain, sure, matches, deep)
         if verb is Verb.RETURN and matches:
             return _Then.LEAVE
-        if not (sure and matches) or verb is Verb.OTHER:
+        if not (sure and matches) or verb is Verb.OTHER or target.cases:
             self._leave_open(rule)
             return _Then.LEAVE if matches and verb is not Verb.OTHER else _Then.NEXT
         if verb in self._verbs:
@@ -129,7 +129,7 @@ class _Nat:
         self._indexed: dict[int, Indexed] = {}
         for chain in ruleset.chains:
             self._chains[_side(chain), chain.family, chain.table, chain.name] = chain
-            if chain.hook:
+            if chain.hook and not chain.dormant:
                 self._bases.setdefault(chain.hook, []).append(chain)
         for chains in self._bases.values():
             chains.sort(key=lambda chain: chain.priority or 0)
@@ -235,8 +235,8 @@ def _next(rule: Rule) -> tuple[str, ...]:
 
 
 def _sets_mark(rule: Rule) -> bool:
-    detail = rule.target.detail
-    return rule.target.verb is Verb.CONTINUE and detail.startswith(("MARK ", "CONNMARK --restore", "meta mark set"))
+    targets = (rule.target, *(case for _, case in rule.target.cases))
+    return any(effect.kind == "mark" for target in targets for effect in target.effects)
 
 
 _SOURCE = frozenset((Verb.SNAT, Verb.MASQUERADE))

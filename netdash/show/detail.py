@@ -18,6 +18,7 @@ from netdash.core.model import (
     Ref,
     Route,
     Rule,
+    RulesNote,
 )
 from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
@@ -81,6 +82,10 @@ def _rule(host: Host, one: Rule, width: int) -> list[Line]:
         lines += draw.text(_label("?"), clean(said), width, Tone.UNKNOWN)
     chain = index_of(host).chains.get(chain_ref(one))
     return lines + (_reached(host, chain, width) if chain else [])
+
+
+def _note(_: Host, one: RulesNote, width: int) -> list[Line]:
+    return draw.text(_label("?"), clean(one.text), width, Tone.UNKNOWN)
 
 
 def _reached(host: Host, one: Chain, width: int) -> list[Line]:
@@ -224,6 +229,7 @@ def _neighbour(_: Host, one: Neighbour, width: int) -> list[Line]:
 
 _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Rule: _rule,
+    RulesNote: _note,
     Port: _port,
     Network: _network,
     Route: _route,
