@@ -50,7 +50,7 @@ CONDITIONS: dict[str, tuple[object, tuple[Match, ...]]] = {
     "ct status ! seen-reply": (_match(_ct("status"), "seen-reply", "!"), (Match("ctstatus", ("SEEN_REPLY",), True),)),
     "ct state != established | related": (
         _match(_ct("state"), {"|": ["established", "related"]}, "!="),
-        (Match("ctstate", ("ESTABLISHED", "RELATED"), True),),
+        (Match("ctstate", (), True),),
     ),
     "ct mark & 255 1": (_match({"&": [_ct("mark"), 255]}, 1), (Match("connmark", ("0x1/0xff",)),)),
     "meta mark & 255 { 1, 2 }": (

@@ -189,7 +189,7 @@ def test_a_table_of_both_versions_passes_over_what_is_not_of_its_version() -> No
     four, six = Match("family", ("ipv4",)), Match("family", ("ipv6",))
     log: dict[str, object] = {"log": {"group": 5}}
     answers: dict[str, tuple[object, Match, int | None]] = {
-        "a translation": ({"dnat": {"family": "ip", "addr": "10.0.0.1"}}, four, 0),
+        "a translation of the port": ({"dnat": {"family": "ip", "port": 80}}, four, 0),
         "an answer of ICMPv6": ({"reject": {"type": "icmpv6", "expr": "no-route"}}, six, None),
     }
     for shape, version, after in answers.values():
@@ -379,3 +379,20 @@ def test_no_shape_is_an_error(data: st.DataObject) -> None:
     for chain in listing.chains:
         for body in chain.bodies:
             assert isinstance(body.text, str)
+
+
+def test_a_translation_to_an_address_matches_packets_of_the_other_version_too() -> None:
+    """The kernel's trace shows the rule, which does nothing then (nft_nat.c)."""
+    body = read_rule({"family": "inet", "expr": [{"dnat": {"family": "ip", "addr": "10.0.0.1"}}]}, {}).body()
+    assert body.matches == ()
+
+
+def test_a_port_that_nft_shows_without_its_type() -> None:
+    original = {"ct": {"key": "proto-dst", "dir": "original"}}
+    body = read_rule({"family": "ip", "expr": [{"match": {"op": "!=", "left": original, "right": _HEX}}]}, {}).body()
+    assert body.matches == (Match("ctorigdstport", ((8080, 8080),), True),)
+    assert body.not_understood == ()
+
+
+_HEX = "0x1f90 [invalid type]"
+"""As nft 1.0.6 prints 8080 there."""

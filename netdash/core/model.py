@@ -38,6 +38,7 @@ __all__ = [
     "Failure",
     "Holder",
     "Host",
+    "Inside",
     "Interface",
     "Link",
     "Listener",
@@ -127,6 +128,15 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """What was read inside a container's network namespace."""
+
+    links: tuple[Link, ...] | None
+    routes: tuple[Route, ...] | None  # IPv4; without the local table where only /proc/net/route was read
+    sysctls: tuple[tuple[str, str], ...]  # (name, value)
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     id: str  # 64 hexadecimal digits
     name: str
@@ -147,6 +157,7 @@ class Container:
     service: str | None  # compose service
     listeners: tuple[Listener, ...] | None  # inside its network namespace
     default_gateways: frozenset[IP] | None = None  # of its default IPv4 routes, as seen inside
+    inside: Inside | None = None  # what was read in its network namespace beside the listeners
 
     @property
     def short_id(self) -> str:
@@ -194,6 +205,7 @@ class Link:
     peer_index: int | None  # IFLA_LINK: the other end's index, in its own namespace
     peer_netns: int | None  # IFLA_LINK_NETNSID
     addresses: tuple[Interface, ...]
+    hairpin: bool | None = None  # of a bridge's port: a frame may leave by the port that it came in by
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -202,6 +203,8 @@ def _compared(field: Field, right: object, op: str) -> Match | None:
 
 
 def _held(draft: Draft, field: Field, right: object, op: str) -> Match | None:
+    if isinstance(right, dict) and len(items(right.get("|"))) > 1:  # `ct state != new | untracked`: all bits at once
+        return Match("ctstate", (), op == "!=") if field.key == "ctstate" and op in ("==", "!=") else None
     texts = texts_of(draft, right)
     if texts is None or (field.bits and op not in ("in", "!")) or (op == "!" and field.key not in _BITMASKS):
         return None
@@ -346,7 +349,8 @@ def texts_of(draft: Draft, right: object) -> Texts | None:
     """The alternatives on the right as text: one value, a list, a set, or the elements of a named set."""
     if isinstance(right, str):
         if not right.startswith("@"):
-            return (right,) if "," not in right else None
+            text = element_text(right)
+            return None if text is None else (text,)
         elements = draft.named(right)
         return None if elements is None else tuple(key for key, _ in elements)
     if isinstance(right, dict) and len(right) == 1:
@@ -362,8 +366,15 @@ def _concat_texts(draft: Draft, right: object) -> Texts | None:
     return texts_of(draft, right)
 
 
+_OF_NO_TYPE = " [invalid type]"
+"""What nft 1.0.6 adds to the port of `ct original proto-dst`."""
+
+
 def element_text(value: object) -> str | None:
     """A value, prefix, range or concatenation as text; None for other shapes."""
+    if isinstance(value, str) and value.endswith(_OF_NO_TYPE):
+        value = value.removesuffix(_OF_NO_TYPE)
+        return str(int(value, 16)) if re.fullmatch(r"0x[0-9a-f]{1,8}", value) else None
     if isinstance(value, dict) and len(value) == 1:
         name, inner = next(iter(value.items()))
         if name == "elem":

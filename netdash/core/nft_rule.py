@@ -80,7 +80,8 @@ def _nat(verb: Verb) -> Callable[[Draft, object], bool]:
         draft.target = Target(verb, detail=detail)
         made = _target_of(draft, verb, parts, detail)
         draft.target = made or draft.target
-        _only_of(draft, parts.get("family"))
+        if draft.target.address is None:  # an address says it itself: the rule matches, and does nothing (nft_nat.c)
+            _only_of(draft, parts.get("family"))
         return made is not None
 
     return take
@@ -215,7 +216,7 @@ _XT_VERBS = {"DNAT": Verb.DNAT, "SNAT": Verb.SNAT, "MASQUERADE": Verb.MASQUERADE
 }  # fmt: skip
 
 
-_XT_MARKS = {"MARK": ("mark",), "CONNMARK": ("mark", "connmark")}
+_XT_EFFECTS = {"MARK": ("mark",), "CONNMARK": ("mark", "connmark"), "CT": ("notrack",)}
 
 
 def _xt(draft: Draft, value: object) -> bool:
@@ -225,7 +226,7 @@ def _xt(draft: Draft, value: object) -> bool:
     if isinstance(name, str) and parts.get("type") == "target":
         draft.target_name = name
         draft.target = Target(_XT_VERBS.get(name, Verb.OTHER), detail="" if name in _XT_VERBS else name)
-        draft.effects += [Effect(kind, None, after=len(draft.matches)) for kind in _XT_MARKS.get(name, ())]
+        draft.effects += [Effect(kind, None, after=len(draft.matches)) for kind in _XT_EFFECTS.get(name, ())]
     elif isinstance(name, str) and parts.get("type") == "match":
         draft.modules.append(name)
     return False

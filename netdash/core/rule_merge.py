@@ -78,7 +78,8 @@ def occurrences(bodies: list[Body] | tuple[Body, ...]) -> tuple[int, ...]:
 # --- does the line say what nft says? ---------------------------------------------------------------------------------
 
 _PLAIN_VERBS = frozenset((Verb.ACCEPT, Verb.DROP, Verb.RETURN, Verb.JUMP, Verb.GOTO, Verb.CONTINUE))
-_SAME_MODULE = {"icmpv6": "icmp6", "state": "conntrack", "NOTRACK": "CT", "ttl": "hl"}
+_SAME_MODULE = {"icmpv6": "icmp6", "state": "conntrack", "ttl": "hl"}
+_SAME_TARGET = {"NOTRACK": "CT"}
 
 
 def agree(native: Draft, line: Body) -> bool:
@@ -89,7 +90,7 @@ def agree(native: Draft, line: Body) -> bool:
 
 def _same_target(native: Draft, line: Body) -> bool:
     if native.target_name:
-        return native.target_name == line.target_name
+        return native.target_name == _SAME_TARGET.get(line.target_name, line.target_name)
     target, theirs = native.target, line.target
     if target is None:
         if native.effects or native.mapped:

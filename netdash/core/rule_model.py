@@ -82,7 +82,7 @@ class Effect:
     """
 
     kind: str
-    keep: int | None = 0  # None: the new value cannot be told
+    keep: int | None = 0  # None: the new value cannot be told; of notrack, whether it happens
     xor: int = 0
     other_keep: int = 0
     detail: str = ""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from netdash.core.model import IP, Chain, Rule, Ruleset, Verb
+from netdash.core.packet import Packet
 from netdash.core.rule_index import Indexed
-from netdash.core.rule_match import Answer, Packet, applies, mapped
+from netdash.core.rule_match import Answer, applies, mapped
 
 __all__ = ["Answer", "DestinationNat", "Found", "Packet", "SourceNat", "applies", "translated"]
 
@@ -77,6 +78,8 @@ class _Search:
             self._leave_open(rule)
             return _Then.LEAVE if matches and verb is not Verb.OTHER else _Then.NEXT
         if verb in self._verbs:
+            if target.address is not None and target.address.version != self._packet.family:
+                return _Then.NEXT
             self.found = rule
         self.ended = verb not in (Verb.ACCEPT, *self._verbs)
         return _Then.END
