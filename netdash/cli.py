@@ -64,6 +64,10 @@ def _run(arguments: Arguments) -> int:
 
     if command == "show":
         return cli_commands.show(arguments)
+    if command == "trace":
+        from netdash.cli_trace import run_trace
+
+        return run_trace(arguments)
     if command == "record":
         return cli_commands.record(arguments)
     if command == "ports" and arguments.free is not None:

@@ -7,10 +7,11 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from netdash.core.decode import Json, integer, items, mapping
 from netdash.core.decode import text as word
-from netdash.core.model import NamedSet, Target, Verb
+from netdash.core.model import NamedObject, NamedSet, Table, Target, Verb
 from netdash.core.nft_map import map_elements
 from netdash.core.nft_match import Draft, Elements
 from netdash.core.nft_rule import counters, read_rule
@@ -33,6 +34,7 @@ class Skeleton:
     priority: int | None = None
     policy: str | None = None
     device: str | None = None
+    dormant: bool = False
     bodies: list[Body] = field(default_factory=list)
     native: list[bool] = field(default_factory=list)  # the body is nft's own
     counters: list[tuple[int | None, int | None] | None] = field(default_factory=list)  # None: it does not count
@@ -52,6 +54,11 @@ class Listing:
     chains: tuple[Skeleton, ...]
     sets: tuple[NamedSet, ...]
     problems: tuple[str, ...]  # why it is not whole
+    tables: tuple[Table, ...] = ()
+    objects: tuple[NamedObject, ...] = ()
+
+
+NOTHING = Listing((), (), ())
 
 
 def parse_nft(answer: object, decide: Decide) -> Listing:
@@ -110,11 +117,20 @@ class _Reader:
         self._chains: dict[tuple[str, str, str], Skeleton] = {}
         self._sets: dict[TableKey, dict[str, Elements]] = {}
         self._named: list[NamedSet] = []
+        self._tables: list[Table] = []
+        self._objects: list[NamedObject] = []
         self._waiting: list[tuple[Skeleton, int, Json, TableKey]] = []
         self._odd = 0
         self._place: tuple[object, ...] = ()
         self._here = Skeleton("", "", "")
-        self._takes = {"rule": self._rule, "chain": self._chain, "set": self._set, "map": self._set}
+        self._takes: dict[str, Callable[[Json], bool]] = {
+            "rule": self._rule,
+            "chain": self._chain,
+            "set": self._set,
+            "map": self._set,
+            "table": self._table,
+            **{kind: partial(self._object, kind) for kind in _OBJECTS},
+        }
 
     def take(self, element: object) -> None:
         if not isinstance(element, dict):
@@ -132,7 +148,31 @@ class _Reader:
             self._put(chain, at, read_rule(rule, self._sets.get(table, {})))
         if self._odd:
             self.problems.append(f"nft's answer has {self._odd} parts of a shape that is not known")
-        return Listing(tuple(self._chains.values()), tuple(self._named), tuple(self.problems))
+        dormant = {(table.family, table.name) for table in self._tables if "dormant" in table.flags}
+        for chain in self._chains.values():
+            chain.dormant = (chain.family, chain.table) in dormant
+        return Listing(
+            tuple(self._chains.values()),
+            tuple(self._named),
+            tuple(self.problems),
+            tuple(self._tables),
+            tuple(self._objects),
+        )
+
+    def _table(self, value: Json) -> bool:
+        family, name = word(value.get("family")), word(value.get("name"))
+        if family is None or name is None:
+            return False
+        self._tables.append(Table(family, name, tuple(_FLAGS.get(flag, flag) for flag in _flags(value))))
+        return True
+
+    def _object(self, kind: str, value: Json) -> bool:
+        family, table, name = word(value.get("family")), word(value.get("table")), word(value.get("name"))
+        if family is None or table is None or name is None:
+            return False
+        said = ", ".join(f"{key} {expression(value[key])}" for key in value if key not in _PLACE)
+        self._objects.append(NamedObject(family, table, kind, name, said))
+        return True
 
     def _of(self, family: object, table: object, name: object) -> Skeleton | None:
         if not (isinstance(family, str) and isinstance(table, str) and isinstance(name, str)):
@@ -188,8 +228,24 @@ class _Reader:
         found = map_elements(value.get("elem"))
         self._sets.setdefault((family, table), {})[name] = found
         shown = " . ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
-        self._named.append(NamedSet(family, table, name, shown, found))
+        gives = word(value.get("map"))
+        self._named.append(NamedSet(family, table, name, shown, found, gives, _flags(value)))
         return True
+
+
+_OBJECTS = (
+    *("flowtable", "counter", "quota", "limit", "secmark", "synproxy"),
+    *("ct helper", "ct timeout", "ct expectation"),
+)
+_PLACE = ("family", "table", "name", "handle", "packets", "bytes", "used")
+"""What of a named object is no part of its detail: its place, and what moves with every packet."""
+_FLAGS = {"d": "dormant", "o": "owner"}
+"""nft 1.0.6 writes a lone flag of a table as its first letter."""
+
+
+def _flags(value: Json) -> tuple[str, ...]:
+    flags = value.get("flags")
+    return tuple(map(expression, flags if isinstance(flags, list) else [flags] if flags else []))
 
 
 def _policy(value: Json) -> str | None:

@@ -49,6 +49,7 @@ def shape_of_native(chain: Skeleton, path: str, saved: bool) -> Shape:
         chain.priority,
         chain.policy,
         chain.device,
+        chain.dormant,
     )
     backends = tuple(NFT if native else IPTABLES for native in chain.native)
     bodies = tuple(chain.bodies)

@@ -66,7 +66,7 @@ def _trace(host: Host, question: Question, further: bool) -> Trace:
         ahead = Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port)
         then = _trace(host, ahead, False)
     if verdict.arrives:
-        reply = _reply(host, question, first)
+        reply = _reply(host, first)
     return Trace(
         question,
         first.hops[0].packet if first.hops else _packet(question),
@@ -192,7 +192,7 @@ def _outside(run: Run, question: Question) -> Ended:
 # --- the answer -------------------------------------------------------------------------------------------------------
 
 
-def _reply(host: Host, question: Question, forward: _Walked) -> Reply | None:
+def _reply(host: Host, forward: _Walked) -> Reply | None:
     """The way back of the first answer, from whoever got the packet."""
     got = forward.run.packet
     if got.src is None or got.dst is None:

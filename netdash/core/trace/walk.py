@@ -111,12 +111,12 @@ class _Walk:
         """Of a rule that changes the packet between its conditions."""
         answer = Answer.UNSURE if rule.not_understood else Answer.YES
         for at, match in enumerate(rule.matches):
-            self._effects(one for one in rule.target.effects if one.after == at)
+            self._effects(rule, (one for one in rule.target.effects if one.after == at))
             held = condition(match, self._run.packet)
             if held is Answer.NO:
                 return held
             answer = held if held is Answer.UNSURE else answer
-        self._effects(one for one in rule.target.effects if one.after == len(rule.matches))
+        self._effects(rule, (one for one in rule.target.effects if one.after == len(rule.matches)))
         return answer
 
     def _case(self, rule: Rule) -> Target | None:
@@ -141,7 +141,7 @@ class _Walk:
 
     # --- what it does -------------------------------------------------------------------------------------------------
 
-    def _effects(self, effects: Iterable[Effect]) -> None:
+    def _effects(self, rule: Rule, effects: Iterable[Effect]) -> None:
         run = self._run
         for effect in effects:
             if effect.kind == "mark":
@@ -149,6 +149,8 @@ class _Walk:
             elif effect.kind == "connmark" and run.packet.ctdir:
                 run.connection.mark = _marked(run.connection.mark, run.packet.mark, effect)
                 run.packet = replace(run.packet, connmark=run.connection.mark)
+            elif effect.kind == "rewrite":
+                raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
             elif effect.kind == "notrack" and run.connection.original is None:
                 run.connection.untracked = True
                 run.packet = run.connection.shown(run.packet)
@@ -160,7 +162,7 @@ class _Walk:
         if verb in _NAT or target.net is not None:
             return self._translate(rule, chain, target)
         step = run.step(self._hook, chain, rule, _SAID.get(verb, verb.value))
-        self._effects(one for one in target.effects if one.after is None)
+        self._effects(rule, (one for one in target.effects if one.after is None))
         match verb:
             case Verb.ACCEPT:
                 return _ACCEPT
@@ -185,7 +187,7 @@ class _Walk:
     def _enter(self, rule: Rule, chain: Chain, target: Target, deep: int) -> str:
         run = self._run
         step = run.step(self._hook, chain, rule, target.verb.value, target.chain)
-        self._effects(one for one in target.effects if one.after is None)
+        self._effects(rule, (one for one in target.effects if one.after is None))
         found = self._hooks.chain(chain, target.chain or "")
         if found is None:
             run.leave_open(rule)
@@ -199,7 +201,7 @@ class _Walk:
         if found is Untold.OTHER_FAMILY:
             run.step(self._hook, chain, rule, "continue")
             return _NEXT
-        self._effects(one for one in target.effects if one.after is None)
+        self._effects(rule, (one for one in target.effects if one.after is None))
         if found is Untold.NOTHING:
             step = run.step(self._hook, chain, rule, "drop")
             run.stop(Verdict.DROPPED, step.place, "the device has no address to translate to", step)
@@ -214,7 +216,7 @@ class _Walk:
 
 _NAT = (Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT)
 _SAID = {Verb.REJECT: "drop", Verb.OTHER: "queue"}
-_CHANGES = ("mark", "connmark", "notrack")
+_CHANGES = ("mark", "connmark", "notrack", "rewrite")
 
 
 def _idle(target: Target) -> bool:
@@ -236,6 +238,6 @@ def _of_element(verdict: str) -> Target:
 
 
 def _marked(old: int | None, other: int | None, effect: Effect) -> int | None:
-    if (old is None and effect.keep) or (other is None and effect.other_keep):
+    if effect.keep is None or (old is None and effect.keep) or (other is None and effect.other_keep):
         return None
     return (((old or 0) & effect.keep) ^ ((other or 0) & effect.other_keep) ^ effect.xor) & 0xFFFFFFFF
