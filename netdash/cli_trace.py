@@ -10,7 +10,7 @@ from netdash.core.errors import Exit
 from netdash.core.trace.answer import Trace, Verdict
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.tracer import trace
-from netdash.show import as_json, plain, trace_json, trace_text
+from netdash.show import as_json, plain, trace_json, walk
 
 
 def run_trace(arguments: Arguments) -> int:
@@ -24,7 +24,7 @@ def run_trace(arguments: Arguments) -> int:
     if arguments.json:
         print_lines([as_json.dumps(trace_json.trace(answer))])
     else:
-        print_lines(plain.text(trace_text.lines(host, answer, room() or PIPED), colour()))
+        print_lines(plain.text(walk.lines(host, answer, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))
     return exit_code(answer)
 

@@ -149,8 +149,8 @@ class Netdash(App[int]):
             self.sheet = message.sheet
 
     def watch_sheet(self, sheet: Sheet | None) -> None:
-        for screen in self.screen_stack if sheet is not None else ():
-            if isinstance(screen, ShowsHost):
+        for screen in self.screen_stack:
+            if sheet is not None and isinstance(screen, ShowsHost):
                 screen.update_sheet(sheet)
 
     def watch_paused(self, paused: bool) -> None:

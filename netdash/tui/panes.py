@@ -39,6 +39,7 @@ class Panes(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.places = Places(VIEWS[0])
+        self.picked: tuple[Ref, ...] = ()  # two at most, for what is asked between two things
         self.everything = False  # linked panes show all rows and mark the linked ones
         self.top_bar, self.tab_bar, self.foot = (
             Bar(id="header", panel=True),
@@ -161,7 +162,7 @@ class Panes(Screen[None]):
         focused = self.focused if isinstance(self.focused, Grid) else self.grid
         row = focused.row
         linked = self.sheet.related(row.ref) if self.sheet and row else frozenset()
-        self.grid.mark(linked)
+        self.grid.mark(linked, frozenset(self.picked))
 
     def write_card(self, ref: Ref | None) -> None:
         sheet = self.sheet

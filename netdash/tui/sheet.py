@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from netdash.core.model import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.core.related import containers_of, ref_of, related
@@ -12,6 +13,14 @@ from netdash.show.table import Rows, View
 from netdash.show.views import VIEWS
 
 BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
+
+
+@runtime_checkable
+class ShowsHost(Protocol):
+    """A screen that follows the host as it changes."""
+
+    def update_sheet(self, sheet: Sheet) -> None: ...
+
 
 _WEIGHTS = {Verb.DNAT: 0, Verb.REDIRECT: 0, Verb.SNAT: 1, Verb.MASQUERADE: 1}
 

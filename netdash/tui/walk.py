@@ -62,7 +62,9 @@ class Questions(Surface, can_focus=True):
         told: Line = (Span("…", Tone.DIM),) if answer is None else walk.verdict(answer)
         asked = min(ASKED, max(width(clean(one.text)) for one in self.usual))
         mark = Span(MARKER if here else " ", Tone.TITLE)
-        return strip((mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *told), wide, inks)
+        return strip(
+            (mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *told), wide, inks
+        )
 
     def on_click(self, event: events.Click) -> None:
         self.focus()
@@ -96,13 +98,16 @@ class Walk(ModalScreen[Ref | None]):
         Binding("y", "copy", show=False),
     ]
 
-    def __init__(self, title: str, sheet: Sheet, usual: Sequence[Usual]) -> None:
+    def __init__(self, sheet: Sheet, usual: Sequence[Usual]) -> None:
         super().__init__()
-        self.head, self.tabs, self.foot = Bar(id="walk-head", panel=True), Bar(id="walk-tabs"), Bar(id="walk-foot", panel=True)
+        self.head, self.tabs, self.foot = (
+            Bar(id="walk-head", panel=True),
+            Bar(id="walk-tabs"),
+            Bar(id="walk-foot", panel=True),
+        )
         self.questions = Questions(usual)
         self.box = Box(id="walk-box")
         self.work: Work[None] = Work()
-        self._title = title
         self._host: Host = sheet.host
         self._part = 0
         self._shown: tuple[int, int] | None = None  # the question and the part in the box
