@@ -4,7 +4,7 @@ but the one it is given."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from netdash.core.model import IP, Host, Ref
@@ -19,7 +19,7 @@ from netdash.show.spans import Line, Span, Tone, clean, fit, width
 _GLYPHS = {True: "✓", False: "✗", None: "?"}
 _TONES = {True: Tone.GOOD, False: Tone.BAD, None: Tone.UNKNOWN}
 _PLACE = (20, 34)  # cells of the column of places: least, most
-_ACTION = 24  # cells at most of what a rule does
+_ACTION = (12, 36)  # cells of the column of what rules do
 _COUNT = 11
 _CONDITION = 16  # cells from which a rule's conditions are shown
 _GAP = Span("  ")
@@ -157,26 +157,31 @@ def _part(
 ) -> Part:
     lines: list[Line] = [*ends]
     deciding = None
-    place = _place_cells(hops, room)
+    columns = _columns(hops, room)
     before: Packet | None = None
     for hop in hops:
         lines += _station(hop, before, room)
         for step in hop.steps:
             decides = decided is not None and step is decided.step
             deciding = len(lines) if decides else deciding
-            lines.append(_step(step, decides, place, room))
+            lines.append(_step(step, decides, columns, room))
         before = hop.packet
     if decided is not None and decided.step is None:
         deciding = len(lines)
-        lines += draw.text(Span(" ✗ ", Tone.BAD), clean(decided.text, 300), room, Tone.BAD)
+        mark = glyph(ended)
+        lines += draw.text(replace(mark, text=f" {mark.text} "), clean(decided.text, 300), room, mark.tone)
     why = _because(decided) if not ended.arrives else ()
     return Part(name, ended, why, tuple(lines), deciding)
 
 
-def _place_cells(hops: Iterable[Hop], room: int) -> int:
-    least, most = _PLACE
-    longest = max((width(clean(step.place, 80)) for hop in hops for step in hop.steps), default=least)
-    return max(least, min(longest, most, room // 3))
+def _columns(hops: Sequence[Hop], room: int) -> tuple[int, int]:
+    """Cells for the places and for what the rules do there, from those that were met."""
+    steps = [step for hop in hops for step in hop.steps]
+    places = max((width(clean(step.place, 80)) for step in steps), default=0)
+    actions = max((width(_action(step).text) for step in steps), default=0)
+    place = max(_PLACE[0], min(places, _PLACE[1], room // 3))
+    left = room - 3 - place - 2 * len(_GAP.text) - _COUNT
+    return place, max(8, min(max(actions, _ACTION[0]), _ACTION[1], left))
 
 
 def _station(hop: Hop, before: Packet | None, room: int) -> Iterator[Line]:
@@ -207,14 +212,13 @@ def _socket(ip: IP | None, port: int | None) -> str:
     return "?" if ip is None else words.socket_text(ip, port)
 
 
-def _step(step: Step, decides: bool, place: int, room: int) -> Line:
+def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Line:
     """✗ filter/DOCKER-USER #1   DROP   3 pkts   -i eth0 …"""
     mark, tone = (" ✗ ", Tone.BAD) if decides else (" ? ", Tone.UNKNOWN) if not step.sure else ("   ", Tone.DIM)
     count = words.packets(step.source) if step.source else ""
     action = _action(step)
-    left = room - 3 - place - 2 - 2 - _COUNT
-    taken = max(8, min(_ACTION if left < 3 * _ACTION else 2 * _ACTION, left))
-    free = left - taken - 2
+    place, taken = columns
+    free = room - 3 - place - taken - _COUNT - 3 * len(_GAP.text)
     line = [
         Span(mark, tone),
         Span(_place(step, place), Tone.BAD if decides else Tone.KEY, _ref(step)),

@@ -186,7 +186,7 @@ class Panes(Screen[None]):
         one = sheet.container(owners[0]) if len(owners) == 1 else None
         thing = sheet.thing(ref)
         lines = detail(sheet.host, thing, wide) if thing else ()
-        return (*lines, (), *card(sheet.host, one, wide, ways_in=ref.kind != "port")) if one else lines
+        return (*lines, (), *card(sheet.host, one, wide, inwards=ref.kind != "port")) if one else lines
 
     def name_of(self, ref: Ref | None) -> str:
         """A name for people: what the first cell of its row says."""

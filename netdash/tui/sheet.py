@@ -67,8 +67,17 @@ class Sheet:
         _ = index_of(self.host).callers
         for row in self.rows(VIEWS[0])[:1]:
             self.related(row.ref)
+            self._trace(row.ref)
         self._before = None
         return self
+
+    def _trace(self, ref: Ref) -> None:
+        """The first trace of a host makes the indexes that all of them use."""
+        container = self.container(ref.key)
+        if container is not None and self.host.ruleset is not None:
+            from netdash.show.card import card
+
+            card(self.host, container, 80)
 
     def related(self, ref: Ref) -> frozenset[Ref]:
         """Everything that belongs to the same containers as `ref`, itself included."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from netdash.tui.sheet import Sheet
 
 SHARE = 0.35  # of the lines that the questions may take
-ASKED = 40  # cells at most of a question
+ASKED = 0.45  # of the width that a question may take
 SEEN_BEFORE = 3  # lines above the deciding one that stay in view
 
 
@@ -60,7 +60,7 @@ class Questions(Surface, can_focus=True):
         inks = (self.colours.cursor if self.has_focus else self.colours.idle) if here else self.inks
         answer = self.answers[at]
         told: Line = (Span("…", Tone.DIM),) if answer is None else walk.verdict(answer)
-        asked = min(ASKED, max(width(clean(one.text)) for one in self.usual))
+        asked = min(round(wide * ASKED), max(width(clean(one.text)) for one in self.usual))
         mark = Span(MARKER if here else " ", Tone.TITLE)
         return strip(
             (mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *told), wide, inks
