@@ -23,10 +23,11 @@ from netdash.core.model import (
 from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
 from netdash.show import draw, words
-from netdash.show.card import IN, card, inbound_path, rule_evidence
+from netdash.show.card import card
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.views_kernel import destination, devices, gateways, link_state
+from netdash.show.way_in import IN, inbound_path
 
 MOST = 12  # names that a line lists before it says how many more there are
 
@@ -116,7 +117,7 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
     lines = [_head(title, ref_of(one), note, width)]
     container = index_of(host).containers.get(one.container_id or "")
     if container is None:
-        return lines + (_fact("RULE", rule_evidence([one.dnat]), width) if one.dnat else [])
+        return lines + (_fact("RULE", words.rule_evidence([one.dnat]), width) if one.dnat else [])
     if not one.live:
         said = f"set up on {container.name}, which is not running"
         return lines + draw.text(IN, clean(said), width, Tone.DIM)

@@ -26,7 +26,7 @@ from netdash.tui import hangup, paint
 from netdash.tui.config import Options
 from netdash.tui.feed import Feed
 from netdash.tui.screen import Dashboard
-from netdash.tui.sheet import Sheet
+from netdash.tui.sheet import Sheet, ShowsHost
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -149,9 +149,9 @@ class Netdash(App[int]):
             self.sheet = message.sheet
 
     def watch_sheet(self, sheet: Sheet | None) -> None:
-        screen = self.screen_stack[0] if self.screen_stack else None
-        if sheet is not None and isinstance(screen, Dashboard):
-            screen.update_sheet(sheet)
+        for screen in self.screen_stack:
+            if sheet is not None and isinstance(screen, ShowsHost):
+                screen.update_sheet(sheet)
 
     def watch_paused(self, paused: bool) -> None:
         if not paused and self.held is not None:
