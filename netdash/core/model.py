@@ -354,6 +354,33 @@ class Port:
     dual: bool = False  # bound to ::, and answers IPv4 too
 
 
+class DriftKind(Enum):
+    """How a rule differs from what the engine should have written."""
+
+    MISSING = "missing"
+    SHADOWED = "shadowed"  # another rule before it decides
+    STALE = "stale"  # names an address, a network or a device that is gone
+    DUPLICATE = "duplicate"
+    EXTRA = "extra"  # in the engine's own chains, and not its work
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One difference between the rules that the engine should have written and those that are there."""
+
+    kind: DriftKind
+    family: str
+    table: str
+    chain: str
+    text: str  # the live rule's, or what the engine would have written
+    why: str
+    backend: str
+    rule: Rule | None  # the live one; None where it is missing. Its counters may be old.
+    container_id: str | None = None
+    network_id: str | None = None
+    binding: Binding | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """What a selection points at. kind is a view's name in the singular; key identifies it across refreshes."""
@@ -384,3 +411,4 @@ class Host:
     privileged: bool | None  # whether the reader had the right to read the rules
     pending: frozenset[str] = frozenset()  # sources not read yet: "reading…", neither empty nor failed
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
+    drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why
