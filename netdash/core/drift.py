@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netdash.core.drift_leftover import Judgement, World, judge
-from netdash.core.drift_live import Entry, Live, evidence
+from netdash.core.drift_live import Carried, Entry, Live, evidence
+from netdash.core.drift_model import Drift, DriftKind
 from netdash.core.drift_order import Before
 from netdash.core.expected.mode import LEGACY, Layout, Mode, Undecided, mode_of
 from netdash.core.expected.rule import Expected, socket
@@ -15,12 +16,9 @@ from netdash.core.expected.sides import GWBRIDGE
 from netdash.core.model import (
     IP,
     Container,
-    Drift,
-    DriftKind,
     Engine,
     Network,
     Port,
-    Proxy,
     Rule,
     Ruleset,
     Verb,
@@ -38,7 +36,7 @@ class Known:
     networks: tuple[Network, ...]
     containers: tuple[Container, ...]
     ruleset: Ruleset
-    proxies: tuple[Proxy, ...] | None
+    proxies: Carried | None
     ports: tuple[Port, ...]
     devices: frozenset[str] | None
 
@@ -50,7 +48,7 @@ class Comparison:
 
 
 def compare(known: Known) -> Comparison:
-    mode = mode_of(known.engine, known.ruleset, known.proxies)
+    mode = mode_of(known.engine, known.ruleset, known.proxies is not None and known.proxies.dockers)
     if isinstance(mode, Undecided):
         return Comparison(None, (mode,))
     work = _Work(known, mode)
@@ -96,8 +94,8 @@ class _Work:
         told: set[int] = set()
         for one, entries in self._found:
             for entry in entries[1:]:
-                if id(entry) not in told:
-                    told.add(id(entry))
+                if id(entry.rule) not in told:
+                    told.add(id(entry.rule))
                     yield self._drift(DriftKind.DUPLICATE, one, entry.rule, f"the same as {entries[0].rule.place}")
 
     def _shadowed(self) -> Iterator[Drift]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from netdash.core.drift_live import Entry
+from netdash.core.drift_model import DriftKind
 from netdash.core.expected.mode import Layout, Mode
 from netdash.core.expected.sides import GWBRIDGE
-from netdash.core.model import IP, Binding, Container, DriftKind, Net, Network, Verb
+from netdash.core.model import IP, Binding, Container, Net, Network, Verb
 
 _DOCKERS_NAME = re.compile(r"br-[0-9a-f]{12}|docker0")
 

@@ -77,7 +77,23 @@ class Live:
         )
 
 
-def evidence(layout: Layout, ruleset: Ruleset, proxies: tuple[Proxy, ...] | None) -> Evidence:
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What userland proxies carry: what of them bears on the rules."""
+
+    targets: frozenset[tuple[str, int, IP]]  # protocol, host port, container's address
+    dockers: bool  # a docker-proxy is among them
+
+
+def carried(proxies: tuple[Proxy, ...] | None) -> Carried | None:
+    """None where they were not read."""
+    if proxies is None:
+        return None
+    targets = frozenset((one.proto, one.host_port, one.container_ip) for one in proxies)
+    return Carried(targets, any(one.command == "docker-proxy" for one in proxies))
+
+
+def evidence(layout: Layout, ruleset: Ruleset, proxies: Carried | None) -> Evidence:
     """Where rules and proxies send the host's ports. A proxy has the last word: a rule may be left over."""
     ruled: dict[tuple[str, int], set[IP]] = {}
     for chain in ruleset.chains:
@@ -86,8 +102,8 @@ def evidence(layout: Layout, ruleset: Ruleset, proxies: tuple[Proxy, ...] | None
                 for proto, port in _numbers(rule):
                     ruled.setdefault((proto, port), set()).add(rule.target.address)
     held: dict[tuple[str, int], set[IP]] = {}
-    for proxy in proxies or ():
-        held.setdefault((proxy.proto, proxy.host_port), set()).add(proxy.container_ip)
+    for proto, port, address in proxies.targets if proxies else ():
+        held.setdefault((proto, port), set()).add(address)
     return {key: frozenset(_agreed(ruled.get(key, set()), held.get(key, set()))) for key in {*ruled, *held}}
 
 

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netdash.core.drift_model import Drift
 
 IP = IPv4Address | IPv6Address
 Net = IPv4Network | IPv6Network
@@ -352,33 +356,6 @@ class Port:
     unsure: tuple[Rule, ...] = ()  # rules that may decide before `dnat`, or in its absence, and cannot be told
     dnat_from_here: bool | None = None  # whether this host's own packets (by loopback where that is bound) meet a DNAT
     dual: bool = False  # bound to ::, and answers IPv4 too
-
-
-class DriftKind(Enum):
-    """How a rule differs from what the engine should have written."""
-
-    MISSING = "missing"
-    SHADOWED = "shadowed"  # another rule before it decides
-    STALE = "stale"  # names an address, a network or a device that is gone
-    DUPLICATE = "duplicate"
-    EXTRA = "extra"  # in the engine's own chains, and not its work
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """One difference between the rules that the engine should have written and those that are there."""
-
-    kind: DriftKind
-    family: str
-    table: str
-    chain: str
-    text: str  # the live rule's, or what the engine would have written
-    why: str
-    backend: str
-    rule: Rule | None  # the live one; None where it is missing. Its counters may be old.
-    container_id: str | None = None
-    network_id: str | None = None
-    binding: Binding | None = None
 
 
 @dataclass(frozen=True, slots=True)

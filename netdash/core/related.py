@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from netdash.core.drift_model import Drift
 from netdash.core.model import (
     IP,
     Chain,
@@ -61,6 +62,14 @@ def _route_key(route: Route) -> str:
     return f"{route.table} {route.kind} {_text(route.dst)} {_text(route.gateway)} {route.dev} {route.metric}"
 
 
+def _drift_key(one: Drift) -> str:
+    """Of a live rule by the rule; of a missing one by what it would say."""
+    binding = one.binding
+    port = f" {binding.proto}/{_text(binding.host_ip)}/{binding.host_port}" if binding else ""
+    what = _rule_key(one.rule) if one.rule else f"{one.backend} {one.family} {one.table} {one.chain} {one.text}"
+    return f"{one.kind.value} {what}{port} {one.container_id}"
+
+
 _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     Container: lambda one: ("container", one.id),
     Network: lambda one: ("network", one.id),
@@ -71,6 +80,7 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     PolicyRule: lambda one: ("policy", f"{one.family} {one.priority} {one.text}"),
     Proxy: lambda one: ("proxy", str(one.pid)),
     Link: lambda one: ("link", one.name),
+    Drift: lambda one: ("drift", _drift_key(one)),
     Neighbour: lambda one: ("neighbour", f"{one.dev} {_text(one.ip)}"),
 }
 
@@ -131,7 +141,18 @@ class _Owners:
                 self._own(port.container_id, ref_of(port))
                 if port.dnat:
                     self._own(port.container_id, ref_of(port.dnat))
+        for drift in host.drift or ():
+            self._differs(drift)
         self._follow_shared(host)
+
+    def _differs(self, drift: Drift) -> None:
+        """A difference is the container's that it names, else of all on its network."""
+        on_network = {Ref("network", drift.network_id or "")}
+        for identity, things in self.belongings.items() if drift.container_id is None else ():
+            if not on_network.isdisjoint(things):
+                self._own(identity, ref_of(drift))
+        if drift.container_id in self.belongings:
+            self._own(drift.container_id, ref_of(drift))
 
     def _own(self, identity: str, ref: Ref) -> None:
         self.of_ref.setdefault(ref, set()).add(identity)
@@ -245,7 +266,8 @@ def _mentions_of(sources: _Sources) -> _Mentions:
 
 
 def _owners(host: Host) -> _Owners:
-    return _owners_of(_Sources(host, host.containers, host.networks, _shape(host), host.proxies, host.listeners))
+    parts = (host.containers, host.networks, _shape(host), host.proxies, host.listeners, host.drift)
+    return _owners_of(_Sources(host, *parts))
 
 
 def _mentions(host: Host) -> _Mentions:

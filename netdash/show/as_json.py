@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from netdash.core.drift_model import Drift
 from netdash.core.model import (
     Container,
     Endpoint,
@@ -20,14 +22,17 @@ from netdash.core.model import (
     Route,
     Rule,
 )
-from netdash.core.paths import Callable, Inbound, Outbound, callable_names, inbound, outbound, sharing
+from netdash.core.paths import Callable as Reachable
+from netdash.core.paths import Inbound, Outbound, callable_names, inbound, outbound, sharing
 from netdash.show import notes
 from netdash.show.free import Answer
 from netdash.show.index import Index, index_of
+from netdash.show.json_drift import drift_entry
 from netdash.show.table import View
 
 SCHEMA = 1
 Json = Mapping[str, object]
+Entry = Callable[[Index, Any], Json]
 _SHOWN = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "container")
 
 
@@ -44,7 +49,7 @@ def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
     if view.name in _BESIDE:
         lists[_BESIDE[view.name]] = []
     for thing in things:
-        lists[_LISTS[type(thing)]].append(_record(index, thing))
+        lists[_LISTS[type(thing)]].append(_RECORDS[type(thing)](index, thing))
     readable: dict[str, object] = dict(lists)
     if not view.known(host):
         readable[view.name] = None
@@ -66,6 +71,7 @@ _LISTS: Mapping[type, str] = {
     Proxy: "proxies",
     Link: "links",
     Neighbour: "neighbours",
+    Drift: "drift",
 }
 
 
@@ -93,30 +99,6 @@ def unknown(host: Host, sources: Sequence[str]) -> dict[str, str]:
 
 def _reason(reason: str, remedy: str) -> str:
     return f"{reason}; {remedy}" if remedy else reason
-
-
-def _record(index: Index, thing: object) -> Json:
-    match thing:
-        case Container():
-            return _container(index, thing)
-        case Port():
-            return port_entry(index, thing)
-        case Network():
-            return _network(index, thing)
-        case Rule():
-            return rule_entry(thing) or {}
-        case Route():
-            return _route(thing)
-        case PolicyRule():
-            return _policy(thing)
-        case Proxy():
-            return _proxy(index, thing)
-        case Link():
-            return _link(index, thing)
-        case Neighbour():
-            return {"ip": str(thing.ip), "dev": thing.dev, "mac": thing.mac, "state": thing.state}
-        case _:
-            raise TypeError(type(thing).__name__)
 
 
 def free_port(host: Host, answer: Answer) -> Json:
@@ -359,7 +341,7 @@ def _outbound(way: Outbound) -> Json:
     }
 
 
-def _link_to(one: Callable) -> Json:
+def _link_to(one: Reachable) -> Json:
     return {
         "name": one.names[0] if one.names else None,
         "names": list(one.names),
@@ -368,3 +350,21 @@ def _link_to(one: Callable) -> Json:
         "ip": _text(one.ip),
         "blocked": one.blocked or None,
     }
+
+
+def _neighbour(_: Index, one: Neighbour) -> Json:
+    return {"ip": str(one.ip), "dev": one.dev, "mac": one.mac, "state": one.state}
+
+
+_RECORDS: Mapping[type, Entry] = {
+    Container: _container,
+    Port: port_entry,
+    Network: _network,
+    Rule: lambda _, one: rule_entry(one) or {},
+    Route: lambda _, one: _route(one),
+    PolicyRule: lambda _, one: _policy(one),
+    Proxy: _proxy,
+    Link: _link,
+    Neighbour: _neighbour,
+    Drift: lambda index, one: drift_entry(index, one, rule_entry(one.rule)),
+}

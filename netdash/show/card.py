@@ -10,11 +10,12 @@ from netdash.core.paths import Callable, Inbound, Leaves, Outbound, callable_nam
 from netdash.core.related import address_ref, ref_of
 from netdash.show import draw, notes, words
 from netdash.show.draw import Hop
+from netdash.show.drift_lines import drift_lines, of_container
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.views_kernel import destination
 
-IN, OUT, PEERS, MORE = (Span(f" {word:<6}", Tone.TITLE) for word in ("IN", "OUT", "PEERS", ""))
+IN, OUT, PEERS, RULES, MORE = (Span(f" {word:<6}", Tone.TITLE) for word in ("IN", "OUT", "PEERS", "RULES", ""))
 MOST_PEERS = 12  # of one network; the view of containers lists them all
 _OR = Hop((Span("or", Tone.DIM),))
 _SOURCES = ("docker", "rules", "routes", "proxies", "listeners", "links", "sysctls")
@@ -26,6 +27,7 @@ def card(host: Host, container: Container, width: int, ways_in: bool = True) -> 
     lines = [_head(host, container, width)]
     if container.running:
         lines += _inbound_lines(host, container, width) if ways_in else []
+        lines += drift_lines(of_container(host, container), RULES, MORE, width)
         lines += _outbound_lines(host, container, width)
         lines += _peers(host, container, width)
     else:

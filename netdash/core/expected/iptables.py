@@ -57,7 +57,7 @@ def nat_of_network(mode: Mode, side: Side) -> Iterator[Expected]:
         target, why = leaving(side)
         yield Expected(postrouting, (src(net), oif(bridge, True)), target, why, owner)
     if mode.layout in (Layout.STAGES, Layout.FORWARD, Layout.SHARED):
-        certain = mode.proxy is True and translates and mode.layout is not Layout.SHARED
+        certain = mode.proxy is True and network.masquerade and mode.layout is not Layout.SHARED
         why = f"leaves what containers on {network.name} send to published ports to the proxy"
         yield Expected(docker, (iif(bridge),), RETURN, why, owner, required=certain)
     certain = mode.proxy is False and family == "ip" and mode.layout is Layout.STAGES
@@ -100,8 +100,8 @@ def port_rules(mode: Mode, one: Publication) -> Iterator[Expected]:
     hairpin = not mode.since_28 or mode.proxy is not True
     if side.translated and binding.host_port is not None and hairpin:
         certain = mode.layout is Layout.STAGES or (mode.since_28 and mode.proxy is False and family == "ip")
-        place, matches = Place(family, "nat", "POSTROUTING"), (src(one.address), dst(one.address), *inner)
-        yield Expected(place, matches, MASQUERADE, f"lets {name} reach its own {one.name}", owner, required=certain)
+        place, own = Place(family, "nat", "POSTROUTING"), (src(one.address), dst(one.address), *inner)
+        yield Expected(place, own, MASQUERADE, f"lets {name} reach its own {one.name}", owner, required=certain)
 
 
 def _translation(mode: Mode, one: Publication, owner: Owner, why: str) -> Iterator[Expected]:
@@ -109,7 +109,7 @@ def _translation(mode: Mode, one: Publication, owner: Owner, why: str) -> Iterat
     port = binding.host_port or 0
     outer: tuple[Match, ...] = (*((dst(one.host_ip),) if one.host_ip else ()), *dport(binding.proto, port))
     guarded: tuple[Match, ...] = (*outer, iif(bridge, True))
-    forms = [outer, guarded] if mode.proxy is False else [guarded, outer]
+    forms: list[tuple[Match, ...]] = [outer, guarded] if mode.proxy is False else [guarded, outer]
     if mode.proxy is not None and family == "ip":
         forms = forms[:1]
     elif family == "ip6" and mode.layout is not Layout.STAGES:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from netdash.core.model import Chain, Engine, Proxy, Rule, Ruleset, Verb
+from netdash.core.model import Chain, Engine, Rule, Ruleset, Verb
 
 
 class Layout(Enum):
@@ -58,7 +58,8 @@ def is_own(layout: Layout, chain: Chain) -> bool:
     return chain.name in _DOCKER and chain.table in ("filter", "nat")
 
 
-def mode_of(engine: Engine, ruleset: Ruleset, proxies: tuple[Proxy, ...] | None) -> Mode | Undecided:
+def mode_of(engine: Engine, ruleset: Ruleset, proxied: bool) -> Mode | Undecided:
+    """`proxied`: a docker-proxy runs."""
     layout = _layout(engine, ruleset)
     if isinstance(layout, Undecided):
         return layout
@@ -66,7 +67,7 @@ def mode_of(engine: Engine, ruleset: Ruleset, proxies: tuple[Proxy, ...] | None)
     own = [chain for chain in ruleset.chains if is_own(layout, chain) and (chain.backend == LEGACY) is legacy]
     families = ("ip", *(("ip6",) if any(chain.family in ("ip6", "inet") for chain in own) else ()))
     here = [chain for chain in ruleset.chains if (chain.backend == LEGACY) is legacy]
-    proxy = engine.userland_proxy if engine.userland_proxy is not None else _proxy(layout, here, proxies)
+    proxy = engine.userland_proxy if engine.userland_proxy is not None else _proxy(layout, here, proxied)
     return Mode(layout, proxy, families, legacy, not own)
 
 
@@ -92,7 +93,7 @@ def _layout(engine: Engine, ruleset: Ruleset) -> Layout | Undecided:
         return Layout.FORWARD
     if (major, minor) == (20, 10) or 23 <= major <= 26:
         return Layout.STAGES
-    if major in (27, 28):
+    if major in (27, 28) or 17 <= major <= 20 or (major, minor) in ((1, 12), (1, 13)):
         return Layout.SHARED
     return Undecided("", f"what Docker {engine.version[:40]} writes is not known")
 
@@ -107,9 +108,9 @@ def _legacy(layout: Layout, ruleset: Ruleset) -> bool:
     return sizes[True] > sizes[False]
 
 
-def _proxy(layout: Layout, chains: Iterable[Chain], proxies: tuple[Proxy, ...] | None) -> bool | None:
+def _proxy(layout: Layout, chains: Iterable[Chain], proxied: bool) -> bool | None:
     """The userland proxy shows in its processes and in the rules; None where they do not agree, or are not there."""
-    signs = {True} if proxies and any(one.command == "docker-proxy" for one in proxies) else set()
+    signs = {True} if proxied else set()
     for chain in chains:
         if chain.family != "ip" or layout is Layout.NETAVARK:
             continue

@@ -182,7 +182,8 @@ def _nft(one: Expected) -> str:
     if target.verb is Verb.JUMP:
         words.append(f"jump {target.chain}")
     elif target.verb in (Verb.DNAT, Verb.SNAT):
-        words.append(f"{target.verb.value} to {socket(target)}")
+        family = "" if one.place.family != "inet" else "ip6 " if ":" in str(target.address) else "ip "
+        words.append(f"{target.verb.value} {family}to {socket(target)}")
     else:
         words.append(target.verb.value)
     if one.comment:
@@ -208,6 +209,7 @@ def _nft_condition(match: Match, one: Expected) -> str:
         case "dst_type":
             return f"fib daddr type {sign}{str(value).lower()}"
         case "mark":
-            return f"meta mark {sign}{value}"
+            number, _, mask = str(value).partition("/")
+            return f"meta mark & {mask} == {number}"
         case _:
-            return f"meta l4proto {sign}{value}"
+            return f"ip protocol {value}" if one.place.family == "ip" else f"meta l4proto {value}"
