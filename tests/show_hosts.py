@@ -156,7 +156,7 @@ def host(**changes: Any) -> Host:
         "ports": (port(),),
         "sysctls": {},
         "privileged": True,
-        "drift": (drift(),),
+        "drift": (),
     }
     return Host(**(values | changes))
 

@@ -69,7 +69,7 @@ DRIFT = View(
     ),
     sources=("docker", "rules", "drift"),
     rows=_drift,
-    empty="the rules are as the engine should have written them",
+    empty="nothing differs from what the engine should have written",
     known=lambda host: host.drift is not None,
     findings=True,
 )

@@ -118,7 +118,7 @@ PORTS = View(
         Column("holder", "HELD BY", leaves=3, most=22, least=12),
         Column("rule", "RULE", leaves=6, most=26, least=12),
         Column("packets", "PACKETS", right=True, leaves=7, most=7),
-        Column("listening", "LISTENING", leaves=1, most=14, least=9),
+        Column("listening", "LISTENING", leaves=1, most=14, least=10),
     ),
     sources=("docker", "listeners", "rules", "proxies"),
     rows=_ports,

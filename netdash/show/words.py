@@ -233,10 +233,10 @@ def published(ports: Iterable[Port]) -> Span:
 
 
 def drift_mark(found: Sequence[Drift]) -> str:
-    """ "! missing " and the like, of the gravest difference; "" where there is none."""
+    """ "!missing " and the like, of the gravest difference; "" where there is none."""
     kinds = {one.kind for one in found}
     worst = next((kind for kind in DriftKind if kind in kinds), None)
-    return f"! {worst.value} " if worst else ""
+    return f"!{worst.value} " if worst else ""
 
 
 def link_ref(name: str) -> Ref:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from netdash.core.model import Host, Ref
+from netdash.show import notes
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.table import View
 from netdash.show.views import VIEWS
@@ -127,6 +128,8 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
     if within:
         return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
     empty: list[Line] = [(), (Span(" " + view.empty, Tone.PLAIN),)]
+    for failure in notes.missing(host, view.sources):
+        empty += _wrapped(f"? {notes.sentence(failure)}", wide, Tone.UNKNOWN)
     if view.kind == "container" and host.live:
         how = (Span(" docker run -d -p 8080:80 httpd", Tone.KEY), Span("   and it is here by itself", Tone.DIM))
         empty += [(), how]
