@@ -13,10 +13,10 @@ import pytest
 
 from netdash.core.drift import Comparison, Known, compare
 from netdash.core.drift_live import carried
-from netdash.core.drift_memory import Comparing
+from netdash.core.drift_memory import SETTLED, Comparing
 from netdash.core.drift_model import DriftKind
 from netdash.core.iptables_rule import parse_line
-from netdash.core.model import Chain, Host, Network, Rule, Ruleset, Verb
+from netdash.core.model import Chain, Failure, Host, Network, Rule, Ruleset, Verb
 from tests.conftest import _join
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -395,3 +395,27 @@ def test_what_is_still_being_read_is_not_compared() -> None:
     given = replace(_join("docker28.5-nft-full"), pending=frozenset({"proxies"}))
     assert Comparing().compare(given, ()) == (None, {})
     assert Comparing().compare(replace(given, pending=frozenset(), engine=None), ())[0] is None
+
+
+def test_an_answer_that_is_no_longer_current_is_not_compared() -> None:
+    gone = replace(_join("accept-missing"), failures={"docker": Failure("docker", "the engine does not answer")})
+    assert Comparing().compare(gone, ()) == (None, {})
+
+
+def test_on_a_live_host_a_difference_counts_when_it_has_lasted() -> None:
+    """While a container stops its rules go first, and the engine tells of it later."""
+    whole = replace(_join("docker20.10-legacy"), live=True, taken=100.0)
+    assert whole.ruleset is not None
+    chain = next(one for one in whole.ruleset.chains if one.name == "DOCKER" and one.table == "nat")
+    chains = tuple(replace(one, rules=one.rules[:-1]) if one is chain else one for one in whole.ruleset.chains)
+    lost = replace(whole, ruleset=Ruleset(chains))
+
+    comparing = Comparing()
+    assert comparing.compare(whole, ())[0] == ()
+    assert comparing.compare(replace(lost, taken=101.0), ())[0] == ()
+    assert comparing.compare(replace(whole, taken=102.0), ())[0] == ()
+    assert comparing.compare(replace(lost, taken=103.0), ())[0] == ()
+    found, _ = comparing.compare(replace(lost, taken=103.0 + SETTLED), ())
+    assert [one.kind for one in found or ()] == [DriftKind.MISSING]
+    assert comparing.compare(replace(lost, taken=200.0), ())[0] is found
+    assert len(Comparing().compare(lost, ())[0] or ()) == 1  # what the first look finds was there before

@@ -33,3 +33,9 @@ class Drift:
     container_id: str | None = None
     network_id: str | None = None
     binding: Binding | None = None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The same for as long as it is the same difference; counters are no part."""
+        place = (self.kind, self.backend, self.family, self.table, self.chain, self.text)
+        return (*place, self.container_id, self.network_id, self.binding)
