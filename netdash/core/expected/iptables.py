@@ -60,10 +60,10 @@ def nat_of_network(mode: Mode, side: Side) -> Iterator[Expected]:
         certain = mode.proxy is True and network.masquerade and mode.layout is not Layout.SHARED
         why = f"leaves what containers on {network.name} send to published ports to the proxy"
         yield Expected(docker, (iif(bridge),), RETURN, why, owner, required=certain)
-    certain = mode.proxy is False and family == "ip" and mode.layout is Layout.STAGES
+    certain = mode.proxy is False and mode.layout is Layout.STAGES
     why = f"gives what this host sends to containers on {network.name} by loopback an address they can answer"
     if mode.proxy is not True:
-        yield Expected(postrouting, (oif(bridge), FROM_LOCAL), MASQUERADE, why, owner, required=certain)
+        yield Expected(postrouting, (oif(bridge), FROM_LOCAL), leaving(side)[0], why, owner, required=certain)
 
 
 def leaving(side: Side) -> tuple[Target, str]:
