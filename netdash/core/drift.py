@@ -9,8 +9,8 @@ from netdash.core.drift_leftover import Judgement, World, judge
 from netdash.core.drift_live import Carried, Entry, Live, evidence
 from netdash.core.drift_model import Drift, DriftKind
 from netdash.core.drift_order import Before
-from netdash.core.expected.mode import LEGACY, Layout, Mode, Undecided, mode_of
-from netdash.core.expected.rule import Expected, socket
+from netdash.core.expected.mode import LEGACY, NATIVE_TABLE, Layout, Mode, Undecided, mode_of
+from netdash.core.expected.rule import TO_LOCAL, Expected, socket
 from netdash.core.expected.rules import expected_rules
 from netdash.core.expected.sides import GWBRIDGE
 from netdash.core.model import (
@@ -70,6 +70,7 @@ class _Work:
         self._matched = {id(entry) for _, entries in self._found for entry in entries}
         self._foreign = [entry for entry in self._live.entries if id(entry) not in self._matched]
         self._opaque = 0
+        self._entrances: dict[tuple[str, str, str], list[Entry]] = {}
         self._backend = _backend(mode)
         self._waived = _left_out(self._found) if not mode.empty else set()
 
@@ -104,12 +105,34 @@ class _Work:
         for one, entries in self._found:
             if not entries:
                 continue
-            first = entries[0]
-            place = (first.place.family, first.place.table, first.place.chain)
-            other = before[place].covering(first) if place in before else None
+            other = self._ahead(before, one, entries[0])
             decides = other.rule if other else self._taker(one, entries, takers)
             if decides is not None:
-                yield self._drift(DriftKind.SHADOWED, one, first.rule, _decision(decides))
+                yield self._drift(DriftKind.SHADOWED, one, entries[0].rule, _decision(decides))
+
+    def _ahead(self, before: dict[tuple[str, str, str], Before], one: Expected, entry: Entry) -> Entry | None:
+        """Another's rule that takes all packets before this one: in its own chain, or in the one that leads there."""
+        place, verb = (entry.place.family, entry.place.table, entry.place.chain), entry.target.verb
+        found = before[place].covering(entry.matches, verb, entry.rule.position) if place in before else None
+        outer = _ENTRANCES.get(place[1:])
+        if found or outer is None or one.owner.binding is None or (place[0], *outer) not in before:
+            return found
+        asked = (*entry.matches, *((TO_LOCAL,) if outer[1] != "FORWARD" else ()))
+        jumps = [each for each in self._jumps(place[0], outer) if set(each.matches) <= set(asked)]
+        if not jumps:
+            return None  # no packet comes here: the jump is missing
+        return before[place[0], *outer].covering(asked, verb, min(each.rule.position for each in jumps))
+
+    def _jumps(self, family: str, outer: tuple[str, str]) -> list[Entry]:
+        """The rules that lead from there to the published ports."""
+        found = self._entrances.get((family, *outer))
+        if found is None:
+            here = (each for each in self._live.entries if each.target.chain in _LEADS)
+            found = [
+                each for each in here if (each.place.family, each.place.table, each.place.chain) == (family, *outer)
+            ]
+            self._entrances[family, *outer] = found
+        return found
 
     def _before(self) -> dict[tuple[str, str, str], Before]:
         by_place: dict[tuple[str, str, str], list[Entry]] = {}
@@ -183,6 +206,14 @@ class _Work:
                 "backend", "the engine's chains are in iptables-legacy and in nft: one of them is left over"
             )
 
+
+_ENTRANCES = {
+    ("nat", "DOCKER"): ("nat", "PREROUTING"),
+    ("filter", "DOCKER"): ("filter", "FORWARD"),
+    (NATIVE_TABLE, "nat-prerouting-and-output"): (NATIVE_TABLE, "nat-PREROUTING"),
+}
+"""Where packets for published ports come from, by table and chain. What stands in DOCKER-USER is the user's will."""
+_LEADS = frozenset(("DOCKER", "DOCKER-FORWARD", "nat-prerouting-and-output"))
 
 _PortKey = tuple[str | None, str, IP | None, int | None]
 

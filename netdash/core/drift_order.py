@@ -26,17 +26,18 @@ class Before:
                 asked, nets = _split(entry.matches)
                 self._by_asked.setdefault(asked, []).append((nets, entry))
 
-    def covering(self, entry: Entry) -> Entry | None:
-        """The first one that takes every packet which this rule would match, and does something else with it."""
-        if not self._by_asked or len(entry.matches) > _MOST:
+    def covering(self, matches: tuple[Match, ...], verb: Verb, position: int) -> Entry | None:
+        """The first before `position` that takes every packet which a rule of these conditions would match, and does
+        something else with it than `verb`."""
+        if not self._by_asked or len(matches) > _MOST:
             return None
-        held = {match.key: match for match in entry.matches if not match.negated}
+        held = {match.key: match for match in matches if not match.negated}
         found = [
             other
-            for asked in _subsets(entry.matches)
+            for asked in _subsets(matches)
             for nets, other in self._by_asked.get(asked, ())
-            if other.rule.position < entry.rule.position
-            and _differs(entry.target.verb, other.target.verb)
+            if other.rule.position < position
+            and _differs(verb, other.target.verb)
             and all(_within(held.get(key), net) for key, net in nets.items())
         ]
         return min(found, key=lambda one: one.rule.position, default=None)
