@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from netdash.core.drift_model import Drift
+from netdash.core.mentions import RuleKey, of_rules
+from netdash.core.mentions import host_port as _host_port
 from netdash.core.model import (
     IP,
     Chain,
@@ -25,8 +27,6 @@ from netdash.core.model import (
     Route,
     Rule,
 )
-from netdash.core.rule_names import RuleKey, of_rules
-from netdash.core.rule_names import host_port as _host_port
 
 # --- names of things, the same in every refresh -----------------------------------------------------------------------
 
