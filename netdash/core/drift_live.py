@@ -133,7 +133,7 @@ def _bare(place: Place) -> Place:
 
 def _entries(rule: Rule, own: bool, ranges: bool) -> Iterator[Entry]:
     place = Place(rule.family, rule.table, rule.chain)
-    matches = tuple(in_order(match) for match in rule.matches)
+    matches = tuple(in_order(match) for match in rule.matches if not _follows(match, rule))
     target = rule.target
     if target.verb is Verb.VMAP and target.elements:
         for key, verdict in target.elements:
@@ -147,6 +147,12 @@ def _entries(rule: Rule, own: bool, ranges: bool) -> Iterator[Entry]:
     for port in _ports(wide):
         single = port_match("dport", str(port))
         yield Entry(rule, place, (*rest, single) if single else matches, target, own)
+
+
+def _follows(match: Match, rule: Rule) -> bool:
+    """Whether a condition says no more than the address that the packet gets: IPv4 for an IPv4 address."""
+    version = getattr(rule.target.address, "version", None)
+    return match.key == "family" and match.values == (f"ipv{version}",) and not match.negated
 
 
 def _ports(match: Match) -> list[int]:
