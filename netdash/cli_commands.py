@@ -26,7 +26,7 @@ _WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners",
 _NEEDED = {
     "containers": frozenset({"docker", "links"}),
     "ports": _WAYS,
-    "networks": frozenset({"docker", "links"}),
+    "networks": frozenset({"docker", "links", "rules", "proxies"}),  # rules: for the marks
     "rules": frozenset({"rules", "docker", "links"}),  # the engine: a rootless one has its rules elsewhere
     "routes": frozenset({"routes"}),
     "proxies": frozenset({"proxies", "listeners", "docker"}),

@@ -77,6 +77,13 @@ def test_every_line_fills_the_screen_exactly(host: Callable[[str], Host], size: 
     show(host("docker28.5-nft-full"), scene, size)
 
 
+def test_rules_of_an_unknown_engine_are_said_not_to_be_compared() -> None:
+    failure = Failure("drift", "what Docker 30.0 writes is not known")
+    seen = see(replace(crowd(2), drift=None, failures={"drift": failure}), "8")
+    assert "Drift: nothing was compared" in seen
+    assert "what Docker 30.0 writes is not known" in seen
+
+
 def test_pending_source_says_that_it_is_being_read() -> None:
     host = replace(crowd(2), ruleset=None, pending=frozenset({"rules"}))
     seen = see(host, "4")

@@ -149,7 +149,8 @@ def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
 
 def _failed(view: View, host: Host, source: str, wide: int) -> Sequence[Line]:
     failure = host.failures[source]
-    told = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {source} could not be read", Tone.KEY))
+    what = "nothing was compared" if source == view.name and view.findings else f"{source} could not be read"
+    told = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {what}", Tone.KEY))
     lines: list[Line] = [(), told, *_wrapped(clean(failure.reason, 400), wide, Tone.PLAIN)]
     if failure.remedy:
         lines += _wrapped("→ " + clean(failure.remedy, 400), wide, Tone.GOOD)
