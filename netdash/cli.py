@@ -76,7 +76,7 @@ def _run(arguments: Arguments) -> int:
 
 
 def _dashboard(arguments: Arguments) -> int:
-    """The engine is asked by another process while this one loads the screen, and all else is loaded after that."""
+    """The engine is asked by a thread while the screen is loaded, and all else is loaded after that."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise _NO_TERMINAL
     gc.disable()  # until the first paint

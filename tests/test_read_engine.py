@@ -14,8 +14,10 @@ from queue import SimpleQueue
 import pytest
 
 from netdash.core.model import Failure
+from netdash.core.recording import SOURCES
 from netdash.read.engine import EngineReader, Pace
 from netdash.read.engine_api import EngineApi, EngineError
+from netdash.read.first import FirstAnswers
 from tests.read_engines import FakeEngine, container, running
 
 LIMIT = 0.2
@@ -355,6 +357,24 @@ def test_an_address_that_is_none(address: str) -> None:
     with pytest.raises(EngineError) as raised:
         ask(address)
     assert "\n" not in raised.value.failure.reason
+
+
+# --- the first answers ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_answers_are_those_that_containers_need(engine: FakeEngine) -> None:
+    first = FirstAnswers(engine.address, LIMIT).take()
+    assert first is not None
+    assert set(first.answers) == {"docker/version.json", "docker/containers.json", "docker/networks.json"}
+    assert first.since is not None
+    assert engine.calls == {"/version": 1, "/containers/json": 1, "/networks": 1}
+    assert first.recording().pending == frozenset(SOURCES) - {"docker"}
+
+
+@pytest.mark.parametrize("mood", ["hang", "nonsense", "cut", "error"])
+def test_an_engine_that_does_not_answer_gives_no_first_answers(engine: FakeEngine, mood: str) -> None:
+    engine.mood = mood
+    assert FirstAnswers(engine.address, LIMIT).take() is None
 
 
 # --- where the engine is ----------------------------------------------------------------------------------------------
