@@ -28,6 +28,7 @@ from netdash.core.parse_docker import parse_engine, parse_inspected, parse_liste
 from netdash.core.recording import SOURCES, Recording
 
 if TYPE_CHECKING:
+    from netdash.core.drift_memory import Comparing
     from netdash.core.ledger import Uplinks
     from netdash.core.ruleset import RulesetReader
     from netdash.core.wiring import Wiring
@@ -51,7 +52,9 @@ class Builder:
         self._joined_before: _Joined = {}
         self._links_before: dict[int, tuple[object, Link]] = {}
         self._joined_all: tuple[Container, ...] = ()
+        self._uncounted: tuple[Port, ...] = ()
         self._uplinks: Uplinks = {}
+        self._comparing: Comparing | None = None
         self._rules: RulesetReader | None = None
 
     def build(self, recording: Recording) -> Host:
@@ -69,7 +72,8 @@ class Builder:
             failures["rules"] = Failure(
                 "rules", "the engine is rootless: its rules are in a network namespace of its own", "see docker info"
             )
-        return Host(
+        ports = self._ports(containers, links, routes, ruleset, proxies, listeners)
+        host = Host(
             name=recording.hostname or _hostname(recording),
             taken=recording.taken,
             live=recording.live,
@@ -83,12 +87,24 @@ class Builder:
             ruleset=ruleset,
             proxies=proxies,
             listeners=listeners,
-            ports=self._ports(containers, links, routes, ruleset, proxies, listeners),
+            ports=ports,
             sysctls=self._sysctls(recording),
             privileged=recording.privileged,
             pending=recording.pending,
             failures=failures,
         )
+        return self._compared(host, failures)
+
+    def _compared(self, host: Host, failures: dict[str, Failure]) -> Host:
+        """The host with what the engine should have written and is not so."""
+        if host.containers is None or host.networks is None or host.ruleset is None:
+            return host
+        from netdash.core.drift_memory import Comparing
+
+        self._comparing = self._comparing or Comparing()
+        drift, reasons = self._comparing.compare(host, self._uncounted)
+        failures.update(reasons)
+        return replace(host, drift=drift)
 
     # --- one source at a time -----------------------------------------------------------------------------------------
 
@@ -289,6 +305,7 @@ class Builder:
             *(self._uplinks, shape, proxies, listeners),
         )
         ports = self._once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
+        self._uncounted = ports
         return self._once("counted", recounted, ports, ruleset)
 
 
