@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 def parse_inside(answers: Mapping[str, object]) -> Inside | None:
-    """`answers` by file name of the bundle; None when none of them was read. What is malformed counts as not read. Loads
-    the parsers only for a container of which something was read: the screen shows containers before."""
+    """`answers` by file name of the bundle; None when none of them was read. What is malformed counts as not read.
+    Loads the parsers only for a container of which something was read: the screen shows containers before."""
     addresses, routes, sysctls = (answers.get(name) for name in ("addr.json", "route.json", "sysctl.txt"))
     sockets = answers.get("proc-net.txt")
     if addresses is None and routes is None and sysctls is None and sockets is None:
