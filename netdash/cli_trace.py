@@ -11,7 +11,7 @@ from netdash.core.trace.answer import Trace, Verdict
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.reach import reach
 from netdash.core.trace.tracer import trace
-from netdash.show import as_json, plain, reach_text, trace_json, trace_text
+from netdash.show import as_json, plain, reach_text, trace_json, walk
 
 
 def run_trace(arguments: Arguments) -> int:
@@ -25,7 +25,7 @@ def run_trace(arguments: Arguments) -> int:
     if arguments.json:
         print_lines([as_json.dumps(trace_json.trace(answer))])
     else:
-        print_lines(plain.text(trace_text.lines(host, answer, room() or PIPED), colour()))
+        print_lines(plain.text(walk.lines(host, answer, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))
     return exit_code(answer)
 

@@ -370,3 +370,11 @@ def test_a_sender_outside_who_is_not_named_is_somebody_on_the_internet() -> None
     answer = from_outside(host(PUBLISHED), src=None)
     assert answer.verdict is Verdict.DELIVERED
     assert answer.assumed == ("1.1.1.1 stands for a sender outside",)
+
+
+def test_rp_filter_inside_that_was_not_read_is_a_doubt_only_where_the_way_back_is_another() -> None:
+    no_way_back: list[dict[str, object]] = [{"dst": "172.17.0.0/16", "dev": "eth0"}]
+    strict = "net.ipv4.conf.all.rp_filter = 1\n"
+    assert from_outside(host(PUBLISHED, inner_sysctls=strict)).verdict is Verdict.DELIVERED
+    assert from_outside(host(PUBLISHED, inner=no_way_back, inner_sysctls=strict)).verdict is Verdict.DROPPED
+    assert from_outside(host(PUBLISHED, inner=no_way_back)).verdict is Verdict.UNKNOWN

@@ -16,7 +16,7 @@ from netdash.core.trace.answer import Origin
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.reach import reach
 from netdash.core.trace.tracer import trace
-from netdash.show import plain, reach_text, trace_text
+from netdash.show import plain, reach_text, walk
 from netdash.show.spans import width
 from tests.conftest import RECORDINGS
 
@@ -113,7 +113,7 @@ def test_unknown_has_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str])
 def test_no_line_is_wider_than_the_screen(name: str, words: tuple[str, str], room: int) -> None:
     host = _host(name)
     asked, _ = question(host, *words, Asked())
-    told = list(plain.text(trace_text.lines(host, trace(host, asked), room), colour=False))
+    told = list(plain.text(walk.lines(host, trace(host, asked), room), colour=False))
     assert max(map(width, told)) <= room
     reached = plain.text(reach_text.lines(host, reach(host), room), colour=False)
     assert max(map(width, reached)) <= room

@@ -13,7 +13,6 @@ from netdash.core.model import (
     Engine,
     Failure,
     Host,
-    Inside,
     Link,
     Listener,
     Neighbour,
@@ -25,9 +24,11 @@ from netdash.core.model import (
     Ruleset,
 )
 from netdash.core.parse_docker import parse_engine, parse_inspected, parse_listed, parse_network, resolve_shared
+from netdash.core.parse_inside import parse_inside
 from netdash.core.recording import SOURCES, Recording
 
 if TYPE_CHECKING:
+    from netdash.core.drift_memory import Comparing
     from netdash.core.ledger import Uplinks
     from netdash.core.ruleset import RulesetReader
     from netdash.core.wiring import Wiring
@@ -51,7 +52,9 @@ class Builder:
         self._joined_before: _Joined = {}
         self._links_before: dict[int, tuple[object, Link]] = {}
         self._joined_all: tuple[Container, ...] = ()
+        self._uncounted: tuple[Port, ...] = ()
         self._uplinks: Uplinks = {}
+        self._comparing: Comparing | None = None
         self._rules: RulesetReader | None = None
 
     def build(self, recording: Recording) -> Host:
@@ -69,7 +72,8 @@ class Builder:
             failures["rules"] = Failure(
                 "rules", "the engine is rootless: its rules are in a network namespace of its own", "see docker info"
             )
-        return Host(
+        ports = self._ports(containers, links, routes, ruleset, proxies, listeners)
+        host = Host(
             name=recording.hostname or _hostname(recording),
             taken=recording.taken,
             live=recording.live,
@@ -83,12 +87,24 @@ class Builder:
             ruleset=ruleset,
             proxies=proxies,
             listeners=listeners,
-            ports=self._ports(containers, links, routes, ruleset, proxies, listeners),
+            ports=ports,
             sysctls=self._sysctls(recording),
             privileged=recording.privileged,
             pending=recording.pending,
             failures=failures,
         )
+        return self._compared(host, failures)
+
+    def _compared(self, host: Host, failures: dict[str, Failure]) -> Host:
+        """The host with what the engine should have written and is not so."""
+        if host.containers is None or host.networks is None or host.ruleset is None:
+            return host
+        from netdash.core.drift_memory import Comparing
+
+        self._comparing = self._comparing or Comparing()
+        drift, reasons = self._comparing.compare(host, self._uncounted)
+        failures.update(reasons)
+        return replace(host, drift=drift)
 
     # --- one source at a time -----------------------------------------------------------------------------------------
 
@@ -241,7 +257,7 @@ class Builder:
                 container,
                 listeners=_inner_listeners(container, inner),
                 default_gateways=_inner_gateways(inner),
-                inside=_inside(inner),
+                inside=parse_inside(inner),
             )
             joined = wiring.wire(seen, inner.get("addr.json"))
             if known and known[1] == joined:
@@ -289,6 +305,7 @@ class Builder:
             *(self._uplinks, shape, proxies, listeners),
         )
         ports = self._once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
+        self._uncounted = ports
         return self._once("counted", recounted, ports, ruleset)
 
 
@@ -317,29 +334,6 @@ def _inner_gateways(answers: Mapping[str, object]) -> frozenset[IP] | None:
         return frozenset(one.gateway for one in parse_routes(decoded(routes), None) if one.default and one.gateway)
     except ValueError:
         return None
-
-
-def _inside(answers: Mapping[str, object]) -> Inside | None:
-    """Addresses, routes and sysctls inside; None when none of them was read."""
-    addresses, routes, sysctls = (answers.get(name) for name in ("addr.json", "route.json", "sysctl.txt"))
-    sockets = answers.get("proc-net.txt")
-    if addresses is None and routes is None and sysctls is None and sockets is None:
-        return None
-    from netdash.core.parse_ip import parse_links, parse_routes
-    from netdash.core.parse_proc import parse_proc_routes, parse_sysctls
-
-    def parsed(parse: Callable[[object], T], answer: object) -> T | None:
-        try:
-            return None if answer is None else parse(decoded(answer))
-        except ValueError:
-            return None
-
-    found = parsed(lambda answer: parse_routes(answer, None), routes)
-    if found is None and isinstance(sockets, str):
-        found = parse_proc_routes(sockets)
-    links = parsed(lambda answer: parse_links(None, answer), addresses)
-    pairs = tuple(parse_sysctls(sysctls).items()) if isinstance(sysctls, str) else ()
-    return None if links is None and found is None and not pairs else Inside(links, found, pairs)
 
 
 def _parse_networks(answer: object) -> tuple[Network, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
+from typing import TYPE_CHECKING
 
 from netdash.core.rule_model import (
     IP,
@@ -26,6 +27,9 @@ from netdash.core.rule_model import (
     Target,
     Verb,
 )
+
+if TYPE_CHECKING:
+    from netdash.core.drift_model import Drift
 
 __all__ = [
     "IP",
@@ -332,3 +336,4 @@ class Host:
     privileged: bool | None  # whether the reader had the right to read the rules
     pending: frozenset[str] = frozenset()  # sources not read yet: "reading…", neither empty nor failed
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
+    drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why

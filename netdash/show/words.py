@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from netdash.core.drift_model import Drift, DriftKind
 from netdash.core.model import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.core.related import address_ref, ref_of
 from netdash.show.spans import Span, Tone, clean
@@ -231,5 +232,34 @@ def published(ports: Iterable[Port]) -> Span:
     return Span(" ".join(run_text(run) for run in runs), tone, ref_of(runs[0][0]))
 
 
+def drift_mark(found: Sequence[Drift]) -> str:
+    """ "!missing " and the like, of the gravest difference; "" where there is none."""
+    kinds = {one.kind for one in found}
+    worst = next((kind for kind in DriftKind if kind in kinds), None)
+    return f"!{worst.value} " if worst else ""
+
+
 def link_ref(name: str) -> Ref:
     return Ref("link", name)
+
+
+# --- evidence ---------------------------------------------------------------------------------------------------------
+
+
+def rule_evidence(rules: Sequence[Rule]) -> tuple[Span, ...]:
+    """Place, counter and rate of one rule, or of several taken together."""
+    first, last = rules[0], rules[-1]
+    place = first.place if len(rules) == 1 else f"{first.place}…#{last.position}"
+    line = [Span(clean(place), Tone.PLAIN, ref_of(first))]
+    counted = [rule.packets for rule in rules if rule.packets is not None]
+    if counted and len(counted) == len(rules):
+        total = sum(counted)
+        line.append(Span(f" {short_number(total)} pkt{'' if total == 1 else 's'}", Tone.DIM))
+    rates = [rule.rate for rule in rules if rule.rate]
+    if rates:
+        line.append(Span(f" {rate(sum(rates))}", Tone.GOOD))
+    return tuple(line)
+
+
+def trouble(why: str) -> tuple[Span, ...]:
+    return (Span(f" ✗ {clean(why)}", Tone.BAD),) if why else ()

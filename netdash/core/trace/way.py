@@ -287,17 +287,20 @@ def _inside(run: Run, space: Namespace, device: str) -> Ended:
 
 def _expected(run: Run, space: Namespace, device: str, src: IP) -> None:
     """rp_filter inside the container."""
-    mode = space.sysctl(device, "rp_filter")
+    mode = space.rp_filter(device)
     if src.version == 6 or mode == 0:
         return
     route = space.route(src)
-    if route is None or (mode == 1 and route.dev != device):
-        out = f"leads out by {route.dev}" if route else "is missing"
-        run.stop(
-            Verdict.DROPPED,
-            f"{space.name} rp_filter",
-            f"rp_filter of {device} inside {space.name} is {mode}: the route to {src} {out}",
-        )
+    came = space.endpoint(device)
+    back = space.endpoint(route.dev) if route is not None else None
+    if route is not None and (mode == 2 or route.dev == device or (back is not None and back is came)):
+        return
+    told = mode is not None and (route is None or (back is not None and came is not None))
+    if not told and not run.choose(f"rp_filter inside {space.name} drops what came by {device}"):
+        return
+    out = f"leads out by {route.dev}" if route else "is missing"
+    what = f"rp_filter of {device} inside {space.name} is {mode or 1}: the route to {src} {out}"
+    run.stop(Verdict.DROPPED, f"{space.name} rp_filter", what)
 
 
 def _listening(run: Run, space: Namespace, container: Container, device: str) -> Ended:
