@@ -19,7 +19,8 @@ _LOST = (Verdict.NO_ROUTE, Verdict.MARTIAN, Verdict.DROPPED)
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """`word`: agreed, agreed on the verdict (a rule that cannot be told makes no difference to it, so that the list of
-    rules proves nothing), unknown, wrong verdict, wrong rules, wrong translation. `text` says what differs."""
+    rules proves nothing), unknown, wrong verdict, wrong rules, wrong translation, wrong answer. `text` says what
+    differs."""
 
     word: str
     text: str = ""
