@@ -40,12 +40,13 @@ def from_host(run: Run, src: IP | None) -> Ended:
     turned = [way]
 
     def reroute(before: Packet) -> None:
-        """ip_route_me_harder: again by what the rules made of the packet; the source stays."""
+        """ip_route_me_harder: again by what the rules made of the packet; the source stays. The rules that follow at
+        this hook still see the device of before (struct nf_hook_state)."""
         now = run.packet
         if (before.dst, before.src, before.mark) == (now.dst, now.src, now.mark):
             return
         turned[0] = way_out(run, now.src)
-        run.packet = replace(run.seen(now), oif=turned[0].device)
+        run.packet = run.seen(now)
 
     ip_hook(run, "output", reroute)
     return _out(run, turned[0])
