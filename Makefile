@@ -1,11 +1,14 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
+# make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench screenshots clean
+ENGINES := trixie forky trixie-legacy forky-legacy -legacy
+
+.PHONY: run test lint bench screenshots engines test-engines clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -20,6 +23,14 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
+
+engines:
+	tests/engines/make.sh
+
+test-engines: $(VENV)/.dev
+	@for each in $(ENGINES); do echo "== $$each"; \
+	NETDASH_ENGINE=$$each $(BIN)/pytest -q tests/live/test_live_story.py tests/live/test_live_networks.py || exit 1; done
+	$(BIN)/pytest -q tests/live/test_live_podman.py
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py

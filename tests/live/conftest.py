@@ -7,9 +7,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from engines import Folder
 from lab import Lab, LabError, why_not
 
 HERE = Path(__file__).parent
+ENGINE = os.environ.get("NETDASH_ENGINE", "")
+"""Which engine all of them run: "" for this machine's own, or a folder of `make engines` and perhaps the backend of its
+rules: trixie, forky, trixie-legacy, -legacy."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +45,10 @@ def _cannot(reason: str) -> None:
 
 
 def _labs(*flags: str, legacy: bool = False) -> Iterator[Lab]:
-    lab = Lab(*flags, legacy=legacy)
+    suite, _, backend = ENGINE.partition("-")
+    if suite and (reason := Folder(suite).why_not()):
+        pytest.skip(reason)
+    lab = Lab(*flags, legacy=legacy or backend == "legacy", suite=suite or None)
     try:
         lab.__enter__()
     except LabError as error:

@@ -186,7 +186,7 @@ def test_iptables_legacy(possible: None, request: pytest.FixtureRequest) -> None
         pytest.skip("no iptables-legacy here")
     host: Lab = request.getfixturevalue("lab_with_legacy")
     host.httpd("old-web", "-p", "8087:80")
-    before = nat_rules(host, "iptables-legacy-save")
+    before = nat_rules(host)
     assert host.fetch(f"http://{HOST_IP}:8087/") == "old-web"
     assert host.docker("exec", "old-web", "wget", "-qO-", f"http://{INTERNET_IP}/") == HOST_IP
     shown: Any = host.json("show", "old-web")
