@@ -57,12 +57,12 @@ class Builder:
         """The host of this recording. What is malformed becomes a failure of its source, never an exception."""
         failures = dict(recording.failures)
         links = self._links(recording, failures)
-        networks = self._networks(recording, links, failures)
+        engine = self._engine(recording, failures)
+        networks = self._networks(recording, links, engine, failures)
         containers = self._joined(recording, links, networks)
         proxies, listeners = self._sockets(recording)
         routes, policy = self._routes(recording, failures)
         ruleset = self._ruleset(recording, failures)
-        engine = self._engine(recording, failures)
         if _elsewhere(engine, networks, links):
             ruleset = None
             failures["rules"] = Failure(
@@ -187,13 +187,17 @@ class Builder:
         return self._once("proxies", _proxies_with_sockets, bare, listeners), listeners
 
     def _networks(
-        self, recording: Recording, links: tuple[Link, ...] | None, failures: dict[str, Failure]
+        self,
+        recording: Recording,
+        links: tuple[Link, ...] | None,
+        engine: Engine | None,
+        failures: dict[str, Failure],
     ) -> tuple[Network, ...] | None:
         answer = recording.answers.get("docker/networks.json")
         if answer is None and not recording.live and "docker" not in failures:
             failures["networks"] = Failure("networks", "not in this recording")
         parsed = self._read("networks", failures, _parse_networks, answer)
-        return None if parsed is None else self._once("bridges", _bridges, parsed, links)
+        return None if parsed is None else self._once("bridges", _bridges, parsed, links, engine)
 
     # --- where sources meet -------------------------------------------------------------------------------------------
 
@@ -319,15 +323,21 @@ def _parse_networks(answer: object) -> tuple[Network, ...]:
     return tuple(network for raw in items(answer) if (network := parse_network(mapping(raw))))
 
 
-def _bridges(networks: tuple[Network, ...], links: tuple[Link, ...] | None) -> tuple[Network, ...]:
-    """Podman does not say a network's bridge, and a bridge may have been renamed: the device with the gateway's
-    address is the one."""
+def _bridges(
+    networks: tuple[Network, ...], links: tuple[Link, ...] | None, engine: Engine | None
+) -> tuple[Network, ...]:
+    """A bridge may have been renamed: the device with the gateway's address is the one. Podman does not say the name,
+    and makes the bridge with the network's first container: without such a device the name is not known."""
     names = {link.name for link in links or ()}
     owners = {one.ip: link.name for link in links or () if link.kind == "bridge" for one in link.addresses}
+    podman = engine is not None and engine.name == "podman"
+
+    def bridge(network: Network) -> str | None:
+        given = None if podman and network.bridge == f"br-{network.id[:12]}" else network.bridge
+        return next((owners[ip] for ip in network.gateways if ip in owners), given)
+
     return tuple(
-        replace(network, bridge=next((owners[ip] for ip in network.gateways if ip in owners), network.bridge))
-        if network.bridge and names and network.bridge not in names
-        else network
+        replace(network, bridge=bridge(network)) if network.bridge and network.bridge not in names else network
         for network in networks
     )
 

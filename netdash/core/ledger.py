@@ -86,13 +86,24 @@ class Ledger:
 
     def _published(self, container: Container) -> Iterator[Port]:
         bindings = container.bindings if container.running else container.configured
+        told = {(one.proto, one.host_port) for one in bindings if one.host_ip == ANY[6]}
+        six = any(one.version == 6 for end in container.endpoints for one in end.addresses)
         for binding in bindings:
             if binding.host_port is None:
                 continue
+            host_ip = binding.host_ip or ANY[4]
             if container.running:
-                yield self._live(container, binding, binding.host_ip or ANY[4], binding.host_port)
+                yield self._live(container, binding, host_ip, binding.host_port)
+                if six and host_ip == ANY[4] and (binding.proto, binding.host_port) not in told:
+                    yield from self._also_by_ipv6(container, binding, binding.host_port)
             else:
-                yield self._down(container, binding, binding.host_ip or ANY[4], binding.host_port)
+                yield self._down(container, binding, host_ip, binding.host_port)
+
+    def _also_by_ipv6(self, container: Container, binding: Binding, host_port: int) -> Iterator[Port]:
+        """Podman tells 0.0.0.0 for a port without an address; netavark's rules translate IPv6 too on a dual stack."""
+        port = self._live(container, binding, ANY[6], host_port)
+        if port.dnat and not port.unsure and not _foreign(container, port.target_ip):
+            yield port
 
     def _down(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
         return Port(

@@ -56,7 +56,7 @@ class _Search:
                 self._leave_open(rule)
                 return _Then.NEXT
             answer = applies(rule, self._packet)
-            if answer is not Answer.NO:
+            if answer is not Answer.NO and _translates(rule, self._packet.family):
                 then = self._meet(rule, chain, sure, answer is Answer.YES, deep)
                 if then is not _Then.NEXT:
                     return _Then.NEXT if then is _Then.LEAVE else then
@@ -118,6 +118,11 @@ class _Search:
     def _leave_open(self, rule: Rule) -> None:
         if not any(rule is one for one in self.unsure[-64:]):
             self.unsure.append(rule)
+
+
+def _translates(rule: Rule, family: int) -> bool:
+    """In a table of family inet, `dnat ip to` passes an IPv6 packet by (nft_nat_inet_eval)."""
+    return rule.target.address is None or rule.target.address.version == family
 
 
 class _Nat:

@@ -146,7 +146,7 @@ class Lab:
         with log.open("ab") as sink:
             # nsenter, not `ip netns exec`: that hides the cgroup mounts, and dockerd does not start without them.
             self.dockerd = subprocess.Popen(
-                [*_enter(f"/run/netns/{self.host_ns}"), *inner, "dockerd", *self._engine_flags()],
+                [*_enter(f"/run/netns/{self.host_ns}"), *inner, *self._engine_argv()],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -158,9 +158,10 @@ class Lab:
         if self.engine:
             self.engine.tools(self._tools, self.dockerd.pid)
 
-    def _engine_flags(self) -> list[str]:
+    def _engine_argv(self) -> list[str]:
         folder = self.folder
         return [
+            "dockerd",
             f"--host=unix://{self.socket}",
             f"--data-root={folder}/data",
             f"--exec-root={folder}/exec",
