@@ -281,7 +281,7 @@ class Lab:
 
     def close(self) -> None:
         """Stop by pid everything that the lab started, and remove what it made; never raises."""
-        with contextlib.suppress(subprocess.SubprocessError, OSError):
+        with contextlib.suppress(subprocess.SubprocessError, OSError, LabError):
             if self.dockerd and not self.dockerd_died:
                 self.remove_containers()
         for process in (*self._helpers, *([self.dockerd] if self.dockerd else [])):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from engines import Folder
-from lab import IMAGE, Lab, run
+from lab import IMAGE, Lab, LabError, run
 
 SUITE = "forky"
 _SETTINGS = """[network]
@@ -42,9 +43,14 @@ class PodmanLab(Lab):
         service = ["podman", *places, "system", "service", "--time=0", f"unix://{self.socket}"]
         return ["sh", "-c", script, "sh", *variables, *service]
 
-    def libpod(self, path: str, body: dict[str, object] | None = None) -> None:
-        """POST what only Podman's own API can do: pods."""
-        words = ["curl", "-sS", "--fail-with-body", "--unix-socket", str(self.socket), "-X", "POST"]
+    def remove_containers(self) -> None:
+        for identity in self.docker("ps", "-aq").split():
+            with contextlib.suppress(LabError):  # gone with one that it depended on
+                self.libpod(f"containers/{identity}?force=true&depend=true&timeout=0", verb="DELETE")
+
+    def libpod(self, path: str, body: dict[str, object] | None = None, verb: str = "POST") -> None:
+        """Ask for what only Podman's own API can do: pods."""
+        words = ["curl", "-sS", "--fail-with-body", "--unix-socket", str(self.socket), "-X", verb]
         kind = ["-H", "Content-Type: application/json", "-d", json.dumps(body or {})]
         run(*words, *kind, f"http://d/v5.0.0/libpod/{path}")
 
