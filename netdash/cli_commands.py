@@ -50,6 +50,8 @@ def list_view(arguments: Arguments) -> int:
     elif view.known(host):
         _note("nothing matches the filter" if len(rows) else view.empty)
     _tell_missing(host, view.sources)
+    if notes.namespace(host):
+        _note(notes.namespace(host))
     return Exit.FINE if _known(host, view) else Exit.UNREADABLE
 
 

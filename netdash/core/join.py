@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from netdash.core.bridges import bridges, elsewhere
 from netdash.core.decode import Json, decoded, items, mapping
 from netdash.core.model import (
     IP,
@@ -24,6 +25,7 @@ from netdash.core.model import (
     Ruleset,
 )
 from netdash.core.parse_docker import parse_engine, parse_inspected, parse_listed, parse_network, resolve_shared
+from netdash.core.place import EngineProcess, Place, parse_engine_process
 from netdash.core.recording import SOURCES, Recording
 
 if TYPE_CHECKING:
@@ -60,14 +62,17 @@ class Builder:
         engine = self._engine(recording, failures)
         networks = self._networks(recording, links, engine, failures)
         containers = self._joined(recording, links, networks)
-        proxies, listeners = self._sockets(recording)
+        process = self._process(recording)
+        proxies, listeners = self._sockets(recording, process)
         routes, policy = self._routes(recording, failures)
         ruleset = self._ruleset(recording, failures)
-        if _elsewhere(engine, networks, links):
+        wrong = elsewhere(recording.live, engine, process, networks, links)
+        if wrong:
             ruleset = None
-            failures["rules"] = Failure(
-                "rules", "the engine is rootless: its rules are in a network namespace of its own", "see docker info"
-            )
+            failures["rules"] = wrong
+            if process is not None and proxies is not None:
+                proxies = None
+                failures["proxies"] = replace(wrong, source="proxies")
         return Host(
             name=recording.hostname or _hostname(recording),
             taken=recording.taken,
@@ -87,6 +92,7 @@ class Builder:
             privileged=recording.privileged,
             pending=recording.pending,
             failures=failures,
+            process=process,
         )
 
     # --- one source at a time -----------------------------------------------------------------------------------------
@@ -161,6 +167,8 @@ class Builder:
         ruleset = self._rules.read(recording)
         if ruleset is None:
             failures.setdefault("rules", Failure("rules", "not read"))
+        elif ruleset.complete and any(source.endswith("-legacy") for source in recording.failures):
+            return self._once("incomplete", _incomplete, ruleset)
         return ruleset
 
     def _engine(self, recording: Recording, failures: dict[str, Failure]) -> Engine | None:
@@ -174,7 +182,15 @@ class Builder:
             need=2,
         )
 
-    def _sockets(self, recording: Recording) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
+    def _process(self, recording: Recording) -> EngineProcess | None:
+        text = recording.text("host/engine.txt")
+        if text is None:
+            return None
+        return self._once("process", parse_engine_process, text)
+
+    def _sockets(
+        self, recording: Recording, process: EngineProcess | None
+    ) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
         sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
         if sockets is None and argv is None:
             return None, None
@@ -184,6 +200,8 @@ class Builder:
         if argv is None:
             return None, listeners
         bare = self._once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
+        if process is not None and process.place is Place.ENTERED:
+            return bare, listeners  # the sockets are of another namespace than the proxies
         return self._once("proxies", _proxies_with_sockets, bare, listeners), listeners
 
     def _networks(
@@ -197,7 +215,7 @@ class Builder:
         if answer is None and not recording.live and "docker" not in failures:
             failures["networks"] = Failure("networks", "not in this recording")
         parsed = self._read("networks", failures, _parse_networks, answer)
-        return None if parsed is None else self._once("bridges", _bridges, parsed, links, engine)
+        return None if parsed is None else self._once("bridges", bridges, parsed, links, engine)
 
     # --- where sources meet -------------------------------------------------------------------------------------------
 
@@ -292,6 +310,10 @@ class Builder:
         return self._once("counted", recounted, ports, ruleset)
 
 
+def _incomplete(ruleset: Ruleset) -> Ruleset:
+    return replace(ruleset, complete=False)
+
+
 def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
     for file in ("listeners.txt", "proc-net.txt"):
         answer = answers.get(file)
@@ -323,25 +345,6 @@ def _parse_networks(answer: object) -> tuple[Network, ...]:
     return tuple(network for raw in items(answer) if (network := parse_network(mapping(raw))))
 
 
-def _bridges(
-    networks: tuple[Network, ...], links: tuple[Link, ...] | None, engine: Engine | None
-) -> tuple[Network, ...]:
-    """A bridge may have been renamed: the device with the gateway's address is the one. Podman does not say the name,
-    and makes the bridge with the network's first container: without such a device the name is not known."""
-    names = {link.name for link in links or ()}
-    owners = {one.ip: link.name for link in links or () if link.kind == "bridge" for one in link.addresses}
-    podman = engine is not None and engine.name == "podman"
-
-    def bridge(network: Network) -> str | None:
-        given = None if podman and network.bridge == f"br-{network.id[:12]}" else network.bridge
-        return next((owners[ip] for ip in network.gateways if ip in owners), given)
-
-    return tuple(
-        replace(network, bridge=bridge(network)) if network.bridge and network.bridge not in names else network
-        for network in networks
-    )
-
-
 def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
     """Sockets by pid; None where the owners of sockets could not be read."""
     if listeners is None or (listeners and not any(one.pid for one in listeners)):
@@ -350,15 +353,6 @@ def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener,
     for listener in listeners:
         held.setdefault(listener.pid, []).append(listener)
     return tuple(replace(proxy, listeners=tuple(held.get(proxy.pid, ()))) for proxy in proxies)
-
-
-def _elsewhere(engine: Engine | None, networks: tuple[Network, ...] | None, links: tuple[Link, ...] | None) -> bool:
-    """Whether a rootless engine's bridges, and so its rules, are in another network namespace than the one read."""
-    if engine is None or not engine.rootless or networks is None or links is None:
-        return False
-    names = {link.name for link in links}
-    bridges = {network.bridge for network in networks if network.bridge}
-    return bool(bridges) and not bridges & names
 
 
 def _hostname(recording: Recording) -> str | None:

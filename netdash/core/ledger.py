@@ -211,6 +211,8 @@ class Ledger:
                 return _holder_of(listener, proxy)
         if proxy is not None:
             return Holder(proxy.command, proxy.pid, proxy.command)
+        if dnat is None and self._nat is None and not self._proxies_known:
+            return None  # where the engine is, somebody may hold it
         return Holder("rule" if dnat else "nobody")
 
     # --- the others ---------------------------------------------------------------------------------------------------

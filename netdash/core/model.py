@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
+from netdash.core.place import EngineProcess
+
 IP = IPv4Address | IPv6Address
 Net = IPv4Network | IPv6Network
 Interface = IPv4Interface | IPv6Interface
@@ -384,3 +386,4 @@ class Host:
     privileged: bool | None  # whether the reader had the right to read the rules
     pending: frozenset[str] = frozenset()  # sources not read yet: "reading…", neither empty nor failed
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
+    process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

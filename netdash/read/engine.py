@@ -55,6 +55,7 @@ class EngineReader:
         first: First | None = None,
     ) -> None:
         self.local: bool | None = None  # whether the engine's process ids are this machine's; None before it answered
+        self.pid: int | None = None  # of the engine's own process
         self._option = option
         self._limit = limit
         self._tell = tell
@@ -120,6 +121,7 @@ class EngineReader:
         api = self._api = EngineApi(self._option, self._limit)
         self.local = api.local
         self._keep("docker/version.json", api.negotiate())
+        self.pid = api.pid
         since, self._since = self._since, None
         self._stream += 1
         stream = (api, self._stream, api.since if since is None else since)

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from netdash.core.model import Failure
 from netdash.core.scrub import scrub
+from netdash.read.namespace import engine_pid
 
 if TYPE_CHECKING:
     import docker
@@ -57,6 +58,7 @@ class EngineApi:
         base = self._client.base_url
         adapter = self._client.get_adapter(base)
         self._pool = adapter.get_connection(base) if self.local else None  # type: ignore[attr-defined]  # docker's own has it
+        self.pid: int | None = None  # of the engine, known once it was knocked at
         self._prefix = ""
         self.since: int | None = None  # the engine's clock at the latest answer of `get`, in seconds
         self._podman = False
@@ -127,6 +129,7 @@ class EngineApi:
             with socket.socket(socket.AF_UNIX) as door:
                 door.settimeout(self.limit)
                 door.connect(path)
+                self.pid = engine_pid(door)
 
     @contextlib.contextmanager
     def _send(self, path: str, params: Mapping[str, str | int], wait: float | None) -> Iterator[urllib3.HTTPResponse]:

@@ -30,6 +30,8 @@ def card(host: Host, container: Container, width: int, ways_in: bool = True) -> 
         lines += _peers(host, container, width)
     else:
         lines += _at_rest(host, container, width)
+    if notes.namespace(host):
+        lines += draw.text(MORE, notes.namespace(host), width, Tone.DIM)
     for failure in notes.missing(host, _SOURCES):
         lines += draw.text(Span(" ?     ", Tone.UNKNOWN), notes.sentence(failure), width, Tone.UNKNOWN)
     return tuple(lines)
@@ -253,7 +255,7 @@ def _unexplained(host: Host, port: Port) -> tuple[list[Hop], str, Tone]:
         name = Span(f"{clean(holder.command or holder.kind, 24)} pid {holder.pid or '?'}")
         return (
             [Hop((name,)), question],
-            "carries it into the engine's own network namespace, not read here",
+            f"carries it into the engine's own network namespace{'' if notes.namespace(host) else ', not read here'}",
             Tone.UNKNOWN,
         )
     for source, known in (("rules", host.ruleset is not None), ("proxies", host.proxies is not None)):

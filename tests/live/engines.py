@@ -1,5 +1,5 @@
-"""Engines of other Debian releases, in the folders that `make engines` makes: their daemons and rule tools run with such
-a folder as their root, in a mount namespace of their own, so that nothing they mount is seen outside."""
+"""Engines of other Debian releases, in the folders of `make engines`: their daemons and rule tools run with a folder as
+their root, in a mount namespace of their own, so that nothing they mount is seen outside."""
 
 from __future__ import annotations
 

@@ -1,0 +1,95 @@
+"""Which process the engine is, whether its network namespace is this one, and what is asked inside it when it is not.
+Enters by nsenter, in a process of its own. Parses nothing but that process's answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from netdash.core.model import Failure
+from netdash.read.command import find, run
+from netdash.read.inside import Target
+
+ENGINE = "host/engine.txt"
+_MOST = 100_000  # bytes of the question: the kernel takes 128 KiB in one argument
+_INIT = 1  # with socket activation it is init that made the socket
+
+Found = tuple[Mapping[str, object], Mapping[str, Failure]]
+
+
+def engine_pid(door: socket.socket) -> int | None:
+    """The process that made the socket at the other end of a connection (SO_PEERCRED); None where it is not seen."""
+    pid: int = struct.unpack("iII", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return pid if pid > _INIT else None
+
+
+def elsewhere(pid: int) -> bool | None:
+    """Whether a process is in another network namespace: each has one inode for its tcp file, which anyone may look at.
+    None where it cannot be told."""
+    try:
+        return os.stat(f"/proc/{pid}/net/tcp").st_ino != os.stat("/proc/self/net/tcp").st_ino
+    except OSError:
+        return None
+
+
+def told(pid: int, place: str) -> str:
+    """The answer host/engine.txt: `PID COMMAND PLACE`, where the place is "here", "entered" or "elsewhere"."""
+    try:
+        command = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+    except OSError:
+        command = ""
+    return f"{pid} {'_'.join(command.split()) or '?'} {place}\n"
+
+
+def read_inside(pid: int, sources: Iterable[str], targets: Iterable[Target], limit: float, whole: bool) -> Found | None:
+    """What the kernel says in the process's network namespace; None without the right to enter it. Root may enter any,
+    another user the one of an own rootless engine, through its user namespace."""
+    nsenter = find("nsenter")
+    if nsenter is None:
+        return None
+    enter = [nsenter, f"--target={pid}", "--net"]
+    if os.geteuid() != 0:
+        enter += ["--user", "--preserve-credentials"]
+    asked = json.dumps({"sources": sorted(sources), "limit": limit, "whole": whole, "targets": _few(targets)})
+    output = run([*enter, "--", sys.executable, "-m", __name__, asked], limit * 2)
+    try:
+        answers, failures = json.loads(output.text)
+        return dict(answers), {source: Failure(source, *map(str, words)) for source, words in failures.items()}
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _few(targets: Iterable[Target]) -> list[tuple[object, ...]]:
+    """As many as the question has room for; of the others is not known who listens inside."""
+    rows: list[tuple[object, ...]] = []
+    room = _MOST
+    for one in targets:
+        row = (one.identity, one.name, one.pid, one.published, one.networks)
+        room -= len(json.dumps(row)) + 2
+        if room < 0:
+            break
+        rows.append(row)
+    return rows
+
+
+# --- the process inside -----------------------------------------------------------------------------------------------
+
+
+def main(asked: str, read: Callable[[frozenset[str], tuple[Target, ...], float, bool], Found]) -> int:
+    question = json.loads(asked)
+    targets = tuple(Target(*row) for row in question["targets"])
+    answers, failures = read(frozenset(question["sources"]), targets, question["limit"], question["whole"])
+    words = {source: (failure.reason, failure.remedy) for source, failure in failures.items()}
+    sys.stdout.write(json.dumps((answers, words)))
+    return 0
+
+
+if __name__ == "__main__":
+    from netdash.read.once import read_kernel
+
+    sys.exit(main(sys.argv[1], read_kernel))
