@@ -127,7 +127,7 @@ class Ledger:
         bound = proxy.host_ip if proxy else host_ip
         dnat, unsure = self._dnat(binding.proto, bound, host_port)
         target, port = _goes_to(dnat, host_port)
-        if target is None and proxy is not None:
+        if target is None and proxy is not None and not unsure:
             target, port = proxy.container_ip, proxy.container_port
         if target is None and not (self._nat and self._proxies_known):
             target = _only_address(container, host_ip)  # rules or proxies unread: certain where there is one address
