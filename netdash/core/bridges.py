@@ -1,10 +1,13 @@
-"""The engine's bridges among this host's devices: which is whose, and what it means that none is there."""
+"""The engine's bridges among this host's devices: which is whose, who else is on one, and what it means that none is
+there."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from netdash.core.model import Engine, Failure, Link, Network
+from netdash.core.decode import Json, decoded, interface, items, mapping, text
+from netdash.core.model import Container, Endpoint, Engine, Failure, Link, Network
+from netdash.core.parse_docker import parse_network
 from netdash.core.place import EngineProcess, Place
 
 
@@ -24,6 +27,39 @@ def bridges(
     return tuple(
         replace(network, bridge=bridge(network)) if network.bridge and network.bridge not in names else network
         for network in networks
+    )
+
+
+_GATEWAYS = "docker_gwbridge"
+
+
+def with_gateways(containers: tuple[Container, ...], answer: object) -> tuple[Container, ...]:
+    """Containers of overlay networks have an address on docker_gwbridge too, by which they go out and publish their
+    ports: it stands with that network alone, in /networks/ID."""
+    found = next((one for raw in items(decoded(answer)) if (one := mapping(raw)).get("Name") == _GATEWAYS), {})
+    members, network = mapping(found.get("Containers")), parse_network(found)
+    if network is None or not members:
+        return containers
+    return tuple(
+        replace(one, endpoints=(*one.endpoints, _gateway(network, mapping(members[one.id]))))
+        if one.id in members and all(end.network != _GATEWAYS for end in one.endpoints)
+        else one
+        for one in containers
+    )
+
+
+def _gateway(network: Network, member: Json) -> Endpoint:
+    pairs = (text(member.get(key)) for key in ("IPv4Address", "IPv6Address"))
+    halves = (pair.partition("/") for pair in pairs if pair)
+    found = (interface(ip, int(size)) for ip, _, size in halves if size.isdigit())
+    return Endpoint(
+        network=network.name,
+        network_id=network.id,
+        mac=text(member.get("MacAddress")),
+        addresses=tuple(one for one in found if one),
+        gateways=network.gateways,
+        names=(),
+        links=(),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from netdash.core.bridges import bridges, elsewhere
+from netdash.core.bridges import bridges, elsewhere, with_gateways
 from netdash.core.decode import Json, decoded, items, mapping
 from netdash.core.model import (
     IP,
@@ -232,6 +232,8 @@ class Builder:
         if listed is None and inspected is None:
             return None
         parsed = self._once("containers", self._parse_containers, listed, inspected)
+        if networks is not None:
+            parsed = self._once("gateways", with_gateways, parsed, recording.answers.get("docker/networks.json"))
         from netdash.core.wiring import Wiring
 
         wiring = self._once(

@@ -64,14 +64,14 @@ class FirstAnswers:
 
 def main(arguments: list[str]) -> int:
     """In the child: `LIMIT [DOCKER_HOST]`; prints the answers as one JSON object, or nothing."""
-    from netdash.read.engine_api import EngineApi, EngineError, allowed, listed
+    from netdash.read.engine_api import EngineApi, EngineError, listed, networks
 
     try:
         api = EngineApi(arguments[1] if len(arguments) > 1 else None, float(arguments[0]))
         answers: dict[str, object] = {"docker/version.json": api.negotiate()}
         answers["docker/containers.json"] = listed(api)
         since = api.since
-        answers["docker/networks.json"] = allowed(api, "/networks")
+        answers["docker/networks.json"] = networks(api)
     except EngineError:
         return 1
     sys.stdout.write(json.dumps({**answers, "since": since}))
