@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -73,3 +74,11 @@ def lab_without_proxy(possible: None) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def lab_with_legacy(possible: None) -> Iterator[Lab]:
     yield from _labs(legacy=True)
+
+
+@pytest.fixture(scope="module")
+def lab_with_both(possible: None) -> Iterator[Lab]:
+    """An engine that writes iptables-nft, for tests that add iptables-legacy rules beside."""
+    if ENGINE.endswith("-legacy") or shutil.which("iptables-legacy", path="/usr/sbin:/sbin") is None:
+        pytest.skip("no iptables-legacy here, or no other backend")
+    yield from _labs()

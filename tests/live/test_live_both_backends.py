@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import HOST_IP, Lab, LabError
+from lab import HOST_IP, Lab
 from truth import ports
 
 LINE = re.compile(r"\[\d+:\d+\] (-A .*)")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def web(lab_with_both: Lab) -> None:
+    lab_with_both.httpd("both-web", "-p", "8080:80")
+    lab_with_both.httpd("both-other", "-p", "8081:80")
+
+
 @pytest.fixture
-def host(possible: None, lab_with_both: Lab) -> Iterator[Lab]:
+def host(lab_with_both: Lab) -> Iterator[Lab]:
     yield lab_with_both
     for table in ("filter", "nat"):
         lab_with_both.on_host("iptables-legacy", "-t", table, "-F")
-
-
-@pytest.fixture(scope="module")
-def lab_with_both(possible: None) -> Iterator[Lab]:
-    if shutil.which("iptables-legacy", path="/usr/sbin:/sbin") is None:
-        pytest.skip("no iptables-legacy here")
-    try:
-        with Lab() as lab:
-            lab.httpd("both-web", "-p", "8080:80")
-            lab.httpd("both-other", "-p", "8081:80")
-            yield lab
-    except LabError as error:
-        pytest.skip(str(error))
 
 
 def lines(host: Lab, tool: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -48,8 +49,10 @@ def command(lab: Lab, user: str, *words: str, within: tuple[str, ...] = ()) -> l
 def environment(lab: Lab) -> dict[str, str]:
     shown = lab.folder / "nobody"
     path = f"{shown}/code:{shown}/packages"
-    # A Python built with a shared library looks for it where nobody may not.
-    return {**lab.environment, "PYTHONPATH": path, "LD_LIBRARY_PATH": f"{shown}/base/lib", "HOME": "/"}
+    # A Python built with a shared library looks for it where nobody may not. The tools are this machine's own: those of
+    # another release run in its root, which only root may enter.
+    own = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": "/"}
+    return {**lab.environment, **own, "PYTHONPATH": path, "LD_LIBRARY_PATH": f"{shown}/base/lib"}
 
 
 def ask(lab: Lab, user: str, *words: str) -> subprocess.CompletedProcess[str]:
