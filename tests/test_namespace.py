@@ -89,6 +89,25 @@ def test_the_process_behind_a_socket(tmp_path: Path) -> None:
     assert namespace.elsewhere(1 << 30) is None
 
 
+def test_a_thread_that_is_in_a_container_does_not_tell_where_the_engine_is(tmp_path: Path) -> None:
+    """Podman's first thread stays in the namespace of a container that it set up (measured, 5.8)."""
+    for name in ("ours", "theirs", "containers"):
+        (tmp_path / name).touch()
+
+    def thread(path: str, where: str) -> None:
+        (tmp_path / path / "net").mkdir(parents=True)
+        os.link(tmp_path / where, tmp_path / path / "net" / "tcp")
+
+    thread("self", "ours")
+    for number, where in ((7, "containers"), (8, "ours"), (9, "ours")):
+        thread(f"7/task/{number}", where)
+    for number, where in ((20, "containers"), (21, "theirs"), (22, "theirs")):
+        thread(f"20/task/{number}", where)
+    assert namespace.elsewhere(7, tmp_path) is False
+    assert namespace.elsewhere(20, tmp_path) is True
+    assert namespace.home(20, tmp_path) == 21
+
+
 def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
     engine = FakeEngine(tmp_path / "docker.sock")
     engine.start()

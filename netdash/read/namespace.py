@@ -3,11 +3,13 @@ Enters by nsenter, in a process of its own. Parses nothing but that process's an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import struct
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -28,13 +30,37 @@ def engine_pid(door: socket.socket) -> int | None:
     return pid if pid > _INIT else None
 
 
-def elsewhere(pid: int) -> bool | None:
-    """Whether a process is in another network namespace: each has one inode for its tcp file, which anyone may look at.
-    None where it cannot be told."""
+def elsewhere(pid: int, proc: Path = Path("/proc")) -> bool | None:
+    """Whether a process is in another network namespace; None where it cannot be told. Its threads are asked: an engine
+    sends them into containers, and Podman's first one stays there."""
     try:
-        return os.stat(f"/proc/{pid}/net/tcp").st_ino != os.stat("/proc/self/net/tcp").st_ino
+        own = _namespace(proc / "self")
     except OSError:
         return None
+    found = _threads(pid, proc).values()
+    return own not in found if found else None
+
+
+def home(pid: int, proc: Path = Path("/proc")) -> int:
+    """A thread in the network namespace where most of the process is."""
+    threads = _threads(pid, proc)
+    often = Counter(threads.values()).most_common(1)
+    return next((thread for thread, inode in threads.items() if inode == often[0][0]), pid)
+
+
+def _threads(pid: int, proc: Path) -> dict[int, int]:
+    """The network namespace of each thread."""
+    found: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(proc / str(pid) / "task"):
+            with contextlib.suppress(OSError, ValueError):
+                found[int(name)] = _namespace(proc / str(pid) / "task" / name)
+    return found
+
+
+def _namespace(task: Path) -> int:
+    """Each network namespace has one inode for its tcp file, which anyone may look at."""
+    return os.stat(task / "net" / "tcp").st_ino
 
 
 def told(pid: int, place: str) -> str:
@@ -52,7 +78,7 @@ def read_inside(pid: int, sources: Iterable[str], targets: Iterable[Target], lim
     nsenter = find("nsenter")
     if nsenter is None:
         return None
-    enter = [nsenter, f"--target={pid}", "--net"]
+    enter = [nsenter, f"--target={home(pid)}", "--net"]
     if os.geteuid() != 0:
         enter += ["--user", "--preserve-credentials"]
     asked = json.dumps({"sources": sorted(sources), "limit": limit, "whole": whole, "targets": _few(targets)})
