@@ -25,3 +25,10 @@ class Arguments:
     json: bool = False
     container: str = ""
     target: Path  # of a recording that is written: always given there
+    sender: str = ""  # of a trace: host, outside, outside@IP or a container
+    receiver: str = ""
+    proto: str = "tcp"
+    sport: int | None = None
+    mark: int = 0
+    iif: str | None = None
+    ipv6: bool = False  # names stand for IPv6 addresses

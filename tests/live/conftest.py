@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engines import Folder
-from lab import Lab, LabError, why_not
+from lab import RULE_TOOLS, Lab, LabError, why_not
 
 HERE = Path(__file__).parent
 ENGINE = os.environ.get("NETDASH_ENGINE", "")
@@ -35,6 +35,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(scope="session")
 def possible() -> None:
     reason = why_not()
+    if reason:
+        _cannot(reason)
+
+
+@pytest.fixture(scope="session")
+def rule_tools() -> None:
+    """No engine: the tools that load and list rules, and the right to make a namespace."""
+    reason = why_not(RULE_TOOLS)
     if reason:
         _cannot(reason)
 
