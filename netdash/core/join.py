@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from netdash.core.bridges import bridges, elsewhere, with_gateways
 from netdash.core.decode import Json, decoded, items, mapping
 from netdash.core.model import (
     IP,
@@ -25,6 +26,7 @@ from netdash.core.model import (
     Ruleset,
 )
 from netdash.core.parse_docker import parse_engine, parse_inspected, parse_listed, parse_network, resolve_shared
+from netdash.core.place import EngineProcess, Place, parse_engine_process
 from netdash.core.recording import SOURCES, Recording
 
 if TYPE_CHECKING:
@@ -61,17 +63,20 @@ class Builder:
         """The host of this recording. What is malformed becomes a failure of its source, never an exception."""
         failures = dict(recording.failures)
         links = self._links(recording, failures)
-        networks = self._networks(recording, links, failures)
+        engine = self._engine(recording, failures)
+        networks = self._networks(recording, links, engine, failures)
         containers = self._joined(recording, links, networks)
-        proxies, listeners = self._sockets(recording)
+        process = self._process(recording)
+        proxies, listeners = self._sockets(recording, process)
         routes, policy = self._routes(recording, failures)
         ruleset = self._ruleset(recording, failures)
-        engine = self._engine(recording, failures)
-        if _elsewhere(engine, networks, links):
+        wrong = elsewhere(recording.live, engine, process, networks, links)
+        if wrong:
             ruleset = None
-            failures["rules"] = Failure(
-                "rules", "the engine is rootless: its rules are in a network namespace of its own", "see docker info"
-            )
+            failures["rules"] = wrong
+            if process is not None and proxies is not None:
+                proxies = None
+                failures["proxies"] = replace(wrong, source="proxies")
         ports = self._ports(containers, links, routes, ruleset, proxies, listeners)
         host = Host(
             name=recording.hostname or _hostname(recording),
@@ -92,6 +97,7 @@ class Builder:
             privileged=recording.privileged,
             pending=recording.pending,
             failures=failures,
+            process=process,
         )
         return self._compared(host, failures)
 
@@ -178,6 +184,8 @@ class Builder:
         ruleset = self._rules.read(recording)
         if ruleset is None:
             failures.setdefault("rules", Failure("rules", "not read"))
+        elif ruleset.complete and any(source.endswith("-legacy") for source in recording.failures):
+            return self._once("incomplete", _incomplete, ruleset)
         return ruleset
 
     def _engine(self, recording: Recording, failures: dict[str, Failure]) -> Engine | None:
@@ -191,7 +199,15 @@ class Builder:
             need=2,
         )
 
-    def _sockets(self, recording: Recording) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
+    def _process(self, recording: Recording) -> EngineProcess | None:
+        text = recording.text("host/engine.txt")
+        if text is None:
+            return None
+        return self._once("process", parse_engine_process, text)
+
+    def _sockets(
+        self, recording: Recording, process: EngineProcess | None
+    ) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
         sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
         if sockets is None and argv is None:
             return None, None
@@ -201,16 +217,22 @@ class Builder:
         if argv is None:
             return None, listeners
         bare = self._once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
+        if process is not None and process.place is Place.ENTERED:
+            return bare, listeners  # the sockets are of another namespace than the proxies
         return self._once("proxies", _proxies_with_sockets, bare, listeners), listeners
 
     def _networks(
-        self, recording: Recording, links: tuple[Link, ...] | None, failures: dict[str, Failure]
+        self,
+        recording: Recording,
+        links: tuple[Link, ...] | None,
+        engine: Engine | None,
+        failures: dict[str, Failure],
     ) -> tuple[Network, ...] | None:
         answer = recording.answers.get("docker/networks.json")
         if answer is None and not recording.live and "docker" not in failures:
             failures["networks"] = Failure("networks", "not in this recording")
         parsed = self._read("networks", failures, _parse_networks, answer)
-        return None if parsed is None else self._once("bridges", _bridges, parsed, links)
+        return None if parsed is None else self._once("bridges", bridges, parsed, links, engine)
 
     # --- where sources meet -------------------------------------------------------------------------------------------
 
@@ -227,6 +249,8 @@ class Builder:
         if listed is None and inspected is None:
             return None
         parsed = self._once("containers", self._parse_containers, listed, inspected)
+        if networks is not None:
+            parsed = self._once("gateways", with_gateways, parsed, recording.answers.get("docker/networks.json"))
         from netdash.core.wiring import Wiring
 
         wiring = self._once(
@@ -309,6 +333,10 @@ class Builder:
         return self._once("counted", recounted, ports, ruleset)
 
 
+def _incomplete(ruleset: Ruleset) -> Ruleset:
+    return replace(ruleset, complete=False)
+
+
 def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
     for file in ("listeners.txt", "proc-net.txt"):
         answer = answers.get(file)
@@ -363,19 +391,6 @@ def _parse_networks(answer: object) -> tuple[Network, ...]:
     return tuple(network for raw in items(answer) if (network := parse_network(mapping(raw))))
 
 
-def _bridges(networks: tuple[Network, ...], links: tuple[Link, ...] | None) -> tuple[Network, ...]:
-    """Podman does not say a network's bridge, and a bridge may have been renamed: the device with the gateway's
-    address is the one."""
-    names = {link.name for link in links or ()}
-    owners = {one.ip: link.name for link in links or () if link.kind == "bridge" for one in link.addresses}
-    return tuple(
-        replace(network, bridge=next((owners[ip] for ip in network.gateways if ip in owners), network.bridge))
-        if network.bridge and names and network.bridge not in names
-        else network
-        for network in networks
-    )
-
-
 def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
     """Sockets by pid; None where the owners of sockets could not be read."""
     if listeners is None or (listeners and not any(one.pid for one in listeners)):
@@ -384,15 +399,6 @@ def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener,
     for listener in listeners:
         held.setdefault(listener.pid, []).append(listener)
     return tuple(replace(proxy, listeners=tuple(held.get(proxy.pid, ()))) for proxy in proxies)
-
-
-def _elsewhere(engine: Engine | None, networks: tuple[Network, ...] | None, links: tuple[Link, ...] | None) -> bool:
-    """Whether a rootless engine's bridges, and so its rules, are in another network namespace than the one read."""
-    if engine is None or not engine.rootless or networks is None or links is None:
-        return False
-    names = {link.name for link in links}
-    bridges = {network.bridge for network in networks if network.bridge}
-    return bool(bridges) and not bridges & names
 
 
 def _hostname(recording: Recording) -> str | None:
