@@ -51,6 +51,8 @@ def list_view(arguments: Arguments) -> int:
     elif view.known(host):
         _note("nothing matches the filter" if len(rows) else view.empty)
     tell_missing(host, view.sources)
+    if notes.namespace(host):
+        _note(notes.namespace(host))
     if not _known(host, view):
         return Exit.UNREADABLE
     return Exit.FINDINGS if view.findings and kept else Exit.FINE

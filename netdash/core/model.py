@@ -12,6 +12,7 @@ from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING
 
+from netdash.core.place import EngineProcess
 from netdash.core.rule_model import (
     IP,
     Chain,
@@ -337,3 +338,4 @@ class Host:
     pending: frozenset[str] = frozenset()  # sources not read yet: "reading…", neither empty nor failed
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
     drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why
+    process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

@@ -107,15 +107,18 @@ def parse_listed(raw: Json) -> Container | None:
 
 
 def resolve_shared(containers: Iterable[Container]) -> tuple[Container, ...]:
-    """Name the container behind each `container:ID` network mode."""
+    """Name the container behind each `container:ID` network mode. Podman repeats the addresses and ports of that one in
+    each that uses its namespace, a pod's members too; as with Docker they stand with their owner alone."""
     known = tuple(containers)
     names = {one.id: one.name for one in known}
-    return tuple(
-        replace(one, shares_with=_owner(one.network_mode.removeprefix("container:"), names))
-        if one.network_mode.startswith("container:")
-        else one
-        for one in known
-    )
+    return tuple(_shared(one, names) if one.network_mode.startswith("container:") else one for one in known)
+
+
+def _shared(container: Container, names: Mapping[str, str]) -> Container:
+    owner = _owner(container.network_mode.removeprefix("container:"), names)
+    if owner not in names.values():
+        return replace(container, shares_with=owner)
+    return replace(container, shares_with=owner, endpoints=(), bindings=(), configured=())
 
 
 def _owner(reference: str, names: Mapping[str, str]) -> str:

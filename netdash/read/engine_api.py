@@ -29,6 +29,7 @@ MAX_ANSWER = 64 << 20  # bytes of one answer
 MAX_EVENT = 1 << 20  # bytes of one event
 _CHUNK = 1 << 16
 
+GATEWAYS = "docker_gwbridge"
 _EVENTS = (
     "create start die stop pause unpause rename destroy restart health_status connect disconnect remove update".split()
 )
@@ -61,6 +62,11 @@ class EngineApi:
         self._prefix = ""
         self.since: int | None = None  # the engine's clock at the latest answer of `get`, in seconds
         self._podman = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process of an engine on a unix socket, known once it was asked."""
+        return self._engine.pid
 
     def negotiate(self) -> object:
         """The answer of /version, whose ApiVersion all later calls use."""
@@ -187,6 +193,18 @@ def allowed(api: EngineApi, path: str) -> object:
         return None
 
 
+def networks(api: EngineApi) -> object:
+    """The list of networks; None where it is refused. Only the detail of the bridge by which containers of overlay
+    networks go out and publish their ports tells their addresses there."""
+    found = allowed(api, "/networks")
+    if not isinstance(found, list) or not any(isinstance(one, dict) and one.get("Name") == GATEWAYS for one in found):
+        return found
+    detail = scrub("docker/networks.json", allowed(api, f"/networks/{GATEWAYS}"))
+    if not isinstance(detail, dict):
+        return found
+    return [detail if isinstance(one, dict) and one.get("Name") == GATEWAYS else one for one in found]
+
+
 # --- where the engine is ----------------------------------------------------------------------------------------------
 
 
@@ -221,6 +239,7 @@ class _Remote:
         )
         self._endless: urllib3.HTTPResponse | None = None
         self._closed = False
+        self.pid: int | None = None  # of another machine's engine nobody knows it
 
     @contextlib.contextmanager
     def get(self, target: str, wait: float | None) -> Iterator[urllib3.HTTPResponse]:

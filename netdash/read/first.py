@@ -46,12 +46,12 @@ class FirstAnswers:
         return self._found
 
     def _ask(self, docker_host: str | None) -> None:
-        from netdash.read.engine_api import EngineApi, allowed, listed
+        from netdash.read.engine_api import EngineApi, listed, networks
 
         # Whatever is wrong, the reader meets it again, and tells it.
         with contextlib.suppress(Exception), contextlib.closing(EngineApi(docker_host, self._limit)) as api:
             answers: dict[str, object] = {"docker/version.json": api.negotiate()}
             answers["docker/containers.json"] = listed(api)
             since = api.since
-            answers["docker/networks.json"] = allowed(api, "/networks")
+            answers["docker/networks.json"] = networks(api)
             self._found = First(answers, since)

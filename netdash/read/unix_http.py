@@ -6,8 +6,17 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
+
+_INIT = 1  # with socket activation it is init that made the socket
+
+
+def peer(door: socket.socket) -> int | None:
+    """The process that made the socket at the other end of a connection (SO_PEERCRED); None where it is not seen."""
+    pid: int = struct.unpack("iII", door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return pid if pid > _INIT else None
 
 
 class UnixHttp:
@@ -20,6 +29,7 @@ class UnixHttp:
         self._kept: list[_Connection] = []  # at most one; taken out while it is in use
         self._endless: socket.socket | None = None
         self._closed = False
+        self.pid: int | None = None  # of the process at the other end, known once it was asked
 
     @contextlib.contextmanager
     def get(self, target: str, wait: float | None) -> Iterator[HTTPResponse]:
@@ -28,6 +38,7 @@ class UnixHttp:
         try:
             connection.request("GET", target)
             connection.sock.settimeout(wait)
+            self.pid = peer(connection.sock)
             if wait is None:
                 self._endless = connection.sock
                 if self._closed:

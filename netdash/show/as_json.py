@@ -60,7 +60,13 @@ def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
         readable["policy"] = None
     if view.name == "links" and host.neighbours is None:
         readable["neighbours"] = None
-    return {"schema": SCHEMA, **readable, "unknown": unknown(host, view.sources)}
+    return {"schema": SCHEMA, **readable, **_namespace(host), "unknown": unknown(host, view.sources)}
+
+
+def _namespace(host: Host) -> Json:
+    """`namespace`, only where the kernel's answers are of another network namespace than netdash's own."""
+    process = host.process
+    return {"namespace": {"pid": process.pid, "command": process.command}} if process and notes.namespace(host) else {}
 
 
 _BESIDE = {"rules": "notes", "routes": "policy", "links": "neighbours"}
@@ -91,6 +97,7 @@ def show(host: Host, container: Container) -> Json:
         "inbound": [_inbound(way) for way in inbound(host, container)],
         "outbound": [_outbound(way) for way in outbound(host, container)],
         "links": [_link_to(one) for one in callable_names(host, container)],
+        **_namespace(host),
         "unknown": unknown(host, _SHOWN),
     }
 

@@ -31,6 +31,8 @@ def card(host: Host, container: Container, width: int, inwards: bool = True) -> 
         lines += _peers(host, container, width)
     else:
         lines += _at_rest(host, container, width)
+    if notes.namespace(host):
+        lines += draw.text(MORE, notes.namespace(host), width, Tone.DIM)
     for failure in notes.missing(host, _SOURCES):
         lines += draw.text(Span(" ?     ", Tone.UNKNOWN), notes.sentence(failure), width, Tone.UNKNOWN)
     return tuple(lines)

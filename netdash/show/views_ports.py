@@ -83,7 +83,7 @@ def _dnat(host: Host, one: Port) -> Span:
         return Span(clean(one.dnat.place), Tone.PLAIN, ref_of(one.dnat))
     if host.ruleset is None:
         return words.unknown(host, "rules")
-    return NOTHING if host.ruleset.complete else UNKNOWN
+    return NOTHING if host.ruleset.complete and not one.unsure else UNKNOWN
 
 
 def _listening(index: Index, one: Port) -> Span:

@@ -59,6 +59,8 @@ def _engine(host: Host, wide: int) -> list[Span]:
         parts.append(Span("+".join(carried)))
     elif host.ruleset is None:
         parts.append(Span("rules …" if "rules" in host.pending else "rules ?", Tone.UNKNOWN))
+    if notes.namespace(host) and host.process:
+        parts.append(Span(f"netns of pid {host.process.pid}", Tone.WARN))
     if host.privileged is not None:
         parts.append(Span("root") if host.privileged else Span("not root", Tone.WARN))
     return parts if wide >= 60 else parts[:1]
