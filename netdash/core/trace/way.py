@@ -40,12 +40,13 @@ def from_host(run: Run, src: IP | None) -> Ended:
     turned = [way]
 
     def reroute(before: Packet) -> None:
-        """ip_route_me_harder: again by what the rules made of the packet; the source stays."""
+        """ip_route_me_harder: again by what the rules made of the packet. The source stays, and so does the outgoing
+        device that the hook's later chains are shown (nf_hook_state)."""
         now = run.packet
         if (before.dst, before.src, before.mark) == (now.dst, now.src, now.mark):
             return
         turned[0] = way_out(run, now.src)
-        run.packet = replace(run.seen(now), oif=turned[0].device)
+        run.packet = run.seen(now)
 
     ip_hook(run, "output", reroute)
     return _out(run, turned[0])
