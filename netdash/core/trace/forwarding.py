@@ -46,13 +46,17 @@ class RoutesOf:
             return True
         bound = packet.iif if packet.family == 6 and not loose else ""
         flow = Flow(packet.src, packet.dst, "lo", bound, packet.mark if marked else 0, "")
-        found = find(flow, routes, self._run.host.policy)
+        answers = {self._leads(replace(flow, proto=proto), packet.iif, loose, local) for proto in ("", packet.proto)}
+        return answers.pop() if len(answers) == 1 else None  # nft_fib names the protocol, xt_rpfilter does not
+
+    def _leads(self, flow: Flow, iif: str, loose: bool, local: bool) -> bool | None:
+        found = find(flow, self._run.host.routes or (), self._run.host.policy)
         if found.unsure:
             return None
         route = found.route
         if route is None or not (route.kind == "unicast" or (route.kind == "local" and local)):
             return False
-        return loose or packet.iif in ((route.dev,) if route.dev else tuple(device for _, device in route.hops))
+        return loose or iif in ((route.dev,) if route.dev else tuple(device for _, device in route.hops))
 
 
 def looked_at(run: Run, packet: Packet) -> Packet:

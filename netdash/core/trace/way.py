@@ -40,8 +40,8 @@ def from_host(run: Run, src: IP | None) -> Ended:
     turned = [way]
 
     def reroute(before: Packet) -> None:
-        """ip_route_me_harder: again by what the rules made of the packet; the source stays. The rules that follow at
-        this hook still see the device of before (struct nf_hook_state)."""
+        """ip_route_me_harder: again by what the rules made of the packet. The source stays, and so does the outgoing
+        device that the hook's later chains are shown (nf_hook_state)."""
         now = run.packet
         if (before.dst, before.src, before.mark) == (now.dst, now.src, now.mark):
             return
@@ -142,8 +142,15 @@ def _admin_down(run: Run, bridge: str) -> Link | None:
 
 
 def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
-    """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, any other is routed."""
-    way = way_in(run)
+    """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, any other is routed; what no route
+    takes goes up to IP too, which drops it."""
+    try:
+        way = way_in(run)
+    except Ended as ended:
+        place = ended.decision.place if ended.decision else ""
+        if ended.verdict is not Verdict.MARTIAN and "rp_filter" not in place:
+            bridge_chains(run, "input", veth)
+        raise
     if not way.local and way.device == bridge and run.packet.dst is not None:
         towards = way.gateway or run.packet.dst
         return _to_port(run, bridge, veth, neighbour(run, bridge, towards))
