@@ -62,6 +62,12 @@ def _run(arguments: Arguments) -> int:
         return _dashboard(arguments)
     from netdash import cli_commands
 
+    if command == "collector":
+        return cli_commands.collector()
+    if len(arguments.hosts) > 1 and arguments.view and arguments.free is None:
+        from netdash import cli_hosts
+
+        return cli_hosts.list_view(arguments)
     if command == "show":
         return cli_commands.show(arguments)
     if command == "record":

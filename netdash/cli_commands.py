@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import os
-import shutil
 import sys
 from collections.abc import Iterable
 
 from netdash import __version__
 from netdash.arguments import Arguments
+from netdash.cli_print import colour as _colour
+from netdash.cli_print import note as _note
+from netdash.cli_print import room as _room
+from netdash.cli_print import write as _print
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Container, Host
 from netdash.core.recording import SOURCES, Recording, dump, load
 from netdash.show import as_json, notes, plain
 from netdash.show.filter import Filter
-from netdash.show.spans import clean
 from netdash.show.table import View
 from netdash.show.views import BY_NAME
 
@@ -38,8 +39,7 @@ _NEEDED = {
 def list_view(arguments: Arguments) -> int:
     """Print one view; exit 3 when its list could not be read."""
     view = BY_NAME[arguments.view]
-    needed = _WAYS if view.name == "containers" and arguments.json else _NEEDED[view.name]
-    host = _host(arguments, needed)
+    host = _host(arguments, needed(view, arguments.json))
     rows = view.rows(host)
     wanted = Filter.parse(" ".join(arguments.filter), view.columns)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
@@ -51,6 +51,11 @@ def list_view(arguments: Arguments) -> int:
         _note("nothing matches the filter" if len(rows) else view.empty)
     _tell_missing(host, view.sources)
     return Exit.FINE if _known(host, view) else Exit.UNREADABLE
+
+
+def needed(view: View, json: bool) -> frozenset[str]:
+    """Sources that a list needs."""
+    return _WAYS if view.name == "containers" and json else _NEEDED[view.name]
 
 
 def _known(host: Host, view: View) -> bool:
@@ -132,6 +137,14 @@ def record(arguments: Arguments) -> int:
     return Exit.FINE
 
 
+def collector() -> int:
+    """Print the script whose output `--from` opens."""
+    from netdash.read.ssh import script
+
+    sys.stdout.write(script())
+    return Exit.FINE
+
+
 # --- reading and printing ---------------------------------------------------------------------------------------------
 
 
@@ -142,6 +155,12 @@ def _host(arguments: Arguments, sources: frozenset[str]) -> Host:
 def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = False) -> Recording:
     if arguments.bundle is not None:
         return load(arguments.bundle)
+    if len(arguments.hosts) > 1:
+        raise NetdashError(f"{arguments.command} is for one host", "name one --host", Exit.USAGE)
+    if arguments.hosts:
+        from netdash.read.hosts import read_host
+
+        return read_host(arguments.hosts[0], sources, arguments.docker_host, whole)
     from netdash.read.once import Options, read_once
 
     return read_once(Options(sources=sources, docker_host=arguments.docker_host, whole=whole))
@@ -150,20 +169,3 @@ def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = Fals
 def _tell_missing(host: Host, sources: Iterable[str]) -> None:
     for failure in notes.missing(host, sources):
         _note(notes.sentence(failure))
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(f"netdash: {clean(text)}\n")
-
-
-def _print(lines: Iterable[str]) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-
-
-def _room() -> int | None:
-    """Cells of the terminal; None for a file or a pipe, which get everything in full."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -193,9 +193,7 @@ class _Reader:
         """Without its end the last source may lack anything; those after it lack everything."""
         for source in self._asked or tuple(SOURCES):
             if source == self._source or source not in self._begun:
-                self._failures = {
-                    name: one for name, one in self._failures.items() if name.partition(":")[0] != source
-                }
+                self._failures = {name: one for name, one in self._failures.items() if name.partition(":")[0] != source}
                 self._failures[source] = Failure(source, _CUT, "read it again")
                 if source != INSIDE:
                     self._texts = {path: text for path, text in self._texts.items() if _FILES.get(path) != source}

@@ -9,10 +9,11 @@ import re
 import secrets
 import selectors
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netdash.core.collected import ASKED, parse
@@ -22,7 +23,7 @@ from netdash.core.recording import SOURCES, Recording
 from netdash.read.command import find
 
 CONNECT = 8  # seconds that ssh may take for a connection
-LIMIT = 60.0  # seconds for one collection
+LIMIT = 30.0  # seconds for one collection
 MAX_STREAM = 256 << 20  # bytes of one collection
 HOST = "host"  # the source that a failure of the whole host is told under, besides every other one
 
@@ -87,7 +88,7 @@ def script() -> str:
     return f'{collector()}\ncollect "$$.$(date +%s)" {" ".join(ASKED)}\n'
 
 
-class Unreachable(Exception):
+class HostError(Exception):
     """The host could not be asked, in one line, and what can be done."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
@@ -105,7 +106,7 @@ class Session:
         self._errors = bytearray()
         path = find("ssh")
         if path is None:
-            raise Unreachable("ssh is not installed", "install openssh-client")
+            raise HostError("ssh is not installed", "install openssh-client")
         try:
             self._process = subprocess.Popen(
                 where.argv(path),
@@ -115,12 +116,12 @@ class Session:
                 start_new_session=True,  # a Ctrl-C in the terminal is netdash's to handle
             )
         except OSError as error:
-            raise Unreachable(f"ssh cannot be run: {error.strerror or error}") from error
+            raise HostError(f"ssh cannot be run: {error.strerror or error}") from error
         settings = f"DOCKER_HOST={shlex.quote(docker_host)}\nexport DOCKER_HOST\n" if docker_host else ""
         self._unsent = (settings + collector() + "\n").encode()
 
     def ask(self, sources: Sequence[str], limit: float = LIMIT) -> Recording:
-        """What the host says of these sources. Raises Unreachable; a stream that breaks off is a recording of what
+        """What the host says of these sources. Raises HostError; a stream that breaks off is a recording of what
         came before."""
         mark = secrets.token_hex(8)
         self._unsent += f"collect {mark} {' '.join(sources)}\n".encode()
@@ -128,14 +129,15 @@ class Session:
         trouble = self._exchange(received, f"\n={mark} done\n".encode(), limit)
         text = received.decode("utf-8", "replace")
         try:
-            return parse(text, mark)
+            return replace(parse(text, mark), live=True)
         except NetdashError:
-            raise trouble or Unreachable(_no_shell(text), "is there a shell? ssh HOST sh") from None
+            raise trouble or HostError(_no_shell(text), "is there a shell? ssh HOST sh") from None
 
     def close(self) -> None:
         """Ends the process and takes its status; waits for nothing else. May be called by any thread, and twice."""
-        with contextlib.suppress(OSError):
-            self._process.kill()
+        if self._process.poll() is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what it runs to get through another host
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -143,7 +145,7 @@ class Session:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _exchange(self, received: bytearray, end: bytes, limit: float) -> Unreachable | None:
+    def _exchange(self, received: bytearray, end: bytes, limit: float) -> HostError | None:
         """Sends what is unsent and reads until `end`; what kept it from coming, if something did."""
         process = self._process
         if process.stdin is None or process.stdout is None or process.stderr is None:
@@ -156,16 +158,16 @@ class Session:
             while process.stdout in {key.fileobj for key in ready.get_map().values()}:
                 left = until - time.monotonic()
                 if left <= 0:
-                    return Unreachable(f"did not answer within {limit:g} s", "is it busy, or the line slow?")
+                    return HostError(f"did not answer within {limit:g} s", "is it busy, or the line slow?")
                 for key, _ in ready.select(left):
                     if key.fileobj is process.stdin:
                         self._send(ready)
                     elif not self._receive(key.fd, received if key.fileobj is process.stdout else None):
                         ready.unregister(key.fileobj)
-                if received.endswith(end):
+                if end in received[-_CHUNK:]:
                     return None
                 if len(received) > MAX_STREAM:
-                    return Unreachable(f"sent more than {MAX_STREAM >> 20} MiB")
+                    return HostError(f"sent more than {MAX_STREAM >> 20} MiB")
         return self._ended()
 
     def _send(self, ready: selectors.BaseSelector) -> None:
@@ -187,7 +189,7 @@ class Session:
             self._errors = (self._errors + chunk)[-_ERRORS:]
         return bool(chunk)
 
-    def _ended(self) -> Unreachable:
+    def _ended(self) -> HostError:
         try:
             status = self._process.wait(2)
         except subprocess.TimeoutExpired:
@@ -199,13 +201,13 @@ class Session:
         return explained(self._errors.decode("utf-8", "replace"), status, self._where.name)
 
 
-def explained(errors: str, status: int, name: str) -> Unreachable:
+def explained(errors: str, status: int, name: str) -> HostError:
     """Why ssh ended, in its own last words, and what can be done about it."""
     lines = [line.strip() for line in errors.replace("\r", "\n").split("\n") if line.strip()]
     told = [line for line in lines if any(words in line for words, _ in _REMEDIES)] or lines
     reason = told[-1][:200].removeprefix("ssh: ") if told else f"ssh ended with status {status}"
     remedy = next((hint for words, hint in _REMEDIES if words in reason), "")
-    return Unreachable(reason, remedy.replace("HOST", name))
+    return HostError(reason, remedy.replace("HOST", name))
 
 
 _REMEDIES = (
@@ -236,20 +238,20 @@ def read_remote(where: Address, sources: frozenset[str], docker_host: str | None
     began = time.time()
     try:
         session = Session(where, docker_host)
-    except Unreachable as error:
+    except HostError as error:
         return unreachable(where, error, began)
     try:
         return session.ask(wanted, limit)
-    except Unreachable as error:
+    except HostError as error:
         return unreachable(where, error, began)
     finally:
         session.close()
 
 
-def unreachable(where: Address, error: Unreachable, taken: float) -> Recording:
+def unreachable(where: Address, error: HostError, taken: float) -> Recording:
     return Recording(answers={}, failures=failures(error), taken=taken, hostname=where.name, live=True)
 
 
-def failures(error: Unreachable) -> dict[str, Failure]:
+def failures(error: HostError) -> dict[str, Failure]:
     """The host's, and the same for every source."""
     return {source: Failure(source, error.reason, error.remedy) for source in (HOST, *SOURCES)}

@@ -1,0 +1,43 @@
+"""Lists of several hosts at once. Data to stdout, notes to stderr."""
+
+from __future__ import annotations
+
+from netdash.arguments import Arguments
+from netdash.cli_commands import needed
+from netdash.cli_print import colour, note, room, write
+from netdash.core.errors import Exit
+from netdash.core.join import Builder
+from netdash.show import as_json, hosts, notes, plain
+from netdash.show.filter import Filter
+from netdash.show.views import BY_NAME
+
+
+def list_view(arguments: Arguments) -> int:
+    """Print one view of all hosts; exit 3 when it could be read of none."""
+    from netdash.read.hosts import read_hosts, shown
+
+    view = BY_NAME[arguments.view]
+    recordings = read_hosts(arguments.hosts, needed(view, arguments.json), arguments.docker_host)
+    names = _apart([shown(name) for name in arguments.hosts])
+    named = [hosts.Named(name, Builder().build(one)) for name, one in zip(names, recordings, strict=True)]
+    wide = hosts.with_host(view)
+    rows, things = hosts.rows(view, named)
+    wanted = Filter.parse(" ".join(arguments.filter), wide.columns)
+    kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
+    lost = [row for one in named if (row := hosts.lost(view, one))]
+    if arguments.json:
+        write([as_json.dumps(hosts.json(view, named, (things[at] for at in kept)))])
+    elif kept or lost:
+        write(plain.table(wide, [*(rows[at] for at in kept), *lost], room(), colour()))
+    else:
+        note("nothing matches the filter" if rows else view.empty)
+    for one in named:
+        failures = [one.failure] if one.failure else notes.missing(one.host, view.sources)
+        for failure in failures:
+            note(f"{one.name}: {notes.sentence(failure)}")
+    return Exit.UNREADABLE if len(lost) == len(named) else Exit.FINE
+
+
+def _apart(names: list[str]) -> list[str]:
+    """A host that was named twice is read twice, and told apart."""
+    return [f"{name}#{names[:at].count(name) + 1}" if name in names[:at] else name for at, name in enumerate(names)]
