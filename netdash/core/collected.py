@@ -169,6 +169,8 @@ class _Reader:
         if source is None or path in _OPTIONAL or path.startswith("containers/"):
             return
         name = source if path in _WHOLE else f"{source}: {_tool(path)}"
+        if path.startswith("ip/") and "SELECTOR" in why:
+            why, remedy = "the ip of busybox prints no JSON", "install iproute2"
         if any(words in why for words in _ROOT_NEEDED):
             why, remedy = (f"{source} need root" if source == "rules" else why), _AS_ROOT
         self._failures.setdefault(name, Failure(name, why, remedy))

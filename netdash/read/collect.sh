@@ -30,7 +30,20 @@ wait=5         # seconds for one tool, or one call of the engine
 many=300       # containers that are looked into, at most
 inside_time=20 # seconds that looking into containers may take
 
-have() { command -v "$1" >/dev/null 2>&1; }
+# The path of a tool. Not `command -v`: a busybox shell would name its own `ip`, which prints no JSON.
+path_to() {
+    folders=$PATH:
+    while [ -n "$folders" ]; do
+        if [ -f "${folders%%:*}/$1" ] && [ -x "${folders%%:*}/$1" ]; then
+            printf '%s' "${folders%%:*}/$1"
+            return
+        fi
+        folders=${folders#*:}
+    done
+    return 1
+}
+
+have() { path_to "$1" >/dev/null || command -v "$1" >/dev/null 2>&1; }
 
 say() { printf '=%s %s\n' "$mark" "$*"; }
 
@@ -54,13 +67,14 @@ last_line() { printf '%s\n' "$1" | tr -d '\r' | sed '/./!d' | tail -n 1 | cut -c
 
 # The same of a tool that may not be there: PATH TOOL ARGUMENT…
 ask() {
-    if have "$2"; then
-        where=$1
-        shift
+    where=$1
+    tool=$2
+    if found=$(path_to "$tool"); then
+        shift 2
         # shellcheck disable=SC2086 # the limit is a command and its argument, or nothing
-        file "$where" $limit "$@"
+        file "$where" $limit "$found" "$@"
     else
-        say "missing $1 $2"
+        say "missing $where $tool"
     fi
 }
 
@@ -108,7 +122,8 @@ function around(text, at, c) {
     }
 }
 function target() {
-    gsub(/^[^0-9]*|[^0-9].*$/, "", pid)
+    sub(/^[^0-9]*/, "", pid)
+    sub(/[^0-9].*/, "", pid)
     sub(/^\//, "", name)
     if (length(id) >= 12 && id ~ /^[0-9a-f]+$/ && pid + 0 > 1 && mode != "host" && name ~ /^[A-Za-z0-9][A-Za-z0-9_.-]*$/)
         targets = targets "T " id " " pid + 0 " " published " " networks + 0 " " name "\n"
@@ -283,8 +298,8 @@ read_links() {
 }
 
 read_routes() {
-    ask ip/route4.json ip -j route show table all
-    ask ip/route6.json ip -6 -j route show table all
+    ask ip/route4.json ip -j -d route show table all
+    ask ip/route6.json ip -6 -j -d route show table all
     ask ip/rule4.json ip -j rule
     ask ip/rule6.json ip -6 -j rule
 }
@@ -374,6 +389,8 @@ proxy_sizes() {
 read_inside() {
     began=$(date +%s)
     looked=0
+    ip=$(path_to ip)
+    ss=$(path_to ss)
     printf '%s\n' "$targets" | while read -r id pid published networks name; do
         [ -n "$name" ] || continue
         looked=$((looked + 1))
@@ -389,10 +406,10 @@ read_inside() {
 # shellcheck disable=SC2086 # the limit is a command and its argument, or nothing
 look_inside() {
     if [ "$uid" = 0 ] && have nsenter && nsenter -t "$pid" -n true </dev/null 2>/dev/null; then
-        file "containers/$name/addr.json" $limit nsenter -t "$pid" -n ip -j -d addr
-        file "containers/$name/route.json" $limit nsenter -t "$pid" -n ip -j route show table all
-        if have ss && nsenter -t "$pid" -n ss -Hltn </dev/null >/dev/null 2>&1; then
-            file "containers/$name/listeners.txt" $limit nsenter -t "$pid" -n ss -Hltnu
+        [ -z "$ip" ] || file "containers/$name/addr.json" $limit nsenter -t "$pid" -n "$ip" -j -d addr
+        [ -z "$ip" ] || file "containers/$name/route.json" $limit nsenter -t "$pid" -n "$ip" -j -d route show table all
+        if [ -n "$ss" ] && nsenter -t "$pid" -n "$ss" -Hltn </dev/null >/dev/null 2>&1; then
+            file "containers/$name/listeners.txt" $limit nsenter -t "$pid" -n "$ss" -Hltnu
             return
         fi
     fi
