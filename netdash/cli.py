@@ -14,6 +14,7 @@ from netdash.core.errors import Exit, NetdashError
 
 if TYPE_CHECKING:
     from netdash.feed import LiveFeed, StillFeed
+    from netdash.fleet import FleetFeed
     from netdash.read.live import LiveReader
 
 _FIRST = 3.0  # seconds that the screen waits for the engine's first answers
@@ -101,9 +102,11 @@ def _dashboard(arguments: Arguments) -> int:
     return run(feed, options)
 
 
-def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed]:
+def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed | FleetFeed]:
     """Begins to read; what is returned makes the feed, for an interval between polls in seconds."""
     bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
+    if bundle is None and arguments.hosts:
+        return _fleet(arguments)
     if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments.docker_host):
         bundle = demo_bundle()
     if bundle is not None:
@@ -124,6 +127,19 @@ def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed]:
         return LiveFeed(reader, asked)
 
     return live
+
+
+def _fleet(arguments: Arguments) -> Callable[[float], FleetFeed]:
+    from netdash.read.hosts import named, reader
+
+    hosts = named(arguments.hosts)
+
+    def fleet(interval: float) -> FleetFeed:
+        from netdash.fleet import FleetFeed
+
+        return FleetFeed([(name, reader(where, arguments.docker_host, interval)) for name, where in hosts])
+
+    return fleet
 
 
 def _still(bundle: Path) -> StillFeed:

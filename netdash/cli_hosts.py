@@ -14,30 +14,25 @@ from netdash.show.views import BY_NAME
 
 def list_view(arguments: Arguments) -> int:
     """Print one view of all hosts; exit 3 when it could be read of none."""
-    from netdash.read.hosts import read_hosts, shown
+    from netdash.read.hosts import named, read_hosts
 
     view = BY_NAME[arguments.view]
-    recordings = read_hosts(arguments.hosts, needed(view, arguments.json), arguments.docker_host)
-    names = _apart([shown(name) for name in arguments.hosts])
-    named = [hosts.Named(name, Builder().build(one)) for name, one in zip(names, recordings, strict=True)]
+    wanted_hosts = named(arguments.hosts)
+    recordings = read_hosts(wanted_hosts, needed(view, arguments.json), arguments.docker_host)
+    told = [hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)]
     wide = hosts.with_host(view)
-    rows, things = hosts.rows(view, named)
+    rows, things = hosts.rows(view, told)
     wanted = Filter.parse(" ".join(arguments.filter), wide.columns)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
-    lost = [row for one in named if (row := hosts.lost(view, one))]
+    lost = [row for one in told if (row := hosts.lost(view, one))]
     if arguments.json:
-        write([as_json.dumps(hosts.json(view, named, (things[at] for at in kept)))])
+        write([as_json.dumps(hosts.json(view, told, (things[at] for at in kept)))])
     elif kept or lost:
         write(plain.table(wide, [*(rows[at] for at in kept), *lost], room(), colour()))
     else:
         note("nothing matches the filter" if rows else view.empty)
-    for one in named:
+    for one in told:
         failures = [one.failure] if one.failure else notes.missing(one.host, view.sources)
         for failure in failures:
-            note(f"{one.name}: {notes.sentence(failure)}")
-    return Exit.UNREADABLE if len(lost) == len(named) else Exit.FINE
-
-
-def _apart(names: list[str]) -> list[str]:
-    """A host that was named twice is read twice, and told apart."""
-    return [f"{name}#{names[:at].count(name) + 1}" if name in names[:at] else name for at, name in enumerate(names)]
+            note(f"{one.name}: {notes.sentence(failure).removeprefix('host: ')}")
+    return Exit.UNREADABLE if len(lost) == len(told) else Exit.FINE

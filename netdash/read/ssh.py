@@ -99,9 +99,10 @@ class HostError(Exception):
 
 class Session:
     """One ssh process with a shell at its other end, which is asked again and again over the same connection. When its
-    input ends, so does the shell. `docker_host`: as DOCKER_HOST, seen from there. For one thread, but for `close`."""
+    input ends, so does the shell. `docker_host`: as DOCKER_HOST, seen from there. For one thread, but for `kill`."""
 
     def __init__(self, where: Address, docker_host: str | None = None) -> None:
+        self.over = False  # whether it can be asked no more
         self._where = where
         self._errors = bytearray()
         path = find("ssh")
@@ -126,20 +127,26 @@ class Session:
         mark = secrets.token_hex(8)
         self._unsent += f"collect {mark} {' '.join(sources)}\n".encode()
         received = bytearray()
+        self.over = True
         trouble = self._exchange(received, f"\n={mark} done\n".encode(), limit)
+        self.over = trouble is not None
         text = received.decode("utf-8", "replace")
         try:
             return replace(parse(text, mark), live=True)
         except NetdashError:
             raise trouble or HostError(_no_shell(text), "is there a shell? ssh HOST sh") from None
 
-    def close(self) -> None:
-        """Ends the process and takes its status; waits for nothing else. May be called by any thread, and twice."""
+    def kill(self) -> None:
+        """Ends the process and takes its status. May be called by any thread, and twice."""
         if self._process.poll() is None:
             with contextlib.suppress(OSError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # with what it runs to get through another host
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
+
+    def close(self) -> None:
+        """For the thread that asks."""
+        self.kill()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
                 with contextlib.suppress(OSError):

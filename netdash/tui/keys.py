@@ -38,6 +38,8 @@ KEYS = (
     Key("pause", "p", "pause", "pause; again goes on", "Look"),
     Key("refresh", "ctrl+r", "refresh", "read everything again now", "Look"),
     Key("copy", "y", "copy", "copy an address, a rule, a command, JSON", "Do"),
+    Key("hosts", "H", "hosts", "the hosts: which answer, and another one on screen", "Look"),
+    Key("everywhere", "E", "everywhere", "containers of all hosts", "Look"),
     Key("command", "colon", "command", "command line: :rules  :free 8080  :q", "Do"),
     Key("palette", "ctrl+p", "palette", "command palette", "Do"),
     Key("help", "question_mark,f1", "help", "this help", "Do"),

@@ -17,7 +17,8 @@ from netdash.show.views import VIEWS
 from netdash.tui import keys
 from netdash.tui.grid import Grid
 from netdash.tui.panes import Panes
-from netdash.tui.places import Place
+from netdash.tui.listing import Ask
+from netdash.tui.places import Place, Places
 from netdash.tui.prompt import Prompt
 from netdash.tui.prose import Box
 from netdash.tui.sheet import BY_NAME
@@ -240,6 +241,43 @@ class Dashboard(Panes):
             self.netdash.feed.refresh()
             self.say("reading everything again…", Tone.DIM)
 
+    # --- several hosts ------------------------------------------------------------------------------------------------
+
+    def action_hosts(self) -> None:
+        if self.netdash.fleet is None:
+            self.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
+            return
+        from netdash.tui.hosts import hosts_popup
+
+        self.app.push_screen(hosts_popup(self.netdash.fleet), self.chosen)
+
+    def action_everywhere(self) -> None:
+        if self.netdash.fleet is None:
+            self.action_view("containers")
+            return
+        from netdash.tui.hosts import everywhere_popup
+
+        self.app.push_screen(everywhere_popup(self.netdash.fleet, self.extent.width - 10), self.chosen)
+
+    def chosen(self, text: str | None) -> None:
+        """Of what a popup offered: a host, and perhaps one of its containers."""
+        if text is not None:
+            name, _, container = text.partition("\n")
+            self.look_at(name, Ref("container", container) if container else None)
+
+    def look_at(self, name: str, ref: Ref | None = None) -> None:
+        """Another host, in the same view and as it was left, or its containers with the cursor on `ref`."""
+        fleet, view = self.netdash.fleet, self.places.view
+        if fleet is not None and fleet.chosen != name:
+            self._left[fleet.chosen] = self.places
+            self.places = self._left.pop(name) if name in self._left else Places(view)
+            self.places.view = view if ref is None else BY_NAME["containers"]
+            if ref is not None:  # nothing is arranged before the host has come: the cursor would leave for another row
+                self.places.put(Place(Ask(self.places.view), ref))
+            self.netdash.look_at(name)
+        elif ref is not None:
+            self.go(BY_NAME["containers"], ref)
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
@@ -322,6 +360,8 @@ class Dashboard(Panes):
             return self.netdash.feed.live
         if identity == "linked":
             return self.linked_shown or (self.places.view.kind != "container" and self.focused is self.grid)
+        if identity in ("hosts", "everywhere"):
+            return self.netdash.fleet is not None
         if identity == "reverse":
             return self.places.here.ask.sort is not None
         if identity in ("sort", "copy", "filter"):
@@ -352,6 +392,8 @@ class Dashboard(Panes):
             yield "sort", "sort"
         if self.works("pause"):
             yield "pause", "go on" if self.netdash.paused else "pause"
+        if self.works("hosts"):
+            yield "hosts", "hosts"
         yield "copy", "copy"
         yield "command", "command"
         yield "help", "help"

@@ -56,7 +56,9 @@ class Sshd:
     def _client(self) -> None:
         public = (self.folder / "host.pub").read_text().split()
         (self.folder / "known").write_text(f"[127.0.0.1]:{PORT} {public[0]} {public[1]}\n")
-        config = f"Host *\n IdentityFile {self.folder}/user\n IdentitiesOnly yes\n UserKnownHostsFile {self.folder}/known\n"
+        config = (
+            f"Host *\n IdentityFile {self.folder}/user\n IdentitiesOnly yes\n UserKnownHostsFile {self.folder}/known\n"
+        )
         (self.folder / "config").write_text(config + " GlobalKnownHostsFile /dev/null\n")
         tools = self.folder / "bin"
         tools.mkdir()
@@ -92,8 +94,17 @@ class Sshd:
         )
         log = (self.folder / "log").open("wb")
         self.process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.lab.host_ns}"]
-            + ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            [
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "nsenter",
+                f"--net=/run/netns/{self.lab.host_ns}",
+                "sh",
+                "-c",
+                script,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
