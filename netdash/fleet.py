@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.recording import SOURCES, Recording
-from netdash.tui.feed import HostState
 
 if TYPE_CHECKING:
     from netdash.feed import Reader
+    from netdash.tui.feed import HostState
 
 
 class _Member:
@@ -36,6 +36,8 @@ class _Member:
         self._changed(self)
 
     def state(self) -> HostState:
+        from netdash.tui.feed import HostState
+
         age = None if self._heard is None else max(0.0, time.monotonic() - self._heard)
         return HostState(self.name, self.host, age)
 

@@ -104,12 +104,14 @@ def _host(screen: Dashboard, name: str) -> None:
     known = [each.name for each in fleet.states()] if fleet else []
     found = [each for each in known if each == name] or [each for each in known if name and name in each]
     if len(found) == 1:
-        screen.look_at(found[0])
+        from netdash.tui.hosts import look_at
+
+        look_at(screen, found[0])
     elif known:
         told = ", ".join(clean(each, 40) for each in known)
         screen.say(f"{len(found) or 'no'} hosts are called {clean(name, 40)}; there are {told}", Tone.WARN)
     else:
-        screen.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
+        screen.action_hosts()
 
 
 def _sort(screen: Dashboard, key: str) -> None:

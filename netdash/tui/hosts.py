@@ -1,16 +1,24 @@
-"""The hosts of a fleet, and the containers of all of them, to choose from. Loaded when one of both opens."""
+"""The hosts of a fleet, the containers of all of them, and the change from one to another. Loaded when needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
+from netdash.core.model import Ref
 from netdash.show.hosts import Named, lost, rows, with_host
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.table import Row, widths
 from netdash.show.words import age
 from netdash.tui.feed import Fleet, HostState
+from netdash.tui.listing import Ask
+from netdash.tui.places import Place, Places
 from netdash.tui.popup import Offer, Popup
 from netdash.tui.sheet import BY_NAME
+
+if TYPE_CHECKING:
+    from netdash.tui.screen import Dashboard
 
 MOST = 2_000  # containers that are listed
 AGAIN = 1.0  # seconds between two looks at the hosts
@@ -18,6 +26,48 @@ _GAP = 2
 _COLUMNS = ("host", "name", "state", "address", "published")
 
 Lines = Callable[[], tuple[Sequence[Line], Sequence[Offer]]]
+
+
+def choose(screen: Dashboard) -> None:
+    """The list of hosts."""
+    fleet = screen.netdash.fleet
+    if fleet is None:
+        screen.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
+    else:
+        screen.app.push_screen(hosts_popup(fleet), partial(_chosen, screen))
+
+
+def everywhere(screen: Dashboard) -> None:
+    """The containers of all hosts; of the only one, its view."""
+    fleet = screen.netdash.fleet
+    if fleet is None:
+        screen.action_view("containers")
+    else:
+        screen.app.push_screen(everywhere_popup(fleet, screen.extent.width - 10), partial(_chosen, screen))
+
+
+def _chosen(screen: Dashboard, text: str | None) -> None:
+    """Of what a popup offered: a host, and perhaps one of its containers."""
+    if text is not None:
+        name, _, container = text.partition("\n")
+        look_at(screen, name, Ref("container", container) if container else None)
+
+
+def look_at(screen: Dashboard, name: str, ref: Ref | None = None) -> None:
+    """Another host, in the same view and as it was left, or its containers with the cursor on `ref`."""
+    fleet, view = screen.netdash.fleet, screen.places.view
+    if fleet is not None and fleet.chosen != name:
+        screen.left[fleet.chosen] = screen.places
+        screen.places = screen.left.pop(name) if name in screen.left else Places(view)
+        screen.places.view = view if ref is None else BY_NAME["containers"]
+        if ref is not None:  # nothing is arranged before the host has come: the cursor would leave for another row
+            screen.places.put(Place(Ask(screen.places.view), ref))
+        screen.netdash.look_at(name)
+    elif ref is not None:
+        screen.go(BY_NAME["containers"], ref)
+
+
+# --- what there is to choose from -------------------------------------------------------------------------------------
 
 
 class Choice(Popup):

@@ -50,7 +50,7 @@ class Panes(Screen[None]):
         self.prompt = Prompt(id="prompt")
         self.small = Bar(id="small")
         self.work: Work[Listing] = Work()
-        self._left: dict[str, Places] = {}  # by host: where the user was there
+        self.left: dict[str, Places] = {}  # by host: where the user was there
         self._said: Line = ()
         self._carded: Ref | None = None
         self._following = False

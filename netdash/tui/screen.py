@@ -17,8 +17,7 @@ from netdash.show.views import VIEWS
 from netdash.tui import keys
 from netdash.tui.grid import Grid
 from netdash.tui.panes import Panes
-from netdash.tui.listing import Ask
-from netdash.tui.places import Place, Places
+from netdash.tui.places import Place
 from netdash.tui.prompt import Prompt
 from netdash.tui.prose import Box
 from netdash.tui.sheet import BY_NAME
@@ -244,39 +243,14 @@ class Dashboard(Panes):
     # --- several hosts ------------------------------------------------------------------------------------------------
 
     def action_hosts(self) -> None:
-        if self.netdash.fleet is None:
-            self.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
-            return
-        from netdash.tui.hosts import hosts_popup
+        from netdash.tui import hosts
 
-        self.app.push_screen(hosts_popup(self.netdash.fleet), self.chosen)
+        hosts.choose(self)
 
     def action_everywhere(self) -> None:
-        if self.netdash.fleet is None:
-            self.action_view("containers")
-            return
-        from netdash.tui.hosts import everywhere_popup
+        from netdash.tui import hosts
 
-        self.app.push_screen(everywhere_popup(self.netdash.fleet, self.extent.width - 10), self.chosen)
-
-    def chosen(self, text: str | None) -> None:
-        """Of what a popup offered: a host, and perhaps one of its containers."""
-        if text is not None:
-            name, _, container = text.partition("\n")
-            self.look_at(name, Ref("container", container) if container else None)
-
-    def look_at(self, name: str, ref: Ref | None = None) -> None:
-        """Another host, in the same view and as it was left, or its containers with the cursor on `ref`."""
-        fleet, view = self.netdash.fleet, self.places.view
-        if fleet is not None and fleet.chosen != name:
-            self._left[fleet.chosen] = self.places
-            self.places = self._left.pop(name) if name in self._left else Places(view)
-            self.places.view = view if ref is None else BY_NAME["containers"]
-            if ref is not None:  # nothing is arranged before the host has come: the cursor would leave for another row
-                self.places.put(Place(Ask(self.places.view), ref))
-            self.netdash.look_at(name)
-        elif ref is not None:
-            self.go(BY_NAME["containers"], ref)
+        hosts.everywhere(self)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
