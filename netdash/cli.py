@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from netdash.feed import LiveFeed, StillFeed
     from netdash.fleet import FleetFeed
     from netdash.read.live import LiveReader
+    from netdash.read.ssh import Address
+    from netdash.tui.config import Options
 
 _FIRST = 3.0  # seconds that the screen waits for the engine's first answers
 _NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash containers", Exit.USAGE)
@@ -96,17 +98,20 @@ def _dashboard(arguments: Arguments) -> int:
         options = replace(options, interval=arguments.interval)
     if arguments.no_mouse:
         options = replace(options, mouse=False)
-    feed = make(options.interval)
+    feed = make(options)
     from netdash.tui.app import run
 
     return run(feed, options)
 
 
-def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed | FleetFeed]:
-    """Begins to read; what is returned makes the feed, for an interval between polls in seconds."""
+def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | FleetFeed]:
+    """Begins to read; what is returned makes the feed."""
     bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
     if bundle is None and arguments.hosts:
-        return _fleet(arguments)
+        from netdash.read.hosts import named
+
+        hosts = named(arguments.hosts)
+        return lambda options: _fleet(hosts, arguments.docker_host, options.interval)
     if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments.docker_host):
         bundle = demo_bundle()
     if bundle is not None:
@@ -116,30 +121,29 @@ def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed | Flee
 
     asked = FirstAnswers(arguments.docker_host, _FIRST)
 
-    def live(interval: float) -> LiveFeed:
+    def live(options: Options) -> LiveFeed | FleetFeed:
+        if options.hosts and arguments.docker_host is None:
+            from netdash.read.hosts import named
+
+            asked.drop()
+            return _fleet(named(options.hosts), None, options.interval)
         from netdash.feed import LiveFeed
 
         def reader(first: First | None) -> LiveReader:
             from netdash.read.live import LiveReader
 
-            return LiveReader(arguments.docker_host, interval, first=first)
+            return LiveReader(arguments.docker_host, options.interval, first=first)
 
         return LiveFeed(reader, asked)
 
     return live
 
 
-def _fleet(arguments: Arguments) -> Callable[[float], FleetFeed]:
-    from netdash.read.hosts import named, reader
+def _fleet(hosts: Sequence[tuple[str, Address | None]], docker_host: str | None, interval: float) -> FleetFeed:
+    from netdash.fleet import FleetFeed
+    from netdash.read.hosts import reader
 
-    hosts = named(arguments.hosts)
-
-    def fleet(interval: float) -> FleetFeed:
-        from netdash.fleet import FleetFeed
-
-        return FleetFeed([(name, reader(where, arguments.docker_host, interval)) for name, where in hosts])
-
-    return fleet
+    return FleetFeed([(name, reader(where, docker_host, interval)) for name, where in hosts])
 
 
 def _still(bundle: Path) -> StillFeed:

@@ -128,6 +128,9 @@ def _port(text: str) -> tuple[int, str]:
 def record(arguments: Arguments) -> int:
     """Write a bundle of all that could be read."""
     recording = _recording(arguments, frozenset(SOURCES), whole=True)
+    lost = recording.failures.get("host")
+    if lost is not None:
+        raise NetdashError(f"{recording.hostname}: {lost.reason}", lost.remedy)
     if not recording.answers:
         raise NetdashError("nothing could be read", "; ".join(map(notes.sentence, recording.failures.values())))
     dump(recording, arguments.target, __version__)
@@ -167,5 +170,5 @@ def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = Fals
 
 
 def _tell_missing(host: Host, sources: Iterable[str]) -> None:
-    for failure in notes.missing(host, sources):
+    for failure in notes.told(host, sources):
         _note(notes.sentence(failure))

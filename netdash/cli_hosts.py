@@ -32,7 +32,6 @@ def list_view(arguments: Arguments) -> int:
     else:
         note("nothing matches the filter" if rows else view.empty)
     for one in told:
-        failures = [one.failure] if one.failure else notes.missing(one.host, view.sources)
-        for failure in failures:
+        for failure in notes.told(one.host, view.sources):
             note(f"{one.name}: {notes.sentence(failure).removeprefix('host: ')}")
     return Exit.UNREADABLE if len(lost) == len(told) else Exit.FINE

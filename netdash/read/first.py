@@ -45,6 +45,13 @@ class FirstAnswers:
                 argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
 
+    def drop(self) -> None:
+        """Nobody wants to know any more."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.communicate()
+
     def take(self) -> First | None:
         """The answers; None when there was no child, it failed, or took longer than the limit."""
         child, self._child = self._child, None

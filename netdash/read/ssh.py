@@ -3,6 +3,7 @@ no answer, and never waits longer than its limits."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -24,7 +25,7 @@ from netdash.read.command import find
 
 CONNECT = 8  # seconds that ssh may take for a connection
 LIMIT = 30.0  # seconds for one collection
-MAX_STREAM = 256 << 20  # bytes of one collection
+MAX_STREAM = 128 << 20  # bytes of one collection
 HOST = "host"  # the source that a failure of the whole host is told under, besides every other one
 
 _CHUNK = 1 << 18
@@ -118,6 +119,7 @@ class Session:
             )
         except OSError as error:
             raise HostError(f"ssh cannot be run: {error.strerror or error}") from error
+        atexit.register(self.kill)
         settings = f"DOCKER_HOST={shlex.quote(docker_host)}\nexport DOCKER_HOST\n" if docker_host else ""
         self._unsent = (settings + collector() + "\n").encode()
 
@@ -147,6 +149,7 @@ class Session:
     def close(self) -> None:
         """For the thread that asks."""
         self.kill()
+        atexit.unregister(self.kill)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
                 with contextlib.suppress(OSError):

@@ -30,7 +30,7 @@ def card(host: Host, container: Container, width: int, ways_in: bool = True) -> 
         lines += _peers(host, container, width)
     else:
         lines += _at_rest(host, container, width)
-    for failure in notes.missing(host, _SOURCES):
+    for failure in notes.told(host, _SOURCES):
         lines += draw.text(Span(" ?     ", Tone.UNKNOWN), notes.sentence(failure), width, Tone.UNKNOWN)
     return tuple(lines)
 

@@ -161,15 +161,16 @@ def _known(one: HostState) -> Line:
     if one.age is None:
         return ()
     engine = f"{clean(host.engine.name)} {clean(host.engine.version, 16)}" if host.engine else "no engine"
-    count = "? containers" if host.containers is None else f"{len(host.containers)} containers"
+    number = None if host.containers is None else len(host.containers)
+    count = "? containers" if number is None else f"{number} container{'' if number == 1 else 's'}"
     return (Span(fit(clean(host.name or "?"), 16)), Span(f"  {engine}  {count}  "))
 
 
 def _trouble(one: HostState) -> Line:
     if one.lost:
         failure = one.host.failures["host"]
-        since = f" · last seen {age(one.age)} ago" if one.age is not None else ""
-        return (Span(f"{clean(failure.reason, 70)}{since}", Tone.BAD),)
+        since = f"gone {age(one.age)} · " if one.age is not None else ""
+        return (Span(f"{since}{clean(failure.reason, 70)}", Tone.BAD),)
     if one.age is None:
         return (Span("reading…", Tone.DIM),)
     missing = sorted({name.partition(":")[0] for name in one.host.failures})
