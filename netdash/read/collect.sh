@@ -236,7 +236,7 @@ docker_by_api() {
 # Every container over one connection.
 inspect_by_api() {
     listed=$(api '/containers/json?all=1') || return
-    urls=$(printf '%s\n' "$listed" | awk -F '"Id":"' '{
+    urls=$(printf '%s\n' "$listed" | awk -F '"Id": *"' '{
         for (at = 2; at <= NF; at++)
             if (match($at, /^[0-9a-f]+"/))
                 print "url = \"http://localhost/containers/" substr($at, 1, RLENGTH - 1) "/json\""
@@ -433,10 +433,10 @@ proc_net() {
 # The limit of one tool, and of many calls of the engine, where there is `timeout` (in busybox' old manner too).
 limit=
 long=
-if timeout 5 true 2>/dev/null; then
+if timeout 5 cat </dev/null 2>/dev/null; then
     limit='timeout 5'
     long='timeout 30'
-elif timeout -t 5 true 2>/dev/null; then
+elif timeout -t 5 cat </dev/null 2>/dev/null; then
     limit='timeout -t 5'
     long='timeout -t 30'
 fi

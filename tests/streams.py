@@ -1,0 +1,48 @@
+"""What the tests of the collector share: a recording as the stream that it would print, and an ssh that is none."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from netdash.core.collected import ASKED, INSIDE
+from netdash.core.recording import SOURCES, Recording
+
+MARK = "abc123"
+
+
+def section(path: str, text: str, status: int = 0, why: str = "", mark: str = MARK) -> list[str]:
+    """The lines of one file, as `file` of collect.sh prints them."""
+    told = [*text.split("\n"), str(status)]
+    lines = [f"|{line}" for line in told]
+    return [f"={mark} begin {path}", *lines[:-1], str(len(lines)), lines[-1], f"={mark} end {path} {why}"]
+
+
+def stream(files: Mapping[str, str], asked: Iterable[str] = ASKED, mark: str = MARK) -> list[str]:
+    """The lines of a whole stream."""
+    lines = ["", f"netdash-collector 1 {mark}", f"={mark} asked {' '.join(asked)}", f"={mark} host su1"]
+    lines += [f"={mark} taken 1700000000", f"={mark} privileged 1"]
+    for source in asked:
+        lines.append(f"={mark} source {source}")
+        for path, text in files.items():
+            if path.startswith("containers/") if source == INSIDE else path in SOURCES[source]:
+                lines += section(path, text, mark=mark)
+    return [*lines, f"={mark} done", ""]
+
+
+def texts(recording: Recording) -> dict[str, str]:
+    return {
+        path: answer if isinstance(answer, str) else json.dumps(answer) for path, answer in recording.answers.items()
+    }
+
+
+def fake_ssh(folder: Path, script: str) -> Path:
+    """A folder whose `ssh` notes its arguments in `argv`, a line each, and runs `script`; $command is the remote."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = f'printf "%s\\n" "$@" >> {shlex.quote(str(folder / "argv"))}'
+    file = folder / "ssh"
+    file.write_text(f"#!/bin/sh\n{note}\nfor command; do :; done\n{script}\n")
+    file.chmod(0o755)
+    return folder
