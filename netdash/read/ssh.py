@@ -136,7 +136,7 @@ class Session:
         try:
             return replace(parse(text, mark), live=True)
         except NetdashError:
-            raise trouble or HostError(_no_shell(text), "is there a shell? ssh HOST sh") from None
+            raise trouble or HostError(_no_shell(text), f"is there a POSIX shell? ssh {self._where.name}") from None
 
     def kill(self) -> None:
         """Ends the process and takes its status. May be called by any thread, and twice."""
