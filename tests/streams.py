@@ -39,10 +39,18 @@ def texts(recording: Recording) -> dict[str, str]:
 
 
 def fake_ssh(folder: Path, script: str) -> Path:
-    """A folder whose `ssh` notes its arguments in `argv`, a line each, and runs `script`; $command is the remote."""
+    """A folder whose `ssh` notes its arguments in `argv`, a line each, and runs `script`, which may
+    look at $host and at $command, the remote one."""
     folder.mkdir(parents=True, exist_ok=True)
     note = f'printf "%s\\n" "$@" >> {shlex.quote(str(folder / "argv"))}'
     file = folder / "ssh"
-    file.write_text(f"#!/bin/sh\n{note}\nfor command; do :; done\n{script}\n")
+    file.write_text(f"#!/bin/sh\n{note}\nfor word; do host=$command; command=$word; done\n{script}\n")
     file.chmod(0o755)
     return folder
+
+
+def saying(text: str, folder: Path, name: str = "text") -> str:
+    """A script for `fake_ssh` that prints a stream with the mark that it is given, to every `collect`, and goes on."""
+    (folder / name).write_text(text)
+    told = shlex.quote(str(folder / name))
+    return f'while read -r word mark rest; do [ "$word" != collect ] || sed "s/{MARK}/$mark/g" {told}; done'

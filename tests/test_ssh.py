@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from netdash.core.recording import SOURCES, Recording
 from netdash.read.hosts import named, read_hosts
 from netdash.read.remote import RemoteReader
 from netdash.read.ssh import Address, HostError, Session, address, explained, read_remote
-from tests.streams import fake_ssh, stream
+from tests.streams import fake_ssh, saying, stream
 
 ANSWERS = 'eval "$command"'  # as sshd does, with the local shell
 SLEEP = "exec sleep 300"
@@ -37,13 +36,6 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
         return folder
 
     return put
-
-
-def saying(text: str, folder: Path) -> str:
-    """A script that prints a stream with the mark that it is given, to every `collect`, and goes on."""
-    (folder / "text").write_text(text)
-    told = shlex.quote(str(folder / "text"))
-    return f'while read -r word mark rest; do [ "$word" != collect ] || sed "s/abc123/$mark/g" {told}; done'
 
 
 # --- names and arguments ----------------------------------------------------------------------------------------------
