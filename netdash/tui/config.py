@@ -11,7 +11,7 @@ from netdash.tui.keys import IDS
 
 DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "ansi")
-KNOWN = ("interval", "mouse", "theme", "hosts", "keys")
+KNOWN = ("interval", "mouse", "theme", "keys", "hosts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Options:
     interval: float = DEFAULT_INTERVAL
     mouse: bool = True
     theme: str | None = None  # None: by what the terminal can show
-    hosts: tuple[str, ...] = ()  # as --host; none: this one
     keys: Mapping[str, str] = field(default_factory=dict)  # id of an action -> Textual's names of keys
+    hosts: tuple[str, ...] = ()  # as --host; none: this one
 
 
 def config_path() -> Path:
@@ -51,8 +51,8 @@ def load_config(path: Path | str | None = None) -> Options:
         interval=_interval(chosen, told.get("interval", DEFAULT_INTERVAL)),
         mouse=_mouse(chosen, told.get("mouse", True)),
         theme=_theme(chosen, told.get("theme")),
-        hosts=_hosts(chosen, told.get("hosts", [])),
         keys=_keys(chosen, told.get("keys", {})),
+        hosts=_hosts(chosen, told.get("hosts", [])),
     )
 
 
