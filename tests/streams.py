@@ -26,10 +26,22 @@ def stream(files: Mapping[str, str], asked: Iterable[str] = ASKED, mark: str = M
     lines += [f"={mark} taken 1700000000", f"={mark} privileged 1"]
     for source in asked:
         lines.append(f"={mark} source {source}")
-        for path, text in files.items():
-            if path.startswith("containers/") if source == INSIDE else path in SOURCES[source]:
-                lines += section(path, text, mark=mark)
+        told = _inside(files) if source == INSIDE else {path: files[path] for path in files if path in SOURCES[source]}
+        for path, text in told.items():
+            lines += section(path, text, mark=mark)
     return [*lines, f"={mark} done", ""]
+
+
+def _inside(files: Mapping[str, str]) -> dict[str, str]:
+    """What is asked inside a container comes as one file."""
+    found: dict[str, str] = {}
+    for path, text in files.items():
+        folder, _, name = path.rpartition("/")
+        if folder.startswith("containers/") and name == "proc-net.txt":
+            found[path] = text
+        elif folder.startswith("containers/"):
+            found[f"{folder}/inside.txt"] = found.get(f"{folder}/inside.txt", "") + f"## {name}\n{text}"
+    return found
 
 
 def texts(recording: Recording) -> dict[str, str]:

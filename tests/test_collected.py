@@ -37,8 +37,9 @@ FILES = {
     "host/memory.txt": "",
     "host/listeners.txt": "tcp LISTEN 0 1 0.0.0.0:80 0.0.0.0:*\n",
     "host/sysctl.txt": "net.ipv4.ip_forward = 1\n",
-    "containers/web/addr.json": "[]",
-    "containers/web/listeners.txt": "no newline at the end",
+    "containers/web/addr.json": "[]\n",
+    "containers/web/listeners.txt": "tcp LISTEN 0 1 0.0.0.0:80 0.0.0.0:*\n",
+    "containers/web/proc-net.txt": "no newline at the end",
 }
 
 
@@ -138,6 +139,18 @@ def test_rules_without_root_are_one_failure() -> None:
     }
 
 
+@pytest.mark.parametrize(("table", "missed"), [("docker-bridges", set()), ("nat", {"rules: iptables"})])
+def test_a_tool_that_could_show_nothing_need_not_be_there(table: str, missed: set[str]) -> None:
+    lines = ["", f"netdash-collector 1 {MARK}", f"={MARK} asked rules", f"={MARK} source rules"]
+    lines += section(
+        "rules/nft.json", f'{{"nftables": [{{"table": {{"family": "ip", "name": "{table}", "handle": 1}}}}]}}'
+    )
+    lines += [f"={MARK} missing rules/{tool}-either.txt {tool}-save" for tool in ("iptables", "ip6tables")]
+    recording = of([*lines, f"={MARK} done"])
+    assert set(recording.failures) == missed
+    assert ("rules/iptables-save.txt" in recording.answers) is (not missed)
+
+
 @pytest.mark.parametrize(
     ("first", "kept"),
     [
@@ -176,10 +189,10 @@ def test_a_file_is_only_taken_from_its_own_source_and_by_a_proper_name() -> None
     for path in names:
         lines += section(path, "x")
     lines.append(f"={MARK} source inside")
-    for path in ("containers/../addr.json", "containers/a/b/addr.json", "containers/web/shadow", "ip/addr.json"):
+    for path in ("containers/../proc-net.txt", "containers/a/b/proc-net.txt", "containers/web/shadow", "ip/addr.json"):
         lines += section(path, "x")
-    recording = of([*lines, *section("containers/web/addr.json", "[]"), f"={MARK} done"])
-    assert set(recording.answers) == {"containers/web/addr.json"}
+    recording = of([*lines, *section("containers/web/proc-net.txt", "x"), f"={MARK} done"])
+    assert set(recording.answers) == {"containers/web/proc-net.txt"}
 
 
 def test_what_a_tool_prints_is_never_the_collectors_own() -> None:

@@ -17,10 +17,8 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_all_that_can_be_said(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        'interval = 5\nmouse = false\ntheme = "ansi"\nhosts = ["ssh://a", "local"]\n[keys]\ndown = "n,down"\nview_4 = "r"\n',
-    )
+    told = 'interval = 5\nmouse = false\ntheme = "ansi"\nhosts = ["ssh://a", "local"]\n'
+    path = write(tmp_path, told + '[keys]\ndown = "n,down"\nview_4 = "r"\n')
     assert load_config(path) == Options(5.0, False, "ansi", {"down": "n,down", "view_4": "r"}, ("ssh://a", "local"))
 
 

@@ -28,10 +28,13 @@ _PACKAGES = {
     "curl": "curl",
     "docker": "docker-cli",
 }
+_TABLE = re.compile(r'"table": ?\{"family": ?"(\w+)", ?"name": ?"([^"]*)"')
+_XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
 _AS_ROOT = "log in as root"
 _CUT = "the collector's answer was cut off"
-_INSIDE_FILES = ("addr.json", "route.json", "listeners.txt", "proc-net.txt")
+_INSIDE_FILES = ("inside.txt", "proc-net.txt")
+_PARTS = ("addr.json", "route.json", "listeners.txt")  # of inside.txt, each after a line `## NAME`
 _FILES = {
     **{path: source for source, paths in SOURCES.items() for path in paths},
     "docker/inspect.jsonl": "docker",
@@ -206,6 +209,8 @@ class _Reader:
                 yield from self._of_engine(path, text)
             elif path.endswith("-either.txt"):
                 yield from _of_either(path, text)
+            elif path.endswith("/inside.txt"):
+                yield from _of_inside(path, text)
             else:
                 yield path, text
 
@@ -222,6 +227,7 @@ class _Reader:
 
     def _check(self, answers: dict[str, Answer]) -> None:
         """One failure for rules of which nothing came; containers of which no details came; sources without a word."""
+        self._not_needed(answers)
         parts = [name for name in self._failures if name.startswith("rules: ")]
         if parts and not any(path in answers for path in SOURCES["rules"]):
             told = [self._failures.pop(name) for name in parts]
@@ -241,6 +247,17 @@ class _Reader:
         for source in self._asked:
             if source != INSIDE and not any(path in answers for path in SOURCES[source]):
                 self._failures.setdefault(source, Failure(source, "the collector says nothing of it"))
+
+    def _not_needed(self, answers: dict[str, Answer]) -> None:
+        """Where nft shows no table that iptables-nft could, its tool need not be there."""
+        nft = answers.get("rules/nft.json")
+        if not isinstance(nft, str):
+            return
+        families = {family for family, name in _TABLE.findall(nft) if name in _XTABLES}
+        for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
+            if family not in families and f"rules/{tool}-save.txt" not in answers:
+                self._failures.pop(f"rules: {tool}", None)
+                answers[f"rules/{tool}-save.txt"] = ""
 
 
 _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
@@ -263,7 +280,8 @@ def _belongs(path: str, source: str) -> bool:
         return _FILES.get(path) == source
     folder, _, rest = path.partition("/")
     name, _, file = rest.rpartition("/")
-    return folder == "containers" and file in _INSIDE_FILES and container_path(name, file) == path
+    known = folder == "containers" and file in _INSIDE_FILES
+    return known and container_path(name, file) == path
 
 
 def _tool(path: str) -> str:
@@ -278,6 +296,14 @@ def _of_either(path: str, text: str) -> Iterator[tuple[str, Answer]]:
         yield f"{tool}-save.txt", text
     elif "\n*" in f"\n{text}":
         yield f"{tool}-legacy-save.txt", text
+
+
+def _of_inside(path: str, text: str) -> Iterator[tuple[str, Answer]]:
+    folder = path.removesuffix("inside.txt")
+    for part in f"\n{text}".split("\n## ")[1:]:
+        name, _, told = part.partition("\n")
+        if name in _PARTS:
+            yield folder + name, f"{told}\n" if told and not told.endswith("\n") else told
 
 
 def _ids(answer: Answer) -> set[str]:

@@ -60,7 +60,8 @@ file() {
             } | sed -e 's/^/|/' -e '$=' >&4
         } 3>&1)
     } 4>&1
-    say "end $path $(last_line "$told")"
+    [ -z "$told" ] || told=$(last_line "$told")
+    say "end $path $told"
 }
 
 last_line() { printf '%s\n' "$1" | tr -d '\r' | sed '/./!d' | tail -n 1 | cut -c1-300; }
@@ -371,18 +372,35 @@ proxies_here() {
 # `PID PPID ARGV` a line.
 proxy_lines() {
     for each in $proxies; do
-        parent=$(sed -n 's/^PPid:[^0-9]*//p' "/proc/$each/status" 2>/dev/null)
-        [ -z "$parent" ] || printf '%s %s %s\n' "$each" "$parent" "$(tr '\000\n\r' '   ' <"/proc/$each/cmdline")"
-    done
+        printf '%s ' "$each"
+        tr '\000\n\r' '   ' <"/proc/$each/cmdline"
+        printf '\n'
+    done 2>/dev/null | awk "$status"'
+        NF > 1 && (parent = status($1, "PPid:")) != "" {
+            pid = $1
+            sub(/^[0-9]+ /, "")
+            sub(/ +$/, "")
+            print pid, parent, $0
+        }'
 }
 
 # `PID BYTES` a line.
 proxy_sizes() {
-    for each in $proxies; do
-        sed -n "s/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/$each/status" 2>/dev/null |
-            while read -r size; do printf '%s %s\n' "$each" "$((size * 1024))"; done
-    done
+    # shellcheck disable=SC2086 # numbers
+    [ -z "$proxies" ] || printf '%s\n' $proxies |
+        awk "$status"'(size = status($1, "VmRSS:")) != "" { printf "%s %.0f\n", $1, size * 1024 }'
 }
+
+# A number of /proc/PID/status; nothing when the process is gone.
+# shellcheck disable=SC2016 # awk's own $
+status='function status(pid, name, file, line, found, word) {
+    file = "/proc/" pid "/status"
+    while ((getline line < file) > 0)
+        if (split(line, word) > 1 && word[1] == name) found = word[2]
+    close(file)
+    return found
+}
+'
 
 # --- inside the containers --------------------------------------------------------------------------------------------
 
@@ -391,27 +409,46 @@ read_inside() {
     looked=0
     ip=$(path_to ip)
     ss=$(path_to ss)
+    # Whether a namespace can be entered is found out with the first one.
+    enter=unknown
     printf '%s\n' "$targets" | while read -r id pid published networks name; do
         [ -n "$name" ] || continue
         looked=$((looked + 1))
-        if [ "$looked" -gt "$many" ] || [ $(($(date +%s) - began)) -gt "$inside_time" ]; then
+        [ $((looked % 16)) != 0 ] || now=$(date +%s)
+        if [ "$looked" -gt "$many" ] || [ $((${now:-$began} - began)) -gt "$inside_time" ]; then
             say "failed inside only $((looked - 1)) containers were looked into: the collector has a limit"
             break
         fi
-        # A process id that the engine tells may be another process by now: its control group names the container.
-        grep -q "$id" "/proc/$pid/cgroup" 2>/dev/null && look_inside
+        belongs && look_inside
     done
 }
 
-# shellcheck disable=SC2086 # the limit is a command and its argument, or nothing
+# A process id that the engine tells may be another process by now: its control group names the container.
+belongs() {
+    {
+        while read -r line; do
+            case $line in *"$id"*) return 0 ;; esac
+        done <"/proc/$pid/cgroup"
+    } 2>/dev/null
+    return 1
+}
+
+# What is asked in a container's network namespace, by the host's own tools: IP SS.
+# shellcheck disable=SC2016 # the inner shell's own $
+inner='
+    [ -z "$1" ] || { echo "## addr.json"; "$1" -j -d addr || exit; }
+    [ -z "$1" ] || { echo "## route.json"; "$1" -j -d route show table all || exit; }
+    [ -z "$2" ] || { echo "## listeners.txt"; "$2" -Hltnu || exit; }'
+
 look_inside() {
-    if [ "$uid" = 0 ] && have nsenter && nsenter -t "$pid" -n true </dev/null 2>/dev/null; then
-        [ -z "$ip" ] || file "containers/$name/addr.json" $limit nsenter -t "$pid" -n "$ip" -j -d addr
-        [ -z "$ip" ] || file "containers/$name/route.json" $limit nsenter -t "$pid" -n "$ip" -j -d route show table all
-        if [ -n "$ss" ] && nsenter -t "$pid" -n "$ss" -Hltn </dev/null >/dev/null 2>&1; then
-            file "containers/$name/listeners.txt" $limit nsenter -t "$pid" -n "$ss" -Hltnu
-            return
-        fi
+    if [ "$enter" = unknown ]; then
+        enter=no
+        [ "$uid" != 0 ] || ! nsenter -t "$pid" -n cat </dev/null 2>/dev/null || enter=yes
+    fi
+    if [ "$enter" = yes ]; then
+        # shellcheck disable=SC2086 # the limit is a command and its argument, or nothing
+        file "containers/$name/inside.txt" $limit nsenter -t "$pid" -n sh -c "$inner" sh "$ip" "$ss"
+        [ -z "$ss" ] || return
     fi
     wanted=
     [ "$published" = 0 ] || wanted='tcp tcp6 udp udp6'
