@@ -65,7 +65,11 @@ def text_of(shell: str, path: Path, sources: str = " ".join(ASKED), env: Mapping
     """What the collector prints with only the tools of `path`."""
     argv = SHELLS[shell]
     # What it adds to PATH is taken out: these tests have no host.
-    bare = collector().replace("PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin", "").replace("timeout 5", "timeout 1")
+    bare = (
+        collector()
+        .replace("PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin", "")
+        .replace("timeout 5", "timeout 1")
+    )
     whole = shutil.which(argv[0])
     assert whole
     done = subprocess.run(

@@ -255,8 +255,9 @@ class _Reader:
             return
         families = {family for family, name in _TABLE.findall(nft) if name in _XTABLES}
         for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
-            if family not in families and f"rules/{tool}-save.txt" not in answers:
-                self._failures.pop(f"rules: {tool}", None)
+            missed = self._failures.get(f"rules: {tool}")
+            if family not in families and missed is not None and missed.reason.endswith("is not installed"):
+                del self._failures[missed.source]
                 answers[f"rules/{tool}-save.txt"] = ""
 
 

@@ -23,7 +23,7 @@
 #
 # shellcheck disable=SC2030,SC2031 # what the loop over containers sets is used inside it
 
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin
 LC_ALL=C
 export PATH LC_ALL
 wait=5         # seconds for one tool, or one call of the engine

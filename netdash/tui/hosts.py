@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from netdash.core.model import Ref
-from netdash.show.hosts import Named, lost, rows, with_host
+from netdash.show.hosts import Named, lost, with_host
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
-from netdash.show.table import Row, widths
+from netdash.show.table import Row, Rows, widths
 from netdash.show.words import age
 from netdash.tui.feed import Fleet, HostState
 from netdash.tui.listing import Ask
@@ -20,7 +20,7 @@ from netdash.tui.sheet import BY_NAME
 if TYPE_CHECKING:
     from netdash.tui.screen import Dashboard
 
-MOST = 2_000  # containers that are listed
+SAMPLE = 100  # lines that say how wide the columns are
 AGAIN = 1.0  # seconds between two looks at the hosts
 _GAP = 2
 _COLUMNS = ("host", "name", "state", "address", "published")
@@ -84,7 +84,7 @@ class Choice(Popup):
     def renew(self) -> None:
         sheetlet = self.sheetlet
         lines, offers = self.make()
-        if (lines, offers) == (sheetlet.lines, sheetlet.offers):
+        if lines is sheetlet.lines:
             return
         here = sheetlet.offers[sheetlet.cursor] if sheetlet.cursor < len(sheetlet.offers) else None
         resized = len(lines) != len(sheetlet.lines)
@@ -106,43 +106,79 @@ def hosts_popup(fleet: Fleet) -> Popup:
 
 def everywhere_popup(fleet: Fleet, room: int) -> Popup:
     """The containers of all hosts in `room` cells a line; choosing one shows its host, the cursor on it."""
-    built: dict[str, tuple[HostState, list[Row]]] = {}
+    last: list[_Everywhere] = []
 
     def make() -> tuple[Sequence[Line], Sequence[Offer]]:
-        found = [(one, row) for one in fleet.states() for row in _rows(one, built)]
-        lines = _table([row for _, row in found[:MOST]], room)
-        offers = [(one.name, f"{one.name}\n{row.ref.key if row.ref.kind != 'host' else ''}") for one, row in found]
-        return lines, offers[:MOST]
+        states = fleet.states()
+        if not last or not last[0].shows(states):
+            last[:] = [_Everywhere(states, room)]
+        return last[0], last[0].offers
 
     return Choice("Containers of all hosts", make, "go there")
 
 
-def _rows(one: HostState, built: dict[str, tuple[HostState, list[Row]]]) -> list[Row]:
-    """Built again only when the host is another one."""
-    known = built.get(one.name)
-    if known and known[0].host is one.host:
-        return known[1]
-    named, view = Named(one.name, one.host), BY_NAME["containers"]
-    made, _ = rows(view, [named])
-    marked = lost(view, named) if not one.reading else None
-    built[one.name] = (one, [*made, marked] if marked else made)
-    return built[one.name][1]
+class _Everywhere(Sequence[Line]):
+    """Lines that are built when they are looked at: ten hosts have thousands, a screen forty."""
+
+    def __init__(self, states: Sequence[HostState], room: int) -> None:
+        self._hosts = [one.host for one in states]
+        self._room = room
+        self._view = BY_NAME["containers"]
+        self._places: list[tuple[HostState, Rows, int]] = []  # a place of -1: the marked row of a lost host
+        for one in states:
+            rows = self._view.rows(one.host)
+            unknown = not self._view.known(one.host) and not one.reading
+            self._places += [(one, rows, at) for at in (range(-1, 0) if unknown else range(len(rows)))]
+        self.offers = [(one.name, self._offer(one, rows, at)) for one, rows, at in self._places]
+        self._columns = with_host(self._view).columns
+        shown = [column.key in _COLUMNS for column in self._columns]
+        step = max(1, len(self._places) // SAMPLE)
+        sample = [self._row(*place) for place in self._places[::step] if place[2] >= 0]
+        self._sizes = widths(self._columns, sample, room, _GAP, shown)
+
+    def shows(self, states: Sequence[HostState]) -> bool:
+        """Whether these are the same hosts as they were."""
+        return len(states) == len(self._hosts) and all(
+            one.host is host for one, host in zip(states, self._hosts, strict=True)
+        )
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, at: int) -> Line: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Line]: ...
+    def __getitem__(self, at: int | slice) -> Line | Sequence[Line]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        one, rows, place = self._places[at]
+        if place < 0:
+            return self._marked(one)
+        cells = zip(self._row(one, rows, place).cells, self._sizes, strict=True)
+        return tuple(part for cell, size in cells if size for part in (_cell(cell, size, one.lost), Span(" " * _GAP)))
+
+    def _offer(self, one: HostState, rows: Rows, at: int) -> str:
+        return f"{one.name}\n{rows.ref(at).key if at >= 0 else ''}"
+
+    def _row(self, one: HostState, rows: Rows, at: int) -> Row:
+        row = rows[at]
+        return Row(row.ref, (Span(clean(one.name), Tone.BAD if one.lost else Tone.PLAIN), *row.cells))
+
+    def _marked(self, one: HostState) -> Line:
+        row = lost(self._view, Named(one.name, one.host))
+        name, why = row.cells[:2] if row else (Span(clean(one.name)), Span("?"))
+        first = self._sizes[0] or width(name.text)
+        return (
+            Span(fit(name.text, first), name.tone),
+            Span(" " * _GAP),
+            Span(fit(why.text, self._room - first), why.tone),
+        )
 
 
-def _table(found: Sequence[Row], room: int) -> list[Line]:
-    columns = with_host(BY_NAME["containers"]).columns
-    shown = [column.key in _COLUMNS for column in columns]
-    sizes = widths(columns, [row for row in found if row.ref.kind != "host"], room, _GAP, shown)
-    return [_line(row, sizes, room) for row in found]
-
-
-def _line(row: Row, sizes: Sequence[int], room: int) -> Line:
-    if row.ref.kind == "host":
-        name, why = row.cells[:2]
-        first = sizes[0] or width(name.text)
-        return (Span(fit(name.text, first), name.tone), Span("  "), Span(fit(why.text, room - first), why.tone))
-    cells = zip(row.cells, sizes, strict=True)
-    return tuple(part for cell, size in cells if size for part in (Span(fit(cell.text, size), cell.tone), Span("  ")))
+def _cell(cell: Span, size: int, faded: bool) -> Span:
+    """What was last known of a host that has gone is grey; its name stays red."""
+    return Span(fit(cell.text, size), Tone.DIM if faded and cell.tone is not Tone.BAD else cell.tone)
 
 
 def _host(one: HostState, chosen: bool, room: int) -> Line:

@@ -17,6 +17,7 @@ from netdash.tui import keys
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
 
+MEASURED = 200  # lines that say how wide a popup is
 Offer = tuple[str, str]
 """A label and the text that is copied."""
 
@@ -51,7 +52,7 @@ class Sheetlet(Surface, can_focus=True):
         return max(1, self.size.height - 2)
 
     def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
-        widest = max((sum(width(span.text) for span in line) for line in self.lines), default=20)
+        widest = max((sum(width(span.text) for span in line) for line in self.lines[:MEASURED]), default=20)
         return min(max(widest + 3, 40), container.width - 6)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
