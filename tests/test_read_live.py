@@ -246,12 +246,33 @@ def test_a_docker_proxy_is_found_and_its_end_noticed(tmp_path: Path) -> None:
     proxies = Proxies()
     proxies.read()
     with subprocess.Popen(argv, executable=program) as process:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            pass  # the program has been started when its arguments are there
         lines, memory = proxies.read()
         process.kill()
     assert f"{process.pid} {os.getpid()} /usr/bin/docker-proxy \x1b[31m 30\n" in lines
     sizes = dict(line.split() for line in memory.splitlines())
     assert int(sizes[str(process.pid)]) > 0
     assert str(process.pid) not in proxies.read()[0]
+
+
+def test_a_process_is_looked_at_again_when_it_has_become_a_proxy(tmp_path: Path) -> None:
+    """The engine forks first and starts docker-proxy then: a look between the two sees another program."""
+    program = tmp_path / "docker-proxy"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    proxies = Proxies()
+    proxies.read()
+    late = ["sh", "-c", f"read _; exec {program} 30"]
+    with subprocess.Popen(late, stdin=subprocess.PIPE, text=True) as process:
+        assert str(process.pid) not in proxies.read()[0]
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        while b"docker-proxy\0" not in Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b" ")[0]:
+            pass
+        lines, _ = proxies.read()
+        process.kill()
+    assert f"{process.pid} {os.getpid()} {program} 30\n" in lines
 
 
 def test_sysctls_of_the_named_devices(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 
 
 class Proxies:
-    """Looks only at processes that it has not seen; every `every`-th time at all of them, for their memory, and
-    because a process id can come back as another process."""
+    """Looks at each process the first two times that it sees it: the first time it may still be about to become another
+    program (between fork and exec it has its parent's name, then none). Every `every`-th time at all of them, for their
+    memory, and because a process id can come back as another process."""
 
     def __init__(self, every: int = 10) -> None:
         self._every = every
         self._times = 0
         self._seen: set[str] = set()
+        self._settled: set[str] = set()  # seen twice
         self._lines: dict[str, str] = {}
         self._memory: dict[str, int] = {}
 
@@ -26,15 +28,17 @@ class Proxies:
         pids = {name for name in os.listdir("/proc") if name.isdigit()}
         if self._times % self._every == 0:
             self._seen.clear()
+            self._settled.clear()
             self._lines.clear()
             self._memory.clear()
         self._times += 1
         for gone in self._seen - pids:
             self._lines.pop(gone, None)
             self._memory.pop(gone, None)
-        for pid in sorted(pids - self._seen, key=int):
+        for pid in sorted(pids - self._settled, key=int):
             if _command(pid) == _PROXY:
                 self._look(pid)
+        self._settled = pids & self._seen
         self._seen = pids
         lines = "".join(f"{line}\n" for line in self._lines.values())
         return lines, "".join(f"{pid} {size}\n" for pid, size in self._memory.items())

@@ -22,7 +22,7 @@ from textual.reactive import var
 
 from netdash.core.model import Host
 from netdash.show.spans import clean
-from netdash.tui import paint
+from netdash.tui import hangup, paint
 from netdash.tui.config import Options
 from netdash.tui.feed import Feed, Fleet
 from netdash.tui.screen import Dashboard
@@ -193,6 +193,7 @@ class Netdash(App[int]):
 def run(feed: Feed, options: Options) -> int:
     """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout."""
     sys.setswitchinterval(SWITCH)
+    hangup.watch(feed.stop)
     app = Netdash(feed, options)
     try:
         code = app.run(mouse=options.mouse)
