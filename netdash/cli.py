@@ -123,9 +123,9 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
 
     def live(options: Options) -> LiveFeed | FleetFeed:
         if options.hosts and arguments.docker_host is None:
+            asked.drop()
             from netdash.read.hosts import named
 
-            asked.drop()
             return _fleet(named(options.hosts), None, options.interval)
         from netdash.feed import LiveFeed
 

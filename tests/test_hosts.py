@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from netdash import cli
+from netdash.arguments import Arguments
+from netdash.core.errors import NetdashError
 from netdash.core.recording import load
+from netdash.fleet import FleetFeed
 from netdash.show.views import VIEWS
+from netdash.tui.config import Options
 from tests.conftest import RECORDINGS
 from tests.streams import fake_ssh, saying, stream, texts
 
@@ -123,3 +127,15 @@ def test_what_is_for_one_host_refuses_several(ran: Callable[..., Ran], command: 
 
 def test_a_host_and_a_recording_exclude_each_other(ran: Callable[..., Ran]) -> None:
     assert ran("--host", "ssh://old", "--from", str(RECORDINGS / OLD), "ports")[0] == 2
+
+
+def test_hosts_of_the_config_file_are_the_dashboards(ran: Callable[..., Ran]) -> None:
+    feed = cli._feed(Arguments())(Options(hosts=("ssh://old", "ssh://dead")))
+    assert isinstance(feed, FleetFeed)
+    assert [one.name for one in feed.states()] == ["old", "dead"]
+    feed.stop()
+
+
+def test_a_wrong_host_in_the_config_file_is_told() -> None:
+    with pytest.raises(NetdashError, match="is not a host"):
+        cli._feed(Arguments())(Options(hosts=("old",)))
