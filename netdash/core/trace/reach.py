@@ -253,6 +253,8 @@ def _told(answer: Trace) -> tuple[Reach, Rule | None]:
         rule = answer.unsure[0] if answer.unsure else None
         why = rule.place if rule else _why(answer.decided_by)
         return Reach(None, why), rule
+    if answer.verdict is Verdict.FORWARDED:
+        return Reach(None, f"{answer.hops[-1].text}: whether it comes back to this host is not known"), None
     if not answer.verdict.arrives:
         step = answer.decided_by.step if answer.decided_by else None
         return Reach(False, _why(answer.decided_by)), step.source if step else None

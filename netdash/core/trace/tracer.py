@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from netdash.core.model import IP, Host, Proxy, Rule
 from netdash.core.packet import Packet
 from netdash.core.routing import OUTSIDE, Flow, entrance, find
+from netdash.core.trace import beside
 from netdash.core.trace.answer import Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.forwarding import looked_at
@@ -194,7 +195,7 @@ def _start(run: Run, question: Question) -> Ended:
 
 
 def _outside(run: Run, question: Question) -> Ended:
-    device = question.iif
+    device = question.iif or beside.device_of(run, question.dst)
     if device is None and question.src is not None:
         route = find(Flow(question.src), run.host.routes or (), run.host.policy).route
         device = route.dev if route is not None and route.kind == "unicast" else None
