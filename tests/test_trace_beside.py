@@ -61,9 +61,9 @@ def test_outside_reaches_it_by_the_wire(macvlan: Host) -> None:
 
 
 def test_container_and_host_do_not_hear_each_other(macvlan: Host) -> None:
-    assert ask(macvlan, "web", "203.0.113.2:22").verdict is Verdict.DROPPED
+    assert ask(macvlan, "web", "203.0.113.2:22").verdict is Verdict.NO_ROUTE
     towards = ask(macvlan, "host", f"{MAC}:80")
-    assert towards.verdict is Verdict.DROPPED
+    assert towards.verdict is Verdict.NO_ROUTE
     assert towards.decided_by is not None
     assert "macvlan keeps web from its own host" in towards.decided_by.text
 

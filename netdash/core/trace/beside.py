@@ -69,8 +69,8 @@ def answers(run: Run, link: Link | None, ip: IP | None) -> Port | None:
         return None
     hidden = _on(run, link.name, ip)
     if hidden is not None:
-        what = f"{driver_of(hidden)} keeps {hidden.space.name} from its own host: nobody answers on {link.name}"
-        raise run.end(Verdict.DROPPED, link.name, what)
+        what = f"{driver_of(hidden)} keeps {hidden.space.name} from its own host: host unreachable on {link.name}"
+        raise run.end(Verdict.NO_ROUTE, link.name, what)
     if link.kind not in DRIVERS:
         return None
     parents = [one for one in run.host.links or () if _below(link, one)]

@@ -240,11 +240,11 @@ def _reply(host: Host, forward: _Walked) -> Reply | None:
             return _walk(run, lambda: from_container(run, at, got.dst))
         if isinstance(at, str):
             return _walk(run, lambda: from_outside(run, at))
-        return _walk(run, lambda: from_host(run, got.dst))
+        return _walk(run, lambda: from_host(run, got.dst, at if isinstance(at, Proxy) else None))
 
     first, ends, unsure = _explore(walk)
     verdict = Verdict.UNKNOWN if ends else first.verdict
-    return Reply(first.hops, verdict, first.decision, unsure)
+    return Reply(first.hops, verdict, _undecided(ends, unsure) if ends else first.decision, unsure)
 
 
 def _answer(got: Packet) -> Packet:

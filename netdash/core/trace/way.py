@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from netdash.core.model import IP, Container, Link, Listener, Network, Proxy
 from netdash.core.packet import Packet
-from netdash.core.trace import beside
+from netdash.core.trace import beside, proxy
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
 from netdash.core.trace.inside import Namespace, hears, namespaces_of
@@ -30,10 +30,12 @@ _PORTLESS = ("icmp", "ipv6-icmp")
 # --- where a packet starts --------------------------------------------------------------------------------------------
 
 
-def from_host(run: Run, src: IP | None) -> Ended:
-    """This host's own process sends it."""
+def from_host(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
+    """This host's own process sends it, or a proxy answers."""
     run.hop("this host")
     way = way_out(run, src)
+    if by is not None:
+        proxy.answers(run, by, way, src)
     source = src or way.prefsrc
     if source is None and way.local:
         source = run.packet.dst
@@ -127,8 +129,8 @@ def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
     if is_here(run, towards):
         device = beside.own_device(run, network, towards)
         if device is None:
-            what = f"{driver} keeps {space.name} from the addresses of its own host"
-            return run.end(Verdict.DROPPED, driver, what)
+            what = f"{driver} keeps {space.name} from the addresses of its own host: host unreachable"
+            return run.end(Verdict.NO_ROUTE, driver, what)
         return from_outside(run, device)
     run.hop(parent, f"leaves by {driver}, beside this host's rules")
     egress(run, parent)
@@ -291,27 +293,15 @@ def _local(run: Run) -> Ended:
         return run.end(
             Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
         )
-    proxy = proxy_of(host.proxies or (), heard, packet.dst)
-    if proxy is not None:
-        run.say(f"{proxy.command} (pid {proxy.pid}) takes it for {_socket(proxy.container_ip, proxy.container_port)}")
-        run.end_at = proxy
+    by = proxy.proxy_of(host.proxies or (), heard, packet.dst)
+    if by is not None:
+        run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
+        run.end_at = by
         return Ended(Verdict.PROXY, None)
     if heard.command == "dockerd":
         return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
     run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
     return Ended(Verdict.DELIVERED, None)
-
-
-def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | None:
-    """The userland proxy that holds a socket, by its pid, or where that was not read by its address and port."""
-    same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port)]
-    if heard.pid is not None and any(one.pid == heard.pid for one in proxies):
-        return next(one for one in proxies if one.pid == heard.pid)
-    if heard.command is not None and "proxy" not in heard.command:
-        return None
-    exact = [one for one in same if one.host_ip in (dst, heard.ip)]
-    wild = [one for one in same if one.host_ip.is_unspecified]
-    return next(iter(exact or wild), None)
 
 
 def _inside(run: Run, space: Namespace, device: str) -> Ended:
