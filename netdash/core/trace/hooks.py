@@ -42,13 +42,26 @@ class Hooks:
                 self._bases.setdefault((chain.family, chain.hook), []).append(chain)
         self._tracked: dict[int, float] = {}  # family -> when a rule made the kernel track connections
         self._translates: dict[int, int] = {}  # family -> the first chain of nat
-        last = {(chain.family, chain.table): at for at, chain in enumerate(ruleset.chains)}  # chains come before rules
         for at, chain in enumerate(ruleset.chains):
-            for family in _OF.get(chain.family, ()):
-                if family not in self._tracked and any(_needs_conntrack(rule, family) for rule in chain.rules):
-                    self._tracked[family] = last[chain.family, chain.table] + 0.5
-                if chain.hook and chain.kind == "nat":
+            if chain.hook and chain.kind == "nat":
+                for family in _OF.get(chain.family, ()):
                     self._translates.setdefault(family, at)
+        self._track(ruleset)
+
+    def _track(self, ruleset: Ruleset) -> None:
+        """Finds the first rule of each family that makes the kernel track connections."""
+        last = {(chain.family, chain.table): at for at, chain in enumerate(ruleset.chains)}  # chains come before rules
+        for chain in ruleset.chains:
+            families = [family for family in _OF.get(chain.family, ()) if family not in self._tracked]
+            for rule in chain.rules if families else ():
+                if not _needs_conntrack(rule):
+                    continue
+                ip = rule.target.address
+                for family in families:
+                    if ip is None or ip.version == family:
+                        self._tracked.setdefault(family, last[chain.family, chain.table] + 0.5)
+                if len(self._tracked) == len(_FAMILIES) or ip is None:
+                    break
 
     def chain(self, beside: Chain, name: str) -> Chain | None:
         """The chain of that name in the same table."""
@@ -120,22 +133,21 @@ _NAT_VERBS = frozenset((Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT))
 _NAMES = re.compile(r"\bct\b|conn|state|--ct|NAT|SYNPROXY|NETMAP|CLUSTER")
 
 
-def _needs_conntrack(rule: Rule, family: int) -> bool:
+def _needs_conntrack(rule: Rule) -> bool:
     """Whether a rule needs conntrack: the kernel switches it on for a family by the first such rule, not by a chain of
-    nat (nf_ct_netns_get)."""
+    nat (nf_ct_netns_get). Asked of every rule of a host: nothing is made here for one that has nothing of the kind."""
     target = rule.target
     for match in rule.matches:
-        if match.key in _KEYS or match.key.startswith("ct"):
+        if match.key[:2] == "ct" or match.key in _KEYS:
             return True
-    targets = [target, *(case for _, case in target.cases)]
-    named = {one.address.version for one in targets if one.address is not None}
-    if named and family not in named:
-        return False
-    if any(map(_binds, targets)):
+    if _binds(target) or (target.cases and any(_binds(case) for _, case in target.cases)):
         return True
-    unread = (*rule.not_understood, target.detail) if rule.not_understood or target.detail else ()
-    return any(map(_NAMES.search, unread))
+    if not rule.not_understood and not target.detail:
+        return False
+    return any(map(_NAMES.search, (*rule.not_understood, target.detail)))
 
 
 def _binds(target: Target) -> bool:
-    return target.verb in _NAT_VERBS or bool(target.net) or any(one.kind in _EFFECTS for one in target.effects)
+    if target.verb in _NAT_VERBS or target.net:
+        return True
+    return bool(target.effects) and any(one.kind in _EFFECTS for one in target.effects)
