@@ -60,8 +60,12 @@ def _run(arguments: Arguments) -> int:
     command = arguments.command
     if command in (None, "demo"):
         return _dashboard(arguments)
-    from netdash import cli_commands
+    from netdash import cli_commands, cli_parser_changes
 
+    if command in cli_parser_changes.NAMES:
+        from netdash import cli_changes
+
+        return cli_changes.run(arguments)
     if command == "show":
         return cli_commands.show(arguments)
     if command == "record":

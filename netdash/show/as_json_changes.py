@@ -1,0 +1,79 @@
+"""The stable JSON, and the lines, of plans and of what netdash published. Pure; whether a process lives is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from netdash.core.publish.checks import socket_text
+from netdash.core.publish.plan import Plan
+from netdash.core.publish.proof import Proof
+from netdash.core.state import Forward, Opened, Process
+from netdash.show.as_json import SCHEMA
+
+
+def plan(made: Plan) -> dict[str, object]:
+    """The plan under "plan"; with refusals nothing was or will be done."""
+    return {
+        "schema": SCHEMA,
+        "plan": {
+            "title": made.title,
+            "mode": made.mode.value if made.mode else "run",
+            "container": made.container,
+            "container_id": made.container_id[:12] or None,
+            "ports": [asdict(one) for one in made.ports],
+            "steps": list(made.steps),
+            "undo": list(made.undo),
+            "downtime": made.downtime,
+            "lost": list(made.lost),
+            "client_address": made.client or None,
+            "reach": [asdict(one) for one in made.reach],
+            "warnings": list(made.warnings),
+            "refusals": list(made.refusals),
+            "compose_lines": list(made.file),
+        },
+        "done": False,
+    }
+
+
+def proof(one: Proof) -> dict[str, object]:
+    return asdict(one)
+
+
+def forwards(found: Iterable[Forward], alive: Callable[[Process | None], bool]) -> dict[str, object]:
+    """What netdash published by forward: `phase` is up, waiting, or lost (its process died)."""
+    return {"schema": SCHEMA, "published": [_forward(one, alive(one.keeper)) for one in found]}
+
+
+def _forward(one: Forward, alive: bool) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "mode": "forward",
+        "container": one.container,
+        "container_id": one.container_id[:12],
+        "ports": [asdict(port) for port in one.ports],
+        "target": list(one.target),
+        "phase": one.phase if alive else "lost",
+        "problem": one.problem or None,
+        "created": one.created,
+        "until": one.until,
+        "keeper_pid": one.keeper.pid if one.keeper and alive else None,
+    }
+
+
+def ports_text(one: Forward) -> str:
+    """`0.0.0.0:8080/tcp`, the first and the last of many."""
+    return port_list(one.ports)
+
+
+def port_list(ports: tuple[Opened, ...]) -> str:
+    texts = [f"{socket_text(port.host_ip or '*', port.host_port)}/{port.proto}" for port in ports]
+    return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} … {texts[-1]}"
+
+
+def sentence(one: Forward, lost: bool) -> str:
+    """One line of `netdash published`."""
+    port = one.ports[0].container_port if one.ports else 0
+    state = "lost: netdash recover" if lost else one.phase + (f": {one.problem}" if one.problem else "")
+    where = ", ".join(one.target) or "?"
+    return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
