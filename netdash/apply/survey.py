@@ -22,7 +22,7 @@ _CAP_NET_BIND_SERVICE = 1 << 10
 Json = dict[str, Any]
 
 
-def survey(address: str, host: Host, container_id: str | None, details: bool) -> Facts:
+def survey(address: str, host: Host, container_id: str | None, details: bool, image: str = "") -> Facts:
     """The facts for a plan on this container, or for a new one. Never raises: what is in the way is `unable`."""
     try:
         engine = Engine(address)
@@ -33,6 +33,7 @@ def survey(address: str, host: Host, container_id: str | None, details: bool) ->
             lowest_port=lowest_port(),
             program=docker_proxy(engine, host),
             details=_details(engine, container_id) if details and container_id else None,
+            image_here=has_image(engine, image) if image else None,
         )
     except NetdashError as error:
         return Facts(unable=f"{error.message} ({error.hint})" if error.hint else error.message)
@@ -133,6 +134,14 @@ def image_reference(engine: Engine, inspect: Json) -> str:
     except Refused:
         same = False
     return name if same else identity
+
+
+def has_image(engine: Engine, image: str) -> bool:
+    try:
+        engine.get(f"/images/{image}/json")
+    except Refused:
+        return False
+    return True
 
 
 def image_config(engine: Engine, reference: str) -> Json:

@@ -55,12 +55,12 @@ class Journal:
 
     @property
     def unfinished(self) -> bool:
-        return self.settled is None or self.undoing
+        return self.settled is None
 
     @property
     def due(self) -> float | None:
         """When the grace time ends, in seconds since the epoch; None while it has not begun."""
-        return None if self.settled is None or self.undoing else self.settled + self.change.grace
+        return None if self.settled is None else self.settled + self.change.grace
 
     @property
     def left(self) -> tuple[int, ...]:
@@ -81,27 +81,37 @@ def load_journal(text: str) -> Journal | None:
     change = _change(_line(head))
     if change is None:
         return None
-    begun: list[int] = []
-    done: dict[int, str] = {}
-    undone: list[int] = []
-    settled: float | None = None
-    undoing = False
+    found = _Read()
     for entry in map(_line, rest):
+        found.take(entry)
+    return Journal(change, tuple(dict.fromkeys(found.begun)), found.done, found.settled, found.undoing, found.undone)
+
+
+@dataclass(slots=True)
+class _Read:
+    """What the lines said so far."""
+
+    begun: list[int] = field(default_factory=list)
+    done: dict[int, str] = field(default_factory=dict)
+    settled: float | None = None
+    undoing: bool = False
+    undone: tuple[int, ...] = ()
+
+    def take(self, entry: Mapping[str, Any]) -> None:
         match entry:
             case {"begin": int(at)}:
-                begun.append(at)
-                if at in undone:
-                    undone.remove(at)
+                self.begun.append(at)
+                self.undone = tuple(one for one in self.undone if one != at)
             case {"done": int(at), "result": str(result)}:
-                done[at] = result
+                self.done[at] = result
             case {"settled": float(when) | int(when)}:
-                settled = float(when)
+                self.settled = float(when)
             case {"undoing": bool(undoing)}:
-                pass
+                self.undoing, self.settled = undoing, None
+            case {"undo": int(at)}:  # from here on nobody knows whether the step is still done
+                self.done.pop(at, None)
             case {"undone": int(at)}:
-                undone.append(at)
-                done.pop(at, None)
-    return Journal(change, tuple(dict.fromkeys(begun)), done, settled, undoing, tuple(undone))
+                self.undone = (*self.undone, at)
 
 
 def _line(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
+from netdash.core.journal import Journal
 from netdash.core.publish.checks import socket_text
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.proof import Proof
@@ -77,3 +78,38 @@ def sentence(one: Forward, lost: bool) -> str:
     state = "lost: netdash recover" if lost else one.phase + (f": {one.problem}" if one.problem else "")
     where = ", ".join(one.target) or "?"
     return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
+
+
+# --- changes of several steps -----------------------------------------------------------------------------------------
+
+
+def journal(one: Journal) -> dict[str, object]:
+    """`due`: when the old container is removed, and the change cannot be taken back as a whole any more."""
+    change = one.change
+    return {
+        "id": change.id,
+        "mode": change.kind,
+        "container": change.name,
+        "old_container": change.backup or None,
+        "ports": [asdict(port) for port in change.add],
+        "dropped_ports": [asdict(port) for port in change.drop],
+        "interrupted": one.unfinished,
+        "steps_done": [change.steps[at] for at in sorted(one.done)],
+        "steps_left": [change.steps[at] for at in one.left],
+        "created": change.created,
+        "due": one.due,
+    }
+
+
+def journal_sentence(one: Journal) -> str:
+    """One line of `netdash published`, or of `netdash recover`."""
+    change = one.change
+    what = (
+        f"{port_list(change.add)} → {change.name}" if change.add else f"{change.name} without {port_list(change.drop)}"
+    )
+    kind = "new container" if change.kind == "run" else "made anew"
+    if one.unfinished:
+        done = len(one.done)
+        return f"{what}, {kind}, interrupted after {done} of {len(change.steps)} steps: netdash recover"
+    kept = f", {change.backup} is kept meanwhile" if change.backup else ""
+    return f"{what}, {kind}, can be taken back{kept}: netdash undo"

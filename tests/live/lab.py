@@ -212,6 +212,7 @@ class Lab:
             **os.environ,
             "DOCKER_HOST": f"unix://{self.socket}",
             "PYTHONPATH": str(ROOT),
+            "NETDASH_STATE_DIR": f"{self.folder}/state",
             "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
         }
 

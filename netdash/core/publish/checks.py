@@ -28,9 +28,9 @@ def standing(container: Container) -> str:
     return ""
 
 
-def way(host: Host, container: Container) -> tuple[Endpoint | None, str]:
-    """The endpoint that a forward leads to, or why there is none: on a bridge of this host, not internal; the one of
-    the default route first."""
+def way(host: Host, container: Container, mode: Mode) -> tuple[Endpoint | None, str]:
+    """The endpoint that a port leads to, or why there is none: on a bridge, not internal, and for a forward one of
+    this host's; the one of the default route first."""
     if host.networks is None:
         return None, "the engine's networks could not be read"
     networks = {one.id: one for one in host.networks} | {one.name: one for one in host.networks}
@@ -38,7 +38,7 @@ def way(host: Host, container: Container) -> tuple[Endpoint | None, str]:
     found: list[Endpoint] = []
     for end in container.endpoints:
         network = networks.get(end.network_id) or networks.get(end.network)
-        reason = _unreachable(host, end, network)
+        reason = _unreachable(host if mode is Mode.FORWARD else None, end, network)
         reasons += [reason] if reason else []
         found += [] if reason else [end]
     if not found:
@@ -47,7 +47,7 @@ def way(host: Host, container: Container) -> tuple[Endpoint | None, str]:
     return next((end for end in found if gateways.intersection(end.gateways)), found[0]), ""
 
 
-def _unreachable(host: Host, end: Endpoint, network: Network | None) -> str:
+def _unreachable(host: Host | None, end: Endpoint, network: Network | None) -> str:
     if network is None:
         return f"network {end.network} is not known"
     if network.internal:
@@ -56,7 +56,7 @@ def _unreachable(host: Host, end: Endpoint, network: Network | None) -> str:
         return f"network {network.name} is {network.driver}: this host has no bridge to it"
     if not end.addresses:
         return f"the container has no address on network {network.name}"
-    if host.links is not None and network.bridge not in {link.name for link in host.links}:
+    if host is not None and host.links is not None and network.bridge not in {link.name for link in host.links}:
         return f"the bridge {network.bridge} is not here: the engine is in another network namespace"
     return ""
 
@@ -64,20 +64,31 @@ def _unreachable(host: Host, end: Endpoint, network: Network | None) -> str:
 # --- the host's port --------------------------------------------------------------------------------------------------
 
 
-def port_refusals(host: Host, facts: Facts, request: Request, ips: tuple[IP, ...], number: int) -> Iterator[str]:
-    """Why this host port cannot be had."""
-    proto = request.spec.proto
-    low = facts.lowest_port
+def port_refusals(
+    host: Host, low: int | None, proto: str, ips: tuple[IP, ...], number: int, force: bool
+) -> Iterator[str]:
+    """Why this host port cannot be had. `low`: the lowest port that who binds it may bind, None where not known."""
     if low is not None and number < low:
         yield f"{proto} port {number} needs root, or CAP_NET_BIND_SERVICE: ports below {low} are privileged"
     seen: set[str] = set()
     for port in (one for ip in ips for one in conflicts(host, proto, ip, number)):
-        if not port.live and request.force:
+        if not port.live and force:
             continue
         text = _held(host, port) + ("" if port.live else FORCEABLE)
         if text not in seen:
             seen.add(text)
             yield text
+
+
+def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
+    """The lowest port that may be bound: by this process for a forward, else by the engine, which is root unless it is
+    rootless."""
+    if mode is Mode.FORWARD:
+        return facts.lowest_port
+    if host.engine is None or not host.engine.rootless:
+        return 0
+    told = (host.sysctls or {}).get("net.ipv4.ip_unprivileged_port_start", "")
+    return int(told) if told.isascii() and told.isdigit() else None
 
 
 def _held(host: Host, port: Port) -> str:
@@ -189,15 +200,15 @@ def recreate_warnings(container: Container, details: Details, request: Request) 
         )
 
 
-def forced_ports(host: Host, request: Request, ips: tuple[IP, ...], numbers: tuple[int, ...]) -> Iterator[str]:
+def forced_ports(host: Host, proto: str, ips: tuple[IP, ...], numbers: tuple[int, ...], force: bool) -> Iterator[str]:
     """Ports of stopped containers that are taken by force."""
-    if request.force:
-        found = (one for ip in ips for number in numbers for one in conflicts(host, request.spec.proto, ip, number))
+    if force:
+        found = (one for ip in ips for number in numbers for one in conflicts(host, proto, ip, number))
         yield from dict.fromkeys(f"{_held(host, one)}: it cannot start again" for one in found if not one.live)
 
 
-def bypass(request: Request, ips: tuple[IP, ...]) -> str:
-    """0.0.0.0 is more than many expect of a firewall that is switched on."""
-    if request.mode is Mode.RECREATE and any(ip.is_unspecified for ip in ips):
+def bypass(ips: tuple[IP, ...]) -> str:
+    """Of a port that the engine publishes. 0.0.0.0 is more than many expect of a firewall that is switched on."""
+    if any(ip.is_unspecified for ip in ips):
         return "bound to every address: Docker's rules come before ufw and firewalld zones, which do not filter it"
     return ""

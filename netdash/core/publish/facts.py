@@ -36,3 +36,4 @@ class Facts:
     lowest_port: int | None = 0
     program: str | None = None
     details: Details | None = None
+    image_here: bool | None = None  # of a new container

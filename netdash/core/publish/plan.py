@@ -54,7 +54,7 @@ def plan(request: Request, host: Host, facts: Facts) -> Plan:
         return _refused(
             request, container.name, "no host port can be chosen: the host's sockets are not known; name it"
         )
-    end, reason = checks.way(host, container)
+    end, reason = checks.way(host, container, request.mode)
     if end is None:
         return _refused(request, container.name, reason)
     if request.mode is Mode.FORWARD:
@@ -97,18 +97,19 @@ def _target(end: Endpoint, ip: IP) -> IP:
 def _arrow(request: Request, container: Container, numbers: tuple[int, ...]) -> str:
     inside = tuple(one.container_port for one in request.spec.ports)
     bind = f"{request.spec.bind} " if request.spec.bind else ""
-    return f"{bind}{_span(numbers)} → {container.name} {_span(inside)}/{request.spec.proto}"
+    return f"{bind}{span(numbers)} → {container.name} {span(inside)}/{request.spec.proto}"
 
 
-def _span(numbers: tuple[int, ...]) -> str:
+def span(numbers: tuple[int, ...]) -> str:
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
 
 
 def _common(request: Request, host: Host, facts: Facts, ips: tuple[IP, ...], numbers: tuple[int, ...]) -> list[str]:
     """Refusals that both modes have."""
     found = [refusal for refusal in (checks.bind_refusal(host, request.spec.bind),) if refusal]
+    low = checks.lowest_port(host, facts, request.mode)
     for number in numbers:
-        found += checks.port_refusals(host, facts, request, ips, number)
+        found += checks.port_refusals(host, low, request.spec.proto, ips, number, request.force)
     return found
 
 
@@ -117,8 +118,8 @@ def _warnings(
 ) -> list[str]:
     proto, inside = request.spec.proto, tuple(one.container_port for one in request.spec.ports)
     found = [checks.listening_warning(container, _target(end, ips[0]), proto, port) for port in inside]
-    found += checks.forced_ports(host, request, ips, numbers)
-    found.append(checks.bypass(request, ips))
+    found += checks.forced_ports(host, proto, ips, numbers, request.force)
+    found.append(checks.bypass(ips) if request.mode is Mode.RECREATE else "")
     if host.listeners is None:
         found.append("whether the host's port is free could not be read: the attempt will tell")
     return [one for one in found if one]
@@ -151,7 +152,7 @@ def _forward(
     name = container.name
     program = facts.program or "netdash's own forwarder (no docker-proxy is installed)"
     suffix = "" if spec.proto == "tcp" else f"/{spec.proto}"
-    last = f"netdash unpublish {name} {_span(numbers)}{suffix}"
+    last = f"netdash unpublish {name} {span(numbers)}{suffix}"
     until = f"for {duration(request.seconds)}" if request.seconds else f"until `{last}`"
     steps = [
         f"{program} {_listening_at(one)} → {checks.socket_text(_target(end, ip), one.container_port)}"
@@ -159,7 +160,7 @@ def _forward(
     ]
     steps.append(f"a process of netdash's keeps it {until}, and follows {name} when its address changes")
     answers = _answers(request, container, end, ips)
-    steps.append(_proof(ports, answers))
+    steps.append(proof(ports, answers))
     gateway = next((str(one) for one in end.gateways if one.version == _target(end, ips[0]).version), "this host")
     return Plan(
         title=f"forward {_arrow(request, container, numbers)}",
@@ -184,9 +185,9 @@ def _listening_at(one: Opened) -> str:
     return f"at {checks.socket_text(one.host_ip, one.host_port)}/{one.proto}"
 
 
-def _proof(ports: tuple[Opened, ...], answers: bool | None) -> str:
+def proof(ports: tuple[Opened, ...], answers: bool | None) -> str:
     must = "it must answer, or all is taken back" if answers else "what comes back is told"
-    return f"connect to port {_span(tuple(sorted({one.host_port for one in ports})))} from this host: {must}"
+    return f"connect to port {span(tuple(sorted({one.host_port for one in ports})))} from this host: {must}"
 
 
 def duration(seconds: float) -> str:
@@ -220,7 +221,7 @@ def _recreate(
         container_id=container.id,
         mode=Mode.RECREATE,
         ports=ports,
-        steps=recreate_steps(request, container, details, f"with port {_span(numbers)}", _proof(ports, answers)),
+        steps=recreate_steps(request, container, details, f"with port {span(numbers)}", proof(ports, answers)),
         undo=recreate_undo(request, name),
         downtime=_downtime(details),
         lost=_lost(request, details),
