@@ -29,11 +29,12 @@ BRIEF: Mapping[str, Mapping[str, int]] = {
     "containers": {"name": 10, "address": 11, "published": 6},
     "ports": {"port": 5, "proto": 3, "bind": 7, "target": 14},
     "networks": {"name": 8, "bridge": 8, "subnet": 13},
-    "rules": {"chain": 8, "rule": 3, "action": 21, "packets": 5},
+    "rules": {"table": 0, "chain": 8, "rule": 3, "action": 21, "packets": 5},
     "routes": {"dst": 13, "gateway": 11, "dev": 7},
     "proxies": {"pid": 7, "bind": 12, "target": 13},
 }
-"""The columns that a third of the screen has room for, and the cells that they are cut to."""
+"""The columns that a third of the screen has room for, and the cells that they are cut to; with 0 one that leaves
+where the others do not fit."""
 
 
 class Beside(Horizontal):

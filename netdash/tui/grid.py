@@ -271,7 +271,9 @@ def _some_widths(
     kept = [index for index, column in enumerate(columns) if not only or column.key in only]
     some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
     shown = [
-        replace(column, title="", leaves=0, least=only[column.key]) if only else column
+        replace(column, title="", leaves=not only[column.key], least=only[column.key] or column.least)
+        if only
+        else column
         for column in (columns[index] for index in kept)
     ]
     sizes = dict(zip(kept, widths(shown, some, room, gap), strict=True))
