@@ -46,6 +46,7 @@ def publish(arguments: Arguments) -> int:
     mode = Mode(arguments.mode)
     if mode is Mode.RECREATE and arguments.seconds is not None:
         raise NetdashError("--for ends a forward: a container that is made anew keeps its port", "", Exit.USAGE)
+    cli_agree.untouched(arguments.container)
     host = cli_agree.read(arguments)
     container = cli_agree.found(host, arguments.container)
     request = _request(arguments, container, spec, mode)
@@ -92,6 +93,7 @@ def unpublish(arguments: Arguments) -> int:
     spec = parse_spec(arguments.port, arguments.proto)
     if any(one.host_port is not None for one in spec.ports):
         raise NetdashError(f"{arguments.port!r} is not the host's port", "as 8080 or 8000-8002", Exit.USAGE)
+    cli_agree.untouched(arguments.container)
     numbers = {one.container_port for one in spec.ports}
     mine = [one for one in forward.listed() if _is(one, arguments.container) and _shares(one, spec, numbers)]
     if mine and arguments.mode != Mode.RECREATE.value:
