@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from netdash.apply import forward
 from netdash.apply.engine_socket import Engine, EngineGone, Refused
 from netdash.core.decode import items, mapping, text
 from netdash.core.errors import NetdashError
@@ -113,6 +114,11 @@ def _details(engine: Engine, identity: str) -> Details | None:
         image_moved=image_reference(engine, inspect) != config.get("Image"),
         random_ports=_random_ports(host),
         fixed_addresses=_fixed(inspect),
+        forwards=tuple(
+            sorted(
+                {port.host_port for one in forward.listed() if one.container_id == inspect["Id"] for port in one.ports}
+            )
+        ),
     )
 
 

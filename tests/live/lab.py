@@ -151,6 +151,14 @@ class Lab:
             lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
             raise LabError(f"dockerd does not start here: {lines[-1][:300] if lines else 'it says nothing'}")
 
+    def start_killed_engine(self) -> None:
+        """Start it again after a SIGKILL. Its containerd dies with it, but not at once; the next one must not meet it."""
+        assert self.dockerd
+        self.dockerd.wait(20)
+        words = f"{self.folder}/exec/containerd/containerd.toml".encode()
+        assert until(lambda: not any(words in command for command in _command_lines()), 20)
+        self.start_engine()
+
     def _engine_flags(self) -> list[str]:
         folder = self.folder
         return [
@@ -324,6 +332,12 @@ def _processes_of(folder: Path) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if str(folder).encode() in entry.read_bytes() and int(entry.parent.name) != os.getpid():
                 yield int(entry.parent.name)
+
+
+def _command_lines() -> Iterator[bytes]:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield entry.read_bytes()
 
 
 def _mounts_under(folder: Path) -> Sequence[str]:

@@ -111,8 +111,7 @@ def test_dockerd_dies_after_every_line(house: Lab) -> None:
     for number in range(1, LINES):
         assert house.dockerd
         done = run(house, number, str(house.dockerd.pid), *PUBLISH)
-        house.dockerd.wait(10)
-        house.start_engine()
+        house.start_killed_engine()
         assert identity(house, original) == original
         assert done.returncode in (0, 4), done.stderr
         settle_all(house, original, "finish" if number % 2 else "rollback")

@@ -187,6 +187,9 @@ def recreate_warnings(container: Container, details: Details, request: Request) 
     yield from (one for one in details.dependents if request.force)
     for volume in details.anonymous:
         yield f"anonymous volume {volume.name[:12]} stays at {volume.at}, from now on by its name"
+    if details.forwards:
+        ports = ", ".join(map(str, details.forwards))
+        yield f"netdash's forward of port {ports} stays with the old container: it waits, and ends when that is removed"
     if details.image_moved:
         yield "its image's name means another image by now: it is made from the old one, by id"
     if details.random_ports:

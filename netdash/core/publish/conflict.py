@@ -32,12 +32,15 @@ def _meets(port: Port, ip: IP) -> bool:
     return port.host_ip == ip or port.host_ip.is_unspecified or ip.is_unspecified
 
 
-def choose(host: Host, proto: str, container_ports: tuple[int, ...]) -> tuple[int, ...] | None:
+def choose(
+    host: Host, proto: str, container_ports: tuple[int, ...], without: frozenset[int] = frozenset()
+) -> tuple[int, ...] | None:
     """Host ports of netdash's choice, one after the other as the container's are; the container's own numbers where
-    those are free. None when there are none, or when the host's sockets are not known."""
+    those are free. `without`: not these. None when there are none, or when the host's sockets are not known."""
     if host.listeners is None or not container_ports:
         return None
     taken = {port.host_port for port in host.ports or () if port.proto == proto and _counts(port)}
+    taken |= without
     first, span = container_ports[0], container_ports[-1] - container_ports[0]
     start = first if first >= UNPRIVILEGED else first + 8000
     for base in (*range(start, LAST - span + 1), *range(UNPRIVILEGED, start)):

@@ -24,6 +24,7 @@ class Details:
     image_moved: bool = False  # its image's name means another image by now
     random_ports: bool = False
     fixed_addresses: bool = True  # every address was asked for
+    forwards: tuple[int, ...] = ()  # host ports that netdash forwards to it
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ def _opened(host: Host, specs: tuple[Spec, ...]) -> tuple[tuple[Opened, ...], li
     for spec in specs:
         inside = tuple(one.container_port for one in spec.ports)
         told = tuple(one.host_port for one in spec.ports if one.host_port is not None)
-        numbers = told or choose(host, spec.proto, inside)
+        named = frozenset(one.host_port for other in specs for one in other.ports if one.host_port is not None)
+        numbers = told or choose(host, spec.proto, inside, named.union(one.host_port for one in found))
         if numbers is None:
             refusals.append("no host port can be chosen: the host's sockets are not known; name it")
             continue
