@@ -117,7 +117,7 @@ def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) 
             span = f"{min(whole)}-{max(whole)}"
             raise NetdashError(f"it was published as {span}", f"netdash unpublish {one.container} {span}", Exit.REFUSED)
     said = [cli_recover.forward_ends(one) for one in mine]
-    if not cli_agree.confirmed(arguments, said, as_json.forwards(mine, places.alive)):
+    if not cli_agree.confirmed(arguments, said, as_json.forwards(mine, forward.state)):
         return Exit.FINE
     with places.one_at_a_time():
         for one in mine:
@@ -180,11 +180,10 @@ def published(arguments: Arguments) -> int:
     found, journals = forward.listed(), change.pending()
     if arguments.json:
         cli_agree.write_json(
-            {**as_json.forwards(found, places.alive), "changes": [as_json.journal(one) for one in journals]}
+            {**as_json.forwards(found, forward.state), "changes": [as_json.journal(one) for one in journals]}
         )
         return Exit.FINE
-    lost = {one.id for one in forward.lost(found)}
-    cli_print.write(clean(as_json.sentence(one, one.id in lost)) for one in found)
+    cli_print.write(clean(as_json.sentence(one, forward.state(one))) for one in found)
     cli_print.write(clean(as_json.journal_sentence(one)) for one in journals)
     if not found and not journals:
         cli_print.note("netdash has published nothing")

@@ -67,7 +67,7 @@ def _done(arguments: Arguments, said: list[str]) -> int:
 def recover(arguments: Arguments) -> int:
     """Without a way to go: what is pending, exit 1 when anything is."""
     journals, lost = change.unfinished(), forward.lost(forward.listed())
-    said = [*(as_json.journal_sentence(one) for one in journals), *(as_json.sentence(one, True) for one in lost)]
+    said = [*(as_json.journal_sentence(one) for one in journals), *(as_json.sentence(one, "lost") for one in lost)]
     if not (arguments.finish or arguments.rollback):
         if arguments.json:
             cli_agree.write_json({"schema": SCHEMA, "pending": said})

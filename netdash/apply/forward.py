@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from netdash.apply import places
@@ -104,35 +105,36 @@ def end_one(record: Forward) -> None:
     path.unlink(missing_ok=True)
 
 
+def state(one: Forward) -> str:
+    """starting, up, waiting; `lost` when its keeper died or a reboot ended it, `over` when its time came besides."""
+    found = verdict(one, places.boot_id(), places.alive(one.keeper), time.time())
+    return one.phase if places.alive(one.keeper) and found != "lost" else found
+
+
 def lost(records: Iterable[Forward]) -> tuple[Forward, ...]:
     """Those whose keeper died, or that a reboot ended."""
-    boot, now = places.boot_id(), time.time()
-    return tuple(one for one in records if verdict(one, boot, places.alive(one.keeper), now) == "lost")
+    return tuple(one for one in records if state(one) == "lost")
 
 
 def reconcile() -> tuple[str, ...]:
     """Records and processes made to agree: what was lost is started again, or dropped with a reason. What was done, in
     sentences."""
-    boot, now = places.boot_id(), time.time()
     notes = []
     for one in listed():
-        found = verdict(one, boot, places.alive(one.keeper), now)
         ports = ", ".join(str(port) for port in sorted({port.host_port for port in one.ports}))
-        if found == "over" and not places.alive(one.keeper):
+        if state(one) == "over":
             end_one(one)
             notes.append(f"the forward of {one.container} port {ports} is over: its time has ended")
-        elif found == "lost":
-            notes.append(f"the forward of {one.container} port {ports} {_again(one, boot)}")
+        elif state(one) == "lost":
+            notes.append(f"the forward of {one.container} port {ports} {_again(one)}")
     return tuple(notes)
 
 
-def _again(one: Forward, boot: str) -> str:
+def _again(one: Forward) -> str:
     """Start it anew: its keeper died. A port that is to be had no more is dropped, and said."""
-    from dataclasses import replace
-
     end_one(one)
     try:
-        _start(replace(one, phase="starting", target=(), problem="", keeper=None, boot=boot))
+        _start(replace(one, phase="starting", target=(), problem="", keeper=None, boot=places.boot_id()))
     except NetdashError as error:
         return f"was lost, and is dropped: {error.message}"
     return "was lost, and is open again"

@@ -9,7 +9,7 @@ from netdash.core.journal import Journal
 from netdash.core.publish.checks import socket_text
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.proof import Proof
-from netdash.core.state import Forward, Opened, Process
+from netdash.core.state import Forward, Opened
 from netdash.show.as_json import SCHEMA
 
 
@@ -41,12 +41,12 @@ def proof(one: Proof) -> dict[str, object]:
     return asdict(one)
 
 
-def forwards(found: Iterable[Forward], alive: Callable[[Process | None], bool]) -> dict[str, object]:
-    """What netdash published by forward: `phase` is up, waiting, or lost (its process died)."""
-    return {"schema": SCHEMA, "published": [_forward(one, alive(one.keeper)) for one in found]}
+def forwards(found: Iterable[Forward], state: Callable[[Forward], str]) -> dict[str, object]:
+    """What netdash published by forward: `phase` is up, waiting, lost (its process died), or over (its time came)."""
+    return {"schema": SCHEMA, "published": [_forward(one, state(one)) for one in found]}
 
 
-def _forward(one: Forward, alive: bool) -> dict[str, object]:
+def _forward(one: Forward, state: str) -> dict[str, object]:
     return {
         "id": one.id,
         "mode": "forward",
@@ -54,11 +54,11 @@ def _forward(one: Forward, alive: bool) -> dict[str, object]:
         "container_id": one.container_id[:12],
         "ports": [asdict(port) for port in one.ports],
         "target": list(one.target),
-        "phase": one.phase if alive else "lost",
+        "phase": state,
         "problem": one.problem or None,
         "created": one.created,
         "until": one.until,
-        "keeper_pid": one.keeper.pid if one.keeper and alive else None,
+        "keeper_pid": one.keeper.pid if one.keeper and state not in ("lost", "over") else None,
     }
 
 
@@ -72,10 +72,13 @@ def port_list(ports: tuple[Opened, ...]) -> str:
     return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} … {texts[-1]}"
 
 
-def sentence(one: Forward, lost: bool) -> str:
+def sentence(one: Forward, state: str) -> str:
     """One line of `netdash published`."""
     port = one.ports[0].container_port if one.ports else 0
-    state = "lost: netdash recover" if lost else one.phase + (f": {one.problem}" if one.problem else "")
+    if state == "lost":
+        state += ": netdash recover"
+    elif one.problem:
+        state += f": {one.problem}"
     where = ", ".join(one.target) or "?"
     return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
 

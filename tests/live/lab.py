@@ -152,11 +152,13 @@ class Lab:
             raise LabError(f"dockerd does not start here: {lines[-1][:300] if lines else 'it says nothing'}")
 
     def start_killed_engine(self) -> None:
-        """Start it again after a SIGKILL. Its containerd dies with it, but not at once; the next one must not meet it."""
+        """Start it again after a SIGKILL. Its containerd dies with it, but not at once: the next must not meet it."""
         assert self.dockerd
         self.dockerd.wait(20)
         words = f"{self.folder}/exec/containerd/containerd.toml".encode()
         assert until(lambda: not any(words in command for command in _command_lines()), 20)
+        # where nobody reaps it, dockerd takes its zombie for alive
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         self.start_engine()
 
     def _engine_flags(self) -> list[str]:
