@@ -8,7 +8,10 @@ from contextlib import closing
 
 from netdash import cli_print
 from netdash.apply import change, forward
+from netdash.apply.engine_socket import Engine
+from netdash.apply.steps import pull
 from netdash.arguments import Arguments
+from netdash.core.decode import integer, mapping
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Container, Host
 from netdash.core.publish.plan import Plan
@@ -111,6 +114,23 @@ def result(arguments: Arguments, made: Plan, proofs: tuple[Proof, ...]) -> int:
     said = (made.title, *(one.sentence for one in proofs), *made.warnings, *(f"undo: {one}" for one in made.undo))
     cli_print.write(map(clean, said))
     return Exit.FINE
+
+
+def pulled(address: str, image: str) -> None:
+    """Pull the image; on a terminal one line counts what has come. Raises NetdashError(REFUSED)."""
+    cli_print.note(f"pulling {image}")
+    layers: dict[str, tuple[int, int]] = {}
+    counting = sys.stderr.isatty()
+    for event in pull(Engine(address), image):
+        told = mapping(event.get("progressDetail"))
+        current, total = integer(told.get("current")), integer(told.get("total"))
+        if event.get("status") == "Downloading" and current is not None and total:
+            layers[str(event.get("id"))] = (current, total)
+            have, whole = (sum(pair[at] for pair in layers.values()) / (1 << 20) for at in (0, 1))
+            if counting:
+                sys.stderr.write(f"\r{have:.1f} of {whole:.1f} MiB ")
+    if counting and layers:
+        sys.stderr.write("\n")
 
 
 def write_json(document: Mapping[str, object]) -> None:

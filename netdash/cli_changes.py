@@ -168,6 +168,8 @@ def start(arguments: Arguments) -> int:
         return Exit.REFUSED if made.refusals else Exit.FINE
     with places.one_at_a_time():
         cli_agree.tidy()
+        if not facts.image_here:
+            cli_agree.pulled(address, arguments.image)
         change.start_new(made, arguments.image, address, GRACE, cli_print.note)
     return cli_agree.result(arguments, made, prove(made.ports, _PROOF))
 
@@ -186,5 +188,5 @@ def published(arguments: Arguments) -> int:
     cli_print.write(clean(as_json.sentence(one, forward.state(one))) for one in found)
     cli_print.write(clean(as_json.journal_sentence(one)) for one in journals)
     if not found and not journals:
-        cli_print.note("netdash has published nothing")
+        cli_print.note("nothing is published by netdash, for this user")
     return Exit.FINE

@@ -92,6 +92,6 @@ def recover(arguments: Arguments) -> int:
 def _recover(journal: Journal, finish: bool) -> None:
     engine = Engine(journal.change.engine)
     if finish:
-        change.finish(engine, journal, cli_print.note)
+        change.resume(engine, journal, cli_print.note)
     else:
         change.rollback(engine, journal, cli_print.note)

@@ -60,7 +60,7 @@ def test_read_only_in_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["published"]) == 0
-    assert capsys.readouterr() == ("", "netdash: netdash has published nothing\n")
+    assert capsys.readouterr() == ("", "netdash: nothing is published by netdash, for this user\n")
     folder = places.ensure(places.forwards())
     places.write(folder / "1-a.json", replace(RECORD, until=None).dumps())
     assert main(["published", "--json"]) == 0

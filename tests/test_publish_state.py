@@ -154,7 +154,7 @@ def test_a_failed_step_takes_all_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NetdashError, match="taken back: no"):
         change._carry_out(None, logbook.begin(CHANGE), lambda _: None)  # type: ignore[arg-type]
     there = ["stop", "create", "connect:net:with:colons", "start"]
-    assert scripted.done == [*there, "unstart", "unconnect:net:with:colons", "uncreate", "unstop"]
+    assert scripted.done == [*there, "unstart", "unconnect:net:with:colons", "uncreate", "unstop", "unstop"]
     assert logbook.listed() == ()
 
 

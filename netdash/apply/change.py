@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from netdash.apply import logbook, survey
+from netdash.apply import logbook
 from netdash.apply.engine_socket import Engine, EngineGone
 from netdash.apply.steps import STEPS, kept_image, remove_old
 from netdash.core.errors import Exit, NetdashError
@@ -72,21 +72,19 @@ def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) ->
     """Start a container of `image` with the plan's ports. Raises NetdashError as `recreate`."""
     now = time.time()
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    engine = Engine(address)
-    here = survey.has_image(engine, image)
     change = Change(
         id=_fresh(now),
         kind="run",
         engine=address,
         name=plan.container,
-        steps=(*(() if here else ("pull",)), "create", "name", "start", "verify"),
+        steps=("create", "name", "start", "verify"),
         created=now,
         add=plan.ports,
         temporary=f"{plan.container}.netdash-{when}-new",
         image=image,
         grace=grace,
     )
-    return _carry_out(engine, logbook.begin(change), tell)
+    return _carry_out(Engine(address), logbook.begin(change), tell)
 
 
 def _fresh(now: float) -> str:
@@ -99,18 +97,30 @@ def _carry_out(engine: Engine, journal: Journal, tell: Told) -> Journal:
         return finish(engine, journal, tell)
     except EngineGone:
         raise
+    except KeyboardInterrupt:
+        tell("interrupted: netdash recover --finish, or --rollback")
+        raise
     except NetdashError as error:
         tell("it failed: everything is taken back")
         rollback(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
         raise NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED) from error
 
 
+def resume(engine: Engine, journal: Journal, tell: Told) -> Journal:
+    """Finish what was interrupted. Whoever died may have taken the new container along: it is started and looked at
+    again. Raises NetdashError(REFUSED)."""
+    again = {at for at, step in enumerate(journal.change.steps) if step in ("start", "verify")}
+    done = {at: result for at, result in journal.done.items() if at not in again}
+    return finish(engine, replace(journal, done=done), tell)
+
+
 def finish(engine: Engine, journal: Journal, tell: Told) -> Journal:
     """Do what is left. Raises NetdashError(REFUSED)."""
     change = journal.change
+    left = journal.left
     if journal.undoing:
-        journal = logbook.append(change, {"undoing": False})
-    for at in journal.left:
+        logbook.append(change, {"undoing": False})
+    for at in left:
         word, _, argument = change.steps[at].partition(":")
         tell(sentence(change, at))
         logbook.append(change, {"begin": at})
@@ -136,6 +146,8 @@ def rollback(engine: Engine, journal: Journal, tell: Told) -> None:
         STEPS[word][1](engine, before, argument)
         journal = logbook.append(change, {"undone": at})
         journal = replace(journal, done={**before.done})
+    if "stop" in change.steps and journal.begun:
+        STEPS["stop"][1](engine, journal, "")  # a dockerd that died after that step has stopped it again
     logbook.end(change)
 
 
@@ -188,7 +200,6 @@ def sentence(change: Change, at: int) -> str:
         "hold": f"hold the restart policy of {change.name}",
         "stop": f"stop {change.name}",
         "commit": f"keep what {change.name} wrote outside its volumes",
-        "pull": f"pull {change.image}",
         "create": f"create {change.temporary}",
         "connect": f"connect network {argument}",
         "part": f"rename {change.name} to {change.backup}",

@@ -25,6 +25,7 @@ _EVENTS = {
     "event": ["start", "restart", "die", "destroy", "pause", "unpause", "connect", "disconnect"],
 }
 _RETRY = 2.0  # seconds until the engine, or a port that was not to be had, is tried again
+_STALE = 30.0  # seconds after which it looks without an event: an engine may not send one
 _SETTLE = 0.1  # seconds: a burst of events is looked at once
 _MOST = 1 << 20  # bytes of events that wait for the end of their line
 
@@ -46,7 +47,7 @@ class Keeper:
         self._write = write
         self._events: socket.socket | None = None
         self._rest = b""
-        self._again: float | None = 0.0  # when to look at the container; on the monotonic clock
+        self._again = 0.0  # when to look at the container; on the monotonic clock
 
     def run(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
@@ -59,7 +60,7 @@ class Keeper:
             while not self.ending and not self._over():
                 self._wait()
                 self._reap()
-                if self._again is not None and time.monotonic() >= self._again:
+                if time.monotonic() >= self._again:
                     self._look()
         self._stop()
         self.path.unlink(missing_ok=True)
@@ -90,13 +91,11 @@ class Keeper:
         if self._events and self._events in ready:
             self._hear(self._events)
 
-    def _patience(self) -> float | None:
-        ends = []
-        if self._again is not None:
-            ends.append(self._again - time.monotonic())
+    def _patience(self) -> float:
+        patience = self._again - time.monotonic()
         if self.record.until is not None:
-            ends.append(self.record.until - time.time())
-        return max(0.0, min(ends)) if ends else None
+            patience = min(patience, self.record.until - time.time())
+        return max(0.0, patience)
 
     def _hear(self, events: socket.socket) -> None:
         """Events of every container come here; most are dropped unread."""
@@ -116,8 +115,7 @@ class Keeper:
             self._soon(_SETTLE)
 
     def _soon(self, seconds: float) -> None:
-        when = time.monotonic() + seconds
-        self._again = when if self._again is None else min(self._again, when)
+        self._again = min(self._again, time.monotonic() + seconds)
 
     def _reap(self) -> None:
         """A proxy that ended by itself is started again."""
@@ -132,7 +130,7 @@ class Keeper:
 
     def _look(self) -> None:
         """Bring the proxies to where the container is. Raises Gone, and ProxyError at the first time."""
-        self._again = None
+        self._again = time.monotonic() + _STALE
         first = self.record.phase == "starting"
         try:
             if self._events is None:

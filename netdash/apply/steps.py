@@ -196,14 +196,10 @@ def _release(engine: Engine, journal: Journal, _: str) -> str:
     return _set_restart(engine, _needed(engine, journal), journal.change.restart)
 
 
-def _pull(engine: Engine, journal: Journal, _: str) -> str:
-    for _progress in pull(engine, journal.change.image):
-        pass
-    return ""
-
-
 def pull(engine: Engine, image: str) -> Iterator[Json]:
-    """The registry's own progress, a JSON object a line. Raises NetdashError with what the registry said."""
+    """Not journaled: an image that came for nothing is in nobody's way. The engine's own progress, a JSON object each:
+    `status`, `id` of a layer, `progressDetail` with `current` and `total` bytes. Raises NetdashError with what the
+    registry said."""
     name, _, tag = image.partition("@")[0].rpartition(":")
     if not name or "/" in tag or "@" in image:
         name, tag = image, "" if "@" in image else "latest"
@@ -269,7 +265,6 @@ STEPS: dict[str, tuple[Do, Do]] = {
     "hold": (_hold, _unhold),
     "stop": (_stop, _unstop),
     "commit": (_commit, _uncommit),
-    "pull": (_pull, _keep),
     "create": (_create, _uncreate),
     "connect": (_connect, _keep),
     "part": (_part, _unpart),

@@ -186,6 +186,8 @@ def _dependents(engine: Engine, inspect: Json) -> Iterable[str]:
             kind, _, used = str(host.get(key, "")).partition(":")
             if kind == "container" and used and (identity.startswith(used) or used == name):
                 yield f"{who} uses the {what} of {name}, and would have to be made anew too"
+        if any(str(one).partition(":")[0].lstrip("/") == name for one in items(host.get("Links"))):
+            yield f"{who} is linked to {name} (--link): its link would lead to the old one"
         used_volumes = [str(one).split(":")[0] for one in items(host.get("VolumesFrom"))]
         if any(one and (identity.startswith(one) or one == name) for one in used_volumes):
             yield f"{who} takes its volumes from {name}: it keeps them, but names a container that goes"
