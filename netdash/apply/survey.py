@@ -123,13 +123,16 @@ def _details(engine: Engine, identity: str) -> Details | None:
 
 
 def changes(engine: Engine, inspect: Json) -> int | None:
-    """Files and folders of the writable layer that differ from the image; the places of mounts do not count."""
+    """Files and folders of the writable layer that differ from the image. Where something is mounted there does not
+    count, nor do the folders above it: the engine made them."""
     try:
         found = engine.get(f"/containers/{inspect['Id']}/changes")
     except Refused:
         return None
     mounts = {str(mapping(one).get("Destination")) for one in items(inspect.get("Mounts"))}
-    return sum(1 for one in items(found) if str(mapping(one).get("Path")) not in mounts)
+    mounts |= set(mapping(mapping(inspect.get("HostConfig")).get("Tmpfs")))
+    paths = {str(mapping(one).get("Path")) for one in items(found)}
+    return sum(1 for path in paths if not any(f"{mount}/".startswith(f"{path}/") for mount in mounts))
 
 
 def image_reference(engine: Engine, inspect: Json) -> str:

@@ -41,14 +41,14 @@ def endpoints(inspect: Json, api: tuple[int, ...]) -> dict[str, Json]:
             "IPAMConfig": told.get("IPAMConfig"),
             "Links": told.get("Links"),
             "DriverOpts": told.get("DriverOpts"),
-            "Aliases": [one for one in items(told.get("Aliases")) if one != short] or None,
+            "Aliases": None if told.get("Aliases") is None else [one for one in items(told["Aliases"]) if one != short],
         }
         if told.get("GwPriority"):
             wanted["GwPriority"] = told["GwPriority"]
         mac = text(told.get("MacAddress"))
         if api >= MAC_BY_ENDPOINT and mac and mac != _derived(text(told.get("IPAddress"))):
             wanted["MacAddress"] = mac
-        found[network] = {key: value for key, value in wanted.items() if value}
+        found[network] = {key: value for key, value in wanted.items() if value is not None}
     return found
 
 
