@@ -204,10 +204,13 @@ def pull(engine: Engine, image: str) -> Iterator[Json]:
     if not name or "/" in tag or "@" in image:
         name, tag = image, "" if "@" in image else "latest"
     params = {"fromImage": name, **({"tag": tag} if tag else {})}
-    for event in engine.lines("POST", "/images/create", _PULL, **params):
-        if event.get("error"):
-            raise NetdashError(f"{image} cannot be pulled: {event['error']}", code=Exit.REFUSED)
-        yield event
+    try:
+        for event in engine.lines("POST", "/images/create", _PULL, **params):
+            if event.get("error"):
+                raise NetdashError(f"{image} cannot be pulled: {event['error']}", code=Exit.REFUSED)
+            yield event
+    except Refused as error:
+        raise NetdashError(f"{image} cannot be pulled: {error.message}", code=Exit.REFUSED) from error
 
 
 # --- taking back ------------------------------------------------------------------------------------------------------
