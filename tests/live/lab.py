@@ -151,16 +151,6 @@ class Lab:
             lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
             raise LabError(f"dockerd does not start here: {lines[-1][:300] if lines else 'it says nothing'}")
 
-    def start_killed_engine(self) -> None:
-        """Start it again after a SIGKILL. Its containerd dies with it, but not at once: the next must not meet it."""
-        assert self.dockerd
-        self.dockerd.wait(20)
-        words = f"{self.folder}/exec/containerd/containerd.toml".encode()
-        assert until(lambda: not any(words in command for command in _command_lines()), 20)
-        # where nobody reaps it, dockerd takes its zombie for alive
-        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
-        self.start_engine()
-
     def _engine_flags(self) -> list[str]:
         folder = self.folder
         return [
@@ -184,6 +174,16 @@ class Lab:
             if target and not (tools / name).exists():
                 (tools / name).symlink_to(target)
         return f"{tools}:{path}"
+
+    def start_killed_engine(self) -> None:
+        """Start it again after a SIGKILL. Its containerd dies with it, but not at once: the next must not meet it."""
+        assert self.dockerd
+        self.dockerd.wait(20)
+        words = f"{self.folder}/exec/containerd/containerd.toml".encode()
+        assert until(lambda: not any(words in command for command in _command_lines()), 20)
+        # where nobody reaps it, dockerd takes its zombie for alive
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+        self.start_engine()
 
     @property
     def dockerd_died(self) -> bool:
