@@ -1,11 +1,13 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
+# make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
+# make fuzz-rules SEED=7 N=5000: rules made at random, loaded in a namespace, read back and compared (root)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench screenshots clean
+.PHONY: run test lint bench fuzz fuzz-rules screenshots clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -20,6 +22,15 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/rules.py
+
+SEED ?= 1
+N ?= 1000
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --packets $(N) $(if $(KEEP),--keep $(KEEP))
+
+fuzz-rules: $(VENV)/.dev
+	$(BIN)/python -m tests.rulegen --seed $(SEED) --rules $(N)
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py

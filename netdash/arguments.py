@@ -27,7 +27,7 @@ class Arguments:
     read_only: bool = False
     port: str = ""
     bind: str | None = None
-    proto: str | None = None
+    protocol: str | None = None  # of a port that is published
     mode: str = ""
     seconds: float | None = None  # how long a forward lasts
     discard: bool = False
@@ -41,3 +41,10 @@ class Arguments:
     finish: bool = False
     rollback: bool = False
     target: Path  # of a recording that is written: always given there
+    sender: str = ""  # of a trace: host, outside, outside@IP or a container
+    receiver: str = ""
+    proto: str = "tcp"
+    sport: int | None = None
+    mark: int = 0
+    iif: str | None = None
+    ipv6: bool = False  # names stand for IPv6 addresses

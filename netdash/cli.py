@@ -68,6 +68,10 @@ def _run(arguments: Arguments) -> int:
         return cli_changes.run(arguments)
     if command == "show":
         return cli_commands.show(arguments)
+    if command in ("trace", "reach"):
+        from netdash import cli_trace
+
+        return cli_trace.run_trace(arguments) if command == "trace" else cli_trace.run_reach(arguments)
     if command == "record":
         return cli_commands.record(arguments)
     if command == "ports" and arguments.free is not None:

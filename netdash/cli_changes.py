@@ -42,7 +42,7 @@ def run(arguments: Arguments) -> int:
 
 
 def publish(arguments: Arguments) -> int:
-    spec = parse_spec(arguments.port, arguments.proto, arguments.bind)
+    spec = parse_spec(arguments.port, arguments.protocol, arguments.bind)
     mode = Mode(arguments.mode)
     if mode is Mode.RECREATE and arguments.seconds is not None:
         raise NetdashError("--for ends a forward: a container that is made anew keeps its port", "", Exit.USAGE)
@@ -90,7 +90,7 @@ def _forward(arguments: Arguments, made: Plan, address: str, program: str) -> in
 
 
 def unpublish(arguments: Arguments) -> int:
-    spec = parse_spec(arguments.port, arguments.proto)
+    spec = parse_spec(arguments.port, arguments.protocol)
     if any(one.host_port is not None for one in spec.ports):
         raise NetdashError(f"{arguments.port!r} is not the host's port", "as 8080 or 8000-8002", Exit.USAGE)
     cli_agree.untouched(arguments.container)

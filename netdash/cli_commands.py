@@ -22,10 +22,10 @@ from netdash.show.views import BY_NAME
 
 PIPED = 120  # cells of a card that goes to a file or a pipe
 
-_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
+ALL_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
 _NEEDED = {
     "containers": frozenset({"docker", "links"}),
-    "ports": _WAYS,
+    "ports": ALL_WAYS,
     "networks": frozenset({"docker", "links"}),
     "rules": frozenset({"rules", "docker", "links"}),  # the engine: a rootless one has its rules elsewhere
     "routes": frozenset({"routes"}),
@@ -38,18 +38,18 @@ _NEEDED = {
 def list_view(arguments: Arguments) -> int:
     """Print one view; exit 3 when its list could not be read."""
     view = BY_NAME[arguments.view]
-    needed = _WAYS if view.name == "containers" and arguments.json else _NEEDED[view.name]
-    host = _host(arguments, needed)
+    needed = ALL_WAYS if view.name == "containers" and arguments.json else _NEEDED[view.name]
+    host = host_of(arguments, needed)
     rows = view.rows(host)
     wanted = Filter.parse(" ".join(arguments.filter), view.columns)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     if arguments.json:
-        _print([as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept)))])
+        print_lines([as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept)))])
     elif kept:
-        _print(plain.table(view, [rows[at] for at in kept], _room(), _colour()))
+        print_lines(plain.table(view, [rows[at] for at in kept], room(), colour()))
     elif view.known(host):
         _note("nothing matches the filter" if len(rows) else view.empty)
-    _tell_missing(host, view.sources)
+    tell_missing(host, view.sources)
     return Exit.FINE if _known(host, view) else Exit.UNREADABLE
 
 
@@ -59,14 +59,14 @@ def _known(host: Host, view: View) -> bool:
 
 def show(arguments: Arguments) -> int:
     """Print one container's card, or its JSON."""
-    host = _host(arguments, _WAYS)
+    host = host_of(arguments, ALL_WAYS)
     container = find(host, arguments.container)
     if arguments.json:
-        _print([as_json.dumps(as_json.show(host, container))])
+        print_lines([as_json.dumps(as_json.show(host, container))])
         return Exit.FINE
     from netdash.show.card import card
 
-    _print(plain.text(card(host, container, _room() or PIPED), _colour()))
+    print_lines(plain.text(card(host, container, room() or PIPED), colour()))
     return Exit.FINE
 
 
@@ -102,13 +102,13 @@ def free(arguments: Arguments) -> int:
     from netdash.show.free import look, sentences
 
     number, proto = _port(arguments.free or "")
-    host = _host(arguments, _WAYS - {"sysctls"})
+    host = host_of(arguments, ALL_WAYS - {"sysctls"})
     answer = look(host, proto, number)
     if arguments.json:
-        _print([as_json.dumps(as_json.free_port(host, answer))])
+        print_lines([as_json.dumps(as_json.free_port(host, answer))])
     else:
-        _print(sentences(host, answer))
-    _tell_missing(host, BY_NAME["ports"].sources)
+        print_lines(sentences(host, answer))
+    tell_missing(host, BY_NAME["ports"].sources)
     return Exit.UNREADABLE if answer.free is None else Exit.FINE if answer.free else Exit.FINDINGS
 
 
@@ -135,7 +135,7 @@ def record(arguments: Arguments) -> int:
 # --- reading and printing ---------------------------------------------------------------------------------------------
 
 
-def _host(arguments: Arguments, sources: frozenset[str]) -> Host:
+def host_of(arguments: Arguments, sources: frozenset[str]) -> Host:
     return Builder().build(_recording(arguments, sources))
 
 
@@ -147,7 +147,7 @@ def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = Fals
     return read_once(Options(sources=sources, docker_host=arguments.docker_host, whole=whole))
 
 
-def _tell_missing(host: Host, sources: Iterable[str]) -> None:
+def tell_missing(host: Host, sources: Iterable[str]) -> None:
     for failure in notes.missing(host, sources):
         _note(notes.sentence(failure))
 
@@ -156,14 +156,14 @@ def _note(text: str) -> None:
     sys.stderr.write(f"netdash: {clean(text)}\n")
 
 
-def _print(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
-def _room() -> int | None:
+def room() -> int | None:
     """Cells of the terminal; None for a file or a pipe, which get everything in full."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _colour() -> bool:
+def colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -62,10 +62,46 @@ def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) 
     show = commands.add_parser("show", parents=[shared], help="one container: its packets' ways in and out")
     show.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
     show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+    _add_trace(commands, shared)
     record = commands.add_parser("record", parents=[shared], help="write all that was read to a bundle")
     record.add_argument("target", metavar="BUNDLE", type=Path, help="a new folder, or a new .tar.gz")
     add_changes(commands, shared)
     commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
+
+
+def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
+    trace = commands.add_parser(
+        "trace",
+        parents=[shared],
+        help="what becomes of a packet, rule by rule; nothing is sent",
+        argument_default=argparse.SUPPRESS,
+    )
+    trace.add_argument("sender", metavar="FROM", help="host, outside, outside@IP, or a container")
+    trace.add_argument("receiver", metavar="TO", help="IP:PORT, NAME:PORT, or :PORT for this host's own address")
+    trace.add_argument("--proto", choices=("tcp", "udp", "icmp"), help="default tcp")
+    trace.add_argument("--sport", type=_port, metavar="N", help="source port; default: an ephemeral one")
+    trace.add_argument("--mark", type=_mark, metavar="N", help="mark of the sending socket, or of the packet outside")
+    trace.add_argument("--iif", metavar="DEV", help="device that a packet from outside comes in by")
+    trace.add_argument("-6", dest="ipv6", action="store_true", help="names and :PORT stand for IPv6 addresses")
+    trace.add_argument("--json", action="store_true", help="stable JSON")
+    reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
+    reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+def _mark(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = -1
+    if not 0 <= mark <= 0xFFFFFFFF:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mark")
+    return mark
 
 
 def _shared() -> _Parser:

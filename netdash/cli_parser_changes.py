@@ -54,7 +54,7 @@ def _mode(parser: argparse.ArgumentParser, default: Mode | None) -> None:
     names = [mode.value for mode in Mode]
     how = "forward: the container is not touched; recreate: it is made anew with the port, and restarts"
     parser.add_argument("--mode", choices=names, default=default.value if default else "", help=how)
-    parser.add_argument("--proto", choices=("tcp", "udp"))
+    parser.add_argument("--proto", dest="protocol", choices=("tcp", "udp"))
 
 
 def _shared_by_changes(parser: argparse.ArgumentParser) -> None:

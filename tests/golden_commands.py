@@ -1,4 +1,5 @@
-"""What the golden files of the command line hold: every list view and `show`, on recorded hosts, as text and JSON."""
+"""What the golden files of the command line hold: every list view, `show`, `trace` and `reach`, on recorded hosts, as
+text and JSON."""
 
 from __future__ import annotations
 
@@ -32,6 +33,20 @@ OTHERS = {
     "proxy-dead": "ports",
 }
 
+TRACED = {
+    "docker28.5-nft-full": {
+        "published": ("outside", ":8080"),
+        "isolated": ("c1", "172.17.0.2:80"),
+        "proxied": ("host", "127.0.0.1:8080"),
+    },
+    "docker29.7-nftables-full": {"neighbour": ("c1", "203.0.113.2:8080"), "no-route": ("c-int", "198.51.100.1:9")},
+    "masq-missing": {"out": ("web", "192.0.2.10:80")},
+    "nft-incompatible-table": {"unsure": ("outside", ":8080")},
+    "podman5.8-nftables": {"unknown": ("outside", ":8080")},
+    "internal-network": {"blockers": ("web", "192.0.2.10:80")},
+}
+"""Questions by recorded host and golden file; the first of each host also as JSON."""
+
 
 def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
     """(golden file below GOLDEN, arguments)."""
@@ -43,6 +58,14 @@ def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
         for container in containers:
             yield f"{name}/show-{container}.txt", ("--from", str(bundle(name)), "show", container)
         yield f"{name}/show-{containers[0]}.json", ("--from", str(bundle(name)), "show", containers[0], "--json")
+    for name, questions in TRACED.items():
+        for at, (file, words) in enumerate(questions.items()):
+            asked = ("--from", str(bundle(name)), "trace", *words)
+            yield f"{name}/trace-{file}.txt", asked
+            if at == 0:
+                yield f"{name}/trace-{file}.json", (*asked, "--json")
+    yield "masq-missing/reach.txt", ("--from", str(bundle("masq-missing")), "reach")
+    yield "masq-missing/reach.json", ("--from", str(bundle("masq-missing")), "reach", "--json")
     for name, view_name in OTHERS.items():
         yield f"{name}/{view_name}.txt", ("--from", str(RECORDINGS / name), view_name)
 

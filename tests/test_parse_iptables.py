@@ -10,7 +10,7 @@ import pytest
 
 from netdash.core.iptables_rule import parse_line
 from netdash.core.iptables_target import translation
-from netdash.core.model import Match, Target, Verb
+from netdash.core.model import Effect, Match, Target, Verb
 from netdash.core.parse_iptables import counters_of, parse_save
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -46,13 +46,52 @@ CONDITIONS = {
     "-m limit --limit 3/min --limit-burst 10": (Match("limit", ("3/minute burst 10",)),),
     "-m limit --limit 1/sec": (Match("limit", ("1/second burst 5",)),),
     "-m set --match-set KUBE-LOOP dst,dst,src": (Match("set", ("KUBE-LOOP dst,dst,src",)),),
-    "-p ipv6-icmp -m icmp6 --icmpv6-type 128": (Match("proto", ("ipv6-icmp",)), Match("icmp_type", ("128",))),
+    "-p ipv6-icmp -m icmp6 --icmpv6-type 128": (Match("proto", ("ipv6-icmp",)), Match("icmp_type", ((128, None),))),
+    "-p icmp -m icmp ! --icmp-type 3/4": (Match("proto", ("icmp",)), Match("icmp_type", ((3, 4),), True)),
+    "-p icmp -m icmp --icmp-type any": (Match("proto", ("icmp",)), Match("icmp_type", ((None, None),))),
+    "! -f": (Match("fragment", (True,), True),),
+    "-p tcp -m tcp ! --tcp-option 8": (Match("proto", ("tcp",)), Match("tcp_option", (8,), True)),
+    "-m addrtype --dst-type LOCAL --limit-iface-in": (Match("dst_type_iif", ("LOCAL",)),),
+    "-m addrtype --src-type LOCAL -m addrtype --dst-type LOCAL --limit-iface-out": (
+        Match("src_type", ("LOCAL",)),
+        Match("dst_type_oif", ("LOCAL",)),
+    ),
+    "-m conntrack --ctproto 6 ! --ctorigdst 10.0.0.1/32 --ctorigdstport 80:81 --ctexpire 5:9": (
+        Match("ctproto", ("tcp",)),
+        Match("ctorigdst", (_net("10.0.0.1/32"),), True),
+        Match("ctorigdstport", ((80, 81),)),
+        Match("ctexpire", ((5, 9),)),
+    ),
+    "-m ttl --ttl-lt 5 -m hl ! --hl-gt 3": (Match("ttl", ((0, 4),)), Match("hoplimit", ((4, 255),), True)),
+    "-m length --length 100: -m dscp --dscp 0x2e": (Match("length", ((100, 65535),)), Match("dscp", ((46, 46),))),
+    "-m mac --mac-source AA:BB:CC:00:11:22": (Match("mac", ("aa:bb:cc:00:11:22",)),),
+    "-m physdev ! --physdev-is-bridged --physdev-is-in": (
+        Match("physdev_is_bridged", (True,), True),
+        Match("physdev_is_in", (True,)),
+    ),
+    "-m rpfilter --validmark --loose --invert": (Match("rpfilter", ("loose,validmark",), True),),
+    "-m limit --limit 1/sec -m limit --limit 5/day --limit-burst 1": (
+        Match("limit", ("1/second burst 5",)),
+        Match("limit", ("5/day burst 1",)),
+    ),
+    "-m recent --update --seconds 60 --name -j --rsource": (
+        Match("recent", ("--update --seconds 60 --name -j --rsource",)),
+    ),
+    '-p tcp -m string --string "-j DROP" --algo bm': (
+        Match("proto", ("tcp",)),
+        Match("string", ("--string -j DROP --algo bm",)),
+    ),
+    "-m statistic --mode random --probability 0.5": (Match("statistic", ("--mode random --probability 0.5",)),),
+    "-m recent ! --rcheck --name a ! -i eth0": (
+        Match("recent", ("! --rcheck --name a",)),
+        Match("iif", ("eth0",), True),
+    ),
     "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN": (
         Match("proto", ("tcp",)),
         Match("tcp_flags", ("ack,fin,rst,syn/syn",)),
     ),
     "-m physdev --physdev-in veth1": (Match("physdev_in", ("veth1",)),),
-    "-m owner ! --uid-owner 1000": (Match("uid", ("1000",), True),),
+    "-m owner ! --uid-owner 1000": (Match("uid", ((1000, 1000),), True),),
     "-m iprange --src-range 10.0.0.1-10.0.0.2": (Match("src", (_net("10.0.0.1/32"), _net("10.0.0.2/32"))),),
 }
 
@@ -63,17 +102,19 @@ def test_conditions(words: str, matches: tuple[Match, ...]) -> None:
     assert (body.matches, body.target, body.not_understood) == (matches, Target(Verb.DROP), ())
 
 
+def test_an_option_without_a_value_may_be_the_last_word() -> None:
+    body = parse_line("-A INPUT -m addrtype --dst-type LOCAL --limit-iface-in")
+    assert (body.matches, body.not_understood) == ((Match("dst_type_iif", ("LOCAL",)),), ())
+
+
 LEFT_OPEN = {
-    "-m recent --update --seconds 60 --name ssh --mask 255.255.255.255 --rsource -j DROP": (
-        "-m recent --update --seconds 60 --name ssh --mask 255.255.255.255 --rsource",
-    ),
-    '-p tcp -m string --string "GET /" --algo bm --to 65535 -j DROP': (
-        "-m string --string GET / --algo bm --to 65535",
-    ),
-    "-m statistic --mode random --probability 0.5 -j KUBE-SEP": ("-m statistic --mode random --probability 0.5",),
-    "-m recent ! --rcheck --name a ! -i eth0 -j DROP": ("-m recent ! --rcheck --name a",),
-    "-m conntrack --ctorigdst 10.0.0.1 -j ACCEPT": ("--ctorigdst 10.0.0.1",),
-    "! -f -j DROP": ("! -f",),
+    '-p tcp -m u32 --u32 "0x0=0x0" -j DROP': ("-m u32 --u32 0x0=0x0",),
+    "-m bpf --bytecode 1 ! -i eth0 -j DROP": ("-m bpf --bytecode 1",),
+    "-m conntrack ! --ctfoo 10.0.0.1 -j ACCEPT": ("! --ctfoo 10.0.0.1",),
+    "-p icmp -m icmp --icmp-type huh -j DROP": ("--icmp-type huh",),
+    "-m mark --mark 0x1ffffffff -j DROP": ("--mark 0x1ffffffff",),
+    "-m limit --limit -j DROP": ("-m limit --limit",),
+    "-j CONNMARK --save-mark --left-shift-mark 3": ("--save-mark --left-shift-mark 3",),
     "-p tcp -j TPROXY --on-port 80 --on-ip 0.0.0.0": ("-j TPROXY --on-port 80 --on-ip 0.0.0.0",),
     "-p tcp -m tcp --dport": ("--dport",),
     "-s nonsense -j DROP": ("-s nonsense",),
@@ -93,8 +134,27 @@ TARGETS = {
     "-j DOCKER": Target(Verb.JUMP, chain="DOCKER"),
     "-g ufw-deny": Target(Verb.GOTO, chain="ufw-deny"),
     "-j REJECT --reject-with icmp-port-unreachable": Target(Verb.REJECT, detail="icmp-port-unreachable"),
-    "-j MARK --set-xmark 0x4000/0x4000": Target(Verb.CONTINUE, detail="MARK --set-xmark 0x4000/0x4000"),
-    '-j LOG --log-prefix "[UFW BLOCK] "': Target(Verb.CONTINUE, detail="LOG --log-prefix [UFW BLOCK] "),
+    "-j MARK --set-xmark 0x4000/0x4000": Target(
+        Verb.CONTINUE, detail="MARK --set-xmark 0x4000/0x4000", effects=(Effect("mark", 0xFFFFBFFF, 0x4000),)
+    ),
+    "-j CONNMARK --save-mark --nfmask 0xff --ctmask 0xffffffff": Target(
+        Verb.CONTINUE,
+        detail="CONNMARK --save-mark --nfmask 0xff --ctmask 0xffffffff",
+        effects=(Effect("connmark", 0, other_keep=0xFF),),
+    ),
+    "-j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xf": Target(
+        Verb.CONTINUE,
+        detail="CONNMARK --restore-mark --nfmask 0xff --ctmask 0xf",
+        effects=(Effect("mark", 0xFFFFFF00, other_keep=0xF),),
+    ),
+    "-j CT --notrack": Target(Verb.CONTINUE, detail="CT --notrack", effects=(Effect("notrack"),)),
+    "-j CT --zone 5": Target(Verb.CONTINUE, detail="CT --zone 5", effects=(Effect("zone", detail="--zone 5"),)),
+    "-j NETMAP --to 10.5.0.0/16": Target(Verb.OTHER, detail="NETMAP", net=_net("10.5.0.0/16")),
+    '-j LOG --log-prefix "[UFW BLOCK] "': Target(
+        Verb.CONTINUE,
+        detail="LOG --log-prefix [UFW BLOCK] ",
+        effects=(Effect("log", detail="--log-prefix [UFW BLOCK] "),),
+    ),
     "-j MASQUERADE --random-fully": Target(Verb.MASQUERADE, detail="random-fully"),
     "-p tcp -j MASQUERADE --to-ports 1024-2048": Target(Verb.MASQUERADE, ports=(1024, 2048)),
     "-p tcp -j REDIRECT --to-ports 3128": Target(Verb.REDIRECT, ports=(3128, 3128)),

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netdash.core.model import Match, Target, Verb
+from netdash.core.model import Effect, Match, NamedObject, Table, Target, Verb
 from netdash.core.nft_match import Draft
 from netdash.core.nft_rule import read_rule
 from netdash.core.parse_nft import Listing, elements, parse_nft
+from tests import nft_shapes
 
 RECORDINGS = Path(__file__).parent / "recordings"
 LISTINGS = sorted(RECORDINGS.glob("*/rules/nft.json"))
@@ -80,6 +81,7 @@ RULES: dict[str, tuple[list[object], tuple[Match, ...]]] = {
         [{"limit": {"rate": 3, "burst": 10, "per": "minute"}}],
         (Match("limit", ("3/minute burst 10",)),),
     ),
+    **{text: ([expr], matches) for text, (expr, matches) in nft_shapes.CONDITIONS.items()},
 }
 
 
@@ -112,11 +114,15 @@ TARGETS: dict[str, tuple[object, Target]] = {
     "return": ({"return": None}, Target(Verb.RETURN)),
     'log prefix "a " group 2': (
         {"log": {"prefix": "a ", "group": 2}},
-        Target(Verb.CONTINUE, detail='log prefix "a " group 2'),
+        Target(
+            Verb.CONTINUE,
+            detail='log prefix "a " group 2',
+            effects=(Effect("nflog", detail='prefix "a " group 2'),),
+        ),
     ),
     "meta mark set meta mark | 8192": (
         {"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"|": [{"meta": {"key": "mark"}}, 8192]}}},
-        Target(Verb.CONTINUE, detail="meta mark set meta mark | 8192"),
+        Target(Verb.CONTINUE, detail="meta mark set meta mark | 8192", effects=(Effect("mark", 0xFFFFDFFF, 0x2000),)),
     ),
     'iifname vmap { "a" : jump b, "c" : drop }': (
         {
@@ -125,8 +131,17 @@ TARGETS: dict[str, tuple[object, Target]] = {
                 "data": {"set": [["a", {"jump": {"target": "b"}}], ["c", {"drop": None}]]},
             }
         },
-        Target(Verb.VMAP, elements=(("a", "b"), ("c", "drop")), detail="iif"),
+        Target(
+            Verb.VMAP,
+            elements=(("a", "b"), ("c", "drop")),
+            detail="iif",
+            cases=(
+                ((Match("iif", ("a",)),), Target(Verb.JUMP, chain="b")),
+                ((Match("iif", ("c",)),), Target(Verb.DROP)),
+            ),
+        ),
     ),
+    **nft_shapes.TARGETS,
 }
 
 
@@ -144,22 +159,7 @@ UNKNOWN = {
     'xt match "addrtype"': {"xt": {"type": "match", "name": "addrtype"}},
     "tcp option maxseg size 1": _field("tcp option", 1)
     | {"match": {"op": "==", "left": {"tcp option": {"name": "maxseg", "field": "size"}}, "right": 1}},
-    '{"quota":{"val":1}}': {"quota": {"val": 1}},
-    "ip saddr . tcp dport { 10.0.0.1 . 80 }": {
-        "match": {
-            "op": "==",
-            "left": {
-                "concat": [
-                    {"payload": {"protocol": "ip", "field": "saddr"}},
-                    {"payload": {"protocol": "tcp", "field": "dport"}},
-                ]
-            },
-            "right": {"set": [{"concat": ["10.0.0.1", 80]}]},
-        }
-    },
-    "fib daddr . iif type local": {
-        "match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr", "iif"]}}, "right": "local"}
-    },
+    **nft_shapes.UNKNOWN,
     "ip saddr @gone": _field("ip saddr", "@gone"),
 }
 
@@ -172,6 +172,74 @@ def test_what_is_not_interpreted_is_said(text: str, expr: object) -> None:
     assert body.not_understood[0] in body.text
     if "option" not in text:
         assert body.not_understood == (text,)
+
+
+def test_a_verdict_after_other_statements_keeps_them_in_order() -> None:
+    mark = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
+    early = Effect("mark", xor=1, after=0)
+    late = Effect("mark", xor=1)
+    log = Effect("log", detail='prefix "x"')
+    body = _read(mark, _field("tcp dport", 80), {"log": {"prefix": "x"}}, {"accept": None}).body()
+    assert body.target == Target(Verb.ACCEPT, effects=(early, log))
+    body = _read(_field("tcp dport", 80), {"log": {"prefix": "x"}}, mark, {"drop": None}).body()
+    assert body.target == Target(Verb.DROP, effects=(log, late))
+
+
+def test_a_table_of_both_versions_passes_over_what_is_not_of_its_version() -> None:
+    four, six = Match("family", ("ipv4",)), Match("family", ("ipv6",))
+    log: dict[str, object] = {"log": {"group": 5}}
+    answers: dict[str, tuple[object, Match, int | None]] = {
+        "a translation of the port": ({"dnat": {"family": "ip", "port": 80}}, four, 0),
+        "an answer of ICMPv6": ({"reject": {"type": "icmpv6", "expr": "no-route"}}, six, None),
+    }
+    for shape, version, after in answers.values():
+        body = read_rule({"family": "inet", "expr": [log, shape]}, {}).body()
+        assert body.matches == (version,)
+        assert body.target.effects == (Effect("nflog", detail="group 5", after=after),)
+        assert read_rule({"family": "ip", "expr": [log, shape]}, {}).body().matches == ()
+
+
+def test_a_map_by_address_is_for_one_version_even_where_nothing_else_fits() -> None:
+    key = {"payload": {"protocol": "ip6", "field": "daddr"}}
+    shape = {"vmap": {"key": key, "data": {"set": [["fd00::1", {"accept": None}], ["*", {"drop": None}]]}}}
+    assert read_rule({"family": "inet", "expr": [shape]}, {}).body().matches == (Match("family", ("ipv6",)),)
+
+
+def test_a_reset_is_for_tcp_before_anything_is_done() -> None:
+    reset: dict[str, object] = {"reject": {"type": "tcp reset"}}
+    body = _read({"log": {"group": 5}}, reset).body()
+    assert (body.matches, body.target.effects) == ((TCP,), (Effect("nflog", detail="group 5"),))
+
+
+def test_what_nft_only_names_may_have_set_any_mark() -> None:
+    body = _read({"xt": {"type": "target", "name": "CONNMARK"}}).body()
+    assert body.target.effects == (Effect("mark", None), Effect("connmark", None))
+    assert body.not_understood == ('xt target "CONNMARK"',)
+
+
+def test_tables_without_rules_and_named_objects_are_listed() -> None:
+    listing = _listing(
+        {"table": {"family": "ip", "name": "off", "handle": 1, "flags": ["dormant"]}},
+        {"table": {"family": "bridge", "name": "empty", "handle": 2}},
+        {"table": {"family": "bridge", "name": "odd", "handle": 2, "flags": "odd"}},
+        {"chain": {"family": "bridge", "table": "odd", "name": "c"}},
+        {"chain": {"family": "ip", "table": "off", "name": "c", "type": "filter", "hook": "input", "prio": 0}},
+        {"flowtable": {"family": "ip", "name": "ft", "table": "off", "hook": "ingress", "prio": 0, "dev": ["a", "b"]}},
+        {"counter": {"family": "ip", "name": "cn", "table": "off", "handle": 3, "packets": 1, "bytes": 60}},
+        {"map": {"family": "ip", "table": "off", "name": "m", "type": "mark", "map": "verdict", "flags": ["interval"]}},
+    )
+    assert listing.problems == ()
+    assert listing.tables == (
+        Table("ip", "off", ("dormant",)),
+        Table("bridge", "empty"),
+        Table("bridge", "odd", ("?",)),
+    )
+    assert [(one.hook, one.dormant) for one in listing.chains] == [(None, None), ("input", True)]
+    assert listing.objects == (
+        NamedObject("ip", "off", "flowtable", "ft", "hook ingress, prio 0, dev a,b"),
+        NamedObject("ip", "off", "counter", "cn"),
+    )
+    assert (listing.sets[0].value_type, listing.sets[0].flags) == ("verdict", ("interval",))
 
 
 def test_a_comment_stands_last() -> None:
@@ -205,7 +273,8 @@ def test_named_sets_and_maps_are_resolved_wherever_they_stand() -> None:
         blocked, jumps = listing.chains[0].bodies
         assert blocked.matches == (Match("src", (ip_network("10.0.0.1"), ip_network("10.0.0.2"))),)
         assert blocked.text == "ip saddr @bad drop"
-        assert jumps.target == Target(Verb.VMAP, elements=(("a", "b"),), detail="oif")
+        assert (jumps.target.elements, jumps.target.detail) == ((("a", "b"),), "oif")
+        assert jumps.target.cases == (((Match("oif", ("a",)),), Target(Verb.JUMP, chain="b")),)
         assert jumps.not_understood == blocked.not_understood == ()
         assert [(one.name, one.elements) for one in listing.sets] == [
             ("bad", (("10.0.0.1", None), ("10.0.0.2", None))),
@@ -310,3 +379,20 @@ def test_no_shape_is_an_error(data: st.DataObject) -> None:
     for chain in listing.chains:
         for body in chain.bodies:
             assert isinstance(body.text, str)
+
+
+def test_a_translation_to_an_address_matches_packets_of_the_other_version_too() -> None:
+    """The kernel's trace shows the rule, which does nothing then (nft_nat.c)."""
+    body = read_rule({"family": "inet", "expr": [{"dnat": {"family": "ip", "addr": "10.0.0.1"}}]}, {}).body()
+    assert body.matches == ()
+
+
+def test_a_port_that_nft_shows_without_its_type() -> None:
+    original = {"ct": {"key": "proto-dst", "dir": "original"}}
+    body = read_rule({"family": "ip", "expr": [{"match": {"op": "!=", "left": original, "right": _HEX}}]}, {}).body()
+    assert body.matches == (Match("ctorigdstport", ((8080, 8080),), True),)
+    assert body.not_understood == ()
+
+
+_HEX = "0x1f90 [invalid type]"
+"""As nft 1.0.6 prints 8080 there."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Binding, Chain, Engine, Holder, Host, Listener, Ruleset
+from netdash.core.model import Binding, Chain, Engine, Holder, Host, Listener, PolicyRule, Route, Ruleset
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.payload import Volume
 from netdash.core.publish.plan import Plan, plan
@@ -20,6 +20,10 @@ from tests.show_hosts import HOSTILE, WEB, blind, container, host, hostile, port
 
 FACTS = Facts(program="/usr/sbin/docker-proxy")
 DETAILS = Details(changes=0, auto_remove=False, restart=("always", 0), health=False, stop_seconds=None)
+LOCAL_ROUTE = Route(4, "local", "local", ip_network("172.25.34.8/32"), None, "eth0", None, 0, "kernel", "host")
+NEAR_ROUTE = Route(4, "main", "unicast", ip_network("172.25.34.0/24"), None, "eth0", None, 0, "kernel", "link")
+BRIDGE_ROUTE = Route(4, "main", "unicast", ip_network("172.17.0.0/16"), None, "docker0", None, 0, "kernel", "link")
+LOOPBACK_ROUTE = Route(4, "local", "local", ip_network("127.0.0.0/8"), None, "lo", None, 0, "kernel", "host")
 HTTPD = Listener("tcp", ip_address("0.0.0.0"), 80)
 
 
@@ -71,9 +75,18 @@ def test_durations() -> None:
 # --- plans ------------------------------------------------------------------------------------------------------------
 
 
+def routed(**changes: Any) -> Host:
+    """A host whose own address and network are in its routes, as a kernel's always are."""
+    plain = host(containers=(container(listeners=(HTTPD,)),), **changes)
+    policy = (PolicyRule(4, 0, "from all lookup local", "local", ()), *(plain.policy or ()))
+    return replace(
+        plain, routes=(*(plain.routes or ()), LOOPBACK_ROUTE, LOCAL_ROUTE, NEAR_ROUTE, BRIDGE_ROUTE), policy=policy
+    )
+
+
 def made(text: str = "8081:80", on: Host | None = None, facts: Facts = FACTS, **more: Any) -> Plan:
     bind = more.pop("bind", None)
-    on = on or host(containers=(container(listeners=(HTTPD,)),))
+    on = on or routed()
     return plan(Request(WEB, parse_spec(text, bind=bind), **more), on, facts)
 
 
@@ -86,9 +99,9 @@ def test_a_forward_in_full() -> None:
         "downtime: none",
         "lost: nothing",
         "client address: web sees every client as 172.17.0.1",
-        "reached from this host: yes, by 127.0.0.1",
-        "reached from its network: yes, no rule of this host filters what comes in",
-        "reached from outside: ?, routers and firewalls before this host decide",
+        "reached from this host: yes, at 127.0.0.1",
+        "reached from its network: yes, at 172.25.34.8",
+        "reached from outside: yes, at 172.25.34.8, as far as this host decides",
         "undo: netdash unpublish web 8081: the process ends, nothing else was changed",
     )
 
@@ -109,11 +122,11 @@ def test_a_recreation_in_full() -> None:
         "downtime: from its stop (at most 10 s) until the new one has started: usually seconds",
         "lost: what its processes hold in memory; its log, with the old container",
         "client address: web sees the address of each client; those on this host as the bridge's gateway",
-        "reached from this host: yes, by 127.0.0.1",
+        "reached from this host: yes, at 127.0.0.1",
         "reached from its network: ?, Docker's rules let it in before ufw, firewalld zones and other input rules; "
         "DOCKER-USER can stop it",
-        "reached from outside: ?, routers and firewalls before this host decide; Docker's rules let it in before ufw, "
-        "firewalld zones and other input rules; DOCKER-USER can stop it",
+        "reached from outside: ?, Docker's rules let it in before ufw, firewalld zones and other input rules; "
+        "DOCKER-USER can stop it",
         "undo: within 10 m: netdash undo (the old web comes back as it was; what the new one wrote outside its volumes "
         "is lost)",
         "warning: nothing listens on tcp port 81 of web now; what listens: 80/tcp",
@@ -272,18 +285,23 @@ def test_containers_that_are_not_made_anew(changes: dict[str, Any], reason: str)
 
 
 def test_filtered_hosts_are_not_called_reachable() -> None:
-    plain = host(containers=(container(listeners=(HTTPD,)),))
+    plain = routed()
     wall = Chain("ip", "filter", "INPUT", "iptables-nft", (), kind="filter", hook="input", policy="drop")
     verdicts = {
-        None: (None, "could not be read in full"),
-        Ruleset(()): (True, "no rule of this host filters"),
-        Ruleset((wall,)): (None, "filter/INPUT"),
-        Ruleset((), complete=False): (None, "could not be read in full"),
+        None: (None, "could not be read"),
+        Ruleset(()): (True, "at 172.25.34.8"),
+        Ruleset((wall,)): (False, "dropped: filter/INPUT policy"),
     }
     for ruleset, (yes, why) in verdicts.items():
         near = made(on=replace(plain, ruleset=ruleset)).reach[1]
         assert near.yes is yes
         assert why in near.why
+    nobody = made("8081:99").reach
+    assert [one.yes for one in nobody] == [False, False, False]
+    assert "no listener" in nobody[1].why
+    lost = made(on=replace(plain, routes=tuple(one for one in plain.routes or () if one is not BRIDGE_ROUTE))).reach
+    assert [one.yes for one in lost] == [False, False, False]
+    assert "the routes lead elsewhere" in lost[0].why
     near, far = made(bind="127.0.0.1").reach[1:]
     assert (near.yes, far.yes) == (False, False)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from netdash.core.iptables_rule import parse_line
-from netdash.core.model import Match, Rule, Ruleset, Target, Verb
+from netdash.core.model import Chain, Effect, Match, Rule, Ruleset, Target, Verb
 from netdash.core.recording import Recording
 from netdash.core.rules import Answer, DestinationNat, Packet, SourceNat, applies, translated
 from netdash.core.ruleset import read_ruleset
@@ -379,3 +379,35 @@ def test_an_unknown_shape_of_dnat_is_left_open() -> None:
     found = DestinationNat(_native([target])).find(WEB)
     assert found.rule is None
     assert [rule.target for rule in found.unsure] == [Target(Verb.DNAT)]
+
+
+def test_a_mark_that_an_accepting_rule_sets_is_seen() -> None:
+    marking = Rule(
+        "ip", "m", "pre", 1, "meta mark set 1 accept", (), Target(Verb.ACCEPT, effects=(Effect("mark", xor=1),)),
+        None, None, "nft",
+    )  # fmt: skip
+    asking = Rule(
+        "ip", "n", "pre", 1, "meta mark 1 dnat to 10.0.0.1", (Match("mark", ("0x1",)),),
+        Target(Verb.DNAT, address=ip_address("10.0.0.1")), None, None, "nft",
+    )  # fmt: skip
+    for dormant, unsure in ((False, (asking,)), (True, ())):
+        before = Chain("ip", "m", "pre", "nft", (marking,), "filter", "prerouting", -150, "accept", None, dormant)
+        nat = Chain("ip", "n", "pre", "nft", (asking,), "nat", "prerouting", -100, "accept")
+        found = DestinationNat(Ruleset((before, nat))).find(Packet(4, "tcp", iif="eth0"))
+        assert (found.rule, found.unsure) == (None, unsure)
+
+
+def test_a_translation_by_a_map_is_left_open() -> None:
+    case = ((Match("dport", ((80, 80),)),), Target(Verb.DNAT, address=ip_address("10.0.0.1")))
+    rule = Rule("ip", "n", "pre", 1, "dnat to map", (), Target(Verb.DNAT, cases=(case,)), None, None, "nft")
+    nat = Chain("ip", "n", "pre", "nft", (rule,), "nat", "prerouting", -100, "accept")
+    found = DestinationNat(Ruleset((nat,))).find(Packet(4, "tcp", dport=80, iif="eth0"))
+    assert (found.rule, found.unsure) == (None, (rule,))
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"), [(("0x1", "0x2"), "yes"), (("0x3-0x9",), "no"), (("0x1-0x9",), "yes"), (("0x4/0x6",), "no")]
+)
+def test_a_mark_meets_one_of_several(values: tuple[str, ...], answer: str) -> None:
+    rule = Rule("ip", "t", "c", 1, "", (Match("mark", values),), Target(Verb.ACCEPT), None, None, "nft")
+    assert applies(rule, Packet(4, mark=2)).value == answer

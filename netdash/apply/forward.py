@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netdash.apply import places
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.publish.plan import Plan
 from netdash.core.state import Forward, load_forward, verdict
+
+if TYPE_CHECKING:
+    from netdash.core.publish.plan import Plan
 
 _SUFFIX = ".json"
 _PATIENCE = 20.0  # seconds for a keeper to begin, or to end

@@ -11,6 +11,7 @@ class Exit(IntEnum):
     USAGE = 2
     UNREADABLE = 3
     REFUSED = 4
+    UNKNOWN = 5  # of a trace whose verdict cannot be told
     INTERRUPTED = 130
 
 

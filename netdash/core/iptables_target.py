@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from netdash.core.decode import address
-from netdash.core.model import Target, Verb
+from netdash.core.decode import address, subnet
+from netdash.core.model import Effect, Target, Verb
+from netdash.core.rule_names import number
+from netdash.core.rule_parts import FULL
 
 CONTINUE = Target(Verb.CONTINUE)
 _FINAL = {"ACCEPT": Target(Verb.ACCEPT), "DROP": Target(Verb.DROP), "RETURN": Target(Verb.RETURN)}
-_GO_ON = frozenset(
-    "AUDIT CHECKSUM CLASSIFY CONNMARK CONNSECMARK CT DSCP ECN HL HMARK LED LOG MARK NFLOG NOTRACK RATEEST SECMARK SET"
-    " TCPMSS TCPOPTSTRIP TOS TRACE TTL ULOG".split()
+GO_ON = frozenset(
+    "AUDIT CHECKSUM CLASSIFY CONNMARK CONNSECMARK CT DSCP ECN HL HMARK IDLETIMER LED LOG MARK NFLOG NOTRACK RATEEST"
+    " SECMARK SET TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG".split()
 )
 """Targets after which the next rule is tried (man iptables-extensions)."""
-_OTHERS = frozenset("CLUSTERIP DNPT IDLETIMER NETMAP NFQUEUE QUEUE SNPT STEAL SYNPROXY TARPIT TEE TPROXY".split())
-XT_TARGETS = _GO_ON | _OTHERS | {"DNAT", "SNAT", "MASQUERADE", "REDIRECT", "REJECT"}
+_OTHERS = frozenset("CLUSTERIP DNPT NETMAP NFQUEUE QUEUE SNPT STEAL SYNPROXY TARPIT TPROXY".split())
+XT_TARGETS = GO_ON | _OTHERS | {"DNAT", "SNAT", "MASQUERADE", "REDIRECT", "REJECT"}
 _ALONE = frozenset(("--random", "--random-fully", "--persistent"))
 
 
@@ -30,11 +32,86 @@ def read_target(option: str, name: str, args: list[str]) -> tuple[Target, str]:
         return _nat(_NAT[name], args)
     if name == "REJECT":
         return Target(Verb.REJECT, detail=args[1] if args[:1] == ["--reject-with"] and len(args) > 1 else ""), ""
-    if name in _GO_ON:
-        return Target(Verb.CONTINUE, detail=" ".join((name, *args))), ""
+    if name in GO_ON:
+        made, rest = _effect(name, args)
+        return Target(Verb.CONTINUE, detail=" ".join((name, *args)), effects=(made,)), rest
+    if name == "NETMAP":
+        net = subnet(args[1]) if len(args) == 2 and args[0] == "--to" else None
+        return Target(Verb.OTHER, detail=name, net=net), "" if net else " ".join(("-j", name, *args))
     if name in _OTHERS:
         return Target(Verb.OTHER, detail=name), " ".join(("-j", name, *args))
     return _jump(name), " ".join(args)
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+_KINDS = {
+    "CLASSIFY": "priority",
+    "CONNSECMARK": "secmark",
+    "HL": "hoplimit",
+    "NOTRACK": "notrack",
+    "TCPMSS": "mss",
+    "TEE": "dup",
+    "ULOG": "nflog",
+} | {name: name.lower() for name in "DSCP LOG NFLOG SECMARK SET TOS TRACE TTL".split()}
+
+
+def _effect(name: str, args: list[str]) -> tuple[Effect, str]:
+    """(effect, what of it is not understood)."""
+    if name in ("MARK", "CONNMARK"):
+        kind = name.lower()
+        made = _marks(kind, args)
+        return made or Effect(_changed(args, kind), None, detail=" ".join(args)), "" if made else " ".join(args)
+    if name == "CT":
+        return _connection(args)
+    return Effect(_KINDS.get(name, name), detail=" ".join(args)), ""
+
+
+def _changed(args: list[str], kind: str) -> str:
+    return "mark" if "--restore-mark" in args else kind
+
+
+def _marks(kind: str, args: list[str]) -> Effect | None:
+    said = args[:1]
+    if said in (["--save-mark"], ["--restore-mark"]):
+        return _copied(args)
+    value, _, mask = (args[1] if len(args) == 2 else "").partition("/")
+    xor, bits = number(value), number(mask or "0xffffffff")
+    if xor is None or bits is None or not said:
+        return None
+    forms = {
+        "--set-xmark": (~bits, xor),
+        "--set-mark": (~(bits | xor), xor),
+        "--and-mark": (xor, 0),
+        "--or-mark": (~xor, xor),
+        "--xor-mark": (FULL, xor),
+    }
+    if said[0] not in forms:
+        return None
+    keep, xor = forms[said[0]]
+    return Effect(kind, keep & FULL, xor & FULL)
+
+
+def _copied(args: list[str]) -> Effect | None:
+    """--save-mark: ct = (ct & ~ctmask) ^ (mark & nfmask); --restore-mark: mark = (mark & ~nfmask) ^ (ct & ctmask)."""
+    masks = dict(zip(args[1::2], args[2::2], strict=False))
+    both = number(masks.pop("--mask", "0xffffffff"))
+    nfmask, ctmask = (number(masks.pop(name, f"{both}")) for name in ("--nfmask", "--ctmask"))
+    if masks or nfmask is None or ctmask is None or len(args) % 2 == 0:
+        return None
+    if args[0] == "--save-mark":
+        return Effect("connmark", ~ctmask & FULL, other_keep=nfmask)
+    return Effect("mark", ~nfmask & FULL, other_keep=ctmask)
+
+
+def _connection(args: list[str]) -> tuple[Effect, str]:
+    if args == ["--notrack"]:
+        return Effect("notrack"), ""
+    known = {"--zone": "zone", "--zone-orig": "zone", "--zone-reply": "zone", "--helper": "helper"}
+    kind = known.get(args[0] if args else "")
+    if kind and len(args) == 2:
+        return Effect(kind, detail=" ".join(args)), ""
+    return Effect("CT", detail=" ".join(args)), "" if "--notrack" not in args else " ".join(args)
 
 
 @lru_cache(maxsize=4096)

@@ -1,5 +1,6 @@
 """The frozen records that describe a host. Owns the words; computes nothing that needs a second source.
 
+Those of rules stand in `rule_model`: Match there lists every condition.
 `None` always means "could not be read or does not say"; an empty tuple means "was read, and there is none".
 """
 
@@ -8,10 +9,59 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Interface, IPv6Interface
 
-IP = IPv4Address | IPv6Address
-Net = IPv4Network | IPv6Network
+from netdash.core.rule_model import (
+    IP,
+    Chain,
+    Effect,
+    Match,
+    NamedObject,
+    NamedSet,
+    Net,
+    Rule,
+    Ruleset,
+    RulesNote,
+    Table,
+    Target,
+    Verb,
+)
+
+__all__ = [
+    "IP",
+    "Binding",
+    "Chain",
+    "Container",
+    "Effect",
+    "Endpoint",
+    "Engine",
+    "Failure",
+    "Holder",
+    "Host",
+    "Inside",
+    "Interface",
+    "Link",
+    "Listener",
+    "Match",
+    "NamedObject",
+    "NamedSet",
+    "Neighbour",
+    "Net",
+    "Network",
+    "PolicyRule",
+    "Port",
+    "Proxy",
+    "Ref",
+    "Route",
+    "Rule",
+    "RulesNote",
+    "Ruleset",
+    "Scope",
+    "Table",
+    "Target",
+    "Verb",
+]
+
 Interface = IPv4Interface | IPv6Interface
 
 
@@ -78,6 +128,15 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """What was read inside a container's network namespace."""
+
+    links: tuple[Link, ...] | None
+    routes: tuple[Route, ...] | None  # IPv4; without the local table where only /proc/net/route was read
+    sysctls: tuple[tuple[str, str], ...]  # (name, value)
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     id: str  # 64 hexadecimal digits
     name: str
@@ -98,6 +157,7 @@ class Container:
     service: str | None  # compose service
     listeners: tuple[Listener, ...] | None  # inside its network namespace
     default_gateways: frozenset[IP] | None = None  # of its default IPv4 routes, as seen inside
+    inside: Inside | None = None  # what was read in its network namespace beside the listeners
 
     @property
     def short_id(self) -> str:
@@ -145,6 +205,7 @@ class Link:
     peer_index: int | None  # IFLA_LINK: the other end's index, in its own namespace
     peer_netns: int | None  # IFLA_LINK_NETNSID
     addresses: tuple[Interface, ...]
+    hairpin: bool | None = None  # of a bridge's port: a frame may leave by the port that it came in by
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,119 +260,6 @@ class Proxy:
     container_port: int
     rss: int | None = None  # bytes
     listeners: tuple[Listener, ...] | None = None  # the sockets it holds; None when that could not be read
-
-
-# --- rules ------------------------------------------------------------------------------------------------------------
-
-
-class Verb(Enum):
-    """What a rule does with a packet that it matches."""
-
-    ACCEPT = "accept"
-    DROP = "drop"
-    REJECT = "reject"
-    JUMP = "jump"
-    GOTO = "goto"
-    RETURN = "return"
-    DNAT = "dnat"
-    REDIRECT = "redirect"
-    SNAT = "snat"
-    MASQUERADE = "masquerade"
-    VMAP = "vmap"  # jumps by a verdict map
-    CONTINUE = "continue"  # counts, logs, marks: the next rule is tried
-    OTHER = "other"  # not understood; `text` says it
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One condition. `values` are alternatives; their type follows the key.
-
-    iif, oif: str (a trailing + is a prefix) · src, dst: Net · proto: str · sport, dport: (low, high) of int ·
-    ctstate, dst_type, src_type, mark … : str.
-    """
-
-    key: str
-    values: tuple[object, ...]
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    verb: Verb
-    chain: str | None = None  # of jump and goto
-    address: IP | None = None  # DNAT and SNAT
-    address_to: IP | None = None  # end of a range
-    ports: tuple[int, int] | None = None  # low, high
-    base_port: int | None = None  # of a shifted range, `--to-destination A:9000-9002/9000`
-    elements: tuple[tuple[str, str], ...] = ()  # VMAP: (key, chain or verdict)
-    detail: str = ""  # REJECT's answer, LOG's prefix, the name of an OTHER
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of any backend. Identity is meaning (family, table, chain, text), never the handle:
-    Docker 29 rebuilds whole chains, and handles and counters start anew."""
-
-    family: str  # ip ip6 inet bridge netdev arp
-    table: str
-    chain: str
-    position: int  # 1-based in its chain
-    text: str  # iptables syntax for xt rules ("-A DOCKER …"), nft syntax for native ones
-    matches: tuple[Match, ...]
-    target: Target
-    packets: int | None
-    bytes: int | None
-    backend: str  # iptables-nft, iptables-legacy, nft
-    comment: str | None = None
-    not_understood: tuple[str, ...] = ()  # parts of the rule that netdash does not interpret
-    rate: float | None = None  # packets a second since the host before
-    occurrence: int = 1  # n-th rule of this very text in its chain
-
-    @property
-    def place(self) -> str:
-        """table/CHAIN #n, with the family where it is not IPv4."""
-        prefix = "" if self.family == "ip" else f"{self.family} "
-        return f"{prefix}{self.table}/{self.chain} #{self.position}"
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    family: str
-    table: str
-    name: str
-    backend: str
-    rules: tuple[Rule, ...]
-    kind: str | None = None  # filter, nat, route: base chains only
-    hook: str | None = None  # prerouting input forward output postrouting ingress egress
-    priority: int | None = None
-    policy: str | None = None  # accept, drop
-    device: str | None = None  # netdev family
-
-
-@dataclass(frozen=True, slots=True)
-class NamedSet:
-    """An nft set or map; `elements` as text, (key, value) with value None in a set."""
-
-    family: str
-    table: str
-    name: str
-    type: str
-    elements: tuple[tuple[str, str | None], ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ruleset:
-    """Compared and hashed by identity: it can be a key of what is computed from it."""
-
-    chains: tuple[Chain, ...]
-    sets: tuple[NamedSet, ...] = ()
-    notes: tuple[str, ...] = ()  # what one tool could not show ("iptables-save left out table filter")
-    complete: bool = True  # False when a part could not be read; then absence of a rule proves nothing
-    shape: object = None  # the same object in the next ruleset where only counters and rates differ
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        return tuple(rule for chain in self.chains for rule in chain.rules)
 
 
 # --- joined -----------------------------------------------------------------------------------------------------------

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netdash.core.decode import Json, items, mapping
+from netdash.core import nft_effect
+from netdash.core.decode import Json, items, mapping, subnet
 from netdash.core.decode import text as word
-from netdash.core.iptables_target import translation
-from netdash.core.model import Target, Verb
-from netdash.core.nft_match import ADDRESS, META, Draft, Elements, Sets, add, element_text, read_match
+from netdash.core.iptables_target import GO_ON, translation
+from netdash.core.model import Effect, Match, Target, Verb
+from netdash.core.nft_map import arms, cases, elements_of, key_name, verdict
+from netdash.core.nft_match import CONTINUE, Draft, Sets, element_text, first, imply, read_match
 from netdash.core.nft_text import expression, statement
-from netdash.core.rule_parts import limit_match
+from netdash.core.rule_parts import limit_match, protocol_match, word_match
 
-_CONTINUE = Target(Verb.CONTINUE)
+_WIDE = ("inet", "bridge", "netdev")
 
 
 def read_rule(rule: Json, sets: Sets) -> Draft:
     """`rule` is the object under "rule". Never raises."""
     exprs = items(rule.get("expr"))
-    draft = Draft(sets, exprs, word(rule.get("comment")))
+    draft = Draft(sets, exprs, word(rule.get("comment")), rule.get("family") in _WIDE)
     for expr in exprs:
         if isinstance(expr, dict) and len(expr) == 1:
             ((name, value),) = expr.items()
@@ -62,23 +64,69 @@ def _counter(draft: Draft, value: object) -> bool:
     return True
 
 
+def _counted(_draft: Draft, _value: object) -> bool:
+    """When it was last met: no part of what it does."""
+    return True
+
+
+# --- translations -----------------------------------------------------------------------------------------------------
+
+
 def _nat(verb: Verb) -> Callable[[Draft, object], bool]:
     def take(draft: Draft, value: object) -> bool:
         parts = mapping(value)
         flags = parts.get("flags")
         detail = expression(flags) if flags else ""
         draft.target = Target(verb, detail=detail)
-        ips, ports = parts.get("addr"), parts.get("port")
-        if ips is None and ports is None:
-            return verb in (Verb.MASQUERADE, Verb.REDIRECT)
-        ip, port = ("" if one is None else element_text(one) for one in (ips, ports))
-        if ip is None or port is None:
-            return False
-        made = _translation(verb, ip, port, detail)
+        made = _target_of(draft, verb, parts, detail)
         draft.target = made or draft.target
+        if draft.target.address is None:  # an address says it itself: the rule matches, and does nothing (nft_nat.c)
+            _only_of(draft, parts.get("family"))
         return made is not None
 
     return take
+
+
+def _only_of(draft: Draft, version: object) -> None:
+    """In a table of both IP versions, what names one is passed over by packets of the other."""
+    if draft.wide and isinstance(version, str) and version in _ONLY_OF:
+        imply(draft, (word_match("family", _ONLY_OF[version]),))
+
+
+_ONLY_OF = {"ip": "ipv4", "ip6": "ipv6", "icmp": "ipv4", "icmpv6": "ipv6"}
+"""What a translation or an answer names -> the packets that can meet it."""
+
+
+def _target_of(draft: Draft, verb: Verb, parts: Json, detail: str) -> Target | None:
+    ips, ports = parts.get("addr"), parts.get("port")
+    if ips is None and ports is None:
+        return Target(verb, detail=detail) if verb in (Verb.MASQUERADE, Verb.REDIRECT) else None
+    prefix = parts.get("type_flags") == "prefix" or "netmap" in detail
+    one = ips if ports is None else ports if ips is None else None
+    if isinstance(one, dict) and set(one) == {"map"}:
+        return _by_map(draft, verb, one["map"], ports is not None, prefix, detail)
+    ip, port = ("" if one is None else element_text(one) for one in (ips, ports))
+    if ip is None or port is None:
+        return None
+    return _prefix(verb, ip) if prefix else _translation(verb, ip, port, detail)
+
+
+def _by_map(draft: Draft, verb: Verb, said: object, is_port: bool, prefix: bool, detail: str) -> Target | None:
+    def make(text: str) -> Target | None:
+        if prefix:
+            return _prefix(verb, text)
+        ip, _, port = ("", "", text) if is_port else text.partition(" . ")
+        return _translation(verb, ip, port, detail)
+
+    made = cases(arms(draft, mapping(said)), make)
+    if made is None:
+        return None
+    return Target(Verb.OTHER, detail=f"{verb.value} prefix", cases=made) if prefix else Target(verb, cases=made)
+
+
+def _prefix(verb: Verb, text: str) -> Target | None:
+    net = subnet(text)
+    return Target(Verb.OTHER, detail=f"{verb.value} prefix", net=net) if net else None
 
 
 def _translation(verb: Verb, ip: str, port: str, detail: str) -> Target | None:
@@ -89,83 +137,86 @@ def _translation(verb: Verb, ip: str, port: str, detail: str) -> Target | None:
     return translation(verb, f"{ip}:{port}" if port else ip, detail)
 
 
+# --- other statements -------------------------------------------------------------------------------------------------
+
+
 def _reject(draft: Draft, value: object) -> bool:
     draft.target = Target(
         Verb.REJECT, detail=statement({"reject": value}).removeprefix("reject").removeprefix(" with ")
     )
+    kind = str(mapping(value).get("type"))
+    version = _ONLY_OF.get(kind)
+    if kind == "tcp reset":
+        first(draft, protocol_match("proto", "tcp"))  # nft asks for these before all else, and may not list them
+    elif draft.wide and version:
+        first(draft, word_match("family", version))
     return True
 
 
-def _detail(name: str) -> Callable[[Draft, object], bool]:
-    """Statements after which the next rule is tried."""
+def _limit(draft: Draft, value: object) -> bool:
+    parts = mapping(value)
+    if isinstance(value, str):
+        draft.matches.append(Match("limit", (f"@{value}",)))
+        return True
+    rate, per, burst, over = parts.get("rate"), parts.get("per"), parts.get("burst", 5), bool(parts.get("inv"))
+    if type(rate) is not int:
+        return False
+    units = [str(parts.get(name, "packets")) for name in ("rate_unit", "burst_unit")]
+    shown = [
+        f"{number} {unit}" if unit != "packets" else str(number)
+        for number, unit in zip((rate, burst), units, strict=True)
+    ]
+    draft.matches.append(limit_match(shown[0], str(per), shown[1], over))
+    return True
+
+
+def _unsure(name: str, key: str) -> Callable[[Draft, object], bool]:
+    """A statement after which the rule may end, by something that no listing tells."""
 
     def take(draft: Draft, value: object) -> bool:
-        if draft.target is None:
-            draft.target = Target(Verb.CONTINUE, detail=statement({name: value}))
+        draft.matches.append(Match(key, (statement({name: value}).removeprefix(name).strip(),)))
         return True
 
     return take
 
 
-def _limit(draft: Draft, value: object) -> bool:
-    parts = mapping(value)
-    rate, per, burst = parts.get("rate"), parts.get("per"), parts.get("burst", 5)
-    if parts.get("inv") or parts.get("rate_unit", "packets") != "packets" or type(rate) is not int:
-        return False
-    return add(draft, limit_match(str(rate), str(per), str(burst)))
+def _dynamic(draft: Draft, value: object) -> bool:
+    """`add @s { ip saddr }`; with a limit in it, it is a condition too."""
+    if mapping(value).get("stmt"):
+        draft.matches.append(Match("meter", (statement({"set": value}),)))
+        return True
+    return nft_effect.add_effect(draft, "set", statement({"set": value}))
 
 
 def _vmap(draft: Draft, value: object) -> bool:
     """The key's name goes to `detail`; elements: a chain to jump to, "goto CHAIN", or a verdict."""
     parts = mapping(value)
-    key, data = _vmap_key(parts.get("key")), parts.get("data")
+    key, elements = key_name(draft, parts.get("key")), elements_of(draft, parts.get("data"))
     draft.target = Target(Verb.VMAP, detail=key or "")
-    if isinstance(data, str) and data.startswith("@"):
-        elements = draft.named(data)
-    else:
-        elements = map_elements(mapping(data).get("set"))
-    if elements is None or any(verdict is None for _, verdict in elements):
+    if elements is None or any(text is None for _, text in elements):
         return False
-    known = tuple((name, verdict) for name, verdict in elements if verdict is not None)
-    draft.target = Target(Verb.VMAP, elements=known, detail=key or "")
-    return key is not None
+    known = tuple((name, text) for name, text in elements if text is not None)
+    made = cases(arms(draft, parts), verdict)
+    draft.target = Target(Verb.VMAP, elements=known, detail=key or "", cases=made or ())
+    return made is not None
 
 
-def _vmap_key(key: object) -> str | None:
-    if not isinstance(key, dict) or len(key) != 1:
-        return None
-    kind, what = next(iter(key.items()))
-    name = mapping(what).get("key") if kind == "meta" else mapping(what).get("field")
-    if kind == "payload" and mapping(what).get("protocol") == "th" and name in ("sport", "dport"):
-        return str(name)
-    known = {"meta": {**META, "l4proto": "proto"}, "payload": {**ADDRESS, "protocol": "proto", "nexthdr": "proto"}}
-    return known.get(kind, {}).get(name) if isinstance(name, str) else None
+def _other(name: str) -> Callable[[Draft, object], bool]:
+    """A verdict that netdash cannot follow: its rule stays marked."""
 
+    def take(draft: Draft, _value: object) -> bool:
+        draft.target = Target(Verb.OTHER, detail=name)
+        return False
 
-def map_elements(value: object) -> Elements:
-    """[[key, value], …] of a map, [key, …] of a set, as text; what has no text is shown in nft's words."""
-    return tuple(_element(one) for one in items(value))
-
-
-def _element(value: object) -> tuple[str, str | None]:
-    if isinstance(value, list) and len(value) == 2:
-        return element_text(value[0]) or expression(value[0]), _verdict_text(value[1])
-    return element_text(value) or expression(value), None
-
-
-def _verdict_text(value: object) -> str:
-    if isinstance(value, dict) and len(value) == 1:
-        name, inner = next(iter(value.items()))
-        chain = word(mapping(inner).get("target"))
-        if name == "jump" and chain:
-            return chain
-        return f"goto {chain}" if name == "goto" and chain else name if inner is None else expression(value)
-    return element_text(value) or expression(value)
+    return take
 
 
 _XT_VERBS = {"DNAT": Verb.DNAT, "SNAT": Verb.SNAT, "MASQUERADE": Verb.MASQUERADE, "REDIRECT": Verb.REDIRECT} | {
-    "REJECT": Verb.REJECT, "LOG": Verb.CONTINUE, "MARK": Verb.CONTINUE, "NFLOG": Verb.CONTINUE
+    "REJECT": Verb.REJECT, **dict.fromkeys(GO_ON, Verb.CONTINUE)
 }  # fmt: skip
+
+
+_XT_EFFECTS = {"MARK": ("mark",), "CONNMARK": ("mark", "connmark"), "CT": ("notrack",)}
 
 
 def _xt(draft: Draft, value: object) -> bool:
@@ -175,6 +226,7 @@ def _xt(draft: Draft, value: object) -> bool:
     if isinstance(name, str) and parts.get("type") == "target":
         draft.target_name = name
         draft.target = Target(_XT_VERBS.get(name, Verb.OTHER), detail="" if name in _XT_VERBS else name)
+        draft.effects += [Effect(kind, None, after=len(draft.matches)) for kind in _XT_EFFECTS.get(name, ())]
     elif isinstance(name, str) and parts.get("type") == "match":
         draft.modules.append(name)
     return False
@@ -186,7 +238,7 @@ _STATEMENTS: dict[str, Callable[[Draft, object], bool]] = {
     "accept": _decide(Target(Verb.ACCEPT)),
     "drop": _decide(Target(Verb.DROP)),
     "return": _decide(Target(Verb.RETURN)),
-    "continue": _decide(_CONTINUE),
+    "continue": _decide(CONTINUE),
     "jump": _go(Verb.JUMP),
     "goto": _go(Verb.GOTO),
     "dnat": _nat(Verb.DNAT),
@@ -194,10 +246,24 @@ _STATEMENTS: dict[str, Callable[[Draft, object], bool]] = {
     "masquerade": _nat(Verb.MASQUERADE),
     "redirect": _nat(Verb.REDIRECT),
     "reject": _reject,
-    "log": _detail("log"),
-    "mangle": _detail("mangle"),
-    "notrack": _detail("notrack"),
+    "log": nft_effect.log,
+    "mangle": nft_effect.mangle,
+    "notrack": nft_effect.named_effect("notrack", "notrack"),
+    "ct helper": nft_effect.named_effect("ct helper", "helper"),
+    "ct timeout": nft_effect.named_effect("ct timeout", "CT"),
+    "ct expectation": nft_effect.named_effect("ct expectation", "CT"),
+    "secmark": nft_effect.named_effect("secmark", "secmark"),
+    "dup": nft_effect.named_effect("dup", "dup"),
+    "flow": nft_effect.named_effect("flow", "flow"),
+    "set": _dynamic,
     "limit": _limit,
+    "quota": _unsure("quota", "quota"),
+    "ct count": _unsure("ct count", "connlimit"),
+    "last": _counted,
     "vmap": _vmap,
+    "queue": _other("queue"),
+    "tproxy": _other("tproxy"),
+    "fwd": _other("fwd"),
+    "synproxy": _other("synproxy"),
     "xt": _xt,
 }

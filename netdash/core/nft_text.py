@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from netdash.core.decode import items, mapping
+from netdash.core.decode import Json, items, mapping
 
 _DEEP = 16  # levels; nft itself nests six at most
 _LONG = 400  # characters of a shape that has no known form
@@ -30,6 +30,8 @@ def statement(expr: object, deep: int = 0) -> str:
 
 def expression(value: object, deep: int = 0) -> str:
     """A value or the left side of a match."""
+    if isinstance(value, bool):
+        return "exists" if value else "missing"
     if isinstance(value, str | int):
         return str(value)
     if deep > _DEEP:
@@ -110,6 +112,36 @@ def _prefix(value: object, deep: int) -> str:
     return f"{expression(parts.get('addr'), deep)}/{expression(parts.get('len'), deep)}"
 
 
+def _numgen(value: object, deep: int) -> str:
+    parts = mapping(value)
+    return (
+        f"numgen {expression(parts.get('mode'), deep)} mod {expression(parts.get('mod'), deep)}{_offset(parts, deep)}"
+    )
+
+
+def _hash(name: str) -> Callable[[object, int], str]:
+    def write(value: object, deep: int) -> str:
+        parts = mapping(value)
+        asked = f" {expression(parts['expr'], deep)}" if "expr" in parts else ""
+        return f"{name}{asked} mod {expression(parts.get('mod'), deep)}{_offset(parts, deep)}"
+
+    return write
+
+
+def _offset(parts: Json, deep: int) -> str:
+    return f" offset {expression(parts['offset'], deep)}" if parts.get("offset") else ""
+
+
+def _keyed(word: str) -> Callable[[object, int], str]:
+    """`socket transparent`, `rt ipsec`, `tcp option maxseg size`: a word, then what its object names."""
+
+    def write(value: object, deep: int) -> str:
+        parts = mapping(value)
+        return " ".join([word, *(expression(parts[name], deep) for name in ("key", "name", "field") if name in parts)])
+
+    return write
+
+
 def _map(value: object, deep: int) -> str:
     parts = mapping(value)
     return f"{expression(parts.get('key'), deep)} map {_set_or_name(parts.get('data'), deep)}"
@@ -130,6 +162,15 @@ _EXPRESSIONS: dict[str, Callable[[object, int], str]] = {
     "range": lambda value, deep: "-".join(expression(one, deep) for one in items(value)),
     "concat": lambda value, deep: " . ".join(expression(one, deep) for one in items(value)),
     "elem": lambda value, deep: expression(mapping(value).get("val"), deep),
+    "numgen": _numgen,
+    "jhash": _hash("jhash"),
+    "symhash": _hash("symhash"),
+    "socket": _keyed("socket"),
+    "rt": _keyed("rt"),
+    "tcp option": _keyed("tcp option"),
+    "ip option": _keyed("ip option"),
+    "exthdr": _keyed("exthdr"),
+    "sctp chunk": _keyed("sctp chunk"),
 }
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -171,10 +212,13 @@ def _mangle(value: object, deep: int) -> str:
 
 
 def _limit(value: object, deep: int) -> str:
+    if isinstance(value, str):
+        return f"limit name {_quoted(value)}"
     parts = mapping(value)
-    unit = f"{expression(parts['rate_unit'], deep)}/" if parts.get("rate_unit") not in (None, "packets") else "/"
+    unit = f" {expression(parts['rate_unit'], deep)}/" if parts.get("rate_unit") not in (None, "packets") else "/"
     over = "over " if parts.get("inv") else ""
-    burst = f" burst {expression(parts['burst'], deep)} packets" if "burst" in parts else ""
+    of = expression(parts.get("burst_unit", "packets"), deep)
+    burst = f" burst {expression(parts['burst'], deep)} {of}" if "burst" in parts else ""
     return f"limit rate {over}{expression(parts.get('rate'), deep)}{unit}{expression(parts.get('per'), deep)}{burst}"
 
 
@@ -182,7 +226,7 @@ def _log(value: object, deep: int) -> str:
     parts = mapping(value)
     said = [
         f"{name} {_quoted(parts[name]) if name == 'prefix' else expression(parts[name], deep)}"
-        for name in ("prefix", "group", "level", "snaplen")
+        for name in ("prefix", "group", "level", "snaplen", "queue-threshold", "flags")
         if name in parts
     ]
     return " ".join(["log", *said])
@@ -200,6 +244,53 @@ def _reject(value: object, deep: int) -> str:
 def _vmap(value: object, deep: int) -> str:
     parts = mapping(value)
     return f"{expression(parts.get('key'), deep)} vmap {_set_or_name(parts.get('data'), deep)}"
+
+
+def _quota(value: object, deep: int) -> str:
+    if isinstance(value, str):
+        return f"quota name {_quoted(value)}"
+    parts = mapping(value)
+    over = "over " if parts.get("inv") else ""
+    return f"quota {over}{expression(parts.get('val'), deep)} {expression(parts.get('val_unit', 'bytes'), deep)}"
+
+
+def _ct_count(value: object, deep: int) -> str:
+    parts = mapping(value)
+    return f"ct count {'over ' if parts.get('inv') else ''}{expression(parts.get('val'), deep)}"
+
+
+def _of_set(value: object, deep: int) -> str:
+    """`add @s { ip saddr timeout 300s limit rate over 10/second }`"""
+    parts = mapping(value)
+    element = mapping(mapping(parts.get("elem")).get("elem"))
+    timeout = f" timeout {expression(element['timeout'], deep)}s" if "timeout" in element else ""
+    said = "".join(f" {statement(one, deep)}" for one in items(parts.get("stmt")))
+    inner = f"{expression(parts.get('elem'), deep)}{timeout}{said}"
+    return f"{expression(parts.get('op'), deep)} {expression(parts.get('set'), deep)} {{ {inner} }}"
+
+
+def _to(name: str) -> Callable[[object, int], str]:
+    """`dup to A device D`, `fwd to D`, `tproxy ip to A:P`."""
+
+    def write(value: object, deep: int) -> str:
+        parts = mapping(value)
+        family = f" {expression(parts['family'], deep)}" if "family" in parts else ""
+        said = [expression(parts[one], deep) for one in ("addr", "port") if one in parts]
+        device = expression(parts["dev"], deep) if "dev" in parts else ""
+        shown = f"{':'.join(said)} device {device}" if said and device else device or ":".join(said)
+        return f"{name}{family} to {shown}"
+
+    return write
+
+
+def _queue(value: object, deep: int) -> str:
+    parts = mapping(value)
+    flags = f" flags {expression(parts['flags'], deep)}" if "flags" in parts else ""
+    return f"queue{flags} to {expression(parts['num'], deep)}" if "num" in parts else f"queue{flags}"
+
+
+def _named(word: str) -> Callable[[object, int], str]:
+    return lambda value, deep: f"{word} set {_quoted(expression(value, deep))}"
 
 
 def _xt(value: object, deep: int) -> str:
@@ -226,4 +317,17 @@ _STATEMENTS: dict[str, Callable[[object, int], str]] = {
     "drop": lambda _, __: "drop",
     "return": lambda _, __: "return",
     "continue": lambda _, __: "continue",
+    "notrack": lambda _, __: "notrack",
+    "last": lambda _, __: "last",
+    "quota": _quota,
+    "ct count": _ct_count,
+    "ct helper": _named("ct helper"),
+    "ct timeout": _named("ct timeout"),
+    "ct expectation": _named("ct expectation"),
+    "set": _of_set,
+    "dup": _to("dup"),
+    "fwd": _to("fwd"),
+    "tproxy": _to("tproxy"),
+    "queue": _queue,
+    "flow": lambda value, deep: f"flow add {expression(mapping(value).get('flowtable'), deep)}",
 }

@@ -10,7 +10,12 @@ from netdash.core.model import IP, Interface, Link, Neighbour, Net, PolicyRule, 
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 _SELECTORS = ("iif", "oif", "fwmark", "tos", "ipproto", "sport", "dport", "uid_range")
-
+_KNOWN = {
+    *(*_SELECTORS, "priority", "not", "src", "srclen", "dst", "dstlen", "fwmask", "protocol", "suppress_prefixlen"),
+    *("suppress_prefixlength", "suppress_ifgroup", "table", "action", "goto", "nop", "l3mdev", "iif_detached"),
+    *("oif_detached", "unresolved", "to_tbl"),
+}
+"""Words of `ip -j rule`; what is not among them is a selector that is not understood."""
 
 Known = dict[int, tuple[object, Link]]
 """Links by the identity of what they were parsed from, which the entry keeps alive."""
@@ -58,7 +63,13 @@ def _link(index: int, raw: Json) -> Link:
         peer_index=integer(raw.get("link_index")),
         peer_netns=integer(raw.get("link_netnsid")),
         addresses=tuple(found for one in items(raw.get("addr_info")) if (found := _address(mapping(one)))),
+        hairpin=_hairpin(mapping(raw.get("linkinfo"))),
     )
+
+
+def _hairpin(info: Json) -> bool | None:
+    value = mapping(info.get("info_slave_data")).get("hairpin")
+    return value if isinstance(value, bool) else None
 
 
 def _address(raw: Json) -> Interface | None:
@@ -131,8 +142,11 @@ def _policy(family: int, raw: Json) -> PolicyRule:
     suppress = raw.get("suppress_prefixlen", raw.get("suppress_prefixlength"))
     if suppress is not None:
         selectors.append(("suppress_prefixlength", str(suppress)))
+    selectors += [(key, str(raw[key])) for key in raw if key not in _KNOWN]
     table = raw.get("table")
-    action = text(raw.get("action"))
+    action = text(raw.get("action")) or next((key for key in ("nop", "l3mdev") if key in raw), None)
+    if "goto" in raw:
+        action = f"goto {raw['goto']}"
     words = [f"from {text(raw.get('src')) or 'all'}"] if not any(key == "src" for key, _ in selectors) else []
     words += [
         f"{'from' if key == 'src' else 'to' if key == 'dst' else key} {value}".rstrip() for key, value in selectors

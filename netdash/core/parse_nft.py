@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from netdash.core.decode import Json, integer, items, mapping
 from netdash.core.decode import text as word
-from netdash.core.model import NamedSet, Target, Verb
+from netdash.core.model import NamedObject, NamedSet, Table, Target, Verb
+from netdash.core.nft_map import map_elements
 from netdash.core.nft_match import Draft, Elements
-from netdash.core.nft_rule import counters, map_elements, read_rule
+from netdash.core.nft_rule import counters, read_rule
 from netdash.core.nft_text import expression
 from netdash.core.rule_parts import Body
 
@@ -32,6 +34,7 @@ class Skeleton:
     priority: int | None = None
     policy: str | None = None
     device: str | None = None
+    dormant: bool | None = False
     bodies: list[Body] = field(default_factory=list)
     native: list[bool] = field(default_factory=list)  # the body is nft's own
     counters: list[tuple[int | None, int | None] | None] = field(default_factory=list)  # None: it does not count
@@ -51,6 +54,11 @@ class Listing:
     chains: tuple[Skeleton, ...]
     sets: tuple[NamedSet, ...]
     problems: tuple[str, ...]  # why it is not whole
+    tables: tuple[Table, ...] = ()
+    objects: tuple[NamedObject, ...] = ()
+
+
+NOTHING = Listing((), (), ())
 
 
 def parse_nft(answer: object, decide: Decide) -> Listing:
@@ -109,11 +117,20 @@ class _Reader:
         self._chains: dict[tuple[str, str, str], Skeleton] = {}
         self._sets: dict[TableKey, dict[str, Elements]] = {}
         self._named: list[NamedSet] = []
+        self._tables: list[Table] = []
+        self._objects: list[NamedObject] = []
         self._waiting: list[tuple[Skeleton, int, Json, TableKey]] = []
         self._odd = 0
         self._place: tuple[object, ...] = ()
         self._here = Skeleton("", "", "")
-        self._takes = {"rule": self._rule, "chain": self._chain, "set": self._set, "map": self._set}
+        self._takes: dict[str, Callable[[Json], bool]] = {
+            "rule": self._rule,
+            "chain": self._chain,
+            "set": self._set,
+            "map": self._set,
+            "table": self._table,
+            **{kind: partial(self._object, kind) for kind in _OBJECTS},
+        }
 
     def take(self, element: object) -> None:
         if not isinstance(element, dict):
@@ -131,7 +148,33 @@ class _Reader:
             self._put(chain, at, read_rule(rule, self._sets.get(table, {})))
         if self._odd:
             self.problems.append(f"nft's answer has {self._odd} parts of a shape that is not known")
-        return Listing(tuple(self._chains.values()), tuple(self._named), tuple(self.problems))
+        flags = {(table.family, table.name): table.flags for table in self._tables if table.flags}
+        for chain in self._chains.values():
+            said = flags.get((chain.family, chain.table), ())
+            chain.dormant = True if "dormant" in said else None if UNNAMED in said else False
+        return Listing(
+            tuple(self._chains.values()),
+            tuple(self._named),
+            tuple(self.problems),
+            tuple(self._tables),
+            tuple(self._objects),
+        )
+
+    def _table(self, value: Json) -> bool:
+        family, name = word(value.get("family")), word(value.get("name"))
+        if family is None or name is None:
+            return False
+        unnamed = value.get("flags") == name  # nft 1.0.6 writes the table's name where its flags should stand
+        self._tables.append(Table(family, name, (UNNAMED,) if unnamed else _flags(value)))
+        return True
+
+    def _object(self, kind: str, value: Json) -> bool:
+        family, table, name = word(value.get("family")), word(value.get("table")), word(value.get("name"))
+        if family is None or table is None or name is None:
+            return False
+        said = ", ".join(f"{key} {expression(value[key])}" for key in value if key not in _PLACE)
+        self._objects.append(NamedObject(family, table, kind, name, said))
+        return True
 
     def _of(self, family: object, table: object, name: object) -> Skeleton | None:
         if not (isinstance(family, str) and isinstance(table, str) and isinstance(name, str)):
@@ -187,8 +230,24 @@ class _Reader:
         found = map_elements(value.get("elem"))
         self._sets.setdefault((family, table), {})[name] = found
         shown = " . ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
-        self._named.append(NamedSet(family, table, name, shown, found))
+        gives = word(value.get("map"))
+        self._named.append(NamedSet(family, table, name, shown, found, gives, _flags(value)))
         return True
+
+
+_OBJECTS = (
+    *("flowtable", "counter", "quota", "limit", "secmark", "synproxy"),
+    *("ct helper", "ct timeout", "ct expectation"),
+)
+_PLACE = ("family", "table", "name", "handle", "packets", "bytes", "used")
+"""What of a named object is no part of its detail: its place, and what moves with every packet."""
+UNNAMED = "?"
+"""A table has flags, and which is not said."""
+
+
+def _flags(value: Json) -> tuple[str, ...]:
+    flags = value.get("flags")
+    return tuple(map(expression, flags if isinstance(flags, list) else [flags] if flags else []))
 
 
 def _policy(value: Json) -> str | None:

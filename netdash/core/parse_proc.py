@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
-from netdash.core.decode import address
-from netdash.core.model import IP, Listener, Proxy
+from netdash.core.decode import address, subnet
+from netdash.core.model import IP, Listener, Proxy, Route
 from netdash.core.state import OWN_PROXY
 
 _USER = re.compile(r'"([^"]*)",pid=(\d+)')
@@ -109,6 +109,32 @@ def parse_proc_gateways(text: str) -> frozenset[IP] | None:
     rows = (row.split() for row in after.partition("## ")[0].splitlines()[1:])
     defaults = (row[2] for row in rows if len(row) > 7 and (row[1], row[7]) == ("00000000", "00000000"))
     return frozenset(ip for ip in map(hexadecimal_address, defaults) if ip is not None)
+
+
+def parse_proc_routes(text: str) -> tuple[Route, ...] | None:
+    """The IPv4 routes of /proc/PID/net/route (little-endian), which are those of all tables but local, under "main";
+    None when it is not there."""
+    _, found, after = text.partition("## /proc/PID/net/route\n")
+    if not found:
+        return None
+    rows = (row.split() for row in after.partition("## ")[0].splitlines()[1:])
+    return tuple(route for row in rows if len(row) > 7 and (route := _proc_route(row)))
+
+
+def _proc_route(row: list[str]) -> Route | None:
+    net, gateway, mask = (hexadecimal_address(row[at]) for at in (1, 2, 7))
+    if net is None or mask is None or net.version != 4:
+        return None
+    dst = subnet(f"{net}/{mask}")
+    if dst is None or not row[3].isalnum() or not row[6].isdigit():
+        return None
+    flags = int(row[3], 16)
+    kind = "unreachable" if flags & _REJECTS else "unicast"
+    via = gateway if flags & _HAS_GATEWAY else None
+    return Route(4, "main", kind, dst, via, None if row[0] == "*" else row[0], None, int(row[6]), None, None)
+
+
+_HAS_GATEWAY, _REJECTS = 0x2, 0x200  # RTF_GATEWAY, RTF_REJECT
 
 
 def _sections(text: str) -> Iterator[tuple[str, list[str]]]:

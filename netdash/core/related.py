@@ -23,6 +23,7 @@ from netdash.core.model import (
     Ref,
     Route,
     Rule,
+    RulesNote,
 )
 
 # --- names of things, the same in every refresh -----------------------------------------------------------------------
@@ -66,6 +67,7 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     Network: lambda one: ("network", one.id),
     Port: lambda one: ("port", _port_key(one)),
     Rule: lambda one: ("rule", _rule_key(one)),
+    RulesNote: lambda one: ("note", one.text),
     Chain: lambda one: ("chain", f"{one.backend} {one.family} {one.table} {one.name}"),
     Route: lambda one: ("route", _route_key(one)),
     PolicyRule: lambda one: ("policy", f"{one.family} {one.priority} {one.text}"),

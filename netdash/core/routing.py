@@ -1,9 +1,11 @@
-"""Which route a forwarded packet takes: policy rules, tables, longest prefix, metric. Asks nothing; reads the Host's
-routes (ip-rule(8), ip-route(8))."""
+"""Which route a packet takes: policy rules, tables, longest prefix, metric. Asks nothing; reads the Host's routes
+(ip-rule(8), ip-route(8))."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from netdash.core.model import IP, Link, PolicyRule, Route
@@ -15,38 +17,108 @@ _STOPS = ("blackhole", "unreachable", "prohibit")
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """What the routes are asked for (struct flowi). None is "not known"; `iif` "lo" of what this host sends, `oif` ""
+    where the socket is bound to no device, `proto` "" where the look-up names none."""
+
+    dst: IP
+    src: IP | None = None
+    iif: str | None = "lo"
+    oif: str = ""
+    mark: int | None = 0
+    proto: str | None = None
+    sport: int | None = None
+    dport: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
-    """`route` None: nothing leads there. `unsure`: a policy rule that may decide otherwise, and cannot be told."""
+    """`route` None: nothing leads there. `unsure`: a policy rule that may decide otherwise, and cannot be told.
+    `refused`: the policy rule that ends the search (blackhole, unreachable, prohibit)."""
 
     route: Route | None
     unsure: tuple[PolicyRule, ...] = ()
+    refused: PolicyRule | None = field(default=None)
 
 
 def look_up(
     dst: IP, src: IP | None, iif: str | None, routes: tuple[Route, ...], policy: tuple[PolicyRule, ...] | None
 ) -> Lookup:
     """The route for an unmarked packet from `src` that came in by `iif` (None: from this host)."""
-    family = dst.version
-    rules = [rule for rule in policy or () if rule.family == family]
-    if not rules:
-        rules = [
-            PolicyRule(family, number, "", table, ()) for number, table in ((0, "local"), (1, "main"), (2, "default"))
-        ]
+    return find(Flow(dst, src, iif or "lo"), routes, policy)
+
+
+def find(
+    flow: Flow,
+    routes: tuple[Route, ...],
+    policy: tuple[PolicyRule, ...] | None,
+    supposed: Callable[[PolicyRule], bool] = lambda _: False,
+) -> Lookup:
+    """The route of this flow (fib_rules_lookup, fib_table_lookup). `supposed` is asked whether a rule applies that
+    cannot be told and would make a difference."""
+    tables = _tables(routes)
     unsure: list[PolicyRule] = []
-    for rule in rules:
-        answer = _selects(rule, dst, src, iif)
+    rules, at = _rules(policy, flow.dst.version), 0
+    while at < len(rules):
+        rule = rules[at]
+        at += 1
+        answer = _selects(rule, flow)
         if answer is False:
             continue
-        route = _best(dst, rule, routes) if rule.table else None
+        route = tables.best(flow, rule) if rule.table else None
         if answer is None:
-            if route is not None or rule.table is None:
-                unsure.append(rule)
-            continue
-        if rule.table is None and rule.text.rpartition(" ")[2] in _STOPS:
-            return Lookup(None, tuple(unsure))
-        if route is not None and route.kind != "throw":
+            if route is None and rule.table is not None:
+                continue
+            unsure.append(rule)
+            if not supposed(rule):
+                continue
+        if rule.table is None:
+            action = rule.text.rpartition(" ")[2]
+            if action in _STOPS:
+                return Lookup(None, tuple(unsure), rule)
+            at = _after(rule, rules, at, unsure)
+        elif route is not None and route.kind != "throw":
             return Lookup(route, tuple(unsure))
     return Lookup(None, tuple(unsure))
+
+
+def _after(rule: PolicyRule, rules: tuple[PolicyRule, ...], at: int, unsure: list[PolicyRule]) -> int:
+    """Where the search goes on after a rule without a table: goto and nop; others are not understood (l3mdev)."""
+    *_, before, action = ("", *rule.text.split())
+    if before == "goto" and action.isdigit():
+        return next((i for i, one in enumerate(rules) if one.priority >= int(action)), len(rules))
+    if action != "nop":
+        unsure.append(rule)
+    return at
+
+
+_USUAL = {
+    family: tuple(
+        PolicyRule(family, number, "", table, ())
+        for number, table in ((0, "local"), (32766, "main"), (32767, "default"))
+    )
+    for family in (4, 6)
+}
+
+
+@lru_cache(maxsize=8)
+def _rules(policy: tuple[PolicyRule, ...] | None, family: int) -> tuple[PolicyRule, ...]:
+    return tuple(rule for rule in policy or () if rule.family == family) or _USUAL[family]
+
+
+def address_type(ip: IP, routes: tuple[Route, ...], device: str | None = None) -> str:
+    """What the local table says of an address: LOCAL, BROADCAST, MULTICAST … else UNICAST (inet_addr_type); with a
+    device, only of routes by that one."""
+    if ip.is_multicast:
+        return "MULTICAST"
+    if ip.is_unspecified or ip == _EVERYBODY:
+        return "BROADCAST" if ip.version == 4 else "UNSPEC"
+    route = _tables(routes).best(Flow(ip), _LOCAL)
+    return "UNICAST" if route is None or device not in (None, route.dev) else route.kind.upper()
+
+
+_EVERYBODY = ip_address("255.255.255.255")
+_LOCAL = PolicyRule(4, 0, "", "local", ())
 
 
 def stops(route: Route) -> bool:
@@ -54,50 +126,116 @@ def stops(route: Route) -> bool:
     return route.kind in _STOPS
 
 
-def _best(dst: IP, rule: PolicyRule, routes: tuple[Route, ...]) -> Route | None:
-    found = [
-        route for route in routes if route.family == dst.version and route.table == rule.table and dst in route.dst
-    ]
-    if not found:
+class _Tables:
+    """Routes by family, table, prefix length and network."""
+
+    __slots__ = ("_lengths", "_nets", "routes")
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self.routes = routes  # kept alive: the cache below knows it by its identity
+        self._nets: dict[tuple[int, str, int, int], list[Route]] = {}
+        lengths: dict[tuple[int, str], set[int]] = {}
+        for route in routes:
+            length = route.dst.prefixlen
+            self._nets.setdefault((route.family, route.table, length, int(route.dst.network_address)), []).append(route)
+            lengths.setdefault((route.family, route.table), set()).add(length)
+        self._lengths = {key: sorted(found, reverse=True) for key, found in lengths.items()}
+
+    def best(self, flow: Flow, rule: PolicyRule) -> Route | None:
+        """The longest prefix's route of the lowest metric by a device that the flow may use; of equals, the first."""
+        family, table, number = flow.dst.version, rule.table or "", int(flow.dst)
+        bits = 32 if family == 4 else 128
+        suppress = _suppressed(rule)
+        for length in self._lengths.get((family, table), ()):
+            if suppress is not None and length <= suppress:
+                return None
+            found = self._nets.get((family, table, length, number >> (bits - length) << (bits - length)))
+            usable = [route for route in found or () if not flow.oif or flow.oif in _devices(route)]
+            if usable:
+                return min(usable, key=lambda route: (route.linkdown, route.metric))
         return None
-    best = min(found, key=lambda route: (-route.dst.prefixlen, route.linkdown, route.metric))
-    limit = dict(rule.selectors).get("suppress_prefixlength")
-    return None if limit is not None and limit.isdigit() and best.dst.prefixlen <= int(limit) else best
 
 
-def _selects(rule: PolicyRule, dst: IP, src: IP | None, iif: str | None) -> bool | None:
+def _devices(route: Route) -> tuple[str | None, ...]:
+    return (route.dev,) if route.dev else tuple(dev for _, dev in route.hops)
+
+
+def _suppressed(rule: PolicyRule) -> int | None:
+    limit = dict(rule.selectors).get("suppress_prefixlength", "")
+    return int(limit) if limit.isdigit() else None
+
+
+_KEPT: list[_Tables] = []
+
+
+def _tables(routes: tuple[Route, ...]) -> _Tables:
+    """Built once for each tuple of routes; the last few are kept."""
+    for one in _KEPT:
+        if one.routes is routes:
+            return one
+    made = _Tables(routes)
+    _KEPT[:] = [made, *_KEPT[:63]]
+    return made
+
+
+def _selects(rule: PolicyRule, flow: Flow) -> bool | None:
     """Whether the rule applies; None: cannot be told."""
-    answers = [_selector(key, value, dst, src, iif) for key, value in rule.selectors if key != "not"]
+    if not rule.selectors:
+        return True
+    answers = [_selector(key, value, flow) for key, value in rule.selectors if key != "not"]
     answer = False if False in answers else None if None in answers else True
     if ("not", "") in rule.selectors:
         return None if answer is None else not answer
     return answer
 
 
-def _selector(key: str, value: str, dst: IP, src: IP | None, iif: str | None) -> bool | None:
+def _selector(key: str, value: str, flow: Flow) -> bool | None:
     match key:
         case "src" | "dst":
-            ip = dst if key == "dst" else src
-            try:
-                return None if ip is None else ip in ip_network(value, strict=False)
-            except ValueError:
-                return None
+            return _within(flow.dst if key == "dst" else flow.src, value)
         case "iif":
-            return (iif or "lo") == value
+            return None if flow.iif is None else flow.iif == value
         case "oif":
-            return False  # only sockets bound to a device have one before routing
+            return flow.oif == value  # only sockets bound to a device have one before routing
         case "fwmark":
-            return _zero_mark(value)
+            return _marked(value, flow.mark)
+        case "ipproto":
+            return None if flow.proto is None else value in (flow.proto, _NUMBERS.get(flow.proto))
+        case "sport" | "dport":
+            if flow.proto in _PORTLESS:
+                return False
+            return _spans(value, flow.sport if key == "sport" else flow.dport)
         case "suppress_prefixlength":
             return True
+        case "tos":
+            return int(value, 0) == 0 if value[:2] == "0x" else None
         case _:
             return None
 
 
-def _zero_mark(value: str) -> bool | None:
-    mark, _, mask = value.partition("/")
+_PORTLESS = ("icmp", "ipv6-icmp", "")
+_NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "ipv6-icmp": "58"}
+
+
+def _within(ip: IP | None, value: str) -> bool | None:
     try:
-        return int(mark, 0) & int(mask or "0xffffffff", 0) == 0
+        return None if ip is None else ip in ip_network(value, strict=False)
+    except ValueError:
+        return None
+
+
+def _spans(value: str, port: int | None) -> bool | None:
+    low, _, high = value.partition("-")
+    if port is None or not low.isdigit() or not (high or low).isdigit():
+        return None
+    return int(low) <= port <= int(high or low)
+
+
+def _marked(value: str, mark: int | None) -> bool | None:
+    wanted, _, mask = value.partition("/")
+    try:
+        bits = int(mask or "0xffffffff", 0)
+        return None if mark is None else mark & bits == int(wanted, 0) & bits
     except ValueError:
         return None
 

@@ -3,32 +3,36 @@ of their conditions surely fails."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from heapq import merge
 from typing import Any
 
-from netdash.core.model import Match, Rule
-from netdash.core.rule_match import Packet
+from netdash.core.model import Rule
+from netdash.core.packet import Packet
 
 _SHORT = 8  # rules; a shorter chain is tried as it is
+_MANY = 64  # nets of one condition; a rule with more is not found by them
 _Place = tuple[int, Rule]
 
 
 class Indexed:
     """The rules of one chain by the one condition that rules out most packets."""
 
-    __slots__ = ("_kinds", "_others", "_rules")
+    __slots__ = ("_kinds", "_lengths", "_others", "_rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
         self._others: list[_Place] = []
         self._kinds: dict[str, dict[Hashable, list[_Place]]] = {}
+        self._lengths: dict[str, set[int]] = {}  # of the prefixes by which rules are found
         for at, rule in enumerate(rules) if len(rules) > _SHORT else ():
             kind, keys = _telling(rule)
             if kind is None:
                 self._others.append((at, rule))
             for key in keys:
                 self._kinds.setdefault(kind or "", {}).setdefault(key, []).append((at, rule))
+                if kind in _ADDRESSES and isinstance(key, tuple):
+                    self._lengths.setdefault(kind, set()).add(key[1])
 
     def candidates(self, packet: Packet) -> Iterable[Rule]:
         """The rules that this packet may match, in order."""
@@ -36,15 +40,28 @@ class Indexed:
             return self._rules
         lists = [self._others] if self._others else []
         for kind, rules in self._kinds.items():
-            key = _key(kind, packet)
-            if key is None:
+            keys = self._keys(kind, packet)
+            if keys is None:
                 return self._rules
-            found = rules.get(key)
-            if found:
-                lists.append(found)
+            lists += [found for key in keys if (found := rules.get(key))]
         if len(lists) == 1:
             return [rule for _, rule in lists[0]]
         return [rule for _, rule in merge(*lists, key=_position)]
+
+    def _keys(self, kind: str, packet: Packet) -> list[Hashable] | None:
+        """What rules are found by for this packet; None: that is not known."""
+        if kind not in _ADDRESSES:
+            key = _key(kind, packet)
+            return None if key is None else [key]
+        address = packet.src if kind == "src" else packet.dst
+        if address is None:
+            return None
+        number, bits, version = int(address), address.max_prefixlen, address.version
+        lengths = (length for length in self._lengths[kind] if length <= bits)
+        return [(version, length, number >> (bits - length) << (bits - length)) for length in lengths]
+
+
+_ADDRESSES = ("dst", "src")
 
 
 def _position(place: _Place) -> int:
@@ -54,28 +71,50 @@ def _position(place: _Place) -> int:
 def _key(kind: str, packet: Packet) -> Hashable:
     if kind == "dport":
         return None if packet.proto is None or packet.dport is None else (packet.proto, packet.dport)
-    value: Any = getattr(packet, kind)
-    return value if value is None or kind in ("iif", "oif") else (value.version, int(value))
+    value: Hashable = getattr(packet, kind)
+    return value
 
 
 def _telling(rule: Rule) -> tuple[str | None, list[Hashable]]:
-    """(kind, keys) of the condition to find the rule by; (None, []) when it has none of a fixed value."""
-    plain = {match.key: match for match in rule.matches if not match.negated}
-    proto, dport = plain.get("proto"), plain.get("dport")
-    if proto and dport and all(low == high for low, high in _pairs(dport)):
-        return "dport", [(name, low) for name in proto.values for low, _ in _pairs(dport)]
-    for kind in ("dst", "src"):
-        found = plain.get(kind)
-        if found:
-            nets: Any = found.values
-            if nets and all(net.num_addresses == 1 for net in nets):
-                return kind, list(dict.fromkeys((net.version, int(net.network_address)) for net in nets))
+    """(kind, keys) of the condition to find the rule by, which is the one that fewest packets meet; (None, []) when it
+    has none of a fixed value."""
+    effects = rule.target.effects
+    if effects and any(effect.after is not None for effect in effects):
+        return None, []  # it changes the packet even where a later condition fails
+    plain: dict[str, tuple[Any, ...]] = {}
+    for match in rule.matches:
+        if not match.negated:
+            plain[match.key] = match.values
+    single, wide = _by_address(plain)
+    if single is not None:
+        return single
+    protos, ports = plain.get("proto"), plain.get("dport")
+    if protos and ports and all(low == high for low, high in ports):
+        return "dport", [(name, low) for name in protos for low, _ in ports]
+    if wide is not None:
+        return wide
     for kind in ("iif", "oif"):
-        found = plain.get(kind)
-        if found and not any(str(name).endswith("+") for name in found.values):
-            return kind, list(found.values)
+        names = plain.get(kind)
+        if names and not any(str(name).endswith("+") for name in names):
+            return kind, list(names)
     return None, []
 
 
-def _pairs(match: Match) -> tuple[Any, ...]:
-    return match.values
+_Found = tuple[str | None, list[Hashable]]
+
+
+def _by_address(plain: Mapping[str, tuple[Any, ...]]) -> tuple[_Found | None, _Found | None]:
+    """(by one address, by nets)."""
+    wide: _Found | None = None
+    for kind in _ADDRESSES:
+        nets = plain.get(kind)
+        if nets and len(nets) <= _MANY:
+            if len(nets) == 1 and nets[0].prefixlen == nets[0].max_prefixlen:
+                return (kind, _prefixes(nets)), None
+            if wide is None and all(net.prefixlen for net in nets):
+                wide = kind, _prefixes(nets)
+    return None, wide
+
+
+def _prefixes(nets: tuple[Any, ...]) -> list[Hashable]:
+    return list(dict.fromkeys((net.version, net.prefixlen, int(net.network_address)) for net in nets))

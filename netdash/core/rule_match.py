@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from netdash.core.model import IP, Match, Rule
+from netdash.core.packet import Ends, Packet
 
 
 class Answer(Enum):
@@ -16,34 +16,17 @@ class Answer(Enum):
     UNSURE = "unsure"
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """The first packet of a flow at one hook. None is "not known"; a device of "" is "has none" (a packet that the
-    host itself sends came in by none)."""
-
-    family: int  # 4 or 6
-    proto: str | None = None  # tcp, udp, icmp, ipv6-icmp …
-    src: IP | None = None
-    dst: IP | None = None
-    sport: int | None = None
-    dport: int | None = None
-    iif: str | None = None
-    oif: str | None = None
-    ctstate: str | None = "NEW"
-    src_type: str | None = None  # LOCAL, UNICAST, BROADCAST, MULTICAST …
-    dst_type: str | None = None
-    mark: int | None = None
-
-
-_NOT = {Answer.YES: Answer.NO, Answer.NO: Answer.YES, Answer.UNSURE: Answer.UNSURE}
-
-
 def applies(rule: Rule, packet: Packet) -> Answer:
     """All conditions hold: YES; one does not: NO; else UNSURE, also when a part of the rule is not understood."""
-    answer = Answer.UNSURE if rule.not_understood else Answer.YES
-    for match in rule.matches:
-        ask = _ASK.get(match.key)
-        held = ask(match, packet) if ask else Answer.UNSURE
+    answer = holds(rule.matches, packet)
+    return Answer.UNSURE if answer is Answer.YES and rule.not_understood else answer
+
+
+def holds(matches: tuple[Match, ...], packet: Packet) -> Answer:
+    """Whether all these conditions do."""
+    answer = Answer.YES
+    for match in matches:
+        held = condition(match, packet)
         if held is Answer.NO:
             return Answer.NO
         if held is Answer.UNSURE:
@@ -51,15 +34,23 @@ def applies(rule: Rule, packet: Packet) -> Answer:
     return answer
 
 
+def condition(match: Match, packet: Packet) -> Answer:
+    """Whether this one does."""
+    ask = _ASK.get(match.key)
+    return ask(match, packet) if ask else Answer.UNSURE
+
+
 _Ask = Callable[[Match, Packet], Answer]
+
+
+def _said(held: bool, match: Match) -> Answer:
+    return Answer.YES if held is not match.negated else Answer.NO
 
 
 def _word(name: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
         value = getattr(packet, name)
-        if value is None:
-            return Answer.UNSURE
-        return Answer.YES if (value in match.values) is not match.negated else Answer.NO
+        return Answer.UNSURE if value is None else _said(value in match.values, match)
 
     return ask
 
@@ -72,22 +63,41 @@ def _device(name: str) -> _Ask:
         held = device in match.values or any(
             isinstance(one, str) and one.endswith("+") and device.startswith(one[:-1]) for one in match.values
         )
-        return Answer.YES if held is not match.negated else Answer.NO
+        return _said(held, match)
 
     return ask
 
 
+def _within(address: IP | None, match: Match, family: int) -> Answer:
+    values: Any = match.values
+    ours = [net for net in values if net.version == family]
+    if values and not ours:
+        return Answer.NO  # `ip6 saddr != X` says that the packet is IPv6
+    if address is None:
+        everything = any(net.prefixlen == 0 for net in ours)
+        return _said(True, match) if everything else Answer.UNSURE
+    return _said(any(address in net for net in ours), match)
+
+
 def _net(name: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
-        values: Any = match.values
-        ours = [net for net in values if net.version == packet.family]
-        if values and not ours:
-            return Answer.NO  # `ip6 saddr != X` says that the packet is IPv6
-        address = getattr(packet, name)
-        if address is None:
-            everything = any(net.prefixlen == 0 for net in ours)
-            return (Answer.NO if match.negated else Answer.YES) if everything else Answer.UNSURE
-        return Answer.YES if any(address in net for net in ours) is not match.negated else Answer.NO
+        return _within(getattr(packet, name), match, packet.family)
+
+    return ask
+
+
+def _of_connection(ends: str, name: str) -> _Ask:
+    """An address or port of the connection's own tuples; a packet without a connection meets neither the condition
+    nor its contrary (nft_ct.c breaks, xt_conntrack.c says no)."""
+
+    def ask(match: Match, packet: Packet) -> Answer:
+        if packet.ctdir == "":
+            return Answer.NO
+        found: Ends | None = getattr(packet, ends)
+        value = getattr(found, name) if found else None
+        if name in ("src", "dst"):
+            return _within(value, match, packet.family)
+        return Answer.UNSURE if value is None else _said(_holds(match.values, value), match)
 
     return ask
 
@@ -102,42 +112,84 @@ _WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite", None)
 def _port(name: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
         if packet.proto not in _WITH_PORTS:
-            return Answer.NO
+            return Answer.UNSURE  # `th dport` reads what stands there; a rule of tcp says so in a condition of its own
         port = getattr(packet, name)
-        if port is None:
-            return Answer.UNSURE
-        return Answer.YES if _holds(match.values, port) is not match.negated else Answer.NO
+        if port is not None:
+            return _said(_holds(match.values, port), match)
+        return _among(match, packet.ephemeral) if name == "sport" else Answer.UNSURE
 
     return ask
 
 
+def _among(match: Match, span: tuple[int, int] | None) -> Answer:
+    """The same of a port that is somewhere in a range."""
+    values: Any = match.values
+    if span is None:
+        return Answer.UNSURE
+    if any(low <= span[0] and span[1] <= high for low, high in values):
+        return _said(True, match)
+    return _said(False, match) if all(high < span[0] or span[1] < low for low, high in values) else Answer.UNSURE
+
+
 def _either_port(match: Match, packet: Packet) -> Answer:
+    if packet.proto not in _WITH_PORTS:
+        return Answer.UNSURE
     known = [port for port in (packet.sport, packet.dport) if port is not None]
     if any(_holds(match.values, port) for port in known):
-        return Answer.NO if match.negated else Answer.YES
+        return _said(True, match)
     if len(known) < 2:
-        return Answer.UNSURE
-    return Answer.YES if match.negated else Answer.NO
+        return _among(match, packet.ephemeral) if packet.dport is not None else Answer.UNSURE
+    return _said(False, match)
 
 
 def _state(match: Match, packet: Packet) -> Answer:
     if packet.ctstate is None:
         return Answer.UNSURE
     if packet.ctstate in match.values:
-        return Answer.NO if match.negated else Answer.YES
-    if {"DNAT", "SNAT"} & set(match.values):
+        return _said(True, match)
+    translated = {"DNAT", "SNAT"} & set(match.values)
+    if translated and packet.ctstatus is None:
         return Answer.UNSURE  # conntrack's own notion of what has been translated
-    return Answer.YES if match.negated else Answer.NO
+    return _said(bool(translated & (packet.ctstatus or frozenset())), match)
+
+
+def _status(match: Match, packet: Packet) -> Answer:
+    if packet.ctdir == "":
+        return Answer.NO
+    if packet.ctstatus is None:
+        return Answer.UNSURE
+    return _said(any(value in packet.ctstatus for value in match.values), match)
 
 
 def _type(side: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
         kind = getattr(packet, f"{side}_type") or _kind(getattr(packet, side))
-        if kind is None:
-            return Answer.UNSURE
-        return Answer.YES if (kind in match.values) is not match.negated else Answer.NO
+        return Answer.UNSURE if kind is None else _said(kind in match.values, match)
 
     return ask
+
+
+def _type_by(side: str, device: str) -> _Ask:
+    """The same by the routes of one device only."""
+
+    def ask(match: Match, packet: Packet) -> Answer:
+        address, name = getattr(packet, side), getattr(packet, device)
+        kind = packet.routes.kind(address, name) if packet.routes and address and name else None
+        return Answer.UNSURE if kind is None else _said(kind in match.values, match)
+
+    return ask
+
+
+def _rpfilter(match: Match, packet: Packet) -> Answer:
+    words = set(str(match.values[0]).split(",")) - {""} if match.values else set()
+    if packet.routes is None or words - {"loose", "validmark", "accept-local"}:
+        return Answer.UNSURE
+    back = packet.routes.leads_back(packet, "loose" in words, "validmark" in words, "accept-local" in words)
+    return Answer.UNSURE if back is None else _said(back, match)
+
+
+def _length(match: Match, packet: Packet) -> Answer:
+    return _among(match, packet.length)
 
 
 def _kind(address: IP | None) -> str | None:
@@ -150,39 +202,151 @@ def _kind(address: IP | None) -> str | None:
 
 
 def _family(match: Match, packet: Packet) -> Answer:
-    return Answer.YES if (f"ipv{packet.family}" in match.values) is not match.negated else Answer.NO
+    return _said(f"ipv{packet.family}" in match.values, match)
 
 
-def _mark(match: Match, packet: Packet) -> Answer:
-    if packet.mark is None:
-        return Answer.UNSURE
-    value, _, mask = str(match.values[0]).partition("/")
-    held = packet.mark & int(mask or "0xffffffff", 16) == int(value, 16)
-    return Answer.YES if held is not match.negated else Answer.NO
+def _mark(name: str) -> _Ask:
+    def ask(match: Match, packet: Packet) -> Answer:
+        if name == "connmark" and packet.ctdir == "":
+            return Answer.NO
+        mark = getattr(packet, name)
+        return Answer.UNSURE if mark is None else _said(any(_has(mark, str(one)) for one in match.values), match)
+
+    return ask
+
+
+def _has(mark: int, wanted: str) -> bool:
+    """`wanted`: 0xV, 0xV/0xMASK, 0xLOW-0xHIGH."""
+    low, dash, high = wanted.partition("-")
+    if dash:
+        return int(low, 16) <= mark <= int(high, 16)
+    value, _, mask = wanted.partition("/")
+    return mark & int(mask or "0xffffffff", 16) == int(value, 16)
+
+
+def _tracked_proto(match: Match, packet: Packet) -> Answer:
+    return Answer.NO if packet.ctdir == "" else _word("proto")(match, packet)
 
 
 def _direction(match: Match, packet: Packet) -> Answer:
-    if packet.ctstate != "NEW":
+    direction = packet.ctdir if packet.ctdir is not None else "ORIGINAL" if packet.ctstate == "NEW" else None
+    if direction is None:
         return Answer.UNSURE
-    return Answer.YES if ("ORIGINAL" in match.values) is not match.negated else Answer.NO
+    return Answer.NO if direction == "" else _said(direction in match.values, match)
 
 
-_ASK: dict[str, _Ask] = {
-    "iif": _device("iif"),
-    "oif": _device("oif"),
-    "src": _net("src"),
-    "dst": _net("dst"),
-    "proto": _word("proto"),
-    "sport": _port("sport"),
-    "dport": _port("dport"),
-    "port": _either_port,
-    "ctstate": _state,
-    "ctdir": _direction,
-    "src_type": _type("src"),
-    "dst_type": _type("dst"),
-    "family": _family,
-    "mark": _mark,
-}
+def _tcp_flags(match: Match, packet: Packet) -> Answer:
+    if packet.proto is None or packet.tcp_flags is None:
+        return Answer.UNSURE if packet.proto in (None, "tcp") else Answer.NO
+    return _said(any(_flagged(str(value), packet.tcp_flags) for value in match.values), match)
+
+
+def _flagged(value: str, flags: frozenset[str]) -> bool:
+    mask, _, wanted = value.partition("/")
+    return flags & set(mask.split(",")) == set(filter(None, wanted.split(",")))
+
+
+def _icmp(match: Match, packet: Packet) -> Answer:
+    if packet.proto not in ("icmp", "ipv6-icmp", None):
+        return Answer.NO
+    values: Any = match.values
+    if packet.icmp is None or not all(isinstance(value, tuple) for value in values):
+        return Answer.UNSURE
+    kind, code = packet.icmp
+    return _said(any(one in (None, kind) and two in (None, code) for one, two in values), match)
+
+
+def _owner(match: Match, packet: Packet) -> Answer:
+    numbers: Any = [value for value in match.values if isinstance(value, tuple)]
+    if packet.iif:  # forwarded: it has no socket here
+        return Answer.UNSURE if match.negated else Answer.NO
+    if packet.uid is None or len(numbers) < len(match.values):
+        return Answer.UNSURE
+    return _said(_holds(tuple(numbers), packet.uid), match)
+
+
+def _whether(name: str) -> _Ask:
+    """`values` is (True,)."""
+
+    def ask(match: Match, packet: Packet) -> Answer:
+        value = getattr(packet, name)
+        return Answer.UNSURE if value is None else _said(bool(value), match)
+
+    return ask
+
+
+def _packet_type(match: Match, packet: Packet) -> Answer:
+    """What the sender's frame was for, told by the address; a bridge's own rules may see frames for others."""
+    at_port = bool(packet.physdev_in) and packet.iif == packet.physdev_in
+    if at_port or packet.dst_type not in ("LOCAL", "UNICAST"):
+        return Answer.UNSURE
+    return _said("unicast" in match.values, match)
+
+
+def _fragment(match: Match, packet: Packet) -> Answer:
+    return Answer.UNSURE if packet.whole is None else _said(not packet.whole, match)
+
+
+def _of_family(conditions: tuple[Match, ...], family: int) -> bool:
+    nets: Any = [value for one in conditions if one.key in ("src", "dst") for value in one.values]
+    return all(net.version == family for net in nets)
+
+
+def _any_of(match: Match, packet: Packet) -> Answer:
+    values: Any = match.values
+    if match.negated and values and not any(_of_family(conditions, packet.family) for conditions in values):
+        return Answer.NO  # `ip daddr . tcp dport != …` says that the packet is IPv4
+    answers = {holds(conditions, packet) for conditions in values}
+    if Answer.YES in answers:
+        return _said(True, match)
+    return Answer.UNSURE if Answer.UNSURE in answers else _said(False, match)
+
+
+_ASK: dict[str, _Ask] = (
+    {
+        "iif": _device("iif"),
+        "oif": _device("oif"),
+        "physdev_in": _device("physdev_in"),
+        "physdev_out": _device("physdev_out"),
+        "physdev_is_in": _whether("physdev_in"),
+        "physdev_is_out": _whether("physdev_out"),
+        "physdev_is_bridged": _whether("bridged"),
+        "src": _net("src"),
+        "dst": _net("dst"),
+        "proto": _word("proto"),
+        "ctproto": _tracked_proto,
+        "sport": _port("sport"),
+        "dport": _port("dport"),
+        "port": _either_port,
+        "ctstate": _state,
+        "ctstatus": _status,
+        "ctdir": _direction,
+        "src_type": _type("src"),
+        "dst_type": _type("dst"),
+        **{f"{side}_type_{end}": _type_by(side, end) for side in ("src", "dst") for end in ("iif", "oif")},
+        "rpfilter": _rpfilter,
+        "length": _length,
+        "family": _family,
+        "mark": _mark("mark"),
+        "connmark": _mark("connmark"),
+        "tcp_flags": _tcp_flags,
+        "icmp_type": _icmp,
+        "uid": _owner,
+        "fragment": _fragment,
+        "pkttype": _packet_type,
+        "any_of": _any_of,
+    }
+    | {
+        f"ct{word}{name}": _of_connection(ends, name)
+        for word, ends in (("orig", "original"), ("repl", "reply"))
+        for name in ("src", "dst")
+    }
+    | {
+        f"ct{word}{name}port": _of_connection(ends, f"{name[0]}port")
+        for word, ends in (("orig", "original"), ("repl", "reply"))
+        for name in ("src", "dst")
+    }
+)
 
 
 def mapped(elements: tuple[tuple[str, str], ...], key: str, packet: Packet) -> list[tuple[str, Answer]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from netdash.core.model import Chain, Match, Verb
+from netdash.core.model import Chain, Effect, Match, Verb
 from netdash.core.nft_match import Draft
 from netdash.core.parse_iptables import SavedChain
 from netdash.core.parse_nft import Skeleton
@@ -49,6 +49,7 @@ def shape_of_native(chain: Skeleton, path: str, saved: bool) -> Shape:
         chain.priority,
         chain.policy,
         chain.device,
+        chain.dormant,
     )
     backends = tuple(NFT if native else IPTABLES for native in chain.native)
     bodies = tuple(chain.bodies)
@@ -77,7 +78,8 @@ def occurrences(bodies: list[Body] | tuple[Body, ...]) -> tuple[int, ...]:
 # --- does the line say what nft says? ---------------------------------------------------------------------------------
 
 _PLAIN_VERBS = frozenset((Verb.ACCEPT, Verb.DROP, Verb.RETURN, Verb.JUMP, Verb.GOTO, Verb.CONTINUE))
-_SAME_MODULE = {"icmpv6": "icmp6", "state": "conntrack", "NOTRACK": "CT", "ttl": "hl"}
+_SAME_MODULE = {"icmpv6": "icmp6", "state": "conntrack", "ttl": "hl"}
+_SAME_TARGET = {"NOTRACK": "CT"}
 
 
 def agree(native: Draft, line: Body) -> bool:
@@ -88,13 +90,29 @@ def agree(native: Draft, line: Body) -> bool:
 
 def _same_target(native: Draft, line: Body) -> bool:
     if native.target_name:
-        return native.target_name == line.target_name
+        return native.target_name == _SAME_TARGET.get(line.target_name, line.target_name)
     target, theirs = native.target, line.target
     if target is None:
+        if native.effects or native.mapped:
+            return theirs.verb is Verb.CONTINUE and _same_effects(native.effects, theirs.effects)
         return theirs.verb is Verb.CONTINUE and not theirs.detail
     if target.verb is not theirs.verb or target.verb not in _PLAIN_VERBS:
         return False
     return target.chain == theirs.chain and not target.detail and not theirs.detail
+
+
+def _same_effects(ours: list[Effect], theirs: tuple[Effect, ...]) -> bool:
+    """Only of the kinds that iptables-nft writes as nft does."""
+    return [_comparable(one) for one in ours] == [_comparable(one) for one in theirs] and all(
+        one.kind in _TOLD for one in ours
+    )
+
+
+_TOLD = ("mark", "connmark", "notrack", "trace", "nflog")
+
+
+def _comparable(effect: Effect) -> tuple[object, ...]:
+    return effect.kind, effect.keep, effect.xor, effect.other_keep
 
 
 def _same_conditions(native: Draft, line: Body) -> bool:

@@ -9,15 +9,9 @@ from ipaddress import summarize_address_range
 
 from netdash.core.decode import address, subnet
 from netdash.core.model import Match, Net, Target
+from netdash.core.rule_names import dscp, icmp_type, number, protocol
 
 _MANY = 65536  # conditions that are kept for reuse
-
-_PROTOCOLS = {
-    "0": "ip", "1": "icmp", "2": "igmp", "4": "ipencap", "6": "tcp", "17": "udp", "33": "dccp", "41": "ipv6",
-    "47": "gre", "50": "esp", "51": "ah", "58": "ipv6-icmp", "89": "ospf", "103": "pim", "112": "vrrp",
-    "132": "sctp", "136": "udplite", "icmpv6": "ipv6-icmp", "icmp6": "ipv6-icmp",
-}  # fmt: skip
-"""Numbers and other spellings -> the name in /etc/protocols."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +27,13 @@ class Body:
     target_name: str = ""  # of an xt target: DNAT, LOG …
 
 
-def protocol(name: str) -> str:
-    return _PROTOCOLS.get(name, name)
-
-
 @lru_cache(maxsize=_MANY)
 def name_match(key: str, name: str, negated: bool = False) -> Match:
     return Match(key, (name,), negated)
 
 
 def protocol_match(key: str, name: str, negated: bool = False) -> Match:
-    return name_match(key, protocol(name), negated)
+    return word_match(key, protocol(name), negated)
 
 
 @lru_cache(maxsize=_MANY)
@@ -98,21 +88,95 @@ def port_match(key: str, ports: str, negated: bool = False) -> Match | None:
 
 
 @lru_cache(maxsize=_MANY)
-def mark_match(key: str, text: str, negated: bool = False) -> Match | None:
-    """`text`: VALUE or VALUE/MASK, decimal or 0x…; the value is written 0xVALUE, with /0xMASK when that is not full."""
+def mark_match(key: str, texts: str, negated: bool = False) -> Match | None:
+    """`texts`: V, V/MASK or LOW-HIGH, decimal or 0x…, divided by commas; written as Match tells. None: not marks."""
+    found = [_mark(text) for text in texts.split(",")]
+    return None if None in found else Match(key, tuple(found), negated)
+
+
+def _mark(text: str) -> str | None:
+    first, dash, last = text.partition("-")
+    if dash:
+        low, high = number(first), number(last)
+        return f"{low:#x}-{high:#x}" if low is not None and high is not None and low <= high <= FULL else None
     value, _, mask = text.partition("/")
-    try:
-        number, bits = int(value, 0), int(mask or "0xffffffff", 0)
-    except ValueError:
+    bits, under = number(value), number(mask or "0xffffffff")
+    if bits is None or under is None or not (0 <= bits <= FULL and 0 <= under <= FULL):
         return None
-    return Match(key, (f"{number:#x}" if bits == 0xFFFFFFFF else f"{number:#x}/{bits:#x}",), negated)
+    return f"{bits:#x}" if under == FULL else f"{bits:#x}/{under:#x}"
+
+
+FULL = 0xFFFFFFFF
+
+
+@lru_cache(maxsize=_MANY)
+def pair_match(key: str, texts: str, negated: bool = False) -> Match | None:
+    """`texts`: N, N:M or N-M, divided by commas. None: not numbers."""
+    found: list[tuple[int, int]] = []
+    for text in texts.split(","):
+        first, sep, last = text.replace("-", ":").partition(":")
+        low = _number_for(key, first)
+        high = _number_for(key, last) if sep else low
+        if low is None or high is None or not 0 <= low <= high <= FULL:
+            return None
+        found.append((low, high))
+    return Match(key, tuple(found), negated)
+
+
+def _number_for(key: str, text: str) -> int | None:
+    return dscp(text) if key == "dscp" else number(text)
+
+
+@lru_cache(maxsize=_MANY)
+def owner_match(key: str, texts: str, negated: bool = False) -> Match | None:
+    """User or group: numbers as pairs; a name, which the tool did not translate, as it is."""
+    found: list[object] = []
+    for text in texts.split(","):
+        match = pair_match(key, text)
+        found += match.values if match else [text]
+    return Match(key, tuple(found), negated)
+
+
+def lower_match(key: str, words: str, negated: bool = False) -> Match:
+    return word_match(key, words.lower(), negated)
+
+
+def upper_match(key: str, words: str, negated: bool = False) -> Match:
+    return word_match(key, words.upper().replace("-", "_"), negated)
+
+
+@lru_cache(maxsize=_MANY)
+def icmp_match(v6: bool, texts: str, negated: bool = False) -> Match | None:
+    """`texts`: TYPE, TYPE/CODE, TYPE-TYPE or any, divided by commas."""
+    found: list[tuple[int | None, int | None]] = []
+    for text in texts.split(","):
+        these = _icmp(text, v6)
+        if not these:
+            return None
+        found += these
+    return Match("icmp_type", tuple(found), negated)
+
+
+def _icmp(text: str, v6: bool) -> list[tuple[int | None, int | None]]:
+    if text == "any":
+        return [(None, None)]
+    name, slash, rest = text.partition("/")
+    kind, code = icmp_type(name, v6), number(rest)
+    if kind is not None:
+        return [] if slash and code is None else [(kind, code)]
+    for at, letter in enumerate(text):  # a name may have a - itself
+        low, high = (icmp_type(text[:at], v6), icmp_type(text[at + 1 :], v6)) if letter == "-" else (None, None)
+        if low is not None and high is not None and 0 <= low <= high <= 255:
+            return [(one, None) for one in range(low, high + 1)]
+    return []
 
 
 _PER = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day"}
 
 
-def limit_match(rate: str, per: str, burst: str) -> Match:
-    return Match("limit", (f"{rate}/{_PER.get(per, per)} burst {burst}",))
+@lru_cache(maxsize=4096)
+def limit_match(rate: str, per: str, burst: str, over: bool = False) -> Match:
+    return Match("limit", (f"{rate}/{_PER.get(per, per)} burst {burst}",), over)
 
 
 def tcp_flags_match(mask: frozenset[str], flags: frozenset[str], negated: bool) -> Match:

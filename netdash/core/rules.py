@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from netdash.core.model import IP, Chain, Rule, Ruleset, Verb
+from netdash.core.packet import Packet
 from netdash.core.rule_index import Indexed
-from netdash.core.rule_match import Answer, Packet, applies, mapped
+from netdash.core.rule_match import Answer, applies, mapped
 
 __all__ = ["Answer", "DestinationNat", "Found", "Packet", "SourceNat", "applies", "translated"]
 
@@ -73,10 +74,12 @@ class _Search:
             return self._map(rule, chain, sure, matches, deep)
         if verb is Verb.RETURN and matches:
             return _Then.LEAVE
-        if not (sure and matches) or verb is Verb.OTHER:
+        if not (sure and matches) or verb is Verb.OTHER or target.cases:
             self._leave_open(rule)
             return _Then.LEAVE if matches and verb is not Verb.OTHER else _Then.NEXT
         if verb in self._verbs:
+            if target.address is not None and target.address.version != self._packet.family:
+                return _Then.NEXT
             self.found = rule
         self.ended = verb not in (Verb.ACCEPT, *self._verbs)
         return _Then.END
@@ -129,7 +132,7 @@ class _Nat:
         self._indexed: dict[int, Indexed] = {}
         for chain in ruleset.chains:
             self._chains[_side(chain), chain.family, chain.table, chain.name] = chain
-            if chain.hook:
+            if chain.hook and not chain.dormant:
                 self._bases.setdefault(chain.hook, []).append(chain)
         for chains in self._bases.values():
             chains.sort(key=lambda chain: chain.priority or 0)
@@ -235,8 +238,8 @@ def _next(rule: Rule) -> tuple[str, ...]:
 
 
 def _sets_mark(rule: Rule) -> bool:
-    detail = rule.target.detail
-    return rule.target.verb is Verb.CONTINUE and detail.startswith(("MARK ", "CONNMARK --restore", "meta mark set"))
+    targets = (rule.target, *(case for _, case in rule.target.cases))
+    return any(effect.kind == "mark" for target in targets for effect in target.effects)
 
 
 _SOURCE = frozenset((Verb.SNAT, Verb.MASQUERADE))

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from netdash.core.iptables_rule import parse_line
-from netdash.core.model import Chain, NamedSet, Rule, Ruleset
+from netdash.core.model import Chain, NamedObject, NamedSet, Rule, Ruleset, Table
 from netdash.core.nft_match import Draft
 from netdash.core.parse_iptables import Listing, SavedChain, counters_of, parse_save
-from netdash.core.parse_nft import Decide, Skeleton, parse_nft
+from netdash.core.parse_nft import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
 from netdash.core.recording import Recording
 from netdash.core.rule_merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
 from netdash.core.rule_parts import Body
@@ -29,7 +29,8 @@ _HOOKS = {
     "POSTROUTING": "postrouting",
 }
 _PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
-"""enum nf_ip_hook_priorities; nat has -100 where the destination changes, 100 where the source does."""
+"""enum nf_ip_hook_priorities; nat has -100 where the destination changes, 100 where the source does. iptables-nft
+hooks its security table at 150."""
 
 
 def read_ruleset(recording: Recording) -> Ruleset | None:
@@ -53,6 +54,8 @@ class _Shapes:
     sets: tuple[NamedSet, ...]
     notes: tuple[str, ...]
     complete: bool
+    tables: tuple[Table, ...]
+    objects: tuple[NamedObject, ...]
 
 
 class RulesetReader:
@@ -89,7 +92,9 @@ class RulesetReader:
         self._shapes, self._known, self._answers = shapes, known, answers
         if changed or self._last is None:
             chains = tuple(one.chain for one in known.values())
-            self._last = Ruleset(chains, shapes.sets, shapes.notes, shapes.complete, shapes)
+            self._last = Ruleset(
+                chains, shapes.sets, shapes.notes, shapes.complete, shapes, shapes.tables, shapes.objects
+            )
         return self._last
 
     def _spans(self, answers: Mapping[str, object], taken: float | None) -> dict[str, float | None]:
@@ -132,7 +137,7 @@ class RulesetReader:
         notes: list[str] = []
         complete = True
         shapes: list[Shape] = []
-        sets: tuple[NamedSet, ...] = ()
+        listing = NOTHING
         if answers[_NFT_ANSWER] is None:
             notes.append("nft was not read: tables that iptables does not own are missing")
             complete = False
@@ -145,7 +150,6 @@ class RulesetReader:
                 listing = parse_nft(answers[_NFT_ANSWER], self._decide(uneven))
             notes += listing.problems
             complete = not listing.problems
-            sets = listing.sets
             seen = {chain.key for chain in listing.chains}
             shapes += [self._skeleton(chain, uneven, answers, notes) for chain in listing.chains]
             for family, path in _SAVES.items():
@@ -158,7 +162,15 @@ class RulesetReader:
             if not saved.whole:
                 notes.append(f"the answer of {_tool(path)} is cut off, or has lines that are no rules")
                 complete = complete and path in _SAVES.values() and answers[_NFT_ANSWER] is not None
-        return _Shapes(tuple(shapes), sets, tuple(dict.fromkeys(notes)), complete)
+        notes += [
+            _FLAGGED[flag].format(f"table {one.family} {one.name}")
+            for one in listing.tables
+            for flag in one.flags
+            if flag in _FLAGGED
+        ]
+        return _Shapes(
+            tuple(shapes), listing.sets, tuple(dict.fromkeys(notes)), complete, listing.tables, listing.objects
+        )
 
     def _listed(self, chain: Skeleton) -> SavedChain | None:
         """The chain in iptables-save's listing."""
@@ -303,8 +315,7 @@ def _unchanged(chain: Chain, frame: Chain, rules: tuple[Rule, ...]) -> bool:
     return (
         len(chain.rules) == len(rules)
         and all(one is other for one, other in zip(chain.rules, rules, strict=True))
-        and (chain.kind, chain.hook, chain.priority, chain.policy, chain.device)
-        == (frame.kind, frame.hook, frame.priority, frame.policy, frame.device)
+        and replace(chain, rules=()) == frame
     )
 
 
@@ -323,7 +334,8 @@ def _frame(family: str, table: str, name: str, backend: str, saved: SavedChain) 
         return Chain(family, table, name, backend, ())
     nat = -100 if hook in ("prerouting", "output") else 100
     kind = "nat" if table == "nat" else "route" if table == "mangle" and hook == "output" else "filter"
-    return Chain(family, table, name, backend, (), kind, hook, _PRIORITIES.get(table, nat), saved.policy)
+    priority = 150 if (table, backend) == ("security", IPTABLES) else _PRIORITIES.get(table, nat)
+    return Chain(family, table, name, backend, (), kind, hook, priority, saved.policy)
 
 
 def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, answers: Mapping[str, object]) -> str:
@@ -335,6 +347,12 @@ def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, a
     if listed:
         return f"{tool} and nft disagree on rules of {table}, chain {chain.name}: shown as nft does"
     return f"{tool} does not show {table}, chain {chain.name}: nft does not say the details of its xt rules"
+
+
+_FLAGGED = {
+    "dormant": "{} is dormant: no packet meets its rules",
+    UNNAMED: "{} has a flag that nft does not name: if it is dormant, no packet meets its rules",
+}
 
 
 def _tool(path: str) -> str:

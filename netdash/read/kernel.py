@@ -125,11 +125,9 @@ class Kernel:
             row["address"] = attributes["IFLA_ADDRESS"]
         if netns is not None:
             row |= {"link_index": peer, "link_netnsid": netns if netns < 1 << 31 else netns - (1 << 32)}
-        kind = (
-            dict(attributes["IFLA_LINKINFO"]["attrs"]).get("IFLA_INFO_KIND") if "IFLA_LINKINFO" in attributes else None
-        )
-        if kind:
-            row["linkinfo"] = {"info_kind": kind}
+        info = dict(attributes["IFLA_LINKINFO"]["attrs"]) if "IFLA_LINKINFO" in attributes else {}
+        if info.get("IFLA_INFO_KIND"):
+            row["linkinfo"] = {"info_kind": info["IFLA_INFO_KIND"], **_bridge_port(info)}
         relatives = attributes.get("IFLA_MASTER"), peer if netns is None and peer else None
         changed = self._links.get(index) != row or self._masters.get(index) != relatives
         self._links[index], self._masters[index] = row, relatives
@@ -283,6 +281,13 @@ def _prefix(address: str | None, length: int, full: int) -> str:
     if address is None:
         return "default" if length == 0 else f"0.0.0.0/{length}"
     return address if length == full else f"{address}/{length}"
+
+
+def _bridge_port(info: Mapping[str, Any]) -> Row:
+    """What `ip -d link` tells of a bridge's port, as far as it is asked for."""
+    port = info.get("IFLA_INFO_SLAVE_DATA") if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else None
+    mode = dict(port["attrs"]).get("IFLA_BRPORT_MODE") if isinstance(port, Mapping) else None
+    return {} if mode is None else {"info_slave_data": {"hairpin": bool(mode)}}
 
 
 def _link_flags(bits: int) -> list[str]:

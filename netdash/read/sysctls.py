@@ -14,7 +14,7 @@ _SINGLE = (
     "netfilter/nf_conntrack_max",
 )
 _PER_DEVICE = {
-    "ipv4": ("forwarding", "rp_filter", "route_localnet"),
+    "ipv4": ("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark"),
     "ipv6": ("forwarding", "disable_ipv6"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from netdash.core.model import (
     Container,
@@ -19,6 +20,7 @@ from netdash.core.model import (
     Proxy,
     Route,
     Rule,
+    RulesNote,
 )
 from netdash.core.paths import Callable, Inbound, Outbound, callable_names, inbound, outbound, sharing
 from netdash.show import notes
@@ -37,8 +39,8 @@ def dumps(value: Json) -> str:
 
 
 def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
-    """A list under the view's own name, null when it could not be read. Routes come with the policy rules, links with
-    the neighbours, each under a key of its own."""
+    """A list under the view's own name, null when it could not be read. Rules come with what a tool could not show,
+    routes with the policy rules, links with the neighbours, each under a key of its own."""
     index = index_of(host)
     lists: dict[str, list[Json]] = {view.name: []}
     if view.name in _BESIDE:
@@ -48,6 +50,8 @@ def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
     readable: dict[str, object] = dict(lists)
     if not view.known(host):
         readable[view.name] = None
+    if view.name == "rules" and host.ruleset is None:
+        readable["notes"] = None
     if view.name == "routes" and host.policy is None:
         readable["policy"] = None
     if view.name == "links" and host.neighbours is None:
@@ -55,12 +59,13 @@ def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
     return {"schema": SCHEMA, **readable, "unknown": unknown(host, view.sources)}
 
 
-_BESIDE = {"routes": "policy", "links": "neighbours"}
+_BESIDE = {"rules": "notes", "routes": "policy", "links": "neighbours"}
 _LISTS: Mapping[type, str] = {
     Container: "containers",
     Port: "ports",
     Network: "networks",
     Rule: "rules",
+    RulesNote: "notes",
     Route: "routes",
     PolicyRule: "policy",
     Proxy: "proxies",
@@ -105,18 +110,13 @@ def _record(index: Index, thing: object) -> Json:
             return _network(index, thing)
         case Rule():
             return rule_entry(thing) or {}
-        case Route():
-            return _route(thing)
-        case PolicyRule():
-            return _policy(thing)
         case Proxy():
             return _proxy(index, thing)
         case Link():
             return _link(index, thing)
-        case Neighbour():
-            return {"ip": str(thing.ip), "dev": thing.dev, "mac": thing.mac, "state": thing.state}
         case _:
-            raise TypeError(type(thing).__name__)
+            alone: Json = _ALONE[type(thing)](thing)
+            return alone
 
 
 def free_port(host: Host, answer: Answer) -> Json:
@@ -302,6 +302,19 @@ def _route(one: Route) -> Json:
 
 def _policy(one: PolicyRule) -> Json:
     return {"family": one.family, "priority": one.priority, "text": one.text, "table": one.table}
+
+
+def _neighbour(one: Neighbour) -> Json:
+    return {"ip": str(one.ip), "dev": one.dev, "mac": one.mac, "state": one.state}
+
+
+_ALONE: Mapping[type, Any] = {
+    RulesNote: lambda one: {"text": one.text},
+    Route: _route,
+    PolicyRule: _policy,
+    Neighbour: _neighbour,
+}
+"""Records that need no look at others."""
 
 
 def _link(index: Index, one: Link) -> Json:

@@ -18,14 +18,16 @@ from netdash.core.model import (
     Ref,
     Route,
     Rule,
+    RulesNote,
 )
 from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
 from netdash.show import draw, words
-from netdash.show.card import IN, card, inbound_path, rule_evidence
+from netdash.show.card import card
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.views_kernel import destination, devices, gateways, link_state
+from netdash.show.way_in import IN, inbound_path
 
 MOST = 12  # names that a line lists before it says how many more there are
 
@@ -83,6 +85,10 @@ def _rule(host: Host, one: Rule, width: int) -> list[Line]:
     return lines + (_reached(host, chain, width) if chain else [])
 
 
+def _note(_: Host, one: RulesNote, width: int) -> list[Line]:
+    return draw.text(_label("?"), clean(one.text), width, Tone.UNKNOWN)
+
+
 def _reached(host: Host, one: Chain, width: int) -> list[Line]:
     """When packets come to the chain: from the kernel's hook, or from the rules that jump there."""
     name = Span(f"{clean(one.name)} ", Tone.PLAIN, ref_of(one))
@@ -111,7 +117,7 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
     lines = [_head(title, ref_of(one), note, width)]
     container = index_of(host).containers.get(one.container_id or "")
     if container is None:
-        return lines + (_fact("RULE", rule_evidence([one.dnat]), width) if one.dnat else [])
+        return lines + (_fact("RULE", words.rule_evidence([one.dnat]), width) if one.dnat else [])
     if not one.live:
         said = f"set up on {container.name}, which is not running"
         return lines + draw.text(IN, clean(said), width, Tone.DIM)
@@ -224,6 +230,7 @@ def _neighbour(_: Host, one: Neighbour, width: int) -> list[Line]:
 
 _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Rule: _rule,
+    RulesNote: _note,
     Port: _port,
     Network: _network,
     Route: _route,

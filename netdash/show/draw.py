@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from netdash.show.spans import Line, Span, Tone, fit, width
 
 ARROW = "─▶ "
+MORE = Span(" " * 7)  # in place of a label, on the lines that go on with what it said
 WIDE = 100  # cells from which evidence stands below its hop; under that, beside it
 
 

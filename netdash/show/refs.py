@@ -14,6 +14,7 @@ VIEW_OF = {
     "network": "networks",
     "rule": "rules",
     "chain": "rules",
+    "note": "rules",
     "route": "routes",
     "policy": "routes",
     "proxy": "proxies",

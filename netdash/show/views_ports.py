@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from netdash.core.model import Host, Port, Proxy, Ref, Rule
+from netdash.core.model import Host, Port, Proxy, Ref, Rule, RulesNote
 from netdash.core.related import address_ref, ref_of
 from netdash.show import words
 from netdash.show.index import Index, index_of
@@ -124,7 +124,23 @@ PORTS = View(
 
 
 def _rules(host: Host) -> Rows:
-    return Rows(host.ruleset.rules if host.ruleset else (), _rule)
+    """What a tool could not show stands first: it says which of the rules below are not told in full."""
+    if host.ruleset is None:
+        return Rows((), _rule)
+    return Rows((*map(_noted, host.ruleset.notes), *host.ruleset.rules), _rule_or_note)
+
+
+_noted = lru_cache(maxsize=64)(RulesNote)
+
+
+def _rule_or_note(one: Rule | RulesNote) -> Row:
+    return _note(one) if isinstance(one, RulesNote) else _rule(one)
+
+
+def _note(one: RulesNote) -> Row:
+    text = clean(one.text)
+    cells = (UNKNOWN, NOTHING, NOTHING, Span("note", Tone.UNKNOWN), NOTHING, BLANK, Span(text), NOTHING)
+    return Row(ref_of(one), cells, (("", "", 0), ("", "", "", 0), 0, "", None, None, text, ""))
 
 
 def _rule(one: Rule) -> Row:

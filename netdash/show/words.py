@@ -233,3 +233,25 @@ def published(ports: Iterable[Port]) -> Span:
 
 def link_ref(name: str) -> Ref:
     return Ref("link", name)
+
+
+# --- evidence ---------------------------------------------------------------------------------------------------------
+
+
+def rule_evidence(rules: Sequence[Rule]) -> tuple[Span, ...]:
+    """Place, counter and rate of one rule, or of several taken together."""
+    first, last = rules[0], rules[-1]
+    place = first.place if len(rules) == 1 else f"{first.place}…#{last.position}"
+    line = [Span(clean(place), Tone.PLAIN, ref_of(first))]
+    counted = [rule.packets for rule in rules if rule.packets is not None]
+    if counted and len(counted) == len(rules):
+        total = sum(counted)
+        line.append(Span(f" {short_number(total)} pkt{'' if total == 1 else 's'}", Tone.DIM))
+    rates = [rule.rate for rule in rules if rule.rate]
+    if rates:
+        line.append(Span(f" {rate(sum(rates))}", Tone.GOOD))
+    return tuple(line)
+
+
+def trouble(why: str) -> tuple[Span, ...]:
+    return (Span(f" ✗ {clean(why)}", Tone.BAD),) if why else ()

@@ -22,11 +22,11 @@ from textual.reactive import var
 
 from netdash.core.model import Host
 from netdash.show.spans import clean
-from netdash.tui import paint
+from netdash.tui import hangup, paint
 from netdash.tui.config import Options
 from netdash.tui.feed import Feed
 from netdash.tui.screen import Dashboard
-from netdash.tui.sheet import Sheet
+from netdash.tui.sheet import Sheet, ShowsHost
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -149,9 +149,9 @@ class Netdash(App[int]):
             self.sheet = message.sheet
 
     def watch_sheet(self, sheet: Sheet | None) -> None:
-        screen = self.screen_stack[0] if self.screen_stack else None
-        if sheet is not None and isinstance(screen, Dashboard):
-            screen.update_sheet(sheet)
+        for screen in self.screen_stack:
+            if sheet is not None and isinstance(screen, ShowsHost):
+                screen.update_sheet(sheet)
 
     def watch_paused(self, paused: bool) -> None:
         if not paused and self.held is not None:
@@ -181,6 +181,7 @@ class Netdash(App[int]):
 def run(feed: Feed, options: Options) -> int:
     """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout."""
     sys.setswitchinterval(SWITCH)
+    hangup.watch(feed.stop)
     app = Netdash(feed, options)
     try:
         code = app.run(mouse=options.mouse)

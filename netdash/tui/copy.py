@@ -10,7 +10,19 @@ from typing import Any
 
 from textual.app import App
 
-from netdash.core.model import Container, Host, Link, Neighbour, Network, PolicyRule, Port, Proxy, Route, Rule
+from netdash.core.model import (
+    Container,
+    Host,
+    Link,
+    Neighbour,
+    Network,
+    PolicyRule,
+    Port,
+    Proxy,
+    Route,
+    Rule,
+    RulesNote,
+)
 from netdash.show import as_json
 from netdash.show.table import View
 from netdash.tui.popup import Offer
@@ -50,6 +62,10 @@ def _rule(host: Host, one: Rule) -> list[Offer]:  # noqa: ARG001
     if one.target.address:
         offers.append(("address", str(one.target.address)))
     return [*offers, ("place", one.place)]
+
+
+def _note(host: Host, one: RulesNote) -> list[Offer]:  # noqa: ARG001
+    return [("text", one.text)]
 
 
 def rule_command(one: Rule) -> str:
@@ -99,6 +115,7 @@ _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
     Container: _container,
     Port: _port,
     Rule: _rule,
+    RulesNote: _note,
     Route: _route,
     PolicyRule: _policy,
     Proxy: _proxy,

@@ -15,7 +15,7 @@ from netdash.core.model import Ref
 from netdash.show.spans import Line, Span, Tone, fit, width
 from netdash.show.table import Column, Row, widths
 from netdash.tui.listing import Listing
-from netdash.tui.paint import LINKED, MARKER, Inks, seal, strip
+from netdash.tui.paint import LINKED, MARKER, PICKED, Inks, seal, strip
 from netdash.tui.surface import Surface
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
@@ -53,6 +53,7 @@ class Grid(Surface, can_focus=True):
         self.listing: Listing | None = None
         self.notice: Sequence[Line] = ()
         self.linked: frozenset[Ref] = frozenset()
+        self.picked: frozenset[Ref] = frozenset()
         self.cursor = 0
         self.cell = -1  # column under the cursor; -1 for the row itself
         self.top = 0
@@ -82,10 +83,11 @@ class Grid(Surface, can_focus=True):
     def page(self) -> int:
         return max(1, self.size.height - 1)
 
-    def mark(self, linked: frozenset[Ref]) -> None:
-        """Marks the rows that belong to the selection."""
-        if linked != self.linked:
-            self.linked = linked
+    def mark(self, linked: frozenset[Ref], picked: frozenset[Ref] | None = None) -> None:
+        """Marks the rows that belong to the selection, and those that the user picked."""
+        picked = self.picked if picked is None else picked
+        if (linked, picked) != (self.linked, self.picked):
+            self.linked, self.picked = linked, picked
             self._rows.clear()
             self.refresh()
 
@@ -186,11 +188,12 @@ class Grid(Surface, can_focus=True):
     def _row(self, listing: Listing, at: int, wide: int) -> Strip:
         if at == self.cursor and (self.has_focus or not self.titled):
             inks = self.colours.cursor if self.has_focus else self.colours.idle
-            return self._cells(listing, listing[at], wide, inks, MARKER, self.cell if self.has_focus else -1)
+            mark = PICKED if listing[at].ref in self.picked else MARKER
+            return self._cells(listing, listing[at], wide, inks, mark, self.cell if self.has_focus else -1)
         made = self._rows.get((at, self.faded))
         if made is None:
             row = listing[at]
-            mark = LINKED if row.ref in self.linked else " "
+            mark = PICKED if row.ref in self.picked else LINKED if row.ref in self.linked else " "
             made = self._rows[at, self.faded] = self._cells(listing, row, wide, self.inks, mark, -1)
         return made
 

@@ -37,6 +37,8 @@ KEYS = (
     Key("reverse", "S", "reverse", "reverse the order", "Look"),
     Key("pause", "p", "pause", "pause; again goes on", "Look"),
     Key("refresh", "ctrl+r", "refresh", "read everything again now", "Look"),
+    Key("trace", "t", "trace", "trace its packets rule by rule; with two marked, between those", "Do"),
+    Key("mark", "space", "pick", "mark this one, and another: t asks between the two", "Do"),
     Key("copy", "y", "copy", "copy an address, a rule, a command, JSON", "Do"),
     Key("command", "colon", "command", "command line: :rules  :free 8080  :q", "Do"),
     Key("palette", "ctrl+p", "palette", "command palette", "Do"),

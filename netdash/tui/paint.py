@@ -16,6 +16,7 @@ from netdash.show.spans import Line, Tone, fit, width
 
 MARKER = "▌"
 LINKED = "▎"
+PICKED = "◆"
 
 DARK = Theme(
     name="netdash",

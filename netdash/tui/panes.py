@@ -39,6 +39,7 @@ class Panes(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.places = Places(VIEWS[0])
+        self.picked: tuple[Ref, ...] = ()  # two at most, for what is asked between two things
         self.everything = False  # linked panes show all rows and mark the linked ones
         self.top_bar, self.tab_bar, self.foot = (
             Bar(id="header", panel=True),
@@ -161,7 +162,7 @@ class Panes(Screen[None]):
         focused = self.focused if isinstance(self.focused, Grid) else self.grid
         row = focused.row
         linked = self.sheet.related(row.ref) if self.sheet and row else frozenset()
-        self.grid.mark(linked)
+        self.grid.mark(linked, frozenset(self.picked))
 
     def write_card(self, ref: Ref | None) -> None:
         sheet = self.sheet
@@ -185,7 +186,7 @@ class Panes(Screen[None]):
         one = sheet.container(owners[0]) if len(owners) == 1 else None
         thing = sheet.thing(ref)
         lines = detail(sheet.host, thing, wide) if thing else ()
-        return (*lines, (), *card(sheet.host, one, wide, ways_in=ref.kind != "port")) if one else lines
+        return (*lines, (), *card(sheet.host, one, wide, inwards=ref.kind != "port")) if one else lines
 
     def name_of(self, ref: Ref | None) -> str:
         """A name for people: what the first cell of its row says."""

@@ -117,6 +117,12 @@ class Box(Surface, can_focus=True):
             self.top = min(max(self.top, line - self._page + 1), line)
         self.refresh()
 
+    def reveal(self, line: int, before: int) -> None:
+        """Scrolls so that a line is in view with some of those before it, its link under the cursor."""
+        self.top = max(0, min(max(0, line - before), len(self.lines) - self._page))
+        self.link = next((place for place, (at, _) in enumerate(self.links) if at >= line), self.link)
+        self.refresh()
+
     def scroll(self, by: int) -> None:
         self.top = max(0, min(self.top + by, len(self.lines) - self._page))
         self.refresh()

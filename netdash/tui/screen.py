@@ -311,6 +311,20 @@ class Dashboard(Panes):
                 f"copied {first}" if "\n" not in text.strip() else f"copied {len(text.splitlines())} lines", Tone.GOOD
             )
 
+    def action_pick(self) -> None:
+        """The newest two stay picked."""
+        if self.grid.row is not None:
+            ref = self.grid.row.ref
+            kept = tuple(one for one in self.picked if one != ref)
+            self.picked = kept if ref in self.picked else (*kept, ref)[-2:]
+            self.mark()
+            self.write_footer()
+
+    def action_trace(self) -> None:
+        from netdash.tui import tracing
+
+        tracing.ask(self)
+
     async def action_quit(self) -> None:
         await self.netdash.action_quit()
 
@@ -324,7 +338,7 @@ class Dashboard(Panes):
             return self.linked_shown or (self.places.view.kind != "container" and self.focused is self.grid)
         if identity == "reverse":
             return self.places.here.ask.sort is not None
-        if identity in ("sort", "copy", "filter"):
+        if identity in ("sort", "copy", "filter", "trace", "mark"):
             return self.sheet is not None
         return True
 
@@ -352,6 +366,7 @@ class Dashboard(Panes):
             yield "sort", "sort"
         if self.works("pause"):
             yield "pause", "go on" if self.netdash.paused else "pause"
+        yield "trace", f"trace {' → '.join(map(self.name_of, self.picked))}" if len(self.picked) == 2 else "trace"
         yield "copy", "copy"
         yield "command", "command"
         yield "help", "help"

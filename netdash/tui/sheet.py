@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from netdash.core.model import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.core.related import containers_of, ref_of, related
@@ -12,6 +13,14 @@ from netdash.show.table import Rows, View
 from netdash.show.views import VIEWS
 
 BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
+
+
+@runtime_checkable
+class ShowsHost(Protocol):
+    """A screen that follows the host as it changes."""
+
+    def update_sheet(self, sheet: Sheet) -> None: ...
+
 
 _WEIGHTS = {Verb.DNAT: 0, Verb.REDIRECT: 0, Verb.SNAT: 1, Verb.MASQUERADE: 1}
 
@@ -58,8 +67,17 @@ class Sheet:
         _ = index_of(self.host).callers
         for row in self.rows(VIEWS[0])[:1]:
             self.related(row.ref)
+            self._trace(row.ref)
         self._before = None
         return self
+
+    def _trace(self, ref: Ref) -> None:
+        """The first trace of a host makes the indexes that all of them use."""
+        container = self.container(ref.key)
+        if container is not None and self.host.ruleset is not None:
+            from netdash.show.card import card
+
+            card(self.host, container, 80)
 
     def related(self, ref: Ref) -> frozenset[Ref]:
         """Everything that belongs to the same containers as `ref`, itself included."""

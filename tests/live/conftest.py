@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from lab import Lab, LabError, why_not
+from lab import RULE_TOOLS, Lab, LabError, why_not
 
 HERE = Path(__file__).parent
 
@@ -30,6 +30,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(scope="session")
 def possible() -> None:
     reason = why_not()
+    if reason:
+        _cannot(reason)
+
+
+@pytest.fixture(scope="session")
+def rule_tools() -> None:
+    """No engine: the tools that load and list rules, and the right to make a namespace."""
+    reason = why_not(RULE_TOOLS)
     if reason:
         _cannot(reason)
 

@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -42,6 +42,7 @@ TOOLS = {
     "ps": "procps",
 }
 """Command -> the Debian package that has it."""
+RULE_TOOLS = {tool: TOOLS[tool] for tool in ("iptables-save", "nft", "ip", "nsenter")}
 
 _numbers = itertools.count()
 
@@ -50,11 +51,11 @@ class LabError(Exception):
     """The lab cannot run here, in one line."""
 
 
-def why_not() -> str | None:
-    """What keeps a private engine from running here, in one line; None when nothing is known to."""
+def why_not(tools: Mapping[str, str] = TOOLS) -> str | None:
+    """What keeps a private engine, or these tools, from running here, in one line; None when nothing is known to."""
     if os.geteuid() != 0:
         return "live tests need root"
-    missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+    missing = sorted({package for tool, package in tools.items() if shutil.which(tool) is None})
     if missing:
         return f"live tests need the packages {', '.join(missing)}"
     probe = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, text=True)

@@ -13,9 +13,10 @@ from pathlib import Path
 from netdash.core.recording import META, SOURCES
 from netdash.core.scrub import scrub
 
-KEPT_IN_CONTAINERS = ("addr.json", "route.json", "listeners.txt", "proc-net.txt", "resolv.conf", "hosts")
+KEPT_IN_CONTAINERS = ("addr.json", "route.json", "listeners.txt", "proc-net.txt", "resolv.conf", "hosts", "sysctl.txt")
 SECTIONS = ("tcp", "tcp6", "udp", "udp6", "route")
 CASES = "trace-cases.json"
+TRACE = "kernel-trace.txt"
 HEADING = "## /proc/PID/net/"
 
 
@@ -32,7 +33,7 @@ def slim(source: Path, target: Path) -> int:
 
 
 def _wanted(source: Path) -> set[str]:
-    names = {name for files in SOURCES.values() for name in files} | {META, CASES}
+    names = {name for files in SOURCES.values() for name in files} | {META, CASES, TRACE}
     found = {name for name in names if (source / name).is_file()}
     for file in KEPT_IN_CONTAINERS:
         found |= {path.relative_to(source).as_posix() for path in source.glob(f"containers/*/{file}")}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from netdash.core.model import IP, Container, Endpoint, Host
+from netdash.core.model import IP, Container, Endpoint, Host, Proxy
 from netdash.core.publish import checks
 from netdash.core.publish.conflict import choose
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.reach import Reach, reach
 from netdash.core.publish.request import Mode, Request
-from netdash.core.state import Opened
+from netdash.core.state import OWN_PROXY, Opened
 
 ANY4, ANY6 = IPv4Address(0), IPv6Address(0)
 
@@ -125,6 +125,12 @@ def _warnings(
     return [one for one in found if one]
 
 
+def _proxies(request: Request, end: Endpoint, ips: tuple[IP, ...], number: int) -> tuple[Proxy, ...]:
+    """The first port's userland proxies as they will run, for the trace; pid 0: they do not yet."""
+    inside = request.spec.ports[0].container_port
+    return tuple(Proxy(0, None, OWN_PROXY, "", request.spec.proto, ip, number, _target(end, ip), inside) for ip in ips)
+
+
 def _answers(request: Request, container: Container, end: Endpoint, ips: tuple[IP, ...]) -> bool | None:
     heard = [
         checks.listens(container, _target(end, ips[0]), request.spec.proto, one.container_port)
@@ -172,7 +178,7 @@ def _forward(
         undo=(f"{last}: the process ends, nothing else was changed",),
         lost=(),
         client=f"{name} sees every client as {gateway}",
-        reach=reach(host, Mode.FORWARD, ips),
+        reach=reach(host, Mode.FORWARD, ips, _proxies(request, end, ips, numbers[0])),
         warnings=tuple(_warnings(request, host, container, end, ips, numbers)),
         refusals=tuple(refusals),
         network=end.network,
@@ -226,7 +232,7 @@ def _recreate(
         downtime=_downtime(details),
         lost=_lost(request, details),
         client=f"{name} sees the address of each client; those on this host as the bridge's gateway",
-        reach=reach(host, Mode.RECREATE, ips),
+        reach=reach(host, Mode.RECREATE, ips, _proxies(request, end, ips, numbers[0])),
         warnings=tuple(warnings),
         refusals=tuple(refusals),
         file=compose_lines(container, ports) if container.compose else (),

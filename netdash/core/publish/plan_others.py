@@ -79,7 +79,7 @@ def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: 
         ports=ports,
         steps=tuple(steps),
         undo=("netdash undo, for ten minutes: the container goes, with its volumes; the image stays",),
-        reach=reach(host, Mode.RECREATE, ips) if ips else (),
+        reach=reach(host, Mode.RECREATE, ips, ()) if ips else (),
         warnings=tuple(one for one in (checks.bypass(ips),) if one),
         refusals=tuple(dict.fromkeys(refusals)),
     )

@@ -1,0 +1,180 @@
+"""A container's own network namespace: its addresses, routes and listeners, as they were read or, marked as assumed, as
+the engine sets them up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_network
+
+from netdash.core.model import IP, Container, Endpoint, Host, Link, Listener, Network, Route
+from netdash.core.routing import Flow, find
+
+LOOPBACK_NETS = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Namespace:
+    """One container that has a network namespace of its own."""
+
+    container: Container
+    links: tuple[Link, ...] | None  # None: not read
+    routes: tuple[Route, ...]
+    assumed: tuple[str, ...]  # sentences
+    networks: dict[str, Network]  # by endpoint's network id
+
+    @property
+    def name(self) -> str:
+        return self.container.name
+
+    @property
+    def addresses(self) -> tuple[IP, ...]:
+        if self.links is not None:
+            return tuple(one.ip for link in self.links for one in link.addresses)
+        return tuple(one.ip for end in self.container.endpoints for one in end.addresses)
+
+    def has(self, ip: IP) -> bool:
+        return ip in self.addresses or any(ip in net for net in LOOPBACK_NETS if net.version == ip.version)
+
+    def route(self, dst: IP) -> Route | None:
+        return find(Flow(dst), self.routes, None).route
+
+    def link(self, device: str | None) -> Link | None:
+        return next((one for one in self.links or () if one.name == device), None)
+
+    def endpoint(self, device: str | None) -> Endpoint | None:
+        """The attachment behind a device of this namespace."""
+        ends = self.container.endpoints
+        link = self.link(device)
+        if link is not None:
+            ips = {one.ip for one in link.addresses}
+            for end in ends:
+                if (end.mac and end.mac.lower() == link.mac) or any(one.ip in ips for one in end.addresses):
+                    return end
+        named = [end for end in ends if device == _assumed_device(end)]
+        return named[0] if named else ends[0] if len(ends) == 1 else None
+
+    def device(self, endpoint: Endpoint) -> str:
+        for link in self.links or ():
+            if self.endpoint(link.name) is endpoint and link.name != "lo":
+                return link.name
+        return _assumed_device(endpoint)
+
+    def source(self, route: Route) -> IP | None:
+        """The address that a packet by this route leaves with."""
+        if route.prefsrc is not None:
+            return route.prefsrc
+        link = self.link(route.dev)
+        end = self.endpoint(route.dev)
+        own = link.addresses if link else end.addresses if end else ()
+        mine = [one for one in own if one.version == route.family and not one.ip.is_link_local]
+        near = [one for one in mine if route.gateway is not None and route.gateway in one.network]
+        return (near or mine)[0].ip if mine else None
+
+    def network(self, endpoint: Endpoint) -> Network | None:
+        return self.networks.get(endpoint.network_id) or self.networks.get(endpoint.network)
+
+    def sysctl(self, device: str, key: str) -> int:
+        """0 where it was not read: what a container starts with."""
+        found = dict(self.container.inside.sysctls) if self.container.inside else {}
+        values = (found.get(f"net.ipv4.conf.{name}.{key}", "0") for name in ("all", device))
+        return max(int(value) if value.isdigit() else 0 for value in values)
+
+
+class Namespaces:
+    """Those of one host, by container and by address."""
+
+    def __init__(self, host: Host) -> None:
+        networks = {one.id: one for one in host.networks or ()} | {one.name: one for one in host.networks or ()}
+        containers = host.containers or ()
+        self._named = {one.name: one for one in containers}
+        self._own = {
+            one.id: _namespace(one, networks, host) for one in containers if one.running and not one.shares_with
+        }
+        self._at: dict[IP, list[tuple[Namespace, Endpoint]]] = {}
+        self._by_veth: dict[str, tuple[Namespace, Endpoint]] = {}
+        for space in self._own.values():
+            for end in space.container.endpoints:
+                for one in end.addresses:
+                    self._at.setdefault(one.ip, []).append((space, end))
+                if end.veth:
+                    self._by_veth[end.veth] = (space, end)
+
+    def of(self, container: Container) -> Namespace | None:
+        """The namespace that it uses; None when it does not run, or uses the host's."""
+        seen = {container.id}
+        while container.shares_with:
+            owner = self._named.get(container.shares_with)
+            if owner is None or owner.id in seen:
+                return None
+            seen.add(owner.id)
+            container = owner
+        return None if container.network_mode == "host" else self._own.get(container.id)
+
+    def at(self, ip: IP) -> list[tuple[Namespace, Endpoint]]:
+        """Who has this address, by the engine's word."""
+        return self._at.get(ip, [])
+
+    def behind(self, veth: str) -> tuple[Namespace, Endpoint] | None:
+        return self._by_veth.get(veth)
+
+
+@lru_cache(maxsize=2)  # of the host on screen and of the one that comes
+def namespaces_of(host: Host) -> Namespaces:
+    return Namespaces(host)
+
+
+def _namespace(container: Container, networks: dict[str, Network], host: Host) -> Namespace:
+    inside = container.inside
+    read = inside.routes if inside else None
+    assumed = []
+    if read is None:
+        assumed.append(f"the routes inside {container.name} were not read: taken as the engine sets them up")
+    version = host.engine.version if host.engine else ""
+    made = tuple(_set_up(container, networks, version))
+    routes = made if read is None else (*read, *(one for one in made if one.family == 6))
+    links = inside.links if inside else None
+    return Namespace(container, links, routes, tuple(assumed), networks)
+
+
+def _set_up(container: Container, networks: dict[str, Network], version: str) -> Iterator[Route]:
+    """On-link routes of every endpoint, and the default routes by the one that leads out."""
+    for end in container.endpoints:
+        for one in end.addresses:
+            yield Route(
+                one.version, "main", "unicast", one.network, None, _assumed_device(end), one.ip, 0, None, "link"
+            )
+    leading = sorted(container.endpoints, key=lambda end: (-end.gateway_priority, end.network))
+    for family, everything in ((4, ip_network("0.0.0.0/0")), (6, ip_network("::/0"))):
+        for end in leading:
+            network = networks.get(end.network_id) or networks.get(end.network)
+            if network is not None and network.internal and _major(version) >= _NO_DEFAULT_SINCE:
+                continue
+            gateway = next((one for one in end.gateways if one.version == family), None)
+            if gateway is not None:
+                yield Route(family, "main", "unicast", everything, gateway, _assumed_device(end), None, 0, None, None)
+                break
+
+
+_NO_DEFAULT_SINCE = 28  # Docker gives containers of internal networks no default route
+
+
+def _major(version: str) -> int:
+    head = version.partition(".")[0]
+    return int(head) if head.isdigit() else 0
+
+
+def _assumed_device(endpoint: Endpoint) -> str:
+    """Stands for the device of an endpoint whose name inside was not read."""
+    return f"the device in {endpoint.network}"
+
+
+def hears(listeners: tuple[Listener, ...], proto: str, ip: IP, port: int | None, device: str | None) -> Listener | None:
+    """The socket that takes a packet for this address and port."""
+    for one in listeners:
+        if one.proto != proto or one.port != port or (one.device and device and one.device != device):
+            continue
+        if one.ip == ip or (one.ip.is_unspecified and (one.ip.version == ip.version or (one.dual and ip.version == 4))):
+            return one
+    return None

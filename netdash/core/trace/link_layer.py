@@ -1,0 +1,144 @@
+"""What happens to a packet at a bridge and at a device, beside and around IP: bridge and netdev chains, br_netfilter,
+and who gets the frame. Follows br_input.c, br_forward.c and br_netfilter_hooks.c."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from netdash.core.hurdles import device as trouble_of
+from netdash.core.model import IP, Endpoint, Link
+from netdash.core.routing import address_type
+from netdash.core.trace.answer import Verdict
+from netdash.core.trace.forwarding import link_of
+from netdash.core.trace.hooks import BRIDGE_NETFILTER
+from netdash.core.trace.inside import Namespace, namespaces_of
+from netdash.core.trace.run import Run
+from netdash.core.trace.walk import base, ip_hook
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Who is behind a port of a bridge."""
+
+    space: Namespace
+    endpoint: Endpoint
+
+
+def ingress(run: Run, device: str) -> None:
+    """netdev chains, and inet ingress, on a device that a frame came in by."""
+    _on_device(run, "ingress", device)
+
+
+def egress(run: Run, device: str) -> None:
+    _on_device(run, "egress", device)
+
+
+def _on_device(run: Run, hook: str, device: str) -> None:
+    for chain in run.hooks.device(hook, device) if run.hooks else ():
+        if chain.device is None and not run.choose(f"{chain.family} {chain.table}/{chain.name} is on {device}"):
+            run.step(hook, chain, None, chain.policy or "accept", sure=False)  # old nft does not tell its device
+        else:
+            base(run, hook, chain)
+
+
+def bridge_chains(
+    run: Run, hook: str, came_by: str = "", leaves_by: str = "", takes: Callable[[int], bool] = lambda _: True
+) -> None:
+    """The bridge family's chains whose priority `takes` likes; they see ports where IP sees the bridge."""
+    before = run.packet
+    chains = [chain for chain in (run.hooks.bridge(hook) if run.hooks else ()) if takes(chain.priority or 0)]
+    if chains:
+        run.packet = replace(before, iif=came_by, oif=leaves_by)
+        for chain in chains:
+            base(run, hook, chain)
+        run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
+
+
+def netfilter_on_bridges(run: Run) -> bool:
+    """Whether bridged packets meet the rules of IP (br_netfilter). The switch is absent where the module is not
+    loaded."""
+    name = f"net.bridge.bridge-nf-call-ip{'6' if run.packet.family == 6 else ''}tables"
+    if run.host.sysctls is None:
+        return run.choose(f"{name} is on")
+    return run.host.sysctls.get(name, "0") == "1"
+
+
+def before_ip(run: Run, bridge: str, port: str) -> bool:
+    """Bridge prerouting of a packet that came in by a port; True when it met the prerouting rules of IP there."""
+    calls = netfilter_on_bridges(run)
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority <= BRIDGE_NETFILTER)
+    if calls:
+        run.packet = replace(run.packet, iif=bridge, oif="")
+        ip_hook(run, "prerouting")
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority > BRIDGE_NETFILTER)
+    return calls
+
+
+def across(run: Run, bridge: str, came_by: str, veth: str) -> None:
+    """From port to port of one bridge, to the port `veth`."""
+    calls = netfilter_on_bridges(run)
+    run.packet = replace(run.packet, iif=bridge, oif=bridge, physdev_out=veth, bridged=True)
+    run.hop(f"bridge {bridge}", "from port to port")
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority <= BRIDGE_NETFILTER)
+    if calls:
+        ip_hook(run, "forward")
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority > BRIDGE_NETFILTER)
+    bridge_chains(run, "postrouting", "", veth)
+    if calls:
+        run.packet = replace(run.packet, iif="")  # br_nf_post_routing hands over no incoming device
+        ip_hook(run, "postrouting")
+
+
+def is_here(run: Run, ip: IP) -> bool:
+    """Whether this host answers for an address on its links."""
+    return address_type(ip, run.host.routes or ()) == "LOCAL"
+
+
+def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
+    """The container on this bridge that has an address; None: somebody else's port. Ends the run when nobody has it."""
+    found = [
+        Port(space, end)
+        for space, end in namespaces_of(run.host).at(ip)
+        if _bridge_of(run, space, end) == bridge and space.container.running
+    ]
+    if len({one.space.container.id for one in found}) > 1:
+        names = ", ".join(sorted(one.space.name for one in found))
+        for one in found[1:]:
+            if run.choose(f"of {names}, who all have {ip}, {one.space.name} answers"):
+                return one
+    if found:
+        return found[0]
+    wrong = [(space, end) for space, end in namespaces_of(run.host).at(ip) if _network_bridge(space, end) == bridge]
+    for space, end in wrong:
+        raise run.end(Verdict.DROPPED, f"bridge {bridge}", f"{space.name}: {end.veth or 'its veth'} is not in {bridge}")
+    if _foreign_port(run, bridge):
+        return None
+    raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody on {bridge} has {ip}: host unreachable")
+
+
+def _bridge_of(run: Run, space: Namespace, end: Endpoint) -> str | None:
+    """The bridge that an endpoint is a port of, by the host's links; by the engine's word where those say nothing."""
+    link = link_of(run, end.veth)
+    return link.master if link is not None else _network_bridge(space, end)
+
+
+def _network_bridge(space: Namespace, end: Endpoint) -> str | None:
+    network = space.network(end)
+    return network.bridge if network else None
+
+
+def _foreign_port(run: Run, bridge: str) -> str | None:
+    """A port behind which somebody may be who is no container of this engine."""
+    spaces = namespaces_of(run.host)
+    for link in run.host.links or ():
+        if link.master == bridge and spaces.behind(link.name) is None:
+            return link.name
+    return None
+
+
+def check_device(run: Run, link: Link | None) -> None:
+    """Ends the run where nothing passes a device."""
+    trouble = trouble_of(link)
+    if link is not None and trouble:
+        run.stop(Verdict.DROPPED, link.name, f"{link.name}: {trouble}")

@@ -1,0 +1,164 @@
+"""The words of `netdash trace FROM TO` -> a Question. Names are resolved as the sender would resolve them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.model import IP, Container, Endpoint, Host
+from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.trace.answer import Origin, Question
+from netdash.core.trace.inside import namespaces_of
+
+_WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
+_LOCALHOST = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+DEFAULT_BRIDGE = "bridge"  # the network on which Docker resolves no names
+
+
+class Asked:
+    """What was asked beside the two ends; checked."""
+
+    def __init__(
+        self, proto: str = "tcp", sport: int | None = None, mark: int = 0, iif: str | None = None, family: int = 4
+    ) -> None:
+        self.proto = proto.lower()
+        self.sport = sport
+        self.mark = mark
+        self.iif = iif
+        self.family = family
+
+
+def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Question, tuple[str, ...]]:
+    """(the question, sentences on how its words were understood). Raises NetdashError(USAGE) for what is no end of a
+    way, and NetdashError(FINDINGS) for a name that the sender cannot resolve."""
+    origin, container, src = _sender(host, sender)
+    name, port = _split(target)
+    if port is None and asked.proto in _WITH_PORTS:
+        raise NetdashError(f"{target!r} names no port", f"{target}:80, or --proto icmp", Exit.USAGE)
+    if asked.iif is not None and origin is not Origin.OUTSIDE:
+        raise NetdashError("--iif is the device that a packet from outside comes in by", "FROM outside", Exit.USAGE)
+    notes: list[str] = []
+    dst = _address(host, container, origin, name, asked, notes)
+    if src is not None and src.version != dst.version:
+        raise NetdashError(f"{src} and {dst} are of two families", "", Exit.USAGE)
+    port = port if asked.proto in _WITH_PORTS else None
+    sender_id = container.id if container else None
+    return Question(origin, dst, asked.proto, port, asked.sport, src, asked.iif, asked.mark, sender_id), tuple(notes)
+
+
+def _sender(host: Host, text: str) -> tuple[Origin, Container | None, IP | None]:
+    word, at, rest = text.partition("@")
+    src = _ip(rest) if at else None
+    if at and src is None:
+        raise NetdashError(f"{rest!r} is no address", "outside@192.0.2.10", Exit.USAGE)
+    if word == "outside":
+        return Origin.OUTSIDE, None, src
+    if word == "host":
+        return Origin.HOST, None, src
+    return Origin.CONTAINER, container_of(host, word), src
+
+
+def container_of(host: Host, wanted: str) -> Container:
+    """The container of this name, or whose id starts so."""
+    if host.containers is None:
+        raise NetdashError("containers could not be read", "host and outside need none")
+    found = [one for one in host.containers if one.name == wanted.removeprefix("/")]
+    found = found or [one for one in host.containers if len(wanted) > 2 and one.id.startswith(wanted.lower())]
+    if len(found) != 1:
+        what = "is no container" if not found else f"begins the ids of {len(found)} containers"
+        raise NetdashError(f"{wanted!r} {what}", "FROM is host, outside, outside@IP or a container", Exit.USAGE)
+    return found[0]
+
+
+def _split(text: str) -> tuple[str, int | None]:
+    """(name or address, port): IP, IP:PORT, [IP6]:PORT, NAME:PORT, :PORT."""
+    if _ip(text.strip("[]")) is not None:
+        return text.strip("[]"), None
+    name, colon, port = text.rpartition(":")
+    if not colon:
+        return text, None
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535):
+        raise NetdashError(f"{port!r} is not a port", "1 to 65535", Exit.USAGE)
+    return name.strip("[]"), int(port)
+
+
+def _ip(text: str) -> IP | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _address(host: Host, sender: Container | None, origin: Origin, name: str, asked: Asked, notes: list[str]) -> IP:
+    literal = _ip(name)
+    if literal is not None:
+        return literal
+    if name == "localhost" or (name in ("", "host") and origin is Origin.HOST):
+        return _LOCALHOST[asked.family]
+    if name in ("", "host"):
+        return _own(host, asked, notes)
+    if name == "outside":
+        return OUTSIDE[asked.family]
+    found = list(_resolved(host, sender, name)) if sender is not None else list(_by_name(host, name))
+    found = [ip for ip in found if ip.version == asked.family] or found
+    if not found:
+        raise _unresolved(host, sender, name)
+    if sender is None:
+        notes.append(f"{name} is taken for its address {found[0]}: only containers resolve the names of containers")
+    elif len(found) > 1:
+        notes.append(f"{name} has {len(found)} addresses: {found[0]} is taken")
+    return found[0]
+
+
+def _own(host: Host, asked: Asked, notes: list[str]) -> IP:
+    """Whatever address the host has where packets from outside come in."""
+    ip = entrance(asked.family, host.links, host.routes)[1]
+    if asked.iif is not None:
+        link = next((one for one in host.links or () if one.name == asked.iif), None)
+        ip = next((one.ip for one in (link.addresses if link else ()) if one.version == asked.family), ip)
+    if ip is None:
+        raise NetdashError("which address this host has outside is not known", "give the address", Exit.USAGE)
+    notes.append(f"{ip} is this host's address")
+    return ip
+
+
+def _resolved(host: Host, sender: Container, name: str) -> Iterator[IP]:
+    """The addresses that the engine's DNS gives this sender: names on the networks it is on, and its links."""
+    space = namespaces_of(host).of(sender)
+    mine = space.container if space is not None else sender
+    linked = {alias: target for end in mine.endpoints for target, alias in end.links}
+    networks = {end.network_id for end in mine.endpoints if end.network != DEFAULT_BRIDGE}
+    for one in host.containers or ():
+        for end in one.endpoints:
+            if end.network_id in networks and name in (*end.names, one.name, one.id[:12]) and one.running:
+                yield from (address.ip for address in end.addresses)
+    target = next((one for one in host.containers or () if one.name == linked.get(name)), None)
+    shared = {end.network_id for end in mine.endpoints}
+    for end in target.endpoints if target else ():
+        if end.network_id in shared:
+            yield from (address.ip for address in end.addresses)
+    if name in (mine.name, mine.id[:12]):
+        yield from (address.ip for end in mine.endpoints for address in end.addresses)
+
+
+def _by_name(host: Host, name: str) -> Iterator[IP]:
+    for one in host.containers or ():
+        if one.name == name or (len(name) > 2 and one.id.startswith(name)) or one.service == name:
+            leading = sorted(one.endpoints, key=_leading)
+            yield from (address.ip for end in leading for address in end.addresses)
+
+
+def _leading(end: Endpoint) -> tuple[int, str]:
+    return -end.gateway_priority, end.network
+
+
+def _unresolved(host: Host, sender: Container | None, name: str) -> NetdashError:
+    ips = list(_by_name(host, name))
+    if sender is None or not ips:
+        return NetdashError(
+            f"{name!r} is neither an address nor a container", "TO is IP:PORT, NAME:PORT, :PORT", Exit.USAGE
+        )
+    alone = all(end.network == DEFAULT_BRIDGE for end in sender.endpoints)
+    why = "on the default bridge no names are resolved" if alone else "they share no network"
+    return NetdashError(f"{sender.name} cannot resolve {name}: {why}", f"by address: {ips[0]}", Exit.FINDINGS)

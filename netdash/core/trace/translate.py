@@ -1,0 +1,90 @@
+"""To which address and port a rule of nat translates this packet. Binds nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from ipaddress import ip_address
+
+from netdash.core.model import IP, Net, Rule, Target, Verb
+from netdash.core.routing import source_address
+from netdash.core.trace.conntrack import SOURCE, manipulated_at
+from netdash.core.trace.conntrack import Target as Ends
+from netdash.core.trace.forwarding import chosen_address, link_of
+from netdash.core.trace.run import Run
+
+
+class Untold(Enum):
+    """Why there is no address."""
+
+    OTHER_FAMILY = "the rule is of the other family"
+    NOTHING = "there is no address to take"
+    NOT_KNOWN = "not known"
+
+
+_LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+
+
+def translation(run: Run, hook: str, rule: Rule, target: Target) -> Ends | Untold:
+    """The packet's new source (postrouting, input) or destination (prerouting, output)."""
+    packet = run.packet
+    if target.address is not None and target.address.version != packet.family:
+        return Untold.OTHER_FAMILY
+    source = manipulated_at(hook) == SOURCE
+    old_ip, old_port = (packet.src, packet.sport) if source else (packet.dst, packet.dport)
+    ip = _address(run, hook, rule, target, old_ip)
+    if isinstance(ip, Untold):
+        return ip
+    return ip, _port(target, old_port, source)
+
+
+def _address(run: Run, hook: str, rule: Rule, target: Target, old: IP | None) -> IP | Untold | None:
+    if target.verb is Verb.MASQUERADE:
+        return _masquerade(run)
+    if target.verb is Verb.REDIRECT:
+        return _LOOPBACK[run.packet.family] if hook == "output" else _of_device(run, run.packet.iif)
+    if rule.not_understood or target.detail.startswith("map"):
+        return Untold.NOT_KNOWN
+    if target.net is not None:
+        return _in_net(target.net, old)
+    if target.address is None:
+        return old if target.ports else Untold.NOT_KNOWN
+    if target.address_to in (None, target.address):
+        return target.address
+    run.leave_open(rule)
+    return target.address_to if run.choose(f"{rule.place} takes {target.address_to}") else target.address
+
+
+def _in_net(net: Net, old: IP | None) -> IP | Untold:
+    if old is None or net.version != old.version:
+        return Untold.NOT_KNOWN
+    return ip_address(int(net.network_address) | (int(old) & int(net.hostmask)))
+
+
+def _masquerade(run: Run) -> IP | Untold:
+    device = run.packet.oif
+    if run.host.links is None or not device:
+        return Untold.NOT_KNOWN
+    return chosen_address(run, device, run.next_hop or run.packet.dst, run.packet.family) or Untold.NOTHING
+
+
+def _of_device(run: Run, name: str | None) -> IP | Untold:
+    """The first address of the device that the packet came in by (nf_nat_redirect)."""
+    if run.host.links is None or name is None:
+        return Untold.NOT_KNOWN
+    return source_address(link_of(run, name), None, run.packet.family) or Untold.NOTHING
+
+
+def _port(target: Target, old: int | None, source: bool) -> int | None:
+    """The port stays where it may (nf_nat_core.c, get_unique_tuple); None: the kernel will choose."""
+    if target.ports is None:
+        return None if "random" in target.detail and source else old
+    low, high = target.ports
+    if low == high:
+        return low
+    if old is None or "random" in target.detail:
+        return None
+    if target.base_port is not None:
+        return low + ((old - target.base_port) & 0xFFFF) % (high - low + 1)
+    if low <= old <= high:
+        return old
+    return None if source else low  # a free one at random; the first that is free

@@ -1,0 +1,115 @@
+"""The packets that one asks of first: in to a published port, out of a container, from one container to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from netdash.core.model import IP, Container, Endpoint, Host, Port, Scope
+from netdash.core.paths import ports_of, sharing
+from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.trace.answer import Origin, Question
+
+_LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+_DNS = ip_address("127.0.0.11")  # the engine's resolver, in every container of a user-defined network
+_WEB = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A question and how people would say it."""
+
+    text: str
+    question: Question
+
+
+def of_container(host: Host, container: Container) -> tuple[Usual, ...]:
+    """Its published ports from outside and from this host, then its way out of each address family."""
+    inwards = [one for port in ports_of(host, container) if port.live for one in of_port(host, port)]
+    return (*inwards, *outwards(host, container))
+
+
+def of_port(host: Host, port: Port) -> tuple[Usual, ...]:
+    """From outside, where the port is bound to more than loopback, and from this host."""
+    return tuple(_of_port(host, port))
+
+
+def _of_port(host: Host, port: Port) -> Iterator[Usual]:
+    family = port.host_ip.version
+    if port.scope is not Scope.LOOPBACK:
+        ip: IP | None = port.host_ip
+        if port.host_ip.is_unspecified:
+            _, ip = entrance(family, host.links, host.routes)
+        if ip is not None:
+            yield _inwards("from outside", Origin.OUTSIDE, ip, port, OUTSIDE[family])
+    local = _LOOPBACK[family] if port.host_ip.is_unspecified else port.host_ip
+    yield _inwards("from this host", Origin.HOST, local, port, None)
+
+
+def _inwards(text: str, origin: Origin, dst: IP, port: Port, src: IP | None) -> Usual:
+    return Usual(
+        f"{text} to {_socket(dst, port.host_port)}/{port.proto}",
+        Question(origin, dst, port.proto, port.host_port, src=src),
+    )
+
+
+def outwards(host: Host, container: Container) -> tuple[Usual, ...]:
+    """To a web server on the Internet, by each address family that the container has."""
+    if not container.running:
+        return ()
+    owner = sharing(host, container)
+    families = {one.version for end in owner.endpoints for one in end.addresses}
+    if owner.network_mode == "host":
+        families = {4}
+    return tuple(
+        Usual(
+            f"out to the Internet{' by IPv6' if family == 6 else ''}, port {_WEB}",
+            Question(Origin.CONTAINER, OUTSIDE[family], "tcp", _WEB, container=container.id),
+        )
+        for family in sorted(families)
+    )
+
+
+def between(host: Host, sender: Container, receiver: Container) -> tuple[Usual, ...]:
+    """To every port on which the receiver listens, or that it publishes or exposes where that is not known; without
+    any, a ping. Asked of the address on a network that both are on, else of the first."""
+    address = _address(sharing(host, sender), sharing(host, receiver))
+    if address is None:
+        return ()
+    asked = [(proto, port) for proto, port in _ports(host, receiver)] or [("icmp", None)]
+    return tuple(
+        Usual(
+            f"from {sender.name} to {receiver.name} {_socket(address, port)}/{proto}",
+            Question(Origin.CONTAINER, address, proto, port, container=sender.id),
+        )
+        for proto, port in asked
+    )
+
+
+def _address(sender: Container, receiver: Container) -> IP | None:
+    shared = {end.network_id for end in sender.endpoints}
+    ends = sorted(receiver.endpoints, key=lambda end: end.network_id not in shared)
+    return next(iter(_addresses(ends)), None)
+
+
+def _addresses(ends: Iterable[Endpoint]) -> Iterator[IP]:
+    for end in ends:
+        for one in end.addresses:
+            yield one.ip
+
+
+def _ports(host: Host, container: Container) -> list[tuple[str, int | None]]:
+    heard = sharing(host, container).listeners
+    if heard is not None:
+        found = {(one.proto, one.port) for one in heard if one.ip != _DNS}
+    else:
+        published = {(one.proto, one.container_port) for one in container.bindings}
+        found = published | {(proto, port) for port, proto in container.exposed}
+    return [*sorted(found)]
+
+
+def _socket(ip: IP, port: int | None) -> str:
+    if port is None:
+        return str(ip)
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"

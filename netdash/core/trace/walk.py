@@ -1,0 +1,271 @@
+"""The one walk of a packet through base chains: what every rule does with it. Knows hooks and rules, no routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from netdash.core.model import Chain, Effect, Rule, Target, Verb
+from netdash.core.packet import Packet
+from netdash.core.rule_match import Answer, applies, condition, holds, mapped
+from netdash.core.trace.answer import Verdict
+from netdash.core.trace.conntrack import manipulated_at
+from netdash.core.trace.hooks import CONNTRACK, NAT, Hooks, Stage
+from netdash.core.trace.run import Run
+from netdash.core.trace.translate import Untold, translation
+
+_DEEP = 16  # NFT_JUMP_STACK_SIZE
+_NEXT, _LEAVE, _ACCEPT = "next", "leave", "accept"
+Reroute = Callable[[Packet], None]
+"""Called with the packet as it was, where the kernel routes again what the rules changed."""
+
+
+def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
+    """Everything at one hook of IPv4 or IPv6. Returns when the packet goes on; raises Ended when it does not."""
+    run.hop(hook)
+    if run.hooks is None:
+        raise run.end(Verdict.UNKNOWN, hook, "the packet filter's rules could not be read")
+    for stage in run.hooks.ip(hook, run.packet.family):
+        before = run.packet
+        _call(run, hook, stage)
+        if reroute and (stage.kind == NAT or (stage.chains and stage.chains[0].kind == "route")):
+            reroute(before)
+
+
+def _call(run: Run, hook: str, stage: Stage) -> None:
+    if stage.kind == CONNTRACK:
+        run.packet = run.connection.track(run.packet)
+    elif stage.kind == NAT:
+        _nat(run, hook, stage.chains)
+    else:
+        base(run, hook, stage.chains[0])
+
+
+def _nat(run: Run, hook: str, chains: tuple[Chain, ...]) -> None:
+    """nf_nat_inet_fn: only the first packet of a connection meets the chains, until one of them has bound it."""
+    connection = run.connection
+    if connection.original is None or connection.untracked:
+        return
+    kind = manipulated_at(hook)
+    if not connection.answering and kind not in connection.bound:
+        for chain in chains:
+            base(run, hook, chain)
+            if kind in connection.bound:
+                break
+        else:
+            connection.bind(hook, None, run.packet)
+    run.packet = run.seen(connection.shown(connection.translate(run.packet, hook)))
+
+
+def base(run: Run, hook: str, chain: Chain) -> None:
+    """One base chain with its policy."""
+    if run.hooks is None or _Walk(run, run.hooks, hook).chain(chain) == _ACCEPT:
+        return
+    policy = chain.policy or "accept"
+    step = run.step(hook, chain, None, policy)
+    if policy == "drop":
+        run.stop(Verdict.DROPPED, step.place, step.text, step)
+
+
+class _Walk:
+    """One packet in one base chain."""
+
+    def __init__(self, run: Run, hooks: Hooks, hook: str) -> None:
+        self._run = run
+        self._hooks = hooks
+        self._hook = hook
+
+    def chain(self, chain: Chain, deep: int = 0) -> str:
+        """_ACCEPT, or _NEXT at the chain's end."""
+        run, hooks = self._run, self._hooks
+        if deep > _DEEP:
+            raise run.end(Verdict.UNKNOWN, f"{chain.table}/{chain.name}", "jumps more than 16 deep")
+        for rule in hooks.indexed(chain).candidates(run.packet):
+            target = self._matched(rule, chain)
+            if target is None:
+                continue
+            then = self._meet(rule, chain, target, deep)
+            if then is not _NEXT:
+                return _NEXT if then is _LEAVE else then
+        return _NEXT
+
+    # --- does it match ------------------------------------------------------------------------------------------------
+
+    def _matched(self, rule: Rule, chain: Chain) -> Target | None:
+        """What the rule does with the packet; None when it does not match."""
+        if self._run.packet.ctdir == "" and _reads_connmark(rule):
+            return None
+        if any(effect.after is not None for effect in rule.target.effects):
+            answer = self._by_and_by(rule)
+        else:
+            answer = applies(rule, self._run.packet)
+        if answer is Answer.NO:
+            return None
+        if answer is Answer.UNSURE:
+            self._run.leave_open(rule)
+            if _idle(rule.target):
+                self._run.step(self._hook, chain, rule, "continue", sure=False)
+                return None
+            if not self._run.choose(f"{rule.place} matches"):
+                self._run.step(self._hook, chain, rule, rule.target.verb.value, rule.target.chain, sure=False)
+                return None
+        return self._case(rule)
+
+    def _by_and_by(self, rule: Rule) -> Answer:
+        """Of a rule that changes the packet between its conditions."""
+        answer = Answer.UNSURE if rule.not_understood else Answer.YES
+        for at, match in enumerate(rule.matches):
+            self._effects(rule, (one for one in rule.target.effects if one.after == at))
+            held = condition(match, self._run.packet)
+            if held is Answer.NO:
+                return held
+            answer = held if held is Answer.UNSURE else answer
+        self._effects(rule, (one for one in rule.target.effects if one.after == len(rule.matches)))
+        return answer
+
+    def _case(self, rule: Rule) -> Target | None:
+        """What a map says of this packet; the target itself where it has none."""
+        target = rule.target
+        if target.cases:
+            for conditions, case in target.cases:
+                answer = holds(conditions, self._run.packet)
+                if answer is Answer.YES or (answer is Answer.UNSURE and self._perhaps(rule)):
+                    return case
+            return None
+        if target.verb is not Verb.VMAP:
+            return target
+        for verdict, answer in mapped(target.elements, target.detail, self._run.packet):
+            if answer is Answer.YES or self._perhaps(rule):
+                return _of_element(verdict)
+        return None
+
+    def _perhaps(self, rule: Rule) -> bool:
+        self._run.leave_open(rule)
+        return self._run.choose(f"an element of {rule.place}'s map matches")
+
+    # --- what it does -------------------------------------------------------------------------------------------------
+
+    def _effects(self, rule: Rule, effects: Iterable[Effect]) -> None:
+        run = self._run
+        for effect in effects:
+            if effect.kind == "mark":
+                run.packet = replace(run.packet, mark=_marked(run.packet.mark, run.connection.mark, effect))
+            elif effect.kind == "connmark" and run.packet.ctdir:
+                run.connection.mark = _marked(run.connection.mark, run.packet.mark, effect)
+                run.packet = replace(run.packet, connmark=run.connection.mark)
+            elif effect.kind == "rewrite":
+                raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
+            elif effect.kind == "notrack" and run.connection.original is None and self._untracks(rule, effect):
+                run.connection.untracked = True
+                run.packet = run.connection.shown(run.packet)
+
+    def _untracks(self, rule: Rule, effect: Effect) -> bool:
+        if effect.keep is not None:
+            return True
+        self._run.leave_open(rule)
+        return self._run.choose(f"{rule.place} keeps the packet from being tracked")
+
+    def _meet(self, rule: Rule, chain: Chain, target: Target, deep: int) -> str:
+        run, verb = self._run, target.verb
+        if verb in (Verb.JUMP, Verb.GOTO):
+            return self._enter(rule, chain, target, deep)
+        if verb in _NAT or target.net is not None:
+            return self._translate(rule, chain, target)
+        step = run.step(self._hook, chain, rule, _SAID.get(verb, verb.value))
+        self._effects(rule, _remaining(rule, target))
+        match verb:
+            case Verb.ACCEPT:
+                return _ACCEPT
+            case Verb.RETURN:
+                return _LEAVE
+            case Verb.CONTINUE:
+                return _NEXT
+            case Verb.DROP:
+                run.stop(Verdict.DROPPED, step.place, step.text, step)
+                return _NEXT
+            case Verb.REJECT:
+                run.stop(Verdict.REJECTED, step.place, target.detail or "icmp port unreachable", step)
+                return _NEXT
+        if target.detail in ("NFQUEUE", "QUEUE", "queue"):
+            if run.choose(f"the program behind {rule.place} lets the packet pass"):
+                return _ACCEPT
+            run.leave_open(rule)
+            raise run.end(Verdict.DROPPED, step.place, "the program that reads the queue drops it", step)
+        run.leave_open(rule)
+        raise run.end(Verdict.UNKNOWN, step.place, f"what {target.detail or 'this rule'} does is not known", step)
+
+    def _enter(self, rule: Rule, chain: Chain, target: Target, deep: int) -> str:
+        run = self._run
+        step = run.step(self._hook, chain, rule, target.verb.value, target.chain)
+        self._effects(rule, _remaining(rule, target))
+        found = self._hooks.chain(chain, target.chain or "")
+        if found is None:
+            run.leave_open(rule)
+            raise run.end(Verdict.UNKNOWN, step.place, f"there is no chain {target.chain}", step)
+        then = self.chain(found, deep + 1)
+        return _LEAVE if then is _NEXT and target.verb is Verb.GOTO else then
+
+    def _translate(self, rule: Rule, chain: Chain, target: Target) -> str:
+        run = self._run
+        found = translation(run, self._hook, rule, target)
+        if found is Untold.OTHER_FAMILY:
+            run.step(self._hook, chain, rule, "continue")
+            return _NEXT
+        self._effects(rule, _remaining(rule, target))
+        if found is Untold.NOTHING:
+            step = run.step(self._hook, chain, rule, "drop")
+            run.stop(Verdict.DROPPED, step.place, "the device has no address to translate to", step)
+            return _NEXT
+        step = run.step(self._hook, chain, rule, "accept")
+        if isinstance(found, Untold):
+            run.leave_open(rule)
+            raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)
+        run.connection.bind(self._hook, found, run.packet)
+        return _ACCEPT
+
+
+def _reads_connmark(rule: Rule) -> bool:
+    """Whether nft asks for the connection's mark, which ends the rule where there is no connection (nft_ct.c)."""
+    return rule.backend == "nft" and any(
+        (one.kind == "connmark" and one.keep) or (one.kind == "mark" and one.other_keep) for one in rule.target.effects
+    )
+
+
+def _late(rule: Rule, target: Target) -> Iterator[Effect]:
+    """What is still to be done once the rule matches: all that a map's element does, else what does not come between
+    the rule's conditions."""
+    return (one for one in target.effects if one.after is None or target is not rule.target)
+
+
+_NAT = (Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT)
+_SAID = {Verb.REJECT: "drop", Verb.OTHER: "queue"}
+_CHANGES = ("mark", "connmark", "notrack", "rewrite")
+
+
+def _idle(target: Target) -> bool:
+    """Whether nothing of the packet's way hangs on a rule."""
+    return (
+        target.verb is Verb.CONTINUE
+        and not target.cases
+        and all(effect.kind not in _CHANGES for effect in target.effects)
+    )
+
+
+def _remaining(rule: Rule, target: Target) -> Iterable[Effect]:
+    """What has not happened between the rule's conditions."""
+    return (one for one in target.effects if one.after is None or target is not rule.target)
+
+
+def _of_element(verdict: str) -> Target:
+    """A verdict map's value: a chain to jump to, "goto CHAIN", or a verdict."""
+    for verb in (Verb.ACCEPT, Verb.DROP, Verb.RETURN, Verb.CONTINUE):
+        if verdict == verb.value:
+            return Target(verb)
+    name = verdict.removeprefix("goto ")
+    return Target(Verb.JUMP if name == verdict else Verb.GOTO, chain=name)
+
+
+def _marked(old: int | None, other: int | None, effect: Effect) -> int | None:
+    if effect.keep is None or (old is None and effect.keep) or (other is None and effect.other_keep):
+        return None
+    return (((old or 0) & effect.keep) ^ ((other or 0) & effect.other_keep) ^ effect.xor) & 0xFFFFFFFF

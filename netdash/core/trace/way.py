@@ -1,0 +1,328 @@
+"""The whole way of one packet, place by place: from the sender's own routes to the receiver's socket. Each function
+takes the packet one place further; a Run's end is an exception."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netdash.core.model import IP, Container, Link, Listener, Proxy
+from netdash.core.packet import Packet
+from netdash.core.trace.answer import Verdict
+from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
+from netdash.core.trace.inside import Namespace, hears, namespaces_of
+from netdash.core.trace.link_layer import (
+    Port,
+    across,
+    before_ip,
+    bridge_chains,
+    check_device,
+    egress,
+    ingress,
+    is_here,
+    neighbour,
+)
+from netdash.core.trace.run import Ended, Run
+from netdash.core.trace.walk import ip_hook
+
+_PORTLESS = ("icmp", "ipv6-icmp")
+
+# --- where a packet starts --------------------------------------------------------------------------------------------
+
+
+def from_host(run: Run, src: IP | None) -> Ended:
+    """This host's own process sends it."""
+    run.hop("this host")
+    way = way_out(run, src)
+    source = src or way.prefsrc
+    if source is None and way.local:
+        source = run.packet.dst
+    run.packet = run.seen(replace(run.packet, src=source, iif="", oif=way.device, physdev_in="", physdev_out=""))
+    turned = [way]
+
+    def reroute(before: Packet) -> None:
+        """ip_route_me_harder: again by what the rules made of the packet; the source stays."""
+        now = run.packet
+        if (before.dst, before.src, before.mark) == (now.dst, now.src, now.mark):
+            return
+        turned[0] = way_out(run, now.src)
+        run.packet = replace(run.seen(now), oif=turned[0].device)
+
+    ip_hook(run, "output", reroute)
+    return _out(run, turned[0])
+
+
+def from_outside(run: Run, device: str) -> Ended:
+    """Another machine sends it, and it comes in by a device of this host."""
+    link = link_of(run, device)
+    run.hop(device)
+    if link is None and run.host.links is not None:
+        raise run.end(Verdict.UNKNOWN, device, f"this host has no device {device}")
+    check_device(run, link)
+    ingress(run, device)
+    if link is not None and link.master:
+        master = link_of(run, link.master)
+        if master is not None and master.kind == "bridge":
+            return _at_bridge(run, device, link.master, run.packet.dst)
+        device = link.master
+    run.packet = run.seen(replace(run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False))
+    return _ip(run)
+
+
+def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
+    """A container's process sends it: its own routes first."""
+    run.hop(space.name)
+    for sentence in space.assumed:
+        run.assume(sentence)
+    packet = run.packet
+    if packet.dst is None:
+        raise run.end(Verdict.UNKNOWN, space.name, "the packet's destination is not known here")
+    if space.has(packet.dst):
+        run.packet = replace(packet, src=src or packet.dst)
+        run.say("an address of its own: the packet does not leave the container")
+        return _inside(run, space, "lo")
+    route = space.route(packet.dst)
+    if route is None or route.kind != "unicast":
+        what = "no route" if route is None else f"a {route.kind} route"
+        raise run.end(Verdict.NO_ROUTE, space.name, f"{what} inside {space.name} leads to {packet.dst}")
+    source = src or space.source(route)
+    run.packet = replace(packet, src=source)
+    run.say(f"by {route.dev}" + (f" via {route.gateway}" if route.gateway else ""))
+    check_device(run, space.link(route.dev))
+    end = space.endpoint(route.dev)
+    if end is None:
+        raise run.end(Verdict.UNKNOWN, space.name, f"where {route.dev} inside {space.name} leads to is not known")
+    network = space.network(end)
+    if network is not None and network.driver in ("macvlan", "ipvlan"):
+        return _beside(run, network.parent, network.driver)
+    bridge = network.bridge if network else None
+    veth = link_of(run, end.veth)
+    check_device(run, veth)
+    if veth is not None and veth.master != bridge and bridge is not None and run.host.links is not None:
+        raise run.end(Verdict.DROPPED, veth.name, f"{veth.name} is not in {bridge}")
+    if bridge is None:
+        raise run.end(Verdict.UNKNOWN, space.name, f"the bridge of network {end.network} is not known")
+    return _at_bridge(run, end.veth or "", bridge, route.gateway or packet.dst)
+
+
+def _beside(run: Run, parent: str | None, driver: str) -> Ended:
+    """macvlan and ipvlan hand frames to the parent's wire, past this host's IP: its rules never see them."""
+    dst = run.packet.dst
+    if dst is not None and is_here(run, dst):
+        return run.end(Verdict.DROPPED, driver, f"{driver} keeps a container from the addresses of its own host")
+    run.end_at = parent
+    run.hop(parent or driver, f"leaves by {driver}, beside this host's rules")
+    return Ended(Verdict.FORWARDED, None)
+
+
+# --- at a bridge ------------------------------------------------------------------------------------------------------
+
+
+def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
+    """A frame came in by a port, for whoever has the address `towards`."""
+    run.hop(f"bridge {bridge}")
+    check_device(run, _admin_down(run, bridge))
+    run.packet = run.seen(replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False))
+    ingress(run, veth)
+    up = towards is None or is_here(run, towards)
+    port = None if up or towards is None else neighbour(run, bridge, towards)
+    before = run.packet.dst
+    met = before_ip(run, bridge, veth)
+    if met and run.packet.dst != before:
+        return _translated_at_bridge(run, bridge, veth)
+    if up:
+        bridge_chains(run, "input", veth)
+        return _ip(run, met)
+    return _to_port(run, bridge, veth, port)
+
+
+def _admin_down(run: Run, bridge: str) -> Link | None:
+    link = link_of(run, bridge)
+    return link if link is not None and not link.up else None
+
+
+def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
+    """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, any other is routed."""
+    way = way_in(run)
+    if not way.local and way.device == bridge and run.packet.dst is not None:
+        towards = way.gateway or run.packet.dst
+        return _to_port(run, bridge, veth, neighbour(run, bridge, towards))
+    bridge_chains(run, "input", veth)
+    return _local(run) if way.local else _forward(run, way)
+
+
+def _to_port(run: Run, bridge: str, veth: str, port: Port | None) -> Ended:
+    out = (port.endpoint.veth if port else None) or ""
+    if out and out == veth:
+        link = link_of(run, veth)
+        hairpin = link.hairpin if link is not None else None
+        if not (run.choose(f"hairpin is on for {veth}") if hairpin is None else hairpin):
+            what = f"{veth} is no hairpin port: a frame does not go back there"
+            raise run.end(Verdict.DROPPED, f"bridge {bridge}", what)
+    across(run, bridge, veth, out)
+    return _port(run, bridge, port)
+
+
+def _port(run: Run, bridge: str, port: Port | None) -> Ended:
+    if port is None:
+        run.end_at = bridge
+        run.hop(bridge, "to a port that is no container's")
+        return Ended(Verdict.FORWARDED, None)
+    check_device(run, link_of(run, port.endpoint.veth))
+    return _inside(run, port.space, port.space.device(port.endpoint))
+
+
+# --- IP ---------------------------------------------------------------------------------------------------------------
+
+
+def _ip(run: Run, met: bool = False) -> Ended:
+    """ip_rcv: the packet came in by `packet.iif`; `met`: it has been at prerouting already, from a bridge port."""
+    if not met:
+        run.packet = replace(run.packet, physdev_in="")
+        ip_hook(run, "prerouting")
+    way = way_in(run)
+    return _local(run) if way.local else _forward(run, way)
+
+
+def _forward(run: Run, way: Way) -> Ended:
+    run.packet = run.seen(replace(run.packet, oif=way.device))
+    ip_hook(run, "forward")
+    return _out(run, way)
+
+
+def _out(run: Run, way: Way) -> Ended:
+    """ip_output: by a device, which may be loopback."""
+    run.next_hop = way.gateway
+    run.packet = replace(run.packet, oif=way.device)
+    ip_hook(run, "postrouting")
+    link = link_of(run, way.device)
+    if way.local:
+        run.hop("lo")
+        run.connection.confirmed = True
+        run.packet = replace(run.packet, iif="lo", oif="")
+        ip_hook(run, "prerouting")
+        return _local(run)
+    towards = way.gateway or run.packet.dst
+    run.hop(way.device)
+    egress(run, way.device)
+    check_device(run, link)
+    if link is not None and link.kind == "bridge" and towards is not None:
+        port = neighbour(run, way.device, towards)
+        veth = (port.endpoint.veth if port else None) or ""
+        bridge_chains(run, "output", "", veth)
+        bridge_chains(run, "postrouting", "", veth)
+        return _port(run, way.device, port)
+    behind = namespaces_of(run.host).behind(way.device)
+    if behind is not None:
+        return _inside(run, behind[0], behind[0].device(behind[1]))
+    run.end_at = way.device
+    run.say(f"leaves this host by {way.device}")
+    src = run.packet.src
+    if src is not None and namespaces_of(run.host).at(src) and not run.connection.answering:
+        run.assume(f"{src} leaves untranslated: the answer comes back only where others have a route to it")
+    return Ended(Verdict.FORWARDED, None)
+
+
+# --- where it ends ----------------------------------------------------------------------------------------------------
+
+
+def _local(run: Run) -> Ended:
+    """ip_local_deliver, and the socket."""
+    run.packet = replace(run.packet, oif="")
+    ip_hook(run, "input")
+    run.end_at = None
+    packet, host = run.packet, run.host
+    run.hop("this host")
+    if run.connection.answering or packet.proto in _PORTLESS:
+        return Ended(Verdict.DELIVERED, None)
+    if host.listeners is None or packet.dst is None or packet.dport is None:
+        return run.end(Verdict.UNKNOWN, "this host", "which sockets listen here is not known")
+    proto = packet.proto or ""
+    heard = hears(host.listeners, proto, packet.dst, packet.dport, packet.iif)
+    if heard is None:
+        return run.end(
+            Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
+        )
+    proxy = proxy_of(host.proxies or (), heard, packet.dst)
+    if proxy is not None:
+        run.say(f"{proxy.command} (pid {proxy.pid}) takes it for {_socket(proxy.container_ip, proxy.container_port)}")
+        run.end_at = proxy
+        return Ended(Verdict.PROXY, None)
+    if heard.command == "dockerd":
+        return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
+    run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
+    return Ended(Verdict.DELIVERED, None)
+
+
+def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | None:
+    """The userland proxy that holds a socket, by its pid, or where that was not read by its address and port."""
+    same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port)]
+    if heard.pid is not None and any(one.pid == heard.pid for one in proxies):
+        return next(one for one in proxies if one.pid == heard.pid)
+    if heard.command is not None and "proxy" not in heard.command:
+        return None
+    exact = [one for one in same if one.host_ip in (dst, heard.ip)]
+    wild = [one for one in same if one.host_ip.is_unspecified]
+    return next(iter(exact or wild), None)
+
+
+def _inside(run: Run, space: Namespace, device: str) -> Ended:
+    """The packet is in the receiver's network namespace."""
+    run.hop(space.name)
+    run.end_at = space
+    packet, container = run.packet, space.container
+    check_device(run, space.link(device))
+    if packet.dst is None or packet.src is None:
+        return run.end(Verdict.UNKNOWN, space.name, "the packet's addresses are not known here")
+    if not space.has(packet.dst):
+        return run.end(Verdict.DROPPED, space.name, f"{packet.dst} is no address of {space.name}")
+    if device != "lo":
+        _expected(run, space, device, packet.src)
+    if container.state == "paused":
+        run.say("paused: its kernel answers, its processes do not")
+        run.assume(f"{space.name} is paused: a connection is opened, and nobody answers")
+    if run.connection.answering or packet.proto in _PORTLESS:
+        return Ended(Verdict.DELIVERED, None)
+    return _listening(run, space, container, device)
+
+
+def _expected(run: Run, space: Namespace, device: str, src: IP) -> None:
+    """rp_filter inside the container."""
+    mode = space.sysctl(device, "rp_filter")
+    if src.version == 6 or mode == 0:
+        return
+    route = space.route(src)
+    if route is None or (mode == 1 and route.dev != device):
+        out = f"leads out by {route.dev}" if route else "is missing"
+        run.stop(
+            Verdict.DROPPED,
+            f"{space.name} rp_filter",
+            f"rp_filter of {device} inside {space.name} is {mode}: the route to {src} {out}",
+        )
+
+
+def _listening(run: Run, space: Namespace, container: Container, device: str) -> Ended:
+    packet = run.packet
+    if container.listeners is None or packet.dst is None or packet.dport is None:
+        return run.end(Verdict.UNKNOWN, space.name, f"which sockets listen inside {space.name} is not known")
+    sockets = _of_namespace(run, space)
+    proto = packet.proto or ""
+    heard = hears(sockets, proto, packet.dst, packet.dport, device)
+    if heard is None:
+        elsewhere = next((one for one in sockets if (one.proto, one.port) == (proto, packet.dport)), None)
+        hint = f", only on {elsewhere.ip}" if elsewhere else ""
+        what = f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto} inside {space.name}{hint}"
+        return run.end(Verdict.NO_LISTENER, space.name, what)
+    run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
+    return Ended(Verdict.DELIVERED, None)
+
+
+def _of_namespace(run: Run, space: Namespace) -> tuple[Listener, ...]:
+    """Sockets of the container, and of those that share its namespace."""
+    sharing = (one for one in run.host.containers or () if one.shares_with == space.name and one.listeners)
+    return tuple(
+        dict.fromkeys((*(space.container.listeners or ()), *(each for one in sharing for each in one.listeners or ())))
+    )
+
+
+def _socket(ip: IP, port: int) -> str:
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"

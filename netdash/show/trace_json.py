@@ -1,0 +1,123 @@
+"""The stable JSON of a trace and of the reach matrix."""
+
+from __future__ import annotations
+
+from netdash.core.packet import Packet
+from netdash.core.trace.answer import Decision, End, Hop, Question, Reply, Step, Trace, Tuple4
+from netdash.core.trace.reach import Matrix
+from netdash.show.as_json import SCHEMA, Json
+
+
+def trace(answer: Trace) -> Json:
+    """What a trace says; `then` is a trace of its own, without a schema."""
+    return {"schema": SCHEMA, **_trace(answer)}
+
+
+def reach(matrix: Matrix) -> Json:
+    """`cells` by sender, then by aim; `reaches` null where it cannot be told."""
+    return {
+        "schema": SCHEMA,
+        "senders": [{"name": one.name, "from": one.origin.value, "container": one.container} for one in matrix.senders],
+        "aims": [
+            {"kind": one.kind, "proto": one.proto, "ip": str(one.ip), "port": one.port, "container": one.container}
+            for one in matrix.aims
+        ],
+        "cells": [[{"reaches": cell.reaches, "why": cell.why or None} for cell in row] for row in matrix.cells],
+    }
+
+
+def _trace(answer: Trace) -> dict[str, object]:
+    return {
+        "question": _question(answer.question),
+        "packet": _packet(answer.packet),
+        "verdict": answer.verdict.value,
+        "arrives": None if answer.verdict.value == "unknown" else answer.verdict.arrives,
+        "decided_by": _decision(answer.decided_by),
+        "blockers": [_decision(one) for one in answer.blockers],
+        "steps": [_step(step) for step in answer.steps],
+        "hops": [_hop(hop) for hop in answer.hops],
+        "translation": _tuple(answer.translation),
+        "then": None if answer.then is None else _trace(answer.then),
+        "reply": None if answer.reply is None else _reply(answer.reply),
+        "unsure": [rule.place for rule in answer.unsure],
+        "ends": [_end(end) for end in answer.ends],
+        "assumed": list(answer.assumed),
+    }
+
+
+def _question(asked: Question) -> Json:
+    return {
+        "from": asked.origin.value,
+        "container": asked.container,
+        "src": _text(asked.src),
+        "dst": str(asked.dst),
+        "proto": asked.proto,
+        "sport": asked.sport,
+        "dport": asked.dport,
+        "iif": asked.iif,
+        "mark": asked.mark,
+    }
+
+
+def _packet(packet: Packet) -> Json:
+    return {
+        "proto": packet.proto,
+        "src": _text(packet.src),
+        "dst": _text(packet.dst),
+        "sport": packet.sport,
+        "dport": packet.dport,
+    }
+
+
+def _tuple(four: Tuple4) -> Json:
+    return {"src": _text(four.src), "sport": four.sport, "dst": _text(four.dst), "dport": four.dport}
+
+
+def _step(step: Step) -> Json:
+    return {
+        "hook": step.hook,
+        "family": step.family,
+        "table": step.table,
+        "chain": step.chain,
+        "backend": step.backend,
+        "rule": "policy" if step.rule is None else step.rule,
+        "text": step.text,
+        "matched": True if step.sure else None,
+        "verdict": step.verdict,
+        "to": step.to,
+        "packets": step.source.packets if step.source else None,
+        "packet": _packet(step.packet),
+    }
+
+
+def _hop(hop: Hop) -> Json:
+    return {"place": hop.place, "text": hop.text or None, "packet": _packet(hop.packet), "steps": len(hop.steps)}
+
+
+def _decision(decision: Decision | None) -> Json | None:
+    if decision is None:
+        return None
+    return {"place": decision.place, "text": decision.text, "step": _step(decision.step) if decision.step else None}
+
+
+def _reply(reply: Reply) -> Json:
+    return {
+        "verdict": reply.verdict.value,
+        "decided_by": _decision(reply.decided_by),
+        "steps": [_step(step) for step in reply.steps],
+        "hops": [_hop(hop) for hop in reply.hops],
+        "unsure": [rule.place for rule in reply.unsure],
+    }
+
+
+def _end(end: End) -> Json:
+    return {
+        "supposed": [{"what": what, "happens": happens} for what, happens in end.supposed],
+        "verdict": end.verdict.value,
+        "decided_by": _decision(end.decided_by),
+        "translation": _tuple(end.translation),
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

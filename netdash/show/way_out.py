@@ -1,0 +1,109 @@
+"""A container's ways out, by each of its addresses, hop by hop, each with its evidence."""
+
+from __future__ import annotations
+
+from netdash.core.model import Container, Host, Route
+from netdash.core.paths import Leaves, Outbound, outbound
+from netdash.core.related import address_ref, ref_of
+from netdash.core.routing import OUTSIDE
+from netdash.core.trace.answer import Origin, Question
+from netdash.show import draw, words
+from netdash.show.draw import MORE, Hop
+from netdash.show.spans import Line, Span, Tone, clean
+from netdash.show.views_kernel import destination
+
+OUT = Span(f" {'OUT':<6}", Tone.TITLE)
+
+
+def ways_out(host: Host, container: Container, width: int) -> list[Line]:
+    lines: list[Line] = []
+    for way in outbound(host, container):
+        lines += outbound_path(way, MORE if lines else OUT, width, host.pending)
+        if way.default is not False and way.source is not None and way.leaves in _LEAVING:
+            from netdash.show import against
+
+            to = OUTSIDE[way.source.version]
+            asked = Question(Origin.CONTAINER, to, "tcp", 443, src=way.source, container=container.id)
+            lines += against.way_out(host, asked, MORE, width)
+    return lines
+
+
+def outbound_path(way: Outbound, label: Span, width: int, reading: frozenset[str] = frozenset()) -> list[Line]:
+    """One address's way to the Internet; a sentence below where it is not the usual one. `reading`: sources to come."""
+    hops = [_source(way), *_gateway(way), *_leaving(way)]
+    lines = draw.path(label, hops, width)
+    said = [way.why] if way.why else []
+    if way.leaves is Leaves.UNKNOWN and not reading.isdisjoint(("rules", "routes", "links", "docker")):
+        return [*lines, *draw.text(MORE, "reading…", width, Tone.UNKNOWN)]
+    if way.default is False and way.leaves not in (Leaves.INTERNAL, Leaves.NOWHERE):
+        said.append("not its default route: used only when another network does not lead out")
+    elif way.default is None:
+        said.append("whether this network holds its default route: ?")
+    tone = Tone.UNKNOWN if way.leaves is Leaves.UNKNOWN else _WHY_TONES.get(way.leaves, Tone.WARN)
+    for sentence in said:
+        lines += draw.text(MORE, f"{clean(sentence, 200)}", width, tone)
+    return lines
+
+
+_LEAVING = (Leaves.MASQUERADE, Leaves.SNAT, Leaves.UNTRANSLATED)
+_WHY_TONES = {Leaves.HOST: Tone.DIM, Leaves.DIRECT: Tone.DIM, Leaves.INTERNAL: Tone.DIM}
+
+
+def _source(way: Outbound) -> Hop:
+    network = Span(clean(way.network), Tone.DIM)
+    if way.source is None:
+        text = "the host's own address" if way.leaves is Leaves.HOST else "no address"
+        return Hop((Span(text),), (network,), (Span(text),))
+    source = Span(str(way.source), Tone.KEY, address_ref(way.source))
+    return Hop((source,), (network,), (source,))
+
+
+def _gateway(way: Outbound) -> list[Hop]:
+    if not way.bridge:
+        return []
+    bridge = Span(clean(way.bridge), Tone.PLAIN, words.link_ref(way.bridge))
+    under = (Span(str(way.gateway), Tone.DIM, address_ref(way.gateway)),) if way.gateway else ()
+    trouble = words.trouble(way.at_bridge)
+    return [Hop((bridge, *trouble), under, (bridge, *trouble))]
+
+
+def _leaving(way: Outbound) -> list[Hop]:
+    if way.leaves is Leaves.INTERNAL:
+        return [Hop((Span("✗ stays inside", Tone.DIM),))]
+    if way.leaves is Leaves.NOWHERE:
+        return [Hop((Span("✗ no way out", Tone.BAD if way.source else Tone.DIM),))]
+    return [*_translation(way), *_uplink(way), *_next_hop(way.route)]
+
+
+def _translation(way: Outbound) -> list[Hop]:
+    if way.nat is not None and way.leaves in (Leaves.MASQUERADE, Leaves.SNAT):
+        evidence = words.rule_evidence([way.nat])
+        name = Span(f"{way.leaves.name} ")
+        leaves = Span(str(way.leaves_as), Tone.KEY, address_ref(way.leaves_as)) if way.leaves_as else words.UNKNOWN
+        return [Hop((name, Span("as "), leaves), evidence, (name, Span("as "), leaves, Span(" "), *evidence))]
+    if way.leaves is Leaves.UNTRANSLATED:
+        return [Hop((Span("no translation", Tone.WARN),))]
+    return [Hop((Span("?", Tone.UNKNOWN),))] if way.leaves is Leaves.UNKNOWN else []
+
+
+def _uplink(way: Outbound) -> list[Hop]:
+    if way.uplink is None:
+        return []
+    name = Span(clean(way.uplink.name), Tone.PLAIN, words.link_ref(way.uplink.name))
+    family = way.source.version if way.source else 4
+    own = [one for one in way.uplink.addresses if one.version == family]
+    under = (Span(str(own[0]), Tone.DIM, address_ref(own[0].ip)),) if own else ()
+    trouble = words.trouble(way.at_uplink)
+    return [Hop((name, *trouble), under, (name, *trouble))]
+
+
+def _next_hop(route: Route | None) -> list[Hop]:
+    if route is None:
+        return []
+    table = "" if route.table == "main" else f", table {clean(route.table)}"
+    metric = f", metric {route.metric}" if route.metric else ""
+    under = (Span(f"{destination(route)}{metric}{table}", Tone.DIM, ref_of(route)),)
+    if route.gateway is None:
+        return [Hop((Span("on link", Tone.PLAIN, ref_of(route)),), under)]
+    via = (Span("via "), Span(str(route.gateway), Tone.PLAIN, address_ref(route.gateway)))
+    return [Hop(via, under, via)]

@@ -1,0 +1,58 @@
+"""Which packets `t` asks of: those of the thing under the cursor, or between the two that are marked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netdash.core.model import Container, Port, Proxy, Ref, Rule
+from netdash.core.trace import usual
+from netdash.core.trace.usual import Usual
+from netdash.show.spans import Tone
+from netdash.tui.sheet import Sheet
+from netdash.tui.walk import Walk
+
+if TYPE_CHECKING:
+    from netdash.tui.screen import Dashboard
+
+MOST = 60  # questions that are asked at once
+
+
+def ask(screen: Dashboard) -> None:
+    """Opens the walk; says why where there is nothing to ask."""
+    sheet = screen.sheet
+    row = screen.grid.row
+    if sheet is None or row is None:
+        return
+    ref = screen.grid.target if screen.focused is screen.grid else row.ref
+    found = _between(sheet, *screen.picked) if len(screen.picked) == 2 else _of(sheet, ref or row.ref)
+    if not found:
+        screen.say("belongs to no running container: no packet to ask of", Tone.DIM)
+        return
+    screen.app.push_screen(Walk(sheet, found[:MOST]), lambda target: screen.follow(target) if target else None)
+
+
+def _between(sheet: Sheet, one: Ref, other: Ref) -> tuple[Usual, ...]:
+    """Both ways, the first picked as the sender first."""
+    first, second = _container(sheet, one), _container(sheet, other)
+    if first is None or second is None or first is second:
+        return ()
+    return (*usual.between(sheet.host, first, second), *usual.between(sheet.host, second, first))
+
+
+def _container(sheet: Sheet, ref: Ref) -> Container | None:
+    owners = sheet.containers(ref)
+    return sheet.container(owners[0]) if owners else None
+
+
+def _of(sheet: Sheet, ref: Ref) -> tuple[Usual, ...]:
+    """A port's and its rule's and proxy's own packets; of everything else, those of its containers."""
+    host, thing = sheet.host, sheet.thing(ref)
+    ports = host.ports or ()
+    if isinstance(thing, Port):
+        return usual.of_port(host, thing)
+    if isinstance(thing, (Rule, Proxy)):
+        own = [port for port in ports if port.dnat is thing or port.proxy is thing]
+        if own:
+            return tuple(one for port in own for one in usual.of_port(host, port))
+    owners = [sheet.container(key) for key in sheet.containers(ref)]
+    return tuple(one for owner in owners if owner is not None for one in usual.of_container(host, owner))

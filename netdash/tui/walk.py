@@ -1,0 +1,257 @@
+"""The walk of a packet over the dashboard: above what may be asked, each with its verdict, below the way of the one
+under the cursor, rule by rule. Follows the host as it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.strip import Strip
+
+from netdash.core.model import Host, Ref
+from netdash.core.trace.answer import Trace
+from netdash.core.trace.tracer import trace
+from netdash.core.trace.usual import Usual
+from netdash.show import walk
+from netdash.show.spans import Line, Span, Tone, clean, fit, width
+from netdash.tui.paint import MARKER, strip
+from netdash.tui.prose import Bar, Box
+from netdash.tui.surface import Surface
+from netdash.tui.work import Steps, Work
+
+if TYPE_CHECKING:
+    from netdash.tui.sheet import Sheet
+
+SHARE = 0.35  # of the lines that the questions may take
+ASKED = 0.45  # of the width that a question may take
+SEEN_BEFORE = 3  # lines above the deciding one that stay in view
+
+
+class Questions(Surface, can_focus=True):
+    """What may be asked, a line each: verdict, words, what decides."""
+
+    class Moved(Message):
+        """Another question is under the cursor."""
+
+    def __init__(self, usual: Sequence[Usual]) -> None:
+        super().__init__(id="questions")
+        self.usual = usual
+        self.answers: list[Trace | None] = [None] * len(usual)
+        self.cursor = self.top = 0
+
+    def move(self, to: int) -> None:
+        old, self.cursor = self.cursor, max(0, min(to, len(self.usual) - 1))
+        page = max(1, self.size.height)
+        self.top = min(max(self.top, self.cursor - page + 1), self.cursor)
+        self.refresh()
+        if old != self.cursor:
+            self.post_message(self.Moved())
+
+    def line(self, y: int, wide: int) -> Strip:
+        at = self.top + y
+        if at >= len(self.usual):
+            return Strip.blank(wide, self.inks.blank)
+        here = at == self.cursor
+        inks = (self.colours.cursor if self.has_focus else self.colours.idle) if here else self.inks
+        answer = self.answers[at]
+        told: Line = (Span("…", Tone.DIM),) if answer is None else walk.verdict(answer)
+        asked = min(round(wide * ASKED), max(width(clean(one.text)) for one in self.usual))
+        mark = Span(MARKER if here else " ", Tone.TITLE)
+        return strip(
+            (mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *told), wide, inks
+        )
+
+    def on_click(self, event: events.Click) -> None:
+        self.focus()
+        self.move(self.top + event.y)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.move(self.cursor + 1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.move(self.cursor - 1)
+
+
+class Walk(ModalScreen[Ref | None]):
+    """Answers with what the user wants to go to, or None."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape", "back", show=False),
+        Binding("q,t", "close", show=False),
+        Binding("tab,shift+tab", "pane", show=False),
+        Binding("j,down", "move(1)", show=False),
+        Binding("k,up", "move(-1)", show=False),
+        Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
+        Binding("pageup,ctrl+b,ctrl+u", "page(-1)", show=False),
+        Binding("g,home", "move(-9999)", show=False),
+        Binding("G,end", "move(9999)", show=False),
+        Binding("l,right", "part(1)", show=False),
+        Binding("h,left", "part(-1)", show=False),
+        Binding("enter", "follow", show=False),
+        Binding("y", "copy", show=False),
+    ]
+
+    def __init__(self, sheet: Sheet, usual: Sequence[Usual]) -> None:
+        super().__init__()
+        self.head, self.tabs, self.foot = (
+            Bar(id="walk-head", panel=True),
+            Bar(id="walk-tabs"),
+            Bar(id="walk-foot", panel=True),
+        )
+        self.questions = Questions(usual)
+        self.box = Box(id="walk-box")
+        self.work: Work[None] = Work()
+        self._host: Host = sheet.host
+        self._part = 0
+        self._shown: tuple[int, int] | None = None  # the question and the part in the box
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        yield self.questions
+        yield self.tabs
+        yield self.box
+        yield self.foot
+
+    def on_mount(self) -> None:
+        self.set_focus(self.questions)
+        self.questions.styles.height = max(1, min(len(self.questions.usual), round(self.app.size.height * SHARE)))
+        self._ask()
+
+    def on_resize(self) -> None:
+        self._tell()
+
+    def update_sheet(self, sheet: Sheet) -> None:
+        """A newer host: everything is asked again, and the old verdicts stay until the new ones are there."""
+        self._host = sheet.host
+        self._ask()
+
+    def _ask(self) -> None:
+        self.work.start(self._answering(self._host), lambda _: self._tell())
+
+    def _answering(self, host: Host) -> Steps[None]:
+        """The question under the cursor first: its way is on screen."""
+        usual = self.questions.usual
+        here = self.questions.cursor
+        for at in (here, *(at for at in range(len(usual)) if at != here)):
+            self.questions.answers[at] = trace(host, usual[at].question)
+            if at == here:
+                self._tell()
+            yield
+        self.questions.refresh()
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    @property
+    def answer(self) -> Trace | None:
+        return self.questions.answers[self.questions.cursor]
+
+    def _tell(self) -> None:
+        answer = self.answer
+        if answer is None or not self.is_mounted:
+            return
+        wide = self.app.size.width
+        parts = walk.parts(answer, wide)
+        self._part = min(self._part, len(parts) - 1)
+        part = parts[self._part]
+        lines = (*part.lines, *(((), *walk.notes(answer, wide)) if self._part == 0 else ()))
+        shown = (self.questions.cursor, self._part)
+        self.box.show(lines, same=shown == self._shown)
+        if shown != self._shown and part.deciding is not None:
+            self.box.reveal(part.deciding, SEEN_BEFORE)
+        self._shown = shown
+        self.head.show((Span(" trace ", Tone.TITLE), *walk.head(self._host, answer)), (Span("Esc close ", Tone.DIM),))
+        self.tabs.show(_tabs(parts, self._part))
+        self.foot.show(_hints(len(parts) > 1))
+        self.questions.refresh()
+
+    def on_questions_moved(self) -> None:
+        self._part = 0
+        self._tell()
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def action_move(self, by: int) -> None:
+        if self.focused is self.box:
+            self.box.hop(by) if abs(by) > 1 else self.box.move(by)
+        else:
+            self.questions.move(self.questions.cursor + by)
+
+    def action_page(self, step: int) -> None:
+        self.box.scroll(step * max(1, self.box.size.height - 2))
+
+    def action_pane(self) -> None:
+        self.set_focus(self.questions if self.focused is self.box else self.box)
+
+    def action_part(self, step: int) -> None:
+        answer = self.answer
+        if answer is not None:
+            count = len(walk.parts(answer, self.app.size.width))
+            self._part = (self._part + step) % count
+            self._tell()
+
+    def action_follow(self) -> None:
+        if self.focused is self.questions:
+            self.set_focus(self.box)
+        elif self.box.target is not None:
+            self.dismiss(self.box.target)
+
+    def on_box_followed(self, message: Box.Followed) -> None:
+        message.stop()
+        if message.ref.kind == "part":
+            self._part = int(message.ref.key)
+            self._tell()
+        else:
+            self.dismiss(message.ref)
+
+    def action_copy(self) -> None:
+        answer = self.answer
+        if answer is None:
+            return
+        from netdash.show import as_json, trace_json
+        from netdash.tui.copy import to_clipboard
+        from netdash.tui.popup import Popup
+
+        offers = (
+            ("command", walk.command(self._host, answer.question)),
+            ("JSON", as_json.dumps(trace_json.trace(answer))),
+        )
+
+        def copied(text: str | None) -> None:
+            if text is not None:
+                to_clipboard(self.app, text)
+
+        self.app.push_screen(Popup("Copy", offers=offers), copied)
+
+    def action_back(self) -> None:
+        if self.focused is self.box:
+            self.set_focus(self.questions)
+        else:
+            self.action_close()
+
+    def action_close(self) -> None:
+        self.work.stop()
+        self.dismiss(None)
+
+
+def _tabs(parts: Sequence[walk.Part], current: int) -> Line:
+    spans: list[Span] = [Span(" ")]
+    for at, part in enumerate(parts):
+        name, glyph = f"{part.name} ", walk.glyph(part.verdict)
+        opened, closed = ("[", "]") if at == current else (" ", " ")
+        tone = Tone.TITLE if at == current else Tone.DIM
+        spans += [Span(opened + name, tone, Ref("part", str(at))), glyph, Span(closed, tone), Span(" ")]
+    return tuple(spans)
+
+
+def _hints(several: bool) -> Line:
+    keys = [("j k", "which packet"), ("Tab", "its way"), ("⏎", "go to the rule"), ("y", "copy")]
+    if several:
+        keys.insert(2, ("h l", "packet, answer"))
+    return tuple(span for key, word in keys for span in (Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)))

@@ -1,0 +1,43 @@
+"""The packet trace against the kernel: random rules and packets in namespaces of their own, with a fixed seed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("nft", "iptables-nft-restore", "iptables-legacy-restore", "ip", "bridge", "unshare")
+SEED, PACKETS = 4, 600
+
+
+def test_every_prediction_is_what_the_kernel_does() -> None:
+    why = _why_not()
+    if why and os.environ.get("NETDASH_LIVE") == "required":
+        pytest.fail(why, pytrace=False)
+    elif why:
+        pytest.skip(why)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--seed", str(SEED), "--packets", str(PACKETS), "--shrink", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+        env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{PACKETS} packets" in done.stdout
+
+
+def _why_not() -> str | None:
+    if os.geteuid() != 0:
+        return "live tests need root"
+    missing = [tool for tool in TOOLS if shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None]
+    if missing:
+        return f"live tests need {', '.join(missing)}"
+    probe = subprocess.run(["unshare", "--net", "true"], capture_output=True, text=True)
+    return f"live tests need network namespaces: {probe.stderr.strip()}" if probe.returncode else None

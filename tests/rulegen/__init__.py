@@ -1,0 +1,1 @@
+"""Rules made at random, with what they mean: written for the rule tools, and compared with what netdash reads."""

@@ -1,0 +1,372 @@
+"""What a trace says of small hosts: each kernel fact that decides a packet's way, and how what cannot be told shows."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from netdash.core.trace.answer import Verdict
+from tests.trace_hosts import DB, HOST, WEB, from_host, from_outside, from_web, host, places, table
+
+PUBLISHED = table("nat", f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
+MASQUERADED = table("nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
+
+
+def test_a_published_port_is_translated_and_its_answer_comes_back_as_it_went() -> None:
+    answer = from_outside(host(PUBLISHED))
+    assert answer.verdict is Verdict.DELIVERED
+    assert (str(answer.translation.dst), answer.translation.dport) == (WEB, 80)
+    assert answer.reply is not None
+    assert answer.reply.verdict is Verdict.FORWARDED
+    assert [step.place for step in answer.reply.steps] == []  # nat is asked for the first packet only
+    assert str(answer.reply.hops[-1].packet.src) == HOST
+
+
+def test_masquerade_takes_the_device_s_address_and_the_answer_finds_the_container() -> None:
+    answer = from_web(host(MASQUERADED))
+    assert answer.verdict is Verdict.FORWARDED
+    assert str(answer.translation.src) == HOST
+    assert answer.reply is not None
+    assert answer.reply.verdict is Verdict.DELIVERED
+    assert str(answer.reply.hops[-1].packet.dst) == WEB
+    assert not answer.assumed
+
+
+def test_without_masquerade_the_answer_needs_a_route_of_others() -> None:
+    answer = from_web(host(table("filter")))
+    assert answer.verdict is Verdict.FORWARDED
+    assert any("route" in sentence for sentence in answer.assumed)
+
+
+def test_accept_in_one_table_is_not_final_and_what_stands_behind_is_told() -> None:
+    rules = (
+        table("mangle", "-A FORWARD -j ACCEPT")
+        + table(
+            "filter", "-A FORWARD -i eth0 -j DROP", "-A FORWARD -p tcp -j REJECT --reject-with tcp-reset", policy="DROP"
+        )
+        + PUBLISHED
+    )
+    answer = from_outside(host(rules))
+    assert answer.verdict is Verdict.DROPPED
+    assert answer.decided_by is not None
+    assert answer.decided_by.place == "filter/FORWARD #1"
+    assert [one.place for one in answer.blockers] == ["filter/FORWARD #2", "filter/FORWARD policy"]
+
+
+def test_reject_says_with_what() -> None:
+    answer = from_outside(host(table("filter", "-A INPUT -j REJECT --reject-with icmp-host-prohibited")), dport=22)
+    assert answer.verdict is Verdict.REJECTED
+    assert answer.decided_by is not None
+    assert "icmp-host-prohibited" in answer.decided_by.text
+
+
+# --- what cannot be told ----------------------------------------------------------------------------------------------
+
+
+def test_a_rate_limit_that_decides_leaves_two_ends() -> None:
+    answer = from_outside(host(table("filter", "-A INPUT -m limit --limit 3/min -j DROP")), dport=22)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert [rule.place for rule in answer.unsure] == ["filter/INPUT #1"]
+    assert {end.verdict for end in answer.ends} == {Verdict.DELIVERED, Verdict.DROPPED}
+    assert answer.ends[1].supposed == (("filter/INPUT #1 matches", True),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-A INPUT -m limit --limit 3/min -j LOG",  # nothing hangs on it
+        "-A INPUT -m limit --limit 3/min -j ACCEPT",  # as the policy would
+        "-A INPUT -m limit --limit 3/min -j RETURN",
+    ],
+)
+def test_a_rate_limit_without_a_bearing_leaves_the_verdict_sure(line: str) -> None:
+    answer = from_outside(host(table("filter", line)), dport=22)
+    assert answer.verdict is Verdict.DELIVERED
+    assert [rule.place for rule in answer.unsure] == ["filter/INPUT #1"]
+    assert not answer.ends
+
+
+def test_a_translation_that_may_be_leaves_two_ends() -> None:
+    rules = table(
+        "nat", f"-A PREROUTING -m statistic --mode random --probability 0.5 -j DNAT --to-destination {WEB}:80"
+    )
+    answer = from_outside(host(rules + PUBLISHED.replace(WEB, DB)))
+    assert answer.verdict is Verdict.UNKNOWN
+
+
+def test_an_address_of_a_range_cannot_be_told() -> None:
+    answer = from_outside(host(table("nat", f"-A PREROUTING -j DNAT --to-destination {WEB}-{DB}")), dport=80)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert {str(end.translation.dst) for end in answer.ends} == {WEB, DB}
+
+
+def test_a_queue_is_somebody_s_decision() -> None:
+    answer = from_outside(host(table("filter", "-A INPUT -j NFQUEUE --queue-num 1")), dport=22)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert {end.verdict for end in answer.ends} == {Verdict.DELIVERED, Verdict.DROPPED}
+
+
+def test_many_doubts_are_given_up_and_said_so() -> None:
+    lines = [f"-A FORWARD -m limit --limit {n}/min -j MARK --set-xmark {n:#x}/{n:#x}" for n in range(1, 40)]
+    answer = from_outside(host(table("mangle", *lines) + PUBLISHED))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert len(answer.unsure) == 39
+
+
+@pytest.mark.parametrize("missing", ["ip/route4.json", "rules/nft.json", "host/listeners.txt"])
+def test_what_was_not_read_is_not_taken_for_nothing(missing: str) -> None:
+    answer = from_outside(host(without=(missing,)), dport=22)
+    assert answer.verdict is Verdict.UNKNOWN
+
+
+def test_forwarding_that_was_not_read_leaves_two_ends() -> None:
+    answer = from_outside(host(PUBLISHED, without=("host/sysctl.txt",)))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert any("forwarding" in what for end in answer.ends for what, _ in end.supposed)
+
+
+def test_of_several_next_hops_none_is_chosen() -> None:
+    ways = {"dst": "192.0.2.0/24", "nexthops": [{"gateway": "203.0.113.1", "dev": "eth0"}, {"dev": "eth1"}]}
+    answer = from_web(host(MASQUERADED, routes=[ways]))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert {str(end.translation.src) for end in answer.ends} == {HOST, "198.51.100.2"}
+
+
+# --- chains -----------------------------------------------------------------------------------------------------------
+
+
+def test_return_goto_and_policy_as_the_kernel_walks_them() -> None:
+    rules = table(
+        "filter",
+        "-A INPUT -j first",
+        "-A INPUT -p tcp -g second",
+        "-A INPUT -j DROP",
+        "-A first -p udp -j DROP",
+        "-A first -j RETURN",
+        "-A first -j DROP",
+        "-A second -p udp -j DROP",
+    )
+    answer = from_outside(host(rules), dport=22)
+    assert [place for place in places(answer) if place.startswith("filter")] == [
+        "filter/INPUT #1",
+        "filter/first #2",
+        "filter/INPUT #2",
+        "filter/INPUT policy",
+    ]
+    assert answer.verdict is Verdict.DELIVERED
+
+
+def test_the_first_rule_of_nat_binds_for_good() -> None:
+    rules = table(
+        "nat",
+        f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80",
+        f"-A PREROUTING -p tcp -j DNAT --to-destination {DB}:80",
+    )
+    assert places(from_outside(host(rules)))[0] == "nat/PREROUTING #1"
+    assert str(from_outside(host(rules), dport=9).translation.dst) == DB
+
+
+def test_what_is_not_tracked_is_not_translated() -> None:
+    rules = table("raw", "-A PREROUTING -p tcp -m tcp --dport 8080 -j CT --notrack") + PUBLISHED
+    answer = from_outside(host(rules))
+    assert answer.verdict is Verdict.NO_LISTENER
+    assert not any(place.startswith("nat") for place in places(answer))
+
+
+def test_conntrack_is_off_where_no_rule_needs_it() -> None:
+    assert places(from_outside(host(table("nat")), dport=22)) == []
+
+
+# --- marks and routes -------------------------------------------------------------------------------------------------
+
+BY_MARK: list[dict[str, object]] = [{"priority": 10, "src": "all", "fwmark": "0x1", "table": "77"}]
+OTHER_WAY: list[dict[str, object]] = [{"dst": "default", "dev": "eth1", "table": "77"}]
+
+
+def test_a_mark_of_prerouting_turns_the_route() -> None:
+    rules = table("mangle", "-A PREROUTING -i docker0 -j MARK --set-xmark 0x1/0xffffffff")
+    answer = from_web(host(rules + MASQUERADED, rules=BY_MARK, routes=OTHER_WAY))
+    assert str(answer.translation.src) == "198.51.100.2"
+    assert answer.hops[-1].place == "eth1"
+
+
+def test_a_mark_of_output_routes_again_and_the_source_stays() -> None:
+    rules = table("mangle", "-A OUTPUT -j MARK --set-xmark 0x1/0xffffffff")
+    answer = from_host(host(rules, rules=BY_MARK, routes=OTHER_WAY))
+    assert answer.hops[-1].place == "eth1"
+    assert str(answer.translation.src) == HOST
+
+
+def test_a_connection_s_mark_comes_back_with_the_answer() -> None:
+    rules = table(
+        "mangle",
+        "-A PREROUTING -i eth1 -j CONNMARK --set-xmark 0x1/0xffffffff",
+        "-A PREROUTING -i docker0 -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
+    )
+    answer = from_outside(host(rules + PUBLISHED, rules=BY_MARK, routes=OTHER_WAY), dst="198.51.100.2", iif="eth1")
+    assert answer.reply is not None
+    assert answer.reply.hops[-1].place == "eth1"
+
+
+def test_translation_at_output_routes_again() -> None:
+    rules = table("nat", f"-A OUTPUT -d {HOST}/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
+    answer = from_host(host(rules), dst=HOST, dport=8080)
+    assert answer.verdict is Verdict.DELIVERED
+    assert answer.hops[-1].place == "web"
+
+
+@pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])
+def test_routes_that_refuse(kind: str) -> None:
+    answer = from_web(host(MASQUERADED, routes=[{"type": kind, "dst": "192.0.2.0/24"}]))
+    assert answer.verdict is Verdict.NO_ROUTE
+    assert answer.decided_by is not None
+    assert kind in answer.decided_by.text
+
+
+def test_throw_goes_on_with_the_next_table() -> None:
+    rule = {"priority": 9, "src": "all", "table": "77"}
+    throw = {"type": "throw", "dst": "192.0.2.0/24", "table": "77"}
+    assert from_web(host(MASQUERADED, rules=[rule], routes=[throw, *OTHER_WAY])).hops[-1].place == "eth0"
+
+
+STRICT = {"net.ipv4.conf.eth1.rp_filter": "1"}
+
+
+@pytest.mark.parametrize(
+    ("sysctls", "verdict"),
+    [({}, Verdict.DELIVERED), (STRICT, Verdict.DROPPED), ({"net.ipv4.conf.eth1.rp_filter": "2"}, Verdict.DELIVERED)],
+)
+def test_the_way_back_must_lead_where_the_packet_came_from(sysctls: dict[str, str], verdict: Verdict) -> None:
+    answer = from_outside(host(PUBLISHED, sysctls=sysctls), iif="eth1")
+    assert answer.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ({"dst": "127.0.0.1"}, Verdict.MARTIAN),
+        ({"src": HOST}, Verdict.MARTIAN),
+        ({"src": "224.0.0.1"}, Verdict.MARTIAN),
+        ({"src": "0.1.2.3"}, Verdict.MARTIAN),
+        ({"dst": "203.0.113.77"}, Verdict.FORWARDED),
+    ],
+)
+def test_martians(more: dict[str, str], verdict: Verdict) -> None:
+    asked: dict[str, object] = {name: ip_address(ip) if name == "src" else ip for name, ip in more.items()}
+    assert from_outside(host(), dport=22, **asked).verdict is verdict  # type: ignore[arg-type]
+
+
+def test_route_localnet_lets_loopback_in() -> None:
+    answer = from_outside(host(sysctls={"net.ipv4.conf.eth0.route_localnet": "1"}), dst="127.0.0.1", dport=22)
+    assert answer.verdict is Verdict.DELIVERED
+
+
+def test_forwarding_is_asked_of_the_device_that_a_packet_comes_in_by() -> None:
+    off = {"net.ipv4.conf.docker0.forwarding": "0"}
+    answer = from_outside(host(PUBLISHED, sysctls=off))
+    assert answer.verdict is Verdict.DELIVERED
+    assert answer.reply is not None
+    assert answer.reply.verdict is Verdict.DROPPED
+    assert from_web(host(sysctls=off)).verdict is Verdict.DROPPED
+
+
+# --- bridges and containers -------------------------------------------------------------------------------------------
+
+
+def test_from_port_to_port_the_rules_of_ip_are_met_only_with_br_netfilter() -> None:
+    rules = table("filter", "-A FORWARD -i docker0 -o docker0 -j DROP")
+    assert from_web(host(rules), dst=DB).verdict is Verdict.DROPPED
+    off = {"net.bridge.bridge-nf-call-iptables": "0"}
+    assert from_web(host(rules, sysctls=off), dst=DB).verdict is Verdict.DELIVERED
+
+
+def test_nobody_on_the_bridge_has_the_address() -> None:
+    answer = from_web(host(), dst="172.17.0.99")
+    assert answer.verdict is Verdict.NO_ROUTE
+    assert answer.decided_by is not None
+    assert "172.17.0.99" in answer.decided_by.text
+
+
+def test_nothing_listens() -> None:
+    assert from_web(host(), dst=DB, dport=81).verdict is Verdict.NO_LISTENER
+    assert from_outside(host(), dport=81).verdict is Verdict.NO_LISTENER
+
+
+def test_a_container_s_own_address_is_its_own() -> None:
+    answer = from_web(host(table("filter", policy="DROP")), dst=WEB)
+    assert answer.verdict is Verdict.DELIVERED
+    assert not answer.steps
+
+
+def test_its_own_published_port_does_not_come_back_by_the_same_port() -> None:
+    answer = from_web(host(PUBLISHED), dst=HOST, dport=8080)
+    assert answer.verdict is Verdict.DROPPED
+    assert answer.decided_by is not None
+    assert "hairpin" in answer.decided_by.text
+
+
+def test_routes_inside_that_were_not_read_are_marked_as_assumed() -> None:
+    answer = from_web(host(MASQUERADED, without=("containers/web/route.json",)))
+    assert answer.verdict is Verdict.FORWARDED
+    assert any("inside web" in sentence for sentence in answer.assumed)
+
+
+def test_a_source_port_that_is_not_given_is_a_client_s() -> None:
+    rules = table("filter", "-A INPUT -p tcp -m tcp --sport 0:1023 -j DROP")
+    assert from_outside(host(rules), dport=22, sport=None).verdict is Verdict.DELIVERED
+    wide = table("filter", "-A INPUT -p tcp -m tcp --sport 1024:65535 -j DROP")
+    assert from_outside(host(wide), dport=22, sport=None).verdict is Verdict.DROPPED
+    some = table("filter", "-A INPUT -p tcp -m tcp --sport 40000 -j DROP")
+    assert from_outside(host(some), dport=22, sport=None).verdict is Verdict.UNKNOWN
+
+
+# --- nft --------------------------------------------------------------------------------------------------------------
+
+
+def _nft(*parts: dict[str, object]) -> list[dict[str, object]]:
+    return [{"metainfo": {"version": "1.1.3"}}, *parts]
+
+
+def _base(
+    tbl: str, name: str, hook: str, priority: int, policy: str = "accept", kind: str = "filter"
+) -> dict[str, object]:
+    named = {"family": "inet", "table": tbl, "name": name, "handle": 1}
+    return {"chain": {**named, "type": kind, "hook": hook, "prio": priority, "policy": policy}}
+
+
+def _rule(tbl: str, chain: str, *expr: object) -> dict[str, object]:
+    return {"rule": {"family": "inet", "table": tbl, "chain": chain, "handle": 2, "expr": list(expr)}}
+
+
+def test_tables_are_asked_by_priority_and_one_drop_is_enough() -> None:
+    rules = _nft(
+        {"table": {"family": "inet", "name": "a"}},
+        _base("a", "late", "input", 10, "drop"),
+        {"table": {"family": "inet", "name": "b"}},
+        _base("b", "early", "input", -10),
+        _rule("b", "early", {"accept": None}),
+    )
+    answer = from_outside(host(nft=rules), dport=22)
+    assert places(answer) == ["inet b/early #1", "inet a/late policy"]
+    assert answer.verdict is Verdict.DROPPED
+
+
+def test_chains_of_nat_are_asked_at_nat_s_own_priority() -> None:
+    to_web = {"dnat": {"family": "ip", "addr": WEB, "port": 80}}
+    rules = _nft(
+        {"table": {"family": "inet", "name": "a"}},
+        _base("a", "nat", "prerouting", 50, kind="nat"),
+        _rule("a", "nat", to_web),
+        _base("a", "filter", "prerouting", 0),
+        _rule("a", "filter", {"counter": {"packets": 0, "bytes": 0}}),
+    )
+    answer = from_outside(host(nft=rules))
+    assert places(answer)[:2] == ["inet a/nat #1", "inet a/filter #1"]
+    assert str(answer.steps[1].packet.dst) == WEB
+
+
+def test_a_sender_outside_who_is_not_named_is_somebody_on_the_internet() -> None:
+    answer = from_outside(host(PUBLISHED), src=None)
+    assert answer.verdict is Verdict.DELIVERED
+    assert answer.assumed == ("1.1.1.1 stands for a sender outside",)

@@ -1,0 +1,119 @@
+"""The words of `netdash trace`: ends, names as their sender resolves them, options, exit codes."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import pytest
+
+from netdash.cli import main
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.join import Builder
+from netdash.core.model import Host
+from netdash.core.recording import load
+from netdash.core.trace.answer import Origin
+from netdash.core.trace.question import Asked, question
+from netdash.core.trace.reach import reach
+from netdash.core.trace.tracer import trace
+from netdash.show import plain, reach_text, walk
+from netdash.show.spans import width
+from tests.conftest import RECORDINGS
+
+FULL = "docker28.5-nft-full"
+
+
+@cache
+def _host(name: str = FULL) -> Host:
+    return Builder().build(load(RECORDINGS / name))
+
+
+@pytest.mark.parametrize(
+    ("sender", "target", "origin", "dst", "dport"),
+    [
+        ("outside", "203.0.113.2:8080", Origin.OUTSIDE, "203.0.113.2", 8080),
+        ("outside@192.0.2.10", ":8080", Origin.OUTSIDE, "203.0.113.2", 8080),
+        ("outside", "host:8080", Origin.OUTSIDE, "203.0.113.2", 8080),
+        ("outside", "[2001:db8:1::2]:8084", Origin.OUTSIDE, "2001:db8:1::2", 8084),
+        ("host", ":8080", Origin.HOST, "127.0.0.1", 8080),
+        ("host", "localhost:8080", Origin.HOST, "127.0.0.1", 8080),
+        ("host", "web:80", Origin.HOST, "172.17.0.2", 80),
+        ("web", "192.0.2.10:80", Origin.CONTAINER, "192.0.2.10", 80),
+        ("c1", "c-lo:80", Origin.CONTAINER, "192.0.2.3", 80),
+    ],
+)
+def test_ends(sender: str, target: str, origin: Origin, dst: str, dport: int) -> None:
+    asked, _ = question(_host(), sender, target, Asked())
+    assert (asked.origin, str(asked.dst), asked.dport) == (origin, dst, dport)
+
+
+@pytest.mark.parametrize(
+    ("sender", "target", "options", "code"),
+    [
+        ("nobody", "1.2.3.4:80", {}, Exit.USAGE),
+        ("outside@here", "1.2.3.4:80", {}, Exit.USAGE),
+        ("host", "1.2.3.4", {}, Exit.USAGE),  # no port
+        ("host", "1.2.3.4:99999", {}, Exit.USAGE),
+        ("host", "1.2.3.4:-1", {}, Exit.USAGE),
+        ("host", "\x1b[31m:80", {}, Exit.USAGE),
+        ("host", "1.2.3.4:80", {"iif": "eth0"}, Exit.USAGE),
+        ("outside@::1", "1.2.3.4:80", {}, Exit.USAGE),
+        ("plain", "web:80", {}, Exit.FINDINGS),  # on the default bridge no names are resolved
+        ("c1", "c-int:80", {}, Exit.FINDINGS),  # they share no network
+    ],
+)
+def test_what_is_no_end_of_a_way(sender: str, target: str, options: dict[str, str], code: Exit) -> None:
+    with pytest.raises(NetdashError) as raised:
+        question(_host(), sender, target, Asked(**options))  # type: ignore[arg-type]
+    assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("outside", ":8080"), 0),
+        (("c1", "172.17.0.2:80"), 1),
+        (("host", "127.0.0.1:9"), 1),
+        (("web", "198.51.100.1", "--proto", "icmp"), 0),
+        (("outside", ":8080", "--sport", "70000"), 2),
+        (("outside", ":8080", "--mark", "x"), 2),
+        (("outside", ":8080", "--proto", "sctp"), 2),
+    ],
+)
+def test_exit_codes(words: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--from", str(RECORDINGS / FULL), "trace", *words]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_json_has_what_the_text_has(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--from", str(RECORDINGS / FULL), "trace", "host", "127.0.0.1:8080", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == 1
+    assert answer["verdict"] == "answered by docker-proxy"
+    assert answer["then"]["verdict"] == "delivered"
+    assert answer["reply"]["verdict"] == "delivered"
+    assert {step["hook"] for step in answer["steps"]} <= {"output", "postrouting", "prerouting", "input"}
+
+
+def test_unknown_has_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--from", str(RECORDINGS / "podman5.8-nftables"), "trace", "host", "10.88.0.2:80"]) == Exit.UNKNOWN
+    assert "unknown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("room", [60, 80, 120])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (FULL, ("outside", ":8080")),
+        (FULL, ("c1", "172.17.0.2:80")),
+        ("podman5.8-nftables", ("outside", ":8080")),
+        ("internal-network", ("web", "192.0.2.10:80")),
+    ],
+)
+def test_no_line_is_wider_than_the_screen(name: str, words: tuple[str, str], room: int) -> None:
+    host = _host(name)
+    asked, _ = question(host, *words, Asked())
+    told = list(plain.text(walk.lines(host, trace(host, asked), room), colour=False))
+    assert max(map(width, told)) <= room
+    reached = plain.text(reach_text.lines(host, reach(host), room), colour=False)
+    assert max(map(width, reached)) <= room

@@ -1,0 +1,132 @@
+"""The walk of a packet over the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from netdash.core.model import Host
+from netdash.core.trace.answer import Verdict
+from netdash.tui.app import Netdash
+from netdash.tui.config import Options
+from netdash.tui.sheet import Sheet
+from netdash.tui.walk import Walk
+from tests.test_tui_screen import compare
+from tests.tui_stage import dashboard, press, settle, show, text
+
+
+def walk_of(app: Netdash) -> Walk:
+    assert isinstance(app.screen, Walk)
+    return app.screen
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_walk_on_the_screen(host: Callable[[str], Host], size: tuple[int, int]) -> None:
+    seen: list[str] = []
+
+    async def scene(pilot, app):
+        await press(pilot, "G", "t", "j")
+        seen.append(text(app))
+
+    show(host("docker28.5-nft-full"), scene, size)
+    compare(f"walk-{size[0]}x{size[1]}", seen[0])
+
+
+def test_each_question_has_its_verdict_and_its_own_way(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "t")
+        walk = walk_of(app)
+        verdicts = [answer.verdict for answer in walk.questions.answers if answer]
+        assert verdicts == [Verdict.DELIVERED, Verdict.PROXY, Verdict.FORWARDED]
+        assert "nat/DOCKER #3" in text(app)
+        await press(pilot, "j")
+        assert "docker-proxy (pid 2672)" in text(app)
+        await press(pilot, "l")
+        assert "[docker-proxy's own ✓]" in text(app)
+        await press(pilot, "h", "G")
+        assert "nat/POSTROUTING #1" in text(app)
+
+    show(host("su1"), scene, (120, 70))
+
+
+def test_what_decides_is_in_view_and_enter_goes_to_the_rule(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "t")
+        assert "✗ dropped  filter/DOCKER-USER #2" in text(app)
+        await press(pilot, "tab", "enter")
+        assert dashboard(pilot).places.view.name == "rules"
+        row = dashboard(pilot).grid.row
+        assert row is not None
+        assert row.cells[1].text == "DOCKER-USER"
+        await press(pilot, "minus")
+        assert dashboard(pilot).places.view.name == "containers"
+
+    show(host("docker-user-host-port"), scene, (80, 24))
+
+
+def test_between_two_marked_containers(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "space", "j", "space")
+        assert "◆" in text(app)
+        assert "trace trusting_shtern → youthful_volhard" in text(app)
+        await press(pilot, "t")
+        asked = [one.text for one in walk_of(app).questions.usual]
+        assert asked == [
+            "from trusting_shtern to youthful_volhard 172.17.0.2:80/tcp",
+            "from youthful_volhard to trusting_shtern 172.17.0.3:80/tcp",
+        ]
+        await press(pilot, "escape", "space")
+        assert "trace trusting_shtern →" not in text(app)
+
+    show(host("su1"), scene)
+
+
+def test_a_port_a_rule_and_a_proxy_ask_of_the_port(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        for digit, place in (("2", "G"), ("6", "g"), ("4", "g")):
+            await press(pilot, digit, place)
+        await press(pilot, "2", "/", *"8080", "enter", "t")
+        asked = [one.text for one in walk_of(app).questions.usual]
+        assert asked == ["from outside to 172.25.34.8:8080/tcp", "from this host to 127.0.0.1:8080/tcp"]
+        await press(pilot, "escape", "4", "/", *"chain:DOCKER 8080", "enter", "t")
+        assert [one.text for one in walk_of(app).questions.usual] == asked
+
+    show(host("su1"), scene)
+
+
+def test_a_walk_follows_the_host(host: Callable[[str], Host]) -> None:
+    broken = host("docker-user-host-port")
+    assert broken.ruleset is not None
+    chains = tuple(
+        replace(chain, rules=()) if chain.name == "DOCKER-USER" else chain for chain in broken.ruleset.chains
+    )
+    mended = replace(broken, ruleset=replace(broken.ruleset, chains=chains))
+
+    async def scene(pilot, app):
+        await press(pilot, "t")
+        assert walk_of(app).answer.verdict is Verdict.DROPPED
+        app.sheet = Sheet(mended)
+        await settle(pilot)
+        assert walk_of(app).answer.verdict is Verdict.DELIVERED
+        assert "✓ delivered" in text(app)
+
+    show(broken, scene)
+
+
+def test_a_thing_of_no_container_has_no_packets(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "7", "/", *"kind:loopback", "enter", "t")
+        assert not isinstance(app.screen, Walk)
+
+    show(host("su1"), scene)
+
+
+def test_a_recording_without_rules_says_that_it_cannot_tell(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "t")
+        assert "? unknown" in text(app)
+        assert "✓" not in text(app)
+
+    show(replace(host("su1"), ruleset=None), scene, options=Options(theme="netdash"))
