@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netdash.apply import logbook
+from netdash.apply import child, logbook
 from netdash.apply.engine_socket import Engine, EngineGone
 from netdash.apply.steps import STEPS, kept_image, remove_old
 from netdash.core.errors import Exit, NetdashError
@@ -162,13 +160,7 @@ def settle(engine: Engine, journal: Journal) -> None:
 
 def _reap_later(change: Change) -> None:
     """A process that removes the old container when its time has come; without it the next change does."""
-    subprocess.run(
-        [sys.executable, "-m", "netdash.apply.reaper", str(logbook.path_of(change))],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    child.leave("reaper", str(logbook.path_of(change)))
 
 
 def overdue() -> tuple[str, ...]:

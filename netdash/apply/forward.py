@@ -6,15 +6,13 @@ import contextlib
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netdash.apply import places
+from netdash.apply import child, places
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.state import Forward, load_forward, verdict
 
@@ -47,16 +45,7 @@ def begin(plan: Plan, engine: str, program: str) -> Forward:
 def _start(record: Forward) -> Forward:
     path = places.ensure(places.forwards()) / f"{record.id}{_SUFFIX}"
     places.write(path, record.dumps())
-    keep = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "LANG") if key in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "netdash.apply.keeper", str(path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=keep,
-        check=False,
-    )
-    if done.returncode:
+    if not child.leave("keeper", str(path)):
         path.unlink(missing_ok=True)
         raise NetdashError("the process that keeps the port does not start", code=Exit.REFUSED)
     return _begun(path)

@@ -28,7 +28,7 @@ def journals() -> Path:
 def _run() -> Path:
     told = os.environ.get("NETDASH_STATE_DIR")
     if told:
-        return Path(told)
+        return Path(told).absolute()
     if os.geteuid() == 0:
         return Path("/run/netdash")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
@@ -40,7 +40,7 @@ def _run() -> Path:
 def _lasting() -> Path:
     told = os.environ.get("NETDASH_STATE_DIR")
     if told:
-        return Path(told)
+        return Path(told).absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/netdash")
     state = os.environ.get("XDG_STATE_HOME")

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 
+from netdash.apply import child
 from netdash.core.state import OWN_PROXY, Opened
 
 _PR_SET_PDEATHSIG = 1
@@ -48,7 +49,7 @@ def _argv(program: str, one: Opened, target: str) -> list[str]:
         "-container-port": str(one.container_port),
     }
     words = [word for pair in options.items() for word in pair]
-    return [OWN_PROXY, *words] if program else [sys.executable, "-m", "netdash.apply.splice", OWN_PROXY, *words]
+    return [OWN_PROXY, *words] if program else child.argv("splice", OWN_PROXY, *words)
 
 
 def _become(argv: list[str], program: str, tell: int, parent: int) -> None:
@@ -66,8 +67,7 @@ def _become(argv: list[str], program: str, tell: int, parent: int) -> None:
         for standard in (0, 1, 2):
             os.dup2(null, standard)
         os.closerange(4, 1024)
-        keep = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
-        os.execve(program, argv, keep)  # noqa: S606  # a list of arguments, no shell
+        os.execve(program, argv, child.environment())  # noqa: S606  # a list of arguments, no shell
     except OSError as error:
         with contextlib.suppress(OSError):
             os.write(3, f"1\n{argv[0]}: {error.strerror}".encode())

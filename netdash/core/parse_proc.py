@@ -49,8 +49,8 @@ def parse_proxy(line: str) -> Proxy | None:
 
 def _command(argv: str) -> str:
     """The program; netdash's own forwarder is run by Python, and says its name among the first words."""
-    words = argv.split(" ", 5)
-    return OWN_PROXY if OWN_PROXY in words[:5] else words[0].rsplit("/", 1)[-1]
+    words = argv.split(" ", 6)
+    return OWN_PROXY if OWN_PROXY in words[:6] else words[0].rsplit("/", 1)[-1]
 
 
 def _pair(line: str) -> tuple[int, int] | None:
