@@ -246,7 +246,7 @@ INSPECT: dict[str, Any] = {
 
 def test_the_body_of_an_equal() -> None:
     wanted = payload.Differences("nginx", {"Entrypoint": ["/e"]}, (PORT,), (), ("no", 0), ("/b",))
-    made = payload.body(INSPECT, "bridge", {}, wanted)
+    made = payload.body(INSPECT, {"bridge": {}}, wanted)
     assert "Hostname" not in made
     assert (made["Entrypoint"], made["Cmd"]) == ([""], ["x"])
     assert made["ExposedPorts"] == {"80/tcp": {}}
@@ -270,6 +270,13 @@ def test_endpoints_by_the_engines_version() -> None:
     assert old["net"] == {"IPAMConfig": {"IPv4Address": "10.0.0.2"}, "Aliases": ["one"], "GwPriority": 3}
     assert new["net"] == {**old["net"], "MacAddress": "02:42:00:00:00:01"}
     assert payload.first_network(INSPECT) == "bridge"
+    ends = {"bridge": {"IPAddress": "172.17.0.2", "MacAddress": "2e:84:42:43:5e:20"}}
+    random = {**INSPECT, "NetworkSettings": {"Networks": ends}}
+    chosen = {**random, "Config": {"MacAddress": "2e:84:42:43:5e:20"}}
+    assert payload.endpoints(random, (1, 51)) == {"bridge": {}}
+    assert payload.endpoints(chosen, (1, 51)) == {"bridge": {"MacAddress": "2e:84:42:43:5e:20"}}
+    assert payload.endpoints(chosen, (1, 41)) == {"bridge": {}}
+    assert payload.endpoints(random, (1, 52)) == {"bridge": {"MacAddress": "2e:84:42:43:5e:20"}}
 
 
 def test_bindings_that_go() -> None:

@@ -123,7 +123,9 @@ def _body_of_equal(engine: Engine, journal: Journal) -> Json:
         restart=("no", 0),  # until it is known to be well
         borrowed=borrowed,
     )
-    return payload.body(old, change.first, mapping(change.endpoints.get(change.first)), wanted)
+    several = engine.api >= payload.BY_ENDPOINT
+    ends = change.endpoints if several else {change.first: change.endpoints.get(change.first, {})}
+    return payload.body(old, ends, wanted)
 
 
 def _connect(engine: Engine, journal: Journal, network: str) -> str:

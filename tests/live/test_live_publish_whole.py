@@ -149,6 +149,11 @@ def anonymous_by_name(before: dict[str, Any], after: dict[str, Any]) -> int:
     return len(added) + filled
 
 
+def engine_made(mac: str | None) -> str:
+    """A MAC address that nobody chose: from the IPv4 address before Docker 28, and comparable; random after."""
+    return mac if mac and mac.startswith("02:42:") else "(the engine's choice)"
+
+
 def bare(one: dict[str, Any]) -> dict[str, Any]:
     """Without ids and times, and what is made of them."""
     short = one["Id"][:12]
@@ -164,7 +169,11 @@ def bare(one: dict[str, Any]) -> dict[str, Any]:
     settings = one["NetworkSettings"]
     for key in ("SandboxID", "SandboxKey", "EndpointID"):
         settings.pop(key, None)
+    if not one["Config"].get("MacAddress"):
+        settings["MacAddress"] = engine_made(settings.get("MacAddress"))
     for end in settings["Networks"].values():
+        if not one["Config"].get("MacAddress"):
+            end["MacAddress"] = engine_made(end["MacAddress"])
         end.pop("EndpointID")
         end["Aliases"] = [alias for alias in end["Aliases"] or [] if alias != short]
         end["DNSNames"] = [alias for alias in end.get("DNSNames") or [] if alias != short]

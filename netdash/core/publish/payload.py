@@ -14,7 +14,9 @@ from netdash.core.decode import address, integer, items, mapping, text
 from netdash.core.state import Opened
 
 Json = Mapping[str, Any]
-MAC_BY_ENDPOINT = (1, 44)  # the API whose endpoints carry the MAC address; before it is one of the whole container
+BY_ENDPOINT = (1, 44)
+"""The API that takes several networks at creation, and a MAC address for each; before it is the container's own."""
+_NO_CONFIG_MAC = (1, 52)  # from here on Config does not tell any more whether somebody chose the first network's
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ class Volume:
 
 
 def endpoints(inspect: Json, api: tuple[int, ...]) -> dict[str, Json]:
-    """By network: what is asked for there. The engine's own additions stay out: the short id as an alias, and on old
-    engines the MAC address (it follows from the IPv4 address, or is the container's own setting)."""
+    """By network: what is asked for there. The engine's own additions stay out: the short id as an alias, and a MAC
+    address that nobody chose (before 28 it follows from the IPv4 address, later it is random)."""
+    chosen = text(mapping(inspect.get("Config")).get("MacAddress"))
+    first = first_network(inspect)
     short = str(inspect.get("Id", ""))[:12]
     found: dict[str, Json] = {}
     for network, raw in mapping(mapping(inspect.get("NetworkSettings")).get("Networks")).items():
@@ -46,7 +50,9 @@ def endpoints(inspect: Json, api: tuple[int, ...]) -> dict[str, Json]:
         if told.get("GwPriority"):
             wanted["GwPriority"] = told["GwPriority"]
         mac = text(told.get("MacAddress"))
-        if api >= MAC_BY_ENDPOINT and mac and mac != _derived(text(told.get("IPAddress"))):
+        told_apart = network == first and api < _NO_CONFIG_MAC
+        asked = mac == chosen if told_apart else mac != _derived(text(told.get("IPAddress")))
+        if api >= BY_ENDPOINT and mac and asked:
             wanted["MacAddress"] = mac
         found[network] = {key: value for key, value in wanted.items() if value is not None}
     return found
@@ -119,8 +125,8 @@ class Differences:
     borrowed: tuple[str, ...] = ()
 
 
-def body(inspect: Json, first: str, endpoint: Json, wanted: Differences) -> dict[str, Any]:
-    """The body of POST /containers/create for a container like this one, on its `first` network."""
+def body(inspect: Json, ends: Mapping[str, Json], wanted: Differences) -> dict[str, Any]:
+    """The body of POST /containers/create for a container like this one, on these networks."""
     config = dict(mapping(inspect.get("Config")))
     host = dict(mapping(inspect.get("HostConfig")))
     if config.get("Hostname") == str(inspect.get("Id", ""))[:12]:
@@ -141,7 +147,7 @@ def body(inspect: Json, first: str, endpoint: Json, wanted: Differences) -> dict
     mounts = _mounts(inspect)
     if mounts is not None:
         host["Mounts"] = mounts
-    return {**config, "HostConfig": host, "NetworkingConfig": {"EndpointsConfig": {first: dict(endpoint)}}}
+    return {**config, "HostConfig": host, "NetworkingConfig": {"EndpointsConfig": dict(ends)}}
 
 
 def _links(raw: object) -> list[str] | None:
