@@ -1,4 +1,5 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
+# make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
 # make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
 # make fuzz-rules SEED=7 N=5000: rules made at random, loaded in a namespace, read back and compared (root)
 
@@ -7,7 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench fuzz fuzz-rules screenshots clean
+ENGINES := trixie forky trixie-legacy forky-legacy -legacy
+
+.PHONY: run test lint bench fuzz fuzz-rules screenshots engines test-engines clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -31,6 +34,14 @@ fuzz: $(VENV)/.dev
 
 fuzz-rules: $(VENV)/.dev
 	$(BIN)/python -m tests.rulegen --seed $(SEED) --rules $(N)
+
+engines:
+	tests/engines/make.sh
+
+test-engines: $(VENV)/.dev
+	@for each in $(ENGINES); do echo "== $$each"; \
+	NETDASH_ENGINE=$$each $(BIN)/pytest -q tests/live/test_live_story.py tests/live/test_live_networks.py || exit 1; done
+	$(BIN)/pytest -q tests/live/test_live_podman.py
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py

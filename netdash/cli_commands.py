@@ -26,17 +26,18 @@ ALL_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listener
 _NEEDED = {
     "containers": frozenset({"docker", "links"}),
     "ports": ALL_WAYS,
-    "networks": frozenset({"docker", "links"}),
+    "networks": frozenset({"docker", "links", "rules", "proxies"}),  # rules: for the marks
     "rules": frozenset({"rules", "docker", "links"}),  # the engine: a rootless one has its rules elsewhere
     "routes": frozenset({"routes"}),
     "proxies": frozenset({"proxies", "listeners", "docker"}),
     "links": frozenset({"links", "neighbours", "docker"}),
+    "drift": ALL_WAYS - {"sysctls"},
 }
 """Sources that a list needs; the JSON of containers tells their ways too."""
 
 
 def list_view(arguments: Arguments) -> int:
-    """Print one view; exit 3 when its list could not be read."""
+    """Print one view; exit 3 when its list could not be read, 1 when it lists what is wrong and there is some."""
     view = BY_NAME[arguments.view]
     needed = ALL_WAYS if view.name == "containers" and arguments.json else _NEEDED[view.name]
     host = host_of(arguments, needed)
@@ -50,7 +51,11 @@ def list_view(arguments: Arguments) -> int:
     elif view.known(host):
         _note("nothing matches the filter" if len(rows) else view.empty)
     tell_missing(host, view.sources)
-    return Exit.FINE if _known(host, view) else Exit.UNREADABLE
+    if notes.namespace(host):
+        _note(notes.namespace(host))
+    if not _known(host, view):
+        return Exit.UNREADABLE
+    return Exit.FINDINGS if view.findings and kept else Exit.FINE
 
 
 def _known(host: Host, view: View) -> bool:

@@ -25,12 +25,15 @@ SHOWN = {
 
 OTHERS = {
     "app-on-loopback": "ports",
+    "dnat-missing-proxied": "drift",
     "docker20.10-legacy": "rules",
     "docker20.10-nft-full": "containers",
     "docker28.5-ufw": "ports",
     "dockerd-down-live-restore": "containers",
     "iptables-flush": "ports",
+    "forward-drop-ahead": "drift",
     "proxy-dead": "ports",
+    "v29-nft-flush-ruleset": "drift",
 }
 
 TRACED = {

@@ -37,6 +37,7 @@ class FakeEngine:
         self.containers = {one["Id"]: one for one in map(container, range(1, count + 1))}
         self.mood = "well"
         self.calls: Counter[str] = Counter()
+        self.connections = 0
         self.since: list[str] = []
         self._streams: list[SimpleQueue[dict[str, Any] | None]] = []
         self._server: _UnixServer | _TcpServer | None = None
@@ -124,6 +125,10 @@ class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _UnixServer | _TcpServer
+
+    def setup(self) -> None:
+        self.server.engine.connections += 1
+        super().setup()
 
     def address_string(self) -> str:
         return "unix"

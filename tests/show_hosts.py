@@ -6,7 +6,9 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
+from netdash.core.drift_model import Drift, DriftKind
 from netdash.core.model import (
+    Binding,
     Chain,
     Container,
     Endpoint,
@@ -88,6 +90,19 @@ def port(host_port: int = 8080, host_ip: str = "0.0.0.0", **changes: Any) -> Por
     return replace(plain, **changes)
 
 
+def drift(**changes: Any) -> Drift:
+    text = "-A DOCKER -d 172.17.0.3/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
+    plain = Drift(
+        DriftKind.MISSING,
+        *("ip", "filter", "DOCKER", text, "lets packets through to web", "iptables-nft"),
+        None,
+        WEB,
+        "1" * 64,
+        Binding("tcp", 80, ip_address("0.0.0.0"), 8080),
+    )
+    return replace(plain, **changes)
+
+
 def host(**changes: Any) -> Host:
     """Two containers on the default bridge, one of them stopped; everything could be read."""
     network = Network(
@@ -141,6 +156,7 @@ def host(**changes: Any) -> Host:
         "ports": (port(),),
         "sysctls": {},
         "privileged": True,
+        "drift": (),
     }
     return Host(**(values | changes))
 
@@ -164,7 +180,7 @@ def _link(name: str, kind: str | None = "veth", address: str = "") -> Link:
 
 def blind(reason: str = "permission denied") -> Host:
     """Nothing could be read."""
-    names = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls".split()
+    names = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls drift".split()
     sources = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls")
     failures = {source: Failure(source, reason, "run with sudo") for source in sources}
     return host(**dict.fromkeys(names), failures=failures)
@@ -195,4 +211,8 @@ def hostile() -> Host:
         proxies=(proxy,),
         ports=(entry, port(81), replace(entry, host_port=82, container_id=None)),
         failures={"rules": Failure("rules", HOSTILE, HOSTILE)},
+        drift=(
+            drift(why=HOSTILE, text=HOSTILE, chain=HOSTILE, table=HOSTILE, backend=HOSTILE),
+            drift(rule=rule, kind=DriftKind.EXTRA, why=HOSTILE, binding=Binding(HOSTILE, 1, None, None)),
+        ),
     )

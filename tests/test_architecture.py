@@ -28,7 +28,7 @@ MAY_IMPORT = {
 
 PURE = ("core", "show")
 TOUCHES_THE_WORLD = {"subprocess", "socket", "threading", "multiprocessing", "asyncio", "time", "select", "signal"}
-READ_ONLY_BY = {"docker", "pyroute2", "psutil"}
+READ_ONLY_BY = {"docker", "pyroute2"}
 
 
 def _room(path: Path) -> str:
@@ -142,7 +142,7 @@ def test_a_command_on_a_recording_loads_only_what_it_needs(command: list[str]) -
         "import sys; from netdash.cli import main\n"
         "try: code = main(sys.argv[1:])\n"
         "except SystemExit as end: code = end.code\n"
-        "heavy = {'textual', 'rich', 'docker', 'pyroute2', 'psutil', 'requests'} & set(sys.modules)\n"
+        "heavy = {'textual', 'rich', 'docker', 'pyroute2', 'requests'} & set(sys.modules)\n"
         "print(code or 0, sorted(heavy), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
 from netdash.core.model import Failure
+from netdash.core.recording import SOURCES
 from netdash.read.engine import EngineReader, Pace
 from netdash.read.engine_api import EngineApi, EngineError
+from netdash.read.first import FirstAnswers
 from tests.read_engines import FakeEngine, container, running
 
 LIMIT = 0.2
@@ -125,6 +130,52 @@ def test_secrets_are_gone_at_once(engine: FakeEngine, follow: Callable[..., Told
     told = follow()
     until(settled(engine, told))
     assert "hunter2" not in repr(told.all)
+
+
+def test_one_connection_serves_all_calls(engine: FakeEngine) -> None:
+    with closing(EngineApi(engine.address, LIMIT)) as api:
+        for _ in range(3):
+            api.get("/containers/json", all=1)
+        assert engine.connections == 1
+
+
+def test_a_connection_that_the_other_end_closed_meanwhile_is_made_anew(tmp_path: Path) -> None:
+    """It answered in full and did not say that it would close."""
+    closed = SimpleQueue[None]()
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection = listener.accept()[0]
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            connection.close()
+            closed.put(None)
+
+    with socket.socket(socket.AF_UNIX) as listener, closing(EngineApi(f"unix://{tmp_path}/d", LIMIT)) as api:
+        listener.bind(f"{tmp_path}/d")
+        listener.listen()
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        for _ in range(2):
+            assert api.get("/info") == {}
+            closed.get(timeout=3)
+
+
+def test_events_do_not_wait_for_calls_nor_calls_for_events(engine: FakeEngine) -> None:
+    with closing(EngineApi(engine.address, LIMIT)) as api:
+        seen: list[object] = []
+
+        def listen() -> None:
+            with suppress(EngineError):  # closing cuts the stream off
+                seen.extend(api.events())
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        until(engine.listening)
+        assert api.get("/info") == engine.answer("/info")
+        engine.emit("container", "start", "1" * 64)
+        until(lambda: seen)
+    listener.join(3)
+    assert not listener.is_alive()
 
 
 def test_an_engine_over_tcp(tmp_path: Path) -> None:
@@ -306,6 +357,24 @@ def test_an_address_that_is_none(address: str) -> None:
     with pytest.raises(EngineError) as raised:
         ask(address)
     assert "\n" not in raised.value.failure.reason
+
+
+# --- the first answers ------------------------------------------------------------------------------------------------
+
+
+def test_the_first_answers_are_those_that_containers_need(engine: FakeEngine) -> None:
+    first = FirstAnswers(engine.address, LIMIT).take()
+    assert first is not None
+    assert set(first.answers) == {"docker/version.json", "docker/containers.json", "docker/networks.json"}
+    assert first.since is not None
+    assert engine.calls == {"/version": 1, "/containers/json": 1, "/networks": 1}
+    assert first.recording().pending == frozenset(SOURCES) - {"docker"}
+
+
+@pytest.mark.parametrize("mood", ["hang", "nonsense", "cut", "error"])
+def test_an_engine_that_does_not_answer_gives_no_first_answers(engine: FakeEngine, mood: str) -> None:
+    engine.mood = mood
+    assert FirstAnswers(engine.address, LIMIT).take() is None
 
 
 # --- where the engine is ----------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from netdash.core.join import Builder
 from netdash.core.model import Failure
+from netdash.core.recording import Recording
 from netdash.read.command import find, run
 from netdash.read.rules import RuleFamily, RuleReader
 
@@ -134,6 +136,18 @@ def test_legacy_tables_are_asked_for_only_where_they_are_registered(tools: Tools
     tools.names.write_text("nat\nfilter\n")
     answers, _ = reader.read()
     assert answers["rules/iptables-legacy-save.txt"] == SAVED_BY_LEGACY
+
+
+def test_legacy_tables_that_may_not_be_asked_for_are_not_said_to_be_none(tools: Tools) -> None:
+    """With CAP_NET_ADMIN alone nft and iptables-nft answer, and /proc/net/ip_tables_names does not."""
+    tools.names.mkdir()
+    answers, failures = tools.reader().read()
+    assert answers["rules/iptables-save.txt"] == SAVED
+    assert set(failures) == {"rules: iptables-legacy", "rules: ip6tables-legacy"}
+    recording = Recording(answers, failures)
+    ruleset = Builder().build(recording).ruleset
+    assert ruleset
+    assert not ruleset.complete
 
 
 @pytest.mark.parametrize(

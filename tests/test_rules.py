@@ -411,3 +411,26 @@ def test_a_translation_by_a_map_is_left_open() -> None:
 def test_a_mark_meets_one_of_several(values: tuple[str, ...], answer: str) -> None:
     rule = Rule("ip", "t", "c", 1, "", (Match("mark", values),), Target(Verb.ACCEPT), None, None, "nft")
     assert applies(rule, Packet(4, mark=2)).value == answer
+
+
+def test_between_legacy_and_nft_at_one_priority_the_order_is_open() -> None:
+    """The hook that was registered last is tried first (measured), and no tool tells when a table was registered."""
+    to_other, to_same, elsewhere = (
+        _legacy(f"-A PREROUTING -p tcp -m tcp --dport {port} -j DNAT --to-destination {target}:80").chains
+        for port, target in ((8080, "172.17.0.9"), (8080, "172.17.0.2"), (81, "172.17.0.9"))
+    )
+    nft = tuple(
+        replace(chain, backend="iptables-nft", rules=tuple(replace(one, backend="iptables-nft") for one in chain.rules))
+        for chain in to_same
+    )
+    packet = Packet(family=4, proto="tcp", src=ip_address("203.0.113.9"), dport=8080, iif="eth0", dst_type="LOCAL")
+
+    alone = DestinationNat(Ruleset((*nft, *elsewhere))).find(packet)
+    assert alone.rule is nft[0].rules[0]
+    assert not alone.unsure
+    torn = DestinationNat(Ruleset((*nft, *to_other))).find(packet)
+    assert torn.rule is None
+    assert {rule.backend for rule in torn.unsure} == {"iptables-nft", "iptables-legacy"}
+    same = DestinationNat(Ruleset((*nft, *to_same))).find(packet)
+    assert same.rule is nft[0].rules[0]
+    assert [rule.backend for rule in same.unsure] == ["iptables-legacy"]

@@ -54,20 +54,34 @@ def test_containers(host: Callable[[str], Host], size: tuple[int, int]) -> None:
     compare(f"containers-{size[0]}x{size[1]}", see(host("su1"), size=size))
 
 
-@pytest.mark.parametrize("digit", "234567")
+@pytest.mark.parametrize("digit", "2345678")
 def test_views(host: Callable[[str], Host], digit: str) -> None:
     compare(f"view-{digit}-120x40", see(host("docker29.7-nftables-full"), digit))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("digit", "28")
+def test_drift(host: Callable[[str], Host], digit: str, size: tuple[int, int]) -> None:
+    """The view of it, and the mark on a port with the lines in its card."""
+    compare(f"drift-{digit}-{size[0]}x{size[1]}", see(host("dnat-missing-proxied"), digit, size=size))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_every_line_fills_the_screen_exactly(host: Callable[[str], Host], size: tuple[int, int]) -> None:
     async def scene(pilot, app):
-        for digit in "1234567":
+        for digit in "12345678":
             await press(pilot, digit, "j", "j")
             strips = app.screen._compositor.render_strips()
             assert [sum(cell_len(segment.text) for segment in strip) for strip in strips] == [size[0]] * size[1]
 
     show(host("docker28.5-nft-full"), scene, size)
+
+
+def test_rules_of_an_unknown_engine_are_said_not_to_be_compared() -> None:
+    failure = Failure("drift", "what Docker 30.0 writes is not known")
+    seen = see(replace(crowd(2), drift=None, failures={"drift": failure}), "8")
+    assert "Drift: nothing was compared" in seen
+    assert "what Docker 30.0 writes is not known" in seen
 
 
 def test_pending_source_says_that_it_is_being_read() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from netdash.core.model import IP, Container, Host, Link, Network, Port, Ruleset, Scope
+from netdash.core.model import IP, Container, Host, Link, Network, Port, Rule, Ruleset, Scope
 from netdash.core.routing import OUTSIDE, Lookup, entrance, look_up, stops
 
 
@@ -114,12 +114,20 @@ def _is_not_here(host: Host, ip: IP) -> bool:
     return bool(local) and all(ip not in route.dst for route in local)
 
 
+def _named(rules: tuple[Rule, ...]) -> str:
+    """The first rule; with those of the other backend, which has chains of the same names, where there are both."""
+    kinds = {rule.backend: rule for rule in reversed(rules)}
+    if "iptables-legacy" not in kinds or len(kinds) == 1:
+        return rules[0].place
+    return " or ".join(f"{rule.place} ({backend})" for backend, rule in sorted(kinds.items()))
+
+
 def proxy_when(port: Port) -> str:
     """When packets take the proxy instead of the rule; "" without a proxy."""
     if port.proxy is None:
         return ""
     if port.unsure:
-        return f"unless {port.unsure[0].place} decides otherwise, which cannot be told"
+        return f"unless {_named(port.unsure)} decides otherwise, which cannot be told"
     if port.dnat is None:
         return "from this host only" if port.scope is Scope.LOOPBACK else "for every client: no DNAT rule applies"
     if port.dnat_from_here is not False:

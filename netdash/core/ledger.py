@@ -71,11 +71,8 @@ class Ledger:
         published = [port for container in containers for port in self._of(container)]
         taken = {(port.proto, port.host_ip, port.host_port) for port in published if port.live}
         taken |= {(one.proto, one.host_ip, one.host_port) for port in published if (one := port.proxy)}
-        found = [*published, *self._translated(taken, containers)]
+        found = [*published, *self._forwarded(taken, containers), *self._translated(taken, containers)]
         taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
-        forwarded = list(self._forwarded(taken, containers))
-        found += forwarded
-        taken |= {(port.proto, port.host_ip, port.host_port) for port in forwarded}
         found += self._others(taken, containers)
         self._known = {container.id: (container, self._of(container)) for container in containers}
         return tuple(sorted(found, key=_order))
@@ -90,13 +87,24 @@ class Ledger:
 
     def _published(self, container: Container) -> Iterator[Port]:
         bindings = container.bindings if container.running else container.configured
+        told = {(one.proto, one.host_port) for one in bindings if one.host_ip == ANY[6]}
+        six = any(one.version == 6 for end in container.endpoints for one in end.addresses)
         for binding in bindings:
             if binding.host_port is None:
                 continue
+            host_ip = binding.host_ip or ANY[4]
             if container.running:
-                yield self._live(container, binding, binding.host_ip or ANY[4], binding.host_port)
+                yield self._live(container, binding, host_ip, binding.host_port)
+                if six and host_ip == ANY[4] and (binding.proto, binding.host_port) not in told:
+                    yield from self._also_by_ipv6(container, binding, binding.host_port)
             else:
-                yield self._down(container, binding, binding.host_ip or ANY[4], binding.host_port)
+                yield self._down(container, binding, host_ip, binding.host_port)
+
+    def _also_by_ipv6(self, container: Container, binding: Binding, host_port: int) -> Iterator[Port]:
+        """Podman tells 0.0.0.0 for a port without an address; netavark's rules translate IPv6 too on a dual stack."""
+        port = self._live(container, binding, ANY[6], host_port)
+        if port.dnat and not port.unsure and not _foreign(container, port.target_ip):
+            yield port
 
     def _down(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
         return Port(
@@ -120,7 +128,7 @@ class Ledger:
         bound = proxy.host_ip if proxy else host_ip
         dnat, unsure = self._dnat(binding.proto, bound, host_port)
         target, port = _goes_to(dnat, host_port)
-        if target is None and proxy is not None:
+        if target is None and proxy is not None and not unsure:
             target, port = proxy.container_ip, proxy.container_port
         if target is None and not (self._nat and self._proxies_known):
             target = _only_address(container, host_ip)  # rules or proxies unread: certain where there is one address
@@ -204,6 +212,8 @@ class Ledger:
                 return _holder_of(listener, proxy)
         if proxy is not None:
             return Holder(proxy.command, proxy.pid, proxy.command)
+        if dnat is None and self._nat is None and not self._proxies_known:
+            return None  # where the engine is, somebody may hold it
         return Holder("rule" if dnat else "nobody")
 
     # --- the others ---------------------------------------------------------------------------------------------------

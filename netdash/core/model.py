@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
+from typing import TYPE_CHECKING
 
+from netdash.core.place import EngineProcess
 from netdash.core.rule_model import (
     IP,
     Chain,
@@ -26,6 +28,9 @@ from netdash.core.rule_model import (
     Target,
     Verb,
 )
+
+if TYPE_CHECKING:
+    from netdash.core.drift_model import Drift
 
 __all__ = [
     "IP",
@@ -332,3 +337,5 @@ class Host:
     privileged: bool | None  # whether the reader had the right to read the rules
     pending: frozenset[str] = frozenset()  # sources not read yet: "reading…", neither empty nor failed
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
+    drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why
+    process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

@@ -19,15 +19,21 @@ def parse_engine(version: object, info: object) -> Engine | None:
     components = (mapping(part).get("Name") for part in items(about.get("Components")))
     podman = any("podman" in name.lower() for name in components if isinstance(name, str))
     security = [option for option in items(facts.get("SecurityOptions")) if isinstance(option, str)]
-    userland = facts.get("EnableUserlandProxy")
+    firewall = mapping(facts.get("FirewallBackend"))
     return Engine(
         name="podman" if podman else "docker",
         version=number,
         api_version=text(about.get("ApiVersion")),
         rootless=any("rootless" in option for option in security),
-        userland_proxy=userland if isinstance(userland, bool) else None,
-        firewall=text(mapping(facts.get("FirewallBackend")).get("Driver")),
+        userland_proxy=_told(firewall.get("Info"), "EnableUserlandProxy"),
+        firewall=text(firewall.get("Driver")),
     )
+
+
+def _told(pairs: object, name: str) -> bool | None:
+    """One switch among [["EnableUserlandProxy", "true"], …]; None where it is not told."""
+    found = [pair[1] for pair in items(pairs) if isinstance(pair, list) and len(pair) == 2 and pair[0] == name]
+    return {"true": True, "false": False}.get(found[0]) if found and isinstance(found[0], str) else None
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -101,15 +107,18 @@ def parse_listed(raw: Json) -> Container | None:
 
 
 def resolve_shared(containers: Iterable[Container]) -> tuple[Container, ...]:
-    """Name the container behind each `container:ID` network mode."""
+    """Name the container behind each `container:ID` network mode. Podman repeats the addresses and ports of that one in
+    each that uses its namespace, a pod's members too; as with Docker they stand with their owner alone."""
     known = tuple(containers)
     names = {one.id: one.name for one in known}
-    return tuple(
-        replace(one, shares_with=_owner(one.network_mode.removeprefix("container:"), names))
-        if one.network_mode.startswith("container:")
-        else one
-        for one in known
-    )
+    return tuple(_shared(one, names) if one.network_mode.startswith("container:") else one for one in known)
+
+
+def _shared(container: Container, names: Mapping[str, str]) -> Container:
+    owner = _owner(container.network_mode.removeprefix("container:"), names)
+    if owner not in names.values():
+        return replace(container, shares_with=owner)
+    return replace(container, shares_with=owner, endpoints=(), bindings=(), configured=())
 
 
 def _owner(reference: str, names: Mapping[str, str]) -> str:

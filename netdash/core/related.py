@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
+from netdash.core.drift_model import Drift
+from netdash.core.mentions import RuleKey, of_rules
+from netdash.core.mentions import host_port as _host_port
 from netdash.core.model import (
     IP,
     Chain,
@@ -62,6 +65,14 @@ def _route_key(route: Route) -> str:
     return f"{route.table} {route.kind} {_text(route.dst)} {_text(route.gateway)} {route.dev} {route.metric}"
 
 
+def _drift_key(one: Drift) -> str:
+    """Of a live rule by the rule; of a missing one by what it would say."""
+    binding = one.binding
+    port = f" {binding.proto}/{_text(binding.host_ip)}/{binding.host_port}" if binding else ""
+    what = _rule_key(one.rule) if one.rule else f"{one.backend} {one.family} {one.table} {one.chain} {one.text}"
+    return f"{one.kind.value} {what}{port} {one.container_id}"
+
+
 _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     Container: lambda one: ("container", one.id),
     Network: lambda one: ("network", one.id),
@@ -73,6 +84,7 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     PolicyRule: lambda one: ("policy", f"{one.family} {one.priority} {one.text}"),
     Proxy: lambda one: ("proxy", str(one.pid)),
     Link: lambda one: ("link", one.name),
+    Drift: lambda one: ("drift", _drift_key(one)),
     Neighbour: lambda one: ("neighbour", f"{one.dev} {_text(one.ip)}"),
 }
 
@@ -82,7 +94,13 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
 def related(host: Host, ref: Ref) -> frozenset[Ref]:
     """Everything that belongs to the same containers as `ref`, in every view; `ref` itself included."""
     owners, mentions = _owners(host), _mentions(host)
-    found = {ref}
+    strays = _strays(host)
+    named = mentions.of_ref.get(ref, ())
+    found = {ref} | {owners.networks[key] for key in named if key in owners.networks}
+    found |= {strays.network[key] for key in named if key in strays.network}
+    found |= owners.ownerless.get(ref, set())
+    for key in (*owners.network_keys.get(ref, ()), *strays.keys.get(ref, ())):
+        found |= mentions.by_key.get(key, set())
     for identity in _of(owners, mentions, ref):
         found |= owners.belongings[identity]
         for key in owners.known_by[identity]:
@@ -98,8 +116,7 @@ def containers_of(host: Host, ref: Ref) -> tuple[str, ...]:
 
 def prepare(host: Host) -> None:
     """Build the indexes now, so that the first question does not wait for them."""
-    _owners(host)
-    _mentions(host)
+    _strays(host)
 
 
 def _of(owners: _Owners, mentions: _Mentions, ref: Ref) -> set[str]:
@@ -109,8 +126,8 @@ def _of(owners: _Owners, mentions: _Mentions, ref: Ref) -> set[str]:
     return found
 
 
-_Key = IP | Net | str
-"""What the kernel's things name and containers are known by: an address, a subnet, a device."""
+_Key = RuleKey
+"""What the kernel's things name and containers are known by: an address, a subnet, a device, a host port."""
 
 
 class _Owners:
@@ -121,6 +138,10 @@ class _Owners:
         self.of_ref: dict[Ref, set[str]] = {}
         self.known_by: dict[str, set[_Key]] = {}
         self.belongings: dict[str, set[Ref]] = {}
+        self.networks: dict[_Key, Ref] = {}
+        self.network_keys: dict[Ref, set[_Key]] = {}
+        for network in host.networks or ():
+            self._found(network)
         networks = {network.id: network for network in host.networks or ()}
         for container in host.containers or ():
             self.known_by[container.id] = set()
@@ -128,12 +149,33 @@ class _Owners:
             self._own(container.id, ref_of(container))
             for endpoint in container.endpoints:
                 self._attach(container, endpoint, networks.get(endpoint.network_id))
+        self.ownerless: dict[Ref, set[Ref]] = {}
         for port in host.ports or ():
-            if port.container_id in self.belongings:
-                self._own(port.container_id, ref_of(port))
-                if port.dnat:
-                    self._own(port.container_id, ref_of(port.dnat))
+            self._publish(port)
+        for drift in host.drift or ():
+            self._differs(drift)
         self._follow_shared(host)
+
+    def _publish(self, port: Port) -> None:
+        identity, rule = port.container_id, port.dnat
+        if identity not in self.belongings:
+            for one, other in ((port, rule), (rule, port)) if rule else ():
+                self.ownerless.setdefault(ref_of(one), set()).add(ref_of(other))
+            return
+        self._own(identity, ref_of(port))
+        if rule:
+            self._own(identity, ref_of(rule))
+        if port.live:
+            self._name(identity, _host_port(port.proto, port.host_port))
+
+    def _differs(self, drift: Drift) -> None:
+        """A difference is the container's that it names, else of all on its network."""
+        on_network = {Ref("network", drift.network_id or "")}
+        for identity, things in self.belongings.items() if drift.container_id is None else ():
+            if not on_network.isdisjoint(things):
+                self._own(identity, ref_of(drift))
+        if drift.container_id in self.belongings:
+            self._own(drift.container_id, ref_of(drift))
 
     def _own(self, identity: str, ref: Ref) -> None:
         self.of_ref.setdefault(ref, set()).add(identity)
@@ -142,6 +184,13 @@ class _Owners:
     def _name(self, identity: str, key: _Key) -> None:
         self.of_key.setdefault(key, set()).add(identity)
         self.known_by[identity].add(key)
+
+    def _found(self, network: Network) -> None:
+        """A network is known by its bridge and subnets, also while nobody is on it."""
+        ref = ref_of(network)
+        keys: set[_Key] = {*network.subnets, *((network.bridge,) if network.bridge else ())}
+        self.network_keys[ref] = keys
+        self.networks |= dict.fromkeys(keys, ref)
 
     def _attach(self, container: Container, endpoint: Endpoint, network: Network | None) -> None:
         for one in endpoint.addresses:
@@ -185,9 +234,9 @@ class _Mentions:
         bridges = {link.name for link in host.links or () if link.kind == "bridge"}
         for route in host.routes or ():
             self._mention(route, _of_route(route, bridges))
-        for chain in host.ruleset.chains if host.ruleset else ():
-            for rule in chain.rules:
-                self._mention(rule, _of_rule(rule))
+        if host.ruleset:
+            for rule, keys in of_rules(host.ruleset):
+                self._mention(rule, keys)
 
     def _mention(self, thing: object, keys: set[_Key]) -> None:
         if keys:
@@ -204,22 +253,19 @@ def _of_route(route: Route, bridges: set[str]) -> set[_Key]:
     return {route.dev} if route.dev and route.kind == "unicast" else set()
 
 
-def _of_rule(rule: Rule) -> set[_Key]:
-    """By the addresses that it names; a rule that names none, by its subnets and devices."""
-    addresses: set[_Key] = {rule.target.address} if rule.target.address else set()
-    others: set[_Key] = set()
-    for match in rule.matches:
-        if match.key in ("src", "dst"):
-            for value in match.values:
-                if isinstance(value, (IPv4Network, IPv6Network)):
-                    (addresses if value.num_addresses == 1 else others).add(_single(value))
-        elif match.key in ("iif", "oif"):
-            others.update(value for value in match.values if isinstance(value, str))
-    return addresses or others
+class _Strays:
+    """Addresses that something names and no container has, in the network that they would belong to."""
 
-
-def _single(net: Net) -> _Key:
-    return net.network_address if net.num_addresses == 1 else net
+    def __init__(self, owners: _Owners, mentions: _Mentions) -> None:
+        self.network: dict[_Key, Ref] = {}
+        self.keys: dict[Ref, set[_Key]] = {}
+        nets = [(net, ref) for net, ref in owners.networks.items() if isinstance(net, (IPv4Network, IPv6Network))]
+        for key in mentions.by_key.keys() - owners.of_key.keys():
+            if isinstance(key, (IPv4Address, IPv6Address)):
+                ref = next((ref for net, ref in nets if net.version == key.version and key in net), None)
+                if ref is not None:
+                    self.network[key] = ref
+                    self.keys.setdefault(ref, set()).add(key)
 
 
 class _Sources:
@@ -246,12 +292,29 @@ def _mentions_of(sources: _Sources) -> _Mentions:
     return _Mentions(sources.host)
 
 
+@lru_cache(maxsize=2)
+def _strays_of(sources: _Sources) -> _Strays:
+    return _Strays(_owners(sources.host), _mentions(sources.host))
+
+
 def _owners(host: Host) -> _Owners:
-    return _owners_of(_Sources(host, host.containers, host.networks, _shape(host), host.proxies, host.listeners))
+    return _owners_of(_Sources(host, *_of_engine(host)))
 
 
 def _mentions(host: Host) -> _Mentions:
-    return _mentions_of(_Sources(host, host.links, host.routes, host.neighbours, host.proxies, _shape(host)))
+    return _mentions_of(_Sources(host, *_of_kernel(host)))
+
+
+def _strays(host: Host) -> _Strays:
+    return _strays_of(_Sources(host, *_of_engine(host), *_of_kernel(host)))
+
+
+def _of_engine(host: Host) -> tuple[object, ...]:
+    return host.containers, host.networks, _shape(host), host.proxies, host.listeners, host.drift
+
+
+def _of_kernel(host: Host) -> tuple[object, ...]:
+    return host.links, host.routes, host.neighbours, host.proxies, _shape(host)
 
 
 def _shape(host: Host) -> object:

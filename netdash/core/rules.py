@@ -27,6 +27,17 @@ class Found:
     unsure: tuple[Rule, ...] = ()
 
 
+def _either(one: Found, other: Found) -> Found:
+    """What is certain where the kernel takes the one way or the other."""
+    if one == other:
+        return one
+    rules = tuple(found.rule for found in (one, other) if found.rule)
+    unsure = tuple(dict.fromkeys((*one.unsure, *other.unsure, *rules)))
+    if len(rules) == 2 and rules[0].target == rules[1].target:
+        return Found(rules[0], tuple(rule for rule in unsure if rule is not rules[0]))
+    return Found(None, unsure)
+
+
 class _Then(Enum):
     """What comes after a rule."""
 
@@ -57,7 +68,7 @@ class _Search:
                 self._leave_open(rule)
                 return _Then.NEXT
             answer = applies(rule, self._packet)
-            if answer is not Answer.NO:
+            if answer is not Answer.NO and _translates(rule, self._packet.family):
                 then = self._meet(rule, chain, sure, answer is Answer.YES, deep)
                 if then is not _Then.NEXT:
                     return _Then.NEXT if then is _Then.LEAVE else then
@@ -123,6 +134,11 @@ class _Search:
             self.unsure.append(rule)
 
 
+def _translates(rule: Rule, family: int) -> bool:
+    """In a table of family inet, `dnat ip to` passes an IPv6 packet by (nft_nat_inet_eval)."""
+    return rule.target.address is None or rule.target.address.version == family
+
+
 class _Nat:
     """The chains of a ruleset by name, and those that nat starts from by hook, in the kernel's order."""
 
@@ -154,8 +170,22 @@ class _Nat:
                 yield chain
 
     def find(self, hook: str, packet: Packet, verbs: frozenset[Verb]) -> Found:
-        search = _Search(self, self._marked(hook, packet), verbs)
-        for chain in self.bases(hook, packet.family):
+        marked = self._marked(hook, packet)
+        first, *others = (self._first(bases, marked, verbs) for bases in self._orders(hook, packet.family))
+        return _either(first, others[0]) if others else first
+
+    def _orders(self, hook: str, family: int) -> Iterator[tuple[Chain, ...]]:
+        """The base chains in each order that the kernel may try them in. Of two with one priority the younger comes
+        first (nf_hook_entries_grow), and between iptables-legacy and nft nothing tells which that is."""
+        chains = tuple(self.bases(hook, family))
+        old = [chain.priority for chain in chains if _side(chain) == "legacy"]
+        yield tuple(sorted(chains, key=lambda chain: (chain.priority or 0, _side(chain) == "legacy")))
+        if any(chain.priority in old for chain in chains if _side(chain) != "legacy"):
+            yield tuple(sorted(chains, key=lambda chain: (chain.priority or 0, _side(chain) != "legacy")))
+
+    def _first(self, bases: tuple[Chain, ...], packet: Packet, verbs: frozenset[Verb]) -> Found:
+        search = _Search(self, packet, verbs)
+        for chain in bases:
             search.walk(chain)
             if search.found or search.ended:
                 break

@@ -11,7 +11,7 @@ from typing import Literal
 
 from netdash.core.model import Failure
 from netdash.core.scrub import scrub
-from netdash.read.engine_api import EngineApi, EngineError, allowed, listed
+from netdash.read.engine_api import EngineApi, EngineError, allowed, listed, networks
 from netdash.read.first import First
 
 Answers = Mapping[str, object]
@@ -55,6 +55,7 @@ class EngineReader:
         first: First | None = None,
     ) -> None:
         self.local: bool | None = None  # whether the engine's process ids are this machine's; None before it answered
+        self.pid: int | None = None  # of the engine's own process
         self._option = option
         self._limit = limit
         self._tell = tell
@@ -120,6 +121,7 @@ class EngineReader:
         api = self._api = EngineApi(self._option, self._limit)
         self.local = api.local
         self._keep("docker/version.json", api.negotiate())
+        self.pid = api.pid
         since, self._since = self._since, None
         self._stream += 1
         stream = (api, self._stream, api.since if since is None else since)
@@ -166,7 +168,7 @@ class EngineReader:
 
     def _list(self, api: EngineApi) -> None:
         self._keep("docker/containers.json", listed(api))
-        self._keep("docker/networks.json", allowed(api, "/networks"))
+        self._keep("docker/networks.json", networks(api))
         known = set(self._listed_ids())
         self._inspected = {identity: answer for identity, answer in self._inspected.items() if identity in known}
         self._told()
@@ -195,11 +197,12 @@ class EngineReader:
     def _change(self, api: EngineApi, events: Iterable[Mapping[str, object]]) -> None:
         changed: dict[str, None] = {}
         removed: list[str] = []
-        networks = False
+        relist = False
         for event in events:
             kind, action, identity = _meaning(event)
+            relist = relist or _is_overlay(event)
             if kind == "network" and action in ("create", "destroy", "remove", "update"):
-                networks = True
+                relist = True
             elif kind == "container" and action in _REMOVALS:
                 changed.pop(identity, None)
                 removed.append(identity)
@@ -207,9 +210,9 @@ class EngineReader:
                 changed[identity] = None
         for identity in removed:
             self._forget(identity)
-        if networks:
-            self._keep("docker/networks.json", allowed(api, "/networks"))
-        if changed or removed or networks:
+        if relist:
+            self._keep("docker/networks.json", networks(api))
+        if changed or removed or relist:
             self._inspect(api, changed)
 
     def _forget(self, identity: str) -> None:
@@ -241,6 +244,13 @@ class EngineReader:
 def _same(before: object, now: list[object]) -> bool:
     """Whether both hold the very same objects."""
     return isinstance(before, list) and [id(one) for one in before] == [id(one) for one in now]
+
+
+def _is_overlay(event: Mapping[str, object]) -> bool:
+    """Whether a container came to an overlay network, or left it: docker_gwbridge then has other members."""
+    actor = event.get("Actor")
+    attributes = actor.get("Attributes") if isinstance(actor, dict) else None
+    return event.get("Type") == "network" and isinstance(attributes, dict) and attributes.get("type") == "overlay"
 
 
 def _meaning(event: Mapping[str, object]) -> tuple[str, str, str]:

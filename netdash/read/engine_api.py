@@ -9,22 +9,27 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from http.client import HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from netdash.core.model import Failure
 from netdash.core.scrub import scrub
+from netdash.read.unix_http import UnixHttp
 
 if TYPE_CHECKING:
     import docker
     import urllib3
+
+    Response = HTTPResponse | urllib3.HTTPResponse
 
 DEFAULT = "unix:///var/run/docker.sock"
 MAX_ANSWER = 64 << 20  # bytes of one answer
 MAX_EVENT = 1 << 20  # bytes of one event
 _CHUNK = 1 << 16
 
+GATEWAYS = "docker_gwbridge"
 _EVENTS = (
     "create start die stop pause unpause rename destroy restart health_status connect disconnect remove update".split()
 )
@@ -51,22 +56,20 @@ class EngineApi:
         self.limit = limit
         self.address = option or os.environ.get("DOCKER_HOST") or DEFAULT
         with _told(self):
-            self._client, self.address = _client(option, limit)
+            self.address, tls = _where(option)
+            self._engine = _caller(self.address, tls, limit)
         self.local = self.address.startswith(("unix://", "http+unix://"))
-        # For a socket its pool is asked directly: half the time of a call through requests.
-        base = self._client.base_url
-        adapter = self._client.get_adapter(base)
-        self._pool = adapter.get_connection(base) if self.local else None  # type: ignore[attr-defined]  # docker's own has it
         self._prefix = ""
         self.since: int | None = None  # the engine's clock at the latest answer of `get`, in seconds
         self._podman = False
-        self._stream: urllib3.HTTPResponse | None = None
-        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process of an engine on a unix socket, known once it was asked."""
+        return self._engine.pid
 
     def negotiate(self) -> object:
         """The answer of /version, whose ApiVersion all later calls use."""
-        with _told(self):
-            self._knock()
         version = self.get("/version")
         number = version.get("ApiVersion") if isinstance(version, dict) else None
         if not isinstance(number, str) or not number.replace(".", "").isdigit():
@@ -107,49 +110,21 @@ class EngineApi:
         with _told(self), self._send("/events", params, None) as response:
             if response.status >= 400:
                 raise EngineError(f"the engine on {self.address} refuses to send events", status=response.status)
-            self._stream = response
-            if not self._closed:
-                yield from _lines(response)
+            yield from _lines(response)
 
     def close(self) -> None:
         """Also ends `events` in another thread."""
-        self._closed = True
-        connection = self._stream.connection if self._stream else None
-        if connection is not None and connection.sock is not None:
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
-        self._client.close()
+        self._engine.close()
 
-    def _knock(self) -> None:
-        """Connects to a unix socket and hangs up: the docker package leaves a socket open when that fails."""
-        _, found, path = self.address.partition("unix://")
-        if found and path:
-            with socket.socket(socket.AF_UNIX) as door:
-                door.settimeout(self.limit)
-                door.connect(path)
+    def _send(
+        self, path: str, params: Mapping[str, str | int], wait: float | None
+    ) -> contextlib.AbstractContextManager[Response]:
+        query = f"?{urlencode(params)}" if params else ""
+        return self._engine.get(f"{self._prefix}{path}{query}", wait)
 
-    @contextlib.contextmanager
-    def _send(self, path: str, params: Mapping[str, str | int], wait: float | None) -> Iterator[urllib3.HTTPResponse]:
-        if self._pool is not None:
-            from urllib3 import Timeout
-
-            query = f"{self._prefix}{path}?{urlencode(params)}"
-            response = self._pool.urlopen(
-                "GET", query, retries=False, timeout=Timeout(connect=self.limit, read=wait), preload_content=False
-            )
-        else:
-            url = f"{self._client.base_url}{self._prefix}{path}"
-            response = self._client.get(url, params=dict(params), stream=True, timeout=(self.limit, wait)).raw
-        try:
-            yield response
-        finally:
-            response.close()
-
-    def _body(self, response: urllib3.HTTPResponse, end: float) -> bytes:
+    def _body(self, response: Response, end: float) -> bytes:
         body = bytearray()
-        read = getattr(response, "read1", response.read)
-        # read1 gives what has come, read waits for a whole piece; urllib3 before 2 has only the latter
-        while chunk := read(_CHUNK, decode_content=True):
+        for chunk in _chunks(response):
             body += chunk
             if len(body) > MAX_ANSWER:
                 raise EngineError(f"the engine on {self.address} answers with more than {MAX_ANSWER >> 20} MiB")
@@ -158,9 +133,20 @@ class EngineApi:
         return bytes(body)
 
 
-def _lines(response: urllib3.HTTPResponse) -> Iterator[Mapping[str, object]]:
+def _chunks(response: Response) -> Iterator[bytes]:
+    """What has come, as soon as it comes; urllib3 before 2 waits for a whole piece."""
+    if isinstance(response, HTTPResponse):
+        while chunk := response.read1(_CHUNK):
+            yield chunk
+        if response.length:
+            raise IncompleteRead(b"", response.length)
+    else:
+        yield from response.stream(None if response.chunked else _CHUNK)
+
+
+def _lines(response: Response) -> Iterator[Mapping[str, object]]:
     rest = b""
-    for chunk in response.stream(None):
+    for chunk in _chunks(response):
         *whole, rest = (rest + chunk).split(b"\n")
         if len(rest) > MAX_EVENT:
             raise EngineError("the engine sends events that are none")
@@ -170,7 +156,7 @@ def _lines(response: urllib3.HTTPResponse) -> Iterator[Mapping[str, object]]:
                 yield event
 
 
-def _clock(response: urllib3.HTTPResponse) -> int | None:
+def _clock(response: Response) -> int | None:
     """The engine's time in whole seconds: a remote engine's clock is not ours."""
     from email.utils import parsedate_to_datetime
 
@@ -207,31 +193,75 @@ def allowed(api: EngineApi, path: str) -> object:
         return None
 
 
+def networks(api: EngineApi) -> object:
+    """The list of networks; None where it is refused. Only the detail of the bridge by which containers of overlay
+    networks go out and publish their ports tells their addresses there."""
+    found = allowed(api, "/networks")
+    if not isinstance(found, list) or not any(isinstance(one, dict) and one.get("Name") == GATEWAYS for one in found):
+        return found
+    detail = scrub("docker/networks.json", allowed(api, f"/networks/{GATEWAYS}"))
+    if not isinstance(detail, dict):
+        return found
+    return [detail if isinstance(one, dict) and one.get("Name") == GATEWAYS else one for one in found]
+
+
 # --- where the engine is ----------------------------------------------------------------------------------------------
 
 
-def _client(option: str | None, limit: float) -> tuple[docker.APIClient, str]:
-    import docker
-    from docker.constants import DEFAULT_DOCKER_API_VERSION
-    from docker.utils import kwargs_from_env
-
-    address: str | None = option
-    tls: docker.TLSConfig | None = None
-    settings = kwargs_from_env()
-    if address is None:
-        address = settings.get("base_url")
-    if address is None:
+def _where(option: str | None) -> tuple[str, docker.TLSConfig | None]:
+    """(address, TLS settings of a context) of the engine."""
+    address, tls = option or os.environ.get("DOCKER_HOST"), None
+    if not address:
         address, tls = _context()
-    tls = tls or settings.get("tls")
-    address = DEFAULT if address in (None, "", "unix://") else address
-    # The version is settled by `negotiate`; naming one here keeps the constructor from calling the engine.
-    client = docker.APIClient(
-        address,
-        DEFAULT_DOCKER_API_VERSION,
-        limit,  # type: ignore[arg-type]  # seconds as a float work; the stubs say int
-        tls or False,
-    )
-    return client, address
+    return DEFAULT if address in (None, "", "unix://") else address, tls
+
+
+def _caller(address: str, tls: docker.TLSConfig | None, limit: float) -> UnixHttp | _Remote:
+    scheme, _, path = address.partition("://")
+    return UnixHttp(path, limit) if scheme == "unix" and path.startswith("/") else _Remote(address, tls, limit)
+
+
+class _Remote:
+    """Calls by the docker package, which knows TLS and ssh."""
+
+    def __init__(self, address: str, tls: docker.TLSConfig | None, limit: float) -> None:
+        import docker
+        from docker.constants import DEFAULT_DOCKER_API_VERSION
+        from docker.utils import kwargs_from_env
+
+        self._limit = limit
+        # The version is settled by `negotiate`; naming one here keeps the constructor from calling the engine.
+        self._client = docker.APIClient(
+            address,
+            DEFAULT_DOCKER_API_VERSION,
+            limit,  # type: ignore[arg-type]  # seconds as a float work; the stubs say int
+            tls or kwargs_from_env().get("tls") or False,
+        )
+        self._endless: urllib3.HTTPResponse | None = None
+        self._closed = False
+        self.pid: int | None = None  # of another machine's engine nobody knows it
+
+    @contextlib.contextmanager
+    def get(self, target: str, wait: float | None) -> Iterator[urllib3.HTTPResponse]:
+        """As `UnixHttp.get`."""
+        answer = self._client.get(f"{self._client.base_url}{target}", stream=True, timeout=(self._limit, wait))
+        response: urllib3.HTTPResponse = answer.raw
+        try:
+            if wait is None:
+                self._endless = response
+            if not self._closed:
+                yield response
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        """As `UnixHttp.close`."""
+        self._closed = True
+        connection = self._endless.connection if self._endless else None
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+        self._client.close()
 
 
 def _context() -> tuple[str | None, docker.TLSConfig | None]:

@@ -1,13 +1,11 @@
-"""The engine's first answers, asked by a process of its own while this one imports the screen: importing the docker
-package takes several times as long as asking, and one interpreter imports one thing at a time."""
+"""The engine's first answers, asked for by a thread while the main one imports the screen. Nothing else is asked so
+early: what reads the rest takes longer to load than the engine to answer."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,7 +20,7 @@ class First(NamedTuple):
 
     def recording(self) -> Recording:
         """A host of which nothing else is known yet."""
-        from netdash.core.recording import SOURCES, Recording  # the child is started before anything is loaded
+        from netdash.core.recording import SOURCES, Recording  # asking begins before anything is loaded
 
         return Recording(
             answers=self.answers,
@@ -34,49 +32,26 @@ class First(NamedTuple):
 
 
 class FirstAnswers:
-    """Begins to ask when it is made; `take` waits for the answer. Only one is asked, ever: later, the reader knows."""
+    """Begins to ask when it is made; `take` waits for the answer."""
 
     def __init__(self, docker_host: str | None, limit: float) -> None:
         self._limit = limit
-        self._child: subprocess.Popen[bytes] | None = None
-        argv = [sys.executable, "-m", __spec__.name, str(limit), *([docker_host] if docker_host else [])]
-        with contextlib.suppress(OSError):  # then the reader asks by itself, and tells what is wrong
-            self._child = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
+        self._found: First | None = None
+        self._thread = threading.Thread(target=self._ask, args=(docker_host,), name="first answers", daemon=True)
+        self._thread.start()
 
     def take(self) -> First | None:
-        """The answers; None when there was no child, it failed, or took longer than the limit."""
-        child, self._child = self._child, None
-        if child is None:
-            return None
-        try:
-            told = json.loads(child.communicate(timeout=self._limit)[0])
-        except (subprocess.TimeoutExpired, ValueError):
-            child.kill()
-            child.communicate()
-            return None
-        since = told.pop("since", None) if isinstance(told, dict) else None
-        if not isinstance(told, dict) or "docker/containers.json" not in told:
-            return None
-        return First(told, since if isinstance(since, int) else None)
+        """The answers; None when asking failed, or takes longer than the limit."""
+        self._thread.join(self._limit)
+        return self._found
 
+    def _ask(self, docker_host: str | None) -> None:
+        from netdash.read.engine_api import EngineApi, listed, networks
 
-def main(arguments: list[str]) -> int:
-    """In the child: `LIMIT [DOCKER_HOST]`; prints the answers as one JSON object, or nothing."""
-    from netdash.read.engine_api import EngineApi, EngineError, allowed, listed
-
-    try:
-        api = EngineApi(arguments[1] if len(arguments) > 1 else None, float(arguments[0]))
-        answers: dict[str, object] = {"docker/version.json": api.negotiate()}
-        answers["docker/containers.json"] = listed(api)
-        since = api.since
-        answers["docker/networks.json"] = allowed(api, "/networks")
-    except EngineError:
-        return 1
-    sys.stdout.write(json.dumps({**answers, "since": since}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        # Whatever is wrong, the reader meets it again, and tells it.
+        with contextlib.suppress(Exception), contextlib.closing(EngineApi(docker_host, self._limit)) as api:
+            answers: dict[str, object] = {"docker/version.json": api.negotiate()}
+            answers["docker/containers.json"] = listed(api)
+            since = api.since
+            answers["docker/networks.json"] = networks(api)
+            self._found = First(answers, since)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from netdash.core.model import Failure
 from netdash.core.recording import Recording
+from netdash.read.beyond import Beyond, Gate
 from netdash.read.board import Board
 from netdash.read.engine import Answers, EngineReader
 from netdash.read.first import First
@@ -29,7 +30,9 @@ class LiveReader:
         first: First | None = None,
     ) -> None:
         self._board = Board()
-        self._machine = MachineReader(self._board, interval, tool_limit)
+        gate = Gate(self._board)
+        self._machine = MachineReader(gate, interval, tool_limit)
+        self._beyond = Beyond(self._board, gate, interval, tool_limit)
         self._engine = EngineReader(docker_host, limit, self._engine_told, first=first)
 
     def start(self, publish: Callable[[Recording], None]) -> None:
@@ -47,9 +50,12 @@ class LiveReader:
         """Returns at once, even when a source hangs."""
         self._engine.stop()
         self._machine.stop()
+        self._beyond.stop()
         self._board.stop()
 
     def _engine_told(self, answers: Answers, failure: Failure | None) -> None:
         self._board.put("docker", answers, {failure.source: failure} if failure else {})
         if self._engine.local:
-            self._machine.follow(targets(answers.get("docker/inspect.json")))
+            found = targets(answers.get("docker/inspect.json"))
+            self._machine.follow(found)
+            self._beyond.follow(self._engine.pid, found)

@@ -17,10 +17,11 @@ from netdash.core.recording import SOURCES, Recording, container_path
 from netdash.core.scrub import scrub
 from netdash.read.board import privileged
 from netdash.read.command import find, run
-from netdash.read.engine_api import EngineApi, EngineError
+from netdash.read.engine_api import EngineApi, EngineError, allowed, networks
 from netdash.read.inside import Inside, Target, targets
 from netdash.read.kernel import Kernel
 from netdash.read.listeners import HostListeners
+from netdash.read.namespace import ENGINE, elsewhere, read_inside, told
 from netdash.read.processes import Proxies
 from netdash.read.rules import RuleReader
 from netdash.read.sysctls import read_sysctls
@@ -84,12 +85,21 @@ def read_once(options: Options) -> Recording:
     for part in parts:
         part.start()
     answers, failures = _collected(parts)
+    pid = answers.pop(_PID, None)
     if answers.pop(_LOCAL, False):
         found = targets(answers.get("docker/inspect.json"))
-        inside = _Part(("inside",), partial(_inside, options, found), patience)
+        other = elsewhere(pid) if isinstance(pid, int) else None
+        read = partial(_inside, options, found)
+        if other and isinstance(pid, int):
+            read = partial(_beyond, options, found, pid)
+        inside = _Part(("inside",), read, patience)
         inside.start()
         more, wrong = _collected([inside])
-        answers |= more
+        if isinstance(pid, int) and other is not None:
+            entered = other and ENGINE in more
+            answers[ENGINE] = told(pid, "entered" if entered else "elsewhere" if other else "here")
+            failures = {source: one for source, one in failures.items() if not (entered and _kernels(source))}
+        answers |= {path: answer for path, answer in more.items() if path != ENGINE}
         failures |= wrong
     return Recording(
         answers=answers,
@@ -101,7 +111,10 @@ def read_once(options: Options) -> Recording:
     )
 
 
+KERNEL = frozenset(("links", "routes", "neighbours", "rules", "proxies", "sysctls"))
+"""Sources that belong to the engine's network namespace. The listeners are the host's: rootlesskit holds its ports."""
 _INNER_FILE = 1 << 16  # bytes
+_PID = "pid"  # not a bundle path: the engine's process
 _LOCAL = "local"  # not a bundle path: whether the engine's process ids are this machine's
 _BY_NETLINK = ("links", "routes", "neighbours")
 
@@ -132,17 +145,13 @@ def _docker(options: Options) -> _Found:
 
 
 def _answers_of(api: EngineApi) -> dict[str, object]:
-    answers: dict[str, object] = {"docker/version.json": api.negotiate(), _LOCAL: api.local}
+    answers: dict[str, object] = {"docker/version.json": api.negotiate(), _LOCAL: api.local, _PID: api.pid}
     listed = api.get("/containers/json", all=1)
     if not isinstance(listed, list):
         raise EngineError(f"what answers on {api.address} is not a container engine")
     answers["docker/containers.json"] = scrub("docker/containers.json", listed)
-    for name in ("networks", "info"):
-        try:
-            answers[f"docker/{name}.json"] = scrub(f"docker/{name}.json", api.get(f"/{name}"))
-        except EngineError as error:
-            if error.status is None:
-                raise
+    told = {"docker/networks.json": networks(api), "docker/info.json": allowed(api, "/info")}
+    answers |= {path: answer for path, answer in told.items() if answer is not None}
     inspected = []
     for identity in [one.get("Id") for one in listed if isinstance(one, dict)]:
         if isinstance(identity, str) and identity.isalnum():
@@ -203,6 +212,35 @@ _READ: Mapping[tuple[str, ...], Callable[[Options], _Found]] = {
     ("listeners",): _listeners,
     ("sysctls",): _sysctls,
 }
+
+
+# --- in the engine's network namespace, where it is another ---------------------------------------------------------
+
+
+def _kernels(source: str) -> bool:
+    """Whether a failure is of a source that is read in the engine's namespace."""
+    return source.partition(":")[0] in KERNEL
+
+
+def _beyond(options: Options, found: tuple[Target, ...], pid: int) -> _Found:
+    """The kernel's answers there, under ENGINE a sign that it was entered; nothing without the right to enter."""
+    wanted = options.sources & KERNEL
+    read = read_inside(pid, wanted, found, options.tool_limit, options.whole)
+    return ({**read[0], ENGINE: ""}, read[1]) if read else ({}, {})
+
+
+def read_kernel(sources: frozenset[str], found: tuple[Target, ...], limit: float, whole: bool) -> _Found:
+    """Everything but the engine's word and the host's listeners, in this process's network namespace."""
+    options = Options(sources=sources & KERNEL, tool_limit=limit, whole=whole)
+    parts = [
+        _Part(wanted, partial(read, options), _PATIENCE * limit)
+        for names, read in _READ.items()
+        if (wanted := tuple(source for source in names if source in options.sources))
+    ]
+    parts.append(_Part(("inside",), partial(_inside, options, found), _PATIENCE * limit))
+    for part in parts:
+        part.start()
+    return _collected(parts)
 
 
 # --- inside the containers --------------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
 from netdash.core.state import OWN_PROXY
 
 _PROXIES = ("docker-proxy", OWN_PROXY)
+_PARENT, _RESIDENT = 1, 21  # after the command's name, which may hold blanks
+_PAGE = os.sysconf("SC_PAGESIZE")
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 
 
@@ -46,16 +47,12 @@ class Proxies:
         return lines, "".join(f"{pid} {size}\n" for pid, size in self._memory.items())
 
     def _look(self, pid: str) -> None:
-        import psutil
-
-        with contextlib.suppress(psutil.Error, OSError):
-            process = psutil.Process(int(pid))
-            with process.oneshot():
-                argv = " ".join(process.cmdline()).translate(_SPACES)
-                parent = process.ppid()
-                if argv and _ours(pid):
-                    self._lines[pid] = f"{pid} {parent} {argv}"
-                    self._memory[pid] = process.memory_info().rss
+        """/proc/PID/cmdline, and from /proc/PID/stat the parent (field 4) and the resident pages (24)."""
+        argv = _file(pid, "cmdline").rstrip("\0").translate(_SPACES)
+        fields = _file(pid, "stat").rpartition(")")[2].split()
+        if argv and len(fields) > _RESIDENT and _ours(pid):
+            self._lines[pid] = f"{pid} {fields[_PARENT]} {argv}"
+            self._memory[pid] = int(fields[_RESIDENT]) * _PAGE
 
 
 def _ours(pid: str) -> bool:
@@ -68,9 +65,14 @@ def _ours(pid: str) -> bool:
 
 
 def _command(pid: str) -> str:
+    return _file(pid, "comm", 64).strip()
+
+
+def _file(pid: str, name: str, most: int = 1 << 16) -> str:
+    """The beginning of /proc/PID/NAME; "" when the process is gone or may not be looked at."""
     try:
-        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
-            return file.read(64).decode("utf-8", "replace").strip()
+        with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
+            return file.read(most).decode("utf-8", "replace")
     except OSError:
         return ""
 

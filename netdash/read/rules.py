@@ -105,6 +105,11 @@ class RuleReader:
             self._keep(family.legacy_answer, f"{family.tool}-legacy-save", "iptables", ("-c",))
         else:
             self._answers.pop(family.legacy_answer, None)
+        if legacy is None:
+            source = f"rules: {family.tool}-legacy"
+            self._failures[source] = Failure(
+                source, f"only root can see whether {source[7:]} has rules", "run with sudo"
+            )
         if NFT in self._answers and not any(one == family.name and table in _XTABLES for one, table in self._tables):
             self._put(family.answer, "")  # there is no table that iptables-nft could show
             return
@@ -162,10 +167,12 @@ def _whole(parts: tuple[Failure, ...]) -> Failure:
 
 
 def _legacy_tables(names: Path) -> tuple[str, ...] | None:
-    """The registered tables of iptables-legacy. Reading this file is the only way to ask that registers none; None
-    where it cannot be read: no legacy module is loaded, or no permission."""
+    """The registered tables of iptables-legacy; none where its module is not loaded. Reading this file is the only way
+    to ask that registers none; None where that needs another right (CAP_NET_ADMIN is not enough)."""
     try:
         return tuple(names.read_text("ascii", "replace").split())
+    except FileNotFoundError:
+        return ()
     except OSError:
         return None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from netdash.core.drift_model import Drift
 from netdash.core.model import (
     Container,
     Endpoint,
@@ -22,14 +23,17 @@ from netdash.core.model import (
     Rule,
     RulesNote,
 )
-from netdash.core.paths import Callable, Inbound, Outbound, callable_names, inbound, outbound, sharing
+from netdash.core.paths import Callable as Reachable
+from netdash.core.paths import Inbound, Outbound, callable_names, inbound, outbound, sharing
 from netdash.show import notes
 from netdash.show.free import Answer
 from netdash.show.index import Index, index_of
+from netdash.show.json_drift import drift_entry
 from netdash.show.table import View
 
 SCHEMA = 1
 Json = Mapping[str, object]
+Entry = Callable[[Index, Any], Json]
 _SHOWN = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "container")
 
 
@@ -46,7 +50,7 @@ def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
     if view.name in _BESIDE:
         lists[_BESIDE[view.name]] = []
     for thing in things:
-        lists[_LISTS[type(thing)]].append(_record(index, thing))
+        lists[_LISTS[type(thing)]].append(_RECORDS[type(thing)](index, thing))
     readable: dict[str, object] = dict(lists)
     if not view.known(host):
         readable[view.name] = None
@@ -56,7 +60,13 @@ def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
         readable["policy"] = None
     if view.name == "links" and host.neighbours is None:
         readable["neighbours"] = None
-    return {"schema": SCHEMA, **readable, "unknown": unknown(host, view.sources)}
+    return {"schema": SCHEMA, **readable, **_namespace(host), "unknown": unknown(host, view.sources)}
+
+
+def _namespace(host: Host) -> Json:
+    """`namespace`, only where the kernel's answers are of another network namespace than netdash's own."""
+    process = host.process
+    return {"namespace": {"pid": process.pid, "command": process.command}} if process and notes.namespace(host) else {}
 
 
 _BESIDE = {"rules": "notes", "routes": "policy", "links": "neighbours"}
@@ -71,6 +81,7 @@ _LISTS: Mapping[type, str] = {
     Proxy: "proxies",
     Link: "links",
     Neighbour: "neighbours",
+    Drift: "drift",
 }
 
 
@@ -86,6 +97,7 @@ def show(host: Host, container: Container) -> Json:
         "inbound": [_inbound(way) for way in inbound(host, container)],
         "outbound": [_outbound(way) for way in outbound(host, container)],
         "links": [_link_to(one) for one in callable_names(host, container)],
+        **_namespace(host),
         "unknown": unknown(host, _SHOWN),
     }
 
@@ -98,25 +110,6 @@ def unknown(host: Host, sources: Sequence[str]) -> dict[str, str]:
 
 def _reason(reason: str, remedy: str) -> str:
     return f"{reason}; {remedy}" if remedy else reason
-
-
-def _record(index: Index, thing: object) -> Json:
-    match thing:
-        case Container():
-            return _container(index, thing)
-        case Port():
-            return port_entry(index, thing)
-        case Network():
-            return _network(index, thing)
-        case Rule():
-            return rule_entry(thing) or {}
-        case Proxy():
-            return _proxy(index, thing)
-        case Link():
-            return _link(index, thing)
-        case _:
-            alone: Json = _ALONE[type(thing)](thing)
-            return alone
 
 
 def free_port(host: Host, answer: Answer) -> Json:
@@ -304,19 +297,6 @@ def _policy(one: PolicyRule) -> Json:
     return {"family": one.family, "priority": one.priority, "text": one.text, "table": one.table}
 
 
-def _neighbour(one: Neighbour) -> Json:
-    return {"ip": str(one.ip), "dev": one.dev, "mac": one.mac, "state": one.state}
-
-
-_ALONE: Mapping[type, Any] = {
-    RulesNote: lambda one: {"text": one.text},
-    Route: _route,
-    PolicyRule: _policy,
-    Neighbour: _neighbour,
-}
-"""Records that need no look at others."""
-
-
 def _link(index: Index, one: Link) -> Json:
     container = index.veths.get(one.name)
     return {
@@ -372,7 +352,7 @@ def _outbound(way: Outbound) -> Json:
     }
 
 
-def _link_to(one: Callable) -> Json:
+def _link_to(one: Reachable) -> Json:
     return {
         "name": one.names[0] if one.names else None,
         "names": list(one.names),
@@ -381,3 +361,22 @@ def _link_to(one: Callable) -> Json:
         "ip": _text(one.ip),
         "blocked": one.blocked or None,
     }
+
+
+def _neighbour(_: Index, one: Neighbour) -> Json:
+    return {"ip": str(one.ip), "dev": one.dev, "mac": one.mac, "state": one.state}
+
+
+_RECORDS: Mapping[type, Entry] = {
+    Container: _container,
+    Port: port_entry,
+    Network: _network,
+    Rule: lambda _, one: rule_entry(one) or {},
+    RulesNote: lambda _, one: {"text": one.text},
+    Route: lambda _, one: _route(one),
+    PolicyRule: lambda _, one: _policy(one),
+    Proxy: _proxy,
+    Link: _link,
+    Neighbour: _neighbour,
+    Drift: lambda index, one: drift_entry(index, one, rule_entry(one.rule)),
+}

@@ -9,6 +9,7 @@ from netdash.core.paths import Callable, callable_names, neighbour_counts
 from netdash.core.related import address_ref, ref_of
 from netdash.show import draw, notes, words
 from netdash.show.draw import MORE
+from netdash.show.drift_lines import RULES, drift_lines, of_container
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.way_in import IN, ways_in
@@ -25,10 +26,13 @@ def card(host: Host, container: Container, width: int, inwards: bool = True) -> 
     lines = [_head(host, container, width)]
     if container.running:
         lines += ways_in(host, container, width) if inwards else []
+        lines += drift_lines(of_container(host, container), RULES, MORE, width)
         lines += ways_out(host, container, width)
         lines += _peers(host, container, width)
     else:
         lines += _at_rest(host, container, width)
+    if notes.namespace(host):
+        lines += draw.text(MORE, notes.namespace(host), width, Tone.DIM)
     for failure in notes.missing(host, _SOURCES):
         lines += draw.text(Span(" ?     ", Tone.UNKNOWN), notes.sentence(failure), width, Tone.UNKNOWN)
     return tuple(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from netdash.core.drift_model import Drift
 from netdash.core.model import (
     Chain,
     Container,
@@ -24,8 +25,11 @@ from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
 from netdash.show import draw, words
 from netdash.show.card import card
+from netdash.show.draw import MORE
+from netdash.show.drift_lines import RULES, drift_lines
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
+from netdash.show.views_drift import place, port_text
 from netdash.show.views_kernel import destination, devices, gateways, link_state
 from netdash.show.way_in import IN, inbound_path
 
@@ -124,7 +128,7 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
     ways = [way for way in inbound(host, container) if ref_of(way.port) == ref_of(one)]
     for way in ways[:1]:
         lines += inbound_path(host, [way], IN, width)
-    return lines
+    return lines + drift_lines(index_of(host).drift_of_port(one), RULES, MORE, width)
 
 
 def _proxy(_: Host, one: Proxy, width: int) -> list[Line]:
@@ -156,6 +160,7 @@ def _network(host: Host, one: Network, width: int) -> list[Line]:
     flags = words.network_flags(one)
     if flags:
         lines += draw.text(_label("FLAGS"), flags, width, Tone.WARN)
+    lines += drift_lines(index_of(host).drift_of_network(one.id), _label("RULES"), _label(""), width)
     return lines + _members(host, one, width)
 
 
@@ -176,6 +181,21 @@ def _members(host: Host, one: Network, width: int) -> list[Line]:
         lines.append(draw.crop((label, name, *addresses, *veth), width))
     if len(ends) > MOST:
         lines.append(draw.crop((Span(f"{'':10}… and {len(ends) - MOST} more", Tone.DIM),), width))
+    return lines
+
+
+def _drift(host: Host, one: Drift, width: int) -> list[Line]:
+    """What should be there, or what is there and should not."""
+    index = index_of(host)
+    title = f"{one.kind.value}: {place(one)}"
+    lines = [_head(clean(title), ref_of(one), clean(one.backend), width)]
+    lines += draw.text(_label("RULE"), clean(one.text), width)
+    lines += draw.text(_label("WHY"), clean(one.why), width)
+    if one.binding:
+        lines += _fact("PORT", Span(port_text(one.binding), Tone.KEY), width)
+    network = index.networks.get(one.network_id or "")
+    if network:
+        lines += _fact("NETWORK", Span(clean(network.name), Tone.PLAIN, ref_of(network)), width)
     return lines
 
 
@@ -238,4 +258,5 @@ _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Proxy: _proxy,
     Link: _link,
     Neighbour: _neighbour,
+    Drift: _drift,
 }

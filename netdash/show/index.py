@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
+from netdash.core.drift_model import Drift
 from netdash.core.model import (
     IP,
     Chain,
@@ -38,6 +39,7 @@ class Index:
         self._ports: dict[str, list[Port]] = {}
         for container in host.containers or ():
             self._attach(container)
+        self._drift = host.drift or ()
         for port in host.ports or ():
             if port.container_id:
                 self._ports.setdefault(port.container_id, []).append(port)
@@ -62,6 +64,43 @@ class Index:
     def ports(self, container_id: str) -> list[Port]:
         return self._ports.get(container_id, [])
 
+    def drift_of_port(self, port: Port) -> list[Drift]:
+        """What differs of the rules for a published port."""
+        key = (port.container_id, port.proto, port.host_port)
+        return [one for one in self._drift_by_port.get(key, ()) if _bound(one, port)]
+
+    def drift_of_network(self, network_id: str) -> list[Drift]:
+        """What differs of the rules for a network as a whole."""
+        return self._drift_by_network.get(network_id, [])
+
+    def drift_of_container(self, container_id: str) -> list[Drift]:
+        return self._drift_by_container.get(container_id, [])
+
+    @cached_property
+    def _drift_by_port(self) -> dict[tuple[str | None, str, int | None], list[Drift]]:
+        found: dict[tuple[str | None, str, int | None], list[Drift]] = {}
+        for one in self._drift:
+            if one.binding is not None:
+                key = (one.container_id, one.binding.proto, one.binding.host_port)
+                found.setdefault(key, []).append(one)
+        return found
+
+    @cached_property
+    def _drift_by_network(self) -> dict[str, list[Drift]]:
+        found: dict[str, list[Drift]] = {}
+        for one in self._drift:
+            if one.network_id and one.container_id is None:
+                found.setdefault(one.network_id, []).append(one)
+        return found
+
+    @cached_property
+    def _drift_by_container(self) -> dict[str, list[Drift]]:
+        found: dict[str, list[Drift]] = {}
+        for one in self._drift:
+            if one.container_id:
+                found.setdefault(one.container_id, []).append(one)
+        return found
+
     @cached_property
     def chains(self) -> dict[Ref, Chain]:
         return {ref_of(chain): chain for chain in self._ruleset.chains} if self._ruleset else {}
@@ -77,6 +116,12 @@ class Index:
 
     def link(self, name: str | None) -> Link | None:
         return self.links.get(name or "")
+
+
+def _bound(one: Drift, port: Port) -> bool:
+    """Whether it is of the same address: none and 0.0.0.0 are one."""
+    ip = one.binding.host_ip if one.binding else None
+    return ip == port.host_ip or (ip is None and port.host_ip.is_unspecified and port.host_ip.version == 4)
 
 
 @lru_cache(maxsize=2)  # the host on screen and the one that comes

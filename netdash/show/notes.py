@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdash.core.model import Failure, Host
+from netdash.core.place import Place
 from netdash.show.spans import clean
 
 _PARTS = {"docker": ("docker", "engine", "containers", "networks"), "routes": ("routes", "policy")}
@@ -22,6 +23,14 @@ def reason(host: Host, source: str) -> str:
         return "reading…"
     found = missing(host, (source,))
     return clean(found[0].reason, 120) if found else "not known"
+
+
+def namespace(host: Host) -> str:
+    """Whose network namespace the kernel's answers are of, where that is not the one netdash runs in; else ""."""
+    process = host.process
+    if process is None or process.place is not Place.ENTERED:
+        return ""
+    return f"devices, routes, rules and proxies are those of the network namespace of {clean(process.title, 80)}"
 
 
 def sentence(failure: Failure) -> str:

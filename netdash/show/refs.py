@@ -20,6 +20,7 @@ VIEW_OF = {
     "proxy": "proxies",
     "link": "links",
     "neighbour": "links",
+    "drift": "drift",
 }
 """View by kind; an address has no row of its own and leads to whatever owns it."""
 

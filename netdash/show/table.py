@@ -77,6 +77,7 @@ class View:
     rows: Callable[[Host], Rows]
     empty: str  # what to say when there is nothing
     known: Callable[[Host], bool]  # whether the list could be read at all; else no rows mean nothing
+    findings: bool = False  # each row is something wrong
 
 
 def widths(

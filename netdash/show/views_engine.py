@@ -127,6 +127,8 @@ def _networks(host: Host) -> Rows:
 def _network(index: Index, one: Network) -> Row:
     device = one.bridge or one.parent
     members = index.members.get(one.id, 0)
+    mark = words.drift_mark(index.drift_of_network(one.id))
+    flags = f"{mark}{words.network_flags(one)}".strip()
     cells = (
         Span(clean(one.name), Tone.KEY, ref_of(one)),
         Span(clean(one.driver)),
@@ -134,7 +136,7 @@ def _network(index: Index, one: Network) -> Row:
         Span(", ".join(map(str, one.subnets)), Tone.KEY) if one.subnets else NOTHING,
         Span(", ".join(map(str, one.gateways)), Tone.PLAIN, address_ref(one.gateways[0])) if one.gateways else NOTHING,
         Span(str(members)),
-        Span(words.network_flags(one), Tone.WARN) if words.network_flags(one) else NOTHING,
+        Span(flags, Tone.BAD if mark else Tone.WARN) if flags else NOTHING,
         Span(clean(one.compose), Tone.DIM) if one.compose else NOTHING,
     )
     subnet = int(one.subnets[0].network_address) if one.subnets else None

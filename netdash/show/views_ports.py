@@ -33,7 +33,7 @@ def _port(host: Host, index: Index, one: Port) -> Row:
         _holder(host, one),
         _dnat(host, one),
         words.count(rule.packets) if rule else NOTHING,
-        _listening(one),
+        _listening(index, one),
     )
     holder = one.holder.pid if one.holder else None
     sort = (
@@ -83,10 +83,16 @@ def _dnat(host: Host, one: Port) -> Span:
         return Span(clean(one.dnat.place), Tone.PLAIN, ref_of(one.dnat))
     if host.ruleset is None:
         return words.unknown(host, "rules")
-    return NOTHING if host.ruleset.complete else UNKNOWN
+    return NOTHING if host.ruleset.complete and not one.unsure else UNKNOWN
 
 
-def _listening(one: Port) -> Span:
+def _listening(index: Index, one: Port) -> Span:
+    """Who listens inside; before it, in a word, what is wrong with the rules on the way there."""
+    inside, mark = _inside(one), words.drift_mark(index.drift_of_port(one))
+    return Span(f"{mark}{inside.text}", Tone.BAD) if mark else inside
+
+
+def _inside(one: Port) -> Span:
     if not one.live:
         return Span("not running", Tone.DIM)
     if one.listening is None:
@@ -112,7 +118,7 @@ PORTS = View(
         Column("holder", "HELD BY", leaves=3, most=22, least=12),
         Column("rule", "RULE", leaves=6, most=26, least=12),
         Column("packets", "PACKETS", right=True, leaves=7, most=7),
-        Column("listening", "LISTENING", leaves=1, most=14, least=9),
+        Column("listening", "LISTENING", leaves=1, most=14, least=10),
     ),
     sources=("docker", "listeners", "rules", "proxies"),
     rows=_ports,

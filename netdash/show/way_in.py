@@ -200,7 +200,7 @@ def _unexplained(host: Host, port: Port) -> tuple[list[Hop], str, Tone]:
         name = Span(f"{clean(holder.command or holder.kind, 24)} pid {holder.pid or '?'}")
         return (
             [Hop((name,)), question],
-            "carries it into the engine's own network namespace, not read here",
+            f"carries it into the engine's own network namespace{'' if notes.namespace(host) else ', not read here'}",
             Tone.UNKNOWN,
         )
     for source, known in (("rules", host.ruleset is not None), ("proxies", host.proxies is not None)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from netdash.core.drift_model import Drift, DriftKind
 from netdash.core.model import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.core.related import address_ref, ref_of
 from netdash.show.spans import Span, Tone, clean
@@ -229,6 +230,13 @@ def published(ports: Iterable[Port]) -> Span:
         return NOTHING
     tone = Tone.PLAIN if any(run[0].live for run in runs) else Tone.DIM
     return Span(" ".join(run_text(run) for run in runs), tone, ref_of(runs[0][0]))
+
+
+def drift_mark(found: Sequence[Drift]) -> str:
+    """ "!missing " and the like, of the gravest difference; "" where there is none."""
+    kinds = {one.kind for one in found}
+    worst = next((kind for kind in DriftKind if kind in kinds), None)
+    return f"!{worst.value} " if worst else ""
 
 
 def link_ref(name: str) -> Ref:

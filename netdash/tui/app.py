@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -17,12 +16,14 @@ os.environ.setdefault("ESCDELAY", "25")
 from rich.text import Text
 from textual.app import App
 from textual.binding import Binding
+from textual.events import Event, InputEvent
 from textual.message import Message
 from textual.reactive import var
 
 from netdash.core.model import Host
 from netdash.show.spans import clean
 from netdash.tui import hangup, paint
+from netdash.tui.collector import EVERY, Collector
 from netdash.tui.config import Options
 from netdash.tui.feed import Feed
 from netdash.tui.screen import Dashboard
@@ -81,6 +82,7 @@ class Netdash(App[int]):
         super().__init__(ansi_color=None)
         self.feed = feed
         self.options = options
+        self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
         self._warmed: Sheet | None = None  # the newest one that the feed's thread filled
         self.answered: float | None = None  # when the engine last answered, on the host's clock
@@ -117,11 +119,14 @@ class Netdash(App[int]):
         self.call_after_refresh(self._settle)
 
     def _settle(self) -> None:
-        """What was loaded so far lives as long as the program: the collector need not look at it again."""
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
-        gc.enable()
+        self.collector.begin()
+        self.set_interval(EVERY, self.collector.tidy)
         self.feed.shown()
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, InputEvent):
+            self.collector.touched()
+        await super().on_event(event)
 
     def _repaint(self) -> None:
         self.colours = self._palette()

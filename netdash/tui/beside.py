@@ -23,6 +23,7 @@ BESIDE: Mapping[str, tuple[str, str, str]] = {
     "routes": ("containers", "networks", "rules"),
     "proxies": ("containers", "ports", "rules"),
     "links": ("containers", "networks", "routes"),
+    "drift": ("containers", "ports", "rules"),
 }
 
 BRIEF: Mapping[str, Mapping[str, int]] = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from netdash.core.model import Host, Ref
+from netdash.show import notes
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.table import View
 from netdash.show.views import VIEWS
@@ -58,6 +59,8 @@ def _engine(host: Host, wide: int) -> list[Span]:
         parts.append(Span("+".join(carried)))
     elif host.ruleset is None:
         parts.append(Span("rules …" if "rules" in host.pending else "rules ?", Tone.UNKNOWN))
+    if notes.namespace(host) and host.process:
+        parts.append(Span(f"netns of pid {host.process.pid}", Tone.WARN))
     if host.privileged is not None:
         parts.append(Span("root") if host.privileged else Span("not root", Tone.WARN))
     return parts if wide >= 60 else parts[:1]
@@ -127,6 +130,8 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
     if within:
         return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
     empty: list[Line] = [(), (Span(" " + view.empty, Tone.PLAIN),)]
+    for failure in notes.missing(host, view.sources):
+        empty += _wrapped(f"? {notes.sentence(failure)}", wide, Tone.UNKNOWN)
     if view.kind == "container" and host.live:
         how = (Span(" docker run -d -p 8080:80 httpd", Tone.KEY), Span("   and it is here by itself", Tone.DIM))
         empty += [(), how]
@@ -146,7 +151,8 @@ def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
 
 def _failed(view: View, host: Host, source: str, wide: int) -> Sequence[Line]:
     failure = host.failures[source]
-    told = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {source} could not be read", Tone.KEY))
+    what = "nothing was compared" if source == view.name and view.findings else f"{source} could not be read"
+    told = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {what}", Tone.KEY))
     lines: list[Line] = [(), told, *_wrapped(clean(failure.reason, 400), wide, Tone.PLAIN)]
     if failure.remedy:
         lines += _wrapped("→ " + clean(failure.remedy, 400), wide, Tone.GOOD)

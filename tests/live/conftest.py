@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from engines import Folder
 from lab import RULE_TOOLS, Lab, LabError, why_not
 
 HERE = Path(__file__).parent
+ENGINE = os.environ.get("NETDASH_ENGINE", "")
+"""Which engine all of them run: "" for this machine's own, or a folder of `make engines` and perhaps the backend of its
+rules: trixie, forky, trixie-legacy, -legacy."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +54,10 @@ def _cannot(reason: str) -> None:
 
 
 def _labs(*flags: str, legacy: bool = False) -> Iterator[Lab]:
-    lab = Lab(*flags, legacy=legacy)
+    suite, _, backend = ENGINE.partition("-")
+    if suite and (reason := Folder(suite).why_not()):
+        pytest.skip(reason)
+    lab = Lab(*flags, legacy=legacy or backend == "legacy", suite=suite or None)
     try:
         lab.__enter__()
     except LabError as error:
@@ -74,3 +82,11 @@ def lab_without_proxy(possible: None) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def lab_with_legacy(possible: None) -> Iterator[Lab]:
     yield from _labs(legacy=True)
+
+
+@pytest.fixture(scope="module")
+def lab_with_both(possible: None) -> Iterator[Lab]:
+    """An engine that writes iptables-nft, for tests that add iptables-legacy rules beside."""
+    if ENGINE.endswith("-legacy") or shutil.which("iptables-legacy", path="/usr/sbin:/sbin") is None:
+        pytest.skip("no iptables-legacy here, or no other backend")
+    yield from _labs()

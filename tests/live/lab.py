@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from engines import Folder
+
 ROOT = Path(__file__).parents[2]
 OUTSIDE = Path(__file__).with_name("outside.py")
 HOST_IP, GATEWAY_IP, INTERNET_IP = "203.0.113.2", "203.0.113.1", "198.51.100.1"
@@ -63,11 +65,13 @@ def why_not(tools: Mapping[str, str] = TOOLS) -> str | None:
 
 
 class Lab:
-    """`with Lab() as lab`: `flags` go to dockerd; with `legacy` the engine writes iptables-legacy rules."""
+    """`with Lab() as lab`: `flags` go to dockerd; with `legacy` the engine writes iptables-legacy rules; with `suite`
+    the engine and the rule tools are those of another Debian release (make engines)."""
 
-    def __init__(self, *flags: str, legacy: bool = False) -> None:
+    def __init__(self, *flags: str, legacy: bool = False, suite: str | None = None) -> None:
         self.flags = flags
         self.legacy = legacy
+        self.engine = Folder(suite) if suite else None
         self.tag = f"nd{os.getpid()}-{next(_numbers)}"
         self.host_ns, self.outside_ns = f"{self.tag}h", f"{self.tag}o"
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.tag}-"))
@@ -139,10 +143,11 @@ class Lab:
 
     def start_engine(self) -> None:
         log = self.folder / "dockerd.log"
+        inner = self.engine.enter(self.folder) if self.engine else []
         with log.open("ab") as sink:
             # nsenter, not `ip netns exec`: that hides the cgroup mounts, and dockerd does not start without them.
             self.dockerd = subprocess.Popen(
-                [*_enter(f"/run/netns/{self.host_ns}"), "dockerd", *self._engine_flags()],
+                [*_enter(f"/run/netns/{self.host_ns}"), *inner, *self._engine_argv()],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -151,10 +156,13 @@ class Lab:
         if not until(lambda: self._engine_answers() or self.dockerd_died, 60) or self.dockerd_died:
             lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
             raise LabError(f"dockerd does not start here: {lines[-1][:300] if lines else 'it says nothing'}")
+        if self.engine:
+            self.engine.tools(self._tools, self.dockerd.pid)
 
-    def _engine_flags(self) -> list[str]:
+    def _engine_argv(self) -> list[str]:
         folder = self.folder
         return [
+            "dockerd",
             f"--host=unix://{self.socket}",
             f"--data-root={folder}/data",
             f"--exec-root={folder}/exec",
@@ -171,7 +179,7 @@ class Lab:
         tools = self.folder / "legacy"
         tools.mkdir(exist_ok=True)
         for name in ("iptables", "ip6tables"):
-            target = shutil.which(f"{name}-legacy", path=path)
+            target = shutil.which(f"{name}-legacy", path=path) or (f"/usr/sbin/{name}-legacy" if self.engine else None)
             if target and not (tools / name).exists():
                 (tools / name).symlink_to(target)
         return f"{tools}:{path}"
@@ -224,8 +232,12 @@ class Lab:
             "DOCKER_HOST": f"unix://{self.socket}",
             "PYTHONPATH": str(ROOT),
             "NETDASH_STATE_DIR": f"{self.folder}/state",
-            "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
+            "PATH": (f"{self._tools}:" if self.engine else "") + os.environ["PATH"] + ":/usr/sbin:/sbin",
         }
+
+    @property
+    def _tools(self) -> Path:
+        return self.folder / "tools"
 
     def _docker(self, *words: str) -> list[str]:
         return ["docker", "--host", f"unix://{self.socket}", *words]
@@ -281,7 +293,7 @@ class Lab:
 
     def close(self) -> None:
         """Stop by pid everything that the lab started, and remove what it made; never raises."""
-        with contextlib.suppress(subprocess.SubprocessError, OSError):
+        with contextlib.suppress(subprocess.SubprocessError, OSError, LabError):
             if self.dockerd and not self.dockerd_died:
                 self.remove_containers()
         for process in (*self._helpers, *([self.dockerd] if self.dockerd else [])):

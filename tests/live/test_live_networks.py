@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import HOST_IP, INTERNET_IP, Lab, LabError, until
+from lab import GATEWAY_IP, HOST_IP, INTERNET_IP, Lab, LabError, until
 from truth import arguments, bridge_of, host_veth, nat_rules, networks, out_by, ports
 
 SEND = (
@@ -146,6 +146,40 @@ def test_network_modes_without_an_address_of_their_own(host: Lab) -> None:
     assert "none" in lines["mode-none"].replace("mode-none", "")
 
 
+def test_macvlan_passes_this_host_by(host: Lab) -> None:
+    subnet = ["--subnet", "203.0.113.0/24", "--gateway", GATEWAY_IP]
+    host.docker("network", "create", "-d", "macvlan", "-o", "parent=eth0", *subnet, "past")
+    host.httpd("mac-web", "--network", "past", "--ip", "203.0.113.130")
+    ip = networks(host, "mac-web")["past"]["IPAddress"]
+    assert host.outside("curl", "-sS", "--noproxy", "*", "--max-time", "5", f"http://{ip}/").strip() == "mac-web"
+    shown: Any = host.json("show", "mac-web")
+    assert [(one["ip"], one["veth"], one["bridge"]) for one in shown["addresses"]] == [(ip, None, None)]
+    way = out_by(shown, "past")
+    assert (way["leaves"], way["nat"], way["uplink"]) == ("direct", None, "eth0")
+    (network,) = [one for one in host.json("networks")["networks"] if one["name"] == "past"]  # type: ignore[attr-defined]
+    assert (network["driver"], network["bridge"], network["parent"]) == ("macvlan", None, "eth0")
+
+
+def test_overlay_goes_by_the_gateway_bridge(host: Lab) -> None:
+    host.docker("swarm", "init", "--advertise-addr", HOST_IP)
+    try:
+        host.docker("network", "create", "-d", "overlay", "--attachable", "over")
+        host.httpd("over-web", "--network", "over", "-p", "8089:80")
+        before = nat_rules(host)
+        assert host.fetch(f"http://{HOST_IP}:8089/") == "over-web"
+        assert host.docker("exec", "over-web", "wget", "-qO-", f"http://{INTERNET_IP}/") == HOST_IP
+        shown: Any = host.json("show", "over-web")
+        published = ports(shown)["tcp", 8089]
+        assert published["dnat"]["packets"] == before[published["dnat"]["text"]].packets + 1
+        assert published["listening"] is True
+        assert published["target_ip"] in {one["ip"] for one in shown["addresses"]}
+        assert out_by(shown, "docker_gwbridge")["leaves_as"] == HOST_IP
+        assert out_by(shown, "over")["leaves_as"] is None
+    finally:
+        host.remove_containers()
+        host.docker("swarm", "leave", "--force")
+
+
 def test_hostile_names_reach_nothing_raw(host: Lab) -> None:
     host.docker(
         "run",
@@ -186,7 +220,7 @@ def test_iptables_legacy(possible: None, request: pytest.FixtureRequest) -> None
         pytest.skip("no iptables-legacy here")
     host: Lab = request.getfixturevalue("lab_with_legacy")
     host.httpd("old-web", "-p", "8087:80")
-    before = nat_rules(host, "iptables-legacy-save")
+    before = nat_rules(host)
     assert host.fetch(f"http://{HOST_IP}:8087/") == "old-web"
     assert host.docker("exec", "old-web", "wget", "-qO-", f"http://{INTERNET_IP}/") == HOST_IP
     shown: Any = host.json("show", "old-web")

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import ROOT, Lab, until
+from lab import Lab, until
 from terminal import Terminal
+from users import ask
 
 COMMANDS = (
     ["containers"],
@@ -97,47 +94,13 @@ def test_a_started_container_appears_by_itself(host: Lab) -> None:
 # --- without root -----------------------------------------------------------------------------------------------------
 
 
-def as_nobody(lab: Lab, *words: str) -> list[str]:
-    """netdash as uid 65534 in the host's namespace. Python and the packages are mounted where anyone may read them."""
-    shown = lab.folder / "nobody"
-    mounts = {
-        Path(sys.base_prefix): shown / "base",
-        ROOT / "netdash": shown / "code" / "netdash",
-        Path(sysconfig.get_path("purelib")): shown / "packages",
-    }
-    for target in mounts.values():
-        target.mkdir(parents=True, exist_ok=True)
-    binds = [
-        f"mount --rbind {shlex.quote(str(source))} {shlex.quote(str(target))}" for source, target in mounts.items()
-    ]
-    python = mounts[Path(sys.base_prefix)] / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-    command = ["nsenter", f"--net=/run/netns/{lab.host_ns}", *drop, str(python), "-m", "netdash", *words]
-    script = " && ".join([*binds, "exec " + shlex.join(command)])
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
-
-
-def ask_as_nobody(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
-    shown = lab.folder / "nobody"
-    path = f"{shown}/code:{shown}/packages"
-    # A Python built with a shared library looks for it where nobody may not.
-    return subprocess.run(
-        as_nobody(lab, *words),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd="/",
-        env={**lab.environment, "PYTHONPATH": path, "LD_LIBRARY_PATH": f"{shown}/base/lib", "HOME": "/"},
-    )
-
-
 def test_without_root_what_anyone_may_read_is_shown(host: Lab) -> None:
-    done = ask_as_nobody(host, "routes", "--json")
+    done = ask(host, "neither", "routes", "--json")
     assert done.returncode == 0, done.stderr
     mine: Any = json.loads(done.stdout)
     root: Any = host.json("routes")
     assert mine["routes"] == root["routes"]
-    done = ask_as_nobody(host, "proxies", "--json")
+    done = ask(host, "neither", "proxies", "--json")
     assert {one["pid"] for one in json.loads(done.stdout)["proxies"]} == {
         one["pid"] for one in host.json("proxies")["proxies"]
     }
@@ -145,7 +108,7 @@ def test_without_root_what_anyone_may_read_is_shown(host: Lab) -> None:
 
 @pytest.mark.parametrize("view", ["rules", "containers", "networks"])
 def test_without_root_the_rest_is_unknown_with_the_reason(host: Lab, view: str) -> None:
-    done = ask_as_nobody(host, view, "--json")
+    done = ask(host, "neither", view, "--json")
     answer = json.loads(done.stdout)
     assert answer[view] is None
     (reason,) = [
@@ -156,7 +119,7 @@ def test_without_root_the_rest_is_unknown_with_the_reason(host: Lab, view: str) 
 
 
 def test_without_root_no_dnat_is_claimed_absent(host: Lab) -> None:
-    done = ask_as_nobody(host, "ports", "--json")
+    done = ask(host, "neither", "ports", "--json")
     ledger = json.loads(done.stdout)["ports"]
     (entry,) = [one for one in ledger if one["host_port"] == 8088 and one["host_ip"] == "0.0.0.0"]
     assert (entry["dnat"], entry["container"]) == (None, None)

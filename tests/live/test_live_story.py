@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from lab import GATEWAY_IP, HOST_IP, INTERNET_IP, Lab
-from truth import arguments, bridge_of, host_veth, inspect, nat_rules, networks, out_by, ports
+from truth import arguments, backend, bridge_of, host_veth, inspect, nat_rules, networks, out_by, ports
 
 WEB = ("story-any", "story-8080")
 
@@ -45,7 +45,7 @@ def test_inbound(story: Lab, name: str) -> None:
     assert f"--dport {port} " in truth.text
     assert truth.packets == before[dnat["text"]].packets + 2
     assert (dnat["family"], dnat["table"], dnat["chain"], dnat["rule"]) == ("ip", "nat", "DOCKER", truth.position)
-    assert (dnat["packets"], dnat["backend"]) == (truth.packets, "iptables-nft")
+    assert (dnat["packets"], dnat["backend"]) == (truth.packets, backend(story))
 
     proxy = published["proxy"]
     argv = arguments(story, proxy["pid"])

@@ -22,8 +22,14 @@ class Line:
     packets: int
 
 
-def nat_rules(lab: Lab, tool: str = "iptables-save") -> dict[str, Line]:
-    """The IPv4 nat table by rule text."""
+def backend(lab: Lab) -> str:
+    """netdash's word for what carries the engine's rules."""
+    return "iptables-legacy" if lab.legacy else "iptables-nft"
+
+
+def nat_rules(lab: Lab) -> dict[str, Line]:
+    """The IPv4 nat table that the engine writes, by rule text."""
+    tool = "iptables-legacy-save" if lab.legacy else "iptables-save"
     found: dict[str, Line] = {}
     positions: dict[str, int] = {}
     for line in lab.on_host(tool, "-c", "-t", "nat").splitlines():

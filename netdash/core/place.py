@@ -1,0 +1,37 @@
+"""Where the engine's process is, seen from the reader: in which network namespace the kernel's answers were given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Place(Enum):
+    """Which network namespace the kernel's answers are of, seen from the engine's."""
+
+    HERE = "here"  # the reader's own, which is the engine's
+    ENTERED = "entered"  # the engine's, another than the reader's; the listeners are of the reader's own all the same
+    ELSEWHERE = "elsewhere"  # the reader's own; the engine's is another, and could not be entered
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProcess:
+    """The process that made the engine's socket."""
+
+    pid: int
+    command: str
+    place: Place
+
+    @property
+    def title(self) -> str:
+        return f"{self.command} (pid {self.pid})"
+
+
+def parse_engine_process(line: str) -> EngineProcess | None:
+    """`PID COMMAND PLACE`; None for anything else."""
+    match line.split():
+        case [pid, command, place] if pid.isascii() and pid.isdigit() and len(pid) < 10:
+            places = [one for one in Place if one.value == place]
+            return EngineProcess(int(pid), command, places[0]) if places else None
+        case _:
+            return None

@@ -1,0 +1,149 @@
+"""Whose network namespace the kernel's answers are of: found by the engine's socket, kept in a recording, told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netdash.core.join import Builder
+from netdash.core.model import Failure, Host
+from netdash.core.place import EngineProcess, Place, parse_engine_process
+from netdash.core.recording import Recording
+from netdash.read import namespace
+from netdash.read.beyond import Beyond, Gate
+from netdash.read.board import Board
+from netdash.read.once import Options, read_once
+from netdash.read.unix_http import peer
+from netdash.show import as_json, notes
+from netdash.show.views import BY_NAME
+from tests.read_engines import FakeEngine
+
+ENGINE = "host/engine.txt"
+
+
+def placed(recording: Recording, line: str, **changes: object) -> Host:
+    return Builder().build(replace(recording, answers={**recording.answers, ENGINE: line}, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "process"),
+    [
+        ("812 dockerd here\n", EngineProcess(812, "dockerd", Place.HERE)),
+        ("812 dockerd entered", EngineProcess(812, "dockerd", Place.ENTERED)),
+        ("812 docker\x1b[31m elsewhere", EngineProcess(812, "docker\x1b[31m", Place.ELSEWHERE)),
+        ("812 dockerd somewhere", None),
+        ("x dockerd here", None),
+        ("99999999999999 dockerd here", None),
+        ("", None),
+    ],
+)
+def test_what_the_answer_says(line: str, process: EngineProcess | None) -> None:
+    assert parse_engine_process(line) == process
+
+
+def test_a_namespace_that_was_entered_is_named(recording: Callable[[str], Recording]) -> None:
+    given = placed(recording("docker28.5-rootless-CHILDNS"), "812 dockerd entered\n")
+    assert given.ruleset
+    assert "network namespace of dockerd (pid 812)" in notes.namespace(given)
+    assert as_json.list_view(given, BY_NAME["rules"], ())["namespace"] == {"pid": 812, "command": "dockerd"}
+    assert {one.listeners for one in given.proxies or ()} == {None}  # the sockets are of the reader's namespace
+
+
+def test_one_that_could_not_be_entered_leaves_rules_and_proxies_unknown(recording: Callable[[str], Recording]) -> None:
+    given = placed(recording("docker28.5-nft-full"), "812 dockerd elsewhere\n")
+    assert (given.ruleset, given.proxies) == (None, None)
+    for source in ("rules", "proxies"):
+        assert "dockerd (pid 812)" in given.failures[source].reason
+        assert given.failures[source].remedy == "run with sudo"
+    assert {port.dnat for port in given.ports or ()} == {None}
+    assert notes.namespace(given) == ""
+    assert "namespace" not in as_json.list_view(given, BY_NAME["rules"], ())
+
+
+def test_without_a_process_a_live_host_that_lacks_all_bridges_is_not_the_engines(
+    recording: Callable[[str], Recording],
+) -> None:
+    """netdash in a container, with the engine's socket: the process is in another pid namespace."""
+    given = recording("docker28.5-nft-full")
+    bare = {**given.answers, "ip/link.json": "[]", "ip/addr.json": "[]"}
+    joined = Builder().build(replace(given, answers=bare, live=True))
+    assert joined.ruleset is None
+    assert "none of the engine's bridges is here" in joined.failures["rules"].reason
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_process_behind_a_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "door")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as door:
+        server.bind(path)
+        server.listen()
+        door.connect(path)
+        assert peer(door) == os.getpid()
+    assert namespace.elsewhere(os.getpid()) is False
+    assert namespace.elsewhere(1 << 30) is None
+
+
+def test_a_thread_that_is_in_a_container_does_not_tell_where_the_engine_is(tmp_path: Path) -> None:
+    """Podman's first thread stays in the namespace of a container that it set up (measured, 5.8)."""
+    for name in ("ours", "theirs", "containers"):
+        (tmp_path / name).touch()
+
+    def thread(path: str, where: str) -> None:
+        (tmp_path / path / "net").mkdir(parents=True)
+        os.link(tmp_path / where, tmp_path / path / "net" / "tcp")
+
+    thread("self", "ours")
+    for number, where in ((7, "containers"), (8, "ours"), (9, "ours")):
+        thread(f"7/task/{number}", where)
+    for number, where in ((20, "containers"), (21, "theirs"), (22, "theirs")):
+        thread(f"20/task/{number}", where)
+    assert namespace.elsewhere(7, tmp_path) is False
+    assert namespace.elsewhere(20, tmp_path) is True
+    assert namespace.home(20, tmp_path) == 21
+
+
+def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path / "docker.sock")
+    engine.start()
+    try:
+        recording = read_once(Options(frozenset({"docker"}), docker_host=engine.address))
+    finally:
+        engine.stop()
+    words = str(recording.answers[ENGINE]).split()
+    assert (words[0], words[-1]) == (str(os.getpid()), "here")
+
+
+def test_a_question_has_room_for_so_many_containers() -> None:
+    from netdash.read.inside import Target
+
+    rows = namespace._few(Target(f"{number:064x}", "name", number, False) for number in range(5000))
+    assert 500 < len(rows) < 5000
+
+
+Answer = tuple[Mapping[str, object], Mapping[str, Failure]] | None
+
+
+@pytest.mark.parametrize(("allowed", "place"), [(True, "entered"), (False, "elsewhere")])
+def test_a_live_host_takes_over_what_is_read_there(allowed: bool, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer: Answer = ({"rules/nft.json": "theirs"}, {}) if allowed else None
+    monkeypatch.setattr("netdash.read.beyond.elsewhere", lambda _: True)
+    monkeypatch.setattr("netdash.read.beyond.read_inside", lambda *_, **__: answer)
+    board = Board()
+    gate = Gate(board)
+    gate.put("rules", {"rules/nft.json": "ours"})
+    gate.put("listeners", {"host/listeners.txt": "ours"})
+    beyond = Beyond(board, gate, 5.0, 1.0)
+    beyond._look(812, ())
+    gate.put("rules", {"rules/nft.json": "ours, later"})
+    gate.put("listeners", {"host/listeners.txt": "ours, later"})
+    answers = board.recording().answers
+    assert str(answers[ENGINE]).split()[-1] == place
+    assert answers["rules/nft.json"] == ("theirs" if allowed else "ours, later")
+    assert answers["host/listeners.txt"] == "ours, later"
