@@ -15,6 +15,7 @@ class Arguments:
     command: str | None = None  # None: the dashboard
     view: str = ""  # name of the list that is asked for
     bundle: Path | None = None
+    hosts: Sequence[str] = ()  # "ssh://user@host:port", or "local"; none: this host
     docker_host: str | None = None
     interval: float | None = None  # seconds
     config: str | None = None

@@ -15,7 +15,10 @@ from netdash.core.errors import Exit, NetdashError
 
 if TYPE_CHECKING:
     from netdash.feed import LiveFeed, StillFeed
+    from netdash.fleet import FleetFeed
     from netdash.read.live import LiveReader
+    from netdash.read.ssh import Address
+    from netdash.tui.config import Options
 
 _FIRST = 3.0  # seconds that the screen waits for the engine's first answers
 _NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash containers", Exit.USAGE)
@@ -67,6 +70,12 @@ def _run(arguments: Arguments) -> int:
         from netdash import cli_changes
 
         return cli_changes.run(arguments)
+    if command == "collector":
+        return cli_commands.collector()
+    if len(arguments.hosts) > 1 and arguments.view and arguments.free is None:
+        from netdash import cli_hosts
+
+        return cli_hosts.list_view(arguments)
     if command == "show":
         return cli_commands.show(arguments)
     if command in ("trace", "reach"):
@@ -99,7 +108,7 @@ def _dashboard(arguments: Arguments) -> int:
         options = replace(options, interval=arguments.interval)
     if arguments.no_mouse:
         options = replace(options, mouse=False)
-    feed = make(options.interval)
+    feed = make(options)
     from netdash.tui.app import run
 
     return run(feed, options)
@@ -117,9 +126,14 @@ def _share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed]:
-    """Begins to read; what is returned makes the feed, for an interval between polls in seconds."""
+def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | FleetFeed]:
+    """Begins to read; what is returned makes the feed."""
     bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
+    if bundle is None and arguments.hosts:
+        from netdash.read.hosts import named
+
+        hosts = named(arguments.hosts)
+        return lambda options: _fleet(hosts, arguments.docker_host, options.interval)
     if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments.docker_host):
         bundle = demo_bundle()
     if bundle is not None:
@@ -129,17 +143,28 @@ def _feed(arguments: Arguments) -> Callable[[float], LiveFeed | StillFeed]:
 
     asked = FirstAnswers(arguments.docker_host, _FIRST)
 
-    def live(interval: float) -> LiveFeed:
+    def live(options: Options) -> LiveFeed | FleetFeed:
+        if options.hosts and arguments.docker_host is None:
+            from netdash.read.hosts import named
+
+            return _fleet(named(options.hosts), None, options.interval)
         from netdash.feed import LiveFeed
 
         def reader(first: First | None) -> LiveReader:
             from netdash.read.live import LiveReader
 
-            return LiveReader(arguments.docker_host, interval, first=first)
+            return LiveReader(arguments.docker_host, options.interval, first=first)
 
         return LiveFeed(reader, asked)
 
     return live
+
+
+def _fleet(hosts: Sequence[tuple[str, Address | None]], docker_host: str | None, interval: float) -> FleetFeed:
+    from netdash.fleet import FleetFeed
+    from netdash.read.hosts import reader
+
+    return FleetFeed([(name, reader(where, docker_host, interval)) for name, where in hosts])
 
 
 def _still(bundle: Path) -> StillFeed:

@@ -28,7 +28,7 @@ def allowed(arguments: Arguments) -> None:
     """Raises NetdashError where nothing is to be changed: a recording, another host, read-only."""
     if arguments.bundle is not None:
         raise NetdashError("a recording cannot be changed", code=Exit.USAGE)
-    if getattr(arguments, "hosts", ()):
+    if any(host != "local" for host in arguments.hosts):
         raise NetdashError("only this host can be changed", "run netdash on that one", Exit.USAGE)
     from netdash.tui.config import load_config
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import os
-import shutil
 import sys
 from collections.abc import Iterable
 
 from netdash import __version__
 from netdash.arguments import Arguments
+from netdash.cli_print import colour, note, room, write
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Container, Host
 from netdash.core.recording import SOURCES, Recording, dump, load
 from netdash.show import as_json, notes, plain
 from netdash.show.filter import Filter
-from netdash.show.spans import clean
 from netdash.show.table import View
 from netdash.show.views import BY_NAME
 
@@ -39,23 +37,27 @@ _NEEDED = {
 def list_view(arguments: Arguments) -> int:
     """Print one view; exit 3 when its list could not be read, 1 when it lists what is wrong and there is some."""
     view = BY_NAME[arguments.view]
-    needed = ALL_WAYS if view.name == "containers" and arguments.json else _NEEDED[view.name]
-    host = host_of(arguments, needed)
+    host = host_of(arguments, needed(view, arguments.json))
     rows = view.rows(host)
     wanted = Filter.parse(" ".join(arguments.filter), view.columns)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     if arguments.json:
-        print_lines([as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept)))])
+        write([as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept)))])
     elif kept:
-        print_lines(plain.table(view, [rows[at] for at in kept], room(), colour()))
+        write(plain.table(view, [rows[at] for at in kept], room(), colour()))
     elif view.known(host):
-        _note("nothing matches the filter" if len(rows) else view.empty)
+        note("nothing matches the filter" if len(rows) else view.empty)
     tell_missing(host, view.sources)
     if notes.namespace(host):
-        _note(notes.namespace(host))
+        note(notes.namespace(host))
     if not _known(host, view):
         return Exit.UNREADABLE
     return Exit.FINDINGS if view.findings and kept else Exit.FINE
+
+
+def needed(view: View, json: bool) -> frozenset[str]:
+    """Sources that a list needs."""
+    return ALL_WAYS if view.name == "containers" and json else _NEEDED[view.name]
 
 
 def _known(host: Host, view: View) -> bool:
@@ -67,11 +69,11 @@ def show(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS)
     container = find(host, arguments.container)
     if arguments.json:
-        print_lines([as_json.dumps(as_json.show(host, container))])
+        write([as_json.dumps(as_json.show(host, container))])
         return Exit.FINE
     from netdash.show.card import card
 
-    print_lines(plain.text(card(host, container, room() or PIPED), colour()))
+    write(plain.text(card(host, container, room() or PIPED), colour()))
     return Exit.FINE
 
 
@@ -110,9 +112,9 @@ def free(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS - {"sysctls"})
     answer = look(host, proto, number)
     if arguments.json:
-        print_lines([as_json.dumps(as_json.free_port(host, answer))])
+        write([as_json.dumps(as_json.free_port(host, answer))])
     else:
-        print_lines(sentences(host, answer))
+        write(sentences(host, answer))
     tell_missing(host, BY_NAME["ports"].sources)
     return Exit.UNREADABLE if answer.free is None else Exit.FINE if answer.free else Exit.FINDINGS
 
@@ -128,12 +130,23 @@ def _port(text: str) -> tuple[int, str]:
 def record(arguments: Arguments) -> int:
     """Write a bundle of all that could be read."""
     recording = _recording(arguments, frozenset(SOURCES), whole=True)
+    lost = recording.failures.get("host")
+    if lost is not None:
+        raise NetdashError(f"{recording.hostname}: {lost.reason}", lost.remedy)
     if not recording.answers:
         raise NetdashError("nothing could be read", "; ".join(map(notes.sentence, recording.failures.values())))
     dump(recording, arguments.target, __version__)
     for failure in recording.failures.values():
-        _note(f"not in it: {notes.sentence(failure)}")
-    _note(f"recorded {len(recording.answers)} answers in {arguments.target}")
+        note(f"not in it: {notes.sentence(failure)}")
+    note(f"recorded {len(recording.answers)} answers in {arguments.target}")
+    return Exit.FINE
+
+
+def collector() -> int:
+    """Print the script whose output `--from` opens."""
+    from netdash.read.ssh import script
+
+    sys.stdout.write(script())
     return Exit.FINE
 
 
@@ -147,28 +160,17 @@ def host_of(arguments: Arguments, sources: frozenset[str]) -> Host:
 def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = False) -> Recording:
     if arguments.bundle is not None:
         return load(arguments.bundle)
+    if len(arguments.hosts) > 1:
+        raise NetdashError(f"{arguments.command} is for one host", "name one --host", Exit.USAGE)
+    if arguments.hosts:
+        from netdash.read.hosts import read_host
+
+        return read_host(arguments.hosts[0], sources, arguments.docker_host, whole)
     from netdash.read.once import Options, read_once
 
     return read_once(Options(sources=sources, docker_host=arguments.docker_host, whole=whole))
 
 
 def tell_missing(host: Host, sources: Iterable[str]) -> None:
-    for failure in notes.missing(host, sources):
-        _note(notes.sentence(failure))
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(f"netdash: {clean(text)}\n")
-
-
-def print_lines(lines: Iterable[str]) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-
-
-def room() -> int | None:
-    """Cells of the terminal; None for a file or a pipe, which get everything in full."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for failure in notes.told(host, sources):
+        note(notes.sentence(failure))

@@ -25,6 +25,8 @@ def parse(argv: Sequence[str]) -> Arguments:
     """Filter words may stand on both sides of an option. Raises NetdashError(USAGE)."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv, Arguments())
+    if arguments.hosts and arguments.bundle is not None:
+        parser.error("--host and --from exclude each other")
     unknown = [word for word in rest if word.startswith("-")]
     if unknown or (rest and not arguments.view):
         parser.error(f"unknown argument {(unknown or rest)[0]!r}")
@@ -66,6 +68,7 @@ def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) 
     record = commands.add_parser("record", parents=[shared], help="write all that was read to a bundle")
     record.add_argument("target", metavar="BUNDLE", type=Path, help="a new folder, or a new .tar.gz")
     add_changes(commands, shared)
+    commands.add_parser("collector", help="print the script that reads a host which one reaches by hand")
     commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
 
 
@@ -107,11 +110,40 @@ def _mark(text: str) -> int:
 def _shared() -> _Parser:
     """Options that may stand before and after the command."""
     shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--from", dest="bundle", metavar="BUNDLE", type=Path, help="read a recording, not this host")
+    shared.add_argument(
+        "--from", dest="bundle", metavar="BUNDLE", type=_bundle, help="read a recording, not this host; - for stdin"
+    )
+    named: list[str] = []
+    shared.add_argument(
+        "--host",
+        dest="hosts",
+        metavar="HOST",
+        action=_Collected,
+        const=named,
+        help="read ssh://user@host[:port], where only a shell is needed; may be repeated; local is this host",
+    )
     shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
     shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
     shared.add_argument("--read-only", action="store_true", help="change nothing; also read_only in the config file")
     return shared
+
+
+class _Collected(argparse.Action):
+    """A list that goes on where the command's own options follow: argparse would begin it anew."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        self.const.append(values)
+        setattr(namespace, self.dest, self.const)
+
+
+def _bundle(text: str) -> Path:
+    return Path("/dev/stdin" if text == "-" else text)
 
 
 def _seconds(text: str) -> float:

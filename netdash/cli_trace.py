@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netdash.arguments import Arguments
-from netdash.cli_commands import ALL_WAYS, PIPED, colour, host_of, print_lines, room, tell_missing
+from netdash.cli_commands import ALL_WAYS, PIPED, host_of, tell_missing
+from netdash.cli_print import colour, room, write
 from netdash.core.errors import Exit
 from netdash.core.trace.answer import Trace, Verdict
 from netdash.core.trace.question import Asked, question
@@ -23,9 +24,9 @@ def run_trace(arguments: Arguments) -> int:
     answer = trace(host, wanted)
     answer = replace(answer, assumed=(*notes, *answer.assumed))
     if arguments.json:
-        print_lines([as_json.dumps(trace_json.trace(answer))])
+        write([as_json.dumps(trace_json.trace(answer))])
     else:
-        print_lines(plain.text(walk.lines(host, answer, room() or PIPED), colour()))
+        write(plain.text(walk.lines(host, answer, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))
     return exit_code(answer)
 
@@ -35,9 +36,9 @@ def run_reach(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS)
     matrix = reach(host)
     if arguments.json:
-        print_lines([as_json.dumps(trace_json.reach(matrix))])
+        write([as_json.dumps(trace_json.reach(matrix))])
     else:
-        print_lines(plain.text(reach_text.lines(host, matrix, room() or PIPED), colour()))
+        write(plain.text(reach_text.lines(host, matrix, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))
     return Exit.FINE if matrix.aims else Exit.UNREADABLE
 

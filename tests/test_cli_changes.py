@@ -29,6 +29,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--from", BUNDLE, "publish", "web", "80", "--yes"], 2, "a recording cannot be changed"),
         (["--from", BUNDLE, "undo", "--yes"], 2, "a recording cannot be changed"),
+        (["--host", "ssh://root@box", "publish", "web", "80", "--yes"], 2, "only this host can be changed"),
+        (["--host", "local", "undo", "--yes"], 4, "there is nothing to take back"),
         (["--read-only", "publish", "web", "80", "--yes"], 4, "read-only: nothing is changed"),
         (["recover", "--rollback", "--read-only"], 4, "read-only: nothing is changed"),
         (["publish", "web", "80:81:82:83", "--yes"], 2, "is not"),

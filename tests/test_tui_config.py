@@ -17,11 +17,10 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_all_that_can_be_said(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        'interval = 5\nmouse = false\ntheme = "ansi"\nread_only = true\n[keys]\ndown = "n,down"\nview_4 = "r"\n',
-    )
-    assert load_config(path) == Options(5.0, False, "ansi", True, {"down": "n,down", "view_4": "r"})
+    told = 'interval = 5\nmouse = false\ntheme = "ansi"\nread_only = true\nhosts = ["ssh://a", "local"]\n'
+    path = write(tmp_path, told + '[keys]\ndown = "n,down"\nview_4 = "r"\n')
+    keys = {"down": "n,down", "view_4": "r"}
+    assert load_config(path) == Options(5.0, False, "ansi", True, keys, ("ssh://a", "local"))
 
 
 def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,10 +34,12 @@ def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch:
     [
         ("intervall = 2", "unknown key: intervall", "did you mean interval?"),
         ("[keys]\ndwn = 'n'", "unknown key: keys.dwn", "did you mean keys.down?"),
-        ("zzz = 1", "unknown key: zzz", "known: interval, mouse, theme, read_only, keys"),
+        ("zzz = 1", "unknown key: zzz", "known: interval, mouse, theme, read_only, keys, hosts"),
         ("interval = 0", "interval must be", ""),
         ("interval = true", "interval must be", ""),
         ("interval = 'fast'", "interval must be", ""),
+        ("hosts = 'ssh://a'", "hosts must be a list", ""),
+        ("hosts = [1]", "hosts must be a list", ""),
         ("mouse = 1", "mouse must be true or false", ""),
         ("theme = 'pink'", "theme must be one of", ""),
         ("theme = 3", "theme must be one of", ""),

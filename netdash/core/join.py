@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.bridges import elsewhere, with_gateways
 from netdash.core.decode import Json, decoded, items, mapping
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from netdash.core.ledger import Uplinks
     from netdash.core.wiring import Wiring
 
+T = TypeVar("T")
 _Parsed = dict[int, tuple[object, Container | None]]
 """By the identity of an answer, which the entry keeps alive."""
 _Joined = dict[str, tuple[tuple[object, ...], Container]]

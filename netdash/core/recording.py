@@ -10,8 +10,9 @@ import io
 import json
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from netdash.core.errors import Exit, NetdashError
@@ -22,6 +23,8 @@ SCHEMA = 1
 META = "netdash.json"
 MAX_FILE = 256 << 20  # bytes; the largest answer that is read from a bundle
 MAX_FILES = 20_000
+_BEGINNING = 1 << 16  # bytes in which the collector's first line is looked for
+_BUNDLE = "a bundle is a directory, a .tar.gz, or what the collector printed"
 
 SOURCES: Mapping[str, tuple[str, ...]] = {
     "docker": (
@@ -110,11 +113,16 @@ def container_path(name: str, file: str) -> str | None:
 
 
 def load(path: Path) -> Recording:
-    """Read a bundle. Raises NetdashError with one line for whatever is wrong with it."""
+    """Read a bundle, or what the collector printed. Raises NetdashError with one line for whatever is wrong with it."""
     try:
-        files = dict(_files(path))
-    except (OSError, tarfile.TarError, EOFError, UnicodeError) as error:
-        raise NetdashError(f"cannot read {path}: {_reason(error)}", "a bundle is a directory or a .tar.gz") from error
+        stream = None if path.is_dir() else _stream(path)
+        files = dict(_files(path)) if stream is None else {}
+    except (OSError, tarfile.TarError, EOFError, UnicodeError, zlib.error) as error:
+        raise NetdashError(f"cannot read {path}: {_reason(error)}", _BUNDLE) from error
+    if stream is not None:
+        from netdash.core.collected import parse  # bundles do not need it
+
+        return _completed(parse(stream))
     meta = _meta(files.pop(META, "{}"), path)
     known = {file for names in SOURCES.values() for file in names}
     answers: dict[str, Answer] = {}
@@ -125,19 +133,25 @@ def load(path: Path) -> Recording:
         raise NetdashError(f"{path} is not a netdash bundle", "expected docker/, ip/, rules/, host/ inside")
     _decode_api_answers(answers, path)
     failures = {source: Failure(source, *_pair(value)) for source, value in _mapping(meta.get("failures")).items()}
-    for source in SOURCES:
-        if not _was_read(source, answers):
-            failures.setdefault(source, Failure(source, "not in this recording"))
     taken = meta.get("taken")
     hostname = meta.get("hostname")
     privileged = meta.get("privileged")
-    return Recording(
-        answers=answers,
-        failures=failures,
-        taken=float(taken) if isinstance(taken, int | float) else None,
-        hostname=hostname if isinstance(hostname, str) else None,
-        privileged=privileged if isinstance(privileged, bool) else None,
+    return _completed(
+        Recording(
+            answers=answers,
+            failures=failures,
+            taken=float(taken) if isinstance(taken, int | float) else None,
+            hostname=hostname if isinstance(hostname, str) else None,
+            privileged=privileged if isinstance(privileged, bool) else None,
+        )
     )
+
+
+def _completed(recording: Recording) -> Recording:
+    """The recording with a failure for every source of which it says nothing."""
+    lacking = (source for source in SOURCES if not _was_read(source, recording.answers))
+    silent = {source: Failure(source, "not in this recording") for source in lacking}
+    return replace(recording, failures={**silent, **recording.failures})
 
 
 def _was_read(source: str, answers: Mapping[str, Answer]) -> bool:
@@ -183,6 +197,25 @@ def _pair(value: object) -> tuple[str, str]:
             return reason, remedy
         case _:
             return "not in this recording", ""
+
+
+def _stream(path: Path) -> str | None:
+    """The text of what the collector printed, gzipped or not; None when the file is something else."""
+    from netdash.core.collected import is_stream
+
+    with path.open("rb") as file:
+        beginning = file.read(_BEGINNING)
+        zipped = beginning.startswith(b"\x1f\x8b")
+        shown = zlib.decompressobj(wbits=31).decompress(beginning, _BEGINNING) if zipped else beginning
+        if not is_stream(shown.decode("utf-8", "replace")):
+            if not file.seekable():
+                raise NetdashError(f"{path} is not what the collector printed", _BUNDLE)
+            return None
+        rest = file.read(MAX_FILE)
+    if not zipped:
+        return (beginning + rest).decode("utf-8", "replace")
+    # A cut-off archive says what came: the stream itself tells that its end is missing.
+    return zlib.decompressobj(wbits=31).decompress(beginning + rest, MAX_FILE).decode("utf-8", "replace")
 
 
 def _files(path: Path) -> Iterator[tuple[str, str]]:

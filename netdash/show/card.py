@@ -33,7 +33,7 @@ def card(host: Host, container: Container, width: int, inwards: bool = True) -> 
         lines += _at_rest(host, container, width)
     if notes.namespace(host):
         lines += draw.text(MORE, notes.namespace(host), width, Tone.DIM)
-    for failure in notes.missing(host, _SOURCES):
+    for failure in notes.told(host, _SOURCES):
         lines += draw.text(Span(" ?     ", Tone.UNKNOWN), notes.sentence(failure), width, Tone.UNKNOWN)
     return tuple(lines)
 

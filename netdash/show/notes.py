@@ -17,6 +17,12 @@ def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
     return [failure for failure in host.failures.values() if failure.source.partition(":")[0] in wanted]
 
 
+def told(host: Host, sources: Iterable[str]) -> list[Failure]:
+    """The same for people: a host that cannot be reached is told once, not for each of its sources."""
+    lost = host.failures.get("host")
+    return [lost] if lost else missing(host, sources)
+
+
 def reason(host: Host, source: str) -> str:
     """Why a value of this source is not known."""
     if source in host.pending:

@@ -25,7 +25,7 @@ from netdash.show.spans import clean
 from netdash.tui import hangup, paint
 from netdash.tui.collector import EVERY, Collector
 from netdash.tui.config import Options
-from netdash.tui.feed import Feed
+from netdash.tui.feed import Feed, Fleet
 from netdash.tui.screen import Dashboard
 from netdash.tui.sheet import Sheet, ShowsHost
 
@@ -52,7 +52,8 @@ def _says_the_same(shown: Host, host: Host) -> bool:
     if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES:
         return False
     ours = (getattr(shown, name) is getattr(host, name) for name in _PARTS)
-    return all(ours) and (shown.failures, shown.pending) == (host.failures, host.pending)
+    told = (shown.name, shown.failures, shown.pending)
+    return all(ours) and told == (host.name, host.failures, host.pending)
 
 
 _PARTS = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine".split()
@@ -81,6 +82,7 @@ class Netdash(App[int]):
     def __init__(self, feed: Feed, options: Options) -> None:
         super().__init__(ansi_color=None)
         self.feed = feed
+        self.fleet = feed if isinstance(feed, Fleet) else None
         self.options = options
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
@@ -164,11 +166,21 @@ class Netdash(App[int]):
 
     @property
     def gone(self) -> float | None:
-        """Seconds that the engine has not answered although it once did; None when it does, or never has."""
+        """Seconds that the engine, or the host, has not answered although it once did; None when it does, or never
+        has."""
         host = self.sheet.host if self.sheet else None
+        if host is not None and self.fleet is not None and "host" in host.failures:
+            return next((one.age for one in self.fleet.states() if one.name == self.fleet.chosen), None)
         if host is None or not host.live or "docker" not in host.failures or host.containers is None:
             return None
         return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
+
+    def look_at(self, name: str) -> None:
+        """Another host of the fleet: nothing of the one before counts for it."""
+        if self.fleet is not None:
+            self._warmed = self.answered = self.held = None
+            self.paused = False
+            self.fleet.look_at(name)
 
     async def action_quit(self) -> None:
         self.feed.stop()

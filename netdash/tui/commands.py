@@ -21,9 +21,11 @@ PLAIN = {
     "help": ("action_help", "the keys that work here"),
     "pause": ("action_pause", "pause, or go on"),
     "refresh": ("action_refresh", "read everything again now"),
+    "hosts": ("action_hosts", "the hosts, and another one on screen"),
+    "everywhere": ("action_everywhere", "containers of all hosts"),
     "quit": ("action_quit", "quit"),
 }
-WITH = ("filter", "free", "go", "sort")
+WITH = ("filter", "free", "go", "host", "sort")
 OFFERS = 8
 
 
@@ -45,6 +47,9 @@ def _words(screen: Dashboard, verb: str) -> Sequence[str]:
     if verb == "go":
         host = screen.sheet.host if screen.sheet else None
         return [each.name for each in (host.containers if host else None) or ()]
+    if verb == "host":
+        fleet = screen.netdash.fleet
+        return [each.name for each in fleet.states()] if fleet else ()
     if verb == "sort":
         return [column.key for column in screen.places.view.columns]
     if verb == "filter":
@@ -93,6 +98,22 @@ def _go(screen: Dashboard, name: str) -> None:
         screen.say(f"{len(near) or 'no'} containers are called {clean(name, 40)}", Tone.WARN)
 
 
+def _host(screen: Dashboard, name: str) -> None:
+    """By name, or by any part of it that only one host has."""
+    fleet = screen.netdash.fleet
+    known = [each.name for each in fleet.states()] if fleet else []
+    found = [each for each in known if each == name] or [each for each in known if name and name in each]
+    if len(found) == 1:
+        from netdash.tui.hosts import look_at
+
+        look_at(screen, found[0])
+    elif known:
+        told = ", ".join(clean(each, 40) for each in known)
+        screen.say(f"{len(found) or 'no'} hosts are called {clean(name, 40)}; there are {told}", Tone.WARN)
+    else:
+        screen.action_hosts()
+
+
 def _sort(screen: Dashboard, key: str) -> None:
     columns = screen.places.view.columns
     found = [at for at, column in enumerate(columns) if key and column.key.startswith(key.casefold())]
@@ -117,4 +138,10 @@ def _free(screen: Dashboard, text: str) -> None:
         screen.say(" · ".join(free.sentences(host, answer)), tone)
 
 
-_RUN: dict[str, Callable[[Dashboard, str], None]] = {"filter": _filter, "free": _free, "go": _go, "sort": _sort}
+_RUN: dict[str, Callable[[Dashboard, str], None]] = {
+    "filter": _filter,
+    "free": _free,
+    "go": _go,
+    "host": _host,
+    "sort": _sort,
+}

@@ -11,7 +11,7 @@ from netdash.tui.keys import IDS
 
 DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "ansi")
-KNOWN = ("interval", "mouse", "theme", "read_only", "keys")
+KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Options:
     theme: str | None = None  # None: by what the terminal can show
     read_only: bool = False  # nothing is ever changed
     keys: Mapping[str, str] = field(default_factory=dict)  # id of an action -> Textual's names of keys
+    hosts: tuple[str, ...] = ()  # as --host; none: this one
 
 
 def config_path() -> Path:
@@ -53,6 +54,7 @@ def load_config(path: Path | str | None = None) -> Options:
         theme=_theme(chosen, told.get("theme")),
         read_only=_switch(chosen, "read_only", told.get("read_only", False)),
         keys=_keys(chosen, told.get("keys", {})),
+        hosts=_hosts(chosen, told.get("hosts", [])),
     )
 
 
@@ -86,6 +88,12 @@ def _theme(path: Path, value: object) -> str | None:
     if value is None or value in THEMES:
         return value
     raise _wrong(path, f"theme must be one of {', '.join(THEMES)}")
+
+
+def _hosts(path: Path, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise _wrong(path, "hosts must be a list of texts such as 'ssh://user@host' and 'local'")
+    return tuple(value)
 
 
 def _keys(path: Path, value: object) -> Mapping[str, str]:

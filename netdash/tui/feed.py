@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from netdash.core.model import Host
 
@@ -28,3 +29,37 @@ class Feed(Protocol):
 
     def stop(self) -> None:
         """Ends the supply; returns at once, even when a source hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """One host of several. `host` is the newest that is known of it; `age`: seconds since it last answered, None when
+    it never has."""
+
+    name: str
+    host: Host
+    age: float | None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it could not be asked the last time."""
+        return "host" in self.host.failures
+
+    @property
+    def reading(self) -> bool:
+        return self.age is None and not self.lost
+
+
+@runtime_checkable
+class Fleet(Feed, Protocol):
+    """A feed of several hosts, one of which it publishes."""
+
+    @property
+    def chosen(self) -> str:
+        """The name of the host that is published."""
+
+    def states(self) -> Sequence[HostState]:
+        """Every host, in a lasting order; returns at once."""
+
+    def look_at(self, name: str) -> None:
+        """Publishes another host from now on, beginning with what is known of it; returns at once."""

@@ -27,11 +27,14 @@ def backends(host: Host) -> tuple[str, ...]:
     return tuple("nftables" if name == "nft" else name for name in sorted(found))
 
 
-def header(host: Host | None, paused: bool, gone: float | None, wide: int) -> tuple[Line, Line]:
-    """Left and right part of the first line. `gone` is for how many seconds the engine has not answered."""
+def header(host: Host | None, paused: bool, gone: float | None, wide: int, place: str = "") -> tuple[Line, Line]:
+    """Left and right part of the first line. `gone` is for how many seconds the engine, or the host, has not answered;
+    `place` which of several hosts it is: "2/3"."""
     if host is None:
         return (Span(" netdash ", Tone.TITLE), Span(" reading…", Tone.DIM)), ()
-    left = [Span(" netdash ", Tone.TITLE), Span(" " + fit_name(host.name or "?"), Tone.KEY), Span("  ")]
+    left = [Span(" netdash ", Tone.TITLE), Span(" " + fit_name(host.name or "?"), Tone.KEY)]
+    left += [Span(f" {place}", Tone.HOP)] if place else []
+    left.append(Span("  "))
     for index, part in enumerate(_engine(host, wide)):
         left += [DOT, part] if index else [part]
     state, counts = _state(host, paused, gone, wide), _counts(host, wide)
@@ -52,6 +55,8 @@ def _engine(host: Host, wide: int) -> list[Span]:
         parts.append(Span(f"{clean(engine.name)} {clean(engine.version, 20)}{rootless}"))
     elif "docker" in host.pending:
         parts.append(Span("engine: reading…", Tone.DIM))
+    elif "host" in host.failures:
+        return [Span(clean(host.failures["host"].reason, 60), Tone.BAD)]
     else:
         parts.append(Span("no engine", Tone.WARN))
     carried = backends(host)
@@ -82,7 +87,9 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int) -> Span:
         when = datetime.fromtimestamp(host.taken).strftime(pattern) if host.taken else ""
         return Span(f"◦ recorded{when}", Tone.WARN)
     if gone is not None:
-        return Span(f"✗ engine gone {age(gone)}", Tone.BAD)
+        return Span(f"✗ {'host' if 'host' in host.failures else 'engine'} gone {age(gone)}", Tone.BAD)
+    if "host" in host.failures:
+        return Span("✗ no answer", Tone.BAD)
     if paused:
         return Span("‖ paused", Tone.WARN)
     return Span("● live", Tone.GOOD)

@@ -40,6 +40,8 @@ KEYS = (
     Key("trace", "t", "trace", "trace its packets rule by rule; with two marked, between those", "Do"),
     Key("mark", "space", "pick", "mark this one, and another: t asks between the two", "Do"),
     Key("copy", "y", "copy", "copy an address, a rule, a command, JSON", "Do"),
+    Key("hosts", "H", "hosts", "the hosts: which answer, and another one on screen", "Look"),
+    Key("everywhere", "E", "everywhere", "containers of all hosts", "Look"),
     Key("command", "colon", "command", "command line: :rules  :free 8080  :q", "Do"),
     Key("palette", "ctrl+p", "palette", "command palette", "Do"),
     Key("help", "question_mark,f1", "help", "this help", "Do"),

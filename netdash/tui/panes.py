@@ -51,6 +51,7 @@ class Panes(Screen[None]):
         self.prompt = Prompt(id="prompt")
         self.small = Bar(id="small")
         self.work: Work[Listing] = Work()
+        self.left: dict[str, Places] = {}  # by host: where the user was there
         self._said: Line = ()
         self._carded: Ref | None = None
         self._following = False
@@ -99,13 +100,19 @@ class Panes(Screen[None]):
     def write_header(self) -> None:
         wide, app = self.extent.width, self.netdash
         host = self.sheet.host if self.sheet else None
-        self.top_bar.show(*header.header(host, app.paused, app.gone, wide))
+        self.top_bar.show(*header.header(host, app.paused, app.gone, wide, self.place_of_host()))
         ask = self.places.here.ask
         listing = self.grid.listing
         shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
         note = header.filter_note(ask.text, self.name_of(ask.within), shown, total, self.work.busy)
         self.tab_bar.show(header.tabs(self.places.view, wide), note)
         self.write_footer()
+
+    def place_of_host(self) -> str:
+        """Which of several hosts is on screen: 2/3."""
+        fleet = self.netdash.fleet
+        names = [each.name for each in fleet.states()] if fleet else []
+        return f"{names.index(fleet.chosen) + 1}/{len(names)}" if fleet and len(names) > 1 else ""
 
     def rearrange(self) -> None:
         """Works out which rows the pane shows; a long list takes several steps and the old one stays meanwhile."""

@@ -1,4 +1,4 @@
-"""What lies over the dashboard for a moment: the help, and the menu of things to copy."""
+"""What lies over the dashboard for a moment: the help, the menu of things to copy, and what else there is to choose."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from netdash.tui import keys
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
 
+MEASURED = 200  # lines that say how wide a popup is
 Offer = tuple[str, str]
 """A label and the text that is copied."""
 
@@ -40,10 +41,10 @@ class Sheetlet(Surface, can_focus=True):
 
     PANEL = True
 
-    def __init__(self, title: str, lines: Sequence[Line], offers: Sequence[Offer]) -> None:
+    def __init__(self, title: str, lines: Sequence[Line], offers: Sequence[Offer], verb: str) -> None:
         super().__init__()
-        self.title, self.offers = title, offers
-        self.lines = [_offer(each) for each in offers] if offers else lines
+        self.title, self.offers, self.verb = title, offers, verb
+        self.lines = lines or [_offer(each) for each in offers]
         self.cursor = self.top = 0
 
     @property
@@ -51,7 +52,7 @@ class Sheetlet(Surface, can_focus=True):
         return max(1, self.size.height - 2)
 
     def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
-        widest = max((sum(width(span.text) for span in line) for line in self.lines), default=20)
+        widest = max((sum(width(span.text) for span in line) for line in self.lines[:MEASURED]), default=20)
         return min(max(widest + 3, 40), container.width - 6)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
@@ -69,7 +70,7 @@ class Sheetlet(Surface, can_focus=True):
     def line(self, y: int, wide: int) -> Strip:
         inks = self.inks
         if y == 0:
-            foot = "⏎ copy   Esc close" if self.offers else "Esc close"
+            foot = f"⏎ {self.verb}   Esc close" if self.offers else "Esc close"
             room = wide - width(self.title) - width(foot) - 2
             bar = (Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot), Span(" "))
             return strip(bar, wide, self.colours.cursor)
@@ -109,9 +110,11 @@ class Popup(ModalScreen[str | None]):
         Binding("enter", "choose", show=False),
     ]
 
-    def __init__(self, title: str, lines: Sequence[Line] = (), offers: Sequence[Offer] = ()) -> None:
+    def __init__(
+        self, title: str, lines: Sequence[Line] = (), offers: Sequence[Offer] = (), verb: str = "copy"
+    ) -> None:
         super().__init__()
-        self.sheetlet = Sheetlet(title, lines, offers)
+        self.sheetlet = Sheetlet(title, lines, offers, verb)
 
     def compose(self) -> ComposeResult:
         yield self.sheetlet

@@ -240,6 +240,18 @@ class Dashboard(Panes):
             self.netdash.feed.refresh()
             self.say("reading everything again…", Tone.DIM)
 
+    # --- several hosts ------------------------------------------------------------------------------------------------
+
+    def action_hosts(self) -> None:
+        from netdash.tui import hosts
+
+        hosts.choose(self)
+
+    def action_everywhere(self) -> None:
+        from netdash.tui import hosts
+
+        hosts.everywhere(self)
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
@@ -336,6 +348,8 @@ class Dashboard(Panes):
             return self.netdash.feed.live
         if identity == "linked":
             return self.linked_shown or (self.places.view.kind != "container" and self.focused is self.grid)
+        if identity in ("hosts", "everywhere"):
+            return self.netdash.fleet is not None
         if identity == "reverse":
             return self.places.here.ask.sort is not None
         if identity in ("sort", "copy", "filter", "trace", "mark"):
@@ -366,6 +380,8 @@ class Dashboard(Panes):
             yield "sort", "sort"
         if self.works("pause"):
             yield "pause", "go on" if self.netdash.paused else "pause"
+        if self.works("hosts"):
+            yield "hosts", "hosts"
         yield "trace", f"trace {' → '.join(map(self.name_of, self.picked))}" if len(self.picked) == 2 else "trace"
         yield "copy", "copy"
         yield "command", "command"

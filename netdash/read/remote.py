@@ -1,0 +1,114 @@
+"""A host that is reached by ssh, kept current by one thread: asked again and again over one connection, at a pace that
+leaves it in peace. When it goes, its last answers stay known and the failure is told with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from netdash.core.collected import ASKED
+from netdash.core.model import Failure
+from netdash.core.recording import Recording
+from netdash.read.ssh import LIMIT, Address, HostError, Session, failures, unreachable
+
+_PEACE = 5  # times as long as a collection took the host is left alone
+_FIRST, _LONGEST = 2.0, 15.0  # seconds between two attempts to reach it
+
+
+class RemoteReader:
+    """`interval`: least seconds between two collections. `docker_host`: as DOCKER_HOST, seen from there."""
+
+    def __init__(self, where: Address, docker_host: str | None, interval: float, limit: float = LIMIT) -> None:
+        self._where = where
+        self._docker_host = docker_host
+        self._interval = interval
+        self._limit = limit
+        self._session: Session | None = None
+        self._bell = threading.Event()
+        self._stopped = False
+        self._last: Recording | None = None
+        self._answered = 0.0  # by the monotonic clock
+        self._publish: Callable[[Recording], None] = lambda _: None
+
+    def start(self, publish: Callable[[Recording], None]) -> None:
+        self._publish = publish
+        threading.Thread(target=self._run, name=f"ssh {self._where.name}", daemon=True).start()
+
+    def refresh(self) -> None:
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Ends ssh and takes its status."""
+        self._stopped = True
+        self._bell.set()
+        session = self._session
+        if session:
+            session.kill()
+
+    def _run(self) -> None:
+        wait = _FIRST
+        while not self._stopped:
+            began = time.monotonic()
+            error = self._attempt()
+            if self._stopped:
+                break
+            if error is None:
+                wait, pause = _FIRST, max(self._interval, _PEACE * (time.monotonic() - began))
+            else:
+                self._publish(self._stale(error))
+                pause, wait = wait, min(wait * 2, _LONGEST)
+            self._bell.wait(pause)
+            self._bell.clear()
+        self._hang_up()
+
+    def _attempt(self) -> HostError | None:
+        """Asks once and publishes; what went wrong."""
+        try:
+            if self._session is None:
+                self._session = Session(self._where, self._docker_host)
+            recording = self._session.ask(ASKED, self._limit)
+        except HostError as error:
+            self._hang_up()
+            return error
+        except Exception as error:  # an answer of a shape that nobody foresaw must not end this thread
+            self._hang_up()
+            return HostError(f"not understood: {type(error).__name__}")
+        if self._session.over:
+            self._hang_up()
+        if not self._stopped:
+            before = self._last.answers if self._last else {}
+            answers = {path: _same(before.get(path), answer) for path, answer in recording.answers.items()}
+            self._last, self._answered = replace(recording, answers=answers), time.monotonic()
+            self._publish(self._last)
+        return None
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _stale(self, error: HostError) -> Recording:
+        """What was last known, at the age that it has."""
+        last = self._last
+        if last is None:
+            return unreachable(self._where, error, time.time())
+        told: dict[str, Failure] = {**last.failures, **failures(error)}
+        taken = None if last.taken is None else last.taken + time.monotonic() - self._answered
+        return replace(last, failures=told, taken=taken)
+
+
+def _same(before: object, now: object) -> object:
+    """The answer of last time where it says the same, and of a list the entries that do: parsers go by identity."""
+    if before == now:
+        return before
+    if not isinstance(before, list) or not isinstance(now, list):
+        return now
+    known: Mapping[object, object] = {one["Id"]: one for one in before if isinstance(one, dict) and "Id" in one}
+    return [_known(known, one) for one in now]
+
+
+def _known(known: Mapping[object, object], one: object) -> object:
+    old = known.get(one["Id"]) if isinstance(one, dict) and isinstance(one.get("Id"), str) else None
+    return old if old == one else one

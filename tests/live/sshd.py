@@ -1,0 +1,151 @@
+"""An sshd of the tests' own: on the loopback of the lab's host, with its own keys, config and users; stopped by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import Lab, LabError, until
+
+PORT = 2222
+PLAIN, IN_GROUP = "plain", "grouped"  # users without root; the second may use the engine's socket
+_UIDS = {PLAIN: 54321, IN_GROUP: 54322}
+PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client"}
+_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+
+def why_not() -> str | None:
+    missing = [package for tool, package in PACKAGES.items() if shutil.which(tool, path=_PATH) is None]
+    return f"live tests of --host need the packages {', '.join(missing)}" if missing else None
+
+
+class Sshd:
+    """`with Sshd(lab) as sshd`: `sshd.environment` has an `ssh` first in PATH that knows its key."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{lab.tag}-ssh-"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Sshd:
+        try:
+            self.folder.chmod(0o755)
+            self._keys()
+            self._client()
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _keys(self) -> None:
+        for name in ("host", "user"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(self.folder / name)]
+            subprocess.run(command, check=True)
+        shutil.copy(self.folder / "user.pub", self.folder / "authorized")
+
+    def _client(self) -> None:
+        public = (self.folder / "host.pub").read_text().split()
+        (self.folder / "known").write_text(f"[127.0.0.1]:{PORT} {public[0]} {public[1]}\n")
+        config = (
+            f"Host *\n IdentityFile {self.folder}/user\n IdentitiesOnly yes\n UserKnownHostsFile {self.folder}/known\n"
+        )
+        (self.folder / "config").write_text(config + " GlobalKnownHostsFile /dev/null\n")
+        tools = self.folder / "bin"
+        tools.mkdir()
+        (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {self.folder}/config "$@"\n')
+        (tools / "ssh").chmod(0o755)
+
+    def _start(self) -> None:
+        """Its users are in files that only it sees: a mount namespace of its own."""
+        settings = {
+            "HostKey": self.folder / "host",
+            "ListenAddress": f"127.0.0.1:{PORT}",
+            "AuthorizedKeysFile": self.folder / "authorized",
+            "PidFile": "none",
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "PermitRootLogin": "prohibit-password",
+            "PrintMotd": "no",
+        }
+        (self.folder / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+        users = Path("/etc/passwd").read_text(), Path("/etc/shadow").read_text()
+        lines = [f"{name}:x:{uid}:{uid}::/:/bin/sh\n" for name, uid in _UIDS.items()]
+        (self.folder / "passwd").write_text(users[0] + "".join(lines))
+        (self.folder / "shadow").write_text(users[1] + "".join(f"{name}:*:1::::::\n" for name in _UIDS))
+        script = " && ".join(
+            (
+                f"mount --bind {self.folder}/passwd /etc/passwd",
+                f"mount --bind {self.folder}/shadow /etc/shadow",
+                "mkdir -p /run/sshd",
+                f"exec {shlex.quote(shutil.which('sshd', path=_PATH) or 'sshd')} -D -e -f {self.folder}/sshd_config",
+            )
+        )
+        log = (self.folder / "log").open("wb")
+        self.process = subprocess.Popen(
+            [
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "nsenter",
+                f"--net=/run/netns/{self.lab.host_ns}",
+                "sh",
+                "-c",
+                script,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": _PATH},
+        )
+        log.close()
+        if not until(lambda: f":{PORT} " in self.lab.on_host("ss", "-Hltn"), 10):
+            raise LabError(f"sshd does not start here: {(self.folder / 'log').read_text()[-300:]}")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**self.lab.environment, "PATH": f"{self.folder}/bin:{self.lab.environment['PATH']}"}
+
+    def url(self, user: str = "root") -> str:
+        return f"ssh://{user}@127.0.0.1:{PORT}"
+
+    def options(self, user: str = "root") -> list[str]:
+        """Of netdash, for the lab's engine as this user."""
+        return ["--host", self.url(user), "--docker-host", f"unix://{self.lab.socket}"]
+
+    def netdash(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = self.lab.netdash_argv(*words)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=90, env=self.environment, cwd=self.folder)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """No new connection is answered meanwhile."""
+        assert self.process
+        self.process.send_signal(19)  # SIGSTOP
+        try:
+            yield
+        finally:
+            self.process.send_signal(18)  # SIGCONT
+
+    def allow(self, user: str) -> None:
+        """Lets the user use the engine's socket, as membership of group docker would."""
+        os.chown(self.lab.socket, 0, _UIDS[user])
+        self.lab.socket.chmod(0o660)
+
+    def close(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)

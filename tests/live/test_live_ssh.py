@@ -1,0 +1,238 @@
+"""Another host by ssh, against a real sshd: the same as netdash shows there, and nothing changed by looking."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab, until
+from sshd import IN_GROUP, PLAIN, PORT, Sshd, why_not
+from terminal import Terminal
+from test_live_reading import VIEWS, state
+from users import ask
+
+SECRETS = ("hunter2", "hunter3", "hunter4")
+NOISE = re.compile(r"conntrack|packets|bytes|rss")
+
+
+@pytest.fixture(scope="module")
+def sshd(lab: Lab) -> Iterator[Sshd]:
+    reason = why_not()
+    if reason:
+        if os.environ.get("NETDASH_LIVE") == "required":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    lab.docker("network", "create", "ssh-net")
+    lab.httpd("ssh-web", "-p", "8090:80", "-e", "TOKEN=hunter2", "--label", "note=hunter3")
+    lab.docker("run", "-d", "--name", "ssh-two", "--network", "ssh-net", "-p", "127.0.0.1:9090:90/udp", *_IDLE)
+    lab.docker("network", "connect", "bridge", "ssh-two")
+    lab.docker("create", "--name", "ssh-idle", "netdash/busybox", "echo", "hunter4")
+    with Sshd(lab) as server:
+        yield server
+    lab.remove_containers()
+    lab.docker("network", "rm", "ssh-net")
+
+
+_IDLE = ("netdash/busybox", "sleep", "999")
+
+
+def settled(answer: Any) -> Any:
+    """Without what differs from one moment to the next; the engine lists networks in no order."""
+    if isinstance(answer, dict):
+        return {key: settled(value) for key, value in answer.items() if not NOISE.search(key)}
+    if isinstance(answer, list):
+        found = [settled(one) for one in answer]
+        return (
+            sorted(found, key=json.dumps) if all(isinstance(one, dict) and "scope" in one for one in found) else found
+        )
+    return answer
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_root_sees_by_ssh_what_netdash_sees_there(sshd: Sshd, view: str) -> None:
+    there = sshd.lab.json(view)
+    done = sshd.netdash(*sshd.options(), view, "--json")
+    assert done.returncode == 0, done.stderr
+    assert settled(json.loads(done.stdout)) == settled(there)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_recording_by_ssh_is_the_recording_in_place(sshd: Sshd, view: str, tmp_path: Path) -> None:
+    assert sshd.lab.netdash("record", str(tmp_path / "there")).returncode == 0
+    assert sshd.netdash(*sshd.options(), "record", str(tmp_path / "here")).returncode == 0
+    both = [sshd.netdash("--from", str(tmp_path / name), view, "--json") for name in ("there", "here")]
+    assert settled(json.loads(both[1].stdout)) == settled(json.loads(both[0].stdout))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_plain_user_sees_what_a_plain_user_sees_there(sshd: Sshd, view: str) -> None:
+    there = json.loads(ask(sshd.lab, "neither", view, "--json").stdout)
+    done = sshd.netdash(*sshd.options(PLAIN), view, "--json")
+    here = json.loads(done.stdout)
+    assert set(here.pop("unknown")) == set(there.pop("unknown")), done.stderr
+    assert settled(here) == settled(there)
+
+
+def test_who_may_use_the_engine_sees_containers_without_root(sshd: Sshd) -> None:
+    sshd.allow(IN_GROUP)
+    try:
+        done = sshd.netdash(*sshd.options(IN_GROUP), "containers", "--json")
+    finally:
+        os.chown(sshd.lab.socket, 0, 0)
+    answer = json.loads(done.stdout)
+    assert {one["name"] for one in answer["containers"]} >= {"ssh-web", "ssh-two", "ssh-idle"}
+    (web,) = [one for one in answer["containers"] if one["name"] == "ssh-web"]
+    assert [port["listening"] for port in web["published"]] == [True, True]
+
+
+def on_host(lab: Lab, shell: list[str], script: Path) -> str:
+    return lab.on_host(*shell, str(script))
+
+
+@pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"]], ids=" ".join)
+def test_the_script_by_hand_shows_the_same_and_no_secret(sshd: Sshd, shell: list[str], tmp_path: Path) -> None:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"{shell[0]} is not installed")
+    (tmp_path / "collect.sh").write_text(sshd.netdash("collector").stdout)
+    text = on_host(sshd.lab, shell, tmp_path / "collect.sh")
+    assert not [word for word in SECRETS if word in text]
+    (tmp_path / "host.txt").write_text(text)
+    for view in VIEWS:
+        done = sshd.netdash("--from", str(tmp_path / "host.txt"), view, "--json")
+        assert settled(json.loads(done.stdout)) == settled(sshd.lab.json(view)), view
+
+
+def test_the_docker_command_serves_where_curl_is_missing(sshd: Sshd, tmp_path: Path) -> None:
+    script = sshd.netdash("collector").stdout.replace("curl", "no-such-curl")
+    (tmp_path / "collect.sh").write_text(script)
+    text = on_host(sshd.lab, ["dash"], tmp_path / "collect.sh")
+    assert not [word for word in SECRETS if word in text]
+    (tmp_path / "host.txt").write_text(text)
+    for view in VIEWS:
+        done = sshd.netdash("--from", str(tmp_path / "host.txt"), view, "--json")
+        assert settled(json.loads(done.stdout)) == settled(sshd.lab.json(view)), view
+
+
+def test_reading_by_ssh_changes_nothing(sshd: Sshd) -> None:
+    lab = sshd.lab
+    assert until(lambda: "tentative" not in lab.on_host("ip", "addr"), 10)
+    before, files = state(lab), written(sshd)
+    for user in ("root", PLAIN):
+        sshd.netdash(*sshd.options(user), "ports")
+    assert state(lab) == before
+    assert written(sshd) == files
+
+
+def written(sshd: Sshd) -> set[str]:
+    """What lies where a careless script would leave something."""
+    folders = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.home())
+    found = (one for folder in folders if folder.is_dir() for one in folder.iterdir())
+    return {str(one) for one in found if "sh-thd" in one.name or "collect" in one.name}
+
+
+def test_a_hung_engine_over_there_is_told_and_the_rest_works(sshd: Sshd) -> None:
+    assert sshd.lab.dockerd
+    os.kill(sshd.lab.dockerd.pid, signal.SIGSTOP)
+    try:
+        done = sshd.netdash(*sshd.options(), "containers", "--json")
+        assert done.returncode == 3
+        assert "timed out" in json.loads(done.stdout)["unknown"]["docker"]
+        assert json.loads(sshd.netdash(*sshd.options(), "rules", "--json").stdout)["rules"]
+    finally:
+        os.kill(sshd.lab.dockerd.pid, signal.SIGCONT)
+
+
+# --- several, and in the dashboard ------------------------------------------------------------------------------------
+
+
+def several(sshd: Sshd) -> list[str]:
+    return [*sshd.options(), "--host", sshd.url(PLAIN), "--host", "ssh://root@127.0.0.1:9", "--host", "local"]
+
+
+def test_several_hosts_and_a_dead_one_in_one_list(sshd: Sshd) -> None:
+    done = sshd.netdash(*several(sshd), "containers", "--json", "ssh-")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0
+    by_host = {one["host"] for one in answer["containers"]}
+    assert by_host == {f"root@127.0.0.1:{PORT}", "local"}
+    assert len(answer["containers"]) == 6
+    assert "Connection refused" in answer["hosts"][2]["error"]
+    assert "no permission" in answer["hosts"][1]["unknown"]["docker"]
+
+
+def test_a_key_that_is_not_accepted_is_told_with_what_to_do(sshd: Sshd) -> None:
+    keys = sshd.folder / "authorized"
+    kept = keys.read_text()
+    keys.write_text("")
+    try:
+        done = sshd.netdash(*sshd.options(), "routes")
+    finally:
+        keys.write_text(kept)
+    assert done.returncode == 3
+    assert "Permission denied" in done.stderr
+    assert "ssh-copy-id" in done.stderr
+
+
+def test_the_dashboard_shows_hosts_and_marks_one_that_goes(sshd: Sshd) -> None:
+    argv = sshd.lab.netdash_argv(*several(sshd))
+    with Terminal(argv, sshd.environment) as terminal:
+        assert terminal.wait_for("ssh-web", 20), terminal.text
+        assert "1/4" in terminal.text
+        sshd.lab.docker("run", "-d", "--name", "ssh-late", *_IDLE)
+        assert terminal.wait_for("ssh-late", 20), terminal.text
+        sshd.lab.docker("rm", "-f", "ssh-late")
+        terminal.press("H")
+        assert terminal.wait_for("Connection refused", 10), terminal.text
+        terminal.press("\x1b")
+        with cut_off(sshd):
+            assert terminal.wait_for("host gone", 40), terminal.text
+            assert "ssh-web" in terminal.text
+            for key in ":host local\r":
+                terminal.press(key)
+            assert terminal.wait_for("4/4", 5), terminal.text
+            assert "● live" in terminal.text
+            for key in ":host root@127.0.0.1:2222\r":
+                terminal.press(key)
+            assert terminal.wait_for("host gone", 5), terminal.text
+        assert terminal.wait_for("● live", 60), terminal.text
+        children = ssh_of(terminal.process.pid)
+        assert children
+        terminal.write(b"q")
+        assert until(lambda: terminal.read(0.05) or terminal.process.poll() is not None, 5)
+        terminal.settle(0.2)
+        assert terminal.process.wait(5) == 0
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+class cut_off:  # noqa: N801  # used as a word
+    """Ends every session, and answers no new one meanwhile."""
+
+    def __init__(self, sshd: Sshd) -> None:
+        self.stop = sshd.stopped()
+        assert sshd.process
+        self.pid = sshd.process.pid
+
+    def __enter__(self) -> None:
+        self.stop.__enter__()
+        for pid in children_of(self.pid):
+            os.kill(pid, signal.SIGKILL)
+
+    def __exit__(self, *told: object) -> None:
+        self.stop.__exit__(None, None, None)
+
+
+def children_of(pid: int) -> list[int]:
+    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+def ssh_of(pid: int) -> list[int]:
+    return [one for one in children_of(pid) if "ssh" in Path(f"/proc/{one}/comm").read_text()]

@@ -1,0 +1,273 @@
+"""The collector itself, under the shells that hosts have: what it prints, what it keeps to itself, what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from netdash.core.collected import ASKED, parse
+from netdash.core.recording import Recording
+from netdash.core.scrub import scrub
+from netdash.read.ssh import collector, script
+
+SHELLS = {name: argv for name, argv in (("dash", ["dash"]), ("busybox", ["busybox", "sh"])) if shutil.which(name)} or {
+    "sh": ["sh"]
+}
+AWKS = [argv for argv in (["mawk"], ["gawk"], ["busybox", "awk"]) if shutil.which(argv[0])] or [["awk"]]
+STANDARD = "cat cut date grep head id ls sed sort tail tr awk timeout curl mawk".split()
+SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5")
+INSPECTED: dict[str, object] = {
+    "Id": "ab" * 32,
+    "Name": "/web",
+    "State": {"Status": "running", "Pid": 0, "Health": {"Status": "healthy", "Log": []}},
+    "Path": "hunter4",
+    "Args": ["--key", 'hunter5"\\', "]}"],
+    "Config": {
+        "Env": ["PATH=/bin", 'A="hunter2"', "B={\\", 'C=\\"Env":["', "}]", ""],
+        "Cmd": None,
+        "Entrypoint": "hunter4",
+        "Labels": {
+            "com.docker.compose.project": "shop",
+            "hunter3": "x",
+            "b": 'hunter3","com.docker.compose.service":"stolen',
+            "com.docker.compose.service": 'a "quoted" \\ {name}',
+        },
+        "Image": "httpd",
+        "Healthcheck": {"Test": ["CMD", "hunter4"]},
+    },
+    "HostConfig": {"NetworkMode": "bridge", "LogConfig": {"Config": {"token": "hunter2"}}, "Dns": []},
+    "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}, "Ports": {"80/tcp": [{"HostPort": "80"}]}},
+}
+
+
+def tools(folder: Path, **scripts: str) -> Path:
+    """A folder with these tools and the standard ones, and nothing else."""
+    folder.mkdir(exist_ok=True)
+    for name in STANDARD:
+        found = shutil.which(name)
+        if found and name not in scripts and not (folder / name).exists():
+            (folder / name).symlink_to(found)
+    for name, text in scripts.items():
+        file = folder / name.replace("_", "-")
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+    return folder
+
+
+def text_of(shell: str, path: Path, sources: str = " ".join(ASKED), env: Mapping[str, str] | None = None) -> str:
+    """What the collector prints with only the tools of `path`."""
+    argv = SHELLS[shell]
+    # What it adds to PATH is taken out: these tests have no host.
+    bare = (
+        collector()
+        .replace("PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin", "")
+        .replace("timeout 5", "timeout 1")
+    )
+    whole = shutil.which(argv[0])
+    assert whole
+    done = subprocess.run(
+        [whole, *argv[1:]],
+        input=f"{bare}\ncollect abc {sources}\n",
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=30,
+        env={"PATH": str(path), **(env or {})},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def recorded(shell: str, path: Path, sources: str = " ".join(ASKED), **env: str) -> Recording:
+    return parse(text_of(shell, path, sources, env), "abc")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_host_without_any_tool_has_a_reason_for_everything(shell: str, tmp_path: Path) -> None:
+    bare = tools(tmp_path / "bin")
+    recording = recorded(shell, bare, DOCKER_HOST="unix:///nowhere.sock")
+    assert "there is no Docker engine on unix:///nowhere.sock" in recording.failures["docker"].reason
+    for source in ("links", "neighbours", "listeners", "rules"):
+        assert "is not installed" in recording.failures[source].reason, source
+    assert recording.failures["routes"].remedy == "install iproute2"
+    assert recording.answers["host/sysctl.txt"]
+    assert "inside" not in recording.failures
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_answers_come_whole_and_errors_with_their_reason(shell: str, tmp_path: Path) -> None:
+    big = "x" * 100_000
+    path = tools(
+        tmp_path / "bin",
+        ip=f"printf 'a\\n\\n|=abc done\\n\\t{big}'",
+        bridge="exit 3",
+        nft="echo first >&2; echo 'Operation not permitted (you must be root)' >&2; exit 1",
+        iptables_nft_save="printf '*nat\\n'; exit 4",
+        ip6tables_save="echo '# ip6tables-save v1.8.9 (nf_tables)'",
+        ss="printf '\\377\\n'",
+    )
+    recording = recorded(shell, path, "links routes rules listeners")
+    assert recording.answers["ip/addr.json"] == f"a\n\n|=abc done\n\t{big}"
+    assert "ip/bridge-link.json" not in recording.answers
+    assert recording.failures["rules: nft"].reason == "rules need root"
+    assert recording.failures["rules: iptables"].reason == "ended with status 4"
+    assert "rules/ip6tables-save.txt" in recording.answers
+    assert recording.answers["host/listeners.txt"].endswith("\n")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_tool_that_hangs_is_ended(shell: str, tmp_path: Path) -> None:
+    path = tools(tmp_path / "bin", ip="exec sleep 60", sleep=f'exec {shutil.which("sleep")} "$@"')
+    recording = recorded(shell, path, "neighbours")  # the limit of the whole is the test's
+    assert "ip/neigh.json" not in recording.answers
+    assert "neighbours" in recording.failures
+
+
+def engine(folder: Path, answers: Mapping[str, object]) -> Path:
+    """A `curl` that answers for an engine, and a socket that is there."""
+    cases = [f"*/{path}) cat {folder}/{number} ;;" for number, path in enumerate(answers)]
+    for number, answer in enumerate(answers.values()):
+        (folder / str(number)).write_text(answer if isinstance(answer, str) else json.dumps(answer) + "\n")
+    script = f"""
+case $* in *-K*) read -r _ _ url; set -- "${{url%\\"}}"; code='\\n200\\n' ;; esac
+for url; do :; done
+case $url in {" ".join(cases)} *) exit 22 ;; esac
+printf "$code"
+"""
+    return tools(folder / "bin", curl=script)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_may_be_secret_is_never_printed(shell: str, tmp_path: Path) -> None:
+    answers = {
+        "version": {"Version": "28.5.2"},
+        "info": {"Name": "su1", "HttpProxy": "http://me:hunter2@proxy", "Labels": ["hunter3"], "Swarm": {"NodeID": ""}},
+        "networks": [{"Name": "bridge", "Id": "cc", "Labels": {"x": "hunter3"}}],
+        "json?all=1": [{"Id": INSPECTED["Id"], "Names": ["/web"], "Command": "hunter4", "Labels": {"x": "hunter3"}}],
+        f"{INSPECTED['Id']}/json": INSPECTED,
+    }
+    path = engine(tmp_path, answers)
+    (tmp_path / "sock").touch()
+    text = text_of(shell, path, "docker inside", {"DOCKER_HOST": f"unix://{tmp_path}/sock"})
+    assert not [word for word in SECRETS if word in text]
+    recording = parse(text)
+    assert recording.failures == {}
+    assert recording.answers["docker/inspect.json"] == scrub("docker/inspect.json", [INSPECTED])
+    assert recording.answers["docker/networks.json"] == scrub("docker/networks.json", answers["networks"])
+    assert recording.answers["docker/info.json"] == scrub("docker/info.json", answers["info"])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_engine_that_answers_with_an_error_is_asked_once(shell: str, tmp_path: Path) -> None:
+    path = tools(tmp_path / "bin", curl=f"echo x >> {tmp_path}/asked; echo 'curl: (7) cannot connect' >&2; exit 7")
+    (tmp_path / "sock").touch()
+    recording = recorded(shell, path, "docker inside", DOCKER_HOST=f"unix://{tmp_path}/sock")
+    assert recording.failures["docker"].reason == f"the engine on unix://{tmp_path}/sock: curl: (7) cannot connect"
+    assert (tmp_path / "asked").read_text() == "x\n"
+    assert recording.answers == {}
+
+
+# --- the filter -------------------------------------------------------------------------------------------------------
+
+
+def _filter() -> str:
+    return collector().partition("filter='")[2].partition("\n}'\n")[0] + "\n}"
+
+
+_SECRET = frozenset(
+    "Env Cmd Args Entrypoint Command Path Test Healthcheck LogConfig Mounts Binds Annotations HttpProxy HttpsProxy "
+    "NoProxy RegistryConfig ClientInfo Plugins Runtimes RemoteManagers".split()
+)
+_KEPT = ("com.docker.compose.project", "com.docker.compose.service")
+
+
+def _without(value: object) -> object:
+    """What the filter is to make of a document."""
+    if isinstance(value, list):
+        return [_without(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    made: dict[str, object] = {}
+    for key, inner in value.items():
+        if key == "Labels":
+            kept = (
+                {name: _without(one) for name, one in inner.items() if name in _KEPT}
+                if isinstance(inner, dict)
+                else None
+            )
+            made[key] = kept if kept is None or len(kept) == len(inner) else {**kept, "": None}
+        else:
+            made[key] = None if key in _SECRET else _without(inner)
+    return made
+
+
+def _any(chance: random.Random, depth: int = 0) -> object:
+    texts = ['"', "\\", 'a"b', "{", "}],", ":", 'x\\"', "é\u2028", "", "Env", '"Env":["', "\\\\", "a,b", " "]
+    keys = [*texts, "Env", "Labels", "Cmd", "Id", "State", "Path", *_KEPT, "Networks"]
+    kind = chance.randrange(8 if depth < 5 else 4)
+    if kind > 5:
+        return [_any(chance, depth + 1) for _ in range(chance.randrange(4))]
+    if kind > 3:
+        return {chance.choice(keys): _any(chance, depth + 1) for _ in range(chance.randrange(5))}
+    return chance.choice([None, True, -1.5e3, 0, 12345, *texts])
+
+
+@pytest.mark.parametrize("awk", AWKS, ids=" ".join)
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", " : ")], ids=["compact", "spaced"])
+def test_the_filter_takes_out_just_what_it_should_of_any_document(awk: list[str], separators: tuple[str, str]) -> None:
+    chance = random.Random(20)
+    documents = [{"Config": _any(chance), "Labels": {"a": _any(chance)}} for _ in range(400)]
+    documents += [INSPECTED, {"Labels": []}, {"Labels": {}}, {"Labels": {_KEPT[0]: "x"}}]
+    lines = "".join(json.dumps(one, separators=separators, ensure_ascii=False) + "\n" for one in documents)
+    done = subprocess.run(
+        [*awk, _filter()], input=lines.encode(), capture_output=True, timeout=60, env={**os.environ, "LC_ALL": "C"}
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    printed = [line[1:] for line in done.stdout.decode().split("\n") if line.startswith("J")]
+    assert [json.loads(line) for line in printed] == [_without(one) for one in documents]
+
+
+@pytest.mark.parametrize("awk", AWKS, ids=" ".join)
+def test_the_filter_names_what_can_be_looked_into(awk: list[str]) -> None:
+    state = {**INSPECTED, "State": {"Status": "running", "Health": {"Pid": 9}, "Pid": 4711}}
+    hosted = {**state, "HostConfig": {"NetworkMode": "host"}}
+    evil = {**state, "Name": "/x\nT ff 1 1 1 y"}
+    two = {**state, "NetworkSettings": {"Ports": {"80/tcp": None}, "Networks": {"a": {}, "b": {}}}}
+    lines = "".join(json.dumps(one) + "\n" for one in (state, INSPECTED, hosted, evil, two, {**state, "Id": "zz"}))
+    done = subprocess.run([*awk, _filter()], input=lines, capture_output=True, text=True, timeout=30)
+    identity = INSPECTED["Id"]
+    assert [line for line in done.stdout.splitlines() if line.startswith("T")] == [
+        f"T {identity} 4711 1 1 web",
+        f"T {identity} 4711 0 2 web",
+    ]
+
+
+# --- the script -------------------------------------------------------------------------------------------------------
+
+
+def test_the_printed_script_runs_by_itself_and_a_cut_one_does_nothing(tmp_path: Path) -> None:
+    path = tools(tmp_path / "bin")
+    text = script()
+    for cut, does in ((len(text), True), (len(text) - 80, False), (len(text) // 2, False)):
+        (tmp_path / "collect.sh").write_text(text[:cut])
+        done = subprocess.run(
+            [shutil.which("sh") or "sh", str(tmp_path / "collect.sh")],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={"PATH": str(path), "DOCKER_HOST": "unix:///nowhere.sock"},
+        )
+        assert ("netdash-collector" in done.stdout) is does
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_the_script_is_plain_shell() -> None:
+    done = subprocess.run(["shellcheck", "-s", "sh", "-"], input=script(), capture_output=True, text=True)
+    assert done.stdout == ""

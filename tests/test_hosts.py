@@ -1,0 +1,141 @@
+"""Lists of several hosts: a column, a marked row for a lost one, JSON that says whose a record is; one host as ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from netdash import cli
+from netdash.arguments import Arguments
+from netdash.core.errors import NetdashError
+from netdash.core.recording import load
+from netdash.fleet import FleetFeed
+from netdash.show.views import VIEWS
+from netdash.tui.config import Options
+from tests.conftest import RECORDINGS
+from tests.streams import fake_ssh, saying, stream, texts
+
+OLD, NEW = "docker20.10-nft-full", "docker29.7-nftables-full"
+BOTH = ("--host", "ssh://old", "--host", "ssh://root@new:2222")
+THREE = (*BOTH, "--host", "ssh://dead")
+Ran = tuple[int, str, str]
+
+
+@pytest.fixture
+def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs netdash where ssh leads to recorded hosts, and to one that is dead."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    cases = []
+    for host, name in (("old", OLD), ("new", NEW)):
+        text = "\n".join(stream(texts(load(RECORDINGS / name))))
+        cases.append(f"{host}) {saying(text, folder, host)} ;;")
+    dead = "*) echo 'ssh: connect to host dead port 22: No route to host\x1b[2J' >&2; exit 255 ;;"
+    fake_ssh(folder, f"case $host in {' '.join(cases)} {dead} esac")
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def run(*arguments: str) -> Ran:
+        code = cli.main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize("view", [view.name for view in VIEWS])
+def test_one_host_looks_as_its_bundle_does(ran: Callable[..., Ran], view: str) -> None:
+    code, out, _ = ran("--host", "ssh://old", view, "--json")
+    there = json.loads(ran("--from", str(RECORDINGS / OLD), view, "--json")[1])
+    mine = json.loads(out)
+    assert code == 0
+    assert {**mine, "unknown": None} == {**there, "unknown": None}
+
+
+@pytest.mark.parametrize("view", [view.name for view in VIEWS])
+def test_records_of_several_hosts_begin_with_their_host(ran: Callable[..., Ran], view: str) -> None:
+    code, out, _ = ran(*THREE, view, "--json")
+    answer = json.loads(out)
+    assert (code, answer["schema"]) == (0, 1)
+    for name, bundle in (("old", OLD), ("root@new:2222", NEW)):
+        there = json.loads(ran("--from", str(RECORDINGS / bundle), view, "--json")[1])
+        records = [one for one in answer[view] if one["host"] == name]
+        assert all(next(iter(one)) == "host" for one in records)
+        assert [{key: value for key, value in one.items() if key != "host"} for one in records] == there[view]
+    assert [one["host"] for one in answer["hosts"]] == ["old", "root@new:2222", "dead"]
+    assert [one["error"] is None for one in answer["hosts"]] == [True, True, False]
+    assert "No route to host" in answer["hosts"][2]["error"]
+    assert "\x1b" not in out
+
+
+def test_a_list_of_several_hosts_has_a_column_and_a_row_for_the_lost(ran: Callable[..., Ran]) -> None:
+    code, out, notes = ran(*THREE, "networks")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split()[:2] == ["HOST", "NAME"]
+    assert {line.split()[0] for line in lines[1:]} == {"old", "root@new:2222", "dead"}
+    (lost,) = [line for line in lines if line.startswith("dead")]
+    assert "✗ connect to host dead port 22: No route to host" in lost
+    assert "netdash: dead: connect to host dead port 22" in notes
+    assert "\x1b" not in out + notes
+
+
+def test_a_filter_may_name_the_host(ran: Callable[..., Ran]) -> None:
+    answer = json.loads(ran(*BOTH, "containers", "--json", "host:new")[1])
+    assert {one["host"] for one in answer["containers"]} == {"root@new:2222"}
+    code, out, notes = ran(*BOTH, "containers", "host:nobody")
+    assert (code, out) == (0, "")
+    assert "nothing matches the filter" in notes
+
+
+def test_hosts_may_be_named_on_both_sides_of_the_command(ran: Callable[..., Ran]) -> None:
+    answer = json.loads(ran("--host", "ssh://old", "networks", "--json", "--host", "ssh://new")[1])
+    assert [one["host"] for one in answer["hosts"]] == ["old", "new"]
+
+
+def test_where_no_host_answers_nothing_could_be_read(ran: Callable[..., Ran]) -> None:
+    code, out, _ = ran("--host", "ssh://dead", "--host", "ssh://gone", "rules", "--json")
+    answer = json.loads(out)
+    assert (code, answer["rules"]) == (3, None)
+    code, out, notes = ran("--host", "ssh://dead", "rules")
+    assert (code, out) == (3, "")
+    assert notes.count("No route") == 1
+
+
+def test_one_container_a_port_and_a_recording_of_one_host(ran: Callable[..., Ran], tmp_path: Path) -> None:
+    assert json.loads(ran("--host", "ssh://old", "show", "web", "--json")[1])["container"]["name"] == "web"
+    assert ran("--host", "ssh://old", "ports", "--free", "8080")[0] == 1
+    assert ran("--host", "ssh://old", "record", str(tmp_path / "old.tar.gz"))[0] == 0
+    kept = load(tmp_path / "old.tar.gz").answers
+    assert set(kept) >= {"docker/inspect.json", "rules/nft.json", "containers/web/addr.json"}
+    code, _, notes = ran("--host", "ssh://dead", "record", str(tmp_path / "dead"))
+    assert code == 3
+    assert notes == (
+        "netdash: dead: connect to host dead port 22: No route to host\\x1b[2J "
+        "(is the host up, and the way to it open?)\n"
+    )
+
+
+@pytest.mark.parametrize("command", [["show", "web"], ["record", "x"], ["ports", "--free", "80"]], ids=lambda it: it[0])
+def test_what_is_for_one_host_refuses_several(ran: Callable[..., Ran], command: list[str]) -> None:
+    code, out, notes = ran(*BOTH, *command)
+    assert (code, out) == (2, "")
+    assert "is for one host" in notes
+
+
+def test_a_host_and_a_recording_exclude_each_other(ran: Callable[..., Ran]) -> None:
+    assert ran("--host", "ssh://old", "--from", str(RECORDINGS / OLD), "ports")[0] == 2
+
+
+def test_hosts_of_the_config_file_are_the_dashboards(ran: Callable[..., Ran]) -> None:
+    feed = cli._feed(Arguments())(Options(hosts=("ssh://old", "ssh://dead")))
+    assert isinstance(feed, FleetFeed)
+    assert [one.name for one in feed.states()] == ["old", "dead"]
+    feed.stop()
+
+
+def test_a_wrong_host_in_the_config_file_is_told() -> None:
+    with pytest.raises(NetdashError, match="is not a host"):
+        cli._feed(Arguments())(Options(hosts=("old",)))

@@ -1,0 +1,264 @@
+"""Reading by ssh: where a host may be named, what ssh is told, and what happens when it hangs, lies or ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from netdash.core.collected import ASKED
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.recording import SOURCES, Recording
+from netdash.read.hosts import named, read_hosts
+from netdash.read.remote import RemoteReader
+from netdash.read.ssh import Address, HostError, Session, address, explained, read_remote
+from tests.streams import fake_ssh, saying, stream
+
+ANSWERS = 'eval "$command"'  # as sshd does, with the local shell
+SLEEP = "exec sleep 300"
+WHERE = Address("su1", "su1")
+FILES = {"host/sysctl.txt": "net.ipv4.ip_forward = 1\n", "ip/route4.json": "[]"}
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts an `ssh` in PATH that runs a script; returns its folder."""
+
+    def put(script: str) -> Path:
+        folder = fake_ssh(tmp_path / "bin", script)
+        if str(folder) not in os.environ["PATH"]:
+            monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        return folder
+
+    return put
+
+
+# --- names and arguments ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ssh://su1", Address("su1", "su1")),
+        ("ssh://root@su1", Address("root@su1", "su1", "root")),
+        ("ssh://root@su1:2222/", Address("root@su1:2222", "su1", "root", 2222)),
+        ("ssh://10.0.0.1:22", Address("10.0.0.1:22", "10.0.0.1", None, 22)),
+        ("ssh://me@[2001:db8::1]:22", Address("me@[2001:db8::1]:22", "2001:db8::1", "me", 22)),
+        ("ssh://[fe80::1%eth0]", Address("[fe80::1%eth0]", "fe80::1%eth0")),
+    ],
+)
+def test_a_host_is_named_by_an_address(text: str, wanted: Address) -> None:
+    assert address(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "su1", "ssh://", "ssh://-oProxyCommand=x", "ssh://a@-b", "ssh://-a@b", "ssh://a b", "ssh://a;b", "ssh://a\n",
+        "ssh://a\x1b[2J", "ssh://$(x)", "ssh://a:0", "ssh://a:65536", "ssh://a:22:22", "ssh://a/path", "ssh://a@b@c",
+        "http://a", "ssh://a:-1", "ssh://é", "ssh://a" + "b" * 300,
+    ],
+)  # fmt: skip
+def test_what_is_no_address_never_reaches_ssh(text: str) -> None:
+    with pytest.raises(NetdashError) as caught:
+        named([text])
+    assert caught.value.code is Exit.USAGE
+    assert "ssh://user@host" in caught.value.hint
+
+
+def test_ssh_gets_a_list_of_arguments(ssh: Callable[[str], Path]) -> None:
+    folder = ssh(ANSWERS)
+    read_remote(address("ssh://root@su1:2222"), frozenset({"sysctls"}), "unix:///x y'z.sock")
+    told = (folder / "argv").read_text().splitlines()
+    assert told[-7:] == ["-l", "root", "-p", "2222", "--", "su1", "exec sh"]
+    assert told[0] == "-T"
+    assert {"BatchMode=yes", "ConnectTimeout=8", "ControlMaster=no", "RemoteCommand=none"} <= set(told)
+
+
+def test_hosts_that_are_named_twice_are_told_apart() -> None:
+    assert [name for name, _ in named(["local", "ssh://a", ".", "ssh://a", "ssh://a"])] == [
+        "local",
+        "a",
+        "local#2",
+        "a#2",
+        "a#3",
+    ]
+
+
+# --- one recording ----------------------------------------------------------------------------------------------------
+
+
+def test_the_collector_runs_at_the_other_end(ssh: Callable[[str], Path]) -> None:
+    ssh(f"echo 'Welcome!'; echo noise >&2; printf 'no newline'; {ANSWERS}")
+    recording = read_remote(WHERE, frozenset({"sysctls", "docker"}), "unix:///no'where.sock")
+    assert "net.ipv4.ip_forward = " in str(recording.answers["host/sysctl.txt"])
+    assert recording.failures["docker"].reason == "there is no Docker engine on unix:///no'where.sock"
+    assert set(recording.answers) == {"host/sysctl.txt"}
+    assert recording.live
+
+
+@pytest.mark.parametrize(
+    ("script", "reason", "remedy"),
+    [
+        (
+            "echo 'me@su1: Permission denied (publickey).' >&2; exit 255",
+            "Permission denied (publickey)",
+            "ssh-copy-id su1",
+        ),
+        ("echo 'Host key verification failed.' >&2; exit 255", "Host key verification failed", "ssh su1"),
+        ("echo 'ssh: connect to host su1 port 22: Connection refused' >&2; exit 255", "refused", "is sshd running"),
+        ("echo 'ssh: Could not resolve hostname su1: x' >&2; exit 255", "Could not resolve", "is the name right?"),
+        ("exit 255", "ended with status 255", ""),
+        ("exit 0", "ended with status 0", ""),
+        ("echo 'sh: not found' >&2; exit 127", "sh: not found", "a POSIX shell is needed"),
+        ("echo 'This account is not available'; exit 1", "ended with status 1", ""),
+    ],
+)
+def test_a_host_that_cannot_be_asked_says_why(
+    ssh: Callable[[str], Path], script: str, reason: str, remedy: str
+) -> None:
+    ssh(script)
+    recording = read_remote(WHERE, frozenset(SOURCES), None)
+    assert recording.answers == {}
+    assert reason in recording.failures["host"].reason
+    assert remedy in recording.failures["host"].remedy
+    assert set(recording.failures) == {"host", *SOURCES}
+
+
+def test_a_host_that_hangs_is_given_up(ssh: Callable[[str], Path]) -> None:
+    folder = ssh(f"echo $$ > {{}}; {SLEEP}".replace("{}", '$(dirname "$0")/pid'))
+    recording = read_remote(WHERE, frozenset(SOURCES), None, limit=0.5)
+    assert recording.failures["host"].reason == "did not answer within 0.5 s"
+    assert not Path("/proc", (folder / "pid").read_text().strip()).exists()
+
+
+def test_a_host_that_talks_for_ever_is_given_up(ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netdash.read.ssh.MAX_STREAM", 1 << 20)
+    ssh("exec yes '|more'")
+    assert read_remote(WHERE, frozenset(SOURCES), None).failures["host"].reason == "sent more than 1 MiB"
+
+
+def test_no_ssh_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netdash.read.ssh.find", lambda _: None)
+    assert read_remote(WHERE, frozenset(SOURCES), None).failures["host"].remedy == "install openssh-client"
+
+
+def test_what_came_before_the_line_broke_is_kept(ssh: Callable[[str], Path]) -> None:
+    text = "\n".join(stream(FILES, ["routes", "sysctls"]))
+    folder = ssh("")
+    ssh(saying(text[: text.index("net.ipv4")], folder).replace("; done", '; [ "$word" != collect ] || exit 0; done'))
+    recording = read_remote(WHERE, frozenset({"routes", "sysctls"}), None)
+    assert set(recording.answers) == {"ip/route4.json"}
+    assert "cut off" in recording.failures["sysctls"].reason
+
+
+def test_garbage_is_told_and_cleaned() -> None:
+    error = explained("\x1b[2Jssh: x\r\n" * 1000 + "y" * 1000, 255, "su1")
+    assert len(error.reason) <= 200
+
+
+def test_slow_hosts_are_read_at_the_same_time(ssh: Callable[[str], Path]) -> None:
+    """Each waits until all have been started: one after the other they would never end."""
+    folder = ssh("")
+    wait = f"mkdir {folder}/$$.d; until [ $(ls -d {folder}/*.d | wc -l) -ge 3 ]; do sleep 0.05; done; {ANSWERS}"
+    ssh(wait)
+    found = read_hosts(named(["ssh://a", "ssh://b", "ssh://c"]), frozenset({"sysctls"}), None)
+    assert [sorted(one.answers) for one in found] == [["host/sysctl.txt"]] * 3
+
+
+# --- a session --------------------------------------------------------------------------------------------------------
+
+
+def test_one_connection_answers_again_and_again(ssh: Callable[[str], Path]) -> None:
+    folder = ssh(f'echo started >> "$(dirname "$0")/starts"; {ANSWERS}')
+    session = Session(WHERE)
+    answers = [session.ask(["sysctls"]).answers for _ in range(3)]
+    session.close()
+    assert all("host/sysctl.txt" in one for one in answers)
+    assert (folder / "starts").read_text() == "started\n"
+
+
+def test_a_session_that_ended_is_over(ssh: Callable[[str], Path]) -> None:
+    ssh("exit 255")
+    session = Session(WHERE)
+    with pytest.raises(HostError):
+        session.ask(ASKED)
+    assert session.over
+    session.close()
+    session.close()
+
+
+class Heard:
+    """Takes recordings and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.all: list[Recording] = []
+        self._new = threading.Condition()
+
+    def __call__(self, recording: Recording) -> None:
+        with self._new:
+            self.all.append(recording)
+            self._new.notify_all()
+
+    def until(self, condition: Callable[[Recording], bool]) -> Recording:
+        with self._new:
+            assert self._new.wait_for(lambda: bool(self.all) and condition(self.all[-1]), 20)
+            return self.all[-1]
+
+
+def test_a_reader_keeps_what_it_knew_and_comes_back(
+    ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netdash.read.remote._FIRST", 0.05)
+    folder = ssh("")
+    good = f"echo $$ > {folder}/pid; {saying(chr(10).join(stream(FILES)), folder)}"
+    ssh(good)
+    heard = Heard()
+    reader = RemoteReader(WHERE, None, 0.05)
+    reader.start(heard)
+    first = heard.until(lambda one: "host" not in one.failures)
+    ssh("echo 'ssh: connect to host su1 port 22: No route to host' >&2; exit 255")
+    os.kill(int((folder / "pid").read_text()), 9)
+    lost = heard.until(lambda one: "host" in one.failures and "No route" in one.failures["host"].reason)
+    assert lost.answers == first.answers
+    assert set(SOURCES) <= set(lost.failures)
+    assert (lost.taken or 0) >= (first.taken or 0) > 0
+    ssh(good)
+    back = heard.until(lambda one: "host" not in one.failures)
+    assert back.answers["host/sysctl.txt"] is first.answers["host/sysctl.txt"], "parsers go by identity"
+    pid = int((folder / "pid").read_text())
+    reader.stop()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_reader_that_hangs_stops_at_once(ssh: Callable[[str], Path]) -> None:
+    folder = ssh(f'echo $$ > "$(dirname "$0")/pid"; {SLEEP}')
+    reader = RemoteReader(WHERE, None, 1.0)
+    reader.start(lambda _: None)
+    while not (folder / "pid").exists() or not (folder / "pid").read_text().strip():
+        threading.Event().wait(0.02)
+    pid = int((folder / "pid").read_text())
+    reader.stop()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_ssh_does_not_outlive_netdash(ssh: Callable[[str], Path]) -> None:
+    """Whatever ends the command, even a kill: the input of ssh ends, and so does its shell."""
+    folder = ssh('echo $$ > "$(dirname "$0")/pid"; cat >/dev/null')
+    netdash = subprocess.Popen([sys.executable, "-m", "netdash", "--host", "ssh://su1", "routes"])
+    while not (folder / "pid").exists() or not (folder / "pid").read_text().strip():
+        threading.Event().wait(0.02)
+    pid = (folder / "pid").read_text().strip()
+    netdash.kill()
+    netdash.wait()
+    for _ in range(200):
+        if not Path("/proc", pid).exists() or "Z" in Path("/proc", pid, "stat").read_text():
+            break
+        threading.Event().wait(0.02)
+    else:
+        raise AssertionError("ssh is still there")
