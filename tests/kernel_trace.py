@@ -1,14 +1,20 @@
-"""What `nft monitor trace` printed while a packet passed: the first packet of each flow, by the rules that it met."""
+"""What `nft monitor trace` printed while a packet passed: the first packet of each flow, by the rules that it met.
+
+`python -m tests.kernel_trace FOLDER` compares every recorded host below FOLDER that has a kernel-trace.txt."""
 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from netdash.core.join import Builder
 from netdash.core.model import Host
+from netdash.core.recording import load
 from netdash.core.trace.answer import Origin, Question, Trace
+from netdash.core.trace.tracer import trace
 
 Met = tuple[str, str, str, bool, str, str | None]
 """family, table, chain, whether it is the policy, verdict, chain of a jump"""
@@ -72,3 +78,25 @@ def said(answer: Trace) -> list[Met]:
         for step in answer.steps
         if step.backend != "iptables-legacy" and step.sure
     ]
+
+
+def agrees(host: Host, seen: Seen) -> bool:
+    """Whether a prediction is what the kernel did, from the sender's own choice of a source to the last rule."""
+    answer = trace(host, asked(host, seen.header))
+    return said(answer) == seen.met and str(answer.steps[0].packet.src) == seen.header["saddr"]
+
+
+def main() -> int:
+    total = agreed = 0
+    for path in sorted(Path(sys.argv[1]).glob("*/kernel-trace.txt")):
+        host = Builder().build(load(path.parent))
+        answers = [agrees(host, seen) for seen in packets(path)]
+        total, agreed = total + len(answers), agreed + sum(answers)
+        if not all(answers):
+            print(f"{path.parent.name}: differs")
+    print(f"{agreed} of {total} packets as the kernel traced them")
+    return 0 if agreed == total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -370,3 +370,19 @@ def test_a_sender_outside_who_is_not_named_is_somebody_on_the_internet() -> None
     answer = from_outside(host(PUBLISHED), src=None)
     assert answer.verdict is Verdict.DELIVERED
     assert answer.assumed == ("1.1.1.1 stands for a sender outside",)
+
+
+def test_rp_filter_inside_that_was_not_read_is_a_doubt_only_where_the_way_back_is_another() -> None:
+    no_way_back: list[dict[str, object]] = [{"dst": "172.17.0.0/16", "dev": "eth0"}]
+    strict = "net.ipv4.conf.all.rp_filter = 1\n"
+    assert from_outside(host(PUBLISHED, inner_sysctls=strict)).verdict is Verdict.DELIVERED
+    assert from_outside(host(PUBLISHED, inner=no_way_back, inner_sysctls=strict)).verdict is Verdict.DROPPED
+    assert from_outside(host(PUBLISHED, inner=no_way_back)).verdict is Verdict.UNKNOWN
+
+
+def test_rules_of_output_see_the_device_of_the_first_route() -> None:
+    rules = table("nat", f"-A OUTPUT -d {HOST}/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
+    first = from_host(host(rules + table("filter", "-A OUTPUT -o lo -j DROP")), dst=HOST, dport=8080)
+    assert first.verdict is Verdict.DROPPED
+    then = from_host(host(rules + table("filter", "-A OUTPUT -o docker0 -j DROP")), dst=HOST, dport=8080)
+    assert then.verdict is Verdict.DELIVERED

@@ -81,6 +81,8 @@ def host(
     rules: list[dict[str, object]] | None = None,
     sysctls: Mapping[str, str] | None = None,
     without: tuple[str, ...] = (),
+    inner: list[dict[str, object]] | None = None,
+    inner_sysctls: str | None = None,
 ) -> Host:
     """`legacy`: as iptables-legacy-save prints it; `nft`: what stands under "nftables". `routes` and `rules` come
     before the usual ones; `without` are files that were not read."""
@@ -99,7 +101,9 @@ def host(
         "rules/nft.json": {"nftables": nft or []},
     }
     for name in ("web", "db"):
-        answers[f"containers/{name}/route.json"] = INNER
+        answers[f"containers/{name}/route.json"] = inner or INNER
+        if inner_sysctls is not None:
+            answers[f"containers/{name}/sysctl.txt"] = inner_sysctls
         answers[f"containers/{name}/listeners.txt"] = "tcp LISTEN 0 9 *:80 *:*\n"
     if legacy is not None:
         answers["rules/iptables-legacy-save.txt"] = legacy

@@ -13,7 +13,6 @@ from netdash.core.model import (
     Container,
     Failure,
     Host,
-    Inside,
     Link,
     Listener,
     Network,
@@ -23,6 +22,7 @@ from netdash.core.model import (
     Ruleset,
 )
 from netdash.core.parse_docker import parse_inspected, parse_listed, resolve_shared
+from netdash.core.parse_inside import parse_inside
 from netdash.core.recording import Recording
 from netdash.core.sources import Sources
 
@@ -155,7 +155,7 @@ class Builder:
                 container,
                 listeners=_inner_listeners(container, inner),
                 default_gateways=_inner_gateways(inner),
-                inside=_inside(inner),
+                inside=parse_inside(inner),
             )
             joined = wiring.wire(seen, inner.get("addr.json"))
             if known and known[1] == joined:
@@ -232,29 +232,6 @@ def _inner_gateways(answers: Mapping[str, object]) -> frozenset[IP] | None:
         return frozenset(one.gateway for one in parse_routes(decoded(routes), None) if one.default and one.gateway)
     except ValueError:
         return None
-
-
-def _inside(answers: Mapping[str, object]) -> Inside | None:
-    """Addresses, routes and sysctls inside; None when none of them was read."""
-    addresses, routes, sysctls = (answers.get(name) for name in ("addr.json", "route.json", "sysctl.txt"))
-    sockets = answers.get("proc-net.txt")
-    if addresses is None and routes is None and sysctls is None and sockets is None:
-        return None
-    from netdash.core.parse_ip import parse_links, parse_routes
-    from netdash.core.parse_proc import parse_proc_routes, parse_sysctls
-
-    def parsed(parse: Callable[[object], T], answer: object) -> T | None:
-        try:
-            return None if answer is None else parse(decoded(answer))
-        except ValueError:
-            return None
-
-    found = parsed(lambda answer: parse_routes(answer, None), routes)
-    if found is None and isinstance(sockets, str):
-        found = parse_proc_routes(sockets)
-    links = parsed(lambda answer: parse_links(None, answer), addresses)
-    pairs = tuple(parse_sysctls(sysctls).items()) if isinstance(sysctls, str) else ()
-    return None if links is None and found is None and not pairs else Inside(links, found, pairs)
 
 
 def _hostname(recording: Recording) -> str | None:

@@ -8,8 +8,6 @@ from pathlib import Path
 from netdash.core.state import OWN_PROXY
 
 _PROXIES = ("docker-proxy", OWN_PROXY)
-_PARENT, _RESIDENT = 1, 21  # after the command's name, which may hold blanks
-_PAGE = os.sysconf("SC_PAGESIZE")
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 
 
@@ -47,12 +45,15 @@ class Proxies:
         return lines, "".join(f"{pid} {size}\n" for pid, size in self._memory.items())
 
     def _look(self, pid: str) -> None:
-        """/proc/PID/cmdline, and from /proc/PID/stat the parent (field 4) and the resident pages (24)."""
+        """/proc/PID/cmdline, and from /proc/PID/status the parent and the resident memory in KiB: the kernel adds its
+        counters up for that file, the page counts in stat and statm lag behind."""
         argv = _file(pid, "cmdline").rstrip("\0").translate(_SPACES)
-        fields = _file(pid, "stat").rpartition(")")[2].split()
-        if argv and len(fields) > _RESIDENT and _ours(pid):
-            self._lines[pid] = f"{pid} {fields[_PARENT]} {argv}"
-            self._memory[pid] = int(fields[_RESIDENT]) * _PAGE
+        status = dict(line.split(":", 1) for line in _file(pid, "status").splitlines() if ":" in line)
+        parent, resident = status.get("PPid", "").strip(), status.get("VmRSS", "").removesuffix("kB").strip()
+        if argv and parent and _ours(pid):
+            self._lines[pid] = f"{pid} {parent} {argv}"
+            if resident.isdigit():
+                self._memory[pid] = int(resident) * 1024
 
 
 def _ours(pid: str) -> bool:

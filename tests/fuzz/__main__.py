@@ -11,24 +11,39 @@ from pathlib import Path
 from tests.fuzz.namespaces import CommandError, enter_own_namespace
 
 _AT_ONCE = 30  # packets on one host
+_PATIENCE = 5  # hosts that cannot be made
 
 
 def main() -> int:
     options = _options()
     enter_own_namespace("tests.fuzz", sys.argv[1:])
+    return _check() if options.check else _campaign(options)
+
+
+def _check() -> int:
+    from tests.fuzz.known import SITUATIONS, wrong
+
+    found = wrong()
+    print("\n".join(found) or f"{len(SITUATIONS)} known situations: the oracle sees them as they are")
+    return 1 if found else 0
+
+
+def _campaign(options: argparse.Namespace) -> int:
     from tests.fuzz.make import probes, scenario
     from tests.fuzz.play import play
 
     tally: Counter[str] = Counter()
     traced = sent = 0.0
-    seed, begun, shrunk = options.seed, time.monotonic(), 0
+    seed, begun, shrunk, without = options.seed, time.monotonic(), 0, 0
     while tally.total() < options.packets:
         wanted = min(_AT_ONCE, options.packets - tally.total())
         try:
             game = play(scenario(seed), probes(seed, wanted))
         except CommandError as error:
             print(f"seed {seed}: no host: {error}")
-            seed += 1
+            seed, without = seed + 1, without + 1
+            if without > _PATIENCE + tally.total() // _AT_ONCE:
+                return 1
             continue
         traced, sent = traced + game.traced, sent + game.sent
         tally.update(one.judgement.word for one in game.rounds)
@@ -50,8 +65,8 @@ def _told(word: str, options: argparse.Namespace) -> bool:
 
 
 def _shrink(seed: int, lines: object, one: object, keep: Path | None) -> None:
-    from tests.fuzz.play import Round, shrunk
-    from tests.fuzz.saved import save
+    from tests.fuzz.play import Round, play, shrunk
+    from tests.fuzz.saved import BASE, save, save_base
 
     assert isinstance(one, Round)
     assert isinstance(lines, tuple)
@@ -64,6 +79,8 @@ def _shrink(seed: int, lines: object, one: object, keep: Path | None) -> None:
         print(f"    {line.tool}: {line.text}")
     print(f"    steps: {' | '.join(map(str, game.rounds[0].fate.steps))}; {game.rounds[0].fate.end}")
     if keep is not None:
+        if not (keep / BASE).exists():
+            save_base(play((), []), keep)
         print(f"    saved as {save(game, keep, f'seed-{seed}')}")
 
 
@@ -82,6 +99,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--packets", type=int, default=300)
     parser.add_argument("--shrink", type=int, default=3, metavar="N", help="shrink the first mistake on N hosts")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="save what was shrunk, beside a base")
+    parser.add_argument("--check", action="store_true", help="only try the oracle on situations that are known")
     parser.add_argument("--unknown", action="store_true", help="tell what is unknown, too")
     return parser.parse_args()
 

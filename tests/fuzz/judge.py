@@ -19,7 +19,8 @@ _LOST = (Verdict.NO_ROUTE, Verdict.MARTIAN, Verdict.DROPPED)
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """`word`: agreed, agreed on the verdict (a rule that cannot be told makes no difference to it, so that the list of
-    rules proves nothing), unknown, wrong verdict, wrong rules, wrong translation. `text` says what differs."""
+    rules proves nothing), unknown, wrong verdict, wrong rules, wrong translation, wrong answer. `text` says what
+    differs."""
 
     word: str
     text: str = ""
@@ -60,9 +61,7 @@ def compare(said: Trace, fate: Fate) -> Judgement:
         return Judgement(
             "wrong verdict", f"said {said.verdict.value} ({_reason(said)}), the kernel: {names} ({fate.end})"
         )
-    ours, theirs = [_place(step) for step in said.steps], [_of_kernel(met) for met in fate.steps]
-    if not all(step.sure for step in said.steps):  # nft 1.0.6 does not tell the device of a netdev chain
-        ours, theirs = ([one for one in steps if not one.startswith("netdev ")] for steps in (ours, theirs))
+    ours, theirs = _compared(said.steps, fate)
     if not said.unsure and ours != theirs:
         return Judgement("wrong rules", _difference(ours, theirs))
     if fate.end in ("received", "delivered", "gone") and fate.packet and not _same(said.translation, fate.packet):
@@ -82,8 +81,18 @@ def _back(said: Reply | None, fate: Fate | None) -> Judgement | None:
     if said.verdict not in expected:
         names = " or ".join(one.value for one in expected)
         return Judgement("wrong answer", f"said {said.verdict.value}, the kernel: {names} ({fate.end})")
-    ours, theirs = [_place(step) for step in said.steps], [_of_kernel(met) for met in fate.steps]
+    ours, theirs = _compared(said.steps, fate)
     return None if ours == theirs else Judgement("wrong answer", _difference(ours, theirs))
+
+
+def _compared(said: tuple[Step, ...], fate: Fate) -> tuple[list[str], list[str]]:
+    """What is to be the same; without netdev chains where it cannot be told on which device they are (nft 1.0.6)."""
+    ours, theirs = [_place(step) for step in said], [_of_kernel(met) for met in fate.steps]
+    if all(step.sure for step in said):
+        return ours, theirs
+    return [one for one in ours if not one.startswith("netdev ")], [
+        one for one in theirs if not one.startswith("netdev ")
+    ]
 
 
 def _of_kernel(met: Met) -> str:

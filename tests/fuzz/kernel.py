@@ -88,6 +88,7 @@ def _legacy(family: str, answers: Mapping[str, object]) -> dict[tuple[str, str, 
 def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
     """Send it and watch, the answer too."""
     list(oracle.events())
+    oracle.forget_flows()
     world.received()
     world.send(probe.sender, probe.packet, probe.mark)
     sight = Sight()

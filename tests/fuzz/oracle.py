@@ -18,18 +18,20 @@ from tests.fuzz.frames import Tuple, read
 from tests.fuzz.namespaces import run
 
 FIRST_PORT, LAST_PORT = 40000, 59999
-"""Source ports of probes, and ids of echo requests. No rule translates to them."""
+"""Source ports of probes, and ids of echo requests."""
+_TRANSLATED = 62010
+"""No rule translates a source to a port above."""
 TABLE = "ndtrace"
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 
 _PROBES = f"""
-  meta l4proto tcp th sport {FIRST_PORT}-{LAST_PORT} tcp flags & (fin|syn|rst|ack) == syn meta nftrace set 1
-  meta l4proto udp th sport {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
+  meta l4proto tcp th sport {FIRST_PORT}-{_TRANSLATED} tcp flags & (fin|syn|rst|ack) == syn meta nftrace set 1
+  meta l4proto udp th sport {FIRST_PORT}-{_TRANSLATED} meta nftrace set 1
   icmp type echo-request icmp id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
   icmpv6 type echo-request icmpv6 id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
 """
 _ANSWERS = f"""
-  meta l4proto tcp th dport {FIRST_PORT}-62010 tcp flags & (syn|rst|ack) == syn|ack meta nftrace set 1
+  meta l4proto tcp th dport {FIRST_PORT}-{_TRANSLATED} tcp flags & (syn|rst|ack) == syn|ack meta nftrace set 1
   icmp type echo-reply icmp id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
   icmpv6 type echo-reply icmpv6 id {FIRST_PORT}-{LAST_PORT} meta nftrace set 1
 """
@@ -126,17 +128,27 @@ class Oracle:
     def mark(self, ingress: Sequence[str], bridge: bool) -> None:
         run("nft", "-f", "-", text=marking_rules(ingress, bridge))
 
+    def forget_flows(self) -> None:
+        """Empty the table of conntrack: a port that an old flow has would be refused to a new one."""
+        self._ask(0x102, 0, b"")  # IPCTNL_MSG_CT_DELETE
+
     def _configure(self, family: int, group: int, *attributes: tuple[int, bytes]) -> None:
-        body = struct.pack("!BBH", family, 0, group)
+        body = b""
         for kind, value in attributes:
             size = 4 + len(value)
             body += struct.pack("=HH", size, kind) + value + b"\0" * (-size % 4)
-        self._socket.send(struct.pack("=IHHII", 16 + len(body), 0x401, 5, 1, 0) + body)
-        select.select([self._socket], [], [], 1)
-        answer = self._socket.recv(4096)
+        self._ask(0x401, family, body, group)  # NFULNL_MSG_CONFIG
+
+    def _ask(self, kind: int, family: int, body: bytes, resource: int = 0) -> None:
+        head = struct.pack("=IHHII", 20 + len(body), kind, 5, 1, 0) + struct.pack("!BBH", family, 0, resource)
+        self._socket.send(head + body)
+        answer = b""
+        while answer[4:6] != b"\2\0":  # NLMSG_ERROR, which is the acknowledgement too
+            select.select([self._socket], [], [], 1)
+            answer = self._socket.recv(1 << 16)
         error = struct.unpack_from("=i", answer, 16)[0]
         if error:
-            raise OSError(-error, "nfnetlink_log refuses")
+            raise OSError(-error, "the kernel refuses")
 
     def events(self, wait: float = 0) -> Iterator[Event]:
         """What was told since the last call; `wait` in seconds for the first."""

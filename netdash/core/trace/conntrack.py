@@ -44,9 +44,17 @@ class Connection:
         """nf_conntrack_in: a packet that is not known opens the connection."""
         if self.untracked:
             return replace(packet, ctstate="UNTRACKED", ctdir="")
+        if self.original is None and self.answering:
+            return self._stray(packet)
         if self.original is None:
             self.original = Ends(packet.src, packet.sport, packet.dst, packet.dport)
         return self.shown(packet)
+
+    def _stray(self, packet: Packet) -> Packet:
+        """An answer to what was not tracked: no flow of TCP or ICMP begins like that (tcp_new, icmp_new), others do."""
+        if packet.proto in ("tcp", "icmp", "ipv6-icmp"):
+            return self.shown(packet)
+        return replace(packet, ctstate=None, ctdir=None, ctstatus=None, connmark=None)
 
     def shown(self, packet: Packet) -> Packet:
         """The packet with what rules may ask of its connection."""

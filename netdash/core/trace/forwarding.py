@@ -37,18 +37,22 @@ class RoutesOf:
         return None if routes is None else address_type(ip, routes, device)
 
     def leads_back(self, packet: Packet, loose: bool, marked: bool, local: bool) -> bool | None:
-        """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`."""
+        """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`. IPv6 looks for a route by that device, IPv4
+        whether the route that it finds is by it."""
         routes = self._run.host.routes
         if routes is None or packet.src is None or not packet.iif:
             return None
         if packet.iif == "lo":
             return True
-        flow = Flow(packet.src, packet.dst, "lo", "" if loose else packet.iif, packet.mark if marked else 0)
+        bound = packet.iif if packet.family == 6 and not loose else ""
+        flow = Flow(packet.src, packet.dst, "lo", bound, packet.mark if marked else 0, "")
         found = find(flow, routes, self._run.host.policy)
         if found.unsure:
             return None
         route = found.route
-        return route is not None and (route.kind == "unicast" or (route.kind == "local" and local))
+        if route is None or not (route.kind == "unicast" or (route.kind == "local" and local)):
+            return False
+        return loose or packet.iif in ((route.dev,) if route.dev else tuple(device for _, device in route.hops))
 
 
 def looked_at(run: Run, packet: Packet) -> Packet:

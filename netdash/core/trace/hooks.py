@@ -23,7 +23,7 @@ class Stage:
 
     kind: str
     priority: int
-    made: int  # when it was registered, as a place among the chains
+    made: float  # when it was registered, as a place among the chains
     chains: tuple[Chain, ...] = ()
 
 
@@ -40,12 +40,13 @@ class Hooks:
             self._chains[_legacy(chain), chain.family, chain.table, chain.name] = chain
             if chain.hook and not chain.dormant:
                 self._bases.setdefault((chain.family, chain.hook), []).append(chain)
-        self._tracked: dict[int, int] = {}  # family -> the chain whose rule made the kernel track connections
+        self._tracked: dict[int, float] = {}  # family -> when a rule made the kernel track connections
         self._translates: dict[int, int] = {}  # family -> the first chain of nat
+        last = {(chain.family, chain.table): at for at, chain in enumerate(ruleset.chains)}  # chains come before rules
         for at, chain in enumerate(ruleset.chains):
             for family in _OF.get(chain.family, ()):
                 if family not in self._tracked and any(_needs_conntrack(rule, family) for rule in chain.rules):
-                    self._tracked[family] = at
+                    self._tracked[family] = last[chain.family, chain.table] + 0.5
                 if chain.hook and chain.kind == "nat":
                     self._translates.setdefault(family, at)
 

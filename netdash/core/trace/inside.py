@@ -53,13 +53,24 @@ class Namespace:
                 if (end.mac and end.mac.lower() == link.mac) or any(one.ip in ips for one in end.addresses):
                     return end
         named = [end for end in ends if device == _assumed_device(end)]
+        named += [end for end in ends if device in self._on_link(end)]
         return named[0] if named else ends[0] if len(ends) == 1 else None
+
+    def _on_link(self, end: Endpoint) -> set[str | None]:
+        """The devices whose own subnet holds an address of this endpoint, by the routes."""
+        ips = [one.ip for one in end.addresses]
+        return {
+            route.dev
+            for route in self.routes
+            if route.gateway is None and route.dst.prefixlen and any(ip in route.dst for ip in ips)
+        }
 
     def device(self, endpoint: Endpoint) -> str:
         for link in self.links or ():
             if self.endpoint(link.name) is endpoint and link.name != "lo":
                 return link.name
-        return _assumed_device(endpoint)
+        named = [name for name in self._on_link(endpoint) if name and name != _assumed_device(endpoint)]
+        return named[0] if len(named) == 1 else _assumed_device(endpoint)
 
     def source(self, route: Route) -> IP | None:
         """The address that a packet by this route leaves with."""
@@ -75,11 +86,12 @@ class Namespace:
     def network(self, endpoint: Endpoint) -> Network | None:
         return self.networks.get(endpoint.network_id) or self.networks.get(endpoint.network)
 
-    def sysctl(self, device: str, key: str) -> int:
-        """0 where it was not read: what a container starts with."""
+    def rp_filter(self, device: str) -> int | None:
+        """The effective value; None where it was not read: it is what the host's was when the namespace was made."""
         found = dict(self.container.inside.sysctls) if self.container.inside else {}
-        values = (found.get(f"net.ipv4.conf.{name}.{key}", "0") for name in ("all", device))
-        return max(int(value) if value.isdigit() else 0 for value in values)
+        values = [found.get(f"net.ipv4.conf.{name}.rp_filter", "") for name in ("all", device)]
+        known = [int(value) for value in values if value.isdigit()]
+        return max(known) if known else None
 
 
 class Namespaces:

@@ -77,7 +77,7 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         first.hops[0].packet if first.hops else _packet(question),
         first.hops,
         verdict,
-        first.decision,
+        _undecided(ends, unsure) if ends else first.decision,
         first.tuple,
         _blockers(walk, first) if behind and not ends and not verdict.arrives else (),
         then,
@@ -117,6 +117,13 @@ def _explore(walk: Walk) -> tuple[_Walked, tuple[End, ...], tuple[Rule, ...]]:
                 return first, (_end(first), _end(other)), tuple(unsure)
             waiting.append(other)
     return first, (), tuple(unsure)
+
+
+def _undecided(ends: tuple[End, ...], unsure: tuple[Rule, ...]) -> Decision:
+    """What the verdict hangs on: the first thing that was supposed differently in the two ends."""
+    supposed = [what for what, happens in ends[-1].supposed if happens]
+    place = unsure[0].place if unsure else "trace"
+    return Decision(place, f"cannot tell whether {supposed[0]}" if supposed else "too much cannot be told")
 
 
 def _end(walked: _Walked) -> End:

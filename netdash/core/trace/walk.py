@@ -99,6 +99,8 @@ class _Walk:
             answer = self._by_and_by(rule)
         else:
             answer = applies(rule, self._run.packet)
+        if answer is not Answer.UNSURE and _of_two_meanings(rule):
+            answer = Answer.UNSURE
         if answer is Answer.NO:
             return None
         if answer is Answer.UNSURE:
@@ -155,7 +157,7 @@ class _Walk:
                 run.packet = replace(run.packet, connmark=run.connection.mark)
             elif effect.kind == "rewrite":
                 raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
-            elif effect.kind == "notrack" and run.connection.original is None and self._untracks(rule, effect):
+            elif effect.kind == "notrack" and not run.packet.ctdir and self._untracks(rule, effect):
                 run.connection.untracked = True
                 run.packet = run.connection.shown(run.packet)
 
@@ -222,6 +224,15 @@ class _Walk:
             raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)
         run.connection.bind(self._hook, found, run.packet)
         return _ACCEPT
+
+
+def _of_two_meanings(rule: Rule) -> bool:
+    """ip6tables' addrtype takes UNICAST for what the address is, not for what the routes say (xt_addrtype.c)."""
+    return (
+        rule.family == "ip6"
+        and rule.backend != "nft"
+        and any(match.key.startswith(("src_type", "dst_type")) and "UNICAST" in match.values for match in rule.matches)
+    )
 
 
 def _reads_connmark(rule: Rule) -> bool:

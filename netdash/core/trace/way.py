@@ -40,12 +40,13 @@ def from_host(run: Run, src: IP | None) -> Ended:
     turned = [way]
 
     def reroute(before: Packet) -> None:
-        """ip_route_me_harder: again by what the rules made of the packet; the source stays."""
+        """ip_route_me_harder: again by what the rules made of the packet. The source stays, and so does the outgoing
+        device that the hook's later chains are shown (nf_hook_state)."""
         now = run.packet
         if (before.dst, before.src, before.mark) == (now.dst, now.src, now.mark):
             return
         turned[0] = way_out(run, now.src)
-        run.packet = replace(run.seen(now), oif=turned[0].device)
+        run.packet = run.seen(now)
 
     ip_hook(run, "output", reroute)
     return _out(run, turned[0])
@@ -287,17 +288,20 @@ def _inside(run: Run, space: Namespace, device: str) -> Ended:
 
 def _expected(run: Run, space: Namespace, device: str, src: IP) -> None:
     """rp_filter inside the container."""
-    mode = space.sysctl(device, "rp_filter")
+    mode = space.rp_filter(device)
     if src.version == 6 or mode == 0:
         return
     route = space.route(src)
-    if route is None or (mode == 1 and route.dev != device):
-        out = f"leads out by {route.dev}" if route else "is missing"
-        run.stop(
-            Verdict.DROPPED,
-            f"{space.name} rp_filter",
-            f"rp_filter of {device} inside {space.name} is {mode}: the route to {src} {out}",
-        )
+    came = space.endpoint(device)
+    back = space.endpoint(route.dev) if route is not None else None
+    if route is not None and (mode == 2 or route.dev == device or (back is not None and back is came)):
+        return
+    told = mode is not None and (route is None or (back is not None and came is not None))
+    if not told and not run.choose(f"rp_filter inside {space.name} drops what came by {device}"):
+        return
+    out = f"leads out by {route.dev}" if route else "is missing"
+    what = f"rp_filter of {device} inside {space.name} is {mode or 1}: the route to {src} {out}"
+    run.stop(Verdict.DROPPED, f"{space.name} rp_filter", what)
 
 
 def _listening(run: Run, space: Namespace, container: Container, device: str) -> Ended:
