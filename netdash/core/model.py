@@ -280,7 +280,7 @@ class Scope(Enum):
 class Holder:
     """Who has a host port."""
 
-    kind: str  # docker-proxy, dockerd, rootlesskit, conmon, process, rule (a DNAT without a socket), nobody
+    kind: str  # docker-proxy, dockerd, rootlesskit, conmon, netdash, process, rule (a DNAT without a socket), nobody
     pid: int | None = None
     command: str | None = None
 
