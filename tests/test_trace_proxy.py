@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from netdash.core.model import Host
+from netdash.core.state import OWN_PROXY
 from netdash.core.trace.answer import Reply, Verdict
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.tracer import trace
@@ -40,3 +41,11 @@ def test_the_address_that_the_answer_would_come_from_anyway(
     host: Callable[[str], Host], sender: str, target: str
 ) -> None:
     assert answer(host("docker20.10-nft-full"), sender, target).verdict is Verdict.DELIVERED
+
+
+def test_a_proxy_of_netdash_s_own_leaves_it_to_the_route(host: Callable[[str], Host]) -> None:
+    given = engine(host("docker20.10-nft-full"), "29.7.2")
+    proxies = tuple(replace(one, command=OWN_PROXY) for one in given.proxies or ())
+    listeners = tuple(replace(one, command=None) for one in given.listeners or ())
+    reply = answer(replace(given, proxies=proxies, listeners=listeners), "c-six", "203.0.113.2:5353")
+    assert reply.verdict is Verdict.DROPPED

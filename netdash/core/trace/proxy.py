@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdash.core.model import IP, Listener, Proxy
+from netdash.core.state import OWN_PROXY
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way
 from netdash.core.trace.run import Run
@@ -27,9 +28,20 @@ def answers(run: Run, proxy: Proxy, way: Way, asked: IP | None) -> None:
     that the route to the asker prefers."""
     if proxy.proto != "udp" or not proxy.host_ip.is_unspecified or way.prefsrc in (None, asked):
         return
-    major = (run.host.engine.version if run.host.engine else "").partition(".")[0]
-    if major.isdigit() and int(major) >= _AS_ASKED_SINCE:
-        return
-    if major.isdigit() or run.choose(f"{proxy.command} answers from {way.prefsrc}"):
+    by_route = _by_route(run, proxy)
+    if by_route is None:
+        by_route = run.choose(f"{proxy.command} answers from {way.prefsrc}")
+    if by_route:
         what = f"{proxy.command} answers from {way.prefsrc}, not from {asked}: who asked that one does not take it"
         raise run.end(Verdict.DROPPED, proxy.command, what)
+
+
+def _by_route(run: Run, proxy: Proxy) -> bool | None:
+    """Whether a proxy leaves it to the route from where it answers; None where that is not known."""
+    if proxy.command == OWN_PROXY:
+        return True
+    version = run.host.engine.version if run.host.engine else ""
+    major = version.partition(".")[0]
+    if proxy.command != "docker-proxy" or not major.isdigit():
+        return None
+    return int(major) < _AS_ASKED_SINCE
