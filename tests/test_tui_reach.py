@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from netdash.core.model import Host
 from netdash.tui.reach import Reach
@@ -45,6 +46,18 @@ def test_a_newer_host_is_asked_anew(host: Callable[[str], Host]) -> None:
         app.feed.publish(host("internal-network"))
         await press(pilot, "j")
         assert text(app) != before
+
+    show(host("su1"), scene, (120, 40))
+
+
+def test_while_only_memory_moves_nothing_is_asked_again(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "colon", *"reach", "enter")
+        before = app.screen._matrix
+        given = host("su1")
+        app.feed.publish(replace(given, proxies=tuple(replace(one, rss=1) for one in given.proxies or ())))
+        await press(pilot, "j")
+        assert app.screen._matrix is before is not None
 
     show(host("su1"), scene, (120, 40))
 

@@ -53,6 +53,7 @@ class Reach(ModalScreen[Ref | None]):
         self._host = sheet.host
         self._matrix: Matrix | None = None
         self._shown = False
+        self._waiting: Sheet | None = None  # came while the matrix was made
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -69,8 +70,13 @@ class Reach(ModalScreen[Ref | None]):
         self._start()
 
     def update_sheet(self, sheet: Sheet) -> None:
-        """A newer host: everything is asked again, and the old lines stay until the new ones are there."""
-        if sheet.host is not self._host:
+        """A newer host: where more than counters moved everything is asked again, once what is asked now is there. The
+        old lines stay until then."""
+        if self.work.busy and self._matrix is None:
+            self._waiting = sheet
+            return
+        self._waiting = None
+        if _asked(sheet.host) != _asked(self._host):
             self._host, self._matrix = sheet.host, None
             self._start()
 
@@ -93,6 +99,8 @@ class Reach(ModalScreen[Ref | None]):
         nothing: Line = (Span(" no port is published here, and nothing is seen to listen", Tone.DIM),)
         self.box.show(lines or (nothing,), same=self._shown)
         self._shown = True
+        if self._waiting is not None:
+            self.update_sheet(self._waiting)
 
     def _title(self, told: tuple[str, ...] = ()) -> None:
         if self._matrix is not None:
@@ -124,3 +132,21 @@ class Reach(ModalScreen[Ref | None]):
     def _leave(self, target: Ref | None) -> None:
         self.work.stop()
         self.dismiss(target)
+
+
+def _asked(host: Host) -> tuple[object, ...]:
+    """All of a host that the matrix hangs on."""
+    rules = host.ruleset
+    shape = rules.shape if rules is not None and rules.shape is not None else rules
+    return (
+        shape,
+        host.containers,
+        host.networks,
+        host.links,
+        host.routes,
+        host.policy,
+        host.sysctls,
+        host.listeners,
+        host.proxies and [(one.pid, one.argv) for one in host.proxies],  # their memory moves all the time
+        host.ports and [(one.proto, one.host_ip, one.host_port, one.live) for one in host.ports],
+    )
