@@ -23,7 +23,7 @@ from netdash.core.model import (
 )
 from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
-from netdash.show import draw, words
+from netdash.show import draw, own, words
 from netdash.show.card import card
 from netdash.show.draw import MORE
 from netdash.show.drift_lines import RULES, drift_lines
@@ -128,6 +128,7 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
     ways = [way for way in inbound(host, container) if ref_of(way.port) == ref_of(one)]
     for way in ways[:1]:
         lines += inbound_path(host, [way], IN, width)
+    lines += own.lines(host, one, width)
     return lines + drift_lines(index_of(host).drift_of_port(one), RULES, MORE, width)
 
 
