@@ -49,7 +49,7 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
 
 
 def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count: Told) -> tuple[Proof, ...]:
-    """Carry out a plan of `plan_new`. `count` is told how much of the image has come, at the end "". Raises as `publish`."""
+    """Carry out a plan of `plan_new`; `count`: how much of the image has come, at the end "". Raises as `publish`."""
     with places.one_at_a_time():
         tidy(tell)
         if not facts.image_here:

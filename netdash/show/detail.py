@@ -40,7 +40,8 @@ def detail(host: Host, thing: object, width: int) -> tuple[Line, ...]:
     """Lines of at most `width` cells about one record of the host."""
     if isinstance(thing, Container):
         return card(host, thing, width)
-    return tuple(_CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width))
+    lines = _CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width)
+    return (*lines, *own.lines(host, own.port_of(host, thing), width))
 
 
 def _label(word: str) -> Span:
@@ -128,7 +129,6 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
     ways = [way for way in inbound(host, container) if ref_of(way.port) == ref_of(one)]
     for way in ways[:1]:
         lines += inbound_path(host, [way], IN, width)
-    lines += own.lines(host, one, width)
     return lines + drift_lines(index_of(host).drift_of_port(one), RULES, MORE, width)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from netdash.core.model import Host, Port
+from netdash.core.model import Host, Port, Proxy
 from netdash.core.state import Forward
 from netdash.show import draw
 from netdash.show.index import index_of
@@ -18,9 +18,16 @@ def is_own(port: Port) -> bool:
     return port.holder is not None and port.holder.kind == "netdash"
 
 
-def lines(host: Host, port: Port, wide: int) -> list[Line]:
+def port_of(host: Host, thing: object) -> Port | None:
+    """A port itself, or the one that a proxy serves."""
+    if isinstance(thing, Proxy):
+        return next((one for one in host.ports or () if one.proxy is thing), None)
+    return thing if isinstance(thing, Port) else None
+
+
+def lines(host: Host, port: Port | None, wide: int) -> list[Line]:
     """Nothing for a port that another holds."""
-    if not is_own(port):
+    if port is None or not is_own(port):
         return []
     name = index_of(host).name(port.container_id) or "CONTAINER"
     suffix = "" if port.proto == "tcp" else f"/{port.proto}"

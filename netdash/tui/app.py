@@ -23,6 +23,7 @@ from textual.reactive import var
 from netdash.core.model import Host
 from netdash.show.spans import clean
 from netdash.tui import hangup, paint
+from netdash.tui.changes import Holds
 from netdash.tui.collector import EVERY, Collector
 from netdash.tui.config import Options
 from netdash.tui.feed import Feed, Fleet
@@ -87,7 +88,6 @@ class Netdash(App[int]):
         self.fleet = feed if isinstance(feed, Fleet) else None
         self.options = options
         self.changes = changes  # None: nothing can be changed
-        self.changing = False  # a change is under way
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
         self._warmed: Sheet | None = None  # the newest one that the feed's thread filled
@@ -195,10 +195,7 @@ class Netdash(App[int]):
             self.fleet.look_at(name)
 
     async def action_quit(self) -> None:
-        """What is being done is not left alone, unless it is asked for twice."""
-        if self.changing:
-            self.changing = False
-            self.bell()
+        if isinstance(self.screen, Holds) and self.screen.holds():
             return
         self.feed.stop()
         self.exit(0)

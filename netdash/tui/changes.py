@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from netdash.core.model import Host
@@ -39,6 +39,14 @@ class Changes(Protocol):
 
     def recover(self, finish: bool, tell: Told) -> None:
         """Finishes, or rolls back, all that was interrupted."""
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """A screen that must not be left at any time."""
+
+    def holds(self) -> bool:
+        """Whether it keeps netdash from quitting; says so on the screen."""
 
 
 def why_not(app: Netdash) -> str:

@@ -3,11 +3,10 @@ asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netdash.core.errors import NetdashError
-from netdash.core.model import Port, Proxy
 from netdash.show import own
 from netdash.show.spans import Line, Tone
 from netdash.tui.changes import why_not
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from netdash.tui.panes import Panes
     from netdash.tui.screen import Dashboard
 
+AGAIN = 1.0  # seconds until it is looked again whether there is room for an offer
 COMMANDS = {
     "publish": "publish a port of the selected container",
     "run": "run a new container",
@@ -47,7 +47,7 @@ def _publish(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.publishing import Publish
 
     screen.app.push_screen(
-        Publish(changes, sheet.host, container, _port(sheet, sheet.thing(row.ref))), lambda _: after(screen)
+        Publish(changes, sheet.host, container, own.port_of(sheet.host, sheet.thing(row.ref))), lambda _: after(screen)
     )
 
 
@@ -61,7 +61,7 @@ def _undo(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.taking_back import Undo
 
     row = screen.grid.row
-    port = _port(sheet, sheet.thing(row.ref)) if row else None
+    port = own.port_of(sheet.host, sheet.thing(row.ref)) if row else None
     screen.app.push_screen(Undo(changes, port if port and own.is_own(port) else None), lambda _: after(screen))
 
 
@@ -74,34 +74,36 @@ def _recover(screen: Dashboard, changes: Changes, _: Sheet) -> None:
 _OPENED = {"publish": _publish, "run": _run, "undo": _undo, "recover": _recover}
 
 
-def _port(sheet: Sheet, thing: object) -> Port | None:
-    """A port itself, or the one that a proxy serves."""
-    if isinstance(thing, Proxy):
-        return next((one for one in sheet.host.ports or () if one.proxy is thing), None)
-    return thing if isinstance(thing, Port) else None
-
-
 # --- what is pending --------------------------------------------------------------------------------------------------
 
 
 def after(screen: Panes) -> None:
     """A dialog is closed: what is known of forwards is old."""
-    _read(screen, lambda: None)
+    _read(screen)
 
 
 def at_start(screen: Dashboard) -> None:
-    """Offers what an earlier netdash left unfinished."""
+    """Offers what an earlier netdash left unfinished, as soon as the engine answers and nothing else is open."""
+    changes = screen.netdash.changes
+    if changes is None or screen.netdash.options.read_only:
+        return
+    from netdash.tui.background import Background
 
     def offer() -> None:
-        found = screen.published
-        if found and (found.interrupted or found.lost) and screen.is_current and not why_not(screen.netdash):
+        if screen.is_current and not why_not(screen.netdash):
             begin(screen, "recover")
+        else:
+            screen.set_timer(AGAIN, offer)
 
-    if screen.netdash.changes is not None and not screen.netdash.options.read_only:
-        _read(screen, offer)
+    def known(found: Pending | NetdashError) -> None:
+        if not isinstance(found, NetdashError) and (found.interrupted or found.lost):
+            offer()
+
+    asking: Background[Pending] = Background(screen)
+    asking.start(changes.pending, known)
 
 
-def _read(screen: Panes, then: Callable[[], None]) -> None:
+def _read(screen: Panes) -> None:
     changes = screen.netdash.changes
     if changes is None:
         return
@@ -114,7 +116,6 @@ def _read(screen: Panes, then: Callable[[], None]) -> None:
         before, screen.published = screen.published, None if isinstance(found, NetdashError) else found
         if before != screen.published:
             screen.write_card(screen.grid.row.ref if screen.grid.row else None)
-        then()
 
     screen.background.start(changes.pending, known)
 
@@ -122,12 +123,12 @@ def _read(screen: Panes, then: Callable[[], None]) -> None:
 def told_of(screen: Panes, thing: object, wide: int) -> Sequence[Line]:
     """Until when netdash forwards this port, as far as its records are known; they are read once a host."""
     sheet = screen.sheet
-    port = _port(sheet, thing) if sheet else None
+    port = own.port_of(sheet.host, thing) if sheet else None
     if sheet is None or port is None or not own.is_own(port):
         return ()
     if screen.asked_for is not sheet:
         screen.asked_for = sheet
-        _read(screen, lambda: None)
+        _read(screen)
     found = screen.published
     record = found.forward_of(port.proto, port.host_port, port.container_id) if found else None
     return own.until(record, sheet.host.taken, wide) if record else ()

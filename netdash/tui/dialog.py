@@ -61,6 +61,7 @@ class Dialog(ModalScreen[None]):
         self.stage = Stage.ASKING
         self.steps: list[str] = []
         self.counted = ""
+        self._held = False
         self.result: Told = lambda _: ()
 
     @property
@@ -119,12 +120,16 @@ class Dialog(ModalScreen[None]):
         """Everything anew; `note` stands in the foot until the next key."""
         if not self.is_mounted:
             return
-        mark = {Stage.SURE: "  sure?", Stage.BUSY: "  under way…", Stage.OVER: "  over"}.get(self.stage, "")
+        mark = {Stage.SURE: "  sure?", Stage.BUSY: "  under way…"}.get(self.stage, "")
         close = () if self.stage is Stage.BUSY else (Span("Esc close ", Tone.DIM),)
         self.head.show((Span(f" {clean(self.title_text)}", Tone.TITLE), Span(mark, Tone.WARN)), close)
         lines = self.plan_lines() if self.stage in (Stage.ASKING, Stage.SURE) else self._progress()
         self.box.show(lines, same=True)
         self.foot.show((Span(f" {note}", Tone.WARN),) if note else self.hints())
+
+    def caution(self) -> str:
+        """What is to be known before the yes, of what may not be in view."""
+        return ""
 
     def hints(self) -> Line:
         if self.stage is Stage.SURE:
@@ -141,7 +146,7 @@ class Dialog(ModalScreen[None]):
             return (Span(" it is being done; the steps are above", Tone.DIM),)
         else:
             pairs = [("⏎ Esc", "close")]
-        asked = (Span(" Do it? ", Tone.WARN),) if self.stage is Stage.SURE else ()
+        asked = (Span(f" Do it?{self.caution()} ", Tone.WARN),) if self.stage is Stage.SURE else ()
         return (
             *asked,
             *(span for key, word in pairs for span in (Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM))),
@@ -162,7 +167,6 @@ class Dialog(ModalScreen[None]):
 
     def act(self, key: str) -> None:
         self.steps, self.counted = [], ""
-        self.netdash.changing = True
         self.enter(Stage.BUSY)
         self.background.start(lambda: self.work(key), self.done)
 
@@ -185,7 +189,6 @@ class Dialog(ModalScreen[None]):
         self.tell()
 
     def done(self, result: Told | NetdashError) -> None:
-        self.netdash.changing = False
         if isinstance(result, NetdashError):
             error = result
             self.result = lambda wide: failure(error, wide)
@@ -219,6 +222,18 @@ class Dialog(ModalScreen[None]):
             self.enter(Stage.ASKING)
         else:
             self.dismiss(None)
+
+    @property
+    def working(self) -> bool:
+        return self.stage is Stage.BUSY
+
+    def holds(self) -> bool:
+        """What is being done is not left alone, unless that is asked for twice; then it is for recovery."""
+        if not self.working or self._held:
+            return False
+        self._held = True
+        self.tell("it is being done; once more quits all the same, and leaves the rest to netdash recover")
+        return True
 
     def action_page(self, step: int) -> None:
         self.box.scroll(step * max(1, self.box.size.height - 2))

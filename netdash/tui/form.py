@@ -22,7 +22,8 @@ CHOICES = 2  # lines
 @dataclass(slots=True)
 class Field:
     """`text` as it will be read; `blank` is shown where that is empty. A field that is not `typed` only offers. `tall`:
-    its offers stand one below the other. `edited`: by the user, and so not to be filled in any more."""
+    its offers stand one below the other. `only`: characters that it takes, "" for all. `edited`: by the user, and so
+    not to be filled in any more."""
 
     name: str
     label: str
@@ -31,6 +32,7 @@ class Field:
     blank: str = ""
     typed: bool = True
     tall: bool = False
+    only: str = ""
     note: Span = field(default_factory=lambda: Span(""))
     edited: bool = False
     chosen: int = 0  # the offer that was chosen last
@@ -83,7 +85,7 @@ class Form(Surface, can_focus=True):
         here = y == self.cursor and self.has_focus
         shown = Span(clean(field.text), Tone.KEY) if field.text else Span(clean(field.blank), Tone.DIM)
         caret = Span("▏" if here and field.typed else " ", Tone.TITLE)
-        value = (shown, caret) if field.text else (caret, shown)
+        value = (shown, caret) if field.text or not here else (caret, shown)
         room = max(1, 18 - sum(width(span.text) for span in value))
         mark = Span(MARKER if here else " ", Tone.TITLE)
         label = Span(fit(field.label, LABEL - 1), Tone.TITLE if here else Tone.DIM)
@@ -128,7 +130,9 @@ class Form(Surface, can_focus=True):
             self.refresh()
 
     def _type(self, text: str) -> None:
-        self._set((self.here.text + text).lstrip()[:LONGEST])
+        only = self.here.only
+        kept = "".join(each for each in text if not only or each in only)
+        self._set((self.here.text + kept).lstrip()[:LONGEST])
 
     def _set(self, text: str) -> None:
         field = self.here

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 Asked = TypeVar("Asked", Request, NewContainer)
 
+_PORTS, _ADDRESS, _DURATION = "0123456789-", "0123456789abcdefABCDEF.:", "0123456789smhd"
 _PROTOCOLS = (Offer("tcp", "tcp"), Offer("udp", "udp"))
 _MODES = (
     Offer("forward", "forward   the container is not touched; until it is unpublished, or a reboot"),
     Offer("recreate", "recreate  the container is made anew with the port, and restarts; for good"),
 )
+_COST = {Mode.FORWARD: "the container is not touched", Mode.RECREATE: "the container restarts"}
 _WITHOUT_END = (Offer("", "without end"), Offer("30m", "30m"), Offer("2h", "2h"), Offer("1d", "1d"))
 _CHANGES = (
     Offer("keep", "keep   what it wrote outside its volumes becomes an image, which the new one starts from"),
@@ -153,6 +155,10 @@ class Planning(Dialog, Generic[Asked]):
             return False
         return True
 
+    def caution(self) -> str:
+        warnings = len(self.draft.plan.warnings) if self.draft else 0
+        return f" ({warnings} warning{'s' * (warnings != 1)} above)" if warnings else ""
+
     def work(self, key: str) -> Told:  # noqa: ARG002
         draft = self.draft
         if draft is None:
@@ -180,13 +186,13 @@ class Publish(Planning[Request]):
             first = Offer(str(port.container_port), "", port.proto)
         self.container = container
         self.always = (
-            Field("port", "container port", first.text, inside, "type it: 80, 8000-8002"),
-            Field("host_port", "host port", "", (), "of netdash's choice"),
-            Field("bind", "address", "", offers.addresses(host), "every address"),
+            Field("port", "container port", first.text, inside, "type it: 80, 8000-8002", only=_PORTS),
+            Field("host_port", "host port", "", (), "of netdash's choice", only=_PORTS),
+            Field("bind", "address", "", offers.addresses(host), "every address", only=_ADDRESS),
             Field("proto", "protocol", first.proto, _PROTOCOLS, typed=False),
             Field("mode", "mode", "forward", _MODES, typed=False, tall=True),
         )
-        self.lasting = Field("for", "for", "", _WITHOUT_END, "without end")
+        self.lasting = Field("for", "for", "", _WITHOUT_END, "without end", only=_DURATION)
         self.keeping = Field("changes", "changes", "keep", _CHANGES, typed=False, tall=True)
         self.forcing = Field("force", "force", "no", _FORCE, typed=False)
         super().__init__(changes, f"publish a port of {container.name}", host, (*self.always, self.lasting))
@@ -200,7 +206,8 @@ class Publish(Planning[Request]):
         inner, outer, proto = (self.field(name).text for name in ("port", "host_port", "proto"))
         if not inner:
             raise NetdashError("which port of the container? type it, or choose one with ← →")
-        return parse_spec(f"{outer}:{inner}" if outer else inner, proto, self.field("bind").text or None)
+        spec = parse_spec(inner, proto, self.field("bind").text or None)
+        return parse_spec(f"{outer}:{inner}", proto, self.field("bind").text or None) if outer else spec
 
     def asked(self) -> Request:
         mode, lasting = self.mode, self.lasting.text
@@ -239,6 +246,7 @@ class Publish(Planning[Request]):
             field.text, field.chosen = field.offers[0].text if field.offers else "", 0
 
     def annotate(self, facts: Facts | None) -> None:
+        self.field("mode").note = Span(_COST[self.mode], Tone.DIM)
         last = self.lasting if self.mode is Mode.FORWARD else self.keeping
         refusals = self.draft.plan.refusals if self.draft else ()
         forced = self.forcing.text == "yes" or any(one.endswith(FORCEABLE) for one in refusals)

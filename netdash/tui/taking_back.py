@@ -90,7 +90,7 @@ class Recover(Asking):
     NOTHING = "nothing was interrupted"
 
     def __init__(self, changes: Changes) -> None:
-        super().__init__(changes, "netdash, dockerd or the machine ended in the middle of a change")
+        super().__init__(changes, "what was interrupted")
 
     def sentences(self) -> Sequence[str]:
         return told.interrupted(self.found) if self.found else ()
