@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from textual.pilot import Pilot
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.journal import Journal
-from netdash.core.model import Failure, Holder, Host, Port, Scope
+from netdash.core.model import Failure, Holder, Host, Port, Proxy, Scope
 from netdash.core.pending import Pending, Taken
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.plan import Plan
@@ -28,6 +31,7 @@ from netdash.tui.dialog import Dialog, Stage
 from netdash.tui.publishing import Publish, Run
 from netdash.tui.sheet import Sheet
 from netdash.tui.taking_back import Recover, Undo
+from tests.conftest import ROOT
 from tests.show_hosts import hostile
 from tests.test_publish_state import CHANGE, RECORD
 from tests.test_tui_screen import compare
@@ -105,21 +109,23 @@ def su1(host: Callable[[str], Host]) -> Host:
 def own(host: Host) -> tuple[Host, Port]:
     """The host with a port that netdash forwards itself."""
     container = (host.containers or ())[0]
+    ip, target = ip_address("0.0.0.0"), ip_address("172.17.0.3")
+    proxy = Proxy(4242, 1, "netdash-proxy", "netdash-proxy", "tcp", ip, 9000, target, 80)
     port = Port(
         proto="tcp",
-        host_ip=ip_address("0.0.0.0"),
+        host_ip=ip,
         host_port=9000,
         container_port=80,
-        target_ip=ip_address("172.17.0.3"),
+        target_ip=target,
         dnat=None,
-        proxy=None,
+        proxy=proxy,
         listening=True,
         listener="httpd",
         scope=Scope.ALL,
         container_id=container.id,
         holder=Holder("netdash", 4242, "netdash-proxy"),
     )
-    return replace(host, ports=(*(host.ports or ()), port)), port
+    return replace(host, ports=(*(host.ports or ()), port), proxies=(*(host.proxies or ()), proxy)), port
 
 
 # --- P ----------------------------------------------------------------------------------------------------------------
@@ -429,6 +435,22 @@ def test_a_forward_of_netdash_says_so_until_when_and_is_ended_there(su1: Host) -
     assert [one.id for one in fake.taken if isinstance(one, Forward)] == ["2-b"]
 
 
+def test_a_proxy_of_netdash_is_ended_too(su1: Host) -> None:
+    shown, port = own(su1)
+    opened = (Opened("tcp", "0.0.0.0", 9000, 80),)
+    mine = replace(RECORD, id="2-b", container_id=port.container_id or "", ports=opened, created=0.1)
+    fake = Fake(Pending((mine, RECORD)))
+
+    async def scene(pilot, app):
+        await press(pilot, "6", "/", *"4242", "enter")
+        assert "netdash unpublish trusting_shtern 9000 ends it" in text(app)
+        await press(pilot, "u")
+        await agree(pilot, app)
+
+    show(shown, scene, changes=fake)
+    assert fake.taken == [mine]
+
+
 def test_a_forward_of_another_user_is_not_taken_for_the_last_one(su1: Host) -> None:
     shown, _ = own(su1)
     fake = Fake(Pending((RECORD,)))
@@ -527,3 +549,25 @@ def test_the_help_names_the_keys_where_they_work(su1: Host) -> None:
         assert "off:" not in text(app)
 
     show(su1, scene, (120, 60), changes=Fake())
+
+
+def test_of_several_hosts_only_this_machine_is_changed(su1: Host) -> None:
+    async def scene(pilot, app):
+        app.fleet = SimpleNamespace(chosen="box", states=lambda: ())
+        await press(pilot, "P")
+        assert "only this machine's own engine" in text(app)
+        app.fleet = SimpleNamespace(chosen="local", states=lambda: ())
+        await press(pilot, "P")
+        assert isinstance(app.screen, Publish)
+
+    show(su1, scene, changes=Fake())
+
+
+def test_the_first_paint_waits_for_none_of_it() -> None:
+    program = (
+        "import sys, netdash.tui.app, netdash.changes; netdash.changes.LocalChanges(None);"
+        "print([name for name in sys.modules if name.startswith(('netdash.apply', 'netdash.core.publish'))"
+        " or name in ('netdash.tui.dialog', 'netdash.tui.form', 'netdash.tui.changing')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"

@@ -38,13 +38,16 @@ def _words(screen: Dashboard) -> Iterator[tuple[str, str]]:
         yield "linked", "linked" if screen.everything or ask.within else "all"
     if screen.extent.width >= 90:
         yield "sort", "sort"
-    if screen.works("pause"):
-        yield "pause", "go on" if screen.netdash.paused else "pause"
+    paused = screen.netdash.paused
+    if paused:
+        yield "pause", "go on"
     if screen.works("hosts"):
         yield "hosts", "hosts"
     yield "trace", f"trace {' → '.join(map(screen.name_of, screen.picked))}" if len(screen.picked) == 2 else "trace"
     if screen.works("publish"):
         yield "publish", "publish"
+    if screen.works("pause") and not paused:
+        yield "pause", "pause"
     yield "copy", "copy"
     yield "command", "command"
     yield "help", "help"

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from lab import HOST_IP, Lab, LabError, until
+from lab import HOST_IP, IMAGE, Lab, LabError, until
 from terminal import Terminal
 from test_live_publish import keepers, traces
+from test_live_publish_killed import run
 
 NAME = "screen-web"
 
@@ -84,3 +85,36 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
         assert page(web, 8087) == ""
     assert until(lambda: not keepers(web), 10)
     assert traces(web) == before
+
+
+def test_a_container_that_does_not_start_leaves_nothing(web: Lab) -> None:
+    before = traces(web)
+    with Terminal(web.netdash_argv(), web.environment, 80, 24) as terminal:
+        assert terminal.wait_for(NAME)
+        terminal.settle(1.0)
+        terminal.press("R")
+        assert terminal.wait_for("which image?"), terminal.text
+        for key in (*IMAGE, "\t", *"never", "\t", *"8088:80"):
+            terminal.press(key)
+        assert terminal.wait_for(f"create never from {IMAGE} with 1 published port"), terminal.text
+        terminal.press("\r")
+        assert terminal.wait_for("Do it?"), terminal.text
+        terminal.press("y")
+        assert terminal.wait_for("✗ taken back"), terminal.text
+    assert traces(web) == before
+
+
+@pytest.mark.parametrize(("key", "said"), [("f", "✓ finished"), ("r", "✓ rolled back")])
+def test_what_was_killed_is_offered_at_the_next_start(web: Lab, key: str, said: str) -> None:
+    original = web.docker("inspect", "-f", "{{.Id}}", NAME)
+    words = ("publish", NAME, "8089:80", "--mode", "recreate", "--yes")
+    assert run(web, 7, "netdash", *words).returncode == -9
+    with Terminal(web.netdash_argv(), web.environment, 80, 24) as terminal:
+        assert terminal.wait_for("interrupted after"), terminal.text
+        assert terminal.wait_for("f finish"), terminal.text
+        terminal.press(key)
+        assert terminal.wait_for(said, 60), terminal.text
+    assert (page(web, 8089) == NAME) == (key == "f")
+    if key == "f":
+        assert web.netdash("undo", "--yes").returncode == 0
+    assert web.docker("inspect", "-f", "{{.Id}} {{.State.Running}}", NAME) == f"{original} true"
