@@ -231,7 +231,7 @@ def test_rights_and_addresses() -> None:
     poor = replace(FACTS, lowest_port=1024)
     assert "ports below 1024 are privileged" in made("80:80", facts=poor).refusals[0]
     assert made("8081:80", facts=poor).refusals == ()
-    engine = Engine("docker", "28", "1.51", True, None, None)
+    engine = Engine("docker", "28", True, None, None)
     rootless = host(
         containers=(container(listeners=(HTTPD,)),),
         engine=engine,
