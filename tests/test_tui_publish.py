@@ -289,6 +289,27 @@ def test_a_failure_is_one_line(su1: Host) -> None:
     show(su1, scene, changes=fake)
 
 
+def test_a_pause_ends_before_a_plan_is_made(su1: Host) -> None:
+    taken = replace(own(su1)[1], host_port=8081)
+
+    async def scene(pilot, app):
+        await press(pilot, "p")
+        app._publish(replace(su1, ports=(*(su1.ports or ()), taken)))
+        await settle(pilot)
+        await press(pilot, "P")
+        assert app.screen.field("host_port").text == "8082"
+
+    show(su1, scene, changes=Fake())
+
+
+def test_an_engine_that_is_gone_is_not_asked(su1: Host) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "P")
+        assert "nothing is changed here: no engine: connection refused" in text(app)
+
+    show(replace(su1, failures={"docker": Failure("docker", "connection refused")}), scene, changes=Fake())
+
+
 def test_the_container_of_a_port_and_of_a_proxy(su1: Host) -> None:
     async def scene(pilot, app):
         await press(pilot, "2", "/", *"8080", "enter", "P")

@@ -14,7 +14,7 @@ from netdash.show.free import look
 from netdash.show.spans import Span, Tone, clean
 
 MOST = 12  # choices of one field
-_INNER = ("bridge", "veth", "dummy", "macvlan", "ipvlan", "tun")
+_INNER = ("bridge", "veth", "dummy", "macvlan", "ipvlan")
 
 
 @dataclass(frozen=True, slots=True)

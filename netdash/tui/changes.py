@@ -58,7 +58,7 @@ def why_not(app: Netdash) -> str:
     if app.changes is None or (app.fleet is not None and app.fleet.chosen != LOCAL):
         return "only this machine's own engine: run netdash on that host"
     host = app.sheet.host if app.sheet else None
-    if host is None or host.containers is None:
-        failure = host.failures.get("docker") if host else None
-        return f"no engine: {failure.reason}" if failure else "the engine has not answered yet"
-    return ""
+    failure = host.failures.get("docker") if host else None
+    if failure is not None:
+        return f"no engine: {failure.reason}"
+    return "" if host is not None and host.containers is not None else "the engine has not answered yet"

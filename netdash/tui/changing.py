@@ -28,7 +28,8 @@ COMMANDS = {
 
 
 def begin(screen: Dashboard, what: str) -> None:
-    """Opens the dialog of one of COMMANDS; says why where it cannot."""
+    """Opens the dialog of one of COMMANDS; says why where it cannot. A pause ends: plans are of the newest host."""
+    screen.netdash.paused = False
     reason = why_not(screen.netdash)
     changes, sheet = screen.netdash.changes, screen.sheet
     if reason or changes is None or sheet is None:
