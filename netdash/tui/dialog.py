@@ -113,6 +113,8 @@ class Dialog(ModalScreen[None]):
 
     def enter(self, stage: Stage) -> None:
         self.stage = stage
+        if self.form is not None:
+            self.form.display = stage is Stage.ASKING  # what is agreed to is the plan: it gets the room
         self.set_focus(self.form if stage is Stage.ASKING and self.form is not None else self.box)
         self.tell()
 
