@@ -14,6 +14,7 @@ from textual.strip import Strip
 
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.tui import keys
+from netdash.tui.changes import KEYS as CHANGING
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
 
@@ -22,8 +23,8 @@ Offer = tuple[str, str]
 """A label and the text that is copied."""
 
 
-def help_lines(works: Iterable[str], remapped: Mapping[str, str]) -> list[Line]:
-    """The keys of the table that work now, by group."""
+def help_lines(works: Iterable[str], remapped: Mapping[str, str], why_not: str = "") -> list[Line]:
+    """The keys of the table that work now, by group; `why_not`: why those that change something do not."""
     lines: list[Line] = []
     for group, members in keys.groups(works).items():
         lines += [(), (Span(group, Tone.TITLE),)] if lines else [(Span(group, Tone.TITLE),)]
@@ -33,6 +34,13 @@ def help_lines(works: Iterable[str], remapped: Mapping[str, str]) -> list[Line]:
             lines.append(
                 (Span(fit("1 … 7", 15), Tone.KEY), Span("a view, the cursor on what belongs to the selection"))
             )
+    if why_not:
+        off = "  ".join(keys.first(each, remapped) for each in CHANGING)
+        lines += [
+            (),
+            (Span("Change", Tone.TITLE),),
+            (Span(fit(off, 15), Tone.DIM), Span(f"off: {clean(why_not)}", Tone.DIM)),
+        ]
     return lines
 
 
