@@ -245,7 +245,8 @@ class Ledger:
             )
 
     def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
-        """Host listeners that belong to no published port; a host-network container is told by its first process."""
+        """Host listeners that belong to no published port; a host-network container is told by its first process, and a
+        proxy that no container is known to have tells itself where it leads."""
         by_pid = {one.pid: one for one in containers if one.pid and one.network_mode == "host"}
         seen: set[tuple[str, IP, int]] = set()
         for listener in self._listeners or ():
@@ -254,19 +255,20 @@ class Ledger:
                 continue
             seen.add(key)
             owner = by_pid.get(listener.pid) if listener.pid else None
+            proxy = self._proxies.get(key)
             yield Port(
                 proto=listener.proto,
                 host_ip=listener.ip,
                 host_port=listener.port,
-                container_port=listener.port if owner else None,
-                target_ip=None,
+                container_port=proxy.container_port if proxy else listener.port if owner else None,
+                target_ip=proxy.container_ip if proxy else None,
                 dnat=None,
-                proxy=None,
-                listening=True,
-                listener=listener.command,
+                proxy=proxy,
+                listening=None if proxy else True,
+                listener=None if proxy else listener.command,
                 scope=scope_of(listener.ip),
                 container_id=owner.id if owner else None,
-                holder=_holder_of(listener, None),
+                holder=_holder_of(listener, proxy),
                 dual=listener.dual,
             )
 
