@@ -150,7 +150,8 @@ class Dashboard(Panes):
                 return
             owners = self.sheet.containers(target) if self.sheet else ()
             if not owners:
-                self.say("belongs to no container", Tone.DIM)
+                known = self.sheet is not None and self.sheet.host.containers is not None
+                self.say("belongs to no container" if known else "which containers there are is not known", Tone.DIM)
                 return
             target = Ref("container", owners[0])
         self.follow(target)
@@ -293,7 +294,9 @@ class Dashboard(Panes):
         from netdash.tui.popup import Popup, help_lines
 
         works = [key.id for key in keys.KEYS if self.works(key.id)]
-        self.app.push_screen(Popup("Keys that work here", help_lines(works, self.netdash.options.keys)))
+        self.app.push_screen(
+            Popup("Keys that work here", help_lines(works, self.netdash.options.keys, self.extent.width))
+        )
 
     def action_copy(self) -> None:
         pane = self.focused
@@ -347,13 +350,16 @@ class Dashboard(Panes):
         if identity in ("pause", "refresh"):
             return self.netdash.feed.live
         if identity == "linked":
-            return self.linked_shown or (self.places.view.kind != "container" and self.focused is self.grid)
+            here = self.grid.row is not None or self.places.here.ask.within is not None
+            return self.linked_shown or (here and self.places.view.kind != "container" and self.focused is self.grid)
         if identity in ("hosts", "everywhere"):
             return self.netdash.fleet is not None
         if identity == "reverse":
             return self.places.here.ask.sort is not None
-        if identity in ("sort", "copy", "filter", "trace", "mark"):
+        if identity in ("sort", "filter"):
             return self.sheet is not None
+        if identity in ("follow", "copy", "trace", "mark"):
+            return self.grid.row is not None
         return True
 
     def hints(self) -> Line:
@@ -371,7 +377,8 @@ class Dashboard(Panes):
         ask = self.places.here.ask
         if self.focused is not self.grid or ask.text or ask.within:
             yield "escape", "back" if self.focused is not self.grid else "clear"
-        yield "follow", "follow"
+        if self.works("follow"):
+            yield "follow", "follow"
         yield "next_pane", "pane"
         yield "filter", "filter"
         if self.works("linked"):
@@ -382,8 +389,9 @@ class Dashboard(Panes):
             yield "pause", "go on" if self.netdash.paused else "pause"
         if self.works("hosts"):
             yield "hosts", "hosts"
-        yield "trace", f"trace {' → '.join(map(self.name_of, self.picked))}" if len(self.picked) == 2 else "trace"
-        yield "copy", "copy"
+        if self.works("trace"):
+            yield "trace", f"trace {' → '.join(map(self.name_of, self.picked))}" if len(self.picked) == 2 else "trace"
+            yield "copy", "copy"
         yield "command", "command"
         yield "help", "help"
         yield "quit", "quit"
