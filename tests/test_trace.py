@@ -386,3 +386,11 @@ def test_rules_of_output_see_the_device_of_the_first_route() -> None:
     assert first.verdict is Verdict.DROPPED
     then = from_host(host(rules + table("filter", "-A OUTPUT -o docker0 -j DROP")), dst=HOST, dport=8080)
     assert then.verdict is Verdict.DELIVERED
+
+
+@pytest.mark.parametrize(("count", "verdict"), [("65535", Verdict.DELIVERED), ("65536", Verdict.UNKNOWN)])
+def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdict) -> None:
+    room = {"net.netfilter.nf_conntrack_max": "65536", "net.netfilter.nf_conntrack_count": count}
+    answer = from_outside(host(PUBLISHED, sysctls=room))
+    assert answer.verdict is verdict
+    assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())

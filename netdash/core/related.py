@@ -114,11 +114,6 @@ def containers_of(host: Host, ref: Ref) -> tuple[str, ...]:
     return tuple(one.id for one in host.containers or () if one.id in found)
 
 
-def prepare(host: Host) -> None:
-    """Build the indexes now, so that the first question does not wait for them."""
-    _strays(host)
-
-
 def _of(owners: _Owners, mentions: _Mentions, ref: Ref) -> set[str]:
     found = set(owners.of_ref.get(ref, ()))
     for key in mentions.of_ref.get(ref, ()):

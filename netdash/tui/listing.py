@@ -44,10 +44,6 @@ class Listing:
     def __iter__(self) -> Iterator[Row]:
         return (self.rows[place] for place in self.order)
 
-    @property
-    def narrowed(self) -> bool:
-        return len(self.order) != len(self.rows)
-
     def place(self, ref: Ref, index: Mapping[Ref, int] | None = None, near: int = 0) -> int | None:
         """Where `ref` stands among the shown rows; looks at `near` first, which is where it mostly is."""
         if 0 <= near < len(self) and self[near].ref == ref:
