@@ -25,6 +25,22 @@ class Arguments:
     free: str | None = None  # a port, perhaps with its protocol
     json: bool = False
     container: str = ""
+    read_only: bool = False
+    port: str = ""
+    bind: str | None = None
+    protocol: str | None = None  # of a port that is published
+    mode: str = ""
+    seconds: float | None = None  # how long a forward lasts
+    discard: bool = False
+    grace: float = 0.0  # seconds
+    force: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    image: str = ""
+    publish: Sequence[str] = ()
+    name: str | None = None
+    finish: bool = False
+    rollback: bool = False
     target: Path  # of a recording that is written: always given there
     sender: str = ""  # of a trace: host, outside, outside@IP or a container
     receiver: str = ""

@@ -64,8 +64,12 @@ def _run(arguments: Arguments) -> int:
     command = arguments.command
     if command in (None, "demo"):
         return _dashboard(arguments)
-    from netdash import cli_commands
+    from netdash import cli_commands, cli_parser_changes
 
+    if command in cli_parser_changes.NAMES:
+        from netdash import cli_changes
+
+        return cli_changes.run(arguments)
     if command == "collector":
         return cli_commands.collector()
     if len(arguments.hosts) > 1 and arguments.view and arguments.free is None:

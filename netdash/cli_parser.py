@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from netdash import __version__
 from netdash.arguments import Arguments
+from netdash.cli_parser_changes import add_changes
 from netdash.core.errors import Exit, NetdashError
 from netdash.show.views import VIEWS
 
@@ -66,6 +67,7 @@ def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) 
     _add_trace(commands, shared)
     record = commands.add_parser("record", parents=[shared], help="write all that was read to a bundle")
     record.add_argument("target", metavar="BUNDLE", type=Path, help="a new folder, or a new .tar.gz")
+    add_changes(commands, shared)
     commands.add_parser("collector", help="print the script that reads a host which one reaches by hand")
     commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
 
@@ -122,6 +124,7 @@ def _shared() -> _Parser:
     )
     shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
     shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
+    shared.add_argument("--read-only", action="store_true", help="change nothing; also read_only in the config file")
     return shared
 
 

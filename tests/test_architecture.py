@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "show": {"core", "show"},
     "tui": {"core", "show", "tui"},
     "read": {"core", "read"},
+    "apply": {"core", "apply"},
 }
 """Room -> the rooms whose modules it may import; the modules beside the rooms may import all of them."""
 

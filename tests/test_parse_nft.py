@@ -41,6 +41,7 @@ RULES: dict[str, tuple[list[object], tuple[Match, ...]]] = {
         [_meta("iifname", "docker0", "!="), _field("tcp dport", 8080)],
         (Match("iif", ("docker0",), True), TCP, Match("dport", ((8080, 8080),))),
     ),
+    'iifname "cni0@x"': ([_meta("iifname", "cni0@x")], (Match("iif", ("cni0@x",)),)),
     'oifname "br-*"': ([_meta("oifname", "br-*")], (Match("oif", ("br-+",)),)),
     "ip daddr != 127.0.0.0/8": (
         [_field("ip daddr", {"prefix": {"addr": "127.0.0.0", "len": 8}}, "!=")],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netdash.core.model import Ref
 from netdash.show import draw
-from netdash.show.filter import Filter, matching
+from netdash.show.filter import Filter
 from netdash.show.plain import painted, table
 from netdash.show.spans import MAX_TEXT, Span, Tone, clean, fit, width
 from netdash.show.table import Column, Row, widths
@@ -150,17 +150,18 @@ ROWS = [
     ],
 )
 def test_the_filter_keeps(text: str, kept: str) -> None:
-    assert "".join(row.ref.key for row in matching(ROWS, Filter.parse(text, COLUMNS))) == kept
+    assert "".join(row.ref.key for row in ROWS if Filter.parse(text, COLUMNS).matches(row)) == kept
 
 
 @quick
 @given(texts)
 def test_any_text_is_a_filter(text: str) -> None:
-    assert {row.ref.key for row in matching(ROWS, Filter.parse(text, COLUMNS))} <= set("abc")
+    assert {row.ref.key for row in ROWS if Filter.parse(text, COLUMNS).matches(row)} <= set("abc")
 
 
 def test_hostile_text_can_be_searched_as_it_is_shown() -> None:
     rows = BY_NAME["containers"].rows(hostile())
-    assert matching(rows, Filter.parse("\\x1b[31m", BY_NAME["containers"].columns))
-    assert not matching(rows, Filter.parse(HOSTILE[:10], BY_NAME["containers"].columns))
-    assert matching(BY_NAME["ports"].rows(host(ports=(port(),))), Filter.parse("all 8080", BY_NAME["ports"].columns))
+    assert [row for row in rows if Filter.parse("\\x1b[31m", BY_NAME["containers"].columns).matches(row)]
+    assert not [row for row in rows if Filter.parse(HOSTILE[:10], BY_NAME["containers"].columns).matches(row)]
+    listed = BY_NAME["ports"].rows(host(ports=(port(),)))
+    assert Filter.parse("all 8080", BY_NAME["ports"].columns).matches(listed[0])

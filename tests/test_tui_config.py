@@ -17,14 +17,15 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_all_that_can_be_said(tmp_path: Path) -> None:
-    told = 'interval = 5\nmouse = false\ntheme = "ansi"\nhosts = ["ssh://a", "local"]\n'
+    told = 'interval = 5\nmouse = false\ntheme = "ansi"\nread_only = true\nhosts = ["ssh://a", "local"]\n'
     path = write(tmp_path, told + '[keys]\ndown = "n,down"\nview_4 = "r"\n')
-    assert load_config(path) == Options(5.0, False, "ansi", {"down": "n,down", "view_4": "r"}, ("ssh://a", "local"))
+    keys = {"down": "n,down", "view_4": "r"}
+    assert load_config(path) == Options(5.0, False, "ansi", True, keys, ("ssh://a", "local"))
 
 
 def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert load_config() == Options(DEFAULT_INTERVAL, True, None, {})
+    assert load_config() == Options(DEFAULT_INTERVAL, True, None, False, {})
     assert load_config(write(tmp_path, "")) == Options()
 
 
@@ -33,7 +34,7 @@ def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch:
     [
         ("intervall = 2", "unknown key: intervall", "did you mean interval?"),
         ("[keys]\ndwn = 'n'", "unknown key: keys.dwn", "did you mean keys.down?"),
-        ("zzz = 1", "unknown key: zzz", "known: interval, mouse, theme, keys, hosts"),
+        ("zzz = 1", "unknown key: zzz", "known: interval, mouse, theme, read_only, keys, hosts"),
         ("interval = 0", "interval must be", ""),
         ("interval = true", "interval must be", ""),
         ("interval = 'fast'", "interval must be", ""),

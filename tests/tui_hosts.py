@@ -102,7 +102,7 @@ def crowd(containers: int, ports: int | None = None, rules: int | None = None, t
         name="stage",
         taken=taken,
         live=True,
-        engine=Engine("docker", "28.5.2", "1.51", False, True, "iptables"),
+        engine=Engine("docker", "28.5.2", False, True, "iptables"),
         containers=people,
         networks=(_network(),),
         links=tuple(links),

@@ -23,6 +23,7 @@ from netdash.core.model import (
     Scope,
 )
 from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.state import OWN_PROXY
 
 if TYPE_CHECKING:
     from netdash.core.rules import DestinationNat
@@ -70,7 +71,7 @@ class Ledger:
         published = [port for container in containers for port in self._of(container)]
         taken = {(port.proto, port.host_ip, port.host_port) for port in published if port.live}
         taken |= {(one.proto, one.host_ip, one.host_port) for port in published if (one := port.proxy)}
-        found = [*published, *self._translated(taken, containers)]
+        found = [*published, *self._forwarded(taken, containers), *self._translated(taken, containers)]
         taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
         found += self._others(taken, containers)
         self._known = {container.id: (container, self._of(container)) for container in containers}
@@ -242,6 +243,28 @@ class Ledger:
                 scope=scope_of(host_ip),
                 container_id=owner.id if owner else None,
                 holder=self._holder(proto, host_ip, port, rule, None),
+            )
+
+    def _forwarded(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
+        """Ports that netdash forwards by a proxy of its own, which the engine knows nothing of."""
+        own = [one for key, one in self._proxies.items() if one.command == OWN_PROXY and key not in taken]
+        owners = {ip.ip: one for one in containers for end in one.endpoints for ip in end.addresses} if own else {}
+        for proxy in own:
+            owner = owners.get(proxy.container_ip)
+            listener = _listener(owner, proxy.proto, proxy.container_ip, proxy.container_port) if owner else None
+            yield Port(
+                proto=proxy.proto,
+                host_ip=proxy.host_ip,
+                host_port=proxy.host_port,
+                container_port=proxy.container_port,
+                target_ip=proxy.container_ip,
+                dnat=None,
+                proxy=proxy,
+                listening=None if owner is None or owner.listeners is None else listener is not None,
+                listener=listener.command if listener else None,
+                scope=scope_of(proxy.host_ip),
+                container_id=owner.id if owner else None,
+                holder=Holder("netdash", proxy.pid, OWN_PROXY),
             )
 
     def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:

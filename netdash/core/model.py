@@ -85,7 +85,6 @@ class Engine:
 
     name: str  # "docker" or "podman"
     version: str
-    api_version: str | None
     rootless: bool
     userland_proxy: bool | None  # None where the API does not say (before 29)
     firewall: str | None  # /info.FirewallBackend.Driver, API 1.49+: "iptables", "nftables", "iptables+firewalld"
@@ -280,7 +279,7 @@ class Scope(Enum):
 class Holder:
     """Who has a host port."""
 
-    kind: str  # docker-proxy, dockerd, rootlesskit, conmon, process, rule (a DNAT without a socket), nobody
+    kind: str  # docker-proxy, dockerd, rootlesskit, conmon, netdash, process, rule (a DNAT without a socket), nobody
     pid: int | None = None
     command: str | None = None
 

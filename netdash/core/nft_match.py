@@ -349,8 +349,10 @@ def texts_of(draft: Draft, right: object) -> Texts | None:
     """The alternatives on the right as text: one value, a list, a set, or the elements of a named set."""
     if isinstance(right, str):
         if not right.startswith("@"):
-            text = element_text(right)
-            return None if text is None else (text,)
+            if right.endswith(_OF_NO_TYPE):
+                text = element_text(right)
+                return None if text is None else (text,)
+            return (right,) if "," not in right else None  # a device's name may hold an @
         elements = draft.named(right)
         return None if elements is None else tuple(key for key, _ in elements)
     if isinstance(right, dict) and len(right) == 1:

@@ -80,7 +80,8 @@ def _nat(verb: Verb) -> Callable[[Draft, object], bool]:
         draft.target = Target(verb, detail=detail)
         made = _target_of(draft, verb, parts, detail)
         draft.target = made or draft.target
-        if draft.target.address is None:  # an address says it itself: the rule matches, and does nothing (nft_nat.c)
+        named = draft.target.address is not None or any(case.address for _, case in draft.target.cases)
+        if not named:  # an address says it itself: the rule matches, and does nothing (nft_nat.c)
             _only_of(draft, parts.get("family"))
         return made is not None
 

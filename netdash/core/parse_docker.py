@@ -23,7 +23,6 @@ def parse_engine(version: object, info: object) -> Engine | None:
     return Engine(
         name="podman" if podman else "docker",
         version=number,
-        api_version=text(about.get("ApiVersion")),
         rootless=any("rootless" in option for option in security),
         userland_proxy=_told(firewall.get("Info"), "EnableUserlandProxy"),
         firewall=text(firewall.get("Driver")),

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from netdash.core.decode import address, subnet
 from netdash.core.model import IP, Listener, Proxy, Route
+from netdash.core.state import OWN_PROXY
 
 _USER = re.compile(r'"([^"]*)",pid=(\d+)')
 _OPTION = re.compile(r"\s--?(proto|host-ip|host-port|container-ip|container-port)[= ](\S+)")
@@ -36,7 +37,7 @@ def parse_proxy(line: str) -> Proxy | None:
     return Proxy(
         pid=int(pid),
         ppid=int(parent) if parent else None,
-        command=argv.split(" ", 1)[0].rsplit("/", 1)[-1],
+        command=_command(argv),
         argv=argv,
         proto=options.get("proto", "tcp"),
         host_ip=host_ip,
@@ -44,6 +45,12 @@ def parse_proxy(line: str) -> Proxy | None:
         container_ip=container_ip,
         container_port=container_port,
     )
+
+
+def _command(argv: str) -> str:
+    """The program; netdash's own forwarder is run by Python, and says its name among the first words."""
+    words = argv.split(" ", 6)
+    return OWN_PROXY if OWN_PROXY in words[:6] else words[0].rsplit("/", 1)[-1]
 
 
 def _pair(line: str) -> tuple[int, int] | None:

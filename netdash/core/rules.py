@@ -85,12 +85,13 @@ class _Search:
             return self._map(rule, chain, sure, matches, deep)
         if verb is Verb.RETURN and matches:
             return _Then.LEAVE
+        named = {one.address.version for one in (target, *(case for _, case in target.cases)) if one.address}
+        if verb in self._verbs and named and self._packet.family not in named:
+            return _Then.NEXT
         if not (sure and matches) or verb is Verb.OTHER or target.cases:
             self._leave_open(rule)
             return _Then.LEAVE if matches and verb is not Verb.OTHER else _Then.NEXT
         if verb in self._verbs:
-            if target.address is not None and target.address.version != self._packet.family:
-                return _Then.NEXT
             self.found = rule
         self.ended = verb not in (Verb.ACCEPT, *self._verbs)
         return _Then.END

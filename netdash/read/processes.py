@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_PROXY = "docker-proxy"
+from netdash.core.state import OWN_PROXY
+
+_PROXIES = ("docker-proxy", OWN_PROXY)
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 
 
@@ -35,7 +37,7 @@ class Proxies:
             self._lines.pop(gone, None)
             self._memory.pop(gone, None)
         for pid in sorted(pids - self._settled, key=int):
-            if _command(pid) == _PROXY:
+            if _command(pid) in _PROXIES:
                 self._look(pid)
         self._settled = pids & self._seen
         self._seen = pids

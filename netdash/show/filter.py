@@ -45,10 +45,6 @@ def haystack(row: Row) -> str:
     return "\n".join([cell.text for cell in row.cells]).casefold()
 
 
-def matching(rows: Sequence[Row], wanted: Filter) -> list[Row]:
-    return [row for row in rows if wanted.matches(row)]
-
-
 def _term(word: str, columns: Sequence[Column]) -> Term:
     negated = word.startswith("!")
     word = word.removeprefix("!")

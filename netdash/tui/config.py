@@ -11,7 +11,7 @@ from netdash.tui.keys import IDS
 
 DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "ansi")
-KNOWN = ("interval", "mouse", "theme", "keys", "hosts")
+KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Options:
     interval: float = DEFAULT_INTERVAL
     mouse: bool = True
     theme: str | None = None  # None: by what the terminal can show
+    read_only: bool = False  # nothing is ever changed
     keys: Mapping[str, str] = field(default_factory=dict)  # id of an action -> Textual's names of keys
     hosts: tuple[str, ...] = ()  # as --host; none: this one
 
@@ -49,8 +50,9 @@ def load_config(path: Path | str | None = None) -> Options:
     _check_names(chosen, told, KNOWN, "")
     return Options(
         interval=_interval(chosen, told.get("interval", DEFAULT_INTERVAL)),
-        mouse=_mouse(chosen, told.get("mouse", True)),
+        mouse=_switch(chosen, "mouse", told.get("mouse", True)),
         theme=_theme(chosen, told.get("theme")),
+        read_only=_switch(chosen, "read_only", told.get("read_only", False)),
         keys=_keys(chosen, told.get("keys", {})),
         hosts=_hosts(chosen, told.get("hosts", [])),
     )
@@ -76,9 +78,9 @@ def _interval(path: Path, value: object) -> float:
     return float(value)
 
 
-def _mouse(path: Path, value: object) -> bool:
+def _switch(path: Path, name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(path, "mouse must be true or false")
+        raise _wrong(path, f"{name} must be true or false")
     return value
 
 

@@ -55,25 +55,32 @@ def compare(said: Trace, fate: Fate) -> Judgement:
     if said.verdict is Verdict.UNKNOWN:
         return Judgement("unknown", "; ".join(f"{rule.place} {rule.text}" for rule in said.unsure) or _reason(said))
     expected = _verdicts(fate)
-    blame = said.unsure or _blames_a_rule(said) is (fate.end == "dropped")
+    unsure = bool(said.unsure) or not all(step.sure for step in said.steps)
+    blame = unsure or _blames_a_rule(said) is (fate.end == "dropped")
     if said.verdict not in expected or not blame:
         names = " or ".join(one.value for one in expected)
         return Judgement(
             "wrong verdict", f"said {said.verdict.value} ({_reason(said)}), the kernel: {names} ({fate.end})"
         )
-    ours, theirs = _compared(said.steps, fate)
-    if not said.unsure and ours != theirs:
+    ours, theirs = [_place(step) for step in said.steps], [_of_kernel(met) for met in fate.steps]
+    if not unsure and ours != theirs:
         return Judgement("wrong rules", _difference(ours, theirs))
     if fate.end in ("received", "delivered", "gone") and fate.packet and not _same(said.translation, fate.packet):
         return Judgement("wrong translation", f"said {_shown(said.translation)}, the kernel: {fate.packet}")
-    if said.unsure:
+    if unsure:
         return Judgement("agreed on the verdict")
     return _back(said.reply, fate.answer) or Judgement("agreed")
 
 
 def _back(said: Reply | None, fate: Fate | None) -> Judgement | None:
     """What is wrong with the way of the answer; None where nothing is, or the kernel showed none."""
-    if said is None or fate is None or said.verdict is Verdict.UNKNOWN or said.unsure:
+    if (
+        said is None
+        or fate is None
+        or said.verdict is Verdict.UNKNOWN
+        or said.unsure
+        or not all(step.sure for step in said.steps)
+    ):
         return None
     arrived = Verdict.FORWARDED if fate.at and not BY_NAME[fate.at].container else Verdict.DELIVERED
     ends = {"received": (arrived,), "delivered": (arrived,), "dropped": (Verdict.DROPPED, Verdict.REJECTED)}
@@ -81,18 +88,8 @@ def _back(said: Reply | None, fate: Fate | None) -> Judgement | None:
     if said.verdict not in expected:
         names = " or ".join(one.value for one in expected)
         return Judgement("wrong answer", f"said {said.verdict.value}, the kernel: {names} ({fate.end})")
-    ours, theirs = _compared(said.steps, fate)
+    ours, theirs = [_place(step) for step in said.steps], [_of_kernel(met) for met in fate.steps]
     return None if ours == theirs else Judgement("wrong answer", _difference(ours, theirs))
-
-
-def _compared(said: tuple[Step, ...], fate: Fate) -> tuple[list[str], list[str]]:
-    """What is to be the same; without netdev chains where it cannot be told on which device they are (nft 1.0.6)."""
-    ours, theirs = [_place(step) for step in said], [_of_kernel(met) for met in fate.steps]
-    if all(step.sure for step in said):
-        return ours, theirs
-    return [one for one in ours if not one.startswith("netdev ")], [
-        one for one in theirs if not one.startswith("netdev ")
-    ]
 
 
 def _of_kernel(met: Met) -> str:

@@ -184,6 +184,16 @@ class Lab:
                 (tools / name).symlink_to(target)
         return f"{tools}:{path}"
 
+    def start_killed_engine(self) -> None:
+        """Start it again after a SIGKILL. Its containerd dies with it, but not at once: the next must not meet it."""
+        assert self.dockerd
+        self.dockerd.wait(20)
+        words = f"{self.folder}/exec/containerd/containerd.toml".encode()
+        assert until(lambda: not any(words in command for command in _command_lines()), 20)
+        # where nobody reaps it, dockerd takes its zombie for alive
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+        self.start_engine()
+
     @property
     def dockerd_died(self) -> bool:
         return self.dockerd is not None and self.dockerd.poll() is not None
@@ -221,6 +231,7 @@ class Lab:
             **os.environ,
             "DOCKER_HOST": f"unix://{self.socket}",
             "PYTHONPATH": str(ROOT),
+            "NETDASH_STATE_DIR": f"{self.folder}/state",
             "PATH": (f"{self._tools}:" if self.engine else "") + os.environ["PATH"] + ":/usr/sbin:/sbin",
         }
 
@@ -336,6 +347,12 @@ def _processes_of(folder: Path) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if str(folder).encode() in entry.read_bytes() and int(entry.parent.name) != os.getpid():
                 yield int(entry.parent.name)
+
+
+def _command_lines() -> Iterator[bytes]:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield entry.read_bytes()
 
 
 def _mounts_under(folder: Path) -> Sequence[str]:

@@ -137,7 +137,7 @@ def _nat(word: str, verb: Verb) -> Make:
             shown += f":{span_text(ports)}"
         flag = dice.pick(("", "", "random", "persistent"))
         target = Target(verb, address=low, address_to=last, ports=ports, detail=flag)
-        return Part(f"{word} {ip(dice)} to {shown} {flag}".strip(), only(dice), target)
+        return Part(f"{word} {ip(dice)} to {shown} {flag}".strip(), target=target)
 
     return make
 
@@ -152,7 +152,7 @@ def _by_map(dice: Dice) -> Part:
         for port, goal, to in goals
     )
     said = f"dnat {ip(dice)} to tcp dport map {braces(texts)}"
-    return Part(said, only(dice), Target(Verb.DNAT, cases=cases))
+    return Part(said, target=Target(Verb.DNAT, cases=cases))
 
 
 def _redirect(word: str, verb: Verb) -> Make:

@@ -37,22 +37,26 @@ class RoutesOf:
         return None if routes is None else address_type(ip, routes, device)
 
     def leads_back(self, packet: Packet, loose: bool, marked: bool, local: bool) -> bool | None:
-        """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`. IPv6 looks for a route by that device, IPv4
-        whether the route that it finds is by it."""
+        """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`. What counts is whether the route that is
+        found is by that device; only for link-local addresses one by that device is looked for."""
         routes = self._run.host.routes
         if routes is None or packet.src is None or not packet.iif:
             return None
         if packet.iif == "lo":
             return True
-        bound = packet.iif if packet.family == 6 and not loose else ""
+        bound = packet.iif if packet.src.is_link_local and not loose else ""
         flow = Flow(packet.src, packet.dst, "lo", bound, packet.mark if marked else 0, "")
-        found = find(flow, routes, self._run.host.policy)
+        answers = {self._leads(replace(flow, proto=proto), packet.iif, loose, local) for proto in ("", packet.proto)}
+        return answers.pop() if len(answers) == 1 else None  # nft_fib names the protocol, xt_rpfilter does not
+
+    def _leads(self, flow: Flow, iif: str, loose: bool, local: bool) -> bool | None:
+        found = find(flow, self._run.host.routes or (), self._run.host.policy)
         if found.unsure:
             return None
         route = found.route
         if route is None or not (route.kind == "unicast" or (route.kind == "local" and local)):
             return False
-        return loose or packet.iif in ((route.dev,) if route.dev else tuple(device for _, device in route.hops))
+        return loose or iif in ((route.dev,) if route.dev else tuple(device for _, device in route.hops))
 
 
 def looked_at(run: Run, packet: Packet) -> Packet:

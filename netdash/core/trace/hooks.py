@@ -124,12 +124,14 @@ def _needs_conntrack(rule: Rule, family: int) -> bool:
     """Whether a rule needs conntrack: the kernel switches it on for a family by the first such rule, not by a chain of
     nat (nf_ct_netns_get)."""
     target = rule.target
-    if target.address is not None and target.address.version != family:
-        return False
     for match in rule.matches:
         if match.key in _KEYS or match.key.startswith("ct"):
             return True
-    if _binds(target) or any(_binds(case) for _, case in target.cases):
+    targets = [target, *(case for _, case in target.cases)]
+    named = {one.address.version for one in targets if one.address is not None}
+    if named and family not in named:
+        return False
+    if any(map(_binds, targets)):
         return True
     unread = (*rule.not_understood, target.detail) if rule.not_understood or target.detail else ()
     return any(map(_NAMES.search, unread))

@@ -61,7 +61,10 @@ def _in_net(net: Net, old: IP | None) -> IP | Untold:
 
 
 def _masquerade(run: Run) -> IP | Untold:
+    """With IPv6, what is sent to an own address comes from there (ipv6_dev_get_saddr)."""
     device = run.packet.oif
+    if run.packet.family == 6 and run.packet.dst is not None and run.packet.dst_type == "LOCAL":
+        return run.packet.dst
     if run.host.links is None or not device:
         return Untold.NOT_KNOWN
     return chosen_address(run, device, run.next_hop or run.packet.dst, run.packet.family) or Untold.NOTHING

@@ -28,7 +28,8 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
     for stage in run.hooks.ip(hook, run.packet.family):
         before = run.packet
         _call(run, hook, stage)
-        if reroute and (stage.kind == NAT or (stage.chains and stage.chains[0].kind == "route")):
+        turned = run.packet.dst != before.dst  # a mark that a chain of nat sets turns nothing (nf_nat_ipv4_local_fn)
+        if reroute and (turned if stage.kind == NAT else stage.chains and stage.chains[0].kind == "route"):
             reroute(before)
 
 

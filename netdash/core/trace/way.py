@@ -142,8 +142,15 @@ def _admin_down(run: Run, bridge: str) -> Link | None:
 
 
 def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
-    """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, any other is routed."""
-    way = way_in(run)
+    """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, any other is routed; what no route
+    takes goes up to IP too, which drops it."""
+    try:
+        way = way_in(run)
+    except Ended as ended:
+        place = ended.decision.place if ended.decision else ""
+        if ended.verdict is not Verdict.MARTIAN and "rp_filter" not in place:
+            bridge_chains(run, "input", veth)
+        raise
     if not way.local and way.device == bridge and run.packet.dst is not None:
         towards = way.gateway or run.packet.dst
         return _to_port(run, bridge, veth, neighbour(run, bridge, towards))

@@ -1,0 +1,65 @@
+"""Journals on disk: every line is there, whatever dies, before the next thing is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from netdash.apply import places
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.journal import Change, Journal, load_journal
+
+_SUFFIX = ".jsonl"
+
+
+def path_of(change: Change) -> Path:
+    return places.journals() / f"{change.id}{_SUFFIX}"
+
+
+def begin(change: Change) -> Journal:
+    """Write down what will be done, before any of it is. Raises NetdashError(REFUSED)."""
+    places.ensure(places.journals())
+    places.write(path_of(change), change.line() + "\n")
+    return Journal(change)
+
+
+def append(change: Change, entry: Mapping[str, object]) -> Journal:
+    """Add a line, and answer the journal as it is now."""
+    path = path_of(change)
+    try:
+        with path.open("a+b") as file:
+            file.seek(0, os.SEEK_END)
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")  # the line before was cut off
+            file.write(json.dumps(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        found = load_journal(path.read_text("utf-8", "replace"))
+    except OSError as error:
+        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+    if found is None:
+        raise NetdashError(f"{path} is no journal any more", code=Exit.REFUSED)
+    return found
+
+
+def end(change: Change) -> None:
+    """The change is over: nothing of it is left to be done, or to be taken back."""
+    path_of(change).unlink(missing_ok=True)
+    places.sync(places.journals())
+
+
+def load(path: Path) -> Journal | None:
+    try:
+        return load_journal(path.read_text("utf-8", "replace"))
+    except FileNotFoundError:
+        return None
+
+
+def listed() -> tuple[Journal, ...]:
+    """Oldest first."""
+    found = (load_journal(text) for _, text in places.texts(places.journals(), _SUFFIX))
+    return tuple(sorted((one for one in found if one), key=lambda one: one.change.created))

@@ -1,0 +1,93 @@
+"""One userland proxy as a child process: the engine's docker-proxy, or netdash's own forwarder where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+
+from netdash.apply import child
+from netdash.core.state import OWN_PROXY, Opened
+
+_PR_SET_PDEATHSIG = 1
+_PATIENCE = 10.0  # seconds until it has said whether it could bind
+_LIBC = ctypes.CDLL(None)
+
+
+class ProxyError(Exception):
+    """It could not start; the message says why."""
+
+
+def start(program: str, one: Opened, target: str) -> int:
+    """Its pid, once it listens. It dies with this process: a forward that nobody watches could lead to a stranger who
+    got the container's address. docker-proxy tells on descriptor 3: `0`, or `1` and a line with the reason."""
+    told, tell = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become(_argv(program, one, target), program or sys.executable, tell, parent)
+    os.close(tell)
+    try:
+        answer = _answer(told)
+    finally:
+        os.close(told)
+    if answer.startswith(b"0"):
+        return pid
+    stop(pid)
+    raise ProxyError(" ".join(answer[1:].decode("utf-8", "replace").split())[:200] or "it ended without a word")
+
+
+def _argv(program: str, one: Opened, target: str) -> list[str]:
+    options = {
+        "-proto": one.proto,
+        "-host-ip": one.host_ip,
+        "-host-port": str(one.host_port),
+        "-container-ip": target,
+        "-container-port": str(one.container_port),
+    }
+    words = [word for pair in options.items() for word in pair]
+    return [OWN_PROXY, *words] if program else child.argv("splice", OWN_PROXY, *words)
+
+
+def _become(argv: list[str], program: str, tell: int, parent: int) -> None:
+    """In the child: what the engine would have given it, and nothing else."""
+    try:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(tell, 3)
+        os.set_inheritable(3, True)
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        os.closerange(4, 1024)
+        os.execve(program, argv, child.environment())  # noqa: S606  # a list of arguments, no shell
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.write(3, f"1\n{argv[0]}: {error.strerror}".encode())
+    finally:
+        os._exit(127)
+
+
+def _answer(told: int) -> bytes:
+    answer = b""
+    while select.select([told], [], [], _PATIENCE)[0]:
+        piece = os.read(told, 4096)
+        answer += piece
+        if not piece or answer.startswith(b"0"):
+            return answer
+    return answer or b"1\nit did not say in time whether it listens"
+
+
+def stop(pid: int) -> None:
+    """End a child of this process, and wait for its end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)

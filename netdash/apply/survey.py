@@ -1,0 +1,209 @@
+"""What a plan must know that a Host does not say: asked of the engine and of this process. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from netdash.apply import forward
+from netdash.apply.engine_socket import Engine, EngineGone, Refused
+from netdash.core.decode import items, mapping, text
+from netdash.core.errors import NetdashError
+from netdash.core.model import Host
+from netdash.core.publish.facts import Details, Facts
+from netdash.core.publish.payload import anonymous, restart_policy
+
+_WELL_KNOWN = ("/usr/sbin/docker-proxy", "/usr/libexec/docker/docker-proxy", "/usr/bin/docker-proxy")
+_CAP_NET_BIND_SERVICE = 1 << 10
+Json = dict[str, Any]
+
+
+def survey(address: str, host: Host, container_id: str | None, details: bool, image: str = "") -> Facts:
+    """The facts for a plan on this container, or for a new one. Never raises: what is in the way is `unable`."""
+    try:
+        engine = Engine(address)
+        engine.negotiate()
+        _may_write(engine)
+        return Facts(
+            engine_here=here(engine),
+            lowest_port=lowest_port(),
+            program=docker_proxy(engine, host),
+            details=_details(engine, container_id) if details and container_id else None,
+            image_here=has_image(engine, image) if image else None,
+        )
+    except NetdashError as error:
+        return Facts(unable=f"{error.message} ({error.hint})" if error.hint else error.message)
+
+
+def _may_write(engine: Engine) -> None:
+    if not os.access(engine.path, os.W_OK):
+        raise EngineGone(f"no permission to use {engine.path}")
+
+
+def here(engine: Engine) -> bool | None:
+    """Whether the engine lives in this network namespace: by the process at the other end of its socket. None for one
+    that cannot be looked at, or where systemd holds the socket."""
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(engine.limit)
+        try:
+            door.connect(engine.path)
+            raw = door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            pid = struct.unpack("3i", raw)[0]
+            theirs, ours = os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net")
+        except OSError:
+            return None
+    return None if pid <= 1 else (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def lowest_port() -> int | None:
+    """The lowest port that a process of this one's may bind; None: cannot be told."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+        effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+        if int(effective, 16) & _CAP_NET_BIND_SERVICE:
+            return 0
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text("ascii"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def docker_proxy(engine: Engine, host: Host) -> str | None:
+    """The engine's own proxy: /info names it from 29 on; before, one that runs is it; else where packages put it."""
+    told = text(mapping(engine.get("/info")).get("UserlandProxyPath"))
+    found = (told, *_running(host), *_WELL_KNOWN, shutil.which("docker-proxy"))
+    return next((path for path in found if path and os.access(path, os.X_OK)), None)
+
+
+def _running(host: Host) -> Iterator[str]:
+    for one in host.proxies or ():
+        try:
+            path = os.readlink(f"/proc/{one.pid}/exe")
+        except OSError:
+            continue
+        if os.path.basename(path) == "docker-proxy":
+            yield path
+
+
+# --- of the container -------------------------------------------------------------------------------------------------
+
+
+def _details(engine: Engine, identity: str) -> Details | None:
+    try:
+        inspect: Json = engine.get(f"/containers/{identity}/json")
+    except Refused:
+        return None
+    config, host = mapping(inspect.get("Config")), mapping(inspect.get("HostConfig"))
+    labels = mapping(config.get("Labels"))
+    borrowed, missing = borrowed_from(engine, inspect)
+    stop = config.get("StopTimeout")
+    return Details(
+        changes=changes(engine, inspect),
+        auto_remove=host.get("AutoRemove") is True,
+        restart=restart_policy(inspect),
+        health=bool(mapping(mapping(inspect.get("State")).get("Health")).get("Status")),
+        stop_seconds=stop if isinstance(stop, int) else None,
+        dependents=tuple(_dependents(engine, inspect)),
+        missing=missing,
+        anonymous=anonymous(inspect, borrowed),
+        swarm_service=text(labels.get("com.docker.swarm.service.name")),
+        image_moved=image_reference(engine, inspect) != config.get("Image"),
+        random_ports=_random_ports(host),
+        fixed_addresses=_fixed(inspect),
+        forwards=tuple(
+            sorted(
+                {port.host_port for one in forward.listed() if one.container_id == inspect["Id"] for port in one.ports}
+            )
+        ),
+    )
+
+
+def changes(engine: Engine, inspect: Json) -> int | None:
+    """Files and folders of the writable layer that differ from the image. Where something is mounted there does not
+    count, nor do the folders above it: the engine made them."""
+    try:
+        found = engine.get(f"/containers/{inspect['Id']}/changes")
+    except Refused:
+        return None
+    mounts = {str(mapping(one).get("Destination")) for one in items(inspect.get("Mounts"))}
+    mounts |= set(mapping(mapping(inspect.get("HostConfig")).get("Tmpfs")))
+    paths = {str(mapping(one).get("Path")) for one in items(found)}
+    return sum(1 for path in paths if not any(f"{mount}/".startswith(f"{path}/") for mount in mounts))
+
+
+def image_reference(engine: Engine, inspect: Json) -> str:
+    """What to create its equal from: the image's name while that still means the same image, else its id."""
+    name, identity = str(mapping(inspect.get("Config")).get("Image", "")), str(inspect.get("Image", ""))
+    try:
+        same = mapping(engine.get(f"/images/{name}/json")).get("Id") == identity
+    except Refused:
+        same = False
+    return name if same else identity
+
+
+def has_image(engine: Engine, image: str) -> bool:
+    try:
+        engine.get(f"/images/{image}/json")
+    except Refused:
+        return False
+    return True
+
+
+def image_config(engine: Engine, reference: str) -> Json:
+    found = mapping(mapping(engine.get(f"/images/{reference}/json")).get("Config"))
+    return dict(found)
+
+
+def borrowed_from(engine: Engine, inspect: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(destinations that come by --volumes-from, containers of it that do not exist any more)."""
+    places: list[str] = []
+    missing: list[str] = []
+    for one in items(mapping(inspect.get("HostConfig")).get("VolumesFrom")):
+        name = str(one).split(":")[0]
+        try:
+            other = mapping(engine.get(f"/containers/{name}/json"))
+        except Refused:
+            missing.append(name)
+        else:
+            places += [str(mapping(mount).get("Destination")) for mount in items(other.get("Mounts"))]
+    return tuple(places), tuple(missing)
+
+
+def _dependents(engine: Engine, inspect: Json) -> Iterable[str]:
+    """Containers that name this one in their settings, with what becomes of them."""
+    identity, name = str(inspect["Id"]), str(inspect.get("Name", "")).lstrip("/")
+    for listed in items(engine.get("/containers/json", all="1")):
+        other = str(mapping(listed).get("Id", ""))
+        if other == identity:
+            continue
+        try:
+            host = mapping(mapping(engine.get(f"/containers/{other}/json")).get("HostConfig"))
+        except Refused:
+            continue
+        who = str(next(iter(items(mapping(listed).get("Names"))), other[:12])).lstrip("/")
+        for key, what in (("NetworkMode", "network"), ("IpcMode", "IPC"), ("PidMode", "processes")):
+            kind, _, used = str(host.get(key, "")).partition(":")
+            if kind == "container" and used and (identity.startswith(used) or used == name):
+                yield f"{who} uses the {what} of {name}, and would have to be made anew too"
+        if any(str(one).partition(":")[0].lstrip("/") == name for one in items(host.get("Links"))):
+            yield f"{who} is linked to {name} (--link): its link would lead to the old one"
+        used_volumes = [str(one).split(":")[0] for one in items(host.get("VolumesFrom"))]
+        if any(one and (identity.startswith(one) or one == name) for one in used_volumes):
+            yield f"{who} takes its volumes from {name}: it keeps them, but names a container that goes"
+
+
+def _random_ports(host: Any) -> bool:
+    if host.get("PublishAllPorts") is True:
+        return True
+    bindings = [mapping(one) for value in mapping(host.get("PortBindings")).values() for one in items(value)]
+    return any(one.get("HostPort") in ("", "0", None) for one in bindings)
+
+
+def _fixed(inspect: Json) -> bool:
+    ends = mapping(mapping(inspect.get("NetworkSettings")).get("Networks")).values()
+    asked = [mapping(mapping(one).get("IPAMConfig")) for one in ends]
+    return all(one.get("IPv4Address") or one.get("IPv6Address") for one in asked)

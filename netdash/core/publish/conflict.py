@@ -1,0 +1,50 @@
+"""Who has a host port already, by address; and which ports are free. Pure: Host -> ports."""
+
+from __future__ import annotations
+
+from netdash.core.model import IP, Host, Port
+
+LAST = 65535
+UNPRIVILEGED = 1024
+
+
+def conflicts(host: Host, proto: str, ip: IP, number: int) -> tuple[Port, ...]:
+    """Ports that cannot be had beside this one: sockets and rules that are live, and what stopped containers are set up
+    to take."""
+    return tuple(
+        port
+        for port in host.ports or ()
+        if (port.proto, port.host_port) == (proto, number) and _meets(port, ip) and _counts(port)
+    )
+
+
+def _counts(port: Port) -> bool:
+    if not port.live:
+        return True
+    return port.holder is None or port.holder.kind != "nobody" or port.container_id is not None
+
+
+def _meets(port: Port, ip: IP) -> bool:
+    if port.dual and port.host_ip.is_unspecified:
+        return True
+    if port.host_ip.version != ip.version:
+        return False
+    return port.host_ip == ip or port.host_ip.is_unspecified or ip.is_unspecified
+
+
+def choose(
+    host: Host, proto: str, container_ports: tuple[int, ...], without: frozenset[int] = frozenset()
+) -> tuple[int, ...] | None:
+    """Host ports of netdash's choice, one after the other as the container's are; the container's own numbers where
+    those are free. `without`: not these. None when there are none, or when the host's sockets are not known."""
+    if host.listeners is None or not container_ports:
+        return None
+    taken = {port.host_port for port in host.ports or () if port.proto == proto and _counts(port)}
+    taken |= without
+    first, span = container_ports[0], container_ports[-1] - container_ports[0]
+    start = first if first >= UNPRIVILEGED else first + 8000
+    for base in (*range(start, LAST - span + 1), *range(UNPRIVILEGED, start)):
+        block = tuple(base + port - first for port in container_ports)
+        if not taken.intersection(block):
+            return block
+    return None

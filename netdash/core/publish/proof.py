@@ -1,0 +1,22 @@
+"""What a real connection to a published port said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netdash.core.publish.checks import socket_text
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`works` None: sent, and nothing came back that says either way (UDP)."""
+
+    proto: str
+    address: str
+    port: int
+    works: bool | None
+    what: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.proto} {socket_text(self.address, self.port)} {self.what}"

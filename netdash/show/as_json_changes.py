@@ -1,0 +1,118 @@
+"""The stable JSON, and the lines, of plans and of what netdash published. Pure; whether a process lives is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from netdash.core.journal import Journal
+from netdash.core.publish.checks import socket_text
+from netdash.core.publish.plan import Plan
+from netdash.core.publish.proof import Proof
+from netdash.core.state import Forward, Opened
+from netdash.show.as_json import SCHEMA
+
+
+def plan(made: Plan) -> dict[str, object]:
+    """The plan under "plan"; with refusals nothing was or will be done."""
+    return {
+        "schema": SCHEMA,
+        "plan": {
+            "title": made.title,
+            "mode": made.mode.value if made.mode else "run",
+            "container": made.container,
+            "container_id": made.container_id[:12] or None,
+            "ports": [asdict(one) for one in made.ports],
+            "steps": list(made.steps),
+            "undo": list(made.undo),
+            "downtime": made.downtime,
+            "lost": list(made.lost),
+            "client_address": made.client or None,
+            "reach": [asdict(one) for one in made.reach],
+            "warnings": list(made.warnings),
+            "refusals": list(made.refusals),
+            "compose_lines": list(made.file),
+        },
+        "done": False,
+    }
+
+
+def proof(one: Proof) -> dict[str, object]:
+    return asdict(one)
+
+
+def forwards(found: Iterable[Forward], state: Callable[[Forward], str]) -> dict[str, object]:
+    """What netdash published by forward: `phase` is up, waiting, lost (its process died), or over (its time came)."""
+    return {"schema": SCHEMA, "published": [_forward(one, state(one)) for one in found]}
+
+
+def _forward(one: Forward, state: str) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "mode": "forward",
+        "container": one.container,
+        "container_id": one.container_id[:12],
+        "ports": [asdict(port) for port in one.ports],
+        "target": list(one.target),
+        "phase": state,
+        "problem": one.problem or None,
+        "created": one.created,
+        "until": one.until,
+        "keeper_pid": one.keeper.pid if one.keeper and state not in ("lost", "over") else None,
+    }
+
+
+def ports_text(one: Forward) -> str:
+    """`0.0.0.0:8080/tcp`, the first and the last of many."""
+    return port_list(one.ports)
+
+
+def port_list(ports: tuple[Opened, ...]) -> str:
+    texts = [f"{socket_text(port.host_ip or '*', port.host_port)}/{port.proto}" for port in ports]
+    return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} … {texts[-1]}"
+
+
+def sentence(one: Forward, state: str) -> str:
+    """One line of `netdash published`."""
+    port = one.ports[0].container_port if one.ports else 0
+    if state == "lost":
+        state += ": netdash recover"
+    elif one.problem:
+        state += f": {one.problem}"
+    where = ", ".join(one.target) or "?"
+    return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
+
+
+# --- changes of several steps -----------------------------------------------------------------------------------------
+
+
+def journal(one: Journal) -> dict[str, object]:
+    """`due`: when the old container is removed, and the change cannot be taken back as a whole any more."""
+    change = one.change
+    return {
+        "id": change.id,
+        "mode": change.kind,
+        "container": change.name,
+        "old_container": change.backup or None,
+        "ports": [asdict(port) for port in change.add],
+        "dropped_ports": [asdict(port) for port in change.drop],
+        "interrupted": one.unfinished,
+        "steps_done": [change.steps[at] for at in sorted(one.done)],
+        "steps_left": [change.steps[at] for at in one.left],
+        "created": change.created,
+        "due": one.due,
+    }
+
+
+def journal_sentence(one: Journal) -> str:
+    """One line of `netdash published`, or of `netdash recover`."""
+    change = one.change
+    what = (
+        f"{port_list(change.add)} → {change.name}" if change.add else f"{change.name} without {port_list(change.drop)}"
+    )
+    kind = "new container" if change.kind == "run" else "made anew"
+    if one.unfinished:
+        done = len(one.done)
+        return f"{what}, {kind}, interrupted after {done} of {len(change.steps)} steps: netdash recover"
+    kept = f", {change.backup} is kept meanwhile" if change.backup else ""
+    return f"{what}, {kind}, can be taken back{kept}: netdash undo"

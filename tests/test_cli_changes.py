@@ -1,0 +1,106 @@
+"""The commands that change something, where there is nothing to change: exit codes, refusals, what is pending."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netdash.apply import logbook, places
+from netdash.cli import main
+from tests.conftest import RECORDINGS
+from tests.test_publish_state import CHANGE, RECORD
+
+BUNDLE = str(RECORDINGS / "docker20.10-legacy")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETDASH_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--from", BUNDLE, "publish", "web", "80", "--yes"], 2, "a recording cannot be changed"),
+        (["--from", BUNDLE, "undo", "--yes"], 2, "a recording cannot be changed"),
+        (["--host", "ssh://root@box", "publish", "web", "80", "--yes"], 2, "only this host can be changed"),
+        (["--host", "local", "undo", "--yes"], 4, "there is nothing to take back"),
+        (["--read-only", "publish", "web", "80", "--yes"], 4, "read-only: nothing is changed"),
+        (["recover", "--rollback", "--read-only"], 4, "read-only: nothing is changed"),
+        (["publish", "web", "80:81:82:83", "--yes"], 2, "is not"),
+        (["publish", "web", "8000-8001:80", "--yes"], 2, "2 host ports for 1 container ports"),
+        (["publish", "web", "80", "--mode", "recreate", "--for", "5m"], 2, "--for ends a forward"),
+        (["publish", "web", "80", "--for", "soon"], 2, "is not a duration"),
+        (["publish", "web", "80", "--mode", "magic"], 2, "invalid choice"),
+        (["publish", "web"], 2, "required"),
+        (["unpublish", "web", "8080:80", "--yes"], 2, "is not the host's port"),
+        (["publish", "web", "80", "--yes"], 3, "containers could not be read"),
+        (["run", "nginx", "-p", "80:80", "--yes"], 4, "no such file"),
+        (["undo", "--yes"], 4, "there is nothing to take back"),
+        (["recover", "--finish", "--rollback"], 2, "not allowed with"),
+    ],
+)
+def test_refusals(words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said.lower() in err.lower()
+
+
+def test_read_only_in_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("read_only = true\n")
+    assert main(["--config", str(file), "undo", "--yes"]) == 4
+    assert "read-only" in capsys.readouterr().err
+
+
+def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["published"]) == 0
+    assert capsys.readouterr() == ("", "netdash: nothing is published by netdash, for this user\n")
+    folder = places.ensure(places.forwards())
+    places.write(folder / "1-a.json", replace(RECORD, until=None).dumps())
+    assert main(["published", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["published"]
+    assert (found["container"], found["phase"], found["keeper_pid"]) == ("web", "lost", None)
+    logbook.begin(CHANGE)
+    assert main(["published"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "0.0.0.0:8080/tcp, [::]:53/udp → web (172.17.0.2) port 80, forward, lost: netdash recover",
+        "0.0.0.0:8080/tcp → web, made anew, interrupted after 0 of 4 steps: netdash recover",
+    ]
+
+
+def test_what_was_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recover"]) == 0
+    logbook.begin(CHANGE)
+    assert main(["recover"]) == 1
+    assert main(["recover", "--json"]) == 1
+    assert "interrupted after 0 of 4 steps" in capsys.readouterr().out
+    assert main(["publish", "web", "80", "--yes"]) == 4
+    assert "a change of web was interrupted (netdash recover)" in capsys.readouterr().err
+    assert main(["recover", "--rollback"]) == 0  # nothing was begun: no engine is needed
+    assert logbook.listed() == ()
+
+
+def test_an_unreadable_state_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state").write_text("a file")
+    assert main(["published"]) == 4
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_hostile_records_print_nothing_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = places.ensure(places.forwards())
+    record = replace(RECORD, container="[red]\x1b[31m\n" + "x" * 10_000, keeper=None)
+    places.write(folder / "1-a.json", record.dumps())
+    assert main(["published"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count("\n") == 1
+    assert len(out) < 600
+    assert os.path.exists(folder / "1-a.json")
