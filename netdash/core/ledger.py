@@ -268,8 +268,7 @@ class Ledger:
             )
 
     def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
-        """Host listeners that belong to no published port; a host-network container is told by its first process, and a
-        proxy that no container is known to have tells itself where it leads."""
+        """Other host listeners; a host-network container is told by its first process, a proxy tells where it leads."""
         by_pid = {one.pid: one for one in containers if one.pid and one.network_mode == "host"}
         seen: set[tuple[str, IP, int]] = set()
         for listener in self._listeners or ():
@@ -277,8 +276,7 @@ class Ledger:
             if key in taken or key in seen or self._is_proxys(listener, taken):
                 continue
             seen.add(key)
-            owner = by_pid.get(listener.pid) if listener.pid else None
-            proxy = self._proxies.get(key)
+            owner, proxy = by_pid.get(listener.pid or 0), self._proxies.get(key)
             yield Port(
                 proto=listener.proto,
                 host_ip=listener.ip,
@@ -297,8 +295,8 @@ class Ledger:
 
     def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
         """Whether it is the socket of a proxy that the ledger has: old ones bind :: for 0.0.0.0."""
-        key = self._proxy_keys.get(listener.pid)
-        return key is not None and key in taken and key[2] == listener.port
+        own = self._proxy_keys.get(listener.pid, ("", listener.ip, -1))
+        return own in taken and own[2] == listener.port
 
 
 def _destination_nat(ruleset: Ruleset) -> DestinationNat:
