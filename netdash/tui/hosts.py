@@ -135,6 +135,8 @@ class _Everywhere(Sequence[Line]):
         shown = [column.key in _COLUMNS for column in self._columns]
         step = max(1, len(self._places) // SAMPLE)
         sample = [self._row(*place) for place in self._places[::step] if place[2] >= 0]
+        bare = [Span("")] * (len(self._columns) - 1)
+        sample += [Row(Ref("host", one.name), (Span(clean(one.name)), *bare)) for one in states if one.lost]
         self._sizes = widths(self._columns, sample, room, _GAP, shown)
 
     def shows(self, states: Sequence[HostState]) -> bool:
