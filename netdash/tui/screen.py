@@ -351,7 +351,8 @@ class Dashboard(Panes):
             return self.netdash.feed.live
         if identity == "linked":
             here = self.grid.row is not None or self.places.here.ask.within is not None
-            return self.linked_shown or (here and self.places.view.kind != "container" and self.focused is self.grid)
+            listed = self.places.view.kind != "container" and self.focused is self.grid
+            return here and (self.linked_shown or listed)
         if identity in ("hosts", "everywhere"):
             return self.netdash.fleet is not None
         if identity == "reverse":
