@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netdash.core.model import Host
-    from netdash.core.pending import Pending, Taken
     from netdash.core.publish.facts import Facts
+    from netdash.core.publish.pending import Pending, Taken
     from netdash.core.publish.plan import Plan
     from netdash.core.publish.proof import Proof
     from netdash.core.publish.request import NewContainer, Request
@@ -49,7 +49,7 @@ class LocalChanges:
     def pending(self) -> Pending:
         """Asked once at every start, where there mostly is nothing."""
         from netdash.apply import places
-        from netdash.core.pending import Pending
+        from netdash.core.publish.pending import Pending
 
         if places.empty():
             return Pending()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from netdash.core.drift_model import Drift, DriftKind
+from netdash.core.drift.model import Drift, DriftKind
 from netdash.core.model import (
     Binding,
     Chain,

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from netdash.core.collected import ASKED, INSIDE
+from netdash.core.parse.collected import ASKED, INSIDE
 from netdash.core.recording import SOURCES, Recording
 
 MARK = "abc123"

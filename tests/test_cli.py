@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash import __version__, cli, cli_commands
+from netdash import __version__, cli
+from netdash.cli import lists
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Host
 from netdash.core.recording import Recording, load
@@ -160,7 +161,7 @@ def test_an_id_that_many_begin_with_is_refused(host: Callable[[str], Host]) -> N
     firsts = [one.id[0] for one in host("docker28.5-nft-full").containers or ()]
     shared = next(digit for digit in firsts if firsts.count(digit) > 1)
     with pytest.raises(NetdashError, match="begins the ids of"):
-        cli_commands.find(host("docker28.5-nft-full"), shared)
+        lists.find(host("docker28.5-nft-full"), shared)
 
 
 def test_a_recording_of_a_recording_is_the_same(tmp_path: Path, ran: Callable[..., Ran]) -> None:
@@ -176,7 +177,7 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, ran: Callab
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_commands, "list_view", interrupt)
+    monkeypatch.setattr(lists, "list_view", interrupt)
     assert ran("ports") == (Exit.INTERRUPTED, "", "")
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.collected import ASKED, parse
 from netdash.core.errors import NetdashError
 from netdash.core.join import Builder
+from netdash.core.parse.collected import ASKED, parse
 from netdash.core.recording import SOURCES, Recording, load
 from netdash.show import as_json
 from netdash.show.views import VIEWS

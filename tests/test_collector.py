@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.collected import ASKED, parse
+from netdash.core.parse.collected import ASKED, parse
 from netdash.core.recording import Recording
 from netdash.core.scrub import scrub
 from netdash.read.ssh import collector, script

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.drift import compare
-from netdash.core.drift_model import DriftKind
+from netdash.core.drift.compare import compare
+from netdash.core.drift.model import DriftKind
 from netdash.core.model import Chain, Host, Rule, Verb
 from tests.drift_hosts import known, texts, with_rules
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.drift import compare
-from netdash.core.drift_memory import SETTLED, Comparing
-from netdash.core.drift_model import DriftKind
+from netdash.core.drift.compare import compare
+from netdash.core.drift.memory import SETTLED, Comparing
+from netdash.core.drift.model import DriftKind
 from netdash.core.model import Failure, Network, Ruleset
 from tests.conftest import _join
 from tests.drift_hosts import chain_of, known, texts, with_rules, written

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netdash import cli
-from netdash.arguments import Arguments
+from netdash.cli.arguments import Arguments
 from netdash.core.errors import NetdashError
 from netdash.core.recording import load
 from netdash.fleet import FleetFeed

@@ -4,9 +4,9 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from netdash.core.decode import decoded
 from netdash.core.model import Binding
-from netdash.core.parse_docker import (
+from netdash.core.parse.decode import decoded
+from netdash.core.parse.docker import (
     moment,
     parse_engine,
     parse_inspected,

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from netdash.core.model import Listener
-from netdash.core.parse_proc import (
+from netdash.core.parse.proc import (
     hexadecimal_address,
     parse_listeners,
     parse_proc_net,

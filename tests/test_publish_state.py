@@ -13,10 +13,10 @@ import pytest
 from netdash.apply import change, forward, logbook, places, steps
 from netdash.apply.engine_socket import EngineGone, Refused, unix_path
 from netdash.core.errors import NetdashError
-from netdash.core.journal import Change, load_journal
 from netdash.core.publish import payload
 from netdash.core.publish.address import addresses, running, target
-from netdash.core.state import Forward, Opened, Process, load_forward, verdict
+from netdash.core.publish.journal import Change, load_journal
+from netdash.core.publish.state import Forward, Opened, Process, load_forward, verdict
 
 PORT = Opened("tcp", "0.0.0.0", 8080, 80)
 RECORD = Forward(

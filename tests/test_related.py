@@ -13,7 +13,7 @@ import pytest
 from netdash.core.model import IP, Chain, Container, Host, Net, Network, Port, Ref, Rule, Ruleset, Verb
 from netdash.core.recording import Recording
 from netdash.core.related import containers_of, ref_of, related
-from netdash.core.ruleset import read_ruleset
+from netdash.core.rules.ruleset import read_ruleset
 from tests.conftest import _join
 from tests.show_hosts import container, host, port
 

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from netdash.core.model import Link, Route
-from netdash.core.parse_ip import parse_links, parse_neighbours, parse_policy, parse_routes
+from netdash.core.parse.ip import parse_links, parse_neighbours, parse_policy, parse_routes
 from netdash.core.routing import look_up, source_address, stops, uplink
 
 OUT = ip_address("192.0.2.10")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from netdash.core.iptables_rule import parse_line
 from netdash.core.model import Chain, Effect, Match, Rule, Ruleset, Target, Verb
 from netdash.core.recording import Recording
-from netdash.core.rules import Answer, DestinationNat, Packet, SourceNat, applies, translated
-from netdash.core.ruleset import read_ruleset
+from netdash.core.rules.iptables_rule import parse_line
+from netdash.core.rules.ruleset import read_ruleset
+from netdash.core.trace.nat import Answer, DestinationNat, Packet, SourceNat, applies, translated
 
 RECORDINGS = Path(__file__).parent / "recordings"
 TRACED = ["docker20.10-nft-full", "docker29.7-nftables-full"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netdash.core.recording import load
-from netdash.core.ruleset import read_ruleset
+from netdash.core.rules.ruleset import read_ruleset
 
 RECORDINGS = Path(__file__).parent / "recordings"
 BUNDLES = sorted(path.parent for path in RECORDINGS.glob("*/rules"))

@@ -10,7 +10,7 @@ import pytest
 
 from netdash.core.model import Chain, Rule, Ruleset, Verb
 from netdash.core.recording import Recording
-from netdash.core.ruleset import RulesetReader, read_ruleset
+from netdash.core.rules.ruleset import RulesetReader, read_ruleset
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = sorted(path.parents[1].name for path in RECORDINGS.glob("*/rules/nft.json"))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.collected import ASKED
 from netdash.core.errors import Exit, NetdashError
+from netdash.core.parse.collected import ASKED
 from netdash.core.recording import SOURCES, Recording
 from netdash.read.hosts import named, read_hosts
 from netdash.read.remote import RemoteReader

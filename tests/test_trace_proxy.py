@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from netdash.core.model import Host
-from netdash.core.state import OWN_PROXY
+from netdash.core.publish.state import OWN_PROXY
 from netdash.core.trace.answer import Reply, Verdict
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.tracer import trace

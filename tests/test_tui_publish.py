@@ -16,15 +16,15 @@ import pytest
 from textual.pilot import Pilot
 
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.journal import Journal
 from netdash.core.model import Failure, Holder, Host, Port, Proxy, Scope
-from netdash.core.pending import Pending, Taken
 from netdash.core.publish.facts import Details, Facts
+from netdash.core.publish.journal import Journal
+from netdash.core.publish.pending import Pending, Taken
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.proof import Proof
 from netdash.core.publish.request import Mode, NewContainer, Request
+from netdash.core.publish.state import Forward, Opened
 from netdash.core.publish.text import lines
-from netdash.core.state import Forward, Opened
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.dialog import Dialog, Stage

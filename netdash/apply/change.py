@@ -12,9 +12,9 @@ from netdash.apply import child, logbook
 from netdash.apply.engine_socket import Engine, EngineGone
 from netdash.apply.steps import STEPS, kept_image, remove_old
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.journal import Change, Journal
 from netdash.core.publish import payload
-from netdash.core.state import Opened
+from netdash.core.publish.journal import Change, Journal
+from netdash.core.publish.state import Opened
 
 if TYPE_CHECKING:
     from netdash.core.publish.plan import Plan

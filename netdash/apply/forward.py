@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from netdash.apply import child, places
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.state import Forward, load_forward, verdict
+from netdash.core.publish.state import Forward, load_forward, verdict
 
 if TYPE_CHECKING:
     from netdash.core.publish.plan import Plan

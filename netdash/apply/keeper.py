@@ -18,7 +18,7 @@ from netdash.apply import places, proxy
 from netdash.apply.engine_socket import Engine, EngineGone, Refused
 from netdash.core.errors import NetdashError
 from netdash.core.publish.address import addresses, running, target
-from netdash.core.state import Forward, Opened, load_forward
+from netdash.core.publish.state import Forward, Opened, load_forward
 
 _EVENTS = {
     "type": ["container", "network"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from netdash.apply import places
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.journal import Change, Journal, load_journal
+from netdash.core.publish.journal import Change, Journal, load_journal
 
 _SUFFIX = ".jsonl"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.state import Process
+from netdash.core.publish.state import Process
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from netdash.core.publish.proof import Proof
-from netdash.core.state import Opened
+from netdash.core.publish.state import Opened
 
 _LISTEN = 0.5  # seconds that a connection must stay: a proxy accepts at once, and hangs up when nobody is behind it
 _PAUSE = 0.2

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from netdash.apply import child
-from netdash.core.state import OWN_PROXY, Opened
+from netdash.core.publish.state import OWN_PROXY, Opened
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = 10.0  # seconds until it has said whether it could bind

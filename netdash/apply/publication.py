@@ -10,12 +10,12 @@ from netdash.apply import change, forward, logbook, places
 from netdash.apply.engine_socket import Engine
 from netdash.apply.proof import prove
 from netdash.apply.steps import pull
-from netdash.core.decode import integer, mapping
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.pending import Pending, Taken
+from netdash.core.parse.decode import integer, mapping
+from netdash.core.publish.pending import Pending, Taken
 from netdash.core.publish.proof import Proof
 from netdash.core.publish.request import GRACE, Mode, Request
-from netdash.core.state import Forward
+from netdash.core.publish.state import Forward
 
 if TYPE_CHECKING:
     from netdash.core.publish.facts import Facts

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from netdash.core.state import OWN_PROXY
+from netdash.core.publish.state import OWN_PROXY
 
 _PIECE = 1 << 16
 _IDLE = 90.0  # seconds that a UDP client is remembered, as docker-proxy does

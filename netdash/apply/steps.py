@@ -11,10 +11,10 @@ from typing import Any
 from netdash.apply import survey
 from netdash.apply.engine_socket import Engine, Refused
 from netdash.apply.proof import prove
-from netdash.core.decode import integer, mapping, text
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.journal import Change, Journal
+from netdash.core.parse.decode import integer, mapping, text
 from netdash.core.publish import payload
+from netdash.core.publish.journal import Change, Journal
 
 Json = dict[str, Any]
 Do = Callable[[Engine, Journal, str], str]

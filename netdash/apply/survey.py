@@ -12,9 +12,9 @@ from typing import Any
 
 from netdash.apply import forward
 from netdash.apply.engine_socket import Engine, EngineGone, Refused
-from netdash.core.decode import items, mapping, text
 from netdash.core.errors import NetdashError
 from netdash.core.model import Host
+from netdash.core.parse.decode import items, mapping, text
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.payload import anonymous, restart_policy
 

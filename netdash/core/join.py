@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.bridges import elsewhere, with_gateways
-from netdash.core.decode import Json, mapping, objects
 from netdash.core.model import (
     IP,
     Container,
@@ -21,13 +20,14 @@ from netdash.core.model import (
     Route,
     Ruleset,
 )
-from netdash.core.parse_docker import parse_inspected, parse_listed, resolve_shared
-from netdash.core.parse_inside import parse_inside
+from netdash.core.parse.decode import Json, mapping, objects
+from netdash.core.parse.docker import parse_inspected, parse_listed, resolve_shared
+from netdash.core.parse.inside import parse_inside
+from netdash.core.parse.sources import Sources, malformed
 from netdash.core.recording import Recording
-from netdash.core.sources import Sources, malformed
 
 if TYPE_CHECKING:
-    from netdash.core.drift_memory import Comparing
+    from netdash.core.drift.memory import Comparing
     from netdash.core.ledger import Uplinks
     from netdash.core.wiring import Wiring
 
@@ -99,7 +99,7 @@ class Builder:
         """The host with what the engine should have written and is not so."""
         if host.containers is None or host.networks is None or host.ruleset is None:
             return host
-        from netdash.core.drift_memory import Comparing
+        from netdash.core.drift.memory import Comparing
 
         self._comparing = self._comparing or Comparing()
         drift, reasons = self._comparing.compare(host, self._uncounted)
@@ -216,7 +216,7 @@ def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tup
     for file in ("listeners.txt", "proc-net.txt"):
         answer = answers.get(file)
         if isinstance(answer, str) and (file == "listeners.txt" or "/net/tcp" in answer):
-            from netdash.core.parse_proc import parse_listeners, parse_proc_net
+            from netdash.core.parse.proc import parse_listeners, parse_proc_net
 
             return (parse_listeners if file == "listeners.txt" else parse_proc_net)(answer)
     return None if container.running else ()
@@ -228,10 +228,10 @@ def _inner_gateways(answers: Mapping[str, object]) -> frozenset[IP] | None:
     if routes is None:
         if not isinstance(sockets, str):
             return None
-        from netdash.core.parse_proc import parse_proc_gateways
+        from netdash.core.parse.proc import parse_proc_gateways
 
         return parse_proc_gateways(sockets)
-    from netdash.core.parse_ip import parse_routes
+    from netdash.core.parse.ip import parse_routes
 
     try:
         return frozenset(one.gateway for one in parse_routes(objects(routes), None) if one.default and one.gateway)

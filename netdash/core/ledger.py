@@ -22,11 +22,11 @@ from netdash.core.model import (
     Ruleset,
     Scope,
 )
+from netdash.core.publish.state import OWN_PROXY
 from netdash.core.routing import OUTSIDE, entrance
-from netdash.core.state import OWN_PROXY
 
 if TYPE_CHECKING:
-    from netdash.core.rules import DestinationNat
+    from netdash.core.trace.nat import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 LOOPBACK: dict[int, IP] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
@@ -169,7 +169,7 @@ class Ledger:
         """The rule that translates, and those that may do something else before it."""
         if self._nat is None:
             return None, ()
-        from netdash.core.rules import Packet
+        from netdash.core.trace.nat import Packet
 
         device, local = self._uplinks[host_ip.version]
         packet = Packet(
@@ -188,7 +188,7 @@ class Ledger:
         """Whether the output hook translates what a process of this host sends there; None: cannot be told."""
         if self._nat is None:
             return None
-        from netdash.core.rules import Packet
+        from netdash.core.trace.nat import Packet
 
         dst = LOOPBACK[host_ip.version] if host_ip.is_unspecified else host_ip
         packet = Packet(
@@ -300,7 +300,7 @@ class Ledger:
 
 
 def _destination_nat(ruleset: Ruleset) -> DestinationNat:
-    from netdash.core.rules import DestinationNat  # not before there are rules: the screen shows containers first
+    from netdash.core.trace.nat import DestinationNat  # not before there are rules: the screen shows containers first
 
     return DestinationNat(ruleset)
 
@@ -308,7 +308,7 @@ def _destination_nat(ruleset: Ruleset) -> DestinationNat:
 def _goes_to(rule: Rule | None, port: int) -> tuple[IP | None, int | None]:
     if rule is None:
         return None, None
-    from netdash.core.rules import translated
+    from netdash.core.trace.nat import translated
 
     return translated(rule, port)
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING
 
 from netdash.core.place import EngineProcess
-from netdash.core.rule_model import (
+from netdash.core.rules.model import (
     IP,
     Chain,
     Effect,
@@ -30,7 +30,7 @@ from netdash.core.rule_model import (
 )
 
 if TYPE_CHECKING:
-    from netdash.core.drift_model import Drift
+    from netdash.core.drift.model import Drift
 
 __all__ = [
     "IP",

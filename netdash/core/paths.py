@@ -25,7 +25,7 @@ from netdash.core.model import (
 from netdash.core.routing import OUTSIDE, device_of, look_up, source_address, stops
 
 if TYPE_CHECKING:
-    from netdash.core.rules import Found, SourceNat
+    from netdash.core.trace.nat import Found, SourceNat
 
 
 class Leaves(Enum):
@@ -273,7 +273,7 @@ def _routed(host: Host, network: Network, endpoint: Endpoint, source: IP, way: O
 def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Route, way: Outbound) -> Outbound:
     if ruleset is None:
         return replace(way, why="rules could not be read")
-    from netdash.core.rules import Packet  # not before there are rules: the screen shows containers first
+    from netdash.core.trace.nat import Packet  # not before there are rules: the screen shows containers first
 
     packet = Packet(
         family=source.version,
@@ -298,7 +298,7 @@ def _translated(ruleset: Ruleset | None, network: Network, source: IP, route: Ro
 
 @lru_cache(maxsize=2)  # the host on screen and the one that comes
 def _source_nat(ruleset: Ruleset) -> SourceNat:
-    from netdash.core.rules import SourceNat
+    from netdash.core.trace.nat import SourceNat
 
     return SourceNat(ruleset)
 

@@ -120,7 +120,7 @@ def load(path: Path) -> Recording:
     except (OSError, tarfile.TarError, EOFError, UnicodeError, zlib.error) as error:
         raise NetdashError(f"cannot read {path}: {_reason(error)}", _BUNDLE) from error
     if stream is not None:
-        from netdash.core.collected import parse  # bundles do not need it
+        from netdash.core.parse.collected import parse  # bundles do not need it
 
         return _completed(parse(stream))
     meta = _meta(files.pop(META, "{}"), path)
@@ -201,7 +201,7 @@ def _pair(value: object) -> tuple[str, str]:
 
 def _stream(path: Path) -> str | None:
     """The text of what the collector printed, gzipped or not; None when the file is something else."""
-    from netdash.core.collected import is_stream
+    from netdash.core.parse.collected import is_stream
 
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from netdash.core.drift_model import Drift
+from netdash.core.drift.model import Drift
 from netdash.core.mentions import RuleKey, of_rules
 from netdash.core.mentions import host_port as _host_port
 from netdash.core.model import (

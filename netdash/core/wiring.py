@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netdash.core.decode import decoded, items, mapping, text
 from netdash.core.model import Container, Endpoint, Link, Network
+from netdash.core.parse.decode import decoded, items, mapping, text
 
 
 class Wiring:
@@ -62,7 +62,7 @@ def _pair(outer: Link, inner: Link) -> bool:
 
 
 def _inner_links(answer: object) -> tuple[Link, ...]:
-    from netdash.core.parse_ip import parse_links  # the screen shows containers before anything from inside them
+    from netdash.core.parse.ip import parse_links  # the screen shows containers before anything from inside them
 
     return parse_links(None, _or_none(answer))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from netdash.core.state import OWN_PROXY
+from netdash.core.publish.state import OWN_PROXY
 
 _PROXIES = ("docker-proxy", OWN_PROXY)
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from netdash.core.collected import ASKED
 from netdash.core.model import Failure
+from netdash.core.parse.collected import ASKED
 from netdash.core.recording import Recording
 from netdash.read.ssh import LIMIT, Address, HostError, Session, failures, unreachable
 

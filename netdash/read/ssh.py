@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netdash.core.collected import ASKED, parse
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
+from netdash.core.parse.collected import ASKED, parse
 from netdash.core.recording import SOURCES, Recording
 from netdash.read.command import find
 

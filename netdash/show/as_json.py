@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from netdash.core.drift_model import Drift
+from netdash.core.drift.model import Drift
 from netdash.core.model import (
     Container,
     Endpoint,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from netdash.core.journal import Journal
-from netdash.core.pending import Pending, Taken
 from netdash.core.publish.checks import socket_text
+from netdash.core.publish.journal import Journal
+from netdash.core.publish.pending import Pending, Taken
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.proof import Proof
-from netdash.core.state import Forward, Opened
+from netdash.core.publish.state import Forward, Opened
 from netdash.show.as_json import SCHEMA
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from netdash.core.drift_model import Drift
+from netdash.core.drift.model import Drift
 from netdash.core.model import (
     Chain,
     Container,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netdash.core.drift_model import Drift
+from netdash.core.drift.model import Drift
 from netdash.core.model import Container, Host
 from netdash.core.related import ref_of
 from netdash.show import draw

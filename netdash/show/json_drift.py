@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netdash.core.drift_model import Drift
+from netdash.core.drift.model import Drift
 from netdash.core.model import Binding
 from netdash.show.index import Index
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from netdash.core.model import Host, Port, Proxy
-from netdash.core.state import Forward
+from netdash.core.publish.state import Forward
 from netdash.show import draw
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean

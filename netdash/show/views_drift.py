@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdash.core.drift_model import Drift, DriftKind
+from netdash.core.drift.model import Drift, DriftKind
 from netdash.core.model import Binding, Host
 from netdash.core.related import ref_of
 from netdash.show import words

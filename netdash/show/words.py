@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from netdash.core.drift_model import Drift, DriftKind
+from netdash.core.drift.model import Drift, DriftKind
 from netdash.core.model import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.core.related import address_ref, ref_of
 from netdash.show.spans import Span, Tone, clean

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from netdash.core.model import Host
-    from netdash.core.pending import Pending, Taken
     from netdash.core.publish.facts import Facts
+    from netdash.core.publish.pending import Pending, Taken
     from netdash.core.publish.plan import Plan
     from netdash.core.publish.proof import Proof
     from netdash.core.publish.request import NewContainer, Request

@@ -13,7 +13,7 @@ from netdash.tui.changes import why_not
 from netdash.tui.sheet import Sheet
 
 if TYPE_CHECKING:
-    from netdash.core.pending import Pending
+    from netdash.core.publish.pending import Pending
     from netdash.tui.changes import Changes
     from netdash.tui.panes import Panes
     from netdash.tui.screen import Dashboard

@@ -28,7 +28,7 @@ from netdash.tui.sheet import Sheet
 from netdash.tui.work import Work
 
 if TYPE_CHECKING:
-    from netdash.core.pending import Pending
+    from netdash.core.publish.pending import Pending
     from netdash.tui.app import Netdash
     from netdash.tui.background import Background
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from netdash.core.errors import NetdashError
 from netdash.core.model import Port
-from netdash.core.pending import Pending, Taken
+from netdash.core.publish.pending import Pending, Taken
 from netdash.show import as_json_changes as told
 from netdash.show.plan_lines import hanging
 from netdash.show.spans import Line, Span, Tone, clean

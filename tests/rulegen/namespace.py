@@ -12,7 +12,7 @@ from types import TracebackType
 
 from netdash.core.model import Ruleset
 from netdash.core.recording import Recording
-from netdash.core.ruleset import read_ruleset
+from netdash.core.rules.ruleset import read_ruleset
 from netdash.read.rules import RuleFamily, RuleReader
 
 RESTORE = {

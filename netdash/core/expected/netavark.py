@@ -25,7 +25,7 @@ from netdash.core.expected.rule import (
 )
 from netdash.core.expected.sides import Publication, Side
 from netdash.core.model import Match, Net, Target
-from netdash.core.rule_parts import mark_match, word_match
+from netdash.core.rules.parts import mark_match, word_match
 
 _PORTS, _MARK, _LOOP = "NETAVARK-HOSTPORT-DNAT", "NETAVARK-HOSTPORT-SETMARK", ip_address("127.0.0.1")
 MANY = {"ip": ip_network("224.0.0.0/4"), "ip6": ip_network("ff00::/8")}

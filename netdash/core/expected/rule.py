@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.core.model import IP, Binding, Match, Net, Target, Verb
-from netdash.core.rule_parts import name_match, net_match, port_match, protocol_match, word_match
+from netdash.core.rules.parts import name_match, net_match, port_match, protocol_match, word_match
 
 Meaning = tuple[Hashable, ...]
 """(family, table, chain, conditions in any order, verb, chain to go to, new address, new ports)."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from netdash.core.decode import address, integer, items, mapping, text
-from netdash.core.state import Opened
+from netdash.core.parse.decode import address, integer, items, mapping, text
+from netdash.core.publish.state import Opened
 
 Json = Mapping[str, Any]
 BY_ENDPOINT = (1, 44)

@@ -11,7 +11,7 @@ from netdash.core.publish.conflict import choose
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.reach import Reach, reach
 from netdash.core.publish.request import Mode, Request
-from netdash.core.state import OWN_PROXY, Opened
+from netdash.core.publish.state import OWN_PROXY, Opened
 
 ANY4, ANY6 = IPv4Address(0), IPv6Address(0)
 

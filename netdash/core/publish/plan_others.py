@@ -12,7 +12,7 @@ from netdash.core.publish.facts import Facts
 from netdash.core.publish.plan import Plan, bound, proof, recreate_steps, span
 from netdash.core.publish.reach import reach
 from netdash.core.publish.request import Mode, Request, Spec
-from netdash.core.state import Opened
+from netdash.core.publish.state import Opened
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from netdash.core.model import Chain, Rule, Ruleset, Target, Verb
-from netdash.core.rule_index import Indexed
+from netdash.core.rules.index import Indexed
 
 CONNTRACK, NAT, CHAIN = "conntrack", "nat", "chain"
 _CONNTRACK_AT = -200  # NF_IP_PRI_CONNTRACK

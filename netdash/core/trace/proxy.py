@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netdash.core.model import IP, Listener, Proxy
-from netdash.core.state import OWN_PROXY
+from netdash.core.publish.state import OWN_PROXY
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way
 from netdash.core.trace.run import Run

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from netdash.core.model import Chain, Effect, Rule, Target, Verb
 from netdash.core.packet import Packet
-from netdash.core.rule_match import Answer, applies, condition, holds, mapped
+from netdash.core.rules.match import Answer, applies, condition, holds, mapped
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.conntrack import manipulated_at
 from netdash.core.trace.hooks import CONNTRACK, NAT, Hooks, Stage

@@ -1,0 +1,199 @@
+"""Arguments, exit codes and who is called: the only module that knows everybody. Imports each room when it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netdash.cli.arguments import Arguments
+from netdash.core.errors import Exit, NetdashError
+
+if TYPE_CHECKING:
+    from netdash.changes import LocalChanges
+    from netdash.feed import LiveFeed, StillFeed
+    from netdash.fleet import FleetFeed
+    from netdash.read.live import LiveReader
+    from netdash.read.ssh import Address
+    from netdash.tui.config import Options
+
+_FIRST = 3.0  # seconds that the screen waits for the engine's first answers
+_NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash containers", Exit.USAGE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (core.errors.Exit). Never raises for what a user did."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a locale without arrows shows "?" instead of failing
+    try:
+        code = _run(_parsed(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except NetdashError as error:
+        return _tell(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        return Exit.FINE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    return code
+
+
+def _parsed(argv: Sequence[str]) -> Arguments:
+    if not argv:
+        return Arguments()
+    from netdash.cli.parser import parse
+
+    return parse(argv)
+
+
+def _tell(error: NetdashError) -> int:
+    from netdash.show.spans import clean
+
+    line = clean(error.message)
+    if error.hint:
+        line += f" ({clean(error.hint)})"
+    print(f"netdash: {line}", file=sys.stderr)
+    return error.code
+
+
+def _run(arguments: Arguments) -> int:
+    command = arguments.command
+    if command in (None, "demo"):
+        return _dashboard(arguments)
+    from netdash.cli import lists, parser_changes
+
+    if command in parser_changes.NAMES:
+        from netdash.cli import changes
+
+        return changes.run(arguments)
+    if command == "collector":
+        return lists.collector()
+    if len(arguments.hosts) > 1 and arguments.view and arguments.free is None:
+        from netdash.cli import several
+
+        return several.list_view(arguments)
+    if command == "show":
+        return lists.show(arguments)
+    if command in ("trace", "reach"):
+        from netdash.cli import tracing
+
+        return tracing.run_trace(arguments) if command == "trace" else tracing.run_reach(arguments)
+    if command == "record":
+        return lists.record(arguments)
+    if command == "ports" and arguments.free is not None:
+        return lists.free(arguments)
+    return lists.list_view(arguments)
+
+
+# --- the dashboard ----------------------------------------------------------------------------------------------------
+
+
+def _dashboard(arguments: Arguments) -> int:
+    """The engine is asked by a thread while the screen is loaded, and all else is loaded after that."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise _NO_TERMINAL
+    gc.disable()  # until the first paint
+    _share_one_heap()
+    make = _feed(arguments)
+    from dataclasses import replace
+
+    from netdash.tui.config import load_config
+
+    options = load_config(arguments.config)
+    if arguments.interval is not None:
+        options = replace(options, interval=arguments.interval)
+    if arguments.read_only:
+        options = replace(options, read_only=True)
+    if arguments.no_mouse:
+        options = replace(options, mouse=False)
+    feed = make(options)
+    from netdash.tui.app import run
+
+    return run(feed, options, _changes(arguments) if feed.live else None)
+
+
+def _changes(arguments: Arguments) -> LocalChanges:
+    from netdash.changes import LocalChanges
+
+    return LocalChanges(arguments.docker_host)
+
+
+_M_ARENA_MAX = -8  # of glibc's malloc.h
+
+
+def _share_one_heap() -> None:
+    """Before the first thread: glibc gives each a heap of its own, so that they need not wait for each other. Python's
+    threads wait anyway, and what is free in one heap serves no other: 3 MiB. Other C libraries have no such option."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | FleetFeed]:
+    """Begins to read; what is returned makes the feed."""
+    bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
+    if bundle is None and arguments.hosts:
+        from netdash.read.hosts import named
+
+        hosts = named(arguments.hosts)
+        return lambda options: _fleet(hosts, arguments.docker_host, options.interval)
+    if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments.docker_host):
+        bundle = demo_bundle()
+    if bundle is not None:
+        still = _still(bundle)
+        return lambda _: still
+    from netdash.read.first import First, FirstAnswers
+
+    asked = FirstAnswers(arguments.docker_host, _FIRST)
+
+    def live(options: Options) -> LiveFeed | FleetFeed:
+        if options.hosts and arguments.docker_host is None:
+            from netdash.read.hosts import named
+
+            return _fleet(named(options.hosts), None, options.interval)
+        from netdash.feed import LiveFeed
+
+        def reader(first: First | None) -> LiveReader:
+            from netdash.read.live import LiveReader
+
+            return LiveReader(arguments.docker_host, options.interval, first=first)
+
+        return LiveFeed(reader, asked)
+
+    return live
+
+
+def _fleet(hosts: Sequence[tuple[str, Address | None]], docker_host: str | None, interval: float) -> FleetFeed:
+    from netdash.fleet import FleetFeed
+    from netdash.read.hosts import reader
+
+    return FleetFeed([(name, reader(where, docker_host, interval)) for name, where in hosts])
+
+
+def _still(bundle: Path) -> StillFeed:
+    from netdash.core.join import Builder
+    from netdash.core.recording import load
+    from netdash.feed import StillFeed
+
+    return StillFeed(Builder().build(load(bundle)))
+
+
+def _engine_is_missing(docker_host: str | None) -> bool:
+    """Whether no engine answers; says so."""
+    from netdash.read.once import Options, read_once
+
+    failure = read_once(Options(sources=frozenset({"docker"}), docker_host=docker_host)).failures.get("docker")
+    if failure is not None:
+        print(f"netdash: {failure.reason}; opening the demo host instead", file=sys.stderr)
+    return failure is not None
+
+
+def demo_bundle() -> Path:
+    """The recorded host that ships in the package."""
+    return Path(__file__).parents[1] / "demo" / "su1"

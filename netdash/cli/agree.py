@@ -1,0 +1,106 @@
+"""Before a change: is it allowed, what is pending, the plan shown, its owner asked. After it: what became of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+
+from netdash.cli import printing
+from netdash.cli.arguments import Arguments
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.model import Container, Host
+from netdash.core.publish.plan import Plan
+from netdash.core.publish.proof import Proof
+from netdash.core.publish.text import lines
+from netdash.show import as_json_changes as as_json
+from netdash.show.as_json import dumps
+from netdash.show.spans import clean
+
+_SOURCES = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
+
+
+def allowed(arguments: Arguments) -> None:
+    """Raises NetdashError where nothing is to be changed: a recording, another host, read-only."""
+    if arguments.bundle is not None:
+        raise NetdashError("a recording cannot be changed", code=Exit.USAGE)
+    if any(host != "local" for host in arguments.hosts):
+        raise NetdashError("only this host can be changed", "run netdash on that one", Exit.USAGE)
+    from netdash.tui.config import load_config
+
+    if arguments.read_only or load_config(arguments.config).read_only:
+        raise NetdashError("read-only: nothing is changed", "--read-only or read_only in the config", Exit.REFUSED)
+
+
+def read(arguments: Arguments) -> Host:
+    from netdash.core.join import Builder
+    from netdash.read.once import Options, read_once
+
+    return Builder().build(read_once(Options(sources=_SOURCES, docker_host=arguments.docker_host)))
+
+
+def found(host: Host, wanted: str) -> Container:
+    from netdash.cli.lists import find
+
+    return find(host, wanted)
+
+
+def engine(arguments: Arguments) -> str:
+    """Address of the engine that was read."""
+    from netdash.read.engine_api import EngineApi
+
+    with closing(EngineApi(arguments.docker_host, 3.0)) as api:
+        return api.address
+
+
+def agreed(arguments: Arguments, made: Plan) -> bool:
+    """Whether to go on with a plan: it is shown, and its owner asked where that is to be done."""
+    told = lines(made)
+    if not made.refusals:
+        return confirmed(arguments, told, as_json.plan(made))
+    if arguments.json:
+        write_json(as_json.plan(made))
+    else:
+        for line in told:
+            printing.note(line)
+    return False
+
+
+def confirmed(arguments: Arguments, told: Iterable[str], document: Mapping[str, object]) -> bool:
+    """Raises NetdashError(REFUSED) where nobody agrees; False for a dry run, which is printed."""
+    if arguments.dry_run:
+        if arguments.json:
+            write_json(document)
+        else:
+            printing.write(map(clean, told))
+        return False
+    if arguments.yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NetdashError("nothing was changed: nobody is here to agree", "--yes, or --dry-run", Exit.REFUSED)
+    sys.stderr.writelines(f"{clean(line)}\n" for line in told)
+    sys.stderr.write("Do it? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise NetdashError("nothing was changed", code=Exit.REFUSED)
+    return True
+
+
+def result(arguments: Arguments, made: Plan, proofs: tuple[Proof, ...]) -> int:
+    """What was done, what the port answers, how to take it back."""
+    if arguments.json:
+        write_json({**as_json.plan(made), "done": True, "proof": [as_json.proof(one) for one in proofs]})
+        return Exit.FINE
+    said = (made.title, *(one.sentence for one in proofs), *made.warnings, *(f"undo: {one}" for one in made.undo))
+    printing.write(map(clean, said))
+    return Exit.FINE
+
+
+def counted(text: str) -> None:
+    """How much of an image has come, in one line of the terminal that is written over."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text} " if text else "\n")
+
+
+def write_json(document: Mapping[str, object]) -> None:
+    printing.write([dumps(document)])

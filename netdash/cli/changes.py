@@ -1,0 +1,169 @@
+"""The commands that change the host, or tell what netdash changed. Each shows a plan, asks, does it, proves it."""
+
+from __future__ import annotations
+
+import secrets
+
+from netdash.apply import change, forward, places, publication
+from netdash.apply.survey import survey
+from netdash.cli import agree, printing, recover
+from netdash.cli.arguments import Arguments
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.model import Container
+from netdash.core.publish.plan import plan
+from netdash.core.publish.plan_others import configured, fresh_name, plan_new, plan_without
+from netdash.core.publish.request import Mode, Request, Spec, parse_spec
+from netdash.core.publish.state import Forward
+from netdash.show import as_json_changes as as_json
+from netdash.show.as_json import SCHEMA
+from netdash.show.spans import clean
+
+
+def run(arguments: Arguments) -> int:
+    """One of parser_changes.NAMES."""
+    command = str(arguments.command)
+    if command == "published":
+        return published(arguments)
+    agree.allowed(arguments)
+    commands = {
+        "publish": publish,
+        "unpublish": unpublish,
+        "run": start,
+        "undo": recover.undo,
+        "recover": recover.recover,
+    }
+    return commands[command](arguments)
+
+
+# --- publish ----------------------------------------------------------------------------------------------------------
+
+
+def publish(arguments: Arguments) -> int:
+    spec = parse_spec(arguments.port, arguments.protocol, arguments.bind)
+    mode = Mode(arguments.mode)
+    if mode is Mode.RECREATE and arguments.seconds is not None:
+        raise NetdashError("--for ends a forward: a container that is made anew keeps its port", "", Exit.USAGE)
+    publication.untouched(arguments.container)
+    host = agree.read(arguments)
+    container = agree.found(host, arguments.container)
+    request = _request(arguments, container, spec, mode)
+    address = agree.engine(arguments)
+    facts = survey(address, host, request.container_id, mode is Mode.RECREATE)
+    made = plan(request, host, facts)
+    if not agree.agreed(arguments, made):
+        return Exit.REFUSED if made.refusals else Exit.FINE
+    return agree.result(arguments, made, publication.publish(made, request, address, facts, printing.note))
+
+
+def _request(arguments: Arguments, container: Container, spec: Spec, mode: Mode) -> Request:
+    return Request(
+        container_id=container.id,
+        spec=spec,
+        mode=mode,
+        seconds=arguments.seconds,
+        discard=arguments.discard,
+        grace=arguments.grace,
+        force=arguments.force,
+    )
+
+
+# --- unpublish --------------------------------------------------------------------------------------------------------
+
+
+def unpublish(arguments: Arguments) -> int:
+    spec = parse_spec(arguments.port, arguments.protocol)
+    if any(one.host_port is not None for one in spec.ports):
+        raise NetdashError(f"{arguments.port!r} is not the host's port", "as 8080 or 8000-8002", Exit.USAGE)
+    publication.untouched(arguments.container)
+    numbers = {one.container_port for one in spec.ports}
+    mine = [one for one in forward.listed() if _is(one, arguments.container) and _shares(one, spec, numbers)]
+    if mine and arguments.mode != Mode.RECREATE.value:
+        return _end_forwards(arguments, mine, numbers)
+    return _without(arguments, spec)
+
+
+def _is(one: Forward, wanted: str) -> bool:
+    wanted = wanted.removeprefix("/")
+    return one.container == wanted or (len(wanted) >= 4 and one.container_id.startswith(wanted.lower()))
+
+
+def _shares(one: Forward, spec: Spec, numbers: set[int]) -> bool:
+    return any(port.proto == spec.proto and port.host_port in numbers for port in one.ports)
+
+
+def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) -> int:
+    for one in mine:
+        whole = {port.host_port for port in one.ports}
+        if not whole <= numbers:
+            span = f"{min(whole)}-{max(whole)}"
+            raise NetdashError(f"it was published as {span}", f"netdash unpublish {one.container} {span}", Exit.REFUSED)
+    said = [line for one in mine for line in as_json.steps_back(one)]
+    if not agree.confirmed(arguments, said, as_json.forwards(mine, forward.state)):
+        return Exit.FINE
+    with places.one_at_a_time():
+        for one in mine:
+            forward.end_one(one)
+    if arguments.json:
+        agree.write_json({"schema": SCHEMA, "done": True, "ended": [one.id for one in mine]})
+    else:
+        printing.write(["done"])
+    return Exit.FINE
+
+
+def _without(arguments: Arguments, spec: Spec) -> int:
+    """A port that the engine publishes goes only with its container: that is made anew."""
+    host = agree.read(arguments)
+    container = agree.found(host, arguments.container)
+    ports = configured(container, spec)
+    if not ports:
+        raise NetdashError(f"{container.name} publishes no port {arguments.port}", "see: netdash ports", Exit.REFUSED)
+    if arguments.mode != Mode.RECREATE.value:
+        raise NetdashError(
+            f"the engine publishes port {arguments.port} of {container.name}: it goes only with a restart",
+            "--mode recreate makes the container anew without it",
+            Exit.REFUSED,
+        )
+    request = _request(arguments, container, spec, Mode.RECREATE)
+    address = agree.engine(arguments)
+    made = plan_without(request, survey(address, host, container.id, details=True), container)
+    if not agree.agreed(arguments, made):
+        return Exit.REFUSED if made.refusals else Exit.FINE
+    with places.one_at_a_time():
+        publication.tidy(printing.note)
+        publication.untouched(container.name)
+        change.recreate(made, request, address, ports, printing.note)
+    return agree.result(arguments, made, ())
+
+
+# --- run --------------------------------------------------------------------------------------------------------------
+
+
+def start(arguments: Arguments) -> int:
+    specs = tuple(parse_spec(one) for one in arguments.publish)
+    host = agree.read(arguments)
+    address = agree.engine(arguments)
+    name = arguments.name or fresh_name(arguments.image, secrets.token_hex(2))
+    facts = survey(address, host, None, details=False, image=arguments.image)
+    made = plan_new(arguments.image, name, specs, host, facts)
+    if not agree.agreed(arguments, made):
+        return Exit.REFUSED if made.refusals else Exit.FINE
+    proofs = publication.start(made, arguments.image, address, facts, printing.note, agree.counted)
+    return agree.result(arguments, made, proofs)
+
+
+# --- published --------------------------------------------------------------------------------------------------------
+
+
+def published(arguments: Arguments) -> int:
+    """What netdash published and can take back, as its records and processes are; changes nothing."""
+    found, journals = forward.listed(), change.pending()
+    if arguments.json:
+        agree.write_json(
+            {**as_json.forwards(found, forward.state), "changes": [as_json.journal(one) for one in journals]}
+        )
+        return Exit.FINE
+    printing.write(clean(as_json.sentence(one, forward.state(one))) for one in found)
+    printing.write(clean(as_json.journal_sentence(one)) for one in journals)
+    if not found and not journals:
+        printing.note("nothing is published by netdash, for this user")
+    return Exit.FINE

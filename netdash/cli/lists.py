@@ -1,0 +1,176 @@
+"""The commands that print: lists, one container, a port's fate, a recording. Data to stdout, notes to stderr."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable
+
+from netdash import __version__
+from netdash.cli.arguments import Arguments
+from netdash.cli.printing import colour, note, room, write
+from netdash.core.errors import Exit, NetdashError
+from netdash.core.join import Builder
+from netdash.core.model import Container, Host
+from netdash.core.recording import SOURCES, Recording, dump, load
+from netdash.show import as_json, notes, plain
+from netdash.show.filter import Filter
+from netdash.show.table import View
+from netdash.show.views import BY_NAME
+
+PIPED = 120  # cells of a card that goes to a file or a pipe
+
+ALL_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
+_NEEDED = {
+    "containers": frozenset({"docker", "links"}),
+    "ports": ALL_WAYS,
+    "networks": frozenset({"docker", "links", "rules", "proxies"}),  # rules: for the marks
+    "rules": frozenset({"rules", "docker", "links"}),  # the engine: a rootless one has its rules elsewhere
+    "routes": frozenset({"routes"}),
+    "proxies": frozenset({"proxies", "listeners", "docker"}),
+    "links": frozenset({"links", "neighbours", "docker"}),
+    "drift": ALL_WAYS - {"sysctls"},
+}
+"""Sources that a list needs; the JSON of containers tells their ways too."""
+
+
+def list_view(arguments: Arguments) -> int:
+    """Print one view; exit 3 when its list could not be read, 1 when it lists what is wrong and there is some."""
+    view = BY_NAME[arguments.view]
+    host = host_of(arguments, needed(view, arguments.json))
+    rows = view.rows(host)
+    wanted = Filter.parse(" ".join(arguments.filter), view.columns)
+    kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
+    if arguments.json:
+        write([as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept)))])
+    elif kept:
+        write(plain.table(view, [rows[at] for at in kept], room(), colour()))
+    elif view.known(host):
+        note("nothing matches the filter" if len(rows) else view.empty)
+    tell_missing(host, view.sources)
+    if notes.namespace(host):
+        note(notes.namespace(host))
+    if not _known(host, view):
+        return Exit.UNREADABLE
+    return Exit.FINDINGS if view.findings and kept else Exit.FINE
+
+
+def needed(view: View, json: bool) -> frozenset[str]:
+    """Sources that a list needs."""
+    return ALL_WAYS if view.name == "containers" and json else _NEEDED[view.name]
+
+
+def _known(host: Host, view: View) -> bool:
+    return view.known(host) or bool(len(view.rows(host)))
+
+
+def show(arguments: Arguments) -> int:
+    """Print one container's card, or its JSON."""
+    host = host_of(arguments, ALL_WAYS)
+    container = find(host, arguments.container)
+    if arguments.json:
+        write([as_json.dumps(as_json.show(host, container))])
+        return Exit.FINE
+    from netdash.show.card import card
+
+    write(plain.text(card(host, container, room() or PIPED), colour()))
+    return Exit.FINE
+
+
+def find(host: Host, wanted: str) -> Container:
+    """The container of this name, or whose id starts so. Raises NetdashError with the nearest names."""
+    if host.containers is None:
+        raise NetdashError(f"containers could not be read: {notes.reason(host, 'docker')}")
+    wanted = wanted.removeprefix("/")
+    named = next((one for one in host.containers if one.name == wanted), None)
+    if named is not None:
+        return named
+    begins = [one for one in host.containers if wanted and one.id.startswith(wanted.lower())]
+    if len(begins) == 1:
+        return begins[0]
+    if begins:
+        names = ", ".join(one.name for one in begins[:4])
+        raise NetdashError(f"{wanted!r} begins the ids of {len(begins)} containers: {names}", code=Exit.USAGE)
+    raise NetdashError(f"no container {wanted!r}", _nearest(host.containers, wanted), Exit.USAGE)
+
+
+def _nearest(containers: Iterable[Container], wanted: str) -> str:
+    names = [one.name for one in containers]
+    if not names:
+        return "this host has none"
+    lower = {name.casefold(): name for name in names}
+    near = [lower[name] for name in difflib.get_close_matches(wanted.casefold()[:256], lower, 3, 0.4)]
+    near += [name for name in names if wanted and wanted.casefold() in name.casefold() and name not in near]
+    return f"did you mean {', '.join(near[:3])}?" if near else "see: netdash containers"
+
+
+def free(arguments: Arguments) -> int:
+    """Say whether a port is free: exit 0 free, 1 taken, 3 not known."""
+    from netdash.show.free import look, sentences
+
+    number, proto = _port(arguments.free or "")
+    host = host_of(arguments, ALL_WAYS - {"sysctls"})
+    answer = look(host, proto, number)
+    if arguments.json:
+        write([as_json.dumps(as_json.free_port(host, answer))])
+    else:
+        write(sentences(host, answer))
+    tell_missing(host, BY_NAME["ports"].sources)
+    return Exit.UNREADABLE if answer.free is None else Exit.FINE if answer.free else Exit.FINDINGS
+
+
+def _port(text: str) -> tuple[int, str]:
+    number, _, proto = text.partition("/")
+    proto = proto.lower() or "tcp"
+    if not (number.isascii() and number.isdigit() and 0 < int(number[:6]) <= 65535) or proto not in ("tcp", "udp"):
+        raise NetdashError(f"{text!r} is not a port", "1 to 65535, with /udp where it is not tcp", Exit.USAGE)
+    return int(number), proto
+
+
+def record(arguments: Arguments) -> int:
+    """Write a bundle of all that could be read."""
+    recording = _recording(arguments, frozenset(SOURCES), whole=True)
+    lost = recording.failures.get("host")
+    if lost is not None:
+        raise NetdashError(f"{recording.hostname}: {lost.reason}", lost.remedy)
+    if not recording.answers:
+        raise NetdashError("nothing could be read", "; ".join(map(notes.sentence, recording.failures.values())))
+    dump(recording, arguments.target, __version__)
+    for failure in recording.failures.values():
+        note(f"not in it: {notes.sentence(failure)}")
+    note(f"recorded {len(recording.answers)} answers in {arguments.target}")
+    return Exit.FINE
+
+
+def collector() -> int:
+    """Print the script whose output `--from` opens."""
+    from netdash.read.ssh import script
+
+    sys.stdout.write(script())
+    return Exit.FINE
+
+
+# --- reading and printing ---------------------------------------------------------------------------------------------
+
+
+def host_of(arguments: Arguments, sources: frozenset[str]) -> Host:
+    return Builder().build(_recording(arguments, sources))
+
+
+def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = False) -> Recording:
+    if arguments.bundle is not None:
+        return load(arguments.bundle)
+    if len(arguments.hosts) > 1:
+        raise NetdashError(f"{arguments.command} is for one host", "name one --host", Exit.USAGE)
+    if arguments.hosts:
+        from netdash.read.hosts import read_host
+
+        return read_host(arguments.hosts[0], sources, arguments.docker_host, whole)
+    from netdash.read.once import Options, read_once
+
+    return read_once(Options(sources=sources, docker_host=arguments.docker_host, whole=whole))
+
+
+def tell_missing(host: Host, sources: Iterable[str]) -> None:
+    for failure in notes.told(host, sources):
+        note(notes.sentence(failure))

@@ -1,0 +1,156 @@
+"""Reads the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from netdash import __version__
+from netdash.cli.arguments import Arguments
+from netdash.cli.parser_changes import add_changes
+from netdash.core.errors import Exit, NetdashError
+from netdash.show.views import VIEWS
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise NetdashError(message, f"see: {self.prog} --help", Exit.USAGE)
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Filter words may stand on both sides of an option. Raises NetdashError(USAGE)."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv, Arguments())
+    if arguments.hosts and arguments.bundle is not None:
+        parser.error("--host and --from exclude each other")
+    unknown = [word for word in rest if word.startswith("-")]
+    if unknown or (rest and not arguments.view):
+        parser.error(f"unknown argument {(unknown or rest)[0]!r}")
+    arguments.filter = [*arguments.filter, *rest]
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = _shared()
+    parser = _Parser(
+        prog="netdash",
+        parents=[shared],
+        description="How the containers of this host talk to the world. Without a command: the dashboard.",
+    )
+    parser.add_argument("--version", action="version", version=f"netdash {__version__}")
+    parser.add_argument("--config", metavar="FILE", help="the dashboard's config file (TOML)")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument(
+        "--demo-without-engine", action="store_true", help="open the demo host where no container engine answers"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for view in VIEWS:
+        listing = commands.add_parser(view.name, parents=[shared], help=f"list {view.title.lower()}")
+        listing.set_defaults(view=view.name)
+        keys = ", ".join(column.key for column in view.columns)
+        listing.add_argument("filter", nargs="*", metavar="FILTER", help=f"word, !word or key:value; keys: {keys}")
+        listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+        if view.name == "ports":
+            listing.add_argument("--free", metavar="PORT", help="is this port free? 8080, or 53/udp")
+    _add_others(commands, shared)
+    return parser
+
+
+def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
+    show = commands.add_parser("show", parents=[shared], help="one container: its packets' ways in and out")
+    show.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
+    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+    _add_trace(commands, shared)
+    record = commands.add_parser("record", parents=[shared], help="write all that was read to a bundle")
+    record.add_argument("target", metavar="BUNDLE", type=Path, help="a new folder, or a new .tar.gz")
+    add_changes(commands, shared)
+    commands.add_parser("collector", help="print the script that reads a host which one reaches by hand")
+    commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
+
+
+def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
+    trace = commands.add_parser(
+        "trace",
+        parents=[shared],
+        help="what becomes of a packet, rule by rule; nothing is sent",
+        argument_default=argparse.SUPPRESS,
+    )
+    trace.add_argument("sender", metavar="FROM", help="host, outside, outside@IP, or a container")
+    trace.add_argument("receiver", metavar="TO", help="IP:PORT, NAME:PORT, or :PORT for this host's own address")
+    trace.add_argument("--proto", choices=("tcp", "udp", "icmp"), help="default tcp")
+    trace.add_argument("--sport", type=_port, metavar="N", help="source port; default: an ephemeral one")
+    trace.add_argument("--mark", type=_mark, metavar="N", help="mark of the sending socket, or of the packet outside")
+    trace.add_argument("--iif", metavar="DEV", help="device that a packet from outside comes in by")
+    trace.add_argument("-6", dest="ipv6", action="store_true", help="names and :PORT stand for IPv6 addresses")
+    trace.add_argument("--json", action="store_true", help="stable JSON")
+    reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
+    reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+def _mark(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = -1
+    if not 0 <= mark <= 0xFFFFFFFF:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mark")
+    return mark
+
+
+def _shared() -> _Parser:
+    """Options that may stand before and after the command."""
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument(
+        "--from", dest="bundle", metavar="BUNDLE", type=_bundle, help="read a recording, not this host; - for stdin"
+    )
+    named: list[str] = []
+    shared.add_argument(
+        "--host",
+        dest="hosts",
+        metavar="HOST",
+        action=_Collected,
+        const=named,
+        help="read ssh://user@host[:port], where only a shell is needed; may be repeated; local is this host",
+    )
+    shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
+    shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
+    shared.add_argument("--read-only", action="store_true", help="change nothing; also read_only in the config file")
+    return shared
+
+
+class _Collected(argparse.Action):
+    """A list that goes on where the command's own options follow: argparse would begin it anew."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        self.const.append(values)
+        setattr(namespace, self.dest, self.const)
+
+
+def _bundle(text: str) -> Path:
+    return Path("/dev/stdin" if text == "-" else text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.2 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.2 to 3600")
+    return seconds

@@ -1,0 +1,37 @@
+"""Lists of several hosts at once. Data to stdout, notes to stderr."""
+
+from __future__ import annotations
+
+from netdash.cli.arguments import Arguments
+from netdash.cli.lists import needed
+from netdash.cli.printing import colour, note, room, write
+from netdash.core.errors import Exit
+from netdash.core.join import Builder
+from netdash.show import as_json, hosts, notes, plain
+from netdash.show.filter import Filter
+from netdash.show.views import BY_NAME
+
+
+def list_view(arguments: Arguments) -> int:
+    """Print one view of all hosts; exit 3 when it could be read of none."""
+    from netdash.read.hosts import named, read_hosts
+
+    view = BY_NAME[arguments.view]
+    wanted_hosts = named(arguments.hosts)
+    recordings = read_hosts(wanted_hosts, needed(view, arguments.json), arguments.docker_host)
+    told = [hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)]
+    wide = hosts.with_host(view)
+    rows, things = hosts.rows(view, told)
+    wanted = Filter.parse(" ".join(arguments.filter), wide.columns)
+    kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
+    lost = [row for one in told if (row := hosts.lost(view, one))]
+    if arguments.json:
+        write([as_json.dumps(hosts.json(view, told, (things[at] for at in kept)))])
+    elif kept or lost:
+        write(plain.table(wide, [*(rows[at] for at in kept), *lost], room(), colour()))
+    else:
+        note("nothing matches the filter" if rows else view.empty)
+    for one in told:
+        for failure in notes.told(one.host, view.sources):
+            note(f"{one.name}: {notes.sentence(failure).removeprefix('host: ')}")
+    return Exit.UNREADABLE if len(lost) == len(told) else Exit.FINE

@@ -1,0 +1,49 @@
+"""`netdash trace` and `netdash reach`: what the rules do with a packet, as text or JSON."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netdash.cli.arguments import Arguments
+from netdash.cli.lists import ALL_WAYS, PIPED, host_of, tell_missing
+from netdash.cli.printing import colour, room, write
+from netdash.core.errors import Exit
+from netdash.core.trace.answer import Trace, Verdict
+from netdash.core.trace.question import Asked, question
+from netdash.core.trace.reach import reach
+from netdash.core.trace.tracer import trace
+from netdash.show import as_json, plain, reach_text, trace_json, walk
+
+
+def run_trace(arguments: Arguments) -> int:
+    """Print one trace: exit 0 it arrives, 1 it does not, 5 cannot be told."""
+    host = host_of(arguments, ALL_WAYS)
+    family = 6 if arguments.ipv6 else 4
+    asked = Asked(arguments.proto, arguments.sport, arguments.mark, arguments.iif, family)
+    wanted, notes = question(host, arguments.sender, arguments.receiver, asked)
+    answer = trace(host, wanted)
+    answer = replace(answer, assumed=(*notes, *answer.assumed))
+    if arguments.json:
+        write([as_json.dumps(trace_json.trace(answer))])
+    else:
+        write(plain.text(walk.lines(host, answer, room() or PIPED), colour()))
+    tell_missing(host, sorted(ALL_WAYS))
+    return exit_code(answer)
+
+
+def run_reach(arguments: Arguments) -> int:
+    """Print who reaches what; exit 3 when there is nothing to ask."""
+    host = host_of(arguments, ALL_WAYS)
+    matrix = reach(host)
+    if arguments.json:
+        write([as_json.dumps(trace_json.reach(matrix))])
+    else:
+        write(plain.text(reach_text.lines(host, matrix, room() or PIPED), colour()))
+    tell_missing(host, sorted(ALL_WAYS))
+    return Exit.FINE if matrix.aims else Exit.UNREADABLE
+
+
+def exit_code(answer: Trace) -> int:
+    if answer.verdict is Verdict.UNKNOWN:
+        return Exit.UNKNOWN
+    return Exit.FINE if answer.verdict.arrives else Exit.FINDINGS

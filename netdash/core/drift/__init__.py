@@ -1,0 +1,1 @@
+"""What an engine should have written against what is there. Pure."""

@@ -1,0 +1,1 @@
+"""Raw answers of one source each -> records. Pure; joins nothing."""

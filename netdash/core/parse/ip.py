@@ -1,0 +1,172 @@
+"""iproute2's JSON -> links, routes, policy rules, neighbours. Live answers come in the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+
+from netdash.core.model import IP, Interface, Link, Neighbour, Net, PolicyRule, Route
+from netdash.core.parse.decode import Json, address, integer, interface, items, mapping, subnet, text
+
+_EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+_SELECTORS = ("iif", "oif", "fwmark", "tos", "ipproto", "sport", "dport", "uid_range")
+_KNOWN = {
+    *(*_SELECTORS, "priority", "not", "src", "srclen", "dst", "dstlen", "fwmask", "protocol", "suppress_prefixlen"),
+    *("suppress_prefixlength", "suppress_ifgroup", "table", "action", "goto", "nop", "l3mdev", "iif_detached"),
+    *("oif_detached", "unresolved", "to_tbl"),
+}
+"""Words of `ip -j rule`; what is not among them is a selector that is not understood."""
+
+Known = dict[int, tuple[object, Link]]
+"""Links by the identity of what they were parsed from, which the entry keeps alive."""
+
+
+def parse_links(link_json: object, addr_json: object, known: Known | None = None) -> tuple[Link, ...]:
+    """`ip -j -d link` and `ip -j -d addr`; the second alone says everything. `known` is what was parsed last time: an
+    entry that is the same object is not parsed again."""
+    if link_json is None and known is not None:
+        return _parse_again(items(addr_json), known)
+    merged: dict[int, dict[str, object]] = {}
+    for raw in (*items(link_json), *items(addr_json)):
+        one = mapping(raw)
+        index = integer(one.get("ifindex"))
+        if index is not None and text(one.get("ifname")):
+            merged.setdefault(index, {}).update(one)
+    return tuple(_link(index, raw) for index, raw in sorted(merged.items()))
+
+
+def _parse_again(rows: list[object], known: Known) -> tuple[Link, ...]:
+    found: Known = {}
+    for raw in rows:
+        one, before = mapping(raw), known.get(id(raw))
+        index = integer(one.get("ifindex"))
+        if before is not None and before[0] is raw:
+            found[id(raw)] = before
+        elif index is not None and text(one.get("ifname")):
+            found[id(raw)] = (raw, _link(index, one))
+    known.clear()
+    known.update(found)
+    return tuple(sorted((link for _, link in found.values()), key=lambda link: link.index))
+
+
+def _link(index: int, raw: Json) -> Link:
+    flags = items(raw.get("flags"))
+    return Link(
+        index=index,
+        name=text(raw.get("ifname")) or "",
+        kind=text(mapping(raw.get("linkinfo")).get("info_kind")),
+        up="UP" in flags,
+        state=text(raw.get("operstate")) or "UNKNOWN",
+        mtu=integer(raw.get("mtu")),
+        mac=text(raw.get("address")),
+        master=text(raw.get("master")),
+        peer_index=integer(raw.get("link_index")),
+        peer_netns=integer(raw.get("link_netnsid")),
+        addresses=tuple(found for one in items(raw.get("addr_info")) if (found := _address(mapping(one)))),
+        hairpin=_hairpin(mapping(raw.get("linkinfo"))),
+    )
+
+
+def _hairpin(info: Json) -> bool | None:
+    value = mapping(info.get("info_slave_data")).get("hairpin")
+    return value if isinstance(value, bool) else None
+
+
+def _address(raw: Json) -> Interface | None:
+    local = text(raw.get("local"))
+    return interface(local, integer(raw.get("prefixlen"))) if local else None
+
+
+def parse_routes(route4: object, route6: object) -> tuple[Route, ...]:
+    """`ip [-6] -j route show table all`, in the kernel's order; IPv6 routes that are listed in both come once."""
+    found = dict.fromkeys(_route(mapping(raw)) for answer in (route4, route6) for raw in items(answer))
+    return tuple(route for route in found if route is not None)
+
+
+def _route(raw: Json) -> Route | None:
+    dst = text(raw.get("dst"))
+    if dst is None:
+        return None
+    gateway, prefsrc = address(text(raw.get("gateway"))), address(text(raw.get("prefsrc")))
+    via = address(text(mapping(raw.get("via")).get("host")))  # an IPv6 next hop of an IPv4 route
+    net = _destination(dst, raw, gateway or prefsrc)
+    if net is None:
+        return None
+    flags = items(raw.get("flags"))
+    return Route(
+        family=net.version,
+        table=str(raw.get("table") or "main"),
+        kind=text(raw.get("type")) or "unicast",
+        dst=net,
+        gateway=gateway or via,
+        dev=text(raw.get("dev")),
+        prefsrc=prefsrc,
+        metric=integer(raw.get("metric")) or 0,
+        protocol=text(raw.get("protocol")),
+        scope=text(raw.get("scope")),
+        linkdown="linkdown" in flags or "dead" in flags,
+        hops=tuple(
+            (address(text(hop.get("gateway"))), text(hop.get("dev")))
+            for hop in map(mapping, items(raw.get("nexthops")))
+        ),
+    )
+
+
+def _destination(dst: str, raw: Json, hint: IP | None) -> Net | None:
+    """ "default" has the family of its gateway; without one, IPv6 routes are told by their `pref`."""
+    if dst != "default":
+        return subnet(dst)
+    if hint is not None and hint.version in _EVERYTHING:
+        return _EVERYTHING[hint.version]
+    return _EVERYTHING[6 if "pref" in raw else 4]
+
+
+def parse_policy(rule4: object, rule6: object) -> tuple[PolicyRule, ...]:
+    """`ip [-6] -j rule`, in order of priority."""
+    answers: Iterable[tuple[int, object]] = ((4, rule4), (6, rule6))
+    found = [_policy(family, mapping(raw)) for family, answer in answers for raw in items(answer)]
+    return tuple(sorted(found, key=lambda rule: (rule.family, rule.priority)))
+
+
+def _policy(family: int, raw: Json) -> PolicyRule:
+    selectors = [("not", "")] if "not" in raw else []
+    for key in ("src", "dst"):
+        value = text(raw.get(key))
+        if value and value != "all":
+            length = integer(raw.get(key + "len"))
+            selectors.append((key, value if length is None else f"{value}/{length}"))
+    for key in _SELECTORS:
+        if key in raw:
+            mask = raw.get("fwmask") if key == "fwmark" else None
+            selectors.append((key, f"{raw[key]}" + (f"/{mask}" if mask else "")))
+    suppress = raw.get("suppress_prefixlen", raw.get("suppress_prefixlength"))
+    if suppress is not None:
+        selectors.append(("suppress_prefixlength", str(suppress)))
+    selectors += [(key, str(raw[key])) for key in raw if key not in _KNOWN]
+    table = raw.get("table")
+    action = text(raw.get("action")) or next((key for key in ("nop", "l3mdev") if key in raw), None)
+    if "goto" in raw:
+        action = f"goto {raw['goto']}"
+    words = [f"from {text(raw.get('src')) or 'all'}"] if not any(key == "src" for key, _ in selectors) else []
+    words += [
+        f"{'from' if key == 'src' else 'to' if key == 'dst' else key} {value}".rstrip() for key, value in selectors
+    ]
+    words.append(f"lookup {table}" if table else action or "")
+    return PolicyRule(
+        family=family,
+        priority=integer(raw.get("priority")) or 0,
+        text=" ".join(words).strip(),
+        table=str(table) if table and action in (None, "to_tbl", "lookup") else None,
+        selectors=tuple(selectors),
+    )
+
+
+def parse_neighbours(neigh: object) -> tuple[Neighbour, ...]:
+    """`ip -j neigh`."""
+    found = []
+    for raw in map(mapping, items(neigh)):
+        ip, dev = address(text(raw.get("dst"))), text(raw.get("dev"))
+        if ip and dev:
+            state = [word for word in items(raw.get("state")) if isinstance(word, str)]
+            found.append(Neighbour(ip, dev, text(raw.get("lladdr")), " ".join(state) or "NONE"))
+    return tuple(found)

@@ -1,0 +1,178 @@
+"""One source's raw answers -> records, each parsed once for as long as the answer is the same object. Joins nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from netdash.core.bridges import bridges
+from netdash.core.model import Engine, Failure, Link, Listener, Neighbour, Network, PolicyRule, Proxy, Route, Ruleset
+from netdash.core.parse.decode import decoded, items, mapping, objects
+from netdash.core.parse.docker import parse_engine, parse_network
+from netdash.core.place import EngineProcess, Place, parse_engine_process
+from netdash.core.recording import SOURCES, Recording
+
+if TYPE_CHECKING:
+    from netdash.core.rules.ruleset import RulesetReader
+
+T = TypeVar("T")
+
+
+class Sources:
+    """What is malformed becomes a failure of its source, never an exception; None is what was not read. What a kind of
+    answer needs is imported when the first of that kind comes. Not for use by two threads."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
+        self._links_before: dict[int, tuple[object, Link]] = {}
+        self._rules: RulesetReader | None = None
+
+    def once(self, name: str, make: Callable[..., T], *inputs: object) -> T:
+        """`make(*inputs)`, or what it gave last time when all inputs are the very same objects."""
+        known = self._memory.get(name)
+        if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
+            return known[1]  # type: ignore[return-value]  # stored under this name by the line below
+        made = make(*inputs)
+        self._memory[name] = (inputs, made)
+        return made
+
+    def _read(
+        self,
+        source: str,
+        failures: dict[str, Failure],
+        make: Callable[..., T],
+        *answers: object,
+        need: int = 1,
+        decode: Callable[[object], object] = objects,
+    ) -> T | None:
+        """Parse decoded answers; None when the first `need` of them were all not read, or one is malformed."""
+        if all(answer is None for answer in answers[:need]):
+            return None
+        try:
+            return self.once(source, lambda *raw: make(*map(decode, raw)), *answers)
+        except ValueError as error:
+            failures[source] = malformed(source, error)
+            return None
+
+    def links(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Link, ...] | None:
+        link, addr = recording.answers.get("ip/link.json"), recording.answers.get("ip/addr.json")
+        if link is None and addr is None:
+            return None
+        from netdash.core.parse.ip import parse_links
+
+        return self._read("links", failures, lambda a, b: parse_links(a, b, self._links_before), link, addr, need=2)
+
+    def neighbours(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Neighbour, ...] | None:
+        answer = recording.answers.get("ip/neigh.json")
+        if answer is None:
+            return None
+        from netdash.core.parse.ip import parse_neighbours
+
+        return self._read("neighbours", failures, parse_neighbours, answer)
+
+    def sysctls(self, recording: Recording) -> Mapping[str, str] | None:
+        text = recording.text("host/sysctl.txt")
+        if text is None:
+            return None
+        from netdash.core.parse.proc import parse_sysctls
+
+        return self.once("sysctls", parse_sysctls, text)
+
+    def routes(
+        self, recording: Recording, failures: dict[str, Failure]
+    ) -> tuple[tuple[Route, ...] | None, tuple[PolicyRule, ...] | None]:
+        answers = recording.answers
+        if not answers.keys() & set(SOURCES["routes"]):
+            return None, None
+        from netdash.core.parse.ip import parse_policy, parse_routes
+
+        routes = self._read(
+            "routes", failures, parse_routes, answers.get("ip/route4.json"), answers.get("ip/route6.json")
+        )
+        policy = self._read(
+            "policy", failures, parse_policy, answers.get("ip/rule4.json"), answers.get("ip/rule6.json")
+        )
+        return routes, policy
+
+    def ruleset(self, recording: Recording, failures: dict[str, Failure]) -> Ruleset | None:
+        if "rules" in recording.pending:
+            return None
+        from netdash.core.rules.ruleset import RulesetReader
+
+        self._rules = self._rules or RulesetReader()
+        ruleset = self._rules.read(recording)
+        if ruleset is None:
+            failures.setdefault("rules", Failure("rules", "not read"))
+        elif ruleset.complete and any(source.endswith("-legacy") for source in recording.failures):
+            return self.once("incomplete", _incomplete, ruleset)
+        return ruleset
+
+    def engine(self, recording: Recording, failures: dict[str, Failure]) -> Engine | None:
+        answers = recording.answers
+        return self._read(
+            "engine",
+            failures,
+            parse_engine,
+            answers.get("docker/version.json"),
+            answers.get("docker/info.json"),
+            need=2,
+            decode=decoded,
+        )
+
+    def process(self, recording: Recording) -> EngineProcess | None:
+        text = recording.text("host/engine.txt")
+        if text is None:
+            return None
+        return self.once("process", parse_engine_process, text)
+
+    def sockets(
+        self, recording: Recording, process: EngineProcess | None
+    ) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
+        sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
+        if sockets is None and argv is None:
+            return None, None
+        from netdash.core.parse.proc import parse_listeners, parse_proxies
+
+        listeners = None if sockets is None else self.once("listeners", parse_listeners, sockets)
+        if argv is None:
+            return None, listeners
+        bare = self.once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
+        if process is not None and process.place is Place.ENTERED:
+            return bare, listeners  # the sockets are of another namespace than the proxies
+        return self.once("proxies", _proxies_with_sockets, bare, listeners), listeners
+
+    def networks(
+        self,
+        recording: Recording,
+        links: tuple[Link, ...] | None,
+        engine: Engine | None,
+        failures: dict[str, Failure],
+    ) -> tuple[Network, ...] | None:
+        answer = recording.answers.get("docker/networks.json")
+        if answer is None and not recording.live and "docker" not in failures:
+            failures["networks"] = Failure("networks", "not in this recording")
+        parsed = self._read("networks", failures, _parse_networks, answer)
+        return None if parsed is None else self.once("bridges", bridges, parsed, links, engine)
+
+
+def malformed(source: str, error: ValueError) -> Failure:
+    return Failure(source, f"not understood: {error}", "the recording may be cut off")
+
+
+def _parse_networks(answer: object) -> tuple[Network, ...]:
+    return tuple(network for raw in items(answer) if (network := parse_network(mapping(raw))))
+
+
+def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
+    """Sockets by pid; None where the owners of sockets could not be read."""
+    if listeners is None or (listeners and not any(one.pid for one in listeners)):
+        return proxies
+    held: dict[int | None, list[Listener]] = {}
+    for listener in listeners:
+        held.setdefault(listener.pid, []).append(listener)
+    return tuple(replace(proxy, listeners=tuple(held.get(proxy.pid, ()))) for proxy in proxies)
+
+
+def _incomplete(ruleset: Ruleset) -> Ruleset:
+    return replace(ruleset, complete=False)

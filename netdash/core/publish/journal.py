@@ -1,0 +1,145 @@
+"""The journal of a change that has several steps: a line before each step, a line after it. Pure: text <-> records.
+
+A line that the machine's death cut off says nothing: what it was to say had not happened yet, or may be done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from netdash.core.publish.state import SCHEMA, Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a journal is about; holds all that its steps need and none of the container's environment: that is read from
+    the old container, which exists to the end. `backup` is the old container's name meanwhile, `temporary` the new
+    one's until it takes over."""
+
+    id: str
+    kind: str  # recreate, run
+    engine: str
+    name: str
+    steps: tuple[str, ...]
+    created: float  # seconds since the epoch
+    add: tuple[Opened, ...] = ()
+    drop: tuple[Opened, ...] = ()
+    old_id: str = ""
+    backup: str = ""
+    temporary: str = ""
+    image: str = ""  # run: the image; recreate: what the kept changes are committed to
+    discard: bool = False
+    restart: tuple[str, int] = ("", 0)  # the old container's restart policy
+    endpoints: Mapping[str, Any] = field(default_factory=dict)  # by network, as the API takes them
+    first: str = ""  # the network that it is created on
+    answers: bool = False  # whether something listened behind every port that is added
+    grace: float = 0.0  # seconds
+
+    def line(self) -> str:
+        return json.dumps({"netdash": SCHEMA, **asdict(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """`begun`: steps whose first line is there; `done`: their results. `settled`: when the last step was done, and the
+    grace time began. `undoing`: taking back was chosen; `undone`: steps that are taken back."""
+
+    change: Change
+    begun: tuple[int, ...] = ()
+    done: Mapping[int, str] = field(default_factory=dict)
+    settled: float | None = None
+    undoing: bool = False
+    undone: tuple[int, ...] = ()
+
+    @property
+    def unfinished(self) -> bool:
+        return self.settled is None
+
+    @property
+    def due(self) -> float | None:
+        """When the grace time ends, in seconds since the epoch; None while it has not begun."""
+        return None if self.settled is None else self.settled + self.change.grace
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        return tuple(at for at in range(len(self.change.steps)) if at not in self.done)
+
+    @property
+    def to_undo(self) -> tuple[int, ...]:
+        """Last first; a step that was begun may have happened."""
+        return tuple(sorted(set(self.begun) - set(self.undone), reverse=True))
+
+    def result(self, step: str) -> str:
+        return self.done.get(self.change.steps.index(step), "") if step in self.change.steps else ""
+
+
+def load_journal(text: str) -> Journal | None:
+    """None for what is no journal of netdash's."""
+    head, *rest = text.split("\n")
+    change = _change(_line(head))
+    if change is None:
+        return None
+    found = _Read()
+    for entry in map(_line, rest):
+        found.take(entry)
+    return Journal(change, tuple(dict.fromkeys(found.begun)), found.done, found.settled, found.undoing, found.undone)
+
+
+@dataclass(slots=True)
+class _Read:
+    """What the lines said so far."""
+
+    begun: list[int] = field(default_factory=list)
+    done: dict[int, str] = field(default_factory=dict)
+    settled: float | None = None
+    undoing: bool = False
+    undone: tuple[int, ...] = ()
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        match entry:
+            case {"begin": int(at)}:
+                self.begun.append(at)
+                self.undone = tuple(one for one in self.undone if one != at)
+            case {"done": int(at), "result": str(result)}:
+                self.done[at] = result
+            case {"settled": float(when) | int(when)}:
+                self.settled = float(when)
+            case {"undoing": bool(undoing)}:
+                self.undoing, self.settled = undoing, None
+            case {"undo": int(at)}:  # from here on nobody knows whether the step is still done
+                self.done.pop(at, None)
+            case {"undone": int(at)}:
+                self.undone = (*self.undone, at)
+
+
+def _line(text: str) -> dict[str, Any]:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _change(raw: dict[str, Any]) -> Change | None:
+    if raw.get("netdash") != SCHEMA:
+        return None
+    try:
+        return Change(
+            **{name: str(raw[name]) for name in _TEXTS},
+            steps=tuple(map(str, raw["steps"])),
+            created=float(raw["created"]),
+            add=tuple(Opened(**one) for one in raw["add"]),
+            drop=tuple(Opened(**one) for one in raw["drop"]),
+            discard=raw["discard"] is True,
+            answers=raw["answers"] is True,
+            restart=(str(raw["restart"][0]), int(raw["restart"][1])),
+            endpoints=dict(raw["endpoints"]),
+            grace=float(raw["grace"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+_TEXTS = ("id", "kind", "engine", "name", "old_id", "backup", "temporary", "image", "first")
