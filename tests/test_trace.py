@@ -394,3 +394,24 @@ def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdi
     answer = from_outside(host(PUBLISHED, sysctls=room))
     assert answer.verdict is verdict
     assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())
+
+
+def _nft_dnat(ip: str) -> list[dict[str, object]]:
+    chain = {"family": "ip", "table": "own", "name": "pre", "type": "nat", "hook": "prerouting", "prio": -100}
+    match = {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 8080}
+    told = [{"match": match}, {"dnat": {"addr": ip, "port": 80}}]
+    rule = {"family": "ip", "table": "own", "chain": "pre", "handle": 3, "expr": told}
+    table_ = {"family": "ip", "name": "own", "handle": 1}
+    return [{"table": table_}, {"chain": {**chain, "handle": 2, "policy": "accept"}}, {"rule": rule}]
+
+
+def test_which_of_two_backends_translates_first_is_not_told() -> None:
+    answer = from_outside(host(PUBLISHED, _nft_dnat(DB)))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert {str(end.translation.dst) for end in answer.ends} == {WEB, DB}
+    assert answer.decided_by is not None
+    assert "iptables-legacy" in answer.decided_by.text
+
+
+def test_where_both_translate_alike_the_order_makes_no_difference() -> None:
+    assert from_outside(host(PUBLISHED, _nft_dnat(WEB))).verdict is Verdict.DELIVERED

@@ -73,7 +73,7 @@ def _busy(pilot: Pilot[int]) -> bool:
     if any(pump._message_queue is not None and not pump._message_queue.empty() for pump in pumps):
         return True
     painting = any(screen._dirty_widgets or screen._layout_required or screen._callbacks for screen in screens[-1:])
-    return painting or dashboard(pilot).work.busy
+    return painting or any(getattr(getattr(screen, "work", None), "busy", False) for screen in screens)
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:

@@ -191,6 +191,7 @@ class Network:
     gateway_modes: tuple[str, str]  # IPv4, IPv6: nat, nat-unprotected, routed, isolated
     parent: str | None  # macvlan, ipvlan
     compose: str | None
+    mode: str = ""  # macvlan: bridge private vepa passthru; ipvlan: l2 l3 l3s; "" is the driver's default
 
 
 # --- the kernel's state -----------------------------------------------------------------------------------------------

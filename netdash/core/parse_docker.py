@@ -286,4 +286,11 @@ def parse_network(raw: Json) -> Network | None:
         ),
         parent=text(options.get("parent")),
         compose=text(mapping(raw.get("Labels")).get("com.docker.compose.project")),
+        mode=_mode(options),
     )
+
+
+def _mode(options: Mapping[str, object]) -> str:
+    """Of macvlan and ipvlan; ipvlan's l2 has flags that part its containers as macvlan's modes do."""
+    mode = text(options.get("macvlan_mode")) or text(options.get("ipvlan_mode")) or ""
+    return (text(options.get("ipvlan_flag")) or mode) if mode in ("", "l2") else mode

@@ -29,10 +29,17 @@ class Indexed:
             kind, keys = _telling(rule)
             if kind is None:
                 self._others.append((at, rule))
+                continue
+            found = self._kinds.get(kind)
+            if found is None:
+                found = self._kinds[kind] = {}
             for key in keys:
-                self._kinds.setdefault(kind or "", {}).setdefault(key, []).append((at, rule))
-                if kind in _ADDRESSES and isinstance(key, tuple):
-                    self._lengths.setdefault(kind, set()).add(key[1])
+                if key in found:
+                    found[key].append((at, rule))
+                else:
+                    found[key] = [(at, rule)]
+        for kind in _ADDRESSES:
+            self._lengths[kind] = {key[1] for key in self._kinds.get(kind, ()) if isinstance(key, tuple)}
 
     def candidates(self, packet: Packet) -> Iterable[Rule]:
         """The rules that this packet may match, in order."""
@@ -81,13 +88,10 @@ def _telling(rule: Rule) -> tuple[str | None, list[Hashable]]:
     effects = rule.target.effects
     if effects and any(effect.after is not None for effect in effects):
         return None, []  # it changes the packet even where a later condition fails
-    plain: dict[str, tuple[Any, ...]] = {}
-    for match in rule.matches:
-        if not match.negated:
-            plain[match.key] = match.values
-    single, wide = _by_address(plain)
-    if single is not None:
-        return single
+    plain: dict[str, tuple[Any, ...]] = {match.key: match.values for match in rule.matches if not match.negated}
+    narrow, wide = _by_address(plain)
+    if narrow is not None:
+        return narrow
     protos, ports = plain.get("proto"), plain.get("dport")
     if protos and ports and all(low == high for low, high in ports):
         return "dport", [(name, low) for name in protos for low, _ in ports]
@@ -104,17 +108,26 @@ _Found = tuple[str | None, list[Hashable]]
 
 
 def _by_address(plain: Mapping[str, tuple[Any, ...]]) -> tuple[_Found | None, _Found | None]:
-    """(by one address, by nets)."""
+    """(by addresses or nets of few addresses, by wider nets)."""
     wide: _Found | None = None
+    narrow: _Found | None = None
     for kind in _ADDRESSES:
         nets = plain.get(kind)
-        if nets and len(nets) <= _MANY:
-            if len(nets) == 1 and nets[0].prefixlen == nets[0].max_prefixlen:
-                return (kind, _prefixes(nets)), None
-            if wide is None and all(net.prefixlen for net in nets):
-                wide = kind, _prefixes(nets)
-    return None, wide
+        if not nets or len(nets) > _MANY:
+            continue
+        shortest = min([net.prefixlen for net in nets])
+        if len(nets) == 1 and shortest == nets[0].max_prefixlen:
+            return (kind, _prefixes(nets)), None
+        if shortest >= _NARROW[nets[0].version]:
+            narrow = narrow or (kind, _prefixes(nets))
+        elif shortest:
+            wide = wide or (kind, _prefixes(nets))
+    return narrow, wide
+
+
+_NARROW = {4: 24, 6: 64}  # prefix lengths that leave out more packets than a port does
 
 
 def _prefixes(nets: tuple[Any, ...]) -> list[Hashable]:
-    return list(dict.fromkeys((net.version, net.prefixlen, int(net.network_address)) for net in nets))
+    keys: list[Hashable] = [(net.version, net.prefixlen, int(net.network_address)) for net in nets]
+    return keys if len(keys) == 1 else list(dict.fromkeys(keys))

@@ -3,20 +3,19 @@ tell it says, with the rules that leave it open. Routes and addresses are the ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from netdash.core.model import IP, Chain, Rule, Ruleset, Verb
 from netdash.core.packet import Packet
-from netdash.core.rule_index import Indexed
 from netdash.core.rule_match import Answer, applies, mapped
+from netdash.core.trace.hooks import Hooks, hooks_of, sets_mark
+from netdash.core.trace.translate import of_family, port_of
 
 __all__ = ["Answer", "DestinationNat", "Found", "Packet", "SourceNat", "applies", "translated"]
 
 _DEEP = 16  # jumps; NFT_JUMP_STACK_SIZE
 _WIDE = 32  # elements of a map that a packet may meet; beyond that the map itself is named
-_FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,11 @@ class _Then(Enum):
 class _Search:
     """One packet on its way through one hook."""
 
-    def __init__(self, nat: _Nat, packet: Packet, verbs: frozenset[Verb]) -> None:
+    def __init__(self, hooks: Hooks, packet: Packet, verbs: frozenset[Verb]) -> None:
         self.found: Rule | None = None
         self.ended = False  # dropped: no later base chain sees it
         self.unsure: list[Rule] = []
-        self._nat = nat
+        self._hooks = hooks
         self._packet = packet
         self._verbs = verbs
         self._through: set[tuple[int, bool]] = set()  # chains that this packet has passed: again, nothing is new
@@ -63,12 +62,12 @@ class _Search:
         if (id(chain), sure) in self._through:
             return _Then.NEXT
         self._through.add((id(chain), sure))
-        for rule in self._nat.indexed(chain).candidates(self._packet):
+        for rule in self._hooks.indexed(chain).candidates(self._packet):
             if deep > _DEEP:
                 self._leave_open(rule)
                 return _Then.NEXT
             answer = applies(rule, self._packet)
-            if answer is not Answer.NO and _translates(rule, self._packet.family):
+            if answer is not Answer.NO and of_family(rule.target, self._packet.family):
                 then = self._meet(rule, chain, sure, answer is Answer.YES, deep)
                 if then is not _Then.NEXT:
                     return _Then.NEXT if then is _Then.LEAVE else then
@@ -97,7 +96,7 @@ class _Search:
         return _Then.END
 
     def _enter(self, rule: Rule, chain: Chain, name: str, goto: bool, sure: bool, matches: bool, deep: int) -> _Then:
-        target = self._nat.chain(chain, name)
+        target = self._hooks.chain(chain, name)
         if target is None:
             self._leave_open(rule)
             return _Then.NEXT
@@ -135,57 +134,20 @@ class _Search:
             self.unsure.append(rule)
 
 
-def _translates(rule: Rule, family: int) -> bool:
-    """In a table of family inet, `dnat ip to` passes an IPv6 packet by (nft_nat_inet_eval)."""
-    return rule.target.address is None or rule.target.address.version == family
-
-
 class _Nat:
-    """The chains of a ruleset by name, and those that nat starts from by hook, in the kernel's order."""
+    """Asks the chains of nat of one ruleset, of which the trace's own index tells names, hooks and order."""
 
     def __init__(self, ruleset: Ruleset) -> None:
-        self._chains: dict[tuple[str, str, str, str], Chain] = {}
-        self._bases: dict[str, list[Chain]] = {}
-        self._indexed: dict[int, Indexed] = {}
-        for chain in ruleset.chains:
-            self._chains[_side(chain), chain.family, chain.table, chain.name] = chain
-            if chain.hook and not chain.dormant:
-                self._bases.setdefault(chain.hook, []).append(chain)
-        for chains in self._bases.values():
-            chains.sort(key=lambda chain: chain.priority or 0)
-        self._marked_by = frozenset(id(chain) for chain in ruleset.chains if any(map(_sets_mark, chain.rules)))
+        self.hooks = hooks_of(ruleset)
         self._asking: dict[str, bool] = {}
-
-    def chain(self, beside: Chain, name: str) -> Chain | None:
-        return self._chains.get((_side(beside), beside.family, beside.table, name))
-
-    def indexed(self, chain: Chain) -> Indexed:
-        found = self._indexed.get(id(chain))
-        if found is None:
-            found = self._indexed[id(chain)] = Indexed(chain.rules)
-        return found
-
-    def bases(self, hook: str, family: int, kind: str = "nat") -> Iterator[Chain]:
-        for chain in self._bases.get(hook, ()):
-            if chain.kind == kind and chain.family in _FAMILIES[family]:
-                yield chain
 
     def find(self, hook: str, packet: Packet, verbs: frozenset[Verb]) -> Found:
         marked = self._marked(hook, packet)
-        first, *others = (self._first(bases, marked, verbs) for bases in self._orders(hook, packet.family))
+        first, *others = (self._first(bases, marked, verbs) for bases in self.hooks.nat(hook, packet.family))
         return _either(first, others[0]) if others else first
 
-    def _orders(self, hook: str, family: int) -> Iterator[tuple[Chain, ...]]:
-        """The base chains in each order that the kernel may try them in. Of two with one priority the younger comes
-        first (nf_hook_entries_grow), and between iptables-legacy and nft nothing tells which that is."""
-        chains = tuple(self.bases(hook, family))
-        old = [chain.priority for chain in chains if _side(chain) == "legacy"]
-        yield tuple(sorted(chains, key=lambda chain: (chain.priority or 0, _side(chain) == "legacy")))
-        if any(chain.priority in old for chain in chains if _side(chain) != "legacy"):
-            yield tuple(sorted(chains, key=lambda chain: (chain.priority or 0, _side(chain) != "legacy")))
-
     def _first(self, bases: tuple[Chain, ...], packet: Packet, verbs: frozenset[Verb]) -> Found:
-        search = _Search(self, packet, verbs)
+        search = _Search(self.hooks, packet, verbs)
         for chain in bases:
             search.walk(chain)
             if search.found or search.ended:
@@ -199,49 +161,31 @@ class _Nat:
         """A packet comes without a mark: it has one only where a rule could have set it."""
         if packet.mark is not None or not self._asks_mark(hook):
             return packet
-        return packet if self._marked_by and self._may_be_marked(hook, packet) else replace(packet, mark=0)
+        return packet if self.hooks.marking and self._may_be_marked(hook, packet) else replace(packet, mark=0)
 
     def _asks_mark(self, hook: str) -> bool:
         known = self._asking.get(hook)
         if known is None:
-            rules = (rule for chain in self.reachable(hook) for rule in chain.rules)
+            rules = (rule for chain in self.hooks.reachable(hook) for rule in chain.rules)
             known = self._asking[hook] = any(match.key == "mark" for rule in rules for match in rule.matches)
         return known
 
     def _may_be_marked(self, hook: str, packet: Packet) -> bool:
         for name in _ways(hook, packet):
             asked = replace(packet, oif=None) if name in ("prerouting", "output") else packet
-            waiting = [chain for chain in self._bases.get(name, ()) if chain.family in _FAMILIES[packet.family]]
+            waiting = self.hooks.bases(name, packet.family)
             seen = {id(chain) for chain in waiting}
             while waiting:
                 chain = waiting.pop()
-                may = [rule for rule in self.indexed(chain).candidates(asked) if applies(rule, asked) is not Answer.NO]
-                if id(chain) in self._marked_by and any(map(_sets_mark, may)):
+                found = self.hooks.indexed(chain).candidates(asked)
+                may = [rule for rule in found if applies(rule, asked) is not Answer.NO]
+                if id(chain) in self.hooks.marking and any(map(sets_mark, may)):
                     return True
-                for found in self._targets_of(chain, may):
-                    if id(found) not in seen:
-                        seen.add(id(found))
-                        waiting.append(found)
+                for entered in self.hooks.entered(chain, may):
+                    if id(entered) not in seen:
+                        seen.add(id(entered))
+                        waiting.append(entered)
         return False
-
-    def _targets_of(self, chain: Chain, rules: Iterable[Rule]) -> Iterator[Chain]:
-        for rule in rules:
-            for name in _next(rule):
-                found = self.chain(chain, name)
-                if found is not None:
-                    yield found
-
-    def reachable(self, hook: str) -> Iterator[Chain]:
-        """The nat chains that packets of this hook can come to."""
-        waiting = [chain for chain in self._bases.get(hook, ()) if chain.kind == "nat"]
-        seen = {id(chain) for chain in waiting}
-        while waiting:
-            chain = waiting.pop(0)
-            yield chain
-            for found in self._targets_of(chain, chain.rules):
-                if id(found) not in seen:
-                    seen.add(id(found))
-                    waiting.append(found)
 
 
 def _ways(hook: str, packet: Packet) -> tuple[str, ...]:
@@ -255,22 +199,6 @@ def _ways(hook: str, packet: Packet) -> tuple[str, ...]:
 
 
 _ENDING = frozenset((Verb.ACCEPT, Verb.DROP, Verb.REJECT, Verb.RETURN))
-
-
-def _side(chain: Chain) -> str:
-    """Chains jump to chains of their own kind: legacy tables and nft tables know nothing of each other."""
-    return "legacy" if chain.backend == "iptables-legacy" else "nft"
-
-
-def _next(rule: Rule) -> tuple[str, ...]:
-    if rule.target.verb in (Verb.JUMP, Verb.GOTO):
-        return (rule.target.chain or "",)
-    return tuple(verdict.removeprefix("goto ") for _, verdict in rule.target.elements)
-
-
-def _sets_mark(rule: Rule) -> bool:
-    targets = (rule.target, *(case for _, case in rule.target.cases))
-    return any(effect.kind == "mark" for target in targets for effect in target.effects)
 
 
 _SOURCE = frozenset((Verb.SNAT, Verb.MASQUERADE))
@@ -311,7 +239,10 @@ class DestinationNat:
     def targets(self) -> tuple[Rule, ...]:
         """Every DNAT rule that a packet from elsewhere can come to."""
         return tuple(
-            rule for chain in self._nat.reachable("prerouting") for rule in chain.rules if rule.target.verb is Verb.DNAT
+            rule
+            for chain in self._nat.hooks.reachable("prerouting")
+            for rule in chain.rules
+            if rule.target.verb is Verb.DNAT
         )
 
 
@@ -319,14 +250,4 @@ def translated(rule: Rule, port: int | None) -> tuple[IP | None, int | None]:
     """Where a DNAT rule sends a packet for `port`: (address, port). None: left as it is, or the kernel will choose."""
     target = rule.target
     address = target.address if target.address_to in (None, target.address) else None
-    if target.ports is None:
-        return address, None
-    low, high = target.ports
-    if low == high:
-        return address, low
-    if port is None or "random" in target.detail:
-        return address, None
-    if target.base_port is not None:
-        shifted = low + port - target.base_port
-        return address, shifted if low <= shifted <= high else None
-    return address, port if low <= port <= high else None
+    return address, None if target.ports is None else port_of(target, port, source=False)

@@ -23,6 +23,7 @@ PLAIN = {
     "refresh": ("action_refresh", "read everything again now"),
     "hosts": ("action_hosts", "the hosts, and another one on screen"),
     "everywhere": ("action_everywhere", "containers of all hosts"),
+    "reach": ("action_reach", "who reaches which port, and which rule keeps who does not"),
     "quit": ("action_quit", "quit"),
 }
 WITH = ("filter", "free", "go", "host", "sort")

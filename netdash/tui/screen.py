@@ -253,6 +253,11 @@ class Dashboard(Panes):
 
         hosts.everywhere(self)
 
+    def action_reach(self) -> None:
+        from netdash.tui import reach
+
+        reach.show(self)
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:

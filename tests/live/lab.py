@@ -125,6 +125,10 @@ class Lab:
             )
         )
 
+    def serve_outside(self, kind: str, address: str, port: int) -> None:
+        """Start a server of outside.py on the host outside."""
+        self._serve(self.outside_ns, kind, address, port)
+
     def serve_in(self, container: str, kind: str, address: str, port: int) -> None:
         """Start a server of outside.py inside the container's network namespace."""
         self._helpers.append(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from netdash.core.model import Chain, Rule, Ruleset, Target, Verb
 from netdash.core.rule_index import Indexed
@@ -31,6 +31,7 @@ class Hooks:
     """An index of one ruleset."""
 
     def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
         self._chains: dict[tuple[bool, str, str, str], Chain] = {}
         self._bases: dict[tuple[str, str], list[Chain]] = {}
         self._indexed: dict[int, Indexed] = {}
@@ -42,13 +43,26 @@ class Hooks:
                 self._bases.setdefault((chain.family, chain.hook), []).append(chain)
         self._tracked: dict[int, float] = {}  # family -> when a rule made the kernel track connections
         self._translates: dict[int, int] = {}  # family -> the first chain of nat
-        last = {(chain.family, chain.table): at for at, chain in enumerate(ruleset.chains)}  # chains come before rules
         for at, chain in enumerate(ruleset.chains):
-            for family in _OF.get(chain.family, ()):
-                if family not in self._tracked and any(_needs_conntrack(rule, family) for rule in chain.rules):
-                    self._tracked[family] = last[chain.family, chain.table] + 0.5
-                if chain.hook and chain.kind == "nat":
+            if chain.hook and chain.kind == "nat":
+                for family in _OF.get(chain.family, ()):
                     self._translates.setdefault(family, at)
+        self._track(ruleset)
+
+    def _track(self, ruleset: Ruleset) -> None:
+        """Finds the first rule of each family that makes the kernel track connections."""
+        last = {(chain.family, chain.table): at for at, chain in enumerate(ruleset.chains)}  # chains come before rules
+        for chain in ruleset.chains:
+            families = [family for family in _OF.get(chain.family, ()) if family not in self._tracked]
+            for rule in chain.rules if families else ():
+                if not _needs_conntrack(rule):
+                    continue
+                ip = rule.target.address
+                for family in families:
+                    if ip is None or ip.version == family:
+                        self._tracked.setdefault(family, last[chain.family, chain.table] + 0.5)
+                if len(self._tracked) == len(_FAMILIES) or ip is None:
+                    break
 
     def chain(self, beside: Chain, name: str) -> Chain | None:
         """The chain of that name in the same table."""
@@ -67,14 +81,57 @@ class Hooks:
             known = self._stages[hook, family] = tuple(self._ip(hook, family))
         return known
 
+    def bases(self, hook: str, family: int) -> list[Chain]:
+        """The base chains of IPv4 or IPv6 at a hook, in no order."""
+        return [chain for name in _FAMILIES[family] for chain in self._bases.get((name, hook), ())]
+
+    def nat(self, hook: str, family: int) -> tuple[tuple[Chain, ...], ...]:
+        """The base chains of nat in each order that the kernel may ask them in: between iptables-legacy and nft nothing
+        tells which was registered last."""
+        chains = self._ordered([chain for chain in self.bases(hook, family) if chain.kind == "nat"])
+        old = {chain.priority for chain in chains if _legacy(chain)}
+        if not any(chain.priority in old for chain in chains if not _legacy(chain)):
+            return (tuple(chains),)
+        first, last = (
+            tuple(sorted(chains, key=lambda chain: (chain.priority or 0, _legacy(chain) is late)))
+            for late in (True, False)
+        )
+        return first, last
+
+    def reachable(self, hook: str) -> Iterator[Chain]:
+        """The nat chains that packets of this hook can come to."""
+        families = {id(chain): chain for family in _FAMILIES for chain in self.bases(hook, family)}
+        waiting = [chain for chain in families.values() if chain.kind == "nat"]
+        seen = {id(chain) for chain in waiting}
+        while waiting:
+            chain = waiting.pop(0)
+            yield chain
+            for found in self.entered(chain, chain.rules):
+                if id(found) not in seen:
+                    seen.add(id(found))
+                    waiting.append(found)
+
+    def entered(self, chain: Chain, rules: Iterable[Rule]) -> Iterator[Chain]:
+        """The chains that these rules of a chain send packets to."""
+        for rule in rules:
+            for name in _next(rule):
+                found = self.chain(chain, name)
+                if found is not None:
+                    yield found
+
+    @cached_property
+    def marking(self) -> frozenset[int]:
+        """Ids of the chains with a rule that sets marks."""
+        return frozenset(id(chain) for chain in self._ruleset.chains if any(map(sets_mark, chain.rules)))
+
     def _ip(self, hook: str, family: int) -> list[Stage]:
-        chains = [chain for name in _FAMILIES[family] for chain in self._bases.get((name, hook), ())]
+        chains = self.bases(hook, family)
         stages = [
             Stage(CHAIN, chain.priority or 0, self._made[id(chain)], (chain,))
             for chain in chains
             if chain.kind != "nat"
         ]
-        nat = tuple(chain for chain in self._ordered(chains) if chain.kind == "nat")
+        nat = self.nat(hook, family)[0]
         if nat or hook in ("prerouting", "output", "input", "postrouting"):
             at = -100 if hook in ("prerouting", "output") else 100
             stages.append(Stage(NAT, at, self._translates.get(family, 0), nat))
@@ -101,6 +158,17 @@ def hooks_of(ruleset: Ruleset) -> Hooks:
     return Hooks(ruleset)
 
 
+def sets_mark(rule: Rule) -> bool:
+    targets = (rule.target, *(case for _, case in rule.target.cases))
+    return any(effect.kind == "mark" for target in targets for effect in target.effects)
+
+
+def _next(rule: Rule) -> tuple[str, ...]:
+    if rule.target.verb in (Verb.JUMP, Verb.GOTO):
+        return (rule.target.chain or "",)
+    return tuple(verdict.removeprefix("goto ") for _, verdict in rule.target.elements)
+
+
 def _legacy(chain: Chain) -> bool:
     """Chains jump to chains of their own kind: legacy tables and nft tables know nothing of each other."""
     return chain.backend == "iptables-legacy"
@@ -120,22 +188,21 @@ _NAT_VERBS = frozenset((Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT))
 _NAMES = re.compile(r"\bct\b|conn|state|--ct|NAT|SYNPROXY|NETMAP|CLUSTER")
 
 
-def _needs_conntrack(rule: Rule, family: int) -> bool:
+def _needs_conntrack(rule: Rule) -> bool:
     """Whether a rule needs conntrack: the kernel switches it on for a family by the first such rule, not by a chain of
-    nat (nf_ct_netns_get)."""
+    nat (nf_ct_netns_get). Asked of every rule of a host: nothing is made here for one that has nothing of the kind."""
     target = rule.target
     for match in rule.matches:
-        if match.key in _KEYS or match.key.startswith("ct"):
+        if match.key[:2] == "ct" or match.key in _KEYS:
             return True
-    targets = [target, *(case for _, case in target.cases)]
-    named = {one.address.version for one in targets if one.address is not None}
-    if named and family not in named:
-        return False
-    if any(map(_binds, targets)):
+    if _binds(target) or (target.cases and any(_binds(case) for _, case in target.cases)):
         return True
-    unread = (*rule.not_understood, target.detail) if rule.not_understood or target.detail else ()
-    return any(map(_NAMES.search, unread))
+    if not rule.not_understood and not target.detail:
+        return False
+    return any(map(_NAMES.search, (*rule.not_understood, target.detail)))
 
 
 def _binds(target: Target) -> bool:
-    return target.verb in _NAT_VERBS or bool(target.net) or any(one.kind in _EFFECTS for one in target.effects)
+    if target.verb in _NAT_VERBS or target.net:
+        return True
+    return bool(target.effects) and any(one.kind in _EFFECTS for one in target.effects)

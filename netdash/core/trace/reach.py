@@ -4,13 +4,13 @@ all that the rules treat alike."""
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netdash.core.model import IP, Container, Host, Port, Rule
 from netdash.core.routing import entrance
 from netdash.core.trace.alike import Alike, Twin
-from netdash.core.trace.answer import Decision, Origin, Question, Trace, Verdict
+from netdash.core.trace.answer import Decision, Origin, Question, Reply, Trace, Verdict
 from netdash.core.trace.inside import Namespace, hears, namespaces_of
 from netdash.core.trace.tracer import reaches
 
@@ -41,6 +41,7 @@ class Reach:
 
     reaches: bool | None
     why: str
+    rule: Rule | None = None  # the one that decides, where one does
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,22 @@ class Matrix:
 
 def reach(host: Host) -> Matrix:
     """The whole matrix, of IPv4 and IPv6 addresses."""
+    steps = reaching(host)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            made: Matrix = stop.value
+            return made
+
+
+def reaching(host: Host) -> Generator[None, None, Matrix]:
+    """The same in steps of one cell each."""
     senders = tuple(_senders(host))
     aims = tuple(dict.fromkeys(_aims(host)))
-    return _Work(host, senders, aims).matrix()
+    work = _Work(host, senders, aims)
+    yield
+    return (yield from work.matrix())
 
 
 def _senders(host: Host) -> Iterator[Sender]:
@@ -118,11 +132,20 @@ class _Work:
         self._numbers: dict[Hashable, int] = {}
         self._done: dict[tuple[int, int], _Done] = {}
 
-    def matrix(self) -> Matrix:
-        aims = [(aim, self._kind(*self._kind_of_aim(aim), self._names(aim))) for aim in self._aims]
-        senders = [(one, self._kind(self._kind_of_sender(one), {}, (one.name,))) for one in self._senders]
-        cells = tuple(tuple(self._cell(one, kind, *aim) for aim in aims) for one, kind in senders)
-        return Matrix(self._senders, self._aims, cells)
+    def matrix(self) -> Generator[None, None, Matrix]:
+        aims = []
+        for aim in self._aims:
+            aims.append((aim, self._kind(*self._kind_of_aim(aim), self._names(aim))))
+            yield
+        rows = []
+        for one in self._senders:
+            kind = self._kind(self._kind_of_sender(one), {}, (one.name,))
+            row = []
+            for asked in aims:
+                row.append(self._cell(one, kind, *asked))
+                yield
+            rows.append(tuple(row))
+        return Matrix(self._senders, self._aims, tuple(rows))
 
     def _kind(self, key: Hashable, twins: Mapping[Twin, Rule], names: tuple[str, ...]) -> _Kind:
         return _Kind(self._numbers.setdefault(key, len(self._numbers)), names, twins)
@@ -148,7 +171,7 @@ class _Work:
         if rule is None:
             return _renamed(found, (*first.names, *second.names), (*asking.names, *asked.names))
         twin = next((asked.twins.get(twin) for twin, one in second.twins.items() if one is rule), None)
-        return found if twin is None else Reach(found.reaches, twin.place)
+        return found if twin is None else Reach(found.reaches, twin.place, twin)
 
     def _names(self, aim: Aim) -> tuple[str, ...]:
         container = self._containers.get(aim.container or "")
@@ -252,17 +275,26 @@ def _told(answer: Trace) -> tuple[Reach, Rule | None]:
     if answer.verdict is Verdict.UNKNOWN:
         rule = answer.unsure[0] if answer.unsure else None
         why = rule.place if rule else _why(answer.decided_by)
-        return Reach(None, why), rule
+        return Reach(None, why, rule), rule
+    if answer.verdict is Verdict.FORWARDED:
+        return Reach(None, f"{answer.hops[-1].text}: whether it comes back to this host is not known"), None
     if not answer.verdict.arrives:
-        step = answer.decided_by.step if answer.decided_by else None
-        return Reach(False, _why(answer.decided_by)), step.source if step else None
+        rule = _rule(answer.decided_by)
+        return Reach(False, _why(answer.decided_by), rule), rule
     if answer.then is not None and not answer.then.verdict.arrives:
-        unknown = answer.then.verdict is Verdict.UNKNOWN
-        return Reach(None if unknown else False, f"docker-proxy's connection: {_why(answer.then.decided_by)}"), None
+        return _after("docker-proxy's connection", answer.then), None
     if answer.reply is not None and not answer.reply.verdict.arrives:
-        unknown = answer.reply.verdict is Verdict.UNKNOWN
-        return Reach(None if unknown else False, f"the answer: {_why(answer.reply.decided_by)}"), None
+        return _after("the answer", answer.reply), None
     return Reach(True, "docker-proxy" if answer.verdict is Verdict.PROXY else ""), None
+
+
+def _after(what: str, answer: Trace | Reply) -> Reach:
+    unknown = answer.verdict is Verdict.UNKNOWN
+    return Reach(None if unknown else False, f"{what}: {_why(answer.decided_by)}", _rule(answer.decided_by))
+
+
+def _rule(decision: Decision | None) -> Rule | None:
+    return decision.step.source if decision is not None and decision.step is not None else None
 
 
 def _why(decision: Decision | None) -> str:

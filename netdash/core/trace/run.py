@@ -50,6 +50,7 @@ class Run:
         self.assumed: list[str] = []
         self.next_hop: IP | None = None  # of the route that the packet leaves by
         self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
+        self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
         self._steps: list[Step] = []
         self.seen: Callable[[Packet], Packet] = lambda packet: packet  # fills in what the routes say of its addresses
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from netdash.core.model import IP, Host, Proxy, Rule
 from netdash.core.packet import Packet
 from netdash.core.routing import OUTSIDE, Flow, entrance, find
+from netdash.core.trace import beside
 from netdash.core.trace.answer import Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.forwarding import looked_at
@@ -194,7 +195,7 @@ def _start(run: Run, question: Question) -> Ended:
 
 
 def _outside(run: Run, question: Question) -> Ended:
-    device = question.iif
+    device = question.iif or beside.device_of(run, question.dst)
     if device is None and question.src is not None:
         route = find(Flow(question.src), run.host.routes or (), run.host.policy).route
         device = route.dev if route is not None and route.kind == "unicast" else None
@@ -239,11 +240,11 @@ def _reply(host: Host, forward: _Walked) -> Reply | None:
             return _walk(run, lambda: from_container(run, at, got.dst))
         if isinstance(at, str):
             return _walk(run, lambda: from_outside(run, at))
-        return _walk(run, lambda: from_host(run, got.dst))
+        return _walk(run, lambda: from_host(run, got.dst, at if isinstance(at, Proxy) else None))
 
     first, ends, unsure = _explore(walk)
     verdict = Verdict.UNKNOWN if ends else first.verdict
-    return Reply(first.hops, verdict, first.decision, unsure)
+    return Reply(first.hops, verdict, _undecided(ends, unsure) if ends else first.decision, unsure)
 
 
 def _answer(got: Packet) -> Packet:

@@ -27,14 +27,20 @@ _LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 def translation(run: Run, hook: str, rule: Rule, target: Target) -> Ends | Untold:
     """The packet's new source (postrouting, input) or destination (prerouting, output)."""
     packet = run.packet
-    if target.address is not None and target.address.version != packet.family:
+    if not of_family(target, packet.family):
         return Untold.OTHER_FAMILY
     source = manipulated_at(hook) == SOURCE
     old_ip, old_port = (packet.src, packet.sport) if source else (packet.dst, packet.dport)
     ip = _address(run, hook, rule, target, old_ip)
     if isinstance(ip, Untold):
         return ip
-    return ip, _port(target, old_port, source)
+    return ip, port_of(target, old_port, source)
+
+
+def of_family(target: Target, family: int) -> bool:
+    """Whether a target may translate packets of this family: in a table of family inet, `dnat ip to` passes an IPv6
+    packet by (nft_nat_inet_eval)."""
+    return target.address is None or target.address.version == family
 
 
 def _address(run: Run, hook: str, rule: Rule, target: Target, old: IP | None) -> IP | Untold | None:
@@ -77,7 +83,7 @@ def _of_device(run: Run, name: str | None) -> IP | Untold:
     return source_address(link_of(run, name), None, run.packet.family) or Untold.NOTHING
 
 
-def _port(target: Target, old: int | None, source: bool) -> int | None:
+def port_of(target: Target, old: int | None, source: bool) -> int | None:
     """The port stays where it may (nf_nat_core.c, get_unique_tuple); None: the kernel will choose."""
     if target.ports is None:
         return None if "random" in target.detail and source else old

@@ -38,7 +38,7 @@ def _call(run: Run, hook: str, stage: Stage) -> None:
         _full(run)
         run.packet = run.connection.track(run.packet)
     elif stage.kind == NAT:
-        _nat(run, hook, stage.chains)
+        _nat(run, hook)
     else:
         base(run, hook, stage.chains[0])
 
@@ -55,20 +55,30 @@ def _full(run: Run) -> None:
         run.stop(Verdict.DROPPED, "conntrack", full)
 
 
-def _nat(run: Run, hook: str, chains: tuple[Chain, ...]) -> None:
+def _nat(run: Run, hook: str) -> None:
     """nf_nat_inet_fn: only the first packet of a connection meets the chains, until one of them has bound it."""
     connection = run.connection
     if connection.original is None or connection.untracked:
         return
     kind = manipulated_at(hook)
     if not connection.answering and kind not in connection.bound:
-        for chain in chains:
+        for chain in _in_order(run, hook):
             base(run, hook, chain)
             if kind in connection.bound:
                 break
         else:
             connection.bind(hook, None, run.packet)
     run.packet = run.seen(connection.shown(connection.translate(run.packet, hook)))
+
+
+def _in_order(run: Run, hook: str) -> tuple[Chain, ...]:
+    """The chains of nat; between iptables-legacy and nft only the moment of their making tells, which is not known."""
+    orders = run.hooks.nat(hook, run.packet.family) if run.hooks else ((),)
+    if len(orders) > 1:
+        if run.legacy_first is None:
+            run.legacy_first = run.choose("nat of iptables-legacy comes before that of nft")
+        return orders[run.legacy_first]
+    return orders[0]
 
 
 def base(run: Run, hook: str, chain: Chain) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netdash.core.model import IP, Container, Link, Listener, Proxy
+from netdash.core.model import IP, Container, Link, Listener, Network, Proxy
 from netdash.core.packet import Packet
+from netdash.core.trace import beside, proxy
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
 from netdash.core.trace.inside import Namespace, hears, namespaces_of
@@ -29,10 +30,12 @@ _PORTLESS = ("icmp", "ipv6-icmp")
 # --- where a packet starts --------------------------------------------------------------------------------------------
 
 
-def from_host(run: Run, src: IP | None) -> Ended:
-    """This host's own process sends it."""
+def from_host(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
+    """This host's own process sends it, or a proxy answers."""
     run.hop("this host")
     way = way_out(run, src)
+    if by is not None:
+        proxy.answers(run, by, way, src)
     source = src or way.prefsrc
     if source is None and way.local:
         source = run.packet.dst
@@ -60,6 +63,9 @@ def from_outside(run: Run, device: str) -> Ended:
         raise run.end(Verdict.UNKNOWN, device, f"this host has no device {device}")
     check_device(run, link)
     ingress(run, device)
+    taken = beside.takes(run, device, run.packet.dst)
+    if taken is not None:
+        return _taken(run, device, taken)
     if link is not None and link.master:
         master = link_of(run, link.master)
         if master is not None and master.kind == "bridge":
@@ -93,8 +99,8 @@ def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
     if end is None:
         raise run.end(Verdict.UNKNOWN, space.name, f"where {route.dev} inside {space.name} leads to is not known")
     network = space.network(end)
-    if network is not None and network.driver in ("macvlan", "ipvlan"):
-        return _beside(run, network.parent, network.driver)
+    if network is not None and network.driver in beside.DRIVERS:
+        return _beside(run, space, network, route.gateway or packet.dst)
     bridge = network.bridge if network else None
     veth = link_of(run, end.veth)
     check_device(run, veth)
@@ -105,14 +111,42 @@ def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
     return _at_bridge(run, end.veth or "", bridge, route.gateway or packet.dst)
 
 
-def _beside(run: Run, parent: str | None, driver: str) -> Ended:
-    """macvlan and ipvlan hand frames to the parent's wire, past this host's IP: its rules never see them."""
-    dst = run.packet.dst
-    if dst is not None and is_here(run, dst):
-        return run.end(Verdict.DROPPED, driver, f"{driver} keeps a container from the addresses of its own host")
+def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
+    """macvlan and ipvlan hand frames to the parent's wire, or to each other, past this host's IP: its rules never see
+    them."""
+    driver, parent = network.driver, network.parent
+    if network.mode.startswith("l3"):
+        what = f"ipvlan in {network.mode} mode goes by this host's own routes, which is not followed"
+        return run.end(Verdict.UNKNOWN, driver, what)
+    other = beside.sibling(run, network, towards)
+    if other is not None:
+        if parent and driver == "macvlan":
+            ingress(run, parent)  # macvlan_queue_xmit hands it to the parent as if it had come in there
+        run.hop(parent or driver, f"from container to container by {driver}, beside this host's rules")
+        return _inside(run, other.space, other.space.device(other.endpoint))
+    if parent is None:
+        return run.end(Verdict.NO_ROUTE, network.name, f"nobody on {network.name} has {towards}: host unreachable")
+    if is_here(run, towards):
+        device = beside.own_device(run, network, towards)
+        if device is None:
+            what = f"{driver} keeps {space.name} from the addresses of its own host: host unreachable"
+            return run.end(Verdict.NO_ROUTE, driver, what)
+        return from_outside(run, device)
+    run.hop(parent, f"leaves by {driver}, beside this host's rules")
+    egress(run, parent)
+    check_device(run, link_of(run, parent))
     run.end_at = parent
-    run.hop(parent or driver, f"leaves by {driver}, beside this host's rules")
+    if run.packet.dst != towards and run.packet.dst is not None and is_here(run, run.packet.dst):
+        run.assume(f"it comes back to this host where {towards} routes it here: ask outside@{run.packet.src}")
     return Ended(Verdict.FORWARDED, None)
+
+
+def _taken(run: Run, device: str, port: Port) -> Ended:
+    """By macvlan or ipvlan, from the wire of its parent (rx_handler, before IP)."""
+    if not run.connection.answering:
+        run.assume(f"the sender asks the wire of {device} for {run.packet.dst}, and does not route it by this host")
+    run.say(f"{beside.driver_of(port)} takes it for {port.space.name}, before this host's IP")
+    return _inside(run, port.space, port.space.device(port.endpoint))
 
 
 # --- at a bridge ------------------------------------------------------------------------------------------------------
@@ -125,9 +159,13 @@ def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
     run.packet = run.seen(replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False))
     ingress(run, veth)
     up = towards is None or is_here(run, towards)
-    port = None if up or towards is None else neighbour(run, bridge, towards)
+    hanging = beside.takes(run, bridge, towards)
+    port = None if up or towards is None or hanging else neighbour(run, bridge, towards)
     before = run.packet.dst
     met = before_ip(run, bridge, veth)
+    if hanging is not None:
+        bridge_chains(run, "input", veth)
+        return _taken(run, bridge, hanging)
     if met and run.packet.dst != before:
         return _translated_at_bridge(run, bridge, veth)
     if up:
@@ -213,6 +251,9 @@ def _out(run: Run, way: Way) -> Ended:
     run.hop(way.device)
     egress(run, way.device)
     check_device(run, link)
+    hanging = beside.answers(run, link, towards)
+    if hanging is not None:
+        return _inside(run, hanging.space, hanging.space.device(hanging.endpoint))
     if link is not None and link.kind == "bridge" and towards is not None:
         port = neighbour(run, way.device, towards)
         veth = (port.endpoint.veth if port else None) or ""
@@ -225,6 +266,8 @@ def _out(run: Run, way: Way) -> Ended:
     run.end_at = way.device
     run.say(f"leaves this host by {way.device}")
     src = run.packet.src
+    if run.packet.dst is not None and beside.device_of(run, run.packet.dst):
+        run.assume(f"{run.packet.dst} is a container's here: it comes back where {towards} sends it on that wire")
     if src is not None and namespaces_of(run.host).at(src) and not run.connection.answering:
         run.assume(f"{src} leaves untranslated: the answer comes back only where others have a route to it")
     return Ended(Verdict.FORWARDED, None)
@@ -250,27 +293,15 @@ def _local(run: Run) -> Ended:
         return run.end(
             Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
         )
-    proxy = proxy_of(host.proxies or (), heard, packet.dst)
-    if proxy is not None:
-        run.say(f"{proxy.command} (pid {proxy.pid}) takes it for {_socket(proxy.container_ip, proxy.container_port)}")
-        run.end_at = proxy
+    by = proxy.proxy_of(host.proxies or (), heard, packet.dst)
+    if by is not None:
+        run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
+        run.end_at = by
         return Ended(Verdict.PROXY, None)
     if heard.command == "dockerd":
         return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
     run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
     return Ended(Verdict.DELIVERED, None)
-
-
-def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | None:
-    """The userland proxy that holds a socket, by its pid, or where that was not read by its address and port."""
-    same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port)]
-    if heard.pid is not None and any(one.pid == heard.pid for one in proxies):
-        return next(one for one in proxies if one.pid == heard.pid)
-    if heard.command is not None and "proxy" not in heard.command:
-        return None
-    exact = [one for one in same if one.host_ip in (dst, heard.ip)]
-    wild = [one for one in same if one.host_ip.is_unspecified]
-    return next(iter(exact or wild), None)
 
 
 def _inside(run: Run, space: Namespace, device: str) -> Ended:

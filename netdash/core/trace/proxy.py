@@ -1,0 +1,47 @@
+"""The userland proxy: which one holds a socket, and from which address it answers. Walks nothing."""
+
+from __future__ import annotations
+
+from netdash.core.model import IP, Listener, Proxy
+from netdash.core.state import OWN_PROXY
+from netdash.core.trace.answer import Verdict
+from netdash.core.trace.forwarding import Way
+from netdash.core.trace.run import Run
+
+_AS_ASKED_SINCE = 28  # docker-proxy tells the kernel from which address it answers UDP (moby pull request 48571)
+
+
+def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | None:
+    """The userland proxy that holds a socket, by its pid, or where that was not read by its address and port."""
+    same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port)]
+    if heard.pid is not None and any(one.pid == heard.pid for one in proxies):
+        return next(one for one in proxies if one.pid == heard.pid)
+    if heard.command is not None and "proxy" not in heard.command:
+        return None
+    exact = [one for one in same if one.host_ip in (dst, heard.ip)]
+    wild = [one for one in same if one.host_ip.is_unspecified]
+    return next(iter(exact or wild), None)
+
+
+def answers(run: Run, proxy: Proxy, way: Way, asked: IP | None) -> None:
+    """Ends the run of an answer that its asker does not take: of UDP, a socket on every address answers from the one
+    that the route to the asker prefers."""
+    if proxy.proto != "udp" or not proxy.host_ip.is_unspecified or way.prefsrc in (None, asked):
+        return
+    by_route = _by_route(run, proxy)
+    if by_route is None:
+        by_route = run.choose(f"{proxy.command} answers from {way.prefsrc}")
+    if by_route:
+        what = f"{proxy.command} answers from {way.prefsrc}, not from {asked}: who asked that one does not take it"
+        raise run.end(Verdict.DROPPED, proxy.command, what)
+
+
+def _by_route(run: Run, proxy: Proxy) -> bool | None:
+    """Whether a proxy leaves it to the route from where it answers; None where that is not known."""
+    if proxy.command == OWN_PROXY:
+        return True
+    version = run.host.engine.version if run.host.engine else ""
+    major = version.partition(".")[0]
+    if proxy.command != "docker-proxy" or not major.isdigit():
+        return None
+    return int(major) < _AS_ASKED_SINCE

@@ -1,0 +1,51 @@
+"""From which address docker-proxy answers UDP: before Docker 28 from the one that the route to the asker prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from netdash.core.model import Host
+from netdash.core.state import OWN_PROXY
+from netdash.core.trace.answer import Reply, Verdict
+from netdash.core.trace.question import Asked, question
+from netdash.core.trace.tracer import trace
+
+
+def answer(host: Host, sender: str, target: str) -> Reply:
+    told = trace(host, question(host, sender, target, Asked("udp"))[0])
+    assert told.verdict is Verdict.PROXY
+    assert told.reply is not None
+    return told.reply
+
+
+def engine(host: Host, version: str | None) -> Host:
+    assert host.engine
+    return replace(host, engine=replace(host.engine, version=version) if version is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("20.10.24", Verdict.DROPPED), ("28.5.2", Verdict.DELIVERED), (None, Verdict.UNKNOWN)],
+)
+def test_to_another_address_of_the_host(host: Callable[[str], Host], version: str | None, verdict: Verdict) -> None:
+    reply = answer(engine(host("docker20.10-nft-full"), version), "c-six", "203.0.113.2:5353")
+    assert reply.verdict is verdict
+    assert reply.decided_by is None or "answers from" in reply.decided_by.text
+
+
+@pytest.mark.parametrize(("sender", "target"), [("c-six", "10.66.0.1:5353"), ("host", "127.0.0.1:5353")])
+def test_the_address_that_the_answer_would_come_from_anyway(
+    host: Callable[[str], Host], sender: str, target: str
+) -> None:
+    assert answer(host("docker20.10-nft-full"), sender, target).verdict is Verdict.DELIVERED
+
+
+def test_a_proxy_of_netdash_s_own_leaves_it_to_the_route(host: Callable[[str], Host]) -> None:
+    given = engine(host("docker20.10-nft-full"), "29.7.2")
+    proxies = tuple(replace(one, command=OWN_PROXY) for one in given.proxies or ())
+    listeners = tuple(replace(one, command=None) for one in given.listeners or ())
+    reply = answer(replace(given, proxies=proxies, listeners=listeners), "c-six", "203.0.113.2:5353")
+    assert reply.verdict is Verdict.DROPPED
