@@ -388,14 +388,6 @@ def test_rules_of_output_see_the_device_of_the_first_route() -> None:
     assert then.verdict is Verdict.DELIVERED
 
 
-@pytest.mark.parametrize(("count", "verdict"), [("65535", Verdict.DELIVERED), ("65536", Verdict.UNKNOWN)])
-def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdict) -> None:
-    room = {"net.netfilter.nf_conntrack_max": "65536", "net.netfilter.nf_conntrack_count": count}
-    answer = from_outside(host(PUBLISHED, sysctls=room))
-    assert answer.verdict is verdict
-    assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())
-
-
 def _nft_dnat(ip: str) -> list[dict[str, object]]:
     chain = {"family": "ip", "table": "own", "name": "pre", "type": "nat", "hook": "prerouting", "prio": -100}
     match = {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 8080}
