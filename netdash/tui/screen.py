@@ -373,6 +373,7 @@ class Dashboard(Panes):
         pairs = [
             (Span(" " + keys.first(identity, remapped), Tone.TITLE), Span(f" {word} ", Tone.DIM))
             for identity, word in self._hints()
+            if self.works(identity)
         ]
         room = self.extent.width - len(self._where()) - 2
         while len(pairs) > KEPT_HINTS and sum(map(size, pairs)) > room:
@@ -383,21 +384,16 @@ class Dashboard(Panes):
         ask = self.places.here.ask
         if self.focused is not self.grid or ask.text or ask.within:
             yield "escape", "back" if self.focused is not self.grid else "clear"
-        if self.works("follow"):
-            yield "follow", "follow"
+        yield "follow", "follow"
         yield "next_pane", "pane"
         yield "filter", "filter"
-        if self.works("linked"):
-            yield "linked", "linked" if self.everything or ask.within else "all"
+        yield "linked", "linked" if self.everything or ask.within else "all"
         if self.extent.width >= 90:
             yield "sort", "sort"
-        if self.works("pause"):
-            yield "pause", "go on" if self.netdash.paused else "pause"
-        if self.works("hosts"):
-            yield "hosts", "hosts"
-        if self.works("trace"):
-            yield "trace", f"trace {' → '.join(map(self.name_of, self.picked))}" if len(self.picked) == 2 else "trace"
-            yield "copy", "copy"
+        yield "pause", "go on" if self.netdash.paused else "pause"
+        yield "hosts", "hosts"
+        yield "trace", f"trace {' → '.join(map(self.name_of, self.picked))}" if len(self.picked) == 2 else "trace"
+        yield "copy", "copy"
         yield "command", "command"
         yield "help", "help"
         yield "quit", "quit"
