@@ -14,6 +14,7 @@ from netdash.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
 
 if TYPE_CHECKING:
+    from netdash.changes import LocalChanges
     from netdash.feed import LiveFeed, StillFeed
     from netdash.fleet import FleetFeed
     from netdash.read.live import LiveReader
@@ -106,12 +107,20 @@ def _dashboard(arguments: Arguments) -> int:
     options = load_config(arguments.config)
     if arguments.interval is not None:
         options = replace(options, interval=arguments.interval)
+    if arguments.read_only:
+        options = replace(options, read_only=True)
     if arguments.no_mouse:
         options = replace(options, mouse=False)
     feed = make(options)
     from netdash.tui.app import run
 
-    return run(feed, options)
+    return run(feed, options, _changes(arguments) if feed.live else None)
+
+
+def _changes(arguments: Arguments) -> LocalChanges:
+    from netdash.changes import LocalChanges
+
+    return LocalChanges(arguments.docker_host)
 
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h

@@ -7,11 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 
 from netdash import cli_print
-from netdash.apply import change, forward
-from netdash.apply.engine_socket import Engine
-from netdash.apply.steps import pull
 from netdash.arguments import Arguments
-from netdash.core.decode import integer, mapping
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Container, Host
 from netdash.core.publish.plan import Plan
@@ -57,22 +53,6 @@ def engine(arguments: Arguments) -> str:
         return api.address
 
 
-def tidy() -> None:
-    """What is due is done, and what is pending is said. Call it while the change is locked."""
-    for note in (*change.overdue(), *forward.reconcile()):
-        cli_print.note(note)
-    for journal in change.unfinished():
-        name = journal.change.name
-        cli_print.note(f"a change of {name} was interrupted: netdash recover --finish, or --rollback")
-
-
-def untouched(name: str) -> None:
-    """Raises NetdashError(REFUSED) where another change of this container is not over."""
-    for journal in change.unfinished():
-        if name in (journal.change.name, journal.change.backup, journal.change.temporary):
-            raise NetdashError(f"a change of {name} was interrupted", "netdash recover", Exit.REFUSED)
-
-
 def agreed(arguments: Arguments, made: Plan) -> bool:
     """Whether to go on with a plan: it is shown, and its owner asked where that is to be done."""
     told = lines(made)
@@ -116,21 +96,10 @@ def result(arguments: Arguments, made: Plan, proofs: tuple[Proof, ...]) -> int:
     return Exit.FINE
 
 
-def pulled(address: str, image: str) -> None:
-    """Pull the image; on a terminal one line counts what has come. Raises NetdashError(REFUSED)."""
-    cli_print.note(f"pulling {image}")
-    layers: dict[str, tuple[int, int]] = {}
-    counting = sys.stderr.isatty()
-    for event in pull(Engine(address), image):
-        told = mapping(event.get("progressDetail"))
-        current, total = integer(told.get("current")), integer(told.get("total"))
-        if event.get("status") == "Downloading" and current is not None and total:
-            layers[str(event.get("id"))] = (current, total)
-            have, whole = (sum(pair[at] for pair in layers.values()) / (1 << 20) for at in (0, 1))
-            if counting:
-                sys.stderr.write(f"\r{have:.1f} of {whole:.1f} MiB ")
-    if counting and layers:
-        sys.stderr.write("\n")
+def counted(text: str) -> None:
+    """How much of an image has come, in one line of the terminal that is written over."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text} " if text else "\n")
 
 
 def write_json(document: Mapping[str, object]) -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import secrets
 
 from netdash import cli_agree, cli_print, cli_recover
-from netdash.apply import change, forward, places
-from netdash.apply.proof import prove
+from netdash.apply import change, forward, places, publication
 from netdash.apply.survey import survey
 from netdash.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Container
-from netdash.core.publish.plan import Plan, plan
+from netdash.core.publish.plan import plan
 from netdash.core.publish.plan_others import configured, fresh_name, plan_new, plan_without
-from netdash.core.publish.request import GRACE, Mode, Request, Spec, parse_spec
+from netdash.core.publish.request import Mode, Request, Spec, parse_spec
 from netdash.core.state import Forward
 from netdash.show import as_json_changes as as_json
 from netdash.show.as_json import SCHEMA
 from netdash.show.spans import clean
-
-_PROOF = 5.0  # seconds for a port to answer that answered inside
 
 
 def run(arguments: Arguments) -> int:
@@ -46,7 +43,7 @@ def publish(arguments: Arguments) -> int:
     mode = Mode(arguments.mode)
     if mode is Mode.RECREATE and arguments.seconds is not None:
         raise NetdashError("--for ends a forward: a container that is made anew keeps its port", "", Exit.USAGE)
-    cli_agree.untouched(arguments.container)
+    publication.untouched(arguments.container)
     host = cli_agree.read(arguments)
     container = cli_agree.found(host, arguments.container)
     request = _request(arguments, container, spec, mode)
@@ -55,13 +52,7 @@ def publish(arguments: Arguments) -> int:
     made = plan(request, host, facts)
     if not cli_agree.agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
-    with places.one_at_a_time():
-        cli_agree.tidy()
-        cli_agree.untouched(container.name)
-        if mode is Mode.FORWARD:
-            return _forward(arguments, made, address, facts.program or "")
-        change.recreate(made, request, address, (), cli_print.note)
-        return cli_agree.result(arguments, made, prove(made.ports, 0.0))
+    return cli_agree.result(arguments, made, publication.publish(made, request, address, facts, cli_print.note))
 
 
 def _request(arguments: Arguments, container: Container, spec: Spec, mode: Mode) -> Request:
@@ -76,16 +67,6 @@ def _request(arguments: Arguments, container: Container, spec: Spec, mode: Mode)
     )
 
 
-def _forward(arguments: Arguments, made: Plan, address: str, program: str) -> int:
-    record = forward.begin(made, address, program)
-    proofs = prove(made.ports, _PROOF if made.answers else 0.0)
-    failed = next((one for one in proofs if one.works is False), None)
-    if made.answers and failed is not None:
-        forward.end_one(record)
-        raise NetdashError(f"taken back: {failed.sentence}", code=Exit.REFUSED)
-    return cli_agree.result(arguments, made, proofs)
-
-
 # --- unpublish --------------------------------------------------------------------------------------------------------
 
 
@@ -93,7 +74,7 @@ def unpublish(arguments: Arguments) -> int:
     spec = parse_spec(arguments.port, arguments.protocol)
     if any(one.host_port is not None for one in spec.ports):
         raise NetdashError(f"{arguments.port!r} is not the host's port", "as 8080 or 8000-8002", Exit.USAGE)
-    cli_agree.untouched(arguments.container)
+    publication.untouched(arguments.container)
     numbers = {one.container_port for one in spec.ports}
     mine = [one for one in forward.listed() if _is(one, arguments.container) and _shares(one, spec, numbers)]
     if mine and arguments.mode != Mode.RECREATE.value:
@@ -116,7 +97,7 @@ def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) 
         if not whole <= numbers:
             span = f"{min(whole)}-{max(whole)}"
             raise NetdashError(f"it was published as {span}", f"netdash unpublish {one.container} {span}", Exit.REFUSED)
-    said = [cli_recover.forward_ends(one) for one in mine]
+    said = [line for one in mine for line in as_json.steps_back(one)]
     if not cli_agree.confirmed(arguments, said, as_json.forwards(mine, forward.state)):
         return Exit.FINE
     with places.one_at_a_time():
@@ -148,8 +129,8 @@ def _without(arguments: Arguments, spec: Spec) -> int:
     if not cli_agree.agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
     with places.one_at_a_time():
-        cli_agree.tidy()
-        cli_agree.untouched(container.name)
+        publication.tidy(cli_print.note)
+        publication.untouched(container.name)
         change.recreate(made, request, address, ports, cli_print.note)
     return cli_agree.result(arguments, made, ())
 
@@ -166,12 +147,8 @@ def start(arguments: Arguments) -> int:
     made = plan_new(arguments.image, name, specs, host, facts)
     if not cli_agree.agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
-    with places.one_at_a_time():
-        cli_agree.tidy()
-        if not facts.image_here:
-            cli_agree.pulled(address, arguments.image)
-        change.start_new(made, arguments.image, address, GRACE, cli_print.note)
-    return cli_agree.result(arguments, made, prove(made.ports, _PROOF))
+    proofs = publication.start(made, arguments.image, address, facts, cli_print.note, cli_agree.counted)
+    return cli_agree.result(arguments, made, proofs)
 
 
 # --- published --------------------------------------------------------------------------------------------------------

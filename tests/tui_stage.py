@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from netdash.core.model import Host
 from netdash.tui.app import Netdash
+from netdash.tui.changes import Changes
 from netdash.tui.config import Options
 from netdash.tui.feed import Publish
 from netdash.tui.screen import Dashboard
@@ -45,10 +46,11 @@ def show(
     scene: Callable[[Pilot[int], Netdash], Awaitable[None]],
     size: tuple[int, int] = (120, 40),
     options: Options | None = None,
+    changes: Changes | None = None,
 ) -> Netdash:
     """Runs the dashboard on `host` without a terminal, and `scene` once it is painted."""
     stage = Stage(*([host] if host else []), live=host.live if host else True)
-    app = Netdash(stage, options or Options(theme="netdash"))
+    app = Netdash(stage, options or Options(theme="netdash"), changes)
 
     async def play() -> None:
         async with app.run_test(size=size) as pilot:
@@ -71,6 +73,9 @@ def _busy(pilot: Pilot[int]) -> bool:
     screens = list(pilot.app.screen_stack)
     pumps = [pilot.app, *screens, *(widget for screen in screens for widget in screen.walk_children())]
     if any(pump._message_queue is not None and not pump._message_queue.empty() for pump in pumps):
+        return True
+    backgrounds = [background for screen in screens if (background := getattr(screen, "background", None))]
+    if any(background.busy for background in backgrounds) and not getattr(screens[-1], "working", False):
         return True
     painting = any(screen._dirty_widgets or screen._layout_required or screen._callbacks for screen in screens[-1:])
     return painting or any(getattr(getattr(screen, "work", None), "busy", False) for screen in screens)

@@ -118,6 +118,11 @@ def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str]]:
             yield folder / name, (folder / name).read_text("utf-8", "replace")
 
 
+def empty() -> bool:
+    """Whether there is no record at all, without what it takes to read one. Raises as `texts`."""
+    return not any(True for folder in (forwards(), journals()) for _ in texts(folder, ""))
+
+
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Held while something is changed. Raises NetdashError(REFUSED) when another netdash holds it."""

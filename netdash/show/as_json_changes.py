@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from netdash.core.journal import Journal
+from netdash.core.pending import Pending, Taken
 from netdash.core.publish.checks import socket_text
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.proof import Proof
@@ -81,6 +82,27 @@ def sentence(one: Forward, state: str) -> str:
         state += f": {one.problem}"
     where = ", ".join(one.target) or "?"
     return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
+
+
+def steps_back(one: Taken) -> tuple[str, ...]:
+    """What taking it back does, in order."""
+    if isinstance(one, Forward):
+        return (f"end the forward of {ports_text(one)} to {one.container}",)
+    change = one.change
+    if change.kind == "run":
+        return (f"stop and remove {change.name}, with its volumes",)
+    return (
+        f"stop and remove the new {change.name}: what it wrote outside its volumes is lost",
+        f"rename {change.backup} to {change.name}, and start it",
+    )
+
+
+def interrupted(found: Pending) -> tuple[str, ...]:
+    """What was left unfinished, a sentence each."""
+    return (
+        *(journal_sentence(one) for one in found.interrupted),
+        *(sentence(one, "lost") for one in found.lost),
+    )
 
 
 # --- changes of several steps -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from netdash.core.model import (
 )
 from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
-from netdash.show import draw, words
+from netdash.show import draw, own, words
 from netdash.show.card import card
 from netdash.show.draw import MORE
 from netdash.show.drift_lines import RULES, drift_lines
@@ -40,7 +40,8 @@ def detail(host: Host, thing: object, width: int) -> tuple[Line, ...]:
     """Lines of at most `width` cells about one record of the host."""
     if isinstance(thing, Container):
         return card(host, thing, width)
-    return tuple(_CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width))
+    lines = _CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width)
+    return (*lines, *own.lines(host, own.port_of(host, thing), width))
 
 
 def _label(word: str) -> Span:

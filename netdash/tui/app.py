@@ -23,6 +23,7 @@ from textual.reactive import var
 from netdash.core.model import Host
 from netdash.show.spans import clean
 from netdash.tui import hangup, paint
+from netdash.tui.changes import Holds
 from netdash.tui.collector import EVERY, Collector
 from netdash.tui.config import Options
 from netdash.tui.feed import Feed, Fleet
@@ -31,6 +32,8 @@ from netdash.tui.sheet import Sheet, ShowsHost
 
 if TYPE_CHECKING:
     from textual.command import Provider
+
+    from netdash.tui.changes import Changes
 
 MINUTE = 60.0
 AGES = 20.0  # seconds after which what a host says of times is old
@@ -86,11 +89,12 @@ class Netdash(App[int]):
     sheet: var[Sheet | None] = var(None, always_update=True)  # a `reactive` of the app would repaint the whole screen
     paused: var[bool] = var(False)
 
-    def __init__(self, feed: Feed, options: Options) -> None:
+    def __init__(self, feed: Feed, options: Options, changes: Changes | None = None) -> None:
         super().__init__(ansi_color=None)
         self.feed = feed
         self.fleet = feed if isinstance(feed, Fleet) else None
         self.options = options
+        self.changes = changes  # None: nothing can be changed
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
         self._warmed: Sheet | None = None  # the newest one that the feed's thread filled
@@ -117,6 +121,10 @@ class Netdash(App[int]):
     def _palette(self) -> paint.Palette:
         return paint.palette(self.get_css_variables(), self.native_ansi_color, self.no_color)
 
+    @property
+    def dashboard(self) -> Dashboard:
+        return self.screen_stack[0]  # type: ignore[return-value]
+
     def get_default_screen(self) -> Dashboard:
         return Dashboard()
 
@@ -131,6 +139,10 @@ class Netdash(App[int]):
         self.collector.begin()
         self.set_interval(EVERY, self.collector.tidy)
         self.feed.shown()
+        if self.changes is not None:
+            from netdash.tui import changing
+
+            changing.at_start(self.dashboard)
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, InputEvent):
@@ -190,6 +202,8 @@ class Netdash(App[int]):
             self.fleet.look_at(name)
 
     async def action_quit(self) -> None:
+        if isinstance(self.screen, Holds) and self.screen.holds():
+            return
         self.feed.stop()
         self.exit(0)
 
@@ -202,11 +216,12 @@ class Netdash(App[int]):
         self.exit(1, 1, Text(f"{told} (NETDASH_DEBUG=1 shows where)"))
 
 
-def run(feed: Feed, options: Options) -> int:
-    """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout."""
+def run(feed: Feed, options: Options, changes: Changes | None = None) -> int:
+    """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout. `changes`:
+    what may change this host; None for a recording, and for others' hosts."""
     sys.setswitchinterval(SWITCH)
     hangup.watch(feed.stop)
-    app = Netdash(feed, options)
+    app = Netdash(feed, options, changes)
     try:
         code = app.run(mouse=options.mouse)
     finally:

@@ -9,6 +9,7 @@ from netdash.core.model import Ref
 from netdash.core.related import ref_of
 from netdash.show import free
 from netdash.show.spans import Tone, clean
+from netdash.tui import changing
 from netdash.tui.sheet import BY_NAME
 
 if TYPE_CHECKING:
@@ -27,12 +28,13 @@ PLAIN = {
     "quit": ("action_quit", "quit"),
 }
 WITH = ("filter", "free", "go", "host", "sort")
+CHANGES = changing.COMMANDS
 OFFERS = 8
 
 
 def completer(screen: Dashboard) -> Callable[[str], Sequence[str]]:
     """Completions of what is typed so far, whole lines, the likeliest first."""
-    verbs = (*BY_NAME, *WITH, *PLAIN)
+    verbs = (*BY_NAME, *WITH, *PLAIN, *CHANGES)
 
     def complete(typed: str) -> Sequence[str]:
         verb, blank, rest = typed.lstrip().partition(" ")
@@ -62,7 +64,7 @@ def execute(screen: Dashboard, line: str) -> None:
     """Carries out one line; what it does not know it says, with the nearest that it does."""
     verb, _, rest = line.strip().partition(" ")
     verb, rest = verb.casefold(), rest.strip()
-    known = [each for each in (*BY_NAME, *WITH, *PLAIN) if each.startswith(verb)]
+    known = [each for each in (*BY_NAME, *WITH, *PLAIN, *CHANGES) if each.startswith(verb)]
     name = verb if verb in known else known[0] if known else ""
     if name in BY_NAME:
         screen.action_view(name)
@@ -70,6 +72,8 @@ def execute(screen: Dashboard, line: str) -> None:
             screen.narrow(text=rest)
     elif name in WITH:
         _RUN[name](screen, rest)
+    elif name in CHANGES:
+        changing.begin(screen, name)
     elif name == "quit":
         screen.run_worker(screen.action_quit())
     elif name:
@@ -77,7 +81,7 @@ def execute(screen: Dashboard, line: str) -> None:
     else:
         from difflib import get_close_matches
 
-        near = get_close_matches(verb, (*BY_NAME, *WITH, *PLAIN), 1)
+        near = get_close_matches(verb, (*BY_NAME, *WITH, *PLAIN, *CHANGES), 1)
         screen.say(
             f"no command {clean(verb, 30)}"
             + (f", did you mean {near[0]}?" if near else " (: and then Tab lists them)"),

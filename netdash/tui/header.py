@@ -29,7 +29,9 @@ def backends(host: Host) -> tuple[str, ...]:
     return tuple("nftables" if name == "nft" else name for name in sorted(found))
 
 
-def header(host: Host | None, paused: bool, gone: float | None, wide: int, place: str = "") -> tuple[Line, Line]:
+def header(
+    host: Host | None, paused: bool, gone: float | None, wide: int, place: str = "", read_only: bool = False
+) -> tuple[Line, Line]:
     """Left and right part of the first line. `gone` is for how many seconds the engine, or the host, has not answered;
     `place` which of several hosts it is: "2/3"."""
     if host is None:
@@ -41,7 +43,9 @@ def header(host: Host | None, paused: bool, gone: float | None, wide: int, place
         left += [DOT, part] if index else [part]
     state, counts = _state(host, paused, gone, wide), _counts(host, wide)
     taken = sum(width(span.text) for span in (*left, *counts, state)) + 2
-    return tuple(left), (*(counts if taken <= wide else ()), state, Span(" "))
+    sign = (Span("read-only  ", Tone.WARN),) if read_only and host.live else ()
+    taken += sum(width(span.text) for span in sign)
+    return tuple(left), (*(counts if taken <= wide else ()), *sign, state, Span(" "))
 
 
 def fit_name(name: str, most: int = 24) -> str:

@@ -40,6 +40,11 @@ KEYS = (
     Key("trace", "t", "trace", "trace its packets rule by rule; with two marked, between those", "Do"),
     Key("mark", "space", "pick", "mark this one, and another: t asks between the two", "Do"),
     Key("copy", "y", "copy", "copy an address, a rule, a command, JSON", "Do"),
+    Key("publish", "P", "change('publish')", "publish a port of this container, or of this port's", "Change"),
+    Key("run", "R", "change('run')", "run a new container with published ports", "Change"),
+    Key(
+        "undo", "u", "change('undo')", "take the last change back, or end netdash's forward under the cursor", "Change"
+    ),
     Key("hosts", "H", "hosts", "the hosts: which answer, and another one on screen", "Look"),
     Key("everywhere", "E", "everywhere", "containers of all hosts", "Look"),
     Key("command", "colon", "command", "command line: :rules  :free 8080  :q", "Do"),

@@ -22,6 +22,8 @@ class Commands(Provider):
             yield view.title, f"show the view (key {view.digit})", view.name
         for name, (_, told) in commands.PLAIN.items():
             yield name.capitalize(), told, name
+        for name, told in commands.CHANGES.items():
+            yield name.capitalize() + ("…" if name in ("publish", "run") else ""), told, name
         screen = self.app.screen_stack[0]
         host = screen.sheet.host if isinstance(screen, Dashboard) and screen.sheet else None
         for container in (host.containers if host else None) or ():

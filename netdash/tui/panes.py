@@ -11,7 +11,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 
-from netdash.core.model import Ref
+from netdash.core.model import Port, Proxy, Ref
 from netdash.show.card import card
 from netdash.show.draw import size as width_of
 from netdash.show.spans import Line, Span, Tone
@@ -28,7 +28,9 @@ from netdash.tui.sheet import Sheet
 from netdash.tui.work import Work
 
 if TYPE_CHECKING:
+    from netdash.core.pending import Pending
     from netdash.tui.app import Netdash
+    from netdash.tui.background import Background
 
 LEAST = (60, 15)  # columns and lines below which nothing can be read
 LINKED_FROM = (120, 30)
@@ -58,6 +60,9 @@ class Panes(Screen[None]):
         self._following = False
         self._listed: View | None = None  # of which view the list's rows are
         self._needed: tuple[object, int] = (None, 0)  # lines for the card, and for what they were found
+        self.background: Background[Pending] | None = None  # reads what netdash changed
+        self.published: Pending | None = None  # as far as it was read
+        self.asked_for: Sheet | None = None  # the host for which it was read last
         self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
 
     @property
@@ -101,7 +106,7 @@ class Panes(Screen[None]):
     def write_header(self) -> None:
         wide, app = self.extent.width, self.netdash
         host = self.sheet.host if self.sheet else None
-        self.top_bar.show(*header.header(host, app.paused, app.gone, wide, self.place_of_host()))
+        self.top_bar.show(*header.header(host, app.paused, app.gone, wide, self.place_of_host(), app.options.read_only))
         ask = self.places.here.ask
         listing = self.grid.listing
         shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
@@ -194,6 +199,10 @@ class Panes(Screen[None]):
         one = sheet.container(owners[0]) if len(owners) == 1 else None
         thing = sheet.thing(ref)
         lines = detail(sheet.host, thing, wide) if thing else ()
+        if self.netdash.changes is not None and isinstance(thing, (Port, Proxy)):
+            from netdash.tui import changing
+
+            lines = (*lines, *changing.told_of(self, thing, wide))
         return (*lines, (), *card(sheet.host, one, wide, inwards=ref.kind != "port")) if one else lines
 
     def name_of(self, ref: Ref | None) -> str:
@@ -269,13 +278,13 @@ class Panes(Screen[None]):
         return self._needed[1]
 
     def write_footer(self) -> None:
-        self.foot.show(self._said or self.hints(), () if self._said else (Span(self._where(), Tone.DIM),))
+        self.foot.show(self._said or self.hints(), () if self._said else (Span(self.where(), Tone.DIM),))
 
     def hints(self) -> Line:
         """What the keys do here."""
         return ()
 
-    def _where(self) -> str:
+    def where(self) -> str:
         listing = self.grid.listing
         return f"{self.grid.cursor + 1}/{len(listing)} " if listing else ""
 

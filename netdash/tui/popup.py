@@ -16,6 +16,7 @@ from textual.strip import Strip
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.views import VIEWS
 from netdash.tui import keys
+from netdash.tui.changes import KEYS as CHANGING
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
 
@@ -26,8 +27,9 @@ Offer = tuple[str, str]
 """A label and the text that is copied."""
 
 
-def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int) -> list[Line]:
-    """The keys of the table that work now, by group, for a terminal that is so wide."""
+def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int, why_not: str = "") -> list[Line]:
+    """The keys of the table that work now, by group, for a terminal that is so wide; `why_not`: why those that change
+    something do not."""
     lines: list[Line] = []
     for group, members in keys.groups(works).items():
         lines += [(), (Span(group, Tone.TITLE),)] if lines else [(Span(group, Tone.TITLE),)]
@@ -36,6 +38,10 @@ def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int) -> 
         if group == "Go":
             digits = f"{VIEWS[0].digit} … {VIEWS[-1].digit}"
             lines += _key(digits, "a view, the cursor on what belongs to the selection", wide)
+    if why_not:
+        off = "  ".join(keys.first(each, remapped) for each in CHANGING)
+        lines += [(), (Span("Change", Tone.TITLE),)]
+        lines += _key(off, f"off: {clean(why_not)}", wide)
     return lines
 
 

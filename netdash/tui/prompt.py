@@ -1,4 +1,4 @@
-"""The one text field: a line at the foot for filters and commands. Knows no command; asks its owner for completions."""
+"""The text field at the foot, for filters and commands. Knows no command; asks its owner for completions."""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ class Box(Surface, can_focus=True):
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self.lines: Sequence[Line] = ()
+        self.more = "Tab, then j"  # how to see what is below while another widget has the keys
         self.links: list[tuple[int, int]] = []  # line, span
         self.link = 0
         self.top = 0
@@ -137,7 +138,7 @@ class Box(Surface, can_focus=True):
             return Strip.blank(wide, inks.blank)
         below = len(self.lines) - at - 1
         if y == self.size.height - 1 and below:
-            way = "j" if self.has_focus else "Tab, then j"
+            way = "j" if self.has_focus else self.more
             return strip((Span(f"   … {below + 1} more lines: {way}", Tone.DIM),), wide, inks)
         chosen = -1
         if self.has_focus and self.links:

@@ -3,18 +3,18 @@ when it is pressed: the first paint waits for it otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from textual.binding import Binding
 from textual.widget import Widget
 
 from netdash.core.model import Ref, Rule, Verb
-from netdash.show.draw import size
-from netdash.show.spans import Line, Span, Tone, clean
+from netdash.show.spans import Line, Tone, clean
 from netdash.show.table import View
 from netdash.show.views import VIEWS
-from netdash.tui import keys
+from netdash.tui import hints, keys
+from netdash.tui.changes import KEYS as CHANGING
+from netdash.tui.changes import why_not
 from netdash.tui.grid import Grid
 from netdash.tui.panes import Panes
 from netdash.tui.places import Place
@@ -24,7 +24,6 @@ from netdash.tui.sheet import BY_NAME
 
 FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
 NEAREST = 100  # linked rows that are looked at for the best one
-KEPT_HINTS = 3  # at the end of the foot line: how to see the others and to quit stay where there is little room
 COMMAND_HINT = "rules   ports   free 8080   go NAME   help   q      Tab completes"
 
 
@@ -299,9 +298,8 @@ class Dashboard(Panes):
         from netdash.tui.popup import Popup, help_lines
 
         works = [key.id for key in keys.KEYS if self.works(key.id)]
-        self.app.push_screen(
-            Popup("Keys that work here", help_lines(works, self.netdash.options.keys, self.extent.width))
-        )
+        lines = help_lines(works, self.netdash.options.keys, self.extent.width, why_not(self.netdash))
+        self.app.push_screen(Popup("Keys that work here", lines))
 
     def action_copy(self) -> None:
         pane = self.focused
@@ -345,6 +343,11 @@ class Dashboard(Panes):
 
         tracing.ask(self)
 
+    def action_change(self, what: str) -> None:
+        from netdash.tui import changing
+
+        changing.begin(self, what)
+
     async def action_quit(self) -> None:
         await self.netdash.action_quit()
 
@@ -360,6 +363,8 @@ class Dashboard(Panes):
             return here and (self.linked_shown or listed)
         if identity in ("hosts", "everywhere"):
             return self.netdash.fleet is not None
+        if identity in CHANGING:
+            return not why_not(self.netdash)
         if identity == "reverse":
             return self.places.here.ask.sort is not None
         if identity in ("sort", "filter"):
@@ -369,31 +374,4 @@ class Dashboard(Panes):
         return True
 
     def hints(self) -> Line:
-        remapped = self.netdash.options.keys
-        pairs = [
-            (Span(" " + keys.first(identity, remapped), Tone.TITLE), Span(f" {word} ", Tone.DIM))
-            for identity, word in self._hints()
-            if self.works(identity)
-        ]
-        room = self.extent.width - len(self._where()) - 2
-        while len(pairs) > KEPT_HINTS and sum(map(size, pairs)) > room:
-            del pairs[-KEPT_HINTS]  # the help names it
-        return tuple(span for pair in pairs for span in pair)
-
-    def _hints(self) -> Iterator[tuple[str, str]]:
-        ask = self.places.here.ask
-        if self.focused is not self.grid or ask.text or ask.within:
-            yield "escape", "back" if self.focused is not self.grid else "clear"
-        yield "follow", "follow"
-        yield "next_pane", "pane"
-        yield "filter", "filter"
-        yield "linked", "linked" if self.everything or ask.within else "all"
-        if self.extent.width >= 90:
-            yield "sort", "sort"
-        yield "pause", "go on" if self.netdash.paused else "pause"
-        yield "hosts", "hosts"
-        yield "trace", f"trace {' → '.join(map(self.name_of, self.picked))}" if len(self.picked) == 2 else "trace"
-        yield "copy", "copy"
-        yield "command", "command"
-        yield "help", "help"
-        yield "quit", "quit"
+        return hints.line(self)

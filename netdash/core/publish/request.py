@@ -52,6 +52,15 @@ class Request:
     force: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NewContainer:
+    """What `docker run -d --name NAME -p … IMAGE` would start."""
+
+    image: str
+    name: str
+    specs: tuple[Spec, ...]
+
+
 def parse_spec(text: str, proto: str | None = None, bind: str | None = None) -> Spec:
     """`[[IP:]HOST:]PORT[/PROTO]`, where HOST and PORT may be ranges of one length. Raises NetdashError(USAGE)."""
     body, slash, told = text.strip().partition("/")

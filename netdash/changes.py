@@ -1,0 +1,68 @@
+"""What the dashboard may change on this host, handed to it by the command line. The first paint waits for what
+this loads: it loads `apply` when it is asked."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netdash.core.model import Host
+    from netdash.core.pending import Pending, Taken
+    from netdash.core.publish.facts import Facts
+    from netdash.core.publish.plan import Plan
+    from netdash.core.publish.proof import Proof
+    from netdash.core.publish.request import NewContainer, Request
+    from netdash.tui.changes import Told
+
+
+class LocalChanges:
+    """The engine of this machine; `docker_host` as for the feed."""
+
+    def __init__(self, docker_host: str | None) -> None:
+        self._docker_host = docker_host
+
+    def _address(self) -> str:
+        from netdash.read.engine_api import EngineApi
+
+        with closing(EngineApi(self._docker_host, 3.0)) as api:
+            return api.address
+
+    def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
+        from netdash.apply.survey import survey
+        from netdash.core.publish.request import Mode, Request
+
+        if isinstance(asked, Request):
+            return survey(self._address(), host, asked.container_id, asked.mode is Mode.RECREATE)
+        return survey(self._address(), host, None, details=False, image=asked.image)
+
+    def act(
+        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told
+    ) -> tuple[Proof, ...]:
+        from netdash.apply import publication
+        from netdash.core.publish.request import Request
+
+        if isinstance(asked, Request):
+            return publication.publish(made, asked, self._address(), facts, tell)
+        return publication.start(made, asked.image, self._address(), facts, tell, count)
+
+    def pending(self) -> Pending:
+        """Asked once at every start, where there mostly is nothing."""
+        from netdash.apply import places
+        from netdash.core.pending import Pending
+
+        if places.empty():
+            return Pending()
+        from netdash.apply import publication
+
+        return publication.pending()
+
+    def take_back(self, one: Taken, tell: Told) -> None:
+        from netdash.apply import publication
+
+        publication.take_back(one, tell)
+
+    def recover(self, finish: bool, tell: Told) -> None:
+        from netdash.apply import publication
+
+        publication.recover(finish, tell)

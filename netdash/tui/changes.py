@@ -1,0 +1,64 @@
+"""What the dashboard asks of whoever changes the host for it, and why it may not. Knows no engine and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from netdash.core.model import Host
+    from netdash.core.pending import Pending, Taken
+    from netdash.core.publish.facts import Facts
+    from netdash.core.publish.plan import Plan
+    from netdash.core.publish.proof import Proof
+    from netdash.core.publish.request import NewContainer, Request
+    from netdash.tui.app import Netdash
+
+Told = Callable[[str], None]
+"""Called with a sentence, from the thread that does the work."""
+
+KEYS = ("publish", "run", "undo")
+LOCAL = "local"  # what a fleet calls this machine
+
+
+class Changes(Protocol):
+    """Every call may take long: none is made by the screen's own thread. All raise NetdashError."""
+
+    def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
+        """What a plan needs beside the host; changes nothing."""
+
+    def act(
+        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told
+    ) -> tuple[Proof, ...]:
+        """Carries out an agreed plan: `tell` hears each step before it is done, `count` how far one has come."""
+
+    def pending(self) -> Pending:
+        """What can be taken back, and what was interrupted; changes nothing."""
+
+    def take_back(self, one: Taken, tell: Told) -> None: ...
+
+    def recover(self, finish: bool, tell: Told) -> None:
+        """Finishes, or rolls back, all that was interrupted."""
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """A screen that must not be left at any time."""
+
+    def holds(self) -> bool:
+        """Whether it keeps netdash from quitting; says so on the screen."""
+
+
+def why_not(app: Netdash) -> str:
+    """Why nothing can be changed from here, for people; "" where it can."""
+    if app.options.read_only:
+        return "read-only (--read-only, or read_only in the config)"
+    if not app.feed.live:
+        return "a recording cannot be changed"
+    if app.changes is None or (app.fleet is not None and app.fleet.chosen != LOCAL):
+        return "only this machine's own engine: run netdash on that host"
+    host = app.sheet.host if app.sheet else None
+    failure = host.failures.get("docker") if host else None
+    if failure is not None:
+        return f"no engine: {failure.reason}"
+    return "" if host is not None and host.containers is not None else "the engine has not answered yet"

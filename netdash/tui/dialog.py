@@ -1,0 +1,253 @@
+"""A change over the dashboard, from its form to its proof: what is asked for, the plan, one question, the steps as they
+happen. What it is that changes is a subclass's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import ModalScreen
+
+from netdash.core.errors import NetdashError
+from netdash.show.plan_lines import hanging
+from netdash.show.spans import Line, Span, Tone, clean
+from netdash.tui.background import Background
+from netdash.tui.form import Form
+from netdash.tui.prose import Bar, Box
+
+if TYPE_CHECKING:
+    from netdash.tui.app import Netdash
+    from netdash.tui.changes import Changes
+
+
+Told = Callable[[int], Sequence[Line]]
+"""What became of a change, for a width."""
+
+
+class Stage(Enum):
+    ASKING = "asking"  # the form, or what has to be read first
+    SURE = "sure"  # the plan stands, and waits for a yes
+    BUSY = "busy"
+    OVER = "over"
+
+
+class Dialog(ModalScreen[None]):
+    BINDINGS: ClassVar = [
+        Binding("escape", "back", show=False),
+        Binding("q", "back", show=False),
+        Binding("enter", "enter", show=False),
+        Binding("y", "answer('y')", show=False),
+        Binding("n", "answer('n')", show=False),
+        Binding("f", "answer('f')", show=False),
+        Binding("r", "answer('r')", show=False),
+        Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", show=False),
+        Binding("j,down", "scroll(1)", show=False),
+        Binding("k,up", "scroll(-1)", show=False),
+    ]
+
+    def __init__(self, changes: Changes, title: str, form: Form | None = None) -> None:
+        super().__init__()
+        self.changes = changes
+        self.title_text = title
+        self.head, self.box, self.foot = Bar(id="dialog-head", panel=True), Box(id="dialog-box"), Bar(id="dialog-foot")
+        self.foot.PANEL = True
+        self.box.more = "PgDn"
+        self.form = form
+        self.background: Background[Any] = Background(self)
+        self.stage = Stage.ASKING
+        self.steps: list[str] = []
+        self.counted = ""
+        self._held = False
+        self.result: Told = lambda _: ()
+
+    @property
+    def netdash(self) -> Netdash:
+        return self.app  # type: ignore[return-value]
+
+    @property
+    def wide(self) -> int:
+        return self.app.size.width
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        if self.form is not None:
+            yield self.form
+        yield self.box
+        yield self.foot
+
+    def on_mount(self) -> None:
+        if self.form is not None:
+            self.form.styles.height = self.form.lines
+        self.enter(Stage.ASKING)
+        self.begin()
+
+    def on_resize(self) -> None:
+        self.tell()
+
+    # --- what a subclass decides --------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Called once, when it is on screen."""
+
+    def plan_lines(self) -> Sequence[Line]:
+        """What will be done, or why it will not be."""
+        return ()
+
+    def ready(self) -> bool:
+        """Whether there is something to agree to; says in the foot why not."""
+        return True
+
+    def answers(self) -> dict[str, str]:
+        """Keys that agree, and what they do."""
+        return {"y": "yes, do it"}
+
+    def work(self, key: str) -> Told:
+        """Does it, in a thread; answers with what became of it. Raises NetdashError."""
+        raise NotImplementedError
+
+    # --- stages -------------------------------------------------------------------------------------------------------
+
+    def enter(self, stage: Stage) -> None:
+        self.stage = stage
+        if self.form is not None:
+            self.form.display = stage is Stage.ASKING  # what is agreed to is the plan: it gets the room
+        self.set_focus(self.form if stage is Stage.ASKING and self.form is not None else self.box)
+        self.tell()
+
+    def tell(self, note: str = "") -> None:
+        """Everything anew; `note` stands in the foot until the next key."""
+        if not self.is_mounted:
+            return
+        mark = {Stage.SURE: "  sure?", Stage.BUSY: "  under way…"}.get(self.stage, "")
+        close = () if self.stage is Stage.BUSY else (Span("Esc close ", Tone.DIM),)
+        self.head.show((Span(f" {clean(self.title_text)}", Tone.TITLE), Span(mark, Tone.WARN)), close)
+        lines = self.plan_lines() if self.stage in (Stage.ASKING, Stage.SURE) else self._progress()
+        self.box.show(lines, same=True)
+        self.foot.show((Span(f" {note}", Tone.WARN),) if note else self.hints())
+
+    def caution(self) -> str:
+        """What is to be known before the yes, of what may not be in view."""
+        return ""
+
+    def hints(self) -> Line:
+        if self.stage is Stage.SURE:
+            pairs = [*self.answers().items(), ("n", "no")]
+        elif self.stage is Stage.ASKING and self.form is not None:
+            pairs = [
+                ("↑ ↓", "field"),
+                ("← →", "choose"),
+                ("⏎", "do it"),
+                ("PgDn", "more of the plan"),
+                ("Esc", "leave"),
+            ]
+        elif self.stage is Stage.BUSY:
+            return (Span(" it is being done; the steps are above", Tone.DIM),)
+        else:
+            pairs = [("⏎ Esc", "close")]
+        asked = (Span(f" Do it?{self.caution()} ", Tone.WARN),) if self.stage is Stage.SURE else ()
+        return (
+            *asked,
+            *(span for key, word in pairs for span in (Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM))),
+        )
+
+    def _progress(self) -> Sequence[Line]:
+        """The steps so far, the last one under way; then what became of it."""
+        over = self.stage is Stage.OVER
+        lines: list[Line] = []
+        for at, step in enumerate(self.steps):
+            last = at == len(self.steps) - 1 and not over
+            glyph = Span("▸ " if last else "· ", Tone.TITLE if last else Tone.DIM)
+            count = f"  {self.counted}" if last and self.counted else ""
+            lines += hanging([glyph, Span(clean(step) + count)], self.wide)
+        return [*lines, *([()] if lines and over else []), *(self.result(self.wide) if over else ())]
+
+    # --- doing --------------------------------------------------------------------------------------------------------
+
+    def act(self, key: str) -> None:
+        self.steps, self.counted = [], ""
+        self.enter(Stage.BUSY)
+        self.background.start(lambda: self.work(key), self.done)
+
+    def step(self, text: str) -> None:
+        """Called from the thread before a step is done."""
+        self.call_later(self._step, text)
+
+    def _step(self, text: str) -> None:
+        self.steps.append(text)
+        self.counted = ""
+        self.tell()
+        self.box.scroll(len(self.steps))
+
+    def count(self, text: str) -> None:
+        """Called from the thread: how far the step under way has come."""
+        self.call_later(self._count, text)
+
+    def _count(self, text: str) -> None:
+        self.counted = text
+        self.tell()
+
+    def done(self, result: Told | NetdashError) -> None:
+        if isinstance(result, NetdashError):
+            error = result
+            self.result = lambda wide: failure(error, wide)
+        else:
+            self.result = result
+        self.netdash.feed.refresh()
+        self.enter(Stage.OVER)
+        self.box.scroll(len(self.box.lines))
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def action_enter(self) -> None:
+        if self.stage is Stage.OVER:
+            self.dismiss(None)
+        elif self.stage is Stage.ASKING and self.ready():
+            self.enter(Stage.SURE)
+
+    def action_answer(self, key: str) -> None:
+        if self.stage is not Stage.SURE:
+            return
+        if key == "n":
+            self.action_back()
+        elif key in self.answers():
+            self.act(key)
+
+    def action_back(self) -> None:
+        """One level back; what is being done is not left alone."""
+        if self.stage is Stage.BUSY:
+            self.tell("it is being done, and ends first")
+        elif self.stage is Stage.SURE and self.form is not None:
+            self.enter(Stage.ASKING)
+        else:
+            self.dismiss(None)
+
+    @property
+    def working(self) -> bool:
+        return self.stage is Stage.BUSY
+
+    def holds(self) -> bool:
+        """What is being done is not left alone, unless that is asked for twice; then it is for recovery."""
+        if not self.working or self._held:
+            return False
+        self._held = True
+        self.tell("it is being done; once more quits all the same, and leaves the rest to netdash recover")
+        return True
+
+    def action_page(self, step: int) -> None:
+        self.box.scroll(step * max(1, self.box.size.height - 2))
+
+    def action_scroll(self, step: int) -> None:
+        self.box.scroll(step)
+
+
+def failure(error: NetdashError, wide: int) -> tuple[Line, ...]:
+    text = clean(error.message) + (f" ({clean(error.hint)})" if error.hint else "")
+    return tuple(hanging([Span(f"✗ {text}", Tone.BAD)], wide))
+
+
+def good(text: str, wide: int) -> tuple[Line, ...]:
+    return tuple(hanging([Span(f"✓ {clean(text)}", Tone.GOOD)], wide))

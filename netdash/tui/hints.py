@@ -1,0 +1,52 @@
+"""The foot line: what the keys do here, as far as there is room. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from netdash.show.draw import size
+from netdash.show.spans import Line, Span, Tone
+from netdash.tui import keys
+
+if TYPE_CHECKING:
+    from netdash.tui.screen import Dashboard
+
+WIDE = 90  # columns from which sorting is told
+KEPT = 3  # at the end: how to see the others and to quit stay where there is little room
+
+
+def line(screen: Dashboard) -> Line:
+    remapped = screen.netdash.options.keys
+    pairs = [
+        (Span(" " + keys.first(identity, remapped), Tone.TITLE), Span(f" {word} ", Tone.DIM))
+        for identity, word in _words(screen)
+    ]
+    room = screen.extent.width - len(screen.where()) - 2
+    while len(pairs) > KEPT and sum(map(size, pairs)) > room:
+        del pairs[-KEPT]  # the help names it
+    return tuple(span for pair in pairs for span in pair)
+
+
+def _words(screen: Dashboard) -> Iterator[tuple[str, str]]:
+    """Keys and their words here, those first that are most wanted; of those that change, only what works."""
+    ask, paused = screen.places.here.ask, screen.netdash.paused
+    if screen.focused is not screen.grid or ask.text or ask.within:
+        yield "escape", "back" if screen.focused is not screen.grid else "clear"
+    told = {
+        "follow": "follow",
+        "next_pane": "pane",
+        "filter": "filter",
+        "linked": "linked" if screen.everything or ask.within else "all",
+        "sort": "sort" if screen.extent.width >= WIDE else "",
+        "pause": "go on" if paused else "",
+        "hosts": "hosts",
+        "trace": f"trace {' → '.join(map(screen.name_of, screen.picked))}" if len(screen.picked) == 2 else "trace",
+        "publish": "publish",
+    }
+    yield from ((key, word) for key, word in told.items() if word and screen.works(key))
+    if screen.works("pause") and not paused:
+        yield "pause", "pause"
+    if screen.works("copy"):
+        yield "copy", "copy"
+    yield from (("command", "command"), ("help", "help"), ("quit", "quit"))
