@@ -407,11 +407,3 @@ def test_which_of_two_backends_translates_first_is_not_told() -> None:
 
 def test_where_both_translate_alike_the_order_makes_no_difference() -> None:
     assert from_outside(host(PUBLISHED, _nft_dnat(WEB))).verdict is Verdict.DELIVERED
-
-
-@pytest.mark.parametrize(("count", "verdict"), [("65535", Verdict.DELIVERED), ("65536", Verdict.UNKNOWN)])
-def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdict) -> None:
-    room = {"net.netfilter.nf_conntrack_max": "65536", "net.netfilter.nf_conntrack_count": count}
-    answer = from_outside(host(PUBLISHED, sysctls=room))
-    assert answer.verdict is verdict
-    assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())

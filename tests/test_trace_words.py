@@ -12,13 +12,14 @@ from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.recording import load
-from netdash.core.trace.answer import Origin
+from netdash.core.trace.answer import Origin, Verdict
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.reach import reach
 from netdash.core.trace.tracer import trace
 from netdash.show import plain, reach_text, walk
 from netdash.show.spans import width
 from tests.conftest import RECORDINGS
+from tests.trace_hosts import WEB, from_outside, host, table
 
 FULL = "docker28.5-nft-full"
 
@@ -117,3 +118,14 @@ def test_no_line_is_wider_than_the_screen(name: str, words: tuple[str, str], roo
     assert max(map(width, told)) <= room
     reached = plain.text(reach_text.lines(host, reach(host), room), colour=False)
     assert max(map(width, reached)) <= room
+
+
+@pytest.mark.parametrize(("count", "verdict"), [("65535", Verdict.DELIVERED), ("65536", Verdict.UNKNOWN)])
+def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdict) -> None:
+    rule = f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80"
+    room = {"net.netfilter.nf_conntrack_max": "65536", "net.netfilter.nf_conntrack_count": count}
+    answer = from_outside(host(table("nat", rule), sysctls=room))
+    assert answer.verdict is verdict
+    assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())
+    lines = " ".join("".join(span.text for span in line) for line in walk.lines(host(), answer, 120))
+    assert ("if not: a full connection table (65536 of 65536) drops what is new" in lines) == (count == "65536")
