@@ -20,13 +20,16 @@ from netdash.tui.config import Options
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 DEMO = ROOT / "netdash" / "demo" / "su1"
-MANY = ROOT / "tests" / "recordings" / "docker28.5-nft-full"
+RECORDINGS = ROOT / "tests" / "recordings"
+MANY = RECORDINGS / "docker28.5-nft-full"
 SIZES = ((80, 24), (120, 40), (160, 48))
 SCENES: tuple[tuple[str, Path, str, tuple[tuple[int, int], ...]], ...] = (
     ("demo", DEMO, "", SIZES),
     ("many", MANY, "G", SIZES),
     ("rules", DEMO, "4", SIZES[1:2]),
     ("ports", MANY, "2", SIZES[1:2]),
+    ("walk", RECORDINGS / "docker-user-host-port", "t", SIZES[1:2]),
+    ("drift", RECORDINGS / "dnat-missing-proxied", "8", SIZES[1:2]),
 )
 """A picture's name, its recorded host, the keys pressed before it is taken, and the sizes."""
 

@@ -75,8 +75,9 @@ def test_a_broken_bundle_is_one_line(tmp_path, files, message):
 def test_what_is_missing_or_no_archive_is_one_line(tmp_path):
     (tmp_path / "text.tar.gz").write_text("not an archive")
     for name in ("absent", "text.tar.gz"):
-        with pytest.raises(NetdashError, match="cannot read"):
+        with pytest.raises(NetdashError, match="cannot read") as caught:
             load(tmp_path / name)
+        assert "\n" not in caught.value.message
 
 
 def test_a_truncated_archive_is_told(tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
+from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.paths import inbound, outbound
 from netdash.core.recording import Recording, dump, load
@@ -145,3 +147,26 @@ def test_a_recording_survives_the_archive(tmp_path: Path, recording: Callable[[s
     for path in original.answers:
         assert again.json(path) == original.json(path) if path.endswith(".json") else again.text(path), path
     assert (again.hostname, again.taken, again.privileged) == (original.hostname, original.taken, original.privileged)
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "read"),
+    [
+        ("docker/containers.json", "docker", "containers"),
+        ("docker/inspect.json", "docker", "containers"),
+        ("docker/networks.json", "networks", "networks"),
+        ("ip/addr.json", "links", "links"),
+        ("ip/neigh.json", "neighbours", "neighbours"),
+        ("ip/route4.json", "routes", "routes"),
+        ("ip/route6.json", "routes", "routes"),
+        ("ip/rule4.json", "policy", "policy"),
+    ],
+)
+@pytest.mark.parametrize("answer", ['{"a": 1}', '"text"', "7", "[{}, 1]", "["])
+def test_an_answer_of_another_shape_is_not_an_empty_one(
+    file: str, source: str, read: str, answer: str, recording: Callable[[str], Recording]
+) -> None:
+    whole = recording("docker28.5-nft-full")
+    joined = Builder().build(replace(whole, answers={**whole.answers, file: answer}))
+    assert getattr(joined, read) is None
+    assert "not understood" in joined.failures[source].reason

@@ -76,7 +76,7 @@ def test_an_address_says_plainly_whose_it_is(changes: dict[str, object], shown: 
 def test_ages_count_from_when_the_host_was_read() -> None:
     assert row("containers", host())["for"] == "1 h"
     assert row("containers", host(), 1)["for"] == "16 min"
-    assert row("containers", host(taken=None))["for"] == ""
+    assert row("containers", host(taken=None))["for"] == "?"
     assert [words.age(seconds) for seconds in (-5, 59, 60, 7200, 864000)] == ["0 s", "59 s", "1 min", "2 h", "10 d"]
 
 
@@ -154,7 +154,7 @@ def test_every_reference_leads_to_a_row(host: Callable[[str], Host]) -> None:
                 found = destination(given, cell.ref)
                 if found is None or found[1] not in rows[found[0]]:
                     lost.add((view.name, cell.ref.kind))
-    assert lost <= {("links", "address"), ("routes", "address")}  # those of other hosts
+    assert lost <= {("links", "address"), ("routes", "address"), ("networks", "address")}  # those of other hosts
 
 
 def test_a_chain_without_rules_leads_to_the_rule_that_jumps_there() -> None:
@@ -201,3 +201,45 @@ def test_counters_stay_short(number: int, shown: str) -> None:
 )
 def test_bytes_stay_short(number: int, shown: str) -> None:
     assert words.short_bytes(number) == shown
+
+
+def test_without_the_engine_nothing_is_said_to_be_no_containers(host: Callable[[str], Host]) -> None:
+    down = host("dockerd-down-live-restore")
+    assert [row("ports", down)["container"], row("ports", down)["target"]] == ["?", "172.18.0.2:80"]
+    owners = {one["name"]: one["container"] for one in (row("links", down, at) for at in range(len(down.links or ())))}
+    assert {"veth40ed38d": "?", "docker0": "—"}.items() <= owners.items()
+    known = host("docker20.10-nft-full")
+    assert row("networks", known)["containers"] == "1"
+    assert row("networks", replace(known, containers=None))["containers"] == "?"
+
+
+def test_whose_a_port_of_a_bridge_is_stays_open_while_a_container_has_none(host: Callable[[str], Host]) -> None:
+    given = host("podman5.8-nftables")
+    owners = {
+        one["name"]: one["container"] for one in (row("links", given, at) for at in range(len(given.links or ())))
+    }
+    assert (owners["veth0"], owners["podman0"], owners["eth0"]) == ("?", "—", "—")
+
+
+@pytest.mark.parametrize(
+    ("network", "shown"),
+    [
+        ("bridge", "172.17.0.1, fd00:20::1"),  # the engine names one of them only
+        ("noicc", "10.69.0.1"),  # none; its container has it
+        ("intern", "—"),  # its container has none
+        ("ipv", "?"),  # no container to ask
+        ("host", "—"),
+    ],
+)
+def test_a_gateway_that_the_network_does_not_name_is_its_containers(
+    network: str, shown: str, host: Callable[[str], Host]
+) -> None:
+    given = host("docker28.5-nft-full")
+    rows = (row("networks", given, at) for at in range(len(given.networks or ())))
+    assert next(one["gateway"] for one in rows if one["name"] == network) == shown
+
+
+@pytest.mark.parametrize(("state", "shown"), [("running", "?"), ("exited", "?"), ("created", "—")])
+def test_how_long_is_a_question_mark_where_nobody_says(state: str, shown: str) -> None:
+    given = host(containers=(container(state=state, started_at=None, finished_at=None),))
+    assert row("containers", given)["for"] == shown

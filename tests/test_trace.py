@@ -426,3 +426,11 @@ def test_a_rule_that_asks_conntrack_has_both_families_tracked_whatever_it_transl
         family: any(one.kind == CONNTRACK for one in Hooks(ruleset).ip("prerouting", family)) for family in (4, 6)
     }
     assert tracked == {4: True, 6: state}
+
+
+@pytest.mark.parametrize(("count", "verdict"), [("65535", Verdict.DELIVERED), ("65536", Verdict.UNKNOWN)])
+def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdict) -> None:
+    room = {"net.netfilter.nf_conntrack_max": "65536", "net.netfilter.nf_conntrack_count": count}
+    answer = from_outside(host(PUBLISHED, sysctls=room))
+    assert answer.verdict is verdict
+    assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())

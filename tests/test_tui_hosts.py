@@ -167,6 +167,15 @@ def test_containers_of_all_hosts_lead_to_their_host() -> None:
     assert play(scene).chosen == "two"
 
 
+def test_a_lost_hosts_name_is_told_whole_beside_the_containers_of_others() -> None:
+    async def scene(pilot, app):
+        await press(pilot, "E")
+        assert "deploy@far.example.net:2222" in text(app)
+
+    lost = HostState("deploy@far.example.net:2222", bare("far", failures=LOST), None)
+    play(scene, Troupe(HostState("a", named(crowd(2), "a"), 1.0), lost))
+
+
 def test_the_list_is_kept_current_and_keeps_its_cursor() -> None:
     async def scene(pilot, app):
         await press(pilot, "H", "j")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +13,12 @@ import pytest
 from rich.cells import cell_len
 
 from netdash.core.model import Failure, Host
+from netdash.show.draw import size as line_size
+from netdash.show.views import VIEWS
+from netdash.tui import keys
 from netdash.tui.app import _says_the_same
 from netdash.tui.config import Options
+from netdash.tui.popup import ASIDE, help_lines
 from tests.tui_hosts import container, crowd
 from tests.tui_stage import dashboard, press, settle, show, text
 
@@ -276,5 +281,44 @@ def test_a_poll_of_a_host_at_rest_says_nothing_new(host: Callable[[str], Host]) 
     assert not _says_the_same(shown, replace(shown, taken=160.0))  # the ages on screen are old
     assert not _says_the_same(shown, replace(shown, containers=(shown.containers or ())[1:]))
     assert not _says_the_same(shown, replace(shown, pending=frozenset(("rules",))))
+    young = replace(shown, containers=tuple(replace(one, started_at=70.0) for one in shown.containers or ()))
+    assert not _says_the_same(young, replace(young, taken=105.0))  # an age in seconds is on screen
     gone = replace(shown, failures={"docker": Failure("docker", "does not answer")})
     assert not _says_the_same(gone, replace(gone, taken=105.0))  # the seconds since then are on screen
+
+
+@pytest.mark.parametrize("digit", "12345678")
+@pytest.mark.parametrize("wide", [60, 72, 80, 100, 160])
+def test_every_tab_is_on_screen(digit: str, wide: int) -> None:
+    seen = see(crowd(3), digit, size=(wide, 24)).splitlines()[1]
+    assert re.findall(r"\d", seen) == list("12345678")
+    assert re.search(rf"\[{digit} \w+\]", seen)
+
+
+def test_a_filter_leaves_the_digits_of_the_tabs() -> None:
+    seen = see(crowd(3), "slash", *"zzz", "enter", size=(80, 24)).splitlines()
+    assert re.match(r"\[1 Ctr\] +2 +3 +4 +5 +6 +7 +8 +/zzz 0 of \d", seen[1])
+    assert not {"follow", "trace", "copy"} & set(seen[-1].split())
+
+
+@pytest.mark.parametrize("wide", [60, 80, 120])
+def test_the_help_is_told_whole_and_names_every_view(wide: int) -> None:
+    lines = help_lines(keys.IDS, {}, wide)
+    assert max(map(line_size, lines)) + 1 <= wide - ASIDE  # the first column is the cursor's
+    told = " ".join(" ".join(span.text for span in line) for line in lines)
+    assert f"{VIEWS[0].digit} … {VIEWS[-1].digit}" in told
+    assert " ".join(told.split()).count("a view, the cursor on what belongs to the selection") == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (Failure("docker", "there is no Docker engine on unix:///run/docker.sock"), "no engine"),
+        (Failure("docker", "no permission to use unix:///run/docker.sock"), "engine ?"),
+        (None, "engine ?"),
+    ],
+)
+def test_no_engine_is_said_only_where_there_is_none(failure: Failure | None, told: str) -> None:
+    failures = {"docker": failure} if failure else {}
+    bare = replace(crowd(3), engine=None, containers=None, failures=failures)
+    assert told in see(bare).splitlines()[0]

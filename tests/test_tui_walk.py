@@ -130,3 +130,22 @@ def test_a_recording_without_rules_says_that_it_cannot_tell(host: Callable[[str]
         assert "✓" not in text(app)
 
     show(replace(host("su1"), ruleset=None), scene, options=Options(theme="netdash"))
+
+
+@pytest.mark.parametrize(
+    ("pressed", "told"),
+    [
+        (["j"] * 4, "its container has no address"),  # c-none, which runs
+        (["j"] * 2, "belongs to no running container"),  # c-exited
+        (["2", "j", "space", "j", "space"], "no packet goes between these two"),
+        (["5", "slash", *"203.0.113.0", "enter"], "belongs to no container"),
+    ],
+)
+def test_it_is_said_why_there_is_no_packet_to_ask_of(
+    pressed: list[str], told: str, host: Callable[[str], Host]
+) -> None:
+    async def scene(pilot, app):
+        await press(pilot, *pressed, "t")
+        assert told in text(app).splitlines()[-1]
+
+    show(host("docker28.5-nft-full"), scene, (100, 30))

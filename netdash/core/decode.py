@@ -64,3 +64,12 @@ def decoded(answer: object) -> object:
         return json.loads(answer) if answer.strip() else None
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def objects(answer: object) -> list[object] | None:
+    """A list of JSON objects, decoded; None where there is no answer. Raises ValueError for anything else, which must
+    not be taken for an empty list."""
+    value = decoded(answer)
+    if value is not None and not (isinstance(value, list) and all(isinstance(one, dict) for one in value)):
+        raise ValueError("a list of objects was expected")
+    return value

@@ -187,7 +187,8 @@ class _Work:
         if mode.empty:
             yield Undecided("engine", f"{_GONE}: flushed, or it was told to write none (--iptables=false)")
         if self._opaque:
-            yield Undecided("rules", f"{self._opaque} rules may be there: what is there could not be read whole")
+            many = "a rule" if self._opaque == 1 else f"{self._opaque} rules"
+            yield Undecided("rules", f"{many} may be there: what is there could not be read whole")
         if any(group == "direct routing" for _, group in self._waived):
             yield Undecided(
                 "direct routing", "no rule keeps others from containers' addresses: --allow-direct-routing?"

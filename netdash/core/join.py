@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.bridges import elsewhere, with_gateways
-from netdash.core.decode import Json, decoded, items, mapping
+from netdash.core.decode import Json, mapping, objects
 from netdash.core.model import (
     IP,
     Container,
@@ -24,7 +24,7 @@ from netdash.core.model import (
 from netdash.core.parse_docker import parse_inspected, parse_listed, resolve_shared
 from netdash.core.parse_inside import parse_inside
 from netdash.core.recording import Recording
-from netdash.core.sources import Sources
+from netdash.core.sources import Sources, malformed
 
 if TYPE_CHECKING:
     from netdash.core.drift_memory import Comparing
@@ -59,7 +59,7 @@ class Builder:
         links = self._sources.links(recording, failures)
         engine = self._sources.engine(recording, failures)
         networks = self._sources.networks(recording, links, engine, failures)
-        containers = self._joined(recording, links, networks)
+        containers = self._joined(recording, links, networks, failures)
         process = self._sources.process(recording)
         proxies, listeners = self._sources.sockets(recording, process)
         routes, policy = self._sources.routes(recording, failures)
@@ -113,6 +113,7 @@ class Builder:
         recording: Recording,
         links: tuple[Link, ...] | None,
         networks: tuple[Network, ...] | None,
+        failures: dict[str, Failure],
     ) -> tuple[Container, ...] | None:
         listed, inspected = (
             recording.answers.get("docker/containers.json"),
@@ -120,7 +121,11 @@ class Builder:
         )
         if listed is None and inspected is None:
             return None
-        parsed = self._sources.once("containers", self._parse_containers, listed, inspected)
+        try:
+            parsed = self._sources.once("containers", self._parse_containers, listed, inspected)
+        except ValueError as error:
+            failures["docker"] = malformed("docker", error)
+            return None
         if networks is not None:
             parsed = self._sources.once(
                 "gateways", with_gateways, parsed, recording.answers.get("docker/networks.json")
@@ -167,9 +172,9 @@ class Builder:
         """Inspected containers, and the listed ones that have not been inspected yet, in the engine's order."""
         before, self._parsed = self._parsed, {}
         details = {
-            one.id: one for raw in items(decoded(inspected)) if (one := self._parse(raw, parse_inspected, before))
+            one.id: one for raw in objects(inspected) or () if (one := self._parse(raw, parse_inspected, before))
         }
-        listing = [one for raw in items(decoded(listed)) if (one := self._parse(raw, parse_listed, before))]
+        listing = [one for raw in objects(listed) or () if (one := self._parse(raw, parse_listed, before))]
         known = {one.id for one in listing}
         fresh = [one for one in details.values() if one.id not in known]
         return resolve_shared([*fresh, *(details.get(one.id, one) for one in listing)])
@@ -229,7 +234,7 @@ def _inner_gateways(answers: Mapping[str, object]) -> frozenset[IP] | None:
     from netdash.core.parse_ip import parse_routes
 
     try:
-        return frozenset(one.gateway for one in parse_routes(decoded(routes), None) if one.default and one.gateway)
+        return frozenset(one.gateway for one in parse_routes(objects(routes), None) if one.default and one.gateway)
     except ValueError:
         return None
 

@@ -268,7 +268,7 @@ class Ledger:
             )
 
     def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
-        """Host listeners that belong to no published port; a host-network container is told by its first process."""
+        """Other host listeners; a host-network container is told by its first process, a proxy tells where it leads."""
         by_pid = {one.pid: one for one in containers if one.pid and one.network_mode == "host"}
         seen: set[tuple[str, IP, int]] = set()
         for listener in self._listeners or ():
@@ -276,27 +276,27 @@ class Ledger:
             if key in taken or key in seen or self._is_proxys(listener, taken):
                 continue
             seen.add(key)
-            owner = by_pid.get(listener.pid) if listener.pid else None
+            owner, proxy = by_pid.get(listener.pid or 0), self._proxies.get(key)
             yield Port(
                 proto=listener.proto,
                 host_ip=listener.ip,
                 host_port=listener.port,
-                container_port=listener.port if owner else None,
-                target_ip=None,
+                container_port=proxy.container_port if proxy else listener.port if owner else None,
+                target_ip=proxy.container_ip if proxy else None,
                 dnat=None,
-                proxy=None,
-                listening=True,
-                listener=listener.command,
+                proxy=proxy,
+                listening=None if proxy else True,
+                listener=None if proxy else listener.command,
                 scope=scope_of(listener.ip),
                 container_id=owner.id if owner else None,
-                holder=_holder_of(listener, None),
+                holder=_holder_of(listener, proxy),
                 dual=listener.dual,
             )
 
     def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
         """Whether it is the socket of a proxy that the ledger has: old ones bind :: for 0.0.0.0."""
-        key = self._proxy_keys.get(listener.pid)
-        return key is not None and key in taken and key[2] == listener.port
+        own = self._proxy_keys.get(listener.pid, ("", listener.ip, -1))
+        return own in taken and own[2] == listener.port
 
 
 def _destination_nat(ruleset: Ruleset) -> DestinationNat:

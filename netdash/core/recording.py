@@ -252,6 +252,8 @@ def _bundle_name(name: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, tarfile.ReadError) and "\n" in str(error):
+        return "it is no archive"  # tarfile tells at length what each way of packing has against it
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.bridges import bridges
-from netdash.core.decode import decoded, items, mapping
+from netdash.core.decode import decoded, items, mapping, objects
 from netdash.core.model import Engine, Failure, Link, Listener, Neighbour, Network, PolicyRule, Proxy, Route, Ruleset
 from netdash.core.parse_docker import parse_engine, parse_network
 from netdash.core.place import EngineProcess, Place, parse_engine_process
@@ -38,15 +38,21 @@ class Sources:
         return made
 
     def _read(
-        self, source: str, failures: dict[str, Failure], make: Callable[..., T], *answers: object, need: int = 1
+        self,
+        source: str,
+        failures: dict[str, Failure],
+        make: Callable[..., T],
+        *answers: object,
+        need: int = 1,
+        decode: Callable[[object], object] = objects,
     ) -> T | None:
         """Parse decoded answers; None when the first `need` of them were all not read, or one is malformed."""
         if all(answer is None for answer in answers[:need]):
             return None
         try:
-            return self.once(source, lambda *raw: make(*map(decoded, raw)), *answers)
+            return self.once(source, lambda *raw: make(*map(decode, raw)), *answers)
         except ValueError as error:
-            failures[source] = Failure(source, f"not understood: {error}", "the recording may be cut off")
+            failures[source] = malformed(source, error)
             return None
 
     def links(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Link, ...] | None:
@@ -111,6 +117,7 @@ class Sources:
             answers.get("docker/version.json"),
             answers.get("docker/info.json"),
             need=2,
+            decode=decoded,
         )
 
     def process(self, recording: Recording) -> EngineProcess | None:
@@ -147,6 +154,10 @@ class Sources:
             failures["networks"] = Failure("networks", "not in this recording")
         parsed = self._read("networks", failures, _parse_networks, answer)
         return None if parsed is None else self.once("bridges", bridges, parsed, links, engine)
+
+
+def malformed(source: str, error: ValueError) -> Failure:
+    return Failure(source, f"not understood: {error}", "the recording may be cut off")
 
 
 def _parse_networks(answer: object) -> tuple[Network, ...]:

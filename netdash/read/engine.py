@@ -30,7 +30,7 @@ class Pace:
     from the first to the longest wait before a new attempt."""
 
     burst: float = 0.015
-    silence: float = 30.0
+    silence: float = 10.0
     first: float = 0.5
     longest: float = 5.0
 

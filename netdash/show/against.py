@@ -71,7 +71,7 @@ def _told(answer: Trace) -> list[Span]:
             return []
         rules = answer.unsure[:1]
         why = [_place(rules[0]), Span(" may decide otherwise")] if rules else _because(answer.decided_by)
-        return [Span("? ", Tone.UNKNOWN), Span("cannot be told: ", Tone.UNKNOWN), *why]
+        return [Span("? ", Tone.UNKNOWN), *([Span("cannot be told: ", Tone.UNKNOWN)] if rules else []), *why]
     if not answer.verdict.arrives:
         return [] if answer.verdict in _ON_THE_CARD else _stopped("", answer.verdict, answer.decided_by)
     reply = answer.reply

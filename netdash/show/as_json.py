@@ -244,6 +244,7 @@ def _proxy(index: Index, one: Proxy) -> Json:
 
 
 def _network(index: Index, one: Network) -> Json:
+    gateways = index.gateways(one)
     members = [
         container.name
         for container in index.containers.values()
@@ -257,7 +258,7 @@ def _network(index: Index, one: Network) -> Json:
         "bridge": one.bridge,
         "parent": one.parent,
         "subnets": [str(net) for net in one.subnets],
-        "gateways": [str(ip) for ip in one.gateways],
+        "gateways": None if gateways is None else [str(ip) for ip in gateways],
         "internal": one.internal,
         "ipv6": one.ipv6,
         "icc": one.icc,
@@ -266,7 +267,7 @@ def _network(index: Index, one: Network) -> Json:
         "host_binding": _text(one.host_binding),
         "gateway_modes": {"ipv4": one.gateway_modes[0], "ipv6": one.gateway_modes[1]},
         "compose": one.compose,
-        "containers": members,
+        "containers": members if index.containers_known else None,
     }
 
 

@@ -154,8 +154,9 @@ def _network(host: Host, one: Network, width: int) -> list[Line]:
     if device:
         word = "BRIDGE" if one.bridge else "PARENT"
         lines += _fact(word, Span(clean(device), Tone.PLAIN, words.link_ref(device)), width)
+    gateways = index_of(host).gateways(one) or ()
     for net in one.subnets:
-        gateway = next((ip for ip in one.gateways if ip in net), None)
+        gateway = next((ip for ip in gateways if ip in net), None)
         via = [Span("  gateway ", Tone.DIM), words.address(gateway)] if gateway else []
         lines += _fact("SUBNET", [Span(str(net), Tone.KEY), *via], width)
     flags = words.network_flags(one)

@@ -29,13 +29,14 @@ class Index:
 
     def __init__(self, host: Host) -> None:
         self._ruleset = host.ruleset
+        self.containers_known = host.containers is not None
         self.containers = {one.id: one for one in host.containers or ()}
         self.networks = {one.id: one for one in host.networks or ()}
         self._networks_by_name = {one.name: one for one in host.networks or ()}
         self.links = {one.name: one for one in host.links or ()}
         self.owners: dict[IP, Container] = {}
         self.veths: dict[str, Container] = {}
-        self.members: dict[str, int] = {}
+        self._ends: dict[str, list[Endpoint]] = {}
         self._ports: dict[str, list[Port]] = {}
         for container in host.containers or ():
             self._attach(container)
@@ -48,7 +49,7 @@ class Index:
         for endpoint in container.endpoints:
             network = self.network(endpoint)
             if network:
-                self.members[network.id] = self.members.get(network.id, 0) + 1
+                self._ends.setdefault(network.id, []).append(endpoint)
             if endpoint.veth:
                 self.veths[endpoint.veth] = container
             for one in endpoint.addresses:
@@ -57,9 +58,24 @@ class Index:
     def network(self, endpoint: Endpoint) -> Network | None:
         return self.networks.get(endpoint.network_id) or self._networks_by_name.get(endpoint.network)
 
+    def members(self, network: Network) -> int | None:
+        """How many containers are on it; None where the containers are not known."""
+        return len(self._ends.get(network.id, ())) if self.containers_known else None
+
     def bridge(self, endpoint: Endpoint) -> str | None:
         network = self.network(endpoint)
         return network.bridge if network else None
+
+    def gateways(self, network: Network) -> tuple[IP, ...] | None:
+        """Those that the network names, and for an address family without one those that its containers have: an
+        engine that chose them itself does not tell them in /networks. None: nobody says whether there is one."""
+        ends = self._ends.get(network.id, ())
+        named = {ip.version for ip in network.gateways}
+        found = dict.fromkeys(ip for end in ends for ip in end.gateways if ip.version not in named)
+        seen = any(end.addresses for end in ends)
+        if not named and not found and network.subnets and not seen:
+            return None
+        return (*network.gateways, *sorted(found, key=lambda ip: (ip.version, int(ip))))
 
     def ports(self, container_id: str) -> list[Port]:
         return self._ports.get(container_id, [])
@@ -75,6 +91,12 @@ class Index:
 
     def drift_of_container(self, container_id: str) -> list[Drift]:
         return self._drift_by_container.get(container_id, [])
+
+    @cached_property
+    def bridges_with_unknown_ports(self) -> frozenset[str]:
+        """Bridges that a running container is on, nobody knows by which port."""
+        ends = (end for one in self.containers.values() if one.running for end in one.endpoints if not end.veth)
+        return frozenset(name for end in ends if end.addresses and (name := self.bridge(end)))
 
     @cached_property
     def _drift_by_port(self) -> dict[tuple[str | None, str, int | None], list[Drift]]:

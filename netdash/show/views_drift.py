@@ -67,7 +67,7 @@ DRIFT = View(
         Column("why", "WHY", most=60, least=20),
         Column("text", "TEXT", leaves=8, most=110, least=20),
     ),
-    sources=("docker", "rules", "drift"),
+    sources=("docker", "rules", "links", "proxies", "drift"),
     rows=_drift,
     empty="nothing differs from what the engine should have written",
     known=lambda host: host.drift is not None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from netdash.core.model import Container, Endpoint, Host, Interface, Network, Ref
+from collections.abc import Sequence
+
+from netdash.core.model import IP, Container, Endpoint, Host, Interface, Network, Ref
 from netdash.core.related import address_ref, ref_of
 from netdash.show import words
 from netdash.show.index import Index, index_of
@@ -23,7 +25,7 @@ def _container(host: Host, index: Index, one: Container) -> Row:
     cells = (
         Span(clean(one.name), Tone.KEY, ref_of(one)),
         words.state(one),
-        Span(words.how_long(host, one), Tone.DIM),
+        _for(host, one),
         _addresses(one),
         _networks_cell(index, one),
         _bridges_cell(host, index, one),
@@ -46,6 +48,14 @@ def _container(host: Host, index: Index, one: Container) -> Row:
         cells[8].text,
     )
     return Row(ref_of(one), cells, sort)
+
+
+def _for(host: Host, one: Container) -> Span:
+    """Since when it runs, or does not; "—" for what never ran."""
+    told = words.how_long(host, one)
+    if not told and one.state != "created":
+        return UNKNOWN
+    return Span(told, Tone.DIM) if told else NOTHING
 
 
 def _addresses(one: Container) -> Span:
@@ -121,12 +131,12 @@ CONTAINERS = View(
 
 def _networks(host: Host) -> Rows:
     index = index_of(host)
-    return Rows(host.networks or (), lambda one: _network(index, one))
+    return Rows(host.networks or (), lambda one: _network(host, index, one))
 
 
-def _network(index: Index, one: Network) -> Row:
+def _network(host: Host, index: Index, one: Network) -> Row:
     device = one.bridge or one.parent
-    members = index.members.get(one.id, 0)
+    members, gateways = index.members(one), index.gateways(one)
     mark = words.drift_mark(index.drift_of_network(one.id))
     flags = f"{mark}{words.network_flags(one)}".strip()
     cells = (
@@ -134,13 +144,13 @@ def _network(index: Index, one: Network) -> Row:
         Span(clean(one.driver)),
         Span(clean(device), Tone.PLAIN, words.link_ref(device)) if device else NOTHING,
         Span(", ".join(map(str, one.subnets)), Tone.KEY) if one.subnets else NOTHING,
-        Span(", ".join(map(str, one.gateways)), Tone.PLAIN, address_ref(one.gateways[0])) if one.gateways else NOTHING,
-        Span(str(members)),
+        UNKNOWN if gateways is None else _gateways(gateways),
+        words.unknown(host, "docker") if members is None else Span(str(members)),
         Span(flags, Tone.BAD if mark else Tone.WARN) if flags else NOTHING,
         Span(clean(one.compose), Tone.DIM) if one.compose else NOTHING,
     )
     subnet = int(one.subnets[0].network_address) if one.subnets else None
-    gateway = int(one.gateways[0]) if one.gateways else None
+    gateway = int(gateways[0]) if gateways else None
     sort = (
         one.name.casefold(),
         one.driver,
@@ -152,6 +162,10 @@ def _network(index: Index, one: Network) -> Row:
         cells[7].text,
     )
     return Row(ref_of(one), cells, sort)
+
+
+def _gateways(ips: Sequence[IP]) -> Span:
+    return Span(", ".join(map(str, ips)), Tone.PLAIN, address_ref(ips[0])) if ips else NOTHING
 
 
 NETWORKS = View(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdash.core.model import Host, Link, Neighbour, PolicyRule, Route
+from netdash.core.model import Container, Host, Link, Neighbour, PolicyRule, Route
 from netdash.core.related import address_ref, ref_of
 from netdash.show import words
 from netdash.show.index import Index, by_table, index_of
@@ -109,14 +109,14 @@ ROUTES = View(
 
 def _links(host: Host) -> Rows:
     index = index_of(host)
-    return Rows([*(host.links or ()), *(host.neighbours or ())], lambda one: _link_or_neighbour(index, one))
+    return Rows([*(host.links or ()), *(host.neighbours or ())], lambda one: _link_or_neighbour(host, index, one))
 
 
-def _link_or_neighbour(index: Index, one: Link | Neighbour) -> Row:
-    return _link(index, one) if isinstance(one, Link) else _neighbour(index, one)
+def _link_or_neighbour(host: Host, index: Index, one: Link | Neighbour) -> Row:
+    return _link(host, index, one) if isinstance(one, Link) else _neighbour(host, index, one)
 
 
-def _link(index: Index, one: Link) -> Row:
+def _link(host: Host, index: Index, one: Link) -> Row:
     container = index.veths.get(one.name)
     cells = (
         Span(clean(one.name), Tone.KEY, ref_of(one)),
@@ -126,7 +126,7 @@ def _link(index: Index, one: Link) -> Row:
         Span(", ".join(map(str, one.addresses)), Tone.PLAIN, address_ref(one.addresses[0].ip))
         if one.addresses
         else NOTHING,
-        Span(clean(container.name), Tone.KEY, ref_of(container)) if container else NOTHING,
+        _owner(host, index, one, container),
         words.UNKNOWN if one.mtu is None else Span(str(one.mtu), Tone.DIM),
         Span(clean(one.mac or ""), Tone.DIM),
     )
@@ -134,6 +134,16 @@ def _link(index: Index, one: Link) -> Row:
     name = container.name.casefold() if container else None
     sort = (one.name, cells[1].text, cells[2].text, cells[3].text, address, name, one.mtu, one.mac)
     return Row(ref_of(one), cells, sort)
+
+
+def _owner(host: Host, index: Index, one: Link, container: Container | None) -> Span:
+    """Whose the other end is. Of a bridge's port that is nobody's it is not known while a running container on that
+    bridge has no port yet."""
+    if one.kind != "veth" or one.master is None:
+        return words.owner(host, container) if container else NOTHING
+    if container is None and one.master in index.bridges_with_unknown_ports:
+        return words.unknown(host, "links")
+    return words.owner(host, container)
 
 
 def link_state(one: Link) -> Span:
@@ -146,7 +156,7 @@ def link_state(one: Link) -> Span:
     return Span(f"○ {clean(word)}", Tone.WARN)
 
 
-def _neighbour(index: Index, one: Neighbour) -> Row:
+def _neighbour(host: Host, index: Index, one: Neighbour) -> Row:
     container = index.owners.get(one.ip)
     gone = one.state.upper() in ("FAILED", "INCOMPLETE")
     cells = (
@@ -155,7 +165,7 @@ def _neighbour(index: Index, one: Neighbour) -> Row:
         Span(f"{'○' if gone else '●'} {clean(one.state.lower())}", Tone.WARN if gone else Tone.PLAIN),
         Span(clean(one.dev), Tone.PLAIN, words.link_ref(one.dev)),
         NOTHING,
-        Span(clean(container.name), Tone.KEY, ref_of(container)) if container else NOTHING,
+        words.owner(host, container),
         NOTHING,
         Span(clean(one.mac or ""), Tone.DIM),
     )

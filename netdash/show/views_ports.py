@@ -28,7 +28,7 @@ def _port(host: Host, index: Index, one: Port) -> Row:
         Span(clean(one.proto)),
         words.address(one.host_ip),
         Span(words.scope_word(one.scope), Tone.DIM),
-        Span(clean(container.name), Tone.KEY, ref_of(container)) if container else NOTHING,
+        words.owner(host, container),
         _target(one),
         _holder(host, one),
         _dnat(host, one),
@@ -227,10 +227,10 @@ RULES = View(
 
 def _proxies(host: Host) -> Rows:
     index = index_of(host)
-    return Rows(host.proxies or (), lambda one: _proxy(index, one))
+    return Rows(host.proxies or (), lambda one: _proxy(host, index, one))
 
 
-def _proxy(index: Index, one: Proxy) -> Row:
+def _proxy(host: Host, index: Index, one: Proxy) -> Row:
     owner = index.owners.get(one.container_ip)
     sockets = None if one.listeners is None else len(one.listeners)
     cells = (
@@ -239,7 +239,7 @@ def _proxy(index: Index, one: Proxy) -> Row:
         Span(clean(one.proto)),
         Span(words.socket_text(one.host_ip, one.host_port), Tone.PLAIN, Ref("port", _key(one))),
         Span(words.socket_text(one.container_ip, one.container_port), Tone.PLAIN, address_ref(one.container_ip)),
-        Span(clean(owner.name), Tone.KEY, ref_of(owner)) if owner else NOTHING,
+        words.owner(host, owner),
         UNKNOWN if one.rss is None else Span(words.short_bytes(one.rss)),
         UNKNOWN if sockets is None else Span(str(sockets), Tone.PLAIN if sockets else Tone.BAD),
     )

@@ -275,7 +275,7 @@ def _end(end: End) -> list[Span]:
     told = [Span(f"{end.verdict.value} ", _TONES[None if end.verdict is Verdict.UNKNOWN else end.verdict.arrives])]
     if end.decided_by is not None:
         told += [Span("by ", Tone.DIM), *_reason(end.decided_by), Span(" ")]
-    supposed = ", ".join(f"{clean(text, 120)}{'' if happens else ' does not'}" for text, happens in end.supposed)
+    supposed = ", ".join(f"{'' if happens else 'not: '}{clean(text, 120)}" for text, happens in end.supposed)
     return [*told, Span(f"if {supposed or 'nothing of it applies'}", Tone.DIM)]
 
 

@@ -95,6 +95,13 @@ def state(container: Container) -> Span:
     return Span(f"{GLYPHS.get(container.state, '?')} {clean(word)}", tone)
 
 
+def owner(host: Host, container: Container | None) -> Span:
+    """The container that a thing belongs to; "—" only where the containers are known, and it is none of them."""
+    if container is not None:
+        return Span(clean(container.name), Tone.KEY, ref_of(container))
+    return unknown(host, "docker") if host.containers is None else NOTHING
+
+
 def how_long(host: Host, container: Container) -> str:
     """Since it started, or since it ended; "" where that is not known."""
     since = container.started_at if container.running else container.finished_at

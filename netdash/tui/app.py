@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from netdash.tui.changes import Changes
 
+MINUTE = 60.0
 AGES = 20.0  # seconds after which what a host says of times is old
 SWITCH = 0.001  # seconds that another thread may hold the interpreter while a key waits
 
@@ -52,11 +53,17 @@ class Arrived(Message):
 
 def _says_the_same(shown: Host, host: Host) -> bool:
     """Whether only time has passed, and not much: a poll of a host at rest."""
-    if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES:
+    if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES or _young(shown):
         return False
     ours = (getattr(shown, name) is getattr(host, name) for name in _PARTS)
     told = (shown.name, shown.failures, shown.pending)
     return all(ours) and told == (host.name, host.failures, host.pending)
+
+
+def _young(host: Host) -> bool:
+    """Whether an age on screen is told in seconds."""
+    since = (one.started_at if one.running else one.finished_at for one in host.containers or ())
+    return any(at and 0 <= (host.taken or 0.0) - at < MINUTE for at in since)
 
 
 _PARTS = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine".split()

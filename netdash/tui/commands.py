@@ -83,7 +83,9 @@ def execute(screen: Dashboard, line: str) -> None:
 
         near = get_close_matches(verb, (*BY_NAME, *WITH, *PLAIN, *CHANGES), 1)
         screen.say(
-            f"no command {clean(verb, 30)}" + (f", did you mean {near[0]}?" if near else " (? lists them)"), Tone.WARN
+            f"no command {clean(verb, 30)}"
+            + (f", did you mean {near[0]}?" if near else " (: and then Tab lists them)"),
+            Tone.WARN,
         )
 
 

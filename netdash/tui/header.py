@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from netdash.core.model import Host, Ref
 from netdash.show import notes
+from netdash.show.draw import size
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.table import View
 from netdash.show.views import VIEWS
@@ -14,6 +15,7 @@ from netdash.show.words import age
 
 WIDE = 100  # columns from which words are not shortened
 NARROW = 60  # columns under which there is room for the pane's own trouble only
+ABSENT = "there is no "  # so begins the reason where no engine is, and not another one why it could not be asked
 DOT = Span(" · ", Tone.DIM)
 
 
@@ -62,7 +64,7 @@ def _engine(host: Host, wide: int) -> list[Span]:
     elif "host" in host.failures:
         return [Span(clean(host.failures["host"].reason, 60), Tone.BAD)]
     else:
-        parts.append(Span("no engine", Tone.WARN))
+        parts.append(no_engine(host))
     carried = backends(host)
     if carried:
         parts.append(Span("+".join(carried)))
@@ -73,6 +75,13 @@ def _engine(host: Host, wide: int) -> list[Span]:
     if host.privileged is not None:
         parts.append(Span("root") if host.privileged else Span("not root", Tone.WARN))
     return parts if wide >= 60 else parts[:1]
+
+
+def no_engine(host: Host) -> Span:
+    """What stands for the engine where it did not answer: only where there is none it is said that there is none."""
+    failure = host.failures.get("docker")
+    absent = failure is not None and failure.reason.startswith(ABSENT)
+    return Span("no engine", Tone.WARN) if absent else Span("engine ?", Tone.UNKNOWN)
 
 
 def _counts(host: Host, wide: int) -> Line:
@@ -99,15 +108,20 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int) -> Span:
     return Span("● live", Tone.GOOD)
 
 
-def tabs(current: View, wide: int) -> Line:
-    """The views with their digits; the current one stands out by brackets too, for those who see no colour."""
+def tabs(current: View, wide: int, room: int) -> Line:
+    """The views with their digits; the current one stands out by brackets too, for those who see no colour. Where
+    `room` is too small for their names, the others are their digits alone."""
+    titled = _tabs(current, lambda view: f" {view.title if wide >= WIDE else view.short}")
+    return titled if size(titled) <= room else _tabs(current, lambda view: f" {view.short}" if view is current else "")
+
+
+def _tabs(current: View, name: Callable[[View], str]) -> Line:
     spans: list[Span] = []
     for view in VIEWS:
-        name = view.title if wide >= WIDE else view.short
         here = view.name == current.name
+        told = f"{view.digit}{name(view)}"
         tone = Tone.TITLE if here else Tone.DIM
-        ref = Ref("view", view.name)
-        spans.append(Span(f"[{view.digit} {name}]" if here else f" {view.digit} {name} ", tone, ref))
+        spans.append(Span(f"[{told}]" if here else f" {told} ", tone, Ref("view", view.name)))
     return tuple(spans)
 
 

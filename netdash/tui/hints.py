@@ -12,6 +12,7 @@ from netdash.tui import keys
 if TYPE_CHECKING:
     from netdash.tui.screen import Dashboard
 
+WIDE = 90  # columns from which sorting is told
 KEPT = 3  # at the end: how to see the others and to quit stay where there is little room
 
 
@@ -28,27 +29,24 @@ def line(screen: Dashboard) -> Line:
 
 
 def _words(screen: Dashboard) -> Iterator[tuple[str, str]]:
-    ask = screen.places.here.ask
+    """Keys and their words here, those first that are most wanted; of those that change, only what works."""
+    ask, paused = screen.places.here.ask, screen.netdash.paused
     if screen.focused is not screen.grid or ask.text or ask.within:
         yield "escape", "back" if screen.focused is not screen.grid else "clear"
-    yield "follow", "follow"
-    yield "next_pane", "pane"
-    yield "filter", "filter"
-    if screen.works("linked"):
-        yield "linked", "linked" if screen.everything or ask.within else "all"
-    if screen.extent.width >= 90:
-        yield "sort", "sort"
-    paused = screen.netdash.paused
-    if paused:
-        yield "pause", "go on"
-    if screen.works("hosts"):
-        yield "hosts", "hosts"
-    yield "trace", f"trace {' → '.join(map(screen.name_of, screen.picked))}" if len(screen.picked) == 2 else "trace"
-    if screen.works("publish"):
-        yield "publish", "publish"
+    told = {
+        "follow": "follow",
+        "next_pane": "pane",
+        "filter": "filter",
+        "linked": "linked" if screen.everything or ask.within else "all",
+        "sort": "sort" if screen.extent.width >= WIDE else "",
+        "pause": "go on" if paused else "",
+        "hosts": "hosts",
+        "trace": f"trace {' → '.join(map(screen.name_of, screen.picked))}" if len(screen.picked) == 2 else "trace",
+        "publish": "publish",
+    }
+    yield from ((key, word) for key, word in told.items() if word and screen.works(key))
     if screen.works("pause") and not paused:
         yield "pause", "pause"
-    yield "copy", "copy"
-    yield "command", "command"
-    yield "help", "help"
-    yield "quit", "quit"
+    if screen.works("copy"):
+        yield "copy", "copy"
+    yield from (("command", "command"), ("help", "help"), ("quit", "quit"))

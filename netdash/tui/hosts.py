@@ -12,6 +12,7 @@ from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.table import Row, Rows, widths
 from netdash.show.words import age
 from netdash.tui.feed import Fleet, HostState
+from netdash.tui.header import no_engine
 from netdash.tui.listing import Ask
 from netdash.tui.places import Place, Places
 from netdash.tui.popup import Offer, Popup
@@ -134,6 +135,8 @@ class _Everywhere(Sequence[Line]):
         shown = [column.key in _COLUMNS for column in self._columns]
         step = max(1, len(self._places) // SAMPLE)
         sample = [self._row(*place) for place in self._places[::step] if place[2] >= 0]
+        bare = [Span("")] * (len(self._columns) - 1)
+        sample += [Row(Ref("host", one.name), (Span(clean(one.name)), *bare)) for one in states if one.lost]
         self._sizes = widths(self._columns, sample, room, _GAP, shown)
 
     def shows(self, states: Sequence[HostState]) -> bool:
@@ -196,7 +199,7 @@ def _known(one: HostState) -> Line:
     host = one.host
     if one.age is None:
         return ()
-    engine = f"{clean(host.engine.name)} {clean(host.engine.version, 16)}" if host.engine else "no engine"
+    engine = f"{clean(host.engine.name)} {clean(host.engine.version, 16)}" if host.engine else no_engine(host).text
     number = None if host.containers is None else len(host.containers)
     count = "? containers" if number is None else f"{number} container{'' if number == 1 else 's'}"
     return (Span(fit(clean(host.name or "?"), 16)), Span(f"  {engine}  {count}  "))

@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from netdash.core.model import Port, Proxy, Ref
 from netdash.show.card import card
+from netdash.show.draw import size as width_of
 from netdash.show.spans import Line, Span, Tone
 from netdash.show.table import View
 from netdash.show.views import VIEWS
@@ -110,7 +111,7 @@ class Panes(Screen[None]):
         listing = self.grid.listing
         shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
         note = header.filter_note(ask.text, self.name_of(ask.within), shown, total, self.work.busy)
-        self.tab_bar.show(header.tabs(self.places.view, wide), note)
+        self.tab_bar.show(header.tabs(self.places.view, wide, wide - width_of(note)), note)
         self.write_footer()
 
     def place_of_host(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import ClassVar
 
 from textual import events
@@ -13,35 +14,40 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
+from netdash.show.views import VIEWS
 from netdash.tui import keys
 from netdash.tui.changes import KEYS as CHANGING
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
 
+ASIDE = 6  # columns that a popup leaves free
+KEY = 15  # columns for the names of keys
 MEASURED = 200  # lines that say how wide a popup is
 Offer = tuple[str, str]
 """A label and the text that is copied."""
 
 
-def help_lines(works: Iterable[str], remapped: Mapping[str, str], why_not: str = "") -> list[Line]:
-    """The keys of the table that work now, by group; `why_not`: why those that change something do not."""
+def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int, why_not: str = "") -> list[Line]:
+    """The keys of the table that work now, by group, for a terminal that is so wide; `why_not`: why those that change
+    something do not."""
     lines: list[Line] = []
     for group, members in keys.groups(works).items():
         lines += [(), (Span(group, Tone.TITLE),)] if lines else [(Span(group, Tone.TITLE),)]
         for key in members:
-            lines.append((Span(fit(keys.shown(key, remapped), 15), Tone.KEY), Span(key.help)))
+            lines += _key(keys.shown(key, remapped), key.help, wide)
         if group == "Go":
-            lines.append(
-                (Span(fit("1 … 7", 15), Tone.KEY), Span("a view, the cursor on what belongs to the selection"))
-            )
+            digits = f"{VIEWS[0].digit} … {VIEWS[-1].digit}"
+            lines += _key(digits, "a view, the cursor on what belongs to the selection", wide)
     if why_not:
         off = "  ".join(keys.first(each, remapped) for each in CHANGING)
-        lines += [
-            (),
-            (Span("Change", Tone.TITLE),),
-            (Span(fit(off, 15), Tone.DIM), Span(f"off: {clean(why_not)}", Tone.DIM)),
-        ]
+        lines += [(), (Span("Change", Tone.TITLE),)]
+        lines += _key(off, f"off: {clean(why_not)}", wide)
     return lines
+
+
+def _key(name: str, told: str, wide: int) -> Iterator[Line]:
+    for at, part in enumerate(wrap(told, wide - ASIDE - KEY - 2)):
+        yield Span(fit("" if at else name, KEY), Tone.KEY), Span(part)
 
 
 class Sheetlet(Surface, can_focus=True):
@@ -61,7 +67,7 @@ class Sheetlet(Surface, can_focus=True):
 
     def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
         widest = max((sum(width(span.text) for span in line) for line in self.lines[:MEASURED]), default=20)
-        return min(max(widest + 3, 40), container.width - 6)
+        return min(max(widest + 3, 40), container.width - ASIDE)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return min(len(self.lines) + 3, container.height - 4)

@@ -149,7 +149,8 @@ class Dashboard(Panes):
                 return
             owners = self.sheet.containers(target) if self.sheet else ()
             if not owners:
-                self.say("belongs to no container", Tone.DIM)
+                known = self.sheet is not None and self.sheet.host.containers is not None
+                self.say("belongs to no container" if known else "which containers there are is not known", Tone.DIM)
                 return
             target = Ref("container", owners[0])
         self.follow(target)
@@ -297,7 +298,7 @@ class Dashboard(Panes):
         from netdash.tui.popup import Popup, help_lines
 
         works = [key.id for key in keys.KEYS if self.works(key.id)]
-        lines = help_lines(works, self.netdash.options.keys, why_not(self.netdash))
+        lines = help_lines(works, self.netdash.options.keys, self.extent.width, why_not(self.netdash))
         self.app.push_screen(Popup("Keys that work here", lines))
 
     def action_copy(self) -> None:
@@ -357,15 +358,19 @@ class Dashboard(Panes):
         if identity in ("pause", "refresh"):
             return self.netdash.feed.live
         if identity == "linked":
-            return self.linked_shown or (self.places.view.kind != "container" and self.focused is self.grid)
+            here = self.grid.row is not None or self.places.here.ask.within is not None
+            listed = self.places.view.kind != "container" and self.focused is self.grid
+            return here and (self.linked_shown or listed)
         if identity in ("hosts", "everywhere"):
             return self.netdash.fleet is not None
         if identity in CHANGING:
             return not why_not(self.netdash)
         if identity == "reverse":
             return self.places.here.ask.sort is not None
-        if identity in ("sort", "copy", "filter", "trace", "mark"):
+        if identity in ("sort", "filter"):
             return self.sheet is not None
+        if identity in ("follow", "copy", "trace", "mark"):
+            return self.grid.row is not None
         return True
 
     def hints(self) -> Line:

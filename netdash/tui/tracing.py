@@ -26,9 +26,20 @@ def ask(screen: Dashboard) -> None:
     ref = screen.grid.target if screen.focused is screen.grid else row.ref
     found = _between(sheet, *screen.picked) if len(screen.picked) == 2 else _of(sheet, ref or row.ref)
     if not found:
-        screen.say("belongs to no running container: no packet to ask of", Tone.DIM)
+        screen.say(_why_not(sheet, ref or row.ref, len(screen.picked) == 2), Tone.DIM)
         return
     screen.app.push_screen(Walk(sheet, found[:MOST]), lambda target: screen.follow(target) if target else None)
+
+
+def _why_not(sheet: Sheet, ref: Ref, picked: bool) -> str:
+    if sheet.host.containers is None:
+        return "which containers there are is not known: no packet to ask of"
+    if picked:
+        return "no packet goes between these two: each has to belong to a running container of its own"
+    owners = [sheet.container(key) for key in sheet.containers(ref)]
+    if any(one is not None and one.running for one in owners):
+        return "its container has no address: no packet to ask of"
+    return f"belongs to no {'running ' if owners else ''}container: no packet to ask of"
 
 
 def _between(sheet: Sheet, one: Ref, other: Ref) -> tuple[Usual, ...]:

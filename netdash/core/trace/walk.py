@@ -35,11 +35,24 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
 
 def _call(run: Run, hook: str, stage: Stage) -> None:
     if stage.kind == CONNTRACK:
+        _full(run)
         run.packet = run.connection.track(run.packet)
     elif stage.kind == NAT:
         _nat(run, hook)
     else:
         base(run, hook, stage.chains[0])
+
+
+def _full(run: Run) -> None:
+    """__nf_conntrack_alloc: a full table drops a new connection, unless early_drop finds one there that may go."""
+    connection = run.connection
+    if connection.original is not None or connection.answering or connection.untracked:
+        return
+    found = [(run.host.sysctls or {}).get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("count", "max")]
+    count, most = (int(text) if text.isascii() and text.isdigit() else 0 for text in found)
+    full = f"a full connection table ({count} of {most})"
+    if 0 < most <= count and run.choose(f"{full} drops what is new"):
+        run.stop(Verdict.DROPPED, "conntrack", full)
 
 
 def _nat(run: Run, hook: str) -> None:
