@@ -434,3 +434,14 @@ def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdi
     answer = from_outside(host(PUBLISHED, sysctls=room))
     assert answer.verdict is verdict
     assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())
+
+
+def test_on_loopback_a_packet_keeps_its_connection_ahead_of_conntrack_s_own_place() -> None:
+    confirmed = {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "confirmed"}}
+    chain = {"family": "ip", "table": "t", "name": "c", "type": "filter", "hook": "prerouting", "prio": -300}
+    rule = {"family": "ip", "table": "t", "chain": "c", "handle": 3, "expr": [confirmed, {"drop": None}]}
+    told = [{"table": {"family": "ip", "name": "t", "handle": 1}},
+            {"chain": {**chain, "handle": 2, "policy": "accept"}}, {"rule": rule}]  # fmt: skip
+    on = host(nft=told)
+    assert from_host(on, HOST, 22).verdict is Verdict.DROPPED
+    assert from_outside(on, dport=22).verdict is Verdict.DELIVERED
