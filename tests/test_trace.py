@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from netdash.core.trace.answer import Verdict
+from netdash.core.trace.hooks import CONNTRACK, Hooks
 from tests.trace_hosts import DB, HOST, WEB, from_host, from_outside, from_web, host, places, table
 
 PUBLISHED = table("nat", f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
@@ -99,6 +100,7 @@ def test_an_address_of_a_range_cannot_be_told() -> None:
     answer = from_outside(host(table("nat", f"-A PREROUTING -j DNAT --to-destination {WEB}-{DB}")), dport=80)
     assert answer.verdict is Verdict.UNKNOWN
     assert {str(end.translation.dst) for end in answer.ends} == {WEB, DB}
+    assert answer.steps[0].backend == "iptables-legacy"  # as it is where its modules were loaded last
 
 
 def test_a_queue_is_somebody_s_decision() -> None:
@@ -401,9 +403,37 @@ def test_which_of_two_backends_translates_first_is_not_told() -> None:
     answer = from_outside(host(PUBLISHED, _nft_dnat(DB)))
     assert answer.verdict is Verdict.UNKNOWN
     assert {str(end.translation.dst) for end in answer.ends} == {WEB, DB}
+    assert answer.steps[0].backend == "iptables-legacy"  # as it is where its modules were loaded last
     assert answer.decided_by is not None
     assert "iptables-legacy" in answer.decided_by.text
 
 
 def test_where_both_translate_alike_the_order_makes_no_difference() -> None:
     assert from_outside(host(PUBLISHED, _nft_dnat(WEB))).verdict is Verdict.DELIVERED
+
+
+@pytest.mark.parametrize("state", [True, False])
+def test_a_rule_that_asks_conntrack_has_both_families_tracked_whatever_it_translates(state: bool) -> None:
+    """nf_ct_netns_get is called by each expression on its own."""
+    snat: dict[str, object] = {"snat": {"family": "ip", "addr": "10.2.0.1"}}
+    match = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new"]}}
+    rule = {"family": "inet", "table": "t", "chain": "c", "handle": 3, "expr": [*([match] if state else []), snat]}
+    told = [{"table": {"family": "inet", "name": "t", "handle": 1}},
+            {"chain": {"family": "inet", "table": "t", "name": "c", "handle": 2}}, {"rule": rule}]  # fmt: skip
+    ruleset = host(nft=told).ruleset
+    assert ruleset
+    tracked = {
+        family: any(one.kind == CONNTRACK for one in Hooks(ruleset).ip("prerouting", family)) for family in (4, 6)
+    }
+    assert tracked == {4: True, 6: state}
+
+
+def test_on_loopback_a_packet_keeps_its_connection_ahead_of_conntrack_s_own_place() -> None:
+    confirmed = {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "confirmed"}}
+    chain = {"family": "ip", "table": "t", "name": "c", "type": "filter", "hook": "prerouting", "prio": -300}
+    rule = {"family": "ip", "table": "t", "chain": "c", "handle": 3, "expr": [confirmed, {"drop": None}]}
+    told = [{"table": {"family": "ip", "name": "t", "handle": 1}},
+            {"chain": {**chain, "handle": 2, "policy": "accept"}}, {"rule": rule}]  # fmt: skip
+    on = host(nft=told)
+    assert from_host(on, HOST, 22).verdict is Verdict.DROPPED
+    assert from_outside(on, dport=22).verdict is Verdict.DELIVERED

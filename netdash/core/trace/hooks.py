@@ -55,14 +55,14 @@ class Hooks:
         for chain in ruleset.chains:
             families = [family for family in _OF.get(chain.family, ()) if family not in self._tracked]
             for rule in chain.rules if families else ():
-                if not _needs_conntrack(rule):
-                    continue
-                ip = rule.target.address
-                for family in families:
-                    if ip is None or ip.version == family:
-                        self._tracked.setdefault(family, last[chain.family, chain.table] + 0.5)
-                if len(self._tracked) == len(_FAMILIES) or ip is None:
-                    break
+                needed = _needs_conntrack(rule)
+                if needed:
+                    self._tracked |= {
+                        family: last[chain.family, chain.table] + 0.5 for family in families if family in needed
+                    }
+                    families = [family for family in families if family not in needed]
+                    if not families:
+                        break
 
     def chain(self, beside: Chain, name: str) -> Chain | None:
         """The chain of that name in the same table."""
@@ -86,17 +86,16 @@ class Hooks:
         return [chain for name in _FAMILIES[family] for chain in self._bases.get((name, hook), ())]
 
     def nat(self, hook: str, family: int) -> tuple[tuple[Chain, ...], ...]:
-        """The base chains of nat in each order that the kernel may ask them in: between iptables-legacy and nft nothing
-        tells which was registered last."""
+        """The base chains of nat in each order that the kernel may ask them in, the likeliest first: between
+        iptables-legacy and nft nothing tells which was registered last."""
         chains = self._ordered([chain for chain in self.bases(hook, family) if chain.kind == "nat"])
         old = {chain.priority for chain in chains if _legacy(chain)}
         if not any(chain.priority in old for chain in chains if not _legacy(chain)):
             return (tuple(chains),)
-        first, last = (
+        return tuple(
             tuple(sorted(chains, key=lambda chain: (chain.priority or 0, _legacy(chain) is late)))
-            for late in (True, False)
+            for late in (False, True)
         )
-        return first, last
 
     def reachable(self, hook: str) -> Iterator[Chain]:
         """The nat chains that packets of this hook can come to."""
@@ -182,24 +181,28 @@ _OF: Mapping[str, tuple[int, ...]] = {
     "netdev": (),
     "arp": (),
 }
+_BOTH = (4, 6)
 _KEYS = frozenset(("connmark", "connlimit", "connbytes", "helper"))
 _EFFECTS = frozenset(("connmark", "zone", "helper", "label", "CT", "CONNSECMARK", "flow"))
 _NAT_VERBS = frozenset((Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT))
 _NAMES = re.compile(r"\bct\b|conn|state|--ct|NAT|SYNPROXY|NETMAP|CLUSTER")
 
 
-def _needs_conntrack(rule: Rule) -> bool:
-    """Whether a rule needs conntrack: the kernel switches it on for a family by the first such rule, not by a chain of
-    nat (nf_ct_netns_get). Asked of every rule of a host: nothing is made here for one that has nothing of the kind."""
+def _needs_conntrack(rule: Rule) -> tuple[int, ...]:
+    """The families of which a rule needs conntrack: the kernel switches it on for a family by the first such rule, not
+    by a chain of nat (nf_ct_netns_get). Asked of every rule of a host: nothing is made for one that has nothing of the
+    kind."""
     target = rule.target
     for match in rule.matches:
         if match.key[:2] == "ct" or match.key in _KEYS:
-            return True
-    if _binds(target) or (target.cases and any(_binds(case) for _, case in target.cases)):
-        return True
-    if not rule.not_understood and not target.detail:
-        return False
-    return any(map(_NAMES.search, (*rule.not_understood, target.detail)))
+            return _BOTH
+    needs = _binds(target) or (target.cases and any(_binds(case) for _, case in target.cases))
+    if not needs and (rule.not_understood or target.detail):
+        needs = any(map(_NAMES.search, (*rule.not_understood, target.detail)))
+    if not needs:
+        return ()
+    named = {one.address.version for one in (target, *(case for _, case in target.cases)) if one.address is not None}
+    return tuple(named) or _BOTH
 
 
 def _binds(target: Target) -> bool:

@@ -143,7 +143,8 @@ class _Nat:
 
     def find(self, hook: str, packet: Packet, verbs: frozenset[Verb]) -> Found:
         marked = self._marked(hook, packet)
-        first, *others = (self._first(bases, marked, verbs) for bases in self.hooks.nat(hook, packet.family))
+        orders = reversed(self.hooks.nat(hook, packet.family))  # of two that do the same nft's is named
+        first, *others = (self._first(bases, marked, verbs) for bases in orders)
         return _either(first, others[0]) if others else first
 
     def _first(self, bases: tuple[Chain, ...], packet: Packet, verbs: frozenset[Verb]) -> Found:

@@ -76,8 +76,8 @@ def _in_order(run: Run, hook: str) -> tuple[Chain, ...]:
     orders = run.hooks.nat(hook, run.packet.family) if run.hooks else ((),)
     if len(orders) > 1:
         if run.legacy_first is None:
-            run.legacy_first = run.choose("nat of iptables-legacy comes before that of nft")
-        return orders[run.legacy_first]
+            run.legacy_first = not run.choose("nat of nft comes before that of iptables-legacy")
+        return orders[not run.legacy_first]
     return orders[0]
 
 

@@ -244,7 +244,8 @@ def _out(run: Run, way: Way) -> Ended:
     if way.local:
         run.hop("lo")
         run.connection.confirmed = True
-        run.packet = replace(run.packet, iif="lo", oif="")
+        seen = run.connection.shown(run.packet) if run.packet.ctdir else run.packet  # it keeps its connection on lo
+        run.packet = replace(seen, iif="lo", oif="")
         ip_hook(run, "prerouting")
         return _local(run)
     towards = way.gateway or run.packet.dst
