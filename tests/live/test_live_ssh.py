@@ -47,7 +47,11 @@ _IDLE = ("netdash/busybox", "sleep", "999")
 def settled(answer: Any) -> Any:
     """Without what differs from one moment to the next; the engine lists networks in no order."""
     if isinstance(answer, dict):
-        return {key: settled(value) for key, value in answer.items() if not NOISE.search(key)}
+        neighbour = {"ip", "dev", "mac"} < answer.keys()  # its state ages from REACHABLE to STALE by itself
+        kept = {
+            key: value for key, value in answer.items() if not NOISE.search(key) and not (neighbour and key == "state")
+        }
+        return {key: settled(value) for key, value in kept.items()}
     if isinstance(answer, list):
         found = [settled(one) for one in answer]
         return (
