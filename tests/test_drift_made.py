@@ -9,7 +9,7 @@ import pytest
 from netdash.core.drift.compare import compare
 from netdash.core.drift.memory import SETTLED, Comparing
 from netdash.core.drift.model import DriftKind
-from netdash.core.model import Failure, Network, Ruleset
+from netdash.core.model import Failure, Network, Ruleset, Unread
 from tests.conftest import _join
 from tests.drift_hosts import chain_of, known, texts, with_rules, written
 from tests.show_hosts import hostile
@@ -131,7 +131,7 @@ def test_a_bridge_that_a_verdict_map_lost_is_missed() -> None:
 
 def test_a_ruleset_that_is_not_complete_proves_no_absence() -> None:
     whole = known("accept-missing")
-    found = compare(replace(whole, ruleset=replace(whole.ruleset, complete=False)))
+    found = compare(replace(whole, ruleset=replace(whole.ruleset, unread=(Unread("nft", "nft was not read"),))))
     assert found.drift == ()
     assert [one.part for one in found.undecided] == ["rules"]
 

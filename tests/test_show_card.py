@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.model import Failure, Holder, Host, Ruleset, Scope
+from netdash.core.model import Failure, Holder, Host, Ruleset, Scope, Unread
 from netdash.show import draw
 from netdash.show.card import MOST_PEERS, card
 from netdash.show.detail import detail
@@ -87,7 +87,9 @@ def test_a_port_that_nothing_forwards_is_called_broken() -> None:
     nothing = broken(port(dnat=None, holder=Holder("nobody")))
     assert "0.0.0.0:8080/tcp ─▶ ✗ no DNAT rule, no proxy\n" in nothing
     assert "nothing forwards it" in nothing
-    incomplete = broken(port(dnat=None, holder=Holder("nobody")), ruleset=Ruleset((), complete=False))
+    incomplete = broken(
+        port(dnat=None, holder=Holder("nobody")), ruleset=Ruleset((), unread=(Unread("nft", "nft was not read"),))
+    )
     assert "nothing forwards it" not in incomplete
     assert "not every rule could be read" in incomplete
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.model import Chain, Host, Ruleset, Scope
+from netdash.core.model import Chain, Host, Ruleset, Scope, Unread
 from netdash.core.related import ref_of
 from netdash.show import words
 from netdash.show.detail import detail
@@ -103,7 +103,10 @@ def test_unknown_is_a_question_mark_and_never_a_zero() -> None:
     assert {key for key, text in cells.items() if text == "?"} == {"target", "holder", "rule", "listening"}
     assert row("ports", host(ports=(entry,), ruleset=None, pending=frozenset({"rules"})))["rule"] == "…"
     assert row("ports", host(ports=(replace(entry, holder=port().holder),)))["rule"] == "—"
-    assert row("ports", host(ports=(entry,), ruleset=Ruleset((), complete=False)))["rule"] == "?"
+    assert (
+        row("ports", host(ports=(entry,), ruleset=Ruleset((), unread=(Unread("nft", "nft was not read"),))))["rule"]
+        == "?"
+    )
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)

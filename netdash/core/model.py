@@ -26,6 +26,7 @@ from netdash.core.rules.model import (
     RulesNote,
     Table,
     Target,
+    Unread,
     Verb,
 )
 
@@ -64,6 +65,7 @@ __all__ = [
     "Scope",
     "Table",
     "Target",
+    "Unread",
     "Verb",
 ]
 

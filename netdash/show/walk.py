@@ -11,7 +11,7 @@ from netdash.core.model import IP, Host, Ref
 from netdash.core.packet import Packet
 from netdash.core.related import address_ref, ref_of
 from netdash.core.routing import OUTSIDE
-from netdash.core.trace.answer import Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
+from netdash.core.trace.answer import UNREAD, Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
 from netdash.show import draw, words
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
@@ -268,6 +268,8 @@ def _condition(step: Step) -> str:
 def _ends(answer: Trace, room: int) -> Iterator[Line]:
     """Of a verdict that cannot be told: the ends that it may have, and what they hang on."""
     for end in answer.ends:
+        if end.decided_by is not None and end.decided_by.place == UNREAD:
+            continue  # it says no more than the verdict
         yield from draw.paragraph(Span(" ? either ", Tone.UNKNOWN), _end(end), room)
 
 

@@ -7,7 +7,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.bridges import bridges
-from netdash.core.model import Engine, Failure, Link, Listener, Neighbour, Network, PolicyRule, Proxy, Route, Ruleset
+from netdash.core.model import (
+    Engine,
+    Failure,
+    Link,
+    Listener,
+    Neighbour,
+    Network,
+    PolicyRule,
+    Proxy,
+    Route,
+    Ruleset,
+    Unread,
+)
 from netdash.core.parse.decode import decoded, items, mapping, objects
 from netdash.core.parse.docker import parse_engine, parse_network
 from netdash.core.place import EngineProcess, Place, parse_engine_process
@@ -27,6 +39,7 @@ class Sources:
         self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
         self._links_before: dict[int, tuple[object, Link]] = {}
         self._rules: RulesetReader | None = None
+        self._unread: tuple[Unread, ...] = ()
 
     def once(self, name: str, make: Callable[..., T], *inputs: object) -> T:
         """`make(*inputs)`, or what it gave last time when all inputs are the very same objects."""
@@ -104,9 +117,11 @@ class Sources:
         ruleset = self._rules.read(recording)
         if ruleset is None:
             failures.setdefault("rules", Failure("rules", "not read"))
-        elif ruleset.complete and any(source.endswith("-legacy") for source in recording.failures):
-            return self.once("incomplete", _incomplete, ruleset)
-        return ruleset
+            return None
+        unread = _unread(ruleset, recording.failures)
+        if unread != self._unread:
+            self._unread = unread
+        return self.once("unread", _marked, ruleset, self._unread)
 
     def engine(self, recording: Recording, failures: dict[str, Failure]) -> Engine | None:
         answers = recording.answers
@@ -174,5 +189,13 @@ def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener,
     return tuple(replace(proxy, listeners=tuple(held.get(proxy.pid, ()))) for proxy in proxies)
 
 
-def _incomplete(ruleset: Ruleset) -> Ruleset:
-    return replace(ruleset, complete=False)
+def _unread(ruleset: Ruleset, failures: Mapping[str, Failure]) -> tuple[Unread, ...]:
+    """The parts that were not read, with the reasons that their tools gave."""
+    failed = {one.source.removeprefix("rules: "): one.reason for one in failures.values() if one.source[:5] == "rules"}
+    parts = {one.source: replace(one, reason=failed.get(one.source, one.reason)) for one in ruleset.unread}
+    legacy = {name: Unread(name, reason) for name, reason in failed.items() if name.endswith("-legacy")}
+    return tuple((legacy | parts).values())
+
+
+def _marked(ruleset: Ruleset, unread: tuple[Unread, ...]) -> Ruleset:
+    return ruleset if unread == ruleset.unread else replace(ruleset, unread=unread)

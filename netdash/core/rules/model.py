@@ -196,6 +196,19 @@ class RulesNote:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A part of the rules that could not be read: there, the absence of a rule proves nothing."""
+
+    source: str  # "nft", "iptables-legacy" or "ip6tables-legacy"
+    reason: str
+    tables: frozenset[str] | None = None  # of iptables-legacy; None: any table, and of nft any family and priority
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        return {"iptables-legacy": (4,), "ip6tables-legacy": (6,)}.get(self.source, (4, 6))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ruleset:
     """Compared and hashed by identity: it can be a key of what is computed from it."""
@@ -203,10 +216,15 @@ class Ruleset:
     chains: tuple[Chain, ...]
     sets: tuple[NamedSet, ...] = ()
     notes: tuple[str, ...] = ()  # what one tool could not show ("iptables-save left out table filter")
-    complete: bool = True  # False when a part could not be read; then absence of a rule proves nothing
+    unread: tuple[Unread, ...] = ()
     shape: object = None  # the same object in the next ruleset where only counters and rates differ
     tables: tuple[Table, ...] = ()  # nft's; empty where nft was not read
     objects: tuple[NamedObject, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """False when a part could not be read."""
+        return not self.unread
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from netdash.core.model import Chain, NamedObject, NamedSet, Rule, Ruleset, Table
+from netdash.core.model import Chain, NamedObject, NamedSet, Rule, Ruleset, Table, Unread
 from netdash.core.recording import Recording
 from netdash.core.rules.iptables_rule import parse_line
-from netdash.core.rules.iptables_save import Listing, SavedChain, counters_of, parse_save
+from netdash.core.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save
 from netdash.core.rules.merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
 from netdash.core.rules.nft_listing import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
 from netdash.core.rules.nft_match import Draft
@@ -20,7 +20,6 @@ _SAVES = {"ip": "rules/iptables-save.txt", "ip6": "rules/ip6tables-save.txt"}
 _LEGACY_SAVES = {"ip": "rules/iptables-legacy-save.txt", "ip6": "rules/ip6tables-legacy-save.txt"}
 _PATHS = (_NFT_ANSWER, *_SAVES.values(), *_LEGACY_SAVES.values())
 
-_TABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _HOOKS = {
     "PREROUTING": "prerouting",
     "INPUT": "input",
@@ -28,14 +27,14 @@ _HOOKS = {
     "OUTPUT": "output",
     "POSTROUTING": "postrouting",
 }
-_PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
+PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
 """enum nf_ip_hook_priorities; nat has -100 where the destination changes, 100 where the source does. iptables-nft
 hooks its security table at 150."""
 
 
 def read_ruleset(recording: Recording) -> Ruleset | None:
     """The rules of one recording; None when it holds no rule tool's answer. Never raises: what is missing stands in
-    `notes`, and `complete` is False where rules may be missing."""
+    `notes`, and where rules may be missing, in `unread`."""
     return RulesetReader().read(recording)
 
 
@@ -53,7 +52,7 @@ class _Shapes:
     shapes: tuple[Shape, ...]
     sets: tuple[NamedSet, ...]
     notes: tuple[str, ...]
-    complete: bool
+    unread: tuple[Unread, ...]
     tables: tuple[Table, ...]
     objects: tuple[NamedObject, ...]
 
@@ -93,7 +92,7 @@ class RulesetReader:
         if changed or self._last is None:
             chains = tuple(one.chain for one in known.values())
             self._last = Ruleset(
-                chains, shapes.sets, shapes.notes, shapes.complete, shapes, shapes.tables, shapes.objects
+                chains, shapes.sets, shapes.notes, shapes.unread, shapes, shapes.tables, shapes.objects
             )
         return self._last
 
@@ -116,7 +115,7 @@ class RulesetReader:
         for path in _PATHS[1:]:
             if path in fresh:
                 text = answers[path]
-                listing = parse_save(text) if isinstance(text, str) else Listing({}, (), True)
+                listing = parse_save(text) if isinstance(text, str) else Listing({}, (), frozenset())
                 same = same and _same_rules(self._listings.get(path), listing)
                 self._listings[path] = listing
         if self._shapes is not None and same:
@@ -135,12 +134,12 @@ class RulesetReader:
 
     def _merge(self, answers: Mapping[str, object]) -> _Shapes:
         notes: list[str] = []
-        complete = True
+        unread: list[Unread] = []
         shapes: list[Shape] = []
         listing = NOTHING
         if answers[_NFT_ANSWER] is None:
             notes.append("nft was not read: tables that iptables does not own are missing")
-            complete = False
+            unread.append(Unread("nft", "nft was not read"))
             for family, path in _SAVES.items():
                 shapes += self._saved(family, path, IPTABLES, None)
         else:
@@ -149,7 +148,7 @@ class RulesetReader:
             if uneven:
                 listing = parse_nft(answers[_NFT_ANSWER], self._decide(uneven))
             notes += listing.problems
-            complete = not listing.problems
+            unread += [Unread("nft", problem) for problem in listing.problems]
             seen = {chain.key for chain in listing.chains}
             shapes += [self._skeleton(chain, uneven, answers, notes) for chain in listing.chains]
             for family, path in _SAVES.items():
@@ -160,8 +159,10 @@ class RulesetReader:
             shapes += self._saved(family, path, LEGACY, None)
         for path, saved in self._listings.items():
             if not saved.whole:
-                notes.append(f"the answer of {_tool(path)} is cut off, or has lines that are no rules")
-                complete = complete and path in _SAVES.values() and answers[_NFT_ANSWER] is not None
+                why = _torn(_tool(path), saved)
+                notes.append(why)
+                if path in _LEGACY_SAVES.values():
+                    unread.append(Unread(_tool(path).removesuffix("-save"), why, saved.torn))
         notes += [
             _FLAGGED[flag].format(f"table {one.family} {one.name}")
             for one in listing.tables
@@ -169,13 +170,13 @@ class RulesetReader:
             if flag in _FLAGGED
         ]
         return _Shapes(
-            tuple(shapes), listing.sets, tuple(dict.fromkeys(notes)), complete, listing.tables, listing.objects
+            tuple(shapes), listing.sets, tuple(dict.fromkeys(notes)), tuple(unread), listing.tables, listing.objects
         )
 
     def _listed(self, chain: Skeleton) -> SavedChain | None:
         """The chain in iptables-save's listing."""
         path = _SAVES.get(chain.family)
-        listing = self._listings.get(path) if path and chain.table in _TABLES else None
+        listing = self._listings.get(path) if path and chain.table in TABLES else None
         return listing.chains.get((chain.table, chain.name)) if listing else None
 
     def _decide(self, uneven: set[tuple[str, str, str]]) -> Decide:
@@ -207,7 +208,7 @@ class RulesetReader:
         self, chain: Skeleton, uneven: set[tuple[str, str, str]], answers: Mapping[str, object], notes: list[str]
     ) -> Shape:
         """A chain of nft's list, its xt rules from iptables-save where that shows them."""
-        path = _SAVES.get(chain.family, "") if chain.table in _TABLES else ""
+        path = _SAVES.get(chain.family, "") if chain.table in TABLES else ""
         listed = self._listed(chain) is not None and chain.key not in uneven
         if chain.unsaid and path and chain.key not in uneven:
             notes.append(_unsaid(chain, path, listed, self._listings.get(path), answers))
@@ -320,7 +321,7 @@ def _unchanged(chain: Chain, frame: Chain, rules: tuple[Rule, ...]) -> bool:
 
 
 def _same_rules(before: Listing | None, now: Listing) -> bool:
-    if before is None or before.left_out != now.left_out or before.whole != now.whole:
+    if before is None or (before.left_out, before.torn) != (now.left_out, now.torn):
         return False
     if list(before.chains) != list(now.chains):
         return False
@@ -330,11 +331,11 @@ def _same_rules(before: Listing | None, now: Listing) -> bool:
 
 def _frame(family: str, table: str, name: str, backend: str, saved: SavedChain) -> Chain:
     hook = _HOOKS.get(name)
-    if hook is None or table not in _TABLES:
+    if hook is None or table not in TABLES:
         return Chain(family, table, name, backend, ())
     nat = -100 if hook in ("prerouting", "output") else 100
     kind = "nat" if table == "nat" else "route" if table == "mangle" and hook == "output" else "filter"
-    priority = 150 if (table, backend) == ("security", IPTABLES) else _PRIORITIES.get(table, nat)
+    priority = 150 if (table, backend) == ("security", IPTABLES) else PRIORITIES.get(table, nat)
     return Chain(family, table, name, backend, (), kind, hook, priority, saved.policy)
 
 
@@ -353,6 +354,13 @@ _FLAGGED = {
     "dormant": "{} is dormant: no packet meets its rules",
     UNNAMED: "{} has a flag that nft does not name: if it is dormant, no packet meets its rules",
 }
+
+
+def _torn(tool: str, listing: Listing) -> str:
+    rules = sum(len(chain.texts) for chain in listing.chains.values())
+    if listing.cut:
+        return f"{tool} broke off after {rules} rule{'' if rules == 1 else 's'}"
+    return f"{tool} printed lines that are no rules in {', '.join(sorted(listing.torn))}"
 
 
 def _tool(path: str) -> str:

@@ -8,6 +8,9 @@ from enum import Enum
 from netdash.core.model import IP, Rule
 from netdash.core.packet import Packet
 
+UNREAD = "not read"
+"""The place of a decision that hangs on what was not read."""
+
 
 class Origin(Enum):
     """Whose process sends the packet."""

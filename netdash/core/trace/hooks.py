@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from netdash.core.model import Chain, Rule, Ruleset, Target, Verb
+from netdash.core.model import Chain, Rule, Ruleset, Target, Unread, Verb
 from netdash.core.rules.index import Indexed
+from netdash.core.rules.ruleset import PRIORITIES
 
-CONNTRACK, NAT, CHAIN = "conntrack", "nat", "chain"
+CONNTRACK, NAT, CHAIN, UNREAD = "conntrack", "nat", "chain", "unread"
 _CONNTRACK_AT = -200  # NF_IP_PRI_CONNTRACK
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 BRIDGE_NETFILTER = 0  # NF_BR_PRI_BRNF: where br_netfilter calls the ip hooks at bridge prerouting
@@ -19,12 +21,14 @@ BRIDGE_NETFILTER = 0  # NF_BR_PRI_BRNF: where br_netfilter calls the ip hooks at
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One call at a hook: conntrack, one base chain, or all nat chains: nat's own hook asks them one after the other,
-    at its own priority whatever theirs is (nf_nat_core.c, nf_nat_register_fn)."""
+    at its own priority whatever theirs is (nf_nat_core.c, nf_nat_register_fn). Or the first moment at which rules may
+    be asked that were not read."""
 
     kind: str
     priority: int
     made: float  # when it was registered, as a place among the chains
     chains: tuple[Chain, ...] = ()
+    unread: Unread | None = None
 
 
 class Hooks:
@@ -136,7 +140,17 @@ class Hooks:
             stages.append(Stage(NAT, at, self._translates.get(family, 0), nat))
         if hook in ("prerouting", "output") and family in self._tracked:
             stages.append(Stage(CONNTRACK, _CONNTRACK_AT, self._tracked[family]))
+        stages += [
+            Stage(UNREAD, earliest, math.inf, unread=part)
+            for part in self._ruleset.unread
+            if family in part.families and (earliest := _earliest(part, hook)) is not None
+        ]
         return sorted(stages, key=lambda stage: (stage.priority, -stage.made))
+
+    @property
+    def unread_nft(self) -> Unread | None:
+        """What of nft was not read: it may have chains at bridges and devices too."""
+        return next((part for part in self._ruleset.unread if part.source == "nft"), None)
 
     def bridge(self, hook: str) -> tuple[Chain, ...]:
         return tuple(self._ordered(self._bases.get(("bridge", hook), [])))
@@ -166,6 +180,26 @@ def _next(rule: Rule) -> tuple[str, ...]:
     if rule.target.verb in (Verb.JUMP, Verb.GOTO):
         return (rule.target.chain or "",)
     return tuple(verdict.removeprefix("goto ") for _, verdict in rule.target.elements)
+
+
+def _earliest(part: Unread, hook: str) -> int | None:
+    """The lowest priority at which a chain of it may be at a hook; None where there is none."""
+    if part.source == "nft":
+        return _FIRST
+    at = -100 if hook in ("prerouting", "output") else 100
+    tables = _AT_HOOK[hook] if part.tables is None else _AT_HOOK[hook] & part.tables
+    return min((PRIORITIES.get(table, at) for table in tables), default=None)
+
+
+_FIRST = -(1 << 31)  # NF_IP_PRI_FIRST
+_AT_HOOK = {
+    "prerouting": frozenset(("raw", "mangle", "nat")),
+    "input": frozenset(("mangle", "filter", "security", "nat")),
+    "forward": frozenset(("mangle", "filter", "security")),
+    "output": frozenset(("raw", "mangle", "nat", "filter", "security")),
+    "postrouting": frozenset(("mangle", "nat")),
+}
+"""The tables of iptables that have a chain at a hook (iptables(8))."""
 
 
 def _legacy(chain: Chain) -> bool:

@@ -14,7 +14,7 @@ from netdash.core.trace.forwarding import link_of
 from netdash.core.trace.hooks import BRIDGE_NETFILTER
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.run import Run
-from netdash.core.trace.walk import base, ip_hook
+from netdash.core.trace.walk import base, ip_hook, not_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,13 @@ def egress(run: Run, device: str) -> None:
     _on_device(run, "egress", device)
 
 
+def _nft(run: Run) -> None:
+    if run.hooks and run.hooks.unread_nft:
+        not_read(run, run.hooks.unread_nft)
+
+
 def _on_device(run: Run, hook: str, device: str) -> None:
+    _nft(run)
     for chain in run.hooks.device(hook, device) if run.hooks else ():
         if chain.device is None and not run.choose(f"{chain.family} {chain.table}/{chain.name} is on {device}"):
             run.step(hook, chain, None, chain.policy or "accept", sure=False)  # old nft does not tell its device
@@ -46,6 +52,7 @@ def bridge_chains(
     run: Run, hook: str, came_by: str = "", leaves_by: str = "", takes: Callable[[int], bool] = lambda _: True
 ) -> None:
     """The bridge family's chains whose priority `takes` likes; they see ports where IP sees the bridge."""
+    _nft(run)
     before = run.packet
     chains = [chain for chain in (run.hooks.bridge(hook) if run.hooks else ()) if takes(chain.priority or 0)]
     if chains:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from netdash.core.model import IP, Chain, Host, Rule
 from netdash.core.packet import Packet
-from netdash.core.trace.answer import Decision, Hop, Step, Verdict
+from netdash.core.trace.answer import UNREAD, Decision, Hop, Step, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.hooks import Hooks, hooks_of
 
@@ -113,6 +113,11 @@ class Run:
     def choose(self, what: str) -> bool:
         """Whether something happens that cannot be told; each answer is a walk of its own."""
         return self.choices.take(what)
+
+    def unread(self, what: str, why: str) -> None:
+        """Where the end would not be known if `what` held, which was not read: in a walk of its own it does."""
+        if (what, False) not in self.choices.taken and self.choose(what):
+            raise self.end(Verdict.UNKNOWN, UNREAD, why)
 
     def stop(self, verdict: Verdict, place: str, text: str, step: Step | None = None) -> None:
         """Ends the way here, unless this decision is taken to be mended."""

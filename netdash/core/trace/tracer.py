@@ -10,7 +10,7 @@ from netdash.core.model import IP, Host, Proxy, Rule
 from netdash.core.packet import Packet
 from netdash.core.routing import OUTSIDE, Flow, entrance, find
 from netdash.core.trace import beside
-from netdash.core.trace.answer import Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
+from netdash.core.trace.answer import UNREAD, Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.forwarding import looked_at
 from netdash.core.trace.inside import Namespace, namespaces_of
@@ -122,6 +122,9 @@ def _explore(walk: Walk) -> tuple[_Walked, tuple[End, ...], tuple[Rule, ...]]:
 
 def _undecided(ends: tuple[End, ...], unsure: tuple[Rule, ...]) -> Decision:
     """What the verdict hangs on: the first thing that was supposed differently in the two ends."""
+    decided = ends[-1].decided_by
+    if decided is not None and decided.place == UNREAD:
+        return decided
     supposed = [what for what, happens in ends[-1].supposed if happens]
     place = unsure[0].place if unsure else "trace"
     return Decision(place, f"cannot tell whether {supposed[0]}" if supposed else "too much cannot be told")

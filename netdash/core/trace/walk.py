@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from netdash.core.model import Chain, Effect, Rule, Target, Verb
+from netdash.core.model import Chain, Effect, Rule, Target, Unread, Verb
 from netdash.core.packet import Packet
 from netdash.core.rules.match import Answer, applies, condition, holds, mapped
 from netdash.core.trace.answer import Verdict
@@ -24,7 +24,9 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
     """Everything at one hook of IPv4 or IPv6. Returns when the packet goes on; raises Ended when it does not."""
     run.hop(hook)
     if run.hooks is None:
-        raise run.end(Verdict.UNKNOWN, hook, "the packet filter's rules could not be read")
+        failure = run.host.failures.get("rules")
+        why = f": {failure.reason}" if failure else ""
+        raise run.end(Verdict.UNKNOWN, hook, f"the packet filter's rules could not be read{why}")
     for stage in run.hooks.ip(hook, run.packet.family):
         before = run.packet
         _call(run, hook, stage)
@@ -39,8 +41,15 @@ def _call(run: Run, hook: str, stage: Stage) -> None:
         run.packet = run.connection.track(run.packet)
     elif stage.kind == NAT:
         _nat(run, hook)
+    elif stage.unread is not None:
+        not_read(run, stage.unread)
     else:
         base(run, hook, stage.chains[0])
+
+
+def not_read(run: Run, part: Unread) -> None:
+    """Rules that were not read may do anything with the packet here."""
+    run.unread("rules that were not read decide otherwise", f"not all rules were read: {part.reason}")
 
 
 def _full(run: Run) -> None:
