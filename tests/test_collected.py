@@ -248,4 +248,4 @@ def test_from_reads_standard_input() -> None:
     assert len(json.loads(done.stdout)["routes"]) == 1
     done = subprocess.run(argv, input="rubbish", capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 3
-    assert "is not what the collector printed" in done.stderr
+    assert "nor what the collector printed" in done.stderr

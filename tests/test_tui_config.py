@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import string
 from pathlib import Path
 
 import pytest
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.tui.config import DEFAULT_INTERVAL, Options, load_config
+from netdash.tui.key_names import canonical
+from netdash.tui.keys import KEYS, Key
 
 
 def write(folder: Path, text: str) -> Path:
@@ -46,6 +50,25 @@ def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch:
         ("keys = 1", "keys must be a table", ""),
         ("[keys]\ndown = 3", "keys.down must be text", ""),
         ("interval = ", "is not TOML", ""),
+        ("interval = " + "9" * 5000, "is not TOML", ""),
+        ("interval = 1e999", "interval must be", ""),
+        ("interval = nan", "interval must be", ""),
+        ("interval = 99999999999999999999", ":1: interval must be", ""),
+        ("theme = ['netdash']", "theme must be one of", ""),
+        ("mouse = true\n\n[keys]\n dwn = 'n'", ":4: unknown key: keys.dwn", ""),
+        ("keys.dwn = 'n'", ":1: unknown key: keys.dwn", ""),
+        ('[keys]\n"a\\u001b[2Jb" = "n"', ":2: unknown key: keys.a?[2Jb", ""),
+        ("[keys]\nup = 'k'\ndown = 'j,flarp'", ":3: keys.down: no key is named 'flarp'", "as a, A, f1"),
+        ('[keys]\ndown = "\\u001b"', ":2: keys.down: no key is named '?'", ""),
+        ("[keys]\ndown = 'j,,k'", ":2: keys.down: no key is named ''", ""),
+        ("[keys]\ndown = ','", ":2: keys.down must be text", ""),
+        ("[keys]\ntrace = 'y'", ":2: y is the key of ", "another key"),
+        ("[keys]\ndown = 'z'\nup = 'z'", ":3: z is the key of down and of up", ""),
+        ("[keys]\ndown = '/'", ":2: slash is the key of ", ""),
+        ("[keys]\ndown = 'ctrl+m'", ":2: enter is the key of ", ""),
+        ("[keys]\nview_2 = '1'", ":2: 1 is the key of ", ""),
+        ("[keys]\nquit = ''", ":2: keys.quit must be text", ""),
+        ("[keys]\ndown = 'ctrl+c'", ":2: keys.down: ctrl+c always quits", ""),
     ],
 )
 def test_mistakes_are_told_in_one_line(tmp_path: Path, text: str, message: str, hint: str) -> None:
@@ -66,3 +89,30 @@ def test_named_file_that_is_missing_or_unreadable(tmp_path: Path) -> None:
     broken.write_bytes(b"\xff\xfe")
     with pytest.raises(NetdashError):
         load_config(broken)
+
+
+def test_two_actions_may_change_their_keys(tmp_path: Path) -> None:
+    path = write(tmp_path, "[keys]\ntrace = 'y'\ncopy = 't, é,ctrl+right_square_bracket, ~'\n")
+    assert load_config(path).keys == {"trace": "y", "copy": "t,é,ctrl+right_square_bracket,tilde"}
+
+
+def test_key_names_are_those_of_the_dashboard() -> None:
+    from textual.keys import _character_to_key
+
+    for key in (*KEYS, *(Key("", mark, "", "", "") for mark in string.punctuation if mark != ",")):
+        for name in key.keys.split(","):
+            assert canonical(name) == (_character_to_key(name) if len(name) == 1 else name)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "large"])
+def test_a_file_without_an_end_is_told(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "config.toml"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(NetdashError, match="larger than 1 MiB" if kind == "large" else "not a regular file") as caught:
+        load_config(path)
+    assert caught.value.code is Exit.USAGE

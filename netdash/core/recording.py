@@ -13,17 +13,15 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from netdash.core.bundle import META, Files, read_files
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
 from netdash.core.scrub import scrub
 
 SCHEMA = 1
-META = "netdash.json"
-MAX_FILE = 256 << 20  # bytes; the largest answer that is read from a bundle
-MAX_FILES = 20_000
-_BEGINNING = 1 << 16  # bytes in which the collector's first line is looked for
+_LATEST = 1 << 33  # seconds since the epoch, in the year 2242
 _BUNDLE = "a bundle is a directory, a .tar.gz, or what the collector printed"
 
 SOURCES: Mapping[str, tuple[str, ...]] = {
@@ -114,25 +112,28 @@ def container_path(name: str, file: str) -> str | None:
 
 def load(path: Path) -> Recording:
     """Read a bundle, or what the collector printed. Raises NetdashError with one line for whatever is wrong with it."""
-    try:
-        stream = None if path.is_dir() else _stream(path)
-        files = dict(_files(path)) if stream is None else {}
-    except (OSError, tarfile.TarError, EOFError, UnicodeError, zlib.error) as error:
-        raise NetdashError(f"cannot read {path}: {_reason(error)}", _BUNDLE) from error
-    if stream is not None:
-        from netdash.core.parse.collected import parse  # bundles do not need it
+    from netdash.core.parse.collected import is_stream, parse  # which knows this module
 
-        return _completed(parse(stream))
-    meta = _meta(files.pop(META, "{}"), path)
-    known = {file for names in SOURCES.values() for file in names}
-    answers: dict[str, Answer] = {}
-    for name, text in files.items():
-        if name in known or name.startswith("containers/"):
-            answers[name] = text
+    known = frozenset(file for names in SOURCES.values() for file in names)
+    try:
+        found = read_files(path, known, CONTAINER_FILES, is_stream)
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise NetdashError(f"cannot read {path}: {_reason(error)}", _BUNDLE) from error
+    return _completed(parse(found) if isinstance(found, str) else _of_files(path, found))
+
+
+def _of_files(path: Path, found: Files) -> Recording:
+    if META in found.refused:
+        raise NetdashError(f"{path}: {META}: {found.refused[META]}")
+    answers: dict[str, Answer] = dict(found.texts)
+    meta = _meta(found.texts.get(META, "{}"), path)
+    answers.pop(META, None)
     if not answers:
-        raise NetdashError(f"{path} is not a netdash bundle", "expected docker/, ip/, rules/, host/ inside")
+        why = next((f"{name}: {reason}" for name, reason in found.refused.items()), "")
+        raise NetdashError(f"{path} is not a netdash bundle", why or "expected docker/, ip/, rules/, host/ inside")
     _decode_api_answers(answers, path)
     failures = {source: Failure(source, *_pair(value)) for source, value in _mapping(meta.get("failures")).items()}
+    failures |= dict(_refusals(found.refused))
     taken = meta.get("taken")
     hostname = meta.get("hostname")
     privileged = meta.get("privileged")
@@ -140,18 +141,40 @@ def load(path: Path) -> Recording:
         Recording(
             answers=answers,
             failures=failures,
-            taken=float(taken) if isinstance(taken, int | float) else None,
+            taken=float(taken) if isinstance(taken, int | float) and 0 <= taken < _LATEST else None,
             hostname=hostname if isinstance(hostname, str) else None,
             privileged=privileged if isinstance(privileged, bool) else None,
         )
     )
 
 
+def _refusals(refused: Mapping[str, str]) -> Iterator[tuple[str, Failure]]:
+    """A failure for each file that is there and was not read."""
+    for path, why in refused.items():
+        name = part_of(path)
+        yield name, Failure(name, f"{path}: {why}", "ask whoever made the recording")
+
+
+def part_of(path: str) -> str:
+    """What a failure of this file is told under: its source and its tool, as "rules: iptables-legacy"."""
+    source = next((source for source, files in SOURCES.items() if path in files), "inside")
+    return source if path == SOURCES.get(source, ("",))[0] and source != "rules" else f"{source}: {tool_of(path)}"
+
+
+def tool_of(path: str) -> str:
+    """The part of a source that a file is, as people know it: "iptables", "route6"."""
+    return path.rpartition("/")[2].partition(".")[0].removesuffix("-save").removesuffix("-either")
+
+
 def _completed(recording: Recording) -> Recording:
     """The recording with a failure for every source of which it says nothing."""
-    lacking = (source for source in SOURCES if not _was_read(source, recording.answers))
-    silent = {source: Failure(source, "not in this recording") for source in lacking}
-    return replace(recording, failures={**silent, **recording.failures})
+    failures = recording.failures
+    silent: dict[str, Failure] = {}
+    for source in SOURCES:
+        if not _was_read(source, recording.answers):
+            part = next((one for name, one in failures.items() if name.startswith(f"{source}: ")), None)
+            silent[source] = Failure(source, part.reason if part else "not in this recording")
+    return replace(recording, failures={**silent, **failures})
 
 
 def _was_read(source: str, answers: Mapping[str, Answer]) -> bool:
@@ -199,61 +222,7 @@ def _pair(value: object) -> tuple[str, str]:
             return "not in this recording", ""
 
 
-def _stream(path: Path) -> str | None:
-    """The text of what the collector printed, gzipped or not; None when the file is something else."""
-    from netdash.core.parse.collected import is_stream
-
-    with path.open("rb") as file:
-        beginning = file.read(_BEGINNING)
-        zipped = beginning.startswith(b"\x1f\x8b")
-        shown = zlib.decompressobj(wbits=31).decompress(beginning, _BEGINNING) if zipped else beginning
-        if not is_stream(shown.decode("utf-8", "replace")):
-            if not file.seekable():
-                raise NetdashError(f"{path} is not what the collector printed", _BUNDLE)
-            return None
-        rest = file.read(MAX_FILE)
-    if not zipped:
-        return (beginning + rest).decode("utf-8", "replace")
-    # A cut-off archive says what came: the stream itself tells that its end is missing.
-    return zlib.decompressobj(wbits=31).decompress(beginning + rest, MAX_FILE).decode("utf-8", "replace")
-
-
-def _files(path: Path) -> Iterator[tuple[str, str]]:
-    if path.is_dir():
-        yield from _files_of_directory(path)
-        return
-    with tarfile.open(path, "r:*") as archive:
-        for count, member in enumerate(archive):
-            if count > MAX_FILES:
-                raise NetdashError(f"{path} has more than {MAX_FILES} files")
-            if not member.isfile():
-                continue
-            content = archive.extractfile(member)
-            if content is not None and member.size <= MAX_FILE:
-                yield _bundle_name(member.name), content.read().decode("utf-8", "replace")
-
-
-def _files_of_directory(path: Path) -> Iterator[tuple[str, str]]:
-    for folder in ("docker", "ip", "rules", "host", "containers"):
-        for file in sorted((path / folder).rglob("*")):
-            if file.is_file() and file.stat().st_size <= MAX_FILE:
-                yield file.relative_to(path).as_posix(), file.read_bytes().decode("utf-8", "replace")
-    if (path / META).is_file():
-        yield META, (path / META).read_text("utf-8", "replace")
-
-
-def _bundle_name(name: str) -> str:
-    """The path inside the bundle, whether or not the archive has a folder around it."""
-    parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
-    for start, part in enumerate(parts):
-        if part in ("docker", "ip", "rules", "host", "containers") or part == META:
-            return "/".join(parts[start:])
-    return "/".join(parts)
-
-
 def _reason(error: BaseException) -> str:
-    if isinstance(error, tarfile.ReadError) and "\n" in str(error):
-        return "it is no archive"  # tarfile tells at length what each way of packing has against it
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

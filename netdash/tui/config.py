@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from netdash.core.errors import Exit, NetdashError
-from netdash.tui.keys import IDS
+from netdash.core.files import read_regular
+from netdash.tui.key_names import canonical
+from netdash.tui.keys import IDS, KEYS
 
 DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "ansi")
+_MOST = 1 << 20  # bytes of the file
+_ALWAYS = "ctrl+c"  # quits, whatever the file says
 KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts")
 
 
@@ -34,73 +39,146 @@ def load_config(path: Path | str | None = None) -> Options:
     """The options of the file; those by default when `path` is None and there is none. Raises NetdashError(USAGE)."""
     chosen = Path(path) if path is not None else config_path()
     try:
-        text = chosen.read_text("utf-8")
+        text = read_regular(chosen, _MOST).decode("utf-8")
     except FileNotFoundError:
         if path is None:
             return Options()
         raise _wrong(chosen, "does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(chosen, f"cannot be read: {error}") from error
+    except OSError as error:
+        raise NetdashError(f"cannot read {chosen}: {error.strerror}", code=Exit.USAGE) from error
+    except UnicodeDecodeError as error:
+        raise _wrong(chosen, "is not UTF-8") from error
     import tomllib  # only where there is a file: importing takes longer than reading it
 
     try:
         told = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also an integer of thousands of digits
         raise _wrong(chosen, f"is not TOML: {error}") from error
-    _check_names(chosen, told, KNOWN, "")
-    return Options(
-        interval=_interval(chosen, told.get("interval", DEFAULT_INTERVAL)),
-        mouse=_switch(chosen, "mouse", told.get("mouse", True)),
-        theme=_theme(chosen, told.get("theme")),
-        read_only=_switch(chosen, "read_only", told.get("read_only", False)),
-        keys=_keys(chosen, told.get("keys", {})),
-        hosts=_hosts(chosen, told.get("hosts", [])),
-    )
+    return _File(chosen, text, told).options()
 
 
-def _wrong(path: Path, what: str, hint: str = "") -> NetdashError:
+def _wrong(path: Path | str, what: str, hint: str = "") -> NetdashError:
     return NetdashError(f"{path} {what}", hint, Exit.USAGE)
 
 
-def _check_names(path: Path, told: Mapping[str, object], known: tuple[str, ...], prefix: str) -> None:
-    for name in told:
-        if name not in known:
-            import difflib
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    text: str
+    values: Mapping[str, object]
 
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
-            raise _wrong(path, f"has an unknown key: {prefix}{name}", hint)
+    def options(self) -> Options:
+        self._check_names(self.values, KNOWN, "")
+        return Options(
+            interval=self._interval(),
+            mouse=self._switch("mouse", True),
+            theme=self._theme(),
+            read_only=self._switch("read_only", False),
+            keys=self._keys(),
+            hosts=self._hosts(),
+        )
 
+    def _wrong(self, name: str, what: str, hint: str = "") -> NetdashError:
+        """`name` as it is written with its table, as "keys.down": the message begins with its line."""
+        line = _line_of(self.text, name)
+        return _wrong(f"{self.path}:{line}:" if line else f"{self.path}:", what, hint)
 
-def _interval(path: Path, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.2 <= value <= 3600:
-        raise _wrong(path, "interval must be a number of seconds from 0.2 to 3600")
-    return float(value)
+    def _check_names(self, values: Mapping[str, object], known: tuple[str, ...], prefix: str) -> None:
+        for name in values:
+            if name not in known:
+                import difflib
 
+                near = difflib.get_close_matches(name[:100], known, 1)
+                hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
+                raise self._wrong(prefix + name, f"unknown key: {prefix}{_printable(name)}", hint)
 
-def _switch(path: Path, name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(path, f"{name} must be true or false")
-    return value
+    def _interval(self) -> float:
+        value = self.values.get("interval", DEFAULT_INTERVAL)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.2 <= value <= 3600:
+            raise self._wrong("interval", "interval must be a number of seconds from 0.2 to 3600")
+        return float(value)
 
-
-def _theme(path: Path, value: object) -> str | None:
-    if value is None or value in THEMES:
+    def _switch(self, name: str, default: bool) -> bool:
+        value = self.values.get(name, default)
+        if not isinstance(value, bool):
+            raise self._wrong(name, f"{name} must be true or false")
         return value
-    raise _wrong(path, f"theme must be one of {', '.join(THEMES)}")
+
+    def _theme(self) -> str | None:
+        value = self.values.get("theme")
+        if value is None or (isinstance(value, str) and value in THEMES):
+            return value
+        raise self._wrong("theme", f"theme must be one of {', '.join(THEMES)}")
+
+    def _hosts(self) -> tuple[str, ...]:
+        value = self.values.get("hosts", [])
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise self._wrong("hosts", "hosts must be a list of texts such as 'ssh://user@host' and 'local'")
+        return tuple(value)
+
+    def _keys(self) -> Mapping[str, str]:
+        """Each action's keys by their one name. No key may have two actions."""
+        value = self.values.get("keys", {})
+        if not isinstance(value, dict):
+            raise self._wrong("keys", "keys must be a table")
+        self._check_names(value, IDS, "keys.")
+        chosen = {identity: self._key_list(identity, keys) for identity, keys in value.items()}
+        owner: dict[str, str] = {}
+        for identity, keys in (_default_keys() | chosen).items():
+            for key in keys:
+                other = owner.setdefault(key, identity)
+                if other != identity:
+                    named = identity if identity in chosen else other
+                    raise self._wrong(
+                        f"keys.{named}",
+                        f"{key} is the key of {other} and of {identity}",
+                        "give one of them another key",
+                    )
+        return {identity: ",".join(keys) for identity, keys in chosen.items()}
+
+    def _key_list(self, identity: str, value: object) -> tuple[str, ...]:
+        name = f"keys.{identity}"
+        if not isinstance(value, str) or not value.replace(",", " ").strip():
+            raise self._wrong(name, f"{name} must be text such as 'j,down'")
+        found = []
+        for word in map(str.strip, value.split(",")):
+            key = canonical(word)
+            if key is None:
+                hint = "as a, A, f1, enter, slash, ctrl+r, shift+tab"
+                raise self._wrong(name, f"{name}: no key is named {_printable(word)!r}", hint)
+            if key == _ALWAYS:
+                raise self._wrong(name, f"{name}: {_ALWAYS} always quits", "choose another key")
+            found.append(key)
+        return tuple(dict.fromkeys(found))
 
 
-def _hosts(path: Path, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise _wrong(path, "hosts must be a list of texts such as 'ssh://user@host' and 'local'")
-    return tuple(value)
+def _default_keys() -> dict[str, tuple[str, ...]]:
+    views = {identity: (identity.removeprefix("view_"),) for identity in IDS if identity.startswith("view_")}
+    return {key.id: tuple(key.keys.split(",")) for key in KEYS} | views
 
 
-def _keys(path: Path, value: object) -> Mapping[str, str]:
-    if not isinstance(value, dict):
-        raise _wrong(path, "keys must be a table")
-    _check_names(path, value, IDS, "keys.")
-    for name, keys in value.items():
-        if not isinstance(keys, str) or not keys.strip():
-            raise _wrong(path, f"keys.{name} must be text such as 'j,down'")
-    return value
+def _line_of(text: str, name: str) -> int | None:
+    """The number of the line where a value is given; None where it is not written as `key = …` on a line of its own."""
+    import tomllib
+
+    table = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.lstrip().startswith("["):
+            table = key = line
+        else:
+            key = f"{table}\n{line.partition('=')[0]}=0"
+        with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
+            if name in _names(tomllib.loads(key)):
+                return number
+    return None
+
+
+def _names(values: Mapping[str, object]) -> Iterator[str]:
+    for name, value in values.items():
+        yield name
+        if isinstance(value, dict):
+            yield from (f"{name}.{inner}" for inner in _names(value))
+
+
+def _printable(name: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in name[:60])

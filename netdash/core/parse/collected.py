@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from netdash.core.errors import NetdashError
 from netdash.core.model import Failure
-from netdash.core.recording import SOURCES, Answer, Recording, container_path
+from netdash.core.recording import SOURCES, Answer, Recording, container_path, tool_of
 from netdash.core.scrub import scrub
 
 INSIDE = "inside"  # what the collector calls the files under containers/
@@ -171,7 +171,7 @@ class _Reader:
         source = self._source
         if source is None or path in _OPTIONAL or path.startswith("containers/"):
             return
-        name = source if path in _WHOLE else f"{source}: {_tool(path)}"
+        name = source if path in _WHOLE else f"{source}: {tool_of(path)}"
         if path.startswith("ip/") and "SELECTOR" in why:
             why, remedy = "the ip of busybox prints no JSON", "install iproute2"
         if any(words in why for words in _ROOT_NEEDED):
@@ -283,11 +283,6 @@ def _belongs(path: str, source: str) -> bool:
     name, _, file = rest.rpartition("/")
     known = folder == "containers" and file in _INSIDE_FILES
     return known and container_path(name, file) == path
-
-
-def _tool(path: str) -> str:
-    """The part of a source that a file is, as people know it: "iptables", "route6"."""
-    return path.rpartition("/")[2].partition(".")[0].removesuffix("-save").removesuffix("-either")
 
 
 def _of_either(path: str, text: str) -> Iterator[tuple[str, Answer]]:
