@@ -27,8 +27,19 @@ MAY_IMPORT = {
 """Room -> the rooms whose modules it may import; the modules beside the rooms may import all of them."""
 
 BELOW = {
-    "core/rules": {"model", "parse", "packet", "recording", "rules"},
-    "core/trace": {"errors", "hurdles", "model", "packet", "paths", "publish", "routing", "rules", "trace"},
+    "core/rules": {"addresses", "model", "parse", "packet", "recording", "rules"},
+    "core/trace": {
+        "addresses",
+        "errors",
+        "hurdles",
+        "model",
+        "packet",
+        "paths",
+        "publish",
+        "routing",
+        "rules",
+        "trace",
+    },
     "core/expected": {"expected", "model", "rules"},
     "core/drift": {"drift", "expected", "model", "rules"},
 }
@@ -173,3 +184,95 @@ def test_a_command_on_a_recording_loads_only_what_it_needs(command: list[str]) -
     )
     assert done.stdout
     assert done.stderr.splitlines()[-1:] == ["0 []"], done.stderr
+
+
+# --- who writes, and who reads addresses ------------------------------------------------------------------------------
+
+
+def _calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Every call with the name of what is called, without what stands before its last dot."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            yield (node.func.id if isinstance(node.func, ast.Name) else node.func.attr), node
+
+
+ONLY_IN = {
+    "SafeText": {"show/spans.py", "show/plain.py"},
+    "Segment": {"tui/paint.py"},
+    "Text": {"tui/paint.py"},
+    "print": set(),
+    "notify": set(),  # Textual's, of an application; conditions of threads have `notify_all`
+    "copy_to_clipboard": set(),
+}
+"""What makes text for a terminal -> the modules that may call it; others have `safe`, `clean`, `Span`, `printing`."""
+
+
+def test_text_reaches_a_terminal_only_through_what_makes_it_safe() -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)}:{call.lineno} calls {name}"
+        for path in SOURCES
+        for name, call in _calls(path)
+        if path.relative_to(PACKAGE).as_posix() not in ONLY_IN.get(name, {path.relative_to(PACKAGE).as_posix()})
+        and not _is_of_a_thread(name, call)
+    }
+    assert not wrong
+
+
+def _is_of_a_thread(name: str, call: ast.Call) -> bool:
+    """`Condition.notify` takes no text."""
+    return name == "notify" and not call.args
+
+
+STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
+HAVE_STREAMS = {"cli/printing.py", "read/namespace.py"}  # the second is a child's answer, read by its parent
+WIDGETS = {"Static", "Label", "Markdown", "MarkdownViewer", "Log", "RichLog", "Pretty", "Digits", "Header", "Footer"}
+
+
+def test_only_printing_writes_to_the_standard_streams() -> None:
+    wrong = set()
+    for path in SOURCES:
+        if path.relative_to(PACKAGE).as_posix() in HAVE_STREAMS:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        asked = set(map(id, filter(None, map(_only_asked, ast.walk(tree)))))
+        wrong |= {
+            f"{path.relative_to(ROOT)}:{node.lineno} uses sys.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in STREAMS and id(node) not in asked
+            if isinstance(node.value, ast.Name) and node.value.id == "sys"
+        }
+    assert not wrong
+
+
+def _only_asked(node: ast.AST) -> ast.AST | None:
+    """The stream that is asked what it is, or whether there is one."""
+    if isinstance(node, ast.Attribute) and node.attr in ("isatty", "fileno", "flush"):
+        return node.value
+    return node.operand if isinstance(node, ast.UnaryOp) else None
+
+
+def test_no_widget_that_draws_text_of_its_own() -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {alias.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("textual.widgets")
+        for alias in node.names
+        if alias.name in WIDGETS
+    }
+    assert not wrong
+
+
+IPADDRESS = {f"{of}{what}" for of in ("IPv4", "IPv6") for what in ("Address", "Interface", "Network")}
+IPADDRESS |= {"ip_address", "ip_interface", "ip_network"}
+
+
+def test_one_module_reads_addresses_in_foreign_text() -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)}:{call.lineno} calls {name}"
+        for path in SOURCES
+        if path != PACKAGE / "core" / "addresses.py"
+        for name, call in _calls(path)
+        if name in IPADDRESS and not all(isinstance(argument, ast.Constant) for argument in call.args)
+    }
+    assert not wrong

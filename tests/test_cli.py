@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from netdash import __version__, cli
-from netdash.cli import lists
+from netdash.cli import lists, printing
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Host
 from netdash.core.recording import Recording, load
@@ -300,6 +300,5 @@ def test_the_demo_ships_in_the_package() -> None:
 
 
 def test_a_failure_with_control_characters_is_told_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    code = cli._tell(NetdashError("no\x1b[2J\nway", "try\x07"))
-    assert code == Exit.UNREADABLE
+    printing.error(NetdashError("no\x1b[2J\nway", "try\x07"))
     assert capsys.readouterr().err == "netdash: no\\x1b[2J\\x0away (try\\x07)\n"

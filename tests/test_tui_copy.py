@@ -40,8 +40,16 @@ def test_rule_with_the_command_that_shows_it() -> None:
     assert found["command"] == ["iptables-nft -t nat -vnL DOCKER --line-numbers"]
     one = rule(1, "-j ACCEPT", Verb.ACCEPT)
     assert rule_command(replace(one, family="ip6", backend="iptables-legacy")).startswith("ip6tables-legacy -t nat")
-    native = replace(one, family="ip", table="docker-bridges", chain="a b", backend="nft")
-    assert rule_command(native) == "nft -a list chain ip docker-bridges 'a b'"
+    native = replace(one, family="ip", table="docker-bridges", chain="a", backend="nft")
+    assert rule_command(native) == "nft -a list chain ip docker-bridges a"
+
+
+@pytest.mark.parametrize("chain", ["a; flush ruleset", "a b", "-f", "x\nflush ruleset", "{", "\x1b[2J"])
+def test_a_name_that_nft_would_read_as_its_own_language_gives_no_command(chain: str) -> None:
+    for changed in ({"chain": chain}, {"table": chain}, {"family": chain}):
+        shown = rule_command(replace(rule(1, "-j ACCEPT", Verb.ACCEPT), backend="nft", **changed))
+        assert shown.startswith("# no safe command: ")
+        assert shown.isprintable()
 
 
 @pytest.mark.parametrize("name", ["docker28.5-nft-full", "docker29.7-nftables-full", "podman5.8-nftables", "su1"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
 
@@ -27,14 +28,13 @@ _NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash cont
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (core.errors.Exit). Never raises for what a user did."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a locale without arrows shows "?" instead of failing
+    printing.prepare()
     try:
         code = _run(_parsed(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except NetdashError as error:
-        return _tell(error)
+        printing.error(error)
+        return error.code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
         return Exit.FINE
@@ -49,16 +49,6 @@ def _parsed(argv: Sequence[str]) -> Arguments:
     from netdash.cli.parser import parse
 
     return parse(argv)
-
-
-def _tell(error: NetdashError) -> int:
-    from netdash.show.spans import clean
-
-    line = clean(error.message)
-    if error.hint:
-        line += f" ({clean(error.hint)})"
-    print(f"netdash: {line}", file=sys.stderr)
-    return error.code
 
 
 def _run(arguments: Arguments) -> int:
@@ -190,7 +180,7 @@ def _engine_is_missing(docker_host: str | None) -> bool:
 
     failure = read_once(Options(sources=frozenset({"docker"}), docker_host=docker_host)).failures.get("docker")
     if failure is not None:
-        print(f"netdash: {failure.reason}; opening the demo host instead", file=sys.stderr)
+        printing.note(f"{failure.reason}; opening the demo host instead")
     return failure is not None
 
 

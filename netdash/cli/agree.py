@@ -78,10 +78,7 @@ def confirmed(arguments: Arguments, told: Iterable[str], document: Mapping[str, 
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NetdashError("nothing was changed: nobody is here to agree", "--yes, or --dry-run", Exit.REFUSED)
-    sys.stderr.writelines(f"{clean(line)}\n" for line in told)
-    sys.stderr.write("Do it? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if printing.ask(told, "Do it? [y/N]") not in ("y", "yes"):
         raise NetdashError("nothing was changed", code=Exit.REFUSED)
     return True
 
@@ -96,11 +93,5 @@ def result(arguments: Arguments, made: Plan, proofs: tuple[Proof, ...]) -> int:
     return Exit.FINE
 
 
-def counted(text: str) -> None:
-    """How much of an image has come, in one line of the terminal that is written over."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{text} " if text else "\n")
-
-
 def write_json(document: Mapping[str, object]) -> None:
-    printing.write([dumps(document)])
+    printing.document(dumps(document))

@@ -16,7 +16,7 @@ from netdash.core.publish.request import Mode, Request, Spec, parse_spec
 from netdash.core.publish.state import Forward
 from netdash.show import as_json_changes as as_json
 from netdash.show.as_json import SCHEMA
-from netdash.show.spans import clean
+from netdash.show.spans import clean, safe
 
 
 def run(arguments: Arguments) -> int:
@@ -106,7 +106,7 @@ def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) 
     if arguments.json:
         agree.write_json({"schema": SCHEMA, "done": True, "ended": [one.id for one in mine]})
     else:
-        printing.write(["done"])
+        printing.write([safe("done")])
     return Exit.FINE
 
 
@@ -147,7 +147,7 @@ def start(arguments: Arguments) -> int:
     made = plan_new(arguments.image, name, specs, host, facts)
     if not agree.agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
-    proofs = publication.start(made, arguments.image, address, facts, printing.note, agree.counted)
+    proofs = publication.start(made, arguments.image, address, facts, printing.note, printing.progress)
     return agree.result(arguments, made, proofs)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Iterable
 
 from netdash import __version__
 from netdash.cli.arguments import Arguments
-from netdash.cli.printing import colour, note, room, write
+from netdash.cli.printing import colour, document, note, room, write
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Container, Host
 from netdash.core.recording import SOURCES, Recording, dump, load
 from netdash.show import as_json, notes, plain
 from netdash.show.filter import Filter
+from netdash.show.spans import safe
 from netdash.show.table import View
 from netdash.show.views import BY_NAME
 
@@ -42,7 +42,7 @@ def list_view(arguments: Arguments) -> int:
     wanted = Filter.parse(" ".join(arguments.filter), view.columns)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     if arguments.json:
-        write([as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept)))])
+        document(as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept))))
     elif kept:
         write(plain.table(view, [rows[at] for at in kept], room(), colour()))
     elif view.known(host):
@@ -69,7 +69,7 @@ def show(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS)
     container = find(host, arguments.container)
     if arguments.json:
-        write([as_json.dumps(as_json.show(host, container))])
+        document(as_json.dumps(as_json.show(host, container)))
         return Exit.FINE
     from netdash.show.card import card
 
@@ -112,9 +112,9 @@ def free(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS - {"sysctls"})
     answer = look(host, proto, number)
     if arguments.json:
-        write([as_json.dumps(as_json.free_port(host, answer))])
+        document(as_json.dumps(as_json.free_port(host, answer)))
     else:
-        write(sentences(host, answer))
+        write(map(safe, sentences(host, answer)))
     tell_missing(host, BY_NAME["ports"].sources)
     return Exit.UNREADABLE if answer.free is None else Exit.FINE if answer.free else Exit.FINDINGS
 
@@ -146,7 +146,7 @@ def collector() -> int:
     """Print the script whose output `--from` opens."""
     from netdash.read.ssh import script
 
-    sys.stdout.write(script())
+    write(map(safe, script().splitlines()))
     return Exit.FINE
 
 

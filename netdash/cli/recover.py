@@ -29,7 +29,7 @@ def _done(arguments: Arguments, said: Sequence[str]) -> int:
     if arguments.json:
         agree.write_json({"schema": SCHEMA, "steps": said, "done": True})
     else:
-        printing.write([*map(clean, said), "done"])
+        printing.write(map(clean, [*said, "done"]))
     return Exit.FINE
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import needed
-from netdash.cli.printing import colour, note, room, write
+from netdash.cli.printing import colour, document, note, room, write
 from netdash.core.errors import Exit
 from netdash.core.join import Builder
 from netdash.show import as_json, hosts, notes, plain
@@ -26,7 +26,7 @@ def list_view(arguments: Arguments) -> int:
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     lost = [row for one in told if (row := hosts.lost(view, one))]
     if arguments.json:
-        write([as_json.dumps(hosts.json(view, told, (things[at] for at in kept)))])
+        document(as_json.dumps(hosts.json(view, told, (things[at] for at in kept))))
     elif kept or lost:
         write(plain.table(wide, [*(rows[at] for at in kept), *lost], room(), colour()))
     else:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import ALL_WAYS, PIPED, host_of, tell_missing
-from netdash.cli.printing import colour, room, write
+from netdash.cli.printing import colour, document, room, write
 from netdash.core.errors import Exit
 from netdash.core.trace.answer import Trace, Verdict
 from netdash.core.trace.question import Asked, question
@@ -24,7 +24,7 @@ def run_trace(arguments: Arguments) -> int:
     answer = trace(host, wanted)
     answer = replace(answer, assumed=(*notes, *answer.assumed))
     if arguments.json:
-        write([as_json.dumps(trace_json.trace(answer))])
+        document(as_json.dumps(trace_json.trace(answer)))
     else:
         write(plain.text(walk.lines(host, answer, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))
@@ -36,7 +36,7 @@ def run_reach(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS)
     matrix = reach(host)
     if arguments.json:
-        write([as_json.dumps(trace_json.reach(matrix))])
+        document(as_json.dumps(trace_json.reach(matrix)))
     else:
         write(plain.text(reach_text.lines(host, matrix, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))

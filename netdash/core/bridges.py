@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from netdash.core.addresses import interface
 from netdash.core.model import Container, Endpoint, Engine, Failure, Link, Network
-from netdash.core.parse.decode import Json, decoded, interface, items, mapping, text
+from netdash.core.parse.decode import Json, decoded, items, mapping, text
 from netdash.core.parse.docker import parse_network
 from netdash.core.place import EngineProcess, Place
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
+from netdash.core.addresses import subnet
 from netdash.core.model import IP, Link, PolicyRule, Route
 
 OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:4700::1111")}
@@ -218,10 +219,8 @@ _NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "ipv6-icmp": "58"}
 
 
 def _within(ip: IP | None, value: str) -> bool | None:
-    try:
-        return None if ip is None else ip in ip_network(value, strict=False)
-    except ValueError:
-        return None
+    net = subnet(value)
+    return None if ip is None or net is None else ip in net
 
 
 def _spans(value: str, port: int | None) -> bool | None:

@@ -37,9 +37,10 @@ Entry = Callable[[Index, Any], Json]
 _SHOWN = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "container")
 
 
-def dumps(value: Json) -> str:
-    """ASCII only, so that no terminal and no locale comes between; two spaces of indentation; no final newline."""
-    return json.dumps(value, indent=2, ensure_ascii=True)
+def dumps(value: Json, indent: int | None = 2) -> str:
+    """Printable ASCII only, so that no terminal and no locale comes between; no final newline, without `indent` none
+    at all."""
+    return json.dumps(value, indent=indent, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
 def list_view(host: Host, view: View, things: Iterable[object]) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netdash.show.spans import Line, Span, Tone, fit, width
 
@@ -34,7 +34,7 @@ def crop(line: Line, room: int) -> Line:
         have = size(kept)
         if have + width(span.text) >= room:
             cut = fit(span.text + " ", room - have).rstrip()
-            kept.append(replace(span, text=cut if cut.endswith("…") else f"{cut}…"))
+            kept.append(span.with_text(cut if cut.endswith("…") else f"{cut}…"))
             break
         kept.append(span)
     return tuple(kept)
@@ -61,7 +61,7 @@ def paragraph(label: Span, words: Sequence[Span], room: int) -> list[Line]:
     for word in (piece for span in words for piece in _pieces(span, inner)):
         if lines[-1] and size(lines[-1]) + width(word.text.rstrip()) > inner:
             lines.append([])
-            word = replace(word, text=word.text.lstrip())
+            word = word.with_text(word.text.lstrip())
         lines[-1].append(word)
     return [crop(line, room) for line in _labelled(label, [_trimmed(line) for line in lines])]
 
@@ -79,20 +79,20 @@ def _labelled(label: Span, lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _trimmed(line: list[Span]) -> Line:
-    return (*line[:-1], replace(line[-1], text=line[-1].text.rstrip())) if line else ()
+    return (*line[:-1], line[-1].with_text(line[-1].text.rstrip())) if line else ()
 
 
 def _pieces(span: Span, room: int) -> Iterator[Span]:
     """The span in pieces of at most `room` cells, broken after a space where there is one."""
-    rest = span.text
+    rest: str = span.text
     while width(rest.rstrip()) > room:
         head = fit(rest, room + 1).rstrip().removesuffix("…") or rest[:1]
         space = head.rfind(" ")
         if space > 0:
             head = head[: space + 1]
-        yield replace(span, text=head)
+        yield span.with_text(head)
         rest = rest[len(head) :]
-    yield replace(span, text=rest)
+    yield span.with_text(rest)
 
 
 # --- hops -------------------------------------------------------------------------------------------------------------

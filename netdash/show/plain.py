@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from netdash.show.spans import Line, Span, Tone, fit, width
+from netdash.show.spans import Line, SafeText, Span, Tone, fit, safe, width
 from netdash.show.table import Row, View, widths
 
 _CODES: Mapping[Tone, str] = {
@@ -20,35 +20,35 @@ _CODES: Mapping[Tone, str] = {
 _GAP = "  "
 
 
-def table(view: View, rows: Sequence[Row], room: int | None, colour: bool) -> Iterator[str]:
+def table(view: View, rows: Sequence[Row], room: int | None, colour: bool) -> Iterator[SafeText]:
     """A header and a line a row. `room` None: everything in full, and a dash for what is empty, so that columns can be
     counted; otherwise columns in which no row says anything make room for the others. No line ends in spaces."""
     sizes = widths(view.columns, rows, room, shown=_telling(view, rows)) if room else _full(view, rows)
     heads = [Span(column.title, Tone.TITLE) for column in view.columns]
     for cells in (heads, *(row.cells for row in rows)):
         parts = [
-            (span, _aligned(span.text or ("" if room else "—"), size, column.right))
+            (span, _aligned(span.text or safe("" if room else "—"), size, column.right))
             for span, size, column in zip(cells, sizes, view.columns, strict=True)
             if size
         ]
         text = [painted(span.tone, part) if colour else part for span, part in parts]
-        yield _GAP.join(text).rstrip()
+        yield SafeText(_GAP.join(text).rstrip())
 
 
-def text(lines: Iterable[Line], colour: bool) -> Iterator[str]:
+def text(lines: Iterable[Line], colour: bool) -> Iterator[SafeText]:
     """The lines of a card."""
     for line in lines:
-        yield "".join(painted(span.tone, span.text) if colour else span.text for span in line).rstrip()
+        yield SafeText("".join(painted(span.tone, span.text) if colour else span.text for span in line).rstrip())
 
 
-def painted(tone: Tone, text: str) -> str:
+def painted(tone: Tone, text: SafeText) -> SafeText:
     """`text` in the tone's colour; the spaces around it stay plain, so that lines can be trimmed."""
     code = _CODES.get(tone)
     inner = text.strip(" ")
     if not code or not inner:
         return text
     lead = text[: len(text) - len(text.lstrip(" "))]
-    return f"{lead}\x1b[{code}m{inner}\x1b[0m{text[len(lead) + len(inner) :]}"
+    return SafeText(f"{lead}\x1b[{code}m{inner}\x1b[0m{text[len(lead) + len(inner) :]}")
 
 
 def _telling(view: View, rows: Sequence[Row]) -> list[bool]:
@@ -62,9 +62,9 @@ def _full(view: View, rows: Sequence[Row]) -> list[int]:
     return sizes
 
 
-def _aligned(text: str, size: int, right: bool) -> str:
+def _aligned(text: SafeText, size: int, right: bool) -> SafeText:
     shown = fit(text, size)
     if not right:
         return shown
     bare = shown.rstrip(" ")
-    return " " * (size - width(bare)) + bare
+    return SafeText(" " * (size - width(bare)) + bare)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from netdash.core.model import Host, Ref, Rule
 from netdash.core.related import ref_of
@@ -40,7 +40,7 @@ def _rank(reaches: bool | None, found: list[tuple[Sender, Reach]]) -> tuple[int,
     return _ORDER[reaches], -len(found)
 
 
-def _line(reaches: bool | None, why: str, rule: Rule | None, names: list[str], room: int) -> Line:
+def _line(reaches: bool | None, why: str, rule: Rule | None, names: Sequence[str], room: int) -> Line:
     word, tone = _WORDS[reaches]
     reason = clean(why)
     listed = _listed(names, max(room - 8 - width(reason), room // 3))
@@ -67,7 +67,7 @@ def _head(host: Host, aim: Aim) -> Line:
 _KINDS = {"published": "published", "container": "inside", "host": "of this host"}
 
 
-def _listed(names: list[str], room: int) -> str:
+def _listed(names: Sequence[str], room: int) -> str:
     """As many names as fit, and how many are left out."""
     shown = ""
     for at, name in enumerate(names):

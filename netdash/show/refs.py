@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
+from netdash.core.addresses import address
 from netdash.core.model import Host, Ref
 from netdash.core.related import ref_of
 from netdash.show.index import index_of
@@ -41,7 +40,9 @@ def destination(host: Host, ref: Ref) -> tuple[str, Ref] | None:
 
 def _owner(host: Host, text: str) -> Ref | None:
     """A container before a link before a neighbour."""
-    ip = ip_address(text)
+    ip = address(text)
+    if ip is None:
+        return None
     container = index_of(host).owners.get(ip)
     if container is not None:
         return ref_of(container)

@@ -3,18 +3,17 @@ but the one it is given."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netdash.core.model import IP, Host, Ref
 from netdash.core.packet import Packet
 from netdash.core.related import address_ref, ref_of
 from netdash.core.routing import OUTSIDE
 from netdash.core.trace.answer import UNREAD, Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
-from netdash.show import draw, words
+from netdash.show import draw, shell, words
 from netdash.show.index import index_of
-from netdash.show.spans import Line, Span, Tone, clean, fit, width
+from netdash.show.spans import Line, SafeText, Span, Tone, clean, fit, width
 
 _GLYPHS = {True: "✓", False: "✗", None: "?"}
 _TONES = {True: Tone.GOOD, False: Tone.BAD, None: Tone.UNKNOWN}
@@ -98,17 +97,20 @@ def _sender(host: Host, asked: Question) -> str:
     return "this host" if asked.origin is Origin.HOST else "outside"
 
 
-def command(host: Host, asked: Question) -> str:
+def command(host: Host, asked: Question) -> SafeText:
     """The command line that asks the same."""
     sender = {Origin.HOST: "host", Origin.OUTSIDE: "outside"}.get(asked.origin) or _sender(host, asked)
     if asked.origin is Origin.OUTSIDE and asked.src is not None and asked.src != OUTSIDE[asked.dst.version]:
         sender += f"@{asked.src}"
-    argv = ["netdash", "trace", sender, words.socket_text(asked.dst, asked.dport)]
-    argv += ["--proto", asked.proto] if asked.proto != "tcp" else []
-    argv += ["--sport", str(asked.sport)] if asked.sport is not None else []
-    argv += ["--mark", f"{asked.mark:#x}"] if asked.mark else []
-    argv += ["--iif", asked.iif] if asked.iif else []
-    return shlex.join(argv)
+    options = {
+        "--proto": asked.proto if asked.proto != "tcp" else None,
+        "--sport": str(asked.sport) if asked.sport is not None else None,
+        "--mark": f"{asked.mark:#x}" if asked.mark else None,
+        "--iif": asked.iif,
+    }
+    given = {option: value for option, value in options.items() if value}
+    template = "netdash trace {} {}" + "".join(f" {option} {{}}" for option in given)
+    return shell.command(template, sender, words.socket_text(asked.dst, asked.dport), *given.values())
 
 
 def parts(answer: Trace, room: int) -> tuple[Part, ...]:
@@ -169,7 +171,7 @@ def _part(
     if decided is not None and decided.step is None:
         deciding = len(lines)
         mark = glyph(ended)
-        lines += draw.text(replace(mark, text=f" {mark.text} "), clean(decided.text, 300), room, mark.tone)
+        lines += draw.text(mark.with_text(f" {mark.text} "), clean(decided.text, 300), room, mark.tone)
     why = _because(decided) if not ended.arrives else ()
     return Part(name, ended, why, tuple(lines), deciding)
 
@@ -290,7 +292,7 @@ def lines(host: Host, answer: Trace, room: int) -> Iterator[Line]:
     yield draw.crop(verdict(answer), room)
     for part in parts(answer, room):
         mark = glyph(part.verdict)
-        title = (Span(f"{part.name.upper()} ", Tone.TITLE), replace(mark, text=f"{mark.text} {part.verdict.value}"))
+        title = (Span(f"{part.name.upper()} ", Tone.TITLE), mark.with_text(f"{mark.text} {part.verdict.value}"))
         yield ()
         yield title
         yield from part.lines

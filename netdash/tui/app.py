@@ -13,7 +13,6 @@ os.environ.setdefault(
 )  # Textual waits for the next frame before it paints: 60 would add 16 ms a key
 os.environ.setdefault("ESCDELAY", "25")
 
-from rich.text import Text
 from textual.app import App
 from textual.binding import Binding
 from textual.events import Event, InputEvent
@@ -213,7 +212,7 @@ class Netdash(App[int]):
             return
         self._return_code = 1
         told = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
-        self.exit(1, 1, Text(f"{told} (NETDASH_DEBUG=1 shows where)"))
+        self.exit(1, 1, paint.message(f"{told} (NETDASH_DEBUG=1 shows where)"))
 
 
 def run(feed: Feed, options: Options, changes: Changes | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +23,8 @@ from netdash.core.model import (
     RulesNote,
 )
 from netdash.show import as_json
+from netdash.show.shell import command, nft_command
+from netdash.show.spans import SafeText, safe
 from netdash.show.table import View
 from netdash.tui.popup import Offer
 
@@ -31,20 +32,20 @@ CHUNK = 76  # bytes of a device control string that every version of screen take
 
 
 def choices(host: Host, view: View, thing: object) -> tuple[Offer, ...]:
-    """Label and text of everything worth copying of one record of a view, the likeliest first."""
+    """Label and text of everything worth copying of one record of a view, the likeliest first. A text is one line."""
     told = as_json.show(host, thing) if isinstance(thing, Container) else as_json.list_view(host, view, [thing])
-    return (*_OFFERS[type(thing)](host, thing), ("JSON", as_json.dumps(told)))
+    offers = (*_OFFERS[type(thing)](host, thing), ("JSON", as_json.dumps(told, None)))
+    return tuple((label, safe(text)) for label, text in offers)
 
 
 def _container(host: Host, one: Container) -> list[Offer]:
     offers = [("address", str(each.ip)) for endpoint in one.endpoints for each in endpoint.addresses]
     ports = [port for port in host.ports or () if port.container_id == one.id and port.live]
     offers += [("address:port", _socket(port.host_ip, port.host_port)) for port in ports]
-    name = shlex.quote(one.name)
-    offers += [("name", one.name), ("id", one.short_id), ("command", f"docker inspect {name}")]
+    offers += [("name", one.name), ("id", one.short_id), ("command", command("docker inspect {}", one.name))]
     if one.pid:
         offers.append(("command", f"nsenter -t {one.pid} -n ip addr"))
-    return [*offers, ("command", f"docker port {name}")]
+    return [*offers, ("command", command("docker port {}", one.name))]
 
 
 def _port(host: Host, one: Port) -> list[Offer]:  # noqa: ARG001
@@ -68,18 +69,18 @@ def _note(host: Host, one: RulesNote) -> list[Offer]:  # noqa: ARG001
     return [("text", one.text)]
 
 
-def rule_command(one: Rule) -> str:
+def rule_command(one: Rule) -> SafeText:
     """The command that shows the chain of a rule, with the tool that can. It reads only."""
-    table, name = shlex.quote(one.table), shlex.quote(one.chain)
     if one.backend.startswith("iptables"):
         tool = "ip6tables" if one.family == "ip6" else "iptables"
-        return f"{tool}-{one.backend.removeprefix('iptables-')} -t {table} -vnL {name} --line-numbers"
-    return f"nft -a list chain {one.family} {table} {name}"
+        backend = one.backend.removeprefix("iptables-")
+        return command(f"{tool}-{backend} -t {{}} -vnL {{}} --line-numbers", one.table, one.chain)
+    return nft_command("nft -a list chain {} {} {}", one.family, one.table, one.chain)
 
 
 def _route(host: Host, one: Route) -> list[Offer]:  # noqa: ARG001
     dst = "default" if one.default else str(one.dst)
-    offers = [("route", dst), ("command", f"ip -{one.family} route show table {shlex.quote(one.table)}")]
+    offers = [("route", dst), ("command", command(f"ip -{one.family} route show table {{}}", one.table))]
     return [*offers, ("gateway", str(one.gateway))] if one.gateway else offers
 
 
@@ -98,16 +99,16 @@ def _proxy(host: Host, one: Proxy) -> list[Offer]:  # noqa: ARG001
 
 def _network(host: Host, one: Network) -> list[Offer]:  # noqa: ARG001
     offers = [("subnet", str(subnet)) for subnet in one.subnets]
-    return [*offers, ("name", one.name), ("command", f"docker network inspect {shlex.quote(one.name)}")]
+    return [*offers, ("name", one.name), ("command", command("docker network inspect {}", one.name))]
 
 
 def _link(host: Host, one: Link) -> list[Offer]:  # noqa: ARG001
     offers = [("address", str(each.ip)) for each in one.addresses]
-    return [("name", one.name), *offers, ("command", f"ip -d -s link show {shlex.quote(one.name)}")]
+    return [("name", one.name), *offers, ("command", command("ip -d -s link show {}", one.name))]
 
 
 def _neighbour(host: Host, one: Neighbour) -> list[Offer]:  # noqa: ARG001
-    offers = [("address", str(one.ip)), ("command", f"ip neigh show dev {shlex.quote(one.dev)}")]
+    offers = [("address", str(one.ip)), ("command", command("ip neigh show dev {}", one.dev))]
     return [*offers, ("MAC", one.mac)] if one.mac else offers
 
 
@@ -132,7 +133,7 @@ def _socket(ip: object, port: int) -> str:
 # --- the clipboard ----------------------------------------------------------------------------------------------------
 
 
-def osc52(text: str, environ: Mapping[str, str]) -> str:
+def osc52(text: SafeText, environ: Mapping[str, str]) -> str:
     """The sequence that puts `text` on the clipboard of the terminal in front of the user, through tmux and screen.
 
     tmux passes a sequence on when it is wrapped in DCS tmux with every ESC doubled; screen when it is cut into
@@ -146,7 +147,7 @@ def osc52(text: str, environ: Mapping[str, str]) -> str:
     return sequence
 
 
-def to_clipboard(app: App[Any], text: str) -> None:
+def to_clipboard(app: App[Any], text: SafeText) -> None:
     driver = app._driver
     if driver is not None:
         driver.write(osc52(text, os.environ))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rich.segment import Segment
 from textual import events
 from textual.geometry import Region
 from textual.message import Message
@@ -15,7 +14,7 @@ from netdash.core.model import Ref
 from netdash.show.spans import Line, Span, Tone, fit, width
 from netdash.show.table import Column, Row, widths
 from netdash.tui.listing import Listing
-from netdash.tui.paint import LINKED, MARKER, PICKED, Inks, seal, strip
+from netdash.tui.paint import LINKED, MARKER, PICKED, Inks, seal, segment, strip
 from netdash.tui.surface import Surface
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
@@ -153,7 +152,7 @@ class Grid(Surface, can_focus=True):
     def line(self, y: int, wide: int) -> Strip:
         if not self.joint:
             return self._line(y, wide)
-        return Strip([Segment("│" if y else "┬", self.inks.rule), *self._line(y, wide - 1)], wide)
+        return Strip([segment("│" if y else "┬", self.inks.rule), *self._line(y, wide - 1)], wide)
 
     def _line(self, y: int, wide: int) -> Strip:
         if y == 0:
@@ -167,7 +166,7 @@ class Grid(Surface, can_focus=True):
         row = self._row(self.listing, at, wide)
         if not self._thumb(y - 1):
             return row
-        return Strip([*row.crop(0, wide - 1), Segment("▐", self.inks.rule)], wide)
+        return Strip([*row.crop(0, wide - 1), segment("▐", self.inks.rule)], wide)
 
     def _titleline(self, wide: int) -> Strip:
         used = sum(width(span.text) for span in self.title)
@@ -177,12 +176,12 @@ class Grid(Surface, can_focus=True):
         inks = self.colours.ground
         if self.listing is None:
             return Strip.blank(wide, inks.blank)
-        segments = [Segment(" " * EDGE, inks.head)]
+        segments = [segment(" " * EDGE, inks.head)]
         ask = self.listing.ask
         for index, (column, size) in enumerate(zip(ask.view.columns, self.sizes(), strict=False)):
             if size:
                 mark = ("↓" if ask.down else "↑") if ask.sort == index else ""
-                segments.append(Segment(_title(column, size, mark) + self._gap, inks.head))
+                segments.append(segment(_title(column, size, mark) + self._gap, inks.head))
         return seal(segments, wide, inks.blank)
 
     def _row(self, listing: Listing, at: int, wide: int) -> Strip:
@@ -198,7 +197,7 @@ class Grid(Surface, can_focus=True):
         return made
 
     def _cells(self, listing: Listing, row: Row, wide: int, inks: Inks, mark: str, chosen: int) -> Strip:
-        segments = [Segment(mark + " ", inks.mark)]
+        segments = [segment(mark + " ", inks.mark)]
         sizes = self.sizes()  # before the gap, which it may change
         columns, space = listing.ask.view.columns, self._gap
         for index, size in enumerate(sizes):
@@ -207,9 +206,9 @@ class Grid(Surface, can_focus=True):
             cell = row.cells[index]
             text = _aligned(cell.text, size, columns[index].right)
             if index == chosen:
-                segments += [Segment(text, inks.cells[cell.tone]), Segment(space, inks.blank)]
+                segments += [segment(text, inks.cells[cell.tone]), segment(space, inks.blank)]
             else:
-                segments.append(Segment(text + space, inks.tones[cell.tone]))
+                segments.append(segment(text + space, inks.tones[cell.tone]))
         return seal(segments, wide, inks.blank)
 
     def _thumb(self, y: int) -> bool:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual.color import Color
 from textual.strip import Strip
 from textual.theme import Theme
 
-from netdash.show.spans import Line, Tone, fit, width
+from netdash.show.spans import Line, Tone, fit, safe, width
 
 MARKER = "▌"
 LINKED = "▎"
@@ -159,7 +160,7 @@ def strip(line: Line, cells: int, inks: Inks, chosen: int = -1) -> Strip:
             break
         size = width(span.text)
         text = span.text if size < room or (size == room and index == len(line) - 1) else _cut(line, index, room)
-        segments.append(Segment(text, (inks.cells if index == chosen else inks.tones)[span.tone]))
+        segments.append(segment(text, (inks.cells if index == chosen else inks.tones)[span.tone]))
         used += width(text)
     return seal(segments, cells, inks.blank)
 
@@ -173,11 +174,21 @@ def _cut(line: Line, index: int, room: int) -> str:
     return fit(text + (" " if rest else ""), room)
 
 
+def segment(text: str, style: Style) -> Segment:
+    """Text made safe, in a style. Nothing else of netdash makes a piece of the screen."""
+    return Segment(safe(text), style)
+
+
+def message(text: str) -> Text:
+    """What is left on the terminal when the dashboard has gone; not markup."""
+    return Text(safe(text))
+
+
 def seal(segments: list[Segment], cells: int, blank: Style) -> Strip:
     """The segments as a strip of exactly `cells`, by the terminal's own idea of width."""
     used = sum(len(text) if text.isascii() else cell_len(text) for text, _, _ in segments)
     if used < cells:
-        segments.append(Segment(" " * (cells - used), blank))
+        segments.append(segment(" " * (cells - used), blank))
         return Strip(segments, cells)
     made = Strip(segments, used)
     return made if used == cells else made.crop(0, cells)

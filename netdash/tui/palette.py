@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from netdash.show.spans import clean
 from netdash.show.views import VIEWS
@@ -36,11 +37,12 @@ class Commands(Provider):
 
     async def discover(self) -> Hits:
         for title, told, line in self._offers():
-            yield DiscoveryHit(title, partial(self._run, line), help=told)
+            yield DiscoveryHit(Content(title), partial(self._run, line), title, told)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for title, told, line in self._offers():
             score = matcher.match(title)
             if score > 0:
-                yield Hit(score, matcher.highlight(title), partial(self._run, line), help=told)
+                shown = Content(title) if "[" in title else matcher.highlight(title)  # which reads markup
+                yield Hit(score, shown, partial(self._run, line), title, told)

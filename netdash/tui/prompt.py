@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
 from netdash.show.spans import Tone, clean
-from netdash.tui.paint import seal
+from netdash.tui.paint import seal, segment
 from netdash.tui.surface import Surface
 
 LONGEST = 200  # characters of one line
@@ -62,14 +61,14 @@ class Prompt(Surface, can_focus=True):
         ghost = offers[0][len(self.text) :] if offers and not after and not under else ""
         dim = inks.tones[Tone.DIM]
         segments = [
-            Segment(f" {self.sign}", inks.key),
-            Segment(clean(before), inks.tones[Tone.KEY]),
-            Segment(clean(under or ghost[:1] or " "), inks.blank + Style(reverse=True)),
-            Segment(clean(after), inks.tones[Tone.KEY]),
-            Segment(clean(ghost[1:]), dim),
+            segment(f" {self.sign}", inks.key),
+            segment(clean(before), inks.tones[Tone.KEY]),
+            segment(clean(under or ghost[:1] or " "), inks.blank + Style(reverse=True)),
+            segment(clean(after), inks.tones[Tone.KEY]),
+            segment(clean(ghost[1:]), dim),
         ]
         rest = "   ".join(clean(offer, 40) for offer in offers[1:8]) if offers else "" if self.text else self.hint
-        return seal([*segments, Segment("   " + rest, dim)], wide, inks.blank)
+        return seal([*segments, segment("   " + rest, dim)], wide, inks.blank)
 
     def on_key(self, event: events.Key) -> None:
         edit = _EDITS.get(event.key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.segment import Segment
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
@@ -12,7 +11,7 @@ from textual.widget import Widget
 
 from netdash.core.model import Ref
 from netdash.show.spans import Line, Span, Tone, width
-from netdash.tui.paint import strip
+from netdash.tui.paint import segment, strip
 from netdash.tui.surface import Surface
 
 
@@ -132,7 +131,7 @@ class Box(Surface, can_focus=True):
         inks = self.inks
         if y == 0:
             ground = self.colours.ground
-            return Strip([Segment("─" * wide, ground.key if self.has_focus else ground.rule)], wide)
+            return Strip([segment("─" * wide, ground.key if self.has_focus else ground.rule)], wide)
         at = self.top + y - 1
         if at >= len(self.lines):
             return Strip.blank(wide, inks.blank)

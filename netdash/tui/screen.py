@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.widget import Widget
 
 from netdash.core.model import Ref, Rule, Verb
-from netdash.show.spans import Line, Tone, clean
+from netdash.show.spans import Line, Tone, clean, safe
 from netdash.show.table import View
 from netdash.show.views import VIEWS
 from netdash.tui import hints, keys
@@ -323,11 +323,8 @@ class Dashboard(Panes):
         if text is not None:
             from netdash.tui.copy import to_clipboard
 
-            to_clipboard(self.app, text)
-            first = clean(text.strip().splitlines()[0] if text.strip() else "", 50)
-            self.say(
-                f"copied {first}" if "\n" not in text.strip() else f"copied {len(text.splitlines())} lines", Tone.GOOD
-            )
+            to_clipboard(self.app, safe(text))
+            self.say(f"copied {clean(text, 50)}", Tone.GOOD)
 
     def action_pick(self) -> None:
         """The newest two stay picked."""

@@ -18,7 +18,7 @@ from netdash.core.trace.answer import Trace
 from netdash.core.trace.tracer import trace
 from netdash.core.trace.usual import Usual
 from netdash.show import walk
-from netdash.show.spans import Line, Span, Tone, clean, fit, width
+from netdash.show.spans import Line, Span, Tone, clean, fit, safe, width
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.prose import Bar, Box
 from netdash.tui.surface import Surface
@@ -220,12 +220,12 @@ class Walk(ModalScreen[Ref | None]):
 
         offers = (
             ("command", walk.command(self._host, answer.question)),
-            ("JSON", as_json.dumps(trace_json.trace(answer))),
+            ("JSON", as_json.dumps(trace_json.trace(answer), None)),
         )
 
         def copied(text: str | None) -> None:
             if text is not None:
-                to_clipboard(self.app, text)
+                to_clipboard(self.app, safe(text))
 
         self.app.push_screen(Popup("Copy", offers=offers), copied)
 

@@ -1,13 +1,9 @@
-"""Values of foreign JSON, at their word or not at all: a wrong type or a bad address is None, never an exception."""
+"""Values of foreign JSON, at their word or not at all: a wrong type is None, never an exception."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
-from ipaddress import ip_address, ip_interface, ip_network
-
-from netdash.core.model import IP, Interface, Net
 
 Json = Mapping[str, object]
 _NOTHING: Json = {}
@@ -30,30 +26,6 @@ def text(value: object) -> str | None:
 
 def integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-@lru_cache(maxsize=65536)
-def address(value: str | None) -> IP | None:
-    try:
-        return ip_address(value) if value else None
-    except ValueError:
-        return None
-
-
-@lru_cache(maxsize=65536)
-def interface(value: str, prefix: int | None) -> Interface | None:
-    try:
-        return ip_interface(f"{value}/{prefix}" if prefix else value)
-    except ValueError:
-        return None
-
-
-@lru_cache(maxsize=4096)
-def subnet(value: str) -> Net | None:
-    try:
-        return ip_network(value, strict=False)
-    except ValueError:
-        return None
 
 
 def decoded(answer: object) -> object:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from netdash.core.addresses import address, interface, subnet
 from netdash.core.model import Binding, Container, Endpoint, Engine, Network
-from netdash.core.parse.decode import Json, address, integer, interface, items, mapping, subnet, text
+from netdash.core.parse.decode import Json, integer, items, mapping, text
 
 
 def parse_engine(version: object, info: object) -> Engine | None:

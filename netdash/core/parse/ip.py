@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_network
 
+from netdash.core.addresses import address, interface, subnet
 from netdash.core.model import IP, Interface, Link, Neighbour, Net, PolicyRule, Route
-from netdash.core.parse.decode import Json, address, integer, interface, items, mapping, subnet, text
+from netdash.core.parse.decode import Json, integer, items, mapping, text
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 _SELECTORS = ("iif", "oif", "fwmark", "tos", "ipproto", "sport", "dport", "uid_range")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
+from netdash.core.addresses import address, packed, subnet
 from netdash.core.model import IP, Listener, Proxy, Route
-from netdash.core.parse.decode import address, subnet
 from netdash.core.publish.state import OWN_PROXY
 
 _USER = re.compile(r'"([^"]*)",pid=(\d+)')
@@ -167,10 +167,7 @@ def hexadecimal_address(text: str) -> IP | None:
         raw = bytes.fromhex(text)
     except ValueError:
         return None
-    if len(raw) not in (4, 16):
-        return None
-    swapped = b"".join(raw[start : start + 4][::-1] for start in range(0, len(raw), 4))
-    return IPv4Address(swapped) if len(raw) == 4 else IPv6Address(swapped)
+    return packed(b"".join(raw[start : start + 4][::-1] for start in range(0, len(raw), 4)))
 
 
 def parse_sysctls(text: str) -> Mapping[str, str]:

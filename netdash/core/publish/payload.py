@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from netdash.core.parse.decode import address, integer, items, mapping, text
+from netdash.core.addresses import address
+from netdash.core.parse.decode import integer, items, mapping, text
 from netdash.core.publish.state import Opened
 
 Json = Mapping[str, Any]

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from netdash.core.addresses import address
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import IP
-from netdash.core.parse.decode import address
 
 MOST = 256  # ports of one range
 GRACE = 600.0  # seconds that the replaced container is kept by default

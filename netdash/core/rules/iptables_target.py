@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from netdash.core.addresses import address, subnet
 from netdash.core.model import Effect, Target, Verb
-from netdash.core.parse.decode import address, subnet
 from netdash.core.rules.names import number
 from netdash.core.rules.parts import FULL
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from netdash.core.addresses import subnet
 from netdash.core.model import Effect, Match, Target, Verb
-from netdash.core.parse.decode import Json, items, mapping, subnet
+from netdash.core.parse.decode import Json, items, mapping
 from netdash.core.parse.decode import text as word
 from netdash.core.rules import nft_effect
 from netdash.core.rules.iptables_target import GO_ON, translation

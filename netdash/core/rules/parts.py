@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import summarize_address_range
 
+from netdash.core.addresses import address, subnet
 from netdash.core.model import Match, Net, Target
-from netdash.core.parse.decode import address, subnet
 from netdash.core.rules.names import dscp, icmp_type, number, protocol
 
 _MANY = 65536  # conditions that are kept for reuse

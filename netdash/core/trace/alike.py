@@ -8,8 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
+from netdash.core.addresses import only, subnet
 from netdash.core.model import IP, Host, Match, Net, Rule, Target
 from netdash.core.trace.tracer import EPHEMERAL
 
@@ -170,7 +171,7 @@ def _of_matches(matches: Iterable[Match]) -> Iterator[Net | Span]:
 
 def _of_target(target: Target) -> Iterator[Net | Span]:
     if target.address is not None:
-        yield ip_network(target.address)
+        yield only(target.address)
     for conditions, case in target.cases:
         yield from _of_matches(conditions)
         yield from _of_target(case)
@@ -180,7 +181,6 @@ def _of_policy(host: Host) -> Iterator[Net]:
     for rule in host.policy or ():
         for key, value in rule.selectors:
             if key in ("src", "dst"):
-                try:
-                    yield ip_network(value, strict=False)
-                except ValueError:
-                    continue
+                net = subnet(value)
+                if net is not None:
+                    yield net

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from netdash.core.addresses import address
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import IP, Container, Endpoint, Host
 from netdash.core.routing import OUTSIDE, entrance
@@ -49,7 +50,7 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
 
 def _sender(host: Host, text: str) -> tuple[Origin, Container | None, IP | None]:
     word, at, rest = text.partition("@")
-    src = _ip(rest) if at else None
+    src = address(rest) if at else None
     if at and src is None:
         raise NetdashError(f"{rest!r} is no address", "outside@192.0.2.10", Exit.USAGE)
     if word == "outside":
@@ -73,7 +74,7 @@ def container_of(host: Host, wanted: str) -> Container:
 
 def _split(text: str) -> tuple[str, int | None]:
     """(name or address, port): IP, IP:PORT, [IP6]:PORT, NAME:PORT, :PORT."""
-    if _ip(text.strip("[]")) is not None:
+    if address(text.strip("[]")) is not None:
         return text.strip("[]"), None
     name, colon, port = text.rpartition(":")
     if not colon:
@@ -83,15 +84,8 @@ def _split(text: str) -> tuple[str, int | None]:
     return name.strip("[]"), int(port)
 
 
-def _ip(text: str) -> IP | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
 def _address(host: Host, sender: Container | None, origin: Origin, name: str, asked: Asked, notes: list[str]) -> IP:
-    literal = _ip(name)
+    literal = address(name)
     if literal is not None:
         return literal
     if name == "localhost" or (name in ("", "host") and origin is Origin.HOST):

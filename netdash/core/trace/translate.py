@@ -63,7 +63,7 @@ def _address(run: Run, hook: str, rule: Rule, target: Target, old: IP | None) ->
 def _in_net(net: Net, old: IP | None) -> IP | Untold:
     if old is None or net.version != old.version:
         return Untold.NOT_KNOWN
-    return ip_address(int(net.network_address) | (int(old) & int(net.hostmask)))
+    return type(old)(int(net.network_address) | (int(old) & int(net.hostmask)))
 
 
 def _masquerade(run: Run) -> IP | Untold:
