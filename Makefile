@@ -1,6 +1,7 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
 # make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
 # make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
+# make fuzz-unread SEED=1 N=5000: recorded hosts with sources taken away: their answers stay, or become unknown
 # make fuzz-rules SEED=7 N=5000: rules made at random, loaded in a namespace, read back and compared (root)
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench fuzz fuzz-rules screenshots engines test-engines clean
+.PHONY: run test lint bench fuzz fuzz-unread fuzz-rules screenshots engines test-engines clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -31,6 +32,9 @@ SEED ?= 1
 N ?= 1000
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seed $(SEED) --packets $(N) $(if $(KEEP),--keep $(KEEP))
+
+fuzz-unread: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --unread $(N)
 
 fuzz-rules: $(VENV)/.dev
 	$(BIN)/python -m tests.rulegen --seed $(SEED) --rules $(N)

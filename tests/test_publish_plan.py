@@ -80,7 +80,10 @@ def routed(**changes: Any) -> Host:
     plain = host(containers=(container(listeners=(HTTPD,)),), **changes)
     policy = (PolicyRule(4, 0, "from all lookup local", "local", ()), *(plain.policy or ()))
     return replace(
-        plain, routes=(*(plain.routes or ()), LOOPBACK_ROUTE, LOCAL_ROUTE, NEAR_ROUTE, BRIDGE_ROUTE), policy=policy
+        plain,
+        routes=(*(plain.routes or ()), LOOPBACK_ROUTE, LOCAL_ROUTE, NEAR_ROUTE, BRIDGE_ROUTE),
+        policy=policy,
+        live=True,
     )
 
 

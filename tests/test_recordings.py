@@ -19,9 +19,10 @@ RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())
 
 NOT_READ = {
-    "docker28.5-rootless-CHILDNS": {"neighbours", "networks", "sysctls"},
+    "docker28.5-rootless-CHILDNS": {"neighbours", "networks", "sysctls", "routes: route6", "routes: rule6"},
     "docker28.5-rootless-HOSTNS": {"rules"},  # they are in the engine's own namespace
     "dockerd-down-live-restore": {"docker"},
+    "podman5.8-nftables": {"routes: rule6"},
 }
 
 

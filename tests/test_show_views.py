@@ -100,7 +100,9 @@ def test_what_goes_another_way_is_not_folded() -> None:
 def test_unknown_is_a_question_mark_and_never_a_zero() -> None:
     entry = port(dnat=None, proxy=None, listening=None, holder=None, target_ip=None)
     cells = row("ports", host(ports=(entry,), ruleset=None))
-    assert {key for key, text in cells.items() if text == "?"} == {"target", "holder", "rule", "listening"}
+    assert {key for key, text in cells.items() if text == "?"} == {
+        *("target", "holder", "rule", "packets", "listening")
+    }
     assert row("ports", host(ports=(entry,), ruleset=None, pending=frozenset({"rules"})))["rule"] == "…"
     assert row("ports", host(ports=(replace(entry, holder=port().holder),)))["rule"] == "—"
     assert (

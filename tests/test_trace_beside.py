@@ -41,7 +41,8 @@ def with_mode(host: Host, mode: str, driver: str = "macvlan") -> Host:
         replace(one, mode=mode, driver=driver) if one.driver == "macvlan" else one for one in host.networks or ()
     )
     web = (host.containers or ())[0]
-    return replace(host, networks=networks, containers=(web, sibling_of(web, "203.0.113.65")))
+    containers = (web, sibling_of(web, "203.0.113.65"))
+    return replace(host, networks=networks, containers=containers, live=True)
 
 
 def test_the_answer_from_outside_meets_none_of_this_host_s_rules(macvlan: Host) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from netdash.cli import main
+from netdash.core.errors import Exit
 from netdash.core.join import Builder
 from netdash.core.model import Failure, Host, Unread
 from netdash.core.recording import Recording, load
@@ -15,7 +19,8 @@ from netdash.core.trace.reach import reach
 from netdash.show import walk
 from netdash.show.plain import text
 from tests.conftest import bundle
-from tests.trace_hosts import from_outside, from_web, host, table
+from tests.fuzz.unread import case, wrong
+from tests.trace_hosts import from_host, from_outside, from_web, host, table
 
 DROPS = table("filter", "-A FORWARD -i eth0 -j DROP", "-A FORWARD -j ACCEPT")
 PUBLISHED = table("nat", "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80")
@@ -80,6 +85,65 @@ def test_the_tables_that_a_listing_leaves_open(text: str, torn: object, rules: i
     listing = parse_save(text)
     assert listing.torn == (named[torn] if isinstance(torn, str) else torn)
     assert sum(len(chain.texts) for chain in listing.chains.values()) == rules
+
+
+# --- a source that is missing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [
+        ("ip/addr.json", "the devices were not read"),
+        ("ip/route4.json", "the routes could not be read"),
+        ("ip/rule4.json", "the rules of policy routing were not read"),
+        ("docker/inspect.json", "the containers were not read"),
+        ("host/sysctl.txt", "the sysctls were not read"),
+        ("containers/web/addr.json", "the devices inside web were not read"),
+        ("containers/web/listeners.txt", "which sockets listen inside web is not known"),
+    ],
+)
+def test_a_way_that_asks_a_source_which_is_missing_is_unknown(lost: str, why: str) -> None:
+    assert from_outside(host(PUBLISHED)).verdict is Verdict.DELIVERED
+    answer = from_outside(host(PUBLISHED, without=(lost,)))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.decided_by is not None
+    assert answer.decided_by.text.startswith(why)
+
+
+def test_of_ipv6_what_is_missing_of_ipv4_decides_nothing_and_the_other_way_round() -> None:
+    assert "routes: route6" in host().failures
+    assert from_host(host(), "2001:db8::1").verdict is Verdict.UNKNOWN
+    assert from_host(host()).verdict is Verdict.FORWARDED
+
+
+def test_a_list_that_ends_within_a_line_was_not_read(tmp_path: Path) -> None:
+    for name, content in (("host/listeners.txt", "tcp LISTEN 0 9 0.0.0.0:22 0.0."), ("host/sysctl.txt", "a = 1\n")):
+        (tmp_path / "host").mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    recording = load(tmp_path)
+    assert set(recording.answers) == {"host/sysctl.txt"}
+    assert "cut off" in recording.failures["listeners"].reason
+
+
+@pytest.mark.parametrize("seed", range(0, 30, 3))
+def test_with_sources_taken_away_an_answer_stays_or_becomes_unknown(seed: int) -> None:
+    assert [text for each in range(seed, seed + 3) for text in wrong(case(each))] == []
+
+
+# --- drift ----------------------------------------------------------------------------------------------------------
+
+
+def test_drift_of_rules_that_were_not_read_is_no_finding_and_not_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = shutil.copytree(bundle("docker20.10-legacy"), tmp_path / "torn")
+    whole = (torn / LEGACY).read_text()
+    (torn / LEGACY).write_text(whole[: whole.index("*filter") + len("*filter\n")])
+    assert main(["--from", str(torn), "drift"]) == Exit.UNREADABLE
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "no difference found; 17 rules could not be compared: iptables-legacy-save broke off after" in shown.err
+    assert "nothing differs" not in shown.err
 
 
 # --- a tool that could not be run -----------------------------------------------------------------------------------

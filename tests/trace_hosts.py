@@ -101,6 +101,8 @@ def host(
         "rules/nft.json": {"nftables": nft or []},
     }
     for name in ("web", "db"):
+        own = {"web": WEB, "db": DB}[name]
+        answers[f"containers/{name}/addr.json"] = [_link(1, "lo", "127.0.0.1", 8), _link(2, "eth0", own, 16)]
         answers[f"containers/{name}/route.json"] = inner or INNER
         if inner_sysctls is not None:
             answers[f"containers/{name}/sysctl.txt"] = inner_sysctls

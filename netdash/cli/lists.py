@@ -46,11 +46,11 @@ def list_view(arguments: Arguments) -> int:
     elif kept:
         write(plain.table(view, [rows[at] for at in kept], room(), colour()))
     elif view.known(host):
-        note("nothing matches the filter" if len(rows) else view.empty)
+        note("nothing matches the filter" if len(rows) else view.nothing(host))
     tell_missing(host, view.sources)
     if notes.namespace(host):
         note(notes.namespace(host))
-    if not _known(host, view):
+    if not _known(host, view) or (view.doubt(host) and not len(rows)):
         return Exit.UNREADABLE
     return Exit.FINDINGS if view.findings and kept else Exit.FINE
 

@@ -139,7 +139,7 @@ def proxy_when(port: Port) -> str:
 
 def untranslated(network: Network, ruleset: Ruleset) -> str:
     """Why a network's packets leave with their own address."""
-    if not ruleset.complete:
+    if not ruleset.whole(4):
         return "no rule found, and not every rule could be read"
     if "routed" in network.gateway_modes:
         return "routed network: leaves with its own address, the way back needs a route"

@@ -130,7 +130,7 @@ class Ledger:
         target, port = _goes_to(dnat, host_port)
         if target is None and proxy is not None and not unsure:
             target, port = proxy.container_ip, proxy.container_port
-        if target is None and not (self._nat and self._proxies_known):
+        if target is None and not unsure and not (self._nat and self._proxies_known):
             target = _only_address(container, host_ip)  # rules or proxies unread: certain where there is one address
         port = port or binding.container_port
         listener = None if _foreign(container, target) else _listener(container, binding.proto, target, port)

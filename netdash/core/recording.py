@@ -125,7 +125,8 @@ def load(path: Path) -> Recording:
 def _of_files(path: Path, found: Files) -> Recording:
     if META in found.refused:
         raise NetdashError(f"{path}: {META}: {found.refused[META]}")
-    answers: dict[str, Answer] = dict(found.texts)
+    cut = {name for name, text in found.texts.items() if _cut_off(name, text)}
+    answers: dict[str, Answer] = {name: text for name, text in found.texts.items() if name not in cut}
     meta = _meta(found.texts.get(META, "{}"), path)
     answers.pop(META, None)
     if not answers:
@@ -133,7 +134,7 @@ def _of_files(path: Path, found: Files) -> Recording:
         raise NetdashError(f"{path} is not a netdash bundle", why or "expected docker/, ip/, rules/, host/ inside")
     _decode_api_answers(answers, path)
     failures = {source: Failure(source, *_pair(value)) for source, value in _mapping(meta.get("failures")).items()}
-    failures |= dict(_refusals(found.refused))
+    failures |= dict(_refusals({**found.refused, **dict.fromkeys(sorted(cut), "it ends within a line: it is cut off")}))
     taken = meta.get("taken")
     hostname = meta.get("hostname")
     privileged = meta.get("privileged")
@@ -146,6 +147,12 @@ def _of_files(path: Path, found: Files) -> Recording:
             privileged=privileged if isinstance(privileged, bool) else None,
         )
     )
+
+
+def _cut_off(path: str, text: str) -> bool:
+    """Whether a list of lines ends within a line. Those of rules tell more of their ends, and are parsed as far as they
+    go."""
+    return path.endswith(".txt") and not path.startswith("rules/") and text[-1:] not in ("", "\n")
 
 
 def _refusals(refused: Mapping[str, str]) -> Iterator[tuple[str, Failure]]:

@@ -78,6 +78,11 @@ class View:
     empty: str  # what to say when there is nothing
     known: Callable[[Host], bool]  # whether the list could be read at all; else no rows mean nothing
     findings: bool = False  # each row is something wrong
+    doubt: Callable[[Host], str] = lambda _: ""  # why no rows do not mean that there is nothing
+
+    def nothing(self, host: Host) -> str:
+        """What to say when there are no rows."""
+        return self.doubt(host) or self.empty
 
 
 def widths(

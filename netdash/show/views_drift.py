@@ -52,6 +52,11 @@ def _row(index: Index, one: Drift) -> Row:
     return Row(ref_of(one), cells, (*sort, *(cell.text.casefold() for cell in cells[4:])))
 
 
+def _doubt(host: Host) -> str:
+    failure = host.failures.get("drift: rules")
+    return clean(f"no difference found; {failure.reason}", 300) if failure else ""
+
+
 DRIFT = View(
     name="drift",
     title="Drift",
@@ -72,4 +77,5 @@ DRIFT = View(
     empty="nothing differs from what the engine should have written",
     known=lambda host: host.drift is not None,
     findings=True,
+    doubt=_doubt,
 )

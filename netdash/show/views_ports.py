@@ -32,7 +32,7 @@ def _port(host: Host, index: Index, one: Port) -> Row:
         _target(one),
         _holder(host, one),
         _dnat(host, one),
-        words.count(rule.packets) if rule else NOTHING,
+        words.count(rule.packets) if rule else NOTHING if _dnat(host, one) is NOTHING else UNKNOWN,
         _listening(index, one),
     )
     holder = one.holder.pid if one.holder else None
@@ -83,7 +83,7 @@ def _dnat(host: Host, one: Port) -> Span:
         return Span(clean(one.dnat.place), Tone.PLAIN, ref_of(one.dnat))
     if host.ruleset is None:
         return words.unknown(host, "rules")
-    return NOTHING if host.ruleset.complete and not one.unsure else UNKNOWN
+    return NOTHING if host.ruleset.whole(one.host_ip.version) and not one.unsure else UNKNOWN
 
 
 def _listening(index: Index, one: Port) -> Span:

@@ -55,7 +55,7 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int, tr
         return lines + (_proxy_beside(run, width) if port.proxy else [])
     if port.proxy is not None:
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
-        known = host.ruleset is not None and host.ruleset.complete
+        known = host.ruleset is not None and host.ruleset.whole(port.host_ip.version)
         why = first.proxy_when if known else f"whether a DNAT rule comes first: ? {notes.reason(host, 'rules')}"
         lines += draw.text(MORE, why, width, Tone.DIM if known else Tone.UNKNOWN)
         return lines + _against(host, first, width, traced)
@@ -206,7 +206,7 @@ def _unexplained(host: Host, port: Port) -> tuple[list[Hop], str, Tone]:
     for source, known in (("rules", host.ruleset is not None), ("proxies", host.proxies is not None)):
         if not known:
             return [question], f"{source}: {notes.reason(host, source)}", Tone.UNKNOWN
-    if host.ruleset is not None and not host.ruleset.complete:
+    if host.ruleset is not None and not host.ruleset.whole(port.host_ip.version):
         return [question], "no DNAT rule, no proxy; but not every rule could be read", Tone.UNKNOWN
     if host.engine is not None and host.engine.rootless:
         return [question], "no DNAT rule, no proxy in the namespace that was read; the engine is rootless", Tone.UNKNOWN

@@ -154,7 +154,7 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         return ((), (Span(" nothing matches "), Span(fit_name(text, 40), Tone.KEY), Span(hint, Tone.DIM)))
     if within:
         return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
-    empty: list[Line] = [(), (Span(" " + view.empty, Tone.PLAIN),)]
+    empty: list[Line] = [(), (Span(" " + view.nothing(host), Tone.PLAIN),)]
     for failure in notes.missing(host, view.sources):
         empty += _wrapped(f"? {notes.sentence(failure)}", wide, Tone.UNKNOWN)
     if view.kind == "container" and host.live:

@@ -1,4 +1,5 @@
-"""`python -m tests.fuzz --seed S --packets N`: as root; works in network namespaces of its own only."""
+"""`python -m tests.fuzz --seed S --packets N`: as root; works in network namespaces of its own only.
+`--unread N`: recorded hosts with sources taken away."""
 
 from __future__ import annotations
 
@@ -16,6 +17,10 @@ _PATIENCE = 5  # hosts that cannot be made
 
 def main() -> int:
     options = _options()
+    if options.unread:
+        from tests.fuzz.unread import campaign
+
+        return campaign(options.seed, options.unread)
     enter_own_namespace("tests.fuzz", sys.argv[1:])
     return _check() if options.check else _campaign(options)
 
@@ -100,6 +105,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shrink", type=int, default=3, metavar="N", help="shrink the first mistake on N hosts")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="save what was shrunk, beside a base")
     parser.add_argument("--check", action="store_true", help="only try the oracle on situations that are known")
+    parser.add_argument("--unread", type=int, metavar="N", help="recorded hosts with sources taken away, instead")
     parser.add_argument("--unknown", action="store_true", help="tell what is unknown, too")
     return parser.parse_args()
 

@@ -85,11 +85,16 @@ class _Work:
         for one, entries in self._found:
             if entries or not one.required or (one.place.family, one.group) in self._waived:
                 continue
-            if not self._known.ruleset.complete or self._live.may_be(one):
+            if not self._read(one) or self._live.may_be(one):
                 self._opaque += 1
                 continue
             why = f"{one.why}; {_GONE}" if self._mode.empty else one.why
             yield self._drift(DriftKind.MISSING, one, None, why)
+
+    def _read(self, one: Expected) -> bool:
+        """Whether all rules of its family were read."""
+        families = {"ip": (4,), "ip6": (6,)}.get(one.place.family, (4, 6))
+        return all(map(self._known.ruleset.whole, families))
 
     def _duplicates(self) -> Iterator[Drift]:
         told: set[int] = set()
@@ -184,11 +189,12 @@ class _Work:
     def undecided(self) -> Iterator[Undecided]:
         """Ask after the others."""
         known, mode = self._known, self._mode
-        if mode.empty:
+        if mode.empty and known.ruleset.complete:
             yield Undecided("engine", f"{_GONE}: flushed, or it was told to write none (--iptables=false)")
         if self._opaque:
             many = "a rule" if self._opaque == 1 else f"{self._opaque} rules"
-            yield Undecided("rules", f"{many} may be there: what is there could not be read whole")
+            why = "; ".join(one.reason for one in known.ruleset.unread) or "what may be theirs is not understood"
+            yield Undecided("rules", f"{many} could not be compared: {why}")
         if any(group == "direct routing" for _, group in self._waived):
             yield Undecided(
                 "direct routing", "no rule keeps others from containers' addresses: --allow-direct-routing?"
@@ -196,7 +202,11 @@ class _Work:
         if mode.layout is Layout.SHARED:
             reason = f"of Docker {known.engine.version[:40]} only nat and published ports are known"
             yield Undecided("filter", reason)
-        if "ip6" not in mode.families and any(network.ipv6 and network.bridge for network in known.networks):
+        if (
+            "ip6" not in mode.families
+            and known.ruleset.whole(6)
+            and any(network.ipv6 and network.bridge for network in known.networks)
+        ):
             yield Undecided("IPv6", "none of the engine's chains is there: ip6tables is off, or they were flushed")
         if mode.layout is Layout.NETAVARK:
             yield Undecided("isolation", "whether networks are isolated is not in the API")

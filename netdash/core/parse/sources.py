@@ -72,6 +72,9 @@ class Sources:
         link, addr = recording.answers.get("ip/link.json"), recording.answers.get("ip/addr.json")
         if link is None and addr is None:
             return None
+        if addr is None and not recording.live:
+            failures.setdefault("links", Failure("links", "their addresses are not in this recording"))
+            return None
         from netdash.core.parse.ip import parse_links
 
         return self._read("links", failures, lambda a, b: parse_links(a, b, self._links_before), link, addr, need=2)
@@ -100,6 +103,10 @@ class Sources:
             return None, None
         from netdash.core.parse.ip import parse_policy, parse_routes
 
+        for path in SOURCES["routes"]:
+            if path not in answers:
+                part = f"routes: {path.removeprefix('ip/').removesuffix('.json')}"
+                failures.setdefault(part, Failure(part, "not read"))
         routes = self._read(
             "routes", failures, parse_routes, answers.get("ip/route4.json"), answers.get("ip/route6.json")
         )
@@ -119,6 +126,9 @@ class Sources:
             failures.setdefault("rules", Failure("rules", "not read"))
             return None
         unread = _unread(ruleset, recording.failures)
+        for part in unread:
+            source = f"rules: {part.source}"
+            failures.setdefault(source, Failure(source, part.reason))
         if unread != self._unread:
             self._unread = unread
         return self.once("unread", _marked, ruleset, self._unread)

@@ -226,6 +226,10 @@ class Ruleset:
         """False when a part could not be read."""
         return not self.unread
 
+    def whole(self, family: int) -> bool:
+        """Whether all rules that IPv4 or IPv6 packets meet were read."""
+        return all(family not in part.families for part in self.unread)
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         return tuple(rule for chain in self.chains for rule in chain.rules)

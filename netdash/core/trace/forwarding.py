@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-from netdash.core.model import IP, Link, PolicyRule, Route
+from netdash.core.model import IP, Host, Link, PolicyRule, Route
 from netdash.core.packet import Packet
 from netdash.core.routing import Flow, address_type, find, source_address
 from netdash.core.trace.answer import Verdict
@@ -33,17 +33,19 @@ class RoutesOf:
         self._run = run
 
     def kind(self, ip: IP, device: str) -> str | None:
-        routes = self._run.host.routes
+        routes = routes_of(self._run.host, ip.version)
         return None if routes is None else address_type(ip, routes, device)
 
     def leads_back(self, packet: Packet, loose: bool, marked: bool, local: bool) -> bool | None:
         """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`. What counts is whether the route that is
         found is by that device; only for link-local addresses one by that device is looked for."""
-        routes = self._run.host.routes
-        if routes is None or packet.src is None or not packet.iif:
+        host = self._run.host
+        if routes_of(host, packet.family) is None or packet.src is None or not packet.iif:
             return None
         if packet.iif == "lo":
             return True
+        if not _policy_read(host, packet.family):
+            return None
         bound = packet.iif if packet.src.is_link_local and not loose else ""
         flow = Flow(packet.src, packet.dst, "lo", bound, packet.mark if marked else 0, "")
         answers = {self._leads(replace(flow, proto=proto), packet.iif, loose, local) for proto in ("", packet.proto)}
@@ -59,9 +61,28 @@ class RoutesOf:
         return loose or iif in ((route.dev,) if route.dev else tuple(device for _, device in route.hops))
 
 
+def routes_of(host: Host, family: int) -> tuple[Route, ...] | None:
+    """The host's routes; None where those of this family were not read."""
+    return None if f"routes: route{family}" in host.failures else host.routes
+
+
+def known_routes(run: Run) -> tuple[Route, ...]:
+    """Ends the run where they were not read."""
+    routes = routes_of(run.host, run.packet.family)
+    if routes is None:
+        failure = run.host.failures.get("routes") or run.host.failures.get(f"routes: route{run.packet.family}")
+        why = f": {failure.reason}" if failure else ""
+        raise run.end(Verdict.UNKNOWN, ROUTE, f"the routes could not be read{why}")
+    return routes
+
+
+def _policy_read(host: Host, family: int) -> bool:
+    return host.policy is not None and f"routes: rule{family}" not in host.failures
+
+
 def looked_at(run: Run, packet: Packet) -> Packet:
     """The packet with the types of its addresses."""
-    routes = run.host.routes
+    routes = routes_of(run.host, packet.family)
     if routes is None:
         return packet
     return replace(
@@ -93,8 +114,7 @@ def way_in(run: Run) -> Way:
     """The routing decision for a packet that came in by `packet.iif`."""
     run.hop(ROUTE)
     packet = run.packet
-    if run.host.routes is None:
-        raise run.end(Verdict.UNKNOWN, ROUTE, "the routes could not be read")
+    known_routes(run)
     if packet.dst is None or packet.src is None or packet.iif is None:
         raise run.end(Verdict.UNKNOWN, ROUTE, "the packet's addresses are not known here")
     _martian(run, packet.src, packet.dst, packet.iif)
@@ -180,6 +200,7 @@ def _source(run: Run, src: IP, dst: IP, iif: str, oif: str) -> None:
 
 def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> str:
     """What is wrong with a source by the reverse look-up; "" for nothing (__fib_validate_source)."""
+    _rules_of_policy(run)
     mark = run.packet.mark
     if mark != 0 and not _either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
         mark = 0
@@ -207,8 +228,7 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
 def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
     """The routing decision for a packet that this host's own process sends."""
     packet = run.packet
-    if run.host.routes is None:
-        raise run.end(Verdict.UNKNOWN, ROUTE, "the routes could not be read")
+    known_routes(run)
     if packet.dst is None:
         raise run.end(Verdict.UNKNOWN, ROUTE, "the packet's destination is not known here")
     flow = Flow(packet.dst, src or _NO_SOURCE[packet.family], "lo", bound, packet.mark, packet.proto)
@@ -250,6 +270,7 @@ def chosen_address(run: Run, device: str, towards: IP | None, family: int) -> IP
 
 
 def _found(run: Run, flow: Flow) -> Route:
+    _rules_of_policy(run)
     found = find(flow, run.host.routes or (), run.host.policy, _supposing(run))
     route = found.route
     if found.refused:
@@ -259,6 +280,11 @@ def _found(run: Run, flow: Flow) -> Route:
     if route.kind in ("blackhole", "unreachable", "prohibit"):
         raise run.end(Verdict.NO_ROUTE, ROUTE, f"a {route.kind} route refuses {flow.dst} ({route.dst}, {route.table})")
     return route
+
+
+def _rules_of_policy(run: Run) -> None:
+    if not _policy_read(run.host, run.packet.family):
+        run.without(f"routes: rule{run.packet.family}", "the rules of policy routing")
 
 
 def _supposing(run: Run) -> Callable[[PolicyRule], bool]:
@@ -282,4 +308,6 @@ def _next_hop(run: Run, route: Route) -> tuple[str, IP | None]:
 
 
 def link_of(run: Run, name: str | None) -> Link | None:
+    if name and run.host.links is None:
+        run.without("links", "the devices")
     return next((one for one in run.host.links or () if one.name == name), None)

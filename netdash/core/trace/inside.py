@@ -23,6 +23,7 @@ class Namespace:
     routes: tuple[Route, ...]
     assumed: tuple[str, ...]  # sentences
     networks: dict[str, Network]  # by endpoint's network id
+    recorded: bool = False  # a recording looks inside each container: what is missing was lost, and is not assumed
 
     @property
     def name(self) -> str:
@@ -147,7 +148,7 @@ def _namespace(container: Container, networks: dict[str, Network], host: Host) -
     made = tuple(_set_up(container, networks, version))
     routes = made if read is None else (*read, *(one for one in made if one.family == 6))
     links = inside.links if inside else None
-    return Namespace(container, links, routes, tuple(assumed), networks)
+    return Namespace(container, links, routes, tuple(assumed), networks, not host.live)
 
 
 def _set_up(container: Container, networks: dict[str, Network], version: str) -> Iterator[Route]:

@@ -10,7 +10,7 @@ from netdash.core.hurdles import device as trouble_of
 from netdash.core.model import IP, Endpoint, Link
 from netdash.core.routing import address_type
 from netdash.core.trace.answer import Verdict
-from netdash.core.trace.forwarding import link_of
+from netdash.core.trace.forwarding import known_routes, link_of
 from netdash.core.trace.hooks import BRIDGE_NETFILTER
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.run import Run
@@ -99,11 +99,12 @@ def across(run: Run, bridge: str, came_by: str, veth: str) -> None:
 
 def is_here(run: Run, ip: IP) -> bool:
     """Whether this host answers for an address on its links."""
-    return address_type(ip, run.host.routes or ()) == "LOCAL"
+    return address_type(ip, known_routes(run)) == "LOCAL"
 
 
 def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
     """The container on this bridge that has an address; None: somebody else's port. Ends the run when nobody has it."""
+    containers_read(run)
     found = [
         Port(space, end)
         for space, end in namespaces_of(run.host).at(ip)
@@ -122,6 +123,12 @@ def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
     if _foreign_port(run, bridge):
         return None
     raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody on {bridge} has {ip}: host unreachable")
+
+
+def containers_read(run: Run) -> None:
+    """Asked where a container may be who takes the packet."""
+    if run.host.containers is None:
+        run.without("docker", "the containers")
 
 
 def _bridge_of(run: Run, space: Namespace, end: Endpoint) -> str | None:

@@ -114,6 +114,11 @@ class Run:
         """Whether something happens that cannot be told; each answer is a walk of its own."""
         return self.choices.take(what)
 
+    def without(self, source: str, what: str) -> None:
+        """The way hangs on a source that was not read: `what` it would tell."""
+        failure = self.host.failures.get(source)
+        self.unread(f"{what} decide otherwise", f"{what} were not read{f': {failure.reason}' if failure else ''}")
+
     def unread(self, what: str, why: str) -> None:
         """Where the end would not be known if `what` held, which was not read: in a walk of its own it does."""
         if (what, False) not in self.choices.taken and self.choose(what):

@@ -12,7 +12,7 @@ from netdash.core.routing import OUTSIDE, Flow, entrance, find
 from netdash.core.trace import beside
 from netdash.core.trace.answer import UNREAD, Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.conntrack import Connection
-from netdash.core.trace.forwarding import looked_at
+from netdash.core.trace.forwarding import looked_at, routes_of
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.run import Choices, Ended, Run
 from netdash.core.trace.way import from_container, from_host, from_outside
@@ -202,7 +202,7 @@ def _outside(run: Run, question: Question) -> Ended:
     if device is None and question.src is not None:
         route = find(Flow(question.src), run.host.routes or (), run.host.policy).route
         device = route.dev if route is not None and route.kind == "unicast" else None
-    if device is None:
+    if device is None and routes_of(run.host, question.dst.version) is not None:
         device, _ = entrance(question.dst.version, run.host.links, run.host.routes)
     if device is None:
         return run.end(Verdict.UNKNOWN, "sender", "by which device packets from outside come in is not known")

@@ -57,6 +57,8 @@ def _full(run: Run) -> None:
     connection = run.connection
     if connection.original is not None or connection.answering or connection.untracked:
         return
+    if run.host.sysctls is None:
+        run.without("sysctls", "the sysctls")
     found = [(run.host.sysctls or {}).get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("count", "max")]
     count, most = (int(text) if text.isascii() and text.isdigit() else 0 for text in found)
     full = f"a full connection table ({count} of {most})"

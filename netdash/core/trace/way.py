@@ -17,6 +17,7 @@ from netdash.core.trace.link_layer import (
     before_ip,
     bridge_chains,
     check_device,
+    containers_read,
     egress,
     ingress,
     is_here,
@@ -78,8 +79,6 @@ def from_outside(run: Run, device: str) -> Ended:
 def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
     """A container's process sends it: its own routes first."""
     run.hop(space.name)
-    for sentence in space.assumed:
-        run.assume(sentence)
     packet = run.packet
     if packet.dst is None:
         raise run.end(Verdict.UNKNOWN, space.name, "the packet's destination is not known here")
@@ -87,6 +86,7 @@ def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
         run.packet = replace(packet, src=src or packet.dst)
         run.say("an address of its own: the packet does not leave the container")
         return _inside(run, space, "lo")
+    _routes_read(run, space)
     route = space.route(packet.dst)
     if route is None or route.kind != "unicast":
         what = "no route" if route is None else f"a {route.kind} route"
@@ -94,7 +94,7 @@ def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
     source = src or space.source(route)
     run.packet = replace(packet, src=source)
     run.say(f"by {route.dev}" + (f" via {route.gateway}" if route.gateway else ""))
-    check_device(run, space.link(route.dev))
+    check_device(run, _device(run, space, route.dev))
     end = space.endpoint(route.dev)
     if end is None:
         raise run.end(Verdict.UNKNOWN, space.name, f"where {route.dev} inside {space.name} leads to is not known")
@@ -109,6 +109,22 @@ def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
     if bridge is None:
         raise run.end(Verdict.UNKNOWN, space.name, f"the bridge of network {end.network} is not known")
     return _at_bridge(run, end.veth or "", bridge, route.gateway or packet.dst)
+
+
+def _device(run: Run, space: Namespace, device: str | None) -> Link | None:
+    if space.links is None and space.recorded:
+        what = f"the devices inside {space.name}"
+        run.unread(f"{what} are down or have other addresses", f"{what} were not read")
+    return space.link(device)
+
+
+def _routes_read(run: Run, space: Namespace) -> None:
+    for sentence in space.assumed:
+        if space.recorded:
+            what = f"the routes inside {space.name}"
+            run.unread(f"{what} are others", f"{what} were not read")
+        else:
+            run.assume(sentence)
 
 
 def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
@@ -210,6 +226,7 @@ def _to_port(run: Run, bridge: str, veth: str, port: Port | None) -> Ended:
 
 def _port(run: Run, bridge: str, port: Port | None) -> Ended:
     if port is None:
+        containers_read(run)
         run.end_at = bridge
         run.hop(bridge, "to a port that is no container's")
         return Ended(Verdict.FORWARDED, None)
@@ -264,6 +281,7 @@ def _out(run: Run, way: Way) -> Ended:
     behind = namespaces_of(run.host).behind(way.device)
     if behind is not None:
         return _inside(run, behind[0], behind[0].device(behind[1]))
+    containers_read(run)
     run.end_at = way.device
     run.say(f"leaves this host by {way.device}")
     src = run.packet.src
@@ -294,6 +312,8 @@ def _local(run: Run) -> Ended:
         return run.end(
             Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
         )
+    if host.proxies is None and (heard.command is None or "proxy" in heard.command):
+        run.without("proxies", "the userland proxies")
     by = proxy.proxy_of(host.proxies or (), heard, packet.dst)
     if by is not None:
         run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
@@ -310,7 +330,7 @@ def _inside(run: Run, space: Namespace, device: str) -> Ended:
     run.hop(space.name)
     run.end_at = space
     packet, container = run.packet, space.container
-    check_device(run, space.link(device))
+    check_device(run, _device(run, space, device))
     if packet.dst is None or packet.src is None:
         return run.end(Verdict.UNKNOWN, space.name, "the packet's addresses are not known here")
     if not space.has(packet.dst):
@@ -330,6 +350,7 @@ def _expected(run: Run, space: Namespace, device: str, src: IP) -> None:
     mode = space.rp_filter(device)
     if src.version == 6 or mode == 0:
         return
+    _routes_read(run, space)
     route = space.route(src)
     came = space.endpoint(device)
     back = space.endpoint(route.dev) if route is not None else None
