@@ -3,7 +3,6 @@ this loads: it loads `apply` when it is asked."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,10 +22,9 @@ class LocalChanges:
         self._docker_host = docker_host
 
     def _address(self) -> str:
-        from netdash.read.engine_api import EngineApi
+        from netdash.engine.context import locate
 
-        with closing(EngineApi(self._docker_host, 3.0)) as api:
-            return api.address
+        return locate(self._docker_host).address
 
     def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
         from netdash.apply.survey import survey

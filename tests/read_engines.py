@@ -15,6 +15,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+FORBIDDEN = b"""<html><body><h1>403 Forbidden</h1>
+Request forbidden by administrative rules.
+</body></html>
+"""
+
 
 def container(number: int, state: str = "running", pid: int = 0) -> dict[str, Any]:
     identity = f"{number:064x}"
@@ -29,13 +34,20 @@ def container(number: int, state: str = "running", pid: int = 0) -> dict[str, An
 
 
 class FakeEngine:
-    """`containers` by id as inspect tells them. `mood`: "well", "hang", "nonsense", "cut", "error" or "slow"."""
+    """`containers` by id as inspect tells them. `mood`: "well", "hang", "nonsense", "cut", "error" or "slow".
+    `refuse`: (status, body) by a path's beginning; `hang`: paths that are never answered; `versioned`: whether paths
+    without a version are refused."""
 
     def __init__(self, path: Path, count: int = 3) -> None:
         self.path = path
         self.address = f"unix://{path}"
         self.containers = {one["Id"]: one for one in map(container, range(1, count + 1))}
         self.mood = "well"
+        self.refuse: dict[str, tuple[int, bytes]] = {}
+        self.hang: set[str] = set()
+        self.versioned = False
+        self.api = "1.51"  # "": no header tells it
+        self.asked: list[str] = []  # the paths as they came
         self.calls: Counter[str] = Counter()
         self.connections = 0
         self.since: list[str] = []
@@ -70,7 +82,7 @@ class FakeEngine:
 
     def answer(self, path: str) -> object:
         if path == "/version":
-            return {"Version": "28.5.2", "ApiVersion": "1.51", "Components": [{"Name": "Engine"}]}
+            return {"Version": "28.5.2", "ApiVersion": self.api or "1.51", "Components": [{"Name": "Engine"}]}
         if path == "/containers/json":
             return [{"Id": key, "Names": [one["Name"]], "State": "running"} for key, one in self.containers.items()]
         if path == "/networks":
@@ -144,7 +156,15 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         path = "/" + parts.path.split("/", 2)[2] if parts.path.startswith("/v1.") else parts.path
         engine.calls["/containers/ID/json" if path.startswith("/containers/0") else path] += 1
-        if path == "/events" and engine.mood in ("well", "slow"):
+        engine.asked.append(parts.path)
+        refused = next((engine.refuse[one] for one in engine.refuse if path.startswith(one)), None)
+        if engine.versioned and path == parts.path:
+            refused = (403, FORBIDDEN)
+        if refused:
+            self._send(refused[1], refused[0])
+        elif path in engine.hang:
+            self._hang(path)
+        elif path == "/events" and engine.mood in ("well", "slow"):
             engine.since += parse_qs(parts.query).get("since", [])
             self._events()
         else:
@@ -184,6 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, body: bytes, status: int = 200) -> None:
         self.send_response(status)
+        if self.server.engine.api and self.server.engine.mood == "well" and status == 200:
+            self.send_header("Api-Version", self.server.engine.api)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -260,7 +260,7 @@ class Asked:
     """The engine's first answers, at once."""
 
     def take(self) -> First:
-        return First({"docker/containers.json": [], "docker/version.json": {}}, since=7)
+        return First({"docker/containers.json": [], "docker/version.json": {}}, since=7, heard=1.0)
 
 
 def test_a_live_feed_shows_the_first_answers_and_reads_the_rest_when_the_screen_is_up() -> None:

@@ -41,7 +41,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["publish", "web"], 2, "required"),
         (["unpublish", "web", "8080:80", "--yes"], 2, "is not the host's port"),
         (["publish", "web", "80", "--yes"], 3, "containers could not be read"),
-        (["run", "nginx", "-p", "80:80", "--yes"], 4, "no such file"),
+        (["run", "nginx", "-p", "80:80", "--yes"], 4, "there is no docker engine"),
         (["undo", "--yes"], 4, "there is nothing to take back"),
         (["recover", "--finish", "--rollback"], 2, "not allowed with"),
     ],

@@ -14,11 +14,11 @@ from netdash.core.join import Builder
 from netdash.core.model import Failure, Host
 from netdash.core.place import EngineProcess, Place, parse_engine_process
 from netdash.core.recording import Recording
+from netdash.engine.unix_socket import peer
 from netdash.read import namespace
 from netdash.read.beyond import Beyond, Gate
 from netdash.read.board import Board
 from netdash.read.once import Options, read_once
-from netdash.read.unix_http import peer
 from netdash.show import as_json, notes
 from netdash.show.views import BY_NAME
 from tests.read_engines import FakeEngine
@@ -81,11 +81,11 @@ def test_without_a_process_a_live_host_that_lacks_all_bridges_is_not_the_engines
 
 def test_the_process_behind_a_socket(tmp_path: Path) -> None:
     path = str(tmp_path / "door")
-    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as door:
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as connected:
         server.bind(path)
         server.listen()
-        door.connect(path)
-        assert peer(door) == os.getpid()
+        connected.connect(path)
+        assert peer(connected) == os.getpid()
     assert namespace.elsewhere(os.getpid()) is False
     assert namespace.elsewhere(1 << 30) is None
 

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from netdash.apply import change, forward, logbook, places, steps
-from netdash.apply.engine_socket import EngineGone, Refused, unix_path
-from netdash.core.errors import NetdashError
+from netdash.core.errors import Exit, NetdashError
 from netdash.core.publish import payload
 from netdash.core.publish.address import addresses, running, target
 from netdash.core.publish.journal import Change, load_journal
 from netdash.core.publish.state import Forward, Opened, Process, load_forward, verdict
+from netdash.engine.client import local
+from netdash.engine.errors import EngineGone
 
 PORT = Opened("tcp", "0.0.0.0", 8080, 80)
 RECORD = Forward(
@@ -199,11 +200,11 @@ def test_one_change_at_a_time() -> None:
 
 
 def test_only_sockets_of_this_machine() -> None:
-    assert unix_path("unix:///var/run/docker.sock") == "/var/run/docker.sock"
+    assert local("unix:///var/run/docker.sock").socket == "/var/run/docker.sock"
     for address in ("tcp://10.0.0.1:2375", "ssh://there", "unix://relative", ""):
-        with pytest.raises(NetdashError):
-            unix_path(address)
-    assert Refused(404, "x").status == 404
+        with pytest.raises(NetdashError) as raised:
+            local(address)
+        assert raised.value.code is Exit.REFUSED
 
 
 # --- the payload ------------------------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from netdash.apply import child, logbook
-from netdash.apply.engine_socket import Engine, EngineGone
 from netdash.apply.steps import STEPS, kept_image, remove_old
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.publish import payload
 from netdash.core.publish.journal import Change, Journal
 from netdash.core.publish.state import Opened
+from netdash.engine.client import EngineClient, local
+from netdash.engine.errors import EngineGone
 
 if TYPE_CHECKING:
     from netdash.core.publish.plan import Plan
@@ -27,7 +28,7 @@ Told = Callable[[str], None]
 def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...], tell: Told) -> Journal:
     """Make the container anew as planned. Raises NetdashError(REFUSED); then everything is as it was, or a journal says
     what is left to be done."""
-    engine = Engine(address)
+    engine = local(address)
     inspect: dict[str, Any] = engine.get(f"/containers/{plan.container_id}/json")
     ends = payload.endpoints(inspect, engine.api)
     first = payload.first_network(inspect)
@@ -84,14 +85,14 @@ def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) ->
         image=image,
         grace=grace,
     )
-    return _carry_out(Engine(address), logbook.begin(change), tell)
+    return _carry_out(local(address), logbook.begin(change), tell)
 
 
 def _fresh(now: float) -> str:
     return f"{int(now)}-{secrets.token_hex(4)}"
 
 
-def _carry_out(engine: Engine, journal: Journal, tell: Told) -> Journal:
+def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """All steps; what fails is rolled back at once, unless the engine itself is gone."""
     try:
         return finish(engine, journal, tell)
@@ -106,7 +107,7 @@ def _carry_out(engine: Engine, journal: Journal, tell: Told) -> Journal:
         raise NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED) from error
 
 
-def resume(engine: Engine, journal: Journal, tell: Told) -> Journal:
+def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Finish what was interrupted. Whoever died may have taken the new container along: it is started and looked at
     again. Raises NetdashError(REFUSED)."""
     again = {at for at, step in enumerate(journal.change.steps) if step in ("start", "verify")}
@@ -114,7 +115,7 @@ def resume(engine: Engine, journal: Journal, tell: Told) -> Journal:
     return finish(engine, replace(journal, done=done), tell)
 
 
-def finish(engine: Engine, journal: Journal, tell: Told) -> Journal:
+def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Do what is left. Raises NetdashError(REFUSED)."""
     change = journal.change
     left = journal.left
@@ -134,7 +135,7 @@ def finish(engine: Engine, journal: Journal, tell: Told) -> Journal:
     return journal
 
 
-def rollback(engine: Engine, journal: Journal, tell: Told) -> None:
+def rollback(engine: EngineClient, journal: Journal, tell: Told) -> None:
     """Take back what was done, last first, and end the journal. Raises NetdashError(REFUSED)."""
     change = journal.change
     journal = logbook.append(change, {"undoing": True})
@@ -151,7 +152,7 @@ def rollback(engine: Engine, journal: Journal, tell: Told) -> None:
     logbook.end(change)
 
 
-def settle(engine: Engine, journal: Journal) -> None:
+def settle(engine: EngineClient, journal: Journal) -> None:
     """The grace time is over: the old container goes. Raises NetdashError where the new one does not run."""
     if journal.change.kind == "recreate":
         remove_old(engine, journal)
@@ -170,7 +171,7 @@ def overdue() -> tuple[str, ...]:
         change, due = journal.change, journal.due
         if due is not None and time.time() >= due:
             try:
-                settle(Engine(change.engine), journal)
+                settle(local(change.engine), journal)
             except NetdashError as error:
                 notes.append(f"{change.backup} is kept: {error.message}")
             else:

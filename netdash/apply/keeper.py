@@ -10,24 +10,22 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from netdash.apply import places, proxy
-from netdash.apply.engine_socket import Engine, EngineGone, Refused
 from netdash.core.errors import NetdashError
 from netdash.core.publish.address import addresses, running, target
 from netdash.core.publish.state import Forward, Opened, load_forward
+from netdash.engine.client import local
+from netdash.engine.errors import EngineError, Refused
 
-_EVENTS = {
-    "type": ["container", "network"],
-    "event": ["start", "restart", "die", "destroy", "pause", "unpause", "connect", "disconnect"],
-}
 _RETRY = 2.0  # seconds until the engine, or a port that was not to be had, is tried again
 _STALE = 30.0  # seconds after which it looks without an event: an engine may not send one
+_EVENT = b"e"  # on the socket that wakes the keeper, beside the numbers of signals
 _SETTLE = 0.1  # seconds: a burst of events is looked at once
-_MOST = 1 << 20  # bytes of events that wait for the end of their line
 
 
 class Gone(Exception):  # noqa: N818
@@ -38,15 +36,14 @@ class Keeper:
     def __init__(self, path: Path, record: Forward) -> None:
         self.path = path
         self.record = record
-        self.engine = Engine(record.engine)
+        self.engine = local(record.engine)
         self.proxies: dict[Opened, int] = {}
         self.ending = False
         self._wake, write = socket.socketpair()
         for end in (self._wake, write):
             end.setblocking(False)
         self._write = write
-        self._events: socket.socket | None = None
-        self._rest = b""
+        self._listener: threading.Thread | None = None
         self._again = 0.0  # when to look at the container; on the monotonic clock
 
     def run(self) -> None:
@@ -83,13 +80,14 @@ class Keeper:
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        doors = [self._wake, *([self._events] if self._events else [])]
-        ready, _, _ = select.select(doors, [], [], self._patience())
-        if self._wake in ready:
+        """Until a signal, an event of the container, or the next look is due."""
+        if select.select([self._wake], [], [], self._patience())[0]:
             with contextlib.suppress(BlockingIOError):
-                self._wake.recv(4096)
-        if self._events and self._events in ready:
-            self._hear(self._events)
+                if _EVENT in self._wake.recv(4096):
+                    self._soon(_SETTLE)
+        if self._listener is not None and not self._listener.is_alive():
+            self._listener = None
+            self._soon(_RETRY)
 
     def _patience(self) -> float:
         patience = self._again - time.monotonic()
@@ -97,22 +95,17 @@ class Keeper:
             patience = min(patience, self.record.until - time.time())
         return max(0.0, patience)
 
-    def _hear(self, events: socket.socket) -> None:
-        """Events of every container come here; most are dropped unread."""
-        try:
-            piece = events.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            piece = b""
-        if not piece:
-            events.close()
-            self._events = None
-            self._soon(_RETRY)
-            return
-        *whole, self._rest = (self._rest + piece)[-_MOST:].split(b"\n")
-        if any(self.record.container_id.encode() in line for line in whole):
-            self._soon(_SETTLE)
+    def _listen(self) -> None:
+        """In a thread of its own: wakes the other one for each event of the container, and at the stream's end."""
+        with contextlib.suppress(EngineError):
+            for event in self.engine.events(self.engine.since):
+                if self.record.container_id in json.dumps(event):
+                    self._ring()
+        self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # enough is in it
+            self._write.send(_EVENT)
 
     def _soon(self, seconds: float) -> None:
         self._again = min(self._again, time.monotonic() + seconds)
@@ -133,15 +126,16 @@ class Keeper:
         self._again = time.monotonic() + _STALE
         first = self.record.phase == "starting"
         try:
-            if self._events is None:
-                self._rest = b""
-                self._events = self.engine.stream("/events", filters=json.dumps(_EVENTS))
+            if self._listener is None:
+                self.engine.negotiate()
+                self._listener = threading.Thread(target=self._listen, name="events", daemon=True)
+                self._listener.start()
             inspect = self.engine.get(f"/containers/{self.record.container_id}/json")
         except Refused as error:
             if error.status == 404:
                 raise Gone from error
             return self._soon(_RETRY)
-        except EngineGone as error:
+        except EngineError as error:
             if first:
                 raise proxy.ProxyError(error.message) from error
             return self._soon(_RETRY)  # the container may live on without its engine: so do the proxies

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netdash.apply import change, forward, logbook, places
-from netdash.apply.engine_socket import Engine
 from netdash.apply.proof import prove
 from netdash.apply.steps import pull
 from netdash.core.errors import Exit, NetdashError
@@ -16,6 +15,7 @@ from netdash.core.publish.pending import Pending, Taken
 from netdash.core.publish.proof import Proof
 from netdash.core.publish.request import GRACE, Mode, Request
 from netdash.core.publish.state import Forward
+from netdash.engine.client import local
 
 if TYPE_CHECKING:
     from netdash.core.publish.facts import Facts
@@ -61,7 +61,7 @@ def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count:
 
 def _pull(address: str, image: str, count: Told) -> None:
     layers: dict[str, tuple[int, int]] = {}
-    for event in pull(Engine(address), image):
+    for event in pull(local(address), image):
         told = mapping(event.get("progressDetail"))
         current, total = integer(told.get("current")), integer(told.get("total"))
         if event.get("status") == "Downloading" and current is not None and total:
@@ -106,7 +106,7 @@ def take_back(one: Taken, tell: Told) -> None:
         now = logbook.load(logbook.path_of(one.change))
         if now is None:
             raise NetdashError("its time to be taken back is over", code=Exit.REFUSED)
-        change.rollback(Engine(one.change.engine), now, tell)
+        change.rollback(local(one.change.engine), now, tell)
 
 
 def recover(finish: bool, tell: Told) -> None:
@@ -116,7 +116,7 @@ def recover(finish: bool, tell: Told) -> None:
         for note in change.overdue():
             tell(note)
         for journal in change.unfinished():
-            (change.resume if finish else change.rollback)(Engine(journal.change.engine), journal, tell)
+            (change.resume if finish else change.rollback)(local(journal.change.engine), journal, tell)
         if finish:
             for note in forward.reconcile():
                 tell(note)

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from netdash.apply import change, logbook, places
-from netdash.apply.engine_socket import Engine
 from netdash.core.errors import NetdashError
+from netdash.engine.client import local
 
 _LOOK = 1.0  # seconds between two looks at the journal: the change may be taken back
 _RETRY = 30.0  # seconds
@@ -31,7 +31,7 @@ def main(path: Path) -> None:
             with places.one_at_a_time():
                 again = logbook.load(path)
                 if again is not None and again.due is not None and time.time() >= again.due:
-                    change.settle(Engine(again.change.engine), again)
+                    change.settle(local(again.change.engine), again)
         except NetdashError:
             time.sleep(_RETRY)  # another netdash is at work, the engine is away, or the new container is not well
 

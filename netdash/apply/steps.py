@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from netdash.apply import survey
-from netdash.apply.engine_socket import Engine, Refused
 from netdash.apply.proof import prove
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.parse.decode import integer, mapping, text
 from netdash.core.publish import payload
 from netdash.core.publish.journal import Change, Journal
+from netdash.engine.client import EngineClient
+from netdash.engine.errors import Refused
 
 Json = dict[str, Any]
-Do = Callable[[Engine, Journal, str], str]
+Do = Callable[[EngineClient, Journal, str], str]
 _STEADY = 3.0  # seconds that a container without a healthcheck must run
 _ANSWER = 30.0  # seconds until its port must answer
 _PULL = 300.0  # seconds of silence of a registry
@@ -25,7 +26,7 @@ _SECOND = 1_000_000_000  # of the API's durations
 _PAUSE = 0.2
 
 
-def _look(engine: Engine, name: str) -> Json | None:
+def _look(engine: EngineClient, name: str) -> Json | None:
     """Its inspect; None when there is none."""
     try:
         found: Json = engine.get(f"/containers/{name}/json")
@@ -40,13 +41,13 @@ def _name(inspect: Json | None) -> str:
     return str(inspect.get("Name", "")).lstrip("/") if inspect else ""
 
 
-def new_id(engine: Engine, journal: Journal) -> str:
+def new_id(engine: EngineClient, journal: Journal) -> str:
     """Of the new container; "" when it does not exist."""
     found = _look(engine, journal.result("create") or journal.change.temporary)
     return str(found["Id"]) if found else ""
 
 
-def _needed(engine: Engine, journal: Journal) -> str:
+def _needed(engine: EngineClient, journal: Journal) -> str:
     identity = new_id(engine, journal)
     if not identity:
         raise NetdashError("the new container is gone", "netdash recover --rollback", Exit.REFUSED)
@@ -56,30 +57,30 @@ def _needed(engine: Engine, journal: Journal) -> str:
 # --- doing ------------------------------------------------------------------------------------------------------------
 
 
-def _hold(engine: Engine, journal: Journal, _: str) -> str:
+def _hold(engine: EngineClient, journal: Journal, _: str) -> str:
     """A dockerd that starts anew must not start the old one beside the new."""
     return _set_restart(engine, journal.change.old_id, ("no", 0))
 
 
-def _set_restart(engine: Engine, identity: str, policy: tuple[str, int]) -> str:
+def _set_restart(engine: EngineClient, identity: str, policy: tuple[str, int]) -> str:
     wanted = {"Name": policy[0], "MaximumRetryCount": policy[1]}
     engine.post(f"/containers/{identity}/update", {"RestartPolicy": wanted})
     return ""
 
 
-def _stop(engine: Engine, journal: Journal, _: str) -> str:
+def _stop(engine: EngineClient, journal: Journal, _: str) -> str:
     _stop_one(engine, journal.change.old_id)
     return ""
 
 
-def _stop_one(engine: Engine, identity: str) -> None:
+def _stop_one(engine: EngineClient, identity: str) -> None:
     inspect = _look(engine, identity)
     if inspect is not None:
         patience = integer(mapping(inspect.get("Config")).get("StopTimeout"))
         engine.call("POST", f"/containers/{identity}/stop", limit=60.0 + (10 if patience is None else patience))
 
 
-def _commit(engine: Engine, journal: Journal, _: str) -> str:
+def _commit(engine: EngineClient, journal: Journal, _: str) -> str:
     """The image with what the stopped container wrote; "" where it wrote nothing."""
     change = journal.change
     old = _look(engine, change.old_id)
@@ -93,7 +94,7 @@ def _commit(engine: Engine, journal: Journal, _: str) -> str:
     return change.image
 
 
-def _create(engine: Engine, journal: Journal, _: str) -> str:
+def _create(engine: EngineClient, journal: Journal, _: str) -> str:
     change = journal.change
     there = _look(engine, change.temporary)
     if there is None:
@@ -108,7 +109,7 @@ def _body_of_new(change: Change) -> Json:
     return {"Image": change.image, "ExposedPorts": exposed, "HostConfig": {"PortBindings": ports}}
 
 
-def _body_of_equal(engine: Engine, journal: Journal) -> Json:
+def _body_of_equal(engine: EngineClient, journal: Journal) -> Json:
     change = journal.change
     old = _look(engine, change.old_id)
     if old is None:
@@ -128,7 +129,7 @@ def _body_of_equal(engine: Engine, journal: Journal) -> Json:
     return payload.body(old, ends, wanted)
 
 
-def _connect(engine: Engine, journal: Journal, network: str) -> str:
+def _connect(engine: EngineClient, journal: Journal, network: str) -> str:
     identity = _needed(engine, journal)
     inspect = _look(engine, identity) or {}
     if network not in mapping(mapping(inspect.get("NetworkSettings")).get("Networks")):
@@ -137,26 +138,26 @@ def _connect(engine: Engine, journal: Journal, network: str) -> str:
     return ""
 
 
-def _part(engine: Engine, journal: Journal, _: str) -> str:
+def _part(engine: EngineClient, journal: Journal, _: str) -> str:
     return _rename(engine, journal.change.old_id, journal.change.backup)
 
 
-def _name_new(engine: Engine, journal: Journal, _: str) -> str:
+def _name_new(engine: EngineClient, journal: Journal, _: str) -> str:
     return _rename(engine, _needed(engine, journal), journal.change.name)
 
 
-def _rename(engine: Engine, identity: str, name: str) -> str:
+def _rename(engine: EngineClient, identity: str, name: str) -> str:
     if _name(_look(engine, identity)) != name:
         engine.post(f"/containers/{identity}/rename", name=name)
     return ""
 
 
-def _start(engine: Engine, journal: Journal, _: str) -> str:
+def _start(engine: EngineClient, journal: Journal, _: str) -> str:
     engine.call("POST", f"/containers/{_needed(engine, journal)}/start", limit=120.0)
     return ""
 
 
-def _verify(engine: Engine, journal: Journal, _: str) -> str:
+def _verify(engine: EngineClient, journal: Journal, _: str) -> str:
     """Healthy, or running for some seconds; and the port answers where one answered before."""
     identity = _needed(engine, journal)
     end = time.monotonic() + _health_limit(_look(engine, identity) or {})
@@ -194,11 +195,11 @@ def _health_limit(inspect: Json) -> float:
     return 30.0 + start + (integer(check.get("Retries")) or 3) * (interval + limit)
 
 
-def _release(engine: Engine, journal: Journal, _: str) -> str:
+def _release(engine: EngineClient, journal: Journal, _: str) -> str:
     return _set_restart(engine, _needed(engine, journal), journal.change.restart)
 
 
-def pull(engine: Engine, image: str) -> Iterator[Json]:
+def pull(engine: EngineClient, image: str) -> Iterator[Mapping[str, object]]:
     """Not journaled: an image that came for nothing is in nobody's way. The engine's own progress, a JSON object each:
     `status`, `id` of a layer, `progressDetail` with `current` and `total` bytes. Raises NetdashError with what the
     registry said."""
@@ -218,32 +219,32 @@ def pull(engine: Engine, image: str) -> Iterator[Json]:
 # --- taking back ------------------------------------------------------------------------------------------------------
 
 
-def _keep(_: Engine, __: Journal, ___: str) -> str:
+def _keep(_: EngineClient, __: Journal, ___: str) -> str:
     """Nothing is left of it once the others are taken back."""
     return ""
 
 
-def _unhold(engine: Engine, journal: Journal, _: str) -> str:
+def _unhold(engine: EngineClient, journal: Journal, _: str) -> str:
     return _set_restart(engine, journal.change.old_id, journal.change.restart)
 
 
-def _unstop(engine: Engine, journal: Journal, _: str) -> str:
+def _unstop(engine: EngineClient, journal: Journal, _: str) -> str:
     engine.call("POST", f"/containers/{journal.change.old_id}/start", limit=120.0)
     return ""
 
 
-def _uncommit(engine: Engine, journal: Journal, _: str) -> str:
+def _uncommit(engine: EngineClient, journal: Journal, _: str) -> str:
     return _gone(engine, f"/images/{journal.change.image}")
 
 
-def _uncreate(engine: Engine, journal: Journal, _: str) -> str:
+def _uncreate(engine: EngineClient, journal: Journal, _: str) -> str:
     """The volumes stay: they are the old container's. Those of a container that never had a forerunner go with it."""
     identity = new_id(engine, journal) or journal.change.temporary
     volumes = "1" if journal.change.kind == "run" else "0"
     return _gone(engine, f"/containers/{identity}", force="1", v=volumes)
 
 
-def _gone(engine: Engine, path: str, **params: str) -> str:
+def _gone(engine: EngineClient, path: str, **params: str) -> str:
     try:
         engine.delete(path, **params)
     except Refused as error:
@@ -252,16 +253,16 @@ def _gone(engine: Engine, path: str, **params: str) -> str:
     return ""
 
 
-def _unpart(engine: Engine, journal: Journal, _: str) -> str:
+def _unpart(engine: EngineClient, journal: Journal, _: str) -> str:
     return _rename(engine, journal.change.old_id, journal.change.name)
 
 
-def _unname(engine: Engine, journal: Journal, _: str) -> str:
+def _unname(engine: EngineClient, journal: Journal, _: str) -> str:
     identity = new_id(engine, journal)
     return _rename(engine, identity, journal.change.temporary) if identity else ""
 
 
-def _unstart(engine: Engine, journal: Journal, _: str) -> str:
+def _unstart(engine: EngineClient, journal: Journal, _: str) -> str:
     _stop_one(engine, new_id(engine, journal) or journal.change.temporary)
     return ""
 
@@ -281,7 +282,7 @@ STEPS: dict[str, tuple[Do, Do]] = {
 """By the word before the colon: (do, take back). What is after the colon is their last argument."""
 
 
-def remove_old(engine: Engine, journal: Journal) -> None:
+def remove_old(engine: EngineClient, journal: Journal) -> None:
     """The last step, that nothing takes back: its volumes stay. Raises NetdashError unless the new one runs."""
     inspect = _look(engine, _needed(engine, journal)) or {}
     _is_well(inspect, _STEADY)

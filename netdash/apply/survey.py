@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from netdash.apply import forward
-from netdash.apply.engine_socket import Engine, EngineGone, Refused
 from netdash.core.errors import NetdashError
 from netdash.core.model import Host
 from netdash.core.parse.decode import items, mapping, text
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.payload import anonymous, restart_policy
+from netdash.engine.client import EngineClient, local
+from netdash.engine.errors import EngineGone, Refused
 
 _WELL_KNOWN = ("/usr/sbin/docker-proxy", "/usr/libexec/docker/docker-proxy", "/usr/bin/docker-proxy")
 _CAP_NET_BIND_SERVICE = 1 << 10
@@ -26,7 +25,7 @@ Json = dict[str, Any]
 def survey(address: str, host: Host, container_id: str | None, details: bool, image: str = "") -> Facts:
     """The facts for a plan on this container, or for a new one. Never raises: what is in the way is `unable`."""
     try:
-        engine = Engine(address)
+        engine = local(address)
         engine.negotiate()
         _may_write(engine)
         return Facts(
@@ -40,24 +39,21 @@ def survey(address: str, host: Host, container_id: str | None, details: bool, im
         return Facts(unable=f"{error.message} ({error.hint})" if error.hint else error.message)
 
 
-def _may_write(engine: Engine) -> None:
-    if not os.access(engine.path, os.W_OK):
-        raise EngineGone(f"no permission to use {engine.path}")
+def _may_write(engine: EngineClient) -> None:
+    if not os.access(engine.socket or "", os.W_OK):
+        raise EngineGone(f"no permission to use {engine.socket}")
 
 
-def here(engine: Engine) -> bool | None:
+def here(engine: EngineClient) -> bool | None:
     """Whether the engine lives in this network namespace: by the process at the other end of its socket. None for one
     that cannot be looked at, or where systemd holds the socket."""
-    with socket.socket(socket.AF_UNIX) as door:
-        door.settimeout(engine.limit)
-        try:
-            door.connect(engine.path)
-            raw = door.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            pid = struct.unpack("3i", raw)[0]
-            theirs, ours = os.stat(f"/proc/{pid}/ns/net"), os.stat("/proc/self/ns/net")
-        except OSError:
-            return None
-    return None if pid <= 1 else (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+    if engine.pid is None:
+        return None
+    try:
+        theirs, ours = os.stat(f"/proc/{engine.pid}/ns/net"), os.stat("/proc/self/ns/net")
+    except OSError:
+        return None
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def lowest_port() -> int | None:
@@ -72,7 +68,7 @@ def lowest_port() -> int | None:
         return None
 
 
-def docker_proxy(engine: Engine, host: Host) -> str | None:
+def docker_proxy(engine: EngineClient, host: Host) -> str | None:
     """The engine's own proxy: /info names it from 29 on; before, one that runs is it; else where packages put it."""
     told = text(mapping(engine.get("/info")).get("UserlandProxyPath"))
     found = (told, *_running(host), *_WELL_KNOWN, shutil.which("docker-proxy"))
@@ -92,7 +88,7 @@ def _running(host: Host) -> Iterator[str]:
 # --- of the container -------------------------------------------------------------------------------------------------
 
 
-def _details(engine: Engine, identity: str) -> Details | None:
+def _details(engine: EngineClient, identity: str) -> Details | None:
     try:
         inspect: Json = engine.get(f"/containers/{identity}/json")
     except Refused:
@@ -122,7 +118,7 @@ def _details(engine: Engine, identity: str) -> Details | None:
     )
 
 
-def changes(engine: Engine, inspect: Json) -> int | None:
+def changes(engine: EngineClient, inspect: Json) -> int | None:
     """Files and folders of the writable layer that differ from the image. Where something is mounted there does not
     count, nor do the folders above it: the engine made them."""
     try:
@@ -135,7 +131,7 @@ def changes(engine: Engine, inspect: Json) -> int | None:
     return sum(1 for path in paths if not any(f"{mount}/".startswith(f"{path}/") for mount in mounts))
 
 
-def image_reference(engine: Engine, inspect: Json) -> str:
+def image_reference(engine: EngineClient, inspect: Json) -> str:
     """What to create its equal from: the image's name while that still means the same image, else its id."""
     name, identity = str(mapping(inspect.get("Config")).get("Image", "")), str(inspect.get("Image", ""))
     try:
@@ -145,7 +141,7 @@ def image_reference(engine: Engine, inspect: Json) -> str:
     return name if same else identity
 
 
-def has_image(engine: Engine, image: str) -> bool:
+def has_image(engine: EngineClient, image: str) -> bool:
     try:
         engine.get(f"/images/{image}/json")
     except Refused:
@@ -153,12 +149,12 @@ def has_image(engine: Engine, image: str) -> bool:
     return True
 
 
-def image_config(engine: Engine, reference: str) -> Json:
+def image_config(engine: EngineClient, reference: str) -> Json:
     found = mapping(mapping(engine.get(f"/images/{reference}/json")).get("Config"))
     return dict(found)
 
 
-def borrowed_from(engine: Engine, inspect: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def borrowed_from(engine: EngineClient, inspect: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(destinations that come by --volumes-from, containers of it that do not exist any more)."""
     places: list[str] = []
     missing: list[str] = []
@@ -173,7 +169,7 @@ def borrowed_from(engine: Engine, inspect: Json) -> tuple[tuple[str, ...], tuple
     return tuple(places), tuple(missing)
 
 
-def _dependents(engine: Engine, inspect: Json) -> Iterable[str]:
+def _dependents(engine: EngineClient, inspect: Json) -> Iterable[str]:
     """Containers that name this one in their settings, with what becomes of them."""
     identity, name = str(inspect["Id"]), str(inspect.get("Name", "")).lstrip("/")
     for listed in items(engine.get("/containers/json", all="1")):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 
 from netdash.cli import printing
 from netdash.cli.arguments import Arguments
@@ -47,10 +46,9 @@ def found(host: Host, wanted: str) -> Container:
 
 def engine(arguments: Arguments) -> str:
     """Address of the engine that was read."""
-    from netdash.read.engine_api import EngineApi
+    from netdash.engine.context import locate
 
-    with closing(EngineApi(arguments.docker_host, 3.0)) as api:
-        return api.address
+    return locate(arguments.docker_host).address
 
 
 def agreed(arguments: Arguments, made: Plan) -> bool:

@@ -90,6 +90,7 @@ class Builder:
             sysctls=self._sources.sysctls(recording),
             privileged=recording.privileged,
             pending=recording.pending,
+            heard=recording.heard,
             failures=failures,
             process=process,
         )

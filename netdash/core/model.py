@@ -338,6 +338,7 @@ class Host:
     sysctls: Mapping[str, str] | None
     privileged: bool | None  # whether the reader had the right to read the rules
     pending: frozenset[str] = frozenset()  # sources not read yet: "reading…", neither empty nor failed
+    heard: float | None = None  # when a live engine last answered, or sent an event; seconds since the epoch
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
     drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

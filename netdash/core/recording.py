@@ -76,6 +76,7 @@ class Recording:
     hostname: str | None = None
     live: bool = False
     privileged: bool | None = None
+    heard: float | None = None  # when a live engine last answered, or sent an event
 
     def text(self, path: str) -> str | None:
         """The answer as text; None when it was not read."""

@@ -28,6 +28,7 @@ class Board:
         self._publish: Callable[[Recording], None] | None = None
         self._hostname = socket.gethostname()
         self._privileged = privileged()
+        self.heard: Callable[[], float | None] = lambda: None  # when the engine last answered, or sent an event
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         self._publish = publish
@@ -83,6 +84,7 @@ class Board:
             hostname=self._hostname,
             live=True,
             privileged=self._privileged,
+            heard=self.heard(),
         )
 
     def _run(self) -> None:

@@ -1,7 +1,9 @@
-"""Keeps the engine's answers current: one list, then one inspect per container that an event names. Parses nothing."""
+"""Keeps the engine's answers current: one list, then one inspect per container that the list or an event names. Parses
+nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,36 +12,42 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from netdash.core.model import Failure
-from netdash.core.scrub import scrub
-from netdash.read.engine_api import EngineApi, EngineError, allowed, listed, networks
+from netdash.engine.client import EngineClient
+from netdash.engine.errors import EngineError, EngineLate, Refused
+from netdash.read.engine_answers import Answers, EngineAnswers
 from netdash.read.first import First
 
-Answers = Mapping[str, object]
-Tell = Callable[[Answers, Failure | None], None]
-"""Called with every docker/*.json that is known, the very same objects where nothing changed, and what is wrong now."""
+Tell = Callable[[Answers, Mapping[str, Failure]], None]
+"""Called with every docker/*.json that is known, the very same objects where nothing changed, and what is wrong now, by
+source. "docker" is the engine as a whole."""
 
 _CHANGES = frozenset("create start die died stop pause unpause rename restart health_status update".split())
 _REMOVALS = frozenset(("destroy", "remove"))
-_BATCH = 100  # inspects between two calls of `tell`
 _STEADY = 5.0  # seconds; a connection that lasted so long is renewed at once when it ends
+_LATE = 2  # inspects without an answer after which the others are put off
+_GAP = 0.005  # seconds at most between two inspects, in which a key is worked on
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: between two looks at a burst of events, of silence before the engine is asked whether it lives, and
-    from the first to the longest wait before a new attempt."""
+    """Seconds: between two looks at a burst of events, of silence before the engine is asked whether it lives, between
+    two lists without any event, between two calls of `tell` while containers are inspected, and from the first to the
+    longest wait before a new attempt."""
 
     burst: float = 0.015
     silence: float = 10.0
+    resync: float = 30.0
+    tell: float = 0.3
     first: float = 0.5
     longest: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    kind: Literal["event", "ended", "refresh", "stop"]
+    kind: Literal["event", "ended", "refused", "refresh", "stop"]
     stream: int = 0  # of which connection
     event: Mapping[str, object] | None = None
+    error: EngineError | None = None
 
 
 class EngineReader:
@@ -56,16 +64,20 @@ class EngineReader:
     ) -> None:
         self.local: bool | None = None  # whether the engine's process ids are this machine's; None before it answered
         self.pid: int | None = None  # of the engine's own process
+        self.heard: float | None = first.heard if first else None  # when it last answered, or sent an event
         self._option = option
         self._limit = limit
         self._tell = tell
         self._pace = pace or Pace()
-        self._since = first.since if first else None  # when those answers were given, by the engine's clock
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         self._stream = 0
-        self._answers: dict[str, object] = dict(first.answers) if first else {}
-        self._inspected: dict[str, object] = {}
-        self._api: EngineApi | None = None
+        self._since = first.since if first else None  # when the list was asked for, by the engine's clock
+        self._answers = EngineAnswers(first.answers if first else {})
+        self._waiting: dict[str, None] = dict.fromkeys(self._answers.ids())  # containers to inspect
+        self._late = 0  # inspects without an answer, one after the other
+        self._events: Failure | None = None  # why no events come
+        self._client: EngineClient | None = None
+        self._listed_at = self._asked_at = self._told_at = 0.0  # on the monotonic clock
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="engine", daemon=True).start()
@@ -84,17 +96,18 @@ class EngineReader:
         while True:
             began = time.monotonic()
             try:
-                api = self._connect()
-                wanted = self._follow(api)
+                client = self._connect()
+                wanted = self._follow(client)
             except EngineError as error:
                 wanted = True
-                self._tell(dict(self._answers), error.failure)
+                self._tell(self._answers.snapshot(), {"docker": error.failure})
             except Exception as error:  # an answer of a shape that nobody foresaw must not end this thread
                 wanted = True
-                self._tell(dict(self._answers), Failure("docker", f"not understood: {type(error).__name__}"))
-            if self._api is not None:
-                self._api.close()
-                self._api = None
+                failure = Failure("docker", f"not understood: {type(error).__name__}")
+                self._tell(self._answers.snapshot(), {"docker": failure})
+            if self._client is not None:
+                self._client.close()
+                self._client = None
             if not wanted:
                 return
             if time.monotonic() - began > _STEADY:
@@ -117,133 +130,142 @@ class EngineReader:
                 return True
         return True
 
-    def _connect(self) -> EngineApi:
-        api = self._api = EngineApi(self._option, self._limit)
-        self.local = api.local
-        self._keep("docker/version.json", api.negotiate())
-        self.pid = api.pid
+    def _connect(self) -> EngineClient:
+        """The list first, so that something is told early; all containers are inspected behind."""
+        client = self._client = EngineClient(self._option, self._limit)
+        self.local = client.local
+        client.negotiate()
+        self.pid = client.pid
         since, self._since = self._since, None
-        self._stream += 1
-        stream = (api, self._stream, api.since if since is None else since)
-        threading.Thread(target=self._listen, args=stream, name="engine events", daemon=True).start()
         if since is None:
-            self._list(api)
-        self._keep("docker/info.json", allowed(api, "/info"))
-        self._inspect(api, self._listed_ids())
-        return api
+            since = client.since
+            self._list(client)
+        self._listed_at = self._asked_at = time.monotonic()
+        self._events = None
+        self._stream += 1
+        stream = (client, self._stream, since)
+        threading.Thread(target=self._listen, args=stream, name="engine events", daemon=True).start()
+        self._waiting = dict.fromkeys(self._answers.ids())
+        self._answers.ask_parts(client)
+        self._told()
+        return client
 
-    def _listen(self, api: EngineApi, stream: int, since: int | None) -> None:
+    def _listen(self, client: EngineClient, stream: int, since: int | None) -> None:
+        end = _Note("ended", stream)
         try:
-            for event in api.events(since):
+            for event in client.events(since):
                 self._notes.put(_Note("event", stream, event))
+        except Refused as error:
+            end = _Note("refused", stream, error=error)
         except EngineError:
             pass  # the next call tells the reason
         finally:
-            self._notes.put(_Note("ended", stream))
+            self._notes.put(end)
 
-    def _follow(self, api: EngineApi) -> bool:
-        """Works on events until the stream ends; False when asked to stop."""
+    def _follow(self, client: EngineClient) -> bool:
+        """Works on events and on what waits until the stream ends; False when asked to stop."""
         while True:
-            try:
-                note = self._notes.get(timeout=self._pace.silence)
-            except Empty:
-                api.ping()
-                continue
-            notes = [note]
-            while not self._notes.empty():
-                notes.append(self._notes.get())
-            kinds = {one.kind for one in notes if one.stream in (0, self._stream)}
+            notes = self._arrived()
+            kinds = {note.kind for note in notes}
             if "stop" in kinds:
                 return False
-            if "refresh" in kinds:
-                self._list(api)
-                self._inspect(api, self._listed_ids())
-            else:
-                self._change(api, [one.event for one in notes if one.event and one.stream == self._stream])
+            if "refresh" in kinds or time.monotonic() >= self._listed_at + self._resync():
+                self._list_again(client)
+            if notes:
+                self._take(client, notes)
             if "ended" in kinds:
                 return True
-            time.sleep(self._pace.burst)
+            if self._waiting:
+                self._inspect_one(client)
+            elif notes:
+                time.sleep(self._pace.burst)
+            elif time.monotonic() >= self._asked_at + self._pace.silence:
+                client.ping()
+                self._heard()
+
+    def _take(self, client: EngineClient, notes: list[_Note]) -> None:
+        self._heard()
+        for note in notes:
+            if note.error is not None:
+                self._events = Failure("events", note.error.message, note.error.hint)
+                self._told()
+        self._change(client, [note.event for note in notes if note.event])
+
+    def _arrived(self) -> list[_Note]:
+        """What has come; waits for it, but not longer than until the next call is due."""
+        now = time.monotonic()
+        due = min(self._asked_at + self._pace.silence, self._listed_at + self._resync())
+        notes = []
+        with contextlib.suppress(Empty):
+            notes.append(self._notes.get(timeout=0.0001 if self._waiting else max(0.0001, due - now)))
+        while not self._notes.empty():
+            notes.append(self._notes.get())
+        return [note for note in notes if note.stream in (0, self._stream)]
+
+    def _resync(self) -> float:
+        """Seconds between two lists: where no events may come, the list must tell."""
+        return min(self._pace.resync, self._pace.silence / 2) if self._events else self._pace.resync
+
+    def _heard(self) -> None:
+        self.heard = time.time()
+        self._asked_at = time.monotonic()
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
-    def _list(self, api: EngineApi) -> None:
-        self._keep("docker/containers.json", listed(api))
-        self._keep("docker/networks.json", networks(api))
-        known = set(self._listed_ids())
-        self._inspected = {identity: answer for identity, answer in self._inspected.items() if identity in known}
+    def _list(self, client: EngineClient) -> None:
+        changed = self._answers.list_containers(client)
+        self._waiting |= dict.fromkeys([*changed, *self._answers.unread])
+        self._late = 0
+        self._listed_at = time.monotonic()
         self._told()
 
-    def _inspect(self, api: EngineApi, identities: Iterable[str]) -> None:
-        count = 0
-        for count, identity in enumerate(identities, 1):
-            self._inspect_one(api, identity)
-            if count % _BATCH == 0:
-                self._told()
-        if count % _BATCH or not count:
+    def _list_again(self, client: EngineClient) -> None:
+        self._list(client)
+        self._answers.ask_parts(client, ("networks",))
+        self._told()
+
+    def _inspect_one(self, client: EngineClient) -> None:
+        """The container that waits longest. Then a pause, so that a key which came meanwhile is worked on."""
+        began = time.monotonic()
+        identity = next(iter(self._waiting))
+        del self._waiting[identity]
+        wrong = self._answers.inspect(client, identity)
+        self._late = self._late + 1 if isinstance(wrong, EngineLate) else 0
+        if wrong is not None and self._late >= _LATE:
+            self._answers.put_off(self._waiting, wrong)
+            self._waiting = {}
+        elif isinstance(wrong, Refused) and began > self._listed_at + self._pace.longest:
+            self._list(client)  # is it this container alone, or does the engine refuse everything now?
+        if not self._waiting or time.monotonic() > self._told_at + self._pace.tell:
             self._told()
+        if self._waiting:
+            time.sleep(min(time.monotonic() - began, _GAP))
 
-    def _inspect_one(self, api: EngineApi, identity: str) -> None:
-        try:
-            answer = scrub("docker/inspect.json", api.get(f"/containers/{identity}/json"))
-        except EngineError as error:
-            if error.status is None:
-                raise
-            if error.status == 404:
-                self._forget(identity)
-            return
-        if isinstance(answer, dict) and answer != self._inspected.get(identity):
-            self._inspected[identity] = answer
-
-    def _change(self, api: EngineApi, events: Iterable[Mapping[str, object]]) -> None:
-        changed: dict[str, None] = {}
-        removed: list[str] = []
-        relist = False
+    def _change(self, client: EngineClient, events: Iterable[Mapping[str, object]]) -> None:
+        removed = relist = False
         for event in events:
             kind, action, identity = _meaning(event)
             relist = relist or _is_overlay(event)
             if kind == "network" and action in ("create", "destroy", "remove", "update"):
                 relist = True
             elif kind == "container" and action in _REMOVALS:
-                changed.pop(identity, None)
-                removed.append(identity)
+                self._waiting.pop(identity, None)
+                self._answers.forget(identity)
+                removed = True
             elif identity and (kind == "network" or action in _CHANGES):
-                changed[identity] = None
-        for identity in removed:
-            self._forget(identity)
+                self._waiting[identity] = None
         if relist:
-            self._keep("docker/networks.json", networks(api))
-        if changed or removed or relist:
-            self._inspect(api, changed)
-
-    def _forget(self, identity: str) -> None:
-        self._inspected.pop(identity, None)
-        listed = self._answers.get("docker/containers.json")
-        if isinstance(listed, list):
-            rest = [one for one in listed if not (isinstance(one, dict) and one.get("Id") == identity)]
-            self._keep("docker/containers.json", rest)
-
-    def _listed_ids(self) -> list[str]:
-        listed = self._answers.get("docker/containers.json")
-        found = (one.get("Id") for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()
-        return [identity for identity in found if isinstance(identity, str) and identity.isalnum()]
-
-    def _keep(self, path: str, answer: object) -> None:
-        """An answer that says the same as the one before stays the very same object."""
-        if answer is None:
-            self._answers.pop(path, None)
-        elif path not in self._answers or self._answers[path] != answer:
-            self._answers[path] = answer
+            self._answers.ask_parts(client, ("networks",))
+        if (removed or relist) and not self._waiting:
+            self._told()
 
     def _told(self) -> None:
-        inspected = list(self._inspected.values())
-        if not _same(self._answers.get("docker/inspect.json"), inspected):
-            self._answers["docker/inspect.json"] = inspected
-        self._tell(dict(self._answers), None)
-
-
-def _same(before: object, now: list[object]) -> bool:
-    """Whether both hold the very same objects."""
-    return isinstance(before, list) and [id(one) for one in before] == [id(one) for one in now]
+        self._heard()
+        self._told_at = time.monotonic()
+        failures = dict(self._answers.failures())
+        if self._events:
+            failures["events"] = self._events
+        self._tell(self._answers.snapshot(), failures)
 
 
 def _is_overlay(event: Mapping[str, object]) -> bool:

@@ -1,4 +1,4 @@
-"""The engine's first answers, asked for by a thread while the main one imports the screen. Nothing else is asked so
+"""The engine's first answer, asked for by a thread while the main one imports the screen. Nothing else is asked so
 early: what reads the rest takes longer to load than the engine to answer."""
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 class First(NamedTuple):
-    answers: Mapping[str, object]  # docker/version.json, containers.json, networks.json
+    answers: Mapping[str, object]  # docker/containers.json
     since: int | None  # the engine's clock when it was asked, in seconds: later events tell what changed
+    heard: float  # when it answered, by this host's clock
 
     def recording(self) -> Recording:
         """A host of which nothing else is known yet."""
@@ -24,10 +25,11 @@ class First(NamedTuple):
 
         return Recording(
             answers=self.answers,
-            pending=frozenset(SOURCES) - {"docker"},
+            pending=frozenset(SOURCES),
             taken=time.time(),
             hostname=socket.gethostname(),
             live=True,
+            heard=self.heard,
         )
 
 
@@ -46,12 +48,13 @@ class FirstAnswers:
         return self._found
 
     def _ask(self, docker_host: str | None) -> None:
-        from netdash.read.engine_api import EngineApi, listed, networks
+        from netdash.core.scrub import scrub
+        from netdash.engine.client import clock
+        from netdash.engine.context import locate
+        from netdash.engine.plain import containers
 
-        # Whatever is wrong, the reader meets it again, and tells it.
-        with contextlib.suppress(Exception), contextlib.closing(EngineApi(docker_host, self._limit)) as api:
-            answers: dict[str, object] = {"docker/version.json": api.negotiate()}
-            answers["docker/containers.json"] = listed(api)
-            since = api.since
-            answers["docker/networks.json"] = networks(api)
-            self._found = First(answers, since)
+        with contextlib.suppress(Exception):  # whatever is wrong, the reader meets it again, and tells it
+            listed, date = containers(locate(docker_host), self._limit)
+            if isinstance(listed, list):
+                kept = scrub("docker/containers.json", listed)
+                self._found = First({"docker/containers.json": kept}, clock(date), time.time())

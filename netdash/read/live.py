@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from netdash.core.model import Failure
 from netdash.core.recording import Recording
 from netdash.read.beyond import Beyond, Gate
 from netdash.read.board import Board
-from netdash.read.engine import Answers, EngineReader
+from netdash.read.engine import EngineReader
+from netdash.read.engine_answers import Answers
 from netdash.read.first import First
 from netdash.read.inside import targets
 from netdash.read.machine import MachineReader
@@ -34,6 +35,9 @@ class LiveReader:
         self._machine = MachineReader(gate, interval, tool_limit)
         self._beyond = Beyond(self._board, gate, interval, tool_limit)
         self._engine = EngineReader(docker_host, limit, self._engine_told, first=first)
+        self._board.heard = lambda: self._engine.heard
+        if first is not None:
+            self._board.put("first", first.answers)  # what is on screen already stays there until more is known
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         """Begins to call `publish`, always from the same thread; returns at once."""
@@ -53,8 +57,8 @@ class LiveReader:
         self._beyond.stop()
         self._board.stop()
 
-    def _engine_told(self, answers: Answers, failure: Failure | None) -> None:
-        self._board.put("docker", answers, {failure.source: failure} if failure else {})
+    def _engine_told(self, answers: Answers, failures: Mapping[str, Failure]) -> None:
+        self._board.put("docker", answers, failures)
         if self._engine.local:
             found = targets(answers.get("docker/inspect.json"))
             self._machine.follow(found)

@@ -14,10 +14,11 @@ from functools import partial
 
 from netdash.core.model import Failure
 from netdash.core.recording import SOURCES, Recording, container_path
-from netdash.core.scrub import scrub
+from netdash.engine.client import EngineClient
+from netdash.engine.errors import EngineError, EngineLate
 from netdash.read.board import privileged
 from netdash.read.command import find, run
-from netdash.read.engine_api import EngineApi, EngineError, allowed, networks
+from netdash.read.engine_answers import EngineAnswers
 from netdash.read.inside import Inside, Target, targets
 from netdash.read.kernel import Kernel
 from netdash.read.listeners import HostListeners
@@ -27,6 +28,8 @@ from netdash.read.rules import RuleReader
 from netdash.read.sysctls import read_sysctls
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
+_INSPECTS = 2  # times the limit of one call that all inspects together may take
+_ENGINE = 6  # times the limit of one call that the engine's answers are waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,12 @@ class _Part:
 
 
 def read_once(options: Options) -> Recording:
-    """What the sources answer now. Never raises, and never waits longer than one and a half times the limits."""
+    """What the sources answer now. Never raises; waits one and a half times the limits, for an engine that answers
+    slowly a few times its limit."""
     taken = time.time()
     patience = _PATIENCE * max(options.limit, options.tool_limit)
     parts = [
-        _Part(wanted, partial(read, options), patience)
+        _Part(wanted, partial(read, options), _ENGINE * options.limit if read is _docker else patience)
         for sources, read in _READ.items()
         if (wanted := tuple(source for source in sources if source in options.sources))
     ]
@@ -140,28 +144,23 @@ _Found = tuple[Mapping[str, object], Mapping[str, Failure]]
 
 
 def _docker(options: Options) -> _Found:
-    with closing(EngineApi(options.docker_host, options.limit)) as api:
-        return _answers_of(api), {}
+    with closing(EngineClient(options.docker_host, options.limit)) as client:
+        answers = EngineAnswers({})
+        waiting = answers.list_containers(client)
+        answers.ask_parts(client)
+        _inspect(client, answers, waiting)
+        return {**answers.snapshot(), _LOCAL: client.local, _PID: client.pid}, answers.failures()
 
 
-def _answers_of(api: EngineApi) -> dict[str, object]:
-    answers: dict[str, object] = {"docker/version.json": api.negotiate(), _LOCAL: api.local, _PID: api.pid}
-    listed = api.get("/containers/json", all=1)
-    if not isinstance(listed, list):
-        raise EngineError(f"what answers on {api.address} is not a container engine")
-    answers["docker/containers.json"] = scrub("docker/containers.json", listed)
-    told = {"docker/networks.json": networks(api), "docker/info.json": allowed(api, "/info")}
-    answers |= {path: answer for path, answer in told.items() if answer is not None}
-    inspected = []
-    for identity in [one.get("Id") for one in listed if isinstance(one, dict)]:
-        if isinstance(identity, str) and identity.isalnum():
-            try:
-                inspected.append(scrub("docker/inspect.json", api.get(f"/containers/{identity}/json")))
-            except EngineError as error:
-                if error.status is None:
-                    raise
-    answers["docker/inspect.json"] = inspected
-    return answers
+def _inspect(client: EngineClient, answers: EngineAnswers, waiting: list[str]) -> None:
+    """All containers, one after the other; a slow engine leaves the last ones unread."""
+    end = time.monotonic() + _INSPECTS * client.limit
+    for done, identity in enumerate(waiting):
+        if time.monotonic() > end:
+            told = f"the engine answers too slowly: {done} were inspected within {_INSPECTS * client.limit:g} s"
+            answers.put_off(waiting[done:], EngineLate(told, "--timeout SECONDS"))
+            return
+        answers.inspect(client, identity)
 
 
 def _kernel(options: Options) -> _Found:

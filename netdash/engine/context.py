@@ -1,0 +1,116 @@
+"""Where the engine is, by the rules of the docker command. Reads its configuration; connects to nothing.
+
+The docker package finds no context where there is no config.json, and takes one for TLS only where all of its files
+are there: the command asks for neither, so the few files are read here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from netdash.engine.errors import EngineError
+
+DEFAULT = "unix:///var/run/docker.sock"
+_MAX_CONFIG = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files by their paths; `verify`: whether the engine's certificate is checked."""
+
+    verify: bool
+    ca: str | None = None
+    cert: tuple[str, str] | None = None  # certificate and key
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`named`: whether somebody chose this address; False for the default socket."""
+
+    address: str
+    tls: Tls | None = None
+    named: bool = True
+
+    @property
+    def socket(self) -> str | None:
+        """Path of a unix socket; None for an address of another kind."""
+        scheme, found, path = self.address.partition("://")
+        return f"/{path.lstrip('/')}" if found and scheme in ("unix", "http+unix") else None
+
+    @property
+    def ssh(self) -> bool:
+        """Whether it is a host that is looked at as a whole, over ssh."""
+        return self.address.startswith("ssh://")
+
+
+def locate(option: str | None) -> Endpoint:
+    """The engine that the docker command would use: `option` is --docker-host, then DOCKER_HOST, DOCKER_CONTEXT, the
+    current context and the default socket count, in that order. Raises EngineError."""
+    address = (option or os.environ.get("DOCKER_HOST") or "").strip()
+    if address and address != "unix://":
+        return Endpoint(address if "://" in address else f"tcp://{address}", _tls_of_environment())
+    name = "" if address else os.environ.get("DOCKER_CONTEXT") or _current_context()
+    if name and name != "default":
+        return _context(name)
+    return Endpoint(DEFAULT, named=False)
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _tls_of_environment() -> Tls | None:
+    verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+    if not verify and not os.environ.get("DOCKER_TLS"):
+        return None
+    return _files(Path(os.environ.get("DOCKER_CERT_PATH") or _folder()), verify)
+
+
+def _files(folder: Path, verify: bool) -> Tls:
+    ca, cert, key = (str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+    pair = (cert, key) if os.path.isfile(cert) and os.path.isfile(key) else None
+    return Tls(verify, ca if os.path.isfile(ca) else None, pair)
+
+
+def _current_context() -> str:
+    name = _json(_folder() / "config.json").get("currentContext")
+    return name if isinstance(name, str) else ""
+
+
+def _context(name: str) -> Endpoint:
+    identity = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    contexts = _folder() / "contexts"
+    endpoints = _json(contexts / "meta" / identity / "meta.json").get("Endpoints")
+    engine = endpoints.get("docker") if isinstance(endpoints, dict) else None
+    host = engine.get("Host") if isinstance(engine, dict) else None
+    if not isinstance(engine, dict) or not isinstance(host, str) or not host:
+        raise EngineError(f"the docker context {name!r} does not exist", "docker context ls")
+    folder = contexts / "tls" / identity / "docker"
+    skip = engine.get("SkipTLSVerify") is True
+    return Endpoint(host, _files(folder, not skip) if skip or folder.is_dir() else None)
+
+
+def _json(path: Path) -> Mapping[str, object]:
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(_MAX_CONFIG))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# --- engines on other sockets -----------------------------------------------------------------------------------------
+
+
+def usual_sockets() -> tuple[str, ...]:
+    """Sockets beside the default one where rootless Docker, Podman and Docker in a virtual machine usually listen."""
+    home, user = Path.home(), os.environ.get("SUDO_UID") or str(os.getuid())
+    run = [os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}", f"/run/user/{user}"]
+    found = [f"{folder}/{name}" for folder in run for name in ("docker.sock", "podman/podman.sock")]
+    inner = (".docker/run/docker.sock", ".docker/desktop/docker.sock", ".colima/default/docker.sock")
+    found += ["/run/podman/podman.sock", *(str(home / name) for name in inner)]
+    return tuple(dict.fromkeys(found))
