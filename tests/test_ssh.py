@@ -15,6 +15,7 @@ from netdash.core.errors import Exit, NetdashError
 from netdash.core.parse.collected import ASKED
 from netdash.core.recording import SOURCES, Recording
 from netdash.read.hosts import named, read_hosts
+from netdash.read.options import Options
 from netdash.read.remote import RemoteReader
 from netdash.read.ssh import Address, HostError, Session, address, explained, read_remote
 from tests.streams import fake_ssh, saying, stream
@@ -167,7 +168,7 @@ def test_slow_hosts_are_read_at_the_same_time(ssh: Callable[[str], Path]) -> Non
     folder = ssh("")
     wait = f"mkdir {folder}/$$.d; until [ $(ls -d {folder}/*.d | wc -l) -ge 3 ]; do sleep 0.05; done; {ANSWERS}"
     ssh(wait)
-    found = read_hosts(named(["ssh://a", "ssh://b", "ssh://c"]), frozenset({"sysctls"}), None)
+    found = read_hosts(named(["ssh://a", "ssh://b", "ssh://c"]), Options(frozenset({"sysctls"})))
     assert [sorted(one.answers) for one in found] == [["host/sysctl.txt"]] * 3
 
 

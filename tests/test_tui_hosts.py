@@ -133,7 +133,7 @@ def test_a_lost_host_is_told_and_blocks_nothing() -> None:
         await press(pilot, *":host new", "enter")
         assert "engine: reading…" in text(app).splitlines()[0]
         await press(pilot, *":host one", "enter")
-        assert "● live" in text(app).splitlines()[0]
+        assert "◦ reading" in text(app).splitlines()[0]
 
     play(scene)
 

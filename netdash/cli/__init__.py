@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from netdash.feed import LiveFeed, StillFeed
     from netdash.fleet import FleetFeed
     from netdash.read.live import LiveReader
+    from netdash.read.options import Options as Reading
     from netdash.read.ssh import Address
     from netdash.tui.config import Options
 
@@ -52,6 +53,7 @@ def _parsed(argv: Sequence[str]) -> Arguments:
 
 
 def _run(arguments: Arguments) -> int:
+    _look_over_ssh(arguments)
     command = arguments.command
     if command in (None, "demo"):
         return _dashboard(arguments)
@@ -78,6 +80,19 @@ def _run(arguments: Arguments) -> int:
     if command == "ports" and arguments.free is not None:
         return lists.free(arguments)
     return lists.list_view(arguments)
+
+
+def _look_over_ssh(arguments: Arguments) -> None:
+    """An engine on another host, of DOCKER_HOST, --docker-host or the context: that host is looked at as --host does.
+    A context that does not exist is met again, and told, by whoever asks the engine."""
+    if arguments.bundle is not None or arguments.hosts or arguments.command in ("demo", "collector"):
+        return
+    from netdash.engine.context import locate
+
+    with contextlib.suppress(NetdashError):
+        where = locate(arguments.docker_host).ssh
+        if where is not None:
+            arguments.hosts, arguments.docker_host = where
 
 
 # --- the dashboard ----------------------------------------------------------------------------------------------------
@@ -132,38 +147,39 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
         from netdash.read.hosts import named
 
         hosts = named(arguments.hosts)
-        return lambda options: _fleet(hosts, arguments.docker_host, options.interval)
-    if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments.docker_host):
+        return lambda options: _fleet(hosts, arguments.options(), options.interval)
+    if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments):
         bundle = demo_bundle()
     if bundle is not None:
         still = _still(bundle)
         return lambda _: still
     from netdash.read.first import First, FirstAnswers
 
-    asked = FirstAnswers(arguments.docker_host, _FIRST)
+    asked = FirstAnswers(arguments.docker_host, arguments.timeout or _FIRST)
 
     def live(options: Options) -> LiveFeed | FleetFeed:
         if options.hosts and arguments.docker_host is None:
             from netdash.read.hosts import named
 
-            return _fleet(named(options.hosts), None, options.interval)
+            return _fleet(named(options.hosts), arguments.options(), options.interval)
         from netdash.feed import LiveFeed
 
         def reader(first: First | None) -> LiveReader:
             from netdash.read.live import LiveReader
 
-            return LiveReader(arguments.docker_host, options.interval, first=first)
+            asked_for = arguments.options()
+            return LiveReader(asked_for.docker_host, options.interval, asked_for.limit, asked_for.tool_limit, first)
 
         return LiveFeed(reader, asked)
 
     return live
 
 
-def _fleet(hosts: Sequence[tuple[str, Address | None]], docker_host: str | None, interval: float) -> FleetFeed:
+def _fleet(hosts: Sequence[tuple[str, Address | None]], reading: Reading, interval: float) -> FleetFeed:
     from netdash.fleet import FleetFeed
     from netdash.read.hosts import reader
 
-    return FleetFeed([(name, reader(where, docker_host, interval)) for name, where in hosts])
+    return FleetFeed([(name, reader(where, reading, interval)) for name, where in hosts])
 
 
 def _still(bundle: Path) -> StillFeed:
@@ -174,11 +190,11 @@ def _still(bundle: Path) -> StillFeed:
     return StillFeed(Builder().build(load(bundle)))
 
 
-def _engine_is_missing(docker_host: str | None) -> bool:
+def _engine_is_missing(arguments: Arguments) -> bool:
     """Whether no engine answers; says so."""
-    from netdash.read.once import Options, read_once
+    from netdash.read.once import read_once
 
-    failure = read_once(Options(sources=frozenset({"docker"}), docker_host=docker_host)).failures.get("docker")
+    failure = read_once(arguments.options(frozenset({"docker"}))).failures.get("docker")
     if failure is not None:
         printing.note(f"{failure.reason}; opening the demo host instead")
     return failure is not None

@@ -33,9 +33,9 @@ def allowed(arguments: Arguments) -> None:
 
 def read(arguments: Arguments) -> Host:
     from netdash.core.join import Builder
-    from netdash.read.once import Options, read_once
+    from netdash.read.once import read_once
 
-    return Builder().build(read_once(Options(sources=_SOURCES, docker_host=arguments.docker_host)))
+    return Builder().build(read_once(arguments.options(_SOURCES)))
 
 
 def found(host: Host, wanted: str) -> Container:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from netdash.read.options import Options
+
 
 class Arguments:
     """One command line. A plain `netdash` asks for nothing: the dashboard of this host."""
@@ -18,6 +20,7 @@ class Arguments:
     hosts: Sequence[str] = ()  # "ssh://user@host:port", or "local"; none: this host
     docker_host: str | None = None
     interval: float | None = None  # seconds
+    timeout: float | None = None  # seconds
     config: str | None = None
     no_mouse: bool = False
     demo_without_engine: bool = False
@@ -49,3 +52,16 @@ class Arguments:
     mark: int = 0
     iif: str | None = None
     ipv6: bool = False  # names stand for IPv6 addresses
+
+    def options(self, sources: frozenset[str] | None = None, whole: bool = False) -> Options:
+        """What is to be read, all sources without a choice, and how long each answer may take."""
+        from dataclasses import replace
+
+        from netdash.read.options import Options
+
+        asked = Options(docker_host=self.docker_host, whole=whole)
+        if sources is not None:
+            asked = replace(asked, sources=sources)
+        if self.timeout is None:
+            return asked
+        return replace(asked, limit=self.timeout, tool_limit=self.timeout, host_limit=self.timeout)

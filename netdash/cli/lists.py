@@ -165,10 +165,10 @@ def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = Fals
     if arguments.hosts:
         from netdash.read.hosts import read_host
 
-        return read_host(arguments.hosts[0], sources, arguments.docker_host, whole)
-    from netdash.read.once import Options, read_once
+        return read_host(arguments.hosts[0], arguments.options(sources, whole))
+    from netdash.read.once import read_once
 
-    return read_once(Options(sources=sources, docker_host=arguments.docker_host, whole=whole))
+    return read_once(arguments.options(sources, whole))
 
 
 def tell_missing(host: Host, sources: Iterable[str]) -> None:

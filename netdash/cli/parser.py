@@ -124,6 +124,12 @@ def _shared() -> _Parser:
     )
     shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
     shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
+    shared.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="for each call of the engine (default 3), each tool (5), another host's answers (30)",
+    )
     shared.add_argument("--read-only", action="store_true", help="change nothing; also read_only in the config file")
     return shared
 

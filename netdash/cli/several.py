@@ -18,7 +18,7 @@ def list_view(arguments: Arguments) -> int:
 
     view = BY_NAME[arguments.view]
     wanted_hosts = named(arguments.hosts)
-    recordings = read_hosts(wanted_hosts, needed(view, arguments.json), arguments.docker_host)
+    recordings = read_hosts(wanted_hosts, arguments.options(needed(view, arguments.json)))
     told = [hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)]
     wide = hosts.with_host(view)
     rows, things = hosts.rows(view, told)

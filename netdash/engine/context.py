@@ -42,9 +42,12 @@ class Endpoint:
         return f"/{path.lstrip('/')}" if found and scheme in ("unix", "http+unix") else None
 
     @property
-    def ssh(self) -> bool:
-        """Whether it is a host that is looked at as a whole, over ssh."""
-        return self.address.startswith("ssh://")
+    def ssh(self) -> tuple[tuple[str], str | None] | None:
+        """(names of hosts as --host takes them, the engine's address seen from there or None for its default one) of an
+        engine on another host, over ssh."""
+        scheme, _, rest = self.address.partition("://")
+        host, slash, path = rest.partition("/")
+        return ((f"ssh://{host}",), f"unix:///{path}" if slash and path else None) if scheme == "ssh" else None
 
 
 def locate(option: str | None) -> Endpoint:

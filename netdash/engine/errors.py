@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import re
-import socket
-import ssl
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
+
+if TYPE_CHECKING:
+    import ssl
 
 _RUNNING = "is dockerd running? systemctl status docker"
 _TLS_FILES = "DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem"
@@ -110,6 +111,8 @@ def late(address: str, limit: float, code: Exit) -> EngineLate:
 
 def explained(address: str, error: BaseException, limit: float, code: Exit) -> EngineError:
     """What the docker package, requests, urllib3 or the kernel raised, in plain words."""
+    import ssl  # loaded by then; the first rows do not wait for it
+
     for cause in _causes(error):
         found = _of_tls(address, cause, code) if isinstance(cause, ssl.SSLError) else None
         found = found or _of_connection(address, cause, limit, code)
@@ -125,6 +128,8 @@ def explained(address: str, error: BaseException, limit: float, code: Exit) -> E
 
 def _of_tls(address: str, error: ssl.SSLError, code: Exit) -> EngineError | None:
     """The errno of an SSLError is OpenSSL's own, not the kernel's."""
+    import ssl
+
     reason = error.reason or ""
     if isinstance(error, ssl.SSLCertVerificationError):
         told = f"{error.verify_message} (CERTIFICATE_VERIFY_FAILED)"
@@ -140,6 +145,9 @@ def _of_tls(address: str, error: ssl.SSLError, code: Exit) -> EngineError | None
 
 
 def _of_connection(address: str, error: BaseException, limit: float, code: Exit) -> EngineError | None:
+    import socket
+    import ssl
+
     name = type(error).__name__
     if isinstance(error, TimeoutError) or "timeout" in name.lower():
         return late(address, limit, code)

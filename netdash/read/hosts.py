@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from netdash.core.model import Failure
 from netdash.core.recording import SOURCES, Recording
+from netdash.read.options import Options
 from netdash.read.remote import RemoteReader
-from netdash.read.ssh import CONNECT, HOST, LIMIT, Address, address, read_remote
+from netdash.read.ssh import CONNECT, HOST, Address, address, read_remote
 
 if TYPE_CHECKING:
     from netdash.read.live import LiveReader
@@ -35,41 +36,39 @@ def named(names: Sequence[str]) -> list[tuple[str, Address | None]]:
     return found
 
 
-def reader(where: Address | None, docker_host: str | None, interval: float) -> RemoteReader | LiveReader:
+def reader(where: Address | None, options: Options, interval: float) -> RemoteReader | LiveReader:
     """Keeps one host current; `interval` in seconds."""
     if where is not None:
-        return RemoteReader(where, docker_host, interval)
+        return RemoteReader(where, options.docker_host, interval, options.host_limit)
     from netdash.read.live import LiveReader
 
-    return LiveReader(docker_host, interval)
+    return LiveReader(options.docker_host, interval, options.limit, options.tool_limit)
 
 
-def read_host(name: str, sources: frozenset[str], docker_host: str | None, whole: bool = False) -> Recording:
+def read_host(name: str, options: Options) -> Recording:
     """Raises NetdashError(USAGE) for a name that is none, nothing else."""
-    return _read(parsed(name), sources, docker_host, whole)
+    return _read(parsed(name), options)
 
 
-def _read(where: Address | None, sources: frozenset[str], docker_host: str | None, whole: bool = False) -> Recording:
+def _read(where: Address | None, options: Options) -> Recording:
     if where is None:
-        from netdash.read.once import Options, read_once
+        from netdash.read.once import read_once
 
-        return read_once(Options(sources=sources, docker_host=docker_host, whole=whole))
-    return read_remote(where, sources, docker_host)
+        return read_once(options)
+    return read_remote(where, options.sources, options.docker_host, options.host_limit)
 
 
-def read_hosts(
-    hosts: Sequence[tuple[str, Address | None]], sources: frozenset[str], docker_host: str | None
-) -> list[Recording]:
+def read_hosts(hosts: Sequence[tuple[str, Address | None]], options: Options) -> list[Recording]:
     """One recording for each of `named`, in their order."""
     found: dict[int, Recording] = {}
 
     def read(at: int) -> None:
-        found[at] = _read(hosts[at][1], sources, docker_host)
+        found[at] = _read(hosts[at][1], options)
 
     threads = [threading.Thread(target=read, args=(at,), daemon=True) for at in range(len(hosts))]
     for thread in threads:
         thread.start()
-    until = time.monotonic() + LIMIT + CONNECT
+    until = time.monotonic() + options.host_limit + CONNECT
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     return [found.get(at) or _late(name) for at, (name, _) in enumerate(hosts)]

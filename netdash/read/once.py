@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from netdash.core.model import Failure
-from netdash.core.recording import SOURCES, Recording, container_path
+from netdash.core.recording import Recording, container_path
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate
 from netdash.read.board import privileged
@@ -23,6 +23,7 @@ from netdash.read.inside import Inside, Target, targets
 from netdash.read.kernel import Kernel
 from netdash.read.listeners import HostListeners
 from netdash.read.namespace import ENGINE, elsewhere, read_inside, told
+from netdash.read.options import Options
 from netdash.read.processes import Proxies
 from netdash.read.rules import RuleReader
 from netdash.read.sysctls import read_sysctls
@@ -30,18 +31,6 @@ from netdash.read.sysctls import read_sysctls
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
 _INSPECTS = 2  # times the limit of one call that all inspects together may take
 _ENGINE = 6  # times the limit of one call that the engine's answers are waited for
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`sources`: names of recording.SOURCES. `docker_host`: as --docker-host. `limit`, `tool_limit`: seconds for a call
-    of the engine, and for a tool. `whole`: also what only a recording needs, from inside every container."""
-
-    sources: frozenset[str] = frozenset(SOURCES)
-    docker_host: str | None = None
-    limit: float = 3.0
-    tool_limit: float = 5.0
-    whole: bool = False
 
 
 @dataclass(slots=True)

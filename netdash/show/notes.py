@@ -8,7 +8,8 @@ from netdash.core.model import Failure, Host
 from netdash.core.place import Place
 from netdash.show.spans import clean
 
-_PARTS = {"docker": ("docker", "engine", "containers", "networks"), "routes": ("routes", "policy")}
+SILENT = 20.0  # seconds; an engine without events is asked every 10
+_PARTS = {"docker": ("docker", "engine", "containers", "networks", "events"), "routes": ("routes", "policy")}
 
 
 def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
@@ -29,6 +30,20 @@ def reason(host: Host, source: str) -> str:
         return "reading…"
     found = missing(host, (source,))
     return clean(found[0].reason, 120) if found else "not known"
+
+
+def parts_unread(host: Host) -> list[str]:
+    """What of the engine's answers is missing, or is no longer current, while the engine as a whole answers."""
+    return [part for part in _PARTS["docker"][1:] if part in host.failures]
+
+
+def silent(host: Host) -> float | None:
+    """For how many seconds the engine has neither answered nor sent an event, where that is longer than it should be;
+    None where it was heard, or where nobody counts."""
+    if not host.live or host.heard is None or host.taken is None:
+        return None
+    age = host.taken - host.heard
+    return age if age > SILENT else None
 
 
 def namespace(host: Host) -> str:

@@ -20,6 +20,7 @@ from textual.message import Message
 from textual.reactive import var
 
 from netdash.core.model import Host
+from netdash.show import notes
 from netdash.show.spans import clean
 from netdash.tui import hangup, paint
 from netdash.tui.changes import Holds
@@ -53,6 +54,8 @@ class Arrived(Message):
 def _says_the_same(shown: Host, host: Host) -> bool:
     """Whether only time has passed, and not much: a poll of a host at rest."""
     if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES or _young(shown):
+        return False
+    if notes.silent(host) is not None or (shown.heard is None) != (host.heard is None):
         return False
     ours = (getattr(shown, name) is getattr(host, name) for name in _PARTS)
     told = (shown.name, shown.failures, shown.pending)

@@ -105,6 +105,16 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int) -> Span:
         return Span("✗ no answer", Tone.BAD)
     if paused:
         return Span("‖ paused", Tone.WARN)
+    if "docker" in host.pending and host.heard is None:
+        return Span("◦ reading", Tone.UNKNOWN)
+    if "docker" in host.failures:
+        return Span("◦ without engine", Tone.WARN)
+    silent = notes.silent(host)
+    if silent is not None:
+        return Span(f"? silent {age(silent)}", Tone.UNKNOWN)
+    unread = notes.parts_unread(host)
+    if unread:
+        return Span(f"● live ?{','.join(unread)}" if wide >= WIDE else "● live ?", Tone.WARN)
     return Span("● live", Tone.GOOD)
 
 
@@ -143,6 +153,8 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
     if host is None:
         return ((), (Span(" reading…", Tone.DIM),))
     missing = [source for source in view.sources if source in host.failures]
+    if not missing and not view.known(host):
+        missing = [failure.source for failure in notes.missing(host, view.sources)]
     if missing:
         lines = [line for source in missing for line in _failed(view, host, source, wide)]
         return (*lines, *_elsewhere(view, host, wide)) if wide >= NARROW else lines
