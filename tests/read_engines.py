@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections import Counter
@@ -46,6 +48,7 @@ class FakeEngine:
         self.refuse: dict[str, tuple[int, bytes]] = {}
         self.hang: set[str] = set()
         self.versioned = False
+        self.states: dict[str, str] = {}  # what the list says of a container that does not run
         self.api = "1.51"  # "": no header tells it
         self.asked: list[str] = []  # the paths as they came
         self.calls: Counter[str] = Counter()
@@ -55,9 +58,9 @@ class FakeEngine:
         self._server: _UnixServer | _TcpServer | None = None
         self._over = threading.Event()
 
-    def start(self, tcp: bool = False) -> None:
+    def start(self, tcp: bool = False, tls: ssl.SSLContext | None = None) -> None:
         self._over.clear()
-        self._server = _TcpServer(self) if tcp else _UnixServer(self)
+        self._server = _TcpServer(self, tls) if tcp or tls else _UnixServer(self)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop(self) -> None:
@@ -84,7 +87,15 @@ class FakeEngine:
         if path == "/version":
             return {"Version": "28.5.2", "ApiVersion": self.api or "1.51", "Components": [{"Name": "Engine"}]}
         if path == "/containers/json":
-            return [{"Id": key, "Names": [one["Name"]], "State": "running"} for key, one in self.containers.items()]
+            return [
+                {
+                    "Id": key,
+                    "Names": [one["Name"]],
+                    "State": self.states.get(key, "running"),
+                    "Status": f"Up {self.calls[path]} seconds",
+                }
+                for key, one in self.containers.items()
+            ]
         if path == "/networks":
             return [{"Id": "n" * 64, "Name": "bridge", "Driver": "bridge"}]
         if path == "/info":
@@ -125,10 +136,17 @@ class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, engine: FakeEngine) -> None:
+    def __init__(self, engine: FakeEngine, tls: ssl.SSLContext | None) -> None:
         self.engine = engine
+        self.tls = tls
         super().__init__(("127.0.0.1", 0), _Handler)
         engine.address = f"tcp://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.tls is None:
+            return connection, address
+        return self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
     def handle_error(self, *_: object) -> None:
         """A client that went away is no error of the test."""
@@ -223,9 +241,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running(path: Path, count: int = 3, tcp: bool = False) -> Iterator[FakeEngine]:
+def running(path: Path, count: int = 3, tcp: bool = False, tls: ssl.SSLContext | None = None) -> Iterator[FakeEngine]:
     engine = FakeEngine(path, count)
-    engine.start(tcp)
+    engine.start(tcp, tls)
     try:
         yield engine
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from netdash.core.model import Failure
 from netdash.core.recording import SOURCES
 from netdash.read.engine import EngineReader, Pace
 from netdash.read.first import FirstAnswers
-from tests.read_engines import FakeEngine, container, running
+from tests.read_engines import FORBIDDEN, FakeEngine, container, running
 
 LIMIT = 0.2
 PACE = Pace(burst=0.001, silence=30, first=0.02, longest=0.05)
@@ -256,6 +257,107 @@ def test_an_engine_that_falls_silent_is_noticed(engine: FakeEngine, follow: Call
     assert "within 0.2 s" in told.failure.reason
     engine.mood = "well"
     until(lambda: told.failure is None)
+
+
+# --- refused, late, silent --------------------------------------------------------------------------------------------
+
+
+def test_a_refused_list_of_networks_is_missing_alone(engine: FakeEngine, follow: Callable[..., Told]) -> None:
+    engine.refuse["/networks"] = (403, FORBIDDEN)
+    told = follow()
+    until(settled(engine, told))
+    assert "docker/networks.json" not in told.answers
+    assert set(told.failures) == {"networks"}
+    engine.refuse.clear()
+    told.reader.refresh()  # type: ignore[attr-defined]
+    until(lambda: not told.failures)
+    assert told.answers["docker/networks.json"]
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_an_engine_that_begins_to_refuse_is_not_live_any_more(
+    engine: FakeEngine, follow: Callable[..., Told], status: int
+) -> None:
+    told = follow(replace(PACE, resync=0.1))
+    until(settled(engine, told))
+    engine.refuse["/"] = (status, FORBIDDEN)
+    until(lambda: told.failure)
+    assert len(told.inspected()) == 3
+    assert told.failure
+    assert f"refused with {status} by a proxy" in told.failure.reason
+    heard = told.reader.heard  # type: ignore[attr-defined]
+    time.sleep(0.1)
+    assert told.reader.heard == heard  # type: ignore[attr-defined]
+    engine.refuse.clear()
+    until(lambda: told.failure is None)
+
+
+def test_an_inspect_that_hangs_is_one_containers_alone(engine: FakeEngine, follow: Callable[..., Told]) -> None:
+    """It took the whole engine away, again and again."""
+    slow = sorted(engine.containers)[0]
+    engine.hang.add(f"/containers/{slow}/json")
+    told = follow()
+    until(settled(engine, told, 2))
+    until(lambda: told.failures)
+    assert told.failures["containers"].reason == "c1 could not be inspected: no answer within 0.2 s"
+    time.sleep(0.3)
+    assert not any("docker" in failures for _, failures in told.all)
+    assert engine.calls["/containers/json"] == 1
+    engine.hang.clear()
+    told.reader.refresh()  # type: ignore[attr-defined]
+    until(lambda: not told.failures and len(told.inspected()) == 3)
+
+
+def test_when_inspects_hang_the_others_are_put_off(tmp_path: Path, follow: Callable[..., Told]) -> None:
+    with running(tmp_path / "many.sock", count=20) as engine:
+        engine.hang = {f"/containers/{identity}/json" for identity in engine.containers}
+        told = Told()
+        reader = EngineReader(engine.address, LIMIT, told, PACE)
+        reader.start()
+        until(lambda: "17 more" in told.failures["containers"].reason if told.failures else False)
+        reader.stop()
+    assert engine.calls["/containers/ID/json"] == 2
+    assert told.failure is None
+
+
+def test_what_changes_without_an_event_is_found_by_the_list(engine: FakeEngine, follow: Callable[..., Told]) -> None:
+    """An event stream may be silent for ever: a removed container stayed for minutes."""
+    told = follow(replace(PACE, resync=0.05))
+    until(settled(engine, told))
+    calls = engine.calls["/containers/ID/json"]
+    gone, changed, _ = sorted(engine.containers)
+    del engine.containers[gone]
+    engine.states[changed] = "exited"
+    until(lambda: len(told.inspected()) == 2 and engine.calls["/containers/ID/json"] == calls + 1)
+    assert gone not in json.dumps(told.answers)
+
+
+def test_a_list_that_says_the_same_leaves_every_object(engine: FakeEngine, follow: Callable[..., Told]) -> None:
+    """But for the ages, which nobody reads."""
+    told = follow(replace(PACE, resync=0.05))
+    until(settled(engine, told))
+    before, calls = told.answers, engine.calls["/containers/json"]
+    until(lambda: engine.calls["/containers/json"] > calls + 1)
+    assert all(told.answers[path] is answer for path, answer in before.items())
+    assert engine.calls["/containers/ID/json"] == 3
+
+
+def test_refused_events_are_said_and_the_list_is_asked_instead(engine: FakeEngine, follow: Callable[..., Told]) -> None:
+    engine.refuse["/events"] = (403, FORBIDDEN)
+    told = follow(replace(PACE, silence=0.1))
+    until(lambda: "events" in told.failures and len(told.inspected()) == 3)
+    del engine.containers[sorted(engine.containers)[0]]
+    until(lambda: len(told.inspected()) == 2)
+    assert told.failure is None
+    assert engine.calls["/version"] == 1  # one connection all the time
+
+
+def test_when_it_was_heard(engine: FakeEngine, follow: Callable[..., Told]) -> None:
+    told = follow(replace(PACE, silence=0.05))
+    until(settled(engine, told))
+    heard = told.reader.heard  # type: ignore[attr-defined]
+    assert heard is not None
+    until(lambda: told.reader.heard > heard)  # type: ignore[attr-defined]
 
 
 # --- the first answers ------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_ANSWER = 64 << 20  # bytes of one answer
 MAX_EVENT = 1 << 20  # bytes of one event
 _CHUNK = 1 << 16
+_AS_IT_WAS = 304  # of a start or a stop: it runs, or is stopped, already
 _FALLBACK = ("1.44", "1.40")  # versions that engines since 2019 take between them, for a proxy that tells none
 
 _EVENTS = (
@@ -189,7 +190,7 @@ class EngineClient:
         with self._explained(limit), self._sent(method, target, body, params, limit) as response:
             self.since = clock(response.headers.get("Date")) or self.since
             content = self._body(response.raw, end, limit)
-            if response.status_code >= 400 or response.is_redirect:
+            if response.status_code >= 300 and response.status_code != _AS_IT_WAS:
                 path = target.removeprefix(self._prefix)
                 raise refused(self.address, path, response.status_code, content, self._code)
             return _Answer(response.status_code, response.headers, content)
@@ -212,6 +213,7 @@ class EngineClient:
             timeout=(self.limit, limit),
             stream=True,
             allow_redirects=False,
+            verify=self._client.verify,  # where it is not said, REQUESTS_CA_BUNDLE takes the place of ca.pem
         )
         return contextlib.closing(response)
 
@@ -303,8 +305,10 @@ def _adapter(client: docker.APIClient, endpoint: Endpoint, limit: float) -> Adap
 
 
 def _tls(tls: Tls) -> docker.TLSConfig:
+    import urllib3
     from docker import TLSConfig
 
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it would be written over the screen
     return TLSConfig(tls.cert, tls.ca, tls.verify)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _RUNNING = "is dockerd running? systemctl status docker"
 _TLS_FILES = "DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem"
+_USE_TLS = "DOCKER_TLS_VERIFY=1, with the files' folder in DOCKER_CERT_PATH"
 _CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "ProtocolError", "ChunkedEncodingError")
 _NOT_TLS = (
     "WRONG_VERSION_NUMBER",
@@ -59,8 +60,10 @@ class Refused(EngineError):  # noqa: N818
         super().__init__(*_told([self]), code)
 
 
-def refused(address: str, path: str, status: int, body: bytes, code: Exit) -> Refused:
+def refused(address: str, path: str, status: int, body: bytes, code: Exit) -> EngineError:
     """The error for a status of 300 and more. An engine explains itself in JSON; other words are a proxy's."""
+    if status == 400 and b"HTTPS" in body:
+        return EngineGone(f"{address} speaks TLS, and was asked in plain HTTP", _USE_TLS, code)
     try:
         return Refused(address, path, status, one_line(str(json.loads(body)["message"])), False, code)
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -163,7 +166,7 @@ def _of_connection(address: str, error: BaseException, limit: float, code: Exit)
     if number in (errno.EHOSTUNREACH, errno.ENETUNREACH):
         return EngineGone(f"{address} cannot be reached: {one_line(str(error))}", "is the address right?", code)
     plain = address.startswith(("tcp://", "http://"))
-    perhaps_tls = "it may speak TLS: DOCKER_TLS_VERIFY=1 with DOCKER_CERT_PATH"
+    perhaps_tls = f"it may speak TLS: {_USE_TLS}"
     if name == "BadStatusLine":
         return EngineGone(f"what answers on {address} does not speak HTTP", perhaps_tls if plain else "", code)
     if number in (errno.ECONNRESET, errno.EPIPE) or name in _CUT_OFF:

@@ -105,10 +105,11 @@ class EngineAnswers:
                 return None
             self._unread[identity] = error
             return error
-        except EngineLate as error:
-            self._unread[identity] = error
+        except EngineLate:
+            late = EngineLate(f"no answer within {client.limit:g} s", "--timeout SECONDS waits longer")
+            self._unread[identity] = late
             client.ping()
-            return error
+            return late
         self._unread.pop(identity, None)
         if isinstance(answer, dict) and answer != self._inspected.get(identity):
             self._inspected[identity] = answer

@@ -147,7 +147,7 @@ def _inspect(client: EngineClient, answers: EngineAnswers, waiting: list[str]) -
     for done, identity in enumerate(waiting):
         if time.monotonic() > end:
             told = f"the engine answers too slowly: {done} were inspected within {_INSPECTS * client.limit:g} s"
-            answers.put_off(waiting[done:], EngineLate(told, "--timeout SECONDS"))
+            answers.put_off(waiting[done:], EngineLate(told, "--timeout SECONDS waits longer"))
             return
         answers.inspect(client, identity)
 
