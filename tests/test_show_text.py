@@ -165,3 +165,14 @@ def test_hostile_text_can_be_searched_as_it_is_shown() -> None:
     assert not [row for row in rows if Filter.parse(HOSTILE[:10], BY_NAME["containers"].columns).matches(row)]
     listed = BY_NAME["ports"].rows(host(ports=(port(),)))
     assert Filter.parse("all 8080", BY_NAME["ports"].columns).matches(listed[0])
+
+
+def test_a_name_is_cut_in_its_middle() -> None:
+    """Pods, and tasks of a service, differ at the ends of long names only."""
+    names = [f"k8s_controller-manager_{'x' * 90}_{number}" for number in range(22)]
+    cut = {fit(name, 24, middle=True) for name in names}
+    assert len(cut) == 22
+    assert {width(name) for name in cut} == {24}
+    assert fit("名" * 20, 8, middle=True) == "名名…名 "
+    assert fit("short", 8, middle=True) == "short   "
+    assert [fit("names", cells, middle=True) for cells in range(4)] == ["", "…", "n…", "n…s"]

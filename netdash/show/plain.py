@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from netdash.show.spans import Line, SafeText, Span, Tone, fit, safe, width
-from netdash.show.table import Row, View, widths
+from netdash.show.table import Column, Row, View, widths
 
 _CODES: Mapping[Tone, str] = {
     Tone.DIM: "2",
@@ -27,7 +27,7 @@ def table(view: View, rows: Sequence[Row], room: int | None, colour: bool) -> It
     heads = [Span(column.title, Tone.TITLE) for column in view.columns]
     for cells in (heads, *(row.cells for row in rows)):
         parts = [
-            (span, _aligned(span.text or safe("" if room else "—"), size, column.right))
+            (span, _aligned(span.text or safe("" if room else "—"), size, column))
             for span, size, column in zip(cells, sizes, view.columns, strict=True)
             if size
         ]
@@ -62,9 +62,9 @@ def _full(view: View, rows: Sequence[Row]) -> list[int]:
     return sizes
 
 
-def _aligned(text: SafeText, size: int, right: bool) -> SafeText:
-    shown = fit(text, size)
-    if not right:
+def _aligned(text: SafeText, size: int, column: Column) -> SafeText:
+    shown = fit(text, size, column.middle)
+    if not column.right:
         return shown
     bare = shown.rstrip(" ")
     return SafeText(" " * (size - width(bare)) + bare)

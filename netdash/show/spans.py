@@ -103,19 +103,25 @@ def _cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def fit(text: str, cells: int) -> SafeText:
-    """`text` made safe, cut with … to at most `cells` terminal cells, and padded with spaces to exactly that."""
+def fit(text: str, cells: int, middle: bool = False) -> SafeText:
+    """`text` made safe, cut with … to at most `cells` terminal cells, and padded with spaces to exactly that. `middle`:
+    cut there, because long names often differ at their ends only."""
     text = safe(text)
     have = width(text)
     if have <= cells:
         return SafeText(text + " " * (cells - have))
     if cells < 1:
         return SafeText("")
-    kept, used = "", 0
-    for character in text:
-        step = _cells(character)
-        if used + step > cells - 1:
-            break
-        kept += character
-        used += step
-    return SafeText(kept + "…" + " " * (cells - used - 1))
+    end = _first(text[::-1], (cells - 1) // 2)[::-1] if middle else ""
+    cut = _first(text, cells - 1 - width(end)) + "…" + end
+    return SafeText(cut + " " * (cells - width(cut)))
+
+
+def _first(text: str, cells: int) -> str:
+    """As many of its first characters as fit."""
+    used = 0
+    for at, character in enumerate(text):
+        used += _cells(character)
+        if used > cells:
+            return text[:at]
+    return text

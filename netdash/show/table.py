@@ -20,6 +20,7 @@ class Column:
     most: int = 40  # cells at most, unless there is room left
     short: str = ""  # title where it is narrow
     least: int = 0  # cells that it may be cut to before another column leaves; 0: none of it is cut
+    middle: bool = False  # cut in the middle: names that differ at their ends only
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ DRIFT = View(
     columns=(
         Column("kind", "DRIFT", most=9),
         Column("rule", "RULE", most=34, least=14),
-        Column("container", "CONTAINER", leaves=2, most=20, least=10),
+        Column("container", "CONTAINER", leaves=2, most=20, least=10, middle=True),
         Column("port", "PORT", leaves=1, most=22, least=8),
         Column("network", "NETWORK", leaves=3, most=16, least=8),
         Column("why", "WHY", most=60, least=20),

@@ -110,7 +110,7 @@ CONTAINERS = View(
     digit="1",
     kind="container",
     columns=(
-        Column("name", "NAME", most=28, least=16),
+        Column("name", "NAME", most=28, least=16, middle=True),
         Column("state", "STATE", most=24, least=12),
         Column("for", "FOR", leaves=6, most=8),
         Column("address", "ADDRESS", most=33, least=15),
@@ -175,7 +175,7 @@ NETWORKS = View(
     digit="3",
     kind="network",
     columns=(
-        Column("name", "NAME", most=26, least=14),
+        Column("name", "NAME", most=26, least=14, middle=True),
         Column("driver", "DRIVER", leaves=4, most=10),
         Column("bridge", "BRIDGE", most=16),
         Column("subnet", "SUBNET", most=34, least=18),

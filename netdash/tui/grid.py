@@ -204,7 +204,7 @@ class Grid(Surface, can_focus=True):
             if not size:
                 continue
             cell = row.cells[index]
-            text = _aligned(cell.text, size, columns[index].right)
+            text = _aligned(cell.text, size, columns[index])
             if index == chosen:
                 segments += [segment(text, inks.cells[cell.tone]), segment(space, inks.blank)]
             else:
@@ -284,9 +284,9 @@ def _some_widths(
 
 def _title(column: Column, size: int, mark: str) -> str:
     name = column.title if width(column.title) + len(mark) <= size or not column.short else column.short
-    return _aligned(name.upper() + mark, size, column.right)
+    return _aligned(name.upper() + mark, size, column)
 
 
-def _aligned(text: str, size: int, right: bool) -> str:
+def _aligned(text: str, size: int, column: Column) -> str:
     have = width(text)
-    return " " * (size - have) + text if right and have < size else fit(text, size)
+    return " " * (size - have) + text if column.right and have < size else fit(text, size, column.middle)
