@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
-import signal
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -71,7 +68,7 @@ def _begun(path: Path) -> Forward:
 
 def _load(path: Path) -> Forward | None:
     try:
-        return load_forward(path.read_text("utf-8", "replace"))
+        return load_forward(places.read(path))
     except FileNotFoundError:
         return None
 
@@ -86,9 +83,8 @@ def end_one(record: Forward) -> None:
     """End its keeper, which ends the proxies, and forget it. Raises NetdashError(REFUSED) when the keeper stays."""
     path = places.forwards() / f"{record.id}{_SUFFIX}"
     keeper = record.keeper
-    if keeper is not None and places.alive(keeper):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(keeper.pid, signal.SIGTERM)
+    if keeper is not None and record.boot == places.boot_id():
+        places.end(keeper)
         end = time.monotonic() + _PATIENCE
         while places.alive(keeper):
             if time.monotonic() > end:

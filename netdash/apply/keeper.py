@@ -176,7 +176,7 @@ class Keeper:
 
 def main(path: Path) -> None:
     """Leave the caller, and keep what the record says."""
-    record = load_forward(path.read_text("utf-8"))
+    record = load_forward(places.read(path))
     if record is None or os.fork():
         os._exit(0 if record else 2)
     os.setsid()

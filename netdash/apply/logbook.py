@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,19 +27,8 @@ def begin(change: Change) -> Journal:
 def append(change: Change, entry: Mapping[str, object]) -> Journal:
     """Add a line, and answer the journal as it is now."""
     path = path_of(change)
-    try:
-        with path.open("a+b") as file:
-            file.seek(0, os.SEEK_END)
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")  # the line before was cut off
-            file.write(json.dumps(entry).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        found = load_journal(path.read_text("utf-8", "replace"))
-    except OSError as error:
-        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+    places.append(path, json.dumps(entry))
+    found = load(path)
     if found is None:
         raise NetdashError(f"{path} is no journal any more", code=Exit.REFUSED)
     return found
@@ -54,7 +42,7 @@ def end(change: Change) -> None:
 
 def load(path: Path) -> Journal | None:
     try:
-        return load_journal(path.read_text("utf-8", "replace"))
+        return load_journal(places.read(path))
     except FileNotFoundError:
         return None
 

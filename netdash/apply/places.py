@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from netdash.apply import trusted
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.publish.state import Process
 
@@ -70,31 +72,107 @@ def alive(one: Process | None) -> bool:
     return one is not None and process(one.pid) == one
 
 
+def end(one: Process) -> None:
+    """Send SIGTERM to this very process: one that has taken over its number meanwhile is not met. Raises
+    NetdashError(REFUSED) where that is not allowed."""
+    try:
+        handle = os.pidfd_open(one.pid)
+    except OSError:
+        return
+    try:
+        if alive(one):
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise NetdashError(f"process {one.pid} is another user's", "use sudo", Exit.REFUSED) from error
+    finally:
+        os.close(handle)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
+# What stands in them decides which process is ended and which container removed: a folder or a file that others can
+# write is refused.
+
+_MOST = 16 << 20  # bytes of one file
+_HINT = "netdash keeps its state where nobody else can write; NETDASH_STATE_DIR names another place"
+
+
+@contextlib.contextmanager
+def _told(path: Path, doing: str) -> Iterator[None]:
+    """Raises NetdashError(REFUSED) for what is wrong with a path; FileNotFoundError is the caller's."""
+    try:
+        yield
+    except trusted.UntrustedError as error:
+        raise NetdashError(f"cannot {doing} {path}: {error}", _HINT, Exit.REFUSED) from error
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise NetdashError(f"cannot {doing} {path}: {error.strerror}", "use sudo", Exit.REFUSED) from error
+    except OSError as error:
+        raise NetdashError(f"cannot {doing} {path}: {error.strerror}", code=Exit.REFUSED) from error
 
 
 def ensure(folder: Path) -> Path:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise NetdashError(f"cannot make {folder}: {error.strerror}", code=Exit.REFUSED) from error
+    """Make the folder where there is none. Raises NetdashError(REFUSED)."""
+    with _told(folder, "use"):
+        os.close(trusted.folder(folder, make=True))
     return folder
 
 
 def write(path: Path, text: str) -> None:
     """Replace the file as a whole, on disk when this returns. Raises NetdashError(REFUSED)."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = f".{path.name}.{os.getpid()}"
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with _told(path, "write"), _folder(path.parent) as folder:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                with open(os.open(beside, flags, 0o600, dir_fd=folder), "w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(beside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(beside, dir_fd=folder)
+                raise
         sync(path.parent)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
+    except FileNotFoundError as error:
         raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line, on disk when this returns; one that was cut off before stays by itself. Raises
+    NetdashError(REFUSED), also where there is no such file."""
+    try:
+        with _told(path, "write"), open(trusted.file(path, os.O_RDWR | os.O_APPEND), "r+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            file.write(f"{line}\n".encode())
+            os.fsync(file.fileno())
+    except FileNotFoundError as error:
+        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+
+
+def read(path: Path) -> str:
+    """Raises FileNotFoundError, and NetdashError(REFUSED) for a file that is not to be relied on."""
+    with _told(path, "read"), open(trusted.file(path), "rb") as file:
+        text = file.read(_MOST + 1)
+    if len(text) > _MOST:
+        raise NetdashError(f"cannot read {path}: it has more than {_MOST >> 20} MiB", code=Exit.REFUSED)
+    return text.decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    handle = trusted.folder(path)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def sync(folder: Path) -> None:
@@ -108,14 +186,17 @@ def sync(folder: Path) -> None:
 def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str]]:
     """Every file of that kind; nothing where there is no folder. Raises NetdashError where it may not be read."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(suffix) and not name.startswith("."))
+        with _told(folder, "read"), _folder(folder) as parent:
+            listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+            try:
+                names = sorted(name for name in os.listdir(listed) if name.endswith(suffix) and name[0] != ".")
+            finally:
+                os.close(listed)
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise NetdashError(f"cannot read {folder}: {error.strerror}", "use sudo", Exit.REFUSED) from error
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            yield folder / name, (folder / name).read_text("utf-8", "replace")
+            yield folder / name, read(folder / name)
 
 
 def empty() -> bool:
@@ -127,9 +208,11 @@ def empty() -> bool:
 def one_at_a_time() -> Iterator[None]:
     """Held while something is changed. Raises NetdashError(REFUSED) when another netdash holds it."""
     path = ensure(_run()) / "lock"
-    with path.open("a") as file:
+    with _told(path, "use"):
+        handle = trusted.file(path, os.O_WRONLY | os.O_CREAT)
+    with open(handle, "w"):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise NetdashError(
                 "another netdash is changing something", "try again when it is done", Exit.REFUSED

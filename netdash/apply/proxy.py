@@ -1,18 +1,22 @@
-"""One userland proxy as a child process: the engine's docker-proxy, or netdash's own forwarder where there is none."""
+"""One userland proxy as a child process: the engine's docker-proxy, or netdash's own forwarder where there is none. The
+docker-proxy is run by the descriptor that was checked (`trusted.program`), not by its path."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import signal
 import sys
+from pathlib import Path
 
-from netdash.apply import child
+from netdash.apply import child, trusted
 from netdash.core.publish.state import OWN_PROXY, Opened
 
 _PR_SET_PDEATHSIG = 1
+_NOT_GIVEN_ANEW = 10
 _PATIENCE = 10.0  # seconds until it has said whether it could bind
 _LIBC = ctypes.CDLL(None)
 
@@ -24,11 +28,16 @@ class ProxyError(Exception):
 def start(program: str, one: Opened, target: str) -> int:
     """Its pid, once it listens. It dies with this process: a forward that nobody watches could lead to a stranger who
     got the container's address. docker-proxy tells on descriptor 3: `0`, or `1` and a line with the reason."""
-    told, tell = os.pipe()
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(_argv(program, one, target), program or sys.executable, tell, parent)
+    executable = _executable(program)
+    try:
+        told, tell = os.pipe()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _become(_argv(program, one, target), executable, tell, parent)
+    finally:
+        if executable is not None:
+            os.close(executable)
     os.close(tell)
     try:
         answer = _answer(told)
@@ -38,6 +47,18 @@ def start(program: str, one: Opened, target: str) -> int:
         return pid
     stop(pid)
     raise ProxyError(" ".join(answer[1:].decode("utf-8", "replace").split())[:200] or "it ended without a word")
+
+
+def _executable(program: str) -> int | None:
+    """The docker-proxy as a descriptor; None for netdash's own forwarder. Raises ProxyError."""
+    if not program:
+        return None
+    try:
+        return trusted.program(Path(program))
+    except trusted.UntrustedError as error:
+        raise ProxyError(f"{program} is not run: {error}") from error
+    except OSError as error:
+        raise ProxyError(f"{program}: {error.strerror}") from error
 
 
 def _argv(program: str, one: Opened, target: str) -> list[str]:
@@ -52,7 +73,7 @@ def _argv(program: str, one: Opened, target: str) -> list[str]:
     return [OWN_PROXY, *words] if program else child.argv("splice", OWN_PROXY, *words)
 
 
-def _become(argv: list[str], program: str, tell: int, parent: int) -> None:
+def _become(argv: list[str], executable: int | None, tell: int, parent: int) -> None:
     """In the child: what the engine would have given it, and nothing else."""
     try:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -61,12 +82,15 @@ def _become(argv: list[str], program: str, tell: int, parent: int) -> None:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        # Numbers below 5 are given anew: what is needed of them is moved out of the way first.
+        tell = fcntl.fcntl(tell, fcntl.F_DUPFD, _NOT_GIVEN_ANEW)
+        moved = executable if executable is None else fcntl.fcntl(executable, fcntl.F_DUPFD, _NOT_GIVEN_ANEW)
         os.dup2(tell, 3)
-        os.set_inheritable(3, True)
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
-        os.closerange(4, 1024)
+        program = sys.executable if moved is None else os.dup2(moved, 4, inheritable=False)
+        os.closerange(4 if moved is None else 5, 1024)
         os.execve(program, argv, child.environment())  # noqa: S606  # a list of arguments, no shell
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from netdash.apply import forward
+from netdash.apply import docker_proxy, forward
 from netdash.core.errors import NetdashError
 from netdash.core.model import Host
 from netdash.core.parse.decode import items, mapping, text
@@ -16,8 +15,8 @@ from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.payload import anonymous, restart_policy
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone, Refused
+from netdash.engine.process import EnginePeer, engine_peer
 
-_WELL_KNOWN = ("/usr/sbin/docker-proxy", "/usr/libexec/docker/docker-proxy", "/usr/bin/docker-proxy")
 _CAP_NET_BIND_SERVICE = 1 << 10
 Json = dict[str, Any]
 
@@ -28,10 +27,11 @@ def survey(address: str, host: Host, container_id: str | None, details: bool, im
         engine = local(address)
         engine.negotiate()
         _may_write(engine)
+        peer = engine_peer(engine.socket or "", engine.limit)
         return Facts(
-            engine_here=here(engine),
+            engine_here=here(peer),
             lowest_port=lowest_port(),
-            program=docker_proxy(engine, host),
+            program=_program(engine, peer, host),
             details=_details(engine, container_id) if details and container_id else None,
             image_here=has_image(engine, image) if image else None,
         )
@@ -44,13 +44,13 @@ def _may_write(engine: EngineClient) -> None:
         raise EngineGone(f"no permission to use {engine.socket}")
 
 
-def here(engine: EngineClient) -> bool | None:
-    """Whether the engine lives in this network namespace: by the process at the other end of its socket. None for one
-    that cannot be looked at, or where systemd holds the socket."""
-    if engine.pid is None:
+def here(peer: EnginePeer | None) -> bool | None:
+    """Whether the engine lives in this network namespace; None where its process is not known, or may not be looked
+    at."""
+    if peer is None or peer.pid is None:
         return None
     try:
-        theirs, ours = os.stat(f"/proc/{engine.pid}/ns/net"), os.stat("/proc/self/ns/net")
+        theirs, ours = os.stat(f"/proc/{peer.pid}/ns/net"), os.stat("/proc/self/ns/net")
     except OSError:
         return None
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
@@ -68,21 +68,9 @@ def lowest_port() -> int | None:
         return None
 
 
-def docker_proxy(engine: EngineClient, host: Host) -> str | None:
-    """The engine's own proxy: /info names it from 29 on; before, one that runs is it; else where packages put it."""
-    told = text(mapping(engine.get("/info")).get("UserlandProxyPath"))
-    found = (told, *_running(host), *_WELL_KNOWN, shutil.which("docker-proxy"))
-    return next((path for path in found if path and os.access(path, os.X_OK)), None)
-
-
-def _running(host: Host) -> Iterator[str]:
-    for one in host.proxies or ():
-        try:
-            path = os.readlink(f"/proc/{one.pid}/exe")
-        except OSError:
-            continue
-        if os.path.basename(path) == "docker-proxy":
-            yield path
+def _program(engine: EngineClient, peer: EnginePeer | None, host: Host) -> str | None:
+    named = text(mapping(engine.get("/info")).get("UserlandProxyPath"))
+    return docker_proxy.find(named, [one.pid for one in host.proxies or ()], peer)
 
 
 # --- of the container -------------------------------------------------------------------------------------------------

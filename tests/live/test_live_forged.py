@@ -1,0 +1,109 @@
+"""What a user without rights can make look like an engine's: it is neither run nor believed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from lab import Lab, until
+from users import NOBODY
+
+NAME = "forged-web"
+
+
+@contextmanager
+def forged(lab: Lab, *words: str, executable: str = "/usr/sbin/docker-proxy") -> Iterator[subprocess.Popen[bytes]]:
+    """A program of nobody that is called docker-proxy, in the lab's host, with the arguments of one."""
+    folder = lab.folder / "forged"
+    folder.mkdir(exist_ok=True)
+    path = folder / "docker-proxy"
+    if not path.exists():
+        shutil.copy(executable, path)
+        path.chmod(0o755)
+        for each in (folder, path):
+            os.chown(each, 65534, 65534)
+    drop = ["setpriv", *NOBODY, "--clear-groups", "--"]
+    argv = ["nsenter", f"--net=/run/netns/{lab.host_ns}", *drop, str(path), *words]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def target(lab: Lab) -> Iterator[str]:
+    lab.httpd(NAME)
+    yield lab.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", NAME)
+    lab.docker("rm", "-f", NAME)
+
+
+def arguments(target: str, port: int) -> tuple[str, ...]:
+    options = {"proto": "tcp", "host-ip": "0.0.0.0", "host-port": port, "container-ip": target, "container-port": 80}
+    return tuple(word for key, value in options.items() for word in (f"-{key}", str(value)))
+
+
+def executables(lab: Lab) -> dict[int, tuple[str, int]]:
+    """Path of the executable and user of each process in the lab's host that is a userland proxy."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            here = (entry / "ns/net").stat().st_ino == Path(f"/run/netns/{lab.host_ns}").stat().st_ino
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if here and b"-container-ip" in words:
+                found[int(entry.name)] = (os.readlink(entry / "exe"), (entry / "cmdline").stat().st_uid)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_users_program_is_not_run_as_root(lab: Lab, target: str) -> None:
+    with forged(lab, *arguments(target, 18080)) as process:
+        assert until(lambda: process.pid in executables(lab), 10)
+        forgery = executables(lab)[process.pid][0]
+        try:
+            done = lab.netdash("publish", NAME, "18081:80", "--yes", "--json")
+            assert done.returncode == 0, done.stderr
+            assert forgery not in done.stdout
+            own = {path for pid, (path, _) in executables(lab).items() if pid != process.pid}
+            assert own
+            assert forgery not in own
+        finally:
+            lab.netdash("undo", "--yes")
+
+
+def test_without_a_docker_proxy_of_the_engine_netdash_forwards_by_itself(lab: Lab, target: str, tmp_path: Path) -> None:
+    """The engine's own is hidden from netdash by an empty file in its place."""
+    nothing = tmp_path / "nothing"
+    nothing.touch()
+    with forged(lab, *arguments(target, 18080)) as process:
+        assert until(lambda: process.pid in executables(lab), 10)
+        hide = f'mount --bind {nothing} /usr/sbin/docker-proxy && exec "$@"'
+        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]
+        argv += lab.netdash_argv("publish", NAME, "18082:80", "--yes")
+        done = subprocess.run(argv, capture_output=True, text=True, env=lab.environment, timeout=60)
+        try:
+            assert done.returncode == 0, done.stderr
+            own = [path for pid, (path, _) in executables(lab).items() if pid != process.pid]
+            assert own
+            assert all("python" in path for path in own)
+        finally:
+            lab.netdash("undo", "--yes")
+
+
+def test_state_of_another_user_is_refused(lab: Lab) -> None:
+    """A folder that anybody can write, and so can put records there that name a process to be ended."""
+    folder = lab.folder / "anybodys"
+    folder.mkdir()
+    folder.chmod(0o777)
+    os.chown(folder, 65534, 65534)
+    for words in (("published",), ("publish", NAME, "18083:80", "--yes"), ("undo", "--yes")):
+        environment = {**lab.environment, "NETDASH_STATE_DIR": str(folder)}
+        done = subprocess.run(lab.netdash_argv(*words), capture_output=True, text=True, env=environment, timeout=60)
+        assert (done.returncode, "belongs to user 65534" in done.stderr) == (4, True), words
+    assert list(folder.iterdir()) == []
