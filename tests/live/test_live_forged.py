@@ -28,12 +28,17 @@ def forged(lab: Lab, *words: str, executable: str = "/usr/sbin/docker-proxy") ->
         for each in (folder, path):
             os.chown(each, 65534, 65534)
     drop = ["setpriv", *NOBODY, "--clear-groups", "--"]
-    argv = ["nsenter", f"--net=/run/netns/{lab.host_ns}", *drop, str(path), *words]
+    started = ["sh", "-c", 'exec "$@" 3>/dev/null', "sh", str(path), *words]  # it tells on 3 that it listens
+    argv = ["nsenter", f"--net=/run/netns/{lab.host_ns}", *drop, *started]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def listens(lab: Lab, process: subprocess.Popen[bytes], port: int) -> bool:
+    return f":{port} " in lab.on_host("ss", "-Hltn") and process.pid in executables(lab)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def executables(lab: Lab) -> dict[int, tuple[str, int]]:
 
 def test_a_users_program_is_not_run_as_root(lab: Lab, target: str) -> None:
     with forged(lab, *arguments(target, 18080)) as process:
-        assert until(lambda: process.pid in executables(lab), 10)
+        assert until(lambda: listens(lab, process, 18080), 10)
         forgery = executables(lab)[process.pid][0]
         try:
             done = lab.netdash("publish", NAME, "18081:80", "--yes", "--json")
@@ -82,7 +87,7 @@ def test_without_a_docker_proxy_of_the_engine_netdash_forwards_by_itself(lab: La
     nothing = tmp_path / "nothing"
     nothing.touch()
     with forged(lab, *arguments(target, 18080)) as process:
-        assert until(lambda: process.pid in executables(lab), 10)
+        assert until(lambda: listens(lab, process, 18080), 10)
         hide = f'mount --bind {nothing} /usr/sbin/docker-proxy && exec "$@"'
         argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]
         argv += lab.netdash_argv("publish", NAME, "18082:80", "--yes")
