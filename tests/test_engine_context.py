@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from netdash.engine.client import EngineClient
 from netdash.engine.context import Tls, locate
 from netdash.engine.errors import EngineError
+from tests.read_engines import running
 
 
 @pytest.fixture
@@ -120,4 +122,20 @@ def test_an_address_without_a_scheme_is_tcp(config: Path) -> None:
 
 def test_another_host_over_ssh(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@there:2222")
-    assert locate(None).ssh
+    assert locate(None).ssh == (("ssh://me@there:2222",), None)
+
+
+def test_another_usual_socket_is_named_and_not_taken(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown must be the engine that the docker command shows."""
+    monkeypatch.setattr("netdash.engine.context.DEFAULT", f"unix://{config}/none.sock")
+    monkeypatch.setattr("netdash.engine.context.Path.home", lambda: config)
+    for name in ("SUDO_UID", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(config))
+    with running(config / "docker.sock") as engine, pytest.raises(EngineError) as raised:
+        EngineClient(None, 1).negotiate()
+    assert raised.value.message == f"there is no Docker engine on unix://{config}/none.sock"
+    assert raised.value.hint == f"an engine answers on {config}/docker.sock: DOCKER_HOST=unix://{config}/docker.sock"
+    assert not engine.calls
+    with pytest.raises(EngineError) as raised:
+        EngineClient(f"unix://{config}/none.sock", 1).negotiate()
+    assert "answers on" not in raised.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from netdash import cli
 from netdash.cli.arguments import Arguments
 from netdash.core.errors import NetdashError
 from netdash.core.recording import load
+from netdash.engine.context import locate
 from netdash.fleet import FleetFeed
 from netdash.show.views import VIEWS
 from netdash.tui.config import Options
@@ -139,3 +141,32 @@ def test_hosts_of_the_config_file_are_the_dashboards(ran: Callable[..., Ran]) ->
 def test_a_wrong_host_in_the_config_file_is_told() -> None:
     with pytest.raises(NetdashError, match="is not a host"):
         cli._feed(Arguments())(Options(hosts=("old",)))
+
+
+@pytest.mark.parametrize("place", ["option", "environment", "context"])
+def test_an_engine_over_ssh_is_that_host(
+    ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    """It ended in "install paramiko"."""
+    expected = ran("--host", "ssh://old", "ports")
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    if place == "option":
+        assert ran("--docker-host", "ssh://old", "ports") == expected
+        return
+    if place == "environment":
+        monkeypatch.setenv("DOCKER_HOST", "ssh://old")
+    else:
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        monkeypatch.setenv("DOCKER_CONTEXT", "far")
+        meta = tmp_path / "contexts" / "meta" / sha256(b"far").hexdigest() / "meta.json"
+        meta.parent.mkdir(parents=True)
+        meta.write_text('{"Name": "far", "Endpoints": {"docker": {"Host": "ssh://old"}}}')
+    assert ran("ports") == expected
+    code, _, notes = ran("publish", "web", "8080:80")
+    assert code == 2
+    assert "only this host can be changed" in notes
+
+
+def test_the_engines_socket_on_that_host() -> None:
+    assert locate("ssh://me@there:2222/run/docker.sock").ssh == (("ssh://me@there:2222",), "unix:///run/docker.sock")
+    assert locate("ssh://there").ssh == (("ssh://there",), None)

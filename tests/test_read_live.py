@@ -16,6 +16,7 @@ from netdash.core.model import Failure
 from netdash.core.recording import SOURCES, Recording
 from netdash.read import once
 from netdash.read.board import Board
+from netdash.read.first import FirstAnswers
 from netdash.read.inside import Target, targets
 from netdash.read.live import LiveReader
 from netdash.read.once import Options, read_once
@@ -158,6 +159,20 @@ def test_without_an_engine_the_rest_is_read(tmp_path: Path) -> None:
     assert recording.failures["docker"].reason.startswith("there is no Docker engine")
     assert recording.answers["ip/addr.json"]
     assert "host/listeners.txt" in recording.answers
+
+
+def test_rows_that_are_on_screen_stay_until_more_is_known(engine: FakeEngine) -> None:
+    """They went blank to "reading docker…" and came again: keys were lost, and one met another row."""
+    first = FirstAnswers(engine.address, 2).take()
+    assert first is not None
+    published = Published()
+    reader = LiveReader(engine.address, interval=60, first=first)
+    reader.start(published)
+    published.until(lambda recording: "docker" not in recording.pending)
+    reader.stop()
+    listed = first.answers["docker/containers.json"]
+    assert all(recording.answers["docker/containers.json"] == listed for _, recording in published.all)
+    assert all(recording.heard is not None for _, recording in published.all)
 
 
 # --- one command ------------------------------------------------------------------------------------------------------

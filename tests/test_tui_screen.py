@@ -180,9 +180,39 @@ def test_engine_that_stopped_answering() -> None:
 
     show(crowd(2), scene)
     assert "engine gone 1 min" in seen[0]
+    assert "no answer within 2 s" in seen[0].splitlines()[0]
     assert "web-1" in seen[0]
     assert "● live" not in seen[0]
     assert "● live" in seen[1]
+
+
+def test_live_is_said_only_of_what_was_heard() -> None:
+    """It stood there before anything was read, and for ever when nothing came."""
+    heard = crowd(2, taken=5_000.0)
+    first = replace(heard, pending=frozenset(("docker", "rules")))
+    for shown, state in (
+        (replace(first, containers=None), "◦ reading"),
+        (replace(first, heard=4_999.0), "● live"),
+        (replace(heard, heard=4_985.0), "● live"),
+        (replace(heard, heard=4_970.0), "? silent 30 s"),
+        (replace(heard, containers=None, failures={"docker": Failure("docker", "no answer")}), "◦ without engine"),
+    ):
+        assert see(shown, size=(120, 40)).splitlines()[0].rstrip().endswith(state)
+
+
+def test_what_of_the_engine_is_unread_is_named() -> None:
+    failures = {"containers": Failure("containers", "web-1 could not be inspected: no answer within 3 s")}
+    shown = replace(crowd(2), failures=failures)
+    assert see(shown, size=(120, 40)).splitlines()[0].rstrip().endswith("● live ?containers")
+    assert see(shown, size=(80, 24)).splitlines()[0].rstrip().endswith("● live ?")
+
+
+def test_a_refused_list_is_no_empty_one() -> None:
+    refused = Failure("networks", "/networks is refused with 403 by a proxy", "NETWORKS=1")
+    seen = see(replace(crowd(2), networks=None, failures={"networks": refused}), "3", size=(120, 40))
+    assert "no networks" not in seen
+    assert "/networks is refused with 403 by a proxy" in seen
+    assert "→ NETWORKS=1" in seen
 
 
 HOSTILE = (
