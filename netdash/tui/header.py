@@ -59,7 +59,7 @@ def _engine(host: Host, wide: int) -> list[Span]:
     if engine is not None:
         rootless = " rootless" if engine.rootless else ""
         parts.append(Span(f"{clean(engine.name)} {clean(engine.version, 20)}{rootless}"))
-        if "docker" in host.failures:
+        if "docker" in host.failures and "host" not in host.failures:
             return [*parts, Span(clean(host.failures["docker"].reason, 60), Tone.BAD)] if wide >= WIDE else parts
     elif "docker" in host.pending:
         parts.append(Span("engine: reading…", Tone.DIM))
