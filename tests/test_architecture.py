@@ -41,6 +41,7 @@ BELOW = {
         "publish",
         "routing",
         "rules",
+        "sockets",
         "trace",
     },
     "core/expected": {"expected", "model", "rules"},

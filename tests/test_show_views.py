@@ -85,10 +85,10 @@ def test_ranges_of_published_ports_are_folded() -> None:
     both = [port(80), port(80, "::")]
     odd = [port(53, proto="udp", container_port=53), port(8082, "127.0.0.1", scope=Scope.LOOPBACK)]
     down = [port(8090, container_port=90, live=False)]
-    shown = words.published([*down, *nine, *both, *odd]).text
+    shown = words.published(container(), [*down, *nine, *both, *odd]).text
     assert shown == "53→53/udp 80→80 127.0.0.1:8082→80 9000-9003→9000-9003 (8090→90)"
     six = [port(7000 + at, "::", container_port=70 + at) for at in range(2)]
-    assert words.published(six).text == "[::]:7000-7001→70-71"
+    assert words.published(container(), six).text == "[::]:7000-7001→70-71"
 
 
 def test_what_goes_another_way_is_not_folded() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,10 @@ from netdash.core.model import (
     Route,
     Rule,
     Ruleset,
-    Scope,
 )
 from netdash.core.publish.state import OWN_PROXY
 from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.sockets import ByPort, by_port, holds, inside, scope_of
 
 if TYPE_CHECKING:
     from netdash.core.trace.nat import DestinationNat
@@ -38,6 +38,15 @@ Uplinks = dict[int, tuple[str | None, IP | None]]
 
 def uplinks(links: tuple[Link, ...] | None, routes: tuple[Route, ...] | None) -> Uplinks:
     return {family: entrance(family, links, routes) for family in (4, 6)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """A container with what each of its ports asks for: there may be thousands."""
+
+    container: Container
+    sockets: ByPort
+    told: frozenset[IP | None]  # the addresses that the API tells
 
 
 class Ledger:
@@ -58,10 +67,9 @@ class Ledger:
             self._proxies_at.setdefault((proxy.proto, proxy.host_port), []).append(proxy)
         self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
         self._listeners = listeners
-        self._by_port: dict[tuple[str, int], list[Listener]] = {}
-        for listener in listeners or ():
-            self._by_port.setdefault((listener.proto, listener.port), []).append(listener)
+        self._by_port = by_port(listeners or ())
         self._nat = _destination_nat(ruleset) if ruleset else None
+        self._rules_whole = ruleset is not None and ruleset.complete
         self._uplinks = ways
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
 
@@ -87,23 +95,24 @@ class Ledger:
 
     def _published(self, container: Container) -> Iterator[Port]:
         bindings = container.bindings if container.running else container.configured
-        told = {(one.proto, one.host_port) for one in bindings if one.host_ip == ANY[6]}
+        owner = _Owner(container, by_port(container.listeners or ()), frozenset(one.host_ip for one in bindings))
+        six_told = {(one.proto, one.host_port) for one in bindings if one.host_ip == ANY[6]}
         six = any(one.version == 6 for end in container.endpoints for one in end.addresses)
         for binding in bindings:
             if binding.host_port is None:
                 continue
             host_ip = binding.host_ip or ANY[4]
             if container.running:
-                yield self._live(container, binding, host_ip, binding.host_port)
-                if six and host_ip == ANY[4] and (binding.proto, binding.host_port) not in told:
-                    yield from self._also_by_ipv6(container, binding, binding.host_port)
+                yield self._live(owner, binding, host_ip, binding.host_port)
+                if six and host_ip == ANY[4] and (binding.proto, binding.host_port) not in six_told:
+                    yield from self._also_by_ipv6(owner, binding, binding.host_port)
             else:
                 yield self._down(container, binding, host_ip, binding.host_port)
 
-    def _also_by_ipv6(self, container: Container, binding: Binding, host_port: int) -> Iterator[Port]:
+    def _also_by_ipv6(self, owner: _Owner, binding: Binding, host_port: int) -> Iterator[Port]:
         """Podman tells 0.0.0.0 for a port without an address; netavark's rules translate IPv6 too on a dual stack."""
-        port = self._live(container, binding, ANY[6], host_port)
-        if port.dnat and not port.unsure and not _foreign(container, port.target_ip):
+        port = self._live(owner, binding, ANY[6], host_port)
+        if port.dnat and not port.unsure and not _foreign(owner.container, port.target_ip):
             yield port
 
     def _down(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
@@ -123,8 +132,9 @@ class Ledger:
             live=False,
         )
 
-    def _live(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
-        proxy = self._proxies.get((binding.proto, host_ip, host_port)) or self._relayed(container, binding, host_ip)
+    def _live(self, owner: _Owner, binding: Binding, host_ip: IP, host_port: int) -> Port:
+        container = owner.container
+        proxy = self._proxies.get((binding.proto, host_ip, host_port)) or self._relayed(owner, binding, host_ip)
         bound = proxy.host_ip if proxy else host_ip
         dnat, unsure = self._dnat(binding.proto, bound, host_port)
         target, port = _goes_to(dnat, host_port)
@@ -133,7 +143,7 @@ class Ledger:
         if target is None and not unsure and not (self._nat and self._proxies_known):
             target = _only_address(container, host_ip)  # rules or proxies unread: certain where there is one address
         port = port or binding.container_port
-        listener = None if _foreign(container, target) else _listener(container, binding.proto, target, port)
+        listener, listening = _inside(container, binding.proto, target, port, owner.sockets)
         return Port(
             proto=binding.proto,
             host_ip=host_ip,
@@ -142,26 +152,24 @@ class Ledger:
             target_ip=target,
             dnat=dnat,
             proxy=proxy,
-            listening=None if container.listeners is None or _foreign(container, target) else listener is not None,
+            listening=listening,
             listener=listener.command if listener else None,
             scope=scope_of(host_ip),
             container_id=container.id,
-            holder=self._holder(binding.proto, bound, host_port, dnat, proxy),
+            holder=self._holder(binding.proto, bound, host_port, dnat, proxy, bool(unsure) or not self._rules_whole),
             unsure=unsure,
             dnat_from_here=self._dnat_from_here(binding.proto, bound, host_port) if dnat else None,
         )
 
-    def _relayed(self, container: Container, binding: Binding, host_ip: IP) -> Proxy | None:
+    def _relayed(self, owner: _Owner, binding: Binding, host_ip: IP) -> Proxy | None:
         """The proxy that a rootless engine runs for this binding, in its own namespace and so on another address:
         RootlessKit hands over there what it takes at the address that the API tells."""
-        told = {one.host_ip for one in container.bindings}
-        ours = {one.ip for end in container.endpoints for one in end.addresses}
         found = [
             one
             for one in self._proxies_at.get((binding.proto, binding.host_port), ())
             if (one.container_port, one.host_ip.version) == (binding.container_port, host_ip.version)
-            and one.container_ip in ours
-            and one.host_ip not in told
+            and not _foreign(owner.container, one.container_ip)
+            and one.host_ip not in owner.told
         ]
         return found[0] if len(found) == 1 else None
 
@@ -204,15 +212,18 @@ class Ledger:
         found = self._nat.find(packet, output=True)
         return None if found.unsure else found.rule is not None
 
-    def _holder(self, proto: str, host_ip: IP, host_port: int, dnat: Rule | None, proxy: Proxy | None) -> Holder | None:
+    def _holder(
+        self, proto: str, host_ip: IP, port: int, dnat: Rule | None, proxy: Proxy | None, may_translate: bool = False
+    ) -> Holder | None:
+        """`may_translate`: that no rule has the port is not certain."""
         if self._listeners is None:
             return Holder(proxy.command, proxy.pid, proxy.command) if proxy else None
-        for listener in self._by_port.get((proto, host_port), ()):
-            if _covers(listener, host_ip):
+        for listener in self._by_port.get((proto, port), ()):
+            if holds(listener, host_ip):
                 return _holder_of(listener, proxy)
         if proxy is not None:
             return Holder(proxy.command, proxy.pid, proxy.command)
-        if dnat is None and self._nat is None and not self._proxies_known:
+        if dnat is None and (may_translate or (self._nat is None and not self._proxies_known)):
             return None  # where the engine is, somebody may hold it
         return Holder("rule" if dnat else "nobody")
 
@@ -229,7 +240,7 @@ class Ledger:
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
             target, target_port = _goes_to(rule, port)
             owner = owners.get(target) if target else None
-            listener = _listener(owner, proto, target, target_port or port) if owner else None
+            listener, listening = _inside(owner, proto, target, target_port or port)
             yield Port(
                 proto=proto,
                 host_ip=host_ip,
@@ -238,7 +249,7 @@ class Ledger:
                 target_ip=target,
                 dnat=rule,
                 proxy=None,
-                listening=None if owner is None or owner.listeners is None else listener is not None,
+                listening=listening,
                 listener=listener.command if listener else None,
                 scope=scope_of(host_ip),
                 container_id=owner.id if owner else None,
@@ -251,7 +262,7 @@ class Ledger:
         owners = {ip.ip: one for one in containers for end in one.endpoints for ip in end.addresses} if own else {}
         for proxy in own:
             owner = owners.get(proxy.container_ip)
-            listener = _listener(owner, proxy.proto, proxy.container_ip, proxy.container_port) if owner else None
+            listener, listening = _inside(owner, proxy.proto, proxy.container_ip, proxy.container_port)
             yield Port(
                 proto=proxy.proto,
                 host_ip=proxy.host_ip,
@@ -260,7 +271,7 @@ class Ledger:
                 target_ip=proxy.container_ip,
                 dnat=None,
                 proxy=proxy,
-                listening=None if owner is None or owner.listeners is None else listener is not None,
+                listening=listening,
                 listener=listener.command if listener else None,
                 scope=scope_of(proxy.host_ip),
                 container_id=owner.id if owner else None,
@@ -270,12 +281,13 @@ class Ledger:
     def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Other host listeners; a host-network container is told by its first process, a proxy tells where it leads."""
         by_pid = {one.pid: one for one in containers if one.pid and one.network_mode == "host"}
-        seen: set[tuple[str, IP, int]] = set()
+        seen: set[tuple[str, IP, int, str | None, bool]] = set()
         for listener in self._listeners or ():
             key = (listener.proto, listener.ip, listener.port)
-            if key in taken or key in seen or self._is_proxys(listener, taken):
+            known = (*key, listener.device, listener.dual)
+            if (key in taken and not listener.device) or known in seen or self._is_proxys(listener, taken):
                 continue
-            seen.add(key)
+            seen.add(known)
             owner, proxy = by_pid.get(listener.pid or 0), self._proxies.get(key)
             yield Port(
                 proto=listener.proto,
@@ -287,10 +299,11 @@ class Ledger:
                 proxy=proxy,
                 listening=None if proxy else True,
                 listener=None if proxy else listener.command,
-                scope=scope_of(listener.ip),
+                scope=scope_of(listener.ip, listener.device),
                 container_id=owner.id if owner else None,
                 holder=_holder_of(listener, proxy),
                 dual=listener.dual,
+                device=listener.device,
             )
 
     def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
@@ -332,12 +345,6 @@ def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
     return backend == "iptables-legacy", where.family, where.table, chain
 
 
-def scope_of(host_ip: IP) -> Scope:
-    if host_ip.is_unspecified:
-        return Scope.ALL
-    return Scope.LOOPBACK if host_ip.is_loopback else Scope.ADDRESS
-
-
 def _only_address(container: Container, host_ip: IP) -> IP | None:
     ips = [one.ip for end in container.endpoints for one in end.addresses if one.version == host_ip.version]
     return ips[0] if len(ips) == 1 else None
@@ -348,22 +355,12 @@ def _foreign(container: Container, target: IP | None) -> bool:
     return target is not None and all(one.ip != target for end in container.endpoints for one in end.addresses)
 
 
-def _listener(container: Container, proto: str, target: IP | None, port: int) -> Listener | None:
-    """Who inside the container answers `target`:`port`; any of its addresses when the target is not known."""
-    for listener in container.listeners or ():
-        if listener.proto != proto or listener.port != port:
-            continue
-        if target is None and not listener.ip.is_loopback:
-            return listener
-        if target is not None and _covers(listener, target):
-            return listener
-    return None
-
-
-def _covers(listener: Listener, ip: IP) -> bool:
-    if listener.ip == ip:
-        return True
-    return listener.ip.is_unspecified and (listener.ip.version == ip.version or listener.dual)
+def _inside(
+    container: Container | None, proto: str, target: IP | None, port: int, sockets: ByPort | None = None
+) -> tuple[Listener | None, bool | None]:
+    if container is None or _foreign(container, target):
+        return None, None
+    return inside(container, proto, target, port, sockets)
 
 
 def _holder_of(listener: Listener, proxy: Proxy | None) -> Holder:
@@ -396,4 +393,5 @@ def _order(port: Port) -> tuple[object, ...]:
         int(port.host_ip),
         port.container_id is None,
         not port.live,
+        port.device or "",
     )

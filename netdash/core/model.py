@@ -112,12 +112,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One -p as the API tells it; `host_port` None where it is exposed, or routed, without a host port."""
+    """One -p as the API tells it; `host_port` None where it is exposed, or routed, without a host port, and in the
+    settings of a container also where the engine chooses one when it starts."""
 
     proto: str
     container_port: int
     host_ip: IP | None
     host_port: int | None
+    choice: tuple[int, int] | None = None  # the engine chooses one of these; (0, 0) is any free one
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +278,7 @@ class Scope(Enum):
     LOOPBACK = "loopback"
     ADDRESS = "address"
     ALL = "all"
+    DEVICE = "device"  # what comes in by one device, whatever address it is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +310,7 @@ class Port:
     unsure: tuple[Rule, ...] = ()  # rules that may decide before `dnat`, or in its absence, and cannot be told
     dnat_from_here: bool | None = None  # whether this host's own packets (by loopback where that is bound) meet a DNAT
     dual: bool = False  # bound to ::, and answers IPv4 too
+    device: str | None = None  # its socket is bound to this device
 
 
 @dataclass(frozen=True, slots=True)

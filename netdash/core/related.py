@@ -53,7 +53,8 @@ def chain_ref(rule: Rule) -> Ref:
 
 def _port_key(port: Port) -> str:
     down = "" if port.live else f"/{port.container_id}"
-    return f"{port.proto}/{_text(port.host_ip)}/{port.host_port}{down}"
+    device = f"%{port.device}" if port.device else ""
+    return f"{port.proto}/{_text(port.host_ip)}{device}/{port.host_port}{down}"
 
 
 def _rule_key(rule: Rule) -> str:

@@ -193,7 +193,13 @@ def _published(one: Port) -> dict[str, object]:
 
 def port_entry(index: Index, one: Port) -> Json:
     """A line of the ledger: a published port's keys, its container's name, and who holds the port."""
-    return {**_published(one), "container": index.name(one.container_id), "holder": _holder(one.holder)}
+    return {
+        **_published(one),
+        "container": index.name(one.container_id),
+        "holder": _holder(one.holder),
+        "dual_stack": one.dual,
+        "device": one.device,
+    }
 
 
 def _holder(one: Holder | None) -> Json | None:

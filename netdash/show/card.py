@@ -54,9 +54,9 @@ def _head(host: Host, container: Container, width: int) -> Line:
 def _at_rest(host: Host, container: Container, width: int) -> list[Line]:
     """A container that does not run has no way in or out; what it is set up for."""
     lines = draw.text(IN, "no way in or out: it is not running", width, Tone.DIM)
-    ports = index_of(host).ports(container.id)
-    if ports:
-        lines += draw.text(MORE, f"would publish {words.published(ports).text}", width, Tone.DIM)
+    planned = words.published(container, index_of(host).ports(container.id))
+    if planned is not words.NOTHING:
+        lines += draw.text(MORE, f"would publish {planned.text}", width, Tone.DIM)
     return lines
 
 

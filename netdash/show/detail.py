@@ -23,6 +23,7 @@ from netdash.core.model import (
 )
 from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
+from netdash.core.sockets import socket_text
 from netdash.show import draw, own, words
 from netdash.show.card import card
 from netdash.show.draw import MORE
@@ -115,7 +116,7 @@ def _reached(host: Host, one: Chain, width: int) -> list[Line]:
 
 
 def _port(host: Host, one: Port, width: int) -> list[Line]:
-    title = f"{words.socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}"
+    title = clean(f"{socket_text(one)}/{one.proto}")
     holder = one.holder
     who = "held by ?" if holder is None else clean(f"held by {holder.command or holder.kind}")
     note = f"{who} pid {holder.pid}" if holder and holder.pid else who

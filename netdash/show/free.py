@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netdash.core.model import Host, Port
+from netdash.core.sockets import reserved, socket_text, taken
 from netdash.show.index import index_of
 from netdash.show.spans import clean
 
@@ -29,17 +30,13 @@ def look(host: Host, proto: str, number: int) -> Answer:
     to have been read; taken does not."""
     same = [port for port in host.ports or () if port.proto == proto]
     here = [port for port in same if port.host_port == number]
-    taken = tuple(port for port in here if _holds(port))
-    free: bool | None = False if taken else None if host.listeners is None else True
+    by = tuple(port for port in here if taken(port))
+    free: bool | None = False if by else None if host.listeners is None else True
     offers: tuple[int, ...] = ()
     if host.listeners is not None:
-        used = {port.host_port for port in same}
+        used = {port.host_port for port in same if reserved(port)}
         offers = tuple(_offers(number, used))
-    return Answer(proto, number, free, taken, tuple(port for port in here if not port.live), offers)
-
-
-def _holds(port: Port) -> bool:
-    return port.live and (port.holder is None or port.holder.kind != "nobody" or port.container_id is not None)
+    return Answer(proto, number, free, by, tuple(port for port in here if not port.live), offers)
 
 
 def _offers(number: int, used: set[int]) -> list[int]:
@@ -68,8 +65,7 @@ def sentences(host: Host, answer: Answer) -> list[str]:
 
 
 def _who(host: Host, port: Port) -> str:
-    where = f"[{port.host_ip}]" if port.host_ip.version == 6 else str(port.host_ip)
-    parts = [f"{where}:{port.host_port}"]
+    parts: list[str] = [clean(socket_text(port))]
     if port.container_id:
         parts.append(f"container {_owner(host, port)}")
     holder = port.holder

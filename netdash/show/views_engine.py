@@ -29,7 +29,7 @@ def _container(host: Host, index: Index, one: Container) -> Row:
         _addresses(one),
         _networks_cell(index, one),
         _bridges_cell(host, index, one),
-        words.unknown(host, "docker") if host.ports is None else words.published(own_ports),
+        words.unknown(host, "docker") if host.ports is None else words.published(one, own_ports),
         Span(clean(one.compose), Tone.DIM) if one.compose else NOTHING,
         Span(clean(one.image), Tone.DIM),
     )

@@ -26,7 +26,7 @@ def _port(host: Host, index: Index, one: Port) -> Row:
     cells = (
         Span(str(one.host_port), Tone.KEY if one.live else Tone.DIM),
         Span(clean(one.proto)),
-        words.address(one.host_ip),
+        words.bound(one),
         Span(words.scope_word(one.scope), Tone.DIM),
         words.owner(host, container),
         _target(one),
@@ -99,6 +99,8 @@ def _inside(one: Port) -> Span:
         return UNKNOWN
     if not one.listening:
         return Span("○ nobody", Tone.BAD)
+    if one.holder is not None and one.holder.kind == "nobody":
+        return Span("inside only", Tone.BAD)  # the container's socket is there, but nothing leads to it
     return Span(f"● {clean(one.listener, 24)}" if one.listener else "● yes", Tone.GOOD)
 
 

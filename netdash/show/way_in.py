@@ -94,12 +94,17 @@ def _own(port: Port) -> Hop:
 def _entry(run: Sequence[Inbound]) -> Hop:
     first, last = run[0].port, run[-1].port
     numbers = str(first.host_port) if len(run) == 1 else f"{first.host_port}-{last.host_port}"
-    numbers = f":{numbers}/{clean(first.proto)}"
-    text = words.socket_text(first.host_ip, None) + numbers
+    numbers = f"{numbers}/{clean(first.proto)}"
+    text = f"{words.bind_prefix(first)}{numbers}"
     any_address = "any address" if first.dual else f"any IPv{first.host_ip.version} address"
-    short = numbers if first.scope is Scope.ALL and first.host_ip.version == 4 else text
+    short = f":{numbers}" if first.scope is Scope.ALL and first.host_ip.version == 4 else text
     ref = ref_of(first)
-    scope = {Scope.LOOPBACK: "on loopback", Scope.ADDRESS: "this address only"}.get(first.scope, any_address)
+    scopes = {
+        Scope.LOOPBACK: "on loopback",
+        Scope.ADDRESS: "this address only",
+        Scope.DEVICE: "by this device only",
+    }
+    scope = scopes.get(first.scope, any_address)
     return Hop((Span(text, Tone.KEY, ref),), (Span(scope, Tone.DIM),), (Span(short, Tone.KEY, ref),))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from netdash.core.drift.model import Drift, DriftKind
 from netdash.core.model import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.core.related import address_ref, ref_of
+from netdash.core.sockets import bind_text
+from netdash.core.sockets import socket_text as socket_text_of
 from netdash.show.spans import Span, Tone, clean
 
 UNKNOWN = Span("?", Tone.UNKNOWN)
@@ -33,6 +35,12 @@ def address(ip: IP | None) -> Span:
     if ip is None:
         return UNKNOWN
     return Span(str(ip), Tone.PLAIN, None if ip.is_unspecified else address_ref(ip))
+
+
+def bound(port: Port) -> Span:
+    """What the port's socket is bound to; only an exact address leads to its owner."""
+    plain = not port.host_ip.is_unspecified and port.device is None
+    return Span(clean(bind_text(port)), Tone.PLAIN, address_ref(port.host_ip) if plain else None)
 
 
 def count(number: int | None) -> Span:
@@ -111,7 +119,8 @@ def how_long(host: Host, container: Container) -> str:
 
 
 def scope_word(scope: Scope) -> str:
-    return {Scope.LOOPBACK: "loopback", Scope.ADDRESS: "one address", Scope.ALL: "all"}[scope]
+    told = {Scope.LOOPBACK: "loopback", Scope.ADDRESS: "one address", Scope.ALL: "all", Scope.DEVICE: "one device"}
+    return told[scope]
 
 
 def network_flags(network: Network) -> str:
@@ -178,7 +187,7 @@ def fold(ports: Iterable[Port], alike: Callable[[Port], object] = lambda _: None
     addresses of one port become one entry, its IPv4 port first; `alike` tells what may not be told as one."""
     by_number: dict[tuple[object, ...], list[Port]] = {}
     for port in ports:
-        where = "any" if port.scope is Scope.ALL else port.host_ip
+        where = "any" if port.scope is Scope.ALL else (port.host_ip, port.device)
         key = (port.proto, port.host_port, port.container_port, port.live, where, alike(port))
         by_number.setdefault(key, []).append(port)
     runs: list[list[list[Port]]] = []
@@ -210,7 +219,7 @@ def _continues(before: Sequence[Port], after: Sequence[Port]) -> bool:
 def run_text(run: Sequence[Port]) -> str:
     """8080→80, 9000-9003→9000-9003, 127.0.0.1:8082→80, 53→53/udp; in parentheses when configured but down."""
     first, last = run[0], run[-1]
-    where = bind_prefix(run)
+    where = "" if first.scope is Scope.ALL and first.host_ip.version == 4 else bind_prefix(first)
     host = _span(first.host_port, last.host_port)
     inner = "" if first.container_port is None else f"→{_span(first.container_port, last.container_port)}"
     if first.live and first.holder and first.holder.kind == "process" and first.target_ip is None:
@@ -220,23 +229,32 @@ def run_text(run: Sequence[Port]) -> str:
     return text if first.live else f"({text})"
 
 
-def bind_prefix(run: Sequence[Port]) -> str:
-    """ "" for every IPv4 address, with or without IPv6; otherwise the address and a colon."""
-    if run[0].scope is Scope.ALL and run[0].host_ip.version == 4:
-        return ""
-    return socket_text(run[0].host_ip, None) + ":"
+def bind_prefix(port: Port) -> str:
+    """The address that a port is bound to, and a colon."""
+    return clean(socket_text_of(port)).rpartition(":")[0] + ":"
 
 
 def _span(low: int, high: int | None) -> str:
     return str(low) if high is None or low == high else f"{low}-{high}"
 
 
-def published(ports: Iterable[Port]) -> Span:
+def published(container: Container, ports: Iterable[Port]) -> Span:
     runs = fold(ports)
-    if not runs:
+    texts = [*map(run_text, runs), *(() if container.running else _chosen_at_start(container))]
+    if not texts:
         return NOTHING
     tone = Tone.PLAIN if any(run[0].live for run in runs) else Tone.DIM
-    return Span(" ".join(run_text(run) for run in runs), tone, ref_of(runs[0][0]))
+    return Span(" ".join(texts), tone, ref_of(runs[0][0]) if runs else None)
+
+
+def _chosen_at_start(container: Container) -> Iterator[str]:
+    """(8000-8010→80), (any→70): the host ports that the engine chooses when the container starts."""
+    for one in container.configured:
+        if one.choice is not None:
+            low, high = one.choice
+            where = "" if one.host_ip is None or one.host_ip.is_unspecified else f"{socket_text(one.host_ip, None)}:"
+            proto = "" if one.proto == "tcp" else f"/{clean(one.proto)}"
+            yield clean(f"({where}{f'{low}-{high}' if high else 'any'}→{one.container_port}{proto})")
 
 
 def drift_mark(found: Sequence[Drift]) -> str:

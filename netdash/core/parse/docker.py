@@ -66,7 +66,7 @@ def parse_inspected(raw: Json) -> Container | None:
         shares_with=None,
         endpoints=endpoints,
         bindings=_port_map(settings.get("Ports")),
-        configured=_port_map(host.get("PortBindings")),
+        configured=_port_map(host.get("PortBindings"), chosen_later=True),
         exposed=_exposed(config.get("ExposedPorts"), settings.get("Ports")),
         compose=_project(labels),
         service=text(labels.get("com.docker.compose.service")),
@@ -198,8 +198,9 @@ def _links(value: object) -> tuple[tuple[str, str], ...]:
 # --- ports ------------------------------------------------------------------------------------------------------------
 
 
-def _port_map(value: object) -> tuple[Binding, ...]:
-    """{"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}] | null}"""
+def _port_map(value: object, chosen_later: bool = False) -> tuple[Binding, ...]:
+    """{"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}] | null}; with `chosen_later` a port may be a range, and
+    none is any."""
     found = []
     for name, bindings in mapping(value).items():
         port = _port(name)
@@ -207,16 +208,28 @@ def _port_map(value: object) -> tuple[Binding, ...]:
             continue
         for raw in items(bindings):
             binding = mapping(raw)
-            host_port = text(binding.get("HostPort"))
+            number, choice = _host_port(text(binding.get("HostPort")) or "")
             found.append(
                 Binding(
                     proto=port[1],
                     container_port=port[0],
                     host_ip=address(text(binding.get("HostIp"))),
-                    host_port=int(host_port) or None if host_port and _is_port(host_port) else None,
+                    host_port=number,
+                    choice=choice if chosen_later else None,
                 )
             )
     return tuple(sorted(found, key=_binding_order))
+
+
+def _host_port(value: str) -> tuple[int | None, tuple[int, int] | None]:
+    """HostPort as nat.ParsePortSpec takes it: "8080", "8000-8010" for one of these, "" or "0" for any free one."""
+    low, dash, high = value.partition("-")
+    if value in ("", "0"):
+        return None, (0, 0)
+    if not _is_port(low) or (dash and not _is_port(high)):
+        return None, None
+    first, last = int(low), int(high or low)
+    return (None, (first, last)) if first < last else (first or None, None)
 
 
 def _listed_binding(raw: Json) -> Binding | None:

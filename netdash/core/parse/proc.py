@@ -78,7 +78,7 @@ def _listener(line: str) -> Listener | None:
     local, _, port = words[4].rpartition(":")
     number = _number(port)
     local, _, device = local.partition("%")
-    ip = _ANY6 if local == "*" else address(local.strip("[]"))
+    ip = _ANY6 if local == "*" else _unmapped(address(local.strip("[]")))
     if number is None or ip is None:
         return None
     user = _USER.search(words[6]) if len(words) > 6 else None
@@ -91,6 +91,11 @@ def _listener(line: str) -> Listener | None:
         pid=int(user[2]) if user else None,
         command=user[1] if user else None,
     )
+
+
+def _unmapped(ip: IP | None) -> IP | None:
+    """An IPv6 socket bound to ::ffff:1.2.3.4 takes what comes for 1.2.3.4, and nothing else (__inet6_bind)."""
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip
 
 
 def parse_proc_net(text: str) -> tuple[Listener, ...]:
@@ -151,7 +156,7 @@ def _proc_socket(name: str, row: str) -> Listener | None:
     if len(words) < 4 or words[3] != ("0A" if proto == "tcp" else "07"):
         return None
     host, _, port = words[1].partition(":")
-    ip = hexadecimal_address(host)
+    ip = _unmapped(hexadecimal_address(host))
     if ip is None or not port or words[2].rpartition(":")[2] not in ("0000", ""):
         return None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netdash.core import sockets
 from netdash.core.model import IP, Container, Endpoint, Host, Listener, Network, Port
 from netdash.core.publish.conflict import conflicts
 from netdash.core.publish.facts import Details, Facts
@@ -92,7 +93,7 @@ def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
 
 
 def _held(host: Host, port: Port) -> str:
-    where = f"{port.proto} {socket_text(port.host_ip, port.host_port)}"
+    where = f"{port.proto} {sockets.socket_text(port)}"
     owner = next((one.name for one in host.containers or () if one.id == port.container_id), None)
     if not port.live:
         return f"{where} is wanted by container {owner or '?'}, which is not running"
@@ -124,31 +125,27 @@ def bind_refusal(host: Host, ip: IP | None) -> str:
 
 
 def listens(container: Container, target: IP | None, proto: str, port: int) -> bool | None:
-    if container.listeners is None:
-        return None
-    return any(_answers(one, target) for one in container.listeners if (one.proto, one.port) == (proto, port))
+    return sockets.inside(container, proto, target, port)[1]
 
 
-def _answers(listener: Listener, target: IP | None) -> bool:
-    ip = listener.ip
-    if target is None or ip.is_loopback:
-        return not ip.is_loopback
-    if ip.is_unspecified:
-        return listener.dual or ip.version == target.version
-    return ip == target
+def _local(socket: Listener) -> str:
+    return f"{socket.ip}%{socket.device}" if socket.device else str(socket.ip)
 
 
 def listening_warning(container: Container, target: IP | None, proto: str, port: int) -> str:
     """What is wrong with who listens on the container's port; "" when somebody does."""
-    heard = listens(container, target, proto, port)
-    if heard:
+    heard, listening = sockets.inside(container, proto, target, port)
+    if listening:
         return ""
     what = f"{proto} port {port}"
-    if heard is None:
+    if heard is not None:
+        where = f"listens on {what} only at device {heard.device}"
+        return f"{container.name} {where}: whether packets come in there is not known"
+    if container.listeners is None:
         return f"whether anything listens on {what} of {container.name} could not be read"
     same = [one for one in container.listeners or () if (one.proto, one.port) == (proto, port)]
     if same:
-        return f"{container.name} listens on {what} only at {', '.join(str(one.ip) for one in same[:3])}: not reached"
+        return f"{container.name} listens on {what} only at {', '.join(map(_local, same[:3]))}: not reached"
     others = sorted({(one.proto, one.port) for one in container.listeners or () if not one.ip.is_loopback})
     have = ", ".join(f"{number}/{kind}" for kind, number in others[:6]) or "nothing"
     return f"nothing listens on {what} of {container.name} now; what listens: {have}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdash.core.model import IP, Host, Port
+from netdash.core.sockets import overlaps, reserved
 
 LAST = 65535
 UNPRIVILEGED = 1024
@@ -14,22 +15,8 @@ def conflicts(host: Host, proto: str, ip: IP, number: int) -> tuple[Port, ...]:
     return tuple(
         port
         for port in host.ports or ()
-        if (port.proto, port.host_port) == (proto, number) and _meets(port, ip) and _counts(port)
+        if (port.proto, port.host_port) == (proto, number) and overlaps(port, ip) and reserved(port)
     )
-
-
-def _counts(port: Port) -> bool:
-    if not port.live:
-        return True
-    return port.holder is None or port.holder.kind != "nobody" or port.container_id is not None
-
-
-def _meets(port: Port, ip: IP) -> bool:
-    if port.dual and port.host_ip.is_unspecified:
-        return True
-    if port.host_ip.version != ip.version:
-        return False
-    return port.host_ip == ip or port.host_ip.is_unspecified or ip.is_unspecified
 
 
 def choose(
@@ -39,7 +26,7 @@ def choose(
     those are free. `without`: not these. None when there are none, or when the host's sockets are not known."""
     if host.listeners is None or not container_ports:
         return None
-    taken = {port.host_port for port in host.ports or () if port.proto == proto and _counts(port)}
+    taken = {port.host_port for port in host.ports or () if port.proto == proto and reserved(port)}
     taken |= without
     first, span = container_ports[0], container_ports[-1] - container_ports[0]
     start = first if first >= UNPRIVILEGED else first + 8000

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from netdash.core.ledger import LOOPBACK, scope_of
+from netdash.core.ledger import LOOPBACK
 from netdash.core.model import IP, Host, Listener, Proxy, Scope
 from netdash.core.publish.request import Mode
 from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.sockets import scope_of
 from netdash.core.trace.answer import Origin, Question, Trace, Verdict
 from netdash.core.trace.tracer import reaches
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_network
 
-from netdash.core.model import IP, Container, Endpoint, Host, Link, Listener, Network, Route
+from netdash.core.model import IP, Container, Endpoint, Host, Link, Network, Route
 from netdash.core.routing import Flow, find
+from netdash.core.sockets import device_inside
 
 LOOPBACK_NETS = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -183,11 +184,8 @@ def _assumed_device(endpoint: Endpoint) -> str:
     return f"the device in {endpoint.network}"
 
 
-def hears(listeners: tuple[Listener, ...], proto: str, ip: IP, port: int | None, device: str | None) -> Listener | None:
-    """The socket that takes a packet for this address and port."""
-    for one in listeners:
-        if one.proto != proto or one.port != port or (one.device and device and one.device != device):
-            continue
-        if one.ip == ip or (one.ip.is_unspecified and (one.ip.version == ip.version or (one.dual and ip.version == 4))):
-            return one
-    return None
+def arrival(space: Namespace, device: str, dst: IP) -> str | None:
+    """The device that a socket inside sees a packet come in by; None where its name was not read."""
+    if device == "lo":
+        return "lo" if dst.is_loopback else device_inside(space.container, dst)
+    return None if any(device == _assumed_device(end) for end in space.container.endpoints) else device

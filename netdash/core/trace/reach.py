@@ -7,11 +7,12 @@ import re
 from collections.abc import Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
+from netdash.core import sockets
 from netdash.core.model import IP, Container, Host, Port, Rule
 from netdash.core.routing import entrance
 from netdash.core.trace.alike import Alike, Twin
 from netdash.core.trace.answer import Decision, Origin, Question, Reply, Trace, Verdict
-from netdash.core.trace.inside import Namespace, hears, namespaces_of
+from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.tracer import reaches
 
 _WORD = re.compile(r"[0-9]+(?:\.[0-9]+){3}|[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*[0-9a-f]|[\w.-]*\w")
@@ -85,9 +86,10 @@ def _aims(host: Host) -> Iterator[Aim]:
         if not port.live or port.proto not in ("tcp", "udp"):
             continue
         kind = "published" if port.container_id else "host"
-        ip = own[port.host_ip.version] if port.host_ip.is_unspecified else port.host_ip
-        if ip is not None:
-            yield Aim(kind, port.proto, ip, port.host_port, port.container_id)
+        families = (4, 6) if port.dual else (port.host_ip.version,)
+        for ip in (own[one] for one in families) if port.host_ip.is_unspecified else (port.host_ip,):
+            if ip is not None:
+                yield Aim(kind, port.proto, ip, port.host_port, port.container_id)
     for one in host.containers or ():
         yield from _inner(host, one)
 
@@ -206,8 +208,7 @@ class _Work:
             return aim, {}
         ips = (published.target_ip,) if published and published.target_ip else (aim.ip,)
         twins = self._alike.target(ips, ports)
-        at = ips[0], ports[-1]
-        listening = None if container.listeners is None else bool(hears(container.listeners, aim.proto, *at, None))
+        listening = sockets.inside(container, aim.proto, ips[0], ports[-1])[1]
         situation = _situation(self._host, space), _end_at(space, ips[0]), listening
         return (
             (

@@ -36,7 +36,11 @@ def of_port(host: Host, port: Port) -> tuple[Usual, ...]:
 
 
 def _of_port(host: Host, port: Port) -> Iterator[Usual]:
-    family = port.host_ip.version
+    for family in (4, 6) if port.dual else (port.host_ip.version,):
+        yield from _by_family(host, port, family)
+
+
+def _by_family(host: Host, port: Port, family: int) -> Iterator[Usual]:
     if port.scope is not Scope.LOOPBACK:
         ip: IP | None = port.host_ip
         if port.host_ip.is_unspecified:

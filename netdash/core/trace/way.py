@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from netdash.core.model import IP, Container, Link, Listener, Network, Proxy
 from netdash.core.packet import Packet
+from netdash.core.sockets import device_of, find_listener
 from netdash.core.trace import beside, proxy
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
-from netdash.core.trace.inside import Namespace, hears, namespaces_of
+from netdash.core.trace.inside import Namespace, arrival, namespaces_of
 from netdash.core.trace.link_layer import (
     Port,
     across,
@@ -307,7 +308,10 @@ def _local(run: Run) -> Ended:
     if host.listeners is None or packet.dst is None or packet.dport is None:
         return run.end(Verdict.UNKNOWN, "this host", "which sockets listen here is not known")
     proto = packet.proto or ""
-    heard = hears(host.listeners, proto, packet.dst, packet.dport, packet.iif)
+    device = (device_of(host.links, packet.dst) or "lo") if packet.iif == "lo" else packet.iif
+    heard, sure = find_listener(host.listeners, proto, packet.dst, packet.dport, device)
+    if heard is not None and not sure:
+        return run.end(Verdict.UNKNOWN, "this host", _bound_to(heard))
     if heard is None:
         return run.end(
             Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
@@ -370,7 +374,9 @@ def _listening(run: Run, space: Namespace, container: Container, device: str) ->
         return run.end(Verdict.UNKNOWN, space.name, f"which sockets listen inside {space.name} is not known")
     sockets = _of_namespace(run, space)
     proto = packet.proto or ""
-    heard = hears(sockets, proto, packet.dst, packet.dport, device)
+    heard, sure = find_listener(sockets, proto, packet.dst, packet.dport, arrival(space, device, packet.dst))
+    if heard is not None and not sure:
+        return run.end(Verdict.UNKNOWN, space.name, _bound_to(heard))
     if heard is None:
         elsewhere = next((one for one in sockets if (one.proto, one.port) == (proto, packet.dport)), None)
         hint = f", only on {elsewhere.ip}" if elsewhere else ""
@@ -386,6 +392,10 @@ def _of_namespace(run: Run, space: Namespace) -> tuple[Listener, ...]:
     return tuple(
         dict.fromkeys((*(space.container.listeners or ()), *(each for one in sharing for each in one.listeners or ())))
     )
+
+
+def _bound_to(heard: Listener) -> str:
+    return f"the socket answers only on {heard.device}; by which device the packet comes in is not known"
 
 
 def _socket(ip: IP, port: int) -> str:
