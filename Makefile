@@ -1,5 +1,6 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
 # make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
+# make soak MINUTES=30: the dashboard while containers, networks and rules come and go (root)
 # make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
 # make fuzz-unread SEED=1 N=5000: recorded hosts with sources taken away: their answers stay, or become unknown
 # make fuzz-rules SEED=7 N=5000: rules made at random, loaded in a namespace, read back and compared (root)
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench fuzz fuzz-unread fuzz-rules screenshots engines test-engines clean
+.PHONY: run test lint bench soak fuzz fuzz-unread fuzz-rules screenshots engines test-engines clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -27,6 +28,11 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/rules.py
+	$(BIN)/python tests/bench/memory.py
+
+MINUTES ?= 30
+soak: $(VENV)/.dev
+	$(BIN)/python tests/bench/soak.py --minutes $(MINUTES)
 
 SEED ?= 1
 N ?= 1000

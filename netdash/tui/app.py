@@ -139,7 +139,7 @@ class Netdash(App[int]):
 
     def _settle(self) -> None:
         self.collector.begin()
-        self.set_interval(EVERY, self.collector.tidy)
+        self.set_interval(EVERY, self.collector.tick)
         self.feed.shown()
         if self.changes is not None:
             from netdash.tui import changing

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from netdash.core.model import NamedObject, NamedSet, Table, Target, Verb
 from netdash.core.parse.decode import Json, integer, items, mapping
@@ -123,25 +122,27 @@ class _Reader:
         self._odd = 0
         self._place: tuple[object, ...] = ()
         self._here = Skeleton("", "", "")
-        self._takes: dict[str, Callable[[Json], bool]] = {
-            "rule": self._rule,
-            "chain": self._chain,
-            "set": self._set,
-            "map": self._set,
-            "table": self._table,
-            **{kind: partial(self._object, kind) for kind in _OBJECTS},
-        }
 
     def take(self, element: object) -> None:
         if not isinstance(element, dict):
             self._odd += 1
             return
         for kind, value in element.items():
-            take = self._takes.get(kind)
-            if take is None:
-                continue
-            if not isinstance(value, dict) or not take(value):
+            if kind in _KINDS and not (isinstance(value, dict) and self._take(kind, value)):
                 self._odd += 1
+
+    def _take(self, kind: str, value: Json) -> bool:
+        """A table of bound methods would hold this reader, and with it the whole listing, in a cycle."""
+        match kind:
+            case "rule":
+                return self._rule(value)
+            case "chain":
+                return self._chain(value)
+            case "set" | "map":
+                return self._set(value)
+            case "table":
+                return self._table(value)
+        return self._object(kind, value)
 
     def listing(self) -> Listing:
         for chain, at, rule, table in self._waiting:
@@ -239,6 +240,7 @@ _OBJECTS = (
     *("flowtable", "counter", "quota", "limit", "secmark", "synproxy"),
     *("ct helper", "ct timeout", "ct expectation"),
 )
+_KINDS = frozenset(("rule", "chain", "set", "map", "table", *_OBJECTS))
 _PLACE = ("family", "table", "name", "handle", "packets", "bytes", "used")
 """What of a named object is no part of its detail: its place, and what moves with every packet."""
 UNNAMED = "?"

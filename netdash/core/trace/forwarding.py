@@ -27,24 +27,25 @@ class Way:
 
 
 class RoutesOf:
-    """The routes of one run, as conditions of rules ask them."""
+    """The routes of a host, as conditions of rules ask them. A packet has it, so it holds neither the run nor the host:
+    a trace would be part of a cycle, and keep the rules of a host that is gone."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, host: Host) -> None:
+        self._routes = {family: routes_of(host, family) for family in (4, 6)}
+        self._policy = {family: host.policy if _policy_read(host, family) else None for family in (4, 6)}
 
     def kind(self, ip: IP, device: str) -> str | None:
-        routes = routes_of(self._run.host, ip.version)
+        routes = self._routes[ip.version]
         return None if routes is None else address_type(ip, routes, device)
 
     def leads_back(self, packet: Packet, loose: bool, marked: bool, local: bool) -> bool | None:
         """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`. What counts is whether the route that is
         found is by that device; only for link-local addresses one by that device is looked for."""
-        host = self._run.host
-        if routes_of(host, packet.family) is None or packet.src is None or not packet.iif:
+        if self._routes[packet.family] is None or packet.src is None or not packet.iif:
             return None
         if packet.iif == "lo":
             return True
-        if not _policy_read(host, packet.family):
+        if self._policy[packet.family] is None:
             return None
         bound = packet.iif if packet.src.is_link_local and not loose else ""
         flow = Flow(packet.src, packet.dst, "lo", bound, packet.mark if marked else 0, "")
@@ -52,7 +53,8 @@ class RoutesOf:
         return answers.pop() if len(answers) == 1 else None  # nft_fib names the protocol, xt_rpfilter does not
 
     def _leads(self, flow: Flow, iif: str, loose: bool, local: bool) -> bool | None:
-        found = find(flow, self._run.host.routes or (), self._run.host.policy)
+        family = flow.dst.version
+        found = find(flow, self._routes[family] or (), self._policy[family])
         if found.unsure:
             return None
         route = found.route
@@ -80,14 +82,14 @@ def _policy_read(host: Host, family: int) -> bool:
     return host.policy is not None and f"routes: rule{family}" not in host.failures
 
 
-def looked_at(run: Run, packet: Packet) -> Packet:
+def looked_at(host: Host, packet: Packet) -> Packet:
     """The packet with the types of its addresses."""
-    routes = routes_of(run.host, packet.family)
+    routes = routes_of(host, packet.family)
     if routes is None:
         return packet
     return replace(
         packet,
-        routes=RoutesOf(run),
+        routes=RoutesOf(host),
         src_type=address_type(packet.src, routes) if packet.src else None,
         dst_type=address_type(packet.dst, routes) if packet.dst else None,
     )

@@ -52,7 +52,12 @@ class Run:
         self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
         self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
         self._steps: list[Step] = []
-        self.seen: Callable[[Packet], Packet] = lambda packet: packet  # fills in what the routes say of its addresses
+        self.look: Callable[[Host, Packet], Packet] = lambda _, packet: packet  # fills in what the routes say of it
+
+    def seen(self, packet: Packet) -> Packet:
+        """The packet with the types of its addresses. The function that finds them is handed the host: as a closure
+        over this run it would make a cycle of each trace, which keeps the host and its rules."""
+        return self.look(self.host, packet)
 
     # --- telling ------------------------------------------------------------------------------------------------------
 

@@ -90,11 +90,11 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
 
 
 def _walk(run: Run, start: Callable[[], Ended]) -> _Walked:
-    run.seen = lambda packet: looked_at(run, packet)
+    run.look = looked_at
     try:
         ended = start()
-    except Ended as stopped:
-        ended = stopped
+    except Ended as stopped:  # it must not outlive this block: its traceback holds this frame, and so the whole host
+        return _Walked(run, run.told(), stopped.verdict, stopped.decision)
     return _Walked(run, run.told(), ended.verdict, ended.decision)
 
 
