@@ -15,12 +15,14 @@ from netdash.core.parse.docker import parse_inspected
 from netdash.core.parse.proc import parse_listeners, parse_proc_net
 from netdash.core.publish import checks
 from netdash.core.publish.conflict import conflicts
+from netdash.core.publish.request import parse_spec
 from netdash.core.sockets import answers, find_listener, inside, socket_text
 from netdash.core.trace.answer import Origin, Question, Verdict
 from netdash.core.trace.reach import reach
 from netdash.core.trace.tracer import trace
 from netdash.core.trace.usual import of_port
 from netdash.show.free import look
+from netdash.show.offers import inside_note
 from netdash.show.views_engine import CONTAINERS
 from netdash.show.views_ports import PORTS
 from tests.conftest import RECORDINGS
@@ -119,6 +121,19 @@ def test_they_agree_on_sockets_that_are_bound_to_a_device(recording, device, lis
     assert agreed(host) > 10
     (port,) = [one for one in host.ports if (one.host_port, one.host_ip) == (8080, ANY4)]
     assert port.listening is listening
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("0.0.0.0:80", "● nginx listens"),
+        ("0.0.0.0%eth0:80", "? listens only at device eth0"),
+        ("127.0.0.1:80", "nothing listens on it now"),
+    ],
+)
+def test_the_publish_form_names_who_answers(line, note):
+    sockets = parse_listeners(f'tcp LISTEN 0 128 {line} 0.0.0.0:* users:(("nginx",pid=9,fd=3))')
+    assert inside_note(container(listeners=sockets), parse_spec("80")).text == note
 
 
 def test_by_which_device_packets_come_in_may_not_be_known(recording):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netdash.core import sockets
 from netdash.core.model import IP, Container, Host, Listener
 from netdash.core.publish import checks
 from netdash.core.publish.conflict import choose
@@ -52,9 +53,13 @@ def inside_note(container: Container, spec: Spec) -> Span:
     if container.listeners is None:
         return Span("? who listens inside could not be read", Tone.UNKNOWN)
     ips = [one.ip for end in container.endpoints for one in end.addresses]
-    if any(checks.listens(container, ip, spec.proto, port) for ip in ips or (None,)):
-        names = [one.command for one in container.listeners if (one.proto, one.port) == (spec.proto, port)]
-        return Span(f"● {clean(names[0], 30)} listens" if names[0] else "● something listens", Tone.GOOD)
+    found = [sockets.inside(container, spec.proto, ip, port) for ip in ips or (None,)]
+    heard = next((socket for socket, listening in found if socket and listening), None)
+    if heard is not None:
+        return Span(f"● {clean(heard.command, 30)} listens" if heard.command else "● something listens", Tone.GOOD)
+    device = next((socket.device for socket, listening in found if socket and listening is None), None)
+    if device is not None:
+        return Span(f"? listens only at device {device}", Tone.UNKNOWN)
     return Span("nothing listens on it now", Tone.WARN)
 
 
