@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_network
 
-from netdash.core.model import IP, Container, Endpoint, Host, Link, Network, Route
+from netdash.core.model import IP, Container, Endpoint, Host, Link, Listener, Network, Route
 from netdash.core.routing import Flow, find
 from netdash.core.sockets import device_inside
 
@@ -182,6 +182,10 @@ def _major(version: str) -> int:
 def _assumed_device(endpoint: Endpoint) -> str:
     """Stands for the device of an endpoint whose name inside was not read."""
     return f"the device in {endpoint.network}"
+
+
+def bound_to(heard: Listener) -> str:
+    return f"the socket answers only on {heard.device}; by which device the packet comes in is not known"
 
 
 def arrival(space: Namespace, device: str, dst: IP) -> str | None:

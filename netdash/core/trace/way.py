@@ -11,7 +11,7 @@ from netdash.core.sockets import device_of, find_listener
 from netdash.core.trace import beside, proxy
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
-from netdash.core.trace.inside import Namespace, arrival, namespaces_of
+from netdash.core.trace.inside import Namespace, arrival, bound_to, namespaces_of
 from netdash.core.trace.link_layer import (
     Port,
     across,
@@ -311,7 +311,7 @@ def _local(run: Run) -> Ended:
     device = (device_of(host.links, packet.dst) or "lo") if packet.iif == "lo" else packet.iif
     heard, sure = find_listener(host.listeners, proto, packet.dst, packet.dport, device)
     if heard is not None and not sure:
-        return run.end(Verdict.UNKNOWN, "this host", _bound_to(heard))
+        return run.end(Verdict.UNKNOWN, "this host", bound_to(heard))
     if heard is None:
         return run.end(
             Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
@@ -376,7 +376,7 @@ def _listening(run: Run, space: Namespace, container: Container, device: str) ->
     proto = packet.proto or ""
     heard, sure = find_listener(sockets, proto, packet.dst, packet.dport, arrival(space, device, packet.dst))
     if heard is not None and not sure:
-        return run.end(Verdict.UNKNOWN, space.name, _bound_to(heard))
+        return run.end(Verdict.UNKNOWN, space.name, bound_to(heard))
     if heard is None:
         elsewhere = next((one for one in sockets if (one.proto, one.port) == (proto, packet.dport)), None)
         hint = f", only on {elsewhere.ip}" if elsewhere else ""
@@ -392,10 +392,6 @@ def _of_namespace(run: Run, space: Namespace) -> tuple[Listener, ...]:
     return tuple(
         dict.fromkeys((*(space.container.listeners or ()), *(each for one in sharing for each in one.listeners or ())))
     )
-
-
-def _bound_to(heard: Listener) -> str:
-    return f"the socket answers only on {heard.device}; by which device the packet comes in is not known"
 
 
 def _socket(ip: IP, port: int) -> str:
