@@ -302,3 +302,14 @@ def test_the_demo_ships_in_the_package() -> None:
 def test_a_failure_with_control_characters_is_told_clean(capsys: pytest.CaptureFixture[str]) -> None:
     printing.error(NetdashError("no\x1b[2J\nway", "try\x07"))
     assert capsys.readouterr().err == "netdash: no\\x1b[2J\\x0away (try\\x07)\n"
+
+
+def test_two_recordings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--from", "a", "--from", "b", "ports"], ["--from", "a", "ports", "--from", "b"]):
+        assert cli.main(argv) == Exit.USAGE
+        assert "--from names one recording, and is given twice" in capsys.readouterr().err
+
+
+def test_a_filter_with_a_key_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--from", str(DEMO), "rules", "dport:80"]) == Exit.USAGE
+    assert "rules has no column 'dport' (did you mean text:80?" in capsys.readouterr().err

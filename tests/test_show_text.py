@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Ref
 from netdash.show import draw
 from netdash.show.filter import Filter
@@ -15,7 +16,8 @@ from netdash.show.plain import painted, table
 from netdash.show.spans import MAX_TEXT, Span, Tone, clean, fit, width
 from netdash.show.table import Column, Row, widths
 from netdash.show.views import BY_NAME, VIEWS
-from tests.show_hosts import HOSTILE, host, hostile, port
+from netdash.tui.header import notice
+from tests.show_hosts import HOSTILE, container, host, hostile, port
 
 PLAIN, HOSTILE_HOST = host(), hostile()
 
@@ -153,6 +155,35 @@ def test_the_filter_keeps(text: str, kept: str) -> None:
     assert "".join(row.ref.key for row in ROWS if Filter.parse(text, COLUMNS).matches(row)) == kept
 
 
+@pytest.mark.parametrize(
+    ("text", "cell", "found"),
+    [
+        ("8001", "8000-8002→9000-9002", True),
+        ("9002", "127.0.0.1:8000-8002→9000-9002/udp", True),
+        ("8005", "(8000-8010→80)", True),
+        ("8001", "[fe80::1]:8000-8002→80", True),
+        ("8003", "8000-8002→9000-9002", False),
+        ("5", "10.0.0.1-10.0.0.9", False),
+        ("5", "app-1-20", False),
+        ("published:8001", "8000-8002", True),
+    ],
+)
+def test_a_port_is_found_within_a_range_that_is_shown_folded(text: str, cell: str, found: bool) -> None:
+    row = Row(Ref("container", "a"), (Span(cell),), ())
+    assert Filter.parse(text, (Column("published", "PUBLISHED"),)).matches(row) is found
+
+
+def test_a_key_that_names_no_column_is_refused_where_no_row_has_the_word() -> None:
+    view = BY_NAME["containers"]
+    rows = view.rows(host(containers=(container(image="nginx:1.25"),)))
+    Filter.parse("nginx:1.25 8080: :80 10.0.0.1:80 !nginx:1", view.columns).check(view, rows)
+    for text, hint in (("sate:up", "did you mean state:up? columns: name, state, "), ("port:80", "columns: name, ")):
+        with pytest.raises(NetdashError) as caught:
+            Filter.parse(text, view.columns).check(view, rows)
+        assert caught.value.code == Exit.USAGE
+        assert caught.value.hint.startswith(hint)
+
+
 @quick
 @given(texts)
 def test_any_text_is_a_filter(text: str) -> None:
@@ -176,3 +207,10 @@ def test_a_name_is_cut_in_its_middle() -> None:
     assert fit("名" * 20, 8, middle=True) == "名名…名 "
     assert fit("short", 8, middle=True) == "short   "
     assert [fit("names", cells, middle=True) for cells in range(4)] == ["", "…", "n…", "n…s"]
+
+
+def test_the_dashboard_says_which_key_names_no_column() -> None:
+    lines = notice(BY_NAME["rules"], PLAIN, "dport:80", "", 100)
+    shown = " ".join(span.text.strip() for line in lines for span in line)
+    assert "nothing matches dport:80" in shown
+    assert "rules has no column dport; columns: table, chain, " in shown

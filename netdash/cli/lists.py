@@ -40,6 +40,8 @@ def list_view(arguments: Arguments) -> int:
     host = host_of(arguments, needed(view, arguments.json))
     rows = view.rows(host)
     wanted = Filter.parse(" ".join(arguments.filter), view.columns)
+    if len(rows):
+        wanted.check(view, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     if arguments.json:
         document(as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept))))

@@ -111,7 +111,13 @@ def _shared() -> _Parser:
     """Options that may stand before and after the command."""
     shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument(
-        "--from", dest="bundle", metavar="BUNDLE", type=_bundle, help="read a recording, not this host; - for stdin"
+        "--from",
+        dest="bundle",
+        metavar="BUNDLE",
+        type=_bundle,
+        action=_Once,
+        const=[],
+        help="read a recording, not this host; - for stdin",
     )
     named: list[str] = []
     shared.add_argument(
@@ -132,6 +138,22 @@ def _shared() -> _Parser:
     )
     shared.add_argument("--read-only", action="store_true", help="change nothing; also read_only in the config file")
     return shared
+
+
+class _Once(argparse.Action):
+    """Refuses a second one: of two recordings only one would be shown."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if self.const:
+            parser.error(f"{option_string} names one recording, and is given twice")
+        self.const.append(values)
+        setattr(namespace, self.dest, values)
 
 
 class _Collected(argparse.Action):

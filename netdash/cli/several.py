@@ -23,6 +23,8 @@ def list_view(arguments: Arguments) -> int:
     wide = hosts.with_host(view)
     rows, things = hosts.rows(view, told)
     wanted = Filter.parse(" ".join(arguments.filter), wide.columns)
+    if rows:
+        wanted.check(wide, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     lost = [row for one in told if (row := hosts.lost(view, one))]
     if arguments.json:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import difflib
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from netdash.show.table import Column, Row
+from netdash.core.errors import Exit, NetdashError
+from netdash.show.table import Column, Row, View
+
+_RANGE = re.compile(r"(?<![\w.:-])(?:[\d.]+:|\[[^]]*\]:)?(\d{1,5})-(\d{1,5})(?![\w.:-])")
+"""Ports that are shown folded: 8000-8002, perhaps with an address before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +21,20 @@ class Term:
     text: str  # casefolded
     column: int | None = None
     negated: bool = False
+    key: str = ""  # what stands before a colon like a column's key, and is none
 
     def matches(self, row: Row, whole: str) -> bool:
+        return self.found(row, whole) is not self.negated
+
+    def found(self, row: Row, whole: str) -> bool:
         within = whole if self.column is None else row.cells[self.column].text.casefold()
-        return (self.text in within) is not self.negated
+        return self.text in within or (self.text.isascii() and self.text.isdigit() and _folded(self.text, within))
+
+
+def _folded(port: str, within: str) -> bool:
+    """Whether a port lies in one of the ranges."""
+    number = int(port[:6])
+    return any(int(first) <= number <= int(last) for first, last in _RANGE.findall(within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +49,35 @@ class Filter:
         A lone "!" and an empty value hold for every row, so that typing goes on undisturbed."""
         return Filter(tuple(_term(word, columns) for word in text.casefold().split()))
 
+    @property
+    def stray(self) -> tuple[str, ...]:
+        """Keys that name no column: their words are plain text."""
+        return tuple(term.key for term in self.terms if term.key)
+
+    def check(self, view: View, rows: Iterable[Row]) -> None:
+        """Raises NetdashError(USAGE) for a key that names no column, where no row has the word as plain text."""
+        for term in self.terms:
+            if term.key and not any(term.found(row, haystack(row)) for row in rows):
+                near = nearest(term.key, view.columns)
+                hint = f"did you mean {near}:{term.text.partition(':')[2]}? " if near else ""
+                raise NetdashError(f"{view.name} has no column {term.key!r}", hint + columns_of(view), Exit.USAGE)
+
     def matches(self, row: Row) -> bool:
         if not self.terms:
             return True
         whole = haystack(row)
         return all(term.matches(row, whole) for term in self.terms if term.text)
+
+
+def columns_of(view: View) -> str:
+    return f"columns: {', '.join(column.key for column in view.columns)}"
+
+
+def nearest(key: str, columns: Sequence[Column]) -> str:
+    """The column's key that may be meant; "" for none. Rules have what else can be asked of them in their text."""
+    keys = [column.key for column in columns]
+    near = difflib.get_close_matches(key[:100], keys, 1)
+    return near[0] if near else "text" if "text" in keys else ""
 
 
 def haystack(row: Row) -> str:
@@ -53,6 +93,8 @@ def _term(word: str, columns: Sequence[Column]) -> Term:
         column = _column(key, columns)
         if column is not None:
             return Term(value, column, negated)
+        if value and key.isascii() and key.isalpha():
+            return Term(word, None, negated, key)
     return Term(word, None, negated)
 
 

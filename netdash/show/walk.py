@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from netdash.core.model import IP, Host, Ref
+from netdash.core.model import IP, Host, Ref, Verb
 from netdash.core.packet import Packet
 from netdash.core.related import address_ref, ref_of
 from netdash.core.routing import OUTSIDE
@@ -45,7 +45,7 @@ def arrives(answer: Trace) -> bool | None:
 
 
 def verdict(answer: Trace) -> Line:
-    """✓ delivered · ✗ dropped  filter/FORWARD policy · ? unknown."""
+    """✓ delivered to web 172.17.0.2:80 by nat/DOCKER #9 · ✗ dropped  filter/FORWARD policy · ? unknown."""
     came = arrives(answer)
     told = [Span(f"{_GLYPHS[came]} {answer.verdict.value}", _TONES[came])]
     if answer.then is not None and not came and answer.verdict.arrives:
@@ -56,7 +56,27 @@ def verdict(answer: Trace) -> Line:
         tone = Tone.UNKNOWN if answer.reply.verdict is Verdict.UNKNOWN else Tone.BAD
         told.append(Span(f", the answer: {answer.reply.verdict.value}", tone))
         return (*told, *_because(answer.reply.decided_by))
-    return (*told, *_because(None if came else answer.decided_by))
+    return (*told, *(_receiver(answer) if came else _because(answer.decided_by)))
+
+
+def _receiver(answer: Trace) -> Line:
+    """Who got it, and the rule that sent it there."""
+    end = answer.translation
+    if answer.verdict is not Verdict.DELIVERED or end.dst is None or not answer.hops:
+        return ()
+    told = [Span(f" to {clean(answer.hops[-1].place, 60)} "), Span(words.socket_text(end.dst, end.dport), Tone.KEY)]
+    sent = [step for step in answer.steps if _translates(step) and step.source]
+    if sent and (end.dst, end.dport) != (answer.question.dst, answer.question.dport):
+        told += [Span(" by "), Span(clean(sent[-1].place, 80), Tone.KEY, _ref(sent[-1]))]
+    return tuple(told)
+
+
+def _translates(step: Step) -> bool:
+    """Whether it is the rule that changed the destination."""
+    return step.verdict == "accept" and step.source is not None and step.source.target.verb in _DESTINATION
+
+
+_DESTINATION = (Verb.DNAT, Verb.REDIRECT)
 
 
 def glyph(ended: Verdict) -> Span:
@@ -79,16 +99,21 @@ def _ref(step: Step) -> Ref | None:
 
 
 def head(host: Host, answer: Trace) -> Line:
-    """web 172.17.0.2 ─▶ 192.0.2.10:80 tcp."""
+    """web 172.17.0.2 ─▶ 192.0.2.10:80/tcp   leaves as 203.0.113.2."""
     asked, packet = answer.question, answer.packet
-    first = answer.hops[-1].packet if answer.hops else packet
-    src = packet.src or asked.src or first.src
+    chosen = next((hop.packet.src for hop in answer.hops if hop.packet.src is not None), None)
+    src = packet.src or asked.src or chosen
     port = "" if asked.proto.startswith("icmp") else f"/{clean(asked.proto, 20)}"
     said = [Span(_sender(host, asked), Tone.KEY)]
     if src is not None:
         said.append(Span(f" {words.socket_text(src, packet.sport)}", Tone.DIM, address_ref(src)))
     said += [Span(f" {draw.ARROW}", Tone.HOP), Span(words.socket_text(asked.dst, asked.dport) + port, Tone.KEY)]
-    return (*said, Span(f"  {clean(asked.proto, 20)}", Tone.DIM)) if not port else tuple(said)
+    if not port:
+        said.append(Span(f"  {clean(asked.proto, 20)}", Tone.DIM))
+    last = answer.translation.src
+    if answer.verdict is Verdict.FORWARDED and None not in (src, last) and src != last:
+        said.append(Span(f"   leaves as {last}", Tone.DIM, address_ref(last) if last else None))
+    return tuple(said)
 
 
 def _sender(host: Host, asked: Question) -> str:

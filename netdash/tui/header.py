@@ -8,6 +8,7 @@ from datetime import datetime
 from netdash.core.model import Host, Ref
 from netdash.show import notes
 from netdash.show.draw import size
+from netdash.show.filter import Filter, columns_of
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.table import View
 from netdash.show.views import VIEWS
@@ -165,7 +166,10 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         return ((), (Span(f" reading {', '.join(waiting)}…", Tone.DIM),))
     if text:
         hint = " · Esc clears the filter"
-        return ((), (Span(" nothing matches "), Span(fit_name(text, 40), Tone.KEY), Span(hint, Tone.DIM)))
+        lines = [(), (Span(" nothing matches "), Span(fit_name(text, 40), Tone.KEY), Span(hint, Tone.DIM))]
+        for key in Filter.parse(text, view.columns).stray:
+            lines += _wrapped(f"? {view.name} has no column {fit_name(key)}; {columns_of(view)}", wide, Tone.UNKNOWN)
+        return tuple(lines)
     if within:
         return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
     empty: list[Line] = [(), (Span(" " + view.nothing(host), Tone.PLAIN),)]
