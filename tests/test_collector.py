@@ -6,13 +6,16 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from netdash.core.parse.collected import ASKED, parse
+from netdash.core.parse.proc import parse_listeners
 from netdash.core.recording import Recording
 from netdash.core.scrub import scrub
 from netdash.read.ssh import collector, script
@@ -120,6 +123,19 @@ def test_answers_come_whole_and_errors_with_their_reason(shell: str, tmp_path: P
     assert recording.failures["rules: iptables"].reason == "ended with status 4"
     assert "rules/ip6tables-save.txt" in recording.answers
     assert recording.answers["host/listeners.txt"].endswith("\n")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_sockets_are_those_of_the_kernel_where_python_is(shell: str, tmp_path: Path) -> None:
+    path = tools(tmp_path / "bin", ss="echo 'tcp LISTEN 0 0 10.0.0.1:1 *:*'", python3=f'exec {sys.executable} "$@"')
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        listed = parse_listeners(str(recorded(shell, path, "listeners").answers["host/listeners.txt"]))
+    assert [each.pid for each in listed if each.port == port and each.proto == "tcp"] == [os.getpid()]
+    tools(path, python3="exit 1")
+    recording = recorded(shell, path, "listeners")
+    assert recording.answers["host/listeners.txt"] == "tcp LISTEN 0 0 10.0.0.1:1 *:*\n"
+    assert "listeners" not in recording.failures
 
 
 @pytest.mark.parametrize("shell", SHELLS)

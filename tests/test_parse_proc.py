@@ -4,15 +4,18 @@ from ipaddress import ip_address
 
 import pytest
 
+from netdash.core.join import Builder
 from netdash.core.model import Listener
 from netdash.core.parse.proc import (
     hexadecimal_address,
     parse_listeners,
     parse_proc_net,
+    parse_proc_routes,
     parse_proxies,
     parse_proxy,
     parse_sysctls,
 )
+from netdash.core.recording import Recording
 
 
 def test_every_recorded_proxy_is_understood(recording):
@@ -111,3 +114,78 @@ def test_routes_alone_say_nothing_of_listeners(host, recording):
     answers = {path: answer for path, answer in whole.answers.items() if not path.startswith("containers/web/")}
     joined = Builder().build(replace(whole, answers={**answers, "containers/web/proc-net.txt": route}))
     assert next(one for one in joined.containers if one.name == "web").listeners is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        'x",pid=1,fd=3)',
+        'x",pid=1,fd=3))',
+        '",pid=1,fd=3',
+        '"),("',
+        ')),(("',
+        "))",
+        '\\"',
+        "a b",
+        "tcp LISTEN 0 0 ",
+        " *:22 *:* users",
+        "",
+        "\x85tcp\x0b\x1c",
+    ],
+)
+def test_a_process_name_with_the_syntax_of_ss_is_a_name(name):
+    for before, behind in (("", ""), ('("a",pid=5,fd=1),', ',("b",pid=6,fd=2)'), (f'("{name}",pid=8,fd=1),', "")):
+        text = f'tcp LISTEN 0 9 0.0.0.0:7777 0.0.0.0:* users:({before}("{name}",pid=777,fd=4){behind})\n'
+        (found,) = parse_listeners(text + "udp UNCONN 0 0 [::1]:53 [::]:*\n")[:-1]
+        first = (5, "a") if before.startswith('("a"') else (8, name) if before else (777, name)
+        assert (found.pid, found.command, found.port) == (*first, 7777)
+
+
+@pytest.mark.parametrize(
+    "names", [("\ntcp LISTEN a b", " *:22 "), ("))\ntcp LISTEN a", " b *:22 *:*"), ('x",1,2\n', "")]
+)
+def test_a_process_name_of_two_lines_makes_no_listener(names):
+    users = ",".join(f'("{name}",pid=7,fd=3)' for name in names)
+    with pytest.raises(ValueError, match="does not end"):
+        parse_listeners(f"tcp LISTEN 0 9 0.0.0.0:7777 0.0.0.0:* users:({users})\n")
+
+
+def test_the_owners_of_an_old_ss_are_not_known():
+    (found,) = parse_listeners('tcp LISTEN 0 9 0.0.0.0:7777 0.0.0.0:* users:(("sshd",123,3))\n')
+    assert (found.port, found.pid) == (7777, None)
+
+
+def test_a_listing_that_is_not_understood_is_a_failure_and_no_shorter_listing():
+    text = 'tcp LISTEN 0 9 0.0.0.0:7777 0.0.0.0:* users:(("a\ntcp LISTEN 0 0 *:22 *:*\n'
+    host = Builder().build(Recording(answers={"host/listeners.txt": text}))
+    assert host.listeners is None
+    assert "not understood" in host.failures["listeners"].reason
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_an_argument_cannot_begin_the_line_of_another_process(end):
+    argv = "docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 80 -container-ip 10.0.0.2 -container-port 80"
+    found = parse_proxies(f"812 700 {argv} {end}1 1 {argv}\n", f"812 4096{end}1 5\n")
+    assert [proxy.pid for proxy in found] == [812]
+    assert found[0].rss is None
+
+
+@pytest.mark.parametrize("pid", ["²", "9" * 5000, "-1", "1.0"])
+def test_a_number_that_the_kernel_would_not_print_is_none(pid):
+    argv = "docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 80 -container-ip 10.0.0.2 -container-port 80"
+    assert parse_proxies(f"{pid} 1 {argv}", None) == ()
+
+
+def test_hostile_files_of_proc_are_no_error():
+    row = "eth0 00000000 0101A8C0 {flags} 0 0 {metric} 00000000 0 0 0"
+    for flags, metric in (("zz", "0"), ("0003", "²"), ("0" * 5000, "0"), ("0003", "9" * 5000)):
+        text = "## /proc/PID/net/route\nIface\n" + row.format(flags=flags, metric=metric)
+        assert parse_proc_routes(text) == ()
+    text = "## /proc/PID/net/tcp\n  sl\n  0: 00000000:{} 00000000:0000 0A\n"
+    for port in ("", "zz", "-1", "12345678", "+0_1", "00²"):
+        assert parse_proc_net(text.format(port)) == ()
+
+
+def test_a_device_cannot_be_named_like_another_setting():
+    text = "net.ipv4.conf.a=b.forwarding = 1\nnet.x = ²\nnet.y = \x1b[2J\nnet.z = 1 2\nnonsense\n"
+    assert parse_sysctls(text) == {"net.ipv4.conf.a=b.forwarding": "1", "net.z": "1 2"}

@@ -7,15 +7,18 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
+from netdash.core.parse.proc import parse_listeners
 from netdash.read.kernel import Kernel
 from netdash.read.kernel_words import table_names
+from netdash.read.listeners import HostListeners
 from netdash.read.netlink import decoder
-from netdash.read.sockets import Waiting, listing, proc_net, sockets_of, waiting_sockets
+from netdash.read.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
 
 LINK = "ifindex ifname flags mtu operstate address master link link_index link_netnsid linkinfo addr_info".split()
 ROUTE = "type dst gateway via dev table protocol scope prefsrc metric flags nexthops pref".split()
@@ -222,6 +225,45 @@ def test_a_udp_socket_with_a_peer_waits_for_nobody_else() -> None:
 )
 def test_how_an_address_is_written(address: bytes, v6only: bool, device: str, local: str) -> None:
     assert Waiting("tcp", address, 80, device, v6only, 0, 5, 1).line() == f"tcp LISTEN 0 5 {local}"
+
+
+NAMED = """
+import ctypes, socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+ctypes.CDLL(None).prctl(15, sys.argv[1].encode(), 0, 0, 0)
+print(server.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name", ['x",pid=1,fd=3)', "\ntcp LISTEN a b", "\x85", "a b", ""])
+def test_a_process_cannot_pass_for_another_by_its_name(name: str) -> None:
+    argv = [sys.executable, "-c", NAMED, name]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        port = int(process.stdout.readline())
+        listed = parse_listeners(HostListeners().read())
+        process.communicate()
+    assert [(each.pid, each.command) for each in listed if each.port == port and each.proto == "tcp"] == [
+        (process.pid, "".join(each if each.isprintable() else "?" for each in name))
+    ]
+
+
+def test_of_several_processes_the_first_has_the_socket(tmp_path: Path) -> None:
+    for pid, name in ((30, "late"), (4, "early")):
+        (tmp_path / str(pid) / "fd").mkdir(parents=True)
+        (tmp_path / str(pid) / "comm").write_text(f"{name}\n")
+        (tmp_path / str(pid) / "fd" / "5").symlink_to("socket:[77]")
+        (tmp_path / str(pid) / "fd" / "6").symlink_to("/dev/null")
+    (tmp_path / "self").mkdir()
+    (tmp_path / "9").mkdir()
+    one = Waiting("tcp", bytes(4), 80, "", False, 0, 5, 77)
+    owners = owners_of([one], str(tmp_path))
+    assert owners == {77: [Owner("early", 4, 5), Owner("late", 30, 5)]}
+    assert (
+        listing([one], owners)
+        == 'tcp LISTEN 0 5 0.0.0.0:80 0.0.0.0:* users:(("early",pid=4,fd=5),("late",pid=30,fd=5))\n'
+    )
 
 
 def test_a_process_that_cannot_be_entered_is_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -61,7 +62,7 @@ class Builder:
         networks = self._sources.networks(recording, links, engine, failures)
         containers = self._joined(recording, links, networks, failures)
         process = self._sources.process(recording)
-        proxies, listeners = self._sources.sockets(recording, process)
+        proxies, listeners = self._sources.sockets(recording, process, failures)
         routes, policy = self._sources.routes(recording, failures)
         ruleset = self._sources.ruleset(recording, failures)
         wrong = elsewhere(recording.live, engine, process, networks, links)
@@ -219,7 +220,9 @@ def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tup
         if isinstance(answer, str) and (file == "listeners.txt" or "/net/tcp" in answer):
             from netdash.core.parse.proc import parse_listeners, parse_proc_net
 
-            return (parse_listeners if file == "listeners.txt" else parse_proc_net)(answer)
+            with contextlib.suppress(ValueError):
+                return (parse_listeners if file == "listeners.txt" else parse_proc_net)(answer)
+            return None
     return None if container.running else ()
 
 

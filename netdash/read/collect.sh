@@ -324,7 +324,19 @@ rules_of() {
     fi
 }
 
-read_listeners() { ask host/listeners.txt ss -Hltnup; }
+# From the kernel where Python is; the names of processes, which ss prints as they are, can look like its own words.
+read_listeners() {
+    if listed=$(listed_by_python); then
+        file host/listeners.txt shown "$listed"
+    else
+        ask host/listeners.txt ss -Hltnup
+    fi
+}
+
+# shellcheck disable=SC2086 # the limit is a command and its argument, or nothing
+listed_by_python() {
+    python=$(path_to python3) && [ -n "${sockets:-}" ] && $limit "$python" -I -S -c "$sockets" 2>/dev/null
+}
 
 read_sysctls() { file host/sysctl.txt sysctls; }
 

@@ -1,21 +1,19 @@
-"""Who waits for peers on this host, in the shape of `ss -Hltnup`: ss is run only when a socket came or went."""
+"""Who waits for peers on this host, in the shape of `ss -Hltnup`; owners are looked for when a socket came or went."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from netdash.read.command import find, run
-from netdash.read.sockets import Waiting, listing, waiting_sockets
+from netdash.read.sockets import Waiting, listing, owners_of, waiting_sockets
 
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_SELDOM = 12  # reads between two runs of ss that only clients' sockets asked for
+_SELDOM = 12  # reads between two looks for owners that only clients' sockets asked for
 
 
 class HostListeners:
-    """`limit` in seconds for ss, which looks at every process' files: 30 ms and more, where sock_diag takes 0.3."""
+    """The kernel tells the sockets in 0.3 ms; to find their owners takes a look at every process' files."""
 
-    def __init__(self, limit: float = 5.0) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._low = _first_ephemeral()
         self._known: tuple[Waiting, ...] | None = None
         self._text = ""
@@ -28,7 +26,7 @@ class HostListeners:
         before = self._known
         if before is None or self._of_servers(now) != self._of_servers(before) or self._overdue(now, before):
             self._known, self._age = now, 0
-            text = self._with_users() or listing(now)
+            text = listing(now, owners_of(now))
             if text != self._text:
                 self._text = text
         return self._text
@@ -39,11 +37,6 @@ class HostListeners:
     def _of_servers(self, sockets: tuple[Waiting, ...]) -> frozenset[int]:
         """Inodes. UDP sockets on a port that the kernel chose come and go with every look-up of a name."""
         return frozenset(one.inode for one in sockets if one.proto == "tcp" or one.port < self._low)
-
-    def _with_users(self) -> str | None:
-        path = find("ss")
-        output = run((path, "-Hltnup"), self._limit) if path else None
-        return output.text if output and not output.problem else None
 
 
 def _first_ephemeral() -> int:

@@ -38,7 +38,7 @@ class MachineReader:
         self._interval = interval
         self._rules = RuleReader(limit)
         self._proxies = Proxies()
-        self._listeners = HostListeners(limit)
+        self._listeners = HostListeners()
         self._inside = Inside()
         self._kernel: Kernel | None = None
         self._decode: Any = None

@@ -184,8 +184,8 @@ def _proxies(_: Options) -> _Found:
     return {"host/docker-proxy.txt": lines, "host/memory.txt": memory}, {}
 
 
-def _listeners(options: Options) -> _Found:
-    return {"host/listeners.txt": HostListeners(options.tool_limit).read()}, {}
+def _listeners(_: Options) -> _Found:
+    return {"host/listeners.txt": HostListeners().read()}, {}
 
 
 def _sysctls(_: Options) -> _Found:

@@ -1,16 +1,20 @@
-"""Sockets that wait for peers, by sock_diag, in the shape of `ss -Hltnu`: of this network namespace and of others."""
+"""Sockets that wait for peers, by sock_diag, in the shape of `ss -Hltnup`: of this network namespace and of others.
+
+The collector takes the text of this file to hosts that have Python (3.7 or newer): it uses nothing else of netdash."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import ctypes
 
 _SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
@@ -22,6 +26,7 @@ _HEADER = struct.Struct("=IHHII")
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sI8sIIIII")  # struct inet_diag_msg
 _CLONE_NEWNET = 0x40000000
 _LIMIT = 2.0  # seconds that the kernel may take for one answer
+_SOCKET = "socket:["  # what a link of /proc/PID/fd to a socket begins with
 _QUESTIONS = tuple(
     (protocol, family, 1 << state)
     for protocol, state in ((socket.IPPROTO_TCP, _LISTEN), (socket.IPPROTO_UDP, _CLOSE))
@@ -29,8 +34,15 @@ _QUESTIONS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Owner(NamedTuple):
+    """A process that has the socket open."""
+
+    name: str
+    pid: int
+    descriptor: int
+
+
+class Waiting(NamedTuple):
     """One socket; `inode` identifies it, `queue` is the length of its backlog."""
 
     proto: str
@@ -42,8 +54,8 @@ class Waiting:
     queue: int
     inode: int
 
-    def line(self) -> str:
-        """As `ss -Hltnu` prints it: an IPv6 wildcard that answers IPv4 too is "*"."""
+    def line(self, owners: Iterable[Owner] = ()) -> str:
+        """As `ss -Hltnup` prints it: an IPv6 wildcard that answers IPv4 too is "*"."""
         dual = len(self.address) == 16 and not any(self.address) and not self.v6only
         text = socket.inet_ntop(socket.AF_INET if len(self.address) == 4 else socket.AF_INET6, self.address)
         anyone = "0.0.0.0" if len(self.address) == 4 else "*" if dual else "[::]"  # noqa: S104  # printed, not bound
@@ -51,7 +63,10 @@ class Waiting:
         if self.device:
             local += f"%{self.device}"
         state = "LISTEN" if self.proto == "tcp" else "UNCONN"
-        return f"{self.proto} {state} {self.waiting} {self.queue} {local}:{self.port} {anyone}:*"
+        users = ",".join(f'("{each.name}",pid={each.pid},fd={each.descriptor})' for each in owners)
+        return f"{self.proto} {state} {self.waiting} {self.queue} {local}:{self.port} {anyone}:*" + (
+            f" users:({users})" if users else ""
+        )
 
 
 def waiting_sockets() -> tuple[Waiting, ...]:
@@ -62,8 +77,40 @@ def waiting_sockets() -> tuple[Waiting, ...]:
     return tuple(found)
 
 
-def listing(sockets: Iterable[Waiting]) -> str:
-    return "".join(f"{one.line()}\n" for one in sockets)
+def listing(sockets: Iterable[Waiting], owners: Mapping[int, Iterable[Owner]] | None = None) -> str:
+    """A line a socket; `owners` by inode."""
+    known = owners or {}
+    return "".join(f"{each.line(known.get(each.inode, ()))}\n" for each in sockets)
+
+
+def owners_of(sockets: Iterable[Waiting], proc: str = "/proc") -> dict[int, list[Owner]]:
+    """Who has these sockets open, by inode, the process of the lowest number first; only processes whose files the
+    caller may see."""
+    wanted = {each.inode for each in sockets}
+    found: dict[int, list[Owner]] = {}
+    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
+        with contextlib.suppress(OSError):  # it has gone, or is another user's
+            for descriptor in os.listdir(f"{proc}/{pid}/fd"):
+                inode = _inode(f"{proc}/{pid}/fd/{descriptor}")
+                if inode in wanted:
+                    found.setdefault(inode, []).append(Owner(_name(f"{proc}/{pid}/comm"), pid, int(descriptor)))
+    return found
+
+
+def _inode(link: str) -> int:
+    """Of the socket that an open file is; 0 for other files."""
+    try:
+        target = os.readlink(link)
+    except OSError:
+        return 0
+    return int(target[len(_SOCKET) : -1]) if target.startswith(_SOCKET) else 0
+
+
+def _name(comm: str) -> str:
+    """A process' name for a line of text. It is the process' own to choose: any byte may be in it."""
+    with open(comm, "rb") as file:
+        name = file.read(64).decode("utf-8", "replace")[:-1]
+    return "".join(each if each.isprintable() else "?" for each in name)
 
 
 def _ask(link: socket.socket, protocol: int, family: int, states: int) -> Iterator[Waiting]:
@@ -131,6 +178,8 @@ def sockets_of(pids: Mapping[str, int]) -> dict[str, str]:
 
 
 def _visit(pids: Mapping[str, int], found: dict[str, str]) -> None:
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
@@ -158,8 +207,14 @@ def proc_net(pid: int, sockets: bool, routes: bool) -> str | None:
     parts = []
     for name in (*(("tcp", "tcp6", "udp", "udp6") if sockets else ()), *(("route",) if routes else ())):
         try:
-            text = Path(f"/proc/{pid}/net/{name}").read_text("ascii", "replace")
+            with open(f"/proc/{pid}/net/{name}", encoding="ascii", errors="replace") as file:
+                text = file.read()
         except OSError:
             continue
         parts.append(f"## /proc/PID/net/{name}\n{text}")
     return "".join(parts) or None
+
+
+if __name__ == "__main__":
+    here = waiting_sockets()
+    sys.stdout.buffer.write(listing(here, owners_of(here)).encode("utf-8", "replace"))

@@ -25,7 +25,7 @@ from netdash.read.command import find
 
 CONNECT = 8  # seconds that ssh may take for a connection
 LIMIT = 30.0  # seconds for one collection
-MAX_STREAM = 128 << 20  # bytes of one collection
+MAX_STREAM = 64 << 20  # bytes of one collection
 HOST = "host"  # the source that a failure of the whole host is told under, besides every other one
 
 _CHUNK = 1 << 18
@@ -80,8 +80,9 @@ def address(text: str) -> Address:
 
 
 def collector() -> str:
-    """The script's functions, which do nothing by themselves."""
-    return Path(__file__).with_name("collect.sh").read_text("utf-8")
+    """The script's functions, which do nothing by themselves, with the program that lists sockets where Python is."""
+    script, program = (Path(__file__).with_name(name).read_text("utf-8") for name in ("collect.sh", "sockets.py"))
+    return f"{script}\n# shellcheck disable=SC2016 # Python's own $\nsockets={shlex.quote(program)}\n"
 
 
 def script() -> str:
@@ -132,7 +133,10 @@ class Session:
         self.over = True
         trouble = self._exchange(received, f"\n={mark} done\n".encode(), limit)
         self.over = trouble is not None
+        if trouble and len(received) > MAX_STREAM:
+            raise trouble  # to read what so many bytes say would take many times their memory
         text = received.decode("utf-8", "replace")
+        received.clear()
         try:
             return replace(parse(text, mark), live=True)
         except NetdashError:
@@ -207,7 +211,7 @@ class Session:
         if self._process.stderr:
             os.set_blocking(self._process.stderr.fileno(), False)
             with contextlib.suppress(OSError):
-                self._errors += self._process.stderr.read() or b""
+                self._errors += os.read(self._process.stderr.fileno(), _ERRORS)
         return explained(self._errors.decode("utf-8", "replace"), status, self._where.name)
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 
 from netdash.core.errors import NetdashError
 from netdash.core.model import Failure
@@ -69,20 +70,29 @@ def parse(text: str, mark: str | None = None) -> Recording:
     """The recording that a stream tells of. `mark`: the one that the collector was given, None for any.
 
     Raises NetdashError when there is no stream in the text, or one of another format."""
-    lines = text.split("\n")
-    heads = ((at, found) for at, line in enumerate(lines) if (found := _HEADER.fullmatch(line)))
-    start, head = next(((at, found) for at, found in heads if mark in (None, found[2])), (0, None))
+    lines = _lines(text)
+    heads = (found for line in lines if (found := _HEADER.fullmatch(line)))
+    head = next((found for found in heads if mark in (None, found[2])), None)
     if head is None:
         raise NetdashError("there is no answer of the collector in it", "netdash collector > collect.sh")
     if head[1] != _FORMAT:
         raise NetdashError(f"the collector's format {head[1]} is not known", "use the collector of this netdash")
     ending = "\r" if head[0].endswith("\r") else ""
     reader = _Reader(f"={head[2]} ")
-    for line in lines[start + 1 :]:
+    for line in lines:
         reader.take(line.removesuffix(ending))
         if reader.done:
             break
     return reader.recording()
+
+
+def _lines(text: str) -> Iterator[str]:
+    """One after the other: a list of them can take twenty times the memory of the text."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 @dataclass(slots=True)
@@ -90,9 +100,18 @@ class _Open:
     """A file whose end has not come yet."""
 
     path: str
-    lines: list[str] = field(default_factory=list)
+    text: StringIO = field(default_factory=StringIO)  # the lines but the last one
+    last: str = ""
+    lines: int = 0
     number: int | None = None  # of lines, as the collector counted them
     mixed: bool = False  # something else was printed in between
+
+    def add(self, line: str) -> None:
+        if self.lines > 1:
+            self.text.write("\n")
+        self.text.write(self.last)
+        self.last = line
+        self.lines += 1
 
 
 class _Reader:
@@ -112,7 +131,7 @@ class _Reader:
     def take(self, line: str) -> None:
         if line.startswith("|"):
             if self._open is not None:
-                self._open.lines.append(line[1:])
+                self._open.add(line[1:])
         elif line.startswith(self._mark):
             word, _, rest = line[len(self._mark) :].partition(" ")
             handle = _HANDLERS.get(word)
@@ -144,12 +163,12 @@ class _Reader:
         path, _, why = rest.partition(" ")
         if file is None or file.path != path or self._source is None or not _belongs(path, self._source):
             return
-        if file.mixed or file.number != len(file.lines) or not file.lines:
+        if file.mixed or file.number != file.lines or not file.lines:
             self._fail(path, "the collector's answer is damaged")
-        elif file.lines[-1] != "0":
-            self._fail(path, why.strip() or f"ended with status {file.lines[-1][:12]}")
+        elif file.last != "0":
+            self._fail(path, why.strip() or f"ended with status {file.last[:12]}")
         else:
-            self._texts[path] = "\n".join(file.lines[:-1])
+            self._texts[path] = file.text.getvalue()
 
     def _missing(self, rest: str) -> None:
         path, _, tool = rest.partition(" ")

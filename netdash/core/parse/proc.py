@@ -10,33 +10,37 @@ from ipaddress import IPv4Address, IPv6Address
 
 from netdash.core.addresses import address, packed, subnet
 from netdash.core.model import IP, Listener, Proxy, Route
+from netdash.core.parse.decode import decimal
 from netdash.core.publish.state import OWN_PROXY
 
-_USER = re.compile(r'"([^"]*)",pid=(\d+)')
+_USER = r'\("(.{0,15}?)",pid=(\d{1,10}),fd=\d{1,10}\)'
+_USERS = re.compile(rf"users:\({_USER}(?:,{_USER})*\)", re.DOTALL)
+_OLD_USERS = re.compile(r"users:\(\(.*,\d+,\d+\)\)")  # iproute2 before 3.13 wrote no words before the numbers
 _OPTION = re.compile(r"\s--?(proto|host-ip|host-port|container-ip|container-port)[= ](\S+)")
 _ANY4, _ANY6 = IPv4Address(0), IPv6Address(0)
 
 
 def parse_proxies(lines: str, memory: str | None) -> tuple[Proxy, ...]:
     """`PID PPID ARGV` (or `PID ARGV`) a line, and `PID BYTES` a line. A line that is no proxy's is left out."""
-    sizes = dict(pair for line in (memory or "").splitlines() if (pair := _pair(line)))
-    found = (parse_proxy(line) for line in lines.splitlines())
+    sizes = dict(pair for line in (memory or "").split("\n") if (pair := _pair(line)))
+    found = (parse_proxy(line) for line in lines.split("\n"))  # not splitlines(): an argument may hold its other ends
     return tuple(replace(one, rss=sizes.get(one.pid)) for one in found if one)
 
 
 def parse_proxy(line: str) -> Proxy | None:
     pid, _, rest = line.strip().partition(" ")
     parent, _, argv = rest.strip().partition(" ")
-    if not parent.isdigit():
-        parent, argv = "", rest.strip()
+    number, parent_number = decimal(pid), decimal(parent)
+    if parent_number is None:
+        argv = rest.strip()
     options = dict(_OPTION.findall(" " + argv))
     host_ip, container_ip = address(options.get("host-ip")), address(options.get("container-ip"))
-    host_port, container_port = _number(options.get("host-port")), _number(options.get("container-port"))
-    if not pid.isdigit() or host_ip is None or container_ip is None or host_port is None or container_port is None:
+    host_port, container_port = _port(options.get("host-port")), _port(options.get("container-port"))
+    if number is None or host_ip is None or container_ip is None or host_port is None or container_port is None:
         return None
     return Proxy(
-        pid=int(pid),
-        ppid=int(parent) if parent else None,
+        pid=number,
+        ppid=parent_number,
         command=_command(argv),
         argv=argv,
         proto=options.get("proto", "tcp"),
@@ -54,34 +58,45 @@ def _command(argv: str) -> str:
 
 
 def _pair(line: str) -> tuple[int, int] | None:
-    words = line.split()
-    return (int(words[0]), int(words[1])) if len(words) == 2 and words[0].isdigit() and words[1].isdigit() else None
+    numbers = [decimal(word) for word in line.split()]
+    match numbers:
+        case [int(pid), int(size)]:
+            return pid, size
+        case _:
+            return None
 
 
-def _number(value: str | None) -> int | None:
-    return int(value) if value and value.isascii() and value.isdigit() and len(value) < 6 else None
+def _port(value: str | None) -> int | None:
+    return decimal(value) if value and len(value) < 6 else None
 
 
 # --- listeners --------------------------------------------------------------------------------------------------------
 
 
 def parse_listeners(lines: str) -> tuple[Listener, ...]:
-    """`ss -Hltnup`: netid, state, queues, local, peer, users. A socket of several processes is the first one's."""
-    found = (_listener(line) for line in lines.splitlines())
-    return tuple(one for one in found if one)
+    """`ss -Hltnup`: netid, state, queues, local, peer, users. A socket of several processes is the first one's.
+
+    A process chooses its name, up to 15 characters that ss prints as they are. So the part with the names has to be as
+    ss writes it from its beginning to the end of the line. Raises ValueError where it is not: it may be a name with an
+    end of a line in it, and the next line a part of that name."""
+    found = (_listener(line) for line in lines.split("\n"))
+    return tuple(listener for listener in found if listener)
 
 
 def _listener(line: str) -> Listener | None:
     words = line.split(None, 6)
+    users = words[6].strip() if len(words) > 6 else ""
+    user = _USERS.fullmatch(users)
+    if users.startswith("users:") and not user and not _OLD_USERS.fullmatch(users):
+        raise ValueError("a line with the name of a process does not end")
     if len(words) < 5 or words[0] not in ("tcp", "udp") or words[1] not in ("LISTEN", "UNCONN"):
         return None
     local, _, port = words[4].rpartition(":")
-    number = _number(port)
+    number = _port(port)
     local, _, device = local.partition("%")
     ip = _ANY6 if local == "*" else _unmapped(address(local.strip("[]")))
     if number is None or ip is None:
         return None
-    user = _USER.search(words[6]) if len(words) > 6 else None
     return Listener(
         proto=words[0],
         ip=ip,
@@ -111,7 +126,7 @@ def parse_proc_gateways(text: str) -> frozenset[IP] | None:
     _, found, after = text.partition("## /proc/PID/net/route\n")
     if not found:
         return None
-    rows = (row.split() for row in after.partition("## ")[0].splitlines()[1:])
+    rows = (row.split() for row in after.partition("## ")[0].split("\n")[1:])
     defaults = (row[2] for row in rows if len(row) > 7 and (row[1], row[7]) == ("00000000", "00000000"))
     return frozenset(ip for ip in map(hexadecimal_address, defaults) if ip is not None)
 
@@ -122,7 +137,7 @@ def parse_proc_routes(text: str) -> tuple[Route, ...] | None:
     _, found, after = text.partition("## /proc/PID/net/route\n")
     if not found:
         return None
-    rows = (row.split() for row in after.partition("## ")[0].splitlines()[1:])
+    rows = (row.split() for row in after.partition("## ")[0].split("\n")[1:])
     return tuple(route for row in rows if len(row) > 7 and (route := _proc_route(row)))
 
 
@@ -130,15 +145,16 @@ def _proc_route(row: list[str]) -> Route | None:
     net, gateway, mask = (hexadecimal_address(row[at]) for at in (1, 2, 7))
     if net is None or mask is None or net.version != 4:
         return None
-    dst = subnet(f"{net}/{mask}")
-    if dst is None or not row[3].isalnum() or not row[6].isdigit():
+    dst, metric = subnet(f"{net}/{mask}"), decimal(row[6])
+    if dst is None or metric is None or not _FLAGS.fullmatch(row[3]):
         return None
     flags = int(row[3], 16)
     kind = "unreachable" if flags & _REJECTS else "unicast"
     via = gateway if flags & _HAS_GATEWAY else None
-    return Route(4, "main", kind, dst, via, None if row[0] == "*" else row[0], None, int(row[6]), None, None)
+    return Route(4, "main", kind, dst, via, None if row[0] == "*" else row[0], None, metric, None, None)
 
 
+_FLAGS = re.compile("[0-9A-Fa-f]{1,8}")
 _HAS_GATEWAY, _REJECTS = 0x2, 0x200  # RTF_GATEWAY, RTF_REJECT
 
 
@@ -147,7 +163,7 @@ def _sections(text: str) -> Iterator[tuple[str, list[str]]]:
         title, _, body = section.partition("\n")
         name = title.strip().rsplit("/", 1)[-1]
         if name in ("tcp", "tcp6", "udp", "udp6"):
-            yield name, body.splitlines()[1:]
+            yield name, body.split("\n")[1:]
 
 
 def _proc_socket(name: str, row: str) -> Listener | None:
@@ -157,12 +173,12 @@ def _proc_socket(name: str, row: str) -> Listener | None:
         return None
     host, _, port = words[1].partition(":")
     ip = _unmapped(hexadecimal_address(host))
-    if ip is None or not port or words[2].rpartition(":")[2] not in ("0000", ""):
+    if ip is None or words[2].rpartition(":")[2] not in ("0000", ""):
         return None
-    try:
-        return Listener(proto, ip, int(port, 16), dual=ip == _ANY6)
-    except ValueError:
-        return None
+    return Listener(proto, ip, int(port, 16), dual=ip == _ANY6) if _PORT.fullmatch(port) else None
+
+
+_PORT = re.compile("[0-9A-Fa-f]{4}")
 
 
 @lru_cache(maxsize=4096)
@@ -176,6 +192,10 @@ def hexadecimal_address(text: str) -> IP | None:
 
 
 def parse_sysctls(text: str) -> Mapping[str, str]:
-    """`name = value` a line, as `sysctl` prints it."""
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    """`name = value` a line, as `sysctl` prints it; the name may be of a device, which has no space in it. A value that
+    the kernel would not print is not known."""
+    pairs = (line.partition(" =") for line in text.split("\n"))
+    return {name.strip(): value.strip() for name, found, value in pairs if found and _VALUE.fullmatch(value)}
+
+
+_VALUE = re.compile(r"[ -~\t]{0,256}")

@@ -152,14 +152,14 @@ class Sources:
         return self.once("process", parse_engine_process, text)
 
     def sockets(
-        self, recording: Recording, process: EngineProcess | None
+        self, recording: Recording, process: EngineProcess | None, failures: dict[str, Failure]
     ) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
         sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
         if sockets is None and argv is None:
             return None, None
         from netdash.core.parse.proc import parse_listeners, parse_proxies
 
-        listeners = None if sockets is None else self.once("listeners", parse_listeners, sockets)
+        listeners = self._read("listeners", failures, parse_listeners, sockets, decode=_undecoded)
         if argv is None:
             return None, listeners
         bare = self.once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
@@ -183,6 +183,10 @@ class Sources:
 
 def malformed(source: str, error: ValueError) -> Failure:
     return Failure(source, f"not understood: {error}", "the recording may be cut off")
+
+
+def _undecoded(text: object) -> object:
+    return text
 
 
 def _parse_networks(answer: object) -> tuple[Network, ...]:

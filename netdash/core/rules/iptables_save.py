@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -43,7 +44,7 @@ def parse_save(text: str) -> Listing:
     generated = completed = 0  # comments before and behind each table
     lines = text.split("\n")
     half = lines.pop() if lines[-1] != "COMMIT" else ""  # a line without an end
-    for line in lines:
+    for line in _joined(lines):
         first = line[:1]
         if first == "[" or first == "-":
             if not _rule_line(line, table, chains):
@@ -64,6 +65,27 @@ def parse_save(text: str) -> Listing:
             completed += line.startswith("# Completed on ")
     cut = bool(half) or table is not None or generated > completed
     return Listing(chains, tuple(left_out), frozenset(torn | (TABLES - whole if cut else set())), cut)
+
+
+_QUOTED = re.compile(r'(?<!\S)"(?:[^"\\]|\\.)*+("(?!\S))?', re.DOTALL)
+_LONGEST = 8192  # characters that a rule with a quoted text may have; the kernel takes 256 in a comment
+
+
+def _joined(lines: Iterable[str]) -> Iterator[str]:
+    """One that ends within quotes is joined to the next: a comment may hold anything, also the text of a rule. Nothing
+    more comes after a quote that does not end: what follows cannot be told from a comment."""
+    held = ""
+    for line in lines:
+        line = f"{held}\n{line}" if held else line
+        held = ""
+        if '"' in line:
+            left_open = next((found for found in _QUOTED.finditer(line) if not found[1]), None)
+            if left_open and left_open.end() == len(line) < _LONGEST:
+                held = line
+                continue
+            if left_open:
+                return
+        yield line
 
 
 _POLICIES = ("accept", "drop")
