@@ -3,6 +3,7 @@
 # make soak MINUTES=30: the dashboard while containers, networks and rules come and go (root)
 # make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
 # make fuzz-unread SEED=1 N=5000: recorded hosts with sources taken away: their answers stay, or become unknown
+# make fuzz-bundles SEED=1 N=5000: recorded hosts with damaged files: 0 exceptions
 # make fuzz-rules SEED=7 N=5000: rules made at random, loaded in a namespace, read back and compared (root)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench soak fuzz fuzz-unread fuzz-rules screenshots engines test-engines clean
+.PHONY: run test lint bench soak fuzz fuzz-unread fuzz-bundles fuzz-rules screenshots engines test-engines clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -44,6 +45,9 @@ fuzz-unread: $(VENV)/.dev
 
 fuzz-rules: $(VENV)/.dev
 	$(BIN)/python -m tests.rulegen --seed $(SEED) --rules $(N)
+
+fuzz-bundles: $(VENV)/.dev
+	$(BIN)/python -m tests.damage --seed $(SEED) --bundles $(N)
 
 engines:
 	tests/engines/make.sh

@@ -36,6 +36,7 @@ BELOW = {
         "errors",
         "hurdles",
         "model",
+        "numbers",
         "packet",
         "paths",
         "publish",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from netdash.core.addresses import interface
 from netdash.core.model import Container, Endpoint, Engine, Failure, Link, Network
+from netdash.core.numbers import decimal
 from netdash.core.parse.decode import Json, decoded, items, mapping, text
 from netdash.core.parse.docker import parse_network
 from netdash.core.place import EngineProcess, Place
@@ -52,7 +53,7 @@ def with_gateways(containers: tuple[Container, ...], answer: object) -> tuple[Co
 def _gateway(network: Network, member: Json) -> Endpoint:
     pairs = (text(member.get(key)) for key in ("IPv4Address", "IPv6Address"))
     halves = (pair.partition("/") for pair in pairs if pair)
-    found = (interface(ip, int(size)) for ip, _, size in halves if size.isdigit())
+    found = (interface(ip, bits) for ip, _, size in halves if (bits := decimal(size)) is not None)
     return Endpoint(
         network=network.name,
         network_id=network.id,

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 from netdash.core.addresses import subnet
 from netdash.core.model import IP, Link, PolicyRule, Route
+from netdash.core.numbers import decimal
 
 OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:4700::1111")}
 """Stands for "somebody on the Internet" in a question to routes and rules. Nothing is ever sent there."""
@@ -86,8 +87,9 @@ def find(
 def _after(rule: PolicyRule, rules: tuple[PolicyRule, ...], at: int, unsure: list[PolicyRule]) -> int:
     """Where the search goes on after a rule without a table: goto and nop; others are not understood (l3mdev)."""
     *_, before, action = ("", *rule.text.split())
-    if before == "goto" and action.isdigit():
-        return next((i for i, one in enumerate(rules) if one.priority >= int(action)), len(rules))
+    aim = decimal(action) if before == "goto" else None
+    if aim is not None:
+        return next((i for i, one in enumerate(rules) if one.priority >= aim), len(rules))
     if action != "nop":
         unsure.append(rule)
     return at
@@ -162,8 +164,7 @@ def _devices(route: Route) -> tuple[str | None, ...]:
 
 
 def _suppressed(rule: PolicyRule) -> int | None:
-    limit = dict(rule.selectors).get("suppress_prefixlength", "")
-    return int(limit) if limit.isdigit() else None
+    return decimal(dict(rule.selectors).get("suppress_prefixlength", ""))
 
 
 _KEPT: list[_Tables] = []
@@ -225,9 +226,8 @@ def _within(ip: IP | None, value: str) -> bool | None:
 
 def _spans(value: str, port: int | None) -> bool | None:
     low, _, high = value.partition("-")
-    if port is None or not low.isdigit() or not (high or low).isdigit():
-        return None
-    return int(low) <= port <= int(high or low)
+    first, last = decimal(low), decimal(high or low)
+    return None if port is None or first is None or last is None else first <= port <= last
 
 
 def _marked(value: str, mark: int | None) -> bool | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
+from netdash.core.files import read_regular
 from netdash.core.model import Failure
 from netdash.core.recording import Recording, container_path
 from netdash.engine.client import EngineClient
@@ -264,15 +264,12 @@ def _of_container(target: Target, limit: float) -> dict[str, object]:
 
 def _inner_file(pid: int, name: str) -> str | None:
     """/etc/NAME as the process sees it. No link is followed: seen from here, one could lead out of the container."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     handles: list[int] = []
     try:
-        handles.append(os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        handles.append(os.open("etc", flags | os.O_DIRECTORY, dir_fd=handles[-1]))
-        handles.append(os.open(name, flags, dir_fd=handles[-1]))
-        if not stat.S_ISREG(os.fstat(handles[-1]).st_mode):
-            return None
-        return os.read(handles[-1], _INNER_FILE).decode("utf-8", "replace")
+        handles.append(os.open(f"/proc/{pid}/root", flags))
+        handles.append(os.open("etc", flags | os.O_NOFOLLOW, dir_fd=handles[-1]))
+        return read_regular(name, _INNER_FILE, follow=False, dir_fd=handles[-1]).decode("utf-8", "replace")
     except OSError:
         return None
     finally:

@@ -84,7 +84,7 @@ def _layout(engine: Engine, ruleset: Ruleset) -> Layout | Undecided:
         )
     if engine.rootless:
         return Undecided("", "a rootless engine: what its port driver hands over is not in the API")
-    version = re.match(r"(\d+)\.(\d+)", engine.version)
+    version = re.match(r"(\d{1,9})\.(\d{1,9})", engine.version)
     major, minor = (int(version[1]), int(version[2])) if version else (0, 0)
     if major == 29:
         native = engine.firewall == "nftables" or (engine.firewall is None and NATIVE_TABLE in tables)

@@ -28,11 +28,6 @@ def integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def decimal(text: str) -> int | None:
-    """A number as the kernel and the tools print it, without a sign; None for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 21 else None
-
-
 def decoded(answer: object) -> object:
     """An answer that is held as its text, decoded; others as they are. Raises ValueError when it is not JSON."""
     if not isinstance(answer, str):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from netdash.core.addresses import address, interface, subnet
 from netdash.core.model import Binding, Container, Endpoint, Engine, Network
+from netdash.core.numbers import decimal
 from netdash.core.parse.decode import Json, integer, items, mapping, text
 
 
@@ -153,7 +154,7 @@ def moment(value: object) -> float | None:
     except ValueError:
         return None
     seconds = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
-    return seconds + (int(digits) / 10 ** len(digits) if digits.isdigit() else 0.0)
+    return seconds + (decimal(digits) or 0) / 10.0 ** len(digits)
 
 
 # --- endpoints --------------------------------------------------------------------------------------------------------

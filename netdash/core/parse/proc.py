@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from netdash.core.addresses import address, packed, subnet
 from netdash.core.model import IP, Listener, Proxy, Route
-from netdash.core.parse.decode import decimal
+from netdash.core.numbers import decimal
 from netdash.core.publish.state import OWN_PROXY
 
 _USER = r'\("(.{0,15}?)",pid=(\d{1,10}),fd=\d{1,10}\)'

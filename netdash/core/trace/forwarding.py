@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
 from netdash.core.model import IP, Host, Link, PolicyRule, Route
+from netdash.core.numbers import decimal
 from netdash.core.packet import Packet
 from netdash.core.routing import Flow, address_type, find, source_address
 from netdash.core.trace.answer import Verdict
@@ -98,7 +99,7 @@ def looked_at(host: Host, packet: Packet) -> Packet:
 def sysctl(run: Run, device: str, key: str, family: int = 4) -> int | None:
     """net.ipvN.conf.DEVICE.KEY; None when it was not read."""
     value = (run.host.sysctls or {}).get(f"net.ipv{family}.conf.{device.replace('.', '/')}.{key}", "")
-    return int(value) if value.isdigit() else None
+    return decimal(value)
 
 
 def _either(run: Run, device: str, key: str, question: str) -> bool:
@@ -165,7 +166,7 @@ def _forwards(run: Run, iif: str) -> None:
     values = [sysctl(run, name, "forwarding", family) for name in names]
     if family == 4 and values[0] is None and values[1] is None:
         text = (run.host.sysctls or {}).get("net.ipv4.ip_forward", "")
-        values[1] = int(text) if text.isdigit() else None
+        values[1] = decimal(text)
     value = values[0] if values[0] is not None else values[1]
     name = f"net.ipv{family}.conf.{iif if family == 4 else 'all'}.forwarding"
     if value is None:

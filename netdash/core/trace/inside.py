@@ -9,6 +9,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 
 from netdash.core.model import IP, Container, Endpoint, Host, Link, Listener, Network, Route
+from netdash.core.numbers import decimal
 from netdash.core.routing import Flow, find
 from netdash.core.sockets import device_inside
 
@@ -92,7 +93,7 @@ class Namespace:
         """The effective value; None where it was not read: it is what the host's was when the namespace was made."""
         found = dict(self.container.inside.sysctls) if self.container.inside else {}
         values = [found.get(f"net.ipv4.conf.{name}.rp_filter", "") for name in ("all", device)]
-        known = [int(value) for value in values if value.isdigit()]
+        known = [number for value in values if (number := decimal(value)) is not None]
         return max(known) if known else None
 
 
@@ -175,8 +176,7 @@ _NO_DEFAULT_SINCE = 28  # Docker gives containers of internal networks no defaul
 
 
 def _major(version: str) -> int:
-    head = version.partition(".")[0]
-    return int(head) if head.isdigit() else 0
+    return decimal(version.partition(".")[0]) or 0
 
 
 def _assumed_device(endpoint: Endpoint) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdash.core.model import IP, Listener, Proxy
+from netdash.core.numbers import decimal
 from netdash.core.publish.state import OWN_PROXY
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way
@@ -41,7 +42,5 @@ def _by_route(run: Run, proxy: Proxy) -> bool | None:
     if proxy.command == OWN_PROXY:
         return True
     version = run.host.engine.version if run.host.engine else ""
-    major = version.partition(".")[0]
-    if proxy.command != "docker-proxy" or not major.isdigit():
-        return None
-    return int(major) < _AS_ASKED_SINCE
+    major = decimal(version.partition(".")[0])
+    return None if proxy.command != "docker-proxy" or major is None else major < _AS_ASKED_SINCE
