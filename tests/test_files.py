@@ -16,6 +16,8 @@ import pytest
 from netdash.core import bundle
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.files import read_regular
+from netdash.core.join import Builder
+from netdash.core.parse.decode import MAX_VALUES
 from netdash.core.recording import load
 
 ROOT = Path(__file__).parents[1]
@@ -150,3 +152,13 @@ def test_the_stream_is_read_within_the_budget_too(tmp_path: Path, monkeypatch: p
     path.write_bytes(gzip.compress(STREAM.encode() + bytes(2 << 20)))
     with pytest.raises(NetdashError, match="larger than 1 MiB"):
         load(path)
+
+
+def test_json_of_more_values_than_a_host_has_is_not_decoded(tmp_path: Path) -> None:
+    text = "[" + "[]," * (MAX_VALUES + 1) + "[]]"
+    (small(tmp_path) / "ip/route4.json").write_text(text)
+    assert "more than 2,000,000 values" in Builder().build(load(tmp_path)).failures["routes"].reason
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/containers.json").write_text(text)
+    with pytest.raises(NetdashError, match="more than 2,000,000 values"):
+        load(tmp_path)

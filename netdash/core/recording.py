@@ -18,6 +18,7 @@ from pathlib import Path
 from netdash.core.bundle import META, Files, read_files
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
+from netdash.core.parse.decode import load_json
 from netdash.core.scrub import scrub
 
 SCHEMA = 1
@@ -91,10 +92,9 @@ class Recording:
         if not answer.strip():
             return None
         try:
-            decoded: Answer = json.loads(answer)
-        except (ValueError, RecursionError) as error:
+            return load_json(answer)
+        except ValueError as error:
             raise NetdashError(f"{path} is not JSON: {error}", "the recording may be cut off") from error
-        return decoded
 
     def container_answers(self, name: str) -> Mapping[str, Answer]:
         """The answers from inside one container's network namespace, by file name."""
@@ -202,15 +202,15 @@ def _decode_api_answers(answers: dict[str, Answer], path: Path) -> None:
         text = answers.get(name)
         if isinstance(text, str) and text.strip():
             try:
-                answers[name] = scrub(name, json.loads(text))
-            except (ValueError, RecursionError) as error:
+                answers[name] = scrub(name, load_json(text))
+            except ValueError as error:
                 raise NetdashError(f"{path}: {name} is not JSON: {error}", "the recording may be cut off") from error
 
 
 def _meta(text: str, path: Path) -> Mapping[str, object]:
     try:
-        meta = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        meta = load_json(text)
+    except ValueError as error:
         raise NetdashError(f"{path}: {META} is not JSON: {error}", "the recording may be cut off") from error
     schema = meta.get("schema", SCHEMA) if isinstance(meta, dict) else None
     if schema != SCHEMA:

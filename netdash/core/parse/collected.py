@@ -3,7 +3,6 @@ with other output or ended with an error is missing with a reason, never a short
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from io import StringIO
 
 from netdash.core.errors import NetdashError
 from netdash.core.model import Failure
+from netdash.core.parse.decode import load_json
 from netdash.core.recording import SOURCES, Answer, Recording, container_path, tool_of
 from netdash.core.scrub import scrub
 
@@ -238,10 +238,10 @@ class _Reader:
         name = path.removesuffix("l")
         try:
             if path.endswith(".jsonl"):
-                yield name, scrub(name, [json.loads(line) for line in text.split("\n") if line.strip()])
+                yield name, scrub(name, [load_json(line) for line in text.split("\n") if line.strip()])
             elif text.strip():
-                yield name, scrub(name, json.loads(text))
-        except (ValueError, RecursionError) as error:
+                yield name, scrub(name, load_json(text))
+        except ValueError as error:
             self._failures.setdefault("docker", Failure("docker", f"{name} is not JSON: {str(error)[:100]}"))
 
     def _check(self, answers: dict[str, Answer]) -> None:
