@@ -4,6 +4,7 @@
 # make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
 # make fuzz-unread SEED=1 N=5000: recorded hosts with sources taken away: their answers stay, or become unknown
 # make fuzz-bundles SEED=1 N=5000: recorded hosts with damaged files: 0 exceptions
+# make fuzz-bytes SEED=1 N=20000: hostile bytes in every source, and what reaches the terminal and the clipboard
 # make fuzz-rules SEED=7 N=5000: rules made at random, loaded in a namespace, read back and compared (root)
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench soak fuzz fuzz-unread fuzz-bundles fuzz-rules screenshots engines test-engines clean
+.PHONY: run test lint bench soak fuzz fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -42,6 +43,9 @@ fuzz: $(VENV)/.dev
 
 fuzz-unread: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seed $(SEED) --unread $(N)
+
+fuzz-bytes: $(VENV)/.dev
+	$(BIN)/python -m tests.byte_fuzz --seed $(SEED) --mutations $(N)
 
 fuzz-rules: $(VENV)/.dev
 	$(BIN)/python -m tests.rulegen --seed $(SEED) --rules $(N)

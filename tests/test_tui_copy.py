@@ -52,7 +52,9 @@ def test_a_name_that_nft_would_read_as_its_own_language_gives_no_command(chain: 
         assert shown.isprintable()
 
 
-@pytest.mark.parametrize("name", ["docker28.5-nft-full", "docker29.7-nftables-full", "podman5.8-nftables", "su1"])
+@pytest.mark.parametrize(
+    "name", ["docker28.5-nft-full", "docker29.7-nftables-full", "podman5.8-nftables", "su1", "masq-missing"]
+)
 def test_everything_that_is_listed_can_be_copied(host: Callable[[str], Host], name: str) -> None:
     known = host(name)
     for view in VIEWS:

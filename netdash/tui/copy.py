@@ -9,6 +9,7 @@ from typing import Any
 
 from textual.app import App
 
+from netdash.core.drift.model import Drift
 from netdash.core.model import (
     Container,
     Host,
@@ -69,7 +70,11 @@ def _note(host: Host, one: RulesNote) -> list[Offer]:  # noqa: ARG001
     return [("text", one.text)]
 
 
-def rule_command(one: Rule) -> SafeText:
+def _drift(host: Host, one: Drift) -> list[Offer]:  # noqa: ARG001
+    return [("rule", one.text), ("command", rule_command(one)), ("reason", one.why)]
+
+
+def rule_command(one: Rule | Drift) -> SafeText:
     """The command that shows the chain of a rule, with the tool that can. It reads only."""
     if one.backend.startswith("iptables"):
         tool = "ip6tables" if one.family == "ip6" else "iptables"
@@ -123,6 +128,7 @@ _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
     Network: _network,
     Link: _link,
     Neighbour: _neighbour,
+    Drift: _drift,
 }
 
 
