@@ -37,7 +37,7 @@ class Pace:
     burst: float = 0.015
     silence: float = 10.0
     resync: float = 30.0
-    tell: float = 0.3
+    tell: float = 1.0
     first: float = 0.5
     longest: float = 5.0
 

@@ -34,7 +34,8 @@ def reason(host: Host, source: str) -> str:
 
 def parts_unread(host: Host) -> list[str]:
     """What of the engine's answers is missing, or is no longer current, while the engine as a whole answers."""
-    return [part for part in _PARTS["docker"][1:] if part in host.failures]
+    parts = _PARTS["docker"][1:]
+    return [name.removeprefix("docker: ") for name in host.failures if name in parts or name.startswith("docker: ")]
 
 
 def silent(host: Host) -> float | None:
