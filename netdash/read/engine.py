@@ -31,8 +31,8 @@ _GAP = 0.005  # seconds at most between two inspects, in which a key is worked o
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Seconds: between two looks at a burst of events, of silence before the engine is asked whether it lives, between
-    two lists without any event, between two calls of `tell` while containers are inspected, and from the first to the
-    longest wait before a new attempt."""
+    two lists without any event, from the connection to the first call of `tell` while containers are inspected (each
+    later gap is twice as long), and from the first to the longest wait before a new attempt."""
 
     burst: float = 0.015
     silence: float = 10.0
@@ -74,6 +74,7 @@ class EngineReader:
         self._since = first.since if first else None  # when the list was asked for, by the engine's clock
         self._answers = EngineAnswers(first.answers if first else {})
         self._waiting: dict[str, None] = dict.fromkeys(self._answers.ids())  # containers to inspect
+        self._patience = self._pace.tell  # seconds from one telling to the next
         self._late = 0  # inspects without an answer, one after the other
         self._events: Failure | None = None  # why no events come
         self._client: EngineClient | None = None
@@ -236,7 +237,11 @@ class EngineReader:
             self._waiting = {}
         elif isinstance(wrong, Refused) and began > self._listed_at + self._pace.longest:
             self._list(client)  # is it this container alone, or does the engine refuse everything now?
-        if not self._waiting or time.monotonic() > self._told_at + self._pace.tell:
+        if not self._waiting:
+            self._patience = self._pace.tell
+            self._told()
+        elif time.monotonic() > self._told_at + self._patience:
+            self._patience *= 2  # each telling costs a host that is built
             self._told()
         if self._waiting:
             time.sleep(min(time.monotonic() - began, _GAP))
