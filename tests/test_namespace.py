@@ -14,7 +14,7 @@ from netdash.core.join import Builder
 from netdash.core.model import Failure, Host
 from netdash.core.place import EngineProcess, Place, parse_engine_process
 from netdash.core.recording import Recording
-from netdash.engine.unix_socket import peer
+from netdash.engine.process import engine_pid
 from netdash.read import namespace
 from netdash.read.beyond import Beyond, Gate
 from netdash.read.board import Board
@@ -81,11 +81,11 @@ def test_without_a_process_a_live_host_that_lacks_all_bridges_is_not_the_engines
 
 def test_the_process_behind_a_socket(tmp_path: Path) -> None:
     path = str(tmp_path / "door")
-    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as connected:
+    with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        connected.connect(path)
-        assert peer(connected) == os.getpid()
+        assert engine_pid(path, 1.0) == os.getpid()
+    assert engine_pid(None, 1.0) is None
     assert namespace.elsewhere(os.getpid()) is False
     assert namespace.elsewhere(1 << 30) is None
 
@@ -117,7 +117,7 @@ def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
     finally:
         engine.stop()
     words = str(recording.answers[ENGINE]).split()
-    assert (words[0], words[-1]) == (str(os.getpid()), "here")
+    assert (words[0], *words[2:]) == (str(os.getpid()), "here", str(os.geteuid()))
 
 
 def test_a_question_has_room_for_so_many_containers() -> None:

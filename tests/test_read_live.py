@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import threading
@@ -10,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from netdash.core.model import Failure
+from netdash.core.processes import OWNERS, PROXIES
 from netdash.core.recording import SOURCES, Recording
-from netdash.read import once
+from netdash.read import once, processes
 from netdash.read.board import Board
 from netdash.read.first import FirstAnswers
 from netdash.read.inside import Target, targets
@@ -263,12 +266,15 @@ def test_a_docker_proxy_is_found_and_its_end_noticed(tmp_path: Path) -> None:
     with subprocess.Popen(argv, executable=program) as process:
         while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
             pass  # the program has been started when its arguments are there
-        lines, memory = proxies.read()
+        found = proxies.read()
         process.kill()
-    assert f"{process.pid} {os.getpid()} /usr/bin/docker-proxy \x1b[31m 30\n" in lines
-    sizes = dict(line.split() for line in memory.splitlines())
+    assert f"{process.pid} {os.getpid()} /usr/bin/docker-proxy \x1b[31m 30\n" in str(found[PROXIES])
+    sizes = dict(line.split() for line in str(found["host/memory.txt"]).splitlines())
     assert int(sizes[str(process.pid)]) > 0
-    assert str(process.pid) not in proxies.read()[0]
+    user, mode = os.geteuid(), program.stat().st_mode & 0o7777
+    assert f"{process.pid} {user} {user}:{mode:o} {pwd.getpwuid(user).pw_name}\n" in str(found[OWNERS])
+    assert str(found[OWNERS]).startswith(f"self {user} - ")
+    assert not [text for text in proxies.read().values() if str(process.pid) in str(text).split()]
 
 
 def test_a_process_is_looked_at_again_when_it_has_become_a_proxy(tmp_path: Path) -> None:
@@ -279,15 +285,36 @@ def test_a_process_is_looked_at_again_when_it_has_become_a_proxy(tmp_path: Path)
     proxies.read()
     late = ["sh", "-c", f"read _; exec {program} 30"]
     with subprocess.Popen(late, stdin=subprocess.PIPE, text=True) as process:
-        assert str(process.pid) not in proxies.read()[0]
+        assert str(process.pid) not in str(proxies.read()[PROXIES])
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
         while b"docker-proxy\0" not in Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b" ")[0]:
             pass
-        lines, _ = proxies.read()
+        lines = proxies.read()[PROXIES]
         process.kill()
-    assert f"{process.pid} {os.getpid()} {program} 30\n" in lines
+    assert f"{process.pid} {os.getpid()} {program} 30\n" in str(lines)
+
+
+def test_a_number_that_another_process_took_over_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known by its start time as well: only what is new is looked at."""
+    looked: list[int] = []
+    look = processes._look
+
+    def counted(pid: int) -> object:
+        looked.append(pid)
+        return look(pid)
+
+    monkeypatch.setattr(processes, "_look", counted)
+    monkeypatch.setattr(processes, "_may_hold_ports", lambda pid: pid == os.getpid())
+    monkeypatch.setattr(processes, "HOLDERS", frozenset({psutil.Process().name()}))
+    proxies = Proxies(every=1000)
+    for _ in range(4):
+        proxies.read()
+    assert looked == [os.getpid()] * 2
+    monkeypatch.setattr(psutil.Process, "is_running", lambda _: False)
+    proxies.read()
+    assert looked == [os.getpid()] * 3
 
 
 def test_sysctls_of_the_named_devices(tmp_path: Path) -> None:

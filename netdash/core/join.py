@@ -62,7 +62,7 @@ class Builder:
         networks = self._sources.networks(recording, links, engine, failures)
         containers = self._joined(recording, links, networks, failures)
         process = self._sources.process(recording)
-        proxies, listeners = self._sources.sockets(recording, process, failures)
+        proxies, forged, listeners = self._sources.sockets(recording, process, failures)
         routes, policy = self._sources.routes(recording, failures)
         ruleset = self._sources.ruleset(recording, failures)
         wrong = elsewhere(recording.live, engine, process, networks, links)
@@ -93,6 +93,7 @@ class Builder:
             pending=recording.pending,
             heard=recording.heard,
             failures=failures,
+            forged=forged,
             process=process,
         )
         return self._compared(host, failures)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 LOOPBACK: dict[int, IP] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 _ENGINE_HOLDERS = ("docker-proxy", "dockerd", "rootlesskit", "conmon")
-
 Uplinks = dict[int, tuple[str | None, IP | None]]
 """By family: the device that packets from elsewhere come in by, and the host's address there."""
 
@@ -60,10 +59,12 @@ class Ledger:
         proxies: tuple[Proxy, ...] | None,
         listeners: tuple[Listener, ...] | None,
     ) -> None:
-        self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in proxies or ()}
+        holding = [one for one in proxies or () if one.holds_port]
+        holding.sort(key=lambda one: (bool(one.listeners), -one.pid))  # of several at one port the last stays
+        self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in holding}
         self._proxies_known = proxies is not None
         self._proxies_at: dict[tuple[str, int | None], list[Proxy]] = {}
-        for proxy in proxies or ():
+        for proxy in holding:
             self._proxies_at.setdefault((proxy.proto, proxy.host_port), []).append(proxy)
         self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
         self._listeners = listeners
@@ -233,8 +234,12 @@ class Ledger:
         """DNAT rules of one exact port that no engine published: written by hand, or left over."""
         owners = {one.ip: container for container in containers for end in container.endpoints for one in end.addresses}
         numbers = {(proto, port) for proto, _, port in taken}
-        for rule in self._nat.targets() if self._nat else ():
-            proto, port, dst = _destination(rule)
+        if self._nat is None:
+            return
+        from netdash.core.trace.nat import destination
+
+        for rule in self._nat.targets():
+            proto, port, dst = destination(rule)
             if proto is None or port is None or (proto, port) in numbers:
                 continue
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
@@ -298,7 +303,7 @@ class Ledger:
                 dnat=None,
                 proxy=proxy,
                 listening=None if proxy else True,
-                listener=None if proxy else listener.command,
+                listener=None if proxy else listener.program,
                 scope=scope_of(listener.ip, listener.device),
                 container_id=owner.id if owner else None,
                 holder=_holder_of(listener, proxy),
@@ -364,25 +369,9 @@ def _inside(
 
 
 def _holder_of(listener: Listener, proxy: Proxy | None) -> Holder:
-    command = listener.command or (proxy.command if proxy else None)
+    command = listener.program or (proxy.command if proxy else None)
     pid = listener.pid or (proxy.pid if proxy else None)
-    return Holder(command if command in _ENGINE_HOLDERS else "process", pid, command)
-
-
-def _destination(rule: Rule) -> tuple[str | None, int | None, IP | None]:
-    """(protocol, port, address) of a rule for one exact port; None where it does not say."""
-    proto, port, dst = None, None, None
-    for match in rule.matches:
-        if match.negated or len(match.values) != 1:
-            continue
-        value = match.values[0]
-        if match.key == "proto" and isinstance(value, str):
-            proto = value
-        elif match.key == "dport" and isinstance(value, tuple) and value[0] == value[1]:
-            port = value[0]
-        elif match.key == "dst" and not isinstance(value, (str, tuple)) and getattr(value, "num_addresses", 0) == 1:
-            dst = getattr(value, "network_address", None)
-    return proto, port, dst
+    return Holder(command if command in _ENGINE_HOLDERS else "process", pid, command, listener.user is not None)
 
 
 def _order(port: Port) -> tuple[object, ...]:

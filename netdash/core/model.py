@@ -133,6 +133,16 @@ class Listener:
     device: str | None = None
     pid: int | None = None
     command: str | None = None
+    user: str | None = None  # of a process that has the name of an engine's and is none
+
+    @property
+    def program(self) -> str | None:
+        """The command; of a process that only has the name of an engine's, with the user who runs it."""
+        return self.command if self.user is None else impostor(self.command or "?", self.user)
+
+
+def impostor(command: str, user: str) -> str:
+    return f'"{command}" of {user}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +279,16 @@ class Proxy:
     container_port: int
     rss: int | None = None  # bytes
     listeners: tuple[Listener, ...] | None = None  # the sockets it holds; None when that could not be read
+    user: str | None = None  # who runs it, where it is neither the engine's nor netdash's
+
+    @property
+    def holds_port(self) -> bool:
+        """False where it was seen to hold no socket."""
+        return self.listeners != ()
+
+    @property
+    def program(self) -> str:
+        return self.command if self.user is None else impostor(self.command, self.user)
 
 
 # --- joined -----------------------------------------------------------------------------------------------------------
@@ -288,6 +308,7 @@ class Holder:
     kind: str  # docker-proxy, dockerd, rootlesskit, conmon, netdash, process, rule (a DNAT without a socket), nobody
     pid: int | None = None
     command: str | None = None
+    forged: bool = False  # it has the name of an engine's process and is none: `command` says whose it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +357,7 @@ class Host:
     policy: tuple[PolicyRule, ...] | None
     neighbours: tuple[Neighbour, ...] | None
     ruleset: Ruleset | None
-    proxies: tuple[Proxy, ...] | None
+    proxies: tuple[Proxy, ...] | None  # the engine's, and netdash's own
     listeners: tuple[Listener, ...] | None
     ports: tuple[Port, ...] | None
     sysctls: Mapping[str, str] | None
@@ -345,4 +366,5 @@ class Host:
     heard: float | None = None  # when a live engine last answered, or sent an event; seconds since the epoch
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
     drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why
+    forged: tuple[Proxy, ...] = ()  # processes with the name and the arguments of a proxy that are not the engine's
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

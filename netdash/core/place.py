@@ -21,6 +21,7 @@ class EngineProcess:
     pid: int
     command: str
     place: Place
+    uid: int | None = None  # of its user
 
     @property
     def title(self) -> str:
@@ -28,10 +29,11 @@ class EngineProcess:
 
 
 def parse_engine_process(line: str) -> EngineProcess | None:
-    """`PID COMMAND PLACE`; None for anything else."""
+    """`PID COMMAND PLACE`, and perhaps the user's id; None for anything else."""
     match line.split():
-        case [pid, command, place] if pid.isascii() and pid.isdigit() and len(pid) < 10:
+        case [pid, command, place, *uid] if pid.isascii() and pid.isdigit() and len(pid) < 10:
             places = [one for one in Place if one.value == place]
-            return EngineProcess(int(pid), command, places[0]) if places else None
+            user = int(uid[0]) if uid and uid[0].isascii() and uid[0].isdigit() and len(uid[0]) < 11 else None
+            return EngineProcess(int(pid), command, places[0], user) if places else None
         case _:
             return None

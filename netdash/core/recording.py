@@ -43,7 +43,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
         "rules/iptables-legacy-save.txt",
         "rules/ip6tables-legacy-save.txt",
     ),
-    "proxies": ("host/docker-proxy.txt", "host/memory.txt"),
+    "proxies": ("host/docker-proxy.txt", "host/memory.txt", "host/process-owner.txt"),
     "listeners": ("host/listeners.txt", "host/engine.txt"),
     "sysctls": ("host/sysctl.txt",),
 }

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import requests
     import urllib3
 
-    from netdash.engine.unix_socket import Adapter
-
 MAX_ANSWER = 64 << 20  # bytes of one answer
 MAX_EVENT = 1 << 20  # bytes of one event
 _CHUNK = 1 << 16
@@ -67,12 +65,8 @@ class EngineClient:
             raise EngineError(f"{self.address} is another host", f"netdash --host {self.address}", code)
         with self._explained():
             self._client = _session(endpoint, limit)
-            self._adapter = _adapter(self._client, endpoint, limit)
-
-    @property
-    def pid(self) -> int | None:
-        """The process of an engine on a unix socket, known once it was asked."""
-        return self._adapter.pid if self._adapter else None
+            if endpoint.socket is not None:
+                _mount(self._client, endpoint.socket, limit)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -293,15 +287,11 @@ def _session(endpoint: Endpoint, limit: float) -> docker.APIClient:
     return client
 
 
-def _adapter(client: docker.APIClient, endpoint: Endpoint, limit: float) -> Adapter | None:
-    """What the client reaches a unix socket by."""
-    if endpoint.socket is None:
-        return None
+def _mount(client: docker.APIClient, path: str, limit: float) -> None:
+    """Let the client reach a unix socket."""
     from netdash.engine.unix_socket import Adapter
 
-    adapter = Adapter(endpoint.socket, limit)
-    client.mount("http+docker://", adapter)
-    return adapter
+    client.mount("http+docker://", Adapter(path, limit))
 
 
 def _tls(tls: Tls) -> docker.TLSConfig:

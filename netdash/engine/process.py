@@ -46,6 +46,12 @@ def engine_peer(path: str, limit: float) -> EnginePeer | None:
     return EnginePeer(pid if pid > _INIT else None, uid)
 
 
+def engine_pid(path: str | None, limit: float) -> int | None:
+    """Of the process of an engine on this unix socket; None for one that is not on any, or where it is not known."""
+    peer = engine_peer(path, limit) if path else None
+    return peer.pid if peer is not None else None
+
+
 def _other_end(inode: int) -> int | None:
     """The inode of the socket that a connected unix socket leads to. Raises OSError and struct.error."""
     request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, _NO_COOKIE, inode, _SHOW_PEER, _NO_COOKIE, _NO_COOKIE)

@@ -361,17 +361,31 @@ sysctls() {
 }
 
 read_proxies() {
+    holders=
+    seen=
+    for each in /proc/[0-9]*; do
+        { read -r name <"$each/comm"; } 2>/dev/null || continue
+        case $name in
+        docker-proxy | netdash-proxy) seen="$seen $each/net/tcp" ;;
+        dockerd | rootlesskit | conmon) ;;
+        '' | *[!0-9]*) continue ;;
+        *) # started by its descriptor, and has the number of that for its name
+            case $(tr '\000\n' '  ' <"$each/cmdline") in
+            'netdash-proxy '*) seen="$seen $each/net/tcp" ;;
+            *) continue ;;
+            esac 2>/dev/null
+            ;;
+        esac
+        holders="$holders ${each#/proc/}"
+    done
     proxies=$(proxies_here)
     file host/docker-proxy.txt proxy_lines
     file host/memory.txt proxy_sizes
+    file host/process-owner.txt process_owners
 }
 
-# Process ids of docker-proxy in this network namespace: each has one inode for its tcp file, which anyone may see.
+# The proxies of this network namespace: each has one inode for its tcp file, which anyone may see.
 proxies_here() {
-    seen=
-    for each in /proc/[0-9]*; do
-        { read -r name <"$each/comm"; } 2>/dev/null && [ "$name" = docker-proxy ] && seen="$seen $each/net/tcp"
-    done
     # shellcheck disable=SC2012,SC2086 # paths under /proc
     [ -z "$seen" ] || ls -i /proc/net/tcp $seen 2>/dev/null | awk '
         { inode[$2] = $1 }
@@ -401,6 +415,24 @@ proxy_sizes() {
     # shellcheck disable=SC2086 # numbers
     [ -z "$proxies" ] || printf '%s\n' $proxies |
         awk "$status"'(size = status($1, "VmRSS:")) != "" { printf "%s %.0f\n", $1, size * 1024 }'
+}
+
+# `PID UID UID:MODE USER` a line: who runs it, and whose file its executable is. The collector's own is `self`.
+process_owners() {
+    printf 'self %s - %s\n' "$uid" "$(id -un 2>/dev/null || printf '%s' "$uid")"
+    [ -n "$holders" ] || return 0
+    {
+        awk -F : '$3 ~ /^[0-9]+$/ { print "U", $3, $1 }' /etc/passwd
+        # shellcheck disable=SC2046,SC2086 # numbers
+        stat -L -c 'E %u:%a %n' $(printf '/proc/%s/exe ' $holders)
+        # shellcheck disable=SC2086 # numbers
+        printf 'P %s\n' $holders
+    } 2>/dev/null | awk "$status"'
+        $1 == "U" && !($2 in user) { user[$2] = $3 }
+        $1 == "E" && split($3, word, "/") == 4 { executable[word[3]] = $2 }
+        $1 == "P" && (id = status($2, "Uid:")) != "" {
+            print $2, id, $2 in executable ? executable[$2] : "-", id in user ? user[id] : id
+        }'
 }
 
 # A number of /proc/PID/status; nothing when the process is gone.

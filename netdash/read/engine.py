@@ -14,6 +14,7 @@ from typing import Literal
 from netdash.core.model import Failure
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate, Refused
+from netdash.engine.process import engine_pid
 from netdash.read.engine_answers import Answers, EngineAnswers
 from netdash.read.first import First
 
@@ -136,7 +137,7 @@ class EngineReader:
         client = self._client = EngineClient(self._option, self._limit)
         self.local = client.local
         client.negotiate()
-        self.pid = client.pid
+        self.pid = engine_pid(client.socket, self._limit)
         since, self._since = self._since, None
         if since is None:
             since = client.since

@@ -183,8 +183,7 @@ class MachineReader:
         if self._sockets is not None and self._sockets is before:
             return
         with self._guard("proxies"):
-            lines, memory = self._proxies.read()
-            self._board.put("proxies", {"host/docker-proxy.txt": lines, "host/memory.txt": memory}, now=now)
+            self._board.put("proxies", self._proxies.read(), now=now)
 
     def _look_inside(self) -> None:
         with self._guard("inside"):

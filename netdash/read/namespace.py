@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import psutil
+
 from netdash.core.model import Failure
 from netdash.read.command import find, run
 from netdash.read.inside import Target
@@ -55,12 +57,13 @@ def _namespace(task: Path) -> int:
 
 
 def told(pid: int, place: str) -> str:
-    """The answer host/engine.txt: `PID COMMAND PLACE`, where the place is "here", "entered" or "elsewhere"."""
+    """The answer host/engine.txt: `PID COMMAND PLACE UID`, where the place is "here", "entered" or "elsewhere"."""
     try:
-        command = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
-    except OSError:
-        command = ""
-    return f"{pid} {'_'.join(command.split()) or '?'} {place}\n"
+        process = psutil.Process(pid)
+        command, uid = process.name(), str(process.uids().real)
+    except psutil.Error:
+        command, uid = "", ""
+    return f"{pid} {'_'.join(command.split()) or '?'} {place} {uid}".rstrip() + "\n"
 
 
 def read_inside(pid: int, sources: Iterable[str], targets: Iterable[Target], limit: float, whole: bool) -> Found | None:

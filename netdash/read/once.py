@@ -16,6 +16,7 @@ from netdash.core.model import Failure
 from netdash.core.recording import Recording, container_path
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate
+from netdash.engine.process import engine_pid
 from netdash.read.board import privileged
 from netdash.read.command import find, run
 from netdash.read.engine_answers import EngineAnswers
@@ -138,7 +139,11 @@ def _docker(options: Options) -> _Found:
         waiting = answers.list_containers(client)
         answers.ask_parts(client)
         _inspect(client, answers, waiting)
-        return {**answers.snapshot(), _LOCAL: client.local, _PID: client.pid}, answers.failures()
+        return {
+            **answers.snapshot(),
+            _LOCAL: client.local,
+            _PID: engine_pid(client.socket, client.limit),
+        }, answers.failures()
 
 
 def _inspect(client: EngineClient, answers: EngineAnswers, waiting: list[str]) -> None:
@@ -180,8 +185,7 @@ def _rules(options: Options) -> _Found:
 
 
 def _proxies(_: Options) -> _Found:
-    lines, memory = Proxies().read()
-    return {"host/docker-proxy.txt": lines, "host/memory.txt": memory}, {}
+    return Proxies().read(), {}
 
 
 def _listeners(_: Options) -> _Found:

@@ -227,7 +227,7 @@ def _proxy_entry(one: Proxy | None) -> dict[str, object] | None:
         return None
     return {
         "pid": one.pid,
-        "command": one.command,
+        "command": one.program,
         "host_ip": str(one.host_ip),
         "host_port": one.host_port,
         "container_ip": str(one.container_ip),
@@ -236,7 +236,7 @@ def _proxy_entry(one: Proxy | None) -> dict[str, object] | None:
 
 
 def _proxy(index: Index, one: Proxy) -> Json:
-    owner = index.owners.get(one.container_ip)
+    owner = index.owners.get(one.container_ip) if one.user is None else None
     sockets = None if one.listeners is None else [f"{held.proto} {held.ip} {held.port}" for held in one.listeners]
     return {
         **(_proxy_entry(one) or {}),

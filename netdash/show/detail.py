@@ -120,6 +120,7 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
     holder = one.holder
     who = "held by ?" if holder is None else clean(f"held by {holder.command or holder.kind}")
     note = f"{who} pid {holder.pid}" if holder and holder.pid else who
+    note += ": not the engine's" if holder and holder.forged else ""
     lines = [_head(title, ref_of(one), note, width)]
     container = index_of(host).containers.get(one.container_id or "")
     if container is None:
@@ -134,7 +135,8 @@ def _port(host: Host, one: Port, width: int) -> list[Line]:
 
 
 def _proxy(_: Host, one: Proxy, width: int) -> list[Line]:
-    lines = [_head(clean(f"{one.command} {one.pid}"), ref_of(one), f"child of {one.ppid or '?'}", width)]
+    note = f"child of {one.ppid or '?'}" + (": not the engine's" if one.user else "")
+    lines = [_head(clean(f"{one.program} {one.pid}"), ref_of(one), note, width)]
     port = Ref("port", f"{one.proto}/{one.host_ip}/{one.host_port}")
     bind = Span(f"{words.socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}", Tone.KEY, port)
     target = words.socket_text(one.container_ip, one.container_port)

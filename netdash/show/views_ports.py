@@ -229,19 +229,21 @@ RULES = View(
 
 def _proxies(host: Host) -> Rows:
     index = index_of(host)
-    return Rows(host.proxies or (), lambda one: _proxy(host, index, one))
+    if host.proxies is None:
+        return Rows((), lambda one: _proxy(host, index, one))
+    return Rows((*host.forged, *host.proxies), lambda one: _proxy(host, index, one))
 
 
 def _proxy(host: Host, index: Index, one: Proxy) -> Row:
-    owner = index.owners.get(one.container_ip)
+    owner = index.owners.get(one.container_ip) if one.user is None else None
     sockets = None if one.listeners is None else len(one.listeners)
     cells = (
         Span(str(one.pid), Tone.KEY, ref_of(one)),
-        Span(clean(one.command, 40)),
+        Span(clean(one.program, 40), Tone.PLAIN if one.user is None else Tone.BAD),
         Span(clean(one.proto)),
         Span(words.socket_text(one.host_ip, one.host_port), Tone.PLAIN, Ref("port", _key(one))),
         Span(words.socket_text(one.container_ip, one.container_port), Tone.PLAIN, address_ref(one.container_ip)),
-        words.owner(host, owner),
+        words.owner(host, owner) if one.user is None else Span("not the engine's", Tone.BAD),
         UNKNOWN if one.rss is None else Span(words.short_bytes(one.rss)),
         UNKNOWN if sockets is None else Span(str(sockets), Tone.PLAIN if sockets else Tone.BAD),
     )

@@ -88,6 +88,10 @@ def _own(port: Port) -> Hop:
     holder = port.holder
     name = clean(holder.command or holder.kind, 40) if holder else "its own process"
     pid = f" pid {holder.pid}" if holder and holder.pid else ""
+    if holder is not None and holder.forged:
+        return Hop(
+            (Span(f"✗ {name}{pid}", Tone.BAD),), (Span("not the engine's: where it leads is not known", Tone.BAD),)
+        )
     return Hop((Span(f"● {name}{pid}", Tone.GOOD),), (Span("listens in the host's namespace", Tone.DIM),))
 
 

@@ -89,7 +89,7 @@ def carried(proxies: tuple[Proxy, ...] | None) -> Carried | None:
     """None where they were not read."""
     if proxies is None:
         return None
-    targets = frozenset((one.proto, one.host_port, one.container_ip) for one in proxies)
+    targets = frozenset((one.proto, one.host_port, one.container_ip) for one in proxies if one.holds_port)
     return Carried(targets, any(one.command == "docker-proxy" for one in proxies))
 
 

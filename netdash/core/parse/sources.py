@@ -153,19 +153,25 @@ class Sources:
 
     def sockets(
         self, recording: Recording, process: EngineProcess | None, failures: dict[str, Failure]
-    ) -> tuple[tuple[Proxy, ...] | None, tuple[Listener, ...] | None]:
+    ) -> tuple[tuple[Proxy, ...] | None, tuple[Proxy, ...], tuple[Listener, ...] | None]:
+        """(proxies, what only looks like one, listeners)."""
         sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
         if sockets is None and argv is None:
-            return None, None
+            return None, (), None
         from netdash.core.parse.proc import parse_listeners, parse_proxies
+        from netdash.core.processes import OWNERS, named, parse_owners, separated
 
+        owners = self.once("owners", parse_owners, recording.text(OWNERS))
         listeners = self._read("listeners", failures, parse_listeners, sockets, decode=_undecoded)
+        if listeners is not None:
+            listeners = self.once("named", named, listeners, owners, process)
         if argv is None:
-            return None, listeners
+            return None, (), listeners
         bare = self.once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
-        if process is not None and process.place is Place.ENTERED:
-            return bare, listeners  # the sockets are of another namespace than the proxies
-        return self.once("proxies", _proxies_with_sockets, bare, listeners), listeners
+        if process is None or process.place is not Place.ENTERED:  # else the sockets are of another namespace
+            bare = self.once("proxies", _proxies_with_sockets, bare, listeners)
+        proxies, forged = self.once("separated", separated, bare, owners, process)
+        return proxies, forged, listeners
 
     def networks(
         self,
@@ -194,13 +200,20 @@ def _parse_networks(answer: object) -> tuple[Network, ...]:
 
 
 def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
-    """Sockets by pid; None where the owners of sockets could not be read."""
+    """Sockets by pid; None where the owners of sockets could not be read. An unprivileged reader is told of its own
+    sockets alone."""
     if listeners is None or (listeners and not any(one.pid for one in listeners)):
         return proxies
+    nobodys = {(one.proto, one.port) for one in listeners if one.pid is None}
     held: dict[int | None, list[Listener]] = {}
     for listener in listeners:
         held.setdefault(listener.pid, []).append(listener)
-    return tuple(replace(proxy, listeners=tuple(held.get(proxy.pid, ()))) for proxy in proxies)
+    return tuple(
+        one
+        if one.pid not in held and (one.proto, one.host_port) in nobodys
+        else replace(one, listeners=tuple(held.get(one.pid, ())))
+        for one in proxies
+    )
 
 
 def _unread(ruleset: Ruleset, failures: Mapping[str, Failure]) -> tuple[Unread, ...]:

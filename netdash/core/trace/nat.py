@@ -252,3 +252,19 @@ def translated(rule: Rule, port: int | None) -> tuple[IP | None, int | None]:
     target = rule.target
     address = target.address if target.address_to in (None, target.address) else None
     return address, None if target.ports is None else port_of(target, port, source=False)
+
+
+def destination(rule: Rule) -> tuple[str | None, int | None, IP | None]:
+    """(protocol, port, address) of a rule for one exact port; None where it does not say."""
+    proto, port, dst = None, None, None
+    for match in rule.matches:
+        if match.negated or len(match.values) != 1:
+            continue
+        value = match.values[0]
+        if match.key == "proto" and isinstance(value, str):
+            proto = value
+        elif match.key == "dport" and isinstance(value, tuple) and value[0] == value[1]:
+            port = value[0]
+        elif match.key == "dst" and not isinstance(value, (str, tuple)) and getattr(value, "num_addresses", 0) == 1:
+            dst = getattr(value, "network_address", None)
+    return proto, port, dst

@@ -14,11 +14,11 @@ _AS_ASKED_SINCE = 28  # docker-proxy tells the kernel from which address it answ
 
 def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | None:
     """The userland proxy that holds a socket, by its pid, or where that was not read by its address and port."""
-    same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port)]
-    if heard.pid is not None and any(one.pid == heard.pid for one in proxies):
-        return next(one for one in proxies if one.pid == heard.pid)
+    if heard.pid is not None:
+        return next((one for one in proxies if one.pid == heard.pid), None)
     if heard.command is not None and "proxy" not in heard.command:
         return None
+    same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port) and one.holds_port]
     exact = [one for one in same if one.host_ip in (dst, heard.ip)]
     wild = [one for one in same if one.host_ip.is_unspecified]
     return next(iter(exact or wild), None)

@@ -323,9 +323,9 @@ def _local(run: Run) -> Ended:
         run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
         run.end_at = by
         return Ended(Verdict.PROXY, None)
-    if heard.command == "dockerd":
+    if heard.program == "dockerd":
         return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
-    run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
+    run.say(f"{heard.program or 'a process'} listens on {_socket(heard.ip, heard.port)}")
     return Ended(Verdict.DELIVERED, None)
 
 
