@@ -97,6 +97,7 @@ def test_the_tables_that_a_listing_leaves_open(text: str, torn: object, rules: i
         ("ip/route4.json", "the routes could not be read"),
         ("ip/rule4.json", "the rules of policy routing were not read"),
         ("docker/inspect.json", "the containers were not read"),
+        ("docker/networks.json", "the networks were not read"),
         ("host/sysctl.txt", "the sysctls were not read"),
         ("containers/web/addr.json", "the devices inside web were not read"),
         ("containers/web/listeners.txt", "which sockets listen inside web is not known"),
@@ -186,3 +187,24 @@ def test_the_words_name_the_source_once() -> None:
     assert "? unknown  not all rules were read: iptables-legacy-save broke off after 1 rule\n" in shown
     assert "either dropped by filter/FORWARD policy" in shown
     assert "either unknown" not in shown
+
+
+def test_what_was_found_of_whole_rules_is_not_kept_when_a_part_can_no_longer_be_read() -> None:
+    whole = load(bundle("accept-missing"))
+    failure = Failure("rules: iptables-legacy", "iptables-legacy-save: timed out")
+    builder = Builder()
+    seen = [builder.build(replace(whole, failures=failures)) for failures in ({}, {failure.source: failure}, {})]
+    assert [bool(one.drift) for one in seen] == [True, False, True]
+    assert ["drift: rules" in one.failures for one in seen] == [False, True, False]
+
+
+def test_of_a_rootless_engine_rules_are_its_own_only_where_its_bridges_are_seen() -> None:
+    whole = load(bundle("docker28.5-rootless-HOSTNS"))
+    for lost in ("docker/networks.json", "ip/addr.json"):
+        answers = {path: answer for path, answer in whole.answers.items() if path != lost}
+        built = Builder().build(replace(whole, answers=answers))
+        assert built.ruleset is None
+        assert "the engine is rootless" in built.failures["rules"].reason
+    inner = Builder().build(load(bundle("docker28.5-rootless-CHILDNS")))
+    assert inner.networks is None
+    assert inner.ruleset is not None

@@ -76,8 +76,12 @@ def elsewhere(
     if process is not None:
         where = f"the engine's are in the network namespace of {process.title}, which could not be entered"
         return Failure("rules", where, "run with sudo") if process.place is Place.ELSEWHERE else None
-    if engine is None or networks is None or links is None:
+    if engine is None:
         return None
+    if networks is None or links is None:
+        why = "the engine is rootless, and whether its devices are these could not be read"
+        bridged = any(link.kind == "bridge" for link in links or ())
+        return Failure("rules", why) if engine.rootless and not live and not bridged else None
     names = {link.name for link in links}
     theirs = {network.bridge for network in networks if network.bridge}
     if not theirs or theirs & names:

@@ -124,6 +124,8 @@ class Builder:
         )
         if listed is None and inspected is None:
             return None
+        if inspected is None and not recording.live:
+            failures.setdefault("docker: inspect", Failure("docker: inspect", "not in this recording"))
         try:
             parsed = self._sources.once("containers", self._parse_containers, listed, inspected)
         except ValueError as error:
@@ -208,7 +210,7 @@ class Builder:
         ledger = self._sources.once(
             "ledger",
             lambda *_: Ledger(self._uplinks, ruleset, proxies, listeners),
-            *(self._uplinks, shape, proxies, listeners),
+            *(self._uplinks, shape, ruleset.unread if ruleset else (), proxies, listeners),
         )
         ports = self._sources.once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
         self._uncounted = ports

@@ -139,12 +139,14 @@ class Ledger:
         bound = proxy.host_ip if proxy else host_ip
         dnat, unsure = self._dnat(binding.proto, bound, host_port)
         target, port = _goes_to(dnat, host_port)
-        if target is None and proxy is not None and not unsure:
+        if target is None and proxy is not None and not unsure and (self._nat is None or self._rules_whole):
             target, port = proxy.container_ip, proxy.container_port
-        if target is None and not unsure and not (self._nat and self._proxies_known):
-            target = _only_address(container, host_ip)  # rules or proxies unread: certain where there is one address
+        if target is None and self._nat is None:
+            target = _only_address(container, host_ip)  # rules unread: likely where there is one address
         port = port or binding.container_port
         listener, listening = _inside(container, binding.proto, target, port, owner.sockets)
+        if target is None and (unsure or (self._nat is not None and not self._rules_whole)):
+            listener, listening = None, None  # packets may go to another
         return Port(
             proto=binding.proto,
             host_ip=host_ip,
@@ -224,7 +226,7 @@ class Ledger:
                 return _holder_of(listener, proxy)
         if proxy is not None:
             return Holder(proxy.command, proxy.pid, proxy.command)
-        if dnat is None and (may_translate or (self._nat is None and not self._proxies_known)):
+        if dnat is None and (may_translate or self._nat is None or not self._proxies_known):
             return None  # where the engine is, somebody may hold it
         return Holder("rule" if dnat else "nobody")
 

@@ -56,7 +56,8 @@ def _target(one: Port) -> Span:
         return Span(words.socket_text(one.target_ip, one.container_port), Tone.PLAIN, address_ref(one.target_ip))
     if not one.live:
         return Span(f"(→{one.container_port})", Tone.DIM)
-    return UNKNOWN if one.container_id and not _own_socket(one) else NOTHING
+    carried = one.holder is not None and one.holder.kind not in ("process", "nobody")
+    return UNKNOWN if (one.container_id or carried) and not _own_socket(one) else NOTHING
 
 
 def _own_socket(one: Port) -> bool:
@@ -83,7 +84,10 @@ def _dnat(host: Host, one: Port) -> Span:
         return Span(clean(one.dnat.place), Tone.PLAIN, ref_of(one.dnat))
     if host.ruleset is None:
         return words.unknown(host, "rules")
-    return NOTHING if host.ruleset.whole(one.host_ip.version) and not one.unsure else UNKNOWN
+    known = host.ruleset.whole(one.host_ip.version) and not one.unsure
+    if host.proxies is None and host.engine is not None and host.engine.rootless:
+        known = False  # only the proxy tells the address that the rule is for
+    return NOTHING if known else UNKNOWN
 
 
 def _listening(index: Index, one: Port) -> Span:

@@ -107,7 +107,9 @@ def owner(host: Host, container: Container | None) -> Span:
     """The container that a thing belongs to; "—" only where the containers are known, and it is none of them."""
     if container is not None:
         return Span(clean(container.name), Tone.KEY, ref_of(container))
-    return unknown(host, "docker") if host.containers is None else NOTHING
+    if host.containers is None:
+        return unknown(host, "docker")
+    return UNKNOWN if "docker: inspect" in host.failures else NOTHING
 
 
 def how_long(host: Host, container: Container) -> str:

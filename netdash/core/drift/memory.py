@@ -9,7 +9,7 @@ from netdash.core.drift.live import Carried, carried
 from netdash.core.drift.model import Drift
 from netdash.core.model import Failure, Host, Port
 
-_NEEDED = frozenset({"docker", "rules", "links", "proxies"})
+_NEEDED = frozenset({"docker", "docker: inspect", "rules", "links", "proxies"})
 SETTLED = 3.0  # seconds
 """An engine writes rules and tells of containers one after the other, and both are read at their own time: on a live
 host a difference counts when it has lasted so long. What the first look finds was there before."""
@@ -40,7 +40,8 @@ class Comparing:
         held = carried(host.proxies)
         self._carried = held if held != self._carried else self._carried
         shape = host.ruleset.shape or host.ruleset
-        inputs = (host.engine, host.networks, host.containers, shape, ports, self._carried, self._devices)
+        rules = (shape, host.ruleset.unread)
+        inputs = (host.engine, host.networks, host.containers, *rules, ports, self._carried, self._devices)
         if len(inputs) != len(self._inputs) or any(a is not b for a, b in zip(inputs, self._inputs, strict=True)):
             self._inputs = inputs
             known = (host.engine, host.networks, host.containers, host.ruleset, self._carried, ports, self._devices)

@@ -30,7 +30,10 @@ def device_of(run: Run, ip: IP) -> str | None:
 
 
 def _on(run: Run, wire: str, ip: IP | None) -> Port | None:
-    for space, end in namespaces_of(run.host).at(ip) if ip is not None else ():
+    found = namespaces_of(run.host).at(ip) if ip is not None else []
+    if found and run.host.networks is None:
+        run.without("networks", "the networks")
+    for space, end in found:
         network = space.network(end)
         if network is not None and network.driver in DRIVERS and wire in (network.parent, network.id):
             return Port(space, end)

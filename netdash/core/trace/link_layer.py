@@ -129,6 +129,8 @@ def containers_read(run: Run) -> None:
     """Asked where a container may be who takes the packet."""
     if run.host.containers is None:
         run.without("docker", "the containers")
+    if run.host.networks is None:
+        run.without("networks", "the networks")
 
 
 def _bridge_of(run: Run, space: Namespace, end: Endpoint) -> str | None:

@@ -204,7 +204,7 @@ def _outside(run: Run, question: Question) -> Ended:
         device = route.dev if route is not None and route.kind == "unicast" else None
     if device is None and routes_of(run.host, question.dst.version) is not None:
         device, _ = entrance(question.dst.version, run.host.links, run.host.routes)
-    if device is None:
+    if device is None or (question.src is None and routes_of(run.host, question.dst.version) is None):
         return run.end(Verdict.UNKNOWN, "sender", "by which device packets from outside come in is not known")
     if question.src is None:
         src = somebody(run.host, question.dst.version, device)
