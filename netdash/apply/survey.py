@@ -23,6 +23,8 @@ Json = dict[str, Any]
 
 def survey(address: str, host: Host, container_id: str | None, details: bool, image: str = "") -> Facts:
     """The facts for a plan on this container, or for a new one. Never raises: what is in the way is `unable`."""
+    if host.other_kernel:
+        return Facts(unable=f"the engine is not on this machine: {host.other_kernel} (change it where it runs)")
     try:
         engine = local(address)
         engine.negotiate()

@@ -10,7 +10,7 @@ from netdash.core.model import Container, Endpoint, Engine, Failure, Link, Netwo
 from netdash.core.numbers import decimal
 from netdash.core.parse.decode import Json, decoded, items, mapping, text
 from netdash.core.parse.docker import parse_network
-from netdash.core.place import EngineProcess, Place
+from netdash.core.place import EngineProcess, Place, is_proved
 
 
 def bridges(
@@ -69,13 +69,17 @@ def elsewhere(
     live: bool,
     engine: Engine | None,
     process: EngineProcess | None,
+    kernel: str | None,
     networks: tuple[Network, ...] | None,
     links: tuple[Link, ...] | None,
 ) -> Failure | None:
-    """Why the rules that were read are not the engine's: they are in another network namespace than the one read."""
-    if process is not None:
+    """Why the rules that were read are not the engine's: they are in another network namespace than the one read.
+    `kernel`: the answer place.KERNEL."""
+    if process is not None and process.place is Place.ELSEWHERE:
         where = f"the engine's are in the network namespace of {process.title}, which could not be entered"
-        return Failure("rules", where, "run with sudo") if process.place is Place.ELSEWHERE else None
+        return Failure("rules", where, "run with sudo")
+    if process is not None and (is_proved(kernel) or process.place is Place.ENTERED or not live):
+        return None  # one that lost all its bridges is still here
     if engine is None:
         return None
     if networks is None or links is None:

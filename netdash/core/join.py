@@ -25,7 +25,8 @@ from netdash.core.parse.decode import Json, mapping, objects
 from netdash.core.parse.docker import parse_inspected, parse_listed, resolve_shared
 from netdash.core.parse.inside import parse_inside
 from netdash.core.parse.sources import Sources, malformed
-from netdash.core.recording import Recording
+from netdash.core.place import KERNEL, other_kernel
+from netdash.core.recording import SOURCES, Recording
 
 if TYPE_CHECKING:
     from netdash.core.drift.memory import Comparing
@@ -56,6 +57,10 @@ class Builder:
 
     def build(self, recording: Recording) -> Host:
         """The host of this recording. What is malformed becomes a failure of its source, never an exception."""
+        kernel = recording.text(KERNEL)
+        other = other_kernel(kernel)
+        if other:
+            recording = self._sources.once("engine alone", _engine_alone, recording, other)
         failures = dict(recording.failures)
         links = self._sources.links(recording, failures)
         engine = self._sources.engine(recording, failures)
@@ -65,12 +70,12 @@ class Builder:
         proxies, forged, listeners = self._sources.sockets(recording, process, failures)
         routes, policy = self._sources.routes(recording, failures)
         ruleset = self._sources.ruleset(recording, failures)
-        wrong = elsewhere(recording.live, engine, process, networks, links)
+        wrong = elsewhere(recording.live, engine, process, kernel, networks, links)
         if wrong:
             ruleset = None
             failures["rules"] = wrong
-            if process is not None and proxies is not None:
-                proxies = None
+            if proxies is not None and (process is not None or recording.live):
+                proxies, forged = None, ()
                 failures["proxies"] = replace(wrong, source="proxies")
         ports = self._ports(containers, links, routes, ruleset, proxies, listeners)
         host = Host(
@@ -95,6 +100,7 @@ class Builder:
             failures=failures,
             forged=forged,
             process=process,
+            other_kernel=other,
         )
         return self._compared(host, failures)
 
@@ -215,6 +221,16 @@ class Builder:
         ports = self._sources.once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
         self._uncounted = ports
         return self._sources.once("counted", recounted, ports, ruleset)
+
+
+def _engine_alone(recording: Recording, why: str) -> Recording:
+    """Without what was read of another kernel than the engine's: next to its containers it would be told of them."""
+    reason, remedy = f"the engine is not on this machine: {why}", "run netdash where the engine runs"
+    kept = {path: answer for path, answer in recording.answers.items() if path.startswith("docker/")}
+    lost = {source: Failure(source, reason, remedy) for source in SOURCES if source != "docker"}
+    failures = {source: one for source, one in recording.failures.items() if source.partition(":")[0] not in lost}
+    pending = recording.pending - lost.keys()
+    return replace(recording, answers=kept, failures={**failures, **lost}, pending=pending)
 
 
 def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:

@@ -186,6 +186,13 @@ class Container:
         """Whether its network namespace exists (a paused container keeps it)."""
         return self.state in ("running", "paused")
 
+    @property
+    def user_space(self) -> str:
+        """The program by which a rootless engine's container reaches the network without a bridge; "" for none. It
+        moves packets itself: no rule and no route of the kernel tells where to."""
+        mode = self.network_mode.partition(":")[0]
+        return mode if mode in ("pasta", "slirp4netns") else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -367,4 +374,5 @@ class Host:
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
     drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why
     forged: tuple[Proxy, ...] = ()  # processes with the name and the arguments of a proxy that are not the engine's
+    other_kernel: str = ""  # why the engine's kernel is not this machine's; "" where nothing tells that
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

@@ -187,11 +187,11 @@ def outbound(host: Host, container: Container) -> tuple[Outbound, ...]:
         return ()
     if owner.network_mode == "host":
         return (_from_host(host),)
-    entries = [_leave(host, owner, endpoint, one) for endpoint in owner.endpoints for one in endpoint.addresses]
-    if entries:
-        return tuple(entries)
-    driver_none = owner.network_mode == "none" or not owner.endpoints
-    why = "no network" if driver_none else "no address yet"
+    if by := owner.user_space:
+        return (_plain(by, None, Leaves.UNKNOWN, f"by {by}, in user space: not readable"),)
+    if any(end.addresses for end in owner.endpoints):
+        return tuple(_leave(host, owner, end, one) for end in owner.endpoints for one in end.addresses)
+    why = "no network" if owner.network_mode == "none" or not owner.endpoints else "no address yet"
     return (_plain(owner.endpoints[0].network if owner.endpoints else "none", None, Leaves.NOWHERE, why),)
 
 

@@ -14,6 +14,12 @@ class Place(Enum):
     ELSEWHERE = "elsewhere"  # the reader's own; the engine's is another, and could not be entered
 
 
+KERNEL = "host/engine-kernel.txt"
+"""Bundle path of what tells whether the engine's kernel is the one that was read: PROVED, or ANOTHER and the reason.
+Without it, that is not told."""
+PROVED, ANOTHER = "here", "another"
+
+
 @dataclass(frozen=True, slots=True)
 class EngineProcess:
     """The process that made the engine's socket."""
@@ -26,6 +32,17 @@ class EngineProcess:
     @property
     def title(self) -> str:
         return f"{self.command} (pid {self.pid})"
+
+
+def other_kernel(line: str | None) -> str:
+    """Why the engine's kernel is another one than was read; "" where nothing tells that."""
+    word, _, reason = (line or "").strip().partition(" ")
+    return reason if word == ANOTHER else ""
+
+
+def is_proved(line: str | None) -> bool:
+    """Whether a process of the engine's containers was found on the machine that was read."""
+    return (line or "").strip() == PROVED
 
 
 def parse_engine_process(line: str) -> EngineProcess | None:

@@ -44,7 +44,7 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
         "rules/ip6tables-legacy-save.txt",
     ),
     "proxies": ("host/docker-proxy.txt", "host/memory.txt", "host/process-owner.txt"),
-    "listeners": ("host/listeners.txt", "host/engine.txt"),
+    "listeners": ("host/listeners.txt", "host/engine.txt", "host/engine-kernel.txt"),
     "sysctls": ("host/sysctl.txt",),
 }
 """Every source and the files of its answer; without the first of the files the source counts as not read,

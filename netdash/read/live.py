@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from netdash.core.model import Failure
+from netdash.core.place import KERNEL, PROVED
 from netdash.core.recording import Recording
 from netdash.read.beyond import Beyond, Gate
 from netdash.read.board import Board
 from netdash.read.engine import EngineReader
 from netdash.read.engine_answers import Answers
+from netdash.read.engine_kernel import kernel_of
 from netdash.read.first import First
 from netdash.read.inside import targets
 from netdash.read.machine import MachineReader
@@ -31,6 +33,7 @@ class LiveReader:
         first: First | None = None,
     ) -> None:
         self._board = Board()
+        self._kernel: str | None = None
         gate = Gate(self._board)
         self._machine = MachineReader(gate, interval, tool_limit)
         self._beyond = Beyond(self._board, gate, interval, tool_limit)
@@ -59,6 +62,9 @@ class LiveReader:
 
     def _engine_told(self, answers: Answers, failures: Mapping[str, Failure]) -> None:
         self._board.put("docker", answers, failures)
+        if self._kernel != f"{PROVED}\n":  # what was proved once stays so when the last container ends
+            self._kernel = kernel_of(answers)
+            self._board.put("kernel", {} if self._kernel is None else {KERNEL: self._kernel})
         if self._engine.local:
             found = targets(answers.get("docker/inspect.json"))
             self._machine.follow(found)

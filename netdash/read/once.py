@@ -13,6 +13,7 @@ from functools import partial
 
 from netdash.core.files import read_regular
 from netdash.core.model import Failure
+from netdash.core.place import KERNEL as KERNEL_TOLD
 from netdash.core.recording import Recording, container_path
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate
@@ -20,6 +21,7 @@ from netdash.engine.process import engine_pid
 from netdash.read.board import privileged
 from netdash.read.command import find, run
 from netdash.read.engine_answers import EngineAnswers
+from netdash.read.engine_kernel import kernel_of
 from netdash.read.inside import Inside, Target, targets
 from netdash.read.kernel import Kernel
 from netdash.read.listeners import HostListeners
@@ -80,6 +82,9 @@ def read_once(options: Options) -> Recording:
         part.start()
     answers, failures = _collected(parts)
     pid = answers.pop(_PID, None)
+    kernel = kernel_of(answers)
+    if kernel is not None:
+        answers[KERNEL_TOLD] = kernel
     if answers.pop(_LOCAL, False):
         found = targets(answers.get("docker/inspect.json"))
         other = elsewhere(pid) if isinstance(pid, int) else None

@@ -129,7 +129,7 @@ PORTS = View(
     sources=("docker", "listeners", "rules", "proxies"),
     rows=_ports,
     empty="no port of this host is in use",
-    known=lambda host: host.ports is not None,
+    known=lambda host: host.ports is not None and (host.listeners is not None or bool(host.ports)),
 )
 
 # --- rules ------------------------------------------------------------------------------------------------------------

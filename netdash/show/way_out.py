@@ -52,7 +52,8 @@ _WHY_TONES = {Leaves.HOST: Tone.DIM, Leaves.DIRECT: Tone.DIM, Leaves.INTERNAL: T
 def _source(way: Outbound) -> Hop:
     network = Span(clean(way.network), Tone.DIM)
     if way.source is None:
-        text = "the host's own address" if way.leaves is Leaves.HOST else "no address"
+        unknown = "?" if way.leaves is Leaves.UNKNOWN else "no address"
+        text = "the host's own address" if way.leaves is Leaves.HOST else unknown
         return Hop((Span(text),), (network,), (Span(text),))
     source = Span(str(way.source), Tone.KEY, address_ref(way.source))
     return Hop((source,), (network,), (source,))

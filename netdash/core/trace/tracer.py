@@ -193,6 +193,9 @@ def _start(run: Run, question: Question) -> Ended:
     space = namespaces_of(run.host).of(container)
     if space is None:
         return run.end(Verdict.NO_ROUTE, container.name, f"{container.name} is {container.state}: it has no network")
+    by = space.container.user_space
+    if by and not question.dst.is_loopback:
+        return run.end(Verdict.UNKNOWN, container.name, f"{by} carries it in user space: not readable")
     run.packet = replace(run.packet, mark=0)  # a mark does not cross into another namespace
     return from_container(run, space, question.src)
 
