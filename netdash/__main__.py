@@ -1,7 +1,19 @@
-"""`python -m netdash`."""
+"""`python -m netdash`, and the command `netdash`."""
 
-import sys
+import _signal  # type: ignore[import-not-found]
 
-from netdash.cli import main
+_signal.signal(
+    _signal.SIGINT, _signal.SIG_DFL
+)  # while modules are loaded, `signal` one of them, Ctrl-C is no traceback
 
-sys.exit(main())
+import sys  # noqa: E402
+
+from netdash.cli import main  # noqa: E402
+
+
+def run() -> None:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

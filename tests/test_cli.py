@@ -100,9 +100,7 @@ def test_a_missing_bundle_is_told_in_one_line(ran: Callable[..., Ran]) -> None:
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_version_and_help(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        cli.main([argument])
-    assert left.value.code == 0
+    assert cli.main([argument]) == 0
     assert ("netdash " + __version__ in capsys.readouterr().out) == (argument == "--version")
 
 
@@ -200,10 +198,10 @@ def test_a_recording_needs_no_third_party_package() -> None:
     assert done.stderr == "[]\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+def test_a_reader_that_has_seen_enough_is_not_told_of_it() -> None:
     command = f"{sys.executable} -m netdash rules --from {FULL} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=30, check=True)
-    assert done.stdout.splitlines()[1] == "0"
+    assert done.stdout.splitlines()[1] == "141"  # not 0: of drift that would mean that nothing was found
     assert done.stderr == ""
 
 

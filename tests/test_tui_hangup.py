@@ -15,7 +15,8 @@ def test_netdash_ends_with_its_terminal_although_nobody_tells_it() -> None:
     master, terminal = pty.openpty()
     argv = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "netdash", "demo"]
     root = Path(__file__).parents[1]
-    with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, cwd=root) as process:
+    env = {**os.environ, "TERM": "xterm-256color"}
+    with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, cwd=root, env=env) as process:
         os.close(terminal)
         try:
             seen = b""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netdash.cli import printing
+from netdash.cli import printing, streams
 from netdash.cli.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
 
@@ -25,24 +25,30 @@ if TYPE_CHECKING:
 
 _FIRST = 3.0  # seconds that the screen waits for the engine's first answers
 _YOUNG = 200_000  # new objects until cycles are looked for: at 700, a list of 10,000 ports took a fifth longer
+_EVERYWHERE = "netdash containers, ports, rules, routes, trace, drift; netdash --help"
 _NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash containers", Exit.USAGE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (core.errors.Exit). Never raises for what a user did."""
+    """Run one command; returns the exit code (core.errors.Exit). Never raises."""
     printing.prepare()
+    with streams.interruptible():
+        try:
+            streams.open_all()
+            code = _ended(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
+        except Exception as error:
+            return streams.told(error)
+        return code
+
+
+def _ended(argv: Sequence[str]) -> int:
     try:
-        code = _run(_parsed(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-    except NetdashError as error:
-        printing.error(error)
-        return error.code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
-        return Exit.FINE
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    return code
+        return _run(_parsed(argv))
+    except SystemExit as ended:  # argparse has printed the help
+        return ended.code if isinstance(ended.code, int) else Exit.FAULT
 
 
 def _parsed(argv: Sequence[str]) -> Arguments:
@@ -104,6 +110,10 @@ def _dashboard(arguments: Arguments) -> int:
     """The engine is asked by a thread while the screen is loaded, and all else is loaded after that."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise _NO_TERMINAL
+    from netdash.tui.term import screens
+
+    if reason := screens.why_not(os.environ, sys.stdout.fileno()):
+        raise NetdashError(reason, f"these work here: {_EVERYWHERE}", Exit.USAGE)
     gc.disable()  # until the first paint
     _share_one_heap()
     make = _feed(arguments)

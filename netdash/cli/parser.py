@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from netdash import __version__
+from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.cli.parser_changes import add_changes
 from netdash.core.errors import Exit, NetdashError
+from netdash.show.spans import safe
 from netdash.show.views import VIEWS
 
 
@@ -19,6 +21,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise NetdashError(message, f"see: {self.prog} --help", Exit.USAGE)
+
+    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002
+        """The help; argparse says nothing of a full disk."""
+        printing.write(map(safe, message.splitlines()))
 
 
 def parse(argv: Sequence[str]) -> Arguments:

@@ -12,7 +12,10 @@ class Exit(IntEnum):
     UNREADABLE = 3
     REFUSED = 4
     UNKNOWN = 5  # of a trace whose verdict cannot be told
-    INTERRUPTED = 130
+    FAULT = 70  # an error of netdash itself
+    OUTPUT = 74  # what was found could not be written
+    INTERRUPTED = 130  # 128 + the number of the signal, as for every signal that ends netdash
+    BROKEN_PIPE = 141
 
 
 class NetdashError(Exception):

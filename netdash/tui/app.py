@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -11,14 +12,13 @@ from typing import TYPE_CHECKING, ClassVar
 os.environ.setdefault(
     "TEXTUAL_FPS", "240"
 )  # Textual waits for the next frame before it paints: 60 would add 16 ms a key
-os.environ.setdefault("ESCDELAY", "25")
 
-from textual.app import App
 from textual.binding import Binding
 from textual.events import Event, InputEvent
 from textual.message import Message
 from textual.reactive import var
 
+from netdash.core.errors import Exit
 from netdash.core.model import Host
 from netdash.show import notes
 from netdash.show.spans import clean
@@ -29,6 +29,9 @@ from netdash.tui.config import Options
 from netdash.tui.feed import Feed, Fleet
 from netdash.tui.screen import Dashboard
 from netdash.tui.sheet import Sheet, ShowsHost
+from netdash.tui.term import endings
+from netdash.tui.term.display import TerminalApp
+from netdash.tui.term.driver import Terminal
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -77,7 +80,7 @@ def _provider() -> type[Provider]:
     return Commands
 
 
-class Netdash(App[int]):
+class Netdash(TerminalApp):
     """One screen, one host, one owner of both."""
 
     CSS_PATH = "app.tcss"
@@ -210,12 +213,25 @@ class Netdash(App[int]):
         self.exit(0)
 
     def _handle_exception(self, error: Exception) -> None:
-        if self.is_headless or os.environ.get("NETDASH_DEBUG"):
+        if self.is_headless:
             super()._handle_exception(error)
             return
-        self._return_code = 1
-        told = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
-        self.exit(1, 1, paint.message(f"{told} (NETDASH_DEBUG=1 shows where)"))
+        if os.environ.get("NETDASH_DEBUG"):
+            super()._handle_exception(error)
+        else:
+            told = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
+            self.exit(Exit.FAULT, Exit.FAULT, paint.message(f"{told} (NETDASH_DEBUG=1 shows where)"))
+        self._return_code = Exit.FAULT
+
+    def fail(self, error: BaseException) -> None:
+        """What another thread raised ends netdash as what its own raises."""
+        told = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+        with contextlib.suppress(RuntimeError):  # it ends already
+            self.call_later(self._handle_exception, told)
+
+    def leave_terminal(self) -> None:
+        if isinstance(self._driver, Terminal):
+            self._driver.leave()
 
 
 def run(feed: Feed, options: Options, changes: Changes | None = None) -> int:
@@ -224,8 +240,9 @@ def run(feed: Feed, options: Options, changes: Changes | None = None) -> int:
     sys.setswitchinterval(SWITCH)
     hangup.watch(feed.stop)
     app = Netdash(feed, options, changes)
-    try:
-        code = app.run(mouse=options.mouse)
-    finally:
-        feed.stop()
-    return code if code is not None else app.return_code or 0
+    with endings.restoring(app.leave_terminal, feed.stop, app.fail):
+        try:
+            code = app.run(mouse=options.mouse)
+        finally:
+            feed.stop()
+    return app.return_code or code or Exit.FINE

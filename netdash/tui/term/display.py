@@ -1,0 +1,109 @@
+"""An application on a terminal: pictures that are written when the terminal can take them, keys one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import ClassVar
+
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import App
+from textual.binding import Binding
+from textual.events import InputEvent
+from textual.message import Message
+from textual.screen import Screen
+
+from netdash.tui.term.driver import Terminal
+from netdash.tui.term.picture import Picture
+
+_WHOLE = "\x1b[?2026h", "\x1b[?2026l"
+_LONGEST = 0.2  # seconds that a key waits for what the one before began
+_MOST = 1000  # keys that wait; more have not been typed
+
+
+class TerminalApp(App[int]):
+    BINDINGS: ClassVar = [
+        Binding("ctrl+l", "repaint", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),
+    ]
+
+    def __init__(self, ansi_color: bool | None = None) -> None:
+        super().__init__(driver_class=Terminal, ansi_color=ansi_color)
+        self._picture = Picture(self.console.color_system)
+        self._keys: deque[Message] = deque(maxlen=_MOST)
+        self._typing: asyncio.Task[None] | None = None
+
+    # --- pictures -----------------------------------------------------------------------------------------------------
+
+    def _display(self, screen: Screen[object], renderable: object) -> None:
+        if not isinstance(self._driver, Terminal):
+            super()._display(screen, renderable)  # type: ignore[arg-type]
+            return
+        if renderable is not None and not self._batch_count and self._running and not self._closed:
+            self._take(renderable)
+            self._show()
+        self.post_display_hook()
+
+    def _take(self, renderable: object) -> None:
+        picture = self._picture
+        if isinstance(renderable, ChopsUpdate):
+            for y, start, stop in renderable.spans:
+                for (x, strip), end in zip(renderable.chops[y].items(), renderable.chop_ends[y], strict=False):
+                    if strip is not None and x < stop and end > start:
+                        strip = strip if x >= start else strip.crop(start - x)
+                        picture.paint(y, max(x, start), strip, min(stop, end))
+            return
+        if not isinstance(renderable, LayoutUpdate):
+            renderable = self.screen._compositor.render_full_update()
+        picture.resize(*renderable.region.size)
+        for y, strips in enumerate(renderable.strips):
+            x = 0
+            for strip in strips:
+                picture.paint(y, x, strip, x + strip.cell_length)
+                x += strip.cell_length
+
+    def _show(self) -> None:
+        """What differs goes out when all before it has: what nobody would have seen is never written."""
+        terminal = self._driver
+        if isinstance(terminal, Terminal) and self._picture.differs and not terminal.busy:
+            told = self._picture.update()
+            if told:
+                terminal.write(told.join(_WHOLE) if self._sync_available else told)
+
+    def drained(self) -> None:
+        self._show()
+
+    def resumed(self) -> None:
+        self._picture.forget()
+        self._show()
+
+    def action_repaint(self) -> None:
+        """Something else wrote on the terminal."""
+        self.resumed()
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def typed(self, message: Message) -> None:
+        """What the last key began is over before the next one is looked at: it acts on what that made."""
+        if not isinstance(message, InputEvent):
+            self.post_message(message)
+            return
+        self._keys.append(message)
+        if self._typing is None or self._typing.done():
+            self._typing = asyncio.get_running_loop().create_task(self._type())
+
+    async def _type(self) -> None:
+        while self._keys:
+            self.post_message(self._keys.popleft())
+            until = time.monotonic() + _LONGEST
+            quiet = 0
+            while quiet < 2 and time.monotonic() < until:
+                await asyncio.sleep(0)
+                quiet = 0 if self._busy() else quiet + 1
+
+    def _busy(self) -> bool:
+        screens = self.screen_stack
+        if self.message_queue_size or any(not screen.is_mounted or screen.message_queue_size for screen in screens):
+            return True
+        return any(widget.message_queue_size for widget in screens[-1].walk_children())

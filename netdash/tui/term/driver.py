@@ -1,0 +1,203 @@
+"""The terminal as Textual sees it: its modes on and off, its input, its size, its being left for a shell. Written for
+Textual's `Driver`; the one that comes with it ends at a byte that is no UTF-8 and waits for a slow terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import sys
+import termios
+import threading
+import time
+import tty
+from typing import Any, Protocol
+
+from textual.app import App
+from textual.driver import Driver
+from textual.events import Resize
+from textual.geometry import Size
+from textual.message import Message
+
+from netdash.tui.term import screens
+from netdash.tui.term.keyboard import Keyboard
+from netdash.tui.term.sequences import ALONE, Splitter
+from netdash.tui.term.writer import Writer
+
+_ON = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h"  # its own screen, no cursor, no wrapping, pastes as such
+_KITTY_ON = "\x1b[>1u"  # Kitty's keys: Esc is known at once; pushed, and popped at the end
+_MOUSE_ON = "\x1b[?1000h\x1b[?1006h"
+_ASKS = "\x1b[?2026$p"  # whether it takes a picture as one
+# A terminal without a second screen keeps the picture: the shell's prompt comes on a free line below it.
+_OFF = (
+    "\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?7h\x1b[0m"
+    "\x1b[999;1H\r\n\x1b[?1049l\x1b[?25h"
+)
+_PATIENCE = 1.0  # seconds that a slow or stopped terminal has for its modes at the end
+_READ = 4096
+
+
+class Owner(Protocol):
+    """What an application is told beside Textual's messages, in its own thread."""
+
+    def typed(self, message: Message) -> None:
+        """Something came from the keyboard or the mouse."""
+
+    def drained(self) -> None:
+        """The terminal has taken all that was written."""
+
+    def resumed(self) -> None:
+        """A shell had the terminal meanwhile: what it shows is not known."""
+
+
+class Terminal(Driver):
+    """Needs a terminal on stdin and stdout."""
+
+    def __init__(
+        self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        self._input, self._output = sys.__stdin__.fileno(), sys.__stdout__.fileno()  # type: ignore[union-attr]
+        super().__init__(app, debug=debug, mouse=mouse, size=size or screens.size(self._output, os.environ))
+        self._encoding = sys.__stdout__.encoding, sys.__stdout__.errors or "replace"  # type: ignore[union-attr]
+        self._before: list[Any] | None = None
+        self._writer: Writer | None = None
+        self._reader: threading.Thread | None = None
+        self._stop_reading = threading.Event()
+        self._owner: Owner = app  # type: ignore[assignment]
+
+    @property
+    def can_suspend(self) -> bool:
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether the terminal has not yet taken what was written."""
+        return self._writer is None or self._writer.busy
+
+    def write(self, data: str) -> None:
+        if self._writer is not None:
+            self._writer.write(data.encode(*self._encoding))
+
+    # --- on and off ---------------------------------------------------------------------------------------------------
+
+    def start_application_mode(self) -> None:
+        self._before = _attributes(self._input)
+        self._enter()
+        signal.signal(signal.SIGWINCH, lambda *_: self._resized())
+        signal.signal(signal.SIGTSTP, lambda *_: self._suspend())
+        signal.signal(signal.SIGCONT, lambda *_: self._continued())
+        self._resized()
+        self._stop_reading.clear()
+        self._reader = threading.Thread(target=self._read, name="keyboard", daemon=True)
+        self._reader.start()
+
+    def _enter(self) -> None:
+        self._writer = Writer(self._output, self._loop, self._owner.drained)
+        self._modes()
+        quiet = os.environ.get("TERM", "").startswith(("linux", "vt")) or "Apple" in os.environ.get("TERM_PROGRAM", "")
+        self.write(_KITTY_ON + ("" if quiet else _ASKS))
+
+    def _modes(self) -> None:
+        if self._before is not None:
+            _set(self._input, _raw(self._before))
+        self.write(_ON + (_MOUSE_ON if self._mouse else ""))
+
+    def leave(self) -> None:
+        """The terminal as it was. Safe at any time, twice, and in the handler of a signal."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.finish(_OFF.encode("ascii"), _PATIENCE)
+            writer.close()
+            if self._before is not None:
+                with contextlib.suppress(termios.error):
+                    termios.tcflush(self._input, termios.TCIFLUSH)  # answers that come late are no commands of a shell
+                _set(self._input, self._before)
+
+    def disable_input(self) -> None:
+        self._stop_reading.set()
+        if self._reader is not None and self._reader is not threading.current_thread():
+            self._reader.join(2 * ALONE)
+        for number in (signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT):
+            signal.signal(number, signal.SIG_DFL)
+
+    def stop_application_mode(self) -> None:
+        self.disable_input()
+        self.leave()
+
+    # --- left for a shell, and come back to ---------------------------------------------------------------------------
+
+    def _suspend(self) -> None:
+        """Ctrl-Z. Without a shell that would wake it, the kernel does not stop it."""
+        self.leave()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, lambda *_: self._suspend())
+        if self._writer is None:
+            self._continued()
+
+    def _continued(self) -> None:
+        """A shell had the terminal meanwhile: its modes, its size and what it shows are set anew."""
+        if self._writer is None:
+            self._enter()
+        else:
+            self._modes()  # stopped by a signal that nobody hears
+        self._resized()
+        self._loop.call_soon_threadsafe(self._owner.resumed)
+
+    # --- size ---------------------------------------------------------------------------------------------------------
+
+    def _resized(self) -> None:
+        wide, high = screens.size(self._output, os.environ)
+        self._loop.call_soon_threadsafe(self._app.post_message, Resize(Size(wide, high), Size(wide, high)))
+
+    # --- input --------------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        splitter, keyboard = Splitter(), Keyboard()
+        poll = select.poll()
+        poll.register(self._input, select.POLLIN)
+        while not self._stop_reading.is_set():
+            ready = poll.poll((ALONE / 4 if splitter.waits else ALONE) * 1000)
+            data = b""
+            if ready:
+                with contextlib.suppress(InterruptedError, BlockingIOError):
+                    data = os.read(self._input, _READ)
+                    if not data:
+                        return  # the terminal is gone
+            now = time.monotonic()
+            for unit in splitter.feed(data, now) if data else splitter.tick(now):
+                for message in keyboard.messages(unit):
+                    self.process_message(message)
+
+    def send_message(self, message: Message) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._owner.typed, message)
+
+
+def _attributes(terminal: int) -> list[Any] | None:
+    try:
+        return termios.tcgetattr(terminal)
+    except termios.error:
+        return None
+
+
+def _set(terminal: int, attributes: list[Any]) -> None:
+    """A process in the background is stopped here until it is brought to the front."""
+    for _ in range(3):
+        try:
+            termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+        except termios.error as error:
+            if error.args[0] != errno.EINTR:
+                return
+        else:
+            return
+
+
+def _raw(attributes: list[Any]) -> list[Any]:
+    made = [*attributes[:6], list(attributes[6])]
+    made[tty.IFLAG] &= ~(termios.IXON | termios.IXOFF | termios.ICRNL | termios.INLCR | termios.IGNCR | termios.ISTRIP)
+    made[tty.LFLAG] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+    made[tty.CC][termios.VMIN], made[tty.CC][termios.VTIME] = 1, 0
+    return made
