@@ -22,7 +22,7 @@ from netdash.core.model import (
     Ruleset,
 )
 from netdash.core.parse.decode import Json, mapping, objects
-from netdash.core.parse.docker import parse_inspected, parse_listed, resolve_shared
+from netdash.core.parse.docker import newest_first, parse_inspected, parse_listed, resolve_shared
 from netdash.core.parse.inside import parse_inside
 from netdash.core.parse.sources import Sources, malformed
 from netdash.core.place import KERNEL, other_kernel
@@ -180,14 +180,13 @@ class Builder:
         return joined
 
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
-        """Inspected containers, and the listed ones that have not been inspected yet, in the engine's order."""
+        """Inspected containers, and the listed ones that have not been inspected yet, the newest first: as Docker lists
+        them, so that one which an event named stands where the next list has it."""
         before, self._parsed = self._parsed, {}
-        details = {
-            one.id: one for raw in objects(inspected) or () if (one := self._parse(raw, parse_inspected, before))
-        }
-        listing = [one for raw in objects(listed) or () if (one := self._parse(raw, parse_listed, before))]
+        details = {one.id: one for raw in newest_first(inspected) if (one := self._parse(raw, parse_inspected, before))}
+        listing = [one for raw in newest_first(listed) if (one := self._parse(raw, parse_listed, before))]
         known = {one.id for one in listing}
-        fresh = [one for one in details.values() if one.id not in known]
+        fresh = [one for one in details.values() if one.id not in known]  # they came after the list
         return resolve_shared([*fresh, *(details.get(one.id, one) for one in listing)])
 
     def _parse(self, raw: object, parse: Callable[[Json], Container | None], before: _Parsed) -> Container | None:

@@ -34,6 +34,8 @@ class LiveReader:
     ) -> None:
         self._board = Board()
         self._kernel: str | None = None
+        if first:
+            self._board.put("docker", first.answers)  # what is on screen already stays there
         gate = Gate(self._board)
         self._machine = MachineReader(gate, interval, tool_limit)
         self._beyond = Beyond(self._board, gate, interval, tool_limit)

@@ -14,7 +14,7 @@ os.environ.setdefault(
 )  # Textual waits for the next frame before it paints: 60 would add 16 ms a key
 
 from textual.binding import Binding
-from textual.events import Event, InputEvent
+from textual.events import Event, InputEvent, Resize
 from textual.message import Message
 from textual.reactive import var
 
@@ -22,7 +22,7 @@ from netdash.core.errors import Exit
 from netdash.core.model import Host
 from netdash.show import notes
 from netdash.show.spans import clean
-from netdash.tui import hangup, paint
+from netdash.tui import hangup, paint, small
 from netdash.tui.changes import Holds
 from netdash.tui.collector import EVERY, Collector
 from netdash.tui.config import Options
@@ -149,6 +149,9 @@ class Netdash(TerminalApp):
 
             changing.at_start(self.dashboard)
 
+    def on_resize(self, event: Resize) -> None:
+        small.fit_screens(self, event.size)
+
     async def on_event(self, event: Event) -> None:
         if isinstance(event, InputEvent):
             self.collector.touched()
@@ -174,6 +177,8 @@ class Netdash(TerminalApp):
         host = message.sheet.host
         if "docker" not in host.failures and host.containers is not None:
             self.answered = host.taken
+        if host.containers is None and "docker" in host.pending and self.sheet and self.sheet.host.name == host.name:
+            return  # it is being read: what is known of it stays
         if self.paused:
             self.held = host
         else:

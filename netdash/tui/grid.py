@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from rich.style import Style
 from textual import events
 from textual.geometry import Region
 from textual.message import Message
@@ -19,6 +20,7 @@ from netdash.tui.surface import Surface
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
+STRUCK = Style(strike=True)
 EDGE = 2  # cells left of the first column: the marker and a blank
 
 
@@ -69,6 +71,11 @@ class Grid(Surface, can_focus=True):
     def row(self) -> Row | None:
         """The row under the cursor."""
         return self.listing[self.cursor] if self.listing and self.cursor < len(self.listing) else None
+
+    @property
+    def on_struck(self) -> bool:
+        """Whether the cursor stands on a row that is gone."""
+        return self.listing is not None and self.listing.struck and self.cursor == self.listing.gone_at
 
     @property
     def target(self) -> Ref | None:
@@ -185,10 +192,12 @@ class Grid(Surface, can_focus=True):
         return seal(segments, wide, inks.blank)
 
     def _row(self, listing: Listing, at: int, wide: int) -> Strip:
+        self.sizes()  # a pane is painted before it hears of its new size: rows of the old one do not serve
         if at == self.cursor and (self.has_focus or not self.titled):
             inks = self.colours.cursor if self.has_focus else self.colours.idle
             mark = PICKED if listing[at].ref in self.picked else MARKER
-            return self._cells(listing, listing[at], wide, inks, mark, self.cell if self.has_focus else -1)
+            chosen = self.cell if self.has_focus else -1
+            return self._cells(listing, listing[at], wide, inks, mark, chosen, listing.struck and at == listing.gone_at)
         made = self._rows.get((at, self.faded))
         if made is None:
             row = listing[at]
@@ -196,7 +205,9 @@ class Grid(Surface, can_focus=True):
             made = self._rows[at, self.faded] = self._cells(listing, row, wide, self.inks, mark, -1)
         return made
 
-    def _cells(self, listing: Listing, row: Row, wide: int, inks: Inks, mark: str, chosen: int) -> Strip:
+    def _cells(
+        self, listing: Listing, row: Row, wide: int, inks: Inks, mark: str, chosen: int, struck: bool = False
+    ) -> Strip:
         segments = [segment(mark + " ", inks.mark)]
         sizes = self.sizes()  # before the gap, which it may change
         columns, space = listing.ask.view.columns, self._gap
@@ -205,7 +216,9 @@ class Grid(Surface, can_focus=True):
                 continue
             cell = row.cells[index]
             text = _aligned(cell.text, size, columns[index])
-            if index == chosen:
+            if struck:
+                segments += [segment(text, inks.tones[cell.tone] + STRUCK), segment(space, inks.blank)]
+            elif index == chosen:
                 segments += [segment(text, inks.cells[cell.tone]), segment(space, inks.blank)]
             else:
                 segments.append(segment(text + space, inks.tones[cell.tone]))
@@ -223,9 +236,8 @@ class Grid(Surface, can_focus=True):
     # --- mouse --------------------------------------------------------------------------------------------------------
 
     def on_resize(self) -> None:
-        self._measured = ()
-        self._rows.clear()
         self.move(self.cursor, tell=False)
+        self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         if event.y < 1 or self.listing is None:

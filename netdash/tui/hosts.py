@@ -58,6 +58,8 @@ def look_at(screen: Dashboard, name: str, ref: Ref | None = None) -> None:
     """Another host, in the same view and as it was left, or its containers with the cursor on `ref`."""
     fleet, view = screen.netdash.fleet, screen.places.view
     if fleet is not None and fleet.chosen != name:
+        screen.stand()
+        screen.grid.show(None, 0)  # no key acts on a row of the host before
         screen.left[fleet.chosen] = screen.places
         screen.places = screen.left.pop(name) if name in screen.left else Places(view)
         screen.places.view = view if ref is None else BY_NAME["containers"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 
 from netdash.core.model import Ref
@@ -29,20 +29,34 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The answer: `order` holds places in `rows`."""
+    """The answer: `order` holds places in `rows`. A row that is `gone` from it stays where it was, for as long as the
+    cursor stands on it."""
 
     ask: Ask
     rows: Rows
     order: Sequence[int]
+    gone: Row | None = None
+    gone_at: int = -1
+    struck: bool = False  # whether it is nowhere else either
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.order) + (self.gone is not None)
 
     def __getitem__(self, at: int) -> Row:
+        if self.gone is not None and at >= self.gone_at:
+            if at == self.gone_at:
+                return self.gone
+            at -= 1
         return self.rows[self.order[at]]
 
     def __iter__(self) -> Iterator[Row]:
-        return (self.rows[place] for place in self.order)
+        return (self[at] for at in range(len(self)))
+
+    def keeping(self, gone: Row, at: int, struck: bool) -> Listing:
+        return replace(self, gone=gone, gone_at=min(at, len(self.order)), struck=struck)
+
+    def without_gone(self) -> Listing:
+        return Listing(self.ask, self.rows, self.order)
 
     def place(self, ref: Ref, index: Mapping[Ref, int] | None = None, near: int = 0) -> int | None:
         """Where `ref` stands among the shown rows; looks at `near` first, which is where it mostly is."""
@@ -54,9 +68,10 @@ class Listing:
         if place is None:
             return None
         try:
-            return self.order.index(place)
+            at = self.order.index(place)
         except ValueError:
             return None
+        return at + (self.gone is not None and at >= self.gone_at)
 
 
 def arrange(sheet: Sheet, ask: Ask) -> Steps[Listing]:

@@ -15,16 +15,17 @@ from netdash.core.model import Port, Proxy, Ref
 from netdash.show.card import card
 from netdash.show.draw import size as width_of
 from netdash.show.spans import Line, Span, Tone
-from netdash.show.table import View
+from netdash.show.table import Row, View
 from netdash.show.views import VIEWS
 from netdash.tui import header
 from netdash.tui.beside import Beside
 from netdash.tui.grid import Grid
 from netdash.tui.listing import Listing, arrange
-from netdash.tui.places import Places
+from netdash.tui.places import Place, Places
 from netdash.tui.prompt import Prompt
 from netdash.tui.prose import Bar, Box
 from netdash.tui.sheet import Sheet
+from netdash.tui.small import is_small
 from netdash.tui.work import Work
 
 if TYPE_CHECKING:
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
     from netdash.tui.app import Netdash
     from netdash.tui.background import Background
 
-LEAST = (60, 15)  # columns and lines below which nothing can be read
 LINKED_FROM = (120, 30)
 SAMPLE = 3  # rows whose cards say how high the card is to be
 FEW = 20  # rows; in a longer list one more changes nothing
+
+
+def name_in(row: Row) -> str:
+    """A row's name for people: what its first cell says."""
+    return next((cell.text for cell in row.cells if len(cell.text) > 1), row.ref.key)
 
 
 class Panes(Screen[None]):
@@ -52,7 +57,6 @@ class Panes(Screen[None]):
         self.grid, self.card = Grid(id="grid"), Box(id="card")
         self.beside = Beside()
         self.prompt = Prompt(id="prompt")
-        self.small = Bar(id="small")
         self.work: Work[Listing] = Work()
         self.left: dict[str, Places] = {}  # by host: where the user was there
         self._said: Line = ()
@@ -81,7 +85,6 @@ class Panes(Screen[None]):
         yield self.beside
         yield self.foot
         yield self.prompt
-        yield self.small
 
     def on_mount(self) -> None:
         self.set_focus(self.grid)
@@ -128,6 +131,7 @@ class Panes(Screen[None]):
         self.work.start(arrange(self.sheet, self.places.here.ask), self.arranged)
 
     def arranged(self, listing: Listing) -> None:
+        self.stand()
         sheet, place = self.sheet, self.places.here
         if sheet is None or listing.ask != place.ask:
             return
@@ -135,6 +139,9 @@ class Panes(Screen[None]):
         if place.ref is not None:
             near = listing[place.at].ref == place.ref if place.at < len(listing) else False
             at = place.at if near else listing.place(place.ref, sheet.index(listing.ask.view))
+            if at is None:
+                listing = self._with_gone(listing, place)
+                at = place.at if listing.gone is None else listing.gone_at
         notice: Sequence[Line] = ()
         if not len(listing):
             ask = place.ask
@@ -149,11 +156,42 @@ class Panes(Screen[None]):
             self.follow_later()  # a whole other screen at once would hold up the next key
         self.write_header()
 
+    def _with_gone(self, listing: Listing, place: Place) -> Listing:
+        """With the row under the cursor, where it has left the list by itself: another would be taken for it."""
+        shown, row, sheet = self.grid.listing, self.grid.row, self.sheet
+        if shown is None or row is None or sheet is None or shown.ask != listing.ask or row.ref != place.ref:
+            return listing
+        at = sheet.index(listing.ask.view).get(row.ref)
+        if at is None and not shown.struck:
+            self.say(f"{name_in(row)} is gone", Tone.WARN)
+        index = sheet.index(listing.ask.view)
+        above = (listing.place(shown[one].ref, index) for one in range(self.grid.cursor - 1, -1, -1))
+        after = next((one + 1 for one in above if one is not None), 0)
+        return listing.keeping(row if at is None else listing.rows[at], after, at is None)
+
+    def stand(self) -> None:
+        """Notes where the cursor stands, which a key may have moved since the card followed it."""
+        grid, here = self.grid, self.places.here
+        if grid.listing is not None and grid.row is not None and grid.listing.ask.view is self.places.view:
+            self.places.put(replace(here, ref=grid.row.ref, at=grid.cursor, cell=grid.cell))
+
+    def lost(self) -> bool:
+        """Whether the thing under the cursor is gone; says so."""
+        if self.grid.on_struck and self.grid.row is not None:
+            self.say(f"{name_in(self.grid.row)} is gone: no key acts on it", Tone.WARN)
+        return self.grid.on_struck
+
+    def leave_gone(self) -> None:
+        """The cursor has moved off a row that is gone: the row goes too."""
+        grid, listing = self.grid, self.grid.listing
+        if listing is not None and listing.gone is not None and grid.cursor != listing.gone_at:
+            grid.show(listing.without_gone(), grid.cursor - (grid.cursor > listing.gone_at))
+
     def selected(self) -> None:
         """The cursor stands on another thing: the card and the linked panes follow."""
         grid = self.grid
         ref = grid.row.ref if grid.row else None
-        self.places.put(replace(self.places.here, ref=ref or self.places.here.ref, at=grid.cursor, cell=grid.cell))
+        self.stand()
         self.write_card(ref)
         if self.sheet and self.linked_shown:
             self.beside.show(self.sheet, self.places.view, ref, self.everything)
@@ -184,6 +222,10 @@ class Panes(Screen[None]):
             return
         same = self._carded == ref
         self._carded = ref
+        row = self.grid.row
+        if self.grid.on_struck and row is not None:
+            self.card.show(((Span(f" {name_in(row)}", Tone.KEY), Span(" is gone: no key acts on it")),), same)
+            return
         self.card.show(self.card_lines(sheet, ref), same)
 
     def card_lines(self, sheet: Sheet, ref: Ref) -> Sequence[Line]:
@@ -206,15 +248,14 @@ class Panes(Screen[None]):
         return (*lines, (), *card(sheet.host, one, wide, inwards=ref.kind != "port")) if one else lines
 
     def name_of(self, ref: Ref | None) -> str:
-        """A name for people: what the first cell of its row says."""
+        """A name for people."""
         if ref is None or self.sheet is None:
             return ""
         found = self.sheet.find(ref)
         if found is None:
             return ref.key
         view, place = found
-        cells = self.sheet.rows(view)[place].cells
-        return next((cell.text for cell in cells if len(cell.text) > 1), ref.key)
+        return name_in(self.sheet.rows(view)[place])
 
     # --- layout -------------------------------------------------------------------------------------------------------
 
@@ -230,14 +271,9 @@ class Panes(Screen[None]):
         if size == self.extent:
             return
         self.extent = size
-        wide, high = size
-        small = wide < LEAST[0] or high < LEAST[1]
-        self.set_class(small, "-small")
-        self.set_class(not small and self.linked_shown, "-linked")
-        if small:
-            least = f"{LEAST[0]}x{LEAST[1]}"
-            self.small.show((Span(f" {wide}x{high} is too small: netdash needs {least}"[: max(8, wide)], Tone.WARN),))
-            return
+        if is_small(*size):
+            return  # it is laid out when there is room for it
+        self.set_class(self.linked_shown, "-linked")
         self.refresh_all()
         self.call_after_refresh(self.keep_focus)
 

@@ -88,6 +88,7 @@ class Dashboard(Panes):
     def on_grid_moved(self, message: Grid.Moved) -> None:
         self.hush()
         if message.grid is self.grid:
+            self.leave_gone()
             self.follow_later()
         else:
             self.mark()
@@ -139,6 +140,8 @@ class Dashboard(Panes):
 
     def action_follow(self) -> None:
         """The link under the cursor; on a row itself, its containers, and on a container its path card."""
+        if self.lost():
+            return
         pane = self.focused
         target = pane.target if isinstance(pane, (Grid, Box)) else None
         if target is None:
@@ -302,6 +305,8 @@ class Dashboard(Panes):
         self.app.push_screen(Popup("Keys that work here", lines))
 
     def action_copy(self) -> None:
+        if self.lost():
+            return
         pane = self.focused
         target = pane.target if isinstance(pane, (Grid, Box)) else None
         row = self.grid.row
@@ -328,7 +333,7 @@ class Dashboard(Panes):
 
     def action_pick(self) -> None:
         """The newest two stay picked."""
-        if self.grid.row is not None:
+        if self.grid.row is not None and not self.lost():
             ref = self.grid.row.ref
             kept = tuple(one for one in self.picked if one != ref)
             self.picked = kept if ref in self.picked else (*kept, ref)[-2:]
@@ -336,11 +341,15 @@ class Dashboard(Panes):
             self.write_footer()
 
     def action_trace(self) -> None:
+        if self.lost() and len(self.picked) < 2:
+            return
         from netdash.tui import tracing
 
         tracing.ask(self)
 
     def action_change(self, what: str) -> None:
+        if what == "publish" and self.lost():
+            return
         from netdash.tui import changing
 
         changing.begin(self, what)
@@ -367,7 +376,7 @@ class Dashboard(Panes):
         if identity in ("sort", "filter"):
             return self.sheet is not None
         if identity in ("follow", "copy", "trace", "mark"):
-            return self.grid.row is not None
+            return self.grid.row is not None and not self.grid.on_struck
         return True
 
     def hints(self) -> Line:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from netdash.core.addresses import address, interface, subnet
 from netdash.core.model import Binding, Container, Endpoint, Engine, Network
 from netdash.core.numbers import decimal
-from netdash.core.parse.decode import Json, integer, items, mapping, text
+from netdash.core.parse.decode import Json, integer, items, mapping, objects, text
 
 
 def parse_engine(version: object, info: object) -> Engine | None:
@@ -73,6 +73,15 @@ def parse_inspected(raw: Json) -> Container | None:
         service=text(labels.get("com.docker.compose.service")),
         listeners=None,
     )
+
+
+def newest_first(told: object) -> list[Json]:
+    """The containers of a list or of inspects by when they were made; Podman gives them in no order."""
+    return sorted(map(mapping, objects(told) or ()), key=lambda raw: -_made(raw.get("Created")))
+
+
+def _made(value: object) -> float:
+    return float(value) if isinstance(value, int) else moment(value) or 0.0
 
 
 def parse_listed(raw: Json) -> Container | None:

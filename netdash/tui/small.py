@@ -1,0 +1,66 @@
+"""What is shown, over all else, where the terminal is too small for anything else. No key acts on what is below."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.events import ScreenResume
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.strip import Strip
+
+from netdash.show.spans import Span, Tone, fit
+from netdash.tui.paint import strip
+from netdash.tui.surface import Surface
+
+LEAST = (60, 15)  # columns and lines below which nothing can be read
+
+
+def is_small(wide: int, high: int) -> bool:
+    return wide < LEAST[0] or high < LEAST[1]
+
+
+def fit_screens(app: App[int], size: Size) -> None:
+    """Lays it over the screens of a terminal that has become too small, and takes it away."""
+    small = is_small(*size)
+    if small and not isinstance(app.screen, TooSmall):
+        app.push_screen(TooSmall())
+    elif not small and isinstance(app.screen, TooSmall):
+        app.pop_screen()
+
+
+def told(wide: int, high: int) -> list[str]:
+    """The words in lines that fit; where not all do, what is needed."""
+    need = f"{LEAST[0]}x{LEAST[1]}"
+    for words in (f"{wide}x{high} is too small: netdash needs {need}", f"needs {need}", need):
+        lines = [""]
+        for word in words.split():
+            longer = f"{lines[-1]} {word}".lstrip()
+            lines = [*lines[:-1], longer] if len(longer) < wide else [*filter(None, lines), word]
+        if len(lines) <= high and all(len(line) < wide for line in lines):
+            return lines
+    return [need]
+
+
+class Words(Surface):
+    def line(self, y: int, wide: int) -> Strip:
+        lines = told(*self.app.size)
+        text = lines[y] if y < len(lines) else ""
+        return strip(
+            (Span(" "), Span(fit(text, len(text)), Tone.WARN)) if len(text) < wide else (Span(text),), wide, self.inks
+        )
+
+
+class TooSmall(Screen[None]):
+    BINDINGS: ClassVar = [Binding("q", "app.quit", show=False)]
+
+    def compose(self) -> ComposeResult:
+        yield Words()
+
+    def on_resize(self) -> None:
+        self.query_one(Words).refresh()
+
+    def on_screen_resume(self, event: ScreenResume) -> None:  # noqa: ARG002
+        fit_screens(self.app, self.app.size)  # what lay over it has gone
