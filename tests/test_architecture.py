@@ -231,7 +231,8 @@ def _is_of_a_thread(name: str, call: ast.Call) -> bool:
 
 
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
-HAVE_STREAMS = {"cli/printing.py", "read/namespace.py"}  # the second is a child's answer, read by its parent
+HAVE_STREAMS = {"cli/printing.py", "cli/streams.py", "read/namespace.py"}
+"""The second opens those that are closed, and writes nothing; the third is a child, whose answer its parent reads."""
 WIDGETS = {"Static", "Label", "Markdown", "MarkdownViewer", "Log", "RichLog", "Pretty", "Digits", "Header", "Footer"}
 
 
@@ -253,7 +254,7 @@ def test_only_printing_writes_to_the_standard_streams() -> None:
 
 def _only_asked(node: ast.AST) -> ast.AST | None:
     """The stream that is asked what it is, or whether there is one."""
-    if isinstance(node, ast.Attribute) and node.attr in ("isatty", "fileno", "flush"):
+    if isinstance(node, ast.Attribute) and node.attr in ("isatty", "fileno", "flush", "encoding", "errors"):
         return node.value
     return node.operand if isinstance(node, ast.UnaryOp) else None
 
