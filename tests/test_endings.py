@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +173,62 @@ def test_without_a_size_it_is_the_usual_one_and_painted_once() -> None:
         assert size < 10_000
         terminal.write(b"q")
         assert terminal.process.wait(10) == 0
+
+
+# --- a slow line, and keys --------------------------------------------------------------------------------------------
+
+
+def test_pictures_that_nobody_would_see_are_not_written() -> None:
+    with Terminal(DEMO, dict(os.environ), 120, 40) as terminal:
+        assert terminal.wait_for("youthful_volhard", 20)
+        terminal.settle()
+        whole = len(terminal.raw)
+        for _ in range(50):
+            terminal.write(b"\x0cj\x0ck")  # 100 whole pictures, and nothing is read meanwhile
+            time.sleep(0.01)
+        rested, before = 0, 0.0
+        while rested < 4:  # all keys have been acted on
+            time.sleep(0.3)
+            before, now = terminal.cpu(), before
+            rested = rested + 1 if before - now < 0.02 else 0
+        terminal.settle()
+        assert len(terminal.raw) - whole < 10 * whole
+        assert "youthful_volhard" in terminal.text
+        terminal.write(b"q")
+        assert terminal.wait_for(lambda: terminal.process.poll() is not None, 10) or terminal.process.wait(5) == 0
+
+
+def test_what_is_typed_at_once_loses_nothing() -> None:
+    with Terminal(DEMO, dict(os.environ), 120, 40) as terminal:
+        assert terminal.wait_for("youthful_volhard", 20)
+        terminal.write(b":rules\r")
+        assert terminal.wait_for("[4 Rules]", 5)
+        terminal.write(b"1/vol\rj")
+        assert terminal.wait_for("/vol 1 of 2", 5)
+        terminal.settle()
+        terminal.write(b"\x1b[200~q\r:q\r\x1b[201~/\x1b[200~\r\n\x1b[201~\x1b[200~zzz\rq\r\x1b[201~")
+        assert terminal.wait_for("zzz", 5)
+        assert terminal.process.poll() is None
+
+
+@pytest.mark.parametrize("end", [b"\x1a", b""])
+def test_it_is_left_for_a_shell_and_come_back_to(end: bytes) -> None:
+    script = 'set -m; "$@"; echo stopped; read -r line; fg; echo ended'
+    with Terminal(["bash", "-c", script, "bash", *DEMO], dict(os.environ), 80, 24) as terminal:
+        assert terminal.wait_for("youthful_volhard", 20)
+        terminal.settle()
+        if end:
+            terminal.write(end)
+        else:  # stopped by a signal that nobody hears
+            netdash = terminal.tree()[1]
+            os.kill(netdash, signal.SIGTSTP)
+        assert terminal.wait_for("stopped", 10)
+        assert not modes(bytes(terminal.raw))
+        terminal.raw.clear()
+        terminal.write(b"\n")
+        assert terminal.wait_for(lambda: b"youthful_volhard" in terminal.raw, 10)
+        assert modes(bytes(terminal.raw))
+        terminal.settle()
+        terminal.write(b"q")
+        assert terminal.wait_for("ended", 10)
+        assert not modes(bytes(terminal.raw))

@@ -26,8 +26,8 @@ TEXTS = ["web", " ", "172.17.0.2", "日本", "é", "e\u0301x", "│", "──", 
 class Seen:
     """A terminal beside the picture that writes to it."""
 
-    def __init__(self, wide: int, high: int) -> None:
-        self.picture = Picture("truecolor")
+    def __init__(self, wide: int, high: int, erases: bool = False) -> None:
+        self.picture = Picture("truecolor", erases)
         self.picture.resize(wide, high)
         self.screen = pyte.Screen(wide, high)
         self.stream = pyte.Stream(self.screen)
@@ -38,7 +38,13 @@ class Seen:
         return told
 
     def cells(self) -> list[object]:
-        return [[self.screen.buffer[y][x] for x in range(self.screen.columns)] for y in range(self.screen.lines)]
+        return [[_seen(self.screen.buffer[y][x]) for x in range(self.screen.columns)] for y in range(self.screen.lines)]
+
+
+def _seen(cell: pyte.screens.Char) -> object:
+    """Of a blank only its ground is seen, and what is drawn through it."""
+    drawn = cell.reverse or cell.underscore or cell.strikethrough
+    return cell if cell.data != " " or drawn else cell.bg
 
 
 def line(picture: Picture, y: int, *told: tuple[str, Style | None]) -> None:
@@ -72,6 +78,17 @@ def test_a_style_is_told_where_it_changes() -> None:
     assert "\x1b[1mbb\x1b[22mcc" in seen.update()
 
 
+def test_blanks_are_erased_where_the_terminal_fills_them() -> None:
+    for erases, told in ((True, "\x1b[60X"), (False, " " * 60)):
+        seen = Seen(60, 1, erases)
+        line(seen.picture, 0, ("x" * 60, STYLES[1]))
+        seen.update()
+        line(seen.picture, 0, (" " * 60, STYLES[1]))
+        assert told in seen.update()
+        line(seen.picture, 0, (" " * 60, None))  # without a colour every terminal can
+        assert "\x1b[60X" in seen.update()
+
+
 def test_what_is_forgotten_is_written_whole() -> None:
     seen = Seen(20, 2)
     line(seen.picture, 0, ("web", STYLES[1]))
@@ -96,20 +113,21 @@ def test_without_colours_there_are_no_styles() -> None:
     assert set(picture.update().split("\x1b[")) == {"", "0m", "1;1Hweb "} | {"0m"}
 
 
+@pytest.mark.parametrize("erases", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_differences_add_up_to_the_picture(seed: int) -> None:
+def test_differences_add_up_to_the_picture(seed: int, erases: bool) -> None:
     """After any changes the terminal shows what one that is painted anew does."""
     dice = random.Random(seed)
-    seen = Seen(30, 6)
+    seen = Seen(60, 6, erases)
     lines: list[list[tuple[str, Style | None]]] = [[] for _ in range(6)]
     for _ in range(60):
         for _ in range(dice.randrange(1, 4)):
             y = dice.randrange(6)
             told = [(dice.choice(TEXTS), dice.choice(STYLES)) for _ in range(dice.randrange(1, 6))]
-            lines[y] = [*told, (" " * 30, None)]
+            lines[y] = [*told, (" " * dice.randrange(20), dice.choice(STYLES)), *told[:2], (" " * 60, STYLES[y % 2])]
             line(seen.picture, y, *lines[y])
         seen.update()
-        anew = Seen(30, 6)
+        anew = Seen(60, 6)
         for y, told in enumerate(lines):
             line(anew.picture, y, *told)
         anew.update()

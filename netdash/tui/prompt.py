@@ -89,7 +89,8 @@ class Prompt(Surface, can_focus=True):
 
     def on_paste(self, event: events.Paste) -> None:
         event.stop()
-        self._insert("".join(each for each in event.text.splitlines()[0][:LONGEST] if each.isprintable()))
+        first = event.text.strip().splitlines()[:1]  # the rest is never a command
+        self._insert("".join(each for line in first for each in line if each.isprintable())[: LONGEST - len(self.text)])
         self.post_message(self.Typed(self.text))
         self.refresh()
 

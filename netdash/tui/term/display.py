@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from typing import ClassVar
@@ -10,10 +11,11 @@ from typing import ClassVar
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.binding import Binding
-from textual.events import InputEvent
+from textual.events import InputEvent, Paste
 from textual.message import Message
 from textual.screen import Screen
 
+from netdash.tui.term import screens
 from netdash.tui.term.driver import Terminal
 from netdash.tui.term.picture import Picture
 
@@ -30,7 +32,7 @@ class TerminalApp(App[int]):
 
     def __init__(self, ansi_color: bool | None = None) -> None:
         super().__init__(driver_class=Terminal, ansi_color=ansi_color)
-        self._picture = Picture(self.console.color_system)
+        self._picture = Picture(self.console.color_system, screens.erases(os.environ))
         self._keys: deque[Message] = deque(maxlen=_MOST)
         self._typing: asyncio.Task[None] | None = None
 
@@ -86,7 +88,7 @@ class TerminalApp(App[int]):
 
     def typed(self, message: Message) -> None:
         """What the last key began is over before the next one is looked at: it acts on what that made."""
-        if not isinstance(message, InputEvent):
+        if not isinstance(message, (InputEvent, Paste)):
             self.post_message(message)
             return
         self._keys.append(message)

@@ -21,6 +21,8 @@ _ATTRIBUTES = (
     ("reverse", "7", "27"),
     ("strike", "9", "29"),
 )
+_DRAWN = {3, 5, 6}  # of those, what is seen of a blank
+_ERASE = 8  # blanks from which it is shorter to erase
 
 
 class Ink(NamedTuple):
@@ -29,19 +31,23 @@ class Ink(NamedTuple):
     on: frozenset[int]  # places in _ATTRIBUTES
     fore: str
     back: str
+    ground: Ink | None  # what a blank of it looks like: where nothing is drawn, only the ground is seen
 
 
-PLAIN = Ink(frozenset(), "39", "49")
+PLAIN = Ink(frozenset(), "39", "49", None)
 
 
 class Picture:
     """`paint` says what should stand where, `update` gives what must be written for it. A size of its own: what is
     painted beyond it is left out."""
 
-    def __init__(self, colours: str | None) -> None:
-        """`colours`: as `rich.console.Console.color_system`; None for no styles at all."""
+    def __init__(self, colours: str | None, erases: bool = False) -> None:
+        """`colours`: as `rich.console.Console.color_system`; None for no styles at all. `erases`: whether what the
+        terminal erases gets the ground that is set (terminfo's bce)."""
+        self._erases = erases
         self._system = ColorSystem[_SYSTEMS[colours]] if colours else None
         self._inks: dict[Style | None, Ink] = {None: PLAIN}
+        self._known: dict[Ink, Ink] = {PLAIN: PLAIN}
         self.wide = self.high = 0
         self._text: list[list[str]] = []
         self._ink: list[list[Ink]] = []
@@ -82,7 +88,7 @@ class Picture:
             if segment.text.isascii():
                 size = min(len(segment.text), end - x)
                 text[x : x + size] = segment.text[:size]
-                ink[x : x + size] = [style] * size
+                ink[x : x + size] = _inks(segment.text, style, size)
                 x += size
             else:
                 x = _place(segment.text, style, text, ink, x, end)
@@ -91,7 +97,7 @@ class Picture:
         """What makes the terminal show what was painted; "" where it does already."""
         lines = [self._line(y) for y in sorted(self._dirty)]
         self._dirty.clear()
-        told = "".join(_styled(lines))
+        told = "".join(_styled(lines, self._erases))
         return f"\x1b[0m{told}\x1b[0m" if told else ""
 
     def _line(self, y: int) -> list[tuple[int, int, list[str], list[Ink]]]:
@@ -108,7 +114,7 @@ class Picture:
             if text[x] == before[x] and ink[x] is dressed[x]:
                 continue
             start = x - 1 if not text[x] and x else x  # the second half of a wide character
-            if runs and start - runs[-1][1] <= _NEAR and _alike(ink, runs[-1][1] - 1, x):
+            if runs and start - runs[-1][1] <= _NEAR and _alike(text, ink, runs[-1][1] - 1, x):
                 runs[-1] = runs[-1][0], x + 1
             else:
                 runs.append((start, x + 1))
@@ -118,10 +124,15 @@ class Picture:
         ink = PLAIN
         if style is not None and self._system is not None:
             on = frozenset(at for at, (name, _, _) in enumerate(_ATTRIBUTES) if getattr(style, name))
-            ink = Ink(on, self._code(style.color, True), self._code(style.bgcolor, False))
-        kept = next((known for known in self._inks.values() if known == ink), ink)  # cells are compared by identity
-        self._inks[style] = kept
+            fore, back = self._code(style.color, True), self._code(style.bgcolor, False)
+            ground = None if on & _DRAWN else self._same(Ink(frozenset(), "39", back, None))
+            ink = Ink(on, fore, back, ground)
+        self._inks[style] = kept = self._same(ink)
         return kept
+
+    def _same(self, ink: Ink) -> Ink:
+        """Cells are compared by identity."""
+        return self._known.setdefault(ink, ink)
 
     def _code(self, colour: Color | None, fore: bool) -> str:
         if colour is None or self._system is None:
@@ -150,21 +161,52 @@ def _place(told: str, style: Ink, text: list[str], ink: list[Ink], x: int, end: 
     return x
 
 
-def _alike(ink: list[Ink], start: int, stop: int) -> bool:
-    return all(each is ink[start] for each in ink[start:stop])
+def _alike(text: list[str], ink: list[Ink], start: int, stop: int) -> bool:
+    """Whether the cells between two runs can be written again without another style."""
+    last = ink[start]
+    blank = last.ground or last
+    return all(ink[x] is last or (text[x] == " " and ink[x] is blank) for x in range(start, stop))
 
 
-def _styled(lines: Iterable[list[tuple[int, int, list[str], list[Ink]]]]) -> Iterable[str]:
+def _inks(text: str, ink: Ink, size: int) -> list[Ink]:
+    """The inks of ASCII text, its blanks in that of the ground."""
+    if ink.ground is None or ink.ground is ink or " " not in text:
+        return [ink] * size
+    ground = ink.ground
+    return [ground if character == " " else ink for character in text[:size]]
+
+
+def _styled(lines: Iterable[list[tuple[int, int, list[str], list[Ink]]]], erases: bool) -> Iterable[str]:
     """The runs with the movements and the changes of style between them."""
     now = PLAIN
     for runs in lines:
+        here: int | None = None  # the cell after the last run of the line, where its width is beyond doubt
         for y, x, texts, inks in runs:
-            yield f"\x1b[{y + 1};{x + 1}H"
-            for text, ink in zip(texts, inks, strict=True):
-                if ink is not now:
+            yield f"\x1b[{x - here}C" if here is not None else f"\x1b[{y + 1};{x + 1}H"
+            here = x + len(texts) if "".join(texts).isascii() else None
+            at = 0
+            while at < len(texts):
+                ink, text = inks[at], texts[at]
+                blank = text == " " and ink.back == now.back and not (ink.on | now.on) & _DRAWN
+                if ink is not now and not blank:
                     yield _change(now, ink)
                     now = ink
-                yield text
+                size = _blanks(texts, inks, at) if text == " " and (erases or ink.back == "49") else 1
+                if size < _ERASE or ink.on & _DRAWN:
+                    yield text
+                    at += 1
+                else:
+                    at += size
+                    yield f"\x1b[{size}X\x1b[{size}C" if at < len(texts) else f"\x1b[{size}X"
+                    here = here if at < len(texts) else None
+
+
+def _blanks(texts: list[str], inks: list[Ink], at: int) -> int:
+    """How many blanks of one ink begin there."""
+    stop = at
+    while stop < len(texts) and texts[stop] == " " and inks[stop] is inks[at]:
+        stop += 1
+    return stop - at
 
 
 def _change(old: Ink, new: Ink) -> str:

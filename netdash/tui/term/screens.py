@@ -9,6 +9,7 @@ USUAL = (80, 24)  # of a terminal that does not say, as a serial console
 _MOST = 1000  # columns and lines that are believed
 _NONE = {"", "dumb", "unknown", "network", "dialup", "emacs", "lpr", "printer", "glasstty", "tty33", "tty37"}
 _KNOWN = ("xterm", "screen", "tmux", "linux", "rxvt", "vt1", "vt2", "vt3", "vt4", "vt5", "kitty", "alacritty", "foot")
+_ERASING = ("xterm", "tmux", "rxvt", "kitty", "alacritty", "foot")
 
 
 def why_not(environ: Mapping[str, str], terminal: int) -> str:
@@ -30,6 +31,11 @@ def _places_its_cursor(name: str, terminal: int) -> bool:
     except _curses.error:
         return True
     return bool(_curses.tigetstr("cup"))
+
+
+def erases(environ: Mapping[str, str]) -> bool:
+    """Whether it is known that what the terminal erases gets the colour that is set; GNU screen's does not."""
+    return environ.get("TERM", "").startswith(_ERASING)
 
 
 def size(terminal: int, environ: Mapping[str, str]) -> tuple[int, int]:
