@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shlex
-from collections.abc import Callable
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from netdash.core.model import Host, Verb
 from netdash.show.views import VIEWS
-from netdash.tui.copy import choices, osc52, rule_command
+from netdash.tui import clipboard
+from netdash.tui.clipboard import osc52
+from netdash.tui.copy import choices, rule_command
 from tests.tui_hosts import container, crowd, rule
+from tests.tui_stage import press, show, text
+
+ROOT = Path(__file__).parents[1]
 
 VIEW = {view.name: view for view in VIEWS}
 
 
 def offers(host: Host, view: str, at: int = 0) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for label, text in choices(host, VIEW[view], VIEW[view].rows(host).things[at]):
-        found.setdefault(label, []).append(text)
+    for label, told in choices(host, VIEW[view], VIEW[view].rows(host).things[at]):
+        found.setdefault(label, []).append(told)
     return found
 
 
@@ -92,3 +105,69 @@ def test_clipboard_through_screen_is_cut_into_strings_that_join() -> None:
     parts = re.findall(r"\x1bP(.*?)\x1b\\", wrapped, re.S)
     assert max(map(len, parts)) <= 76
     assert payload("".join(parts)) == "y" * 500
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short: the path of a socket has 108 bytes."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        yield Path(made)
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux")
+@pytest.mark.parametrize("switch", ["external", "off"])
+def test_in_tmux_as_it_comes_the_text_arrives_and_what_was_done_is_said(folder: Path, switch: str) -> None:
+    """Without $TMUX, as under sudo."""
+
+    def tmux(*command: str) -> str:
+        argv = ["tmux", "-f", "/dev/null", "-S", str(folder / "socket"), *command]
+        env = {**os.environ, "LC_ALL": "C.UTF-8"}
+        return subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT, env=env).stdout
+
+    def shown(text: str) -> str:
+        for _ in range(200):
+            seen = tmux("capture-pane", "-p")
+            if text in seen:
+                return seen
+            time.sleep(0.1)
+        raise AssertionError(f"{text!r} is not in {seen!r}")
+
+    tmux("new-session", "-d", "-x", "120", "-y", "40", f"env -u TMUX {sys.executable} -m netdash demo")
+    try:
+        tmux("set", "-s", "set-clipboard", switch)
+        shown("youthful_volhard")
+        tmux("send-keys", "y")
+        shown("copy")
+        tmux("send-keys", "Enter")
+        shown("copied to tmux, which passes it" if switch == "external" else "copied to tmux only")
+        assert re.fullmatch(r"[0-9.]+", tmux("show-buffer"))
+    finally:
+        tmux("kill-server")
+
+
+def test_only_a_socket_in_a_folder_of_that_user_is_spoken_to(folder: Path) -> None:
+    path = folder / "socket"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        assert clipboard.is_of(str(path), os.geteuid())
+        assert not clipboard.is_of(str(path), os.geteuid() + 1)
+        folder.chmod(0o777)
+        assert not clipboard.is_of(str(path), os.geteuid())
+        folder.chmod(0o700)
+        (folder / "link").symlink_to(path)
+        assert not clipboard.is_of(str(folder / "link"), os.geteuid())
+        assert not clipboard.is_of(str(folder / "none"), os.geteuid())
+    assert clipboard.find({"TMUX": f"{folder}/none,1,0"}) is None or shutil.which("tmux")
+
+
+@pytest.mark.parametrize(("name", "told"), [("xterm", "OSC 52"), ("linux", "has no clipboard")])
+def test_what_was_done_is_said(name: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", name)
+
+    async def scene(pilot, app):
+        await press(pilot, "y", "enter")
+        assert told in text(app)
+        await press(pilot, "t", "y", "enter")
+        assert told in text(app)
+
+    show(crowd(3), scene)

@@ -1,13 +1,9 @@
-"""What can be copied of a thing, and the way to the user's clipboard through terminals, tmux and screen."""
+"""What can be copied of a thing."""
 
 from __future__ import annotations
 
-import base64
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
-
-from textual.app import App
 
 from netdash.core.drift.model import Drift
 from netdash.core.model import (
@@ -28,8 +24,6 @@ from netdash.show.shell import command, nft_command
 from netdash.show.spans import SafeText, safe
 from netdash.show.table import View
 from netdash.tui.popup import Offer
-
-CHUNK = 76  # bytes of a device control string that every version of screen takes
 
 
 def choices(host: Host, view: View, thing: object) -> tuple[Offer, ...]:
@@ -134,27 +128,3 @@ _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
 
 def _socket(ip: object, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
-
-
-# --- the clipboard ----------------------------------------------------------------------------------------------------
-
-
-def osc52(text: SafeText, environ: Mapping[str, str]) -> str:
-    """The sequence that puts `text` on the clipboard of the terminal in front of the user, through tmux and screen.
-
-    tmux passes a sequence on when it is wrapped in DCS tmux with every ESC doubled; screen when it is cut into
-    device control strings of its own.
-    """
-    sequence = f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode('ascii')}\x07"
-    if environ.get("TMUX"):
-        return "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\" + sequence
-    if environ.get("STY"):
-        return "".join(f"\x1bP{sequence[at : at + CHUNK]}\x1b\\" for at in range(0, len(sequence), CHUNK))
-    return sequence
-
-
-def to_clipboard(app: App[Any], text: SafeText) -> None:
-    driver = app._driver
-    if driver is not None:
-        driver.write(osc52(text, os.environ))
-        driver.flush()

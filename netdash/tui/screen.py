@@ -326,10 +326,9 @@ class Dashboard(Panes):
 
     def copied(self, text: str | None) -> None:
         if text is not None:
-            from netdash.tui.copy import to_clipboard
+            from netdash.tui import clipboard
 
-            to_clipboard(self.app, safe(text))
-            self.say(f"copied {clean(text, 50)}", Tone.GOOD)
+            clipboard.put(self, safe(text), self.say)
 
     def action_pick(self) -> None:
         """The newest two stay picked."""

@@ -215,7 +215,7 @@ class Walk(ModalScreen[Ref | None]):
         if answer is None:
             return
         from netdash.show import as_json, trace_json
-        from netdash.tui.copy import to_clipboard
+        from netdash.tui import clipboard
         from netdash.tui.popup import Popup
 
         offers = (
@@ -225,9 +225,12 @@ class Walk(ModalScreen[Ref | None]):
 
         def copied(text: str | None) -> None:
             if text is not None:
-                to_clipboard(self.app, safe(text))
+                clipboard.put(self, safe(text), self._say)
 
         self.app.push_screen(Popup("Copy", offers=offers), copied)
+
+    def _say(self, told: str, tone: Tone) -> None:
+        self.foot.show((Span(" "), Span(told, tone)))
 
     def action_back(self) -> None:
         if self.focused is self.box:
