@@ -32,7 +32,8 @@ from netdash.show.card import card
 from netdash.show.detail import detail
 from netdash.show.spans import MAX_MARKS
 from netdash.show.views import VIEWS
-from netdash.tui.copy import choices, osc52
+from netdash.tui.clipboard import osc52
+from netdash.tui.copy import choices
 from tests.conftest import bundle
 from tests.streams import stream, texts
 from tests.test_publish_state import CHANGE, RECORD
