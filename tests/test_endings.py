@@ -202,12 +202,12 @@ def test_what_is_typed_at_once_loses_nothing() -> None:
     with Terminal(DEMO, dict(os.environ), 120, 40) as terminal:
         assert terminal.wait_for("youthful_volhard", 20)
         terminal.write(b":rules\r")
-        assert terminal.wait_for("[4 Rules]", 5)
+        assert terminal.wait_for("[4 Rules]", 15)
         terminal.write(b"1/vol\rj")
-        assert terminal.wait_for("/vol 1 of 2", 5)
+        assert terminal.wait_for("/vol 1 of 2", 15)
         terminal.settle()
         terminal.write(b"\x1b[200~q\r:q\r\x1b[201~/\x1b[200~\r\n\x1b[201~\x1b[200~zzz\rq\r\x1b[201~")
-        assert terminal.wait_for("zzz", 5)
+        assert terminal.wait_for("zzz", 15)
         assert terminal.process.poll() is None
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding
+from textual.events import Key
 from textual.widget import Widget
 
 from netdash.core.model import Ref, Rule, Verb
@@ -276,6 +277,11 @@ class Dashboard(Panes):
             self.prompt.open(sign, text, hint, commands.completer(self))
         else:
             self.prompt.open(sign, text, hint)
+
+    def on_key(self, event: Key) -> None:
+        """A text field that is open has every key, before it has the focus as well."""
+        if self.has_class("-asking") and self.focused is not self.prompt:
+            self.prompt.on_key(event)
 
     def on_prompt_typed(self, message: Prompt.Typed) -> None:
         if self.prompt.sign == "/":

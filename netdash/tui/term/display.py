@@ -20,7 +20,7 @@ from netdash.tui.term.driver import Terminal
 from netdash.tui.term.picture import Picture
 
 _WHOLE = "\x1b[?2026h", "\x1b[?2026l"
-_LONGEST = 0.2  # seconds that a key waits for what the one before began
+_LONGEST = 1.0  # seconds that a key waits for what the one before began
 _MOST = 1000  # keys that wait; more have not been typed
 
 
@@ -100,7 +100,7 @@ class TerminalApp(App[int]):
             self.post_message(self._keys.popleft())
             until = time.monotonic() + _LONGEST
             quiet = 0
-            while quiet < 2 and time.monotonic() < until:
+            while quiet < 3 and time.monotonic() < until:
                 await asyncio.sleep(0)
                 quiet = 0 if self._busy() else quiet + 1
 
