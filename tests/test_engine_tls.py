@@ -97,7 +97,8 @@ def test_an_engine_that_wants_a_client_certificate(tmp_path: Path, certificates:
     certificates("ca.pem")
     with running(tmp_path / "d.sock", tls=served(FILES, client_certificate=True)) as engine:
         message, hint = told(engine.address)
-    assert message.startswith(f"TLS: {engine.address} does not accept netdash's certificate (")
+    assert message.startswith(f"TLS: {engine.address} ")  # its alert is lost where it closes before netdash reads it
+    assert "does not accept netdash's certificate" in message
     assert "cert.pem" in hint
 
 

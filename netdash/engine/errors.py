@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _RUNNING = "is dockerd running? systemctl status docker"
 _TLS_FILES = "DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem"
+_PLAIN_HTTP = "for plain HTTP: tcp:// without DOCKER_TLS_VERIFY"
 _USE_TLS = "DOCKER_TLS_VERIFY=1, with the files' folder in DOCKER_CERT_PATH"
 _CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "ProtocolError", "ChunkedEncodingError")
 _NOT_TLS = (
@@ -139,9 +140,11 @@ def _of_tls(address: str, error: ssl.SSLError, code: Exit) -> EngineError | None
         return EngineGone(f"TLS: the certificate of {address} is not trusted: {told}", _TLS_FILES, code)
     if isinstance(error, TimeoutError):
         return None
-    if reason in _NOT_TLS or isinstance(error, ssl.SSLEOFError):
-        hint = "for plain HTTP: tcp:// without DOCKER_TLS_VERIFY"
-        return EngineGone(f"TLS: {address} does not speak TLS ({reason or 'it hung up'})", hint, code)
+    if reason in _NOT_TLS:
+        return EngineGone(f"TLS: {address} does not speak TLS ({reason})", _PLAIN_HTTP, code)
+    if isinstance(error, ssl.SSLEOFError):
+        told = f"TLS: {address} hung up: it does not speak TLS, or does not accept netdash's certificate"
+        return EngineGone(told, f"{_PLAIN_HTTP}; {_TLS_FILES}", code)
     if "ALERT" in reason:
         return EngineGone(f"TLS: {address} does not accept netdash's certificate ({reason})", _TLS_FILES, code)
     return EngineGone(f"TLS: no connection to {address} ({reason or one_line(str(error))})", _TLS_FILES, code)

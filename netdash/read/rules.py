@@ -17,6 +17,8 @@ _SLOW = 3  # nft is asked at every third poll where only it knows counters
 _GETGEN = 0x0A10  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN
 _NEWGEN = 0x0A0F
 _ID = 1  # NFTA_GEN_ID
+_NEVER_CHANGED = 1  # base_seq of a namespace in which no nftables rule was ever made: nf_tables_init_net()
+_NO_RULES = '{"nftables": []}'
 _NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
 _NETFILTER = 12  # NETLINK_NETFILTER
 _ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
@@ -89,6 +91,9 @@ class RuleReader:
 
     def _nft(self) -> None:
         before = self._answers.get(NFT)
+        if self.find("nft") is None and self.generation() == _NEVER_CHANGED:
+            self._put(NFT, _NO_RULES)
+            return
         self._keep(NFT, "nft", "nftables", ("-j", "-a", "list", "ruleset"))
         answer = self._answers.get(NFT)
         if isinstance(answer, str) and answer is not before:
