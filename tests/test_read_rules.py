@@ -30,7 +30,7 @@ class Tools:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names = folder / "ip_tables_names"
-        self.generation: int | None = 1
+        self.generation: int | None = 7
 
     def put(self, name: str, says: str, status: int = 0, errors: str = "") -> None:
         said = self.folder / f"{name}.says"
@@ -173,6 +173,15 @@ def test_a_missing_tool_is_named_with_its_package_and_the_rest_is_read(tools: To
     answers, failures = tools.reader().read()
     assert answers["rules/iptables-save.txt"] == SAVED
     assert failures == {"rules: nft": Failure("rules: nft", "nft is not installed", "apt-get install nftables")}
+
+
+def test_without_nft_the_kernel_says_whether_there_was_ever_a_rule(tools: Tools) -> None:
+    """A generation of 1 is that of a namespace in which nothing was ever committed."""
+    (tools.folder / "nft").unlink()
+    tools.generation = 1
+    answers, failures = tools.reader().read()
+    assert json.loads(str(answers["rules/nft.json"])) == {"nftables": []}
+    assert not any("nft is" in failure.reason for failure in failures.values())
 
 
 def test_without_any_tool_the_source_fails(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def _inside(one: Port) -> Span:
         return UNKNOWN
     if not one.listening:
         return Span("○ nobody", Tone.BAD)
-    if one.holder is not None and one.holder.kind == "nobody":
+    if one.holder is None:
+        return Span("● inside, ?", Tone.UNKNOWN)  # what leads to it could not be read
+    if one.holder.kind == "nobody":
         return Span("inside only", Tone.BAD)  # the container's socket is there, but nothing leads to it
     return Span(f"● {clean(one.listener, 24)}" if one.listener else "● yes", Tone.GOOD)
 
