@@ -5,21 +5,31 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab import Lab, until
-from users import NOBODY
 
 NAME = "forged-web"
+AS_NOBODY = """
+import os, sys
+null = os.open("/dev/null", os.O_WRONLY)
+os.dup2(null, 10), os.dup2(10, 3)  # a docker-proxy tells there that it listens
+os.setgroups([]), os.setresgid(65534, 65534, 65534), os.setresuid(65534, 65534, 65534)
+os.execv(sys.argv[1], sys.argv[2:])
+"""
 
 
 @contextmanager
-def forged(lab: Lab, *words: str, executable: str = "/usr/sbin/docker-proxy") -> Iterator[subprocess.Popen[bytes]]:
-    """A program of nobody that is called docker-proxy, in the lab's host, with the arguments of one."""
-    folder = lab.folder / "forged"
+def forged(
+    lab: Lab, *words: str, executable: str = "/usr/sbin/docker-proxy", called: str = "docker-proxy"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of nobody whose file is called docker-proxy, in the lab's host, with the arguments of one."""
+    folder = lab.folder / f"forged-{called}"
     folder.mkdir(exist_ok=True)
     path = folder / "docker-proxy"
     if not path.exists():
@@ -27,9 +37,7 @@ def forged(lab: Lab, *words: str, executable: str = "/usr/sbin/docker-proxy") ->
         path.chmod(0o755)
         for each in (folder, path):
             os.chown(each, 65534, 65534)
-    drop = ["setpriv", *NOBODY, "--clear-groups", "--"]
-    started = ["sh", "-c", 'exec "$@" 3>/dev/null', "sh", str(path), *words]  # it tells on 3 that it listens
-    argv = ["nsenter", f"--net=/run/netns/{lab.host_ns}", *drop, *started]
+    argv = ["nsenter", f"--net=/run/netns/{lab.host_ns}", sys.executable, "-c", AS_NOBODY, str(path), called, *words]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -80,6 +88,41 @@ def test_a_users_program_is_not_run_as_root(lab: Lab, target: str) -> None:
             assert forgery not in own
         finally:
             lab.netdash("undo", "--yes")
+
+
+def test_a_users_socket_is_not_the_engines(lab: Lab, target: str) -> None:
+    with forged(lab, *arguments(target, 18080)) as process:
+        assert until(lambda: listens(lab, process, 18080), 10)
+        ports: Any = lab.json("ports")["ports"]
+        (entry,) = [one for one in ports if one["host_port"] == 18080]
+        holder = {"kind": "process", "pid": process.pid, "command": '"docker-proxy" of nobody'}
+        assert (entry["holder"], entry["proxy"], entry["container"]) == (holder, None, None)
+        proxies: Any = lab.json("proxies")["proxies"]
+        (one,) = [each for each in proxies if each["pid"] == process.pid]
+        assert (one["command"], one["container"]) == ('"docker-proxy" of nobody', None)
+        traced = lab.netdash("trace", "host", "127.0.0.1:18080")
+        assert '"docker-proxy" of nobody listens on' in traced.stdout
+        assert NAME not in traced.stdout
+        assert lab.netdash("drift").returncode == 0
+
+
+def test_a_users_process_without_a_socket_hides_no_true_proxy(lab: Lab, target: str) -> None:
+    """Its arguments name the port of a container that the engine published, and its pid is the later one."""
+    lab.httpd("forged-true", "-p", "18070:80")
+    try:
+        before: Any = lab.json("ports")["ports"]
+        words = ("sh", "-c", "sleep 600 & wait", *arguments(target, 18070))
+        with forged(lab, *words, executable="/bin/busybox", called="busybox") as process:
+            assert until(lambda: process.pid in executables(lab), 10)
+            after: Any = lab.json("ports")["ports"]
+            proxies: Any = lab.json("proxies")["proxies"]
+            assert process.pid in [one["pid"] for one in proxies]
+        assert [one for one in after if one["host_port"] == 18070] == [
+            one for one in before if one["host_port"] == 18070
+        ]
+        assert {one["holder"]["kind"] for one in after if one["host_port"] == 18070} == {"docker-proxy"}
+    finally:
+        lab.docker("rm", "-f", "forged-true")
 
 
 def test_without_a_docker_proxy_of_the_engine_netdash_forwards_by_itself(lab: Lab, target: str, tmp_path: Path) -> None:
