@@ -177,9 +177,9 @@ def test_a_forward_outlives_the_engine_and_is_taken_up_when_its_keeper_dies(hous
 
 
 def test_a_forward_ends_by_itself(house: Lab) -> None:
-    assert house.netdash("publish", WEB, "8093:80", "--for", "2s", "--yes").returncode == 0
+    assert house.netdash("publish", WEB, "8093:80", "--for", "8s", "--yes").returncode == 0
     assert page(house, "http://127.0.0.1:8093") == "hi"
-    assert until(lambda: not keepers(house) and phase(house) is None, 10)
+    assert until(lambda: not keepers(house) and phase(house) is None, 30)
 
 
 def test_the_old_container_goes_when_its_time_is_over(house: Lab) -> None:
