@@ -14,12 +14,14 @@ import psutil
 import pytest
 
 from netdash.apply.survey import survey
+from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.paths import Leaves, outbound
 from netdash.core.place import KERNEL
 from netdash.core.recording import SOURCES, Recording
 from netdash.core.trace.answer import Origin, Question, Verdict
+from netdash.core.trace.question import Asked, question
 from netdash.core.trace.tracer import trace
 from netdash.read import engine_kernel
 from netdash.read.engine_kernel import kernel_of
@@ -92,6 +94,9 @@ def test_of_another_kernel_nothing_is_joined(recording: Recorded) -> None:
     web = next(one for one in host.containers if one.name == "web")
     answer = trace(host, Question(Origin.CONTAINER, ip_address("192.0.2.1"), "tcp", 80, container=web.id))
     assert answer.verdict is Verdict.UNKNOWN
+    with pytest.raises(NetdashError, match="not on this machine: it is a virtual machine") as raised:
+        question(host, "outside", ":8080", Asked())
+    assert raised.value.code is Exit.UNKNOWN
     facts = survey("unix:///none", host, web.id, details=False)
     assert "not on this machine: it is a virtual machine" in facts.unable
 

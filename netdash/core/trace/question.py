@@ -112,6 +112,9 @@ def _own(host: Host, asked: Asked, notes: list[str]) -> IP:
         link = next((one for one in host.links or () if one.name == asked.iif), None)
         ip = next((one.ip for one in (link.addresses if link else ()) if one.version == asked.family), ip)
     if ip is None:
+        unread = host.failures.get("links") or host.failures.get("routes")
+        if unread is not None:
+            raise NetdashError(f"this host's addresses are not known: {unread.reason}", unread.remedy, Exit.UNKNOWN)
         raise NetdashError("which address this host has outside is not known", "give the address", Exit.USAGE)
     notes.append(f"{ip} is this host's address")
     return ip
