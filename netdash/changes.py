@@ -3,13 +3,15 @@ this loads: it loads `apply` when it is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netdash.core.model import Host
     from netdash.core.publish.facts import Facts
-    from netdash.core.publish.pending import Pending, Taken
+    from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
     from netdash.core.publish.plan import Plan
+    from netdash.core.publish.preflight import Course, Damaged, Recovery
     from netdash.core.publish.proof import Proof
     from netdash.core.publish.request import NewContainer, Request
     from netdash.tui.changes import Told
@@ -60,7 +62,17 @@ class LocalChanges:
 
         publication.take_back(one, tell)
 
-    def recover(self, finish: bool, tell: Told) -> None:
+    def course(self, one: Taken) -> Course:
         from netdash.apply import publication
 
-        publication.recover(finish, tell)
+        return publication.course(one)
+
+    def recoveries(self) -> Sequence[Recovery | Damaged]:
+        from netdash.apply import publication
+
+        return publication.recoveries(self._address())
+
+    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
+        from netdash.apply import publication
+
+        publication.recover(one, choice, tell)

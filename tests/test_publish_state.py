@@ -15,6 +15,7 @@ from netdash.core.errors import Exit, NetdashError
 from netdash.core.publish import payload
 from netdash.core.publish.address import addresses, running, target
 from netdash.core.publish.journal import Change, load_journal
+from netdash.core.publish.preflight import Seen, Shown
 from netdash.core.publish.state import Forward, Opened, Process, load_forward, verdict
 from netdash.engine.client import local
 from netdash.engine.errors import EngineGone
@@ -101,7 +102,7 @@ def test_a_journal_goes_on_where_it_was_cut_off(state: Path) -> None:
     assert (found.change, found.begun, dict(found.done), found.left) == (CHANGE, (0,), {0: "r"}, (1, 2, 3))
     assert found.result("stop") == "r"
     again = logbook.append(CHANGE, {"begin": 1})
-    assert (again.begun, again.to_undo) == ((0, 1), (1, 0))
+    assert (again.begun, again.to_undo) == ((0, 1), (0, 1))
     assert logbook.listed() == (again,)
     assert path.stat().st_mode & 0o777 == 0o600
     assert state.joinpath("journal").stat().st_mode & 0o777 == 0o700
@@ -139,6 +140,8 @@ class Scripted:
         self.done: list[str] = []
         for word in steps.STEPS:
             monkeypatch.setitem(steps.STEPS, word, (self._step(word, fails, error), self._step(f"un{word}", "", error)))
+        monkeypatch.setattr(change, "look", lambda *_: Seen(Shown(CHANGE.old_id, "web", "exited")))
+        monkeypatch.setattr(change, "old_runs", lambda *_: self.done.append("runs?"))
 
     def _step(self, word: str, fails: str, error: Exception) -> Any:
         def step(_: object, journal: object, argument: str) -> str:
@@ -155,7 +158,8 @@ def test_a_failed_step_takes_all_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NetdashError, match="taken back: no"):
         change._carry_out(None, logbook.begin(CHANGE), lambda _: None)  # type: ignore[arg-type]
     there = ["stop", "create", "connect:net:with:colons", "start"]
-    assert scripted.done == [*there, "unstart", "unconnect:net:with:colons", "uncreate", "unstop", "unstop"]
+    back = ["unstart", "unconnect:net:with:colons", "unstop", "unstop", "runs?", "uncreate", "unstop"]
+    assert scripted.done == [*there, *back]
     assert logbook.listed() == ()
 
 

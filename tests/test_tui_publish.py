@@ -6,21 +6,24 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure, Holder, Host, Port, Proxy, Scope
+from netdash.core.publish.checks import port_list
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.journal import Journal
-from netdash.core.publish.pending import Pending, Taken
+from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
 from netdash.core.publish.plan import Plan
+from netdash.core.publish.preflight import Course, Damaged, Recovery, Seen, Shown, Way, finish, rollback, shown
 from netdash.core.publish.proof import Proof
 from netdash.core.publish.request import Mode, NewContainer, Request
 from netdash.core.publish.state import Forward, Opened
@@ -41,6 +44,13 @@ SIZES = [(80, 24), (120, 40)]
 DETAILS = Details(changes=3, auto_remove=False, restart=("always", 0), health=False, stop_seconds=None)
 
 
+SEEN = Seen(
+    old=Shown(CHANGE.old_id, "web.netdash-1", "exited"),
+    new=Shown("e" * 64, "web", "running"),
+    holder=Shown("e" * 64, "web", "running"),
+)
+
+
 class Fake:
     """What changes the host, without a host. `hold`: the work waits in its middle until it is set."""
 
@@ -53,7 +63,7 @@ class Fake:
         self.surveyed: list[object] = []
         self.acted: list[tuple[Request | NewContainer, Plan]] = []
         self.taken: list[Taken] = []
-        self.recovered: list[bool] = []
+        self.recovered: list[Choice] = []
 
     def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
         self.surveyed.append(asked)
@@ -77,9 +87,19 @@ class Fake:
             raise self.error
         self.taken.append(one)
 
-    def recover(self, finish: bool, tell: Callable[[str], None]) -> None:
+    def course(self, one: Taken) -> Course:
+        if isinstance(one, Forward):
+            return Course(Way.PLANNED, (f"end the forward of {port_list(one.ports)} to {one.container}",))
+        return rollback(one, SEEN)
+
+    def recoveries(self) -> Sequence[Recovery | Damaged]:
+        found = [Recovery(one, shown(one, SEEN), finish(one, SEEN), rollback(one, SEEN)) for one in self.found.journals]
+        return (*found, *(Damaged(one, ("web.netdash-1 is exited",)) for one in self.found.unreadable))
+
+    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Callable[[str], None]) -> None:
         tell("start web")
-        self.recovered.append(finish)
+        self.recovered.append(choice)
+        self.found = Pending()
 
 
 def dialog(app: Netdash) -> Any:
@@ -404,8 +424,8 @@ def test_a_container_made_anew_says_what_it_loses(su1: Host) -> None:
 
     async def scene(pilot, app):
         await press(pilot, "u")
-        assert "stop and remove the new web: what it wrote outside its volumes is lost" in text(app)
-        assert "rename web.netdash-1 to web, and start it" in text(app)
+        assert "remove the new one: what it wrote outside its volumes is lost" in text(app)
+        assert "rename web.netdash-1 to web" in text(app)
 
     show(su1, scene, changes=fake)
 
@@ -485,18 +505,58 @@ def test_a_forward_of_another_user_is_not_taken_for_the_last_one(su1: Host) -> N
     assert fake.taken == []
 
 
-@pytest.mark.parametrize(("key", "finish"), [("f", True), ("r", False)])
-def test_what_was_interrupted_is_offered_at_the_start(su1: Host, key: str, finish: bool) -> None:
+@pytest.mark.parametrize(("key", "choice"), [("f", Choice.FINISH), ("r", Choice.ROLLBACK), ("x", Choice.FORGET)])
+def test_what_was_interrupted_is_offered_at_the_start(su1: Host, key: str, choice: Choice) -> None:
     fake = Fake(Pending((), (), (journal(1.0, None),)))
 
     async def scene(pilot, app):
         await until(pilot, lambda: isinstance(app.screen, Recover) and app.screen.stage is Stage.SURE)
         assert "interrupted after 0 of 4 steps" in text(app)
-        await agree(pilot, app, key)
+        assert "now: web.netdash-1 (ffffffffffff) is exited, the old one" in text(app)
+        await press(pilot, "y", key, "e", "n")
+        assert fake.recovered == []
+        await press(pilot, key)
+        await agree(pilot, app)
         assert "· start web" in text(app)
+        await press(pilot, "escape")
+        assert "unfinished" not in text(app)
 
     show(su1, scene, changes=fake)
-    assert fake.recovered == [finish]
+    assert fake.recovered == [choice]
+
+
+def test_keys_before_the_question_is_painted_are_no_answer(su1: Host) -> None:
+    fake = Fake(Pending((), (), (journal(1.0, None),)))
+
+    async def scene(pilot, app):
+        await until(pilot, lambda: isinstance(app.screen, Recover) and app.screen.stage is Stage.SURE)
+        for letter in ("r", "y"):
+            early = Key(letter, letter)
+            early.time = app.screen._painted - 0.001
+            app.screen.box._forward_event(early)
+            await settle(pilot)
+        assert app.screen.choice is None
+        await press(pilot, "escape")
+        assert "1 unfinished :recover" in text(app).splitlines()[0]
+
+    show(su1, scene, changes=fake)
+    assert fake.recovered == []
+
+
+def test_a_record_that_cannot_be_read_is_named_and_can_be_forgotten(su1: Host) -> None:
+    damaged = Unreadable("1-a", "/state/journal/1-a.jsonl", "it is not a regular file")
+    fake = Fake(Pending(journals=(journal(1.0, None),), unreadable=(damaged,)))
+
+    async def scene(pilot, app):
+        await until(pilot, lambda: isinstance(app.screen, Recover) and app.screen.stage is Stage.SURE)
+        await press(pilot, "tab")
+        assert "/state/journal/1-a.jsonl cannot be read" in text(app)
+        assert "now: web.netdash-1 is exited" in text(app)
+        assert " f " not in text(app).splitlines()[-1]
+        await press(pilot, "escape", "u")
+        assert "/state/journal/1-a.jsonl cannot be read" in text(app)
+
+    show(su1, scene, changes=fake)
 
 
 def test_recovery_waits_for_the_engine(su1: Host) -> None:

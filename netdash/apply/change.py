@@ -5,14 +5,18 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netdash.apply import child, logbook
-from netdash.apply.steps import STEPS, kept_image, remove_old
+from netdash.apply.look import look, new_container
+from netdash.apply.steps import STEPS, kept_image, old_runs, remove_old
+from netdash.apply.survey import image_config
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.publish import payload
+from netdash.core.parse.decode import items, mapping
+from netdash.core.publish import payload, preflight
 from netdash.core.publish.journal import Change, Journal
+from netdash.core.publish.preflight import Seen, Way
 from netdash.core.publish.state import Opened
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone
@@ -30,43 +34,80 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
     what is left to be done."""
     engine = local(address)
     inspect: dict[str, Any] = engine.get(f"/containers/{plan.container_id}/json")
+    wanted = _Wanted(
+        address=address,
+        name=str(inspect.get("Name", "")).lstrip("/"),
+        add=() if drop else plan.ports,
+        drop=drop,
+        restart=payload.restart_policy(inspect),
+        discard=request.discard,
+        answers=plan.answers is True,
+        grace=request.grace,
+    )
+    return _carry_out(engine, replace(logbook.begin(_equal(engine, inspect, wanted)), source=inspect), tell)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How an equal of a container shall differ from it."""
+
+    address: str
+    name: str
+    add: tuple[Opened, ...] = ()
+    drop: tuple[Opened, ...] = ()
+    restart: tuple[str, int] = ("", 0)
+    discard: bool = False
+    answers: bool = False
+    grace: float = 0.0
+
+
+def _equal(engine: EngineClient, inspect: dict[str, Any], wanted: _Wanted) -> Change:
+    """The change that makes the container anew."""
     ends = payload.endpoints(inspect, engine.api)
     first = payload.first_network(inspect)
-    name = str(inspect.get("Name", "")).lstrip("/")
-    now = time.time()
-    when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    restart = payload.restart_policy(inspect)
-    held = restart[0] not in ("", "no")
+    held = wanted.restart[0] not in ("", "no")
     steps = [
         *(["hold"] if held else []),
         "stop",
-        *([] if request.discard else ["commit"]),
+        *([] if wanted.discard else ["commit"]),
         "create",
         *(f"connect:{network}" for network in ends if network != first),
         *("part", "name", "start", "verify"),
         *(["release"] if held else []),
     ]
-    change = Change(
+    now = time.time()
+    when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    return Change(
         id=_fresh(now),
         kind="recreate",
-        engine=address,
-        name=name,
+        engine=wanted.address,
+        name=wanted.name,
         steps=tuple(steps),
         created=now,
-        add=() if drop else plan.ports,
-        drop=drop,
-        old_id=plan.container_id,
-        backup=f"{name}.netdash-{when}",
-        temporary=f"{name}.netdash-{when}-new",
-        image=kept_image(name, when),
-        discard=request.discard,
-        restart=restart,
+        add=wanted.add,
+        drop=wanted.drop,
+        old_id=str(inspect["Id"]),
+        backup=f"{wanted.name}.netdash-{when}",
+        temporary=f"{wanted.name}.netdash-{when}-new",
+        image=kept_image(wanted.name, when),
+        discard=wanted.discard,
+        restart=wanted.restart,
         endpoints=ends,
         first=first,
-        answers=plan.answers is True,
-        grace=request.grace,
+        answers=wanted.answers,
+        grace=wanted.grace,
+        settings=payload.settings(inspect),
+        environment=_has_environment(engine, inspect),
     )
-    return _carry_out(engine, logbook.begin(change), tell)
+
+
+def _has_environment(engine: EngineClient, inspect: dict[str, Any]) -> bool:
+    """Whether it has values that its image does not have: those are written down nowhere."""
+    try:
+        theirs = items(image_config(engine, str(inspect.get("Image", ""))).get("Env"))
+    except NetdashError:
+        return True
+    return not set(map(str, items(mapping(inspect.get("Config")).get("Env")))) <= set(map(str, theirs))
 
 
 def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) -> Journal:
@@ -103,21 +144,34 @@ def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         raise
     except NetdashError as error:
         tell("it failed: everything is taken back")
-        rollback(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
+        now = logbook.load(logbook.path_of(journal.change)) or journal
+        rollback(engine, replace(now, source=journal.source), tell)
         raise NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED) from error
 
 
 def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Finish what was interrupted. Whoever died may have taken the new container along: it is started and looked at
     again. Raises NetdashError(REFUSED)."""
-    again = {at for at, step in enumerate(journal.change.steps) if step in ("start", "verify")}
+    change = journal.change
+    seen = look(engine, journal)
+    course = preflight.finish(journal, seen)
+    if course.way is Way.REFUSED:
+        raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
+    words = ["start", "verify"]
+    if seen.new is None:
+        words += ["create", "connect", "name", "release"]
+    if not seen.image and seen.old is not None:
+        words.append("commit")
+    if seen.old is not None and seen.old.name == change.name:
+        words.append("part")
+    again = {at for at, step in enumerate(change.steps) if step.partition(":")[0] in words}
     done = {at: result for at, result in journal.done.items() if at not in again}
     return finish(engine, replace(journal, done=done), tell)
 
 
 def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Do what is left. Raises NetdashError(REFUSED)."""
-    change = journal.change
+    change, source = journal.change, journal.source
     left = journal.left
     if journal.undoing:
         logbook.append(change, {"undoing": False})
@@ -126,7 +180,7 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         tell(sentence(change, at))
         logbook.append(change, {"begin": at})
         result = STEPS[word][0](engine, journal, argument)
-        journal = logbook.append(change, {"done": at, "result": result})
+        journal = replace(logbook.append(change, {"done": at, "result": result}), source=source)
     journal = logbook.append(change, {"settled": time.time()})
     if change.grace:
         _reap_later(change)
@@ -136,20 +190,99 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
 
 
 def rollback(engine: EngineClient, journal: Journal, tell: Told) -> None:
-    """Take back what was done, last first, and end the journal. Raises NetdashError(REFUSED)."""
+    """Take back what was done, and end the journal; where something that it needs is gone, by another way, or not at
+    all. Raises NetdashError(REFUSED)."""
     change = journal.change
-    journal = logbook.append(change, {"undoing": True})
-    for at in journal.to_undo:
-        word, _, argument = change.steps[at].partition(":")
-        tell(f"take back: {sentence(change, at)}")
-        before = journal  # the results of the steps: the next line forgets this one's
-        logbook.append(change, {"undo": at})
-        STEPS[word][1](engine, before, argument)
-        journal = logbook.append(change, {"undone": at})
-        journal = replace(journal, done={**before.done})
-    if "stop" in change.steps and journal.begun:
-        STEPS["stop"][1](engine, journal, "")  # a dockerd that died after that step has stopped it again
+    if not journal.begun:
+        logbook.end(change)
+        return
+    seen = look(engine, journal)
+    course = preflight.rollback(journal, seen)
+    if course.way is Way.REFUSED:
+        raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
+    if course.way is Way.PLANNED:
+        _undo_steps(engine, journal, seen, tell)
+        return
+    for step in course.steps:
+        tell(step)
+    if course.way is not Way.RECORD:
+        anew = _from_new(engine, journal) if course.way is Way.FROM_NEW else _from_settings(journal)
+        logbook.end(change)
+        _carry_out(engine, anew, tell)
+        return
     logbook.end(change)
+
+
+def _forget(change: Change) -> str:
+    return f"netdash recover --forget {change.id} leaves everything as it is"
+
+
+def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) -> None:
+    """Last first. Until the old one runs the new one is there: where that fails, it is put back."""
+    change, results = journal.change, journal.results
+    logbook.append(change, {"undoing": True})
+    try:
+        for at in journal.to_undo:
+            word, _, argument = change.steps[at].partition(":")
+            if word == "create" and seen.old is not None and "stop" in change.steps:
+                STEPS["stop"][1](engine, journal, "")  # a dockerd that died after that step has stopped it again
+                old_runs(engine, journal)
+            tell(f"take back: {sentence(change, at)}")
+            logbook.append(change, {"undo": at})
+            STEPS[word][1](engine, journal, argument)
+            logbook.append(change, {"undone": at})
+    except EngineGone:
+        raise
+    except NetdashError as error:
+        _put_back(engine, journal, seen, tell, error)
+    if "stop" in change.steps and journal.begun:
+        STEPS["stop"][1](engine, replace(journal, results=results), "")
+    logbook.end(change)
+
+
+def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, error: NetdashError) -> None:
+    """The old one cannot be had back: the new one, where it ran before, runs again. Raises NetdashError(REFUSED)."""
+    if seen.new is None or not seen.new.running:
+        hint = error.hint or _forget(journal.change)
+        raise NetdashError(f"it is not taken back: {error.message}", hint, Exit.REFUSED) from error
+    tell("it failed: the new one is put back")
+    try:
+        resume(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
+    except EngineGone:
+        raise
+    except NetdashError as second:
+        reason = f"{error.message}; the new one is not put back: {second.message}"
+        raise NetdashError(f"it is not taken back: {reason}", _forget(journal.change), Exit.REFUSED) from error
+    raise NetdashError(f"it is not taken back, the new one runs: {error.message}", error.hint, Exit.REFUSED) from error
+
+
+def _from_new(engine: EngineClient, journal: Journal) -> Journal:
+    """The journal of making the old one's equal from the new one."""
+    change = journal.change
+    inspect = new_container(engine, journal) or {}
+    wanted = _Wanted(change.engine, change.name, add=change.drop, drop=change.add, restart=change.restart)
+    return replace(logbook.begin(_equal(engine, inspect, wanted)), source=inspect)
+
+
+def _from_settings(journal: Journal) -> Journal:
+    """The journal of making the old one anew where neither it nor the new one is there."""
+    change = journal.change
+    source = dict(journal.source or change.settings)
+    kept = journal.result("commit")
+    if kept:
+        source["Image"] = kept
+    made = replace(
+        change,
+        id=_fresh(time.time()),
+        steps=tuple(step for step in change.steps if step not in ("hold", "stop", "commit", "part")),
+        add=(),
+        drop=(),
+        old_id="",
+        answers=False,
+        grace=0.0,
+        settings=payload.settings(source),
+    )
+    return replace(logbook.begin(made), source=source)
 
 
 def settle(engine: EngineClient, journal: Journal) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdash.apply import child, places
 from netdash.core.errors import Exit, NetdashError
+from netdash.core.publish.pending import Unreadable
 from netdash.core.publish.state import Forward, load_forward, verdict
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _start(record: Forward) -> Forward:
     path = places.ensure(places.forwards()) / f"{record.id}{_SUFFIX}"
     places.write(path, record.dumps())
     if not child.leave("keeper", str(path)):
-        path.unlink(missing_ok=True)
+        places.remove(path)
         raise NetdashError("the process that keeps the port does not start", code=Exit.REFUSED)
     return _begun(path)
 
@@ -55,7 +56,7 @@ def _begun(path: Path) -> Forward:
         if record is None:
             raise NetdashError("the container is gone", code=Exit.REFUSED)
         if record.phase == "failed":
-            path.unlink(missing_ok=True)
+            places.remove(path)
             raise NetdashError(f"the port could not be opened: {record.problem}", code=Exit.REFUSED)
         if record.phase != "starting":
             return record
@@ -74,9 +75,19 @@ def _load(path: Path) -> Forward | None:
 
 
 def listed() -> tuple[Forward, ...]:
-    """The records as they are on disk, oldest first."""
-    found = (load_forward(text) for _, text in places.texts(places.forwards(), _SUFFIX))
+    """The records as they are on disk, oldest first, those that can be read."""
+    found = (load_forward(text) for _, text in _texts() if isinstance(text, str))
     return tuple(sorted((one for one in found if one), key=lambda one: one.created))
+
+
+def unreadable() -> tuple[Unreadable, ...]:
+    """The others: their keepers may hold ports."""
+    found = (places.unreadable(path, text, load_forward) for path, text in _texts())
+    return tuple(one for one in found if one is not None)
+
+
+def _texts() -> Iterator[tuple[Path, str | NetdashError]]:
+    return places.texts(places.forwards(), _SUFFIX)
 
 
 def end_one(record: Forward) -> None:
@@ -90,7 +101,7 @@ def end_one(record: Forward) -> None:
             if time.monotonic() > end:
                 raise NetdashError(f"process {keeper.pid}, which keeps the port, does not end", code=Exit.REFUSED)
             time.sleep(_PAUSE)
-    path.unlink(missing_ok=True)
+    places.remove(path)
 
 
 def state(one: Forward) -> str:
@@ -114,11 +125,11 @@ def reconcile() -> tuple[str, ...]:
             end_one(one)
             notes.append(f"the forward of {one.container} port {ports} is over: its time has ended")
         elif state(one) == "lost":
-            notes.append(f"the forward of {one.container} port {ports} {_again(one)}")
+            notes.append(f"the forward of {one.container} port {ports} {again(one)}")
     return tuple(notes)
 
 
-def _again(one: Forward) -> str:
+def again(one: Forward) -> str:
     """Start it anew: its keeper died. A port that is to be had no more is dropped, and said."""
     end_one(one)
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from netdash.apply import places
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.publish.journal import Change, Journal, load_journal
+from netdash.core.publish.pending import Unreadable
 
 _SUFFIX = ".jsonl"
 
@@ -35,9 +36,8 @@ def append(change: Change, entry: Mapping[str, object]) -> Journal:
 
 
 def end(change: Change) -> None:
-    """The change is over: nothing of it is left to be done, or to be taken back."""
-    path_of(change).unlink(missing_ok=True)
-    places.sync(places.journals())
+    """The change is over: nothing of it is left to be done, or to be taken back. Raises NetdashError(REFUSED)."""
+    places.remove(path_of(change))
 
 
 def load(path: Path) -> Journal | None:
@@ -48,6 +48,16 @@ def load(path: Path) -> Journal | None:
 
 
 def listed() -> tuple[Journal, ...]:
-    """Oldest first."""
-    found = (load_journal(text) for _, text in places.texts(places.journals(), _SUFFIX))
+    """Oldest first, those that can be read."""
+    found = (load_journal(text) for _, text in _texts() if isinstance(text, str))
     return tuple(sorted((one for one in found if one), key=lambda one: one.change.created))
+
+
+def unreadable() -> tuple[Unreadable, ...]:
+    """The others: what such a record was about is not known, and must not be taken for nothing."""
+    found = (places.unreadable(path, text, load_journal) for path, text in _texts())
+    return tuple(one for one in found if one is not None)
+
+
+def _texts() -> Iterator[tuple[Path, str | NetdashError]]:
+    return places.texts(places.journals(), _SUFFIX)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from netdash.apply import trusted
 from netdash.core.errors import Exit, NetdashError
+from netdash.core.publish.pending import Unreadable
 from netdash.core.publish.state import Process
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -95,6 +97,8 @@ def end(one: Process) -> None:
 # write is refused.
 
 _MOST = 16 << 20  # bytes of one file
+_HEAD = 1 << 20  # characters
+_PAIR = re.compile(r'"(name|backup|temporary|container|engine)": "([\w.:/-]{1,300})"', re.ASCII)
 _HINT = "netdash keeps its state where nobody else can write; NETDASH_STATE_DIR names another place"
 
 
@@ -183,8 +187,9 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str]]:
-    """Every file of that kind; nothing where there is no folder. Raises NetdashError where it may not be read."""
+def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str | NetdashError]]:
+    """Every file of that kind, or why it cannot be read; nothing where there is no folder. Raises NetdashError where
+    the folder may not be read."""
     try:
         with _told(folder, "read"), _folder(folder) as parent:
             listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
@@ -195,8 +200,40 @@ def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str]]:
     except FileNotFoundError:
         return
     for name in names:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             yield folder / name, read(folder / name)
+        except FileNotFoundError:
+            continue  # another netdash has ended it meanwhile
+        except NetdashError as error:
+            yield folder / name, error
+
+
+def unreadable(path: Path, text: str | NetdashError, parse: Callable[[str], object]) -> Unreadable | None:
+    """What is known of a record without its meaning; None where `parse` finds one."""
+    identity = path.name.partition(".")[0]
+    if isinstance(text, NetdashError):
+        return Unreadable(identity, str(path), text.message.removeprefix(f"cannot read {path}: "))
+    if parse(text) is not None:
+        return None
+    words = dict(_PAIR.findall(text[:_HEAD]))
+    names = tuple(words[key] for key in ("name", "backup", "temporary", "container") if words.get(key))
+    reason = "it is not a record of this version of netdash, or is damaged"
+    return Unreadable(identity, str(path), reason, names, words.get("engine", ""))
+
+
+def remove(path: Path) -> None:
+    """A record that is over. Raises NetdashError(REFUSED)."""
+    with contextlib.suppress(FileNotFoundError), _told(path, "remove"):
+        path.unlink()
+        sync(path.parent)
+
+
+def set_aside(path: Path) -> None:
+    """A record that cannot be read, whatever lies there: it keeps its content under a name that is not looked at.
+    Raises NetdashError(REFUSED)."""
+    with _told(path, "rename"):
+        path.rename(path.with_name(f".{path.name}.forgotten"))
+        sync(path.parent)
 
 
 def empty() -> bool:

@@ -3,15 +3,22 @@ theirs. Each holds the lock by itself."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdash.apply import change, forward, logbook, places
+from netdash.apply.look import every, look
 from netdash.apply.proof import prove
 from netdash.apply.steps import pull
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.parse.decode import integer, mapping
-from netdash.core.publish.pending import Pending, Taken
+from netdash.core.publish import preflight
+from netdash.core.publish.checks import port_list
+from netdash.core.publish.journal import Journal
+from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
+from netdash.core.publish.preflight import Course, Damaged, Recovery, Way
 from netdash.core.publish.proof import Proof
 from netdash.core.publish.request import GRACE, Mode, Request
 from netdash.core.publish.state import Forward
@@ -85,16 +92,24 @@ def tidy(tell: Told) -> None:
 
 
 def untouched(name: str) -> None:
-    """Raises NetdashError(REFUSED) where another change of this container is not over."""
+    """Raises NetdashError(REFUSED) where another change of this container is not over, or may not be."""
+    readable(pending())
     for journal in change.unfinished():
         if name in (journal.change.name, journal.change.backup, journal.change.temporary):
             raise NetdashError(f"a change of {name} was interrupted", "netdash recover", Exit.REFUSED)
 
 
+def readable(found: Pending) -> None:
+    """Raises NetdashError(REFUSED) where a record cannot be read: what it was about is not known."""
+    for one in found.unreadable:
+        raise NetdashError(one.sentence, "netdash recover tells what the engine shows of it", Exit.REFUSED)
+
+
 def pending() -> Pending:
     """Reads the records alone. Raises NetdashError where they may not be read."""
     forwards = forward.listed()
-    return Pending(forwards, forward.lost(forwards), change.pending())
+    unreadable = (*forward.unreadable(), *logbook.unreadable())
+    return Pending(forwards, forward.lost(forwards), change.pending(), unreadable, time.time())
 
 
 def take_back(one: Taken, tell: Told) -> None:
@@ -103,23 +118,116 @@ def take_back(one: Taken, tell: Told) -> None:
         if isinstance(one, Forward):
             forward.end_one(one)
             return
-        now = logbook.load(logbook.path_of(one.change))
-        if now is None:
-            raise NetdashError("its time to be taken back is over", code=Exit.REFUSED)
-        change.rollback(local(one.change.engine), now, tell)
+        change.rollback(local(one.change.engine), _now(one), tell)
 
 
-def recover(finish: bool, tell: Told) -> None:
-    """Finish, or roll back, all that was interrupted; forwards that were lost are opened again, or forgotten. Raises
+def _now(one: Journal) -> Journal:
+    found = logbook.load(logbook.path_of(one.change))
+    if found is None:
+        raise NetdashError("its time to be taken back is over", code=Exit.REFUSED)
+    return found
+
+
+# --- what was interrupted ---------------------------------------------------------------------------------------------
+
+
+def course(one: Taken) -> Course:
+    """What taking it back does, by what the engine shows now; changes nothing. Raises NetdashError where that is not
+    known."""
+    if isinstance(one, Forward):
+        return Course(Way.PLANNED, (f"end the forward of {port_list(one.ports)} to {one.container}",))
+    if not one.begun:
+        return Course(Way.RECORD, ("nothing was begun: only the record is removed",))
+    return preflight.rollback(one, look(local(one.change.engine), one))
+
+
+def recoveries(address: str) -> tuple[Recovery | Damaged, ...]:
+    """What was left unfinished, each with what can be done; changes nothing. `address`: the engine of records that do
+    not tell theirs."""
+    found = pending()
+    return (
+        *map(_recovery, found.interrupted),
+        *map(_recovery_of_forward, found.lost),
+        *(Damaged(one, _shown_of(one, address)) for one in found.unreadable),
+    )
+
+
+def _recovery(journal: Journal) -> Recovery:
+    try:
+        seen = look(local(journal.change.engine), journal)
+    except NetdashError as error:
+        unknown = preflight.refused(f"the engine does not say what is there: {error.message}")
+        rolled = unknown if journal.begun else course(journal)
+        return Recovery(journal, (unknown.refusal,), unknown, rolled)
+    rolled = preflight.rollback(journal, seen) if journal.begun else course(journal)
+    return Recovery(journal, preflight.shown(journal, seen), preflight.finish(journal, seen), rolled)
+
+
+def _recovery_of_forward(one: Forward) -> Recovery:
+    again = Course(Way.PLANNED, (f"forward {port_list(one.ports)} to {one.container} again",))
+    forgotten = Course(Way.RECORD, ("remove the record",))
+    return Recovery(one, ("its process is gone: the port is closed",), again, forgotten)
+
+
+def _shown_of(one: Unreadable, address: str) -> tuple[str, ...]:
+    """The containers that such a record may have been about, as the engine shows them now."""
+    try:
+        found = every(local(one.engine or address))
+    except NetdashError as error:
+        return (f"what the engine shows of it is not known: {error.message}",)
+    return preflight.suspects(one, found)
+
+
+def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
+    """Finish a record, roll it back, or forget it; one that cannot be read is only forgotten. Raises
     NetdashError(REFUSED)."""
+    with places.one_at_a_time():
+        if isinstance(one, Unreadable):
+            if choice is not Choice.FORGET:
+                raise NetdashError(one.sentence, code=Exit.REFUSED)
+            places.set_aside(Path(one.path))
+            return
+        if isinstance(one, Forward):
+            if choice is Choice.FINISH:
+                tell(f"the forward of {port_list(one.ports)} {forward.again(one)}")
+            else:
+                forward.end_one(one)
+            return
+        now = _now(one)
+        if choice is Choice.FORGET:
+            logbook.end(now.change)
+            return
+        act = change.resume if choice is Choice.FINISH else change.rollback
+        act(local(now.change.engine), now, tell)
+
+
+def recover_all(choice: Choice, tell: Told) -> tuple[str, ...]:
+    """Every record by itself; why some could not be, in sentences."""
+    failed = []
     with places.one_at_a_time():
         for note in change.overdue():
             tell(note)
-        for journal in change.unfinished():
-            (change.resume if finish else change.rollback)(local(journal.change.engine), journal, tell)
-        if finish:
-            for note in forward.reconcile():
-                tell(note)
-        else:
-            for one in forward.lost(forward.listed()):
-                forward.end_one(one)
+    found = pending()
+    records: tuple[Taken, ...] = (*found.interrupted, *found.lost)
+    for one in records:
+        try:
+            recover(one, choice, tell)
+        except NetdashError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            failed.append(f"{_title(one)}: {error.message}{hint}")
+    return (*failed, *(one.sentence for one in found.unreadable))
+
+
+def _title(one: Taken) -> str:
+    return f"the forward to {one.container}" if isinstance(one, Forward) else one.change.name
+
+
+def forget(identity: str, tell: Told) -> None:
+    """End the record of that id, whatever it is about: nothing else is changed. Raises NetdashError(REFUSED)."""
+    found = pending()
+    records: tuple[Taken | Unreadable, ...] = (*found.journals, *found.lost, *found.unreadable)
+    for one in records:
+        if identity == (one.change.id if isinstance(one, Journal) else one.id):
+            recover(one, Choice.FORGET, tell)
+            return
+    raise NetdashError(f"there is no record {identity}", "netdash recover lists them", Exit.REFUSED)

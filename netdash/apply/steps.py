@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from netdash.apply import survey
+from netdash.apply.look import id_of, new_container
+from netdash.apply.look import inspect as look
 from netdash.apply.proof import prove
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.parse.decode import integer, mapping, text
@@ -26,32 +28,25 @@ _SECOND = 1_000_000_000  # of the API's durations
 _PAUSE = 0.2
 
 
-def _look(engine: EngineClient, name: str) -> Json | None:
-    """Its inspect; None when there is none."""
-    try:
-        found: Json = engine.get(f"/containers/{name}/json")
-    except Refused as error:
-        if error.status == 404:
-            return None
-        raise
-    return found
-
-
 def _name(inspect: Json | None) -> str:
     return str(inspect.get("Name", "")).lstrip("/") if inspect else ""
 
 
 def new_id(engine: EngineClient, journal: Journal) -> str:
     """Of the new container; "" when it does not exist."""
-    found = _look(engine, journal.result("create") or journal.change.temporary)
-    return str(found["Id"]) if found else ""
+    return id_of(new_container(engine, journal))
 
 
 def _needed(engine: EngineClient, journal: Journal) -> str:
     identity = new_id(engine, journal)
     if not identity:
-        raise NetdashError("the new container is gone", "netdash recover --rollback", Exit.REFUSED)
+        raise NetdashError("the new container is gone", "netdash recover", Exit.REFUSED)
     return identity
+
+
+def _old(engine: EngineClient, journal: Journal) -> Json | None:
+    identity = journal.change.old_id
+    return look(engine, identity) if identity else None
 
 
 # --- doing ------------------------------------------------------------------------------------------------------------
@@ -59,7 +54,7 @@ def _needed(engine: EngineClient, journal: Journal) -> str:
 
 def _hold(engine: EngineClient, journal: Journal, _: str) -> str:
     """A dockerd that starts anew must not start the old one beside the new."""
-    return _set_restart(engine, journal.change.old_id, ("no", 0))
+    return _set_restart(engine, journal.change.old_id, ("no", 0)) if _old(engine, journal) else ""
 
 
 def _set_restart(engine: EngineClient, identity: str, policy: tuple[str, int]) -> str:
@@ -69,12 +64,14 @@ def _set_restart(engine: EngineClient, identity: str, policy: tuple[str, int]) -
 
 
 def _stop(engine: EngineClient, journal: Journal, _: str) -> str:
+    if journal.source and not _old(engine, journal):
+        raise NetdashError(f"{journal.change.name} was removed by somebody else", code=Exit.REFUSED)
     _stop_one(engine, journal.change.old_id)
     return ""
 
 
 def _stop_one(engine: EngineClient, identity: str) -> None:
-    inspect = _look(engine, identity)
+    inspect = look(engine, identity)
     if inspect is not None:
         patience = integer(mapping(inspect.get("Config")).get("StopTimeout"))
         engine.call("POST", f"/containers/{identity}/stop", limit=60.0 + (10 if patience is None else patience))
@@ -83,10 +80,10 @@ def _stop_one(engine: EngineClient, identity: str) -> None:
 def _commit(engine: EngineClient, journal: Journal, _: str) -> str:
     """The image with what the stopped container wrote; "" where it wrote nothing."""
     change = journal.change
-    old = _look(engine, change.old_id)
+    old = _old(engine, journal)
     if old is None:
-        raise NetdashError(f"the container {change.name} is gone", code=Exit.REFUSED)
-    if survey.changes(engine, old) == 0:
+        return ""  # somebody removed it, and what it wrote with it
+    if survey.changes(engine, old) == 0 and survey.has_image(engine, str(old.get("Image", ""))):
         return ""
     repository, _, tag = change.image.rpartition(":")
     params = {"container": change.old_id, "repo": repository, "tag": tag, "pause": "0"}
@@ -96,7 +93,7 @@ def _commit(engine: EngineClient, journal: Journal, _: str) -> str:
 
 def _create(engine: EngineClient, journal: Journal, _: str) -> str:
     change = journal.change
-    there = _look(engine, change.temporary)
+    there = new_container(engine, journal)
     if there is None:
         body = _body_of_new(change) if change.kind == "run" else _body_of_equal(engine, journal)
         there = engine.call("POST", "/containers/create", body, {"name": change.temporary}, limit=120.0)
@@ -110,10 +107,12 @@ def _body_of_new(change: Change) -> Json:
 
 
 def _body_of_equal(engine: EngineClient, journal: Journal) -> Json:
+    """As the old one is; where somebody removed it, as it was when the change began."""
     change = journal.change
-    old = _look(engine, change.old_id)
-    if old is None:
-        raise NetdashError(f"the container {change.name} is gone", code=Exit.REFUSED)
+    settings = None if change.environment else change.settings
+    old = _old(engine, journal) or dict(journal.source or settings or {})
+    if not old:
+        raise NetdashError(f"{change.name} is gone, and its environment is not known", code=Exit.REFUSED)
     image = journal.result("commit") or survey.image_reference(engine, old)
     borrowed, _ = survey.borrowed_from(engine, old)
     wanted = payload.Differences(
@@ -131,7 +130,7 @@ def _body_of_equal(engine: EngineClient, journal: Journal) -> Json:
 
 def _connect(engine: EngineClient, journal: Journal, network: str) -> str:
     identity = _needed(engine, journal)
-    inspect = _look(engine, identity) or {}
+    inspect = look(engine, identity) or {}
     if network not in mapping(mapping(inspect.get("NetworkSettings")).get("Networks")):
         endpoint = dict(mapping(journal.change.endpoints.get(network)))
         engine.post(f"/networks/{network}/connect", {"Container": identity, "EndpointConfig": endpoint})
@@ -139,7 +138,7 @@ def _connect(engine: EngineClient, journal: Journal, network: str) -> str:
 
 
 def _part(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _rename(engine, journal.change.old_id, journal.change.backup)
+    return _rename(engine, journal.change.old_id, journal.change.backup) if _old(engine, journal) else ""
 
 
 def _name_new(engine: EngineClient, journal: Journal, _: str) -> str:
@@ -147,12 +146,15 @@ def _name_new(engine: EngineClient, journal: Journal, _: str) -> str:
 
 
 def _rename(engine: EngineClient, identity: str, name: str) -> str:
-    if _name(_look(engine, identity)) != name:
+    if _name(look(engine, identity)) != name:
         engine.post(f"/containers/{identity}/rename", name=name)
     return ""
 
 
 def _start(engine: EngineClient, journal: Journal, _: str) -> str:
+    """The old one is stopped where somebody started it meanwhile: both want the same addresses."""
+    if journal.change.old_id:
+        _stop_one(engine, journal.change.old_id)
     engine.call("POST", f"/containers/{_needed(engine, journal)}/start", limit=120.0)
     return ""
 
@@ -160,9 +162,9 @@ def _start(engine: EngineClient, journal: Journal, _: str) -> str:
 def _verify(engine: EngineClient, journal: Journal, _: str) -> str:
     """Healthy, or running for some seconds; and the port answers where one answered before."""
     identity = _needed(engine, journal)
-    end = time.monotonic() + _health_limit(_look(engine, identity) or {})
+    end = time.monotonic() + _health_limit(look(engine, identity) or {})
     began = time.monotonic()
-    while not _is_well(_look(engine, identity) or {}, time.monotonic() - began):
+    while not _is_well(look(engine, identity) or {}, time.monotonic() - began):
         if time.monotonic() > end:
             raise NetdashError(f"{journal.change.name} does not become healthy", code=Exit.REFUSED)
         time.sleep(_PAUSE)
@@ -225,12 +227,29 @@ def _keep(_: EngineClient, __: Journal, ___: str) -> str:
 
 
 def _unhold(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _set_restart(engine, journal.change.old_id, journal.change.restart)
+    return _set_restart(engine, journal.change.old_id, journal.change.restart) if _old(engine, journal) else ""
 
 
 def _unstop(engine: EngineClient, journal: Journal, _: str) -> str:
-    engine.call("POST", f"/containers/{journal.change.old_id}/start", limit=120.0)
+    """The new one may run again: a dockerd that starts anew starts it by its restart policy."""
+    _unstart(engine, journal, "")
+    if _old(engine, journal):
+        engine.call("POST", f"/containers/{journal.change.old_id}/start", limit=120.0)
     return ""
+
+
+def old_runs(engine: EngineClient, journal: Journal) -> None:
+    """Before the new one is removed, which nothing takes back. Raises NetdashError unless the old one runs."""
+    time.sleep(_PAUSE)  # one that ends at once is not taken for running
+    state = mapping((_old(engine, journal) or {}).get("State"))
+    if state.get("Running") is not True:
+        raise NetdashError(f"the old {journal.change.name} does not run", code=Exit.REFUSED)
+
+
+def _unrelease(engine: EngineClient, journal: Journal, _: str) -> str:
+    """A dockerd that starts anew must not start the new one beside the old."""
+    identity = new_id(engine, journal)
+    return _set_restart(engine, identity, ("no", 0)) if identity else ""
 
 
 def _uncommit(engine: EngineClient, journal: Journal, _: str) -> str:
@@ -254,7 +273,11 @@ def _gone(engine: EngineClient, path: str, **params: str) -> str:
 
 
 def _unpart(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _rename(engine, journal.change.old_id, journal.change.name)
+    """A name that a stranger has taken meanwhile stays its own: that the old one runs counts for more."""
+    change = journal.change
+    if not _old(engine, journal) or look(engine, change.name):
+        return ""
+    return _rename(engine, change.old_id, change.name)
 
 
 def _unname(engine: EngineClient, journal: Journal, _: str) -> str:
@@ -263,7 +286,9 @@ def _unname(engine: EngineClient, journal: Journal, _: str) -> str:
 
 
 def _unstart(engine: EngineClient, journal: Journal, _: str) -> str:
-    _stop_one(engine, new_id(engine, journal) or journal.change.temporary)
+    identity = new_id(engine, journal)
+    if identity:
+        _stop_one(engine, identity)
     return ""
 
 
@@ -277,14 +302,16 @@ STEPS: dict[str, tuple[Do, Do]] = {
     "name": (_name_new, _unname),
     "start": (_start, _unstart),
     "verify": (_verify, _keep),
-    "release": (_release, _keep),
+    "release": (_release, _unrelease),
 }
 """By the word before the colon: (do, take back). What is after the colon is their last argument."""
 
 
 def remove_old(engine: EngineClient, journal: Journal) -> None:
     """The last step, that nothing takes back: its volumes stay. Raises NetdashError unless the new one runs."""
-    inspect = _look(engine, _needed(engine, journal)) or {}
+    if not _old(engine, journal):
+        return
+    inspect = look(engine, _needed(engine, journal)) or {}
     _is_well(inspect, _STEADY)
     _gone(engine, f"/containers/{journal.change.old_id}", v="0", force="0")
 

@@ -44,6 +44,7 @@ class Arguments:
     name: str | None = None
     finish: bool = False
     rollback: bool = False
+    forget: str = ""  # the id of a record
     target: Path  # of a recording that is written: always given there
     sender: str = ""  # of a trace: host, outside, outside@IP or a container
     receiver: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 
 from netdash.apply import change, forward, places, publication
 from netdash.apply.survey import survey
@@ -97,7 +98,7 @@ def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) 
         if not whole <= numbers:
             span = f"{min(whole)}-{max(whole)}"
             raise NetdashError(f"it was published as {span}", f"netdash unpublish {one.container} {span}", Exit.REFUSED)
-    said = [line for one in mine for line in as_json.steps_back(one)]
+    said = [line for one in mine for line in publication.course(one).steps]
     if not agree.confirmed(arguments, said, as_json.forwards(mine, forward.state)):
         return Exit.FINE
     with places.one_at_a_time():
@@ -156,14 +157,18 @@ def start(arguments: Arguments) -> int:
 
 def published(arguments: Arguments) -> int:
     """What netdash published and can take back, as its records and processes are; changes nothing."""
-    found, journals = forward.listed(), change.pending()
+    pending = publication.pending()
+    found, journals = pending.forwards, pending.journals
+    ends = Exit.REFUSED if pending.unreadable else Exit.FINE
     if arguments.json:
-        agree.write_json(
-            {**as_json.forwards(found, forward.state), "changes": [as_json.journal(one) for one in journals]}
-        )
-        return Exit.FINE
+        document = as_json.forwards(found, forward.state)
+        unreadable = [asdict(one) for one in pending.unreadable]
+        agree.write_json({**document, "changes": [as_json.journal(one) for one in journals], "unreadable": unreadable})
+        return ends
     printing.write(clean(as_json.sentence(one, forward.state(one))) for one in found)
     printing.write(clean(as_json.journal_sentence(one)) for one in journals)
-    if not found and not journals:
+    for one in pending.unreadable:
+        printing.note(f"{one.sentence} (netdash recover)")
+    if not (found or journals or pending.unreadable):
         printing.note("nothing is published by netdash, for this user")
-    return Exit.FINE
+    return ends

@@ -8,6 +8,8 @@ from netdash.apply import publication
 from netdash.cli import agree, printing
 from netdash.cli.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
+from netdash.core.publish.pending import Choice
+from netdash.core.publish.preflight import Damaged
 from netdash.show import as_json_changes as as_json
 from netdash.show.as_json import SCHEMA
 from netdash.show.spans import clean
@@ -15,10 +17,15 @@ from netdash.show.spans import clean
 
 def undo(arguments: Arguments) -> int:
     """Take back the latest of the forwards, and of the containers whose grace time is not over."""
-    last = publication.pending().last
+    found = publication.pending()
+    publication.readable(found)
+    last = found.last
     if last is None:
         raise NetdashError("there is nothing to take back", "see: netdash published", Exit.REFUSED)
-    said = as_json.steps_back(last)
+    course = publication.course(last)
+    if course.refusal:
+        raise NetdashError(f"nothing was changed: {course.refusal}", "netdash published", Exit.REFUSED)
+    said = course.steps
     if not agree.confirmed(arguments, said, {"schema": SCHEMA, "steps": said, "done": False}):
         return Exit.FINE
     publication.take_back(last, printing.note)
@@ -34,14 +41,30 @@ def _done(arguments: Arguments, said: Sequence[str]) -> int:
 
 
 def recover(arguments: Arguments) -> int:
-    """Without a way to go: what is pending, exit 1 when anything is."""
-    said = as_json.interrupted(publication.pending())
+    """Without a way to go: what is pending; exit 1 when anything is, 4 where a record cannot be read."""
+    if arguments.forget:
+        publication.forget(arguments.forget, printing.note)
+        return _done(arguments, [f"the record {arguments.forget} is forgotten; nothing else was changed"])
     if not (arguments.finish or arguments.rollback):
-        if arguments.json:
-            agree.write_json({"schema": SCHEMA, "pending": said})
-        else:
-            printing.write(map(clean, said))
-            printing.note("netdash recover --finish, or --rollback" if said else "nothing was interrupted")
-        return Exit.FINDINGS if said else Exit.FINE
-    publication.recover(arguments.finish, printing.note)
+        return _pending(arguments)
+    said = as_json.interrupted(publication.pending())
+    failed = publication.recover_all(Choice.FINISH if arguments.finish else Choice.ROLLBACK, printing.note)
+    if failed:
+        raise NetdashError("; ".join(failed), "netdash recover tells what is there now", Exit.REFUSED)
     return _done(arguments, said)
+
+
+def _pending(arguments: Arguments) -> int:
+    found = publication.recoveries(agree.engine(arguments))
+    if arguments.json:
+        records = [as_json.recovery(one) for one in found]
+        agree.write_json({"schema": SCHEMA, "pending": [as_json.title(one) for one in found], "records": records})
+    else:
+        for one in found:
+            printing.write(map(clean, as_json.recovery_lines(one)))
+        printing.note(
+            "netdash recover --finish, or --rollback; --forget ID ends a record" if found else "nothing was interrupted"
+        )
+    if any(isinstance(one, Damaged) for one in found):
+        return Exit.REFUSED
+    return Exit.FINDINGS if found else Exit.FINE

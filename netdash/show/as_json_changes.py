@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from netdash.core.publish.checks import socket_text
+from netdash.core.publish.checks import port_list
 from netdash.core.publish.journal import Journal
-from netdash.core.publish.pending import Pending, Taken
+from netdash.core.publish.pending import Pending
 from netdash.core.publish.plan import Plan
+from netdash.core.publish.preflight import Course, Damaged, Recovery
 from netdash.core.publish.proof import Proof
-from netdash.core.publish.state import Forward, Opened
+from netdash.core.publish.state import Forward
 from netdash.show.as_json import SCHEMA
 
 
@@ -68,11 +69,6 @@ def ports_text(one: Forward) -> str:
     return port_list(one.ports)
 
 
-def port_list(ports: tuple[Opened, ...]) -> str:
-    texts = [f"{socket_text(port.host_ip or '*', port.host_port)}/{port.proto}" for port in ports]
-    return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} … {texts[-1]}"
-
-
 def sentence(one: Forward, state: str) -> str:
     """One line of `netdash published`."""
     port = one.ports[0].container_port if one.ports else 0
@@ -84,25 +80,44 @@ def sentence(one: Forward, state: str) -> str:
     return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
 
 
-def steps_back(one: Taken) -> tuple[str, ...]:
-    """What taking it back does, in order."""
-    if isinstance(one, Forward):
-        return (f"end the forward of {ports_text(one)} to {one.container}",)
-    change = one.change
-    if change.kind == "run":
-        return (f"stop and remove {change.name}, with its volumes",)
-    return (
-        f"stop and remove the new {change.name}: what it wrote outside its volumes is lost",
-        f"rename {change.backup} to {change.name}, and start it",
-    )
-
-
 def interrupted(found: Pending) -> tuple[str, ...]:
     """What was left unfinished, a sentence each."""
     return (
         *(journal_sentence(one) for one in found.interrupted),
         *(sentence(one, "lost") for one in found.lost),
+        *(one.sentence for one in found.unreadable),
     )
+
+
+def title(one: Recovery | Damaged) -> str:
+    record = one.record
+    if isinstance(record, Journal):
+        return journal_sentence(record)
+    return sentence(record, "lost") if isinstance(record, Forward) else record.sentence
+
+
+def record_id(one: Recovery | Damaged) -> str:
+    return one.record.change.id if isinstance(one.record, Journal) else one.record.id
+
+
+def recovery_lines(one: Recovery | Damaged) -> tuple[str, ...]:
+    """What was left unfinished, what the engine shows of it, and what each way would do."""
+    lines = [title(one), f"  id: {record_id(one)}", *(f"  now: {line}" for line in one.now)]
+    if isinstance(one, Recovery):
+        lines += [f"  finish: {course_text(one.finish)}", f"  roll back: {course_text(one.rollback)}"]
+    return tuple(lines)
+
+
+def course_text(course: Course) -> str:
+    return f"refused: {course.refusal}" if course.refusal else "; ".join(course.steps)
+
+
+def recovery(one: Recovery | Damaged) -> dict[str, object]:
+    """`finish`, `rollback`: what would be done, null for a record that cannot be read."""
+    ways = (one.finish, one.rollback) if isinstance(one, Recovery) else (None, None)
+    finish, rollback = (asdict(way) | {"way": way.way.value} if way else None for way in ways)
+    path = one.record.path if isinstance(one, Damaged) else None
+    return {"id": record_id(one), "unreadable": path, "now": list(one.now), "finish": finish, "rollback": rollback}
 
 
 # --- changes of several steps -----------------------------------------------------------------------------------------

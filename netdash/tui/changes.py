@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from netdash.core.model import Host
     from netdash.core.publish.facts import Facts
-    from netdash.core.publish.pending import Pending, Taken
+    from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
     from netdash.core.publish.plan import Plan
+    from netdash.core.publish.preflight import Course, Damaged, Recovery
     from netdash.core.publish.proof import Proof
     from netdash.core.publish.request import NewContainer, Request
     from netdash.tui.app import Netdash
@@ -37,8 +38,14 @@ class Changes(Protocol):
 
     def take_back(self, one: Taken, tell: Told) -> None: ...
 
-    def recover(self, finish: bool, tell: Told) -> None:
-        """Finishes, or rolls back, all that was interrupted."""
+    def course(self, one: Taken) -> Course:
+        """What taking it back will do, by what the engine shows now; changes nothing."""
+
+    def recoveries(self) -> Sequence[Recovery | Damaged]:
+        """What was left unfinished, with what the engine shows of it and what can be done; changes nothing."""
+
+    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
+        """Finishes a record, rolls it back, or forgets it."""
 
 
 @runtime_checkable

@@ -91,17 +91,30 @@ def at_start(screen: Dashboard) -> None:
     from netdash.tui.background import Background
 
     def offer() -> None:
-        if screen.is_current and not why_not(screen.netdash):
+        if not screen.unfinished:
+            return
+        if screen.is_current and screen.focused is not screen.prompt and not why_not(screen.netdash):
             begin(screen, "recover")
         else:
             screen.set_timer(AGAIN, offer)
 
     def known(found: Pending | NetdashError) -> None:
-        if not isinstance(found, NetdashError) and (found.interrupted or found.lost):
+        _note(screen, found)
+        if screen.unfinished:
             offer()
 
     asking: Background[Pending] = Background(screen)
     asking.start(changes.pending, known)
+
+
+def _note(screen: Panes, found: Pending | NetdashError) -> None:
+    """What the header says until nothing is unfinished."""
+    if isinstance(found, NetdashError):
+        screen.unfinished = "? :recover"
+    else:
+        left = len(found.interrupted) + len(found.lost) + len(found.unreadable)
+        screen.unfinished = f"{left} unfinished :recover" if left else ""
+    screen.write_header()
 
 
 def _read(screen: Panes) -> None:
@@ -114,6 +127,7 @@ def _read(screen: Panes) -> None:
         screen.background = Background(screen)
 
     def known(found: Pending | NetdashError) -> None:
+        _note(screen, found)
         before, screen.published = screen.published, None if isinstance(found, NetdashError) else found
         if before != screen.published:
             screen.write_card(screen.grid.row.ref if screen.grid.row else None)

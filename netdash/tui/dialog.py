@@ -3,12 +3,14 @@ happen. What it is that changes is a subclass's."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.events import Key
 from textual.screen import ModalScreen
 
 from netdash.core.errors import NetdashError
@@ -43,6 +45,7 @@ class Dialog(ModalScreen[None]):
         Binding("n", "answer('n')", show=False),
         Binding("f", "answer('f')", show=False),
         Binding("r", "answer('r')", show=False),
+        Binding("x", "answer('x')", show=False),
         Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
         Binding("pageup,ctrl+b", "page(-1)", show=False),
         Binding("j,down", "scroll(1)", show=False),
@@ -62,6 +65,7 @@ class Dialog(ModalScreen[None]):
         self.steps: list[str] = []
         self.counted = ""
         self._held = False
+        self._painted: float | None = 0.0  # when the question was, on the monotonic clock; None: not yet
         self.result: Told = lambda _: ()
 
     @property
@@ -87,6 +91,14 @@ class Dialog(ModalScreen[None]):
 
     def on_resize(self) -> None:
         self.tell()
+
+    def _seen(self) -> None:
+        self._painted = time.monotonic()
+
+    def on_key(self, event: Key) -> None:
+        """A key that was pressed before the question was on the screen is no answer to it."""
+        if self._painted is None or event.time < self._painted:
+            event.stop()
 
     # --- what a subclass decides --------------------------------------------------------------------------------------
 
@@ -116,7 +128,11 @@ class Dialog(ModalScreen[None]):
         if self.form is not None:
             self.form.display = stage is Stage.ASKING  # what is agreed to is the plan: it gets the room
         self.set_focus(self.form if stage is Stage.ASKING and self.form is not None else self.box)
+        self._painted = None if stage is Stage.SURE else 0.0
         self.tell()
+        if stage is Stage.SURE:
+            self.box.scroll(-len(self.box.lines))
+            self.call_after_refresh(self._seen)
 
     def tell(self, note: str = "") -> None:
         """Everything anew; `note` stands in the foot until the next key."""

@@ -31,10 +31,16 @@ def backends(host: Host) -> tuple[str, ...]:
 
 
 def header(
-    host: Host | None, paused: bool, gone: float | None, wide: int, place: str = "", read_only: bool = False
+    host: Host | None,
+    paused: bool,
+    gone: float | None,
+    wide: int,
+    place: str = "",
+    read_only: bool = False,
+    unfinished: str = "",
 ) -> tuple[Line, Line]:
     """Left and right part of the first line. `gone` is for how many seconds the engine, or the host, has not answered;
-    `place` which of several hosts it is: "2/3"."""
+    `place` which of several hosts it is: "2/3"; `unfinished` what is left of a change that was interrupted."""
     if host is None:
         return (Span(" netdash ", Tone.TITLE), Span(" reading…", Tone.DIM)), ()
     left = [Span(" netdash ", Tone.TITLE), Span(" " + fit_name(host.name or "?"), Tone.KEY)]
@@ -44,7 +50,8 @@ def header(
         left += [DOT, part] if index else [part]
     state, counts = _state(host, paused, gone, wide), _counts(host, wide)
     taken = sum(width(span.text) for span in (*left, *counts, state)) + 2
-    sign = (Span("read-only  ", Tone.WARN),) if read_only and host.live else ()
+    sign: Line = (Span("read-only  ", Tone.WARN),) if read_only and host.live else ()
+    sign += (Span(f"{unfinished}  ", Tone.BAD),) if unfinished else ()
     taken += sum(width(span.text) for span in sign)
     return tuple(left), (*(counts if taken <= wide else ()), *sign, state, Span(" "))
 

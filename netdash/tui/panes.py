@@ -66,6 +66,7 @@ class Panes(Screen[None]):
         self._needed: tuple[object, int] = (None, 0)  # lines for the card, and for what they were found
         self.background: Background[Pending] | None = None  # reads what netdash changed
         self.published: Pending | None = None  # as far as it was read
+        self.unfinished = ""  # in words, what is left of a change that was interrupted
         self.asked_for: Sheet | None = None  # the host for which it was read last
         self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
 
@@ -109,7 +110,10 @@ class Panes(Screen[None]):
     def write_header(self) -> None:
         wide, app = self.extent.width, self.netdash
         host = self.sheet.host if self.sheet else None
-        self.top_bar.show(*header.header(host, app.paused, app.gone, wide, self.place_of_host(), app.options.read_only))
+        place, unfinished = self.place_of_host(), self.unfinished if wide >= header.NARROW else ""
+        self.top_bar.show(
+            *header.header(host, app.paused, app.gone, wide, place, app.options.read_only, unfinished),
+        )
         ask = self.places.here.ask
         listing = self.grid.listing
         shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)

@@ -9,6 +9,7 @@ from netdash.core.model import IP, Container, Endpoint, Host, Listener, Network,
 from netdash.core.publish.conflict import conflicts
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.request import Mode, Request
+from netdash.core.publish.state import Opened
 
 FORCEABLE = " (--force does it all the same)"
 
@@ -109,6 +110,11 @@ def _held(host: Host, port: Port) -> str:
 
 def socket_text(ip: IP | str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
+
+
+def port_list(ports: tuple[Opened, ...]) -> str:
+    texts = [f"{socket_text(port.host_ip or '*', port.host_port)}/{port.proto}" for port in ports]
+    return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} … {texts[-1]}"
 
 
 def bind_refusal(host: Host, ip: IP | None) -> str:

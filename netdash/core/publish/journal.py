@@ -5,6 +5,7 @@ A line that the machine's death cut off says nothing: what it was to say had not
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,8 +16,9 @@ from netdash.core.publish.state import SCHEMA, Opened
 @dataclass(frozen=True, slots=True)
 class Change:
     """What a journal is about; holds all that its steps need and none of the container's environment: that is read from
-    the old container, which exists to the end. `backup` is the old container's name meanwhile, `temporary` the new
-    one's until it takes over."""
+    the old container, or from the new one. `backup` is the old container's name meanwhile, `temporary` the new one's
+    until it takes over. `settings`: of the old one's inspect, for the case that somebody removes both; `environment`:
+    whether it has values that neither the settings nor its image have."""
 
     id: str
     kind: str  # recreate, run
@@ -36,6 +38,8 @@ class Change:
     first: str = ""  # the network that it is created on
     answers: bool = False  # whether something listened behind every port that is added
     grace: float = 0.0  # seconds
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: bool = True
 
     def line(self) -> str:
         return json.dumps({"netdash": SCHEMA, **asdict(self)})
@@ -43,8 +47,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """`begun`: steps whose first line is there; `done`: their results. `settled`: when the last step was done, and the
-    grace time began. `undoing`: taking back was chosen; `undone`: steps that are taken back."""
+    """`begun`: steps whose first line is there, or that a line that cannot be read may have been about; `done`: their
+    results. `settled`: when the last step was done, and the grace time began. `undoing`: taking back was chosen;
+    `undone`: steps that are taken back. `results`: of all that were ever done. `source`: the old container's inspect,
+    in the process that began the change only."""
 
     change: Change
     begun: tuple[int, ...] = ()
@@ -52,6 +58,8 @@ class Journal:
     settled: float | None = None
     undoing: bool = False
     undone: tuple[int, ...] = ()
+    results: Mapping[int, str] = field(default_factory=dict)
+    source: Mapping[str, Any] | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -68,23 +76,33 @@ class Journal:
 
     @property
     def to_undo(self) -> tuple[int, ...]:
-        """Last first; a step that was begun may have happened."""
-        return tuple(sorted(set(self.begun) - set(self.undone), reverse=True))
+        """Last first, but what cannot be done twice, the removal of the new container and its image, after all others;
+        a step that was begun may have happened."""
+        return tuple(sorted(set(self.begun) - set(self.undone), key=self._when))
+
+    def _when(self, at: int) -> tuple[bool, int]:
+        return self.change.steps[at] in ("create", "commit"), -at
 
     def result(self, step: str) -> str:
-        return self.done.get(self.change.steps.index(step), "") if step in self.change.steps else ""
+        return self.results.get(self.change.steps.index(step), "") if step in self.change.steps else ""
+
+
+_CUT_OFF = re.compile(r"\{[ -|~]*")  # the beginning of a line, as a death while it was written leaves it
 
 
 def load_journal(text: str) -> Journal | None:
     """None for what is no journal of netdash's."""
     head, *rest = text.split("\n")
-    change = _change(_line(head))
+    change = None if "\ufffd" in head else _change(_line(head))  # a byte that was no text
     if change is None:
         return None
     found = _Read()
-    for entry in map(_line, rest):
-        found.take(entry)
-    return Journal(change, tuple(dict.fromkeys(found.begun)), found.done, found.settled, found.undoing, found.undone)
+    for line in rest:
+        found.take(_line(line), damaged=bool(line) and not _CUT_OFF.fullmatch(line))
+    steps = range(len(change.steps))
+    begun = tuple(dict.fromkeys(at for at in found.begun if at in steps))
+    done = {at: result for at, result in found.done.items() if at in steps}
+    return Journal(change, begun, done, found.settled, found.undoing, found.undone, found.results)
 
 
 @dataclass(slots=True)
@@ -96,14 +114,17 @@ class _Read:
     settled: float | None = None
     undoing: bool = False
     undone: tuple[int, ...] = ()
+    results: dict[int, str] = field(default_factory=dict)
 
-    def take(self, entry: Mapping[str, Any]) -> None:
+    def take(self, entry: Mapping[str, Any], damaged: bool) -> None:
+        """`damaged`: an entry without a word was no empty line; it may have been the beginning of the next step."""
         match entry:
             case {"begin": int(at)}:
-                self.begun.append(at)
-                self.undone = tuple(one for one in self.undone if one != at)
+                self._begin(at)
             case {"done": int(at), "result": str(result)}:
-                self.done[at] = result
+                if at not in self.begun:
+                    self._begin(at)
+                self.done[at] = self.results[at] = result
             case {"settled": float(when) | int(when)}:
                 self.settled = float(when)
             case {"undoing": bool(undoing)}:
@@ -112,6 +133,12 @@ class _Read:
                 self.done.pop(at, None)
             case {"undone": int(at)}:
                 self.undone = (*self.undone, at)
+            case _ if damaged:
+                self._begin(max(self.begun, default=-1) + 1)
+
+    def _begin(self, at: int) -> None:
+        self.begun.append(at)
+        self.undone = tuple(one for one in self.undone if one != at)
 
 
 def _line(text: str) -> dict[str, Any]:
@@ -137,6 +164,8 @@ def _change(raw: dict[str, Any]) -> Change | None:
             restart=(str(raw["restart"][0]), int(raw["restart"][1])),
             endpoints=dict(raw["endpoints"]),
             grace=float(raw["grace"]),
+            settings=dict(raw.get("settings", {})),
+            environment=raw.get("environment") is not False,
         )
     except (KeyError, TypeError, ValueError, IndexError):
         return None

@@ -184,6 +184,13 @@ def _every(host_ip: str) -> bool:
     return not host_ip or (ip is not None and ip.is_unspecified)
 
 
+def settings(inspect: Json) -> dict[str, Any]:
+    """What `body` needs of an inspect, without the environment's values."""
+    config = {key: value for key, value in mapping(inspect.get("Config")).items() if key != "Env"}
+    found = {key: inspect[key] for key in ("Id", "Name", "Image", "HostConfig", "Mounts") if key in inspect}
+    return {**found, "Config": config}
+
+
 def restart_policy(inspect: Json) -> tuple[str, int]:
     raw = mapping(mapping(inspect.get("HostConfig")).get("RestartPolicy"))
     return text(raw.get("Name")) or "", integer(raw.get("MaximumRetryCount")) or 0

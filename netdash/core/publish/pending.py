@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from netdash.core.publish.journal import Journal
 from netdash.core.publish.state import Forward
 
 Taken = Forward | Journal
 """What can be taken back as a whole."""
+LATE = 120.0  # seconds after which an old container that should have been removed is spoken of
+
+
+class Choice(Enum):
+    """What can be done with a record that was left unfinished; `forget` changes nothing else."""
+
+    FINISH = "finish"
+    ROLLBACK = "rollback"
+    FORGET = "forget"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that cannot be read: what it was about is not known. `names`: those of containers that its text still
+    has; `engine`: its address, "" where the text does not have it."""
+
+    id: str
+    path: str
+    reason: str
+    names: tuple[str, ...] = ()
+    engine: str = ""
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.path} cannot be read: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +44,13 @@ class Pending:
     forwards: tuple[Forward, ...] = ()
     lost: tuple[Forward, ...] = ()
     journals: tuple[Journal, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    now: float = 0.0  # seconds since the epoch
 
     @property
     def interrupted(self) -> tuple[Journal, ...]:
-        return tuple(one for one in self.journals if one.unfinished)
+        """Also those whose old container could not be removed when its time was over."""
+        return tuple(one for one in self.journals if one.due is None or one.due + LATE < self.now)
 
     @property
     def last(self) -> Taken | None:
