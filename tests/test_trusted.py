@@ -92,16 +92,22 @@ def test_the_state_is_made_for_its_owner_alone_whatever_the_umask(state: Path) -
     assert found == {"state": 0o700, "published": 0o700, "1-a.json": 0o600, "lock": 0o600}
 
 
+def refused() -> str:
+    """Why the one record there is not read; it is named, and nothing of it is taken over."""
+    (lost,) = forward.unreadable()
+    assert forward.listed() == ()
+    assert lost.names == ()
+    return lost.reason
+
+
 def test_a_record_is_a_regular_file(state: Path, tmp_path: Path) -> None:
     folder = places.ensure(places.forwards())
     (tmp_path / "record").write_text(RECORD.dumps())
     (folder / "2.json").symlink_to(tmp_path / "record")
-    with pytest.raises(NetdashError, match="is a link"):
-        forward.listed()
+    assert "is a link" in refused()
     (folder / "2.json").unlink()
     os.mkfifo(folder / "2.json", 0o600)
-    with pytest.raises(NetdashError, match="is not a regular file"):
-        forward.listed()
+    assert "is not a regular file" in refused()
 
 
 @as_root
@@ -109,8 +115,7 @@ def test_a_record_of_another_user_is_not_read(state: Path) -> None:
     path = places.ensure(places.forwards()) / "1-a.json"
     path.write_text(RECORD.dumps())
     os.chown(path, NOBODY, NOBODY)
-    with pytest.raises(NetdashError, match="belongs to user 65534"):
-        forward.listed()
+    assert "belongs to user 65534" in refused()
 
 
 def test_a_journal_that_was_exchanged_for_a_link_is_not_written(state: Path, tmp_path: Path) -> None:
