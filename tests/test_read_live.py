@@ -178,6 +178,19 @@ def test_rows_that_are_on_screen_stay_until_more_is_known(engine: FakeEngine) ->
     assert all(recording.heard is not None for _, recording in published.all)
 
 
+def test_a_container_that_ends_after_the_first_answer_goes(engine: FakeEngine) -> None:
+    first = FirstAnswers(engine.address, 2).take()
+    published = Published()
+    reader = LiveReader(engine.address, interval=60, first=first)
+    reader.start(published)
+    published.until(lambda recording: "docker" not in recording.pending and engine.listening())
+    gone = next(iter(engine.containers))
+    del engine.containers[gone]
+    engine.emit("container", "destroy", gone)
+    published.until(lambda recording: gone not in repr(recording.answers["docker/containers.json"]))
+    reader.stop()
+
+
 # --- one command ------------------------------------------------------------------------------------------------------
 
 

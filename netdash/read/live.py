@@ -34,15 +34,13 @@ class LiveReader:
     ) -> None:
         self._board = Board()
         self._kernel: str | None = None
-        if first:
-            self._board.put("docker", first.answers)  # what is on screen already stays there
+        if first is not None:  # before "docker", whose answers take the place of these
+            self._board.put("first", first.answers)
         gate = Gate(self._board)
         self._machine = MachineReader(gate, interval, tool_limit)
         self._beyond = Beyond(self._board, gate, interval, tool_limit)
         self._engine = EngineReader(docker_host, limit, self._engine_told, first=first)
         self._board.heard = lambda: self._engine.heard
-        if first is not None:
-            self._board.put("first", first.answers)  # what is on screen already stays there until more is known
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         """Begins to call `publish`, always from the same thread; returns at once."""
