@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -56,6 +59,26 @@ def test_the_option_comes_first(config: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_broken_config_is_no_context(config: Path, content: str) -> None:
     (config / "config.json").write_text(content)
     assert locate(None).address == "unix:///var/run/docker.sock"
+
+
+def test_a_config_that_is_no_file_is_not_waited_for(config: Path) -> None:
+    (config / "config.json").unlink()
+    os.mkfifo(config / "config.json")
+    argv = [sys.executable, "-c", "from netdash.engine.context import locate; print(locate(None).address)"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=10)
+    assert done.stdout == "unix:///var/run/docker.sock\n"
+
+
+def test_a_context_that_cannot_be_read_is_not_said_to_be_missing(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    meta = next(config.glob("contexts/meta/*/meta.json"))
+    meta.write_text("{")
+    with pytest.raises(EngineError, match=r"the docker context 'far' cannot be read: .*meta.json: Expecting "):
+        locate(None)
+    meta.unlink()
+    meta.mkdir()
+    with pytest.raises(EngineError, match=r"the docker context 'far' cannot be read: .* not a regular file"):
+        locate(None)
 
 
 def test_a_context_that_does_not_exist(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

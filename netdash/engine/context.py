@@ -6,12 +6,13 @@ are there: the command asks for neither, so the few files are read here."""
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from netdash.core.files import read_regular
+from netdash.core.parse.decode import load_json
 from netdash.engine.errors import EngineError
 
 DEFAULT = "unix:///var/run/docker.sock"
@@ -80,29 +81,37 @@ def _files(folder: Path, verify: bool) -> Tls:
 
 
 def _current_context() -> str:
-    name = _json(_folder() / "config.json").get("currentContext")
+    """ "" also where the file cannot be read: the docker command warns, and takes its default."""
+    try:
+        name = _json(_folder() / "config.json").get("currentContext")
+    except (OSError, ValueError):
+        return ""
     return name if isinstance(name, str) else ""
 
 
 def _context(name: str) -> Endpoint:
     identity = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     contexts = _folder() / "contexts"
-    endpoints = _json(contexts / "meta" / identity / "meta.json").get("Endpoints")
+    path = contexts / "meta" / identity / "meta.json"
+    try:
+        endpoints = _json(path).get("Endpoints")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise EngineError(f"the docker context {name!r} does not exist", "docker context ls") from error
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise EngineError(f"the docker context {name!r} cannot be read: {path}: {reason}") from error
     engine = endpoints.get("docker") if isinstance(endpoints, dict) else None
     host = engine.get("Host") if isinstance(engine, dict) else None
     if not isinstance(engine, dict) or not isinstance(host, str) or not host:
-        raise EngineError(f"the docker context {name!r} does not exist", "docker context ls")
+        raise EngineError(f"the docker context {name!r} names no engine", "docker context ls")
     folder = contexts / "tls" / identity / "docker"
     skip = engine.get("SkipTLSVerify") is True
     return Endpoint(host, _files(folder, not skip) if skip or folder.is_dir() else None)
 
 
 def _json(path: Path) -> Mapping[str, object]:
-    try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(_MAX_CONFIG))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    """Raises OSError and ValueError."""
+    found = load_json(read_regular(path, _MAX_CONFIG).decode("utf-8"))
     return found if isinstance(found, dict) else {}
 
 
