@@ -15,7 +15,7 @@ import pytest
 
 from netdash.core import bundle
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.files import read_regular
+from netdash.core.files import read_below, read_regular
 from netdash.core.join import Builder
 from netdash.core.parse.decode import MAX_VALUES
 from netdash.core.recording import load
@@ -71,7 +71,7 @@ def test_a_link_is_followed_only_where_it_may(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("file")
     assert read_regular(tmp_path / "link", 10) == b"x"
     with pytest.raises(OSError, match="symbolic"):
-        read_regular(tmp_path / "link", 10, follow=False)
+        read_below(tmp_path, "link", 10)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "large", "directory"])
@@ -162,3 +162,18 @@ def test_json_of_more_values_than_a_host_has_is_not_decoded(tmp_path: Path) -> N
     (tmp_path / "docker/containers.json").write_text(text)
     with pytest.raises(NetdashError, match="more than 2,000,000 values"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["host", "containers/web"])
+def test_a_folder_of_a_bundle_that_is_a_link_is_not_entered(tmp_path: Path, folder: str) -> None:
+    made, other = tmp_path / "made", tmp_path / "other"
+    made.mkdir()
+    other.mkdir()
+    for name in ("listeners.txt", "routes.json"):
+        (other / name).write_text("of another folder\n")
+    (small(made) / folder).parent.mkdir(exist_ok=True)
+    (made / folder).symlink_to(other)
+    recording = load(made)
+    assert "of another folder" not in repr(recording.answers)
+    if folder == "host":
+        assert recording.failures["listeners"].reason == "host/listeners.txt: it is a link"

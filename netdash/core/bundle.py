@@ -13,7 +13,7 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from netdash.core.files import open_regular, read_regular, size_text, too_large
+from netdash.core.files import open_regular, read_below, size_text, too_large
 
 META = "netdash.json"
 MAX_FILE = 64 << 20  # bytes of one answer; 10,000 rules as JSON are 4.3 MB
@@ -87,7 +87,7 @@ def _of_directory(path: Path, known: frozenset[str], inside: tuple[str, ...]) ->
     files = Files()
     for name in (META, *sorted(known), *_of_containers(path / "containers", inside)):
         try:
-            files.take(name, read_regular(path / name, files.most, follow=False))
+            files.take(name, read_below(path, name, files.most))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -11,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
-from netdash.core.files import read_regular
+from netdash.core.files import read_below
 from netdash.core.model import Failure
 from netdash.core.place import KERNEL as KERNEL_TOLD
 from netdash.core.recording import Recording, container_path
@@ -273,14 +272,7 @@ def _of_container(target: Target, limit: float) -> dict[str, object]:
 
 def _inner_file(pid: int, name: str) -> str | None:
     """/etc/NAME as the process sees it. No link is followed: seen from here, one could lead out of the container."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    handles: list[int] = []
     try:
-        handles.append(os.open(f"/proc/{pid}/root", flags))
-        handles.append(os.open("etc", flags | os.O_NOFOLLOW, dir_fd=handles[-1]))
-        return read_regular(name, _INNER_FILE, follow=False, dir_fd=handles[-1]).decode("utf-8", "replace")
+        return read_below(f"/proc/{pid}/root", f"etc/{name}", _INNER_FILE).decode("utf-8", "replace")
     except OSError:
         return None
-    finally:
-        for handle in handles:
-            os.close(handle)
