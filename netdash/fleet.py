@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from netdash.core.join import Builder
@@ -43,12 +43,15 @@ class _Member:
 
 
 class FleetFeed:
-    """`readers`: (name, reader) of each host; the first is shown first. One thread publishes, so that what comes last
-    is of the host that was chosen last."""
+    """`readers`: (name, reader) of each host; the first is shown first. `there`: by name, what makes a command one that
+    runs on that host. One thread publishes, so that what comes last is of the host that was chosen last."""
 
     live = True
 
-    def __init__(self, readers: Sequence[tuple[str, Reader]]) -> None:
+    def __init__(
+        self, readers: Sequence[tuple[str, Reader]], there: Mapping[str, Callable[[str], str]] | None = None
+    ) -> None:
+        self._there = there or {}
         self._members = [_Member(name, reader, self._told) for name, reader in readers]
         self._shown = self._members[0]
         self._news = threading.Condition()
@@ -83,6 +86,11 @@ class FleetFeed:
     @property
     def chosen(self) -> str:
         return self._shown.name
+
+    def there(self, command: str) -> str:
+        """The command so that it runs on the chosen host."""
+        make = self._there.get(self.chosen)
+        return make(command) if make else command
 
     def look_at(self, name: str) -> None:
         """Shows another host; its newest state comes at once."""

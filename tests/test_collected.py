@@ -135,7 +135,7 @@ def test_rules_without_root_are_one_failure() -> None:
     lines += section("rules/nft.json", "", 1, "Operation not permitted (you must be root)")
     lines += [f"={MARK} missing rules/iptables-save.txt iptables-save", f"={MARK} done"]
     assert {(one.source, one.reason, one.remedy) for one in of(lines).failures.values()} == {
-        ("rules", "rules need root", "log in as root")
+        ("rules", "rules need root", "run it as root")
     }
 
 

@@ -20,9 +20,8 @@ from netdash.core.recording import Recording
 from netdash.core.scrub import scrub
 from netdash.read.ssh import collector, script
 
-SHELLS = {name: argv for name, argv in (("dash", ["dash"]), ("busybox", ["busybox", "sh"])) if shutil.which(name)} or {
-    "sh": ["sh"]
-}
+_KNOWN = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
+SHELLS = {name: argv for name, argv in _KNOWN.items() if shutil.which(name)} or {"sh": ["sh"]}
 AWKS = [argv for argv in (["mawk"], ["gawk"], ["busybox", "awk"]) if shutil.which(argv[0])] or [["awk"]]
 STANDARD = "cat cut date grep head id ls sed sort tail tr awk timeout curl mawk".split()
 SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5")
@@ -117,9 +116,12 @@ def test_answers_come_whole_and_errors_with_their_reason(shell: str, tmp_path: P
         ss="printf '\\377\\n'",
     )
     recording = recorded(shell, path, "links routes rules listeners")
+    as_root = os.geteuid() == 0
     assert recording.answers["ip/addr.json"] == f"a\n\n|=abc done\n\t{big}"
     assert "ip/bridge-link.json" not in recording.answers
-    assert recording.failures["rules: nft"].reason == "rules need root"
+    told = "Operation not permitted (you must be root)" if as_root else "rules need root"
+    assert recording.failures["rules: nft"].reason == told
+    assert bool(recording.failures["rules: nft"].remedy) is not as_root, "root is not told to log in as root"
     assert recording.failures["rules: iptables"].reason == "ended with status 4"
     assert "rules/ip6tables-save.txt" in recording.answers
     assert recording.answers["host/listeners.txt"].endswith("\n")
@@ -188,6 +190,61 @@ def test_an_engine_that_answers_with_an_error_is_asked_once(shell: str, tmp_path
     assert recording.failures["docker"].reason == f"the engine on unix://{tmp_path}/sock: curl: (7) cannot connect"
     assert (tmp_path / "asked").read_text() == "x\n"
     assert recording.answers == {}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("tool", ["awk", "ls", "sort", "tr"])
+@pytest.mark.parametrize("fault", ["missing", "broken"])
+def test_a_failed_tool_is_no_list_without_proxies(shell: str, tool: str, fault: str, tmp_path: Path) -> None:
+    path = tools(tmp_path / "bin", **({tool: "exit 1"} if fault == "broken" else {}))
+    if fault == "missing":
+        (path / tool).unlink()
+    proxy = tmp_path / "docker-proxy"
+    shutil.copy(shutil.which("sleep") or "sleep", proxy)
+    with subprocess.Popen([proxy, "60"]) as process:
+        try:
+            recording = recorded(shell, path, "proxies")
+            whole = recorded(shell, tools(tmp_path / "all"), "proxies")
+        finally:
+            process.kill()
+    assert f"{process.pid} {os.getpid()} {proxy} 60" in str(whole.answers["host/docker-proxy.txt"])
+    listed = recording.answers.get("host/docker-proxy.txt")
+    if listed is None:
+        assert recording.failures["proxies"].reason
+    else:
+        assert shell == "busybox", "which has these tools itself"
+        assert str(process.pid) in str(listed)
+
+
+@pytest.mark.parametrize("shell", [shell for shell in SHELLS if shell != "busybox"])  # which has an awk itself
+def test_no_containers_are_listed_where_the_filter_fails(shell: str, tmp_path: Path) -> None:
+    path = tools(tmp_path / "bin", docker="""printf '{"Id":"ab"}\\n'""", awk="exit 1")
+    (path / "curl").unlink()
+    (tmp_path / "sock").touch()
+    recording = recorded(shell, path, "docker", DOCKER_HOST=f"unix://{tmp_path}/sock")
+    assert "docker" in recording.failures
+    assert "docker/containers.json" not in recording.answers
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("address", ["tcp://10.0.0.9:2375", "ssh://me@box", "tcp://me:hunter2@box:2376"])
+def test_an_engine_elsewhere_is_not_taken_for_the_one_there(shell: str, address: str, tmp_path: Path) -> None:
+    asked = "echo x >> $(dirname $0)/asked"
+    path = tools(tmp_path / "bin", docker=asked, curl=asked, dirname=f'exec {shutil.which("dirname")} "$@"')
+    text = text_of(shell, path, "docker", {"DOCKER_HOST": address})
+    assert "the engine is elsewhere: " in parse(text).failures["docker"].reason
+    assert "hunter2" not in text
+    assert not (path / "asked").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_context_elsewhere_is_not_taken_for_the_one_there(shell: str, tmp_path: Path) -> None:
+    docker = """[ "$1" != context ] || { echo tcp://10.0.0.9:2375; exit; }; echo '{"Id":"ab"}'"""
+    path = tools(tmp_path / "bin", docker=docker)
+    recording = recorded(shell, path, "docker")
+    if "there is no" not in recording.failures["docker"].reason:  # a machine with an engine
+        assert recording.failures["docker"].reason == "the engine is elsewhere: tcp://10.0.0.9:2375"
+    assert "docker/containers.json" not in recording.answers
 
 
 # --- the filter -------------------------------------------------------------------------------------------------------

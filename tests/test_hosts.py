@@ -60,7 +60,7 @@ def test_one_host_looks_as_its_bundle_does(ran: Callable[..., Ran], view: str) -
 def test_records_of_several_hosts_begin_with_their_host(ran: Callable[..., Ran], view: str) -> None:
     code, out, _ = ran(*THREE, view, "--json")
     answer = json.loads(out)
-    assert (code, answer["schema"]) == (0, 1)
+    assert (code, answer["schema"]) == (1 if answer.get("drift") else 3, 1), "one is not known"
     for name, bundle in (("old", OLD), ("root@new:2222", NEW)):
         there = json.loads(ran("--from", str(RECORDINGS / bundle), view, "--json")[1])
         records = [one for one in answer[view] if one["host"] == name]
@@ -75,13 +75,44 @@ def test_records_of_several_hosts_begin_with_their_host(ran: Callable[..., Ran],
 def test_a_list_of_several_hosts_has_a_column_and_a_row_for_the_lost(ran: Callable[..., Ran]) -> None:
     code, out, notes = ran(*THREE, "networks")
     lines = out.splitlines()
-    assert code == 0
+    assert code == 3
     assert lines[0].split()[:2] == ["HOST", "NAME"]
     assert {line.split()[0] for line in lines[1:]} == {"old", "root@new:2222", "dead"}
     (lost,) = [line for line in lines if line.startswith("dead")]
     assert "✗ connect to host dead port 22: No route to host" in lost
     assert "netdash: dead: connect to host dead port 22" in notes
     assert "\x1b" not in out + notes
+
+
+def test_drift_of_several_hosts_is_told_by_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    whole = {name: texts(load(RECORDINGS / name)) for name in (NEW, "dnat-missing-proxied")}
+    unsure = {path: text for path, text in whole[NEW].items() if path != "rules/nft.json"}
+    said = {name: "\n".join(stream(files)) for name, files in (whole | {"unsure": unsure}).items()}
+    cases = [f"{name}) {saying(text, folder, name)} ;;" for name, text in said.items()]
+    fake_ssh(folder, f"case $host in {' '.join(cases)} *) exit 255 ;; esac")
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def code(*names: str) -> int:
+        return cli.main([*(word for name in names for word in ("--host", f"ssh://{name}")), "drift"])
+
+    assert code(NEW, NEW) == 0
+    assert code(NEW, "dnat-missing-proxied") == 1
+    assert code(NEW, "dead") == 3
+    assert code(NEW, "unsure") == code("unsure") == 3
+    assert code("dead", "dnat-missing-proxied") == 1
+
+
+def test_a_trace_where_no_address_could_be_read_is_no_error_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bin").mkdir()
+    without = {path: text for path, text in texts(load(RECORDINGS / NEW)).items() if not path.startswith("ip/")}
+    fake_ssh(tmp_path / "bin", saying("\n".join(stream(without)), tmp_path / "bin"))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    assert cli.main(["--host", "ssh://x", "trace", "outside", ":8080"]) == 3
+    assert "is not known" in capsys.readouterr().err
 
 
 def test_a_filter_may_name_the_host(ran: Callable[..., Ran]) -> None:

@@ -17,7 +17,8 @@ from netdash.core.recording import SOURCES, Recording
 from netdash.read.hosts import named, read_hosts
 from netdash.read.options import Options
 from netdash.read.remote import RemoteReader
-from netdash.read.ssh import Address, HostError, Session, address, explained, read_remote
+from netdash.read.ssh import DROPS, MAX_STARTING, Address, Session, address, read_remote
+from netdash.read.ssh_reason import HostError, explained
 from tests.streams import fake_ssh, saying, stream
 
 ANSWERS = 'eval "$command"'  # as sshd does, with the local shell
@@ -76,7 +77,7 @@ def test_ssh_gets_a_list_of_arguments(ssh: Callable[[str], Path]) -> None:
     folder = ssh(ANSWERS)
     read_remote(address("ssh://root@su1:2222"), frozenset({"sysctls"}), "unix:///x y'z.sock")
     told = (folder / "argv").read_text().splitlines()
-    assert told[-7:] == ["-l", "root", "-p", "2222", "--", "su1", "exec sh"]
+    assert told[-7:] == ["-l", "root", "-p", "2222", "--", "su1", "sh"]
     assert told[0] == "-T"
     assert {"BatchMode=yes", "ConnectTimeout=8", "ControlMaster=no", "RemoteCommand=none"} <= set(told)
 
@@ -112,12 +113,33 @@ def test_the_collector_runs_at_the_other_end(ssh: Callable[[str], Path]) -> None
             "ssh-copy-id su1",
         ),
         ("echo 'Host key verification failed.' >&2; exit 255", "Host key verification failed", "ssh su1"),
+        (
+            "echo 'Host key for su1 has changed and you have requested strict checking.' >&2; "
+            "echo 'Host key verification failed.' >&2; exit 255",
+            "has changed",
+            "ssh-keygen -R su1",
+        ),
+        (
+            "echo 'Authorised users only. Permission denied to others.' >&2; "
+            "echo 'ssh: connect to host su1 port 22: Connection refused' > /dev/fd/$(log_of \"$@\"); exit 255",
+            "connect to host su1 port 22: Connection refused",
+            "is sshd running",
+        ),
+        (
+            "echo 'kex_exchange_identification: Connection closed by remote host' > /dev/fd/$(log_of \"$@\"); "
+            "echo 'Connection closed by UNKNOWN port 65535' > /dev/fd/$(log_of \"$@\"); "
+            "echo 'root@bastion: Permission denied (publickey).' >&2; exit 255",
+            "Permission denied",
+            "ssh-copy-id su1",
+        ),
         ("echo 'ssh: connect to host su1 port 22: Connection refused' >&2; exit 255", "refused", "is sshd running"),
         ("echo 'ssh: Could not resolve hostname su1: x' >&2; exit 255", "Could not resolve", "is the name right?"),
         ("exit 255", "ended with status 255", ""),
         ("exit 0", "ended with status 0", ""),
         ("echo 'sh: not found' >&2; exit 127", "sh: not found", "a POSIX shell is needed"),
-        ("echo 'This account is not available'; exit 1", "ended with status 1", ""),
+        ("echo 'This account is not available'; exit 1", "status 1: This account is not available", "may not log in"),
+        ("echo 'This service allows sftp connections only.'; exit 1", "sftp connections only", "name another one"),
+        ("echo 'welcome' >&2; exit 3", "ended with status 3: welcome", ""),
     ],
 )
 def test_a_host_that_cannot_be_asked_says_why(
@@ -149,6 +171,35 @@ def test_no_ssh_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_remote(WHERE, frozenset(SOURCES), None).failures["host"].remedy == "install openssh-client"
 
 
+def test_what_a_remedy_tells_to_type_works_with_a_port() -> None:
+    commands = Address("me@su1:2222", "su1", "me", 2222).commands()
+    assert commands["login"] == "ssh -p 2222 me@su1"
+    assert commands["copy_key"] == "ssh-copy-id -p 2222 me@su1"
+    assert commands["forget"] == "ssh-keygen -R '[su1]:2222'"
+    assert Address("v6", "fe80::1%eth0").there("ip -6 route show table 'a b'") == (
+        "ssh fe80::1%eth0 'ip -6 route show table '\"'\"'a b'\"'\"''"
+    )
+
+
+def test_a_login_that_was_dropped_is_tried_again_at_once(ssh: Callable[[str], Path]) -> None:
+    drop = "echo 'kex_exchange_identification: read: Connection reset by peer' >&2; exit 255"
+    folder = ssh("")
+    ssh(f'echo x >> {folder}/starts; [ "$(wc -l < {folder}/starts)" -ge 3 ] || {{ {drop}; }}; {ANSWERS}')
+    assert "host" not in read_remote(WHERE, frozenset({"sysctls"}), None).failures
+    ssh(f"echo x >> {folder}/refused; {drop}")
+    assert "too many at once" in read_remote(WHERE, frozenset({"sysctls"}), None).failures["host"].remedy
+    assert (folder / "refused").read_text() == "x\n" * DROPS
+
+
+def test_no_more_than_eight_log_in_at_a_time(ssh: Callable[[str], Path]) -> None:
+    folder = ssh("")
+    count = f"ls -d {folder}/*.login | wc -l >> {folder}/counts"
+    ssh(f"mkdir {folder}/$$.login; {count}; sleep 0.2; rmdir {folder}/$$.login; {ANSWERS}")
+    found = read_hosts(named([f"ssh://h{at}" for at in range(20)]), Options(frozenset({"sysctls"})))
+    assert not [one for one in found if "host" in one.failures]
+    assert max(map(int, (folder / "counts").read_text().split())) <= MAX_STARTING
+
+
 def test_what_came_before_the_line_broke_is_kept(ssh: Callable[[str], Path]) -> None:
     text = "\n".join(stream(FILES, ["routes", "sysctls"]))
     folder = ssh("")
@@ -159,7 +210,7 @@ def test_what_came_before_the_line_broke_is_kept(ssh: Callable[[str], Path]) -> 
 
 
 def test_garbage_is_told_and_cleaned() -> None:
-    error = explained("\x1b[2Jssh: x\r\n" * 1000 + "y" * 1000, 255, "su1")
+    error = explained("\x1b[2Jssh: x\r\n" * 1000 + "y" * 1000, "", "", 255, {})
     assert len(error.reason) <= 200
 
 
@@ -189,7 +240,7 @@ def test_a_session_that_ended_is_over(ssh: Callable[[str], Path]) -> None:
     session = Session(WHERE)
     with pytest.raises(HostError):
         session.ask(ASKED)
-    assert session.over
+    assert session.trouble
     session.close()
     session.close()
 
@@ -235,6 +286,31 @@ def test_a_reader_keeps_what_it_knew_and_comes_back(
     pid = int((folder / "pid").read_text())
     reader.stop()
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("end", ["exit 0", SLEEP], ids=["cut", "hung"])
+def test_an_answer_that_breaks_off_leaves_the_last_whole_one(
+    ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr("netdash.read.remote._FIRST", 0.05)
+    folder = ssh("")
+    text = "\n".join(stream(FILES))
+    whole = f'sed "s/abc123/$mark/g" {folder}/text'
+    cut = f'sed "s/abc123/$mark/g" {folder}/text | head -n 9; {end}'
+    saying(text, folder)
+    ssh(f'while read -r word mark rest; do [ "$word" != collect ] || if [ -e {folder}/bad ]; then {cut}; '
+        f"else {whole}; fi; done")  # fmt: skip
+    heard = Heard()
+    reader = RemoteReader(WHERE, None, 0.05, limit=1.0)
+    reader.start(heard)
+    first = heard.until(lambda one: "host" not in one.failures)
+    (folder / "bad").touch()
+    lost = heard.until(lambda one: "host" in one.failures)
+    assert lost.answers == first.answers
+    assert ("ended with status" in lost.failures["host"].reason) is (end == "exit 0")
+    (folder / "bad").unlink()
+    assert heard.until(lambda one: "host" not in one.failures).answers == first.answers
+    reader.stop()
 
 
 def test_a_reader_that_hangs_stops_at_once(ssh: Callable[[str], Path]) -> None:

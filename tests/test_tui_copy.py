@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from netdash.core.model import Host, Verb
+from netdash.read.ssh import Address
 from netdash.show.views import VIEWS
 from netdash.tui import clipboard
 from netdash.tui.clipboard import osc52
@@ -45,6 +46,14 @@ def test_container() -> None:
     assert found["address:port"] == ["0.0.0.0:20001"]
     assert "docker inspect web-1" in found["command"]
     assert json.loads(found["JSON"][0])["container"]["name"] == "web-1"
+
+
+def test_a_command_for_another_host_goes_there() -> None:
+    host, view = crowd(3), VIEW["containers"]
+    where = Address("root@box:2222", "box", "root", 2222)
+    there = choices(host, view, view.rows(host).things[1], where.there)
+    assert ("command", "ssh -p 2222 root@box 'docker inspect web-1'") in there
+    assert ("name", "web-1") in there
 
 
 def test_rule_with_the_command_that_shows_it() -> None:

@@ -53,6 +53,9 @@ class Troupe:
     def states(self) -> Sequence[HostState]:
         return self.all
 
+    def there(self, command: str) -> str:
+        return f"ssh {self.chosen} '{command}'"
+
     def look_at(self, name: str) -> None:
         self.chosen = name
         self.publish(next(one.host for one in self.all if one.name == name))

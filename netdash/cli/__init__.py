@@ -61,6 +61,10 @@ def _parsed(argv: Sequence[str]) -> Arguments:
 
 def _run(arguments: Arguments) -> int:
     _look_over_ssh(arguments)
+    if arguments.hosts and not arguments.sudo:
+        from netdash.tui.config import load_config
+
+        arguments.sudo = load_config(arguments.config).sudo
     command = arguments.command
     if command in (None, "demo"):
         return _dashboard(arguments)
@@ -158,7 +162,7 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
     if bundle is None and arguments.hosts:
         from netdash.read.hosts import named
 
-        hosts = named(arguments.hosts)
+        hosts = named(arguments.hosts, arguments.sudo)
         return lambda options: _fleet(hosts, arguments.options(), options.interval)
     if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments):
         bundle = demo_bundle()
@@ -173,7 +177,7 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
         if options.hosts and arguments.docker_host is None:
             from netdash.read.hosts import named
 
-            return _fleet(named(options.hosts), arguments.options(), options.interval)
+            return _fleet(named(options.hosts, arguments.sudo or options.sudo), arguments.options(), options.interval)
         from netdash.feed import LiveFeed
 
         def reader(first: First | None) -> LiveReader:
@@ -191,7 +195,8 @@ def _fleet(hosts: Sequence[tuple[str, Address | None]], reading: Reading, interv
     from netdash.fleet import FleetFeed
     from netdash.read.hosts import reader
 
-    return FleetFeed([(name, reader(where, reading, interval)) for name, where in hosts])
+    there = {name: where.there for name, where in hosts if where is not None}
+    return FleetFeed([(name, reader(where, reading, interval)) for name, where in hosts], there)
 
 
 def _still(bundle: Path) -> StillFeed:

@@ -19,12 +19,16 @@ from netdash.show.spans import clean
 _SOURCES = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
 
 
-def allowed(arguments: Arguments) -> None:
-    """Raises NetdashError where nothing is to be changed: a recording, another host, read-only."""
+def local(arguments: Arguments) -> None:
+    """Raises NetdashError for a recording and for another host: what netdash changed is kept on its own host."""
     if arguments.bundle is not None:
         raise NetdashError("a recording cannot be changed", code=Exit.USAGE)
-    if any(host != "local" for host in arguments.hosts):
+    if any(host not in ("local", ".") for host in arguments.hosts):
         raise NetdashError("only this host can be changed", "run netdash on that one", Exit.USAGE)
+
+
+def allowed(arguments: Arguments) -> None:
+    """Raises NetdashError where nothing is to be changed."""
     from netdash.tui.config import load_config
 
     if arguments.read_only or load_config(arguments.config).read_only:

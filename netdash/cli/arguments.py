@@ -18,6 +18,7 @@ class Arguments:
     view: str = ""  # name of the list that is asked for
     bundle: Path | None = None
     hosts: Sequence[str] = ()  # "ssh://user@host:port", or "local"; none: this host
+    sudo: bool = False
     docker_host: str | None = None
     interval: float | None = None  # seconds
     timeout: float | None = None  # seconds
@@ -60,7 +61,7 @@ class Arguments:
 
         from netdash.read.options import Options
 
-        asked = Options(docker_host=self.docker_host, whole=whole)
+        asked = Options(docker_host=self.docker_host, whole=whole, sudo=self.sudo)
         if sources is not None:
             asked = replace(asked, sources=sources)
         if self.timeout is None:

@@ -23,6 +23,7 @@ from netdash.show.spans import clean, safe
 def run(arguments: Arguments) -> int:
     """One of parser_changes.NAMES."""
     command = str(arguments.command)
+    agree.local(arguments)
     if command == "published":
         return published(arguments)
     agree.allowed(arguments)

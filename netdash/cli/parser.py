@@ -134,6 +134,9 @@ def _shared() -> _Parser:
         const=named,
         help="read ssh://user@host[:port], where only a shell is needed; may be repeated; local is this host",
     )
+    shared.add_argument(
+        "--sudo", action="store_true", help="read other hosts as root, where their sudo asks for no password"
+    )
     shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
     shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
     shared.add_argument(

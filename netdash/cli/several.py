@@ -13,11 +13,11 @@ from netdash.show.views import BY_NAME
 
 
 def list_view(arguments: Arguments) -> int:
-    """Print one view of all hosts; exit 3 when it could be read of none."""
+    """Print one view of all hosts; exit 1 when one of them lists what is wrong, else 3 when one is not known."""
     from netdash.read.hosts import named, read_hosts
 
     view = BY_NAME[arguments.view]
-    wanted_hosts = named(arguments.hosts)
+    wanted_hosts = named(arguments.hosts, arguments.sudo)
     recordings = read_hosts(wanted_hosts, arguments.options(needed(view, arguments.json)))
     told = [hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)]
     wide = hosts.with_host(view)
@@ -36,4 +36,7 @@ def list_view(arguments: Arguments) -> int:
     for one in told:
         for failure in notes.told(one.host, view.sources):
             note(f"{one.name}: {notes.sentence(failure).removeprefix('host: ')}")
-    return Exit.UNREADABLE if len(lost) == len(told) else Exit.FINE
+    if view.findings and kept:
+        return Exit.FINDINGS
+    unsure = any(view.doubt(one.host) and not len(view.rows(one.host)) for one in told)
+    return Exit.UNREADABLE if lost or unsure else Exit.FINE

@@ -64,7 +64,8 @@ file() {
     say "end $path $told"
 }
 
-last_line() { printf '%s\n' "$1" | tr -d '\r' | sed '/./!d' | tail -n 1 | cut -c1-300; }
+# The last line that is not empty, without carriage returns. By sed alone, without which no file is printed at all.
+last_line() { printf '%s\n' "$1" | sed -n -e "s/$return//g" -e '/./h' -e '${' -e x -e 's/^\(.\{200\}\).*/\1/' -e p -e '}'; }
 
 # The same of a tool that may not be there: PATH TOOL ARGUMENT…
 ask() {
@@ -169,38 +170,43 @@ api() {
     curl -q -sS -f --noproxy '*' --max-time "$wait" --unix-socket "$socket" "$@" "http://localhost$path_of_api"
 }
 
+# A pipe has the status of its last command alone: each step is a command of its own, so that none fails unseen.
 filtered() {
     answer=$("$@") || return
-    printf '%s\n' "$answer" | awk "$filter" | sed -n 's/^J//p'
+    answer=$(printf '%s\n' "$answer" | awk "$filter") || return
+    kept "$answer"
 }
 
 shown() { printf '%s\n' "$1"; }
 
-kept() { printf '%s\n' "$inspected" | sed -n 's/^J//p'; }
+kept() { printf '%s\n' "$1" | sed -n 's/^J//p'; }
 
-# The path of the engine's socket; nothing where there is none, or DOCKER_HOST leads elsewhere.
-engine_socket() {
-    case ${DOCKER_HOST:-} in
-    unix://*)
-        printf '%s' "${DOCKER_HOST#unix://}"
+# Where the engine is asked: unix://SOCKET, or where DOCKER_HOST leads; nothing where there is none.
+engine_address() {
+    if [ -n "${DOCKER_HOST:-}" ]; then
+        printf '%s' "$DOCKER_HOST"
         return
-        ;;
-    ?*) return ;;
-    esac
+    fi
     mine=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
     for one in /var/run/docker.sock "$mine/docker.sock" /run/podman/podman.sock "$mine/podman/podman.sock"; do
         if [ -S "$one" ]; then
-            printf '%s' "$one"
+            printf 'unix://%s' "$one"
             return
         fi
     done
+    address= # the context that the docker command would use
+    if have docker; then docker_said context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null; fi
 }
 
 read_docker() {
     targets=
     inspected=
-    socket=$(engine_socket)
-    if ! have awk; then
+    address=$(engine_address)
+    socket=${address#unix://}
+    if [ "$socket" = "$address" ] && [ -n "$address" ]; then
+        # Its containers are another machine's: the devices, rules and processes of this one say nothing of them.
+        say "failed docker the engine is elsewhere: $(without_password "$address")"
+    elif ! have awk; then
         say "missing docker/containers.json awk"
     elif [ -n "$socket" ] && [ ! -e "$socket" ]; then
         say "failed docker there is no Docker engine on unix://$socket"
@@ -212,12 +218,18 @@ read_docker() {
         docker_by_command
     elif [ -n "$socket" ]; then
         say "missing docker/containers.json curl"
-    elif [ -n "${DOCKER_HOST:-}" ]; then
-        say "missing docker/containers.json docker"
     else
         say "failed docker there is no Docker engine on unix:///var/run/docker.sock"
     fi
     targets=$(printf '%s\n' "$inspected" | sed -n 's/^T //p')
+}
+
+# An address without what stands before its @.
+without_password() {
+    case $1 in
+    *@*) printf '%s' "${1%%://*}://${1##*@}" ;;
+    *) printf '%s' "$1" ;;
+    esac
 }
 
 docker_by_api() {
@@ -241,7 +253,7 @@ inspect_by_api() {
         for (at = 2; at <= NF; at++)
             if (match($at, /^[0-9a-f]+"/))
                 print "url = \"http://localhost/containers/" substr($at, 1, RLENGTH - 1) "/json\""
-    }')
+    }') || return
     [ -n "$urls" ] || return 0
     # shellcheck disable=SC2086 # as above
     printf '%s\n' "$urls" |
@@ -251,7 +263,7 @@ inspect_by_api() {
 
 # The documents that were kept, and the status that asking for them had.
 ended() {
-    kept
+    kept "$inspected" || return
     return "$1"
 }
 
@@ -271,7 +283,7 @@ docker_by_command() {
 }
 
 # shellcheck disable=SC2086 # as above
-docker_said() { $limit docker "$@"; }
+docker_said() { DOCKER_HOST=$address $limit docker "$@"; }
 
 networks_by_command() {
     ids=$(docker_said network ls -q --no-trunc) || return
@@ -315,7 +327,8 @@ read_rules() {
 
 # The -save tools show tables and make none; those of iptables-legacy are only asked for when the kernel names them.
 rules_of() {
-    legacy=$(cat "$2" 2>/dev/null)
+    legacy=
+    { while read -r name; do legacy="$legacy $name"; done <"$2"; } 2>/dev/null
     [ -z "$legacy" ] || ask "rules/$1-legacy-save.txt" "$1-legacy-save" -c
     if have "$1-nft-save"; then
         ask "rules/$1-save.txt" "$1-nft-save" -c
@@ -361,6 +374,29 @@ sysctls() {
 }
 
 read_proxies() {
+    for tool in awk ls sort tr; do
+        if ! have "$tool"; then
+            say "missing host/docker-proxy.txt $tool"
+            return
+        fi
+    done
+    if ! { read -r name </proc/1/comm; } 2>/dev/null; then
+        say "failed proxies /proc hides the processes of other users (hidepid)"
+        return
+    fi
+    if ! find_processes; then
+        say "failed proxies the arguments of processes cannot be read: tr fails"
+    elif proxies=$(proxies_here 2>&1); then
+        file host/docker-proxy.txt proxy_lines
+        file host/memory.txt proxy_sizes
+        file host/process-owner.txt process_owners
+    else
+        say "failed proxies the network namespaces of processes cannot be read: $(last_line "$proxies")"
+    fi
+}
+
+# Sets `holders`, the processes that may hold ports, and `seen`, a file of each that may be a proxy.
+find_processes() {
     holders=
     seen=
     for each in /proc/[0-9]*; do
@@ -370,38 +406,50 @@ read_proxies() {
         dockerd | rootlesskit | conmon) ;;
         '' | *[!0-9]*) continue ;;
         *) # started by its descriptor, and has the number of that for its name
-            case $(tr '\000\n' '  ' <"$each/cmdline") in
+            arguments "${each#/proc/}" || return
+            case $told in
             'netdash-proxy '*) seen="$seen $each/net/tcp" ;;
             *) continue ;;
-            esac 2>/dev/null
+            esac
             ;;
         esac
         holders="$holders ${each#/proc/}"
     done
-    proxies=$(proxies_here)
-    file host/docker-proxy.txt proxy_lines
-    file host/memory.txt proxy_sizes
-    file host/process-owner.txt process_owners
+}
+
+# Sets `told` to the command line of a process, "" when it is gone; fails when it is there and cannot be read.
+arguments() {
+    { told=$(tr '\000\n\r' '   ' <"/proc/$1/cmdline"); } 2>/dev/null || {
+        told=
+        [ ! -e "/proc/$1/cmdline" ]
+    }
 }
 
 # The proxies of this network namespace: each has one inode for its tcp file, which anyone may see.
 proxies_here() {
+    [ -n "$seen" ] || return 0
+    # It also fails when one of them has ended meanwhile: what it lists tells whether it works.
     # shellcheck disable=SC2012,SC2086 # paths under /proc
-    [ -z "$seen" ] || ls -i /proc/net/tcp $seen 2>/dev/null | awk '
+    listed=$(ls -i /proc/net/tcp $seen 2>/dev/null)
+    listed=$(printf '%s\n' "$listed" | awk '
         { inode[$2] = $1 }
         END {
+            if (!("/proc/net/tcp" in inode)) exit 1
             for (path in inode)
                 if (inode[path] == inode["/proc/net/tcp"] && split(path, word, "/") == 5) print word[3]
-        }' | sort -n
+        }') || return
+    printf '%s\n' "$listed" | sort -n
 }
 
 # `PID PPID ARGV` a line.
 proxy_lines() {
+    lines=
     for each in $proxies; do
-        printf '%s ' "$each"
-        tr '\000\n\r' '   ' <"/proc/$each/cmdline"
-        printf '\n'
-    done 2>/dev/null | awk "$status"'
+        arguments "$each" || return
+        lines="$lines$each $told
+"
+    done
+    printf '%s' "$lines" | awk "$status"'
         NF > 1 && (parent = status($1, "PPid:")) != "" {
             pid = $1
             sub(/^[0-9]+ /, "")
@@ -512,6 +560,7 @@ proc_net() {
 # --- all of it --------------------------------------------------------------------------------------------------------
 
 # The limit of one tool, and of many calls of the engine, where there is `timeout` (in busybox' old manner too).
+return=$(printf '\r')
 limit=
 long=
 if timeout 5 cat </dev/null 2>/dev/null; then

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netdash.core.model import Failure
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 LOCAL = ("local", ".")  # names of this host
 
 
-def parsed(name: str) -> Address | None:
-    """Where a host is; None for this one. Raises NetdashError(USAGE)."""
-    return None if name in LOCAL else address(name)
+def parsed(name: str, sudo: bool = False) -> Address | None:
+    """Where a host is; None for this one. `sudo`: read it as root. Raises NetdashError(USAGE)."""
+    return None if name in LOCAL else replace(address(name), sudo=sudo)
 
 
-def named(names: Sequence[str]) -> list[tuple[str, Address | None]]:
+def named(names: Sequence[str], sudo: bool = False) -> list[tuple[str, Address | None]]:
     """What each host is called in a column and in JSON, and where it is. One that is named twice is told apart. Raises
     NetdashError(USAGE)."""
     found: list[tuple[str, Address | None]] = []
-    for where in map(parsed, names):
+    for where in (parsed(name, sudo) for name in names):
         name = where.name if where else LOCAL[0]
         before = sum(1 for known, _ in found if known.partition("#")[0] == name)
         found.append((f"{name}#{before + 1}" if before else name, where))
@@ -47,7 +48,7 @@ def reader(where: Address | None, options: Options, interval: float) -> RemoteRe
 
 def read_host(name: str, options: Options) -> Recording:
     """Raises NetdashError(USAGE) for a name that is none, nothing else."""
-    return _read(parsed(name), options)
+    return _read(parsed(name, options.sudo), options)
 
 
 def _read(where: Address | None, options: Options) -> Recording:

@@ -11,7 +11,7 @@ from netdash.core.recording import SOURCES
 class Options:
     """`sources`: names of recording.SOURCES. `docker_host`: as --docker-host. `limit`, `tool_limit`, `host_limit`:
     seconds for a call of the engine, for a tool, and for all answers of another host. `whole`: also what only a
-    recording needs, from inside every container."""
+    recording needs, from inside every container. `sudo`: other hosts are read as root by their sudo."""
 
     sources: frozenset[str] = frozenset(SOURCES)
     docker_host: str | None = None
@@ -19,3 +19,4 @@ class Options:
     tool_limit: float = 5.0
     host_limit: float = 30.0
     whole: bool = False
+    sudo: bool = False

@@ -11,10 +11,11 @@ from dataclasses import replace
 from netdash.core.model import Failure
 from netdash.core.parse.collected import ASKED
 from netdash.core.recording import Recording
-from netdash.read.ssh import LIMIT, Address, HostError, Session, failures, unreachable
+from netdash.read.ssh import DROPS, LIMIT, Address, Session, again, failures, unreachable
+from netdash.read.ssh_reason import HostError
 
 _PEACE = 5  # times as long as a collection took the host is left alone
-_FIRST, _LONGEST = 2.0, 15.0  # seconds between two attempts to reach it
+_FIRST, _LONGEST = 2.0, 30.0  # seconds between two attempts to reach it
 
 
 class RemoteReader:
@@ -29,6 +30,8 @@ class RemoteReader:
         self._bell = threading.Event()
         self._stopped = False
         self._last: Recording | None = None
+        self._whole = False  # whether the last one came to its end
+        self._drops = 0
         self._answered = 0.0  # by the monotonic clock
         self._publish: Callable[[Recording], None] = lambda _: None
 
@@ -54,7 +57,10 @@ class RemoteReader:
             error = self._attempt()
             if self._stopped:
                 break
-            if error is None:
+            self._drops = self._drops + 1 if error is not None and error.dropped else 0
+            if 0 < self._drops < DROPS:
+                pause = again()
+            elif error is None:
                 wait, pause = _FIRST, max(self._interval, _PEACE * (time.monotonic() - began))
             else:
                 self._publish(self._stale(error))
@@ -75,14 +81,18 @@ class RemoteReader:
         except Exception as error:  # an answer of a shape that nobody foresaw must not end this thread
             self._hang_up()
             return HostError(f"not understood: {type(error).__name__}")
-        if self._session.over:
+        trouble = self._session.trouble
+        if trouble:
             self._hang_up()
-        if not self._stopped:
-            before = self._last.answers if self._last else {}
-            answers = {path: _same(before.get(path), answer) for path, answer in recording.answers.items()}
-            self._last, self._answered = replace(recording, answers=answers), time.monotonic()
+        if self._stopped or (trouble and self._whole):
+            return trouble
+        before = self._last.answers if self._last else {}
+        answers = {path: _same(before.get(path), answer) for path, answer in recording.answers.items()}
+        self._last, self._answered = replace(recording, answers=answers), time.monotonic()
+        self._whole = trouble is None
+        if self._whole:
             self._publish(self._last)
-        return None
+        return trouble
 
     def _hang_up(self) -> None:
         if self._session is not None:
@@ -94,7 +104,9 @@ class RemoteReader:
         last = self._last
         if last is None:
             return unreachable(self._where, error, time.time())
-        told: dict[str, Failure] = {**last.failures, **failures(error)}
+        told: dict[str, Failure] = {**failures(error), **last.failures}
+        if self._whole:
+            told |= failures(error)
         taken = None if last.taken is None else last.taken + time.monotonic() - self._answered
         return replace(last, failures=told, taken=taken)
 

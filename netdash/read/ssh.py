@@ -12,22 +12,28 @@ import selectors
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
 from netdash.core.parse.collected import ASKED, parse
 from netdash.core.recording import SOURCES, Recording
 from netdash.read.command import find
+from netdash.read.ssh_reason import HostError, explained
 
 CONNECT = 8  # seconds that ssh may take for a connection
 LIMIT = 30.0  # seconds for one collection
 MAX_STREAM = 64 << 20  # bytes of one collection
+MAX_STARTING = 8  # sessions that are not logged in yet, at a time: sshd drops some of more than ten (MaxStartups)
+DROPS = 6  # times that a host is asked again at once after its sshd dropped the connection
 HOST = "host"  # the source that a failure of the whole host is told under, besides every other one
 
+_starting = threading.BoundedSemaphore(MAX_STARTING)
 _CHUNK = 1 << 18
 _ERRORS = 8 << 10  # bytes of ssh's complaints that are kept
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
@@ -43,8 +49,13 @@ _OPTIONS = (
     *("-o", "ClearAllForwardings=yes"),
     *("-o", "PermitLocalCommand=no"),
     *("-o", "RemoteCommand=none"),
+    *("-o", "Compression=yes"),  # a tenth of the bytes
     *("-o", "ControlMaster=no"),  # a session of netdash ends with netdash, and starts no master that stays
 )
+
+
+# Any login shell takes these: a restricted one knows no exec, and fish and tcsh have a syntax of their own.
+_AS_ROOT = "sh -c 'sudo -n true </dev/null && exec sudo -n sh; exec sh'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +66,39 @@ class Address:
     host: str
     user: str | None = None
     port: int | None = None
+    sudo: bool = False  # whether to become root there, where sudo asks for no password
 
-    def argv(self, ssh: str) -> list[str]:
-        """One ssh to a shell that reads commands; the user's own config counts for all that is not said here."""
+    def argv(self, ssh: str, log: int) -> list[str]:
+        """One ssh to a shell that reads commands; the user's own config counts for all that is not said here. `log`: a
+        file descriptor for ssh's own words."""
         return [
             ssh,
             *_OPTIONS,
+            *("-E", f"/dev/fd/{log}"),
             *(["-l", self.user] if self.user else []),
             *(["-p", str(self.port)] if self.port else []),
             "--",
             self.host,
-            "exec sh",
+            _AS_ROOT if self.sudo else "sh",
         ]
+
+    def there(self, command: str) -> str:
+        """A command line that runs another one on this host."""
+        return f"ssh {self._words} {shlex.quote(f'sudo {command}' if self.sudo else command)}"
+
+    def commands(self) -> dict[str, str]:
+        """What a remedy tells to type."""
+        name = f"[{self.host}]:{self.port}" if self.port else self.host
+        return {
+            "login": f"ssh {self._words}",
+            "copy_key": f"ssh-copy-id {self._words}",
+            "forget": f"ssh-keygen -R {shlex.quote(name)}",
+        }
+
+    @property
+    def _words(self) -> str:
+        target = f"{self.user}@{self.host}" if self.user else self.host
+        return " ".join([*(["-p", str(self.port)] if self.port else []), target])
 
 
 def address(text: str) -> Address:
@@ -90,57 +122,77 @@ def script() -> str:
     return f'{collector()}\ncollect "$$.$(date +%s)" {" ".join(ASKED)}\n'
 
 
-class HostError(Exception):
-    """The host could not be asked, in one line, and what can be done."""
-
-    def __init__(self, reason: str, remedy: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.remedy = remedy
-
-
 class Session:
     """One ssh process with a shell at its other end, which is asked again and again over the same connection. When its
     input ends, so does the shell. `docker_host`: as DOCKER_HOST, seen from there. For one thread, but for `kill`."""
 
     def __init__(self, where: Address, docker_host: str | None = None) -> None:
-        self.over = False  # whether it can be asked no more
+        self.trouble: HostError | None = None  # why it can be asked no more
         self._where = where
         self._errors = bytearray()
+        self._words = bytearray()
         path = find("ssh")
         if path is None:
             raise HostError("ssh is not installed", "install openssh-client")
+        _starting.acquire()
+        self._waits = True  # holds one of the places of those that are not logged in
+        self._log, log = os.pipe()
         try:
             self._process = subprocess.Popen(
-                where.argv(path),
+                where.argv(path, log),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                pass_fds=(log,),
                 start_new_session=True,  # a Ctrl-C in the terminal is netdash's to handle
             )
         except OSError as error:
+            self._started()
+            os.close(self._log)
             raise HostError(f"ssh cannot be run: {error.strerror or error}") from error
+        finally:
+            os.close(log)
         atexit.register(self.kill)
         settings = f"DOCKER_HOST={shlex.quote(docker_host)}\nexport DOCKER_HOST\n" if docker_host else ""
         self._unsent = (settings + collector() + "\n").encode()
 
     def ask(self, sources: Sequence[str], limit: float = LIMIT) -> Recording:
         """What the host says of these sources. Raises HostError; a stream that breaks off is a recording of what
-        came before."""
+        came before, and leaves `trouble`."""
         mark = secrets.token_hex(8)
         self._unsent += f"collect {mark} {' '.join(sources)}\n".encode()
         received = bytearray()
-        self.over = True
-        trouble = self._exchange(received, f"\n={mark} done\n".encode(), limit)
-        self.over = trouble is not None
+        self.trouble = HostError("did not end")
+        try:
+            self.trouble = self._exchange(received, f"\n={mark} done\n".encode(), limit)
+        finally:
+            self._started()
+        trouble = self.trouble
         if trouble and len(received) > MAX_STREAM:
             raise trouble  # to read what so many bytes say would take many times their memory
         text = received.decode("utf-8", "replace")
         received.clear()
         try:
-            return replace(parse(text, mark), live=True)
+            return replace(parse(text, mark, self._as_root(), trouble.reason if trouble else ""), live=True)
         except NetdashError:
-            raise trouble or HostError(_no_shell(text), f"is there a POSIX shell? ssh {self._where.name}") from None
+            raise trouble or HostError("no answer of the collector", f"is there a POSIX shell? {self._login}") from None
+
+    @property
+    def _login(self) -> str:
+        return self._where.commands()["login"]
+
+    def _as_root(self) -> str:
+        """What helps where root is needed."""
+        if not self._where.sudo:
+            return "log in as root, or use sudo there: --sudo"
+        lines = [line for line in self._errors.decode("utf-8", "replace").splitlines() if "sudo" in line]
+        return f"sudo there: {lines[-1][:100]}" if lines else "sudo there gives no root"
+
+    def _started(self) -> None:
+        """Gives its place to another that is not logged in."""
+        waited, self._waits = self._waits, False
+        if waited:
+            _starting.release()
 
     def kill(self) -> None:
         """Ends the process and takes its status. May be called by any thread, and twice."""
@@ -154,6 +206,9 @@ class Session:
         """For the thread that asks."""
         self.kill()
         atexit.unregister(self.kill)
+        with contextlib.suppress(OSError):
+            os.close(self._log)
+        self._log = -1
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
                 with contextlib.suppress(OSError):
@@ -169,6 +224,7 @@ class Session:
             ready.register(process.stdin, selectors.EVENT_WRITE)
             ready.register(process.stdout, selectors.EVENT_READ)
             ready.register(process.stderr, selectors.EVENT_READ)
+            ready.register(self._log, selectors.EVENT_READ)
             while process.stdout in {key.fileobj for key in ready.get_map().values()}:
                 left = until - time.monotonic()
                 if left <= 0:
@@ -176,13 +232,13 @@ class Session:
                 for key, _ in ready.select(left):
                     if key.fileobj is process.stdin:
                         self._send(ready)
-                    elif not self._receive(key.fd, received if key.fileobj is process.stdout else None):
+                    elif not self._take(key.fd, received):
                         ready.unregister(key.fileobj)
                 if end in received[-_CHUNK:]:
                     return None
                 if len(received) > MAX_STREAM:
                     return HostError(f"sent more than {MAX_STREAM >> 20} MiB")
-        return self._ended()
+        return self._ended(received)
 
     def _send(self, ready: selectors.BaseSelector) -> None:
         stdin = self._process.stdin
@@ -195,52 +251,40 @@ class Session:
         if not self._unsent:
             ready.unregister(stdin)
 
-    def _receive(self, fd: int, received: bytearray | None) -> bool:
-        chunk = os.read(fd, _CHUNK)
-        if received is not None:
-            received += chunk
-        else:
-            self._errors = (self._errors + chunk)[-_ERRORS:]
-        return bool(chunk)
+    def _take(self, fd: int, received: bytearray) -> bool:
+        """Reads from one of ssh's outputs; whether there may be more."""
+        if fd == self._log:
+            return _receive(fd, self._words, _ERRORS)
+        if fd == _fd(self._process.stderr):
+            return _receive(fd, self._errors, _ERRORS)
+        self._started()  # what is at the other end talks: this is logged in
+        return _receive(fd, received)
 
-    def _ended(self) -> HostError:
+    def _ended(self, received: bytearray) -> HostError:
         try:
             status = self._process.wait(2)
         except subprocess.TimeoutExpired:
             status = 0
-        if self._process.stderr:
-            os.set_blocking(self._process.stderr.fileno(), False)
+        for fd, kept in ((self._log, self._words), (_fd(self._process.stderr), self._errors)):
+            os.set_blocking(fd, False)
             with contextlib.suppress(OSError):
-                self._errors += os.read(self._process.stderr.fileno(), _ERRORS)
-        return explained(self._errors.decode("utf-8", "replace"), status, self._where.name)
+                _receive(fd, kept, _ERRORS)
+        log, errors = (kept.decode("utf-8", "replace") for kept in (self._words, self._errors))
+        output = "" if b"netdash-collector" in received else received[-_ERRORS:].decode("utf-8", "replace")
+        return explained(log, errors, output, status, self._where.commands())
 
 
-def explained(errors: str, status: int, name: str) -> HostError:
-    """Why ssh ended, in its own last words, and what can be done about it."""
-    lines = [line.strip() for line in errors.replace("\r", "\n").split("\n") if line.strip()]
-    told = [line for line in lines if any(words in line for words, _ in _REMEDIES)] or lines
-    reason = told[-1][:200].removeprefix("ssh: ") if told else f"ssh ended with status {status}"
-    remedy = next((hint for words, hint in _REMEDIES if words in reason), "")
-    return HostError(reason, remedy.replace("HOST", name))
+def _fd(pipe: IO[bytes] | None) -> int:
+    return pipe.fileno() if pipe else -1
 
 
-_REMEDIES = (
-    ("Permission denied", "netdash cannot type a password: give it a key (ssh-copy-id HOST) or an agent"),
-    ("Host key verification failed", "log in once by hand and look at its key: ssh HOST"),
-    ("Too many authentication failures", "name the right key in ~/.ssh/config: IdentitiesOnly yes"),
-    ("Could not resolve hostname", "is the name right?"),
-    ("Connection refused", "is sshd running there, on that port?"),
-    ("timed out", "is the host up, and the way to it open?"),
-    ("No route to host", "is the host up, and the way to it open?"),
-    ("Network is unreachable", "is this host's own network up?"),
-    ("not found", "a POSIX shell is needed there"),
-)
-
-
-def _no_shell(text: str) -> str:
-    """What came instead of the collector's answer."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f"no answer of the collector, but {lines[0][:100]!r}" if lines else "no answer of the collector"
+def _receive(fd: int, received: bytearray, most: int | None = None) -> bool:
+    """Adds what came, of which the last `most` bytes are kept; whether there may be more."""
+    chunk = os.read(fd, _CHUNK)
+    received += chunk
+    if most is not None:
+        del received[:-most]
+    return bool(chunk)
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------
@@ -250,16 +294,29 @@ def read_remote(where: Address, sources: frozenset[str], docker_host: str | None
     """One recording for one command. Never raises: a host that cannot be asked is one of which everything failed."""
     wanted = [source for source in ASKED if source in sources or (source == ASKED[-1] and "docker" in sources)]
     began = time.time()
+    for _ in range(DROPS):
+        try:
+            return _asked(where, wanted, docker_host, limit)
+        except HostError as error:
+            last = error
+            if not error.dropped:
+                break
+            time.sleep(again())
+    return unreachable(where, last, began)
+
+
+def _asked(where: Address, sources: Sequence[str], docker_host: str | None, limit: float) -> Recording:
+    session = Session(where, docker_host)
     try:
-        session = Session(where, docker_host)
-    except HostError as error:
-        return unreachable(where, error, began)
-    try:
-        return session.ask(wanted, limit)
-    except HostError as error:
-        return unreachable(where, error, began)
+        return session.ask(sources, limit)
     finally:
         session.close()
+
+
+def again() -> float:
+    """Seconds until a host is asked again whose sshd dropped the connection; those that were dropped together come one
+    after the other."""
+    return 0.2 + secrets.randbelow(800) / 1000
 
 
 def unreachable(where: Address, error: HostError, taken: float) -> Recording:

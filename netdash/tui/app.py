@@ -204,6 +204,10 @@ class Netdash(TerminalApp):
             return None
         return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
 
+    def there(self, command: str) -> str:
+        """A command of a shell so that it runs on the host that is shown."""
+        return self.fleet.there(command) if self.fleet is not None else command
+
     def look_at(self, name: str) -> None:
         """Another host of the fleet: nothing of the one before counts for it."""
         if self.fleet is not None:

@@ -16,7 +16,7 @@ DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "ansi")
 _MOST = 1 << 20  # bytes of the file
 _ALWAYS = "ctrl+c"  # quits, whatever the file says
-KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts")
+KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Options:
     read_only: bool = False  # nothing is ever changed
     keys: Mapping[str, str] = field(default_factory=dict)  # id of an action -> Textual's names of keys
     hosts: tuple[str, ...] = ()  # as --host; none: this one
+    sudo: bool = False  # other hosts are read as root by their sudo
 
 
 def config_path() -> Path:
@@ -76,6 +77,7 @@ class _File:
             read_only=self._switch("read_only", False),
             keys=self._keys(),
             hosts=self._hosts(),
+            sudo=self._switch("sudo", False),
         )
 
     def _wrong(self, name: str, what: str, hint: str = "") -> NetdashError:

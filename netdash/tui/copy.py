@@ -26,11 +26,17 @@ from netdash.show.table import View
 from netdash.tui.popup import Offer
 
 
-def choices(host: Host, view: View, thing: object) -> tuple[Offer, ...]:
-    """Label and text of everything worth copying of one record of a view, the likeliest first. A text is one line."""
+def choices(
+    host: Host, view: View, thing: object, there: Callable[[str], str] = lambda command: command
+) -> tuple[Offer, ...]:
+    """Label and text of everything worth copying of one record of a view, the likeliest first. A text is one line.
+    `there` makes a command one that runs on the host which is shown."""
     told = as_json.show(host, thing) if isinstance(thing, Container) else as_json.list_view(host, view, [thing])
     offers = (*_OFFERS[type(thing)](host, thing), ("JSON", as_json.dumps(told, None)))
-    return tuple((label, safe(text)) for label, text in offers)
+    return tuple(
+        (label, safe(there(text) if label == "command" and not text.startswith("#") else text))
+        for label, text in offers
+    )
 
 
 def _container(host: Host, one: Container) -> list[Offer]:

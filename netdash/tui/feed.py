@@ -61,5 +61,8 @@ class Fleet(Feed, Protocol):
     def states(self) -> Sequence[HostState]:
         """Every host, in a lasting order; returns at once."""
 
+    def there(self, command: str) -> str:
+        """A command of a shell so that it runs on the chosen host."""
+
     def look_at(self, name: str) -> None:
         """Publishes another host from now on, beginning with what is known of it; returns at once."""

@@ -325,7 +325,7 @@ class Dashboard(Panes):
         from netdash.tui.copy import choices
         from netdash.tui.popup import Popup
 
-        offers = choices(self.sheet.host, view, self.sheet.rows(view).things[place])
+        offers = choices(self.sheet.host, view, self.sheet.rows(view).things[place], self.netdash.there)
         if ref.kind == "address":
             offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
         self.app.push_screen(Popup("Copy", offers=offers), self.copied)

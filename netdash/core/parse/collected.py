@@ -32,7 +32,7 @@ _PACKAGES = {
 _TABLE = re.compile(r'"table": ?\{"family": ?"(\w+)", ?"name": ?"([^"]*)"')
 _XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
-_AS_ROOT = "log in as root"
+_AS_ROOT = "run it as root"
 _CUT = "the collector's answer was cut off"
 _INSIDE_FILES = ("inside.txt", "proc-net.txt")
 _PARTS = ("addr.json", "route.json", "listeners.txt")  # of inside.txt, each after a line `## NAME`
@@ -66,8 +66,9 @@ def is_stream(beginning: str) -> bool:
     return any(_HEADER.fullmatch(line) for line in beginning.split("\n"))
 
 
-def parse(text: str, mark: str | None = None) -> Recording:
-    """The recording that a stream tells of. `mark`: the one that the collector was given, None for any.
+def parse(text: str, mark: str | None = None, as_root: str = _AS_ROOT, cut: str = "") -> Recording:
+    """The recording that a stream tells of. `mark`: the one that the collector was given, None for any. `as_root`: how
+    the collector becomes root. `cut`: why a stream without an end broke off.
 
     Raises NetdashError when there is no stream in the text, or one of another format."""
     lines = _lines(text)
@@ -78,7 +79,7 @@ def parse(text: str, mark: str | None = None) -> Recording:
     if head[1] != _FORMAT:
         raise NetdashError(f"the collector's format {head[1]} is not known", "use the collector of this netdash")
     ending = "\r" if head[0].endswith("\r") else ""
-    reader = _Reader(f"={head[2]} ")
+    reader = _Reader(f"={head[2]} ", as_root, f"{_CUT}: {cut}" if cut else _CUT)
     for line in lines:
         reader.take(line.removesuffix(ending))
         if reader.done:
@@ -117,9 +118,11 @@ class _Open:
 class _Reader:
     """Takes line after line; `mark` begins the collector's own."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, as_root: str, cut: str) -> None:
         self.done = False
         self._mark = mark
+        self._remedy = as_root
+        self._cut = cut
         self._asked: tuple[str, ...] = ()
         self._source: str | None = None
         self._begun: set[str] = set()
@@ -179,9 +182,13 @@ class _Reader:
     def _failed(self, rest: str) -> None:
         source, _, why = rest.partition(" ")
         if source in self._asked:
-            no_permission = "no permission" in why
-            remedy = "log in as root, or as a member of group docker" if no_permission else ""
-            self._failures[source] = Failure(source, why, remedy)
+            remedy = f"{self._as_root}, or as a member of group docker" if "no permission" in why else ""
+            self._failures[source] = Failure(source, why, self._as_root if "(hidepid)" in why else remedy)
+
+    @property
+    def _as_root(self) -> str:
+        """Nothing for root itself, who may lack a right in a container."""
+        return "" if self._facts.get("privileged") == "1" else self._remedy
 
     def _end_all(self, _: str) -> None:
         self.done = True
@@ -193,8 +200,8 @@ class _Reader:
         name = source if path in _WHOLE else f"{source}: {tool_of(path)}"
         if path.startswith("ip/") and "SELECTOR" in why:
             why, remedy = "the ip of busybox prints no JSON", "install iproute2"
-        if any(words in why for words in _ROOT_NEEDED):
-            why, remedy = (f"{source} need root" if source == "rules" else why), _AS_ROOT
+        if any(words in why for words in _ROOT_NEEDED) and self._as_root:
+            why, remedy = (f"{source} need root" if source == "rules" else why), self._as_root
         self._failures.setdefault(name, Failure(name, why, remedy))
 
     # --- what came of it ----------------------------------------------------------------------------------------------
@@ -218,7 +225,7 @@ class _Reader:
         for source in self._asked or tuple(SOURCES):
             if source == self._source or source not in self._begun:
                 self._failures = {name: one for name, one in self._failures.items() if name.partition(":")[0] != source}
-                self._failures[source] = Failure(source, _CUT, "read it again")
+                self._failures[source] = Failure(source, self._cut, "read it again")
                 if source != INSIDE:
                     self._texts = {path: text for path, text in self._texts.items() if _FILES.get(path) != source}
 
@@ -250,7 +257,7 @@ class _Reader:
         parts = [name for name in self._failures if name.startswith("rules: ")]
         if parts and not any(path in answers for path in SOURCES["rules"]):
             told = [self._failures.pop(name) for name in parts]
-            for_root = [one for one in told if one.remedy == _AS_ROOT]
+            for_root = [one for one in told if one.remedy and one.remedy == self._as_root]
             reasons = for_root[:1] or told
             remedies = dict.fromkeys(one.remedy for one in reasons if one.remedy)
             why = ", ".join(dict.fromkeys(one.reason for one in reasons))
