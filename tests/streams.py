@@ -52,11 +52,11 @@ def texts(recording: Recording) -> dict[str, str]:
 
 def fake_ssh(folder: Path, script: str) -> Path:
     """A folder whose `ssh` notes its arguments in `argv`, a line each, and runs `script`, which may
-    look at $host and at $command, the remote one; `log_of "$@"` is the descriptor of ssh's own words."""
+    look at $host and at $command, the remote one; `log_of "$@"` is the file for ssh's own words."""
     folder.mkdir(parents=True, exist_ok=True)
     note = f'printf "%s\\n" "$@" >> {shlex.quote(str(folder / "argv"))}'
     file = folder / "ssh"
-    log = 'log_of() { while [ "$1" != -E ]; do shift; done; echo "${2#/dev/fd/}"; }'
+    log = 'log_of() { while [ "$1" != -E ]; do shift; done; echo "$2"; }'
     file.write_text(f"#!/bin/sh\n{note}\n{log}\nfor word; do host=$command; command=$word; done\n{script}\n")
     file.chmod(0o755)
     return folder

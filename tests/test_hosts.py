@@ -111,8 +111,8 @@ def test_a_trace_where_no_address_could_be_read_is_no_error_of_the_user(
     without = {path: text for path, text in texts(load(RECORDINGS / NEW)).items() if not path.startswith("ip/")}
     fake_ssh(tmp_path / "bin", saying("\n".join(stream(without)), tmp_path / "bin"))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    assert cli.main(["--host", "ssh://x", "trace", "outside", ":8080"]) == 3
-    assert "is not known" in capsys.readouterr().err
+    assert cli.main(["--host", "ssh://x", "trace", "outside", ":8080"]) == 5
+    assert "not known" in capsys.readouterr().err
 
 
 def test_a_filter_may_name_the_host(ran: Callable[..., Ran]) -> None:

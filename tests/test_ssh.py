@@ -121,13 +121,13 @@ def test_the_collector_runs_at_the_other_end(ssh: Callable[[str], Path]) -> None
         ),
         (
             "echo 'Authorised users only. Permission denied to others.' >&2; "
-            "echo 'ssh: connect to host su1 port 22: Connection refused' > /dev/fd/$(log_of \"$@\"); exit 255",
+            "echo 'ssh: connect to host su1 port 22: Connection refused' > $(log_of \"$@\"); exit 255",
             "connect to host su1 port 22: Connection refused",
             "is sshd running",
         ),
         (
-            "echo 'kex_exchange_identification: Connection closed by remote host' > /dev/fd/$(log_of \"$@\"); "
-            "echo 'Connection closed by UNKNOWN port 65535' > /dev/fd/$(log_of \"$@\"); "
+            "echo 'kex_exchange_identification: Connection closed by remote host' > $(log_of \"$@\"); "
+            "echo 'Connection closed by UNKNOWN port 65535' > $(log_of \"$@\"); "
             "echo 'root@bastion: Permission denied (publickey).' >&2; exit 255",
             "Permission denied",
             "ssh-copy-id su1",

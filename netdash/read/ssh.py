@@ -68,13 +68,13 @@ class Address:
     port: int | None = None
     sudo: bool = False  # whether to become root there, where sudo asks for no password
 
-    def argv(self, ssh: str, log: int) -> list[str]:
+    def argv(self, ssh: str, log: str) -> list[str]:
         """One ssh to a shell that reads commands; the user's own config counts for all that is not said here. `log`: a
-        file descriptor for ssh's own words."""
+        file for ssh's own words."""
         return [
             ssh,
             *_OPTIONS,
-            *("-E", f"/dev/fd/{log}"),
+            *(["-E", log] if os.access(log, os.W_OK) else []),
             *(["-l", self.user] if self.user else []),
             *(["-p", str(self.port)] if self.port else []),
             "--",
@@ -136,22 +136,20 @@ class Session:
             raise HostError("ssh is not installed", "install openssh-client")
         _starting.acquire()
         self._waits = True  # holds one of the places of those that are not logged in
-        self._log, log = os.pipe()
+        self._log, self._log_end = os.pipe()  # ssh opens it by its name in /proc: it keeps no descriptor open
         try:
             self._process = subprocess.Popen(
-                where.argv(path, log),
+                where.argv(path, f"/proc/{os.getpid()}/fd/{self._log_end}"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(log,),
                 start_new_session=True,  # a Ctrl-C in the terminal is netdash's to handle
             )
         except OSError as error:
             self._started()
             os.close(self._log)
+            os.close(self._log_end)
             raise HostError(f"ssh cannot be run: {error.strerror or error}") from error
-        finally:
-            os.close(log)
         atexit.register(self.kill)
         settings = f"DOCKER_HOST={shlex.quote(docker_host)}\nexport DOCKER_HOST\n" if docker_host else ""
         self._unsent = (settings + collector() + "\n").encode()
@@ -206,9 +204,10 @@ class Session:
         """For the thread that asks."""
         self.kill()
         atexit.unregister(self.kill)
-        with contextlib.suppress(OSError):
-            os.close(self._log)
-        self._log = -1
+        for end in (self._log, self._log_end):
+            with contextlib.suppress(OSError):
+                os.close(end)
+        self._log = self._log_end = -1
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe:
                 with contextlib.suppress(OSError):

@@ -15,7 +15,20 @@ from lab import Lab, LabError, until
 
 PORT = 2222
 PLAIN, IN_GROUP = "plain", "grouped"  # users without root; the second may use the engine's socket
-_UIDS = {PLAIN: 54321, IN_GROUP: 54322}
+SUDOER, ASKED = "sudoer", "asked"  # users whose sudo asks for no password, and for one
+_UIDS = {PLAIN: 54321, IN_GROUP: 54322, SUDOER: 54323, ASKED: 54324}
+SHELLS = {
+    "dash": "dash",
+    "bash": "bash",
+    "fish": "fish",
+    "tcsh": "tcsh",
+    "zsh": "zsh",
+    "rbash": "rbash",
+    "ash": "busybox",
+    "nologin": "nologin",
+}
+"""Users with root's rights that are called as their login shell, and the program that it is."""
+BANNER = "Authorised users only. Permission denied to all others."
 PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client"}
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -78,16 +91,25 @@ class Sshd:
             "KbdInteractiveAuthentication": "no",
             "PermitRootLogin": "prohibit-password",
             "PrintMotd": "no",
+            "Banner": self.folder / "banner",
         }
+        (self.folder / "banner").write_text(f"{BANNER}\n")
         (self.folder / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
         users = Path("/etc/passwd").read_text(), Path("/etc/shadow").read_text()
         lines = [f"{name}:x:{uid}:{uid}::/:/bin/sh\n" for name, uid in _UIDS.items()]
+        lines += [f"{name}:x:0:0::{self.folder}:{self._shell(name)}\n" for name in SHELLS]
         (self.folder / "passwd").write_text(users[0] + "".join(lines))
-        (self.folder / "shadow").write_text(users[1] + "".join(f"{name}:*:1::::::\n" for name in _UIDS))
+        names = (*_UIDS, *SHELLS)
+        (self.folder / "shadow").write_text(users[1] + "".join(f"{name}:*:1::::::\n" for name in names))
+        sudo = shutil.which("sudo", path=_PATH)
+        if sudo:
+            (self.folder / "sudoers").write_text(f"{SUDOER} ALL=(ALL) NOPASSWD: ALL\n{ASKED} ALL=(ALL) ALL\n")
+            (self.folder / "sudoers").chmod(0o440)
         script = " && ".join(
             (
                 f"mount --bind {self.folder}/passwd /etc/passwd",
                 f"mount --bind {self.folder}/shadow /etc/shadow",
+                *([f"mount --bind {self.folder}/sudoers /etc/sudoers"] if sudo else []),
                 "mkdir -p /run/sshd",
                 f"exec {shlex.quote(shutil.which('sshd', path=_PATH) or 'sshd')} -D -e -f {self.folder}/sshd_config",
             )
@@ -113,6 +135,14 @@ class Sshd:
         log.close()
         if not until(lambda: f":{PORT} " in self.lab.on_host("ss", "-Hltn"), 10):
             raise LabError(f"sshd does not start here: {(self.folder / 'log').read_text()[-300:]}")
+
+    def _shell(self, name: str) -> str:
+        """Where the login shell is. Busybox is one when it is called so."""
+        program = shutil.which(SHELLS[name], path=_PATH)
+        if program is None or name == SHELLS[name]:
+            return program or "/bin/sh"
+        (self.folder / name).symlink_to(program)
+        return str(self.folder / name)
 
     @property
     def environment(self) -> dict[str, str]:

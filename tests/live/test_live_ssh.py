@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from lab import Lab, until
-from sshd import IN_GROUP, PLAIN, PORT, Sshd, why_not
+from sshd import ASKED, BANNER, IN_GROUP, PLAIN, PORT, SHELLS, SUDOER, Sshd, why_not
 from terminal import Terminal
 from test_live_reading import VIEWS, state
 from users import ask
@@ -95,6 +95,37 @@ def test_who_may_use_the_engine_sees_containers_without_root(sshd: Sshd) -> None
     assert {one["name"] for one in answer["containers"]} >= {"ssh-web", "ssh-two", "ssh-idle"}
     (web,) = [one for one in answer["containers"] if one["name"] == "ssh-web"]
     assert [port["listening"] for port in web["published"]] == [True, True]
+
+
+@pytest.mark.parametrize("shell", [name for name in SHELLS if name != "nologin"])
+def test_any_login_shell_will_do(sshd: Sshd, shell: str) -> None:
+    if shutil.which(SHELLS[shell]) is None:
+        pytest.skip(f"{SHELLS[shell]} is not installed")
+    done = sshd.netdash(*sshd.options(shell), "ports", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "neither the banner nor the shell is heard"
+    assert settled(json.loads(done.stdout)) == settled(sshd.lab.json("ports"))
+
+
+def test_what_an_account_without_a_shell_says_is_the_reason(sshd: Sshd) -> None:
+    done = sshd.netdash(*sshd.options("nologin"), "ports")
+    assert done.returncode == 3
+    assert "not available" in done.stderr
+    assert "name another one" in done.stderr
+    assert BANNER not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("sudo") is None, reason="sudo is not installed")
+def test_sudo_reads_as_root_where_it_asks_for_no_password(sshd: Sshd) -> None:
+    done = sshd.netdash(*sshd.options(SUDOER), "--sudo", "rules", "--json")
+    assert done.returncode == 0, done.stderr
+    assert settled(json.loads(done.stdout)) == settled(sshd.lab.json("rules"))
+    without = sshd.netdash(*sshd.options(SUDOER), "rules")
+    assert without.returncode == 3
+    assert "--sudo" in without.stderr
+    asked = sshd.netdash(*sshd.options(ASKED), "--sudo", "rules")
+    assert asked.returncode == 3
+    assert "password is required" in asked.stderr
 
 
 def on_host(lab: Lab, shell: list[str], script: Path) -> str:
