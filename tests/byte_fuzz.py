@@ -27,7 +27,8 @@ from netdash.core.join import Builder
 from netdash.core.model import Failure, Host
 from netdash.core.parse import collected
 from netdash.core.recording import SOURCES, Recording, load
-from netdash.read.ssh import explained, failures
+from netdash.read.ssh import Address, failures
+from netdash.read.ssh_reason import explained
 from netdash.show.card import card
 from netdash.show.detail import detail
 from netdash.show.spans import MAX_MARKS
@@ -326,9 +327,9 @@ class Looker:
                 self.error(NetdashError(failure.reason, failure.remedy))
         except NetdashError as error:
             self.error(error)
-        lost = explained(
-            spoiled(self.dice, "ssh: connect to host su1 port 22: No route"), 255, spoiled(self.dice, "su1")
-        )
+        told = "ssh: connect to host su1 port 22: No route"
+        words = (spoiled(self.dice, told) if self.dice.randrange(2) else "" for _ in range(3))
+        lost = explained(*words, self.dice.choice((1, 255)), Address("su1", "su1").commands())
         for failure in failures(lost).values():
             self.error(NetdashError(failure.reason, failure.remedy))
 
