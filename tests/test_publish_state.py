@@ -141,7 +141,6 @@ class Scripted:
         for word in steps.STEPS:
             monkeypatch.setitem(steps.STEPS, word, (self._step(word, fails, error), self._step(f"un{word}", "", error)))
         monkeypatch.setattr(change, "look", lambda *_: Seen(Shown(CHANGE.old_id, "web", "exited")))
-        monkeypatch.setattr(change, "old_runs", lambda *_: self.done.append("runs?"))
 
     def _step(self, word: str, fails: str, error: Exception) -> Any:
         def step(_: object, journal: object, argument: str) -> str:
@@ -158,7 +157,7 @@ def test_a_failed_step_takes_all_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NetdashError, match="taken back: no"):
         change._carry_out(None, logbook.begin(CHANGE), lambda _: None)  # type: ignore[arg-type]
     there = ["stop", "create", "connect:net:with:colons", "start"]
-    back = ["unstart", "unconnect:net:with:colons", "unstop", "unstop", "runs?", "uncreate", "unstop"]
+    back = ["unstart", "unconnect:net:with:colons", "unstop", "uncreate", "unstop"]
     assert scripted.done == [*there, *back]
     assert logbook.listed() == ()
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from netdash.apply import child, logbook
+from netdash.apply import child, logbook, survey
+from netdash.apply.containers import kept_image
 from netdash.apply.look import look, new_container
-from netdash.apply.steps import STEPS, kept_image, old_runs, remove_old
-from netdash.apply.survey import image_config
+from netdash.apply.steps import STEPS, remove_old
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.parse.decode import items, mapping
 from netdash.core.publish import payload, preflight
@@ -43,6 +43,7 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
         discard=request.discard,
         answers=plan.answers is True,
         grace=request.grace,
+        followers=survey.followers(engine, inspect),
     )
     return _carry_out(engine, replace(logbook.begin(_equal(engine, inspect, wanted)), source=inspect), tell)
 
@@ -59,6 +60,7 @@ class _Wanted:
     discard: bool = False
     answers: bool = False
     grace: float = 0.0
+    followers: tuple[str, ...] = ()  # ids of the containers in its network namespace
 
 
 def _equal(engine: EngineClient, inspect: dict[str, Any], wanted: _Wanted) -> Change:
@@ -68,12 +70,14 @@ def _equal(engine: EngineClient, inspect: dict[str, Any], wanted: _Wanted) -> Ch
     held = wanted.restart[0] not in ("", "no")
     steps = [
         *(["hold"] if held else []),
+        *(f"park:{identity}" for identity in wanted.followers),
         "stop",
         *([] if wanted.discard else ["commit"]),
         "create",
         *(f"connect:{network}" for network in ends if network != first),
         *("part", "name", "start", "verify"),
         *(["release"] if held else []),
+        *(f"follow:{identity}" for identity in wanted.followers),
     ]
     now = time.time()
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
@@ -104,7 +108,7 @@ def _equal(engine: EngineClient, inspect: dict[str, Any], wanted: _Wanted) -> Ch
 def _has_environment(engine: EngineClient, inspect: dict[str, Any]) -> bool:
     """Whether it has values that its image does not have: those are written down nowhere."""
     try:
-        theirs = items(image_config(engine, str(inspect.get("Image", ""))).get("Env"))
+        theirs = items(survey.image_config(engine, str(inspect.get("Image", ""))).get("Env"))
     except NetdashError:
         return True
     return not set(map(str, items(mapping(inspect.get("Config")).get("Env")))) <= set(map(str, theirs))
@@ -159,7 +163,7 @@ def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
     words = ["start", "verify"]
     if seen.new is None:
-        words += ["create", "connect", "name", "release"]
+        words += ["create", "connect", "name", "release", "follow"]
     if not seen.image and seen.old is not None:
         words.append("commit")
     if seen.old is not None and seen.old.name == change.name:
@@ -173,13 +177,17 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Do what is left. Raises NetdashError(REFUSED)."""
     change, source = journal.change, journal.source
     left = journal.left
+    stopped = 0.0
     if journal.undoing:
         logbook.append(change, {"undoing": False})
     for at in left:
         word, _, argument = change.steps[at].partition(":")
         tell(sentence(change, at))
         logbook.append(change, {"begin": at})
+        stopped = time.monotonic() if word == "stop" else stopped
         result = STEPS[word][0](engine, journal, argument)
+        if word == "start" and stopped:
+            tell(f"{change.name} was down for {time.monotonic() - stopped:.1f} s")
         journal = replace(logbook.append(change, {"done": at, "result": result}), source=source)
     journal = logbook.append(change, {"settled": time.time()})
     if change.grace:
@@ -224,9 +232,6 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
     try:
         for at in journal.to_undo:
             word, _, argument = change.steps[at].partition(":")
-            if word == "create" and seen.old is not None and "stop" in change.steps:
-                STEPS["stop"][1](engine, journal, "")  # a dockerd that died after that step has stopped it again
-                old_runs(engine, journal)
             tell(f"take back: {sentence(change, at)}")
             logbook.append(change, {"undo": at})
             STEPS[word][1](engine, journal, argument)
@@ -241,8 +246,10 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
 
 
 def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, error: NetdashError) -> None:
-    """The old one cannot be had back: the new one, where it ran before, runs again. Raises NetdashError(REFUSED)."""
-    if seen.new is None or not seen.new.running:
+    """The old one cannot be had back: the new one runs again, where it ran before or is the only one that is left.
+    Raises NetdashError(REFUSED)."""
+    now = look(engine, journal)
+    if now.new is None or not (now.old is None or (seen.new is not None and seen.new.running)):
         hint = error.hint or _forget(journal.change)
         raise NetdashError(f"it is not taken back: {error.message}", hint, Exit.REFUSED) from error
     tell("it failed: the new one is put back")
@@ -260,8 +267,15 @@ def _from_new(engine: EngineClient, journal: Journal) -> Journal:
     """The journal of making the old one's equal from the new one."""
     change = journal.change
     inspect = new_container(engine, journal) or {}
-    wanted = _Wanted(change.engine, change.name, add=change.drop, drop=change.add, restart=change.restart)
+    found = survey.followers(engine, inspect)
+    wanted = _Wanted(
+        change.engine, change.name, add=change.drop, drop=change.add, restart=change.restart, followers=found
+    )
     return replace(logbook.begin(_equal(engine, inspect, wanted)), source=inspect)
+
+
+_OF_OLD = ("hold", "park", "stop", "commit", "part", "follow")
+"""Steps that need the old container, or those that used its network."""
 
 
 def _from_settings(journal: Journal) -> Journal:
@@ -274,7 +288,7 @@ def _from_settings(journal: Journal) -> Journal:
     made = replace(
         change,
         id=_fresh(time.time()),
-        steps=tuple(step for step in change.steps if step not in ("hold", "stop", "commit", "part")),
+        steps=tuple(step for step in change.steps if step.partition(":")[0] not in _OF_OLD),
         add=(),
         drop=(),
         old_id="",
@@ -325,6 +339,8 @@ def sentence(change: Change, at: int) -> str:
     """What the step is, for its user."""
     word, _, argument = change.steps[at].partition(":")
     return {
+        "park": f"stop {argument[:12]}, which uses the network of {change.name}",
+        "follow": f"make {argument[:12]} anew in the network of the new {change.name}",
         "hold": f"hold the restart policy of {change.name}",
         "stop": f"stop {change.name}",
         "commit": f"keep what {change.name} wrote outside its volumes",

@@ -3,12 +3,12 @@ at what the engine has, and does what is missing."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from netdash.apply import survey
+from netdash.apply import followers, survey
+from netdash.apply.containers import commit, name_of, remove, rename, set_restart, stop
 from netdash.apply.look import id_of, new_container
 from netdash.apply.look import inspect as look
 from netdash.apply.proof import prove
@@ -26,10 +26,6 @@ _ANSWER = 30.0  # seconds until its port must answer
 _PULL = 300.0  # seconds of silence of a registry
 _SECOND = 1_000_000_000  # of the API's durations
 _PAUSE = 0.2
-
-
-def _name(inspect: Json | None) -> str:
-    return str(inspect.get("Name", "")).lstrip("/") if inspect else ""
 
 
 def new_id(engine: EngineClient, journal: Journal) -> str:
@@ -54,27 +50,14 @@ def _old(engine: EngineClient, journal: Journal) -> Json | None:
 
 def _hold(engine: EngineClient, journal: Journal, _: str) -> str:
     """A dockerd that starts anew must not start the old one beside the new."""
-    return _set_restart(engine, journal.change.old_id, ("no", 0)) if _old(engine, journal) else ""
-
-
-def _set_restart(engine: EngineClient, identity: str, policy: tuple[str, int]) -> str:
-    wanted = {"Name": policy[0], "MaximumRetryCount": policy[1]}
-    engine.post(f"/containers/{identity}/update", {"RestartPolicy": wanted})
-    return ""
+    return set_restart(engine, journal.change.old_id, ("no", 0)) if _old(engine, journal) else ""
 
 
 def _stop(engine: EngineClient, journal: Journal, _: str) -> str:
     if journal.source and not _old(engine, journal):
         raise NetdashError(f"{journal.change.name} was removed by somebody else", code=Exit.REFUSED)
-    _stop_one(engine, journal.change.old_id)
+    stop(engine, journal.change.old_id)
     return ""
-
-
-def _stop_one(engine: EngineClient, identity: str) -> None:
-    inspect = look(engine, identity)
-    if inspect is not None:
-        patience = integer(mapping(inspect.get("Config")).get("StopTimeout"))
-        engine.call("POST", f"/containers/{identity}/stop", limit=60.0 + (10 if patience is None else patience))
 
 
 def _commit(engine: EngineClient, journal: Journal, _: str) -> str:
@@ -83,12 +66,7 @@ def _commit(engine: EngineClient, journal: Journal, _: str) -> str:
     old = _old(engine, journal)
     if old is None:
         return ""  # somebody removed it, and what it wrote with it
-    if survey.changes(engine, old) == 0 and survey.has_image(engine, str(old.get("Image", ""))):
-        return ""
-    repository, _, tag = change.image.rpartition(":")
-    params = {"container": change.old_id, "repo": repository, "tag": tag, "pause": "0"}
-    engine.call("POST", "/commit", params=params, limit=3600.0)
-    return change.image
+    return commit(engine, old, change.image)
 
 
 def _create(engine: EngineClient, journal: Journal, _: str) -> str:
@@ -138,23 +116,17 @@ def _connect(engine: EngineClient, journal: Journal, network: str) -> str:
 
 
 def _part(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _rename(engine, journal.change.old_id, journal.change.backup) if _old(engine, journal) else ""
+    return rename(engine, journal.change.old_id, journal.change.backup) if _old(engine, journal) else ""
 
 
 def _name_new(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _rename(engine, _needed(engine, journal), journal.change.name)
-
-
-def _rename(engine: EngineClient, identity: str, name: str) -> str:
-    if _name(look(engine, identity)) != name:
-        engine.post(f"/containers/{identity}/rename", name=name)
-    return ""
+    return rename(engine, _needed(engine, journal), journal.change.name)
 
 
 def _start(engine: EngineClient, journal: Journal, _: str) -> str:
     """The old one is stopped where somebody started it meanwhile: both want the same addresses."""
     if journal.change.old_id:
-        _stop_one(engine, journal.change.old_id)
+        stop(engine, journal.change.old_id)
     engine.call("POST", f"/containers/{_needed(engine, journal)}/start", limit=120.0)
     return ""
 
@@ -178,7 +150,7 @@ def _verify(engine: EngineClient, journal: Journal, _: str) -> str:
 def _is_well(inspect: Json, running_for: float) -> bool:
     """Raises NetdashError for a container that will not become well."""
     state = mapping(inspect.get("State"))
-    name = _name(inspect) or "the new container"
+    name = name_of(inspect) or "the new container"
     if state.get("Running") is not True or state.get("Restarting") is True:
         raise NetdashError(f"{name} ended with exit code {state.get('ExitCode')}", f"docker logs {name}", Exit.REFUSED)
     health = text(mapping(state.get("Health")).get("Status"))
@@ -198,7 +170,7 @@ def _health_limit(inspect: Json) -> float:
 
 
 def _release(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _set_restart(engine, _needed(engine, journal), journal.change.restart)
+    return set_restart(engine, _needed(engine, journal), journal.change.restart)
 
 
 def pull(engine: EngineClient, image: str) -> Iterator[Mapping[str, object]]:
@@ -227,7 +199,7 @@ def _keep(_: EngineClient, __: Journal, ___: str) -> str:
 
 
 def _unhold(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _set_restart(engine, journal.change.old_id, journal.change.restart) if _old(engine, journal) else ""
+    return set_restart(engine, journal.change.old_id, journal.change.restart) if _old(engine, journal) else ""
 
 
 def _unstop(engine: EngineClient, journal: Journal, _: str) -> str:
@@ -238,8 +210,7 @@ def _unstop(engine: EngineClient, journal: Journal, _: str) -> str:
     return ""
 
 
-def old_runs(engine: EngineClient, journal: Journal) -> None:
-    """Before the new one is removed, which nothing takes back. Raises NetdashError unless the old one runs."""
+def _old_runs(engine: EngineClient, journal: Journal) -> None:
     time.sleep(_PAUSE)  # one that ends at once is not taken for running
     state = mapping((_old(engine, journal) or {}).get("State"))
     if state.get("Running") is not True:
@@ -249,27 +220,22 @@ def old_runs(engine: EngineClient, journal: Journal) -> None:
 def _unrelease(engine: EngineClient, journal: Journal, _: str) -> str:
     """A dockerd that starts anew must not start the new one beside the old."""
     identity = new_id(engine, journal)
-    return _set_restart(engine, identity, ("no", 0)) if identity else ""
+    return set_restart(engine, identity, ("no", 0)) if identity else ""
 
 
 def _uncommit(engine: EngineClient, journal: Journal, _: str) -> str:
-    return _gone(engine, f"/images/{journal.change.image}")
+    return remove(engine, f"/images/{journal.change.image}")
 
 
 def _uncreate(engine: EngineClient, journal: Journal, _: str) -> str:
-    """The volumes stay: they are the old container's. Those of a container that never had a forerunner go with it."""
+    """The volumes stay: they are the old container's. Those of a container that never had a forerunner go with it.
+    Nothing takes this back: the old one must run first."""
+    if journal.change.old_id:
+        _unstop(engine, journal, "")  # a dockerd that died after that step has stopped it again
+        _old_runs(engine, journal)
     identity = new_id(engine, journal) or journal.change.temporary
     volumes = "1" if journal.change.kind == "run" else "0"
-    return _gone(engine, f"/containers/{identity}", force="1", v=volumes)
-
-
-def _gone(engine: EngineClient, path: str, **params: str) -> str:
-    try:
-        engine.delete(path, **params)
-    except Refused as error:
-        if error.status != 404:
-            raise
-    return ""
+    return remove(engine, f"/containers/{identity}", force="1", v=volumes)
 
 
 def _unpart(engine: EngineClient, journal: Journal, _: str) -> str:
@@ -277,23 +243,24 @@ def _unpart(engine: EngineClient, journal: Journal, _: str) -> str:
     change = journal.change
     if not _old(engine, journal) or look(engine, change.name):
         return ""
-    return _rename(engine, change.old_id, change.name)
+    return rename(engine, change.old_id, change.name)
 
 
 def _unname(engine: EngineClient, journal: Journal, _: str) -> str:
     identity = new_id(engine, journal)
-    return _rename(engine, identity, journal.change.temporary) if identity else ""
+    return rename(engine, identity, journal.change.temporary) if identity else ""
 
 
 def _unstart(engine: EngineClient, journal: Journal, _: str) -> str:
     identity = new_id(engine, journal)
     if identity:
-        _stop_one(engine, identity)
+        stop(engine, identity)
     return ""
 
 
 STEPS: dict[str, tuple[Do, Do]] = {
     "hold": (_hold, _unhold),
+    "park": (followers.park, followers.unpark),
     "stop": (_stop, _unstop),
     "commit": (_commit, _uncommit),
     "create": (_create, _uncreate),
@@ -303,6 +270,7 @@ STEPS: dict[str, tuple[Do, Do]] = {
     "start": (_start, _unstart),
     "verify": (_verify, _keep),
     "release": (_release, _unrelease),
+    "follow": (followers.follow, followers.unfollow),
 }
 """By the word before the colon: (do, take back). What is after the colon is their last argument."""
 
@@ -313,10 +281,5 @@ def remove_old(engine: EngineClient, journal: Journal) -> None:
         return
     inspect = look(engine, _needed(engine, journal)) or {}
     _is_well(inspect, _STEADY)
-    _gone(engine, f"/containers/{journal.change.old_id}", v="0", force="0")
-
-
-def kept_image(name: str, when: str) -> str:
-    """The reference of an image that keeps a container's changes: a repository is lower case."""
-    word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "container"
-    return f"netdash-kept/{word}:{when}"
+    remove(engine, f"/containers/{journal.change.old_id}", v="0", force="0")
+    followers.remove_parked(engine, journal)

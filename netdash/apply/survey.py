@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,8 @@ def _details(engine: EngineClient, identity: str) -> Details | None:
         stop_seconds=stop if isinstance(stop, int) else None,
         dependents=tuple(_dependents(engine, inspect)),
         missing=missing,
+        followers=tuple(_names(engine, followers(engine, inspect))),
+        tmpfs=_tmpfs(host),
         anonymous=anonymous(inspect, borrowed),
         swarm_service=text(labels.get("com.docker.swarm.service.name")),
         image_moved=image_reference(engine, inspect) != config.get("Image"),
@@ -159,27 +161,57 @@ def borrowed_from(engine: EngineClient, inspect: Json) -> tuple[tuple[str, ...],
     return tuple(places), tuple(missing)
 
 
+def _names(engine: EngineClient, identities: Iterable[str]) -> Iterable[str]:
+    for identity in identities:
+        yield str(mapping(engine.get(f"/containers/{identity}/json")).get("Name", "")).lstrip("/") or identity[:12]
+
+
+def _tmpfs(host: Mapping[str, Any]) -> tuple[str, ...]:
+    mounts = (mapping(one) for one in items(host.get("Mounts")))
+    mounted = (str(one.get("Target")) for one in mounts if one.get("Type") == "tmpfs")
+    return (*map(str, mapping(host.get("Tmpfs"))), *mounted)
+
+
 def _dependents(engine: EngineClient, inspect: Json) -> Iterable[str]:
     """Containers that name this one in their settings, with what becomes of them."""
     identity, name = str(inspect["Id"]), str(inspect.get("Name", "")).lstrip("/")
-    for listed in items(engine.get("/containers/json", all="1")):
-        other = str(mapping(listed).get("Id", ""))
-        if other == identity:
-            continue
-        try:
-            host = mapping(mapping(engine.get(f"/containers/{other}/json")).get("HostConfig"))
-        except Refused:
-            continue
-        who = str(next(iter(items(mapping(listed).get("Names"))), other[:12])).lstrip("/")
+    for other, raw in _others(engine, identity):
+        host = mapping(raw.get("HostConfig"))
+        who = str(raw.get("Name") or other[:12]).lstrip("/")
         for key, what in (("NetworkMode", "network"), ("IpcMode", "IPC"), ("PidMode", "processes")):
-            kind, _, used = str(host.get(key, "")).partition(":")
-            if kind == "container" and used and (identity.startswith(used) or used == name):
+            if _uses(host.get(key), identity, name) and (key != "NetworkMode" or host.get("AutoRemove") is True):
                 yield f"{who} uses the {what} of {name}, and would have to be made anew too"
         if any(str(one).partition(":")[0].lstrip("/") == name for one in items(host.get("Links"))):
             yield f"{who} is linked to {name} (--link): its link would lead to the old one"
         used_volumes = [str(one).split(":")[0] for one in items(host.get("VolumesFrom"))]
         if any(one and (identity.startswith(one) or one == name) for one in used_volumes):
             yield f"{who} takes its volumes from {name}: it keeps them, but names a container that goes"
+
+
+def followers(engine: EngineClient, inspect: Json) -> tuple[str, ...]:
+    """Ids of the containers that use its network namespace. Raises NetdashError."""
+    identity, name = str(inspect["Id"]), str(inspect.get("Name", "")).lstrip("/")
+    found = []
+    for other, raw in _others(engine, identity):
+        if _uses(mapping(raw.get("HostConfig")).get("NetworkMode"), identity, name):
+            found.append(other)
+    return tuple(found)
+
+
+def _others(engine: EngineClient, identity: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    for listed in items(engine.get("/containers/json", all="1")):
+        other = str(mapping(listed).get("Id", ""))
+        if other != identity:
+            try:
+                yield other, mapping(engine.get(f"/containers/{other}/json"))
+            except Refused:
+                continue  # it was removed meanwhile
+
+
+def _uses(mode: object, identity: str, name: str) -> bool:
+    """Of HostConfig's NetworkMode, IpcMode and PidMode: `container:` and the name or the beginning of the id."""
+    kind, _, used = str(mode or "").partition(":")
+    return kind == "container" and bool(used) and (identity.startswith(used) or used == name)
 
 
 def _random_ports(host: Any) -> bool:

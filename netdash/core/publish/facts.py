@@ -24,6 +24,8 @@ class Details:
     image_moved: bool = False  # its image's name means another image by now
     random_ports: bool = False
     fixed_addresses: bool = True  # every address was asked for
+    followers: tuple[str, ...] = ()  # containers that use its network namespace
+    tmpfs: tuple[str, ...] = ()  # where
     forwards: tuple[int, ...] = ()  # host ports that netdash forwards to it
 
 

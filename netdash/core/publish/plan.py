@@ -230,7 +230,7 @@ def _recreate(
         steps=recreate_steps(request, container, details, f"with port {span(numbers)}", proof(ports, answers)),
         undo=recreate_undo(request, name),
         downtime=_downtime(details),
-        lost=_lost(request, details),
+        lost=lost(request, details),
         client=f"{name} sees the address of each client; those on this host as the bridge's gateway",
         reach=reach(host, Mode.RECREATE, ips, _proxies(request, end, ips, numbers[0])),
         warnings=tuple(warnings),
@@ -248,6 +248,9 @@ def recreate_steps(
     steps = []
     if details and details.restart[0] not in ("", "no"):
         steps.append(f"hold the restart policy of {name} ({details.restart[0]}) meanwhile")
+    followers = ", ".join(details.followers) if details else ""
+    if followers:
+        steps.append(f"stop {followers}: what uses the network namespace of {name} loses it")
     steps.append(f"stop {name}")
     if not request.discard:
         steps.append("keep what it wrote outside its volumes: commit it to an image (skipped where it wrote nothing)")
@@ -255,6 +258,8 @@ def recreate_steps(
     steps.append(f"rename the old one to {name}.netdash-TIME, and the new one to {name}")
     steps.append(f"start {name}; wait until it is {'healthy' if details and details.health else 'running steadily'}")
     steps.append(proof)
+    if followers:
+        steps.append(f"make {followers} anew in the network namespace of the new {name}, and start what ran")
     steps.append(f"remove the old one after {duration(request.grace)}" if request.grace else "remove the old one")
     return tuple(steps)
 
@@ -270,13 +275,19 @@ def recreate_undo(request: Request, name: str) -> tuple[str, ...]:
 
 def _downtime(details: Details | None) -> str:
     stop = details.stop_seconds if details and details.stop_seconds is not None else 10
-    return f"from its stop (at most {stop} s) until the new one has started: usually seconds"
+    return f"from its stop (killed after {stop} s) until the new one has started: usually seconds; it is measured"
 
 
-def _lost(request: Request, details: Details | None) -> tuple[str, ...]:
-    if request.discard and details and details.changes:
-        return (f"{details.changes} files and folders that it wrote outside its volumes",)
-    return ("what its processes hold in memory", "its log, with the old container")
+def lost(request: Request, details: Details | None) -> tuple[str, ...]:
+    """All that goes with the old container."""
+    files = f"{details.changes} files and folders that it wrote outside its volumes" if details else ""
+    return (
+        *([files] if request.discard and details and details.changes else []),
+        "what its processes hold in memory",
+        *([f"what is in its tmpfs {', '.join(details.tmpfs)}"] if details and details.tmpfs else []),
+        "its log, with the old container",
+        f"its id {request.container_id[:12]}, where others hold it",
+    )
 
 
 def compose_lines(container: Container, ports: tuple[Opened, ...]) -> tuple[str, ...]:

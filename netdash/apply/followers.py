@@ -1,0 +1,105 @@
+"""Containers that use the network namespace of the one that is made anew: they would be left with nothing but `lo`.
+They are stopped before it, and made anew in the new one's namespace. What is after the step's colon is their id."""
+
+from __future__ import annotations
+
+from netdash.apply import survey
+from netdash.apply.containers import Json, commit, kept_image, name_of, remove, rename, stop
+from netdash.apply.look import id_of, inspect, new_container
+from netdash.core.parse.decode import mapping
+from netdash.core.publish import payload
+from netdash.core.publish.journal import Change, Journal
+from netdash.engine.client import EngineClient
+
+_STOPPED = "stopped"  # the result of `park` for one that did not run: it is not started either
+
+
+def park(engine: EngineClient, journal: Journal, identity: str) -> str:
+    """Stop it, and give its name free."""
+    found = inspect(engine, identity)
+    if found is None:
+        return ""
+    begun = journal.change.steps.index(f"park:{identity}") in journal.begun
+    running = mapping(found.get("State")).get("Running") is True
+    stop(engine, identity)
+    name = name_of(found)
+    if not name.endswith(_suffix(journal.change)):
+        rename(engine, identity, name + _suffix(journal.change))
+    return "" if running or begun else _STOPPED
+
+
+def unpark(engine: EngineClient, journal: Journal, identity: str) -> str:
+    """It runs again, in the namespace of the old container, which runs by now."""
+    found = inspect(engine, identity)
+    if found is None:
+        return ""
+    rename(engine, identity, name_of(found).removesuffix(_suffix(journal.change)))
+    if journal.result(f"park:{identity}") != _STOPPED:
+        stop(engine, identity)
+        engine.call("POST", f"/containers/{identity}/start", limit=120.0)
+    return ""
+
+
+def follow(engine: EngineClient, journal: Journal, identity: str) -> str:
+    """Its equal in the namespace of the new container."""
+    old = inspect(engine, identity)
+    if old is None:
+        return ""
+    made = id_of(_new(engine, journal, old))
+    if not made:
+        body = _body(engine, journal, old)
+        name = name_of(old).removesuffix(_suffix(journal.change))
+        made = id_of(engine.call("POST", "/containers/create", body, {"name": name}, limit=120.0))
+    if journal.result(f"park:{identity}") != _STOPPED:
+        stop(engine, made)  # one that was started in the namespace of a new container that is gone by now
+        engine.call("POST", f"/containers/{made}/start", limit=120.0)
+    return made
+
+
+def unfollow(engine: EngineClient, journal: Journal, identity: str) -> str:
+    old = inspect(engine, identity)
+    made = id_of(_new(engine, journal, old)) if old else ""
+    if made:
+        remove(engine, f"/containers/{made}", force="1", v="0")
+    if old:
+        remove(engine, f"/images/{_image(journal.change, old)}")
+    return ""
+
+
+def remove_parked(engine: EngineClient, journal: Journal) -> None:
+    """When the old container goes."""
+    for step in journal.change.steps:
+        word, _, identity = step.partition(":")
+        if word == "park":
+            remove(engine, f"/containers/{identity}", force="0", v="0")
+
+
+def _suffix(change: Change) -> str:
+    return change.backup.removeprefix(change.name)
+
+
+def _new(engine: EngineClient, journal: Journal, old: Json) -> Json | None:
+    made = journal.result(f"follow:{id_of(old)}")
+    name = name_of(old).removesuffix(_suffix(journal.change))
+    found = inspect(engine, made or name)
+    return None if id_of(found) == id_of(old) else found
+
+
+def _image(change: Change, old: Json) -> str:
+    return kept_image(name_of(old).removesuffix(_suffix(change)), change.backup.rpartition(".netdash-")[2])
+
+
+def _body(engine: EngineClient, journal: Journal, old: Json) -> Json:
+    image = commit(engine, old, _image(journal.change, old)) or survey.image_reference(engine, old)
+    borrowed, _ = survey.borrowed_from(engine, old)
+    wanted = payload.Differences(
+        image=image,
+        image_config=survey.image_config(engine, image),
+        restart=payload.restart_policy(old),
+        borrowed=borrowed,
+    )
+    body = payload.body(old, {}, wanted)
+    body["HostConfig"]["NetworkMode"] = f"container:{id_of(new_container(engine, journal))}"
+    for key in ("Hostname", "Domainname", "ExposedPorts", "MacAddress"):
+        body.pop(key, None)  # the engine refuses them for one without a network of its own
+    return body
