@@ -95,7 +95,7 @@ def _details(engine: EngineClient, identity: str) -> Details | None:
         stop_seconds=stop if isinstance(stop, int) else None,
         dependents=tuple(_dependents(engine, inspect)),
         missing=missing,
-        followers=tuple(_names(engine, followers(engine, inspect))),
+        followers=tuple(sorted(_names(engine, followers(engine, inspect)))),
         tmpfs=_tmpfs(host),
         anonymous=anonymous(inspect, borrowed),
         swarm_service=text(labels.get("com.docker.swarm.service.name")),

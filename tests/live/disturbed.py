@@ -1,7 +1,9 @@
-"""`disturbed.py STEP ACTION DOCKERD netdash-arguments`: netdash; somebody else acts right before a step of its change.
+"""`disturbed.py PHASE STEP ACTION DOCKERD`: a change of netdash's; somebody else acts right before one of its steps.
 
-STEP: the word of a step, as it is done or taken back. ACTION: remove, rename, stop or start the container that the step
-is about, or kill: dockerd, whose pid is DOCKERD, dies by SIGKILL."""
+PHASE: recreate, undo, or what is done with a change that was interrupted: finish, rollback. STEP: the word of a step,
+as it is done or taken back. ACTION: remove, rename, stop or start the container that the step is about; kill: dockerd,
+whose pid is DOCKERD, dies by SIGKILL. All in one process, and a death of netdash is an exception: a start of Python for
+every command would be most of the time of 200 cases. After it `recover` and `published` tell what is left."""
 
 from __future__ import annotations
 
@@ -14,40 +16,90 @@ from killed import kill
 
 from netdash.apply import logbook, steps
 from netdash.cli import main
-from netdash.core.publish.journal import Change
+from netdash.core.publish.journal import Change, Journal
 
+NAME = "dist-web"
+PUBLISH = ("publish", NAME, "8098:80", "--mode", "recreate", "--bind", "127.0.0.1", "--yes")
+PHASES = {
+    "recreate": PUBLISH,
+    "undo": ("undo", "--yes"),
+    "finish": ("recover", "--finish"),
+    "rollback": ("recover", "--rollback"),
+}
 NEW = ("connect", "name", "start", "verify", "release")
 """The steps about the new container; the others are about the old one."""
 VERBS = {"remove": ("rm", "-f"), "rename": ("rename",), "stop": ("stop", "-t", "0"), "start": ("start",)}
+
+
+class Died(BaseException):
+    """Netdash is gone: whatever it would do next is not done."""
 
 
 def act(change: Change, word: str, action: str, dockerd: str) -> None:
     if action == "kill":
         kill(dockerd)
         return
+    target = change.old_id
     if word in NEW:
         journal = logbook.load(logbook.path_of(change))
         target = (journal.result("create") if journal else "") or change.temporary
-    else:
-        target = change.old_id
     last = (f"{change.name}-else",) if action == "rename" else ()
     done = subprocess.run(["docker", *VERBS[action], target, *last], capture_output=True, text=True)
     print(f"somebody else: {action} {target[:12]}: {done.stderr.strip() or 'done'}", file=sys.stderr)
 
 
-if __name__ == "__main__":
-    word, action, dockerd, *words = sys.argv[1:]
-    steps._STEADY = 0.3
-    steps._ANSWER = 3.0
-    write, pending = logbook.append, [True]
+def interrupted(phase: str) -> None:
+    """A change that was begun and not done at all, or done but for the line that says so."""
+    begin, write = logbook.begin, logbook.append
+
+    def begun(change: Change) -> Journal:
+        begin(change)
+        raise Died
+
+    def append(change: Change, entry: Mapping[str, object]) -> Journal:
+        if "settled" in entry:
+            raise Died
+        return write(change, entry)
+
+    if phase == "finish":
+        logbook.begin = begun
+    else:
+        logbook.append = append
+    try:
+        main(list(PUBLISH))
+    except Died:
+        logbook.begin, logbook.append = begin, write
+    else:
+        raise AssertionError("it was not interrupted")
+
+
+def disturb(word: str, action: str, dockerd: str) -> None:
+    """Once, after the line of the step, and before the step."""
+    write, waiting = logbook.append, [True]
 
     def append(change: Change, entry: Mapping[str, object]) -> Any:
         at = entry.get("begin", entry.get("undo"))
         answer = write(change, entry)
-        if pending and isinstance(at, int) and change.steps[at].partition(":")[0] == word:
-            pending.clear()
+        if waiting and isinstance(at, int) and change.steps[at].partition(":")[0] == word:
+            waiting.clear()
             act(change, word, action, dockerd)
         return answer
 
     logbook.append = append
-    sys.exit(main(words))
+
+
+if __name__ == "__main__":
+    phase, word, action, dockerd = sys.argv[1:]
+    steps._STEADY = 0.3
+    steps._ANSWER = 3.0
+    if phase == "undo":
+        assert main(list(PUBLISH)) == 0
+    elif phase != "recreate":
+        interrupted(phase)
+    print("--- disturbed", flush=True)
+    disturb(word, action, dockerd)
+    code = main(list(PHASES[phase]))
+    if action != "kill":
+        main(["recover"])
+        main(["published"])
+    sys.exit(code)
