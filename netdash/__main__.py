@@ -2,8 +2,9 @@
 
 import _signal  # type: ignore[import-not-found]
 
-# While modules are loaded, also `signal` itself, Ctrl-C ends netdash without a traceback.
-_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+_signal.signal(
+    _signal.SIGINT, _signal.SIG_DFL
+)  # while modules are loaded, `signal` one of them, Ctrl-C is no traceback
 
 import sys  # noqa: E402
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -310,6 +313,71 @@ def test_an_answer_that_breaks_off_leaves_the_last_whole_one(
     assert ("ended with status" in lost.failures["host"].reason) is (end == "exit 0")
     (folder / "bad").unlink()
     assert heard.until(lambda one: "host" not in one.failures).answers == first.answers
+    reader.stop()
+
+
+class Engine:
+    """An engine on a socket that has no containers, and tells of a start when it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        self.asked: list[str] = []
+        self.events = threading.Event()
+        self._server = socket.create_server(str(path), family=socket.AF_UNIX)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._server.accept()
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            path = connection.recv(65536).split()[1].decode()
+            self.asked.append(path.partition("?")[0])
+            if path.startswith("/events"):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b'{"Type":"container","Action":"exec_start: sh"}\n')
+                self.events.wait(20)
+                connection.sendall(b'{"Type":"container","Action":"start"}\n')
+            body = b"{}" if path in ("/version", "/info") else b"[]"
+            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+def test_events_are_waited_for_at_the_other_end(ssh: Callable[[str], Path], tmp_path: Path, shell: str) -> None:
+    if shutil.which(shell.split()[0]) is None:
+        pytest.skip(f"{shell} is not installed")
+    ssh(f"exec {shell}")
+    engine = Engine(tmp_path / "sock")
+    session = Session(WHERE, f"unix://{tmp_path}/sock")
+    try:
+        assert session.changed(1) is None, "before the engine was asked"
+        assert session.ask(["docker"]).answers["docker/containers.json"] == []
+        assert session.changed(1) is False, "what a health check starts is no change"
+        engine.events.set()
+        assert session.changed(15) is True
+        assert session.ask(["docker"]).failures == {}, "and it can be asked again"
+    finally:
+        session.close()
+
+
+def test_containers_are_not_read_again_until_the_engine_tells_of_a_change(
+    ssh: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    monkeypatch.setattr("netdash.read.remote._PEACE", 0)
+    ssh("exec sh")
+    engine = Engine(tmp_path / "sock")
+    heard = Heard()
+    reader = RemoteReader(WHERE, f"unix://{tmp_path}/sock", 0.3)
+    reader.start(heard)
+    heard.until(lambda _: len(heard.all) >= 3)
+    assert engine.asked.count("/containers/json") == 2, "once for the list, once for whom to inspect"
+    assert heard.all[-1].answers["docker/containers.json"] == []
+    assert heard.all[-1].answers["host/sysctl.txt"]
+    engine.events.set()
+    heard.until(lambda _: engine.asked.count("/containers/json") >= 4)
     reader.stop()
 
 

@@ -14,6 +14,7 @@ from netdash.core.recording import SOURCES
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.feed import HostState, Publish
+from netdash.tui.hosts import short_names
 from tests.tui_hosts import container, crowd
 from tests.tui_stage import dashboard, press, settle, text
 
@@ -108,6 +109,15 @@ def test_the_list_says_what_is_known_of_each() -> None:
         assert any("… new" in row and "reading…" in row for row in rows)
 
     play(scene)
+
+
+def test_long_names_stay_different() -> None:
+    names = ["root@db", *(f"root@node-{at}.cluster.west.production.example.internal:2222" for at in range(3))]
+    names += [f"root@node.cluster.{at}.west.production.example.internal.net:2222" for at in ("a", "b")]
+    short = short_names(names)
+    assert len(set(short)) == len(names)
+    assert short[0] == "root@db"
+    assert max(map(len, short)) <= 61
 
 
 def test_choosing_one_shows_it() -> None:

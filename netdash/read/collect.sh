@@ -17,6 +17,7 @@
 #     =MARK end PATH WHY             WHY: the last line of the tool's errors
 #     =MARK missing PATH TOOL        the tool is not on this host
 #     =MARK failed SOURCE WHY
+#     =MARK events SECONDS           the engine can be asked for events since then: see `await`
 #     =MARK done
 #
 # A stream without `done` was cut off: the last source that it began is not complete.
@@ -233,11 +234,13 @@ without_password() {
 }
 
 docker_by_api() {
+    since=$(date +%s) # what happens from now on may not be in its answers
     # An engine that does not answer now is not waited for five times.
     if ! version=$(api /version 2>&1); then
         say "failed docker the engine on unix://$socket: $(last_line "$version")"
         return
     fi
+    say "events $since"
     file docker/version.json filtered shown "$version"
     file docker/info.json filtered api /info
     file docker/networks.json filtered api /networks
@@ -575,6 +578,40 @@ uid=$(id -u)
 privileges() {
     caps=$(sed -n 's/^CapEff:[^0-9a-f]*//p' /proc/self/status 2>/dev/null)
     if [ "$uid" = 0 ]; then printf 1; else printf '%s' $((0x${caps:-0} >> 12 & 1)); fi
+}
+
+# What the engine tells since the last time that it was asked for all: `pid` of who listens, its events, `ended STATUS`.
+engine_events() {
+    types='%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D'
+    # shellcheck disable=SC2016 # the inner shell's own $
+    sh -c 'echo "pid $$"; exec "$@"' sh curl -q -s -f -N --noproxy '*' --max-time "$1" --unix-socket "$socket" \
+        "http://localhost/events?since=$since&filters=$types"
+    echo "ended $?"
+}
+
+# Whether the engine's answers may have changed, after at most so many seconds: 1, 0, or ? when it tells no events.
+changed() {
+    engine_events "$1" </dev/null 2>/dev/null | while read -r word rest; do
+        case "$word $rest" in
+        pid*) listening=$rest ;;
+        'ended 28') printf 0 ;; # its time was over
+        ended*) printf '?' ;;
+        *'"Action":"exec'* | *'"Action":"top"'* | *'"Action":"kill"'*) ;; # health checks send them all the time, and they change nothing that is shown
+        *)
+            printf 1
+            kill "$listening"
+            break
+            ;;
+        esac
+    done
+}
+
+# MARK SECONDS: waits until the engine tells of a change, at most so long.
+await() {
+    mark=$1
+    printf '\n'
+    say "changed $(changed "$2")"
+    say "done"
 }
 
 # MARK SOURCE…

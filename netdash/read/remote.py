@@ -3,18 +3,23 @@ leaves it in peace. When it goes, its last answers stay known and the failure is
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from netdash.core.model import Failure
-from netdash.core.parse.collected import ASKED
+from netdash.core.parse.collected import ASKED, INSIDE
 from netdash.core.recording import Recording
-from netdash.read.ssh import DROPS, LIMIT, Address, Session, again, failures, unreachable
+from netdash.read.ssh import DROPS, ENGINE, LIMIT, Address, Session, again, failures, unreachable
 from netdash.read.ssh_reason import HostError
 
 _PEACE = 5  # times as long as a collection took the host is left alone
+_ENGINES = (ENGINE, INSIDE)
+_REST = tuple(source for source in ASKED if source not in _ENGINES)
+_LISTEN = 2  # seconds that the shell there waits for events at a time, and may stay when the line is cut
+_ALL, _ALL_PEACE = 30.0, 20  # seconds, and times as long as it took, until all is collected without an event
 _FIRST, _LONGEST = 2.0, 30.0  # seconds between two attempts to reach it
 
 
@@ -30,6 +35,8 @@ class RemoteReader:
         self._bell = threading.Event()
         self._stopped = False
         self._last: Recording | None = None
+        self._all = True  # whether the next collection is of all sources
+        self._all_after = 0.0  # when it is anyway, by the monotonic clock
         self._whole = False  # whether the last one came to its end
         self._drops = 0
         self._answered = 0.0  # by the monotonic clock
@@ -54,14 +61,15 @@ class RemoteReader:
         wait = _FIRST
         while not self._stopped:
             began = time.monotonic()
-            error = self._attempt()
+            error = self._attempt() or self._listen(began)
             if self._stopped:
                 break
             self._drops = self._drops + 1 if error is not None and error.dropped else 0
+            if error is None:
+                wait = _FIRST
+                continue
             if 0 < self._drops < DROPS:
                 pause = again()
-            elif error is None:
-                wait, pause = _FIRST, max(self._interval, _PEACE * (time.monotonic() - began))
             else:
                 self._publish(self._stale(error))
                 pause, wait = wait, min(wait * 2, _LONGEST)
@@ -69,12 +77,32 @@ class RemoteReader:
             self._bell.clear()
         self._hang_up()
 
+    def _listen(self, began: float) -> HostError | None:
+        """Leaves the host alone until the next collection, which comes earlier when the engine tells of a change."""
+        took = time.monotonic() - began
+        if self._all:
+            self._all_after = time.monotonic() + max(_ALL, _ALL_PEACE * took)
+        soonest = time.monotonic() + _PEACE * took
+        until = max(began + took + self._interval, soonest)
+        changed: bool | None = False
+        while changed is False and not self._bell.is_set() and (left := until - time.monotonic()) > 0:
+            try:
+                changed = self._session.changed(min(_LISTEN, math.ceil(left))) if self._session else None
+            except HostError as error:
+                self._hang_up()
+                return error
+        self._bell.wait((until if changed is None else soonest) - time.monotonic() if changed is not False else 0)
+        self._all = changed is not False or self._bell.is_set() or time.monotonic() > self._all_after
+        self._bell.clear()
+        return None
+
     def _attempt(self) -> HostError | None:
         """Asks once and publishes; what went wrong."""
         try:
             if self._session is None:
                 self._session = Session(self._where, self._docker_host)
-            recording = self._session.ask(ASKED, self._limit)
+                self._all = True
+            recording = self._session.ask(ASKED if self._all else _REST, self._limit)
         except HostError as error:
             self._hang_up()
             return error
@@ -86,6 +114,8 @@ class RemoteReader:
             self._hang_up()
         if self._stopped or (trouble and self._whole):
             return trouble
+        if self._last and not self._all:
+            recording = _with_the_engines(recording, self._last)
         before = self._last.answers if self._last else {}
         answers = {path: _same(before.get(path), answer) for path, answer in recording.answers.items()}
         self._last, self._answered = replace(recording, answers=answers), time.monotonic()
@@ -109,6 +139,13 @@ class RemoteReader:
             told |= failures(error)
         taken = None if last.taken is None else last.taken + time.monotonic() - self._answered
         return replace(last, failures=told, taken=taken)
+
+
+def _with_the_engines(recording: Recording, before: Recording) -> Recording:
+    """What was last known of the engine and its containers, in a recording of all else."""
+    answers = {path: answer for path, answer in before.answers.items() if path.startswith(("docker/", "containers/"))}
+    told = {name: one for name, one in before.failures.items() if name.partition(":")[0] in _ENGINES}
+    return replace(recording, answers={**answers, **recording.answers}, failures={**told, **recording.failures})
 
 
 def _same(before: object, now: object) -> object:

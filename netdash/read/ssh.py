@@ -31,6 +31,7 @@ LIMIT = 30.0  # seconds for one collection
 MAX_STREAM = 64 << 20  # bytes of one collection
 MAX_STARTING = 8  # sessions that are not logged in yet, at a time: sshd drops some of more than ten (MaxStartups)
 DROPS = 6  # times that a host is asked again at once after its sshd dropped the connection
+ENGINE = "docker"  # the source that events tell of
 HOST = "host"  # the source that a failure of the whole host is told under, besides every other one
 
 _starting = threading.BoundedSemaphore(MAX_STARTING)
@@ -131,6 +132,7 @@ class Session:
         self._where = where
         self._errors = bytearray()
         self._words = bytearray()
+        self._events = False  # whether the engine there tells events
         path = find("ssh")
         if path is None:
             raise HostError("ssh is not installed", "install openssh-client")
@@ -170,10 +172,26 @@ class Session:
             raise trouble  # to read what so many bytes say would take many times their memory
         text = received.decode("utf-8", "replace")
         received.clear()
+        if ENGINE in sources:
+            self._events = f"\n={mark} events " in text
         try:
             return replace(parse(text, mark, self._as_root(), trouble.reason if trouble else ""), live=True)
         except NetdashError:
             raise trouble or HostError("no answer of the collector", f"is there a POSIX shell? {self._login}") from None
+
+    def changed(self, seconds: int, limit: float = LIMIT) -> bool | None:
+        """Waits until the engine there tells of a change since it was last asked for everything, at most so long. None
+        where it tells no events. Raises HostError."""
+        if not self._events:
+            return None
+        mark = secrets.token_hex(8)
+        self._unsent += f"await {mark} {seconds}\n".encode()
+        received = bytearray()
+        self.trouble = self._exchange(received, f"\n={mark} done\n".encode(), seconds + limit)
+        if self.trouble:
+            raise self.trouble
+        told = bytes(received.partition(f"\n={mark} changed ".encode())[2][:1])
+        return {b"1": True, b"0": False}.get(told)
 
     @property
     def _login(self) -> str:

@@ -10,7 +10,7 @@ from netdash.show import as_json, notes
 from netdash.show.spans import Span, Tone, clean
 from netdash.show.table import Column, Row, View
 
-COLUMN = Column("host", "HOST", most=32, least=8)
+COLUMN = Column("host", "HOST", most=64, least=8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,12 @@ class Netdash(TerminalApp):
             self.sheet, self.held = Sheet(self.held), None
 
     @property
+    def age(self) -> float | None:
+        """Seconds since the shown host answered, where it is one of several."""
+        states = self.fleet.states() if self.fleet is not None else ()
+        return next((one.age for one in states if one.name == self.fleet.chosen), None) if self.fleet else None
+
+    @property
     def gone(self) -> float | None:
         """Seconds that the engine, or the host, has not answered although it once did; None when it does, or never
         has."""

@@ -38,9 +38,11 @@ def header(
     place: str = "",
     read_only: bool = False,
     unfinished: str = "",
+    old: float | None = None,
 ) -> tuple[Line, Line]:
     """Left and right part of the first line. `gone` is for how many seconds the engine, or the host, has not answered;
-    `place` which of several hosts it is: "2/3"; `unfinished` what is left of a change that was interrupted."""
+    `place` which of several hosts it is: "2/3"; `unfinished` what is left of a change that was interrupted; `old` the
+    age of what is shown of one of several hosts."""
     if host is None:
         return (Span(" netdash ", Tone.TITLE), Span(" reading…", Tone.DIM)), ()
     left = [Span(" netdash ", Tone.TITLE), Span(" " + fit_name(host.name or "?"), Tone.KEY)]
@@ -48,7 +50,7 @@ def header(
     left.append(Span("  "))
     for index, part in enumerate(_engine(host, wide)):
         left += [DOT, part] if index else [part]
-    state, counts = _state(host, paused, gone, wide), _counts(host, wide)
+    state, counts = _state(host, paused, gone, wide, old), _counts(host, wide)
     taken = sum(width(span.text) for span in (*left, *counts, state)) + 2
     sign: Line = (Span("read-only  ", Tone.WARN),) if read_only and host.live else ()
     sign += (Span(f"{unfinished}  ", Tone.BAD),) if unfinished else ()
@@ -104,7 +106,7 @@ def _counts(host: Host, wide: int) -> Line:
     return tuple(spans)
 
 
-def _state(host: Host, paused: bool, gone: float | None, wide: int) -> Span:
+def _state(host: Host, paused: bool, gone: float | None, wide: int, old: float | None) -> Span:
     if not host.live:
         pattern = " %Y-%m-%d %H:%M" if wide >= WIDE else " %H:%M"
         when = datetime.fromtimestamp(host.taken).strftime(pattern) if host.taken else ""
@@ -125,6 +127,8 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int) -> Span:
     unread = notes.parts_unread(host)
     if unread:
         return Span(f"● live ?{','.join(unread)}" if wide >= WIDE else "● live ?", Tone.WARN)
+    if old is not None:
+        return Span(f"● live {age(old)}", Tone.GOOD if old <= notes.SILENT else Tone.WARN)
     return Span("● live", Tone.GOOD)
 
 

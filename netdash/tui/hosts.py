@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SAMPLE = 100  # lines that say how wide the columns are
 AGAIN = 1.0  # seconds between two looks at the hosts
 _GAP = 2
+_REASON = 40  # cells of a reason that is not shortened
 _COLUMNS = ("host", "name", "state", "address", "published")
 
 Lines = Callable[[], tuple[Sequence[Line], Sequence[Offer]]]
@@ -90,10 +91,10 @@ class Choice(Popup):
         if lines is sheetlet.lines:
             return
         here = sheetlet.offers[sheetlet.cursor] if sheetlet.cursor < len(sheetlet.offers) else None
-        resized = len(lines) != len(sheetlet.lines)
+        before = len(sheetlet.lines), sheetlet.widest
         sheetlet.lines, sheetlet.offers = lines, offers
         sheetlet.cursor = offers.index(here) if here in offers else min(sheetlet.cursor, max(0, len(offers) - 1))
-        sheetlet.refresh(layout=resized)
+        sheetlet.refresh(layout=before != (len(lines), sheetlet.widest))
 
 
 def hosts_popup(fleet: Fleet) -> Popup:
@@ -101,8 +102,10 @@ def hosts_popup(fleet: Fleet) -> Popup:
 
     def make() -> tuple[Sequence[Line], Sequence[Offer]]:
         states = fleet.states()
-        room = max((width(clean(one.name, 40)) for one in states), default=0)
-        return [_host(one, one.name == fleet.chosen, room) for one in states], [(one.name, one.name) for one in states]
+        names = short_names([clean(one.name) for one in states])
+        room = max(map(width, names), default=0)
+        lines = [_host(one, name, one.name == fleet.chosen, room) for one, name in zip(states, names, strict=True)]
+        return lines, [(one.name, one.name) for one in states]
 
     return Choice("Hosts", make, "show")
 
@@ -186,8 +189,18 @@ def _cell(cell: Span, size: int, faded: bool) -> Span:
     return Span(fit(cell.text, size), Tone.DIM if faded and cell.tone is not Tone.BAD else cell.tone)
 
 
-def _host(one: HostState, chosen: bool, room: int) -> Line:
-    name = Span(fit(clean(one.name, 40), room), Tone.TITLE if chosen else Tone.KEY)
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names without their middle where they are long, as short as they can be told apart."""
+    for most in (40, 60, 80):
+        half = most // 2
+        short = [name if len(name) <= most else f"{name[:half]}…{name[1 - half :]}" for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return list(names)
+
+
+def _host(one: HostState, shown: str, chosen: bool, room: int) -> Line:
+    name = Span(fit(shown, room), Tone.TITLE if chosen else Tone.KEY)
     return (_mark(one), Span(" "), name, Span("  "), *_known(one), *_trouble(one))
 
 
@@ -207,11 +220,16 @@ def _known(one: HostState) -> Line:
     return (Span(fit(clean(host.name or "?"), 16)), Span(f"  {engine}  {count}  "))
 
 
+def _short(reason: str) -> str:
+    """The end of a long reason: ssh names the host and the port first, which stand beside it."""
+    return reason if width(reason) <= _REASON else reason.rpartition(": ")[2]
+
+
 def _trouble(one: HostState) -> Line:
     if one.lost:
         failure = one.host.failures["host"]
         since = f"gone {age(one.age)} · " if one.age is not None else ""
-        return (Span(f"{since}{clean(failure.reason, 70)}", Tone.BAD),)
+        return (Span(f"{since}{_short(clean(failure.reason, 200))}", Tone.BAD),)
     if one.age is None:
         return (Span("reading…", Tone.DIM),)
     missing = sorted({name.partition(":")[0] for name in one.host.failures})

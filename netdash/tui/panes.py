@@ -90,6 +90,8 @@ class Panes(Screen[None]):
     def on_mount(self) -> None:
         self.set_focus(self.grid)
         self.fit_screen(self.size)
+        if self.netdash.fleet is not None:
+            self.set_interval(1.0, self.write_header)  # the age of what is shown goes on while nothing comes
 
     # --- from host to screen ------------------------------------------------------------------------------------------
 
@@ -112,7 +114,7 @@ class Panes(Screen[None]):
         host = self.sheet.host if self.sheet else None
         place, unfinished = self.place_of_host(), self.unfinished if wide >= header.NARROW else ""
         self.top_bar.show(
-            *header.header(host, app.paused, app.gone, wide, place, app.options.read_only, unfinished),
+            *header.header(host, app.paused, app.gone, wide, place, app.options.read_only, unfinished, app.age),
         )
         ask = self.places.here.ask
         listing = self.grid.listing

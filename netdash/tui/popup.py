@@ -65,9 +65,12 @@ class Sheetlet(Surface, can_focus=True):
     def page(self) -> int:
         return max(1, self.size.height - 2)
 
+    @property
+    def widest(self) -> int:
+        return max((sum(width(span.text) for span in line) for line in self.lines[:MEASURED]), default=20)
+
     def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
-        widest = max((sum(width(span.text) for span in line) for line in self.lines[:MEASURED]), default=20)
-        return min(max(widest + 3, 40), container.width - ASIDE)
+        return min(max(self.widest + 3, 40), container.width - ASIDE)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return min(len(self.lines) + 3, container.height - 4)

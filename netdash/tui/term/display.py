@@ -66,13 +66,12 @@ class TerminalApp(App[int]):
                 x += strip.cell_length
 
     def _show(self) -> None:
-        """Writes the cells that differ, once the terminal has taken what came before; pictures in between are
-        never written."""
+        """What differs goes out when all before it has: what nobody would have seen is never written."""
         terminal = self._driver
         if isinstance(terminal, Terminal) and self._picture.differs and not terminal.busy:
-            data = self._picture.update()
-            if data:
-                terminal.write(data.join(_WHOLE) if self._sync_available else data)
+            told = self._picture.update()
+            if told:
+                terminal.write(told.join(_WHOLE) if self._sync_available else told)
 
     def drained(self) -> None:
         self._show()
@@ -88,7 +87,7 @@ class TerminalApp(App[int]):
     # --- keys ---------------------------------------------------------------------------------------------------------
 
     def typed(self, message: Message) -> None:
-        """Hands a key on when the work of the one before is done: it acts on the result of that."""
+        """What the last key began is over before the next one is looked at: it acts on what that made."""
         if not isinstance(message, (InputEvent, Paste)):
             self.post_message(message)
             return

@@ -1,4 +1,4 @@
-"""Units of a terminal's input as Textual's messages. What Textual does not know, or cannot read, is dropped."""
+"""Units of a terminal's input as Textual's messages. What Textual does not know, or cannot read, is none."""
 
 from __future__ import annotations
 
