@@ -76,7 +76,7 @@ def said(answer: Trace) -> list[Met]:
     return [
         (step.family, step.table, step.chain, step.rule is None, step.verdict, step.to)
         for step in answer.steps
-        if step.backend != "iptables-legacy" and step.sure
+        if step.backend != "iptables-legacy" and step.sure and not step.inside
     ]
 
 

@@ -43,6 +43,8 @@ BELOW = {
         "routing",
         "rules",
         "sockets",
+        "source_address",
+        "tracked",
         "trace",
     },
     "core/expected": {"expected", "model", "rules"},

@@ -24,12 +24,14 @@ def test_longest_prefix_wins():
     assert route({"dst": "192.0.2.0/24", "dev": "tun0", "flags": []}).route.dev == "tun0"
 
 
-def test_lower_metric_wins_and_a_dead_device_loses():
+def test_lower_metric_wins_and_a_dead_device_loses_but_not_one_without_carrier():
     wifi = {"dst": "default", "gateway": "10.0.0.1", "dev": "wlan0", "metric": 600, "flags": []}
     assert route(wifi).route.dev == "eth0"
-    dead = {"dst": "192.0.2.0/24", "dev": "tun0", "flags": ["linkdown"]}
+    pulled = {"dst": "192.0.2.0/24", "dev": "tun0", "flags": ["linkdown"]}
+    dead = {"dst": "192.0.2.0/24", "dev": "tun0", "flags": ["dead", "linkdown"]}
     live = {"dst": "192.0.2.0/24", "dev": "tun1", "metric": 9, "flags": []}
     assert route(dead, live).route.dev == "tun1"
+    assert route(pulled, live).route.dev == "tun0"
 
 
 def test_a_blackhole_is_an_answer():

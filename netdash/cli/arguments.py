@@ -55,13 +55,15 @@ class Arguments:
     iif: str | None = None
     ipv6: bool = False  # names stand for IPv6 addresses
 
-    def options(self, sources: frozenset[str] | None = None, whole: bool = False) -> Options:
+    def options(
+        self, sources: frozenset[str] | None = None, whole: bool = False, containers: int | None = None
+    ) -> Options:
         """What is to be read, all sources without a choice, and how long each answer may take."""
         from dataclasses import replace
 
         from netdash.read.options import Options
 
-        asked = Options(docker_host=self.docker_host, whole=whole, sudo=self.sudo)
+        asked = Options(docker_host=self.docker_host, whole=whole, sudo=self.sudo, containers=containers)
         if sources is not None:
             asked = replace(asked, sources=sources)
         if self.timeout is None:

@@ -159,7 +159,17 @@ def host_of(arguments: Arguments, sources: frozenset[str]) -> Host:
     return Builder().build(_recording(arguments, sources))
 
 
-def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = False) -> Recording:
+def traced_host(arguments: Arguments) -> Host:
+    """The host as the trace of one packet needs it: also what is seen inside its containers."""
+    return Builder().build(_recording(arguments, ALL_WAYS | {"neighbours"}, True, _LOOKED_INTO))
+
+
+_LOOKED_INTO = 40  # containers: each takes some 30 ms
+
+
+def _recording(
+    arguments: Arguments, sources: frozenset[str], whole: bool = False, containers: int | None = None
+) -> Recording:
     if arguments.bundle is not None:
         return load(arguments.bundle)
     if len(arguments.hosts) > 1:
@@ -170,7 +180,7 @@ def _recording(arguments: Arguments, sources: frozenset[str], whole: bool = Fals
         return read_host(arguments.hosts[0], arguments.options(sources, whole))
     from netdash.read.once import read_once
 
-    return read_once(arguments.options(sources, whole))
+    return read_once(arguments.options(sources, whole, containers))
 
 
 def tell_missing(host: Host, sources: Iterable[str]) -> None:

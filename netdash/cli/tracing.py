@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netdash.cli.arguments import Arguments
-from netdash.cli.lists import ALL_WAYS, PIPED, host_of, tell_missing
+from netdash.cli.lists import ALL_WAYS, PIPED, host_of, tell_missing, traced_host
 from netdash.cli.printing import colour, document, room, write
 from netdash.core.errors import Exit
-from netdash.core.trace.answer import Trace, Verdict
+from netdash.core.trace.answer import Trace
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.reach import reach
 from netdash.core.trace.tracer import trace
@@ -16,8 +16,8 @@ from netdash.show import as_json, plain, reach_text, trace_json, walk
 
 
 def run_trace(arguments: Arguments) -> int:
-    """Print one trace: exit 0 it arrives, 1 it does not, 5 cannot be told."""
-    host = host_of(arguments, ALL_WAYS)
+    """Print one trace: exit 0 the asker gets its answer, 1 it does not, 5 cannot be told."""
+    host = traced_host(arguments)
     family = 6 if arguments.ipv6 else 4
     asked = Asked(arguments.proto, arguments.sport, arguments.mark, arguments.iif, family)
     wanted, notes = question(host, arguments.sender, arguments.receiver, asked)
@@ -44,6 +44,6 @@ def run_reach(arguments: Arguments) -> int:
 
 
 def exit_code(answer: Trace) -> int:
-    if answer.verdict is Verdict.UNKNOWN:
+    if answer.answered is None:
         return Exit.UNKNOWN
-    return Exit.FINE if answer.verdict.arrives else Exit.FINDINGS
+    return Exit.FINE if answer.answered else Exit.FINDINGS

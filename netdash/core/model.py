@@ -12,6 +12,7 @@ from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING
 
+from netdash.core.kernel_state import AddressDetail, Ends, IpsecPolicy, TrackedFlow
 from netdash.core.place import EngineProcess
 from netdash.core.rules.model import (
     IP,
@@ -35,17 +36,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IP",
+    "AddressDetail",
     "Binding",
     "Chain",
     "Container",
     "Effect",
     "Endpoint",
+    "Ends",
     "Engine",
     "Failure",
     "Holder",
     "Host",
     "Inside",
     "Interface",
+    "IpsecPolicy",
     "Link",
     "Listener",
     "Match",
@@ -65,6 +69,7 @@ __all__ = [
     "Scope",
     "Table",
     "Target",
+    "TrackedFlow",
     "Unread",
     "Verb",
 ]
@@ -134,6 +139,7 @@ class Listener:
     pid: int | None = None
     command: str | None = None
     user: str | None = None  # of a process that has the name of an engine's and is none
+    full: bool = False  # of TCP: more connections wait to be accepted than it allows; a SYN is dropped
 
     @property
     def program(self) -> str | None:
@@ -150,8 +156,11 @@ class Inside:
     """What was read inside a container's network namespace."""
 
     links: tuple[Link, ...] | None
-    routes: tuple[Route, ...] | None  # IPv4; without the local table where only /proc/net/route was read
+    routes: tuple[Route, ...] | None  # without the local table and IPv6 where only /proc/net/route was read
     sysctls: tuple[tuple[str, str], ...]  # (name, value)
+    policy: tuple[PolicyRule, ...] | None = None
+    neighbours: tuple[Neighbour, ...] | None = None
+    ruleset: Ruleset | None = None  # None: not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +241,10 @@ class Link:
     peer_netns: int | None  # IFLA_LINK_NETNSID
     addresses: tuple[Interface, ...]
     hairpin: bool | None = None  # of a bridge's port: a frame may leave by the port that it came in by
+    details: tuple[AddressDetail, ...] = ()  # of each of `addresses`, in the same order; empty where none were told
+    group: str | None = None  # IFLA_GROUP, by its name or number
+    xdp: bool = False  # a program looks at what comes in before the kernel does
+    flags: frozenset[str] = frozenset()  # NOARP, LOOPBACK, POINTOPOINT …
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +260,12 @@ class Route:
     protocol: str | None
     scope: str | None
     linkdown: bool = False  # the kernel says the device has no carrier
-    hops: tuple[tuple[IP | None, str | None], ...] = ()  # multipath next hops (gateway, dev)
+    hops: tuple[tuple[IP | None, str | None], ...] = ()  # multipath next hops (gateway, dev) that are not dead
+    dead: bool = False  # the device is down, or every next hop is dead: the kernel passes the route by
+    tos: int | None = 0  # only packets of this type of service; None where its name is not known
+    src: Net | None = None  # only packets from there (IPv6)
+    pref: str = "medium"  # RFC 4191: low medium high
+    unparsed: tuple[str, ...] = ()  # words of `ip -j route` that change where packets go and are not followed
 
     @property
     def default(self) -> bool:
@@ -375,4 +393,7 @@ class Host:
     drift: tuple[Drift, ...] | None = None  # None: the rules could not be compared, `failures` says why
     forged: tuple[Proxy, ...] = ()  # processes with the name and the arguments of a proxy that are not the engine's
     other_kernel: str = ""  # why the engine's kernel is not this machine's; "" where nothing tells that
+    ipsec: tuple[IpsecPolicy, ...] | None = None
+    ipsets: Mapping[str, tuple[Net, ...]] | None = None  # members of those that hold addresses or nets alone
+    flows: tuple[TrackedFlow, ...] | None = None  # connections that the kernel tracked; None: not read
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

@@ -5,17 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from netdash.core.model import IP
+from netdash.core.model import IP, Ends
 
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """One direction of a connection, as conntrack keeps it."""
-
-    src: IP | None
-    sport: int | None
-    dst: IP | None
-    dport: int | None
+__all__ = ["Ends", "Packet", "Routes"]
 
 
 class Routes(Protocol):
@@ -23,6 +15,9 @@ class Routes(Protocol):
 
     def kind(self, ip: IP, device: str) -> str | None:
         """LOCAL, UNICAST … by the routes of one device; None: not known."""
+
+    def in_set(self, name: str, ip: IP) -> bool | None:
+        """Whether an ipset of single addresses or nets holds this one; None: not known."""
 
     def leads_back(self, packet: Packet, loose: bool, marked: bool, local: bool) -> bool | None:
         """Whether the way back to the source leads out by `packet.iif` (`loose`: anywhere), asked for with the packet's
@@ -47,6 +42,7 @@ class Packet:
     dst_type: str | None = None
     mark: int | None = None
     ephemeral: tuple[int, int] | None = None  # where `sport` lies when it is not known
+    ephemeral_dport: tuple[int, int] | None = None  # the same of `dport`, of an answer
     tcp_flags: frozenset[str] | None = None  # those that are set
     icmp: tuple[int, int] | None = None  # type and code
     connmark: int | None = None

@@ -22,7 +22,8 @@ from netdash.core.model import (
     Rule,
     Ruleset,
 )
-from netdash.core.routing import OUTSIDE, device_of, look_up, source_address, stops
+from netdash.core.routing import OUTSIDE, device_of, look_up, stops
+from netdash.core.source_address import source_address
 
 if TYPE_CHECKING:
     from netdash.core.trace.nat import Found, SourceNat
@@ -110,9 +111,8 @@ def _ports_by_container(host: Host) -> dict[str, list[Port]]:
 
 
 def _network(host: Host, endpoint: Endpoint) -> Network | None:
-    networks = host.networks or ()
-    by_id = next((one for one in networks if one.id == endpoint.network_id), None)
-    return by_id or next((one for one in networks if one.name == endpoint.network), None)
+    by_id = next((one for one in host.networks or () if one.id == endpoint.network_id), None)
+    return by_id or next((one for one in host.networks or () if one.name == endpoint.network), None)
 
 
 def bridge_of(host: Host, endpoint: Endpoint) -> str | None:
@@ -204,7 +204,7 @@ def _from_host(host: Host) -> Outbound:
         return _plain("host", None, Leaves.UNKNOWN, "routes could not be read")
     found = look_up(OUTSIDE[4], None, None, host.routes, host.policy)
     link = _link(host, found.route.dev) if found.route else None
-    source = found.route.prefsrc if found.route and found.route.prefsrc else source_address(link, None, 4)
+    source = (found.route and found.route.prefsrc) or source_address(link, None, 4)
     why = "uses the host's own network" if found.route else "uses the host's own network, which has no default route"
     return Outbound("host", source, None, None, None, Leaves.HOST, None, found.route, link, source, why)
 

@@ -50,9 +50,21 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
 """Every source and the files of its answer; without the first of the files the source counts as not read,
 except links and rules, where any one will do."""
 
+ON_DEMAND = ("host/conntrack.txt", "ip/nexthop.json", "ip/xfrm.txt", "rules/ipset.txt", "rules/tc.txt")
+"""Files that are read only where somebody asks for one packet or for a recording: nothing counts as missing without
+them."""
+
 CONTAINER_FILES = (
     "addr.json",
     "route.json",
+    "rule4.json",
+    "rule6.json",
+    "neigh.json",
+    "nft.json",
+    "iptables-save.txt",
+    "ip6tables-save.txt",
+    "iptables-legacy-save.txt",
+    "ip6tables-legacy-save.txt",
     "listeners.txt",
     "proc-net.txt",
     "resolv.conf",
@@ -115,7 +127,7 @@ def load(path: Path) -> Recording:
     """Read a bundle, or what the collector printed. Raises NetdashError with one line for whatever is wrong with it."""
     from netdash.core.parse.collected import is_stream, parse  # which knows this module
 
-    known = frozenset(file for names in SOURCES.values() for file in names)
+    known = frozenset((*(file for names in SOURCES.values() for file in names), *ON_DEMAND))
     try:
         found = read_files(path, known, CONTAINER_FILES, is_stream)
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +12,7 @@ from ipaddress import ip_address
 from netdash.core.addresses import subnet
 from netdash.core.model import IP, Link, PolicyRule, Route
 from netdash.core.numbers import decimal
+from netdash.core.source_address import source_address
 
 OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:4700::1111")}
 """Stands for "somebody on the Internet" in a question to routes and rules. Nothing is ever sent there."""
@@ -31,6 +33,21 @@ class Flow:
     proto: str | None = None
     sport: int | None = None
     dport: int | None = None
+    uid: int | None = 0  # of the socket; 0 of what is forwarded or comes in (ip_route_input_slow, sock_net_uid)
+    tos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the look-up asks beside routes and rules."""
+
+    no_carrier: frozenset[str] = frozenset()  # devices without one whose routes ignore_routes_with_linkdown passes by
+    groups: tuple[tuple[str, str], ...] = ()  # (device, its group)
+    vrf: bool = False  # whether this host has VRF devices
+    unreachable: frozenset[tuple[IP, str]] = frozenset()  # neighbours that do not answer (IPv6 prefers other routers)
+
+
+_PLAIN = Situation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,7 @@ def find(
     routes: tuple[Route, ...],
     policy: tuple[PolicyRule, ...] | None,
     supposed: Callable[[PolicyRule], bool] = lambda _: False,
+    here: Situation = _PLAIN,
 ) -> Lookup:
     """The route of this flow (fib_rules_lookup, fib_table_lookup). `supposed` is asked whether a rule applies that
     cannot be told and would make a difference."""
@@ -64,10 +82,10 @@ def find(
     while at < len(rules):
         rule = rules[at]
         at += 1
-        answer = _selects(rule, flow)
+        answer = _selects(rule, flow, here)
         if answer is False:
             continue
-        route = tables.best(flow, rule) if rule.table else None
+        route = tables.best(flow, rule, here) if rule.table else None
         if answer is None:
             if route is None and rule.table is not None:
                 continue
@@ -104,7 +122,12 @@ _USUAL = {
 }
 
 
-@lru_cache(maxsize=8)
+def usual_rules(family: int) -> tuple[PolicyRule, ...]:
+    """Those that every namespace begins with."""
+    return _USUAL[family]
+
+
+@lru_cache(maxsize=64)
 def _rules(policy: tuple[PolicyRule, ...] | None, family: int) -> tuple[PolicyRule, ...]:
     return tuple(rule for rule in policy or () if rule.family == family) or _USUAL[family]
 
@@ -116,7 +139,7 @@ def address_type(ip: IP, routes: tuple[Route, ...], device: str | None = None) -
         return "MULTICAST"
     if ip.is_unspecified or ip == _EVERYBODY:
         return "BROADCAST" if ip.version == 4 else "UNSPEC"
-    route = _tables(routes).best(Flow(ip), _LOCAL)
+    route = _tables(routes).best(Flow(ip), _LOCAL, _PLAIN)
     return "UNICAST" if route is None or device not in (None, route.dev) else route.kind.upper()
 
 
@@ -144,27 +167,58 @@ class _Tables:
             lengths.setdefault((route.family, route.table), set()).add(length)
         self._lengths = {key: sorted(found, reverse=True) for key, found in lengths.items()}
 
-    def best(self, flow: Flow, rule: PolicyRule) -> Route | None:
-        """The longest prefix's route of the lowest metric by a device that the flow may use; of equals, the first."""
+    def best(self, flow: Flow, rule: PolicyRule, here: Situation) -> Route | None:
+        """The longest prefix's route of the lowest metric by a device that the flow may use; of equals, the first. What
+        a rule suppresses is looked for no further (fib4_rule_suppress, fib6_rule_suppress)."""
         family, table, number = flow.dst.version, rule.table or "", int(flow.dst)
         bits = 32 if family == 4 else 128
-        suppress = _suppressed(rule)
         for length in self._lengths.get((family, table), ()):
-            if suppress is not None and length <= suppress:
-                return None
             found = self._nets.get((family, table, length, number >> (bits - length) << (bits - length)))
-            usable = [route for route in found or () if not flow.oif or flow.oif in _devices(route)]
+            usable = [route for route in found or () if _usable(route, flow, here)]
             if usable:
-                return min(usable, key=lambda route: (route.linkdown, route.metric))
+                best = min(usable, key=lambda route: _rank(route, here)) if len(usable) > 1 else usable[0]
+                return None if _suppressed(rule, best, here) else best
         return None
+
+
+def _usable(route: Route, flow: Flow, here: Situation) -> bool:
+    """fib_table_lookup and rt6_find_match: a route is passed by when its device is dead, when it is for another type
+    of service or source, and when the flow may not use its device. One without carrier is used all the same, unless
+    ignore_routes_with_linkdown says otherwise."""
+    if route.dead or (route.tos not in (0, None) and route.tos != flow.tos):
+        return False
+    if route.src is not None and route.src.prefixlen and (flow.src is None or flow.src not in route.src):
+        return False
+    devices = _devices(route)
+    if flow.oif and flow.oif not in devices:
+        return False
+    return not here.no_carrier or not devices or not all(device in here.no_carrier for device in devices)
+
+
+def _rank(route: Route, here: Situation) -> tuple[int, ...]:
+    """Lower is taken first. IPv4 asks routes for a type of service first (fib_insert_alias); IPv6 those for the nearer
+    source, and of equal metric the router that answers and is preferred (rt6_score_route, RFC 4191)."""
+    if route.family == 4:
+        return -(route.tos or 0), route.metric
+    source = -route.src.prefixlen if route.src is not None else 0
+    silent = (route.gateway, route.dev) in here.unreachable
+    return source, route.metric, int(silent), _PREFERENCE.get(route.pref, 1)
+
+
+_PREFERENCE = {"high": 0, "medium": 1, "low": 2}
 
 
 def _devices(route: Route) -> tuple[str | None, ...]:
     return (route.dev,) if route.dev else tuple(dev for _, dev in route.hops)
 
 
-def _suppressed(rule: PolicyRule) -> int | None:
-    return decimal(dict(rule.selectors).get("suppress_prefixlength", ""))
+def _suppressed(rule: PolicyRule, route: Route, here: Situation) -> bool:
+    selectors = dict(rule.selectors)
+    limit = decimal(selectors.get("suppress_prefixlength", ""))
+    if limit is not None and route.dst.prefixlen <= limit:
+        return True
+    group = selectors.get("suppress_ifgroup")
+    return group is not None and (device_of(route) or "", group) in here.groups
 
 
 _KEPT: list[_Tables] = []
@@ -180,8 +234,10 @@ def _tables(routes: tuple[Route, ...]) -> _Tables:
     return made
 
 
-def _selects(rule: PolicyRule, flow: Flow) -> bool | None:
+def _selects(rule: PolicyRule, flow: Flow, here: Situation) -> bool | None:
     """Whether the rule applies; None: cannot be told."""
+    if rule.table is None and rule.text.endswith("l3mdev") and not here.vrf:
+        return False  # no device of this host is in a VRF (l3mdev_fib_rule_match)
     if not rule.selectors:
         return True
     answers = [_selector(key, value, flow) for key, value in rule.selectors if key != "not"]
@@ -207,12 +263,16 @@ def _selector(key: str, value: str, flow: Flow) -> bool | None:
             if flow.proto in _PORTLESS:
                 return False
             return _spans(value, flow.sport if key == "sport" else flow.dport)
-        case "suppress_prefixlength":
+        case "suppress_prefixlength" | "suppress_ifgroup":
             return True
-        case "tos":
-            return int(value, 0) == 0 if value[:2] == "0x" else None
         case _:
-            return None
+            return _rarer(key, value, flow)
+
+
+def _rarer(key: str, value: str, flow: Flow) -> bool | None:
+    if key == "tos":
+        return int(value, 16) == flow.tos if re.fullmatch(r"0x[0-9a-f]+", value) else None
+    return _spans(value, flow.uid) if key == "uidrange" else None
 
 
 _PORTLESS = ("icmp", "ipv6-icmp", "")
@@ -260,6 +320,15 @@ def uplink(
     return device, source_address(link, None, family)
 
 
+def uplinks_of(family: int, routes: tuple[Route, ...] | None) -> tuple[str, ...]:
+    """The devices that lead to other networks: those with a gateway, in the order of the routes."""
+    found: dict[str, None] = {}
+    for route in routes or ():
+        if route.family == family and route.kind == "unicast" and not route.dead:
+            found |= dict.fromkeys(dev for gateway, dev in ((route.gateway, route.dev), *route.hops) if gateway and dev)
+    return tuple(found)
+
+
 def entrance(
     family: int, links: tuple[Link, ...] | None, routes: tuple[Route, ...] | None
 ) -> tuple[str | None, IP | None]:
@@ -280,11 +349,3 @@ def entrance(
 
 
 _INNER = ("bridge", "macvlan", "ipvlan", "dummy")
-
-
-def source_address(link: Link | None, towards: IP | None, family: int) -> IP | None:
-    """The address that MASQUERADE takes: the device's first in the next hop's subnet, else its first at all
-    (nf_nat_masquerade.c, inet_select_addr); None when the device has none."""
-    own = [one for one in (link.addresses if link else ()) if one.version == family and not one.ip.is_link_local]
-    near = [one for one in own if towards is not None and towards in one.network]
-    return (near or own)[0].ip if own else None

@@ -360,8 +360,10 @@ read_sysctls() { file host/sysctl.txt sysctls; }
 sysctls() {
     cd /proc/sys/net || return
     grep -sH '' ipv4/ip_forward ipv4/ip_local_port_range ipv4/ip_unprivileged_port_start \
+        ipv4/icmp_echo_ignore_all ipv6/icmp/echo_ignore_all netfilter/nf_conntrack_tcp_loose \
         netfilter/nf_conntrack_count netfilter/nf_conntrack_max bridge/bridge-nf-call-* \
         ipv4/conf/*/forwarding ipv4/conf/*/rp_filter ipv4/conf/*/route_localnet \
+        ipv4/conf/*/accept_local ipv4/conf/*/src_valid_mark ipv4/conf/*/ignore_routes_with_linkdown \
         ipv6/conf/*/forwarding ipv6/conf/*/disable_ipv6 |
         awk '{
             at = index($0, ":")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from netdash.read.kernel_words import (
+    ADDRESS_FLAGS,
     ADDRESS_SCOPE,
     LINK_FLAGS,
     NEIGHBOUR_HIDDEN,
@@ -123,6 +124,11 @@ class Kernel:
         }
         if attributes.get("IFLA_ADDRESS"):
             row["address"] = attributes["IFLA_ADDRESS"]
+        if attributes.get("IFLA_GROUP"):
+            row["group"] = str(attributes["IFLA_GROUP"])
+        xdp = attributes.get("IFLA_XDP")
+        if xdp is not None and dict(xdp["attrs"]).get("IFLA_XDP_ATTACHED"):
+            row["xdp"] = {"attached": True}
         if netns is not None:
             row |= {"link_index": peer, "link_netnsid": netns if netns < 1 << 31 else netns - (1 << 32)}
         info = dict(attributes["IFLA_LINKINFO"]["attrs"]) if "IFLA_LINKINFO" in attributes else {}
@@ -156,6 +162,8 @@ class Kernel:
             "prefixlen": message["prefixlen"],
             "scope": ADDRESS_SCOPE.get(message["scope"], str(message["scope"])),
         }
+        flags = attributes.get("IFA_FLAGS", message["flags"])
+        row |= {word: True for word in _names(ADDRESS_FLAGS[message["family"] == _IPV6], flags)}
         changed = of_link.get(key) != row
         of_link[key] = row
         return changed
@@ -183,6 +191,14 @@ class Kernel:
         row: Row = {"type": ROUTE_TYPES.get(message["type"], str(message["type"]))}
         row["dst"] = _prefix(attributes.get("RTA_DST"), message["dst_len"], 128 if six else 32)
         row |= self._hop(attributes)
+        if message["tos"]:
+            row["tos"] = f"0x{message['tos']:02x}"
+        if "RTA_SRC" in attributes:
+            row["from"] = _prefix(attributes["RTA_SRC"], message["src_len"], 128 if six else 32)
+        if "RTA_ENCAP" in attributes:
+            row["encap"] = True
+        if "RTA_NH_ID" in attributes:
+            row["nhid"] = attributes["RTA_NH_ID"]
         table = attributes.get("RTA_TABLE", message["table"])
         row["table"] = self._tables.get(table, str(table))
         row["protocol"] = ROUTE_PROTOCOLS.get(message["proto"], str(message["proto"]))
@@ -233,6 +249,10 @@ class Kernel:
             suppress = attributes.get("FRA_SUPPRESS_PREFIXLEN", 0xFFFFFFFF)
             if suppress != 0xFFFFFFFF:
                 row["suppress_prefixlen"] = suppress
+            if attributes.get("FRA_SUPPRESS_IFGROUP", 0xFFFFFFFF) != 0xFFFFFFFF:
+                row["suppress_ifgroup"] = str(attributes["FRA_SUPPRESS_IFGROUP"])
+            if attributes.get("FRA_L3MDEV"):
+                row = {**{key: one for key, one in row.items() if key != "table"}, "l3mdev": None}
         else:
             row["action"] = RULE_ACTIONS.get(message["action"], str(message["action"]))
         return row
@@ -261,9 +281,12 @@ def _selectors(attributes: Mapping[str, Any], tos: int) -> Row:
             row[name] = attributes[key]
     if "FRA_IP_PROTO" in attributes:
         row["ipproto"] = _PROTOCOLS.get(attributes["FRA_IP_PROTO"], str(attributes["FRA_IP_PROTO"]))
-    for key, name in (("FRA_SPORT_RANGE", "sport"), ("FRA_DPORT_RANGE", "dport"), ("FRA_UID_RANGE", "uid_range")):
+    for key, name in (("FRA_SPORT_RANGE", "sport"), ("FRA_DPORT_RANGE", "dport")):
         if key in attributes:
             row[name] = _range(attributes[key])
+    if "FRA_UID_RANGE" in attributes:
+        low, _, high = _range(attributes["FRA_UID_RANGE"]).partition("-")
+        row |= {"uid_start": int(low), "uid_end": int(high or low)}
     return row
 
 

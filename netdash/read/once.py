@@ -174,7 +174,43 @@ def _kernel(options: Options) -> _Found:
             text = _said(("bridge", *words), options.tool_limit)
             if text is not None:
                 answers[path] = text
+        answers |= _on_demand(options.tool_limit)
     return answers, {}
+
+
+def _on_demand(limit: float) -> dict[str, object]:
+    """What only the trace of one packet needs. A long list of connections is left out: it would be read for minutes.
+    Nothing is asked that would load a module of the kernel."""
+    asked = {"ip/nexthop.json": (find("ip") or "ip", "-j", "nexthop"), "rules/tc.txt": (find("tc") or "tc", "qdisc")}
+    if _loaded("xfrm_user"):
+        asked["ip/xfrm.txt"] = (find("ip") or "ip", "xfrm", "policy")
+    if _loaded("ip_set"):
+        asked["rules/ipset.txt"] = ("ipset", "save")
+    if _loaded("nf_conntrack_netlink") and _tracked() <= _MANY_FLOWS:
+        asked["host/conntrack.txt"] = ("conntrack", "-L")
+    found = ((path, _said(argv, limit)) for path, argv in asked.items())
+    return {path: text for path, text in found if text is not None}
+
+
+def _loaded(module: str) -> bool:
+    """Whether the kernel has it already; one without modules has what it has."""
+    try:
+        with open("/proc/modules", encoding="ascii") as modules:
+            names = {line.partition(" ")[0] for line in modules}
+    except OSError:
+        return True
+    return not names or module in names or os.path.isdir(f"/sys/module/{module}")
+
+
+_MANY_FLOWS = 20_000
+
+
+def _tracked() -> int:
+    try:
+        with open("/proc/sys/net/netfilter/nf_conntrack_count", encoding="ascii") as count:
+            return int(count.read(32))
+    except (OSError, ValueError):
+        return 0
 
 
 def _said(argv: tuple[str, ...], limit: float) -> str | None:
@@ -252,7 +288,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside.look()
     answers |= inside.answers()
     if options.whole:
-        for target in inside.targets():
+        for target in inside.targets()[: options.containers]:
             answers |= _of_container(target, options.tool_limit)
     return answers, {}
 
@@ -263,11 +299,39 @@ def _of_container(target: Target, limit: float) -> dict[str, object]:
     found: dict[str, str | None] = {
         "addr.json": _said((*enter, "-j", "-d", "addr"), limit),
         "route.json": _said((*enter, "-j", "route", "show", "table", "all"), limit),
+        "rule4.json": _said((*enter, "-j", "rule"), limit),
+        "rule6.json": _said((*enter, "-6", "-j", "rule"), limit),
+        "neigh.json": _said((*enter, "-j", "neigh"), limit),
+        **_inner_rules(target.pid, limit),
         "resolv.conf": _inner_file(target.pid, "resolv.conf"),
         "hosts": _inner_file(target.pid, "hosts"),
     }
     paths = ((container_path(target.name, file), text) for file, text in found.items())
     return {path: text for path, text in paths if path and text is not None}
+
+
+def _inner_rules(pid: int, limit: float) -> dict[str, str | None]:
+    """Its own rules, by this host's tools; iptables-save only where nft has tables of iptables, or iptables-legacy
+    registered some: asking for others would not harm, and take time."""
+    enter = ("nsenter", f"--target={pid}", "--net")
+    found = {"nft.json": _said((*enter, find("nft") or "nft", "-j", "-a", "list", "ruleset"), limit)}
+    listing = found["nft.json"] or ""
+    for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
+        kinds = ["nft"] if f'"family": "{family}"' in listing and '"xt"' in listing else []
+        kinds += ["legacy"] if _registered(pid, family) else []
+        for kind in kinds:
+            path = find(f"{tool}-{kind}-save")
+            name = f"{tool}-save.txt" if kind == "nft" else f"{tool}-legacy-save.txt"
+            found[name] = _said((*enter, path, "-c"), limit) if path else None
+    return found
+
+
+def _registered(pid: int, family: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/net/{family}_tables_names", encoding="ascii") as names:
+            return bool(names.read(64).strip())
+    except OSError:
+        return False
 
 
 def _inner_file(pid: int, name: str) -> str | None:

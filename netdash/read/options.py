@@ -20,3 +20,4 @@ class Options:
     host_limit: float = 30.0
     whole: bool = False
     sudo: bool = False
+    containers: int | None = None  # into how many is looked then; None: all

@@ -10,11 +10,17 @@ _SINGLE = (
     "ipv4/ip_forward",
     "ipv4/ip_local_port_range",
     "ipv4/ip_unprivileged_port_start",
+    "ipv4/icmp_echo_ignore_all",
+    "ipv6/icmp/echo_ignore_all",
+    "netfilter/nf_conntrack_tcp_loose",
     "netfilter/nf_conntrack_count",
     "netfilter/nf_conntrack_max",
 )
 _PER_DEVICE = {
-    "ipv4": ("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark"),
+    "ipv4": (
+        *("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark"),
+        "ignore_routes_with_linkdown",
+    ),
     "ipv6": ("forwarding", "disable_ipv6"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netdash.core.packet import Packet
-from netdash.core.trace.answer import Decision, End, Hop, Question, Reply, Step, Trace, Tuple4
+from netdash.core.trace.answer import Decision, End, Exchange, Hop, Question, Reply, Step, Trace, Tuple4
 from netdash.core.trace.reach import Matrix
 from netdash.show.as_json import SCHEMA, Json
 
@@ -32,6 +32,8 @@ def _trace(answer: Trace) -> dict[str, object]:
         "packet": _packet(answer.packet),
         "verdict": answer.verdict.value,
         "arrives": None if answer.verdict.value == "unknown" else answer.verdict.arrives,
+        "answered": answer.answered,
+        "exchange": _exchange(answer.exchange),
         "decided_by": _decision(answer.decided_by),
         "blockers": [_decision(one) for one in answer.blockers],
         "steps": [_step(step) for step in answer.steps],
@@ -42,6 +44,16 @@ def _trace(answer: Trace) -> dict[str, object]:
         "unsure": [rule.place for rule in answer.unsure],
         "ends": [_end(end) for end in answer.ends],
         "assumed": list(answer.assumed),
+    }
+
+
+def _exchange(exchange: Exchange) -> Json:
+    stuck = exchange.stuck
+    return {
+        "answered": exchange.answered,
+        "why": _decision(exchange.why),
+        "packet": exchange.packet or None,
+        "stuck": None if stuck is None else _reply(stuck),
     }
 
 
@@ -75,6 +87,7 @@ def _tuple(four: Tuple4) -> Json:
 
 def _step(step: Step) -> Json:
     return {
+        "inside": step.inside or None,
         "hook": step.hook,
         "family": step.family,
         "table": step.table,

@@ -35,28 +35,19 @@ class Part:
     deciding: int | None  # the line that decides
 
 
-def arrives(answer: Trace) -> bool | None:
-    """Whether the packet gets to whom it is for, by docker-proxy's own connection too; None: it cannot be told."""
-    if answer.verdict is Verdict.UNKNOWN:
-        return None
-    if answer.then is not None and answer.verdict.arrives:
-        return arrives(answer.then)
-    return answer.verdict.arrives
-
-
 def verdict(answer: Trace) -> Line:
     """✓ delivered to web 172.17.0.2:80 by nat/DOCKER #9 · ✗ dropped  filter/FORWARD policy · ? unknown."""
-    came = arrives(answer)
+    came, lacking = answer.answered, answer.exchange
     told = [Span(f"{_GLYPHS[came]} {answer.verdict.value}", _TONES[came])]
-    if answer.then is not None and not came and answer.verdict.arrives:
+    if came or not answer.verdict.arrives:
+        return (*told, *(_receiver(answer) if came else _because(answer.decided_by)))
+    if answer.then is not None and not answer.then.verdict.arrives:
         told.append(Span(f", but its own connection: {answer.then.verdict.value}", _TONES[came]))
         return (*told, *_because(answer.then.decided_by))
-    lost = answer.reply is not None and not answer.reply.verdict.arrives
-    if came and lost and answer.reply is not None:
-        tone = Tone.UNKNOWN if answer.reply.verdict is Verdict.UNKNOWN else Tone.BAD
-        told.append(Span(f", the answer: {answer.reply.verdict.value}", tone))
-        return (*told, *_because(answer.reply.decided_by))
-    return (*told, *(_receiver(answer) if came else _because(answer.decided_by)))
+    what = lacking.packet or "no answer"
+    ended = lacking.stuck.verdict if lacking.stuck is not None else Verdict.UNKNOWN
+    told.append(Span(f", {what}" + ("" if ended.arrives else f": {ended.value}"), _TONES[came]))
+    return (*told, *_because(lacking.why))
 
 
 def _receiver(answer: Trace) -> Line:
@@ -147,6 +138,9 @@ def parts(answer: Trace, room: int) -> tuple[Part, ...]:
     if answer.reply is not None:
         reply: Reply = answer.reply
         found.append(_part("answer", reply.hops, reply.verdict, reply.decided_by, room, ()))
+    stuck = answer.exchange.stuck
+    if stuck is not None and stuck is not answer.reply:
+        found.append(_part("later packet", stuck.hops, stuck.verdict, stuck.decided_by, room, ()))
     return tuple(found)
 
 

@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from netdash.core.addresses import address, interface, subnet
-from netdash.core.model import IP, Interface, Link, Neighbour, Net, PolicyRule, Route
+from netdash.core.model import IP, AddressDetail, Interface, Link, Neighbour, Net, PolicyRule, Route
 from netdash.core.parse.decode import Json, integer, items, mapping, text
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
-_SELECTORS = ("iif", "oif", "fwmark", "tos", "ipproto", "sport", "dport", "uid_range")
+_SELECTORS = ("iif", "oif", "fwmark", "tos", "ipproto", "sport", "dport", "suppress_ifgroup")
 _KNOWN = {
     *(*_SELECTORS, "priority", "not", "src", "srclen", "dst", "dstlen", "fwmask", "protocol", "suppress_prefixlen"),
-    *("suppress_prefixlength", "suppress_ifgroup", "table", "action", "goto", "nop", "l3mdev", "iif_detached"),
-    *("oif_detached", "unresolved", "to_tbl"),
+    *("suppress_prefixlength", "table", "action", "goto", "nop", "l3mdev", "iif_detached", "uid_start", "uid_end"),
+    *("oif_detached", "unresolved", "to_tbl", "flags"),
 }
 """Words of `ip -j rule`; what is not among them is a selector that is not understood."""
+
+_GROUPS = {"default": "0"}  # iproute2's own name; others are the administrator's
 
 Known = dict[int, tuple[object, Link]]
 """Links by the identity of what they were parsed from, which the entry keeps alive."""
@@ -51,7 +53,8 @@ def _parse_again(rows: list[object], known: Known) -> tuple[Link, ...]:
 
 
 def _link(index: int, raw: Json) -> Link:
-    flags = items(raw.get("flags"))
+    flags = frozenset(word for word in items(raw.get("flags")) if isinstance(word, str))
+    own = [(found, mapping(one)) for one in items(raw.get("addr_info")) if (found := _address(mapping(one)))]
     return Link(
         index=index,
         name=text(raw.get("ifname")) or "",
@@ -63,8 +66,18 @@ def _link(index: int, raw: Json) -> Link:
         master=text(raw.get("master")),
         peer_index=integer(raw.get("link_index")),
         peer_netns=integer(raw.get("link_netnsid")),
-        addresses=tuple(found for one in items(raw.get("addr_info")) if (found := _address(mapping(one)))),
+        addresses=tuple(found for found, _ in own),
         hairpin=_hairpin(mapping(raw.get("linkinfo"))),
+        details=tuple(_detail(one) for _, one in own),
+        group=_GROUPS.get(str(raw.get("group")), str(raw["group"])) if "group" in raw else None,
+        xdp=bool(mapping(raw.get("xdp")).get("attached") or mapping(raw.get("xdp")).get("prog")),
+        flags=flags,
+    )
+
+
+def _detail(raw: Json) -> AddressDetail:
+    return AddressDetail(
+        str(raw.get("scope") or "global"), frozenset(key for key, value in raw.items() if value is True)
     )
 
 
@@ -80,20 +93,24 @@ def _address(raw: Json) -> Interface | None:
 
 def parse_routes(route4: object, route6: object) -> tuple[Route, ...]:
     """`ip [-6] -j route show table all`, in the kernel's order; IPv6 routes that are listed in both come once."""
-    found = dict.fromkeys(_route(mapping(raw)) for answer in (route4, route6) for raw in items(answer))
+    answers = ((4, route4), (6, route6))
+    found = dict.fromkeys(_route(mapping(raw), family) for family, answer in answers for raw in items(answer))
     return tuple(route for route in found if route is not None)
 
 
-def _route(raw: Json) -> Route | None:
+def _route(raw: Json, family: int) -> Route | None:
     dst = text(raw.get("dst"))
     if dst is None:
         return None
     gateway, prefsrc = address(text(raw.get("gateway"))), address(text(raw.get("prefsrc")))
     via = address(text(mapping(raw.get("via")).get("host")))  # an IPv6 next hop of an IPv4 route
-    net = _destination(dst, raw, gateway or prefsrc)
+    net = _destination(dst, raw, gateway or prefsrc, family)
     if net is None:
         return None
     flags = items(raw.get("flags"))
+    hops = [mapping(hop) for hop in items(raw.get("nexthops"))]
+    alive = [hop for hop in hops if "dead" not in items(hop.get("flags"))]
+    source = text(raw.get("from"))
     return Route(
         family=net.version,
         table=str(raw.get("table") or "main"),
@@ -106,20 +123,47 @@ def _route(raw: Json) -> Route | None:
         protocol=text(raw.get("protocol")),
         scope=text(raw.get("scope")),
         linkdown="linkdown" in flags or "dead" in flags,
-        hops=tuple(
-            (address(text(hop.get("gateway"))), text(hop.get("dev")))
-            for hop in map(mapping, items(raw.get("nexthops")))
-        ),
+        hops=tuple(_hop(hop) for hop in alive),
+        dead="dead" in flags or (bool(hops) and not alive),
+        tos=_tos(raw.get("tos", "0")),
+        src=subnet(source) if source else None,
+        pref=text(raw.get("pref")) or "medium",
+        unparsed=_unparsed(raw, hops),
     )
 
 
-def _destination(dst: str, raw: Json, hint: IP | None) -> Net | None:
+def _hop(raw: Json) -> tuple[IP | None, str | None]:
+    via = text(mapping(raw.get("via")).get("host"))
+    return address(text(raw.get("gateway")) or via), text(raw.get("dev"))
+
+
+def _tos(word: object) -> int | None:
+    """A number; None for a name of rt_dsfield, which each distribution writes as it likes."""
+    try:
+        return int(str(word), 0)
+    except ValueError:
+        return None
+
+
+def _unparsed(raw: Json, hops: list[Json]) -> tuple[str, ...]:
+    """What would make the packet go elsewhere: it is wrapped up (encap), or its next hops stand in an object."""
+    found = [key for key in ("encap", "encap_type") if key in raw or any(key in hop for hop in hops)]
+    if "nhid" in raw and not hops and "dev" not in raw:
+        found.append("nhid")
+    if "tos" in raw and _tos(raw["tos"]) is None:
+        found.append("tos")
+    if "from" in raw and subnet(text(raw["from"]) or "") is None:
+        found.append("from")
+    return tuple(found)
+
+
+def _destination(dst: str, raw: Json, hint: IP | None, family: int) -> Net | None:
     """ "default" has the family of its gateway; without one, IPv6 routes are told by their `pref`."""
     if dst != "default":
         return subnet(dst)
     if hint is not None and hint.version in _EVERYTHING:
         return _EVERYTHING[hint.version]
-    return _EVERYTHING[6 if "pref" in raw else 4]
+    return _EVERYTHING[6 if "pref" in raw else family]
 
 
 def parse_policy(rule4: object, rule6: object) -> tuple[PolicyRule, ...]:
@@ -137,12 +181,16 @@ def _policy(family: int, raw: Json) -> PolicyRule:
             length = integer(raw.get(key + "len"))
             selectors.append((key, value if length is None else f"{value}/{length}"))
     for key in _SELECTORS:
-        if key in raw:
+        if key in raw and key == "suppress_ifgroup":
+            selectors.append((key, _GROUPS.get(str(raw[key]), str(raw[key]))))
+        elif key in raw:
             mask = raw.get("fwmask") if key == "fwmark" else None
             selectors.append((key, f"{raw[key]}" + (f"/{mask}" if mask else "")))
     suppress = raw.get("suppress_prefixlen", raw.get("suppress_prefixlength"))
     if suppress is not None:
         selectors.append(("suppress_prefixlength", str(suppress)))
+    if "uid_start" in raw:
+        selectors.append(("uidrange", f"{raw['uid_start']}-{raw.get('uid_end', raw['uid_start'])}"))
     selectors += [(key, str(raw[key])) for key in raw if key not in _KNOWN]
     table = raw.get("table")
     action = text(raw.get("action")) or next((key for key in ("nop", "l3mdev") if key in raw), None)

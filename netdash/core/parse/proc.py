@@ -105,6 +105,7 @@ def _listener(line: str) -> Listener | None:
         device=device.rstrip("]") or None,
         pid=int(user[2]) if user else None,
         command=user[1] if user else None,
+        full=words[1] == "LISTEN" and words[2].isdigit() and words[3].isdigit() and int(words[2]) > int(words[3]),
     )
 
 

@@ -10,14 +10,17 @@ from netdash.core.bridges import bridges
 from netdash.core.model import (
     Engine,
     Failure,
+    IpsecPolicy,
     Link,
     Listener,
     Neighbour,
+    Net,
     Network,
     PolicyRule,
     Proxy,
     Route,
     Ruleset,
+    TrackedFlow,
     Unread,
 )
 from netdash.core.parse.decode import decoded, items, mapping, objects
@@ -94,6 +97,30 @@ class Sources:
         from netdash.core.parse.proc import parse_sysctls
 
         return self.once("sysctls", parse_sysctls, text)
+
+    def flows(self, recording: Recording) -> tuple[TrackedFlow, ...] | None:
+        text = recording.text("host/conntrack.txt")
+        if text is None:
+            return None
+        from netdash.core.parse.conntrack import parse_conntrack
+
+        return self.once("flows", parse_conntrack, text)
+
+    def ipsec(self, recording: Recording) -> tuple[IpsecPolicy, ...] | None:
+        text = recording.text("ip/xfrm.txt")
+        if text is None:
+            return None
+        from netdash.core.parse.xfrm import parse_policies
+
+        return self.once("ipsec", parse_policies, text)
+
+    def ipsets(self, recording: Recording) -> Mapping[str, tuple[Net, ...]] | None:
+        text = recording.text("rules/ipset.txt")
+        if text is None:
+            return None
+        from netdash.core.parse.ipset import parse_ipsets
+
+        return self.once("ipsets", parse_ipsets, text)
 
     def routes(
         self, recording: Recording, failures: dict[str, Failure]

@@ -116,7 +116,7 @@ def _port(name: str) -> _Ask:
         port = getattr(packet, name)
         if port is not None:
             return _said(_holds(match.values, port), match)
-        return _among(match, packet.ephemeral) if name == "sport" else Answer.UNSURE
+        return _among(match, packet.ephemeral if name == "sport" else packet.ephemeral_dport)
 
     return ask
 
@@ -186,6 +186,13 @@ def _rpfilter(match: Match, packet: Packet) -> Answer:
         return Answer.UNSURE
     back = packet.routes.leads_back(packet, "loose" in words, "validmark" in words, "accept-local" in words)
     return Answer.UNSURE if back is None else _said(back, match)
+
+
+def _in_set(match: Match, packet: Packet) -> Answer:
+    name, _, fields = str(match.values[0] if match.values else "").partition(" ")
+    address = {"src": packet.src, "dst": packet.dst}.get(fields)
+    held = packet.routes.in_set(name, address) if packet.routes is not None and address is not None else None
+    return Answer.UNSURE if held is None else _said(held, match)
 
 
 def _length(match: Match, packet: Packet) -> Answer:
@@ -326,6 +333,7 @@ _ASK: dict[str, _Ask] = (
         **{f"{side}_type_{end}": _type_by(side, end) for side in ("src", "dst") for end in ("iif", "oif")},
         "rpfilter": _rpfilter,
         "length": _length,
+        "set": _in_set,
         "family": _family,
         "mark": _mark("mark"),
         "connmark": _mark("connmark"),

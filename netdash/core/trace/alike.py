@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from netdash.core.addresses import only, subnet
 from netdash.core.model import IP, Host, Match, Net, Rule, Target
-from netdash.core.trace.tracer import EPHEMERAL
+from netdash.core.trace.packets import EPHEMERAL
 
 Span = tuple[int, int]
 Twin = tuple[str, str, str, int, str]

@@ -33,6 +33,7 @@ class Question:
     iif: str | None = None  # the device of this host that it comes in by; of origin OUTSIDE, None: as the routes lead
     mark: int = 0  # of the sending socket, or of the packet as it comes in
     container: str | None = None  # id of the sender, of origin CONTAINER
+    uid: int | None = None  # of the sending socket; None: not told
 
 
 class Verdict(Enum):
@@ -69,12 +70,14 @@ class Step:
     sure: bool = True  # False: whether it matches cannot be told; the walk goes on as if it did not
     backend: str = "nft"  # of the chain; nft's own trace does not see those of iptables-legacy
     source: Rule | None = field(default=None, repr=False)
+    inside: str = ""  # the container whose rule it is; "" of this host's
 
     @property
     def place(self) -> str:
         """table/CHAIN #n, or table/CHAIN policy, with the family where it is not IPv4."""
         prefix = "" if self.family == "ip" else f"{self.family} "
-        return f"{prefix}{self.table}/{self.chain} {'policy' if self.rule is None else f'#{self.rule}'}"
+        where = f"{self.inside}: " if self.inside else ""
+        return f"{where}{prefix}{self.table}/{self.chain} {'policy' if self.rule is None else f'#{self.rule}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,16 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Whether the asker gets its answer. `answered` None: it cannot be told, or hangs on others' networks."""
+
+    answered: bool | None
+    why: Decision | None = None  # what the answer, or a later packet of the connection, lacks; None where nothing
+    stuck: Reply | None = None  # the way of the later packet that does not arrive
+    packet: str = ""  # which one that is: "the packet that follows the handshake" …
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """The answer. With verdict UNKNOWN, `unsure` names the rules that it hangs on and `ends` tells two of the ends."""
 
@@ -146,6 +159,12 @@ class Trace:
     unsure: tuple[Rule, ...] = ()  # rules that may match and cannot be told, with or without a bearing on the verdict
     ends: tuple[End, ...] = ()
     assumed: tuple[str, ...] = ()  # sentences: what was not read and is taken to be as the engine sets it up
+    exchange: Exchange = Exchange(None)
+
+    @property
+    def answered(self) -> bool | None:
+        """Whether the asker gets its answer: ✓, exit code 0."""
+        return self.exchange.answered
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -3,11 +3,11 @@ macvlan_handle_frame and macvlan_queue_xmit of macvlan.c, ipvlan_xmit_mode_l2 of
 
 from __future__ import annotations
 
-from netdash.core.model import IP, Link, Network
+from netdash.core.model import IP, Host, Link, Network
 from netdash.core.trace.answer import Verdict
-from netdash.core.trace.forwarding import link_of
 from netdash.core.trace.inside import namespaces_of
 from netdash.core.trace.link_layer import Port
+from netdash.core.trace.lookups import link_of
 from netdash.core.trace.run import Run
 
 DRIVERS = ("macvlan", "ipvlan")
@@ -22,7 +22,12 @@ def takes(run: Run, device: str, ip: IP | None) -> Port | None:
 
 def device_of(run: Run, ip: IP) -> str | None:
     """The device on whose wire a macvlan or ipvlan container has this address."""
-    for space, end in namespaces_of(run.host).at(ip):
+    return wire_of(run.host, ip)
+
+
+def wire_of(host: Host, ip: IP) -> str | None:
+    """The same, asked of a host."""
+    for space, end in namespaces_of(host).at(ip):
         network = space.network(end)
         if network is not None and network.driver in DRIVERS and network.parent:
             return network.parent

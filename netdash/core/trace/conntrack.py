@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from netdash.core.model import IP
+from netdash.core.model import IP, TrackedFlow
 from netdash.core.packet import Ends, Packet
 
 DESTINATION, SOURCE = "destination", "source"
@@ -25,6 +25,8 @@ class Connection:
     untracked: bool = False
     confirmed: bool = False  # its first packet has left, or came back by loopback
     answering: bool = False  # the packet at hand goes in the direction of the reply
+    replied: bool = False  # the first answer has passed (IPS_SEEN_REPLY)
+    assured: bool = False  # TCP: so has the packet after it (IPS_ASSURED)
     mark: int | None = 0
     destination: Target | None = None  # what the destination became; None: it stayed
     source: Target | None = None
@@ -40,19 +42,30 @@ class Connection:
         dst, dport = self.source or (ends.src, ends.sport)
         return Ends(src, sport, dst, dport)
 
+    def join(self, flow: TrackedFlow) -> None:
+        """The packet belongs to a connection that conntrack knows: no rule of nat is asked (nf_nat_inet_fn)."""
+        ends, back = flow.original, flow.reply
+        self.original = ends
+        self.destination = (back.src, back.sport) if (back.src, back.sport) != (ends.dst, ends.dport) else None
+        self.source = (back.dst, back.dport) if (back.dst, back.dport) != (ends.src, ends.sport) else None
+        self.bound = {DESTINATION, SOURCE}
+        self.confirmed, self.replied = True, flow.replied
+
     def track(self, packet: Packet) -> Packet:
         """nf_conntrack_in: a packet that is not known opens the connection."""
         if self.untracked:
             return replace(packet, ctstate="UNTRACKED", ctdir="")
-        if self.original is None and self.answering:
+        if self.original is None and (self.answering or self.replied):
             return self._stray(packet)
         if self.original is None:
             self.original = Ends(packet.src, packet.sport, packet.dst, packet.dport)
         return self.shown(packet)
 
     def _stray(self, packet: Packet) -> Packet:
-        """An answer to what was not tracked: no flow of TCP or ICMP begins like that (tcp_new, icmp_new), others do."""
-        if packet.proto in ("tcp", "icmp", "ipv6-icmp"):
+        """A later packet of what was not tracked: no flow of TCP begins with an answer to a SYN, and none of ICMP with
+        an answer (tcp_new, icmp_new); others do, and TCP with data where nf_conntrack_tcp_loose is on."""
+        answers_syn = packet.tcp_flags is not None and "syn" in packet.tcp_flags
+        if packet.proto in ("icmp", "ipv6-icmp") or answers_syn:
             return self.shown(packet)
         return replace(packet, ctstate=None, ctdir=None, ctstatus=None, connmark=None)
 
@@ -63,10 +76,11 @@ class Connection:
         status = {"DNAT"} if self.destination else set()
         status |= {"SNAT"} if self.source else set()
         status |= {"CONFIRMED"} if self.confirmed else set()
-        status |= {"SEEN_REPLY", "SEEN-REPLY"} if self.answering else set()
+        status |= {"SEEN_REPLY", "SEEN-REPLY"} if self.answering or self.replied else set()
+        status |= {"ASSURED"} if self.assured else set()
         return replace(
             packet,
-            ctstate="ESTABLISHED" if self.answering else "NEW",
+            ctstate="ESTABLISHED" if self.answering or self.replied else "NEW",
             ctdir="REPLY" if self.answering else "ORIGINAL",
             ctstatus=frozenset(status),
             connmark=self.mark,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-from netdash.core.model import IP, Host, Link, PolicyRule, Route
-from netdash.core.numbers import decimal
-from netdash.core.packet import Packet
-from netdash.core.routing import Flow, address_type, find, source_address
+from netdash.core.model import IP, PolicyRule, Route
+from netdash.core.routing import Flow, Lookup, address_type, find, usual_rules
+from netdash.core.source_address import HOST_SCOPE, LINK_SCOPE, UNIVERSE, chosen_source
 from netdash.core.trace.answer import Verdict
+from netdash.core.trace.lookups import either, link_of, number, policy_read, routes_of, situation, sysctl
 from netdash.core.trace.run import Run
 
 ROUTE = "routes"
@@ -27,129 +27,69 @@ class Way:
     prefsrc: IP | None = None
 
 
-class RoutesOf:
-    """The routes of a host, as conditions of rules ask them. A packet has it, so it holds neither the run nor the host:
-    a trace would be part of a cycle, and keep the rules of a host that is gone."""
-
-    def __init__(self, host: Host) -> None:
-        self._routes = {family: routes_of(host, family) for family in (4, 6)}
-        self._policy = {family: host.policy if _policy_read(host, family) else None for family in (4, 6)}
-
-    def kind(self, ip: IP, device: str) -> str | None:
-        routes = self._routes[ip.version]
-        return None if routes is None else address_type(ip, routes, device)
-
-    def leads_back(self, packet: Packet, loose: bool, marked: bool, local: bool) -> bool | None:
-        """xt_rpfilter.c, and nft_fib_ipv4.c of `fib saddr . iif oif`. What counts is whether the route that is
-        found is by that device; only for link-local addresses one by that device is looked for."""
-        if self._routes[packet.family] is None or packet.src is None or not packet.iif:
-            return None
-        if packet.iif == "lo":
-            return True
-        if self._policy[packet.family] is None:
-            return None
-        bound = packet.iif if packet.src.is_link_local and not loose else ""
-        flow = Flow(packet.src, packet.dst, "lo", bound, packet.mark if marked else 0, "")
-        answers = {self._leads(replace(flow, proto=proto), packet.iif, loose, local) for proto in ("", packet.proto)}
-        return answers.pop() if len(answers) == 1 else None  # nft_fib names the protocol, xt_rpfilter does not
-
-    def _leads(self, flow: Flow, iif: str, loose: bool, local: bool) -> bool | None:
-        family = flow.dst.version
-        found = find(flow, self._routes[family] or (), self._policy[family])
-        if found.unsure:
-            return None
-        route = found.route
-        if route is None or not (route.kind == "unicast" or (route.kind == "local" and local)):
-            return False
-        return loose or iif in ((route.dev,) if route.dev else tuple(device for _, device in route.hops))
-
-
-def routes_of(host: Host, family: int) -> tuple[Route, ...] | None:
-    """The host's routes; None where those of this family were not read."""
-    return None if f"routes: route{family}" in host.failures else host.routes
-
-
-def known_routes(run: Run) -> tuple[Route, ...]:
-    """Ends the run where they were not read."""
-    routes = routes_of(run.host, run.packet.family)
-    if routes is None:
-        failure = run.host.failures.get("routes") or run.host.failures.get(f"routes: route{run.packet.family}")
-        why = f": {failure.reason}" if failure else ""
-        raise run.end(Verdict.UNKNOWN, ROUTE, f"the routes could not be read{why}")
-    return routes
-
-
-def _policy_read(host: Host, family: int) -> bool:
-    return host.policy is not None and f"routes: rule{family}" not in host.failures
-
-
-def looked_at(host: Host, packet: Packet) -> Packet:
-    """The packet with the types of its addresses."""
-    routes = routes_of(host, packet.family)
-    if routes is None:
-        return packet
-    return replace(
-        packet,
-        routes=RoutesOf(host),
-        src_type=address_type(packet.src, routes) if packet.src else None,
-        dst_type=address_type(packet.dst, routes) if packet.dst else None,
-    )
-
-
-def sysctl(run: Run, device: str, key: str, family: int = 4) -> int | None:
-    """net.ipvN.conf.DEVICE.KEY; None when it was not read."""
-    value = (run.host.sysctls or {}).get(f"net.ipv{family}.conf.{device.replace('.', '/')}.{key}", "")
-    return decimal(value)
-
-
-def _either(run: Run, device: str, key: str, question: str) -> bool:
-    """A switch that is on where it is on for all or for the device (IN_DEV_ORCONF)."""
-    values = [sysctl(run, name, key) for name in ("all", device)]
-    if any(values):
-        return True
-    return values == [None, None] and run.choose(question)
-
-
 # --- a packet that came in --------------------------------------------------------------------------------------------
 
 
 def way_in(run: Run) -> Way:
     """The routing decision for a packet that came in by `packet.iif`."""
-    run.hop(ROUTE)
+    _come(run)
     packet = run.packet
     known_routes(run)
     if packet.dst is None or packet.src is None or packet.iif is None:
-        raise run.end(Verdict.UNKNOWN, ROUTE, "the packet's addresses are not known here")
+        raise run.end(Verdict.UNKNOWN, place_of(run), "the packet's addresses are not known here")
     _martian(run, packet.src, packet.dst, packet.iif)
     flow = Flow(packet.dst, packet.src, packet.iif, "", packet.mark, packet.proto, packet.sport, packet.dport)
     route = _found(run, flow)
     if route.kind in ("local", "broadcast", "anycast") or packet.dst.is_multicast:
         asked = packet.dst if route.kind == "local" else _NO_SOURCE[packet.family]  # ip_route_input_slow, brd_input
         _source(run, packet.src, asked, packet.iif, "")
-        run.say(f"{packet.dst} is {'an address of this host' if route.kind == 'local' else route.kind}")
+        if run.space is None:
+            run.say(f"{packet.dst} is {'an address of this host' if route.kind == 'local' else route.kind}")
         return Way(True, packet.iif)
     _forwards(run, packet.iif)
     if route.kind != "unicast":
-        run.stop(Verdict.MARTIAN, ROUTE, f"a {route.kind} route leads to {packet.dst}")
+        run.stop(Verdict.MARTIAN, place_of(run), f"a {route.kind} route leads to {packet.dst}")
     device, gateway = _next_hop(run, route)
     _source(run, packet.src, packet.dst, packet.iif, device)
     run.say(f"{packet.dst} {f'via {gateway} ' if gateway else ''}by {device}")
     return Way(False, device, gateway)
 
 
+def _come(run: Run) -> None:
+    if run.space is None:
+        run.hop(ROUTE)
+
+
+def place_of(run: Run) -> str:
+    """Where routes decide: a container's are told under its name."""
+    return ROUTE if run.space is None else run.space.name
+
+
+def known_routes(run: Run) -> tuple[Route, ...]:
+    """Ends the run where they were not read."""
+    routes = routes_of(run.net, run.packet.family)
+    if routes is None:
+        failure = run.host.failures.get("routes") or run.host.failures.get(f"routes: route{run.packet.family}")
+        why = f": {failure.reason}" if failure else ""
+        raise run.end(Verdict.UNKNOWN, place_of(run), f"the routes could not be read{why}")
+    if run.space is not None:
+        run.space.read(run)
+    return routes
+
+
 def _martian(run: Run, src: IP, dst: IP, iif: str) -> None:
     if run.packet.family == 6:
         if (src.is_loopback or dst.is_loopback) and iif != "lo":
-            run.stop(Verdict.MARTIAN, ROUTE, "a loopback address came in by a device")
+            run.stop(Verdict.MARTIAN, place_of(run), "a loopback address came in by a device")
         return
     if src.is_multicast or src == _BROADCAST.network_address:
-        run.stop(Verdict.MARTIAN, ROUTE, f"{src} cannot be a source")
+        run.stop(Verdict.MARTIAN, place_of(run), f"{src} cannot be a source")
     if src in _ZERO or dst in _ZERO:
-        run.stop(Verdict.MARTIAN, ROUTE, "addresses in 0.0.0.0/8 are not routed")
+        run.stop(Verdict.MARTIAN, place_of(run), "addresses in 0.0.0.0/8 are not routed")
     for ip, name in ((dst, "destination"), (src, "source")):
         if ip.is_loopback and iif != "lo":
             question = f"net.ipv4.conf.{iif}.route_localnet is on"
-            if not _either(run, iif, "route_localnet", question):
+            if not either(run, iif, "route_localnet", question):
                 run.stop(
                     Verdict.MARTIAN, f"{ROUTE} {name}", f"loopback {name} {ip} came in by {iif}: route_localnet is off"
                 )
@@ -165,14 +105,16 @@ def _forwards(run: Run, iif: str) -> None:
     names = (iif, "all") if family == 4 else ("all", iif)
     values = [sysctl(run, name, "forwarding", family) for name in names]
     if family == 4 and values[0] is None and values[1] is None:
-        text = (run.host.sysctls or {}).get("net.ipv4.ip_forward", "")
-        values[1] = decimal(text)
+        values[1] = number(run.net, "net.ipv4.ip_forward")
     value = values[0] if values[0] is not None else values[1]
     name = f"net.ipv{family}.conf.{iif if family == 4 else 'all'}.forwarding"
     if value is None:
-        value = int(run.choose(f"{name} is on"))
+        value = int(run.choose(f"{name}{run.inside} is on"))
     if value == 0:
-        run.stop(Verdict.DROPPED, name, f"{name} is 0: what comes in by {iif} is not forwarded")
+        text = f"{name}{run.inside} is 0: what comes in by {iif} is not forwarded"
+        if run.space is not None:
+            text = f"{run.packet.dst} is no address of {run.space.name}, and {text}"
+        run.stop(Verdict.DROPPED, run.at(name), text)
 
 
 def _source(run: Run, src: IP, dst: IP, iif: str, oif: str) -> None:
@@ -180,12 +122,12 @@ def _source(run: Run, src: IP, dst: IP, iif: str, oif: str) -> None:
     if run.packet.family == 6 or iif == "lo":
         return
     values = [sysctl(run, name, "rp_filter") for name in ("all", iif)]
-    if None in values and run.host.sysctls is not None:
+    if None in values and run.net.sysctls is not None:
         values[1] = values[1] if values[1] is not None else sysctl(run, "default", "rp_filter")
     known = [value for value in values if value is not None]
     mode = max(known) if known else None
-    if mode in (0, None) and address_type(src, run.host.routes or ()) == "LOCAL":
-        if not _either(run, iif, "accept_local", f"net.ipv4.conf.{iif}.accept_local is on"):
+    if mode in (0, None) and address_type(src, run.net.routes or ()) == "LOCAL":
+        if not either(run, iif, "accept_local", f"net.ipv4.conf.{iif}.accept_local is on"):
             run.stop(Verdict.MARTIAN, f"{ROUTE} source", f"source {src} is this host's own, and came in by {iif}")
         return
     if mode == 0:
@@ -194,25 +136,25 @@ def _source(run: Run, src: IP, dst: IP, iif: str, oif: str) -> None:
     if not wrong:
         return
     if mode is None:
-        if not run.choose(f"net.ipv4.conf.{iif}.rp_filter is on"):
+        if not run.choose(f"net.ipv4.conf.{iif}.rp_filter{run.inside} is on"):
             return
         mode = 1
     verdict = Verdict.MARTIAN if wrong.startswith("source") else Verdict.DROPPED
-    run.stop(verdict, f"net.ipv4.conf.{iif}.rp_filter", f"rp_filter of {iif} is {mode}: {wrong}")
+    place = f"net.ipv4.conf.{iif}.rp_filter" if run.space is None else f"{run.space.name} rp_filter"
+    run.stop(verdict, place, f"rp_filter of {iif}{run.inside} is {mode}: {wrong}")
 
 
 def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> str:
     """What is wrong with a source by the reverse look-up; "" for nothing (__fib_validate_source)."""
-    _rules_of_policy(run)
     mark = run.packet.mark
-    if mark != 0 and not _either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
+    if mark != 0 and not either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
         mark = 0
     flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.dport, run.packet.sport)
-    route = find(flow, run.host.routes or (), run.host.policy, _supposing(run)).route
+    route = _look_up(run, flow).route
     if route is None:
         return f"no route leads back to {src}"
     if route.kind == "local":
-        if not _either(run, iif, "accept_local", f"net.ipv4.conf.{iif}.accept_local is on"):
+        if not either(run, iif, "accept_local", f"net.ipv4.conf.{iif}.accept_local is on"):
             return f"source {src} is this host's own"
     elif route.kind != "unicast":
         return f"source {src}: its route is {route.kind}"
@@ -221,7 +163,7 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
         return ""
     if mode == 1:
         return f"the way back to {src} leads out by {devices[0]}"
-    loose = find(replace(flow, oif=iif), run.host.routes or (), run.host.policy, _supposing(run)).route
+    loose = _look_up(run, replace(flow, oif=iif)).route
     return "" if loose is None or loose.kind == "unicast" else f"the way back to {src} is {loose.kind}"
 
 
@@ -229,88 +171,124 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
 
 
 def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
-    """The routing decision for a packet that this host's own process sends."""
+    """The routing decision for a packet that a process of this namespace sends."""
     packet = run.packet
     known_routes(run)
     if packet.dst is None:
-        raise run.end(Verdict.UNKNOWN, ROUTE, "the packet's destination is not known here")
+        raise run.end(Verdict.UNKNOWN, place_of(run), "the packet's destination is not known here")
+    _may_send(run, src)
     flow = Flow(packet.dst, src or _NO_SOURCE[packet.family], "lo", bound, packet.mark, packet.proto)
-    flow = replace(flow, sport=packet.sport, dport=packet.dport)
-    way = _leaving(run, packet.dst, _found(run, flow))
-    if src is None and packet.proto == "tcp" and packet.family == 4 and way.prefsrc is not None:
-        again = _leaving(run, packet.dst, _found(run, replace(flow, src=way.prefsrc)))  # ip_route_connect
+    flow = replace(flow, sport=packet.sport, dport=packet.dport, uid=packet.uid)
+    way = _leaving(run, packet.dst, _found(run, flow), src)
+    if src is None and packet.proto in _CONNECTS and packet.family == 4 and way.prefsrc is not None:
+        again = _leaving(run, packet.dst, _found(run, replace(flow, src=way.prefsrc)), src)  # ip_route_connect
         way = replace(again, prefsrc=way.prefsrc)
     where = f"{f'via {way.gateway} ' if way.gateway else ''}by {way.device}"
-    run.say(f"{packet.dst} {'is an address of this host' if way.local else where}")
+    here = "an address of this host" if run.space is None else "an address of its own: the packet does not leave it"
+    run.say(f"{packet.dst} {f'is {here}' if way.local else where}")
     return way
 
 
+_CONNECTS = ("tcp", "udp")
+"""What looks up its route again with the source that the first look-up chose: connect() of TCP and of UDP."""
 _NO_SOURCE: dict[int, IP] = {4: ip_address("0.0.0.0"), 6: ip_address("::")}  # noqa: S104
 """What rules and routes are asked for before the socket has an address."""
 
 
-def _leaving(run: Run, dst: IP, route: Route) -> Way:
+def _may_send(run: Run, src: IP | None) -> None:
+    """ip_route_output_key_hash_rcu: multicast, broadcast and 0.0.0.0/8 are no sources."""
+    if src is not None and src.version == 4 and (src.is_multicast or src == _BROADCAST.network_address or src in _ZERO):
+        raise run.end(Verdict.NO_ROUTE, place_of(run), f"{src} cannot be a source")
+
+
+def _leaving(run: Run, dst: IP, route: Route, src: IP | None) -> Way:
     if route.kind == "local":
         return Way(True, "lo", None, route.prefsrc or dst)
-    if route.kind != "unicast":
-        raise run.end(Verdict.NO_ROUTE, ROUTE, f"{dst} is a {route.kind} address: a socket does not send there")
+    if route.kind == "broadcast" and run.packet.proto == "tcp":
+        raise run.end(Verdict.NO_ROUTE, place_of(run), f"{dst} is a broadcast address: TCP does not connect there")
+    if route.kind not in ("unicast", "broadcast"):
+        what = f"{dst} is a {route.kind} address: a socket does not send there"
+        raise run.end(Verdict.NO_ROUTE, place_of(run), what)
     device, gateway = _next_hop(run, route)
-    chosen = route.prefsrc or chosen_address(run, device, gateway or dst, dst.version)
+    scope = HOST_SCOPE if route.kind == "broadcast" else LINK_SCOPE if gateway is None else UNIVERSE
+    chosen = route.prefsrc or src or _source_of(run, device, gateway, dst, scope)
     return Way(False, device, gateway, chosen)
 
 
-def _other(run: Run, family: int) -> IP | None:
-    """The first global address of any device: what is taken where the outgoing one has none (inet_select_addr)."""
-    links = sorted(run.host.links or (), key=lambda link: link.index)
-    found = (source_address(link, None, family) for link in links if link.name != "lo")
-    return next((ip for ip in found if ip is not None), None)
+def _source_of(run: Run, device: str, gateway: IP | None, dst: IP, scope: int) -> IP | None:
+    """IPv4 asks for an address towards the next hop (fib_info_update_nhc_saddr), IPv6 towards the receiver
+    (ip6_route_get_saddr)."""
+    if run.net.links is None:
+        return None
+    towards = dst if dst.version == 6 or gateway is None or gateway.version != 4 else gateway
+    found = chosen_source(run.net.links, link_of(run, device), towards, scope)
+    if found is None and dst.version == 6:
+        raise run.end(Verdict.NO_ROUTE, place_of(run), f"no IPv6 address{run.inside} suits {dst}")
+    return found
 
 
-def chosen_address(run: Run, device: str, towards: IP | None, family: int) -> IP | None:
-    """The address that a packet by this device is given: one of the device, else one of any other."""
-    own = None if device == "lo" else source_address(link_of(run, device), towards, family)
-    return own or _other(run, family)
+def chosen_address(run: Run, device: str, towards: IP | None) -> IP | None:
+    """The address that MASQUERADE takes for a packet by this device (nf_nat_masquerade.c)."""
+    if towards is None:
+        return None
+    return chosen_source(run.net.links or (), link_of(run, device), towards)
 
 
 def _found(run: Run, flow: Flow) -> Route:
-    _rules_of_policy(run)
-    found = find(flow, run.host.routes or (), run.host.policy, _supposing(run))
+    found = _look_up(run, flow)
     route = found.route
+    where, place = run.inside, place_of(run)
     if found.refused:
-        raise run.end(Verdict.NO_ROUTE, ROUTE, f"ip rule {found.refused.priority}: {found.refused.text}")
+        raise run.end(Verdict.NO_ROUTE, place, f"ip rule {found.refused.priority}{where}: {found.refused.text}")
     if route is None:
-        raise run.end(Verdict.NO_ROUTE, ROUTE, f"no route leads to {flow.dst}")
+        raise run.end(Verdict.NO_ROUTE, place, f"no route{where} leads to {flow.dst}")
     if route.kind in ("blackhole", "unreachable", "prohibit"):
-        raise run.end(Verdict.NO_ROUTE, ROUTE, f"a {route.kind} route refuses {flow.dst} ({route.dst}, {route.table})")
+        what = f"a {route.kind} route{where} refuses {flow.dst} ({route.dst}, {route.table})"
+        raise run.end(Verdict.NO_ROUTE, place, what)
+    if route.unparsed:
+        what = f"the route to {route.dst}{where} has {', '.join(route.unparsed)}, which is not followed"
+        raise run.end(Verdict.UNKNOWN, place, what)
     return route
 
 
-def _rules_of_policy(run: Run) -> None:
-    if not _policy_read(run.host, run.packet.family):
-        run.without(f"routes: rule{run.packet.family}", "the rules of policy routing")
+def _look_up(run: Run, flow: Flow) -> Lookup:
+    rules = _policy(run, flow.dst.version)
+    return find(flow, run.net.routes or (), rules, _supposing(run), situation(run.net))
+
+
+def _policy(run: Run, family: int) -> tuple[PolicyRule, ...] | None:
+    """The policy rules. Where a container's were not read, each further table may be one that some rule leads to."""
+    if run.space is None:
+        if not policy_read(run.host, family):
+            run.without(f"routes: rule{family}", "the rules of policy routing")
+        return run.net.policy
+    if run.net.policy is not None or run.net.routes is None:
+        return run.net.policy
+    for table in sorted({one.table for one in run.net.routes if one.family == family} - _TABLES):
+        if run.suppose(f"a policy rule{run.inside}, which were not read, leads to table {table}"):
+            return (PolicyRule(family, 1, f"lookup {table}", table, ()), *usual_rules(family))
+    return None
+
+
+_TABLES = {"local", "main", "default"}
 
 
 def _supposing(run: Run) -> Callable[[PolicyRule], bool]:
     def supposed(rule: PolicyRule) -> bool:
-        return run.choose(f"ip rule {rule.priority} ({rule.text}) applies")
+        return run.choose(f"ip rule {rule.priority}{run.inside} ({rule.text}) applies")
 
     return supposed
 
 
 def _next_hop(run: Run, route: Route) -> tuple[str, IP | None]:
     if route.dev is None and route.hops:
-        ways = [(gateway, device) for gateway, device in route.hops if device]
+        passed_by = situation(run.net).no_carrier
+        ways = [(gateway, device) for gateway, device in route.hops if device and device not in passed_by]
         for gateway, device in ways[1:]:
-            if run.choose(f"of several next hops, {device} is taken"):
-                return device, gateway
+            if run.suppose(f"of several next hops{run.inside}, {device} is taken", of_flow=True):
+                return device or "", gateway
         if ways and ways[0][1]:
             return ways[0][1], ways[0][0]
     if route.dev is None:
-        raise run.end(Verdict.UNKNOWN, ROUTE, "by which device the route leads is not known")
+        raise run.end(Verdict.UNKNOWN, place_of(run), "by which device the route leads is not known")
     return route.dev, route.gateway
-
-
-def link_of(run: Run, name: str | None) -> Link | None:
-    if name and run.host.links is None:
-        run.without("links", "the devices")
-    return next((one for one in run.host.links or () if one.name == name), None)

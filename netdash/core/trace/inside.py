@@ -3,15 +3,19 @@ the engine sets them up."""
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_network
 
+from netdash.core.addresses import only
 from netdash.core.model import IP, Container, Endpoint, Host, Link, Listener, Network, Route
 from netdash.core.numbers import decimal
-from netdash.core.routing import Flow, find
 from netdash.core.sockets import device_inside
+from netdash.core.trace.hooks import Hooks
+from netdash.core.trace.lookups import Inner, lookups_of
+from netdash.core.trace.run import Run
 
 LOOPBACK_NETS = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -25,6 +29,7 @@ class Namespace:
     routes: tuple[Route, ...]
     assumed: tuple[str, ...]  # sentences
     networks: dict[str, Network]  # by endpoint's network id
+    net: Host  # its devices, routes, rules and switches, as a host has them
     recorded: bool = False  # a recording looks inside each container: what is missing was lost, and is not assumed
 
     @property
@@ -32,16 +37,26 @@ class Namespace:
         return self.container.name
 
     @property
+    def hooks(self) -> Hooks | None:
+        return lookups_of(self.net).hooks
+
+    def read(self, run: Run) -> None:
+        """Says what of it was not read, where a way hangs on that."""
+        for sentence in self.assumed:
+            if self.recorded:
+                what = f"the routes inside {self.name}"
+                run.unread(f"{what} are others", f"{what} were not read")
+            else:
+                run.assume(sentence)
+        if self.links is None and self.recorded:
+            what = f"the devices inside {self.name}"
+            run.unread(f"{what} are down or have other addresses", f"{what} were not read")
+
+    @property
     def addresses(self) -> tuple[IP, ...]:
         if self.links is not None:
             return tuple(one.ip for link in self.links for one in link.addresses)
         return tuple(one.ip for end in self.container.endpoints for one in end.addresses)
-
-    def has(self, ip: IP) -> bool:
-        return ip in self.addresses or any(ip in net for net in LOOPBACK_NETS if net.version == ip.version)
-
-    def route(self, dst: IP) -> Route | None:
-        return find(Flow(dst), self.routes, None).route
 
     def link(self, device: str | None) -> Link | None:
         return next((one for one in self.links or () if one.name == device), None)
@@ -55,6 +70,8 @@ class Namespace:
             for end in ends:
                 if (end.mac and end.mac.lower() == link.mac) or any(one.ip in ips for one in end.addresses):
                     return end
+            if link.addresses and (link.mac is not None or len(ends) != 1):
+                return None  # a device that the engine did not make
         named = [end for end in ends if device == _assumed_device(end)]
         named += [end for end in ends if device in self._on_link(end)]
         return named[0] if named else ends[0] if len(ends) == 1 else None
@@ -75,26 +92,8 @@ class Namespace:
         named = [name for name in self._on_link(endpoint) if name and name != _assumed_device(endpoint)]
         return named[0] if len(named) == 1 else _assumed_device(endpoint)
 
-    def source(self, route: Route) -> IP | None:
-        """The address that a packet by this route leaves with."""
-        if route.prefsrc is not None:
-            return route.prefsrc
-        link = self.link(route.dev)
-        end = self.endpoint(route.dev)
-        own = link.addresses if link else end.addresses if end else ()
-        mine = [one for one in own if one.version == route.family and not one.ip.is_link_local]
-        near = [one for one in mine if route.gateway is not None and route.gateway in one.network]
-        return (near or mine)[0].ip if mine else None
-
     def network(self, endpoint: Endpoint) -> Network | None:
         return self.networks.get(endpoint.network_id) or self.networks.get(endpoint.network)
-
-    def rp_filter(self, device: str) -> int | None:
-        """The effective value; None where it was not read: it is what the host's was when the namespace was made."""
-        found = dict(self.container.inside.sysctls) if self.container.inside else {}
-        values = [found.get(f"net.ipv4.conf.{name}.rp_filter", "") for name in ("all", device)]
-        known = [number for value in values if (number := decimal(value)) is not None]
-        return max(known) if known else None
 
 
 class Namespaces:
@@ -110,9 +109,9 @@ class Namespaces:
         self._at: dict[IP, list[tuple[Namespace, Endpoint]]] = {}
         self._by_veth: dict[str, tuple[Namespace, Endpoint]] = {}
         for space in self._own.values():
+            for ip, end in _answers(space):
+                self._at.setdefault(ip, []).append((space, end))
             for end in space.container.endpoints:
-                for one in end.addresses:
-                    self._at.setdefault(one.ip, []).append((space, end))
                 if end.veth:
                     self._by_veth[end.veth] = (space, end)
 
@@ -128,7 +127,7 @@ class Namespaces:
         return None if container.network_mode == "host" else self._own.get(container.id)
 
     def at(self, ip: IP) -> list[tuple[Namespace, Endpoint]]:
-        """Who has this address, by the engine's word."""
+        """Who has this address: by what was read inside, else by the engine's word."""
         return self._at.get(ip, [])
 
     def behind(self, veth: str) -> tuple[Namespace, Endpoint] | None:
@@ -140,6 +139,23 @@ def namespaces_of(host: Host) -> Namespaces:
     return Namespaces(host)
 
 
+def _answers(space: Namespace) -> Iterator[tuple[IP, Endpoint]]:
+    """The addresses that the container answers for on each of its networks: of IPv4 any that it has (arp_process), of
+    IPv6 those of that very device (ndisc_recv_ns)."""
+    if space.links is None:
+        for end in space.container.endpoints:
+            yield from ((one.ip, end) for one in end.addresses)
+        return
+    for link in space.links:
+        attached = space.endpoint(link.name) if link.name != "lo" else None
+        if attached is None:
+            continue
+        for other in space.links:
+            for one in other.addresses:
+                if (one.version == 4 and not one.ip.is_loopback) or other is link:
+                    yield one.ip, attached
+
+
 def _namespace(container: Container, networks: dict[str, Network], host: Host) -> Namespace:
     inside = container.inside
     read = inside.routes if inside else None
@@ -147,10 +163,90 @@ def _namespace(container: Container, networks: dict[str, Network], host: Host) -
     if read is None:
         assumed.append(f"the routes inside {container.name} were not read: taken as the engine sets them up")
     version = host.engine.version if host.engine else ""
-    made = tuple(_set_up(container, networks, version))
-    routes = made if read is None else (*read, *(one for one in made if one.family == 6))
     links = inside.links if inside else None
-    return Namespace(container, links, routes, tuple(assumed), networks, not host.live)
+    made = tuple(_set_up(container, networks, version))
+    routes = made if read is None else (*read, *_missing(read, made, links))
+    space = Namespace(container, links, routes, tuple(assumed), networks, host, not host.live)
+    return replace(space, net=_as_host(space, host))
+
+
+def _missing(read: tuple[Route, ...], made: tuple[Route, ...], links: tuple[Link, ...] | None) -> Iterator[Route]:
+    """The IPv6 routes of the engine's making, where only those of IPv4 were read, for devices that still have their
+    addresses."""
+    if any(one.family == 6 for one in read):
+        return
+    own = None if links is None else [one for link in links for one in link.addresses]
+    for route in made:
+        if route.family != 6:
+            continue
+        through = route.gateway or route.prefsrc
+        if own is None or any(through in one.network for one in own if one.version == 6):
+            yield route
+
+
+def _as_host(space: Namespace, host: Host) -> Inner:
+    """The namespace as a walk meets it. Of switches that were not read the host's own `all` and `default` hold: IPv4's
+    are handed down when a namespace is made (devinet_init_net)."""
+    inside = space.container.inside
+    sharing = [one for one in host.containers or () if one.shares_with == space.name]
+    listeners = space.container.listeners
+    if listeners is not None:
+        more = (each for one in sharing for each in one.listeners or ())
+        listeners = tuple(dict.fromkeys((*listeners, *more)))
+    links = space.links if space.links is not None else tuple(_links(space))
+    names = {_assumed_device(end): space.device(end) for end in space.container.endpoints}
+    routes = tuple(replace(one, dev=names[one.dev]) if one.dev in names else one for one in space.routes)
+    if not any(one.table == "local" for one in routes):
+        routes = (*routes, *_local(links))
+    return Inner(
+        name=space.name,
+        taken=host.taken,
+        live=False,
+        engine=None,
+        containers=(),
+        networks=(),
+        links=links,
+        routes=routes,
+        policy=inside.policy if inside else None,
+        neighbours=inside.neighbours if inside else None,
+        ruleset=inside.ruleset if inside else None,
+        proxies=(),
+        listeners=listeners,
+        ports=None,
+        sysctls=ChainMap(dict(inside.sysctls) if inside else {}, _handed_down(host)),
+        privileged=None,
+    )
+
+
+@lru_cache(maxsize=2)
+def _handed_down(host: Host) -> dict[str, str]:
+    found = {}
+    for name, value in (host.sysctls or {}).items():
+        if name.startswith(("net.ipv4.conf.all.", "net.ipv4.conf.default.")) and not name.endswith(".rp_filter"):
+            found[name] = value
+    return found
+
+
+def _links(space: Namespace) -> Iterator[Link]:
+    """The devices that the engine sets up, where they were not read."""
+    yield Link(1, "lo", None, True, "UNKNOWN", None, None, None, None, None, ())
+    for index, end in enumerate(space.container.endpoints):
+        name = space.device(end)
+        yield Link(index + 2, name, "veth", True, "UP", None, end.mac, None, None, None, end.addresses)
+
+
+def _local(links: tuple[Link, ...]) -> Iterator[Route]:
+    """The local table, which /proc does not show: the kernel makes it of the addresses (fib_add_ifaddr)."""
+    for family, net in ((4, LOOPBACK_NETS[0]), (6, LOOPBACK_NETS[1])):
+        yield Route(family, "local", "local", net, None, "lo", None, 0, "kernel", "host")
+    for link in links:
+        for one in link.addresses:
+            if link.name == "lo" and one.ip.is_loopback:
+                continue
+            yield Route(one.version, "local", "local", only(one.ip), None, link.name, one.ip, 0, "kernel", "host")
+            if one.version == 4 and one.network.prefixlen < 31:
+                wide = only(one.network.broadcast_address)
+                yield Route(4, "local", "broadcast", wide, None, link.name, one.ip, 0, "kernel", "link")
 
 
 def _set_up(container: Container, networks: dict[str, Network], version: str) -> Iterator[Route]:

@@ -10,9 +10,10 @@ from netdash.core.hurdles import device as trouble_of
 from netdash.core.model import IP, Endpoint, Link
 from netdash.core.routing import address_type
 from netdash.core.trace.answer import Verdict
-from netdash.core.trace.forwarding import known_routes, link_of
+from netdash.core.trace.forwarding import known_routes
 from netdash.core.trace.hooks import BRIDGE_NETFILTER
 from netdash.core.trace.inside import Namespace, namespaces_of
+from netdash.core.trace.lookups import link_of
 from netdash.core.trace.run import Run
 from netdash.core.trace.walk import base, ip_hook, not_read
 
@@ -26,7 +27,10 @@ class Port:
 
 
 def ingress(run: Run, device: str) -> None:
-    """netdev chains, and inet ingress, on a device that a frame came in by."""
+    """XDP, netdev chains, and inet ingress, on a device that a frame came in by."""
+    link = link_of(run, device)
+    if link is not None and link.xdp and not run.answered_before():
+        run.suppose_drop(device, f"the XDP program of {device} drops it")
     _on_device(run, "ingress", device)
 
 

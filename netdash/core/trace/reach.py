@@ -11,7 +11,7 @@ from netdash.core import sockets
 from netdash.core.model import IP, Container, Host, Port, Rule
 from netdash.core.routing import entrance
 from netdash.core.trace.alike import Alike, Twin
-from netdash.core.trace.answer import Decision, Origin, Question, Reply, Trace, Verdict
+from netdash.core.trace.answer import Decision, Origin, Question, Trace, Verdict
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.tracer import reaches
 
@@ -283,15 +283,13 @@ def _told(answer: Trace) -> tuple[Reach, Rule | None]:
         rule = _rule(answer.decided_by)
         return Reach(False, _why(answer.decided_by), rule), rule
     if answer.then is not None and not answer.then.verdict.arrives:
-        return _after("docker-proxy's connection", answer.then), None
-    if answer.reply is not None and not answer.reply.verdict.arrives:
-        return _after("the answer", answer.reply), None
+        proxied = answer.then.decided_by
+        return Reach(answer.answered, f"docker-proxy's connection: {_why(proxied)}", _rule(proxied)), None
+    if not answer.answered:
+        found = answer.exchange
+        what = f"{found.packet}: " if found.packet else ""
+        return Reach(answer.answered, f"{what}{_why(found.why)}", _rule(found.why)), None
     return Reach(True, "docker-proxy" if answer.verdict is Verdict.PROXY else ""), None
-
-
-def _after(what: str, answer: Trace | Reply) -> Reach:
-    unknown = answer.verdict is Verdict.UNKNOWN
-    return Reach(None if unknown else False, f"{what}: {_why(answer.decided_by)}", _rule(answer.decided_by))
 
 
 def _rule(decision: Decision | None) -> Rule | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
-from netdash.core.model import IP, Chain, Host, Rule
+from netdash.core.model import IP, Chain, Container, Host, Rule
 from netdash.core.packet import Packet
 from netdash.core.trace.answer import UNREAD, Decision, Hop, Step, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.hooks import Hooks, hooks_of
+from netdash.core.tracked import flows_of
 
 
 class Ended(Exception):  # noqa: N818  # no error: every way ends
@@ -35,29 +36,73 @@ class Choices:
         return answer
 
 
+class Space(Protocol):
+    """A container's network namespace."""
+
+    @property
+    def container(self) -> Container: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def net(self) -> Host: ...
+    @property
+    def hooks(self) -> Hooks | None: ...
+    def read(self, run: Run) -> None: ...
+
+
 class Run:
     """`forgiven`: places of decisions that are taken to be mended: the packet goes on there."""
 
     def __init__(self, host: Host, packet: Packet, choices: Choices, forgiven: frozenset[str] = frozenset()) -> None:
         self.host = host
+        self.net = host  # whose routes, rules, devices and switches the packet meets: this host's, or a container's
+        self.space: Space | None = None  # the container's namespace where the packet is; None: this host's own
         self.hooks: Hooks | None = hooks_of(host.ruleset) if host.ruleset is not None else None
         self.packet = packet
         self.connection = Connection()
+        self.connections: dict[str, Connection] = {"": self.connection}  # by container id; "" is this host's
+        self.later = False  # a packet of a connection that is already open: it meets no listener any more
         self.choices = choices
         self.forgiven = forgiven
         self.hops: list[Hop] = []
         self.unsure: list[Rule] = []
         self.assumed: list[str] = []
         self.next_hop: IP | None = None  # of the route that the packet leaves by
+        self.sent: Packet | None = None  # the packet as its sender sends it
+        self.asked: Packet | None = None  # of a later packet or an answer: the first one, as it was sent
+        self.came_by: str | None = None  # the device by which a packet from outside came in
+        self.asker: str | None = None  # the container that sends it, by id; None: this host
+        self.beside = False  # it left by macvlan or ipvlan, with an address of that wire
         self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
         self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
+        self.remembered: set[tuple[str, str, str]] = set()  # what rules have put on lists: (table, list, field)
+        self.ttl: int | None = None  # once a rule has set it
         self._steps: list[Step] = []
-        self.look: Callable[[Host, Packet], Packet] = lambda _, packet: packet  # fills in what the routes say of it
+        self.facts: dict[str, bool] = {}  # what was supposed, and holds for the whole exchange
+        self.of_flow: dict[str, bool] = {}  # the same of packets in this direction
 
-    def seen(self, packet: Packet) -> Packet:
-        """The packet with the types of its addresses. The function that finds them is handed the host: as a closure
-        over this run it would make a cycle of each trace, which keeps the host and its rules."""
-        return self.look(self.host, packet)
+    def enter(self, space: Space | None) -> None:
+        """The packet comes to another namespace, a container's or (None) this host's. Marks and conntrack's entries
+        stay behind (skb_scrub_packet)."""
+        if space is self.space:
+            return
+        self.space = space
+        self.net = space.net if space is not None else self.host
+        self.hooks = space.hooks if space is not None else hooks_of(self.host.ruleset) if self.host.ruleset else None
+        self.connection = self.connections.setdefault(space.container.id if space is not None else "", Connection())
+        self.packet = replace(
+            self.packet, iif=None, oif=None, mark=0, ctstate="INVALID", ctdir="", ctstatus=None, connmark=None,
+            original=None, reply=None, physdev_in="", physdev_out="", bridged=False,
+        )  # fmt: skip
+
+    @property
+    def inside(self) -> str:
+        """ " inside web", or "" on this host."""
+        return "" if self.space is None else f" inside {self.space.name}"
+
+    def at(self, place: str) -> str:
+        """A place's name, with the container where it is one's."""
+        return place if self.space is None else f"{self.space.name} {place}"
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
@@ -105,6 +150,7 @@ class Run:
             sure,
             chain.backend,
             rule,
+            self.space.name if self.space is not None else "",
         )
         self._steps.append(made)
         return made
@@ -119,15 +165,34 @@ class Run:
         """Whether something happens that cannot be told; each answer is a walk of its own."""
         return self.choices.take(what)
 
+    def unread(self, what: str, why: str) -> None:
+        """Where the end would not be known if `what` held, which was not read: in a walk of its own it does."""
+        if (what, False) not in self.choices.taken and self.choose(what):
+            raise self.end(Verdict.UNKNOWN, UNREAD, why)
+
     def without(self, source: str, what: str) -> None:
         """The way hangs on a source that was not read: `what` it would tell."""
         failure = self.host.failures.get(source)
         self.unread(f"{what} decide otherwise", f"{what} were not read{f': {failure.reason}' if failure else ''}")
 
-    def unread(self, what: str, why: str) -> None:
-        """Where the end would not be known if `what` held, which was not read: in a walk of its own it does."""
-        if (what, False) not in self.choices.taken and self.choose(what):
-            raise self.end(Verdict.UNKNOWN, UNREAD, why)
+    def answered_before(self) -> bool:
+        """Whether conntrack shows that the same was asked and answered."""
+        asked = self.asked or self.sent
+        flows = flows_of(self.host, asked.proto, asked.src, asked.dst, asked.dport) if asked is not None else []
+        return any(flow.replied for flow in flows)
+
+    def suppose_drop(self, place: str, fact: str) -> None:
+        """The packet may be dropped here by what is not read."""
+        if self.suppose(fact):
+            raise self.end(Verdict.DROPPED, place, fact)
+
+    def suppose(self, fact: str, of_flow: bool = False) -> bool:
+        """The same of a fact that holds for the whole exchange, or (`of_flow`) for all packets in this direction: asked
+        once."""
+        known = self.of_flow if of_flow else self.facts
+        if fact not in known:
+            known[fact] = self.choices.take(fact)
+        return known[fact]
 
     def stop(self, verdict: Verdict, place: str, text: str, step: Step | None = None) -> None:
         """Ends the way here, unless this decision is taken to be mended."""

@@ -1,183 +1,122 @@
-"""Answers a question: walks the packet to every end that cannot be told apart, past what stops it, along docker-proxy's
-own connection, and the answer's way back."""
+"""Answers a question: the first packet's way, docker-proxy's own connection, and whether the asker is answered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from netdash.core.model import IP, Host, Proxy, Rule
-from netdash.core.packet import Packet
-from netdash.core.routing import OUTSIDE, Flow, entrance, find
+from netdash.core.model import IP, Host, Proxy
+from netdash.core.routing import OUTSIDE, Flow, address_type, entrance, find, uplinks_of
 from netdash.core.trace import beside
-from netdash.core.trace.answer import UNREAD, Decision, End, Hop, Origin, Question, Reply, Trace, Tuple4, Verdict
-from netdash.core.trace.conntrack import Connection
-from netdash.core.trace.forwarding import looked_at, routes_of
-from netdash.core.trace.inside import Namespace, namespaces_of
+from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Trace, Verdict
+from netdash.core.trace.exchange import Asking, exchanged
+from netdash.core.trace.explore import Explored, Walked, blockers, explore, undecided, walk
+from netdash.core.trace.inside import namespaces_of
+from netdash.core.trace.lookups import port_range, routes_of, situation
+from netdash.core.trace.packets import EPHEMERAL, first_packet
 from netdash.core.trace.run import Choices, Ended, Run
 from netdash.core.trace.way import from_container, from_host, from_outside
-
-_MANY = 64  # walks until it is given up to tell the ends apart
-_BLOCKERS = 8
-EPHEMERAL = (32768, 60999)  # net.ipv4.ip_local_port_range as Linux starts with
-
-
-@dataclass(slots=True)
-class _Walked:
-    """What came of one walk."""
-
-    run: Run
-    hops: tuple[Hop, ...]
-    verdict: Verdict
-    decision: Decision | None
-
-    @property
-    def tuple(self) -> Tuple4:
-        packet = self.run.packet
-        return Tuple4(packet.src, packet.sport, packet.dst, packet.dport)
-
-    def same(self, other: _Walked) -> bool:
-        """Whether both end alike."""
-        return (self.verdict, self.tuple) == (other.verdict, other.tuple) and _end_of(self.run) == _end_of(other.run)
-
-
-def _end_of(run: Run) -> object:
-    at = run.end_at
-    return at.container.id if isinstance(at, Namespace) else at
-
-
-Walk = Callable[[Choices, frozenset[str]], _Walked]
 
 
 def trace(host: Host, question: Question) -> Trace:
     """The answer to one question about one host. Never raises for what a host holds."""
-    return _trace(host, question, True)
+    return _by_each(host, question, True)
 
 
 def reaches(host: Host, question: Question) -> Trace:
     """The same without what else would stop the packet."""
-    return _trace(host, question, True, False)
+    return _by_each(host, question, False)
+
+
+def _by_each(host: Host, question: Question, behind: bool) -> Trace:
+    """Of a packet from outside that may come in by several devices: by each of them, the likeliest first."""
+    devices = entrances(host, question) if question.origin is Origin.OUTSIDE and question.iif is None else ()
+    if len(devices) < 2:
+        return _trace(host, question, True, behind)
+    traces = [_trace(host, replace(question, iif=device), True, behind) for device in devices]
+    first = replace(traces[0], question=question)
+    if len({one.answered for one in traces}) == 1:
+        return first
+    words = {True: "✓", False: "✗", None: "?"}
+    told = [
+        f"by {device} {words[one.answered]}" + ("" if one.answered else f" {_lacking(one)}")
+        for device, one in zip(devices, traces, strict=True)
+    ]
+    why = Decision("sender", "it hangs on the device by which it comes in: " + ", ".join(told))
+    return replace(first, exchange=Exchange(None, why))
+
+
+def _lacking(found: Trace) -> str:
+    why = found.exchange.why or found.decided_by
+    return found.verdict.value if why is None else why.place if why.step is not None else why.text
 
 
 def _trace(host: Host, question: Question, further: bool, behind: bool = True) -> Trace:
-    def walk(choices: Choices, forgiven: frozenset[str]) -> _Walked:
-        run = Run(host, _packet(question), choices, forgiven)
-        return _walk(run, lambda: _start(run, question))
+    packet = first_packet(question, _ephemeral(host, question))
 
-    first, ends, unsure = _explore(walk)
-    verdict = Verdict.UNKNOWN if ends else first.verdict
-    then = reply = None
+    def walked(choices: Choices, forgiven: frozenset[str]) -> Walked:
+        run = Run(host, packet, choices, forgiven)
+        return walk(run, lambda: _start(run, question))
+
+    explored = explore(walked)
+    first = explored.first
+    decision = undecided(explored) if explored.ends else first.decision
+    verdict = Verdict.UNKNOWN if explored.ends else first.verdict
+    then = None
     if further and verdict is Verdict.PROXY and isinstance(first.run.end_at, Proxy):
         proxy = first.run.end_at
-        ahead = Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port)
-        then = _trace(host, ahead, False)
-    if verdict.arrives:
-        reply = _reply(host, first)
+        then = _trace(host, Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port, uid=0), False)
+    reply: Reply | None = None
+    exchange = Exchange(None if verdict is Verdict.UNKNOWN else False)
+    if verdict.arrives or explored.others:
+        reply, exchange = _exchanged(Asking(host, question, lambda run: _start(run, question)), explored)
+        exchange = _through(exchange, then)
+        if explored.others and exchange.answered is not None:
+            verdict, decision = first.verdict, None
     return Trace(
         question,
-        first.hops[0].packet if first.hops else _packet(question),
+        first.hops[0].packet if first.hops else packet,
         first.hops,
         verdict,
-        _undecided(ends, unsure) if ends else first.decision,
+        decision,
         first.tuple,
-        _blockers(walk, first) if behind and not ends and not verdict.arrives else (),
+        blockers(walked, first) if behind and not explored.ends and not verdict.arrives else (),
         then,
         reply,
-        unsure,
-        ends,
+        explored.unsure,
+        explored.ends,
         tuple(first.run.assumed),
+        exchange,
     )
 
 
-def _walk(run: Run, start: Callable[[], Ended]) -> _Walked:
-    run.look = looked_at
-    try:
-        ended = start()
-    except Ended as stopped:  # it must not outlive this block: its traceback holds this frame, and so the whole host
-        return _Walked(run, run.told(), stopped.verdict, stopped.decision)
-    return _Walked(run, run.told(), ended.verdict, ended.decision)
+def _exchanged(asking: Asking, explored: Explored) -> tuple[Reply | None, Exchange]:
+    """The exchange of every end that the packet may come to: told only where all are alike."""
+    reply, exchange = exchanged(asking, explored.first)
+    for other in explored.others:
+        if exchanged(asking, other)[1].answered is not exchange.answered:
+            return reply, Exchange(None, undecided(explored))
+    return reply, exchange
 
 
-def _explore(walk: Walk) -> tuple[_Walked, tuple[End, ...], tuple[Rule, ...]]:
-    """(the walk that supposes nothing, two ends when they differ, rules that cannot be told)."""
-    first = walk(Choices(), frozenset())
-    unsure = list(first.run.unsure)
-    waiting = [first]
-    walked = 1
-    while waiting:
-        last = waiting.pop()
-        taken = last.run.choices.taken
-        for at in range(len(last.run.choices.given), len(taken)):
-            if walked >= _MANY:
-                return first, (_end(first), replace(_end(last), verdict=Verdict.UNKNOWN)), tuple(unsure)
-            given = (*(answer for _, answer in taken[:at]), True)
-            other = walk(Choices(given), frozenset())
-            walked += 1
-            unsure += [rule for rule in other.run.unsure if not any(rule is one for one in unsure)]
-            if not other.same(first):
-                return first, (_end(first), _end(other)), tuple(unsure)
-            waiting.append(other)
-    return first, (), tuple(unsure)
-
-
-def _undecided(ends: tuple[End, ...], unsure: tuple[Rule, ...]) -> Decision:
-    """What the verdict hangs on: the first thing that was supposed differently in the two ends."""
-    decided = ends[-1].decided_by
-    if decided is not None and decided.place == UNREAD:
-        return decided
-    supposed = [what for what, happens in ends[-1].supposed if happens]
-    place = unsure[0].place if unsure else "trace"
-    return Decision(place, f"cannot tell whether {supposed[0]}" if supposed else "too much cannot be told")
-
-
-def _end(walked: _Walked) -> End:
-    return End(tuple(walked.run.choices.taken), walked.verdict, walked.decision, walked.tuple)
-
-
-def _blockers(walk: Walk, first: _Walked) -> tuple[Decision, ...]:
-    """What would stop the packet next, once the decision before is mended, and so on."""
-    found: list[Decision] = []
-    forgiven: set[str] = set()
-    decision = first.decision
-    while decision is not None and len(found) < _BLOCKERS and decision.place not in forgiven:
-        forgiven.add(decision.place)
-        again = walk(Choices(), frozenset(forgiven))
-        decision = again.decision
-        if decision is None or again.verdict is Verdict.UNKNOWN or decision.place in forgiven:
-            break
-        found.append(decision)
-    return tuple(found)
+def _through(exchange: Exchange, then: Trace | None) -> Exchange:
+    """Of what docker-proxy passes on: its own connection must be answered too."""
+    if then is None or exchange.answered is False or then.answered:
+        return exchange
+    why = then.exchange.why or then.decided_by
+    told = Decision(why.place, f"docker-proxy's own connection: {why.text}", why.step) if why else None
+    return replace(then.exchange, why=told)
 
 
 # --- the first packet -------------------------------------------------------------------------------------------------
 
 
-def _packet(question: Question) -> Packet:
-    family = question.dst.version
-    proto = "ipv6-icmp" if family == 6 and question.proto == "icmp" else question.proto
-    ports = proto not in ("icmp", "ipv6-icmp")
-    return Packet(
-        family,
-        proto,
-        question.src,
-        question.dst,
-        question.sport if ports else None,
-        question.dport if ports else None,
-        ctstate="INVALID",
-        mark=question.mark,
-        ephemeral=EPHEMERAL if ports and question.sport is None else None,
-        tcp_flags=frozenset({"syn"}) if proto == "tcp" else None,
-        icmp=None if ports else (8 if family == 4 else 128, 0),
-        ctdir="",
-        physdev_in="",
-        physdev_out="",
-        bridged=False,
-        whole=True,
-        length=_SYN[family] if proto == "tcp" else None,
-    )
-
-
-_SYN = {4: (40, 120), 6: (60, 140)}  # bytes of a TCP packet without data: the headers, and all options that fit
+def _ephemeral(host: Host, question: Question) -> tuple[int, int]:
+    """net.ipv4.ip_local_port_range of the sender; of another machine what Linux starts with."""
+    if question.origin is Origin.OUTSIDE:
+        return EPHEMERAL
+    container = next((one for one in host.containers or () if one.id == question.container), None)
+    space = namespaces_of(host).of(container) if container is not None else None
+    return port_range(host if space is None else space.net) or EPHEMERAL
 
 
 def _start(run: Run, question: Question) -> Ended:
@@ -201,12 +140,7 @@ def _start(run: Run, question: Question) -> Ended:
 
 
 def _outside(run: Run, question: Question) -> Ended:
-    device = question.iif or beside.device_of(run, question.dst)
-    if device is None and question.src is not None:
-        route = find(Flow(question.src), run.host.routes or (), run.host.policy).route
-        device = route.dev if route is not None and route.kind == "unicast" else None
-    if device is None and routes_of(run.host, question.dst.version) is not None:
-        device, _ = entrance(question.dst.version, run.host.links, run.host.routes)
+    device = question.iif or next(iter(entrances(run.host, question)), None)
     if device is None or (question.src is None and routes_of(run.host, question.dst.version) is None):
         return run.end(Verdict.UNKNOWN, "sender", "by which device packets from outside come in is not known")
     if question.src is None:
@@ -214,6 +148,40 @@ def _outside(run: Run, question: Question) -> Ended:
         run.packet = replace(run.packet, src=src)
         run.assume(f"{src} stands for a sender outside")
     return from_outside(run, device)
+
+
+def entrances(host: Host, question: Question) -> tuple[str, ...]:
+    """The devices by which a packet from outside may come in: of a neighbour, its own link; of anybody else, the uplink
+    that has the asked address; for an address of no uplink, each of them, the one that leads back first."""
+    hanging = beside.wire_of(host, question.dst)
+    if hanging is not None:
+        return (hanging,)
+    family = question.dst.version
+    back = _leads_back(host, question.src) if question.src is not None else None
+    known = routes_of(host, family) is not None
+    usual = back or (entrance(family, host.links, host.routes)[0] if known else None)
+    if question.src is not None and _on_link(host, question.src, back):
+        return (back,) if back else ()
+    uplinks = uplinks_of(family, host.routes)
+    owners = [
+        link.name
+        for link in host.links or ()
+        if link.name in uplinks and any(question.dst == one.ip for one in link.addresses)
+    ]
+    if owners:
+        return tuple(owners)
+    several = len(uplinks) > 1 and address_type(question.dst, host.routes or ()) == "LOCAL"
+    found = dict.fromkeys((usual, *(uplinks if several else ())))
+    return tuple(one for one in found if one is not None)
+
+
+def _leads_back(host: Host, src: IP) -> str | None:
+    route = find(Flow(src), host.routes or (), host.policy, here=situation(host)).route
+    return route.dev if route is not None and route.kind == "unicast" else None
+
+
+def _on_link(host: Host, src: IP, device: str | None) -> bool:
+    return any(src in one.network for link in host.links or () if link.name == device for one in link.addresses)
 
 
 def somebody(host: Host, family: int, device: str) -> IP:
@@ -227,52 +195,3 @@ def somebody(host: Host, family: int, device: str) -> IP:
         if one.version == family and one.network.num_addresses > 2:
             return next(ip for ip in one.network.hosts() if ip not in own)
     return OUTSIDE[family]
-
-
-# --- the answer -------------------------------------------------------------------------------------------------------
-
-
-def _reply(host: Host, forward: _Walked) -> Reply | None:
-    """The way back of the first answer, from whoever got the packet."""
-    got = forward.run.packet
-    if got.src is None or got.dst is None:
-        return None
-
-    def walk(choices: Choices, forgiven: frozenset[str]) -> _Walked:
-        run = Run(host, _answer(got), choices, forgiven)
-        run.connection = _answering(forward.run.connection)
-        at = forward.run.end_at
-        if isinstance(at, Namespace):
-            return _walk(run, lambda: from_container(run, at, got.dst))
-        if isinstance(at, str):
-            return _walk(run, lambda: from_outside(run, at))
-        return _walk(run, lambda: from_host(run, got.dst, at if isinstance(at, Proxy) else None))
-
-    first, ends, unsure = _explore(walk)
-    verdict = Verdict.UNKNOWN if ends else first.verdict
-    return Reply(first.hops, verdict, _undecided(ends, unsure) if ends else first.decision, unsure)
-
-
-def _answer(got: Packet) -> Packet:
-    icmp = (0 if got.family == 4 else 129, 0) if got.icmp else None
-    return replace(
-        got,
-        src=got.dst,
-        dst=got.src,
-        sport=got.dport,
-        dport=got.sport,
-        iif=None,
-        oif=None,
-        mark=0,
-        src_type=None,
-        dst_type=None,
-        tcp_flags=frozenset({"syn", "ack"}) if got.tcp_flags else None,
-        icmp=icmp,
-        ctstate="INVALID",
-        ctdir="",
-        ephemeral=None,
-    )
-
-
-def _answering(connection: Connection) -> Connection:
-    return replace(connection, answering=True, confirmed=True, bound=set(connection.bound), untracked=False)

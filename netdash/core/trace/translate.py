@@ -6,10 +6,12 @@ from enum import Enum
 from ipaddress import ip_address
 
 from netdash.core.model import IP, Net, Rule, Target, Verb
-from netdash.core.routing import source_address
+from netdash.core.source_address import HOST_SCOPE, source_address
 from netdash.core.trace.conntrack import SOURCE, manipulated_at
 from netdash.core.trace.conntrack import Target as Ends
-from netdash.core.trace.forwarding import chosen_address, link_of
+from netdash.core.trace.forwarding import chosen_address
+from netdash.core.trace.lookups import link_of
+from netdash.core.trace.nat_range import of_range
 from netdash.core.trace.run import Run
 
 
@@ -56,8 +58,11 @@ def _address(run: Run, hook: str, rule: Rule, target: Target, old: IP | None) ->
         return old if target.ports else Untold.NOT_KNOWN
     if target.address_to in (None, target.address):
         return target.address
+    packet, high = run.packet, target.address_to
+    if packet.family == 4 and packet.src is not None and packet.dst is not None and high is not None:
+        return of_range(target.address, high, packet.src, packet.dst, "persistent" in target.detail)
     run.leave_open(rule)
-    return target.address_to if run.choose(f"{rule.place} takes {target.address_to}") else target.address
+    return high if run.choose(f"{rule.place} takes {high}") else target.address
 
 
 def _in_net(net: Net, old: IP | None) -> IP | Untold:
@@ -71,16 +76,17 @@ def _masquerade(run: Run) -> IP | Untold:
     device = run.packet.oif
     if run.packet.family == 6 and run.packet.dst is not None and run.packet.dst_type == "LOCAL":
         return run.packet.dst
-    if run.host.links is None or not device:
+    if run.net.links is None or not device:
         return Untold.NOT_KNOWN
-    return chosen_address(run, device, run.next_hop or run.packet.dst, run.packet.family) or Untold.NOTHING
+    towards = run.packet.dst if run.packet.family == 6 else run.next_hop or run.packet.dst
+    return chosen_address(run, device, towards) or Untold.NOTHING
 
 
 def _of_device(run: Run, name: str | None) -> IP | Untold:
     """The first address of the device that the packet came in by (nf_nat_redirect)."""
-    if run.host.links is None or name is None:
+    if run.net.links is None or name is None:
         return Untold.NOT_KNOWN
-    return source_address(link_of(run, name), None, run.packet.family) or Untold.NOTHING
+    return source_address(link_of(run, name), None, run.packet.family, HOST_SCOPE) or Untold.NOTHING
 
 
 def port_of(target: Target, old: int | None, source: bool) -> int | None:

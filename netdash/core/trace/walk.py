@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from netdash.core.model import Chain, Effect, Rule, Target, Unread, Verb
-from netdash.core.packet import Packet
-from netdash.core.rules.match import Answer, applies, condition, holds, mapped
-from netdash.core.trace.answer import Verdict
-from netdash.core.trace.conntrack import manipulated_at
+from netdash.core.packet import Ends, Packet
+from netdash.core.rules.match import Answer, condition, holds, mapped
+from netdash.core.trace.answer import Step, Verdict
+from netdash.core.trace.conntrack import SOURCE, manipulated_at
+from netdash.core.trace.conntrack import Target as Translated
 from netdash.core.trace.hooks import CONNTRACK, NAT, Hooks, Stage
+from netdash.core.trace.lookups import looked_at
+from netdash.core.trace.memory import first_time, remember
 from netdash.core.trace.run import Run
 from netdash.core.trace.translate import Untold, translation
+from netdash.core.tracked import continues, flows_of, takes
 
 _DEEP = 16  # NFT_JUMP_STACK_SIZE
 _NEXT, _LEAVE, _ACCEPT = "next", "leave", "accept"
@@ -22,7 +27,9 @@ Reroute = Callable[[Packet], None]
 
 def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
     """Everything at one hook of IPv4 or IPv6. Returns when the packet goes on; raises Ended when it does not."""
-    run.hop(hook)
+    if run.hooks is None and run.space is not None:
+        return
+    run.hop(run.at(hook))
     if run.hooks is None:
         failure = run.host.failures.get("rules")
         why = f": {failure.reason}" if failure else ""
@@ -37,6 +44,7 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
 
 def _call(run: Run, hook: str, stage: Stage) -> None:
     if stage.kind == CONNTRACK:
+        _known(run)
         _full(run)
         run.packet = run.connection.track(run.packet)
     elif stage.kind == NAT:
@@ -52,6 +60,19 @@ def not_read(run: Run, part: Unread) -> None:
     run.unread("rules that were not read decide otherwise", f"not all rules were read: {part.reason}")
 
 
+def _known(run: Run) -> None:
+    """nf_conntrack_in: a packet of a connection that is tracked already belongs to it, whatever rules say today."""
+    packet, connection = run.packet, run.connection
+    if run.space is not None or connection.original is not None or connection.untracked or packet.sport is None:
+        return
+    for flow in flows_of(run.host, packet.proto, packet.src, packet.dst, packet.dport):
+        if flow.original.sport == packet.sport and continues(flow):
+            connection.join(flow)
+            run.say(
+                f"conntrack has this flow, {'answered' if flow.replied else 'unanswered'}: rules of nat are not asked"
+            )
+
+
 def _full(run: Run) -> None:
     """__nf_conntrack_alloc: a full table drops a new connection, unless early_drop finds one there that may go."""
     connection = run.connection
@@ -59,7 +80,7 @@ def _full(run: Run) -> None:
         return
     if run.host.sysctls is None:
         run.without("sysctls", "the sysctls")
-    found = [(run.host.sysctls or {}).get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("count", "max")]
+    found = [(run.net.sysctls or {}).get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("count", "max")]
     count, most = (int(text) if text.isascii() and text.isdigit() else 0 for text in found)
     full = f"a full connection table ({count} of {most})"
     if 0 < most <= count and run.choose(f"{full} drops what is new"):
@@ -72,14 +93,14 @@ def _nat(run: Run, hook: str) -> None:
     if connection.original is None or connection.untracked:
         return
     kind = manipulated_at(hook)
-    if not connection.answering and kind not in connection.bound:
+    if not connection.answering and not connection.replied and kind not in connection.bound:
         for chain in _in_order(run, hook):
             base(run, hook, chain)
             if kind in connection.bound:
                 break
         else:
             connection.bind(hook, None, run.packet)
-    run.packet = run.seen(connection.shown(connection.translate(run.packet, hook)))
+    run.packet = looked_at(run.net, connection.shown(connection.translate(run.packet, hook)))
 
 
 def _in_order(run: Run, hook: str) -> tuple[Chain, ...]:
@@ -133,7 +154,7 @@ class _Walk:
         if any(effect.after is not None for effect in rule.target.effects):
             answer = self._by_and_by(rule)
         else:
-            answer = applies(rule, self._run.packet)
+            answer = first_time(self._run, rule)
         if answer is not Answer.UNSURE and _of_two_meanings(rule):
             answer = Answer.UNSURE
         if answer is Answer.NO:
@@ -190,6 +211,10 @@ class _Walk:
             elif effect.kind == "connmark" and run.packet.ctdir:
                 run.connection.mark = _marked(run.connection.mark, run.packet.mark, effect)
                 run.packet = replace(run.packet, connmark=run.connection.mark)
+            elif effect.kind == "set":
+                remember(run, rule, effect)
+            elif effect.kind in ("ttl", "hoplimit"):
+                run.ttl = _set_to(effect.detail) or run.ttl
             elif effect.kind == "rewrite":
                 raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
             elif effect.kind == "notrack" and not run.packet.ctdir and self._untracks(rule, effect):
@@ -257,8 +282,25 @@ class _Walk:
         if isinstance(found, Untold):
             run.leave_open(rule)
             raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)
+        self._taken(step, target, found)
         run.connection.bind(self._hook, found, run.packet)
         return _ACCEPT
+
+    def _taken(self, step: Step, target: Target, found: Translated) -> None:
+        """get_unique_tuple: a source that may have one port only, which another connection to the same end has."""
+        run, packet = self._run, self._run.packet
+        if target.ports is None or target.ports[0] != target.ports[1] or manipulated_at(self._hook) != SOURCE:
+            return
+        other = takes(run.host, packet.proto, Ends(packet.dst, packet.dport, *found), packet.src)
+        if other is not None and run.space is None:
+            text = f"port {found[1]} is taken by {other.original.src} (conntrack), and no other is allowed"
+            run.stop(Verdict.DROPPED, step.place, text, step)
+
+
+def _set_to(words: str) -> int | None:
+    """`--ttl-set 1`, `ip ttl set 1`, `--hl-set 1`."""
+    found = re.search(r"set (\d{1,3})$", words)
+    return int(found[1]) if found else None
 
 
 def _of_two_meanings(rule: Rule) -> bool:
@@ -285,7 +327,7 @@ def _late(rule: Rule, target: Target) -> Iterator[Effect]:
 
 _NAT = (Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT)
 _SAID = {Verb.REJECT: "drop", Verb.OTHER: "queue"}
-_CHANGES = ("mark", "connmark", "notrack", "rewrite")
+_CHANGES = ("mark", "connmark", "notrack", "rewrite", "set", "ttl", "hoplimit")
 
 
 def _idle(target: Target) -> bool:

@@ -3,15 +3,15 @@ takes the packet one place further; a Run's end is an exception."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from netdash.core.model import IP, Container, Link, Listener, Network, Proxy
+from netdash.core.model import IP, Link, Network, Proxy
 from netdash.core.packet import Packet
-from netdash.core.sockets import device_of, find_listener
 from netdash.core.trace import beside, proxy
 from netdash.core.trace.answer import Verdict
-from netdash.core.trace.forwarding import Way, link_of, way_in, way_out
-from netdash.core.trace.inside import Namespace, arrival, bound_to, namespaces_of
+from netdash.core.trace.arrival import local
+from netdash.core.trace.forwarding import Way, way_in, way_out
+from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.link_layer import (
     Port,
     across,
@@ -24,10 +24,18 @@ from netdash.core.trace.link_layer import (
     is_here,
     neighbour,
 )
+from netdash.core.trace.lookups import link_of, looked_at
 from netdash.core.trace.run import Ended, Run
 from netdash.core.trace.walk import ip_hook
 
-_PORTLESS = ("icmp", "ipv6-icmp")
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A device of a container that leads to no network of the engine."""
+
+    space: Namespace
+    device: str
+
 
 # --- where a packet starts --------------------------------------------------------------------------------------------
 
@@ -35,13 +43,20 @@ _PORTLESS = ("icmp", "ipv6-icmp")
 def from_host(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
     """This host's own process sends it, or a proxy answers."""
     run.hop("this host")
+    return _sends(run, src, by)
+
+
+def _sends(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
+    """A process of the namespace where the packet is sends it."""
     way = way_out(run, src)
     if by is not None:
         proxy.answers(run, by, way, src)
     source = src or way.prefsrc
     if source is None and way.local:
         source = run.packet.dst
-    run.packet = run.seen(replace(run.packet, src=source, iif="", oif=way.device, physdev_in="", physdev_out=""))
+    packet = replace(run.packet, src=source, iif="", oif=way.device, physdev_in="", physdev_out="")
+    run.packet = looked_at(run.net, packet)
+    run.sent = run.sent or run.packet
     turned = [way]
 
     def reroute(before: Packet) -> None:
@@ -51,7 +66,7 @@ def from_host(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
         if (before.dst, before.src, before.mark) == (now.dst, now.src, now.mark):
             return
         turned[0] = way_out(run, now.src)
-        run.packet = run.seen(now)
+        run.packet = looked_at(run.net, now)
 
     ip_hook(run, "output", reroute)
     return _out(run, turned[0])
@@ -59,6 +74,8 @@ def from_host(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
 
 def from_outside(run: Run, device: str) -> Ended:
     """Another machine sends it, and it comes in by a device of this host."""
+    run.sent = run.sent or run.packet
+    run.came_by = run.came_by or device
     link = link_of(run, device)
     run.hop(device)
     if link is None and run.host.links is not None:
@@ -73,35 +90,41 @@ def from_outside(run: Run, device: str) -> Ended:
         if master is not None and master.kind == "bridge":
             return _at_bridge(run, device, link.master, run.packet.dst)
         device = link.master
-    run.packet = run.seen(replace(run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False))
+    packet = replace(run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False)
+    run.packet = looked_at(run.net, packet)
     return _ip(run)
+
+
+def from_outlet(run: Run, outlet: Outlet) -> Ended:
+    """Somebody behind a container's own device sends it."""
+    run.sent = run.sent or run.packet
+    return _inside(run, outlet.space, outlet.device)
 
 
 def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
     """A container's process sends it: its own routes first."""
+    run.enter(space)
+    run.asker = space.container.id
     run.hop(space.name)
-    packet = run.packet
-    if packet.dst is None:
-        raise run.end(Verdict.UNKNOWN, space.name, "the packet's destination is not known here")
-    if space.has(packet.dst):
-        run.packet = replace(packet, src=src or packet.dst)
-        run.say("an address of its own: the packet does not leave the container")
-        return _inside(run, space, "lo")
-    _routes_read(run, space)
-    route = space.route(packet.dst)
-    if route is None or route.kind != "unicast":
-        what = "no route" if route is None else f"a {route.kind} route"
-        raise run.end(Verdict.NO_ROUTE, space.name, f"{what} inside {space.name} leads to {packet.dst}")
-    source = src or space.source(route)
-    run.packet = replace(packet, src=source)
-    run.say(f"by {route.dev}" + (f" via {route.gateway}" if route.gateway else ""))
-    check_device(run, _device(run, space, route.dev))
-    end = space.endpoint(route.dev)
+    return _sends(run, src)
+
+
+def _from_device(run: Run, space: Namespace, way: Way) -> Ended:
+    """The packet leaves a container by one of its devices, and comes to this host, to another container, or to a wire
+    beside them."""
+    towards = way.gateway or run.packet.dst
+    check_device(run, space.link(way.device))
+    end = space.endpoint(way.device)
     if end is None:
-        raise run.end(Verdict.UNKNOWN, space.name, f"where {route.dev} inside {space.name} leads to is not known")
+        run.end_at = Outlet(space, way.device)
+        run.say(f"leaves {space.name} by {way.device}")
+        return Ended(Verdict.FORWARDED, None)
     network = space.network(end)
+    run.enter(None)
+    if towards is None:
+        raise run.end(Verdict.UNKNOWN, space.name, "the packet's destination is not known here")
     if network is not None and network.driver in beside.DRIVERS:
-        return _beside(run, space, network, route.gateway or packet.dst)
+        return _beside(run, space, network, towards)
     bridge = network.bridge if network else None
     veth = link_of(run, end.veth)
     check_device(run, veth)
@@ -109,23 +132,7 @@ def from_container(run: Run, space: Namespace, src: IP | None) -> Ended:
         raise run.end(Verdict.DROPPED, veth.name, f"{veth.name} is not in {bridge}")
     if bridge is None:
         raise run.end(Verdict.UNKNOWN, space.name, f"the bridge of network {end.network} is not known")
-    return _at_bridge(run, end.veth or "", bridge, route.gateway or packet.dst)
-
-
-def _device(run: Run, space: Namespace, device: str | None) -> Link | None:
-    if space.links is None and space.recorded:
-        what = f"the devices inside {space.name}"
-        run.unread(f"{what} are down or have other addresses", f"{what} were not read")
-    return space.link(device)
-
-
-def _routes_read(run: Run, space: Namespace) -> None:
-    for sentence in space.assumed:
-        if space.recorded:
-            what = f"the routes inside {space.name}"
-            run.unread(f"{what} are others", f"{what} were not read")
-        else:
-            run.assume(sentence)
+    return _at_bridge(run, end.veth or "", bridge, towards)
 
 
 def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
@@ -153,6 +160,7 @@ def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
     egress(run, parent)
     check_device(run, link_of(run, parent))
     run.end_at = parent
+    run.beside = True
     if run.packet.dst != towards and run.packet.dst is not None and is_here(run, run.packet.dst):
         run.assume(f"it comes back to this host where {towards} routes it here: ask outside@{run.packet.src}")
     return Ended(Verdict.FORWARDED, None)
@@ -173,7 +181,8 @@ def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
     """A frame came in by a port, for whoever has the address `towards`."""
     run.hop(f"bridge {bridge}")
     check_device(run, _admin_down(run, bridge))
-    run.packet = run.seen(replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False))
+    packet = replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False)
+    run.packet = looked_at(run.net, packet)
     ingress(run, veth)
     up = towards is None or is_here(run, towards)
     hanging = beside.takes(run, bridge, towards)
@@ -210,7 +219,7 @@ def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
         towards = way.gateway or run.packet.dst
         return _to_port(run, bridge, veth, neighbour(run, bridge, towards))
     bridge_chains(run, "input", veth)
-    return _local(run) if way.local else _forward(run, way)
+    return local(run) if way.local else _forward(run, way)
 
 
 def _to_port(run: Run, bridge: str, veth: str, port: Port | None) -> Ended:
@@ -244,11 +253,15 @@ def _ip(run: Run, met: bool = False) -> Ended:
         run.packet = replace(run.packet, physdev_in="")
         ip_hook(run, "prerouting")
     way = way_in(run)
-    return _local(run) if way.local else _forward(run, way)
+    return local(run) if way.local else _forward(run, way)
 
 
 def _forward(run: Run, way: Way) -> Ended:
-    run.packet = run.seen(replace(run.packet, oif=way.device))
+    run.packet = looked_at(run.net, replace(run.packet, oif=way.device))
+    if run.ttl is not None:  # ip_forward
+        if run.ttl <= 1:
+            run.stop(Verdict.DROPPED, run.at("time to live"), f"a rule set its time to live to {run.ttl}: it ends here")
+        run.ttl -= 1
     ip_hook(run, "forward")
     return _out(run, way)
 
@@ -258,14 +271,24 @@ def _out(run: Run, way: Way) -> Ended:
     run.next_hop = way.gateway
     run.packet = replace(run.packet, oif=way.device)
     ip_hook(run, "postrouting")
-    link = link_of(run, way.device)
     if way.local:
-        run.hop("lo")
+        run.hop(run.at("lo"))
+        check_device(run, link_of(run, "lo"))
         run.connection.confirmed = True
         seen = run.connection.shown(run.packet) if run.packet.ctdir else run.packet  # it keeps its connection on lo
         run.packet = replace(seen, iif="lo", oif="")
         ip_hook(run, "prerouting")
-        return _local(run)
+        return local(run)
+    run.connection.confirmed = True
+    if isinstance(run.space, Namespace):
+        return _from_device(run, run.space, way)
+    return _by_device(run, way)
+
+
+def _by_device(run: Run, way: Way) -> Ended:
+    """By a device of this host."""
+    _ipsec(run)
+    link = link_of(run, way.device)
     towards = way.gateway or run.packet.dst
     run.hop(way.device)
     egress(run, way.device)
@@ -285,114 +308,32 @@ def _out(run: Run, way: Way) -> Ended:
     containers_read(run)
     run.end_at = way.device
     run.say(f"leaves this host by {way.device}")
-    src = run.packet.src
     if run.packet.dst is not None and beside.device_of(run, run.packet.dst):
         run.assume(f"{run.packet.dst} is a container's here: it comes back where {towards} sends it on that wire")
-    if src is not None and namespaces_of(run.host).at(src) and not run.connection.answering:
-        run.assume(f"{src} leaves untranslated: the answer comes back only where others have a route to it")
     return Ended(Verdict.FORWARDED, None)
+
+
+def _ipsec(run: Run) -> None:
+    """xfrm_lookup: a policy takes what leaves, forwarded or not. Whether its tunnel is up is not followed."""
+    src, dst = run.packet.src, run.packet.dst
+    for policy in run.host.ipsec or () if src is not None and dst is not None else ():
+        if policy.direction == "out" and src in policy.src and dst in policy.dst:
+            if policy.blocks:
+                run.stop(Verdict.DROPPED, "IPsec", f"an IPsec policy drops what goes from {policy.src} to {policy.dst}")
+            elif not run.answered_before():
+                what = f"an IPsec policy takes what goes from {policy.src} to {policy.dst}: its tunnel is not followed"
+                raise run.end(Verdict.UNKNOWN, "IPsec", what)
 
 
 # --- where it ends ----------------------------------------------------------------------------------------------------
 
 
-def _local(run: Run) -> Ended:
-    """ip_local_deliver, and the socket."""
-    run.packet = replace(run.packet, oif="")
-    ip_hook(run, "input")
-    run.end_at = None
-    packet, host = run.packet, run.host
-    run.hop("this host")
-    if run.connection.answering or packet.proto in _PORTLESS:
-        return Ended(Verdict.DELIVERED, None)
-    if host.listeners is None or packet.dst is None or packet.dport is None:
-        return run.end(Verdict.UNKNOWN, "this host", "which sockets listen here is not known")
-    proto = packet.proto or ""
-    device = (device_of(host.links, packet.dst) or "lo") if packet.iif == "lo" else packet.iif
-    heard, sure = find_listener(host.listeners, proto, packet.dst, packet.dport, device)
-    if heard is not None and not sure:
-        return run.end(Verdict.UNKNOWN, "this host", bound_to(heard))
-    if heard is None:
-        return run.end(
-            Verdict.NO_LISTENER, "this host", f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}"
-        )
-    if host.proxies is None and (heard.command is None or "proxy" in heard.command):
-        run.without("proxies", "the userland proxies")
-    by = proxy.proxy_of(host.proxies or (), heard, packet.dst)
-    if by is not None:
-        run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
-        run.end_at = by
-        return Ended(Verdict.PROXY, None)
-    if heard.program == "dockerd":
-        return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
-    run.say(f"{heard.program or 'a process'} listens on {_socket(heard.ip, heard.port)}")
-    return Ended(Verdict.DELIVERED, None)
-
-
 def _inside(run: Run, space: Namespace, device: str) -> Ended:
     """The packet is in the receiver's network namespace."""
+    run.enter(space)
     run.hop(space.name)
-    run.end_at = space
-    packet, container = run.packet, space.container
-    check_device(run, _device(run, space, device))
-    if packet.dst is None or packet.src is None:
+    check_device(run, space.link(device))
+    if run.packet.dst is None or run.packet.src is None:
         return run.end(Verdict.UNKNOWN, space.name, "the packet's addresses are not known here")
-    if not space.has(packet.dst):
-        return run.end(Verdict.DROPPED, space.name, f"{packet.dst} is no address of {space.name}")
-    if device != "lo":
-        _expected(run, space, device, packet.src)
-    if container.state == "paused":
-        run.say("paused: its kernel answers, its processes do not")
-        run.assume(f"{space.name} is paused: a connection is opened, and nobody answers")
-    if run.connection.answering or packet.proto in _PORTLESS:
-        return Ended(Verdict.DELIVERED, None)
-    return _listening(run, space, container, device)
-
-
-def _expected(run: Run, space: Namespace, device: str, src: IP) -> None:
-    """rp_filter inside the container."""
-    mode = space.rp_filter(device)
-    if src.version == 6 or mode == 0:
-        return
-    _routes_read(run, space)
-    route = space.route(src)
-    came = space.endpoint(device)
-    back = space.endpoint(route.dev) if route is not None else None
-    if route is not None and (mode == 2 or route.dev == device or (back is not None and back is came)):
-        return
-    told = mode is not None and (route is None or (back is not None and came is not None))
-    if not told and not run.choose(f"rp_filter inside {space.name} drops what came by {device}"):
-        return
-    out = f"leads out by {route.dev}" if route else "is missing"
-    what = f"rp_filter of {device} inside {space.name} is {mode or 1}: the route to {src} {out}"
-    run.stop(Verdict.DROPPED, f"{space.name} rp_filter", what)
-
-
-def _listening(run: Run, space: Namespace, container: Container, device: str) -> Ended:
-    packet = run.packet
-    if container.listeners is None or packet.dst is None or packet.dport is None:
-        return run.end(Verdict.UNKNOWN, space.name, f"which sockets listen inside {space.name} is not known")
-    sockets = _of_namespace(run, space)
-    proto = packet.proto or ""
-    heard, sure = find_listener(sockets, proto, packet.dst, packet.dport, arrival(space, device, packet.dst))
-    if heard is not None and not sure:
-        return run.end(Verdict.UNKNOWN, space.name, bound_to(heard))
-    if heard is None:
-        elsewhere = next((one for one in sockets if (one.proto, one.port) == (proto, packet.dport)), None)
-        hint = f", only on {elsewhere.ip}" if elsewhere else ""
-        what = f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto} inside {space.name}{hint}"
-        return run.end(Verdict.NO_LISTENER, space.name, what)
-    run.say(f"{heard.command or 'a process'} listens on {_socket(heard.ip, heard.port)}")
-    return Ended(Verdict.DELIVERED, None)
-
-
-def _of_namespace(run: Run, space: Namespace) -> tuple[Listener, ...]:
-    """Sockets of the container, and of those that share its namespace."""
-    sharing = (one for one in run.host.containers or () if one.shares_with == space.name and one.listeners)
-    return tuple(
-        dict.fromkeys((*(space.container.listeners or ()), *(each for one in sharing for each in one.listeners or ())))
-    )
-
-
-def _socket(ip: IP, port: int) -> str:
-    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
+    run.packet = looked_at(run.net, replace(run.packet, iif=device, oif=""))
+    return _ip(run)

@@ -1,0 +1,220 @@
+"""Whether who asks gets its answer: the answer's way back, and of TCP the packets with data after the handshake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from netdash.core.model import Host, Proxy
+from netdash.core.packet import Packet
+from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Verdict
+from netdash.core.trace.conntrack import Connection
+from netdash.core.trace.explore import Explored, Walked, explore, undecided, walk
+from netdash.core.trace.inside import Namespace
+from netdash.core.trace.outside import Lacking, comes_back, leaves_elsewhere
+from netdash.core.trace.packets import answer_to, with_data
+from netdash.core.trace.run import Choices, Ended, Run
+from netdash.core.trace.way import Outlet, from_container, from_host, from_outlet, from_outside
+from netdash.core.tracked import flows_of, unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, and how its packets set out."""
+
+    host: Host
+    question: Question
+    start: Callable[[Run], Ended]
+
+
+_Answered = tuple[Reply, Walked]
+_OK = Exchange(True)
+
+
+def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
+    """The way back of the first answer, and what becomes of the whole exchange that `first` opens."""
+    got = first.run.packet
+    if got.src is None or got.dst is None:
+        return None, Exchange(None, Decision("answer", "the packet's addresses are not known where it ends"))
+    if got.proto == "udp":
+        _remember_stale(asking.host, first.run)
+    reply, back = _answer(first, answer_to(got), first.run.connections)
+    found = _judged(asking, first, back, reply, "the answer")
+    if found.answered is False or got.tcp_flags is None:
+        return reply, _silenced(first, found)
+    later = _with_data(asking, first, back) if reply.verdict.arrives else found
+    found = _silenced(first, later if later.answered is False or found.answered else found)
+    return reply, _contradicted(asking.host, first.run) or found if found.answered else found
+
+
+def _silenced(first: Walked, found: Exchange) -> Exchange:
+    """A paused container's kernel takes packets, its processes answer none."""
+    at = first.run.end_at
+    if not isinstance(at, Namespace) or at.container.state != "paused":
+        return found
+    if found.answered is not False and first.run.packet.icmp is None:
+        return Exchange(False, Decision(at.name, f"{at.name} is paused: its processes do not answer"))
+    return found
+
+
+def _contradicted(host: Host, run: Run) -> Exchange | None:
+    """conntrack remembers that the same was asked a moment ago and nobody answered: what is not read may stop it."""
+    sent = run.sent
+    flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport) if sent is not None else []
+    flow = unanswered(flows)
+    if flow is None:
+        return None
+    text = f"the rules let it pass, yet the same from port {flow.original.sport} waits unanswered (conntrack)"
+    return Exchange(None, Decision("conntrack", text))
+
+
+def _remember_stale(host: Host, run: Run) -> None:
+    """Says which senders' ports conntrack still translates as rules did before."""
+    sent, got = run.sent, run.packet
+    if sent is None or sent.sport is not None:
+        return
+    flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport)
+    for flow in [one for one in flows if (one.reply.src, one.reply.sport) != (got.dst, got.dport)][:3]:
+        to = _socket(flow.reply.src, flow.reply.sport)
+        run.assume(f"from port {flow.original.sport} it goes to {to}: conntrack keeps that flow as rules were before")
+
+
+def _with_data(asking: Asking, first: Walked, back: Walked) -> Exchange:
+    """TCP after SYN and SYN-ACK: the asker's data and the answer's, of an established connection."""
+    connections = _passed(back.run.connections, answering=False)
+    sent = first.run.sent or first.run.packet
+
+    def onwards(choices: Choices, _: frozenset[str]) -> Walked:
+        run = _later(first.run, with_data(sent), connections, choices)
+        run.of_flow = dict(first.run.of_flow)
+        return walk(run, lambda: asking.start(run))
+
+    explored = explore(onwards)
+    there = explored.first
+    what = "the connection opens, and its data does not arrive"
+    if explored.ends:
+        return Exchange(None, undecided(explored), _reply(explored), what)
+    if not there.verdict.arrives:
+        return Exchange(False, there.decision, _reply(explored), what)
+    if _place(there.run.end_at) != _place(first.run.end_at) or not _alike(there.run.packet, first.run.packet):
+        why = Decision("answer", "later packets of the connection go elsewhere than its first")
+        return Exchange(False, why, _reply(explored), what)
+    reply, again = _answer(first, with_data(answer_to(there.run.packet)), there.run.connections)
+    return _judged(asking, first, again, reply, "the connection opens, and the answer's data does not come back")
+
+
+def _later(before: Run, packet: Packet, connections: dict[str, Connection], choices: Choices) -> Run:
+    """The walk of another packet of the exchange that `before` opened."""
+    run = Run(before.host, packet, choices)
+    run.connections = {name: replace(one, bound=set(one.bound)) for name, one in connections.items()}
+    run.connection = run.connections.setdefault("", run.connection)
+    run.later, run.asked, run.facts = True, before.sent, dict(before.facts)
+    return run
+
+
+def _passed(connections: dict[str, Connection], answering: bool) -> dict[str, Connection]:
+    """conntrack's entries for the next packet, after one has passed."""
+    return {
+        name: replace(
+            one,
+            answering=answering,
+            confirmed=True,
+            replied=one.replied or not answering,
+            assured=one.replied,
+            untracked=False,
+        )
+        for name, one in connections.items()
+    }
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+def _answer(first: Walked, packet: Packet, connections: dict[str, Connection]) -> _Answered:
+    """The way of an answer from whoever got the packet."""
+    at, connections = first.run.end_at, _passed(connections, answering=True)
+
+    def walked(choices: Choices, _: frozenset[str]) -> Walked:
+        run = _later(first.run, packet, connections, choices)
+        return walk(run, lambda: _back(run, at, packet))
+
+    explored = explore(walked)
+    return _reply(explored), explored.first
+
+
+def _back(run: Run, at: object, packet: Packet) -> Ended:
+    if isinstance(at, Namespace):
+        return from_container(run, at, packet.src)
+    if isinstance(at, Outlet):
+        return from_outlet(run, at)
+    if isinstance(at, str):
+        return from_outside(run, at)
+    return from_host(run, packet.src, at if isinstance(at, Proxy) else None)
+
+
+def _reply(explored: Explored) -> Reply:
+    first = explored.first
+    if explored.ends:
+        return Reply(first.hops, Verdict.UNKNOWN, undecided(explored), explored.unsure)
+    return Reply(first.hops, first.verdict, first.decision, explored.unsure)
+
+
+def _judged(asking: Asking, first: Walked, back: Walked, reply: Reply, what: str) -> Exchange:
+    """Whether the answer is one to who asked: by where it ends, by its addresses, and by how others can send it."""
+    if not reply.verdict.arrives:
+        return Exchange(None if reply.verdict is Verdict.UNKNOWN else False, reply.decided_by, reply, what)
+    lacking = _misdirected(asking, first, back)
+    if lacking is None and asking.question.origin is not Origin.OUTSIDE:
+        lacking = comes_back(asking.host, first.run)
+    lacking = lacking or leaves_elsewhere(asking.host, first.run, back.run)
+    return Exchange(lacking[0], Decision("answer", lacking[1])) if lacking else _OK
+
+
+def _misdirected(asking: Asking, first: Walked, back: Walked) -> Lacking | None:
+    """An answer that ends at somebody else, or whose addresses are not what was asked."""
+    sent, got = first.run.sent or first.run.packet, back.run.packet
+    if not _is_asker(asking, first, back):
+        return False, f"the answer goes {_whither(back)}, not to who asked"
+    if (sent.dst, sent.src) != (got.src, got.dst) or not _answers_ports(sent, got):
+        text = f"the answer comes from {_socket(got.src, got.sport)}: who asked {_socket(sent.dst, sent.dport)}"
+        return False, f"{text} does not take it"
+    return None
+
+
+def _is_asker(asking: Asking, first: Walked, back: Walked) -> bool:
+    at = back.run.end_at
+    if first.run.came_by is not None and asking.question.origin is Origin.OUTSIDE:
+        return isinstance(at, str)
+    if back.verdict is not Verdict.DELIVERED:
+        return False
+    return _place(at) == first.run.asker
+
+
+def _place(at: object) -> object:
+    """Whose end it is: a container's id, a device, None for this host."""
+    if isinstance(at, Namespace):
+        return at.container.id
+    return None if isinstance(at, Proxy) else at
+
+
+def _whither(back: Walked) -> str:
+    at = back.run.end_at
+    if isinstance(at, Namespace):
+        return f"to {at.name}"
+    return (
+        f"out by {at}" if isinstance(at, str) else f"out by {at.device}" if isinstance(at, Outlet) else "to this host"
+    )
+
+
+def _answers_ports(sent: Packet, got: Packet) -> bool:
+    pairs = ((sent.dport, got.sport), (sent.sport, got.dport))
+    return all(one == other for one, other in pairs if one is not None and other is not None)
+
+
+def _alike(one: Packet, other: Packet) -> bool:
+    return (one.src, one.dst, one.dport) == (other.src, other.dst, other.dport)
+
+
+def _socket(ip: object, port: int | None) -> str:
+    text = f"[{ip}]" if ":" in str(ip) else str(ip)
+    return text if port is None else f"{text}:{port}"
