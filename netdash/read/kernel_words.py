@@ -28,7 +28,7 @@ LINK_FLAGS = {
 ADDRESS_SCOPE = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 ADDRESS_FLAGS = (
     {0x01: "secondary"},
-    {0x01: "temporary", 0x04: "optimistic", 0x08: "dadfailed", 0x20: "deprecated", 0x40: "tentative", 0x2: "nodad"},
+    {0x01: "temporary", 0x04: "optimistic", 0x08: "dadfailed", 0x20: "deprecated", 0x40: "tentative"},
 )
 """Of IPv4 and of IPv6 (linux/if_addr.h): what decides whether an address is taken as a source."""
 ROUTE_TYPES = {

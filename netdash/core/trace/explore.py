@@ -55,7 +55,7 @@ class Explored:
     first: Walked  # the one that supposes nothing
     ends: tuple[End, ...]  # two of them when they differ
     unsure: tuple[Rule, ...]  # that cannot be told
-    others: tuple[Walked, ...] = ()  # that end otherwise than `first`, where the verdict is the same for all
+    others: tuple[Walked, ...] = ()  # that leave otherwise than `first`, where all leave for the same end
 
 
 def explore(walk: Walk) -> Explored:
@@ -76,13 +76,20 @@ def explore(walk: Walk) -> Explored:
             walked += 1
             unsure += [rule for rule in other.run.unsure if not any(rule is one for one in unsure)]
             if not other.same(first):
-                if other.verdict is not first.verdict or not first.verdict.arrives:
+                if not _alike(first, other):
                     return Explored(first, (_end(first), _end(other)), tuple(unsure))
                 if not any(other.same(one) for one in others):
                     others.append(other)
             waiting.append(other)
     ends = (_end(first), _end(others[0])) if others else ()
     return Explored(first, ends, tuple(unsure), tuple(others))
+
+
+def _alike(one: Walked, other: Walked) -> bool:
+    """Whether the asker gets the same from both: it leaves for the same end, be it by another device or source."""
+    if one.verdict is not Verdict.FORWARDED or other.verdict is not Verdict.FORWARDED:
+        return False
+    return (one.tuple.dst, one.tuple.dport) == (other.tuple.dst, other.tuple.dport)
 
 
 def undecided(explored: Explored) -> Decision:
