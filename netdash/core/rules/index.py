@@ -18,11 +18,12 @@ _Place = tuple[int, Rule]
 class Indexed:
     """The rules of one chain by the one condition that rules out most packets."""
 
-    __slots__ = ("_kinds", "_lengths", "_others", "_rules")
+    __slots__ = ("_kinds", "_lengths", "_others", "_ranged", "_rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
         self._others: list[_Place] = []
+        self._ranged = False  # whether a rule may stand under several keys of one packet
         self._kinds: dict[str, dict[Hashable, list[_Place]]] = {}
         self._lengths: dict[str, set[int]] = {}  # of the prefixes by which rules are found
         for at, rule in enumerate(rules) if len(rules) > _SHORT else ():
@@ -33,6 +34,7 @@ class Indexed:
             found = self._kinds.get(kind)
             if found is None:
                 found = self._kinds[kind] = {}
+            self._ranged = self._ranged or (kind in _RANGES and len(keys) > 1)
             for key in keys:
                 if key in found:
                     found[key].append((at, rule))
@@ -48,15 +50,20 @@ class Indexed:
         lists = [self._others] if self._others else []
         for kind, rules in self._kinds.items():
             keys = self._keys(kind, packet)
-            if keys is None:
-                return self._rules
-            lists += [found for key in keys if (found := rules.get(key))]
+            lists += [found for key in keys if (found := rules.get(key))] if keys is not None else rules.values()
+        if self._ranged:
+            lists = [self._once(lists)]
         if len(lists) == 1:
             return [rule for _, rule in lists[0]]
         return [rule for _, rule in merge(*lists, key=_position)]
 
+    def _once(self, lists: list[list[_Place]]) -> list[_Place]:
+        return sorted({place[0]: place for found in lists for place in found}.values(), key=_position)
+
     def _keys(self, kind: str, packet: Packet) -> list[Hashable] | None:
         """What rules are found by for this packet; None: that is not known."""
+        if kind in _RANGES:
+            return _buckets(kind, packet)
         if kind not in _ADDRESSES:
             key = _key(kind, packet)
             return None if key is None else [key]
@@ -69,6 +76,33 @@ class Indexed:
 
 
 _ADDRESSES = ("dst", "src")
+_RANGES = {"dports": ("dport", "ephemeral_dport"), "sports": ("sport", "ephemeral")}
+_BUCKET = 8  # bits: ranges of ports are found by the 256 ports that a port is among
+_WIDE = 32  # buckets; a wider range is not found by them
+
+
+def _buckets(kind: str, packet: Packet) -> list[Hashable] | None:
+    name, between = _RANGES[kind]
+    port = getattr(packet, name)
+    span = (port, port) if port is not None else getattr(packet, between)
+    if packet.proto is None or span is None:
+        return None
+    return [(packet.proto, bucket) for bucket in range(span[0] >> _BUCKET, (span[1] >> _BUCKET) + 1)]
+
+
+def _ranged(plain: Mapping[str, tuple[Any, ...]]) -> _Found | None:
+    """By a protocol and ranges of its destination's or source's ports."""
+    for kind, (name, _) in _RANGES.items():
+        protos, ports = plain.get("proto"), plain.get(name)
+        if not protos or not ports:
+            continue
+        found = {bucket for low, high in ports for bucket in range(low >> _BUCKET, (high >> _BUCKET) + 1)}
+        if len(found) <= _WIDE:
+            return kind, [(proto, bucket) for proto in protos for bucket in sorted(found)]
+    return None
+
+
+_Found = tuple[str | None, list[Hashable]]
 
 
 def _position(place: _Place) -> int:
@@ -95,6 +129,9 @@ def _telling(rule: Rule) -> tuple[str | None, list[Hashable]]:
     protos, ports = plain.get("proto"), plain.get("dport")
     if protos and ports and all(low == high for low, high in ports):
         return "dport", [(name, low) for name in protos for low, _ in ports]
+    ranged = _ranged(plain)
+    if ranged is not None:
+        return ranged
     if wide is not None:
         return wide
     for kind in ("iif", "oif"):
@@ -102,9 +139,6 @@ def _telling(rule: Rule) -> tuple[str | None, list[Hashable]]:
         if names and not any(str(name).endswith("+") for name in names):
             return kind, list(names)
     return None, []
-
-
-_Found = tuple[str | None, list[Hashable]]
 
 
 def _by_address(plain: Mapping[str, tuple[Any, ...]]) -> tuple[_Found | None, _Found | None]:

@@ -66,6 +66,7 @@ class Run:
         self.forgiven = forgiven
         self.hops: list[Hop] = []
         self.unsure: list[Rule] = []
+        self._open: set[int] = set()  # their ids
         self.assumed: list[str] = []
         self.next_hop: IP | None = None  # of the route that the packet leaves by
         self.sent: Packet | None = None  # the packet as its sender sends it
@@ -156,7 +157,8 @@ class Run:
         return made
 
     def leave_open(self, rule: Rule) -> None:
-        if not any(rule is one for one in self.unsure):
+        if id(rule) not in self._open:
+            self._open.add(id(rule))
             self.unsure.append(rule)
 
     # --- what cannot be told, and the end -----------------------------------------------------------------------------
