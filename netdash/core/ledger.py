@@ -240,8 +240,10 @@ class Ledger:
             return
         from netdash.core.trace.nat import destination
 
-        for rule in self._nat.targets():
+        for rule, asked in self._nat.targets():
             proto, port, dst = destination(rule)
+            if port is None and asked is not None:
+                proto, port = asked
             if proto is None or port is None or (proto, port) in numbers:
                 continue
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]

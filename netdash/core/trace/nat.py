@@ -18,6 +18,10 @@ _DEEP = 16  # jumps; NFT_JUMP_STACK_SIZE
 _WIDE = 32  # elements of a map that a packet may meet; beyond that the map itself is named
 
 
+Asked = tuple[str, int]
+"""A protocol and a destination port."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """The first rule that surely translates, and the rules before it that may decide otherwise."""
@@ -237,14 +241,37 @@ class DestinationNat:
             packet = replace(packet, oif="")
         return self._nat.find("prerouting", packet, _DESTINATION)
 
-    def targets(self) -> tuple[Rule, ...]:
-        """Every DNAT rule that a packet from elsewhere can come to."""
-        return tuple(
-            rule
-            for chain in self._nat.hooks.reachable("prerouting")
-            for rule in chain.rules
-            if rule.target.verb is Verb.DNAT
-        )
+    def targets(self) -> tuple[tuple[Rule, Asked | None], ...]:
+        """Every DNAT rule that a packet from elsewhere can come to; with it the protocol and port that a jump on the
+        way there asked for (Kubernetes' NodePorts), None where none did."""
+        hooks = self._nat.hooks
+        found: dict[tuple[int, Asked | None], tuple[Rule, Asked | None]] = {}
+        bases = [chain for version in (4, 6) for chain in hooks.bases("prerouting", version) if chain.kind == "nat"]
+        waiting: list[tuple[Chain, Asked | None]] = [(chain, None) for chain in bases]
+        seen = {(id(chain), asked) for chain, asked in waiting}
+        while waiting:
+            chain, asked = waiting.pop(0)
+            for rule in chain.rules:
+                if rule.target.verb is Verb.DNAT:
+                    own = None if any(match.key == "dport" for match in rule.matches) else asked
+                    found.setdefault((id(rule), own), (rule, own))
+                    continue
+                for entered in hooks.entered(chain, (rule,)):
+                    for more in _asked(rule, asked):
+                        if (id(entered), more) not in seen:
+                            seen.add((id(entered), more))
+                            waiting.append((entered, more))
+        return tuple(found.values())
+
+
+def _asked(rule: Rule, before: Asked | None) -> tuple[Asked | None, ...]:
+    """What the packets ask for that a jump lets through: one of its ports, where it is for this host's addresses."""
+    plain = {match.key: match.values for match in rule.matches if not match.negated}
+    protos, ports = plain.get("proto", ()), plain.get("dport", ())
+    if before is not None or "dst" in plain or len(protos) != 1 or not ports or len(ports) > _WIDE:
+        return (before,)
+    exact = [port for port in ports if isinstance(port, tuple) and port[0] == port[1]]
+    return tuple((str(protos[0]), int(low)) for low, _ in exact) or (before,)
 
 
 def translated(rule: Rule, port: int | None) -> tuple[IP | None, int | None]:
