@@ -54,7 +54,7 @@ def ask(host: Host, probe: Probe) -> Trace:
 def compare(said: Trace, fate: Fate) -> Judgement:
     if said.verdict is Verdict.UNKNOWN:
         return Judgement("unknown", "; ".join(f"{rule.place} {rule.text}" for rule in said.unsure) or _reason(said))
-    expected = _verdicts(fate)
+    expected = (*_verdicts(fate), *_refused_inside(said, fate))
     unsure = bool(said.unsure) or not all(step.sure for step in said.steps)
     blame = unsure or _blames_a_rule(said) is (fate.end == "dropped")
     if said.verdict not in expected or not blame:
@@ -114,6 +114,12 @@ def _verdicts(fate: Fate) -> tuple[Verdict, ...]:
             return (Verdict.FORWARDED, Verdict.NO_ROUTE, Verdict.NO_LISTENER)
         case _:
             return _LOST
+
+
+def _refused_inside(said: Trace, fate: Fate) -> tuple[Verdict, ...]:
+    """What is heard at the receiver's device may still be refused by its routes, which the watcher there does not see."""
+    inside = bool(said.hops) and said.hops[-1].place == fate.at
+    return (Verdict.MARTIAN,) if fate.end == "received" and inside else ()
 
 
 def _blames_a_rule(said: Trace) -> bool:
