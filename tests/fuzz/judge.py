@@ -117,7 +117,7 @@ def _verdicts(fate: Fate) -> tuple[Verdict, ...]:
 
 
 def _refused_inside(said: Trace, fate: Fate) -> tuple[Verdict, ...]:
-    """What is heard at the receiver's device may still be refused by its routes, which the watcher there does not see."""
+    """What is heard at the receiver's device may still be refused by its routes, which the watcher does not see."""
     inside = bool(said.hops) and said.hops[-1].place == fate.at
     return (Verdict.MARTIAN,) if fate.end == "received" and inside else ()
 
