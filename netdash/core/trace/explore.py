@@ -94,7 +94,9 @@ def _alike(one: Walked, other: Walked) -> bool:
 
 def undecided(explored: Explored) -> Decision:
     """What the verdict hangs on: the first thing that was supposed differently in the two ends."""
-    ends, unsure = explored.ends, explored.unsure
+    ends, unsure, first = explored.ends, explored.unsure, explored.first
+    if first.verdict is Verdict.UNKNOWN and first.decision is not None:
+        return first.decision
     decided = ends[-1].decided_by
     if decided is not None and decided.place == UNREAD:
         return decided
