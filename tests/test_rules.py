@@ -124,7 +124,7 @@ def test_every_dnat_rule_is_reachable(name: str, recording: Loader) -> None:
     ruleset = read_ruleset(recording(name))
     assert ruleset is not None
     found = DestinationNat(ruleset).targets()
-    assert set(map(id, found)) == {id(rule) for rule in ruleset.rules if rule.target.verb is Verb.DNAT}
+    assert {id(rule) for rule, _ in found} == {id(rule) for rule in ruleset.rules if rule.target.verb is Verb.DNAT}
 
 
 # --- one rule ---------------------------------------------------------------------------------------------------------
