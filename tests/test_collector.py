@@ -141,6 +141,18 @@ def test_sockets_are_those_of_the_kernel_where_python_is(shell: str, tmp_path: P
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_processes_are_asked_for_their_sockets_again_when_a_socket_came(shell: str, tmp_path: Path) -> None:
+    asked, sockets = tmp_path / "asked", tmp_path / "sockets"
+    path = tools(tmp_path / "bin", ss=f"cat {sockets}", python3=f"echo x >> {asked}; wc -l < {asked}; cat {sockets}")
+    (path / "wc").symlink_to(shutil.which("wc") or "wc")
+    sockets.write_text("a")
+    again = f"\ncollect def listeners\nprintf b > {sockets}\ncollect ghi listeners\ncollect jkl docker listeners"
+    text = text_of(shell, path, f"listeners{again}", {"DOCKER_HOST": "unix:///nowhere.sock"})
+    told = [str(parse(text, mark).answers["host/listeners.txt"]).split() for mark in ("abc", "def", "ghi", "jkl")]
+    assert told == [["1", "a"], ["1", "a"], ["2", "b"], ["3", "b"]]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_tool_that_hangs_is_ended(shell: str, tmp_path: Path) -> None:
     path = tools(tmp_path / "bin", ip="exec sleep 60", sleep=f'exec {shutil.which("sleep")} "$@"')
     recording = recorded(shell, path, "neighbours")  # the limit of the whole is the test's

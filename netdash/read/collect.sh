@@ -341,10 +341,16 @@ rules_of() {
 }
 
 # From the kernel where Python is; the names of processes, which ss prints as they are, can look like its own words.
+# To look at the descriptors of all processes costs more than all else: they are asked again when a socket came or went,
+# and whenever the engine is, because a socket may have been handed on.
 read_listeners() {
-    if listed=$(listed_by_python); then
-        file host/listeners.txt shown "$listed"
+    heard=$(ss=$(path_to ss) && $limit "$ss" -Hltnue 2>/dev/null) || heard=
+    if [ -n "$heard" ] && [ "$heard" = "${heard_before:-}" ]; then
+        file host/listeners.txt shown "$sockets_listed"
+    elif heard_before=$heard && sockets_listed=$(listed_by_python); then
+        file host/listeners.txt shown "$sockets_listed"
     else
+        heard_before=
         ask host/listeners.txt ss -Hltnup
     fi
 }
@@ -628,7 +634,10 @@ collect() {
     for source in "$@"; do
         say "source $source"
         case $source in
-        docker) read_docker ;;
+        docker)
+            heard_before=
+            read_docker
+            ;;
         links) read_links ;;
         routes) read_routes ;;
         neighbours) read_neighbours ;;
