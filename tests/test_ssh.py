@@ -203,6 +203,22 @@ def test_no_more_than_eight_log_in_at_a_time(ssh: Callable[[str], Path]) -> None
     assert max(map(int, (folder / "counts").read_text().split())) <= MAX_STARTING
 
 
+def test_a_banner_is_no_reason_when_the_line_breaks_later(ssh: Callable[[str], Path]) -> None:
+    closed = "echo 'Connection to su1 closed by remote host.' >&2; exit 255"
+    folder = ssh("")
+    text = "\n".join(stream(FILES))
+    once = f'sed "s/abc123/$mark/g" {folder}/text; read -r word; {closed}'
+    saying(text, folder)
+    ssh("echo 'Permission denied to all but members of the staff.' >&2; sleep 0.1; "
+        f'while read -r word mark rest; do [ "$word" != collect ] || {{ {once}; }}; done')  # fmt: skip
+    session = Session(WHERE)
+    assert session.ask(ASKED).answers
+    with pytest.raises(HostError, match="closed by remote host") as caught:
+        session.ask(ASKED)
+    assert caught.value.remedy == ""
+    session.close()
+
+
 def test_what_came_before_the_line_broke_is_kept(ssh: Callable[[str], Path]) -> None:
     text = "\n".join(stream(FILES, ["routes", "sysctls"]))
     folder = ssh("")

@@ -131,6 +131,7 @@ class Session:
         self.trouble: HostError | None = None  # why it can be asked no more
         self._where = where
         self._errors = bytearray()
+        self._login_errors = bytearray()
         self._words = bytearray()
         self._events = False  # whether the engine there tells events
         path = find("ssh")
@@ -201,7 +202,7 @@ class Session:
         """What helps where root is needed."""
         if not self._where.sudo:
             return "log in as root, or use sudo there: --sudo"
-        lines = [line for line in self._errors.decode("utf-8", "replace").splitlines() if "sudo" in line]
+        lines = [line for line in self._login_errors.decode("utf-8", "replace").splitlines() if "sudo" in line]
         return f"sudo there: {lines[-1][:100]}" if lines else "sudo there gives no root"
 
     def _started(self) -> None:
@@ -274,8 +275,11 @@ class Session:
             return _receive(fd, self._words, _ERRORS)
         if fd == _fd(self._process.stderr):
             return _receive(fd, self._errors, _ERRORS)
-        self._started()  # what is at the other end talks: this is logged in
-        return _receive(fd, received)
+        more = _receive(fd, received)
+        if more and self._waits:  # what is at the other end talks: this is logged in, and what came before was a banner
+            self._login_errors, self._errors = self._errors, bytearray()
+        self._started()
+        return more
 
     def _ended(self, received: bytearray) -> HostError:
         try:

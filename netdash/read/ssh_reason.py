@@ -45,7 +45,7 @@ def explained(log: str, errors: str, output: str, status: int, commands: dict[st
     own = [line for line in own if _THROUGH not in line] or own
     reason = (_known(others) if through else "") or _known(own)
     if not reason and status == 255:
-        reason = _known(others) or "".join(own[-1:])
+        reason = _known(others) or "".join((own or others)[-1:])
     if not reason:
         said = (_lines(output) or own or others)[-1:]
         reason = f"ssh ended with status {status}" + (f": {said[0]}" if said else "")
