@@ -35,6 +35,7 @@ BELOW = {
         "addresses",
         "errors",
         "hurdles",
+        "kernel_state",
         "model",
         "numbers",
         "packet",

@@ -94,6 +94,7 @@ class Builder:
             listeners=listeners,
             ports=ports,
             sysctls=self._sources.sysctls(recording),
+            bridging=self._sources.bridging(recording, failures),
             flows=self._sources.flows(recording),
             ipsets=self._sources.ipsets(recording),
             ipsec=self._sources.ipsec(recording),

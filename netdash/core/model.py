@@ -12,7 +12,17 @@ from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING
 
-from netdash.core.kernel_state import AddressDetail, Ends, IpsecPolicy, TrackedFlow
+from netdash.core.kernel_state import (
+    AddressDetail,
+    BridgePort,
+    BridgeSwitches,
+    Bridging,
+    Ends,
+    IpsecPolicy,
+    Neighbour,
+    PolicyRule,
+    TrackedFlow,
+)
 from netdash.core.place import EngineProcess
 from netdash.core.rules.model import (
     IP,
@@ -38,6 +48,9 @@ __all__ = [
     "IP",
     "AddressDetail",
     "Binding",
+    "BridgePort",
+    "BridgeSwitches",
+    "Bridging",
     "Chain",
     "Container",
     "Effect",
@@ -245,6 +258,9 @@ class Link:
     group: str | None = None  # IFLA_GROUP, by its name or number
     xdp: bool = False  # a program looks at what comes in before the kernel does
     flags: frozenset[str] = frozenset()  # NOARP, LOOPBACK, POINTOPOINT …
+    port: BridgePort | None = None  # of a bridge's port; None: not told
+    bridge: BridgeSwitches | None = None  # of a bridge
+    lower: str | None = None  # IFLA_LINK where it is a device of this namespace: what a macvlan hangs on
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,23 +286,6 @@ class Route:
     @property
     def default(self) -> bool:
         return self.dst.prefixlen == 0
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyRule:
-    family: int
-    priority: int
-    text: str  # as `ip rule` prints it, without the priority
-    table: str | None  # None for an action that is not a look-up
-    selectors: tuple[tuple[str, str], ...]  # ("src", "10.0.0.0/8"), ("iif", "docker0"), ("fwmark", "0x1/0xff") …
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    ip: IP
-    dev: str
-    mac: str | None
-    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,5 +394,6 @@ class Host:
     other_kernel: str = ""  # why the engine's kernel is not this machine's; "" where nothing tells that
     ipsec: tuple[IpsecPolicy, ...] | None = None
     ipsets: Mapping[str, tuple[Net, ...]] | None = None  # members of those that hold addresses or nets alone
+    bridging: Bridging | None = None
     flows: tuple[TrackedFlow, ...] | None = None  # connections that the kernel tracked; None: not read
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

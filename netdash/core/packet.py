@@ -25,11 +25,20 @@ class Routes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Arp:
+    """What ARP says of IPv4 addresses."""
+
+    operation: str  # request, reply
+    src: IP | None
+    dst: IP | None
+
+
+@dataclass(frozen=True, slots=True)
 class Packet:
     """A packet at one hook. None is "not known"; a device of "" is "has none" (a packet that the host itself sends came
     in by none)."""
 
-    family: int  # 4 or 6
+    family: int  # 4 or 6; 0 of ARP
     proto: str | None = None  # tcp, udp, icmp, ipv6-icmp …
     src: IP | None = None
     dst: IP | None = None
@@ -56,4 +65,8 @@ class Packet:
     uid: int | None = None  # of the local socket
     whole: bool | None = None  # no fragment
     length: tuple[int, int] | None = None  # of the IP packet in bytes, at least and at most
+    hops: int | None = None  # that it may take yet (time to live, hop limit)
+    arp: Arp | None = None  # family is 0: no IP packet
+    mac: str | None = None  # of the frame's sender, at a bridge
+    mac_dst: str | None = None
     routes: Routes | None = field(default=None, compare=False, repr=False)

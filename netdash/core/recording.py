@@ -33,7 +33,10 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
         "docker/inspect.json",
         "docker/networks.json",
     ),
-    "links": ("ip/link.json", "ip/addr.json", "ip/bridge-link.json", "ip/bridge-fdb.json", "ip/netns.json"),
+    "links": (
+        *("ip/link.json", "ip/addr.json", "ip/netns.json"),
+        *("ip/bridge-link.json", "ip/bridge-fdb.json", "ip/bridge-vlan.json"),
+    ),
     "routes": ("ip/route4.json", "ip/route6.json", "ip/rule4.json", "ip/rule6.json"),
     "neighbours": ("ip/neigh.json",),
     "rules": (
@@ -50,7 +53,13 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
 """Every source and the files of its answer; without the first of the files the source counts as not read,
 except links and rules, where any one will do."""
 
-ON_DEMAND = ("host/conntrack.txt", "ip/nexthop.json", "ip/xfrm.txt", "rules/ipset.txt", "rules/tc.txt")
+ON_DEMAND = (
+    "host/conntrack.txt",
+    "ip/nexthop.json",
+    "ip/xfrm.txt",
+    "rules/ipset.txt",
+    "rules/tc.txt",
+)
 """Files that are read only where somebody asks for one packet or for a recording: nothing counts as missing without
 them."""
 

@@ -311,6 +311,7 @@ read_links() {
     ask ip/addr.json ip -j -d addr
     ask ip/bridge-link.json bridge -j -d link
     ask ip/bridge-fdb.json bridge -j fdb
+    ask ip/bridge-vlan.json bridge -j vlan
 }
 
 read_routes() {
@@ -370,7 +371,8 @@ sysctls() {
         netfilter/nf_conntrack_count netfilter/nf_conntrack_max bridge/bridge-nf-call-* \
         ipv4/conf/*/forwarding ipv4/conf/*/rp_filter ipv4/conf/*/route_localnet \
         ipv4/conf/*/accept_local ipv4/conf/*/src_valid_mark ipv4/conf/*/ignore_routes_with_linkdown \
-        ipv6/conf/*/forwarding ipv6/conf/*/disable_ipv6 |
+        ipv4/conf/*/proxy_arp ipv4/conf/*/arp_ignore ipv4/conf/*/arp_filter \
+        ipv6/conf/*/forwarding ipv6/conf/*/disable_ipv6 ipv6/conf/*/proxy_ndp |
         awk '{
             at = index($0, ":")
             count = split(substr($0, 1, at - 1), word, "/")

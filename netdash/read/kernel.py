@@ -9,6 +9,9 @@ from typing import Any
 from netdash.read.kernel_words import (
     ADDRESS_FLAGS,
     ADDRESS_SCOPE,
+    BRIDGE,
+    BRIDGE_PORT,
+    BRIDGE_PORT_STATES,
     LINK_FLAGS,
     NEIGHBOUR_HIDDEN,
     NEIGHBOUR_STATES,
@@ -133,7 +136,7 @@ class Kernel:
             row |= {"link_index": peer, "link_netnsid": netns if netns < 1 << 31 else netns - (1 << 32)}
         info = dict(attributes["IFLA_LINKINFO"]["attrs"]) if "IFLA_LINKINFO" in attributes else {}
         if info.get("IFLA_INFO_KIND"):
-            row["linkinfo"] = {"info_kind": info["IFLA_INFO_KIND"], **_bridge_port(info)}
+            row["linkinfo"] = {"info_kind": info["IFLA_INFO_KIND"], **_bridging(info)}
         relatives = attributes.get("IFLA_MASTER"), peer if netns is None and peer else None
         changed = self._links.get(index) != row or self._masters.get(index) != relatives
         self._links[index], self._masters[index] = row, relatives
@@ -306,11 +309,22 @@ def _prefix(address: str | None, length: int, full: int) -> str:
     return address if length == full else f"{address}/{length}"
 
 
-def _bridge_port(info: Mapping[str, Any]) -> Row:
-    """What `ip -d link` tells of a bridge's port, as far as it is asked for."""
+def _bridging(info: Mapping[str, Any]) -> Row:
+    """What `ip -d link` tells of a bridge and of a bridge's port, as far as it is asked for."""
     port = info.get("IFLA_INFO_SLAVE_DATA") if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else None
-    mode = dict(port["attrs"]).get("IFLA_BRPORT_MODE") if isinstance(port, Mapping) else None
-    return {} if mode is None else {"info_slave_data": {"hairpin": bool(mode)}}
+    bridge = info.get("IFLA_INFO_DATA") if info.get("IFLA_INFO_KIND") == "bridge" else None
+    found: Row = {}
+    if isinstance(port, Mapping):
+        told = dict(port["attrs"])
+        row: Row = {name: bool(told[key]) for key, name in BRIDGE_PORT.items() if key in told}
+        state = told.get("IFLA_BRPORT_STATE")
+        if state is not None:
+            row["state"] = BRIDGE_PORT_STATES[state] if state < len(BRIDGE_PORT_STATES) else str(state)
+        found["info_slave_data"] = row
+    if isinstance(bridge, Mapping):
+        told = dict(bridge["attrs"])
+        found["info_data"] = {name: told[key] for key, name in BRIDGE.items() if key in told}
+    return found
 
 
 def _link_flags(bits: int) -> list[str]:

@@ -103,3 +103,20 @@ def table_names(files: Iterable[Path] = _TABLE_FILES) -> dict[int, str]:
             if len(words) == 2 and words[0].isdigit():
                 names[int(words[0])] = words[1]
     return names
+
+
+BRIDGE_PORT = {
+    "IFLA_BRPORT_MODE": "hairpin",
+    "IFLA_BRPORT_LEARNING": "learning",
+    "IFLA_BRPORT_UNICAST_FLOOD": "flood",
+    "IFLA_BRPORT_MCAST_FLOOD": "mcast_flood",
+    "IFLA_BRPORT_BCAST_FLOOD": "bcast_flood",
+    "IFLA_BRPORT_ISOLATED": "isolated",
+    "IFLA_BRPORT_LOCKED": "locked",
+}
+BRIDGE_PORT_STATES = ("disabled", "listening", "learning", "forwarding", "blocking")  # BR_STATE_*
+BRIDGE = {
+    "IFLA_BR_VLAN_FILTERING": "vlan_filtering",
+    "IFLA_BR_NF_CALL_IPTABLES": "nf_call_iptables",
+    "IFLA_BR_NF_CALL_IP6TABLES": "nf_call_ip6tables",
+}

@@ -171,12 +171,19 @@ def _kernel(options: Options) -> _Found:
         if "neighbours" in options.sources:
             answers["ip/neigh.json"] = kernel.neighbours()
     if options.whole:
-        for path, words in (("ip/bridge-link.json", ("-j", "-d", "link")), ("ip/bridge-fdb.json", ("-j", "fdb"))):
-            text = _said(("bridge", *words), options.tool_limit)
+        for path, words in _BRIDGES.items():
+            text = _said(("bridge", "-j", *words), options.tool_limit)
             if text is not None:
                 answers[path] = text
         answers |= _on_demand(options.tool_limit)
     return answers, {}
+
+
+_BRIDGES = {
+    "ip/bridge-link.json": ("-d", "link"),
+    "ip/bridge-fdb.json": ("fdb",),
+    "ip/bridge-vlan.json": ("vlan",),
+}
 
 
 def _on_demand(limit: float) -> dict[str, object]:

@@ -19,9 +19,9 @@ _SINGLE = (
 _PER_DEVICE = {
     "ipv4": (
         *("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark"),
-        "ignore_routes_with_linkdown",
+        *("ignore_routes_with_linkdown", "proxy_arp", "arp_ignore", "arp_filter"),
     ),
-    "ipv6": ("forwarding", "disable_ipv6"),
+    "ipv6": ("forwarding", "disable_ipv6", "proxy_ndp"),
 }
 
 

@@ -57,7 +57,13 @@ _WHOLE = (
     "host/sysctl.txt",
 )
 """Files without which the source counts as not read."""
-_OPTIONAL = ("ip/bridge-link.json", "ip/bridge-fdb.json", "host/memory.txt", "host/process-owner.txt")
+_OPTIONAL = (
+    "ip/bridge-link.json",
+    "ip/bridge-fdb.json",
+    "ip/bridge-vlan.json",
+    "host/memory.txt",
+    "host/process-owner.txt",
+)
 """Files without which nothing is said to be missing: other answers tell the same."""
 
 

@@ -6,7 +6,18 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from netdash.core.addresses import address, interface, subnet
-from netdash.core.model import IP, AddressDetail, Interface, Link, Neighbour, Net, PolicyRule, Route
+from netdash.core.model import (
+    IP,
+    AddressDetail,
+    BridgePort,
+    BridgeSwitches,
+    Interface,
+    Link,
+    Neighbour,
+    Net,
+    PolicyRule,
+    Route,
+)
 from netdash.core.parse.decode import Json, integer, items, mapping, text
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
@@ -72,6 +83,9 @@ def _link(index: int, raw: Json) -> Link:
         group=_GROUPS.get(str(raw.get("group")), str(raw["group"])) if "group" in raw else None,
         xdp=bool(mapping(raw.get("xdp")).get("attached") or mapping(raw.get("xdp")).get("prog")),
         flags=flags,
+        port=_port(mapping(raw.get("linkinfo"))),
+        bridge=_bridge(mapping(raw.get("linkinfo"))),
+        lower=text(raw.get("link")),
     )
 
 
@@ -84,6 +98,28 @@ def _detail(raw: Json) -> AddressDetail:
 def _hairpin(info: Json) -> bool | None:
     value = mapping(info.get("info_slave_data")).get("hairpin")
     return value if isinstance(value, bool) else None
+
+
+def _port(info: Json) -> BridgePort | None:
+    """An older `ip` does not name every switch: what is not told is as the kernel sets it up."""
+    told = mapping(info.get("info_slave_data"))
+    if "state" not in told:
+        return None
+    usual = BridgePort()
+    on = {name: told.get(name) is True if name in told else getattr(usual, name) for name in _PORT_SWITCHES}
+    return BridgePort(text(told["state"]) or str(told["state"]), **on)
+
+
+_PORT_SWITCHES = ("learning", "flood", "mcast_flood", "bcast_flood", "isolated", "locked")
+
+
+def _bridge(info: Json) -> BridgeSwitches | None:
+    told = mapping(info.get("info_data"))
+    if info.get("info_kind") != "bridge" or "vlan_filtering" not in told:
+        return None
+    return BridgeSwitches(
+        *(told.get(name) == 1 for name in ("vlan_filtering", "nf_call_iptables", "nf_call_ip6tables"))
+    )
 
 
 def _address(raw: Json) -> Interface | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.bridges import bridges
 from netdash.core.model import (
+    Bridging,
     Engine,
     Failure,
     IpsecPolicy,
@@ -89,6 +90,14 @@ class Sources:
         from netdash.core.parse.ip import parse_neighbours
 
         return self._read("neighbours", failures, parse_neighbours, answer)
+
+    def bridging(self, recording: Recording, failures: dict[str, Failure]) -> Bridging | None:
+        fdb, vlans = (recording.answers.get(f"ip/bridge-{name}.json") for name in ("fdb", "vlan"))
+        if fdb is None and vlans is None:
+            return None
+        from netdash.core.parse.bridge import parse_bridging
+
+        return self._read("bridges", failures, parse_bridging, fdb, vlans, need=2)
 
     def sysctls(self, recording: Recording) -> Mapping[str, str] | None:
         text = recording.text("host/sysctl.txt")

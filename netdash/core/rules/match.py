@@ -35,7 +35,9 @@ def holds(matches: tuple[Match, ...], packet: Packet) -> Answer:
 
 
 def condition(match: Match, packet: Packet) -> Answer:
-    """Whether this one does."""
+    """Whether this one does. ARP meets no condition on what is in an IP packet, nor the contrary of one."""
+    if not packet.family and match.key in _OF_IP:
+        return Answer.NO
     ask = _ASK.get(match.key)
     return ask(match, packet) if ask else Answer.UNSURE
 
@@ -290,6 +292,26 @@ def _packet_type(match: Match, packet: Packet) -> Answer:
     return _said("unicast" in match.values, match)
 
 
+def _ethertype(match: Match, packet: Packet) -> Answer:
+    return _said(("ipv4" if packet.family == 4 else "ipv6" if packet.family else "arp") in match.values, match)
+
+
+def _arp(name: str) -> _Ask:
+    def ask(match: Match, packet: Packet) -> Answer:
+        value = getattr(packet.arp, name) if packet.arp is not None else None
+        if packet.arp is None:
+            return Answer.NO
+        if isinstance(value, str):
+            return _said(value in match.values, match)
+        return _within(value, match, 4)
+
+    return ask
+
+
+def _hops(match: Match, packet: Packet) -> Answer:
+    return Answer.UNSURE if packet.hops is None else _said(_holds(match.values, packet.hops), match)
+
+
 def _fragment(match: Match, packet: Packet) -> Answer:
     return Answer.UNSURE if packet.whole is None else _said(not packet.whole, match)
 
@@ -342,6 +364,12 @@ _ASK: dict[str, _Ask] = (
         "uid": _owner,
         "fragment": _fragment,
         "pkttype": _packet_type,
+        "ethertype": _ethertype,
+        "mac": _word("mac"),
+        "mac_dst": _word("mac_dst"),
+        "ttl": _hops,
+        "hoplimit": _hops,
+        **{f"arp_{name}": _arp(name) for name in ("operation", "src", "dst")},
         "any_of": _any_of,
     }
     | {
@@ -357,21 +385,9 @@ _ASK: dict[str, _Ask] = (
 )
 
 
-def mapped(elements: tuple[tuple[str, str], ...], key: str, packet: Packet) -> list[tuple[str, Answer]]:
-    """The elements of a verdict map that this packet can meet, as (verdict, YES or UNSURE). `key` is one of Match's."""
-    value = getattr(packet, key) if key in _MAPPED else None
-    if value is None:
-        return [(verdict, Answer.UNSURE) for _, verdict in elements]
-    shown = str(value)
-    found: list[tuple[str, Answer]] = []
-    for name, verdict in elements:
-        if name == shown or (len(name) > 1 and name.endswith("*") and shown.startswith(name[:-1])):
-            return [*found, (verdict, Answer.YES)]
-        if key in _SPANS and set(name) & set("/-"):
-            found.append((verdict, Answer.UNSURE))
-    otherwise = Answer.UNSURE if found else Answer.YES
-    return found + [(verdict, otherwise) for name, verdict in elements if name == "*"]
-
-
-_SPANS = ("src", "dst", "sport", "dport")  # whose elements may be prefixes and ranges
-_MAPPED = ("iif", "oif", "proto", *_SPANS)
+_OF_IP = frozenset(
+    "src dst proto ctproto sport dport port rpfilter set tcp_flags tcp_option icmp_type icmp_code fragment".split()
+    + "length ttl hoplimit dscp uid gid".split()
+    + [key for key in _ASK if key.startswith(("ctorig", "ctrepl", "src_type", "dst_type"))]
+)
+"""Conditions on what only an IP packet has."""

@@ -87,7 +87,7 @@ def answers(run: Run, link: Link | None, ip: IP | None) -> Port | None:
 
 
 def _below(link: Link, parent: Link) -> bool:
-    return link.peer_netns is None and link.peer_index == parent.index
+    return link.peer_netns is None and (link.lower == parent.name or link.peer_index == parent.index)
 
 
 def _bridges(run: Run, link: Link) -> bool:

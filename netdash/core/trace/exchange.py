@@ -109,6 +109,7 @@ def _later(before: Run, packet: Packet, connections: dict[str, Connection], choi
     run.connections = {name: replace(one, bound=set(one.bound)) for name, one in connections.items()}
     run.connection = run.connections.setdefault("", run.connection)
     run.later, run.asked, run.facts = True, before.sent, dict(before.facts)
+    run.resolved = set(before.resolved)
     return run
 
 

@@ -155,6 +155,9 @@ class Hooks:
     def bridge(self, hook: str) -> tuple[Chain, ...]:
         return tuple(self._ordered(self._bases.get(("bridge", hook), [])))
 
+    def arp(self, hook: str) -> tuple[Chain, ...]:
+        return tuple(self._ordered(self._bases.get(("arp", hook), [])))
+
     def device(self, hook: str, device: str) -> tuple[Chain, ...]:
         """The chains of the netdev family, and of inet at ingress, on one device, or on one that is not told."""
         chains = [chain for family in ("netdev", "inet") for chain in self._bases.get((family, hook), ())]

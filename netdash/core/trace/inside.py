@@ -4,7 +4,7 @@ the engine sets them up."""
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_network
@@ -129,6 +129,9 @@ class Namespaces:
     def at(self, ip: IP) -> list[tuple[Namespace, Endpoint]]:
         """Who has this address: by what was read inside, else by the engine's word."""
         return self._at.get(ip, [])
+
+    def all(self) -> Iterable[Namespace]:
+        return self._own.values()
 
     def behind(self, veth: str) -> tuple[Namespace, Endpoint] | None:
         return self._by_veth.get(veth)

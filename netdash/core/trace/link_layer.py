@@ -13,7 +13,7 @@ from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import known_routes
 from netdash.core.trace.hooks import BRIDGE_NETFILTER
 from netdash.core.trace.inside import Namespace, namespaces_of
-from netdash.core.trace.lookups import link_of
+from netdash.core.trace.lookups import link_of, lookups_of
 from netdash.core.trace.run import Run
 from netdash.core.trace.walk import base, ip_hook, not_read
 
@@ -53,9 +53,14 @@ def _on_device(run: Run, hook: str, device: str) -> None:
 
 
 def bridge_chains(
-    run: Run, hook: str, came_by: str = "", leaves_by: str = "", takes: Callable[[int], bool] = lambda _: True
+    run: Run,
+    hook: str,
+    came_by: str | None = "",
+    leaves_by: str | None = "",
+    takes: Callable[[int], bool] = lambda _: True,
 ) -> None:
-    """The bridge family's chains whose priority `takes` likes; they see ports where IP sees the bridge."""
+    """The bridge family's chains whose priority `takes` likes; they see ports where IP sees the bridge. A port of None
+    is not known."""
     _nft(run)
     before = run.packet
     chains = [chain for chain in (run.hooks.bridge(hook) if run.hooks else ()) if takes(chain.priority or 0)]
@@ -66,18 +71,22 @@ def bridge_chains(
         run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
 
 
-def netfilter_on_bridges(run: Run) -> bool:
-    """Whether bridged packets meet the rules of IP (br_netfilter). The switch is absent where the module is not
-    loaded."""
-    name = f"net.bridge.bridge-nf-call-ip{'6' if run.packet.family == 6 else ''}tables"
+def netfilter_on_bridges(run: Run, bridge: str) -> bool:
+    """Whether bridged packets meet the rules of IP: where br_netfilter is loaded, which makes its switches, and one of
+    them is on for all bridges or for this one (br_nf_pre_routing)."""
+    six = run.packet.family == 6
+    name = f"net.bridge.bridge-nf-call-ip{'6' if six else ''}tables"
     if run.host.sysctls is None:
         return run.choose(f"{name} is on")
-    return run.host.sysctls.get(name, "0") == "1"
+    link = lookups_of(run.host).links.get(bridge)
+    own = link.bridge if link is not None else None
+    here = own is not None and (own.nf_call_ip6 if six else own.nf_call_ip)
+    return name in run.host.sysctls and (here or run.host.sysctls[name] == "1")
 
 
-def before_ip(run: Run, bridge: str, port: str) -> bool:
+def before_ip(run: Run, bridge: str, port: str | None) -> bool:
     """Bridge prerouting of a packet that came in by a port; True when it met the prerouting rules of IP there."""
-    calls = netfilter_on_bridges(run)
+    calls = netfilter_on_bridges(run, bridge)
     bridge_chains(run, "prerouting", port, "", lambda priority: priority <= BRIDGE_NETFILTER)
     if calls:
         run.packet = replace(run.packet, iif=bridge, oif="")
@@ -86,9 +95,9 @@ def before_ip(run: Run, bridge: str, port: str) -> bool:
     return calls
 
 
-def across(run: Run, bridge: str, came_by: str, veth: str) -> None:
+def across(run: Run, bridge: str, came_by: str | None, veth: str | None) -> None:
     """From port to port of one bridge, to the port `veth`."""
-    calls = netfilter_on_bridges(run)
+    calls = netfilter_on_bridges(run, bridge)
     run.packet = replace(run.packet, iif=bridge, oif=bridge, physdev_out=veth, bridged=True)
     run.hop(f"bridge {bridge}", "from port to port")
     bridge_chains(run, "forward", came_by, veth, lambda priority: priority <= BRIDGE_NETFILTER)

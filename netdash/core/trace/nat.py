@@ -8,7 +8,8 @@ from enum import Enum
 
 from netdash.core.model import IP, Chain, Rule, Ruleset, Verb
 from netdash.core.packet import Packet
-from netdash.core.rules.match import Answer, applies, mapped
+from netdash.core.rules.match import Answer, applies
+from netdash.core.rules.verdict_map import mapped
 from netdash.core.trace.hooks import Hooks, hooks_of, sets_mark
 from netdash.core.trace.translate import of_family, port_of
 

@@ -62,6 +62,7 @@ class Run:
         self.connection = Connection()
         self.connections: dict[str, Connection] = {"": self.connection}  # by container id; "" is this host's
         self.later = False  # a packet of a connection that is already open: it meets no listener any more
+        self.resolved: set[tuple[str, IP]] = set()  # (who, an address whose MAC it has learned)
         self.choices = choices
         self.forgiven = forgiven
         self.hops: list[Hop] = []
@@ -125,6 +126,11 @@ class Run:
     def told(self) -> tuple[Hop, ...]:
         self._close()
         return tuple(self.hops)
+
+    def tell(self, hops: tuple[Hop, ...]) -> None:
+        """What was met by another packet that this one needs."""
+        self._close()
+        self.hops += [hop for hop in hops if hop.steps]
 
     def assume(self, sentence: str) -> None:
         if sentence not in self.assumed:

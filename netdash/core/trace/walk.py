@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from netdash.core.model import Chain, Effect, Rule, Target, Unread, Verb
 from netdash.core.packet import Ends, Packet
-from netdash.core.rules.match import Answer, condition, holds, mapped
+from netdash.core.rules.match import Answer, condition, holds
+from netdash.core.rules.verdict_map import mapped
 from netdash.core.trace.answer import Step, Verdict
 from netdash.core.trace.conntrack import SOURCE, manipulated_at
 from netdash.core.trace.conntrack import Target as Translated

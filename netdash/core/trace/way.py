@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from netdash.core.model import IP, Link, Network, Proxy
 from netdash.core.packet import Packet
+from netdash.core.routing import Flow, find
 from netdash.core.trace import beside, proxy
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.arrival import local
-from netdash.core.trace.forwarding import Way, way_in, way_out
+from netdash.core.trace.bridging import Frame, foreign_ports, passes, port_towards
+from netdash.core.trace.forwarding import Way, known_routes, way_in, way_out
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.link_layer import (
     Port,
@@ -25,6 +27,7 @@ from netdash.core.trace.link_layer import (
     neighbour,
 )
 from netdash.core.trace.lookups import link_of, looked_at
+from netdash.core.trace.resolution import ask_on_bridge, ask_outside, asked_from_outside, port_of, proxied
 from netdash.core.trace.run import Ended, Run
 from netdash.core.trace.walk import ip_hook
 
@@ -85,14 +88,31 @@ def from_outside(run: Run, device: str) -> Ended:
     taken = beside.takes(run, device, run.packet.dst)
     if taken is not None:
         return _taken(run, device, taken)
-    if link is not None and link.master:
-        master = link_of(run, link.master)
-        if master is not None and master.kind == "bridge":
-            return _at_bridge(run, device, link.master, run.packet.dst)
-        device = link.master
+    master = link_of(run, link.master) if link is not None else None
+    if master is not None and master.kind == "bridge":
+        return _at_bridge(run, device, master.name, _on_link(run, master))
+    if link is not None and link.kind == "bridge" and foreign_ports(run.host, device):
+        port = port_towards(run, device, _previous_hop(run, device))
+        check_device(run, link_of(run, port))
+        return _at_bridge(run, port, device, _on_link(run, link))
+    device = master.name if master is not None else device
+    asked_from_outside(run, device)
     packet = replace(run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False)
     run.packet = looked_at(run.net, packet)
     return _ip(run)
+
+
+def _on_link(run: Run, bridge: Link) -> IP | None:
+    """For whom others on a bridge's wire send the packet: for its receiver there, else (None) for this host."""
+    dst = run.packet.dst
+    return dst if any(dst in own.network for own in bridge.addresses) else None
+
+
+def _previous_hop(run: Run, device: str) -> IP | None:
+    """The neighbour on a device who sends what comes from the packet's source."""
+    src = run.packet.src
+    route = find(Flow(src), known_routes(run), run.host.policy, lambda _: False).route if src is not None else None
+    return src if route is None or route.gateway is None or route.dev != device else route.gateway
 
 
 def from_outlet(run: Run, outlet: Outlet) -> Ended:
@@ -177,16 +197,22 @@ def _taken(run: Run, device: str, port: Port) -> Ended:
 # --- at a bridge ------------------------------------------------------------------------------------------------------
 
 
-def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
-    """A frame came in by a port, for whoever has the address `towards`."""
+def _at_bridge(run: Run, veth: str | None, bridge: str, towards: IP | None) -> Ended:
+    """A frame came in by a port (None: by which is not known), for whoever has the address `towards`; None: this
+    host."""
     run.hop(f"bridge {bridge}")
     check_device(run, _admin_down(run, bridge))
     packet = replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False)
     run.packet = looked_at(run.net, packet)
-    ingress(run, veth)
-    up = towards is None or is_here(run, towards)
+    if veth is not None:
+        ingress(run, veth)
+    up = towards is None or is_here(run, towards) or proxied(run, bridge, towards)
     hanging = beside.takes(run, bridge, towards)
     port = None if up or towards is None or hanging else neighbour(run, bridge, towards)
+    if hanging is None:
+        ask_on_bridge(run, bridge, veth, None if up else port_of(run, bridge, port, towards), towards)
+    if up:
+        passes(run, Frame(bridge, veth, ""))
     before = run.packet.dst
     met = before_ip(run, bridge, veth)
     if hanging is not None:
@@ -197,7 +223,7 @@ def _at_bridge(run: Run, veth: str, bridge: str, towards: IP | None) -> Ended:
     if up:
         bridge_chains(run, "input", veth)
         return _ip(run, met)
-    return _to_port(run, bridge, veth, port)
+    return _to_port(run, bridge, veth, port, towards)
 
 
 def _admin_down(run: Run, bridge: str) -> Link | None:
@@ -205,7 +231,7 @@ def _admin_down(run: Run, bridge: str) -> Link | None:
     return link if link is not None and not link.up else None
 
 
-def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
+def _translated_at_bridge(run: Run, bridge: str, veth: str | None) -> Ended:
     """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, any other is routed; what no route
     takes goes up to IP too, which drops it."""
     try:
@@ -217,19 +243,21 @@ def _translated_at_bridge(run: Run, bridge: str, veth: str) -> Ended:
         raise
     if not way.local and way.device == bridge and run.packet.dst is not None:
         towards = way.gateway or run.packet.dst
-        return _to_port(run, bridge, veth, neighbour(run, bridge, towards))
+        return _to_port(run, bridge, veth, neighbour(run, bridge, towards), towards)
     bridge_chains(run, "input", veth)
     return local(run) if way.local else _forward(run, way)
 
 
-def _to_port(run: Run, bridge: str, veth: str, port: Port | None) -> Ended:
-    out = (port.endpoint.veth if port else None) or ""
+def _to_port(run: Run, bridge: str, veth: str | None, port: Port | None, towards: IP | None) -> Ended:
+    party = port_of(run, bridge, port, towards)
+    out = party.port
     if out and out == veth:
         link = link_of(run, veth)
         hairpin = link.hairpin if link is not None else None
         if not (run.choose(f"hairpin is on for {veth}") if hairpin is None else hairpin):
             what = f"{veth} is no hairpin port: a frame does not go back there"
             raise run.end(Verdict.DROPPED, f"bridge {bridge}", what)
+    passes(run, Frame(bridge, veth, out, party.mac))
     across(run, bridge, veth, out)
     return _port(run, bridge, port)
 
@@ -298,14 +326,18 @@ def _by_device(run: Run, way: Way) -> Ended:
         return _inside(run, hanging.space, hanging.space.device(hanging.endpoint))
     if link is not None and link.kind == "bridge" and towards is not None:
         port = neighbour(run, way.device, towards)
-        veth = (port.endpoint.veth if port else None) or ""
-        bridge_chains(run, "output", "", veth)
-        bridge_chains(run, "postrouting", "", veth)
+        party = port_of(run, way.device, port, towards)
+        ask_on_bridge(run, way.device, "", party, towards)
+        passes(run, Frame(way.device, "", party.port, party.mac))
+        bridge_chains(run, "output", "", party.port)
+        bridge_chains(run, "postrouting", "", party.port)
         return _port(run, way.device, port)
     behind = namespaces_of(run.host).behind(way.device)
     if behind is not None:
         return _inside(run, behind[0], behind[0].device(behind[1]))
     containers_read(run)
+    if towards is not None:
+        ask_outside(run, way.device, towards)
     run.end_at = way.device
     run.say(f"leaves this host by {way.device}")
     if run.packet.dst is not None and beside.device_of(run, run.packet.dst):
