@@ -105,6 +105,15 @@ def test_a_device_of_the_host_s_own_on_that_wire_joins_them(macvlan: Host) -> No
         dev="shim",
         dst=ip_interface(f"{MAC}/32").network,
     )
+    by_name = replace(shim, peer_index=None, lower="eth0", mode="bridge")
+    told = ask(replace(macvlan, links=(*links, by_name), routes=(*routes, by_shim)), "host", f"{MAC}:80")
+    assert told.verdict is Verdict.DELIVERED
+    apart = ask(
+        replace(macvlan, links=(*links, replace(by_name, mode="private")), routes=(*routes, by_shim)),
+        "host",
+        f"{MAC}:80",
+    )
+    assert apart.verdict is not Verdict.DELIVERED
     joined = replace(macvlan, links=(*links, shim), routes=(*routes, by_shim))
     answer = ask(joined, "host", f"{MAC}:80")  # which mode the device is in is not read
     assert answer.verdict is Verdict.UNKNOWN

@@ -48,8 +48,6 @@ __all__ = [
     "IP",
     "AddressDetail",
     "Binding",
-    "BridgePort",
-    "BridgeSwitches",
     "Bridging",
     "Chain",
     "Container",
@@ -260,6 +258,7 @@ class Link:
     flags: frozenset[str] = frozenset()  # NOARP, LOOPBACK, POINTOPOINT …
     port: BridgePort | None = None  # of a bridge's port; None: not told
     bridge: BridgeSwitches | None = None  # of a bridge
+    mode: str | None = None  # of macvlan: bridge private vepa passthru
     lower: str | None = None  # IFLA_LINK where it is a device of this namespace: what a macvlan hangs on
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from netdash.read.kernel_words import (
     ADDRESS_FLAGS,
     ADDRESS_SCOPE,
-    BRIDGE,
     BRIDGE_PORT,
     BRIDGE_PORT_STATES,
+    KIND_DATA,
     LINK_FLAGS,
     NEIGHBOUR_HIDDEN,
     NEIGHBOUR_STATES,
@@ -310,9 +310,9 @@ def _prefix(address: str | None, length: int, full: int) -> str:
 
 
 def _bridging(info: Mapping[str, Any]) -> Row:
-    """What `ip -d link` tells of a bridge and of a bridge's port, as far as it is asked for."""
+    """What `ip -d link` tells of a bridge, a bridge's port and macvlan, as far as it is asked for."""
     port = info.get("IFLA_INFO_SLAVE_DATA") if info.get("IFLA_INFO_SLAVE_KIND") == "bridge" else None
-    bridge = info.get("IFLA_INFO_DATA") if info.get("IFLA_INFO_KIND") == "bridge" else None
+    own, kind = info.get("IFLA_INFO_DATA"), info.get("IFLA_INFO_KIND")
     found: Row = {}
     if isinstance(port, Mapping):
         told = dict(port["attrs"])
@@ -321,9 +321,9 @@ def _bridging(info: Mapping[str, Any]) -> Row:
         if state is not None:
             row["state"] = BRIDGE_PORT_STATES[state] if state < len(BRIDGE_PORT_STATES) else str(state)
         found["info_slave_data"] = row
-    if isinstance(bridge, Mapping):
-        told = dict(bridge["attrs"])
-        found["info_data"] = {name: told[key] for key, name in BRIDGE.items() if key in told}
+    if isinstance(own, Mapping) and kind in KIND_DATA:
+        told = dict(own["attrs"])
+        found["info_data"] = {name: told[key] for key, name in KIND_DATA[kind].items() if key in told}
     return found
 
 

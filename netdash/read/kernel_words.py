@@ -115,8 +115,11 @@ BRIDGE_PORT = {
     "IFLA_BRPORT_LOCKED": "locked",
 }
 BRIDGE_PORT_STATES = ("disabled", "listening", "learning", "forwarding", "blocking")  # BR_STATE_*
-BRIDGE = {
-    "IFLA_BR_VLAN_FILTERING": "vlan_filtering",
-    "IFLA_BR_NF_CALL_IPTABLES": "nf_call_iptables",
-    "IFLA_BR_NF_CALL_IP6TABLES": "nf_call_ip6tables",
+KIND_DATA = {
+    "bridge": {
+        "IFLA_BR_VLAN_FILTERING": "vlan_filtering",
+        "IFLA_BR_NF_CALL_IPTABLES": "nf_call_iptables",
+        "IFLA_BR_NF_CALL_IP6TABLES": "nf_call_ip6tables",
+    },
+    "macvlan": {"IFLA_MACVLAN_MODE": "mode"},
 }

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from netdash.core.addresses import address, interface, subnet
+from netdash.core.kernel_state import BridgePort, BridgeSwitches
 from netdash.core.model import (
     IP,
     AddressDetail,
-    BridgePort,
-    BridgeSwitches,
     Interface,
     Link,
     Neighbour,
@@ -85,6 +84,7 @@ def _link(index: int, raw: Json) -> Link:
         flags=flags,
         port=_port(mapping(raw.get("linkinfo"))),
         bridge=_bridge(mapping(raw.get("linkinfo"))),
+        mode=text(mapping(mapping(raw.get("linkinfo")).get("info_data")).get("mode")),
         lower=text(raw.get("link")),
     )
 

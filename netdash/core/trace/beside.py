@@ -91,4 +91,6 @@ def _below(link: Link, parent: Link) -> bool:
 
 
 def _bridges(run: Run, link: Link) -> bool:
-    return link.kind == "ipvlan" or run.choose(f"{link.name} is in bridge mode")
+    if link.kind == "ipvlan" or link.mode is not None:
+        return link.kind == "ipvlan" or link.mode == "bridge"
+    return run.choose(f"{link.name} is in bridge mode")

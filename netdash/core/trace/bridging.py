@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netdash.core.kernel_state import FdbEntry
-from netdash.core.model import IP, BridgePort, Endpoint, Host, Link
+from netdash.core.hurdles import device as trouble_of
+from netdash.core.kernel_state import BridgePort, FdbEntry
+from netdash.core.model import IP, Endpoint, Host, Link
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.lookups import lookups_of
@@ -48,8 +49,10 @@ def passes(run: Run, frame: Frame) -> None:
 
 
 def _port_of(run: Run, frame: Frame, name: str | None) -> BridgePort | None:
+    """A port that is down is left to whoever says why nothing passes a device."""
     link = _links(run).get(name or "")
-    return link.port if link is not None and link.master == frame.bridge else None
+    here = link is not None and link.master == frame.bridge and not trouble_of(link)
+    return link.port if link is not None and here else None
 
 
 def _links(run: Run) -> dict[str, Link]:
