@@ -2,9 +2,8 @@
 
 import _signal  # type: ignore[import-not-found]
 
-_signal.signal(
-    _signal.SIGINT, _signal.SIG_DFL
-)  # while modules are loaded, `signal` one of them, Ctrl-C is no traceback
+# While modules are loaded, also `signal` itself, Ctrl-C ends netdash without a traceback.
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import sys  # noqa: E402
 

@@ -30,7 +30,8 @@ _NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash cont
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (core.errors.Exit). Never raises."""
+    """Run one command; returns the exit code (core.errors.Exit). Raises only errors of netdash itself, and only with
+    NETDASH_DEBUG."""
     printing.prepare()
     with streams.interruptible():
         try:
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
         except Exception as error:
-            return streams.told(error)
+            return streams.report(error)
         return code
 
 
@@ -96,7 +97,7 @@ def _run(arguments: Arguments) -> int:
 
 def _look_over_ssh(arguments: Arguments) -> None:
     """An engine on another host, of DOCKER_HOST, --docker-host or the context: that host is looked at as --host does.
-    A context that does not exist is met again, and told, by whoever asks the engine."""
+    A context that does not exist is reported by whoever asks the engine."""
     if arguments.bundle is not None or arguments.hosts or arguments.command in ("demo", "collector"):
         return
     from netdash.engine.context import locate

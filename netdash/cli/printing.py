@@ -35,8 +35,8 @@ def note(text: str) -> None:
     _tell(f"netdash: {text}")
 
 
-def error(told: NetdashError) -> None:
-    note(f"{told.message} ({told.hint})" if told.hint else told.message)
+def error(one: NetdashError) -> None:
+    note(f"{one.message} ({one.hint})" if one.hint else one.message)
 
 
 def ask(lines: Iterable[str], question: str) -> str:

@@ -1,4 +1,4 @@
-"""The standard streams, which may be closed, full, or read by nobody: told in one line, and by the exit code."""
+"""The standard streams, which may be closed, full, or read by nobody: reported in one line, and by the exit code."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 def open_all() -> None:
-    """Makes up for closed ones: the next file that is opened would take their place, and be written to."""
-    without = sys.stdout is None
+    """Opens /dev/null in place of closed ones: the next file that is opened would take their number, and be written
+    to."""
+    closed = sys.stdout is None
     for number in (0, 1, 2):
         with contextlib.suppress(OSError):
             os.fstat(number)
@@ -25,14 +26,14 @@ def open_all() -> None:
         os.open(os.devnull, os.O_RDWR)
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    if without:
+    if closed:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         raise NetdashError("stdout is closed", code=Exit.OUTPUT)
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C is an exception only here: while modules are loaded before, and put away after, it just ends netdash."""
+    """Ctrl-C raises KeyboardInterrupt only here: while modules are loaded or torn down it ends netdash at once."""
     try:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
     except ValueError:  # in another thread signals are its owner's
@@ -44,8 +45,8 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def told(error: Exception) -> int:
-    """The exit code of a command that did not come to its end, and the line about it."""
+def report(error: Exception) -> int:
+    """Prints the line about an error that ended a command; returns the exit code."""
     if isinstance(error, BrokenPipeError):
         _discard()  # the reader has seen enough
         return Exit.BROKEN_PIPE

@@ -1,4 +1,4 @@
-"""Files whose name or content others chose: only regular ones are opened, without waiting, and a limit is read."""
+"""Files whose name or content others chose: only regular ones are read, up to a limit, and none is waited for."""
 
 from __future__ import annotations
 

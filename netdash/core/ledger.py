@@ -21,6 +21,7 @@ from netdash.core.model import (
     Rule,
     Ruleset,
 )
+from netdash.core.processes import HOLDERS
 from netdash.core.publish.state import OWN_PROXY
 from netdash.core.routing import OUTSIDE, entrance
 from netdash.core.sockets import ByPort, by_port, holds, inside, scope_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 LOOPBACK: dict[int, IP] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
-_ENGINE_HOLDERS = ("docker-proxy", "dockerd", "rootlesskit", "conmon")
+_ENGINE_HOLDERS = HOLDERS - {OWN_PROXY}
 Uplinks = dict[int, tuple[str | None, IP | None]]
 """By family: the device that packets from elsewhere come in by, and the host's address there."""
 

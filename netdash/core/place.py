@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from netdash.core.numbers import PID_DIGITS, UID_DIGITS, decimal
+
 
 class Place(Enum):
     """Which network namespace the kernel's answers are of, seen from the engine's."""
@@ -48,9 +50,9 @@ def is_proved(line: str | None) -> bool:
 def parse_engine_process(line: str) -> EngineProcess | None:
     """`PID COMMAND PLACE`, and perhaps the user's id; None for anything else."""
     match line.split():
-        case [pid, command, place, *uid] if pid.isascii() and pid.isdigit() and len(pid) < 10:
+        case [pid, command, place, *uid] if (number := decimal(pid, PID_DIGITS)) is not None:
             places = [one for one in Place if one.value == place]
-            user = int(uid[0]) if uid and uid[0].isascii() and uid[0].isdigit() and len(uid[0]) < 11 else None
-            return EngineProcess(int(pid), command, places[0], user) if places else None
+            user = decimal(uid[0], UID_DIGITS) if uid else None
+            return EngineProcess(number, command, places[0], user) if places else None
         case _:
             return None

@@ -3,11 +3,13 @@ its name and its arguments itself, so they prove nothing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from netdash.core.model import Listener, Proxy
+from netdash.core.numbers import PID_DIGITS, UID_DIGITS, decimal
 from netdash.core.place import EngineProcess
 from netdash.core.publish.state import OWN_PROXY
 
@@ -83,41 +85,39 @@ def parse_owners(text: str | None) -> Owners:
     reader = None
     for line in (text or "").splitlines():
         words = line.split(None, 3)
-        if len(words) != 4 or not _is_number(words[1]):
+        uid = decimal(words[1], UID_DIGITS) if len(words) == 4 else None
+        if uid is None:
             continue
         if words[0] == SELF:
-            reader = int(words[1])
-        elif _is_number(words[0]):
-            found[int(words[0])] = Owner(int(words[1]), words[3], _executable(words[2]))
+            reader = uid
+        elif (pid := decimal(words[0], PID_DIGITS)) is not None:
+            found[pid] = Owner(uid, words[3], _executable(words[2]))
     return Owners(found, reader)
 
 
 def _executable(text: str) -> tuple[int, int] | None:
-    uid, _, mode = text.partition(":")
-    if not _is_number(uid) or not _is_number(mode) or set(mode) - set("01234567"):
-        return None
-    return int(uid), int(mode, 8)
+    owner, _, mode = text.partition(":")
+    uid = decimal(owner, UID_DIGITS)
+    return None if uid is None or not _MODE.fullmatch(mode) else (uid, int(mode, 8))
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 11
+_MODE = re.compile("[0-7]{1,6}")
 
 
-def separated(
+def split_forged(
     proxies: tuple[Proxy, ...], owners: Owners, engine: EngineProcess | None
 ) -> tuple[tuple[Proxy, ...], tuple[Proxy, ...]]:
     """(those that may be the engine's or netdash's, those that are not, with their user)."""
     ours, forged = [], []
-    for one in proxies:
-        if owners.standing(one, engine) is Standing.FORGED:
-            owner = owners.by_pid[one.pid]
-            forged.append(replace(one, user=owner.user))
+    for proxy in proxies:
+        if owners.standing(proxy, engine) is Standing.FORGED:
+            forged.append(replace(proxy, user=owners.by_pid[proxy.pid].user))
         else:
-            ours.append(one)
+            ours.append(proxy)
     return tuple(ours), tuple(forged)
 
 
-def named(listeners: tuple[Listener, ...], owners: Owners, engine: EngineProcess | None) -> tuple[Listener, ...]:
+def mark_forged(listeners: tuple[Listener, ...], owners: Owners, engine: EngineProcess | None) -> tuple[Listener, ...]:
     """The listeners, with the user of each that has the name of an engine's process and is none."""
     forged = {
         pid: owner.user

@@ -97,7 +97,7 @@ class EngineClient:
             return json.loads(answer.body)
 
     def ping(self) -> None:
-        """Raises EngineError when the engine does not answer any more, or no longer lets itself be asked."""
+        """Raises EngineError when the engine does not answer, or refuses."""
         self._ask("GET", f"{self._prefix}/_ping")
 
     def events(self, since: int | None = None) -> Iterator[Mapping[str, object]]:
@@ -154,17 +154,17 @@ class EngineClient:
 
     def _number(self, answer: _Answer, path: str) -> str | None:
         self._podman = any(name.lower().startswith("libpod") for name in answer.headers) or self._podman
-        told: object = answer.headers.get("Api-Version")
+        number: object = answer.headers.get("Api-Version")
         if path.endswith("/version"):
             with self._explained():
                 version = json.loads(answer.body)
             if not isinstance(version, dict):
                 raise self._no_engine()
             self._podman = "podman" in json.dumps(version.get("Components")).lower() or self._podman
-            told = told or version.get("ApiVersion")
-            if not _is_version(told):
+            number = number or version.get("ApiVersion")
+            if not _is_version(number):
                 raise self._no_engine()
-        return str(told) if _is_version(told) else None
+        return str(number) if _is_version(number) else None
 
     def _no_engine(self) -> EngineGone:
         return EngineGone(f"what answers on {self.address} is not a container engine", "", self._code)
@@ -216,8 +216,8 @@ class EngineClient:
         while chunk := raw.read1(_CHUNK):
             body += chunk
             if len(body) > MAX_ANSWER:
-                told = f"the engine on {self.address} answers with more than {MAX_ANSWER >> 20} MiB"
-                raise EngineGone(told, "", self._code)
+                message = f"the engine on {self.address} answers with more than {MAX_ANSWER >> 20} MiB"
+                raise EngineGone(message, "", self._code)
             if time.monotonic() > end:
                 raise late(self.address, limit or self.limit, self._code)
         return bytes(body)
@@ -227,7 +227,9 @@ class EngineClient:
         while chunk := raw.read1(_CHUNK):
             *whole, rest = (rest + chunk).split(b"\n")
             if len(rest) > MAX_EVENT:
-                raise EngineGone("the engine sends events that are none", "", self._code)
+                raise EngineGone(
+                    f"the engine on {self.address} sends an event of more than {MAX_EVENT >> 20} MiB", "", self._code
+                )
             for line in whole:
                 event = json.loads(line) if line.strip() else None
                 if isinstance(event, dict):
@@ -241,14 +243,14 @@ class EngineClient:
         except (EngineError, GeneratorExit):
             raise
         except Exception as error:
-            told = explained(self.address, error, limit or self.limit, self._code)
-            if isinstance(told, EngineGone) and not self._named:
-                told.hint = _others() or told.hint
-            raise told from error
+            found = explained(self.address, error, limit or self.limit, self._code)
+            if isinstance(found, EngineGone) and not self._named:
+                found.hint = _others() or found.hint
+            raise found from error
 
 
 def _questions() -> Iterator[tuple[str, str | None]]:
-    """(path, version of the API that an answer without any says to be taken), in the order to try them."""
+    """(path, API version to use where the answer names none), in the order to try them."""
     yield "/_ping", None
     yield "/version", None
     for number in _FALLBACK:
@@ -306,8 +308,8 @@ def local(address: str, limit: float = 30.0) -> EngineClient:
     """The client for changes, with the exit code of a change that failed. Raises EngineError for an engine that is not
     on a socket of this machine."""
     if not address.startswith(("unix:///", "http+unix:///")):
-        told = f"the engine on {address} is not on a socket of this machine"
-        raise EngineError(told, "change it where it runs", Exit.REFUSED)
+        message = f"the engine on {address} is not on a socket of this machine"
+        raise EngineError(message, "change it where it runs", Exit.REFUSED)
     return EngineClient(address, limit, Exit.REFUSED)
 
 
@@ -318,11 +320,11 @@ def _others() -> str:
     """What to do where nobody answers on the default socket, but somebody does on another usual one. It is named, not
     taken: what is shown must be the engine that the docker command shows."""
     found = [path for path in usual_sockets() if _is_socket(path)]
-    told = [path for path in found if _accepts(path)] or found
-    if not told:
+    if not found:
         return ""
-    does = "answers" if _accepts(told[0]) else "may be"
-    return f"an engine {does} on {told[0]}: DOCKER_HOST=unix://{told[0]}"
+    heard = next(filter(_accepts, found), None)
+    path, does = (heard, "answers") if heard else (found[0], "may be")
+    return f"an engine {does} on {path}: DOCKER_HOST=unix://{path}"
 
 
 def _is_socket(path: str) -> bool:

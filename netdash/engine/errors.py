@@ -1,4 +1,4 @@
-"""What can be wrong between netdash and an engine: one type of error, and its words. Asks nobody anything."""
+"""What can be wrong between netdash and an engine: one type of error, and its sentences. Calls nobody."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Refused(EngineError):  # noqa: N818
         self.status = status
         self.words = words
         self.proxy = proxy
-        super().__init__(*_told([self]), code)
+        super().__init__(*_sentences([self]), code)
 
 
 def refused(address: str, path: str, status: int, body: bytes, code: Exit) -> EngineError:
@@ -84,15 +84,15 @@ class Joint(NamedTuple):
 
 
 def joint(errors: Mapping[str, EngineError]) -> list[Joint]:
-    """Each error told once: what one proxy refuses in the same words is one."""
+    """The errors in groups: what one proxy refuses in the same words is one group."""
     groups: dict[tuple[object, ...], list[tuple[str, EngineError]]] = {}
     for name, error in errors.items():
         key = (error.status, error.words) if isinstance(error, Refused) and error.proxy else (name,)
         groups.setdefault(key, []).append((name, error))
-    return [Joint(group[0][0], *_told([error for _, error in group])) for group in groups.values()]
+    return [Joint(group[0][0], *_sentences([error for _, error in group])) for group in groups.values()]
 
 
-def _told(group: list[EngineError]) -> tuple[str, str]:
+def _sentences(group: list[EngineError]) -> tuple[str, str]:
     """(reason, remedy) of errors that say the same."""
     first = group[0]
     if not isinstance(first, Refused):
@@ -124,9 +124,9 @@ def explained(address: str, error: BaseException, limit: float, code: Exit) -> E
             return found
     if isinstance(error, ValueError | RecursionError):
         return EngineGone(f"the answer of {address} is not a container engine's", "", code)
-    told = one_line(str(error)) or type(error).__name__
+    reason = one_line(str(error)) or type(error).__name__
     return EngineGone(
-        f"the engine on {address} cannot be asked: {told}", "is the address right? docker context ls", code
+        f"the engine on {address} cannot be asked: {reason}", "is the address right? docker context ls", code
     )
 
 
@@ -136,15 +136,15 @@ def _of_tls(address: str, error: ssl.SSLError, code: Exit) -> EngineError | None
 
     reason = error.reason or ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        told = f"{error.verify_message} (CERTIFICATE_VERIFY_FAILED)"
-        return EngineGone(f"TLS: the certificate of {address} is not trusted: {told}", _TLS_FILES, code)
+        why = f"{error.verify_message} (CERTIFICATE_VERIFY_FAILED)"
+        return EngineGone(f"TLS: the certificate of {address} is not trusted: {why}", _TLS_FILES, code)
     if isinstance(error, TimeoutError):
         return None
     if reason in _NOT_TLS:
         return EngineGone(f"TLS: {address} does not speak TLS ({reason})", _PLAIN_HTTP, code)
     if isinstance(error, ssl.SSLEOFError):
-        told = f"TLS: {address} hung up: it does not speak TLS, or does not accept netdash's certificate"
-        return EngineGone(told, f"{_PLAIN_HTTP}; {_TLS_FILES}", code)
+        message = f"TLS: {address} hung up: it does not speak TLS, or does not accept netdash's certificate"
+        return EngineGone(message, f"{_PLAIN_HTTP}; {_TLS_FILES}", code)
     if "ALERT" in reason:
         return EngineGone(f"TLS: {address} does not accept netdash's certificate ({reason})", _TLS_FILES, code)
     return EngineGone(f"TLS: no connection to {address} ({reason or one_line(str(error))})", _TLS_FILES, code)
@@ -173,8 +173,8 @@ def _of_connection(address: str, error: BaseException, limit: float, code: Exit)
     if name == "BadStatusLine":
         return EngineGone(f"what answers on {address} does not speak HTTP", perhaps_tls if plain else "", code)
     if number in (errno.ECONNRESET, errno.EPIPE) or name in _CUT_OFF:
-        told = f"the Docker engine on {address} cut its answer off"
-        return EngineGone(told, f"{_RUNNING}; or {perhaps_tls}" if plain else _RUNNING, code)
+        message = f"the Docker engine on {address} cut its answer off"
+        return EngineGone(message, f"{_RUNNING}; or {perhaps_tls}" if plain else _RUNNING, code)
     return None
 
 

@@ -69,8 +69,8 @@ class _Part:
 
 
 def read_once(options: Options) -> Recording:
-    """What the sources answer now. Never raises; waits one and a half times the limits, for an engine that answers
-    slowly a few times its limit."""
+    """What the sources answer now. Never raises; waits one and a half times the limits; for an engine whose every
+    answer is slow, six times the limit of one."""
     taken = time.time()
     patience = _PATIENCE * max(options.limit, options.tool_limit)
     parts = [
@@ -156,8 +156,8 @@ def _inspect(client: EngineClient, answers: EngineAnswers, waiting: list[str]) -
     end = time.monotonic() + _INSPECTS * client.limit
     for done, identity in enumerate(waiting):
         if time.monotonic() > end:
-            told = f"the engine answers too slowly: {done} were inspected within {_INSPECTS * client.limit:g} s"
-            answers.put_off(waiting[done:], EngineLate(told, "--timeout SECONDS waits longer"))
+            why = f"the engine answers too slowly: {done} were inspected within {_INSPECTS * client.limit:g} s"
+            answers.put_off(waiting[done:], EngineLate(why, "--timeout SECONDS waits longer"))
             return
         answers.inspect(client, identity)
 

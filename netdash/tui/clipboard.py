@@ -1,5 +1,5 @@
-"""The way to the clipboard of whoever sits before the terminal: through the tmux in between, or by the terminal's own
-sequence. Says what was done, which is not always that it arrived."""
+"""Copies to the clipboard of the user at the terminal: through tmux, or by a sequence of the terminal (OSC 52). Says
+what was done, which is not always that it arrived."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Tmux:
 def put(screen: Screen[Any], text: SafeText, say: Say) -> None:
     """Copies behind the screen, and calls `say` with what was done."""
 
-    def done(told: object) -> None:
-        if isinstance(told, str):
-            say(told, Tone.GOOD)
+    def done(copied: object) -> None:
+        if isinstance(copied, str):
+            say(copied, Tone.GOOD)
             return
         driver = screen.app._driver
         name = os.environ.get("TERM", "")
@@ -79,9 +79,9 @@ def _through_tmux(text: SafeText) -> str | None:
     if tmux is None:
         return None
     passes = _asked(tmux, "show-options", "-sv", "set-clipboard") in ("on", "external")
-    if passes and _asked(tmux, "load-buffer", "-w", "-", told=text) is not None:
+    if passes and _asked(tmux, "load-buffer", "-w", "-", given=text) is not None:
         return f"copied to tmux, which passes it to its terminal: {text}"
-    if _asked(tmux, "load-buffer", "-", told=text) is not None:
+    if _asked(tmux, "load-buffer", "-", given=text) is not None:
         return f"copied to tmux only (prefix ] pastes it): {text}"
     return None
 
@@ -111,13 +111,13 @@ def is_of(path: str, user: int) -> bool:
     return theirs and stat.S_ISDIR(folder.st_mode) and stat.S_ISSOCK(file.st_mode)
 
 
-def _asked(tmux: Tmux, *command: str, told: str = "") -> str | None:
+def _asked(tmux: Tmux, *command: str, given: str = "") -> str | None:
     """What the server answers; None when it refuses or hangs."""
     other = tmux.user != os.geteuid()
     try:
         done = subprocess.run(
             ["tmux", "-S", tmux.socket, *command],
-            input=told.encode("utf-8", "replace"),
+            input=given.encode("utf-8", "replace"),
             capture_output=True,
             timeout=_PATIENCE,
             check=False,

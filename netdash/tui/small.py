@@ -1,4 +1,4 @@
-"""What is shown, over all else, where the terminal is too small for anything else. No key acts on what is below."""
+"""The screen that covers the others while the terminal is too small. No key acts on what it covers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def fit_screens(app: App[int], size: Size) -> None:
         app.pop_screen()
 
 
-def told(wide: int, high: int) -> list[str]:
-    """The words in lines that fit; where not all do, what is needed."""
+def message(wide: int, high: int) -> list[str]:
+    """Why nothing is shown, in lines that fit; where not all fit, only the size that is needed."""
     need = f"{LEAST[0]}x{LEAST[1]}"
     for words in (f"{wide}x{high} is too small: netdash needs {need}", f"needs {need}", need):
         lines = [""]
@@ -44,9 +44,9 @@ def told(wide: int, high: int) -> list[str]:
     return [need]
 
 
-class Words(Surface):
+class Notice(Surface):
     def line(self, y: int, wide: int) -> Strip:
-        lines = told(*self.app.size)
+        lines = message(*self.app.size)
         text = lines[y] if y < len(lines) else ""
         return strip(
             (Span(" "), Span(fit(text, len(text)), Tone.WARN)) if len(text) < wide else (Span(text),), wide, self.inks
@@ -57,10 +57,10 @@ class TooSmall(Screen[None]):
     BINDINGS: ClassVar = [Binding("q", "app.quit", show=False)]
 
     def compose(self) -> ComposeResult:
-        yield Words()
+        yield Notice()
 
     def on_resize(self) -> None:
-        self.query_one(Words).refresh()
+        self.query_one(Notice).refresh()
 
     def on_screen_resume(self, event: ScreenResume) -> None:  # noqa: ARG002
         fit_screens(self.app, self.app.size)  # what lay over it has gone

@@ -195,18 +195,18 @@ class Sources:
         if sockets is None and argv is None:
             return None, (), None
         from netdash.core.parse.proc import parse_listeners, parse_proxies
-        from netdash.core.processes import OWNERS, named, parse_owners, separated
+        from netdash.core.processes import OWNERS, mark_forged, parse_owners, split_forged
 
         owners = self.once("owners", parse_owners, recording.text(OWNERS))
         listeners = self._read("listeners", failures, parse_listeners, sockets, decode=_undecoded)
         if listeners is not None:
-            listeners = self.once("named", named, listeners, owners, process)
+            listeners = self.once("marked", mark_forged, listeners, owners, process)
         if argv is None:
             return None, (), listeners
         bare = self.once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
         if process is None or process.place is not Place.ENTERED:  # else the sockets are of another namespace
             bare = self.once("proxies", _proxies_with_sockets, bare, listeners)
-        proxies, forged = self.once("separated", separated, bare, owners, process)
+        proxies, forged = self.once("split", split_forged, bare, owners, process)
         return proxies, forged, listeners
 
     def networks(

@@ -66,12 +66,13 @@ class TerminalApp(App[int]):
                 x += strip.cell_length
 
     def _show(self) -> None:
-        """What differs goes out when all before it has: what nobody would have seen is never written."""
+        """Writes the cells that differ, once the terminal has taken what came before; pictures in between are
+        never written."""
         terminal = self._driver
         if isinstance(terminal, Terminal) and self._picture.differs and not terminal.busy:
-            told = self._picture.update()
-            if told:
-                terminal.write(told.join(_WHOLE) if self._sync_available else told)
+            data = self._picture.update()
+            if data:
+                terminal.write(data.join(_WHOLE) if self._sync_available else data)
 
     def drained(self) -> None:
         self._show()
@@ -87,7 +88,7 @@ class TerminalApp(App[int]):
     # --- keys ---------------------------------------------------------------------------------------------------------
 
     def typed(self, message: Message) -> None:
-        """What the last key began is over before the next one is looked at: it acts on what that made."""
+        """Hands a key on when the work of the one before is done: it acts on the result of that."""
         if not isinstance(message, (InputEvent, Paste)):
             self.post_message(message)
             return

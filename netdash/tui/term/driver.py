@@ -1,5 +1,5 @@
-"""The terminal as Textual sees it: its modes on and off, its input, its size, its being left for a shell. Written for
-Textual's `Driver`; the one that comes with it ends at a byte that is no UTF-8 and waits for a slow terminal."""
+"""Textual's driver of the terminal: modes, input, size, and ctrl-z. Textual's own fails at a byte that is not UTF-8,
+and waits for a slow terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _READ = 4096
 
 
 class Owner(Protocol):
-    """What an application is told beside Textual's messages, in its own thread."""
+    """The application: these are called in its own thread."""
 
     def typed(self, message: Message) -> None:
         """Something came from the keyboard or the mouse."""

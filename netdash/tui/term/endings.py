@@ -26,9 +26,9 @@ def restoring(
         finally:
             os._exit(128 + number)
 
-    def failed(told: threading.ExceptHookArgs) -> None:
-        if told.exc_value is not None and not isinstance(told.exc_value, SystemExit):
-            fail(told.exc_value)
+    def failed(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            fail(args.exc_value)
 
     before = {number: signal.signal(number, end) for number in ENDS}
     hook, threading.excepthook = threading.excepthook, failed

@@ -1,4 +1,4 @@
-"""Units of a terminal's input as Textual's messages. What Textual does not know, or cannot read, is none."""
+"""Units of a terminal's input as Textual's messages. What Textual does not know, or cannot read, is dropped."""
 
 from __future__ import annotations
 

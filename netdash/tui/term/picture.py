@@ -26,7 +26,7 @@ _ERASE = 8  # blanks from which it is shorter to erase
 
 
 class Ink(NamedTuple):
-    """A style as the terminal is told it: the codes of SGR that are on, and those of both colours."""
+    """A style in the terminal's own terms: the codes of SGR that are on, and those of both colours."""
 
     on: frozenset[int]  # places in _ATTRIBUTES
     fore: str
@@ -97,11 +97,11 @@ class Picture:
         """What makes the terminal show what was painted; "" where it does already."""
         lines = [self._line(y) for y in sorted(self._dirty)]
         self._dirty.clear()
-        told = "".join(_styled(lines, self._erases))
-        return f"\x1b[0m{told}\x1b[0m" if told else ""
+        data = "".join(_styled(lines, self._erases))
+        return f"\x1b[0m{data}\x1b[0m" if data else ""
 
     def _line(self, y: int) -> list[tuple[int, int, list[str], list[Ink]]]:
-        """The runs of a line that have to be written: line, first cell, texts and inks."""
+        """The runs of a line that have to be written: (line, first cell, texts, inks)."""
         text, ink = self._text[y], self._ink[y]
         before, dressed = self._shown_text[y], self._shown_ink[y]
         if text == before and ink == dressed:

@@ -1,9 +1,11 @@
-"""What kind of terminal this is: whether it can show the dashboard, and how large it is. The one idea of both."""
+"""What kind of terminal this is: whether it can show the dashboard, and its size. Nothing else decides these."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+
+from netdash.core.numbers import decimal
 
 USUAL = (80, 24)  # of a terminal that does not say, as a serial console
 _MOST = 1000  # columns and lines that are believed
@@ -44,10 +46,6 @@ def size(terminal: int, environ: Mapping[str, str]) -> tuple[int, int]:
         wide, high = os.get_terminal_size(terminal)
     except OSError:
         wide = high = 0
-    wide = wide or _number(environ.get("COLUMNS")) or USUAL[0]
-    high = high or _number(environ.get("LINES")) or USUAL[1]
+    wide = wide or decimal(environ.get("COLUMNS", "")) or USUAL[0]
+    high = high or decimal(environ.get("LINES", "")) or USUAL[1]
     return min(wide, _MOST), min(high, _MOST)
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 5 else 0

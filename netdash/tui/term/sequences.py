@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-ALONE = 0.2  # seconds after which an ESC is the key, and no longer the begin of a sequence
+ALONE = 0.2  # seconds after which an ESC is the key, and no longer the beginning of a sequence
 CUT = 1.0  # seconds after which the rest of a sequence, a character or a paste does not come any more
 LONGEST = 4096  # bytes of a sequence
 _KEY = 32  # bytes of a sequence that may be a key, the mouse, or an answer that is waited for
@@ -101,7 +101,7 @@ class Splitter:
 
 
 def _sequence(data: bytes) -> int:
-    """The size of the sequence at the begin of `data`; 0 when its end has not come."""
+    """The size of the sequence at the beginning of `data`; 0 when its end has not come."""
     second = data[1:2]
     if not second:
         return 0
@@ -137,7 +137,8 @@ def _string(data: bytes) -> int:
 
 
 def _character(data: bytes) -> int:
-    """The size of the UTF-8 character at the begin of `data`, 1 for what is none; 0 when its end has not come."""
+    """The size of the UTF-8 character at the beginning of `data`; 1 for a byte that begins none, 0 when its end has not
+    come."""
     first = data[0]
     size = 1 if first < 0xC2 or first > 0xF4 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
     rest = data[1:size]
