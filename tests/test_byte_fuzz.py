@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import byte_fuzz
+from tests import byte_fuzz, hostile_text
 from tests.conftest import ROOT, bundle
 
 
@@ -29,12 +29,12 @@ def test_no_mutation_reaches_a_terminal_or_the_clipboard(tmp_path: Path, monkeyp
     assert tally["escapes seen"] > 100  # the payloads do arrive at what is printed
 
 
-@pytest.mark.parametrize("payload", byte_fuzz.PAYLOADS, ids=ascii)
+@pytest.mark.parametrize("payload", hostile_text.PAYLOADS, ids=ascii)
 def test_the_fuzz_sees_what_is_not_safe(payload: str) -> None:
     """A line break is allowed between lines; within one `Looker.line` and `Looker.copied` see it."""
     if not payload.replace("\n", "").isprintable():
-        with pytest.raises(byte_fuzz.FoundError):
-            byte_fuzz.check("here", f"a{payload}b")
+        with pytest.raises(hostile_text.FoundError):
+            hostile_text.check("here", f"a{payload}b")
 
 
 # --- on a real terminal -----------------------------------------------------------------------------------------------
@@ -135,5 +135,5 @@ def test_a_real_terminal_gets_text_and_the_dashboards_own_sequences(
     assert all(each.isprintable() for each in copies)
     text = COPIED.sub(b"", seen).decode("ascii" if environment else "utf-8")
     assert "\\x1b]52;c;" in text  # what was hostile is to be read
-    byte_fuzz.check("the terminal", text, OWN)
+    hostile_text.check("the terminal", text, OWN)
     assert "\x1b[35;7m" not in text

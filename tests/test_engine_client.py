@@ -83,8 +83,8 @@ def test_events_do_not_wait_for_calls_nor_calls_for_events(engine: FakeEngine) -
 # --- no answer --------------------------------------------------------------------------------------------------------
 
 
-def ask(address: str) -> None:
-    with closing(EngineClient(address, LIMIT)) as client:
+def ask(address: str, limit: float = LIMIT) -> None:
+    with closing(EngineClient(address, limit)) as client:
         client.negotiate()
         client.get("/version")
 
@@ -120,7 +120,7 @@ def test_a_huge_answer_is_cut(engine: FakeEngine, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("netdash.engine.client.MAX_ANSWER", 1 << 20)
     monkeypatch.setattr(engine, "answer", lambda path: "x" * (2 << 20))
     with pytest.raises(EngineError, match="more than 1 MiB"):
-        ask(engine.address)
+        ask(engine.address, 10)
 
 
 def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
