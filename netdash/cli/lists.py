@@ -11,6 +11,7 @@ from netdash.cli.printing import colour, document, note, room, write
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Container, Host
+from netdash.core.numbers import port_number
 from netdash.core.recording import SOURCES, Recording, dump, load
 from netdash.show import as_json, notes, plain
 from netdash.show.filter import Filter
@@ -122,11 +123,11 @@ def free(arguments: Arguments) -> int:
 
 
 def _port(text: str) -> tuple[int, str]:
-    number, _, proto = text.partition("/")
-    proto = proto.lower() or "tcp"
-    if not (number.isascii() and number.isdigit() and 0 < int(number[:6]) <= 65535) or proto not in ("tcp", "udp"):
+    digits, _, proto = text.partition("/")
+    number, proto = port_number(digits), proto.lower() or "tcp"
+    if number is None or proto not in ("tcp", "udp"):
         raise NetdashError(f"{text!r} is not a port", "1 to 65535, with /udp where it is not tcp", Exit.USAGE)
-    return int(number), proto
+    return number, proto
 
 
 def record(arguments: Arguments) -> int:

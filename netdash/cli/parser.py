@@ -12,6 +12,7 @@ from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.cli.parser_changes import add_changes
 from netdash.core.errors import Exit, NetdashError
+from netdash.core.numbers import port_number
 from netdash.show.spans import safe
 from netdash.show.views import VIEWS
 
@@ -98,9 +99,10 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535):
+    port = port_number(text)
+    if port is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
-    return int(text)
+    return port
 
 
 def _mark(text: str) -> int:

@@ -9,3 +9,9 @@ UID_DIGITS = 10  # of 32 bits
 def decimal(text: str, digits: int = 20) -> int | None:
     """A number as the kernel and the tools print it, without a sign; None for anything else, and for more `digits`."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
+def port_number(text: str) -> int | None:
+    """A port as a user types it, from 1 to 65535; None for anything else."""
+    number = decimal(text, 5)
+    return number if number is not None and 0 < number <= 65535 else None

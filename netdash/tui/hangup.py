@@ -1,5 +1,4 @@
-"""Ends the dashboard with its terminal. Textual goes on reading and painting when that is gone, at the cost of a whole
-processor; and the signal that tells of it may never come (sudo and make keep it to themselves)."""
+"""Ends the dashboard when its terminal goes away. The signal for that may never come: sudo and make keep it."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from enum import Enum
 from netdash.core.addresses import address
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import IP
+from netdash.core.numbers import port_number
 
 MOST = 256  # ports of one range
 GRACE = 600.0  # seconds that the replaced container is kept by default
@@ -105,9 +106,10 @@ def _range(text: str, words: str) -> range:
 
 
 def _port(text: str, digits: str) -> int:
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) <= 65535):
+    port = port_number(digits)
+    if port is None:
         raise _wrong(f"{text!r} is not [HOST:]PORT")
-    return int(digits)
+    return port
 
 
 def parse_duration(text: str) -> float:

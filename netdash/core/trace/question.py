@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from netdash.core.addresses import address
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import IP, Container, Endpoint, Host
+from netdash.core.numbers import port_number
 from netdash.core.routing import OUTSIDE, entrance
 from netdash.core.trace.answer import Origin, Question
 from netdash.core.trace.inside import namespaces_of
@@ -79,9 +80,10 @@ def _split(text: str) -> tuple[str, int | None]:
     name, colon, port = text.rpartition(":")
     if not colon:
         return text, None
-    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535):
+    number = port_number(port)
+    if number is None:
         raise NetdashError(f"{port!r} is not a port", "1 to 65535", Exit.USAGE)
-    return name.strip("[]"), int(port)
+    return name.strip("[]"), number
 
 
 def _address(host: Host, sender: Container | None, origin: Origin, name: str, asked: Asked, notes: list[str]) -> IP:
