@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from netdash.core.bridges import elsewhere, with_gateways
@@ -13,6 +13,7 @@ from netdash.core.model import (
     Container,
     Failure,
     Host,
+    Inside,
     Link,
     Listener,
     Network,
@@ -157,16 +158,27 @@ class Builder:
         )
         inner = {one.name: recording.container_answers(one.name) for one in parsed if one.running}
         before, self._joined_before = self._joined_before, {}
-        joined = tuple(self._join(one, wiring, inner.get(one.name, {}), before) for one in parsed)
+        owners = {one.name: one for one in parsed}
+        joined = tuple(
+            self._join(one, wiring, inner.get(one.name, {}), before, _Owner.of(one, owners, inner)) for one in parsed
+        )
         if len(joined) != len(self._joined_all) or any(
             a is not b for a, b in zip(joined, self._joined_all, strict=True)
         ):
             self._joined_all = joined
         return self._joined_all
 
-    def _join(self, container: Container, wiring: Wiring, inner: Mapping[str, object], before: _Joined) -> Container:
-        """The container with its veths and listeners; the same object as last time when nothing of it changed."""
-        inputs = (container, wiring, *inner.values())
+    def _join(
+        self,
+        container: Container,
+        wiring: Wiring,
+        inner: Mapping[str, object],
+        before: _Joined,
+        owner: _Owner | None,
+    ) -> Container:
+        """The container with its veths and listeners; the same object as last time when nothing of it changed.
+        `owner`: of the namespace that it shares."""
+        inputs = (container, wiring, *inner.values(), *((owner.container, owner.namespace) if owner else ()))
         known = before.get(container.id)
         if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
             joined = known[1]
@@ -177,6 +189,8 @@ class Builder:
                 default_gateways=_inner_gateways(inner),
                 inside=parse_inside(inner),
             )
+            if owner is not None and owner.lost(container, inner.get(_NETNS)):
+                seen = replace(seen, left_behind=True, inside=seen.inside or Inside((), (), ()))
             joined = wiring.wire(seen, inner.get("addr.json"))
             if known and known[1] == joined:
                 joined = known[1]
@@ -224,6 +238,33 @@ class Builder:
         ports = self._sources.once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
         self._uncounted = ports
         return self._sources.once("counted", recounted, ports, ruleset)
+
+
+_NETNS = "netns.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The container whose namespace another shares. `namespace`: the answer netns.txt, None where it was not read."""
+
+    container: Container
+    namespace: object
+
+    @classmethod
+    def of(
+        cls, container: Container, owners: Mapping[str, Container], inner: Mapping[str, Mapping[str, object]]
+    ) -> _Owner | None:
+        owner = owners.get(container.shares_with or "")
+        return None if owner is None or owner is container else cls(owner, inner.get(owner.name, {}).get(_NETNS))
+
+    def lost(self, container: Container, namespace: object) -> bool:
+        """Whether the namespace that it has is another one by now: a container that is started gets a new one."""
+        if not container.running or self.container.network_mode.startswith("container:"):
+            return False
+        if self.container.state in ("exited", "created", "dead"):
+            return True
+        known = isinstance(namespace, str) and isinstance(self.namespace, str)
+        return known and self.container.running and namespace != self.namespace
 
 
 def _engine_alone(recording: Recording, why: str) -> Recording:

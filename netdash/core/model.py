@@ -196,6 +196,7 @@ class Container:
     listeners: tuple[Listener, ...] | None  # inside its network namespace
     default_gateways: frozenset[IP] | None = None  # of its default IPv4 routes, as seen inside
     inside: Inside | None = None  # what was read in its network namespace beside the listeners
+    left_behind: bool = False  # the namespace that it shares is its owner's no more
 
     @property
     def short_id(self) -> str:
@@ -205,6 +206,17 @@ class Container:
     def running(self) -> bool:
         """Whether its network namespace exists (a paused container keeps it)."""
         return self.state in ("running", "paused")
+
+    @property
+    def uses(self) -> str | None:
+        """Name of the container whose network namespace it has now beside its own; None for its own alone."""
+        return None if self.left_behind else self.shares_with
+
+    @property
+    def lost(self) -> str:
+        """Why one that was left behind has no way in or out."""
+        owner = self.shares_with
+        return f"{self.name} was left behind: its network namespace, with lo alone, is not that of {owner} any more"
 
     @property
     def user_space(self) -> str:

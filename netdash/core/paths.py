@@ -92,7 +92,7 @@ class Callable:
 
 def sharing(host: Host, container: Container) -> Container:
     """The container whose namespace this one uses: itself, or X of `container:X`."""
-    if not container.shares_with:
+    if not container.shares_with or container.left_behind:
         return container
     return next((one for one in host.containers or () if one.name == container.shares_with), container)
 

@@ -80,6 +80,7 @@ CONTAINER_FILES = (
     "hosts",
     "nat.txt",
     "sysctl.txt",
+    "netns.txt",
 )
 _CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 

@@ -546,6 +546,7 @@ inner='
     [ -z "$2" ] || { echo "## listeners.txt"; "$2" -Hltnu || exit; }'
 
 look_inside() {
+    [ ! -r "/proc/$pid/ns/net" ] || file "containers/$name/netns.txt" readlink "/proc/$pid/ns/net"
     if [ "$enter" = unknown ]; then
         enter=no
         [ "$uid" != 0 ] || ! nsenter -t "$pid" -n cat </dev/null 2>/dev/null || enter=yes

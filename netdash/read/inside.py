@@ -3,6 +3,7 @@ be the container's process."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,14 @@ def _target(raw: Mapping[str, object]) -> Target | None:
     return Target(identity, name.removeprefix("/"), pid, published, len(networks) if isinstance(networks, dict) else 1)
 
 
+def namespace_of(pid: int) -> str | None:
+    """`net:[INODE]`, the same for all processes of one network namespace; None where it may not be read."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return None
+
+
 class Inside:
     """Keeps the listeners of each container, and the routes of one on several networks, until it is asked to look
     again."""
@@ -81,6 +90,7 @@ class Inside:
             read = {
                 "listeners.txt": entered.get(one.identity),
                 "proc-net.txt": proc_net(one.pid, one.published and one.identity not in entered, one.networks > 1),
+                "netns.txt": namespace_of(one.pid),
             }
             known = self._texts.get(one.identity, {})
             told = {file: text for file, text in read.items() if text is not None}

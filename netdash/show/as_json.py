@@ -141,6 +141,7 @@ def _state(one: Container) -> dict[str, object]:
         "pid": one.pid,
         "network_mode": one.network_mode,
         "shares_with": one.shares_with,
+        "left_behind": one.left_behind,
     }
 
 

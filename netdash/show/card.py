@@ -24,7 +24,10 @@ def card(host: Host, container: Container, width: int, inwards: bool = True) -> 
     """Lines of at most `width` cells; 40 and more are readable, from 100 the evidence stands below its hop. `inwards`
     False where the one that matters has been told already."""
     lines = [_head(host, container, width)]
-    if container.running:
+    if container.left_behind:
+        lines += draw.text(IN, container.lost, width, Tone.BAD)
+        lines += draw.text(MORE, f"docker restart {container.name}", width, Tone.GOOD)
+    elif container.running:
         lines += ways_in(host, container, width) if inwards else []
         lines += drift_lines(of_container(host, container), RULES, MORE, width)
         lines += ways_out(host, container, width)

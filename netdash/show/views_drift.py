@@ -11,7 +11,12 @@ from netdash.show.spans import Span, Tone, clean
 from netdash.show.table import Column, Row, Rows, View
 from netdash.show.words import NOTHING
 
-TONES = {DriftKind.MISSING: Tone.BAD, DriftKind.SHADOWED: Tone.BAD, DriftKind.STALE: Tone.WARN}
+TONES = {
+    DriftKind.MISSING: Tone.BAD,
+    DriftKind.SHADOWED: Tone.BAD,
+    DriftKind.LEFT: Tone.BAD,
+    DriftKind.STALE: Tone.WARN,
+}
 
 
 def place(one: Drift) -> str:

@@ -62,6 +62,8 @@ def _addresses(one: Container) -> Span:
     found = _interfaces(one)
     if found:
         return Span(", ".join(str(each.ip) for each in found), Tone.KEY, address_ref(found[0].ip))
+    if one.left_behind:
+        return Span(f"✗ left behind by {clean(one.shares_with or '?')}", Tone.BAD)
     if one.shares_with:
         return Span(f"as {clean(one.shares_with)}", Tone.DIM)
     if one.network_mode == "host":

@@ -52,9 +52,17 @@ def compare(known: Known) -> Comparison:
     if isinstance(mode, Undecided):
         return Comparison(None, (mode,))
     work = _Work(known, mode)
-    found = [*work.against_expected(), *work.leftovers()]
+    found = [*work.against_expected(), *work.leftovers(), *_left_behind(known.containers)]
     found.sort(key=lambda one: (_ORDER[one.kind], one.binding is None, one.family, one.table, one.chain))
     return Comparison(tuple(found), tuple(work.undecided()))
+
+
+def _left_behind(containers: tuple[Container, ...]) -> Iterator[Drift]:
+    """Containers in a namespace that is their owner's no more: no rule differs, and no packet arrives."""
+    for one in containers:
+        if one.left_behind:
+            what, why = f"{one.name} in the network of {one.shares_with}", one.lost
+            yield Drift(DriftKind.LEFT, "", "", "", what, why, "", None, container_id=one.id)
 
 
 class _Work:

@@ -16,6 +16,7 @@ class DriftKind(Enum):
     STALE = "stale"  # names an address, a network or a device that is gone
     DUPLICATE = "duplicate"
     EXTRA = "extra"  # in the engine's own chains, and not its work
+    LEFT = "left behind"  # a container in a namespace that is its owner's no more; no rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ _XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
 _AS_ROOT = "run it as root"
 _CUT = "the collector's answer was cut off"
-_INSIDE_FILES = ("inside.txt", "proc-net.txt")
+_INSIDE_FILES = ("inside.txt", "proc-net.txt", "netns.txt")
 _PARTS = ("addr.json", "route.json", "listeners.txt")  # of inside.txt, each after a line `## NAME`
 _FILES = {
     **{path: source for source, paths in SOURCES.items() for path in paths},

@@ -104,7 +104,9 @@ class Namespaces:
         containers = host.containers or ()
         self._named = {one.name: one for one in containers}
         self._own = {
-            one.id: _namespace(one, networks, host) for one in containers if one.running and not one.shares_with
+            one.id: _namespace(one, networks, host)
+            for one in containers
+            if one.running and (not one.shares_with or one.left_behind)
         }
         self._at: dict[IP, list[tuple[Namespace, Endpoint]]] = {}
         self._by_veth: dict[str, tuple[Namespace, Endpoint]] = {}
@@ -118,7 +120,7 @@ class Namespaces:
     def of(self, container: Container) -> Namespace | None:
         """The namespace that it uses; None when it does not run, or uses the host's."""
         seen = {container.id}
-        while container.shares_with:
+        while container.shares_with and not container.left_behind:
             owner = self._named.get(container.shares_with)
             if owner is None or owner.id in seen:
                 return None
@@ -163,6 +165,8 @@ def _namespace(container: Container, networks: dict[str, Network], host: Host) -
     inside = container.inside
     read = inside.routes if inside else None
     assumed = []
+    if container.left_behind:
+        assumed.append(container.lost)
     if read is None:
         assumed.append(f"the routes inside {container.name} were not read: taken as the engine sets them up")
     version = host.engine.version if host.engine else ""
@@ -191,7 +195,7 @@ def _as_host(space: Namespace, host: Host) -> Inner:
     """The namespace as a walk meets it. Of switches that were not read the host's own `all` and `default` hold: IPv4's
     are handed down when a namespace is made (devinet_init_net)."""
     inside = space.container.inside
-    sharing = [one for one in host.containers or () if one.shares_with == space.name]
+    sharing = [one for one in host.containers or () if one.uses == space.name]
     listeners = space.container.listeners
     if listeners is not None:
         more = (each for one in sharing for each in one.listeners or ())
