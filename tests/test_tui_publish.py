@@ -282,6 +282,9 @@ def test_steps_are_shown_as_they_happen_and_the_screen_goes_on(su1: Host) -> Non
     async def scene(pilot, app):
         await press(pilot, "P", "enter", "y")
         await until(pilot, lambda: "▸ /usr/sbin/docker-proxy at 0.0.0.0:8081/tcp" in text(app))
+        app.screen._since -= 7
+        app.screen._tick()
+        assert " 7 s" in text(app)
         assert "1.5 of 9.0 MiB" in text(app)
         assert "connect to port" not in text(app)
         await press(pilot, "escape")

@@ -29,6 +29,9 @@ Told = Callable[[int], Sequence[Line]]
 """What became of a change, for a width."""
 
 
+SLOW = 2  # seconds from which a step tells how long it has taken so far
+
+
 class Stage(Enum):
     ASKING = "asking"  # the form, or what has to be read first
     SURE = "sure"  # the plan stands, and waits for a yes
@@ -65,6 +68,7 @@ class Dialog(ModalScreen[None]):
         self.steps: list[str] = []
         self.counted = ""
         self._held = False
+        self._since = 0.0  # when the last step began, on the monotonic clock
         self._painted: float | None = 0.0  # when the question was, on the monotonic clock; None: not yet
         self.result: Told = lambda _: ()
 
@@ -87,6 +91,7 @@ class Dialog(ModalScreen[None]):
         if self.form is not None:
             self.form.styles.height = self.form.lines
         self.enter(Stage.ASKING)
+        self.set_interval(1.0, self._tick)
         self.begin()
 
     def on_resize(self) -> None:
@@ -178,6 +183,8 @@ class Dialog(ModalScreen[None]):
             last = at == len(self.steps) - 1 and not over
             glyph = Span("▸ " if last else "· ", Tone.TITLE if last else Tone.DIM)
             count = f"  {self.counted}" if last and self.counted else ""
+            waited = int(time.monotonic() - self._since) if last else 0
+            count += f"  {waited} s" if waited >= SLOW else ""
             lines += hanging([glyph, Span(clean(step) + count)], self.wide)
         return [*lines, *([()] if lines and over else []), *(self.result(self.wide) if over else ())]
 
@@ -194,9 +201,14 @@ class Dialog(ModalScreen[None]):
 
     def _step(self, text: str) -> None:
         self.steps.append(text)
-        self.counted = ""
+        self.counted, self._since = "", time.monotonic()
         self.tell()
         self.box.scroll(len(self.steps))
+
+    def _tick(self) -> None:
+        """The step under way tells how long it has been."""
+        if self.stage is Stage.BUSY:
+            self.tell()
 
     def count(self, text: str) -> None:
         """Called from the thread: how far the step under way has come."""
