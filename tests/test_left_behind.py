@@ -10,6 +10,7 @@ from netdash.core.join import Builder
 from netdash.core.model import Container, Host
 from netdash.core.paths import Leaves, inbound, outbound
 from netdash.core.recording import Recording
+from netdash.core.sharing import why_lost
 from netdash.core.trace.inside import namespaces_of
 from netdash.show.as_json import show
 from netdash.show.card import card
@@ -68,7 +69,7 @@ def test_card_ways_and_json_say_so() -> None:
     space = namespaces_of(host).of(side)
     assert space is not None
     assert (space.container, space.routes, space.addresses) == (side, (), ())
-    assert side.lost in space.assumed
+    assert why_lost(side) in space.assumed
 
 
 def test_the_same_answers_give_the_same_container() -> None:

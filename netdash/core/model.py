@@ -208,20 +208,8 @@ class Container:
         return self.state in ("running", "paused")
 
     @property
-    def uses(self) -> str | None:
-        """Name of the container whose network namespace it has now beside its own; None for its own alone."""
-        return None if self.left_behind else self.shares_with
-
-    @property
-    def lost(self) -> str:
-        """Why one that was left behind has no way in or out."""
-        owner = self.shares_with
-        return f"{self.name} was left behind: its network namespace, with lo alone, is not that of {owner} any more"
-
-    @property
     def user_space(self) -> str:
-        """The program by which a rootless engine's container reaches the network without a bridge; "" for none. It
-        moves packets itself: no rule and no route of the kernel tells where to."""
+        """The program that moves a rootless engine's packets itself, without a bridge, rule or route; "" for none."""
         mode = self.network_mode.partition(":")[0]
         return mode if mode in ("pasta", "slirp4netns") else ""
 

@@ -7,6 +7,7 @@ from itertools import groupby
 from netdash.core.model import Container, Host, Ref
 from netdash.core.paths import Callable, callable_names, neighbour_counts
 from netdash.core.related import address_ref, ref_of
+from netdash.core.sharing import why_lost
 from netdash.show import draw, notes, words
 from netdash.show.draw import MORE
 from netdash.show.drift_lines import RULES, drift_lines, of_container
@@ -25,7 +26,7 @@ def card(host: Host, container: Container, width: int, inwards: bool = True) -> 
     False where the one that matters has been told already."""
     lines = [_head(host, container, width)]
     if container.left_behind:
-        lines += draw.text(IN, container.lost, width, Tone.BAD)
+        lines += draw.text(IN, why_lost(container), width, Tone.BAD)
         lines += draw.text(MORE, f"docker restart {container.name}", width, Tone.GOOD)
     elif container.running:
         lines += ways_in(host, container, width) if inwards else []

@@ -23,6 +23,7 @@ from netdash.core.model import (
     Ruleset,
     Verb,
 )
+from netdash.core.sharing import why_lost
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
 _GONE = "none of the engine's chains is there"
@@ -61,7 +62,7 @@ def _left_behind(containers: tuple[Container, ...]) -> Iterator[Drift]:
     """Containers in a namespace that is their owner's no more: no rule differs, and no packet arrives."""
     for one in containers:
         if one.left_behind:
-            what, why = f"{one.name} in the network of {one.shares_with}", one.lost
+            what, why = f"{one.name} in the network of {one.shares_with}", why_lost(one)
             yield Drift(DriftKind.LEFT, "", "", "", what, why, "", None, container_id=one.id)
 
 

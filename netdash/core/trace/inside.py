@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from netdash.core.addresses import only
 from netdash.core.model import IP, Container, Endpoint, Host, Link, Listener, Network, Route
 from netdash.core.numbers import decimal
+from netdash.core.sharing import namespace_owner, why_lost
 from netdash.core.sockets import device_inside
 from netdash.core.trace.hooks import Hooks
 from netdash.core.trace.lookups import Inner, lookups_of
@@ -166,7 +167,7 @@ def _namespace(container: Container, networks: dict[str, Network], host: Host) -
     read = inside.routes if inside else None
     assumed = []
     if container.left_behind:
-        assumed.append(container.lost)
+        assumed.append(why_lost(container))
     if read is None:
         assumed.append(f"the routes inside {container.name} were not read: taken as the engine sets them up")
     version = host.engine.version if host.engine else ""
@@ -195,7 +196,7 @@ def _as_host(space: Namespace, host: Host) -> Inner:
     """The namespace as a walk meets it. Of switches that were not read the host's own `all` and `default` hold: IPv4's
     are handed down when a namespace is made (devinet_init_net)."""
     inside = space.container.inside
-    sharing = [one for one in host.containers or () if one.uses == space.name]
+    sharing = [one for one in host.containers or () if namespace_owner(one) == space.name]
     listeners = space.container.listeners
     if listeners is not None:
         more = (each for one in sharing for each in one.listeners or ())
