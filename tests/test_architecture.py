@@ -42,6 +42,7 @@ BELOW = {
         "paths",
         "publish",
         "routing",
+        "sharing",
         "rules",
         "sockets",
         "source_address",
@@ -49,7 +50,7 @@ BELOW = {
         "trace",
     },
     "core/expected": {"expected", "model", "rules"},
-    "core/drift": {"drift", "expected", "model", "rules"},
+    "core/drift": {"drift", "expected", "model", "rules", "sharing"},
 }
 """Room within core -> what of core it may import: none of them knows one that builds on it."""
 
