@@ -274,6 +274,17 @@ def test_a_refused_list_of_networks_is_missing_alone(engine: FakeEngine, follow:
     assert told.answers["docker/networks.json"]
 
 
+@pytest.mark.parametrize("path", ["/networks", f"/containers/{container(1)['Id']}"])
+@pytest.mark.parametrize("body", [b"null", json.dumps(container(9)).encode()])
+def test_what_is_no_answer_to_the_question_was_not_read(
+    engine: FakeEngine, follow: Callable[..., Told], path: str, body: bytes
+) -> None:
+    engine.refuse[path] = (200, body)
+    told = follow()
+    until(lambda: path.split("/")[1] in told.failures)
+    assert engine.address in told.failures[path.split("/")[1]].reason
+
+
 @pytest.mark.parametrize("status", [403, 500, 503])
 def test_an_engine_that_begins_to_refuse_is_not_live_any_more(
     engine: FakeEngine, follow: Callable[..., Told], status: int

@@ -90,6 +90,10 @@ class EngineAnswers:
                 if isinstance(error, EngineLate):
                     client.ping()
                 continue
+            if not isinstance(answer, list if name == "networks" else dict):
+                self._failed[name] = EngineError(f"/{name}: the answer of {client.address} is not a container engine's")
+                self._answers.pop(path, None)
+                continue
             self._failed.pop(name, None)
             if path not in self._answers or self._answers[path] != answer:
                 self._answers[path] = answer
@@ -110,8 +114,13 @@ class EngineAnswers:
             self._unread[identity] = late
             client.ping()
             return late
+        if not isinstance(answer, dict) or answer.get("Id") != identity:
+            other = EngineError(f"{client.address} answered with something else")
+            self._inspected.pop(identity, None)
+            self._unread[identity] = other
+            return other
         self._unread.pop(identity, None)
-        if isinstance(answer, dict) and answer != self._inspected.get(identity):
+        if answer != self._inspected.get(identity):
             self._inspected[identity] = answer
         return None
 
