@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from netdash.core.join import Builder
 from netdash.core.model import Host
+from netdash.core.processes import PROXIES
 from netdash.core.publish.state import OWN_PROXY
+from netdash.core.recording import Recording
 from netdash.core.trace.answer import Reply, Verdict
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.tracer import trace
@@ -49,3 +53,15 @@ def test_a_proxy_of_netdash_s_own_leaves_it_to_the_route(host: Callable[[str], H
     listeners = tuple(replace(one, command=None) for one in given.listeners or ())
     reply = answer(replace(given, proxies=proxies, listeners=listeners), "c-six", "203.0.113.2:5353")
     assert reply.verdict is Verdict.DROPPED
+
+
+def test_a_recording_may_hold_the_pid_of_what_started_a_proxy(recording: Callable[[str], Recording]) -> None:
+    """Not where another user's process only has the name."""
+    given = recording("docker20.10-nft-full")
+    started = re.sub(r"(?m)^\d+", lambda pid: str(int(pid[0]) + 100_000), str(given.answers[PROXIES]))
+    host = Builder().build(replace(given, answers={**given.answers, PROXIES: started}))
+    assert answer(host, "c-six", "10.66.0.1:5353").verdict is Verdict.DELIVERED
+    forged = tuple(replace(one, user="nobody") for one in host.listeners or ())
+    told = trace(replace(host, listeners=forged), question(host, "c-six", "10.66.0.1:5353", Asked("udp"))[0])
+    assert told.verdict is Verdict.DELIVERED
+    assert "nobody" in str(told)

@@ -237,10 +237,15 @@ def _parse_networks(answer: object) -> tuple[Network, ...]:
 
 def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
     """Sockets by pid; None where the owners of sockets could not be read. An unprivileged reader is told of its own
-    sockets alone."""
+    sockets alone, and a recording may hold the pid of what started a proxy, not of the proxy that has the socket."""
     if listeners is None or (listeners and not any(one.pid for one in listeners)):
         return proxies
-    nobodys = {(one.proto, one.port) for one in listeners if one.pid is None}
+    pids = {one.pid for one in proxies}
+    nobodys = {
+        (one.proto, one.port)
+        for one in listeners
+        if one.pid is None or (one.command == "docker-proxy" and one.user is None and one.pid not in pids)
+    }
     held: dict[int | None, list[Listener]] = {}
     for listener in listeners:
         held.setdefault(listener.pid, []).append(listener)

@@ -13,9 +13,11 @@ _AS_ASKED_SINCE = 28  # docker-proxy tells the kernel from which address it answ
 
 
 def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | None:
-    """The userland proxy that holds a socket, by its pid, or where that was not read by its address and port."""
-    if heard.pid is not None:
-        return next((one for one in proxies if one.pid == heard.pid), None)
+    """The userland proxy that holds a socket: by its pid, else by its address and port. A recording may hold the pid of
+    what started it; a process that only has the name of one has a `user`."""
+    known = next((one for one in proxies if one.pid == heard.pid), None)
+    if known is not None or heard.user is not None:
+        return known
     if heard.command is not None and "proxy" not in heard.command:
         return None
     same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port) and one.holds_port]
