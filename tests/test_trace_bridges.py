@@ -125,6 +125,20 @@ def arp_chain(*, hook: str, words: list[object]) -> Callable[[Answers], None]:
     return edit
 
 
+def arp_dropped_at(device: str) -> Callable[[Answers], None]:
+    def edit(answers: Answers) -> None:
+        head = {"family": "netdev", "table": "f"}
+        chain = {**head, "name": "c", "handle": 2, "dev": device, "type": "filter", "hook": "ingress", "prio": 0}
+        words = [match({"payload": {"protocol": "ether", "field": "type"}}, "arp"), {"drop": None}]
+        answers["rules/nft.json"]["nftables"] += [
+            {"table": {"family": "netdev", "name": "f", "handle": 1}},
+            {"chain": chain},
+            {"rule": {**head, "chain": "c", "handle": 3, "expr": words}},
+        ]
+
+    return edit
+
+
 def match(left: object, right: object, op: str = "==") -> object:
     return {"match": {"op": op, "left": left, "right": right}}
 
@@ -164,6 +178,8 @@ CASES: dict[str, tuple[Callable[[Answers], None], tuple[str, ...], tuple[bool | 
         (False, True, False, False, True),
     ),
     "arp out, requests": (arp_chain(hook="output", words=[REQUESTS]), FOUR, (False, True, False, False)),
+    "netdev, at a port": (arp_dropped_at("vethweb"), FOUR, (False,) * 4),
+    "netdev, at the uplink": (arp_dropped_at("eth0"), FOUR, (False, True, False, True)),
     "arp in, of IP": (arp_chain(hook="input", words=[OF_IP]), FOUR, (True,) * 4),
 }  # fmt: skip
 

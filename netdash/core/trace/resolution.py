@@ -12,7 +12,7 @@ from netdash.core.routing import Flow, address_type, find
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.bridging import BROADCAST, MULTICAST, UNICAST, Frame, mac_of, passes, port_towards
 from netdash.core.trace.inside import Namespace, namespaces_of
-from netdash.core.trace.link_layer import Port, bridge_chains, netfilter_on_bridges
+from netdash.core.trace.link_layer import Port, bridge_chains, egress, ingress, netfilter_on_bridges
 from netdash.core.trace.lookups import lookups_of, number
 from netdash.core.trace.run import Ended, Run
 from netdash.core.trace.walk import base, ip_hook
@@ -262,6 +262,8 @@ def _at(run: Run, party: Party, hook: str, met: bool = False) -> None:
     run.connection.untracked = True
     inwards = hook == "input"
     run.packet = replace(packet, iif=party.device if inwards else "", oif="" if inwards else party.device)
+    if inwards and not met and party.port == "":
+        ingress(run, party.device)
     if packet.arp is not None:
         for chain in run.hooks.arp(hook) if run.hooks is not None else ():
             run.hop(run.at(f"arp {hook}"))
@@ -282,6 +284,8 @@ def _over(run: Run, bridge: str, packet: Packet, ends: tuple[Party, Party], kind
     run.hop(f"bridge {bridge}")
     passes(run, Frame(bridge, came, leaves, packet.mac_dst if kind == UNICAST else None, kind))
     calls = packet.family == 6 and netfilter_on_bridges(run, bridge)
+    if came:
+        ingress(run, came)
     if came != "":
         bridge_chains(run, "prerouting", came)
         if calls:
@@ -298,6 +302,8 @@ def _over(run: Run, bridge: str, packet: Packet, ends: tuple[Party, Party], kind
         ip_hook(run, "postrouting")
     else:
         bridge_chains(run, "postrouting", "", leaves)
+    if leaves:
+        egress(run, leaves)
     return False
 
 
