@@ -121,12 +121,6 @@ def test_a_tool_that_failed_is_a_failure_with_its_own_words() -> None:
     assert recording.failures["listeners"].reason == "ss: no such thing"
 
 
-def test_json_that_is_empty_is_no_empty_list() -> None:
-    recording = of(stream({**FILES, "ip/route4.json": "\n", "containers/web/addr.json": ""}))
-    assert not {"ip/route4.json", "containers/web/addr.json"} & set(recording.answers)
-    assert recording.failures["routes"].reason == "route4 printed nothing"
-
-
 def test_a_tool_that_is_not_there_is_named_with_its_package() -> None:
     lines = ["", f"netdash-collector 1 {MARK}", f"={MARK} asked rules listeners", f"={MARK} source rules"]
     lines += [f"={MARK} missing rules/nft.json nft", f"={MARK} missing rules/iptables-either.txt iptables-save"]

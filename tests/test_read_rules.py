@@ -80,13 +80,6 @@ def test_what_is_asked_first(tools: Tools) -> None:
     assert failures == {}
 
 
-def test_an_nft_that_prints_nothing_did_not_say_that_there_are_no_rules(tools: Tools) -> None:
-    tools.put("nft", "")
-    answers, failures = tools.reader().read()
-    assert "rules/nft.json" not in answers
-    assert failures["rules: nft"].reason == "nft printed nothing"
-
-
 def test_ip6tables_is_asked_where_there_are_tables_of_ipv6(tools: Tools) -> None:
     tools.put("nft", json.dumps(BOTH))
     tools.reader().read()

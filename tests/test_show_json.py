@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from netdash.core.model import Host, Unread
+from netdash.core.model import Host
 from netdash.show import as_json
-from netdash.show.free import look, sentences
+from netdash.show.free import look
 from netdash.show.views import BY_NAME, VIEWS
 from tests.show_hosts import blind, container, host, hostile, port
 
@@ -123,16 +122,3 @@ def test_a_port_is_free_only_when_every_socket_is_known() -> None:
     assert look(blinded, "tcp", 9000).free is None
     assert look(blinded, "tcp", 9000).offers == ()
     assert look(host(ports=()), "tcp", 65535).offers == ()
-
-
-def test_a_port_is_free_only_when_every_rule_is_known() -> None:
-    given = host(ports=(port(8080),))
-    assert given.ruleset is not None
-    for ruleset in (None, replace(given.ruleset, unread=(Unread("nft", "timed out"),))):
-        blinded = replace(given, ruleset=ruleset)
-        assert look(blinded, "tcp", 8080).free is False
-        assert (look(blinded, "tcp", 9000).free, look(blinded, "tcp", 9000).offers) == (None, ())
-        assert (
-            "a rule that was not read may lead its packets elsewhere"
-            in sentences(blinded, look(blinded, "tcp", 9000))[0]
-        )

@@ -13,6 +13,7 @@ import pytest
 from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.recording import load
+from netdash.core.trace.answer import Trace, Verdict
 from netdash.core.trace.question import Asked, question
 from netdash.core.trace.tracer import trace
 from tests.conftest import RECORDINGS
@@ -69,3 +70,72 @@ def test_no_file_of_a_case_is_the_base_s_own() -> None:
         same = BASE / Path(*path.relative_to(EXCHANGE).parts[1:])
         if path.is_file() and path.parts[len(EXCHANGE.parts)] != "base" and same.is_file():
             assert path.read_bytes() != same.read_bytes(), path
+
+
+# --- words for what was not read, or is not followed ------------------------------------------------------------------
+
+MANGLE = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i docker0 -p tcp --dport 80 {}\nCOMMIT\n"
+
+
+def _told(sender: str, target: str, proto: str = "tcp", **changes: object) -> Trace:
+    """The trace on the base with other answers, by their paths."""
+    recording = load(BASE)
+    host = Builder().build(replace(recording, answers={**recording.answers, **changes}))
+    return trace(host, question(host, sender, target, Asked(proto))[0])
+
+
+def test_a_container_s_forwarding_that_was_not_read_is_an_assumption_that_is_said() -> None:
+    host = _host("l15-container-router")
+    answer = trace(host, question(host, "host", "10.14.14.9:80", Asked())[0])
+    told = [sentence for sentence in answer.assumed if "forwarding inside web was not read" in sentence]
+    assert answer.answered
+    assert len(told) == 1
+
+
+def test_what_root_sends_is_told_where_rules_ask_for_the_user() -> None:
+    host = _host("r16-uidrange")
+    assert "root sends it: other users may be treated otherwise" in question(host, "host", "192.0.2.10:80", Asked())[1]
+    assert not question(_host("base"), "host", "192.0.2.10:80", Asked())[1]
+
+
+@pytest.mark.parametrize(
+    ("port", "verdict", "words"),
+    [
+        (3128, Verdict.DROPPED, "TPROXY hands it to port 3128, where nothing listens"),
+        (9000, Verdict.UNKNOWN, "TPROXY hands it to python3 on port 9000: how that answers is not known"),
+    ],
+)
+def test_tproxy_hands_a_packet_to_who_listens(port: int, verdict: Verdict, words: str) -> None:
+    rule = f"-j TPROXY --on-port {port} --on-ip 0.0.0.0 --tproxy-mark 0x1/0xffffffff"
+    answer = _told("web", "192.0.2.10:80", **{"rules/iptables-legacy-save.txt": MANGLE.format(rule)})
+    assert (answer.verdict, answer.decided_by and answer.decided_by.text) == (verdict, words)
+
+
+ROUTES = [
+    {"dst": "default", "nhid": 8, "flags": []},
+    {"dst": "172.17.0.0/16", "dev": "docker0", "protocol": "kernel", "scope": "link", "prefsrc": "172.17.0.1"},
+    {"dst": "203.0.113.0/24", "dev": "eth0", "protocol": "kernel", "scope": "link", "prefsrc": "203.0.113.2"},
+    {"type": "local", "dst": "203.0.113.2", "dev": "eth0", "table": "local", "scope": "host", "prefsrc": "203.0.113.2"},
+]
+
+
+@pytest.mark.parametrize(
+    ("objects", "answered"),
+    [
+        ([{"id": 1, "gateway": "203.0.113.1", "dev": "eth0"}, {"id": 8, "group": [{"id": 1}]}], True),
+        ([{"id": 8, "gateway": "203.0.113.1", "dev": "eth0"}], True),
+        ([{"id": 8, "blackhole": None}], False),
+        ([{"id": 8, "group": [{"id": 1}]}], None),
+        ([], None),
+    ],
+)
+def test_a_route_by_a_next_hop_object_goes_where_the_object_says(objects: list[object], answered: bool | None) -> None:
+    answer = _told("host", "192.0.2.10:80", **{"ip/route4.json": ROUTES, "ip/nexthop.json": objects})
+    assert answer.answered is answered
+
+
+def test_a_broadcast_on_a_wire_is_answered_by_whom_nobody_knows() -> None:
+    answer = _told("host", "203.0.113.255:9", "udp")
+    assert answer.answered is None
+    assert answer.exchange.why is not None
+    assert "who answers on 203.0.113.255 is not known" in answer.exchange.why.text

@@ -63,7 +63,8 @@ class Arguments:
 
         from netdash.read.options import Options
 
-        asked = Options(docker_host=self.docker_host, whole=whole, sudo=self.sudo, containers=containers)
+        named = frozenset({self.sender.removeprefix("/"), self.receiver.partition(":")[0]} - {""})
+        asked = Options(docker_host=self.docker_host, whole=whole, sudo=self.sudo, containers=containers, first=named)
         if sources is not None:
             asked = replace(asked, sources=sources)
         if self.timeout is None:

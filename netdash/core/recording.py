@@ -148,8 +148,8 @@ def load(path: Path) -> Recording:
 def _of_files(path: Path, found: Files) -> Recording:
     if META in found.refused:
         raise NetdashError(f"{path}: {META}: {found.refused[META]}")
-    damaged = {name: why for name, text in sorted(found.texts.items()) if (why := damage(name, text))}
-    answers: dict[str, Answer] = {name: text for name, text in found.texts.items() if name not in damaged}
+    cut = {name for name, text in found.texts.items() if _cut_off(name, text)}
+    answers: dict[str, Answer] = {name: text for name, text in found.texts.items() if name not in cut}
     meta = _meta(found.texts.get(META, "{}"), path)
     answers.pop(META, None)
     if not answers:
@@ -157,7 +157,7 @@ def _of_files(path: Path, found: Files) -> Recording:
         raise NetdashError(f"{path} is not a netdash bundle", why or "expected docker/, ip/, rules/, host/ inside")
     _decode_api_answers(answers, path)
     failures = {source: Failure(source, *_pair(value)) for source, value in _mapping(meta.get("failures")).items()}
-    failures |= dict(_refusals({**found.refused, **damaged}))
+    failures |= dict(_refusals({**found.refused, **dict.fromkeys(sorted(cut), "it ends within a line: it is cut off")}))
     taken = meta.get("taken")
     hostname = meta.get("hostname")
     privileged = meta.get("privileged")
@@ -172,14 +172,10 @@ def _of_files(path: Path, found: Files) -> Recording:
     )
 
 
-def damage(path: str, text: str) -> str:
-    """Why this cannot be all that a tool printed; "" when it may be. A tool that prints JSON prints brackets around
-    nothing too. A list of lines ends with a line; those of rules tell more of their ends, and are parsed as far as they
+def _cut_off(path: str, text: str) -> bool:
+    """Whether a list of lines ends within a line. Those of rules tell more of their ends, and are parsed as far as they
     go."""
-    if path.endswith(".json"):
-        return "it is empty" if text.strip() in ("", "null") else ""
-    lines = path.endswith(".txt") and not path.startswith("rules/")
-    return "it ends within a line: it is cut off" if lines and text[-1:] not in ("", "\n") else ""
+    return path.endswith(".txt") and not path.startswith("rules/") and text[-1:] not in ("", "\n")
 
 
 def _refusals(refused: Mapping[str, str]) -> Iterator[tuple[str, Failure]]:

@@ -29,6 +29,7 @@ from netdash.read.namespace import ENGINE, elsewhere, read_inside, told
 from netdash.read.options import Options
 from netdash.read.processes import Proxies
 from netdash.read.rules import RuleReader
+from netdash.read.sockets import read_in
 from netdash.read.sysctls import read_sysctls
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
@@ -241,7 +242,12 @@ def _listeners(_: Options) -> _Found:
 
 
 def _sysctls(_: Options) -> _Found:
-    return {"host/sysctl.txt": read_sysctls(name for _, name in socket.if_nameindex())}, {}
+    return {"host/sysctl.txt": _own_sysctls()}, {}
+
+
+def _own_sysctls() -> str:
+    """Of the calling thread's network namespace."""
+    return read_sysctls(name for _, name in socket.if_nameindex())
 
 
 _READ: Mapping[tuple[str, ...], Callable[[Options], _Found]] = {
@@ -296,9 +302,16 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside.look()
     answers |= inside.answers()
     if options.whole:
-        for target in inside.targets()[: options.containers]:
+        asked = sorted(inside.targets(), key=lambda one: not _is_named(one, options.first))[: options.containers]
+        for target in asked:
             answers |= _of_container(target, options.tool_limit)
+        paths = {container_path(one.name, "sysctl.txt"): one.pid for one in asked}
+        answers |= read_in({path: pid for path, pid in paths.items() if path}, _own_sysctls)
     return answers, {}
+
+
+def _is_named(target: Target, words: frozenset[str]) -> bool:
+    return any(target.name == word or (len(word) > 2 and target.identity.startswith(word)) for word in words)
 
 
 def _of_container(target: Target, limit: float) -> dict[str, object]:

@@ -21,3 +21,4 @@ class Options:
     whole: bool = False
     sudo: bool = False
     containers: int | None = None  # into how many is looked then; None: all
+    first: frozenset[str] = frozenset()  # names or beginnings of ids of those that are looked into before others

@@ -153,10 +153,8 @@ class RuleReader:
             return None
         output = run((path, *options), self.limit)
         if not output.problem:
-            if tool != "nft" or output.text.strip():  # JSON has brackets around nothing too
-                return output.text
-            self._failures[source] = Failure(source, "nft printed nothing")
-        elif any(words in output.errors for words in _ROOT_NEEDED):
+            return output.text
+        if any(words in output.errors for words in _ROOT_NEEDED):
             self._failures[source] = Failure(source, "rules need root", "run with sudo")
         else:
             self._failures[source] = Failure(source, f"{tool}: {output.problem}")

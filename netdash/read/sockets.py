@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -168,23 +168,28 @@ def _device(index: int) -> str:
 
 
 def sockets_of(pids: Mapping[str, int]) -> dict[str, str]:
-    """The listing inside each process' network namespace, by the given names; those that cannot be entered are left
-    out. Needs CAP_SYS_ADMIN. A thread of its own enters them and ends there: no other code ever runs in one."""
+    """The listing inside each process' network namespace, by the given names."""
+    return read_in(pids, lambda: listing(waiting_sockets()))
+
+
+def read_in(pids: Mapping[str, int], read: Callable[[], str]) -> dict[str, str]:
+    """What `read` returns inside each process' network namespace, by the given names; those that cannot be entered are
+    left out. Needs CAP_SYS_ADMIN. A thread of its own enters them and ends there: no other code ever runs in one."""
     found: dict[str, str] = {}
-    visitor = threading.Thread(target=_visit, args=(dict(pids), found), name="namespaces", daemon=True)
+    visitor = threading.Thread(target=_visit, args=(dict(pids), read, found), name="namespaces", daemon=True)
     visitor.start()
     visitor.join(_LIMIT + len(pids) * 0.01)
     return dict(found)
 
 
-def _visit(pids: Mapping[str, int], found: dict[str, str]) -> None:
+def _visit(pids: Mapping[str, int], read: Callable[[], str], found: dict[str, str]) -> None:
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
             _enter(libc, pid)
-            found[name] = listing(waiting_sockets())
+            found[name] = read()
 
 
 def _enter(libc: ctypes.CDLL, pid: int) -> None:

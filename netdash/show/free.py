@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 from netdash.core.model import Host, Port
 from netdash.core.sockets import reserved, socket_text, taken
@@ -28,31 +27,33 @@ class Answer:
 
 def look(host: Host, proto: str, number: int) -> Answer:
     """A port is taken by a socket, or by a DNAT rule that leads its packets elsewhere. Free needs every host socket
-    and every rule to have been read; taken does not."""
+    to have been read; taken does not."""
     same = [port for port in host.ports or () if port.proto == proto]
     here = [port for port in same if port.host_port == number]
     by = tuple(port for port in here if taken(port))
-    known = host.listeners is not None and host.ruleset is not None and host.ruleset.complete
-    free: bool | None = False if by else True if known else None
-    offers = without_socket(host, proto, number) if known else ()
+    free: bool | None = False if by else None if host.listeners is None else True
+    offers: tuple[int, ...] = ()
+    if host.listeners is not None:
+        used = {port.host_port for port in same if reserved(port)}
+        offers = tuple(_offers(number, used))
     return Answer(proto, number, free, by, tuple(port for port in here if not port.live), offers)
 
 
-def without_socket(host: Host, proto: str, number: int) -> tuple[int, ...]:
-    """The next ports that no socket, no container and no rule that was read has; none where sockets are not known."""
-    if host.listeners is None:
-        return ()
-    used = {port.host_port for port in host.ports or () if port.proto == proto and reserved(port)}
-    return tuple(islice((one for one in range(number + 1, LAST + 1) if one not in used), OFFERS))
+def _offers(number: int, used: set[int]) -> list[int]:
+    found: list[int] = []
+    for candidate in range(number + 1, LAST + 1):
+        if candidate not in used:
+            found.append(candidate)
+        if len(found) == OFFERS:
+            break
+    return found
 
 
 def sentences(host: Host, answer: Answer) -> list[str]:
     """The answer in lines of plain text, safe to print."""
     what = f"{answer.proto} port {answer.number}"
-    if answer.free is None and host.listeners is None:
+    if answer.free is None:
         lines = [f"{what}: not known, the host's sockets could not be read"]
-    elif answer.free is None:
-        lines = [f"{what}: not known, no socket has it, but a rule that was not read may lead its packets elsewhere"]
     elif answer.free:
         lines = [f"{what} is free"]
     else:

@@ -11,7 +11,7 @@ from netdash.core.publish.conflict import choose
 from netdash.core.publish.facts import Facts
 from netdash.core.publish.plan import bound, has_ipv6
 from netdash.core.publish.request import Mode, Spec
-from netdash.show.free import without_socket
+from netdash.show.free import look
 from netdash.show.spans import Span, Tone, clean
 
 MOST = 12  # choices of one field
@@ -70,7 +70,7 @@ def host_ports(host: Host, proto: str, inside: tuple[int, ...]) -> tuple[Offer, 
         return ()
     if len(inside) > 1:
         return (Offer(f"{first[0]}-{first[-1]}", f"{first[0]}-{first[-1]}"),)
-    return tuple(Offer(str(port), str(port)) for port in (first[0], *without_socket(host, proto, first[0])))
+    return tuple(Offer(str(port), str(port)) for port in (first[0], *look(host, proto, first[0]).offers))
 
 
 def host_note(host: Host, spec: Spec, facts: Facts | None, mode: Mode | None, force: bool) -> Span:

@@ -67,12 +67,9 @@ _TOPS = ("docker", "ip", "rules", "host", "containers")
 
 
 def _loss(dice: random.Random, file: Path, path: str) -> Lost:
-    """Cut within a line: where a listing ends at a line's end, nothing tells that there was more. JSON also to nothing,
-    which is what a full disk leaves."""
+    """Cut within a line: where a listing ends at a line's end, nothing tells that there was more."""
     content = file.read_bytes()
     at = dice.randrange(len(content)) if content else 0
-    if path.endswith(".json") and dice.random() < 0.2:
-        return Lost(path, 0)
     if not content or dice.random() < 0.4 or content[at - 1 : at] in (b"\n", b""):
         return Lost(path, None)
     return Lost(path, at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 
 from netdash.core.addresses import address, interface, subnet
@@ -127,11 +127,30 @@ def _address(raw: Json) -> Interface | None:
     return interface(local, integer(raw.get("prefixlen"))) if local else None
 
 
-def parse_routes(route4: object, route6: object) -> tuple[Route, ...]:
-    """`ip [-6] -j route show table all`, in the kernel's order; IPv6 routes that are listed in both come once."""
+def parse_routes(route4: object, route6: object, next_hops: object = None) -> tuple[Route, ...]:
+    """`ip [-6] -j route show table all`, in the kernel's order; IPv6 routes that are listed in both come once.
+    `next_hops`: `ip -j nexthop`, the objects that routes may name by "nhid"."""
     answers = ((4, route4), (6, route6))
-    found = dict.fromkeys(_route(mapping(raw), family) for family, answer in answers for raw in items(answer))
+    known = {raw["id"]: raw for raw in map(mapping, items(next_hops)) if isinstance(raw.get("id"), int)}
+    rows = ((_resolved(mapping(raw), known), family) for family, answer in answers for raw in items(answer))
+    found = dict.fromkeys(_route(raw, family) for raw, family in rows)
     return tuple(route for route in found if route is not None)
+
+
+def _resolved(raw: Json, known: Mapping[object, Json]) -> Json:
+    """A route with what its next-hop object says, unless the listing says that itself (nexthop_compat_mode) or the
+    object is not known."""
+    name = raw.get("nhid")
+    if name is None or "dev" in raw or "nexthops" in raw or not isinstance(name, int) or name not in known:
+        return raw
+    named = known[name]
+    members = [mapping(one).get("id") for one in items(named.get("group"))]
+    if not members:
+        told = {key: named[key] for key in ("gateway", "via", "dev", "encap") if key in named}
+        return {**raw, **told, **({"type": "blackhole"} if "blackhole" in named else {})}
+    hops = [known[one] for one in members if isinstance(one, int) and one in known]
+    whole = len(hops) == len(members) and all("dev" in one for one in hops)
+    return {**raw, "nexthops": hops} if whole else raw
 
 
 def _route(raw: Json, family: int) -> Route | None:

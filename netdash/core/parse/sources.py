@@ -143,9 +143,8 @@ class Sources:
             if path not in answers:
                 part = f"routes: {path.removeprefix('ip/').removesuffix('.json')}"
                 failures.setdefault(part, Failure(part, "not read"))
-        routes = self._read(
-            "routes", failures, parse_routes, answers.get("ip/route4.json"), answers.get("ip/route6.json")
-        )
+        listed = (answers.get(f"ip/{name}.json") for name in ("route4", "route6", "nexthop"))
+        routes = self._read("routes", failures, parse_routes, *listed, need=2)
         policy = self._read(
             "policy", failures, parse_policy, answers.get("ip/rule4.json"), answers.get("ip/rule6.json")
         )

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from netdash.core.addresses import address, subnet
 from netdash.core.model import Effect, Target, Verb
+from netdash.core.numbers import decimal
 from netdash.core.rules.names import number
 from netdash.core.rules.parts import FULL
 
@@ -38,9 +39,19 @@ def read_target(option: str, name: str, args: list[str]) -> tuple[Target, str]:
     if name == "NETMAP":
         net = subnet(args[1]) if len(args) == 2 and args[0] == "--to" else None
         return Target(Verb.OTHER, detail=name, net=net), "" if net else " ".join(("-j", name, *args))
+    if name == "TPROXY":
+        return Target(Verb.OTHER, detail=name, ports=_on_port(args)), ""
+    if name == "SYNPROXY":
+        return Target(Verb.OTHER, detail=name), ""
     if name in _OTHERS:
         return Target(Verb.OTHER, detail=name), " ".join(("-j", name, *args))
     return _jump(name), " ".join(args)
+
+
+def _on_port(args: list[str]) -> tuple[int, int] | None:
+    """TPROXY's port; None where it is the packet's own."""
+    port = decimal(args[args.index("--on-port") + 1]) if "--on-port" in args[:-1] else None
+    return (port, port) if port else None
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ class Effect:
     The others have the tool's words in `detail`. notrack makes the later ctstate UNTRACKED. What later rules may ask
     is changed by zone (of conntrack), dscp, tos, ttl, hoplimit, priority, label, pkttype, and set (an ipset or nft set
     gains or loses the packet's fields); not by log nflog trace mss helper secmark dup flow, nor by what has an xt
-    target's own name (CHECKSUM, AUDIT, CT …). rewrite: header fields become what netdash does not follow.
+    target's own name (CHECKSUM, AUDIT, CT …). rewrite: `saddr A`, `daddr A`,
+    `sport N` or `dport N`, else header fields become what netdash does not follow.
     """
 
     kind: str

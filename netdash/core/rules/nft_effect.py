@@ -17,6 +17,9 @@ _META = {"nftrace": "trace", "priority": "priority", "pkttype": "pkttype"}
 _CT = {"zone": "zone", "label": "label", "event": "CT", "helper": "helper"}
 _PAYLOAD = {"dscp": "dscp", "ttl": "ttl", "hoplimit": "hoplimit"}
 
+REWRITES = ("saddr", "daddr", "sport", "dport")
+"""Fields of the packet that a rule may change where a translation would be usual."""
+
 
 def add_effect(draft: Draft, kind: str, detail: str = "") -> bool:
     draft.effects.append(Effect(kind, detail=detail, after=len(draft.matches)))
@@ -48,6 +51,8 @@ def mangle(draft: Draft, value: object) -> bool:
         return _mark(draft, _MARKS[side], said)
     kinds = {"meta": _META, "ct": _CT, "payload": _PAYLOAD}.get(side, {})
     kind = "mss" if side == "tcp option" and name == "size" else kinds.get(name) if isinstance(name, str) else None
+    if side == "payload" and name in REWRITES and (isinstance(said, str) or type(said) is int):
+        return add_effect(draft, "rewrite", f"{name} {said}")
     if kind is None:
         add_effect(draft, "rewrite", statement({"mangle": value}))
         return False

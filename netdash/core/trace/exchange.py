@@ -38,6 +38,8 @@ def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
         return None, Exchange(None, Decision("answer", "the packet's addresses are not known where it ends"))
     if got.proto == "udp":
         _remember_stale(asking.host, first.run)
+    if _to_many(got):
+        return _by_one_of_many(asking, first)
     reply, back = _answer(first, answer_to(got), first.run.connections)
     found = _judged(asking, first, back, reply, "the answer")
     if found.answered is False or got.tcp_flags is None:
@@ -45,6 +47,19 @@ def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
     later = _with_data(asking, first, back) if reply.verdict.arrives else found
     found = _silenced(first, later if later.answered is False or found.answered else found)
     return reply, _contradicted(asking.host, first.run) or found if found.answered else found
+
+
+def _to_many(got: Packet) -> bool:
+    return got.dst_type in ("BROADCAST", "MULTICAST")
+
+
+def _by_one_of_many(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
+    """The answer to a broadcast comes from the receiver's own address: to conntrack it is a flow of its own."""
+    got, at = first.run.packet, first.run.end_at
+    if isinstance(at, str | Outlet):
+        return None, Exchange(None, Decision("answer", f"who answers on {got.dst} is not known"))
+    reply, back = _answer(first, replace(answer_to(got), src=None), {})
+    return reply, _silenced(first, _judged(asking, first, back, reply, "the answer"))
 
 
 def _silenced(first: Walked, found: Exchange) -> Exchange:
@@ -176,7 +191,8 @@ def _misdirected(asking: Asking, first: Walked, back: Walked) -> Lacking | None:
     sent, got = first.run.sent or first.run.packet, back.run.packet
     if not _is_asker(asking, first, back):
         return False, f"the answer goes {_whither(back)}, not to who asked"
-    if (sent.dst, sent.src) != (got.src, got.dst) or not _answers_ports(sent, got):
+    asked = got.src if _to_many(first.run.packet) else sent.dst
+    if (asked, sent.src) != (got.src, got.dst) or not _answers_ports(sent, got):
         text = f"the answer comes from {_socket(got.src, got.sport)}: who asked {_socket(sent.dst, sent.dport)}"
         return False, f"{text} does not take it"
     return None

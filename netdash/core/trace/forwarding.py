@@ -11,7 +11,7 @@ from netdash.core.model import IP, PolicyRule, Route
 from netdash.core.routing import Flow, Lookup, address_type, find, usual_rules
 from netdash.core.source_address import HOST_SCOPE, LINK_SCOPE, UNIVERSE, chosen_source
 from netdash.core.trace.answer import Verdict
-from netdash.core.trace.lookups import either, link_of, number, policy_read, routes_of, situation, sysctl
+from netdash.core.trace.lookups import either, handed_down, link_of, number, policy_read, routes_of, situation, sysctl
 from netdash.core.trace.run import Run
 
 ROUTE = "routes"
@@ -110,6 +110,8 @@ def _forwards(run: Run, iif: str) -> None:
     name = f"net.ipv{family}.conf.{iif if family == 4 else 'all'}.forwarding"
     if value is None:
         value = int(run.choose(f"{name}{run.inside} is on"))
+    if handed_down(run.net, f"net.ipv{family}.conf.{names[values[0] is None]}.forwarding"):
+        run.assume(f"{name}{run.inside} was not read: taken as {value}, which this host hands down")
     if value == 0:
         text = f"{name}{run.inside} is 0: what comes in by {iif} is not forwarded"
         if run.space is not None:

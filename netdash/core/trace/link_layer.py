@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from netdash.core.hurdles import device as trouble_of
-from netdash.core.model import IP, Endpoint, Link
+from netdash.core.model import IP, Endpoint, Host, Link
 from netdash.core.routing import address_type
+from netdash.core.sockets import find_listener
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import known_routes
 from netdash.core.trace.hooks import BRIDGE_NETFILTER
@@ -118,6 +119,8 @@ def is_here(run: Run, ip: IP) -> bool:
 def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
     """The container on this bridge that has an address; None: somebody else's port. Ends the run when nobody has it."""
     containers_read(run)
+    if address_type(ip, known_routes(run)) == "BROADCAST":
+        return _flooded(run, bridge, ip)
     found = [
         Port(space, end)
         for space, end in namespaces_of(run.host).at(ip)
@@ -136,6 +139,28 @@ def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
     if _foreign_port(run, bridge):
         return None
     raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody on {bridge} has {ip}: host unreachable")
+
+
+def _flooded(run: Run, bridge: str, ip: IP) -> Port | None:
+    """Of all ports of the bridge, which get a broadcast, one whose container listens; the walk goes on there."""
+    spaces = [namespaces_of(run.host).of(one) for one in run.host.containers or ()]
+    others = {one.container.id: one for one in spaces if one is not None and one.container.id != run.asker}
+    ports = [Port(one, end) for one in others.values() for end in one.container.endpoints]
+    ports = [one for one in ports if _bridge_of(run, one.space, one.endpoint) == bridge]
+    listen = [one for one in ports if _listens(run, one.space.net, ip)]
+    names = ", ".join(one.space.name for one in listen)
+    run.say(f"a broadcast to all ports of {bridge}" + (f": {names} listen" if names else ""))
+    if not listen and ((run.asker and _listens(run, run.host, ip)) or _foreign_port(run, bridge)):
+        what = f"who answers the broadcast on {bridge} is not known: no container listens, others may"
+        raise run.end(Verdict.UNKNOWN, f"bridge {bridge}", what)
+    if not ports:
+        raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody else is on {bridge}")
+    return (listen or ports)[0]
+
+
+def _listens(run: Run, net: Host, ip: IP) -> bool:
+    packet = run.packet
+    return find_listener(net.listeners or (), packet.proto or "", ip, packet.dport, None)[0] is not None
 
 
 def containers_read(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -171,6 +172,11 @@ def either(run: Run, device: str, key: str, question: str) -> bool:
     if any(values):
         return True
     return values == [None, None] and run.choose(question)
+
+
+def handed_down(net: Host, name: str) -> bool:
+    """Whether a container's sysctl was not read, and has the value that this host gives to new namespaces."""
+    return isinstance(net.sysctls, ChainMap) and name in net.sysctls and name not in net.sysctls.maps[0]
 
 
 def port_range(net: Host) -> tuple[int, int] | None:

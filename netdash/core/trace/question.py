@@ -46,7 +46,19 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
         raise NetdashError(f"{src} and {dst} are of two families", "", Exit.USAGE)
     port = port if asked.proto in _WITH_PORTS else None
     sender_id = container.id if container else None
-    return Question(origin, dst, asked.proto, port, asked.sport, src, asked.iif, asked.mark, sender_id), tuple(notes)
+    uid = 0 if origin is Origin.HOST else None
+    if uid is not None and _asks_for_users(host):
+        notes.append("root sends it: other users may be treated otherwise")
+    wanted = Question(origin, dst, asked.proto, port, asked.sport, src, asked.iif, asked.mark, sender_id, uid)
+    return wanted, tuple(notes)
+
+
+def _asks_for_users(host: Host) -> bool:
+    """Whether the rules of routing or of the packet filter look at who sends."""
+    rules = host.ruleset.rules if host.ruleset is not None else ()
+    return any(key == "uidrange" for one in host.policy or () for key, _ in one.selectors) or any(
+        match.key == "uid" for rule in rules for match in rule.matches
+    )
 
 
 def _sender(host: Host, text: str) -> tuple[Origin, Container | None, IP | None]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
+from netdash.core.addresses import address
 from netdash.core.model import Chain, Effect, Rule, Target, Unread, Verb
+from netdash.core.numbers import decimal
 from netdash.core.packet import Ends, Packet
 from netdash.core.rules.match import Answer, condition, holds
 from netdash.core.rules.verdict_map import mapped
@@ -16,6 +19,7 @@ from netdash.core.trace.conntrack import Target as Translated
 from netdash.core.trace.hooks import CONNTRACK, NAT, Hooks, Stage
 from netdash.core.trace.lookups import looked_at
 from netdash.core.trace.memory import first_time, remember
+from netdash.core.trace.programs import hand_over
 from netdash.core.trace.run import Run
 from netdash.core.trace.translate import Untold, translation
 from netdash.core.tracked import continues, flows_of, takes
@@ -131,13 +135,14 @@ class _Walk:
         self._run = run
         self._hooks = hooks
         self._hook = hook
+        self._rewritten = 0  # how often a rule changed addresses or ports
 
     def chain(self, chain: Chain, deep: int = 0) -> str:
         """_ACCEPT, or _NEXT at the chain's end."""
-        run, hooks = self._run, self._hooks
+        run = self._run
         if deep > _DEEP:
             raise run.end(Verdict.UNKNOWN, f"{chain.table}/{chain.name}", "jumps more than 16 deep")
-        for rule in hooks.indexed(chain).candidates(run.packet):
+        for rule in self._candidates(chain):
             target = self._matched(rule, chain)
             if target is None:
                 continue
@@ -145,6 +150,16 @@ class _Walk:
             if then is not _NEXT:
                 return _NEXT if then is _LEAVE else then
         return _NEXT
+
+    def _candidates(self, chain: Chain) -> Iterator[Rule]:
+        """The rules to try. Once the packet was rewritten, all that follow: it is found by what it was."""
+        before = self._rewritten
+        for rule in self._hooks.indexed(chain).candidates(self._run.packet):
+            yield rule
+            if self._rewritten != before:
+                at = next(at for at, one in enumerate(chain.rules) if one is rule)
+                yield from chain.rules[at + 1 :]
+                return
 
     # --- does it match ------------------------------------------------------------------------------------------------
 
@@ -217,10 +232,25 @@ class _Walk:
             elif effect.kind in ("ttl", "hoplimit"):
                 run.ttl = _set_to(effect.detail) or run.ttl
             elif effect.kind == "rewrite":
-                raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
+                self._rewrite(rule, effect)
             elif effect.kind == "notrack" and not run.packet.ctdir and self._untracks(rule, effect):
                 run.connection.untracked = True
                 run.packet = run.connection.shown(run.packet)
+
+    def _rewrite(self, rule: Rule, effect: Effect) -> None:
+        """What conntrack has not seen yet, or does not track, goes on as another packet; its answer is not changed
+        back. Of a tracked one the entry no longer fits, which is not followed."""
+        run = self._run
+        name, _, value = effect.detail.partition(" ")
+        field, ip, port = _FIELDS.get(name), address(value), decimal(value)
+        new = ip if field in ("src", "dst") else port
+        if field is None or new is None or run.packet.ctdir != "":
+            raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
+        self._rewritten += 1
+        changed: dict[str, Any] = {field: new}
+        if field == "sport":
+            changed["ephemeral"] = None
+        run.packet = looked_at(run.net, replace(run.packet, **changed))
 
     def _untracks(self, rule: Rule, effect: Effect) -> bool:
         if effect.keep is not None:
@@ -249,13 +279,8 @@ class _Walk:
             case Verb.REJECT:
                 run.stop(Verdict.REJECTED, step.place, target.detail or "icmp port unreachable", step)
                 return _NEXT
-        if target.detail in ("NFQUEUE", "QUEUE", "queue"):
-            if run.choose(f"the program behind {rule.place} lets the packet pass"):
-                return _ACCEPT
-            run.leave_open(rule)
-            raise run.end(Verdict.DROPPED, step.place, "the program that reads the queue drops it", step)
-        run.leave_open(rule)
-        raise run.end(Verdict.UNKNOWN, step.place, f"what {target.detail or 'this rule'} does is not known", step)
+        hand_over(run, rule, target, step)
+        return _ACCEPT
 
     def _enter(self, rule: Rule, chain: Chain, target: Target, deep: int) -> str:
         run = self._run
@@ -326,6 +351,7 @@ def _late(rule: Rule, target: Target) -> Iterator[Effect]:
     return (one for one in target.effects if one.after is None or target is not rule.target)
 
 
+_FIELDS = {"saddr": "src", "daddr": "dst", "sport": "sport", "dport": "dport"}
 _NAT = (Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT)
 _SAID = {Verb.REJECT: "drop", Verb.OTHER: "queue"}
 _CHANGES = ("mark", "connmark", "notrack", "rewrite", "set", "ttl", "hoplimit")
