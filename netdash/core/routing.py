@@ -139,7 +139,7 @@ def address_type(ip: IP, routes: tuple[Route, ...], device: str | None = None) -
         return "MULTICAST"
     if ip.is_unspecified or ip == _EVERYBODY:
         return "BROADCAST" if ip.version == 4 else "UNSPEC"
-    route = _tables(routes).best(Flow(ip), _LOCAL, _PLAIN)
+    route = _tables(routes).local(ip)
     return "UNICAST" if route is None or device not in (None, route.dev) else route.kind.upper()
 
 
@@ -152,10 +152,13 @@ def stops(route: Route) -> bool:
     return route.kind in _STOPS
 
 
+_REMEMBERED = 4096  # addresses
+
+
 class _Tables:
     """Routes by family, table, prefix length and network."""
 
-    __slots__ = ("_lengths", "_nets", "routes")
+    __slots__ = ("_lengths", "_local", "_nets", "routes")
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes = routes  # kept alive: the cache below knows it by its identity
@@ -166,6 +169,15 @@ class _Tables:
             self._nets.setdefault((route.family, route.table, length, int(route.dst.network_address)), []).append(route)
             lengths.setdefault((route.family, route.table), set()).add(length)
         self._lengths = {key: sorted(found, reverse=True) for key, found in lengths.items()}
+        self._local: dict[IP, Route | None] = {}
+
+    def local(self, ip: IP) -> Route | None:
+        """What the local table has for an address; remembered, as each packet asks at each hook."""
+        if ip not in self._local:
+            if len(self._local) >= _REMEMBERED:
+                self._local.clear()
+            self._local[ip] = self.best(Flow(ip), _LOCAL, _PLAIN)
+        return self._local[ip]
 
     def best(self, flow: Flow, rule: PolicyRule, here: Situation) -> Route | None:
         """The longest prefix's route of the lowest metric by a device that the flow may use; of equals, the first. What
@@ -174,7 +186,9 @@ class _Tables:
         bits = 32 if family == 4 else 128
         for length in self._lengths.get((family, table), ()):
             found = self._nets.get((family, table, length, number >> (bits - length) << (bits - length)))
-            usable = [route for route in found or () if _usable(route, flow, here)]
+            if found is None:
+                continue
+            usable = [route for route in found if _usable(route, flow, here)]
             if usable:
                 best = min(usable, key=lambda route: _rank(route, here)) if len(usable) > 1 else usable[0]
                 return None if _suppressed(rule, best, here) else best
@@ -213,6 +227,8 @@ def _devices(route: Route) -> tuple[str | None, ...]:
 
 
 def _suppressed(rule: PolicyRule, route: Route, here: Situation) -> bool:
+    if not rule.selectors:
+        return False
     selectors = dict(rule.selectors)
     limit = decimal(selectors.get("suppress_prefixlength", ""))
     if limit is not None and route.dst.prefixlen <= limit:

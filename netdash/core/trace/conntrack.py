@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from netdash.core.model import IP, TrackedFlow
 from netdash.core.packet import Ends, Packet
+from netdash.core.records import replace
 
 DESTINATION, SOURCE = "destination", "source"
 Target = tuple[IP | None, int | None]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netdash.core.model import Host, Proxy
 from netdash.core.packet import Packet
+from netdash.core.records import replace
 from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.explore import Explored, Walked, explore, undecided, walk

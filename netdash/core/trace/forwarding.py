@@ -4,10 +4,11 @@ fib_validate_source, ip_forward and ip_route_output_key of net/ipv4, ip6_route_i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from netdash.core.model import IP, PolicyRule, Route
+from netdash.core.records import replace
 from netdash.core.routing import Flow, Lookup, address_type, find, usual_rules
 from netdash.core.source_address import HOST_SCOPE, LINK_SCOPE, UNIVERSE, chosen_source
 from netdash.core.trace.answer import Verdict

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_network
 
 from netdash.core.addresses import only
 from netdash.core.model import IP, Container, Endpoint, Host, Link, Listener, Network, Route
 from netdash.core.numbers import decimal
+from netdash.core.records import replace
 from netdash.core.sharing import namespace_owner, why_lost
 from netdash.core.sockets import device_inside
 from netdash.core.trace.hooks import Hooks

@@ -4,10 +4,11 @@ and who gets the frame. Follows br_input.c, br_forward.c and br_netfilter_hooks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netdash.core.hurdles import device as trouble_of
 from netdash.core.model import IP, Endpoint, Host, Link
+from netdash.core.records import replace
 from netdash.core.routing import address_type
 from netdash.core.sockets import find_listener
 from netdash.core.trace.answer import Verdict

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from netdash.core.model import IP, Host, Link, Net, PolicyRule, Route
 from netdash.core.numbers import decimal
 from netdash.core.packet import Packet
+from netdash.core.records import replace
 from netdash.core.routing import Flow, Situation, address_type, find
 from netdash.core.trace.hooks import Hooks
 from netdash.core.trace.run import Run

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from netdash.core.packet import Packet
+from netdash.core.records import replace
 from netdash.core.trace.answer import Question
 
 EPHEMERAL = (32768, 60999)  # net.ipv4.ip_local_port_range as Linux starts with

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from netdash.core.model import IP, Chain, Container, Host, Rule
 from netdash.core.packet import Packet
+from netdash.core.records import replace
 from netdash.core.trace.answer import UNREAD, Decision, Hop, Step, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.hooks import Hooks, hooks_of

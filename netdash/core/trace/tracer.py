@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from netdash.core.model import IP, Host, Proxy
+from netdash.core.records import replace
 from netdash.core.routing import OUTSIDE, Flow, address_type, entrance, find, uplinks_of
 from netdash.core.trace import beside
 from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Trace, Verdict

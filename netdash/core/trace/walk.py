@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from netdash.core.addresses import address
 from netdash.core.model import Chain, Effect, Rule, Target, Unread, Verb
 from netdash.core.numbers import decimal
 from netdash.core.packet import Ends, Packet
+from netdash.core.records import replace
 from netdash.core.rules.match import Answer, condition, holds
 from netdash.core.rules.verdict_map import mapped
 from netdash.core.trace.answer import Step, Verdict

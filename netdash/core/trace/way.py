@@ -3,10 +3,11 @@ takes the packet one place further; a Run's end is an exception."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netdash.core.model import IP, Link, Network, Proxy
 from netdash.core.packet import Packet
+from netdash.core.records import replace
 from netdash.core.routing import Flow, find
 from netdash.core.trace import beside, proxy
 from netdash.core.trace.answer import Verdict
