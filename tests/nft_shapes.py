@@ -244,5 +244,5 @@ UNKNOWN: dict[str, object] = {
     "queue flags bypass to 1-3": {"queue": {"num": {"range": [1, 3]}, "flags": "bypass"}},
     "tproxy ip to 127.0.0.1:80": {"tproxy": {"family": "ip", "addr": "127.0.0.1", "port": 80}},
     "meta mark set jhash ip saddr mod 2": _set(_meta("mark"), {"jhash": {"mod": 2, "expr": _pay("ip", "saddr")}}),
-    "ip daddr set 10.0.0.1": _set(_pay("ip", "daddr"), "10.0.0.1"),
+    "ip daddr set ip saddr": _set(_pay("ip", "daddr"), _pay("ip", "saddr")),
 }

@@ -41,6 +41,7 @@ BELOW = {
         "packet",
         "paths",
         "publish",
+        "records",
         "routing",
         "sharing",
         "rules",

@@ -116,7 +116,6 @@ LEFT_OPEN = {
     "-m mark --mark 0x1ffffffff -j DROP": ("--mark 0x1ffffffff",),
     "-m limit --limit -j DROP": ("-m limit --limit",),
     "-j CONNMARK --save-mark --left-shift-mark 3": ("--save-mark --left-shift-mark 3",),
-    "-p tcp -j TPROXY --on-port 80 --on-ip 0.0.0.0": ("-j TPROXY --on-port 80 --on-ip 0.0.0.0",),
     "-p tcp -m tcp --dport": ("--dport",),
     "-s nonsense -j DROP": ("-s nonsense",),
     "-p tcp -j DNAT --to-destination nowhere": ("--to-destination nowhere",),

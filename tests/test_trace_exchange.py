@@ -139,3 +139,11 @@ def test_a_broadcast_on_a_wire_is_answered_by_whom_nobody_knows() -> None:
     assert answer.answered is None
     assert answer.exchange.why is not None
     assert "who answers on 203.0.113.255 is not known" in answer.exchange.why.text
+
+
+@pytest.mark.parametrize(
+    ("policies", "answered"),
+    [("", True), ("src 0.0.0.0/0 dst 192.0.2.0/24\n\tdir out action block priority 0\n", False)],
+)
+def test_ipsec_policies_that_are_not_there_change_nothing(policies: str, answered: bool) -> None:
+    assert _told("host", "192.0.2.10:80", **{"ip/xfrm.txt": policies}).answered is answered

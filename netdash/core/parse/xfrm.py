@@ -15,7 +15,7 @@ def parse_policies(text: str) -> tuple[IpsecPolicy, ...]:
     protocols, marks) nothing is said, so that it may take a packet."""
     found = []
     starts = [match.start() for match in _SELECTOR.finditer(text)]
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    for start, end in zip(starts, [*starts, len(text)][1:], strict=True):
         part = text[start:end]
         selector = _SELECTOR.match(part)
         direction = re.search(r"\bdir (in|out|fwd)\b", part)

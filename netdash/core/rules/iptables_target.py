@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from netdash.core.addresses import address, subnet
 from netdash.core.model import Effect, Target, Verb
-from netdash.core.numbers import decimal
 from netdash.core.rules.names import number
 from netdash.core.rules.parts import FULL
 
@@ -50,7 +49,7 @@ def read_target(option: str, name: str, args: list[str]) -> tuple[Target, str]:
 
 def _on_port(args: list[str]) -> tuple[int, int] | None:
     """TPROXY's port; None where it is the packet's own."""
-    port = decimal(args[args.index("--on-port") + 1]) if "--on-port" in args[:-1] else None
+    port = number(args[args.index("--on-port") + 1]) if "--on-port" in args[:-1] else None
     return (port, port) if port else None
 
 
