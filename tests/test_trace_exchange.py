@@ -3,6 +3,7 @@ in a few files. kernel.txt has a line a packet: sender, `proto target port`, and
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from netdash.core.errors import NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.recording import load
@@ -147,3 +149,56 @@ def test_a_broadcast_on_a_wire_is_answered_by_whom_nobody_knows() -> None:
 )
 def test_ipsec_policies_that_are_not_there_change_nothing(policies: str, answered: bool) -> None:
     assert _told("host", "192.0.2.10:80", **{"ip/xfrm.txt": policies}).answered is answered
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def _with_mtu(container: str, mtu: int) -> Host:
+    recording, path = load(BASE), f"containers/{container}/addr.json"
+    links = json.loads(str(recording.answers[path]))
+    changed = [{**link, "mtu": mtu} if link.get("ifname") == "eth0" else link for link in links]
+    return Builder().build(replace(recording, answers={**recording.answers, path: json.dumps(changed)}))
+
+
+@pytest.mark.parametrize(("size", "answered"), [(None, True), (1400, True), (1478, False)])
+def test_a_packet_that_is_longer_than_a_device_takes_does_not_pass(size: int | None, answered: bool) -> None:
+    """As the kernel: 1,450 bytes of UDP to a container whose device has an MTU of 1,400 are lost."""
+    host = _with_mtu("web", 1400)
+    wanted, _ = question(host, "outside@192.0.2.10", "203.0.113.2:8080", Asked("udp", size=size))
+    answer = trace(host, wanted)
+    assert answer.answered is answered
+    if answered:
+        assert "1,400 bytes pass, 1,500 do not: eth0 of web has an MTU of 1,400" in answer.assumed
+    else:
+        assert answer.decided_by is not None
+        assert answer.decided_by.text == "1,478 bytes do not pass: eth0 of web has an MTU of 1,400"
+
+
+def test_of_one_mtu_on_the_way_nothing_is_said() -> None:
+    answer = _told("outside@192.0.2.10", "203.0.113.2:8080", "udp")
+    assert answer.answered
+    assert not any("bytes pass" in sentence for sentence in answer.assumed)
+
+
+@pytest.mark.parametrize(("size", "answered"), [(100, True), (828, False)])
+def test_rules_that_ask_for_the_length_are_asked_with_it(size: int, answered: bool) -> None:
+    rules = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m length --length 500:65535 -j DROP\nCOMMIT\n"
+    recording = load(BASE)
+    answers = {**recording.answers, "rules/iptables-legacy-save.txt": rules}
+    host = Builder().build(replace(recording, answers=answers))
+    wanted, _ = question(host, "outside@192.0.2.10", "203.0.113.2:8080", Asked("udp", size=size))
+    assert trace(host, wanted).answered is answered
+
+
+def test_sizes_are_for_udp_and_icmp() -> None:
+    with pytest.raises(NetdashError, match="--size is for udp and icmp"):
+        question(_host("base"), "host", "192.0.2.10:80", Asked("tcp", size=100))
+
+
+def test_a_queue_that_drops_is_a_remark() -> None:
+    queues = (
+        "qdisc noqueue 0: dev lo root refcnt 2 \nqdisc tbf 8001: dev docker0 root refcnt 2 rate 8Kbit burst 100b \n"
+    )
+    answer = _told("outside@192.0.2.10", "203.0.113.2:8080", "udp", **{"rules/tc.txt": queues})
+    assert "unless the queue of docker0 drops it: tbf rate 8Kbit burst 100b" in answer.assumed

@@ -51,6 +51,7 @@ class Arguments:
     receiver: str = ""
     proto: str = "tcp"
     sport: int | None = None
+    size: int | None = None
     mark: int = 0
     iif: str | None = None
     ipv6: bool = False  # names stand for IPv6 addresses

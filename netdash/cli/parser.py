@@ -89,6 +89,9 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     trace.add_argument("sender", metavar="FROM", help="host, outside, outside@IP, or a container")
     trace.add_argument("receiver", metavar="TO", help="IP:PORT, NAME:PORT, or :PORT for this host's own address")
     trace.add_argument("--proto", choices=("tcp", "udp", "icmp"), help="default tcp")
+    trace.add_argument(
+        "--size", type=_size, metavar="N", help="bytes of a udp or icmp packet and of its answer; default: a few"
+    )
     trace.add_argument("--sport", type=_port, metavar="N", help="source port; default: an ephemeral one")
     trace.add_argument("--mark", type=_mark, metavar="N", help="mark of the sending socket, or of the packet outside")
     trace.add_argument("--iif", metavar="DEV", help="device that a packet from outside comes in by")
@@ -103,6 +106,12 @@ def _port(text: str) -> int:
     if port is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return port
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 28 <= int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the size of a packet: 28 to 65535 bytes")
+    return int(text)
 
 
 def _mark(text: str) -> int:

@@ -19,7 +19,7 @@ def run_trace(arguments: Arguments) -> int:
     """Print one trace: exit 0 the asker gets its answer, 1 it does not, 5 cannot be told."""
     host = traced_host(arguments)
     family = 6 if arguments.ipv6 else 4
-    asked = Asked(arguments.proto, arguments.sport, arguments.mark, arguments.iif, family)
+    asked = Asked(arguments.proto, arguments.sport, arguments.mark, arguments.iif, family, arguments.size)
     wanted, notes = question(host, arguments.sender, arguments.receiver, asked)
     answer = trace(host, wanted)
     answer = replace(answer, assumed=(*notes, *answer.assumed))

@@ -99,6 +99,7 @@ class Builder:
             flows=self._sources.flows(recording),
             ipsets=self._sources.ipsets(recording),
             ipsec=self._sources.ipsec(recording),
+            qdiscs=self._sources.qdiscs(recording),
             privileged=recording.privileged,
             pending=recording.pending,
             heard=recording.heard,

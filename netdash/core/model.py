@@ -392,6 +392,7 @@ class Host:
     forged: tuple[Proxy, ...] = ()  # processes with the name and the arguments of a proxy that are not the engine's
     other_kernel: str = ""  # why the engine's kernel is not this machine's; "" where nothing tells that
     ipsec: tuple[IpsecPolicy, ...] | None = None
+    qdiscs: Mapping[str, str] | None = None  # by device, of those that shape, delay or drop: what tc says of them
     ipsets: Mapping[str, tuple[Net, ...]] | None = None  # members of those that hold addresses or nets alone
     bridging: Bridging | None = None
     flows: tuple[TrackedFlow, ...] | None = None  # connections that the kernel tracked; None: not read

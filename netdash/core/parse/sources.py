@@ -123,6 +123,14 @@ class Sources:
 
         return self.once("ipsec", parse_policies, text)
 
+    def qdiscs(self, recording: Recording) -> Mapping[str, str] | None:
+        text = recording.text("rules/tc.txt")
+        if text is None:
+            return None
+        from netdash.core.parse.tc import parse_qdiscs
+
+        return self.once("qdiscs", parse_qdiscs, text)
+
     def ipsets(self, recording: Recording) -> Mapping[str, tuple[Net, ...]] | None:
         text = recording.text("rules/ipset.txt")
         if text is None:

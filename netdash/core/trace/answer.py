@@ -34,6 +34,7 @@ class Question:
     mark: int = 0  # of the sending socket, or of the packet as it comes in
     container: str | None = None  # id of the sender, of origin CONTAINER
     uid: int | None = None  # of the sending socket; None: not told
+    size: int | None = None  # bytes of the IP packet and of its answer, of udp and icmp; None: a few
 
 
 class Verdict(Enum):

@@ -37,6 +37,9 @@ def ingress(run: Run, device: str) -> None:
 
 
 def egress(run: Run, device: str) -> None:
+    queue = (run.host.qdiscs or {}).get(device)
+    if queue is not None:
+        run.assume(f"unless the queue of {device} drops it: {queue}")
     _on_device(run, "egress", device)
 
 
@@ -193,7 +196,23 @@ def _foreign_port(run: Run, bridge: str) -> str | None:
 
 
 def check_device(run: Run, link: Link | None) -> None:
-    """Ends the run where nothing passes a device."""
+    """Ends the run where nothing passes a device, or nothing of this size."""
     trouble = trouble_of(link)
     if link is not None and trouble:
         run.stop(Verdict.DROPPED, link.name, f"{link.name}: {trouble}")
+    if link is None or link.mtu is None or link.name == "lo":
+        return
+    where = link.name if run.space is None else f"{link.name} of {run.space.name}"
+    run.mtus.append((link.mtu, where))
+    size = min(run.packet.length or (0,))
+    if (
+        size > link.mtu and len(run.mtus) > 1 and size <= run.mtus[0][0]
+    ):  # a sender cuts what its own device does not take
+        run.stop(Verdict.DROPPED, link.name, f"{size:,} bytes do not pass: {where} has an MTU of {link.mtu:,}")
+
+
+def narrowest(run: Run) -> str | None:
+    """Says which device lets only smaller packets pass than the first one."""
+    least, name = min(run.mtus, default=(0, ""))
+    first = run.mtus[0][0] if run.mtus else 0
+    return f"{least:,} bytes pass, {first:,} do not: {name} has an MTU of {least:,}" if least < first else None

@@ -34,7 +34,7 @@ def first_packet(question: Question, ephemeral: tuple[int, int]) -> Packet:
         physdev_out="",
         bridged=False,
         whole=True,
-        length=_SYN[family] if proto == "tcp" else None,
+        length=_SYN[family] if proto == "tcp" else (question.size, question.size) if question.size else None,
         uid=question.uid,
     )
 

@@ -22,13 +22,20 @@ class Asked:
     """What was asked beside the two ends; checked."""
 
     def __init__(
-        self, proto: str = "tcp", sport: int | None = None, mark: int = 0, iif: str | None = None, family: int = 4
+        self,
+        proto: str = "tcp",
+        sport: int | None = None,
+        mark: int = 0,
+        iif: str | None = None,
+        family: int = 4,
+        size: int | None = None,
     ) -> None:
         self.proto = proto.lower()
         self.sport = sport
         self.mark = mark
         self.iif = iif
         self.family = family
+        self.size = size
 
 
 def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Question, tuple[str, ...]]:
@@ -40,6 +47,8 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
         raise NetdashError(f"{target!r} names no port", f"{target}:80, or --proto icmp", Exit.USAGE)
     if asked.iif is not None and origin is not Origin.OUTSIDE:
         raise NetdashError("--iif is the device that a packet from outside comes in by", "FROM outside", Exit.USAGE)
+    if asked.size is not None and asked.proto not in ("udp", "icmp"):
+        raise NetdashError("--size is for udp and icmp", "of TCP each end chooses what fits its device", Exit.USAGE)
     notes: list[str] = []
     dst = _address(host, container, origin, name, asked, notes)
     if src is not None and src.version != dst.version:
@@ -49,7 +58,9 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
     uid = 0 if origin is Origin.HOST else None
     if uid is not None and _asks_for_users(host):
         notes.append("root sends it: other users may be treated otherwise")
-    wanted = Question(origin, dst, asked.proto, port, asked.sport, src, asked.iif, asked.mark, sender_id, uid)
+    wanted = Question(
+        origin, dst, asked.proto, port, asked.sport, src, asked.iif, asked.mark, sender_id, uid, asked.size
+    )
     return wanted, tuple(notes)
 
 

@@ -78,6 +78,7 @@ class Run:
         self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
         self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
         self.remembered: set[tuple[str, str, str]] = set()  # what rules have put on lists: (table, list, field)
+        self.mtus: list[tuple[int, str]] = []  # of the devices that it passed: (MTU, name)
         self.ttl: int | None = None  # once a rule has set it
         self._steps: list[Step] = []
         self.facts: dict[str, bool] = {}  # what was supposed, and holds for the whole exchange

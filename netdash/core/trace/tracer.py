@@ -10,6 +10,7 @@ from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Repl
 from netdash.core.trace.exchange import Asking, exchanged
 from netdash.core.trace.explore import Explored, Walked, blockers, explore, undecided, walk
 from netdash.core.trace.inside import namespaces_of
+from netdash.core.trace.link_layer import narrowest
 from netdash.core.trace.lookups import port_range, routes_of, situation
 from netdash.core.trace.packets import EPHEMERAL, first_packet
 from netdash.core.trace.run import Choices, Ended, Run
@@ -83,7 +84,7 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         reply,
         explored.unsure,
         explored.ends,
-        tuple(first.run.assumed),
+        (*first.run.assumed, *filter(None, (narrowest(first.run) if verdict.arrives else None,))),
         exchange,
     )
 
