@@ -16,6 +16,7 @@ from netdash.read.ssh import DROPS, ENGINE, LIMIT, Address, Session, again, fail
 from netdash.read.ssh_reason import HostError
 
 _PEACE = 5  # times as long as a collection took the host is left alone
+_PEACE_CHANGED = 1  # the same when its engine told of a change
 _ENGINES = (ENGINE, INSIDE)
 _REST = tuple(source for source in ASKED if source not in _ENGINES)
 _LISTEN = 2  # seconds that the shell there waits for events at a time, and may stay when the line is cut
@@ -40,6 +41,7 @@ class RemoteReader:
         self._whole = False  # whether the last one came to its end
         self._drops = 0
         self._answered = 0.0  # by the monotonic clock
+        self._took = 0.0  # seconds of the last collection
         self._publish: Callable[[Recording], None] = lambda _: None
 
     def start(self, publish: Callable[[Recording], None]) -> None:
@@ -60,8 +62,7 @@ class RemoteReader:
     def _run(self) -> None:
         wait = _FIRST
         while not self._stopped:
-            began = time.monotonic()
-            error = self._attempt() or self._listen(began)
+            error = self._attempt() or self._listen()
             if self._stopped:
                 break
             self._drops = self._drops + 1 if error is not None and error.dropped else 0
@@ -77,13 +78,13 @@ class RemoteReader:
             self._bell.clear()
         self._hang_up()
 
-    def _listen(self, began: float) -> HostError | None:
+    def _listen(self) -> HostError | None:
         """Leaves the host alone until the next collection, which comes earlier when the engine tells of a change."""
-        took = time.monotonic() - began
+        took = self._took
         if self._all:
             self._all_after = time.monotonic() + max(_ALL, _ALL_PEACE * took)
-        soonest = time.monotonic() + _PEACE * took
-        until = max(began + took + self._interval, soonest)
+        now = time.monotonic()
+        soonest, until = now + _PEACE_CHANGED * took, now + max(self._interval, _PEACE * took)
         changed: bool | None = False
         while changed is False and not self._bell.is_set() and (left := until - time.monotonic()) > 0:
             try:
@@ -91,7 +92,8 @@ class RemoteReader:
             except HostError as error:
                 self._hang_up()
                 return error
-        self._bell.wait((until if changed is None else soonest) - time.monotonic() if changed is not False else 0)
+        pause = {None: until, True: soonest}.get(changed, 0.0) - time.monotonic()
+        self._bell.wait(max(0.0, pause))
         self._all = changed is not False or self._bell.is_set() or time.monotonic() > self._all_after
         self._bell.clear()
         return None
@@ -102,7 +104,9 @@ class RemoteReader:
             if self._session is None:
                 self._session = Session(self._where, self._docker_host)
                 self._all = True
+            began = time.monotonic()
             recording = self._session.ask(ASKED if self._all else _REST, self._limit)
+            self._took = time.monotonic() - began
         except HostError as error:
             self._hang_up()
             return error
