@@ -55,7 +55,7 @@ def compare(said: Trace, fate: Fate) -> Judgement:
     if said.verdict is Verdict.UNKNOWN:
         return Judgement("unknown", "; ".join(f"{rule.place} {rule.text}" for rule in said.unsure) or _reason(said))
     expected = (*_verdicts(fate), *_refused_inside(said, fate))
-    unsure = bool(said.unsure) or not all(step.sure for step in said.steps)
+    unsure = bool(said.unsure) or not all(step.sure for step in said.steps) or _asks_for_neighbour(said)
     blame = unsure or _blames_a_rule(said) is (fate.end == "dropped")
     if said.verdict not in expected or not blame:
         names = " or ".join(one.value for one in expected)
@@ -120,6 +120,11 @@ def _refused_inside(said: Trace, fate: Fate) -> tuple[Verdict, ...]:
     """What is heard at the receiver's device may still be refused by its routes, which the watcher does not see."""
     inside = bool(said.hops) and said.hops[-1].place == fate.at
     return (Verdict.MARTIAN,) if fate.end == "received" and inside else ()
+
+
+def _asks_for_neighbour(said: Trace) -> bool:
+    """Whether it ends with ARP or neighbour discovery, for which the peers here have their entries already."""
+    return any(hop.packet.arp is not None or (hop.packet.icmp or (0,))[0] in (135, 136) for hop in said.hops)
 
 
 def _blames_a_rule(said: Trace) -> bool:
