@@ -409,6 +409,15 @@ def test_rp_filter_inside_that_was_not_read_is_a_doubt_only_where_the_way_back_i
     assert from_outside(host(PUBLISHED, inner=no_way_back)).verdict is Verdict.UNKNOWN
 
 
+def test_a_way_back_by_a_route_without_a_device_is_not_known() -> None:
+    no_device: list[dict[str, object]] = [{"dst": "172.17.0.0/16", "dev": "eth0"}, {"dst": "default"}]
+    strict = "net.ipv4.conf.all.rp_filter = 1\n"
+    answer = from_outside(host(PUBLISHED, inner=no_device, inner_sysctls=strict))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.decided_by is not None
+    assert "by which device the way back" in answer.decided_by.text
+
+
 def test_rules_of_output_see_the_device_of_the_first_route() -> None:
     rules = table("nat", f"-A OUTPUT -d {HOST}/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
     first = from_host(host(rules + table("filter", "-A OUTPUT -o lo -j DROP")), dst=HOST, dport=8080)

@@ -164,6 +164,8 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
     devices = [route.dev] if route.dev else [device for _, device in route.hops]
     if iif in devices:
         return ""
+    if not devices:
+        raise run.end(Verdict.UNKNOWN, place_of(run), f"by which device the way back to {src} leads is not known")
     if mode == 1:
         return f"the way back to {src} leads out by {devices[0]}"
     loose = _look_up(run, replace(flow, oif=iif)).route
