@@ -79,7 +79,7 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
         terminal.press("\x1b")
         terminal.settle(1.0)
         terminal.press("u")
-        assert terminal.wait_for(f"stop and remove the new {NAME}"), terminal.text
+        assert terminal.wait_for("remove the new one"), terminal.text
         terminal.press("y")
         assert terminal.wait_for("✓ taken back", 60), terminal.text
         assert page(web, 8087) == ""
@@ -113,6 +113,8 @@ def test_what_was_killed_is_offered_at_the_next_start(web: Lab, key: str, said: 
         assert terminal.wait_for("interrupted after"), terminal.text
         assert terminal.wait_for("f finish"), terminal.text
         terminal.press(key)
+        assert terminal.wait_for("Do it?"), terminal.text
+        terminal.press("y")
         assert terminal.wait_for(said, 60), terminal.text
     assert (page(web, 8089) == NAME) == (key == "f")
     if key == "f":
