@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -129,3 +130,14 @@ def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdi
     assert {end.verdict for end in answer.ends} == ({Verdict.DELIVERED, Verdict.DROPPED} if count == "65536" else set())
     lines = " ".join("".join(span.text for span in line) for line in walk.lines(host(), answer, 120))
     assert ("if not: a full connection table (65536 of 65536) drops what is new" in lines) == (count == "65536")
+
+
+def test_a_source_that_hangs_on_a_rule_that_cannot_be_told_is_not_told() -> None:
+    """nft alone names MASQUERADE without what it does; the answer is dropped either way."""
+    whole = load(RECORDINGS / "tailscale-exit-node")
+    answers = {path: answer for path, answer in whole.answers.items() if path != "rules/iptables-save.txt"}
+    for given, source in ((whole, "203.0.114.2"), (replace(whole, answers=answers), "None")):
+        on = Builder().build(given)
+        told = trace(on, question(on, "web", "1.1.1.1:443", Asked())[0])
+        assert told.verdict is Verdict.FORWARDED
+        assert str(told.translation.src) == source

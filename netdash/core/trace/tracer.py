@@ -6,7 +6,7 @@ from netdash.core.model import IP, Host, Proxy
 from netdash.core.records import replace
 from netdash.core.routing import OUTSIDE, Flow, address_type, entrance, find, uplinks_of
 from netdash.core.trace import beside
-from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Trace, Verdict
+from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.exchange import Asking, exchanged
 from netdash.core.trace.explore import Explored, Walked, blockers, explore, undecided, walk
 from netdash.core.trace.inside import namespaces_of
@@ -61,7 +61,7 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
     first = explored.first
     decision = undecided(explored) if explored.ends else first.decision
     verdict = Verdict.UNKNOWN if explored.ends else first.verdict
-    then = None
+    then, translation = None, first.tuple
     if further and verdict is Verdict.PROXY and isinstance(first.run.end_at, Proxy):
         proxy = first.run.end_at
         then = _trace(host, Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port, uid=0), False)
@@ -72,13 +72,14 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         exchange = _through(exchange, then)
         if explored.others and exchange.answered is not None:
             verdict, decision = first.verdict, None
+            translation = _common(first.tuple, *(other.tuple for other in explored.others))
     return Trace(
         question,
         first.hops[0].packet if first.hops else packet,
         first.hops,
         verdict,
         decision,
-        first.tuple,
+        translation,
         blockers(walked, first) if behind and not explored.ends and not verdict.arrives else (),
         then,
         reply,
@@ -86,6 +87,17 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         explored.ends,
         (*first.run.assumed, *filter(None, (narrowest(first.run) if verdict.arrives else None,))),
         exchange,
+    )
+
+
+def _common(first: Tuple4, *others: Tuple4) -> Tuple4:
+    """What all of them say; None where they differ."""
+
+    return Tuple4(
+        first.src if all(other.src == first.src for other in others) else None,
+        first.sport if all(other.sport == first.sport for other in others) else None,
+        first.dst if all(other.dst == first.dst for other in others) else None,
+        first.dport if all(other.dport == first.dport for other in others) else None,
     )
 
 
