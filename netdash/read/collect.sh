@@ -22,6 +22,13 @@
 #
 # A stream without `done` was cut off: the last source that it began is not complete.
 #
+# Where `keep` is set, it is asked again and again by one reader, and sends only what changed:
+#
+#     =MARK part KEY                 the lines above that follow belong together. `@FROM COUNT` stands for so many lines
+#                                    of what this part was the last time, from this line on, the first one being 1
+#     =MARK whole COUNT              the end of the part, and how many lines it has
+#     +TEXT                          goes on the line before: a long line is cut between the records of a JSON list
+#
 # shellcheck disable=SC2030,SC2031 # what the loop over containers sets is used inside it
 
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin
@@ -48,8 +55,61 @@ have() { path_to "$1" >/dev/null || command -v "$1" >/dev/null 2>&1; }
 
 say() { printf '=%s %s\n' "$mark" "$*"; }
 
+# Prints what changed since the last time: KEY COMMAND ARGUMENT…  There are few keys: what was sent stays in memory.
+# shellcheck disable=SC2034,SC2154 # eval uses and sets variables by their numbers
+part() {
+    if [ -z "${keep:-}" ]; then
+        shift
+        "$@"
+        return
+    fi
+    case ${keys:= } in
+    *" $1="*)
+        number=${keys#*" $1="}
+        number=${number%% *}
+        ;;
+    *)
+        number=${#keys}
+        keys="$keys$1=$number "
+        ;;
+    esac
+    eval "before=\${sent_$number:-} lines=\${lines_$number:-0}"
+    say "part $1"
+    shift
+    text=$("$@")
+    if [ "$text" = "$before" ]; then
+        printf '@1 %s\n' "$lines"
+    else
+        lines=$(shown "$text" | sed -n '$=')
+        differing=
+        [ -z "$before" ] || differing=$(printf '%s\n' "$before" "=$mark" "$text" |
+            awk -v between="=$mark" "$differ" 2>/dev/null) || differing=
+        shown "${differing:-$text}"
+        eval "sent_$number=\$text lines_$number=\$lines"
+    fi
+    say "whole $lines"
+}
+
+# Of two texts and a line between them: the second, with `@FROM COUNT` for lines of the first. The ends of what it says
+# are compared by their number of lines, which the reader counts too.
+# shellcheck disable=SC2016 # awk's own $
+differ='
+function flush() {
+    if (run) print "@" from " " run
+    run = 0
+}
+!second && $0 "" == between { second = 1; next }
+!second { old[++count] = $0; at[$0] = count; next }
+run && from + run <= count && $0 "" == old[from + run] "" { run++; next }
+{ flush() }
+$0 in at { from = at[$0]; run = 1; next }
+{ print }
+END { flush() }'
+
 # A command's answer, its lines marked, and how it ended. Nothing goes through a file.
-file() {
+file() { part "$1" whole_file "$@"; }
+
+whole_file() {
     path=$1
     shift
     say "begin $path"
@@ -58,12 +118,15 @@ file() {
             {
                 "$@" 2>&3 3>&- 4>&- </dev/null
                 printf '\n%s\n' "$?"
-            } | sed -e 's/^/|/' -e '$=' >&4
+            } | sed -e 's/^/|/' -e "${keep:+$pieces}" -e '$=' >&4
         } 3>&1)
     } 4>&1
     [ -z "$told" ] || told=$(last_line "$told")
     say "end $path $told"
 }
+
+pieces='s/}, \{0,1\}{/&\
++/g'
 
 # The last line that is not empty, without carriage returns. By sed alone, without which no file is printed at all.
 last_line() { printf '%s\n' "$1" | sed -n -e "s/$return//g" -e '/./h' -e '${' -e x -e 's/^\(.\{200\}\).*/\1/' -e p -e '}'; }
@@ -510,6 +573,7 @@ status='function status(pid, name, file, line, found, word) {
 # --- inside the containers --------------------------------------------------------------------------------------------
 
 read_inside() {
+    keep= # the files of all containers are one part
     began=$(date +%s)
     looked=0
     ip=$(path_to ip)
@@ -648,7 +712,7 @@ collect() {
         proxies) read_proxies ;;
         listeners) read_listeners ;;
         sysctls) read_sysctls ;;
-        inside) read_inside ;;
+        inside) part inside read_inside ;;
         esac
     done
     say "done"

@@ -22,6 +22,7 @@ from typing import IO
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
 from netdash.core.parse.collected import ASKED, parse
+from netdash.core.parse.parts import Parts
 from netdash.core.recording import SOURCES, Recording
 from netdash.read.command import find
 from netdash.read.ssh_reason import HostError, explained
@@ -155,12 +156,14 @@ class Session:
             raise HostError(f"ssh cannot be run: {error.strerror or error}") from error
         atexit.register(self.kill)
         settings = f"DOCKER_HOST={shlex.quote(docker_host)}\nexport DOCKER_HOST\n" if docker_host else ""
-        self._unsent = (settings + collector() + "\n").encode()
+        self._unsent = f"{settings}{collector()}\nkeep=1\n".encode()
+        self._mark = secrets.token_hex(8)
+        self._parts = Parts(MAX_STREAM)
 
     def ask(self, sources: Sequence[str], limit: float = LIMIT) -> Recording:
         """What the host says of these sources. Raises HostError; a stream that breaks off is a recording of what
         came before, and leaves `trouble`."""
-        mark = secrets.token_hex(8)
+        mark = self._mark
         self._unsent += f"collect {mark} {' '.join(sources)}\n".encode()
         received = bytearray()
         self.trouble = HostError("did not end")
@@ -176,8 +179,11 @@ class Session:
         if ENGINE in sources:
             self._events = f"\n={mark} events " in text
         try:
-            return replace(parse(text, mark, self._as_root(), trouble.reason if trouble else ""), live=True)
-        except NetdashError:
+            cut = trouble.reason if trouble else ""
+            return replace(parse(text, mark, self._as_root(), cut, self._parts), live=True)
+        except NetdashError as error:
+            if f"netdash-collector 1 {mark}" in text:
+                raise trouble or HostError(f"the collector's answer is damaged: {error}") from None
             raise trouble or HostError("no answer of the collector", f"is there a POSIX shell? {self._login}") from None
 
     def changed(self, seconds: int, limit: float = LIMIT) -> bool | None:
@@ -185,7 +191,7 @@ class Session:
         where it tells no events. Raises HostError."""
         if not self._events:
             return None
-        mark = secrets.token_hex(8)
+        mark = self._mark
         self._unsent += f"await {mark} {seconds}\n".encode()
         received = bytearray()
         self.trouble = self._exchange(received, f"\n={mark} done\n".encode(), seconds + limit)

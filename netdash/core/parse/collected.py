@@ -11,6 +11,7 @@ from io import StringIO
 from netdash.core.errors import NetdashError
 from netdash.core.model import Failure
 from netdash.core.parse.decode import load_json
+from netdash.core.parse.parts import Parts
 from netdash.core.recording import SOURCES, Answer, Recording, container_path, tool_of
 from netdash.core.scrub import scrub
 
@@ -72,11 +73,14 @@ def is_stream(beginning: str) -> bool:
     return any(_HEADER.fullmatch(line) for line in beginning.split("\n"))
 
 
-def parse(text: str, mark: str | None = None, as_root: str = _AS_ROOT, cut: str = "") -> Recording:
+def parse(
+    text: str, mark: str | None = None, as_root: str = _AS_ROOT, cut: str = "", parts: Parts | None = None
+) -> Recording:
     """The recording that a stream tells of. `mark`: the one that the collector was given, None for any. `as_root`: how
-    the collector becomes root. `cut`: why a stream without an end broke off.
+    the collector becomes root. `cut`: why a stream without an end broke off. `parts`: what the same collector sent
+    before, when it was asked to send only what changed.
 
-    Raises NetdashError when there is no stream in the text, or one of another format."""
+    Raises NetdashError when there is no stream in the text, one of another format, or changes of what is not known."""
     lines = _lines(text)
     heads = (found for line in lines if (found := _HEADER.fullmatch(line)))
     head = next((found for found in heads if mark in (None, found[2])), None)
@@ -86,8 +90,9 @@ def parse(text: str, mark: str | None = None, as_root: str = _AS_ROOT, cut: str 
         raise NetdashError(f"the collector's format {head[1]} is not known", "use the collector of this netdash")
     ending = "\r" if head[0].endswith("\r") else ""
     reader = _Reader(f"={head[2]} ", as_root, f"{_CUT}: {cut}" if cut else _CUT)
-    for line in lines:
-        reader.take(line.removesuffix(ending))
+    lines = (line.removesuffix(ending) for line in lines)
+    for line in lines if parts is None else parts.whole(lines, f"={head[2]} "):
+        reader.take(line)
         if reader.done:
             break
     return reader.recording()
@@ -108,7 +113,7 @@ class _Open:
 
     path: str
     text: StringIO = field(default_factory=StringIO)  # the lines but the last one
-    last: str = ""
+    last: list[str] = field(default_factory=list)  # its pieces
     lines: int = 0
     number: int | None = None  # of lines, as the collector counted them
     mixed: bool = False  # something else was printed in between
@@ -116,9 +121,16 @@ class _Open:
     def add(self, line: str) -> None:
         if self.lines > 1:
             self.text.write("\n")
-        self.text.write(self.last)
-        self.last = line
+        self.text.writelines(self.last)
+        self.last = [line]
         self.lines += 1
+
+    def go_on(self, piece: str) -> None:
+        self.last.append(piece)
+
+    @property
+    def status(self) -> str:
+        return "".join(self.last)
 
 
 class _Reader:
@@ -141,6 +153,9 @@ class _Reader:
         if line.startswith("|"):
             if self._open is not None:
                 self._open.add(line[1:])
+        elif line.startswith("+"):
+            if self._open is not None:
+                self._open.go_on(line[1:])
         elif line.startswith(self._mark):
             word, _, rest = line[len(self._mark) :].partition(" ")
             handle = _HANDLERS.get(word)
@@ -174,8 +189,8 @@ class _Reader:
             return
         if file.mixed or file.number != file.lines or not file.lines:
             self._fail(path, "the collector's answer is damaged")
-        elif file.last != "0":
-            self._fail(path, why.strip() or f"ended with status {file.last[:12]}")
+        elif file.status != "0":
+            self._fail(path, why.strip() or f"ended with status {file.status[:12]}")
         else:
             self._texts[path] = file.text.getvalue()
 
