@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,9 +67,20 @@ def _room(path: Path) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a module, itself first."""
+    return tuple(ast.walk(_tree(path)))
+
+
 def _imports(path: Path) -> Iterator[str]:
     """Every imported module's full name, also inside functions; relative imports are an error by themselves."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -144,7 +156,7 @@ def test_the_dashboard_is_handed_its_feed() -> None:
 
 def _at_module_level(path: Path) -> set[str]:
     found = set()
-    for node in ast.parse(path.read_text("utf-8")).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -158,7 +170,7 @@ def test_files_and_functions_stay_small() -> None:
         text = path.read_text("utf-8")
         if len(text.splitlines()) >= MAX_LINES:
             long.add(f"{path.relative_to(ROOT)} has {len(text.splitlines())} lines")
-        for node in ast.walk(ast.parse(text)):
+        for node in _nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines >= MAX_FUNCTION:
@@ -170,7 +182,7 @@ def test_every_module_says_what_it_owns() -> None:
     silent = {
         str(path.relative_to(ROOT))
         for path in SOURCES
-        if path.read_text("utf-8").strip() and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        if path.read_text("utf-8").strip() and not ast.get_docstring(_tree(path))
     }
     assert not silent
 
@@ -203,7 +215,7 @@ def test_a_command_on_a_recording_loads_only_what_it_needs(command: list[str]) -
 
 def _calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
     """Every call with the name of what is called, without what stands before its last dot."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in _nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
             yield (node.func.id if isinstance(node.func, ast.Name) else node.func.attr), node
 
@@ -246,11 +258,10 @@ def test_only_printing_writes_to_the_standard_streams() -> None:
     for path in SOURCES:
         if path.relative_to(PACKAGE).as_posix() in HAVE_STREAMS:
             continue
-        tree = ast.parse(path.read_text("utf-8"))
-        asked = set(map(id, filter(None, map(_only_asked, ast.walk(tree)))))
+        asked = set(map(id, filter(None, map(_only_asked, _nodes(path)))))
         wrong |= {
             f"{path.relative_to(ROOT)}:{node.lineno} uses sys.{node.attr}"
-            for node in ast.walk(tree)
+            for node in _nodes(path)
             if isinstance(node, ast.Attribute) and node.attr in STREAMS and id(node) not in asked
             if isinstance(node.value, ast.Name) and node.value.id == "sys"
         }
@@ -268,7 +279,7 @@ def test_no_widget_that_draws_text_of_its_own() -> None:
     wrong = {
         f"{path.relative_to(ROOT)} imports {alias.name}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in _nodes(path)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("textual.widgets")
         for alias in node.names
         if alias.name in WIDGETS

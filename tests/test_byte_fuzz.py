@@ -115,9 +115,9 @@ def watched(bundle: Path, environment: dict[str, str]) -> bytes:
 
 
 def _until_quiet(terminal: int) -> bytes:
-    """What comes until nothing comes for a while."""
+    """What comes within a while, until nothing more comes for a moment."""
     seen = b""
-    while len(seen) < 1 << 22 and select.select([terminal], [], [], 0.4)[0]:
+    while len(seen) < 1 << 22 and select.select([terminal], [], [], 0.1 if seen else 0.4)[0]:
         try:
             seen += os.read(terminal, 65536)
         except OSError:  # it has ended

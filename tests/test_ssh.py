@@ -184,7 +184,10 @@ def test_what_a_remedy_tells_to_type_works_with_a_port() -> None:
     )
 
 
-def test_a_login_that_was_dropped_is_tried_again_at_once(ssh: Callable[[str], Path]) -> None:
+def test_a_login_that_was_dropped_is_tried_again_at_once(
+    ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netdash.read.ssh.again", lambda: 0.0)
     drop = "echo 'kex_exchange_identification: read: Connection reset by peer' >&2; exit 255"
     folder = ssh("")
     ssh(f'echo x >> {folder}/starts; [ "$(wc -l < {folder}/starts)" -ge 3 ] || {{ {drop}; }}; {ANSWERS}')

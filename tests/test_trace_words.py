@@ -15,7 +15,7 @@ from netdash.core.model import Host
 from netdash.core.recording import load
 from netdash.core.trace.answer import Origin, Verdict
 from netdash.core.trace.question import Asked, question
-from netdash.core.trace.reach import reach
+from netdash.core.trace.reach import Matrix, reach
 from netdash.core.trace.tracer import trace
 from netdash.show import plain, reach_text, walk
 from netdash.show.spans import width
@@ -28,6 +28,11 @@ FULL = "docker28.5-nft-full"
 @cache
 def _host(name: str = FULL) -> Host:
     return Builder().build(load(RECORDINGS / name))
+
+
+@cache
+def _matrix(name: str) -> Matrix:
+    return reach(_host(name))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_no_line_is_wider_than_the_screen(name: str, words: tuple[str, str], roo
     asked, _ = question(host, *words, Asked())
     told = list(plain.text(walk.lines(host, trace(host, asked), room), colour=False))
     assert max(map(width, told)) <= room
-    reached = plain.text(reach_text.lines(host, reach(host), room), colour=False)
+    reached = plain.text(reach_text.lines(host, _matrix(name), room), colour=False)
     assert max(map(width, reached)) <= room
 
 
