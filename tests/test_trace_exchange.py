@@ -202,3 +202,45 @@ def test_a_queue_that_drops_is_a_remark() -> None:
     )
     answer = _told("outside@192.0.2.10", "203.0.113.2:8080", "udp", **{"rules/tc.txt": queues})
     assert "unless the queue of docker0 drops it: tbf rate 8Kbit burst 100b" in answer.assumed
+
+
+@pytest.mark.parametrize(
+    ("queue", "tcp", "udp"),
+    [
+        ("tbf 8002: dev vethweb root refcnt 3 rate 8bit burst 10b lat 0us", False, False),
+        ("tbf 8002: dev vethweb root refcnt 3 rate 8Kbit burst 48b lat 1ms", False, True),
+        ("netem 8003: dev vethweb root refcnt 2 limit 1000 loss 100%", False, False),
+        ("netem 8003: dev vethweb root refcnt 2 limit 1000 loss 10%", True, True),
+    ],
+)
+def test_a_queue_that_lets_no_packet_of_this_size_pass_stops_it_and_the_answer(
+    queue: str, tcp: bool, udp: bool
+) -> None:
+    """tbf 8bit with a burst of 10 bytes on a veth: no connection in or out, while ARP still was in memory."""
+    for sender, target in (("outside@192.0.2.10", "203.0.113.2:8080"), ("web", "192.0.2.10:80")):
+        assert _told(sender, target, **{"rules/tc.txt": f"qdisc {queue} \n"}).answered is tcp
+    answer = _told("outside@192.0.2.10", "203.0.113.2:8080", "udp", **{"rules/tc.txt": f"qdisc {queue} \n"})
+    assert answer.answered is udp
+
+
+FLOW = (
+    "tcp      6 431998 ESTABLISHED src=172.17.0.2 dst=192.0.2.10 sport={0} dport=80 "
+    "src=192.0.2.10 dst=203.0.113.2 sport=80 dport={0} [ASSURED] mark=0 use=1\n"
+)
+
+
+@pytest.mark.parametrize(("taken", "target", "answered"), [(2, 80, None), (1, 80, True), (2, 81, True)])
+def test_a_sender_without_a_port_left_cannot_be_told(taken: int, target: int, answered: bool | None) -> None:
+    """Connections from both ports of the range to the same address and port: connect() said EADDRNOTAVAIL."""
+    answer = _told(
+        "web",
+        f"192.0.2.10:{target}",
+        **{
+            "containers/web/sysctl.txt": "net.ipv4.ip_local_port_range = 40000\t40001\n",
+            "host/conntrack.txt": "".join(FLOW.format(40000 + at) for at in range(taken)),
+        },
+    )
+    assert answer.answered is answered
+    if answered is None:
+        assert answer.exchange.why is not None
+        assert "from each port of 40000-40001" in answer.exchange.why.text

@@ -3,6 +3,7 @@ switched off. Says only what the kernel's state proves; evaluates no filter rule
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from netdash.core.model import IP, Container, Host, Link, Network, Port, Rule, Ruleset, Scope
@@ -31,6 +32,19 @@ def at_the_bridge(end: Link | None, bridge: Link | None) -> str:
         return f"its bridge {bridge.name} is down"
     trouble = veth(end, bridge.name if bridge else None)
     return f"{end.name}: {trouble}" if end and trouble else ""
+
+
+def queue_drops(queue: str, size: int) -> bool:
+    """Whether a queue, as tc tells it, lets no frame of `size` bytes pass: tbf_enqueue drops what is larger than its
+    burst, netem_enqueue what it is told to lose."""
+    kind, _, options = queue.partition(" ")
+    burst = _BURST.search(options)
+    if kind == "tbf" and burst is not None:
+        return int(burst[1]) < size
+    return kind == "netem" and "loss 100%" in options
+
+
+_BURST = re.compile(r"\bburst (\d{1,9})b\b")  # larger ones are told in Kb
 
 
 def forwards(host: Host, family: int, name: str | None) -> bool:

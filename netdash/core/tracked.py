@@ -49,3 +49,12 @@ def unanswered(flows: list[TrackedFlow]) -> TrackedFlow | None:
         return None
     waiting = (flow for flow in flows if flow.state == "SYN_SENT" and flow.seconds <= _SYN_SENT - _SETTLED)
     return next(waiting, None)
+
+
+def ports_left(flows: list[TrackedFlow], ports: tuple[int, int]) -> bool:
+    """Whether a sender finds a port for another connection of the same ends (inet_hash_connect)."""
+    low, high = ports
+    if len(flows) <= high - low:
+        return True
+    taken = {flow.original.sport for flow in flows if flow.proto == "tcp"}
+    return any(port not in taken for port in range(low, high + 1))

@@ -16,7 +16,7 @@ from netdash.core.trace.outside import Lacking, comes_back, leaves_elsewhere
 from netdash.core.trace.packets import answer_to, with_data
 from netdash.core.trace.run import Choices, Ended, Run
 from netdash.core.trace.way import Outlet, from_container, from_host, from_outlet, from_outside
-from netdash.core.tracked import flows_of, unanswered
+from netdash.core.tracked import flows_of, ports_left, unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,14 @@ def _silenced(first: Walked, found: Exchange) -> Exchange:
 
 
 def _contradicted(host: Host, run: Run) -> Exchange | None:
-    """conntrack remembers that the same was asked a moment ago and nobody answered: what is not read may stop it."""
+    """conntrack remembers that the same was asked a moment ago and nobody answered, or has all ports of the sender: what
+    is not read may stop it."""
     sent = run.sent
     flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport) if sent is not None else []
+    if sent is not None and sent.ephemeral is not None and not ports_left(flows, sent.ephemeral):
+        low, high = sent.ephemeral
+        text = f"conntrack has a connection from each port of {low}-{high} (net.ipv4.ip_local_port_range) to the same"
+        return Exchange(None, Decision("conntrack", f"{text} address and port: while they are open, no other begins"))
     flow = unanswered(flows)
     if flow is None:
         return None

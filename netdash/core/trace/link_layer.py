@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netdash.core.hurdles import device as trouble_of
+from netdash.core.hurdles import queue_drops
 from netdash.core.model import IP, Endpoint, Host, Link
 from netdash.core.records import replace
 from netdash.core.routing import address_type
@@ -37,10 +38,20 @@ def ingress(run: Run, device: str) -> None:
 
 
 def egress(run: Run, device: str) -> None:
+    _on_device(run, "egress", device)
+
+
+def leave(run: Run, device: str) -> None:
+    """The netdev chains of a device and its queue, for a packet that leaves by it."""
+    egress(run, device)
     queue = (run.host.qdiscs or {}).get(device)
     if queue is not None:
+        if queue_drops(queue, min(run.packet.length or (0,)) + _HEADER):
+            run.stop(Verdict.DROPPED, device, f"the queue of {device} drops every packet of this size: {queue}")
         run.assume(f"unless the queue of {device} drops it: {queue}")
-    _on_device(run, "egress", device)
+
+
+_HEADER = 14  # bytes of Ethernet's, which a queue counts too
 
 
 def _nft(run: Run) -> None:

@@ -22,9 +22,9 @@ from netdash.core.trace.link_layer import (
     bridge_chains,
     check_device,
     containers_read,
-    egress,
     ingress,
     is_here,
+    leave,
     neighbour,
 )
 from netdash.core.trace.lookups import link_of, looked_at
@@ -178,7 +178,7 @@ def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
             return run.end(Verdict.NO_ROUTE, driver, what)
         return from_outside(run, device)
     run.hop(parent, f"leaves by {driver}, beside this host's rules")
-    egress(run, parent)
+    leave(run, parent)
     check_device(run, link_of(run, parent))
     run.end_at = parent
     run.beside = True
@@ -269,6 +269,8 @@ def _port(run: Run, bridge: str, port: Port | None) -> Ended:
         run.end_at = bridge
         run.hop(bridge, "to a port that is no container's")
         return Ended(Verdict.FORWARDED, None)
+    if port.endpoint.veth:
+        leave(run, port.endpoint.veth)
     check_device(run, link_of(run, port.endpoint.veth))
     return _inside(run, port.space, port.space.device(port.endpoint))
 
@@ -320,7 +322,7 @@ def _by_device(run: Run, way: Way) -> Ended:
     link = link_of(run, way.device)
     towards = way.gateway or run.packet.dst
     run.hop(way.device)
-    egress(run, way.device)
+    leave(run, way.device)
     check_device(run, link)
     hanging = beside.answers(run, link, towards)
     if hanging is not None:
