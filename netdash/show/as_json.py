@@ -120,6 +120,7 @@ def free_port(host: Host, answer: Answer) -> Json:
         "schema": SCHEMA,
         "port": {"proto": answer.proto, "host_port": answer.number, "free": answer.free},
         "taken_by": [port_entry(index, port) for port in answer.taken_by],
+        "taken_by_rules": [rule.place for rule in answer.rules],
         "wanted_by": [port_entry(index, port) for port in answer.wanted_by],
         "next_free": list(answer.offers),
         "unknown": unknown(host, ("docker", "listeners", "rules", "proxies")),

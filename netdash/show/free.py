@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from netdash.core.model import Host, Port
+from netdash.core.model import Host, Port, Rule
 from netdash.core.sockets import reserved, socket_text, taken
+from netdash.core.taken_by_rules import ANYWHERE, TRIED, takers
 from netdash.show.index import index_of
 from netdash.show.spans import clean
 
@@ -15,7 +18,8 @@ OFFERS = 5  # free ports that are named
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`free` None: cannot be told. `taken_by` holds what is live, `wanted_by` what is set up on stopped containers."""
+    """`free` None: cannot be told. `taken_by` holds what is live, `wanted_by` what is set up on stopped containers,
+    `rules` those that translate what comes in for the port, `unsure` those that may."""
 
     proto: str
     number: int
@@ -23,45 +27,54 @@ class Answer:
     taken_by: tuple[Port, ...]
     wanted_by: tuple[Port, ...]
     offers: tuple[int, ...]  # next free ones; empty when they cannot be told
+    rules: tuple[Rule, ...] = ()
+    unsure: tuple[Rule, ...] = ()
 
 
 def look(host: Host, proto: str, number: int) -> Answer:
-    """A port is taken by a socket, or by a DNAT rule that leads its packets elsewhere. Free needs every host socket
-    to have been read; taken does not."""
+    """A port is taken by a socket, or by a rule of nat that leads its packets elsewhere. Free needs every host socket
+    and the rules to have been read; taken does not."""
     same = [port for port in host.ports or () if port.proto == proto]
     here = [port for port in same if port.host_port == number]
     by = tuple(port for port in here if taken(port))
-    free: bool | None = False if by else None if host.listeners is None else True
+    rules, unsure = takers(host, proto, ANYWHERE, number)
+    known = host.listeners is not None and host.ruleset is not None and not unsure
+    free = False if by or rules else True if known else None
     offers: tuple[int, ...] = ()
-    if host.listeners is not None:
+    if host.listeners is not None and host.ruleset is not None:
         used = {port.host_port for port in same if reserved(port)}
-        offers = tuple(_offers(number, used))
-    return Answer(proto, number, free, by, tuple(port for port in here if not port.live), offers)
+        offers = tuple(islice(_offers(host, proto, number, used), OFFERS))
+    wanted = tuple(port for port in here if not port.live)
+    return Answer(proto, number, free, by, wanted, offers, rules, unsure)
 
 
-def _offers(number: int, used: set[int]) -> list[int]:
-    found: list[int] = []
-    for candidate in range(number + 1, LAST + 1):
-        if candidate not in used:
-            found.append(candidate)
-        if len(found) == OFFERS:
-            break
-    return found
+def _offers(host: Host, proto: str, number: int, used: set[int]) -> Iterator[int]:
+    unused = (port for port in range(number + 1, LAST + 1) if port not in used)
+    return (port for port in islice(unused, TRIED) if takers(host, proto, ANYWHERE, port) == ((), ()))
 
 
 def sentences(host: Host, answer: Answer) -> list[str]:
     """The answer in lines of plain text, safe to print."""
     what = f"{answer.proto} port {answer.number}"
     if answer.free is None:
-        lines = [f"{what}: not known, the host's sockets could not be read"]
+        lines = [f"{what}: not known, {_lacking(host, answer)}"]
     elif answer.free:
         lines = [f"{what} is free"]
     else:
         lines = [f"{what} is taken: {_who(host, port)}" for port in answer.taken_by]
+        lines += [f"{what} is taken by rule {clean(rule.place)}: {clean(rule.text)}" for rule in answer.rules]
     lines += [f"{what} is wanted by {_owner(host, port)}, which is not running" for port in answer.wanted_by]
     if answer.offers:
         lines.append(f"next free: {', '.join(map(str, answer.offers))}")
     return lines
+
+
+def _lacking(host: Host, answer: Answer) -> str:
+    if host.listeners is None:
+        return "the host's sockets could not be read"
+    if host.ruleset is None:
+        return "the rules could not be read"
+    return f"rule {', '.join(clean(rule.place) for rule in answer.unsure[:3])} may take it"
 
 
 def _who(host: Host, port: Port) -> str:

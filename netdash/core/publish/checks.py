@@ -10,6 +10,7 @@ from netdash.core.publish.conflict import conflicts
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.request import Mode, Request
 from netdash.core.publish.state import Opened
+from netdash.core.taken_by_rules import takers
 
 FORCEABLE = " (--force does it all the same)"
 
@@ -80,6 +81,8 @@ def port_refusals(
         if text not in seen:
             seen.add(text)
             yield text
+    for rule in takers(host, proto, ips, number)[0]:
+        yield f"what comes in for {proto} port {number} is taken by rule {rule.place}: {rule.text}"
 
 
 def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:

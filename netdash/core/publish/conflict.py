@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from netdash.core.model import IP, Host, Port
 from netdash.core.sockets import overlaps, reserved
+from netdash.core.taken_by_rules import ANYWHERE, TRIED, takers
 
 LAST = 65535
 UNPRIVILEGED = 1024
@@ -30,8 +33,11 @@ def choose(
     taken |= without
     first, span = container_ports[0], container_ports[-1] - container_ports[0]
     start = first if first >= UNPRIVILEGED else first + 8000
-    for base in (*range(start, LAST - span + 1), *range(UNPRIVILEGED, start)):
-        block = tuple(base + port - first for port in container_ports)
-        if not taken.intersection(block):
-            return block
-    return None
+    bases = (*range(start, LAST - span + 1), *range(UNPRIVILEGED, start))
+    blocks = (tuple(base + port - first for port in container_ports) for base in bases)
+    unused = (block for block in blocks if not taken.intersection(block))
+    return next((block for block in islice(unused, TRIED) if not _translated(host, proto, block)), None)
+
+
+def _translated(host: Host, proto: str, block: tuple[int, ...]) -> bool:
+    return any(takers(host, proto, ANYWHERE, port)[0] for port in block)

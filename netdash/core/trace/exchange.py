@@ -74,8 +74,8 @@ def _silenced(first: Walked, found: Exchange) -> Exchange:
 
 
 def _contradicted(host: Host, run: Run) -> Exchange | None:
-    """conntrack remembers that the same was asked a moment ago and nobody answered, or has all ports of the sender: what
-    is not read may stop it."""
+    """conntrack remembers that the same was asked a moment ago and nobody answered, or that the sender has used all its
+    ports: what is not read may stop it."""
     sent = run.sent
     flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport) if sent is not None else []
     if sent is not None and sent.ephemeral is not None and not ports_left(flows, sent.ephemeral):
