@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from netdash.core.parse.collected import ASKED, parse
 from netdash.core.parse.proc import parse_listeners
-from netdash.core.recording import Recording
+from netdash.core.recording import CONTAINER_FILES, ON_DEMAND, SOURCES, Recording
 from netdash.core.scrub import scrub
 from netdash.read.ssh import collector, script
 
@@ -350,6 +351,30 @@ def test_the_printed_script_runs_by_itself_and_a_cut_one_does_nothing(tmp_path: 
             env={"PATH": str(path), "DOCKER_HOST": "unix:///nowhere.sock"},
         )
         assert ("netdash-collector" in done.stdout) is does
+
+
+NOT_THERE = {
+    "ip/link.json",  # of older recordings: ip/addr.json has it too
+    "nat.txt",
+    "ip/netns.json",  # numbers of namespaces: the addresses inside tell whose end a veth is
+    "host/engine.txt",  # which process the engine is: only its socket tells that
+    "host/engine-kernel.txt",
+}
+
+
+def test_the_collector_asks_for_all_that_is_read_on_this_host() -> None:
+    text = script()
+    asked = set(re.findall(r"\b(?:ask|file) \"?([\w./$-]+)", text))
+    asked = {path.replace("$1", tool) for path in asked for tool in ("iptables", "ip6tables")}
+    asked = {path.replace(".jsonl", ".json") for path in asked}
+    assert {path for paths in SOURCES.values() for path in paths} | set(ON_DEMAND) <= asked | NOT_THERE
+    inside = {path.rpartition("/")[2] for path in asked if path.startswith("containers/$name/")}
+    parts = set(re.findall(r"\banswer ([\w.]+)|## ([\w.]+)", text))
+    inside |= {name for pair in parts for name in pair}
+    saved = {f"{tool}-{kind}.txt" for tool in ("iptables", "ip6tables") for kind in ("save", "legacy-save")}
+    assert "$tool-$1.txt" in text
+    assert "for each in resolv.conf hosts" in text
+    assert set(CONTAINER_FILES) <= inside | saved | {"resolv.conf", "hosts"} | NOT_THERE
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

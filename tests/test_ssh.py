@@ -78,7 +78,9 @@ def test_what_is_no_address_never_reaches_ssh(text: str) -> None:
 
 def test_ssh_gets_a_list_of_arguments(ssh: Callable[[str], Path]) -> None:
     folder = ssh(ANSWERS)
-    read_remote(address("ssh://root@su1:2222"), frozenset({"sysctls"}), "unix:///x y'z.sock")
+    read_remote(
+        address("ssh://root@su1:2222"), Options(sources=frozenset({"sysctls"}), docker_host="unix:///x y'z.sock")
+    )
     told = (folder / "argv").read_text().splitlines()
     assert told[-7:] == ["-l", "root", "-p", "2222", "--", "su1", "sh"]
     assert told[0] == "-T"
@@ -100,7 +102,9 @@ def test_hosts_that_are_named_twice_are_told_apart() -> None:
 
 def test_the_collector_runs_at_the_other_end(ssh: Callable[[str], Path]) -> None:
     ssh(f"echo 'Welcome!'; echo noise >&2; printf 'no newline'; {ANSWERS}")
-    recording = read_remote(WHERE, frozenset({"sysctls", "docker"}), "unix:///no'where.sock")
+    recording = read_remote(
+        WHERE, Options(sources=frozenset({"sysctls", "docker"}), docker_host="unix:///no'where.sock")
+    )
     assert "net.ipv4.ip_forward = " in str(recording.answers["host/sysctl.txt"])
     assert recording.failures["docker"].reason == "there is no Docker engine on unix:///no'where.sock"
     assert set(recording.answers) == {"host/sysctl.txt"}
@@ -149,7 +153,7 @@ def test_a_host_that_cannot_be_asked_says_why(
     ssh: Callable[[str], Path], script: str, reason: str, remedy: str
 ) -> None:
     ssh(script)
-    recording = read_remote(WHERE, frozenset(SOURCES), None)
+    recording = read_remote(WHERE, Options(sources=frozenset(SOURCES)))
     assert recording.answers == {}
     assert reason in recording.failures["host"].reason
     assert remedy in recording.failures["host"].remedy
@@ -158,7 +162,7 @@ def test_a_host_that_cannot_be_asked_says_why(
 
 def test_a_host_that_hangs_is_given_up(ssh: Callable[[str], Path]) -> None:
     folder = ssh(f"echo $$ > {{}}; {SLEEP}".replace("{}", '$(dirname "$0")/pid'))
-    recording = read_remote(WHERE, frozenset(SOURCES), None, limit=0.5)
+    recording = read_remote(WHERE, Options(sources=frozenset(SOURCES), host_limit=0.5))
     assert recording.failures["host"].reason == "did not answer within 0.5 s"
     assert not Path("/proc", (folder / "pid").read_text().strip()).exists()
 
@@ -166,12 +170,12 @@ def test_a_host_that_hangs_is_given_up(ssh: Callable[[str], Path]) -> None:
 def test_a_host_that_talks_for_ever_is_given_up(ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netdash.read.ssh.MAX_STREAM", 1 << 20)
     ssh("exec yes '|more'")
-    assert read_remote(WHERE, frozenset(SOURCES), None).failures["host"].reason == "sent more than 1 MiB"
+    assert read_remote(WHERE, Options(sources=frozenset(SOURCES))).failures["host"].reason == "sent more than 1 MiB"
 
 
 def test_no_ssh_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netdash.read.ssh.find", lambda _: None)
-    assert read_remote(WHERE, frozenset(SOURCES), None).failures["host"].remedy == "install openssh-client"
+    assert read_remote(WHERE, Options(sources=frozenset(SOURCES))).failures["host"].remedy == "install openssh-client"
 
 
 def test_what_a_remedy_tells_to_type_works_with_a_port() -> None:
@@ -191,9 +195,9 @@ def test_a_login_that_was_dropped_is_tried_again_at_once(
     drop = "echo 'kex_exchange_identification: read: Connection reset by peer' >&2; exit 255"
     folder = ssh("")
     ssh(f'echo x >> {folder}/starts; [ "$(wc -l < {folder}/starts)" -ge 3 ] || {{ {drop}; }}; {ANSWERS}')
-    assert "host" not in read_remote(WHERE, frozenset({"sysctls"}), None).failures
+    assert "host" not in read_remote(WHERE, Options(sources=frozenset({"sysctls"}))).failures
     ssh(f"echo x >> {folder}/refused; {drop}")
-    assert "too many at once" in read_remote(WHERE, frozenset({"sysctls"}), None).failures["host"].remedy
+    assert "too many at once" in read_remote(WHERE, Options(sources=frozenset({"sysctls"}))).failures["host"].remedy
     assert (folder / "refused").read_text() == "x\n" * DROPS
 
 
@@ -226,7 +230,7 @@ def test_what_came_before_the_line_broke_is_kept(ssh: Callable[[str], Path]) -> 
     text = "\n".join(stream(FILES, ["routes", "sysctls"]))
     folder = ssh("")
     ssh(saying(text[: text.index("net.ipv4")], folder).replace("; done", '; [ "$word" != collect ] || exit 0; done'))
-    recording = read_remote(WHERE, frozenset({"routes", "sysctls"}), None)
+    recording = read_remote(WHERE, Options(sources=frozenset({"routes", "sysctls"})))
     assert set(recording.answers) == {"ip/route4.json"}
     assert "cut off" in recording.failures["sysctls"].reason
 

@@ -178,7 +178,7 @@ def _recording(
     if arguments.hosts:
         from netdash.read.hosts import read_host
 
-        return read_host(arguments.hosts[0], arguments.options(sources, whole))
+        return read_host(arguments.hosts[0], arguments.options(sources, whole, containers))
     from netdash.read.once import read_once
 
     return read_once(arguments.options(sources, whole, containers))

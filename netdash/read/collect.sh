@@ -426,27 +426,31 @@ listed_by_python() {
 
 read_sysctls() { file host/sysctl.txt sysctls; }
 
-# `net.NAME = VALUE` a line; the dots of a device's own name are slashes, as sysctl prints it.
-sysctls() {
-    cd /proc/sys/net || return
-    grep -sH '' ipv4/ip_forward ipv4/ip_local_port_range ipv4/ip_unprivileged_port_start \
+sysctls() { eval "$sysctl_files" | sysctl_lines; }
+
+# Of the network namespace of the shell that runs it.
+sysctl_files='
+    cd /proc/sys/net && grep -sH "" ipv4/ip_forward ipv4/ip_local_port_range ipv4/ip_unprivileged_port_start \
         ipv4/icmp_echo_ignore_all ipv6/icmp/echo_ignore_all netfilter/nf_conntrack_tcp_loose \
         netfilter/nf_conntrack_count netfilter/nf_conntrack_max bridge/bridge-nf-call-* \
         ipv4/conf/*/forwarding ipv4/conf/*/rp_filter ipv4/conf/*/route_localnet \
         ipv4/conf/*/accept_local ipv4/conf/*/src_valid_mark ipv4/conf/*/ignore_routes_with_linkdown \
         ipv4/conf/*/proxy_arp ipv4/conf/*/arp_ignore ipv4/conf/*/arp_filter \
-        ipv6/conf/*/forwarding ipv6/conf/*/disable_ipv6 ipv6/conf/*/proxy_ndp |
-        awk '{
-            at = index($0, ":")
-            count = split(substr($0, 1, at - 1), word, "/")
-            told = substr($0, at + 1)
-            gsub(/\t/, " ", told)
-            if (count == 4) gsub(/\./, "/", word[3])
-            name = "net"
-            for (each = 1; each <= count; each++) name = name "." word[each]
-            print name " = " told
-        }
-        END { exit !NR }'
+        ipv6/conf/*/forwarding ipv6/conf/*/disable_ipv6 ipv6/conf/*/proxy_ndp'
+
+# `net.NAME = VALUE` a line; the dots of a device's own name are slashes, as sysctl prints it.
+sysctl_lines() {
+    awk '{
+        at = index($0, ":")
+        count = split(substr($0, 1, at - 1), word, "/")
+        told = substr($0, at + 1)
+        gsub(/\t/, " ", told)
+        if (count == 4) gsub(/\./, "/", word[3])
+        name = "net"
+        for (each = 1; each <= count; each++) name = name "." word[each]
+        print name " = " told
+    }
+    END { exit !NR }'
 }
 
 read_proxies() {
@@ -574,22 +578,45 @@ status='function status(pid, name, file, line, found, word) {
 
 read_inside() {
     keep= # the files of all containers are one part
+    each_container inside look_inside
+}
+
+# SOURCE FUNCTION: runs it for each container that can be looked into, those whose names are in `first` before others.
+each_container() {
     began=$(date +%s)
     looked=0
     ip=$(path_to ip)
     ss=$(path_to ss)
+    nft=$(path_to nft)
     # Whether a namespace can be entered is found out with the first one.
     enter=unknown
-    printf '%s\n' "$targets" | while read -r id pid published networks name; do
+    in_order | while read -r id pid published networks name; do
         [ -n "$name" ] || continue
         looked=$((looked + 1))
         [ $((looked % 16)) != 0 ] || now=$(date +%s)
         if [ "$looked" -gt "$many" ] || [ $((${now:-$began} - began)) -gt "$inside_time" ]; then
-            say "failed inside only $((looked - 1)) containers were looked into: the collector has a limit"
+            say "failed $1 only $((looked - 1)) containers were looked into: the collector has a limit"
             break
         fi
-        belongs && look_inside
+        belongs && "$2"
     done
+}
+
+in_order() {
+    for turn in ${first:+first} others; do
+        shown "$targets" | while read -r id pid published networks name; do
+            is_first && found=first || found=others
+            [ "$found" != "$turn" ] || shown "$id $pid $published $networks $name"
+        done
+    done
+}
+
+is_first() {
+    for word in ${first:-}; do
+        case $name in "$word") return 0 ;; esac
+        case $id in "$word"*) [ ${#word} -lt 3 ] || return 0 ;; esac
+    done
+    return 1
 }
 
 # A process id that the engine tells may be another process by now: its control group names the container.
@@ -609,13 +636,17 @@ inner='
     [ -z "$1" ] || { echo "## route.json"; "$1" -j -d route show table all || exit; }
     [ -z "$2" ] || { echo "## listeners.txt"; "$2" -Hltnu || exit; }'
 
-look_inside() {
-    [ ! -r "/proc/$pid/ns/net" ] || file "containers/$name/netns.txt" readlink "/proc/$pid/ns/net"
+may_enter() {
     if [ "$enter" = unknown ]; then
         enter=no
         [ "$uid" != 0 ] || ! nsenter -t "$pid" -n cat </dev/null 2>/dev/null || enter=yes
     fi
-    if [ "$enter" = yes ]; then
+    [ "$enter" = yes ]
+}
+
+look_inside() {
+    [ ! -r "/proc/$pid/ns/net" ] || file "containers/$name/netns.txt" readlink "/proc/$pid/ns/net"
+    if may_enter; then
         # shellcheck disable=SC2086 # the limit is a command and its argument, or nothing
         file "containers/$name/inside.txt" $limit nsenter -t "$pid" -n sh -c "$inner" sh "$ip" "$ss"
         [ -z "$ss" ] || return
@@ -634,6 +665,81 @@ proc_net() {
         fi
     done
 }
+
+# --- what only the trace of one packet, and a recording, need ---------------------------------------------------------
+
+# Nothing is asked that would load a module of the kernel, and no list of connections that takes seconds.
+read_trace() {
+    ask ip/nexthop.json ip -j nexthop
+    ask rules/tc.txt tc qdisc
+    ! loaded xfrm_user || ask ip/xfrm.txt ip xfrm policy
+    ! loaded ip_set || ask rules/ipset.txt ipset save
+    connections=0
+    { read -r connections </proc/sys/net/netfilter/nf_conntrack_count; } 2>/dev/null
+    ! loaded nf_conntrack_netlink || [ "$connections" -gt 20000 ] || ask host/conntrack.txt conntrack -L
+    part trace look_at_each
+}
+
+# Whether the kernel has a module already; one without modules has what it has.
+loaded() {
+    [ -s /proc/modules ] || return 0
+    [ -d "/sys/module/$1" ] || grep -q "^$1 " /proc/modules
+}
+
+look_at_each() {
+    keep=
+    each_container trace look_closely
+}
+
+# In a container's network namespace, by the host's own tools: IP NFT. What fails there is left out. These answers are
+# JSON, in which no line break stands that could begin a part.
+# shellcheck disable=SC2016 # the inner shell's own $
+closely='
+    answer() {
+        part=$1
+        shift
+        told=$("$@" 2>/dev/null </dev/null) && printf "## %s\n%s\n" "$part" "$told"
+    }
+    [ -z "$1" ] || { answer rule4.json "$1" -j rule; answer rule6.json "$1" -6 -j rule; answer neigh.json "$1" -j neigh; }
+    [ -z "$2" ] || answer nft.json "$2" -j -a list ruleset
+    true'
+
+# A file of /etc in a container: PID NAME. A link could lead out of it, to a file of the host: what was opened must lie in
+# one of the container`s own mounts.
+# shellcheck disable=SC2016 # the inner shell's own $
+of_etc='
+    path=/proc/$1/root/etc
+    [ ! -h "$path" ] && [ ! -h "$path/$2" ] && [ -f "$path/$2" ] && exec 5<"$path/$2" || exit 1
+    mount=$(sed -n "s/^mnt_id:[^0-9]*//p" /proc/self/fdinfo/5) && [ -n "$mount" ] || exit 1
+    grep -q "^$mount " "/proc/$1/mountinfo" && head -c 65536 <&5'
+
+# shellcheck disable=SC2086 # the limit is a command and its argument, or nothing
+look_closely() {
+    [ "$looked" -le "${few:-$many}" ] && may_enter || return
+    inner_rules=$($limit nsenter -t "$pid" -n sh -c "$closely" sh "$ip" "$nft")
+    file "containers/$name/inside-trace.txt" shown "$inner_rules"
+    for family in ip:iptables ip6:ip6tables; do
+        tool=${family#*:}
+        family=${family%:*}
+        case $inner_rules in
+        *"\"family\": \"$family\""*'"xt"'*) inner_save save "$tool-nft-save" ;;
+        esac
+        { read -r registered <"/proc/$pid/net/${family}_tables_names"; } 2>/dev/null || registered=
+        [ -z "$registered" ] || inner_save legacy-save "$tool-legacy-save"
+    done
+    file "containers/$name/sysctl.txt" inner_sysctls
+    for each in resolv.conf hosts; do
+        file "containers/$name/$each" $limit sh -c "$of_etc" sh "$pid" "$each"
+    done
+}
+
+# shellcheck disable=SC2086 # as above
+inner_save() {
+    found=$(path_to "$2") && file "containers/$name/$tool-$1.txt" $limit nsenter -t "$pid" -n "$found" -c
+}
+
+# shellcheck disable=SC2086 # as above
+inner_sysctls() { $limit nsenter -t "$pid" -n sh -c "$sysctl_files" | sysctl_lines; }
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
@@ -713,6 +819,7 @@ collect() {
         listeners) read_listeners ;;
         sysctls) read_sysctls ;;
         inside) part inside read_inside ;;
+        trace) read_trace ;;
         esac
     done
     say "done"

@@ -56,7 +56,7 @@ def _read(where: Address | None, options: Options) -> Recording:
         from netdash.read.once import read_once
 
         return read_once(options)
-    return read_remote(where, options.sources, options.docker_host, options.host_limit)
+    return read_remote(where, options)
 
 
 def read_hosts(hosts: Sequence[tuple[str, Address | None]], options: Options) -> list[Recording]:

@@ -14,17 +14,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
-from netdash.core.parse.collected import ASKED, parse
+from netdash.core.parse.collected import ASKED, INSIDE, TRACE, parse
 from netdash.core.parse.parts import Parts
 from netdash.core.recording import SOURCES, Recording
 from netdash.read.command import find
+from netdash.read.options import Options
 from netdash.read.ssh_reason import HostError, explained
 
 CONNECT = 8  # seconds that ssh may take for a connection
@@ -39,6 +40,7 @@ _starting = threading.BoundedSemaphore(MAX_STARTING)
 _CHUNK = 1 << 18
 _ERRORS = 8 << 10  # bytes of ssh's complaints that are kept
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _ADDRESS = re.compile(rf"ssh://(?:({_NAME})@)?({_NAME}|\[[0-9A-Fa-f:.]+(?:%{_NAME})?\])(?::([0-9]{{1,5}}))?/?")
 _OPTIONS = (
     "-T",  # no terminal, so no message of the day and no echo
@@ -121,7 +123,7 @@ def collector() -> str:
 
 def script() -> str:
     """The whole script, for a host that one can only reach by hand."""
-    return f'{collector()}\ncollect "$$.$(date +%s)" {" ".join(ASKED)}\n'
+    return f'{collector()}\ncollect "$$.$(date +%s)" {" ".join((*ASKED, TRACE))}\n'
 
 
 class Session:
@@ -185,6 +187,12 @@ class Session:
             if f"netdash-collector 1 {mark}" in text:
                 raise trouble or HostError(f"the collector's answer is damaged: {error}") from None
             raise trouble or HostError("no answer of the collector", f"is there a POSIX shell? {self._login}") from None
+
+    def look_closely_at(self, first: Iterable[str], few: int | None) -> None:
+        """When asked for TRACE: these containers before others, and at most so many. `first`: names, or beginnings of
+        ids; what is neither is left out."""
+        words = " ".join(sorted(word for word in first if _CONTAINER.fullmatch(word)))
+        self._unsent += f"first={shlex.quote(words)}\nfew={few or ''}\n".encode()
 
     def changed(self, seconds: int, limit: float = LIMIT) -> bool | None:
         """Waits until the engine there tells of a change since it was last asked for everything, at most so long. None
@@ -317,13 +325,12 @@ def _receive(fd: int, received: bytearray, most: int | None = None) -> bool:
 # --- recordings -------------------------------------------------------------------------------------------------------
 
 
-def read_remote(where: Address, sources: frozenset[str], docker_host: str | None, limit: float = LIMIT) -> Recording:
+def read_remote(where: Address, options: Options) -> Recording:
     """One recording for one command. Never raises: a host that cannot be asked is one of which everything failed."""
-    wanted = [source for source in ASKED if source in sources or (source == ASKED[-1] and "docker" in sources)]
     began = time.time()
     for _ in range(DROPS):
         try:
-            return _asked(where, wanted, docker_host, limit)
+            return _asked(where, options)
         except HostError as error:
             last = error
             if not error.dropped:
@@ -332,10 +339,15 @@ def read_remote(where: Address, sources: frozenset[str], docker_host: str | None
     return unreachable(where, last, began)
 
 
-def _asked(where: Address, sources: Sequence[str], docker_host: str | None, limit: float) -> Recording:
-    session = Session(where, docker_host)
+def _asked(where: Address, options: Options) -> Recording:
+    wanted = [source for source in SOURCES if source in options.sources]
+    wanted += [INSIDE] if ENGINE in wanted else []
+    wanted += [TRACE] if options.whole else []
+    session = Session(where, options.docker_host)
     try:
-        return session.ask(sources, limit)
+        if options.whole:
+            session.look_closely_at(options.first, options.containers)
+        return session.ask(wanted, options.host_limit)
     finally:
         session.close()
 

@@ -76,6 +76,54 @@ def test_a_recording_by_ssh_is_the_recording_in_place(sshd: Sshd, view: str, tmp
     assert settled(json.loads(both[1].stdout)) == settled(json.loads(both[0].stdout))
 
 
+NOT_BY_SSH = {"ip/netns.json", "host/engine.txt", "host/engine-kernel.txt"}
+"""The numbers of namespaces, which the addresses inside tell as well; which process the engine is."""
+
+
+def test_a_recording_by_ssh_has_the_files_of_one_in_place(sshd: Sshd, tmp_path: Path) -> None:
+    lab = sshd.lab
+    for tool in ("iptables-nft", "ip6tables-nft", "iptables-legacy"):
+        lab.inside("ssh-web", tool, "-A", "INPUT", "-p", "tcp", "--dport", "81", "-j", "DROP")
+    lab.on_host("ipset", "create", "ssh-set", "hash:ip")
+    lab.on_host("ipset", "add", "ssh-set", "192.0.2.7")
+    lab.on_host("ip", "xfrm", "policy", "add", "src", "192.0.2.0/24", "dst", "192.0.2.0/24", "dir", "out")
+    lab.on_host("conntrack", "-L")
+    try:
+        assert lab.netdash("record", str(tmp_path / "there")).returncode == 0
+        assert sshd.netdash(*sshd.options(), "record", str(tmp_path / "here")).returncode == 0
+    finally:
+        lab.on_host("ip", "xfrm", "policy", "flush")
+        lab.on_host("ipset", "destroy", "ssh-set")
+        for tool in ("iptables-nft", "ip6tables-nft", "iptables-legacy"):
+            lab.inside("ssh-web", tool, "-F")
+    there, here = files(tmp_path / "there"), files(tmp_path / "here")
+    assert there - here <= NOT_BY_SSH
+    assert not {path for path in here - there if not path.endswith(("proc-net.txt", "netns.txt"))}
+    for path in sorted(here & there):
+        if (path.endswith(".txt") and not NOISY.search(path)) or path.endswith(("/hosts", "/resolv.conf")):
+            both = [(tmp_path / name / path).read_text() for name in ("there", "here")]
+            assert sorted(both[1].splitlines()) == sorted(both[0].splitlines()), path
+
+
+NOISY = re.compile(r"memory|conntrack|sysctl|-save|process-owner|listeners")
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_of_a_container_is_never_one_of_the_host(sshd: Sshd, tmp_path: Path) -> None:
+    """Its /etc is a link, which seen from the host leads to the host's own files."""
+    lab = sshd.lab
+    lab.docker("run", "-d", "--name", "ssh-link", "--network", "none", *_IDLE)
+    lab.docker("exec", "ssh-link", "sh", "-c", "mv /etc /e && ln -s /etc /etc")
+    done = sshd.netdash(*sshd.options(), "record", str(tmp_path / "here"))
+    lab.docker("rm", "-f", "ssh-link")
+    assert done.returncode == 0
+    assert "containers/ssh-link/addr.json" in files(tmp_path / "here")
+    assert not files(tmp_path / "here") & {"containers/ssh-link/resolv.conf", "containers/ssh-link/hosts"}
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_plain_user_sees_what_a_plain_user_sees_there(sshd: Sshd, view: str) -> None:
     there = json.loads(ask(sshd.lab, "neither", view, "--json").stdout)

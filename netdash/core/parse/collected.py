@@ -12,12 +12,14 @@ from netdash.core.errors import NetdashError
 from netdash.core.model import Failure
 from netdash.core.parse.decode import load_json
 from netdash.core.parse.parts import Parts
-from netdash.core.recording import SOURCES, Answer, Recording, container_path, tool_of
+from netdash.core.recording import ON_DEMAND, SOURCES, Answer, Recording, container_path, tool_of
 from netdash.core.scrub import scrub
 
 INSIDE = "inside"  # what the collector calls the files under containers/
 ASKED = (*SOURCES, INSIDE)
-"""Every source of the collector, in the order in which it reads them."""
+"""What the collector is asked for again and again, in the order in which it reads it."""
+TRACE = "trace"
+"""What else it is asked for where one packet is traced, or a recording made."""
 
 _HEADER = re.compile(r"netdash-collector (\d+) ([0-9A-Za-z.]{1,64})\r?")
 _FORMAT = "1"
@@ -35,9 +37,20 @@ _XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
 _AS_ROOT = "run it as root"
 _CUT = "the collector's answer was cut off"
-_INSIDE_FILES = ("inside.txt", "proc-net.txt", "netns.txt")
-_PARTS = ("addr.json", "route.json", "listeners.txt")  # of inside.txt, each after a line `## NAME`
+_OF_CONTAINERS: Mapping[str, tuple[str, ...]] = {
+    INSIDE: ("inside.txt", "proc-net.txt", "netns.txt"),
+    TRACE: (
+        *("inside-trace.txt", "sysctl.txt", "resolv.conf", "hosts"),
+        *("iptables-save.txt", "ip6tables-save.txt", "iptables-legacy-save.txt", "ip6tables-legacy-save.txt"),
+    ),
+}
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "inside.txt": ("addr.json", "route.json", "listeners.txt"),
+    "inside-trace.txt": ("rule4.json", "rule6.json", "neigh.json", "nft.json"),
+}
+"""Files that hold several, each after a line `## NAME`."""
 _FILES = {
+    **dict.fromkeys(ON_DEMAND, TRACE),
     **{path: source for source, paths in SOURCES.items() for path in paths},
     "docker/inspect.jsonl": "docker",
     "docker/networks.jsonl": "docker",
@@ -170,7 +183,7 @@ class _Reader:
     # --- the collector's own lines ------------------------------------------------------------------------------------
 
     def _ask(self, rest: str) -> None:
-        self._asked = tuple(source for source in rest.split() if source in ASKED)
+        self._asked = tuple(source for source in rest.split() if source in (*ASKED, TRACE))
 
     def _fact(self, name: str, rest: str) -> None:
         self._facts.setdefault(name, rest)
@@ -216,7 +229,7 @@ class _Reader:
 
     def _fail(self, path: str, why: str, remedy: str = "") -> None:
         source = self._source
-        if source is None or path in _OPTIONAL or path.startswith("containers/"):
+        if source in (None, TRACE) or path in _OPTIONAL or path.startswith("containers/"):
             return
         name = source if path in _WHOLE else f"{source}: {tool_of(path)}"
         if path.startswith("ip/") and "SELECTOR" in why:
@@ -256,7 +269,7 @@ class _Reader:
                 yield from self._of_engine(path, text)
             elif path.endswith("-either.txt"):
                 yield from _of_either(path, text)
-            elif path.endswith("/inside.txt"):
+            elif path.startswith("containers/") and path.rpartition("/")[2] in _PARTS:
                 yield from _of_inside(path, text)
             else:
                 yield path, text
@@ -292,7 +305,7 @@ class _Reader:
                 why = f"{len(lacking)} containers could not be inspected"
                 self._failures.setdefault("docker: inspect", Failure("docker: inspect", why))
         for source in self._asked:
-            if source != INSIDE and not any(path in answers for path in SOURCES[source]):
+            if source in SOURCES and not any(path in answers for path in SOURCES[source]):
                 self._failures.setdefault(source, Failure(source, "the collector says nothing of it"))
 
     def _not_needed(self, answers: dict[str, Answer]) -> None:
@@ -324,11 +337,11 @@ _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
 
 def _belongs(path: str, source: str) -> bool:
     """Whether a source may have this file."""
-    if source != INSIDE:
-        return _FILES.get(path) == source
+    if _FILES.get(path) == source:
+        return True
     folder, _, rest = path.partition("/")
     name, _, file = rest.rpartition("/")
-    known = folder == "containers" and file in _INSIDE_FILES
+    known = folder == "containers" and file in _OF_CONTAINERS.get(source, ())
     return known and container_path(name, file) == path
 
 
@@ -342,11 +355,11 @@ def _of_either(path: str, text: str) -> Iterator[tuple[str, Answer]]:
 
 
 def _of_inside(path: str, text: str) -> Iterator[tuple[str, Answer]]:
-    folder = path.removesuffix("inside.txt")
+    folder, _, file = path.rpartition("/")
     for part in f"\n{text}".split("\n## ")[1:]:
         name, _, told = part.partition("\n")
-        if name in _PARTS:
-            yield folder + name, f"{told}\n" if told and not told.endswith("\n") else told
+        if name in _PARTS[file]:
+            yield f"{folder}/{name}", f"{told}\n" if told and not told.endswith("\n") else told
 
 
 def _ids(answer: Answer) -> set[str]:
