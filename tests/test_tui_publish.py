@@ -24,6 +24,7 @@ from netdash.core.publish.journal import Journal
 from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.preflight import Course, Damaged, Recovery, Seen, Shown, Way, finish, rollback, shown
+from netdash.core.publish.progress import Failed, Note
 from netdash.core.publish.proof import Proof
 from netdash.core.publish.request import Mode, NewContainer, Request
 from netdash.core.publish.state import Forward, Opened
@@ -310,6 +311,80 @@ def test_a_failure_is_one_line(su1: Host) -> None:
         assert "✓" not in text(app)
 
     show(su1, scene, changes=fake)
+
+
+class Failing(Fake):
+    """Fails in its second step, and takes everything back, as a container that is made anew does."""
+
+    def act(self, asked, made, facts, tell, count):
+        for told in ("stop web", "create web-new", Failed("it failed: everything is taken back"), "take back: stop web"):
+            tell(told)
+        tell(Note("it is taken back"))
+        raise NetdashError("taken back: no space left on device", code=Exit.REFUSED)
+
+
+def test_the_step_that_failed_is_the_one_that_is_marked(su1: Host) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "P", "enter")
+        await agree(pilot, app)
+        marked = [line.strip() for line in text(app).splitlines() if "✗" in line]
+        assert marked == ["✗ create web-new", "✗ taken back: no space left on device"]
+        assert "· take back: stop web" in text(app)
+
+    show(su1, scene, changes=Failing())
+
+
+def test_without_a_word_it_is_the_last_step_that_failed(su1: Host) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "P", "enter")
+        await agree(pilot, app)
+        assert "✗ connect to port 8081 from this host" in text(app)
+        assert "· /usr/sbin/docker-proxy" in text(app)
+
+    show(su1, scene, changes=Fake(error=NetdashError("taken back: refused", code=Exit.REFUSED)))
+
+
+def made_anew(host: Host, identity: str) -> Host:
+    """The host after its first container was made anew: the old one is kept under another name."""
+    first, *others = host.containers or ()
+    old = replace(first, name=f"{first.name}.netdash-20260102-030405", state="exited")
+    return replace(host, containers=(replace(first, id=identity), old, *others))
+
+
+def test_the_cursor_ends_on_the_container_that_was_made_and_on_the_one_that_comes_back(su1: Host) -> None:
+    old, new = (su1.containers or ())[0].id, "e" * 64
+    change = replace(CHANGE, name=(su1.containers or ())[0].name, old_id=old)
+    fake = Fake(Pending(journals=(replace(journal(99.0), change=change),)))
+
+    async def scene(pilot, app):
+        await press(pilot, "P", "up", "up", "right", "enter")
+        await agree(pilot, app)
+        await press(pilot, "escape")
+        assert dashboard(pilot).grid.row.ref.key == old  # the engine does not show another one yet
+        app.sheet = Sheet(made_anew(su1, new))
+        await settle(pilot)
+        assert dashboard(pilot).grid.row.ref.key == new
+        await press(pilot, "u")
+        await agree(pilot, app)
+        app.sheet = Sheet(su1)
+        await settle(pilot)
+        await press(pilot, "escape")
+        assert dashboard(pilot).grid.row.ref.key == old
+
+    show(su1, scene, changes=fake)
+
+
+def test_who_has_moved_on_is_left_there(su1: Host) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "P", "up", "up", "right", "enter")
+        await agree(pilot, app)
+        await press(pilot, "escape", "j")
+        here = dashboard(pilot).grid.row.ref
+        app.sheet = Sheet(made_anew(su1, "e" * 64))
+        await settle(pilot)
+        assert dashboard(pilot).grid.row.ref == here
+
+    show(su1, scene, changes=Fake())
 
 
 def test_a_pause_ends_before_a_plan_is_made(su1: Host) -> None:
@@ -630,6 +705,7 @@ def test_the_help_names_the_keys_where_they_work(su1: Host) -> None:
         assert " P publish" in text(app)
         await press(pilot, "?", "G")
         assert "publish a port of this container" in text(app)
+        assert ":recover       finish, roll back or forget what was interrupted" in text(app)
         assert "off:" not in text(app)
 
     show(su1, scene, (120, 60), changes=Fake())

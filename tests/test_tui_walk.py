@@ -83,6 +83,26 @@ def test_between_two_marked_containers(host: Callable[[str], Host]) -> None:
     show(host("su1"), scene)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+def test_what_is_marked_stands_in_the_footer_until_esc(host: Callable[[str], Host], size: tuple[int, int]) -> None:
+    def foot(app: Netdash) -> str:
+        return text(app).splitlines()[-1]
+
+    async def scene(pilot, app):
+        await press(pilot, "space", "j")
+        assert "Esc unmark trusting_shtern" in foot(app)
+        assert "Space mark another" in foot(app)
+        await press(pilot, "space")
+        assert "t trace trusting_shtern → youthful_volhard  Esc unmark" in foot(app)
+        await press(pilot, "/", *"volhard", "enter", "escape")
+        assert "unmark" not in foot(app)
+        assert dashboard(pilot).picked == ()
+        assert "/volhard" in text(app)
+        assert "Esc clear" in foot(app)
+
+    show(host("su1"), scene, size)
+
+
 def test_a_port_a_rule_and_a_proxy_ask_of_the_port(host: Callable[[str], Host]) -> None:
     async def scene(pilot, app):
         for digit, place in (("2", "G"), ("6", "g"), ("4", "g")):

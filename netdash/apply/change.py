@@ -17,6 +17,7 @@ from netdash.core.parse.decode import items, mapping
 from netdash.core.publish import payload, preflight
 from netdash.core.publish.journal import Change, Journal
 from netdash.core.publish.preflight import Seen, Way
+from netdash.core.publish.progress import Failed, Note
 from netdash.core.publish.state import Opened
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone
@@ -144,12 +145,13 @@ def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     except EngineGone:
         raise
     except KeyboardInterrupt:
-        tell("interrupted: netdash recover --finish, or --rollback")
+        tell(Note("interrupted: netdash recover --finish, or --rollback"))
         raise
     except NetdashError as error:
-        tell("it failed: everything is taken back")
+        tell(Failed("it failed: everything is taken back"))
         now = logbook.load(logbook.path_of(journal.change)) or journal
         rollback(engine, replace(now, source=journal.source), tell)
+        tell(Note("it is taken back"))
         raise NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED) from error
 
 
@@ -187,7 +189,7 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         stopped = time.monotonic() if word == "stop" else stopped
         result = STEPS[word][0](engine, journal, argument)
         if word == "start" and stopped:
-            tell(f"{change.name} was down for {time.monotonic() - stopped:.1f} s")
+            tell(Note(f"{change.name} was down for {time.monotonic() - stopped:.1f} s"))
         journal = replace(logbook.append(change, {"done": at, "result": result}), source=source)
     journal = logbook.append(change, {"settled": time.time()})
     if change.grace:
@@ -252,7 +254,7 @@ def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, er
     if now.new is None or not (now.old is None or (seen.new is not None and seen.new.running)):
         hint = error.hint or _forget(journal.change)
         raise NetdashError(f"it is not taken back: {error.message}", hint, Exit.REFUSED) from error
-    tell("it failed: the new one is put back")
+    tell(Failed("it failed: the new one is put back"))
     try:
         resume(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
     except EngineGone:
@@ -260,6 +262,7 @@ def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, er
     except NetdashError as second:
         reason = f"{error.message}; the new one is not put back: {second.message}"
         raise NetdashError(f"it is not taken back: {reason}", _forget(journal.change), Exit.REFUSED) from error
+    tell(Note("the new one runs again"))
     raise NetdashError(f"it is not taken back, the new one runs: {error.message}", error.hint, Exit.REFUSED) from error
 
 

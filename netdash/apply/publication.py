@@ -19,6 +19,7 @@ from netdash.core.publish.checks import port_list
 from netdash.core.publish.journal import Journal
 from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
 from netdash.core.publish.preflight import Course, Damaged, Recovery, Way
+from netdash.core.publish.progress import Note
 from netdash.core.publish.proof import Proof
 from netdash.core.publish.request import GRACE, Mode, Request
 from netdash.core.publish.state import Forward
@@ -43,8 +44,7 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
             change.recreate(made, request, address, (), tell)
             return prove(made.ports, 0.0)
         *opening, proving = made.steps
-        for step in opening:
-            tell(step)
+        tell("; ".join(opening))  # one process does them: which of them failed is not told apart
         record = forward.begin(made, address, facts.program or "")
         tell(proving)
         proofs = prove(made.ports, _PROOF if made.answers else 0.0)
@@ -85,10 +85,10 @@ def _pull(address: str, image: str, count: Told) -> None:
 def tidy(tell: Told) -> None:
     """What is due is done, and what is pending is said. Call it while the change is locked."""
     for note in (*change.overdue(), *forward.reconcile()):
-        tell(note)
+        tell(Note(note))
     for journal in change.unfinished():
         name = journal.change.name
-        tell(f"a change of {name} was interrupted: netdash recover --finish, or --rollback")
+        tell(Note(f"a change of {name} was interrupted: netdash recover --finish, or --rollback"))
 
 
 def untouched(name: str) -> None:
@@ -206,7 +206,7 @@ def recover_all(choice: Choice, tell: Told) -> tuple[str, ...]:
     failed = []
     with places.one_at_a_time():
         for note in change.overdue():
-            tell(note)
+            tell(Note(note))
     found = pending()
     records: tuple[Taken, ...] = (*found.interrupted, *found.lost)
     for one in records:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from netdash.core.model import Host
+    from netdash.core.model import Container, Host
     from netdash.core.publish.facts import Facts
     from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
     from netdash.core.publish.plan import Plan
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 
 Told = Callable[[str], None]
 """Called with a sentence, from the thread that does the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A container that a change made, or brought back: the one of this name whose id is not `before`."""
+
+    name: str
+    before: str | None
+
+    def container(self, host: Host) -> Container | None:
+        """None as long as the host does not show it."""
+        found = (one for one in host.containers or () if one.name == self.name and one.id != self.before)
+        return next(found, None)
+
 
 KEYS = ("publish", "run", "undo")
 LOCAL = "local"  # what a fleet calls this machine

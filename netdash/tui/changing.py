@@ -4,6 +4,7 @@ asked for."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netdash.core.errors import NetdashError
@@ -14,7 +15,7 @@ from netdash.tui.sheet import Sheet
 
 if TYPE_CHECKING:
     from netdash.core.publish.pending import Pending
-    from netdash.tui.changes import Changes
+    from netdash.tui.changes import Changes, Made
     from netdash.tui.panes import Panes
     from netdash.tui.screen import Dashboard
 
@@ -23,7 +24,7 @@ COMMANDS = {
     "publish": "publish a port of the selected container",
     "run": "run a new container",
     "undo": "take back the last change, or end the forward under the cursor",
-    "recover": "finish or roll back what was interrupted",
+    "recover": "finish, roll back or forget what was interrupted",
 }
 
 
@@ -48,14 +49,14 @@ def _publish(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.publishing import Publish
 
     screen.app.push_screen(
-        Publish(changes, sheet.host, container, own.port_of(sheet.host, sheet.thing(row.ref))), lambda _: after(screen)
+        Publish(changes, sheet.host, container, own.port_of(sheet.host, sheet.thing(row.ref))), partial(after, screen)
     )
 
 
 def _run(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.publishing import Run
 
-    screen.app.push_screen(Run(changes, sheet.host), lambda _: after(screen))
+    screen.app.push_screen(Run(changes, sheet.host), partial(after, screen))
 
 
 def _undo(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
@@ -63,13 +64,13 @@ def _undo(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
 
     row = screen.grid.row
     port = own.port_of(sheet.host, sheet.thing(row.ref)) if row else None
-    screen.app.push_screen(Undo(changes, port if port and own.is_own(port) else None), lambda _: after(screen))
+    screen.app.push_screen(Undo(changes, port if port and own.is_own(port) else None), partial(after, screen))
 
 
 def _recover(screen: Dashboard, changes: Changes, _: Sheet) -> None:
     from netdash.tui.taking_back import Recover
 
-    screen.app.push_screen(Recover(changes), lambda _: after(screen))
+    screen.app.push_screen(Recover(changes), partial(after, screen))
 
 
 _OPENED = {"publish": _publish, "run": _run, "undo": _undo, "recover": _recover}
@@ -78,8 +79,10 @@ _OPENED = {"publish": _publish, "run": _run, "undo": _undo, "recover": _recover}
 # --- what is pending --------------------------------------------------------------------------------------------------
 
 
-def after(screen: Panes) -> None:
-    """A dialog is closed: what is known of forwards is old."""
+def after(screen: Panes, made: Made | None) -> None:
+    """A dialog is closed: what is known of forwards is old, and the cursor goes to the container that was made."""
+    screen.awaited = made
+    screen.rearrange()
     _read(screen)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -14,9 +15,11 @@ from textual.events import Key
 from textual.screen import ModalScreen
 
 from netdash.core.errors import NetdashError
+from netdash.core.publish.progress import Failed, Note
 from netdash.show.plan_lines import hanging
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.tui.background import Background
+from netdash.tui.changes import Made
 from netdash.tui.form import Form
 from netdash.tui.prose import Bar, Box
 
@@ -29,6 +32,7 @@ Told = Callable[[int], Sequence[Line]]
 """What became of a change, for a width."""
 
 
+_FAILED = Span("✗ ", Tone.BAD)
 SLOW = 2  # seconds from which a step tells how long it has taken so far
 
 
@@ -39,7 +43,9 @@ class Stage(Enum):
     OVER = "over"
 
 
-class Dialog(ModalScreen[None]):
+class Dialog(ModalScreen[Made | None]):
+    """Answers with the container that it made or brought back."""
+
     BINDINGS: ClassVar = [
         Binding("escape", "back", show=False),
         Binding("q", "back", show=False),
@@ -66,11 +72,13 @@ class Dialog(ModalScreen[None]):
         self.background: Background[Any] = Background(self)
         self.stage = Stage.ASKING
         self.steps: list[str] = []
+        self.failed: set[int] = set()  # places among the steps
         self.counted = ""
         self._held = False
         self._since = 0.0  # when the last step began, on the monotonic clock
         self._painted: float | None = 0.0  # when the question was, on the monotonic clock; None: not yet
         self.result: Told = lambda _: ()
+        self.made_container: Made | None = None
 
     @property
     def netdash(self) -> Netdash:
@@ -121,6 +129,10 @@ class Dialog(ModalScreen[None]):
     def answers(self) -> dict[str, str]:
         """Keys that agree, and what they do."""
         return {"y": "yes, do it"}
+
+    def remakes(self) -> str:
+        """The name of the container that it makes or brings back; "" for none."""
+        return ""
 
     def work(self, key: str) -> Told:
         """Does it, in a thread; answers with what became of it. Raises NetdashError."""
@@ -176,12 +188,12 @@ class Dialog(ModalScreen[None]):
         )
 
     def _progress(self) -> Sequence[Line]:
-        """The steps so far, the last one under way; then what became of it."""
+        """The steps so far, the last one under way, each that failed marked; then what became of it."""
         over = self.stage is Stage.OVER
         lines: list[Line] = []
         for at, step in enumerate(self.steps):
             last = at == len(self.steps) - 1 and not over
-            glyph = Span("▸ " if last else "· ", Tone.TITLE if last else Tone.DIM)
+            glyph = Span("▸ ", Tone.TITLE) if last else _FAILED if at in self.failed else Span("· ", Tone.DIM)
             count = f"  {self.counted}" if last and self.counted else ""
             waited = int(time.monotonic() - self._since) if last else 0
             count += f"  {waited} s" if waited >= SLOW else ""
@@ -191,19 +203,28 @@ class Dialog(ModalScreen[None]):
     # --- doing --------------------------------------------------------------------------------------------------------
 
     def act(self, key: str) -> None:
-        self.steps, self.counted = [], ""
+        self.steps, self.failed, self.counted = [], set(), ""
         self.enter(Stage.BUSY)
-        self.background.start(lambda: self.work(key), self.done)
+        sheet, name = self.netdash.sheet, self.remakes()
+        before = next((one.id for one in (sheet.host.containers if sheet else None) or () if one.name == name), None)
+        self.background.start(lambda: self.work(key), partial(self.done, Made(name, before) if name else None))
 
     def step(self, text: str) -> None:
         """Called from the thread before a step is done."""
         self.call_later(self._step, text)
 
     def _step(self, text: str) -> None:
+        if isinstance(text, Failed):
+            self._last_failed()
         self.steps.append(text)
         self.counted, self._since = "", time.monotonic()
         self.tell()
         self.box.scroll(len(self.steps))
+
+    def _last_failed(self) -> None:
+        """Marks the last step; after a sentence that is none, nothing was under way."""
+        if self.steps and not isinstance(self.steps[-1], Note):
+            self.failed.add(len(self.steps) - 1)
 
     def _tick(self) -> None:
         """The step under way tells how long it has been."""
@@ -218,12 +239,13 @@ class Dialog(ModalScreen[None]):
         self.counted = text
         self.tell()
 
-    def done(self, result: Told | NetdashError) -> None:
+    def done(self, made: Made | None, result: Told | NetdashError) -> None:
         if isinstance(result, NetdashError):
             error = result
+            self._last_failed()
             self.result = lambda wide: failure(error, wide)
         else:
-            self.result = result
+            self.result, self.made_container = result, made
         self.netdash.feed.refresh()
         self.enter(Stage.OVER)
         self.box.scroll(len(self.box.lines))
@@ -232,7 +254,7 @@ class Dialog(ModalScreen[None]):
 
     def action_enter(self) -> None:
         if self.stage is Stage.OVER:
-            self.dismiss(None)
+            self.dismiss(self.made_container)
         elif self.stage is Stage.ASKING and self.ready():
             self.enter(Stage.SURE)
 
@@ -251,7 +273,7 @@ class Dialog(ModalScreen[None]):
         elif self.stage is Stage.SURE and self.form is not None:
             self.enter(Stage.ASKING)
         else:
-            self.dismiss(None)
+            self.dismiss(self.made_container)
 
     @property
     def working(self) -> bool:

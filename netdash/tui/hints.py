@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from netdash.show.draw import size
 from netdash.show.spans import Line, Span, Tone
 from netdash.tui import keys
+from netdash.tui.header import fit_name
 
 if TYPE_CHECKING:
     from netdash.tui.screen import Dashboard
 
 WIDE = 90  # columns from which sorting is told
+MARKED = 18  # cells of the name of what is marked
 KEPT = 3  # at the end: how to see the others and to quit stay where there is little room
 
 
@@ -31,8 +33,17 @@ def line(screen: Dashboard) -> Line:
 def _words(screen: Dashboard) -> Iterator[tuple[str, str]]:
     """Keys and their words here, those first that are most wanted; of those that change, only what works."""
     ask, paused = screen.places.here.ask, screen.netdash.paused
-    if screen.focused is not screen.grid or ask.text or ask.within:
-        yield "escape", "back" if screen.focused is not screen.grid else "clear"
+    marked = [fit_name(screen.name_of(ref), MARKED) for ref in screen.picked]
+    if len(marked) == 2:
+        yield "trace", f"trace {' → '.join(marked)}"
+    if screen.focused is not screen.grid:
+        yield "escape", "back"
+    elif marked:
+        yield "escape", f"unmark {marked[0]}" if len(marked) == 1 else "unmark"
+    elif ask.text or ask.within:
+        yield "escape", "clear"
+    if len(marked) == 1:
+        yield "mark", "mark another"
     told = {
         "follow": "follow",
         "next_pane": "pane",
@@ -41,7 +52,7 @@ def _words(screen: Dashboard) -> Iterator[tuple[str, str]]:
         "sort": "sort" if screen.extent.width >= WIDE else "",
         "pause": "go on" if paused else "",
         "hosts": "hosts",
-        "trace": f"trace {' → '.join(map(screen.name_of, screen.picked))}" if len(screen.picked) == 2 else "trace",
+        "trace": "" if len(marked) == 2 else "trace",
         "publish": "publish",
     }
     yield from ((key, word) for key, word in told.items() if word and screen.works(key))

@@ -38,7 +38,7 @@ KEYS = (
     Key("pause", "p", "pause", "pause; again goes on", "Look"),
     Key("refresh", "ctrl+r", "refresh", "read everything again now", "Look"),
     Key("trace", "t", "trace", "trace its packets rule by rule; with two marked, between those", "Do"),
-    Key("mark", "space", "pick", "mark this one, and another: t asks between the two", "Do"),
+    Key("mark", "space", "pick", "mark this one, and another: t asks between the two; Esc unmarks", "Do"),
     Key("copy", "y", "copy", "copy an address, a rule, a command, JSON", "Do"),
     Key("publish", "P", "change('publish')", "publish a port of this container, or of this port's", "Change"),
     Key("run", "R", "change('run')", "run a new container with published ports", "Change"),

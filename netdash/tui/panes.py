@@ -12,6 +12,7 @@ from textual.geometry import Size
 from textual.screen import Screen
 
 from netdash.core.model import Port, Proxy, Ref
+from netdash.core.related import ref_of
 from netdash.show.card import card
 from netdash.show.draw import size as width_of
 from netdash.show.spans import Line, Span, Tone
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from netdash.core.publish.pending import Pending
     from netdash.tui.app import Netdash
     from netdash.tui.background import Background
+    from netdash.tui.changes import Made
 
 LINKED_FROM = (120, 30)
 SAMPLE = 3  # rows whose cards say how high the card is to be
@@ -67,6 +69,7 @@ class Panes(Screen[None]):
         self.background: Background[Pending] | None = None  # reads what netdash changed
         self.published: Pending | None = None  # as far as it was read
         self.unfinished = ""  # in words, what is left of a change that was interrupted
+        self.awaited: Made | None = None  # by a change: the cursor goes there
         self.asked_for: Sheet | None = None  # the host for which it was read last
         self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
 
@@ -138,6 +141,7 @@ class Panes(Screen[None]):
 
     def arranged(self, listing: Listing) -> None:
         self.stand()
+        self._land()
         sheet, place = self.sheet, self.places.here
         if sheet is None or listing.ask != place.ask:
             return
@@ -161,6 +165,13 @@ class Panes(Screen[None]):
         else:
             self.follow_later()  # a whole other screen at once would hold up the next key
         self.write_header()
+
+    def _land(self) -> None:
+        """The cursor goes to the container that a change made, as soon as the host shows it."""
+        made = self.awaited.container(self.sheet.host) if self.awaited and self.sheet else None
+        if made is not None and self.places.view.kind == "container":
+            self.places.put(replace(self.places.here, ref=ref_of(made), cell=-1))
+            self.awaited = None
 
     def _with_gone(self, listing: Listing, place: Place) -> Listing:
         """With the row under the cursor, where it has left the list by itself: another would be taken for it."""

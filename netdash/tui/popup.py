@@ -17,6 +17,7 @@ from netdash.show.spans import Line, Span, Tone, clean, fit, width
 from netdash.show.views import VIEWS
 from netdash.tui import keys
 from netdash.tui.changes import KEYS as CHANGING
+from netdash.tui.changing import COMMANDS
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
 
@@ -38,6 +39,8 @@ def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int, why
         if group == "Go":
             digits = f"{VIEWS[0].digit} … {VIEWS[-1].digit}"
             lines += _key(digits, "a view, the cursor on what belongs to the selection", wide)
+        if group == "Change":
+            lines += _key(":recover", COMMANDS["recover"], wide)
     if why_not:
         off = "  ".join(keys.first(each, remapped) for each in CHANGING)
         lines += [(), (Span("Change", Tone.TITLE),)]

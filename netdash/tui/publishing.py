@@ -159,6 +159,10 @@ class Planning(Dialog, Generic[Asked]):
         warnings = len(self.draft.plan.warnings) if self.draft else 0
         return f" ({warnings} warning{'s' * (warnings != 1)} above)" if warnings else ""
 
+    def remakes(self) -> str:
+        made = self.draft.plan if self.draft else None
+        return made.container if made is not None and made.mode is not Mode.FORWARD else ""
+
     def work(self, key: str) -> Told:  # noqa: ARG002
         draft = self.draft
         if draft is None:

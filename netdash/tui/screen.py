@@ -89,6 +89,7 @@ class Dashboard(Panes):
     def on_grid_moved(self, message: Grid.Moved) -> None:
         self.hush()
         if message.grid is self.grid:
+            self.awaited = None
             self.leave_gone()
             self.follow_later()
         else:
@@ -192,10 +193,14 @@ class Dashboard(Panes):
             self.say("this is where you began", Tone.DIM)
 
     def action_escape(self) -> None:
-        """One level back: the message, the pane, the filter, the narrowing, the way here. Never out."""
+        """One level back: the message, the pane, the marks, the filter, the narrowing, the way here. Never out."""
         ask = self.places.here.ask
         if self.focused is not self.grid:
             self.focus_on(self.grid)
+        elif self.picked:
+            self.picked = ()
+            self.mark()
+            self.write_footer()
         elif ask.text or ask.within:
             self.narrow(text="") if ask.text else self.narrow(within=None)
         elif self.places.back():

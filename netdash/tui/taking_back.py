@@ -10,6 +10,7 @@ from textual.binding import Binding
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Port
+from netdash.core.publish.journal import Journal
 from netdash.core.publish.pending import Choice, Taken
 from netdash.core.publish.preflight import Course, Damaged, Recovery
 from netdash.show import as_json_changes as told
@@ -82,6 +83,9 @@ class Undo(Asking[tuple[Taken | None, Course | None]]):
 
     def answers(self) -> dict[str, str]:
         return {"y": "yes, take it back"}
+
+    def remakes(self) -> str:
+        return self.chosen.change.name if isinstance(self.chosen, Journal) else ""
 
     def work(self, key: str) -> Told:  # noqa: ARG002
         one = self.chosen
@@ -161,6 +165,10 @@ class Recover(Asking[Sequence[Recovery | Damaged]]):
             self._choose(None)
         else:
             super().action_back()
+
+    def remakes(self) -> str:
+        record = self.record.record
+        return record.change.name if isinstance(record, Journal) else ""
 
     def work(self, key: str) -> Told:  # noqa: ARG002
         choice = self.choice
