@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from netdash.core.drift.model import Drift, DriftKind
+from netdash.core.join import Builder
 from netdash.core.model import (
     Binding,
     Chain,
@@ -28,6 +29,8 @@ from netdash.core.model import (
     Target,
     Verb,
 )
+from netdash.core.recording import AWAITED, SOURCES, load
+from tests.conftest import RECORDINGS
 
 WEB = "f3" * 32
 
@@ -216,3 +219,12 @@ def hostile() -> Host:
             drift(rule=rule, kind=DriftKind.EXTRA, why=HOSTILE, binding=Binding(HOSTILE, 1, None, None)),
         ),
     )
+
+
+def early(name: str, *sources: str) -> Host:
+    """A live host in its first moment: of `sources` alone there is an answer, and of the engine its list."""
+    full = load(RECORDINGS / name)
+    files = {file for source in sources for file in SOURCES[source]} | {"docker/containers.json"}
+    answers = {path: answer for path, answer in full.answers.items() if path in files}
+    awaited = AWAITED.difference(sources)
+    return Builder().build(replace(full, answers=answers, failures={}, pending=awaited, live=True))

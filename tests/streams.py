@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from netdash.core.parse.collected import ASKED, INSIDE
-from netdash.core.recording import SOURCES, Recording
+from netdash.core.parse.collected import ASKED
+from netdash.core.recording import INSIDE, SOURCES, Recording
 
 MARK = "abc123"
 

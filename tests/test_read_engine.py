@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netdash.core.model import Failure
-from netdash.core.recording import SOURCES
+from netdash.core.recording import AWAITED
 from netdash.read.engine import EngineReader, Pace
 from netdash.read.first import FirstAnswers
 from tests.read_engines import FORBIDDEN, FakeEngine, container, running
@@ -380,7 +380,7 @@ def test_the_first_answers_are_those_that_containers_need(engine: FakeEngine) ->
     assert set(first.answers) == {"docker/containers.json"}
     assert first.since is not None
     assert engine.calls == {"/containers/json": 1}
-    assert first.recording().pending == frozenset(SOURCES)
+    assert first.recording().pending == AWAITED
 
 
 @pytest.mark.parametrize("mood", ["hang", "nonsense", "cut", "error"])

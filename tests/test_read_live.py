@@ -16,7 +16,7 @@ import pytest
 
 from netdash.core.model import Failure
 from netdash.core.processes import OWNERS, PROXIES
-from netdash.core.recording import SOURCES, Recording
+from netdash.core.recording import AWAITED, INSIDE, Recording
 from netdash.read import once, processes
 from netdash.read.board import Board
 from netdash.read.first import FirstAnswers
@@ -66,7 +66,7 @@ def test_every_source_is_pending_until_it_answers_or_fails(board: tuple[Board, P
     board[0].put("rules", {"rules/nft.json": "{}"})
     board[0].fail("docker", Failure("docker", "gone"))
     recording = board[0].recording()
-    assert recording.pending == set(SOURCES) - {"rules", "docker"}
+    assert recording.pending == AWAITED - {"rules", "docker"}
     assert recording.failures == {"docker": Failure("docker", "gone")}
     assert recording.live
 
@@ -162,6 +162,17 @@ def test_without_an_engine_the_rest_is_read(tmp_path: Path) -> None:
     assert recording.failures["docker"].reason.startswith("there is no Docker engine")
     assert recording.answers["ip/addr.json"]
     assert "host/listeners.txt" in recording.answers
+
+
+def test_the_inside_of_containers_is_awaited_until_all_were_inspected(engine: FakeEngine) -> None:
+    published = Published()
+    reader = LiveReader(engine.address, interval=60)
+    reader.start(published)
+    published.until(lambda recording: INSIDE not in recording.pending)
+    reader.stop()
+    inspected = [(len(one.answers.get("docker/inspect.json", [])), one.pending) for _, one in published.all]
+    assert all(INSIDE in pending for number, pending in inspected if number < len(engine.containers))
+    assert inspected[-1][0] == len(engine.containers)
 
 
 def test_rows_that_are_on_screen_stay_until_more_is_known(engine: FakeEngine) -> None:

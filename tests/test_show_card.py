@@ -15,7 +15,8 @@ from netdash.show.detail import detail
 from netdash.show.refs import destination
 from netdash.show.spans import Line
 from netdash.show.views import VIEWS
-from tests.show_hosts import blind, container, host, hostile, port
+from netdash.show.views_ports import PORTS
+from tests.show_hosts import blind, container, early, host, hostile, port
 from tests.tui_hosts import crowd
 
 WIDTHS = [40, 57, 80, 99, 100, 120, 160, 200]
@@ -181,6 +182,17 @@ def test_a_way_out_whose_routes_are_to_come_is_being_read() -> None:
     said = text(card(given, (given.containers or ())[0], 120))
     assert "reading…" in said
     assert "could not be read" not in said
+
+
+@pytest.mark.parametrize("known", [(), ("rules",), ("listeners", "proxies", "rules"), ("links", "routes")], ids=str)
+def test_what_is_to_come_is_no_question_mark(known: tuple[str, ...]) -> None:
+    """`?` is what could not be read; what has not been read yet is `…`, on the card and in the list of ports."""
+    given = early("docker-user-host-port", *known)
+    said = text(card(given, (given.containers or ())[0], 120)).replace("listening? reading…", "")
+    ports = " ".join(cell.text for row in PORTS.rows(given) for cell in row.cells)
+    for told in (said, ports):
+        assert "?" not in told
+        assert "…" in told
 
 
 def test_the_label_column_lines_up() -> None:

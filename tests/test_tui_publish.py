@@ -317,7 +317,12 @@ class Failing(Fake):
     """Fails in its second step, and takes everything back, as a container that is made anew does."""
 
     def act(self, asked, made, facts, tell, count):
-        for told in ("stop web", "create web-new", Failed("it failed: everything is taken back"), "take back: stop web"):
+        for told in (
+            "stop web",
+            "create web-new",
+            Failed("it failed: everything is taken back"),
+            "take back: stop web",
+        ):
             tell(told)
         tell(Note("it is taken back"))
         raise NetdashError("taken back: no space left on device", code=Exit.REFUSED)

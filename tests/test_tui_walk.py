@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.model import Host
+from netdash.core.model import Failure, Host
 from netdash.core.trace.answer import Verdict
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.sheet import Sheet
 from netdash.tui.walk import Walk
+from tests.show_hosts import early
 from tests.test_tui_screen import compare
 from tests.tui_stage import dashboard, press, settle, show, text
 
@@ -133,6 +134,49 @@ def test_a_walk_follows_the_host(host: Callable[[str], Host]) -> None:
         assert "✓ delivered" in text(app)
 
     show(broken, scene)
+
+
+@pytest.mark.parametrize("known", [(), ("rules",), ("listeners", "proxies", "rules"), ("links", "routes")], ids=str)
+@pytest.mark.parametrize("keys", ["t", "2t"])
+def test_what_is_not_read_yet_has_no_verdict_and_is_asked_when_it_is(
+    host: Callable[[str], Host], known: tuple[str, ...], keys: str
+) -> None:
+    """Asked in the first moment: what comes from outside is asked as well, and ends where it does on the whole host."""
+    whole = replace(host("docker-user-host-port"), live=True)
+
+    async def scene(pilot, app):
+        await press(pilot, *keys)
+        seen = text(app)
+        assert "from outside to " in seen
+        assert "reading " in seen
+        assert not any(mark in seen for mark in ("✓", "✗", "?", "could not be read"))
+        await press(pilot, "j")
+        here = walk_of(app).questions.usual[1].text
+        app.sheet = Sheet(whole)
+        await settle(pilot)
+        walk = walk_of(app)
+        assert walk.questions.usual[walk.questions.cursor].text == here
+        told = " ".join(text(app).split())
+        assert "from outside to 203.0.113.2:8080/tcp ✗ dropped filter/DOCKER-USER #2" in told
+        assert all(walk.questions.answers)
+        await press(pilot, "k")
+        assert "outside 1.1.1.1 ─▶ 203.0.113.2:8080/tcp" in text(app)
+
+    show(early("docker-user-host-port", *known), scene, (120, 50))
+
+
+def test_a_source_that_fails_ends_the_waiting(host: Callable[[str], Host]) -> None:
+    whole = replace(host("docker-user-host-port"), live=True)
+    failed = replace(whole, ruleset=None, failures={"rules": Failure("rules", "nft: not permitted")})
+
+    async def scene(pilot, app):
+        await press(pilot, "t")
+        app.sheet = Sheet(failed)
+        await settle(pilot)
+        assert "reading" not in text(app)
+        assert "? unknown  the packet filter's rules could not be read" in text(app)
+
+    show(early("docker-user-host-port"), scene, (120, 50))
 
 
 def test_a_thing_of_no_container_has_no_packets(host: Callable[[str], Host]) -> None:

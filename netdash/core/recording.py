@@ -53,6 +53,12 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
 """Every source and the files of its answer; without the first of the files the source counts as not read,
 except links and rules, where any one will do."""
 
+INSIDE = "inside"
+"""The source of what is read in the containers' network namespaces."""
+
+AWAITED = frozenset((*SOURCES, INSIDE))
+"""What a live host waits for at first."""
+
 ON_DEMAND = (
     "host/conntrack.txt",
     "ip/nexthop.json",
@@ -94,7 +100,7 @@ class Recording:
 
     answers: Mapping[str, Answer]
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by source
-    pending: frozenset[str] = frozenset()  # sources whose first answer has not come yet
+    pending: frozenset[str] = frozenset()  # those of AWAITED whose first answer has not come yet
     taken: float | None = None
     hostname: str | None = None
     live: bool = False

@@ -37,6 +37,10 @@ class Gate(Board):
         if not self.shut or part not in _PARTS:
             self._board.fail(part, failure)
 
+    def looked_inside(self) -> None:
+        if not self.shut:
+            self._board.looked_inside()
+
     def touch(self) -> None:
         self._board.touch()
 
@@ -101,6 +105,7 @@ class Beyond:
         answers = {path: self._same(path, answer) for path, answer in found[0].items()}
         self._known = answers | {ENGINE: self._same(ENGINE, told(pid, "entered"))}
         self._board.put("engine", self._known, found[1])
+        self._board.looked_inside()
 
     def _same(self, path: str, answer: object) -> object:
         """The object of the look before where it says the same: parsers go by identity."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from netdash.core.model import Failure
-from netdash.core.recording import SOURCES, Recording
+from netdash.core.recording import AWAITED, INSIDE, Recording
 
 _GAP = 0.015  # seconds between two publications; the first of a burst goes out at once
 _CAP_NET_ADMIN = 12
@@ -22,7 +22,7 @@ class Board:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._parts: dict[str, tuple[Mapping[str, object], Mapping[str, Failure]]] = {}
-        self._pending = set(SOURCES)
+        self._pending = set(AWAITED)
         self._dirty = False
         self._stopped = False
         self._publish: Callable[[Recording], None] | None = None
@@ -47,20 +47,29 @@ class Board:
         now: bool = True,
     ) -> None:
         """All that is known of one part, which takes the place of what was; a part named like a source ends its being
-        pending. Without `now` it is published with the next change or `touch`."""
+        pending, INSIDE apart. Without `now` it is published with the next change or `touch`."""
         new = (dict(answers), dict(failures or {}))
         with self._changed:
             old = self._parts.get(part)
             if old and old[1] == new[1] and _same(old[0], new[0]):
                 return
             self._parts[part] = new
-            self._pending.discard(part)
+            if part != INSIDE:
+                self._pending.discard(part)
             self._dirty = self._dirty or now
             self._changed.notify()
 
     def fail(self, part: str, failure: Failure) -> None:
         """Keeps the part's last answers and says that they are no longer current, or were never read."""
         self.put(part, self._parts.get(part, ({}, {}))[0], {failure.source: failure})
+
+    def looked_inside(self) -> None:
+        """Every container that runs was looked into once, or none can be."""
+        with self._changed:
+            if INSIDE in self._pending:
+                self._pending.discard(INSIDE)
+                self._dirty = True
+                self._changed.notify()
 
     def touch(self) -> None:
         """Everything was looked at again: publish, though nothing may have changed."""

@@ -91,6 +91,11 @@ class EngineReader:
     def stop(self) -> None:
         self._notes.put(_Note("stop"))
 
+    @property
+    def inspected(self) -> bool:
+        """Whether no container waits to be inspected."""
+        return not self._waiting
+
     # --- connections --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:

@@ -21,11 +21,11 @@ class First(NamedTuple):
 
     def recording(self) -> Recording:
         """A host of which nothing else is known yet."""
-        from netdash.core.recording import SOURCES, Recording  # asking begins before anything is loaded
+        from netdash.core.recording import AWAITED, Recording  # asking begins before anything is loaded
 
         return Recording(
             answers=self.answers,
-            pending=frozenset(SOURCES),
+            pending=AWAITED,
             taken=time.time(),
             hostname=socket.gethostname(),
             live=True,

@@ -65,7 +65,9 @@ class LiveReader:
         if self._kernel != f"{PROVED}\n":  # what was proved once stays so when the last container ends
             self._kernel = kernel_of(answers)
             self._board.put("kernel", {} if self._kernel is None else {KERNEL: self._kernel})
+        if self._engine.local is False or "docker" in failures:
+            self._board.looked_inside()
         if self._engine.local:
             found = targets(answers.get("docker/inspect.json"))
-            self._machine.follow(found)
+            self._machine.follow(found, complete=self._engine.inspected)
             self._beyond.follow(self._engine.pid, found)

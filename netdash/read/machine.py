@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from netdash.core.model import Failure
+from netdash.core.recording import INSIDE
 from netdash.read.board import Board
 from netdash.read.inside import Inside, Target
 from netdash.read.kernel import Kernel
@@ -50,15 +51,17 @@ class MachineReader:
         self._waker, self._bell = socket.socketpair()
         self._lock = threading.Lock()
         self._wanted: tuple[Target, ...] | None = None
+        self._all = False  # whether those are all that run
+        self._unseen: frozenset[str] = frozenset()  # containers that were not looked into yet
         self._asked: set[str] = set()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="machine", daemon=True).start()
 
-    def follow(self, targets: Iterable[Target]) -> None:
-        """The containers that run now."""
+    def follow(self, targets: Iterable[Target], complete: bool = True) -> None:
+        """The containers that run now, as far as the engine told of them; `complete`: of all."""
         with self._lock:
-            self._wanted = tuple(targets)
+            self._wanted, self._all = tuple(targets), complete
         self._ring()
 
     def refresh(self) -> None:
@@ -121,13 +124,14 @@ class MachineReader:
             self._soon(task)
         if wanted is not None:
             new = self._inside.follow(wanted)
+            self._unseen |= new
             if new:
                 now = time.monotonic()
                 self._visits += [(now + seconds, new) for seconds in _AFTER_START]
                 self._soon("visit", _AFTER_START[0])
                 self._settled("netns")
                 self._settled("sockets")
-            self._board.put("inside", self._inside.answers())
+            self._put_inside(())
 
     def _filter_changed(self, events: socket.socket) -> None:
         _drain(events)
@@ -188,7 +192,13 @@ class MachineReader:
     def _look_inside(self) -> None:
         with self._guard("inside"):
             self._inside.look()
-            self._board.put("inside", self._inside.answers())
+            self._put_inside(self._unseen)
+
+    def _put_inside(self, seen: Iterable[str]) -> None:
+        self._unseen -= frozenset(seen)
+        self._board.put(INSIDE, self._inside.answers())
+        if self._all and not self._unseen:
+            self._board.looked_inside()
 
     def _visit(self) -> None:
         now = time.monotonic()
@@ -198,7 +208,7 @@ class MachineReader:
             self._soon("visit", min(when for when, _ in self._visits) - now)
         with self._guard("inside"):
             self._inside.look(due)
-            self._board.put("inside", self._inside.answers())
+            self._put_inside(due)
 
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + _SYSCTLS
@@ -256,9 +266,14 @@ class MachineReader:
         try:
             yield
         except OSError as error:
-            self._board.fail(source, Failure(source, error.strerror or str(error) or type(error).__name__))
+            self._failed(source, error.strerror or str(error) or type(error).__name__)
         except Exception as error:  # pyroute2 raises many kinds
-            self._board.fail(source, Failure(source, f"{type(error).__name__}: {error}".splitlines()[0][:200]))
+            self._failed(source, f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+    def _failed(self, source: str, reason: str) -> None:
+        self._board.fail(source, Failure(source, reason))
+        if source == INSIDE:
+            self._board.looked_inside()
 
 
 _TASKS: dict[str, Callable[[MachineReader], None]] = {

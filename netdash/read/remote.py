@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from netdash.core.model import Failure
-from netdash.core.parse.collected import ASKED, INSIDE
-from netdash.core.recording import Recording
+from netdash.core.parse.collected import ASKED
+from netdash.core.recording import INSIDE, Recording
 from netdash.read.ssh import DROPS, ENGINE, LIMIT, Address, Session, again, failures, unreachable
 from netdash.read.ssh_reason import HostError
 

@@ -21,9 +21,9 @@ from typing import IO
 
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Failure
-from netdash.core.parse.collected import ASKED, INSIDE, TRACE, parse
+from netdash.core.parse.collected import ASKED, TRACE, parse
 from netdash.core.parse.parts import Parts
-from netdash.core.recording import SOURCES, Recording
+from netdash.core.recording import INSIDE, SOURCES, Recording
 from netdash.read.command import find
 from netdash.read.options import Options
 from netdash.read.ssh_reason import HostError, explained

@@ -24,6 +24,11 @@ def told(host: Host, sources: Iterable[str]) -> list[Failure]:
     return [lost] if lost else missing(host, sources)
 
 
+def waiting(host: Host) -> str:
+    """Which sources have not answered yet; "" where all have."""
+    return f"reading {', '.join(sorted(host.pending))}…" if host.pending else ""
+
+
 def reason(host: Host, source: str) -> str:
     """Why a value of this source is not known."""
     if source in host.pending:

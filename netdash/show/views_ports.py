@@ -29,11 +29,11 @@ def _port(host: Host, index: Index, one: Port) -> Row:
         words.bound(one),
         Span(words.scope_word(one.scope), Tone.DIM),
         words.owner(host, container),
-        _target(one),
+        _target(host, one),
         _holder(host, one),
         _dnat(host, one),
-        words.count(rule.packets) if rule else NOTHING if _dnat(host, one) is NOTHING else UNKNOWN,
-        _listening(index, one),
+        words.count(rule.packets) if rule else NOTHING if _dnat(host, one) is NOTHING else words.unknown_yet(host),
+        _listening(host, index, one),
     )
     holder = one.holder.pid if one.holder else None
     sort = (
@@ -51,13 +51,13 @@ def _port(host: Host, index: Index, one: Port) -> Row:
     return Row(ref_of(one), cells, sort)
 
 
-def _target(one: Port) -> Span:
+def _target(host: Host, one: Port) -> Span:
     if one.target_ip is not None:
         return Span(words.socket_text(one.target_ip, one.container_port), Tone.PLAIN, address_ref(one.target_ip))
     if not one.live:
         return Span(f"(→{one.container_port})", Tone.DIM)
     carried = one.holder is not None and one.holder.kind not in ("process", "nobody")
-    return UNKNOWN if (one.container_id or carried) and not _own_socket(one) else NOTHING
+    return words.unknown_yet(host) if (one.container_id or carried) and not _own_socket(one) else NOTHING
 
 
 def _own_socket(one: Port) -> bool:
@@ -87,20 +87,20 @@ def _dnat(host: Host, one: Port) -> Span:
     known = host.ruleset.whole(one.host_ip.version) and not one.unsure
     if host.proxies is None and host.engine is not None and host.engine.rootless:
         known = False  # only the proxy tells the address that the rule is for
-    return NOTHING if known else UNKNOWN
+    return NOTHING if known else words.unknown_yet(host)
 
 
-def _listening(index: Index, one: Port) -> Span:
+def _listening(host: Host, index: Index, one: Port) -> Span:
     """Who listens inside; before it, in a word, what is wrong with the rules on the way there."""
-    inside, mark = _inside(one), words.drift_mark(index.drift_of_port(one))
+    inside, mark = _inside(host, one), words.drift_mark(index.drift_of_port(one))
     return Span(f"{mark}{inside.text}", Tone.BAD) if mark else inside
 
 
-def _inside(one: Port) -> Span:
+def _inside(host: Host, one: Port) -> Span:
     if not one.live:
         return Span("not running", Tone.DIM)
     if one.listening is None:
-        return UNKNOWN
+        return words.unknown_yet(host)
     if not one.listening:
         return Span("○ nobody", Tone.BAD)
     if one.holder is None:

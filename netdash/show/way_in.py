@@ -43,7 +43,7 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int, tr
     entry = _entry(run)
     if _own_socket(port):
         return draw.path(label, [entry, _own(port)], width)
-    inside = [*_bridge_hops(first), _target(host, run)]
+    inside = [*_bridge_hops(host, first), _target(host, run)]
     if port.dnat is not None and port.proxy is not None and _passes_by(port):
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
         lines += draw.path(MORE, [_OR, _dnat_hop([way.port for way in run]), *inside], width)
@@ -55,8 +55,9 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int, tr
         return lines + (_proxy_beside(run, width) if port.proxy else [])
     if port.proxy is not None:
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
-        known = host.ruleset is not None and host.ruleset.whole(port.host_ip.version)
-        why = first.proxy_when if known else f"whether a DNAT rule comes first: ? {notes.reason(host, 'rules')}"
+        known = host.ruleset is not None and host.ruleset.whole(port.host_ip.version) and not host.pending
+        unknown = notes.waiting(host) or f"? {notes.reason(host, 'rules')}"
+        why = first.proxy_when if known else f"whether a DNAT rule comes first: {unknown}"
         lines += draw.text(MORE, why, width, Tone.DIM if known else Tone.UNKNOWN)
         return lines + _against(host, first, width, traced)
     hops, why, tone = _unexplained(host, port)
@@ -131,20 +132,20 @@ def _numbers(ports: Sequence[Port]) -> str:
     return "?" if low is None else str(low) if low == high else f"{low}-{high}"
 
 
-def _bridge_hops(way: Inbound) -> list[Hop]:
+def _bridge_hops(host: Host, way: Inbound) -> list[Hop]:
     hops: list[Hop] = []
     if way.bridge:
         ip = () if way.bridge_ip is None else (Span(str(way.bridge_ip), Tone.DIM, address_ref(way.bridge_ip)),)
         bridge = Span(clean(way.bridge), Tone.PLAIN, words.link_ref(way.bridge))
         trouble = words.trouble(way.at_bridge)
         hops.append(Hop((bridge, *trouble), ip, (bridge, *trouble)))
-        hops.append(_veth(way.veth, way.at_veth))
+        hops.append(_veth(host, way.veth, way.at_veth))
     return hops
 
 
-def _veth(name: str | None, why: str) -> Hop:
+def _veth(host: Host, name: str | None, why: str) -> Hop:
     if name is None:
-        return Hop((Span("veth ?", Tone.UNKNOWN),), (), ())
+        return Hop((Span("veth ", Tone.UNKNOWN), words.unknown_yet(host)), (), ())
     veth = (Span(clean(name), Tone.PLAIN, words.link_ref(name)), *words.trouble(why))
     return Hop(veth, (), veth if why else ())
 
@@ -152,7 +153,7 @@ def _veth(name: str | None, why: str) -> Hop:
 def _target(host: Host, run: Sequence[Inbound]) -> Hop:
     port = run[0].port
     if port.target_ip is None:
-        end = Span("?", Tone.UNKNOWN)
+        end = words.unknown_yet(host)
     else:
         text = f"{words.socket_text(port.target_ip, None)}:{_numbers([way.port for way in run])}"
         end = Span(text, Tone.KEY, address_ref(port.target_ip))
@@ -165,8 +166,8 @@ def _listening(host: Host, port: Port) -> tuple[Span, Span]:
     if port.listening is None and owner is not None and owner.listeners is not None:
         return Span("? not this container", Tone.UNKNOWN), Span("?", Tone.UNKNOWN)
     if port.listening is None:
-        pending = "containers" in host.pending or "listeners" in host.pending
-        return Span("listening? " + ("reading…" if pending else "not readable"), Tone.UNKNOWN), Span("?", Tone.UNKNOWN)
+        known = Span("listening? " + ("reading…" if host.pending else "not readable"), Tone.UNKNOWN)
+        return known, words.unknown_yet(host)
     if port.listening and owner is not None and owner.state == "paused":
         return Span("◐ listening, paused: no answers", Tone.WARN), Span("◐ paused", Tone.WARN)
     if port.listening:
@@ -203,7 +204,7 @@ def _proxy_beside(run: Sequence[Inbound], width: int) -> list[Line]:
 
 def _unexplained(host: Host, port: Port) -> tuple[list[Hop], str, Tone]:
     """The hops and the sentence for a port with neither a rule nor a proxy: broken, or not to be seen from here."""
-    question = Hop((Span("?", Tone.UNKNOWN),))
+    question = Hop((words.unknown_yet(host),))
     holder = port.holder
     if holder is not None and holder.kind == "rootlesskit":
         name = Span(f"{clean(holder.command or holder.kind, 24)} pid {holder.pid or '?'}")

@@ -30,15 +30,16 @@ def ways_out(host: Host, container: Container, width: int) -> list[Line]:
 
 def outbound_path(way: Outbound, label: Span, width: int, reading: frozenset[str] = frozenset()) -> list[Line]:
     """One address's way to the Internet; a sentence below where it is not the usual one. `reading`: sources to come."""
-    hops = [_source(way), *_gateway(way), *_leaving(way)]
+    unknown = words.READING if reading else words.UNKNOWN
+    hops = [_source(way, unknown), *_gateway(way), *_leaving(way, unknown)]
     lines = draw.path(label, hops, width)
     said = [way.why] if way.why else []
-    if way.leaves is Leaves.UNKNOWN and not reading.isdisjoint(("rules", "routes", "links", "docker")):
+    if way.leaves is Leaves.UNKNOWN and reading:
         return [*lines, *draw.text(MORE, "reading…", width, Tone.UNKNOWN)]
     if way.default is False and way.leaves not in (Leaves.INTERNAL, Leaves.NOWHERE):
         said.append("not its default route: used only when another network does not lead out")
     elif way.default is None:
-        said.append("whether this network holds its default route: ?")
+        said.append(f"whether this network holds its default route: {unknown.text}")
     tone = Tone.UNKNOWN if way.leaves is Leaves.UNKNOWN else _WHY_TONES.get(way.leaves, Tone.WARN)
     for sentence in said:
         lines += draw.text(MORE, f"{clean(sentence, 200)}", width, tone)
@@ -49,12 +50,12 @@ _LEAVING = (Leaves.MASQUERADE, Leaves.SNAT, Leaves.UNTRANSLATED)
 _WHY_TONES = {Leaves.HOST: Tone.DIM, Leaves.DIRECT: Tone.DIM, Leaves.INTERNAL: Tone.DIM}
 
 
-def _source(way: Outbound) -> Hop:
+def _source(way: Outbound, unknown: Span) -> Hop:
     network = Span(clean(way.network), Tone.DIM)
     if way.source is None:
-        unknown = "?" if way.leaves is Leaves.UNKNOWN else "no address"
-        text = "the host's own address" if way.leaves is Leaves.HOST else unknown
-        return Hop((Span(text),), (network,), (Span(text),))
+        text = Span("the host's own address" if way.leaves is Leaves.HOST else "no address")
+        told = (unknown if way.leaves is Leaves.UNKNOWN else text,)
+        return Hop(told, (network,), told)
     source = Span(str(way.source), Tone.KEY, address_ref(way.source))
     return Hop((source,), (network,), (source,))
 
@@ -68,23 +69,23 @@ def _gateway(way: Outbound) -> list[Hop]:
     return [Hop((bridge, *trouble), under, (bridge, *trouble))]
 
 
-def _leaving(way: Outbound) -> list[Hop]:
+def _leaving(way: Outbound, unknown: Span) -> list[Hop]:
     if way.leaves is Leaves.INTERNAL:
         return [Hop((Span("✗ stays inside", Tone.DIM),))]
     if way.leaves is Leaves.NOWHERE:
         return [Hop((Span("✗ no way out", Tone.BAD if way.source else Tone.DIM),))]
-    return [*_translation(way), *_uplink(way), *_next_hop(way.route)]
+    return [*_translation(way, unknown), *_uplink(way), *_next_hop(way.route)]
 
 
-def _translation(way: Outbound) -> list[Hop]:
+def _translation(way: Outbound, unknown: Span) -> list[Hop]:
     if way.nat is not None and way.leaves in (Leaves.MASQUERADE, Leaves.SNAT):
         evidence = words.rule_evidence([way.nat])
         name = Span(f"{way.leaves.name} ")
-        leaves = Span(str(way.leaves_as), Tone.KEY, address_ref(way.leaves_as)) if way.leaves_as else words.UNKNOWN
+        leaves = Span(str(way.leaves_as), Tone.KEY, address_ref(way.leaves_as)) if way.leaves_as else unknown
         return [Hop((name, Span("as "), leaves), evidence, (name, Span("as "), leaves, Span(" "), *evidence))]
     if way.leaves is Leaves.UNTRANSLATED:
         return [Hop((Span("no translation", Tone.WARN),))]
-    return [Hop((Span("?", Tone.UNKNOWN),))] if way.leaves is Leaves.UNKNOWN else []
+    return [Hop((unknown,))] if way.leaves is Leaves.UNKNOWN else []
 
 
 def _uplink(way: Outbound) -> list[Hop]:

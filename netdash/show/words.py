@@ -24,6 +24,11 @@ def unknown(host: Host, source: str) -> Span:
     return READING if source in host.pending else UNKNOWN
 
 
+def unknown_yet(host: Host) -> Span:
+    """The same of what hangs on several sources."""
+    return READING if host.pending else UNKNOWN
+
+
 def socket_text(ip: IP, port: int | None) -> str:
     """IP:PORT, with brackets around IPv6; only the address where the port is not known."""
     shown = f"[{ip}]" if ip.version == 6 else str(ip)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netdash.core.model import Container, Port, Proxy, Ref, Rule
 from netdash.core.trace import usual
 from netdash.core.trace.usual import Usual
+from netdash.show import notes
 from netdash.show.spans import Tone
 from netdash.tui.sheet import Sheet
 from netdash.tui.walk import Walk
@@ -24,14 +26,21 @@ def ask(screen: Dashboard) -> None:
     if sheet is None or row is None:
         return
     ref = screen.grid.target if screen.focused is screen.grid else row.ref
-    found = _between(sheet, *screen.picked) if len(screen.picked) == 2 else _of(sheet, ref or row.ref)
-    if not found:
+    asked = partial(_asked, ref or row.ref, screen.picked)
+    if not asked(sheet):
         screen.say(_why_not(sheet, ref or row.ref, len(screen.picked) == 2), Tone.DIM)
         return
-    screen.app.push_screen(Walk(sheet, found[:MOST]), lambda target: screen.follow(target) if target else None)
+    screen.app.push_screen(Walk(sheet, asked), lambda target: screen.follow(target) if target else None)
+
+
+def _asked(ref: Ref, picked: tuple[Ref, ...], sheet: Sheet) -> tuple[Usual, ...]:
+    found = _between(sheet, *picked) if len(picked) == 2 else _of(sheet, ref)
+    return found[:MOST]
 
 
 def _why_not(sheet: Sheet, ref: Ref, picked: bool) -> str:
+    if sheet.host.pending:
+        return f"{notes.waiting(sheet.host)}: no packet to ask of yet"
     if sheet.host.containers is None:
         return "which containers there are is not known: no packet to ask of"
     if picked:

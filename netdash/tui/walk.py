@@ -3,7 +3,7 @@ under the cursor, rule by rule. Follows the host as it changes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -14,10 +14,10 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from netdash.core.model import Host, Ref
-from netdash.core.trace.answer import Trace
+from netdash.core.trace.answer import Question, Trace
 from netdash.core.trace.tracer import trace
 from netdash.core.trace.usual import Usual
-from netdash.show import walk
+from netdash.show import notes, walk
 from netdash.show.spans import Line, Span, Tone, clean, fit, safe, width
 from netdash.tui.paint import MARKER, strip
 from netdash.tui.prose import Bar, Box
@@ -40,17 +40,29 @@ class Questions(Surface, can_focus=True):
 
     def __init__(self, usual: Sequence[Usual]) -> None:
         super().__init__(id="questions")
-        self.usual = usual
-        self.answers: list[Trace | None] = [None] * len(usual)
         self.cursor = self.top = 0
+        self.usual = usual
+        self.answers: list[Trace | None] = [None] * len(usual)  # None: not there yet
+
+    def ask(self, usual: Sequence[Usual], again: bool) -> None:
+        """Other questions, as more of the host is known: the cursor stays on its own, and with `again` each keeps its
+        answer until there is a newer one."""
+        before, answers, here = self.usual, self.answers, self.usual[self.cursor]
+        known = {one.question: answer for one, answer in zip(before, answers, strict=True)} if again else {}
+        self.usual, self.answers = usual, [known.get(one.question) for one in usual]
+        self.cursor = next((at for at, one in enumerate(usual) if one.follows(here)), min(self.cursor, len(usual) - 1))
+        self._scroll()
 
     def move(self, to: int) -> None:
         old, self.cursor = self.cursor, max(0, min(to, len(self.usual) - 1))
+        self._scroll()
+        if old != self.cursor:
+            self.post_message(self.Moved())
+
+    def _scroll(self) -> None:
         page = max(1, self.size.height)
         self.top = min(max(self.top, self.cursor - page + 1), self.cursor)
         self.refresh()
-        if old != self.cursor:
-            self.post_message(self.Moved())
 
     def line(self, y: int, wide: int) -> Strip:
         at = self.top + y
@@ -98,19 +110,21 @@ class Walk(ModalScreen[Ref | None]):
         Binding("y", "copy", show=False),
     ]
 
-    def __init__(self, sheet: Sheet, usual: Sequence[Usual]) -> None:
+    def __init__(self, sheet: Sheet, asked: Callable[[Sheet], Sequence[Usual]]) -> None:
+        """`asked`: what is asked of a host."""
         super().__init__()
         self.head, self.tabs, self.foot = (
             Bar(id="walk-head", panel=True),
             Bar(id="walk-tabs"),
             Bar(id="walk-foot", panel=True),
         )
-        self.questions = Questions(usual)
+        self._asked = asked
+        self.questions = Questions(asked(sheet))
         self.box = Box(id="walk-box")
         self.work: Work[None] = Work()
         self._host: Host = sheet.host
         self._part = 0
-        self._shown: tuple[int, int] | None = None  # the question and the part in the box
+        self._shown: tuple[Question, int] | None = None  # the question and the part in the box
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -121,18 +135,25 @@ class Walk(ModalScreen[Ref | None]):
 
     def on_mount(self) -> None:
         self.set_focus(self.questions)
-        self.questions.styles.height = max(1, min(len(self.questions.usual), round(self.app.size.height * SHARE)))
         self._ask()
 
     def on_resize(self) -> None:
         self._tell()
 
     def update_sheet(self, sheet: Sheet) -> None:
-        """A newer host: everything is asked again, and the old verdicts stay until the new ones are there."""
-        self._host = sheet.host
+        """A newer host: what is asked may be more, everything is asked again, and the old verdicts stay until the new
+        ones are there; of a thing that is gone the old questions stay."""
+        again, self._host = not self._host.pending, sheet.host
+        self.questions.ask(self._asked(sheet) or self.questions.usual, again)
         self._ask()
 
     def _ask(self) -> None:
+        """Nothing is answered before every source was read, or has failed: a verdict could be another one then."""
+        self.questions.styles.height = max(1, min(len(self.questions.usual), round(self.app.size.height * SHARE)))
+        if self._host.pending:
+            self.work.stop()
+            self._tell()
+            return
         self.work.start(self._answering(self._host), lambda _: self._tell())
 
     def _answering(self, host: Host) -> Steps[None]:
@@ -154,14 +175,17 @@ class Walk(ModalScreen[Ref | None]):
 
     def _tell(self) -> None:
         answer = self.answer
-        if answer is None or not self.is_mounted:
+        if not self.is_mounted:
+            return
+        if answer is None:
+            self._wait()
             return
         wide = self.app.size.width
         parts = walk.parts(answer, wide)
         self._part = min(self._part, len(parts) - 1)
         part = parts[self._part]
         lines = (*part.lines, *(((), *walk.notes(answer, wide)) if self._part == 0 else ()))
-        shown = (self.questions.cursor, self._part)
+        shown = (answer.question, self._part)
         self.box.show(lines, same=shown == self._shown)
         if shown != self._shown and part.deciding is not None:
             self.box.reveal(part.deciding, SEEN_BEFORE)
@@ -169,6 +193,16 @@ class Walk(ModalScreen[Ref | None]):
         self.head.show((Span(" trace ", Tone.TITLE), *walk.head(self._host, answer)), (Span("Esc close ", Tone.DIM),))
         self.tabs.show(_tabs(parts, self._part))
         self.foot.show(_hints(len(parts) > 1))
+        self.questions.refresh()
+
+    def _wait(self) -> None:
+        """The question has no answer yet."""
+        told = notes.waiting(self._host) or "…"
+        self.box.show(((), (Span(f" {told}", Tone.DIM),)), same=False)
+        self._shown = None
+        self.head.show((Span(" trace ", Tone.TITLE),), (Span("Esc close ", Tone.DIM),))
+        self.tabs.show(())
+        self.foot.show(_hints(False))
         self.questions.refresh()
 
     def on_questions_moved(self) -> None:

@@ -12,10 +12,9 @@ from netdash.core.errors import NetdashError
 from netdash.core.model import Failure
 from netdash.core.parse.decode import load_json
 from netdash.core.parse.parts import Parts
-from netdash.core.recording import ON_DEMAND, SOURCES, Answer, Recording, container_path, tool_of
+from netdash.core.recording import INSIDE, ON_DEMAND, SOURCES, Answer, Recording, container_path, tool_of
 from netdash.core.scrub import scrub
 
-INSIDE = "inside"  # what the collector calls the files under containers/
 ASKED = (*SOURCES, INSIDE)
 """What the collector is asked for again and again, in the order in which it reads it."""
 TRACE = "trace"

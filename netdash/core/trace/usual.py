@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from ipaddress import ip_address
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netdash.core.model import IP, Container, Endpoint, Host, Port, Scope
 from netdash.core.paths import ports_of, sharing
 from netdash.core.routing import OUTSIDE, entrance
 from netdash.core.trace.answer import Origin, Question
 
+_ENTRANCE = ("links", "routes")
+_ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 _DNS = ip_address("127.0.0.11")  # the engine's resolver, in every container of a user-defined network
 _WEB = 443
@@ -18,10 +20,18 @@ _WEB = 443
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """A question and how people would say it."""
+    """A question and how people would say it. While the host's devices or routes are being read, what comes in from
+    outside for every address is asked of the unspecified one."""
 
     text: str
     question: Question
+
+    def follows(self, before: Usual) -> bool:
+        """Whether it is the same packet of another host, whose address may not have been known before."""
+        one, other = self.question, before.question
+        if other.dst.is_unspecified:
+            one = replace(one, dst=other.dst) if one.dst.version == other.dst.version else one
+        return one == other
 
 
 def of_container(host: Host, container: Container) -> tuple[Usual, ...]:
@@ -45,6 +55,8 @@ def _by_family(host: Host, port: Port, family: int) -> Iterator[Usual]:
         ip: IP | None = port.host_ip
         if port.host_ip.is_unspecified:
             _, ip = entrance(family, host.links, host.routes)
+            if ip is None and not host.pending.isdisjoint(_ENTRANCE):
+                ip = _ANY[family]  # which one it is, is being read
         if ip is not None:
             yield _inwards("from outside", Origin.OUTSIDE, ip, port, OUTSIDE[family])
     local = _LOOPBACK[family] if port.host_ip.is_unspecified else port.host_ip
