@@ -26,7 +26,7 @@ def test_what_is_traced_for_a_kind_holds_for_each(name: str) -> None:
     matrix = reach(host)
     paused = {one.id for one in host.containers or () if one.state == "paused"}
     assert matrix.aims
-    for sender, row in zip(matrix.senders, matrix.cells, strict=True):
+    for sender, row in zip(matrix.senders, matrix.rows(), strict=True):
         for aim, cell in zip(matrix.aims, row, strict=True):
             if aim.container not in paused:
                 asked = Question(sender.origin, aim.ip, aim.proto, aim.port, container=sender.container)
@@ -35,5 +35,5 @@ def test_what_is_traced_for_a_kind_holds_for_each(name: str) -> None:
 
 def test_nobody_answers_from_a_paused_container() -> None:
     host = Builder().build(load(RECORDINGS / "container-paused"))
-    cells = [cell for row in reach(host).cells for cell in row]
+    cells = [cell for row in reach(host).rows() for cell in row]
     assert any(cell.reaches is False and "paused" in cell.why for cell in cells)

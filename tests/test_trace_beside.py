@@ -129,4 +129,4 @@ def test_of_ports_behind_a_router_reach_says_that_it_cannot_tell(recorded: Calla
     at = next(at for at, one in enumerate(matrix.senders) if one.name == "c-mac")
     aims = [n for n, one in enumerate(matrix.aims) if one.ip == ip_address("203.0.113.2") and one.kind == "published"]
     assert aims
-    assert {matrix.cells[at][n].reaches for n in aims} == {None}
+    assert {matrix.rows()[at][n].reaches for n in aims} == {None}

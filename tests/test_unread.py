@@ -175,7 +175,7 @@ def test_the_reach_of_a_host_with_torn_rules_is_unknown_with_the_source() -> Non
     whole = load(bundle("docker20.10-legacy")).text(LEGACY) or ""
     matrix = reach(legacy(whole[: whole.index("*filter") + len("*filter\n")]))
     published = [at for at, aim in enumerate(matrix.aims) if aim.kind == "published" and aim.ip.version == 4]
-    outside = [cell for at, cell in enumerate(matrix.cells[0]) if at in published]
+    outside = [cell for at, cell in enumerate(matrix.rows()[0]) if at in published]
     assert outside
     assert {cell.reaches for cell in outside} == {None}
     assert all("iptables-legacy-save broke off after" in cell.why for cell in outside)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from netdash.core.model import Host, Ref, Rule
 from netdash.core.related import ref_of
-from netdash.core.trace.reach import Aim, Matrix, Reach, Sender
+from netdash.core.trace.matrix import Aim, Cell, Matrix, Reach, Sender
 from netdash.show import words
 from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
@@ -15,29 +15,53 @@ from netdash.show.spans import Line, Span, Tone, clean, fit, width
 _WORDS = {True: (" yes ", Tone.GOOD), False: (" no  ", Tone.BAD), None: ("  ?  ", Tone.UNKNOWN)}
 
 
+_Group = tuple[bool | None, str, int]
+
+
 def lines(host: Host, matrix: Matrix, room: int) -> Iterator[Line]:
     """Lines of at most `room` cells; owners and deciding rules are links."""
+    names = [clean(sender.name, 60) for sender in matrix.senders]
+    column = {aim: at for at, aims in enumerate(matrix.aim_classes) for aim in aims}
+    alone = matrix.by_aim()
     for at, aim in enumerate(matrix.aims):
         yield _head(host, aim)
-        groups: dict[tuple[bool | None, str, int], list[tuple[Sender, Reach]]] = {}
-        for sender, row in zip(matrix.senders, matrix.cells, strict=True):
-            groups.setdefault(_group(sender, row[at]), []).append((sender, row[at]))
-        for (reaches, why, _), found in sorted(groups.items(), key=lambda item: _rank(item[0][0], item[1])):
-            alone = found[0][1].why if len(found) == 1 else why
-            names = [clean(sender.name, 60) for sender, _ in found]
-            yield _line(reaches, alone, found[0][1].rule, names, room)
+        cells: list[tuple[tuple[int, ...], Cell]] = [((sender,), cell) for sender, cell in alone[at].items()]
+        for members, row in zip(matrix.sender_classes, matrix.cells, strict=True):
+            others = tuple(one for one in members if one not in alone[at]) if alone[at] else members
+            cell = row[column[at]]
+            cells += [(others, cell)] if others and cell is not None else []
+        for (reaches, why, _), (first, found) in _groups(matrix, at, cells):
+            reason = first.why if len(found) == 1 else why
+            yield _line(reaches, reason, first.rule, [names[one] for one in found], room)
 
 
-def _group(sender: Sender, cell: Reach) -> tuple[bool | None, str, int]:
+def _groups(
+    matrix: Matrix, aim: int, cells: Sequence[tuple[tuple[int, ...], Cell]]
+) -> list[tuple[_Group, tuple[Reach, list[int]]]]:
+    """The senders of whom the same is said, and what is said of the first of them: those who reach it before the
+    others, many before few."""
+    groups: dict[_Group, tuple[Reach, list[int]]] = {}
+    for members, cell in cells:
+        for same in _said_alike(matrix, aim, members, cell):
+            said = matrix.said(cell, same[0], aim)
+            groups.setdefault(_group(matrix.senders[same[0]], said), (said, []))[1].extend(same)
+    for _, found in groups.values():
+        found.sort()
+    return sorted(groups.items(), key=lambda item: (_ORDER[item[0][0]], -len(item[1][1]), item[1][1][0]))
+
+
+def _said_alike(matrix: Matrix, aim: int, members: tuple[int, ...], cell: Cell) -> Sequence[tuple[int, ...]]:
+    """All members of a class as one, unless what is said names each of them."""
+    said = {_group(matrix.senders[one], matrix.said(cell, one, aim)) for one in members[:2]}
+    return (members,) if len(said) == 1 else [(one,) for one in members]
+
+
+def _group(sender: Sender, cell: Reach) -> _Group:
     """Equal for senders of whom the same is said but for their own names. A rule by its id: its hash is slow."""
     if sender.container is None or sender.name not in cell.why:
         return cell.reaches, cell.why, id(cell.rule)
     own = rf"(?<![\w.-])(inside|keeps) {re.escape(sender.name)}(?![\w.-])"
     return cell.reaches, re.sub(own, r"\1 the sender", cell.why), id(cell.rule)
-
-
-def _rank(reaches: bool | None, found: list[tuple[Sender, Reach]]) -> tuple[int, int]:
-    return _ORDER[reaches], -len(found)
 
 
 def _line(reaches: bool | None, why: str, rule: Rule | None, names: Sequence[str], room: int) -> Line:

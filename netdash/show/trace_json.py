@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdash.core.packet import Packet
 from netdash.core.trace.answer import Decision, End, Exchange, Hop, Question, Reply, Step, Trace, Tuple4
-from netdash.core.trace.reach import Matrix
+from netdash.core.trace.matrix import Cell, Matrix
 from netdash.show.as_json import SCHEMA, Json
 
 
@@ -14,7 +14,10 @@ def trace(answer: Trace) -> Json:
 
 
 def reach(matrix: Matrix) -> Json:
-    """`cells` by sender, then by aim; `reaches` null where it cannot be told."""
+    """Told by classes of senders and aims that are treated alike; a member is its place in `senders` or `aims`. `cells`
+    by class of senders, then of aims; null where every pair of them is in `alone`, which differ from their classes.
+    `reaches` null where it cannot be told; `why` as it is said of the pair `of`."""
+    classes = {"senders": matrix.sender_classes, "aims": matrix.aim_classes}
     return {
         "schema": SCHEMA,
         "senders": [{"name": one.name, "from": one.origin.value, "container": one.container} for one in matrix.senders],
@@ -22,8 +25,15 @@ def reach(matrix: Matrix) -> Json:
             {"kind": one.kind, "proto": one.proto, "ip": str(one.ip), "port": one.port, "container": one.container}
             for one in matrix.aims
         ],
-        "cells": [[{"reaches": cell.reaches, "why": cell.why or None} for cell in row] for row in matrix.cells],
+        "classes": {**classes, "cells": [[_cell(cell) for cell in row] for row in matrix.cells]},
+        "alone": [{"pairs": one.pairs, **(_cell(one.cell) or {})} for one in matrix.alone],
     }
+
+
+def _cell(cell: Cell | None) -> Json | None:
+    if cell is None:
+        return None
+    return {"reaches": cell.reach.reaches, "why": cell.reach.why or None, "of": (cell.sender, cell.aim)}
 
 
 def _trace(answer: Trace) -> dict[str, object]:

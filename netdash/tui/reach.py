@@ -10,7 +10,8 @@ from textual.binding import Binding
 from textual.screen import ModalScreen
 
 from netdash.core.model import Host, Ref
-from netdash.core.trace.reach import Matrix, reaching
+from netdash.core.trace.matrix import Matrix
+from netdash.core.trace.reach import reaching
 from netdash.show import reach_text
 from netdash.show.spans import Line, Span, Tone
 from netdash.tui.prose import Bar, Box

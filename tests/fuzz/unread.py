@@ -18,7 +18,8 @@ from netdash.core.model import Failure, Host
 from netdash.core.recording import load
 from netdash.core.trace import usual
 from netdash.core.trace.answer import Origin, Question, Trace, Verdict
-from netdash.core.trace.reach import Matrix, reach
+from netdash.core.trace.matrix import Matrix
+from netdash.core.trace.reach import reach
 from netdash.core.trace.tracer import reaches
 from netdash.show.views import BY_NAME
 from tests.conftest import RECORDINGS
@@ -175,7 +176,7 @@ def _reach(made: Case, host: Host) -> Iterator[str]:
 def _cells(of: Matrix) -> Mapping[tuple[str, ...], bool | None]:
     return {
         (sender.name, aim.proto, str(aim.ip), str(aim.port)): cell.reaches
-        for sender, row in zip(of.senders, of.cells, strict=True)
+        for sender, row in zip(of.senders, of.rows(), strict=True)
         for aim, cell in zip(of.aims, row, strict=True)
     }
 
