@@ -75,7 +75,7 @@ def test_container_and_host_do_not_hear_each_other(macvlan: Host) -> None:
         ("", "macvlan", Verdict.DELIVERED),
         ("bridge", "macvlan", Verdict.DELIVERED),
         ("vepa", "macvlan", Verdict.UNKNOWN),
-        ("private", "macvlan", Verdict.UNKNOWN),
+        ("private", "macvlan", Verdict.NO_ROUTE),
         ("l2", "ipvlan", Verdict.DELIVERED),
         ("l3", "ipvlan", Verdict.UNKNOWN),
         ("l3s", "ipvlan", Verdict.UNKNOWN),
@@ -118,6 +118,21 @@ def test_a_device_of_the_host_s_own_on_that_wire_joins_them(macvlan: Host) -> No
     answer = ask(joined, "host", f"{MAC}:80")  # which mode the device is in is not read
     assert answer.verdict is Verdict.UNKNOWN
     assert {end.verdict for end in answer.ends} == {Verdict.DELIVERED, Verdict.FORWARDED}
+
+
+def test_that_device_answers_for_all_addresses_of_the_host(macvlan: Host) -> None:
+    """arp_process answers on a device for what another one has."""
+    links = macvlan.links or ()
+    wire = next(one for one in links if one.name == "eth0")
+    own = (ip_interface("203.0.113.99/32"),)
+    shim = replace(wire, index=99, name="shim", kind="macvlan", lower="eth0", mode="bridge", addresses=own)
+    shim = replace(shim, peer_index=None, peer_netns=None)
+    route = next(one for one in macvlan.routes or () if str(one.dst) == "203.0.113.0/24")
+    back = replace(route, dev="shim", dst=ip_interface(f"{MAC}/32").network)
+    joined = replace(macvlan, links=(*links, shim), routes=(*(macvlan.routes or ()), back))
+    assert ask(joined, "web", "203.0.113.2:22").verdict is Verdict.NO_LISTENER
+    silent = {**(macvlan.sysctls or {}), "net.ipv4.conf.all.arp_ignore": "1"}
+    assert ask(replace(joined, sysctls=silent), "web", "203.0.113.2:22").verdict is Verdict.NO_ROUTE
 
 
 def test_of_ports_behind_a_router_reach_says_that_it_cannot_tell(recorded: Callable[[str], Host]) -> None:

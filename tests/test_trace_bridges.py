@@ -224,3 +224,34 @@ def test_a_bridge_s_own_addresses_are_no_entries_of_its_forwarding_table() -> No
     assert [(one.mac, one.port, one.fixed) for one in found.fdb or ()] == [("02:42:ac:11:00:02", "vethweb", False)]
     assert [(one.first, one.last, one.pvid) for one in (found.vlans or {})["vethweb"]] == [(7, 7, False)]
     assert parse_bridging(None, None).fdb is None
+
+
+# --- an uplink that is a port of a bridge, beside the port of a virtual machine ---------------------------------------
+
+BY_CARD = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m physdev --physdev-in eth0 -p tcp --dport 80 -j DROP\nCOMMIT\n"
+
+
+def with_a_machine() -> Answers:
+    answers = answers_of("d24-uplink-bridge")
+    answers["ip/addr.json"].append({**link(answers, "eth0"), "ifindex": 40, "ifname": "tap7i0"})
+    answers["host/sysctl.txt"] += "net.bridge.bridge-nf-call-iptables = 1\n"
+    answers["rules/iptables-legacy-save.txt"] = BY_CARD
+    return answers
+
+
+def test_the_router_is_behind_the_only_network_card_of_a_bridge() -> None:
+    answer = ask(with_a_machine(), "outside@192.0.2.10 203.0.113.2:8080")
+    assert answer.answered is False
+    assert answer.decided_by is not None
+    assert answer.decided_by.place == "filter/FORWARD #1"
+    assert "203.0.113.1 is a router: taken to be behind eth0, the only network card of br0" in answer.assumed
+
+
+def test_a_neighbour_may_be_behind_either_port() -> None:
+    assert ask(with_a_machine(), "outside@203.0.113.77 203.0.113.2:8080").answered is None
+
+
+def test_what_came_by_one_of_two_ports_leaves_by_the_other() -> None:
+    answers = with_a_machine()
+    answers["rules/iptables-legacy-save.txt"] = BY_CARD.replace("--physdev-in eth0", "--physdev-out tap+")
+    assert ask(answers, "outside@203.0.113.1 203.0.113.100:80").answered is False

@@ -151,6 +151,33 @@ def test_ipsec_policies_that_are_not_there_change_nothing(policies: str, answere
     assert _told("host", "192.0.2.10:80", **{"ip/xfrm.txt": policies}).answered is answered
 
 
+# --- what conntrack saw -----------------------------------------------------------------------------------------------
+
+SYN = "tcp 6 {} SYN_SENT src=192.0.2.10 dst=203.0.113.2 sport=4 dport=8080 [UNREPLIED] src=172.17.0.2 dst=192.0.2.10 "
+SYN += "sport=80 dport=4 mark=0 use=1\n"
+
+
+@pytest.mark.parametrize(("left", "answered"), [(119, True), (118, False), (110, False), (109, None), (30, None)])
+def test_a_first_packet_that_waits_unanswered_counts_while_it_is_fresh(left: int, answered: bool | None) -> None:
+    answer = _told("outside@192.0.2.10", "203.0.113.2:8080", **{"host/conntrack.txt": SYN.format(left)})
+    assert answer.answered is answered
+    assert answer.verdict is Verdict.DELIVERED
+    if answered is False:
+        assert answer.exchange.why is not None
+        assert f"the same from port 4 has waited {120 - left} s" in answer.exchange.why.text
+
+
+def test_what_was_answered_since_is_no_sign() -> None:
+    other = SYN.format(100).replace("SYN_SENT", "TIME_WAIT").replace("[UNREPLIED] ", "").replace("=4 ", "=5 ")
+    answer = _told("outside@192.0.2.10", "203.0.113.2:8080", **{"host/conntrack.txt": SYN.format(118) + other})
+    assert answer.answered is True
+
+
+def test_a_receiver_of_udp_that_answers_nobody_is_no_sign() -> None:
+    flow = SYN.format(25).replace("tcp 6 25 SYN_SENT", "udp 17 25")
+    assert _told("outside@192.0.2.10", "203.0.113.2:8080", "udp", **{"host/conntrack.txt": flow}).answered is True
+
+
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 from netdash.core.model import IP, Ends, Host, TrackedFlow
+from netdash.core.numbers import decimal
 
 _WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 _SETTLED = 2  # seconds after which what has not been answered counts as unanswered
-_SYN_SENT = 120  # nf_conntrack_tcp_timeout_syn_sent as Linux starts with
+_TIMEOUTS = {"tcp": ("nf_conntrack_tcp_timeout_syn_sent", 120), "udp": ("nf_conntrack_udp_timeout", 30)}
+"""How long an unanswered flow is kept: the sysctl, and what Linux starts with."""
 
 Key = tuple[str, "IP | None", "IP | None", "int | None"]
 
@@ -43,12 +45,19 @@ def continues(flow: TrackedFlow) -> bool:
     return flow.proto != "tcp" or flow.state == "SYN_SENT"
 
 
-def unanswered(flows: list[TrackedFlow]) -> TrackedFlow | None:
-    """One that waits for its first answer longer than an answer takes, where none of them was answered."""
-    if any(flow.replied for flow in flows):
+def unanswered(host: Host, flows: list[TrackedFlow]) -> TrackedFlow | None:
+    """The one that was asked last, where none of them was answered, and that waits longer than an answer takes."""
+    waiting = [flow for flow in flows if flow.state == "SYN_SENT" or flow.proto == "udp"]
+    if not waiting or any(flow.replied for flow in flows):
         return None
-    waiting = (flow for flow in flows if flow.state == "SYN_SENT" and flow.seconds <= _SYN_SENT - _SETTLED)
-    return next(waiting, None)
+    last = max(waiting, key=lambda flow: flow.seconds)
+    return last if waits(host, last) >= _SETTLED else None
+
+
+def waits(host: Host, flow: TrackedFlow) -> int:
+    """Seconds since the last packet of a flow without an answer."""
+    name, usual = _TIMEOUTS[flow.proto]
+    return (decimal((host.sysctls or {}).get(f"net.netfilter.{name}", "")) or usual) - flow.seconds
 
 
 def ports_left(flows: list[TrackedFlow], ports: tuple[int, int]) -> bool:

@@ -38,6 +38,8 @@ class Part:
 def verdict(answer: Trace) -> Line:
     """✓ delivered to web 172.17.0.2:80 by nat/DOCKER #9 · ✗ dropped  filter/FORWARD policy · ? unknown."""
     came, lacking = answer.answered, answer.exchange
+    if answer.verdict is Verdict.UNKNOWN and came is False:
+        return (Span(f"{_GLYPHS[came]} no answer", _TONES[came]), *_because(lacking.why))
     told = [Span(f"{_GLYPHS[came]} {answer.verdict.value}", _TONES[came])]
     if came or not answer.verdict.arrives:
         return (*told, *(_receiver(answer) if came else _because(answer.decided_by)))

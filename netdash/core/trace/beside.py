@@ -7,11 +7,11 @@ from netdash.core.model import IP, Host, Link, Network
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.inside import namespaces_of
 from netdash.core.trace.link_layer import Port
-from netdash.core.trace.lookups import link_of
+from netdash.core.trace.lookups import link_of, number
 from netdash.core.trace.run import Run
 
 DRIVERS = ("macvlan", "ipvlan")
-_APART = ("private", "vepa")  # modes in which the containers of one device do not hear each other
+_APART = ("private", "vepa")  # modes in which the containers of one device do not hear each other directly
 
 
 def takes(run: Run, device: str, ip: IP | None) -> Port | None:
@@ -52,8 +52,12 @@ def driver_of(port: Port) -> str:
 
 def sibling(run: Run, network: Network, ip: IP | None) -> Port | None:
     """Who gets it of the containers on the same device. Ends the run where the wire's switch would have to send it
-    back."""
+    back, which does not help in private mode: macvlan gives a broadcast that comes back to none but its sender, ipvlan
+    drops the frame."""
     found = _on(run, network.parent or network.id, ip)
+    if found is not None and network.mode == "private":
+        what = f"{network.driver} in private mode keeps {found.space.name} from the other containers: host unreachable"
+        raise run.end(Verdict.NO_ROUTE, network.parent or network.driver, what)
     if found is not None and network.mode in _APART:
         what = f"{network.driver} in {network.mode} mode: whether the switch sends the frame back is not known"
         raise run.end(Verdict.UNKNOWN, network.parent or network.driver, what)
@@ -61,13 +65,24 @@ def sibling(run: Run, network: Network, ip: IP | None) -> Port | None:
 
 
 def own_device(run: Run, network: Network, ip: IP) -> str | None:
-    """This host's own macvlan or ipvlan device on the same wire with this address: containers reach the host by it."""
+    """This host's own macvlan or ipvlan device on the same wire: containers reach the host by it, of IPv4 at any of the
+    host's addresses, which it answers ARP for."""
     parent = link_of(run, network.parent)
-    for link in run.host.links or ():
-        hangs = parent is not None and link.kind == network.driver and _below(link, parent)
-        if hangs and any(one.ip == ip for one in link.addresses):
-            return link.name if network.mode not in _APART and _bridges(run, link) else None
-    return None
+    hanging = [
+        link
+        for link in run.host.links or ()
+        if parent is not None and link.kind == network.driver and _below(link, parent)
+    ]
+    own = [link for link in hanging if any(one.ip == ip for one in link.addresses)]
+    if not own and ip.version == 4 and network.driver == "macvlan":
+        own = [link for link in hanging if link.addresses and not _own_only(run.host, link.name)]
+    return next((one.name for one in own if network.mode not in _APART and _bridges(run, one)), None)
+
+
+def _own_only(host: Host, device: str) -> bool:
+    """Whether a device answers ARP for its own addresses alone."""
+    names = ("all", device.replace(".", "/"))
+    return any(number(host, f"net.ipv4.conf.{name}.arp_ignore") for name in names)
 
 
 def answers(run: Run, link: Link | None, ip: IP | None) -> Port | None:

@@ -3,6 +3,7 @@ should_deliver and br_flood of br_forward.c, br_allowed_ingress of br_vlan.c. Kn
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -177,12 +178,30 @@ def foreign_ports(host: Host, bridge: str) -> list[str]:
     return [link.name for link in host.links or () if link.master == bridge and spaces.behind(link.name) is None]
 
 
-def port_towards(run: Run, bridge: str, ip: IP | None) -> str | None:
-    """The port behind which another machine is: by its MAC in the neighbour and forwarding tables, or because there is
-    but one; None where neither tells."""
+def port_towards(run: Run, bridge: str, ip: IP | None, came_by: str | None = "") -> str | None:
+    """The port behind which another machine is: by its MAC in the neighbour and forwarding tables, because there is but
+    one (a frame does not go back by the port that it came by), or as the network's router; None where nothing tells."""
     ports = foreign_ports(run.host, bridge)
-    if len(ports) < 2:
-        return ports[0] if ports else None
     macs = {one.mac for one in run.host.neighbours or () if (one.ip, one.dev) == (ip, bridge) and one.mac}
     found = {one.port for mac in macs for one in _entries(run, bridge, mac.lower()) if one.port in ports}
-    return found.pop() if len(found) == 1 else None
+    if len(found) == 1:
+        return found.pop()
+    if came_by in ports and len(ports) > 1:
+        ports = [one for one in ports if one != came_by]
+    return ports[0] if len(ports) == 1 else _uplink_port(run, bridge, ip, ports)
+
+
+def _uplink_port(run: Run, bridge: str, ip: IP | None, ports: list[str]) -> str | None:
+    """Where one port alone is a network card, the router is on its wire."""
+    cards = [name for name in ports if _is_card(_links(run).get(name))]
+    if len(cards) != 1 or not any(route.gateway == ip and route.dev == bridge for route in run.host.routes or ()):
+        return None
+    run.assume(f"{ip} is a router: taken to be behind {cards[0]}, the only network card of {bridge}")
+    return cards[0]
+
+
+def _is_card(link: Link | None) -> bool:
+    return link is not None and (link.kind in (None, "bond", "team", "vlan") or _CARD.match(link.name) is not None)
+
+
+_CARD = re.compile(r"(eth|en[opsx]|em|bond)\d")

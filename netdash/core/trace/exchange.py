@@ -16,7 +16,7 @@ from netdash.core.trace.outside import Lacking, comes_back, leaves_elsewhere
 from netdash.core.trace.packets import answer_to, with_data
 from netdash.core.trace.run import Choices, Ended, Run
 from netdash.core.trace.way import Outlet, from_container, from_host, from_outlet, from_outside
-from netdash.core.tracked import flows_of, ports_left, unanswered
+from netdash.core.tracked import flows_of, ports_left, unanswered, waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
     if found.answered is False or got.tcp_flags is None:
         return reply, _silenced(first, found)
     later = _with_data(asking, first, back) if reply.verdict.arrives else found
-    found = _silenced(first, later if later.answered is False or found.answered else found)
-    return reply, _contradicted(asking.host, first.run) or found if found.answered else found
+    return reply, _silenced(first, later if later.answered is False or found.answered else found)
 
 
 def _to_many(got: Packet) -> bool:
@@ -73,20 +72,29 @@ def _silenced(first: Walked, found: Exchange) -> Exchange:
     return found
 
 
-def _contradicted(host: Host, run: Run) -> Exchange | None:
-    """conntrack remembers that the same was asked a moment ago and nobody answered, or that the sender has used all its
-    ports: what is not read may stop it."""
+def contradicted(host: Host, run: Run, found: Exchange, open_: Decision | None) -> Exchange:
+    """conntrack remembers that the same was asked and nobody answered, whatever the rules say: just now, nobody does;
+    longer ago, it may have been mended since. A receiver of UDP may answer nobody, so that counts where something is
+    known that may drop it. `open_`: what the way hangs on, where it cannot be told."""
     sent = run.sent
-    flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport) if sent is not None else []
-    if sent is not None and sent.ephemeral is not None and not ports_left(flows, sent.ephemeral):
+    if found.answered is False or sent is None or (sent.proto == "udp" and found.answered and not run.may_be_lost):
+        return found
+    flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport)
+    if sent.ephemeral is not None and not ports_left(flows, sent.ephemeral):
         low, high = sent.ephemeral
         text = f"conntrack has a connection from each port of {low}-{high} (net.ipv4.ip_local_port_range) to the same"
         return Exchange(None, Decision("conntrack", f"{text} address and port: while they are open, no other begins"))
-    flow = unanswered(flows)
+    flow = unanswered(host, flows)
     if flow is None:
-        return None
-    text = f"the rules let it pass, yet the same from port {flow.original.sport} waits unanswered (conntrack)"
-    return Exchange(None, Decision("conntrack", text))
+        return found
+    age = waits(host, flow)
+    text = f"the same from port {flow.original.sport} has waited {age} s for an answer (conntrack)"
+    why = found.why or open_
+    text = f"{text}; {why.text}" if why is not None else f"the rules that were read let it pass, yet {text}"
+    return Exchange(False if age <= _JUST_NOW else None, Decision("conntrack", text))
+
+
+_JUST_NOW = 10  # seconds
 
 
 def _remember_stale(host: Host, run: Run) -> None:

@@ -250,10 +250,19 @@ def _found(run: Run, flow: Flow) -> Route:
     if route.kind in ("blackhole", "unreachable", "prohibit"):
         what = f"a {route.kind} route{where} refuses {flow.dst} ({route.dst}, {route.table})"
         raise run.end(Verdict.NO_ROUTE, place, what)
-    if route.unparsed:
+    if route.unparsed and not _as_before(run, route):
         what = f"the route to {route.dst}{where} has {', '.join(route.unparsed)}, which is not followed"
         raise run.end(Verdict.UNKNOWN, place, what)
     return route
+
+
+def _as_before(run: Run, route: Route) -> str | None:
+    """The device of a next-hop object that was not read, where conntrack shows that the same was answered at the
+    address which this host gave it there."""
+    answered = run.answered_at() if run.space is None and route.unparsed == ("nhid",) else ()
+    links = run.net.links or ()
+    found = {link.name for link in links if link.name != "lo" for one in link.addresses if one.ip in answered}
+    return found.pop() if len(found) == 1 else None
 
 
 def _look_up(run: Run, flow: Flow) -> Lookup:
@@ -294,6 +303,10 @@ def _next_hop(run: Run, route: Route) -> tuple[str, IP | None]:
                 return device or "", gateway
         if ways and ways[0][1]:
             return ways[0][1], ways[0][0]
+    before = _as_before(run, route) if route.dev is None else None
+    if before is not None:
+        run.assume(f"the next hop of the route to {route.dst} was not read: conntrack shows the same by {before}")
+        return before, None
     if route.dev is None:
         raise run.end(Verdict.UNKNOWN, place_of(run), "by which device the route leads is not known")
     return route.dev, route.gateway

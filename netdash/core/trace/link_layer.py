@@ -49,6 +49,7 @@ def leave(run: Run, device: str) -> None:
         if queue_drops(queue, min(run.packet.length or (0,)) + _HEADER):
             run.stop(Verdict.DROPPED, device, f"the queue of {device} drops every packet of this size: {queue}")
         run.assume(f"unless the queue of {device} drops it: {queue}")
+        run.may_be_lost = True
 
 
 _HEADER = 14  # bytes of Ethernet's, which a queue counts too
@@ -215,6 +216,7 @@ def check_device(run: Run, link: Link | None) -> None:
         return
     where = link.name if run.space is None else f"{link.name} of {run.space.name}"
     run.mtus.append((link.mtu, where))
+    run.may_be_lost |= link.mtu < run.mtus[0][0]
     size = min(run.packet.length or (0,))
     if (
         size > link.mtu and len(run.mtus) > 1 and size <= run.mtus[0][0]

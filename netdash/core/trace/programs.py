@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdash.core.model import Rule, Target
 from netdash.core.trace.answer import Step, Verdict
-from netdash.core.trace.run import Run
+from netdash.core.trace.run import Ended, Run
 
 _QUEUES = ("NFQUEUE", "QUEUE", "queue")
 
@@ -19,6 +19,9 @@ def hand_over(run: Run, rule: Rule, target: Target, step: Step) -> None:
     if target.detail == "TPROXY":
         _to_proxy(run, rule, target, step)
         return
+    if target.detail == "SYNPROXY" and run.answered_before():
+        run.assume(f"{step.place} opens the connection itself, then asks the receiver: conntrack shows that it answers")
+        raise Ended(Verdict.DELIVERED, None)
     run.leave_open(rule)
     raise run.end(Verdict.UNKNOWN, step.place, f"what {target.detail or 'this rule'} does is not known", step)
 

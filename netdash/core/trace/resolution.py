@@ -13,7 +13,7 @@ from netdash.core.trace.answer import Verdict
 from netdash.core.trace.bridging import BROADCAST, MULTICAST, UNICAST, Frame, mac_of, passes, port_towards
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.link_layer import Port, bridge_chains, egress, ingress, netfilter_on_bridges
-from netdash.core.trace.lookups import lookups_of, number
+from netdash.core.trace.lookups import lookups_of, number, situation
 from netdash.core.trace.run import Ended, Run
 from netdash.core.trace.walk import base, ip_hook
 
@@ -56,10 +56,10 @@ class Request:
         return "ARP" if self.ip.version == 4 else "neighbour discovery"
 
 
-def port_of(run: Run, bridge: str, port: Port | None, ip: IP | None) -> Party:
+def port_of(run: Run, bridge: str, port: Port | None, ip: IP | None, came_by: str | None = "") -> Party:
     """Who is behind the port that a frame leaves by; None: another machine."""
     if port is None:
-        return Party(port=port_towards(run, bridge, ip))
+        return Party(port=port_towards(run, bridge, ip, came_by))
     space, end = port.space, port.endpoint
     return Party(space, space.device(end), end.veth, mac_of(space, end))
 
@@ -197,7 +197,7 @@ def _near(run: Run, device: str, ip: IP | None) -> bool:
 
 def _ask(run: Run, request: Request, sender: IP | None) -> None:
     asked = Run(run.host, run.packet, run.choices, run.forgiven)
-    asked.facts, asked.resolved = run.facts, run.resolved
+    asked.facts, asked.resolved, asked.sent, asked.asked = run.facts, run.resolved, run.sent, run.asked
     asker, answerer = request.asker, request.answerer
     try:
         _goes(asked, request, _packet(request, sender, asker.mac), (asker, answerer), _REQUEST[request.ip.version])
@@ -316,6 +316,7 @@ def _answers(run: Run, request: Request, sender: IP | None) -> None:
     net, device = party.net(run), party.device or ""
     if ip.version == 6 or address_type(ip, net.routes or ()) != "LOCAL":
         return
+    _routed_here(run, request, sender)
     ignores = max(number(net, f"net.ipv4.conf.{name.replace('.', '/')}.arp_ignore") or 0 for name in ("all", device))
     link = lookups_of(net).links.get(device)
     own = [one for one in (link.addresses if link is not None else ()) if one.ip == ip]
@@ -328,6 +329,17 @@ def _answers(run: Run, request: Request, sender: IP | None) -> None:
     if route is not None and route.dev != device:
         what = f"arp_filter is on, and {party.name} routes {sender} by {route.dev}: it does not answer on {device}"
         run.stop(Verdict.DROPPED, f"net.ipv4.conf.{device}.arp_filter", what)
+
+
+def _routed_here(run: Run, request: Request, sender: IP | None) -> None:
+    """arp_process answers for what the routes call local: policy rules may ask another table first."""
+    party, ip = request.answerer, request.ip
+    net, device = party.net(run), party.device or ""
+    found = find(Flow(ip, sender, device), net.routes or (), net.policy, here=situation(net))
+    local = found.route is not None and found.route.kind == "local"
+    if not local and not found.unsure and not (party.space is None and proxied(run, device, ip)):
+        what = f"{party.name} does not answer {request.protocol} for {ip}: a policy rule leads it past the local table"
+        run.stop(Verdict.DROPPED, run.at(f"{device} ARP"), what)
 
 
 def proxied(run: Run, device: str, ip: IP) -> bool:

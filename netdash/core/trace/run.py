@@ -79,6 +79,7 @@ class Run:
         self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
         self.remembered: set[tuple[str, str, str]] = set()  # what rules have put on lists: (table, list, field)
         self.mtus: list[tuple[int, str]] = []  # of the devices that it passed: (MTU, name)
+        self.may_be_lost = False  # a queue or a narrower device on its way drops what is larger, or more
         self.ttl: int | None = None  # once a rule has set it
         self._steps: list[Step] = []
         self.facts: dict[str, bool] = {}  # what was supposed, and holds for the whole exchange
@@ -186,9 +187,13 @@ class Run:
 
     def answered_before(self) -> bool:
         """Whether conntrack shows that the same was asked and answered."""
+        return bool(self.answered_at())
+
+    def answered_at(self) -> set[IP | None]:
+        """The addresses at which it was answered: the sender's, or what this host made of it."""
         asked = self.asked or self.sent
         flows = flows_of(self.host, asked.proto, asked.src, asked.dst, asked.dport) if asked is not None else []
-        return any(flow.replied for flow in flows)
+        return {flow.reply.dst for flow in flows if flow.replied}
 
     def suppose_drop(self, place: str, fact: str) -> None:
         """The packet may be dropped here by what is not read."""

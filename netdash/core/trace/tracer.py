@@ -7,7 +7,7 @@ from netdash.core.records import replace
 from netdash.core.routing import OUTSIDE, Flow, address_type, entrance, find, uplinks_of
 from netdash.core.trace import beside
 from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Trace, Tuple4, Verdict
-from netdash.core.trace.exchange import Asking, exchanged
+from netdash.core.trace.exchange import Asking, contradicted, exchanged
 from netdash.core.trace.explore import Explored, Walked, blockers, explore, undecided, walk
 from netdash.core.trace.inside import namespaces_of
 from netdash.core.trace.link_layer import narrowest
@@ -23,7 +23,8 @@ def trace(host: Host, question: Question) -> Trace:
 
 
 def reaches(host: Host, question: Question) -> Trace:
-    """The same without what else would stop the packet."""
+    """The same by what holds for everybody: without what else would stop the packet, and without what conntrack saw
+    become of this sender's."""
     return _by_each(host, question, False)
 
 
@@ -64,7 +65,9 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
     then, translation = None, first.tuple
     if further and verdict is Verdict.PROXY and isinstance(first.run.end_at, Proxy):
         proxy = first.run.end_at
-        then = _trace(host, Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port, uid=0), False)
+        then = _trace(
+            host, Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port, uid=0), False, behind
+        )
     reply: Reply | None = None
     exchange = Exchange(None if verdict is Verdict.UNKNOWN else False)
     if verdict.arrives or explored.others:
@@ -73,6 +76,8 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         if explored.others and exchange.answered is not None:
             verdict, decision = first.verdict, None
             translation = _common(first.tuple, *(other.tuple for other in explored.others))
+    if behind and (verdict.arrives or verdict is Verdict.UNKNOWN):
+        exchange = contradicted(host, first.run, exchange, decision)
     return Trace(
         question,
         first.hops[0].packet if first.hops else packet,
@@ -88,6 +93,11 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         (*first.run.assumed, *filter(None, (narrowest(first.run) if verdict.arrives else None,))),
         exchange,
     )
+
+
+def _of_proxy(proxy: Proxy) -> Question:
+    """Its own connection to the container."""
+    return Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port, uid=0)
 
 
 def _common(first: Tuple4, *others: Tuple4) -> Tuple4:

@@ -211,7 +211,7 @@ def _at_bridge(run: Run, veth: str | None, bridge: str, towards: IP | None) -> E
     hanging = beside.takes(run, bridge, towards)
     port = None if up or towards is None or hanging else neighbour(run, bridge, towards)
     if hanging is None:
-        ask_on_bridge(run, bridge, veth, None if up else port_of(run, bridge, port, towards), towards)
+        ask_on_bridge(run, bridge, veth, None if up else port_of(run, bridge, port, towards, veth), towards)
     if up:
         passes(run, Frame(bridge, veth, ""))
     before = run.packet.dst
@@ -250,7 +250,7 @@ def _translated_at_bridge(run: Run, bridge: str, veth: str | None) -> Ended:
 
 
 def _to_port(run: Run, bridge: str, veth: str | None, port: Port | None, towards: IP | None) -> Ended:
-    party = port_of(run, bridge, port, towards)
+    party = port_of(run, bridge, port, towards, veth)
     out = party.port
     if out and out == veth:
         link = link_of(run, veth)
