@@ -415,6 +415,20 @@ def test_a_reader_that_hangs_stops_at_once(ssh: Callable[[str], Path]) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_what_ssh_leaves_behind_is_ended_with_it(ssh: Callable[[str], Path]) -> None:
+    """A command on the way to the host that hangs, when ssh itself gave up."""
+    folder = ssh('sleep 300 </dev/null >/dev/null 2>&1 & echo $! > "$(dirname "$0")/pid"; exit 255')
+    read_remote(WHERE, Options(sources=frozenset({"sysctls"})))
+    pid = (folder / "pid").read_text().strip()
+    for _ in range(200):
+        if not Path("/proc", pid).exists() or ") Z" in Path("/proc", pid, "stat").read_text():
+            break
+        threading.Event().wait(0.02)
+    else:
+        os.kill(int(pid), 9)
+        raise AssertionError("it is still there")
+
+
 def test_ssh_does_not_outlive_netdash(ssh: Callable[[str], Path]) -> None:
     """Whatever ends the command, even a kill: the input of ssh ends, and so does its shell."""
     folder = ssh('echo $$ > "$(dirname "$0")/pid"; cat >/dev/null')

@@ -340,6 +340,10 @@ def test_the_help_is_told_whole_and_names_every_view(wide: int) -> None:
     assert " ".join(told.split()).count("a view, the cursor on what belongs to the selection") == 1
 
 
+def test_the_help_can_be_asked_for_before_the_terminal_told_its_size() -> None:
+    assert help_lines(keys.IDS, {}, 0) == help_lines(keys.IDS, {}, 80)
+
+
 @pytest.mark.parametrize(
     ("failure", "told"),
     [

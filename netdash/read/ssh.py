@@ -227,7 +227,7 @@ class Session:
 
     def kill(self) -> None:
         """Ends the process and takes its status. May be called by any thread, and twice."""
-        if self._process.poll() is None:
+        if self._process.returncode is None:  # its number is its own until its status is taken, also when it has ended
             with contextlib.suppress(OSError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # with what it runs to get through another host
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -296,10 +296,10 @@ class Session:
         return more
 
     def _ended(self, received: bytearray) -> HostError:
-        try:
-            status = self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            status = 0
+        status = 0
+        if _has_ended(self._process.pid, 2):
+            self.kill()  # what it ran to get through another host may be there still
+            status = self._process.returncode or 0
         for fd, kept in ((self._log, self._words), (_fd(self._process.stderr), self._errors)):
             os.set_blocking(fd, False)
             with contextlib.suppress(OSError):
@@ -307,6 +307,17 @@ class Session:
         log, errors = (kept.decode("utf-8", "replace") for kept in (self._words, self._errors))
         output = "" if b"netdash-collector" in received else received[-_ERRORS:].decode("utf-8", "replace")
         return explained(log, errors, output, status, self._where.commands())
+
+
+def _has_ended(pid: int, seconds: float) -> bool:
+    """Whether a child ends in this time. Its status is not taken."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(ChildProcessError):  # another thread took it
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+    return True
 
 
 def _fd(pipe: IO[bytes] | None) -> int:

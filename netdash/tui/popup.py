@@ -24,6 +24,7 @@ from netdash.tui.surface import Surface
 ASIDE = 6  # columns that a popup leaves free
 KEY = 15  # columns for the names of keys
 MEASURED = 200  # lines that say how wide a popup is
+UNKNOWN_WIDTH = 80  # before the terminal told its size: a key can come first
 Offer = tuple[str, str]
 """A label and the text that is copied."""
 
@@ -49,7 +50,8 @@ def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int, why
 
 
 def _key(name: str, told: str, wide: int) -> Iterator[Line]:
-    for at, part in enumerate(wrap(told, wide - ASIDE - KEY - 2)):
+    room = (wide or UNKNOWN_WIDTH) - ASIDE - KEY - 2
+    for at, part in enumerate(wrap(told, max(room, 1))):
         yield Span(fit("" if at else name, KEY), Tone.KEY), Span(part)
 
 

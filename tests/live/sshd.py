@@ -7,11 +7,14 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab import Lab, LabError, until
+from lab import ROOT, Lab, LabError, run, until
+
+from tests.read_engines import FakeEngine
 
 PORT = 2222
 PLAIN, IN_GROUP = "plain", "grouped"  # users without root; the second may use the engine's socket
@@ -38,11 +41,45 @@ def why_not() -> str | None:
     return f"live tests of --host need the packages {', '.join(missing)}" if missing else None
 
 
+class Space:
+    """A network namespace with a fake engine of three containers, c1 to c3: for tests of the line to a host."""
+
+    def __init__(self, count: int = 3) -> None:
+        self.tag = f"nd{os.getpid()}s"
+        self.host_ns = f"{self.tag}h"
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.tag}-"))
+        self.socket = self.folder / "engine.sock"
+        self.engine = FakeEngine(self.socket, count)
+
+    def __enter__(self) -> Space:
+        run("ip", "netns", "add", self.host_ns)
+        run("ip", "-n", self.host_ns, "link", "set", "lo", "up")
+        self.engine.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.stop()
+        run("ip", "netns", "del", self.host_ns)
+        shutil.rmtree(self.folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT), "NETDASH_STATE_DIR": f"{self.folder}/state", "PATH": _PATH}
+
+    def on_host(self, *words: str) -> str:
+        return run("nsenter", f"--net=/run/netns/{self.host_ns}", *words)
+
+    def netdash_argv(self, *words: str) -> list[str]:
+        return ["nsenter", f"--net=/run/netns/{self.host_ns}", sys.executable, "-m", "netdash", *words]
+
+
 class Sshd:
     """`with Sshd(lab) as sshd`: `sshd.environment` has an `ssh` first in PATH that knows its key."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab | Space, port: int = PORT, **settings: str) -> None:
         self.lab = lab
+        self.port = port
+        self.settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix=f"{lab.tag}-ssh-"))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +105,7 @@ class Sshd:
 
     def _client(self) -> None:
         public = (self.folder / "host.pub").read_text().split()
-        (self.folder / "known").write_text(f"[127.0.0.1]:{PORT} {public[0]} {public[1]}\n")
+        (self.folder / "known").write_text(f"[127.0.0.1]:{self.port} {public[0]} {public[1]}\n")
         config = (
             f"Host *\n IdentityFile {self.folder}/user\n IdentitiesOnly yes\n UserKnownHostsFile {self.folder}/known\n"
         )
@@ -80,9 +117,9 @@ class Sshd:
 
     def _start(self) -> None:
         """Its users are in files that only it sees: a mount namespace of its own."""
-        settings = {
+        settings: dict[str, object] = {
             "HostKey": self.folder / "host",
-            "ListenAddress": f"127.0.0.1:{PORT}",
+            "ListenAddress": f"127.0.0.1:{self.port}",
             "AuthorizedKeysFile": self.folder / "authorized",
             "PidFile": "none",
             "StrictModes": "no",
@@ -92,6 +129,7 @@ class Sshd:
             "PermitRootLogin": "prohibit-password",
             "PrintMotd": "no",
             "Banner": self.folder / "banner",
+            **self.settings,
         }
         (self.folder / "banner").write_text(f"{BANNER}\n")
         (self.folder / "sshd_config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
@@ -133,7 +171,7 @@ class Sshd:
             env={"PATH": _PATH},
         )
         log.close()
-        if not until(lambda: f":{PORT} " in self.lab.on_host("ss", "-Hltn"), 10):
+        if not until(lambda: f":{self.port} " in self.lab.on_host("ss", "-Hltn"), 10):
             raise LabError(f"sshd does not start here: {(self.folder / 'log').read_text()[-300:]}")
 
     def _shell(self, name: str) -> str:
@@ -158,6 +196,17 @@ class Sshd:
     def netdash(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = self.lab.netdash_argv(*words)
         return subprocess.run(argv, capture_output=True, text=True, timeout=90, env=self.environment, cwd=self.folder)
+
+    def client(self, config: str) -> None:
+        """Adds hosts to the configuration of ssh."""
+        with (self.folder / "config").open("a") as file:
+            file.write(config)
+
+    def knows(self, other: Sshd) -> None:
+        """Lets its ssh log in at another one too."""
+        with (self.folder / "known").open("a") as file:
+            file.write((other.folder / "known").read_text())
+        shutil.copy(self.folder / "authorized", other.folder / "authorized")
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
