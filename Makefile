@@ -19,8 +19,11 @@ ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
 
+# The fast tests on every core, and one more process: some of them wait.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not live" -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -m live
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -1,15 +1,20 @@
-"""Recorded hosts by name, loaded once: `recording("docker28.5-nft-full")` and `host("docker28.5-nft-full")`."""
+"""Recorded hosts by name, each read and joined once: `recording(NAME)`, `host(NAME)`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from netdash.core.model import Host
 from netdash.core.recording import Recording, load
+
+if TYPE_CHECKING:
+    from netdash.core.trace.reach import Matrix
+    from tests.read_engines import FakeEngine
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "tests" / "recordings"
@@ -27,10 +32,18 @@ def _load(name: str) -> Recording:
 
 
 @cache
-def _join(name: str) -> Host:
+def joined(name: str) -> Host:
     from netdash.core.join import Builder  # tests of the parsers alone shall run while the join is broken
 
     return Builder().build(_load(name))
+
+
+@cache
+def matrix(name: str) -> Matrix:
+    """Who reaches what on a recorded host, which takes long."""
+    from netdash.core.trace.reach import reach
+
+    return reach(joined(name))
 
 
 @pytest.fixture(scope="session")
@@ -40,4 +53,13 @@ def recording() -> Callable[[str], Recording]:
 
 @pytest.fixture(scope="session")
 def host() -> Callable[[str], Host]:
-    return _join
+    return joined
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[FakeEngine]:
+    """An engine on a socket of its own that answers as the test wants."""
+    from tests.read_engines import running
+
+    with running(tmp_path / "d.sock") as one:
+        yield one

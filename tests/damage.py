@@ -12,6 +12,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -62,13 +63,15 @@ ODD_BYTES = (
 WIDTH = 80
 
 
+@cache
 def recordings() -> tuple[Path, ...]:
     """The small ones, each with one file a source."""
     folders = (path.parent.parent for path in RECORDINGS.rglob("docker/containers.json"))
     return tuple(sorted(path for path in folders if sum(len(text) for text in contents(path).values()) < SMALL))
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+@cache
+def contents(folder: Path) -> Mapping[str, bytes]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
@@ -158,7 +161,7 @@ def _look_at_containers(host: Host) -> None:
 def check(seed: int, number: int) -> str | None:
     """One damaged recording: the traceback, if there is one."""
     dice = random.Random(f"{seed}.{number}")
-    chosen = dice.choice(_RECORDINGS)
+    chosen = dice.choice(recordings())
     with tempfile.TemporaryDirectory() as folder:
         for name, content in damaged(contents(chosen), dice).items():
             path = Path(folder, name)
@@ -169,9 +172,6 @@ def check(seed: int, number: int) -> str | None:
         except Exception:
             return f"seed {seed}.{number}, {chosen.name}:\n{traceback.format_exc()}"
     return None
-
-
-_RECORDINGS = recordings()
 
 
 def main() -> int:

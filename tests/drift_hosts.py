@@ -10,11 +10,11 @@ from netdash.core.drift.live import carried
 from netdash.core.drift.model import DriftKind
 from netdash.core.model import Chain, Rule
 from netdash.core.rules.iptables_rule import parse_line
-from tests.conftest import _join
+from tests.conftest import joined
 
 
 def known(name: str) -> Known:
-    given = _join(name)
+    given = joined(name)
     assert given.engine
     assert given.networks is not None
     assert given.containers is not None

@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -33,6 +33,14 @@ def container(number: int, state: str = "running", pid: int = 0) -> dict[str, An
         "HostConfig": {"NetworkMode": "bridge"},
         "NetworkSettings": {"Networks": {}, "Ports": {}},
     }
+
+
+def until(condition: Callable[[], object], seconds: float = 3) -> None:
+    """Looks again and again; fails where it does not come true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not come true in time"
+        time.sleep(0.002)
 
 
 class FakeEngine:

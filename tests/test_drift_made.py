@@ -10,7 +10,7 @@ from netdash.core.drift.compare import compare
 from netdash.core.drift.memory import SETTLED, Comparing
 from netdash.core.drift.model import DriftKind
 from netdash.core.model import Failure, Network, Ruleset, Unread
-from tests.conftest import _join
+from tests.conftest import joined
 from tests.drift_hosts import chain_of, known, texts, with_rules, written
 from tests.show_hosts import hostile
 
@@ -178,7 +178,7 @@ def test_swarms_own_bridge_is_let_be() -> None:
 
 
 def test_nothing_is_compared_again_while_only_counters_move() -> None:
-    given = _join("docker28.5-nft-full")
+    given = joined("docker28.5-nft-full")
     assert given.ruleset is not None
     comparing = Comparing()
     ports = given.ports or ()
@@ -191,19 +191,19 @@ def test_nothing_is_compared_again_while_only_counters_move() -> None:
 
 
 def test_what_is_still_being_read_is_not_compared() -> None:
-    given = replace(_join("docker28.5-nft-full"), pending=frozenset({"proxies"}))
+    given = replace(joined("docker28.5-nft-full"), pending=frozenset({"proxies"}))
     assert Comparing().compare(given, ()) == (None, {})
     assert Comparing().compare(replace(given, pending=frozenset(), engine=None), ())[0] is None
 
 
 def test_an_answer_that_is_no_longer_current_is_not_compared() -> None:
-    gone = replace(_join("accept-missing"), failures={"docker": Failure("docker", "the engine does not answer")})
+    gone = replace(joined("accept-missing"), failures={"docker": Failure("docker", "the engine does not answer")})
     assert Comparing().compare(gone, ()) == (None, {})
 
 
 def test_on_a_live_host_a_difference_counts_when_it_has_lasted() -> None:
     """While a container stops its rules go first, and the engine tells of it later."""
-    whole = replace(_join("docker20.10-legacy"), live=True, taken=100.0)
+    whole = replace(joined("docker20.10-legacy"), live=True, taken=100.0)
     assert whole.ruleset is not None
     chain = next(one for one in whole.ruleset.chains if one.name == "DOCKER" and one.table == "nat")
     chains = tuple(replace(one, rules=one.rules[:-1]) if one is chain else one for one in whole.ruleset.chains)

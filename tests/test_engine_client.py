@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -14,22 +13,9 @@ import pytest
 
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError
-from tests.read_engines import FakeEngine, running
+from tests.read_engines import FakeEngine, until
 
 LIMIT = 0.2
-
-
-def until(condition: Callable[[], object], seconds: float = 3) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come true in time"
-        time.sleep(0.002)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    with running(tmp_path / "d.sock") as one:
-        yield one
 
 
 def test_one_connection_serves_all_calls(engine: FakeEngine) -> None:

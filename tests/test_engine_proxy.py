@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,12 +13,6 @@ from netdash.read.once import Options, read_once
 from tests.read_engines import FORBIDDEN, FakeEngine, running
 
 LIMIT = 1.0
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    with running(tmp_path / "d.sock") as one:
-        yield one
 
 
 def version_of(engine: FakeEngine) -> tuple[int, ...]:

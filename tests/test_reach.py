@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.recording import load
 from netdash.core.trace.answer import Question
-from netdash.core.trace.reach import reach, told
+from netdash.core.trace.reach import told
 from netdash.core.trace.tracer import trace
-from tests.conftest import RECORDINGS
+from tests.conftest import joined, matrix
 
 HOSTS = (
     "docker20.10-nft-full",
@@ -22,18 +20,16 @@ HOSTS = (
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_what_is_traced_for_a_kind_holds_for_each(name: str) -> None:
-    host = Builder().build(load(RECORDINGS / name))
-    matrix = reach(host)
+    host, found = joined(name), matrix(name)
     paused = {one.id for one in host.containers or () if one.state == "paused"}
-    assert matrix.aims
-    for sender, row in zip(matrix.senders, matrix.rows(), strict=True):
-        for aim, cell in zip(matrix.aims, row, strict=True):
+    assert found.aims
+    for sender, row in zip(found.senders, found.rows(), strict=True):
+        for aim, cell in zip(found.aims, row, strict=True):
             if aim.container not in paused:
                 asked = Question(sender.origin, aim.ip, aim.proto, aim.port, container=sender.container)
                 assert told(trace(host, asked)) == cell, (sender, aim)
 
 
 def test_nobody_answers_from_a_paused_container() -> None:
-    host = Builder().build(load(RECORDINGS / "container-paused"))
-    cells = [cell for row in reach(host).rows() for cell in row]
+    cells = [cell for row in matrix("container-paused").rows() for cell in row]
     assert any(cell.reaches is False and "paused" in cell.why for cell in cells)

@@ -14,7 +14,7 @@ from netdash.core.model import Failure
 from netdash.core.recording import AWAITED
 from netdash.read.engine import EngineReader, Pace
 from netdash.read.first import FirstAnswers
-from tests.read_engines import FORBIDDEN, FakeEngine, container, running
+from tests.read_engines import FORBIDDEN, FakeEngine, container, running, until
 
 LIMIT = 0.2
 PACE = Pace(burst=0.001, silence=30, first=0.02, longest=0.05)
@@ -45,19 +45,6 @@ class Told:
         found = self.answers.get("docker/inspect.json", [])
         assert isinstance(found, list)
         return found
-
-
-def until(condition: Callable[[], object], seconds: float = 3) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come true in time"
-        time.sleep(0.002)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    with running(tmp_path / "d.sock") as one:
-        yield one
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from netdash.core.model import IP, Chain, Container, Host, Net, Network, Port, R
 from netdash.core.recording import Recording
 from netdash.core.related import containers_of, ref_of, related
 from netdash.core.rules.ruleset import read_ruleset
-from tests.conftest import _join
+from tests.conftest import joined
 from tests.show_hosts import container, host, port
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -39,7 +39,7 @@ def nets_of(rule: Rule) -> Iterator[Net]:
 
 @pytest.mark.parametrize("name", [*NAMES, "su1"])
 def test_every_dnat_rule_leads_to_the_container_of_its_address_and_back(name: str) -> None:
-    given = _join(name)
+    given = joined(name)
     of = owners(given)
     for rule in given.ruleset.rules if given.ruleset else ():
         if rule.target.verb is Verb.DNAT and rule.target.address in of:
@@ -50,7 +50,7 @@ def test_every_dnat_rule_leads_to_the_container_of_its_address_and_back(name: st
 
 @pytest.mark.parametrize("name", [*NAMES, "su1"])
 def test_every_published_port_leads_to_its_rule_and_back(name: str) -> None:
-    given = _join(name)
+    given = joined(name)
     for one in given.ports or ():
         if one.dnat is not None:
             assert ref_of(one.dnat) in related(given, ref_of(one))
@@ -60,7 +60,7 @@ def test_every_published_port_leads_to_its_rule_and_back(name: str) -> None:
 @pytest.mark.parametrize("name", [*NAMES, "su1"])
 def test_every_rule_for_what_leaves_a_network_leads_to_the_network_and_back(name: str) -> None:
     """Also of a network that nobody is on; by bridge, by subnet, or by the rule that leads to its chain."""
-    given = _join(name)
+    given = joined(name)
     by_net = {net: one for one in given.networks or () for net in one.subnets}
     by_bridge = {one.bridge: one for one in given.networks or () if one.bridge}
     callers = {rule.target.chain: rule for rule in (given.ruleset.rules if given.ruleset else ()) if rule.target.chain}

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -117,20 +118,23 @@ NARROW = [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"}, {
 @pytest.mark.parametrize("environment", NARROW, ids=str)
 @pytest.mark.parametrize("command", ["containers", "ports", "networks"])
 def test_a_narrow_encoding_keeps_none_unknown_and_state_apart(environment: dict[str, str], command: str) -> None:
-    wide = _printed(command, {"PYTHONIOENCODING": "utf-8"}).decode()
+    wide = _printed(command, ("PYTHONIOENCODING", "utf-8")).decode()
     assert "●" in wide or command != "containers"
     assert "—" in wide or command == "ports"
-    shown = _printed(command, environment)
+    shown = _printed(command, *environment.items())
     assert shown.decode("latin-1").translate(LATIN) == wide.translate(str.maketrans(glyphs.ASCII))
 
 
 LATIN = str.maketrans({"·": glyphs.ASCII["·"]})  # Latin-1 has it
 
 
-def _printed(command: str, environment: dict[str, str]) -> bytes:
+@cache
+def _printed(command: str, *environment: tuple[str, str]) -> bytes:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHON"))}
     asked = [sys.executable, "-m", "netdash", "--from", str(DEMO), command]
-    done = subprocess.run(asked, capture_output=True, timeout=30, env={**kept, **environment}, cwd=ROOT, check=True)
+    done = subprocess.run(
+        asked, capture_output=True, timeout=30, env={**kept, **dict(environment)}, cwd=ROOT, check=True
+    )
     return done.stdout
 
 

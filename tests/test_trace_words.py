@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import cache
 
 import pytest
 
 from netdash.cli import main
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
-from netdash.core.model import Host
 from netdash.core.recording import load
 from netdash.core.trace.answer import Origin, Verdict
 from netdash.core.trace.question import Asked, question
-from netdash.core.trace.reach import Matrix, reach
 from netdash.core.trace.tracer import trace
 from netdash.show import plain, reach_text, walk
 from netdash.show.spans import width
-from tests.conftest import RECORDINGS
+from tests.conftest import RECORDINGS, joined, matrix
 from tests.trace_hosts import WEB, from_outside, host, table
 
 FULL = "docker28.5-nft-full"
-
-
-@cache
-def _host(name: str = FULL) -> Host:
-    return Builder().build(load(RECORDINGS / name))
-
-
-@cache
-def _matrix(name: str) -> Matrix:
-    return reach(_host(name))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +37,7 @@ def _matrix(name: str) -> Matrix:
     ],
 )
 def test_ends(sender: str, target: str, origin: Origin, dst: str, dport: int) -> None:
-    asked, _ = question(_host(), sender, target, Asked())
+    asked, _ = question(joined(FULL), sender, target, Asked())
     assert (asked.origin, str(asked.dst), asked.dport) == (origin, dst, dport)
 
 
@@ -71,7 +58,7 @@ def test_ends(sender: str, target: str, origin: Origin, dst: str, dport: int) ->
 )
 def test_what_is_no_end_of_a_way(sender: str, target: str, options: dict[str, str], code: Exit) -> None:
     with pytest.raises(NetdashError) as raised:
-        question(_host(), sender, target, Asked(**options))  # type: ignore[arg-type]
+        question(joined(FULL), sender, target, Asked(**options))  # type: ignore[arg-type]
     assert raised.value.code == code
 
 
@@ -118,11 +105,11 @@ def test_unknown_has_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_no_line_is_wider_than_the_screen(name: str, words: tuple[str, str], room: int) -> None:
-    host = _host(name)
+    host = joined(name)
     asked, _ = question(host, *words, Asked())
     told = list(plain.text(walk.lines(host, trace(host, asked), room), colour=False))
     assert max(map(width, told)) <= room
-    reached = plain.text(reach_text.lines(host, _matrix(name), room), colour=False)
+    reached = plain.text(reach_text.lines(host, matrix(name), room), colour=False)
     assert max(map(width, reached)) <= room
 
 
