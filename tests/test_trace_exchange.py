@@ -143,6 +143,14 @@ def test_a_broadcast_on_a_wire_is_answered_by_whom_nobody_knows() -> None:
     assert "who answers on 203.0.113.255 is not known" in answer.exchange.why.text
 
 
+@pytest.mark.parametrize(("ignores", "answered"), [("", False), ("1", False), ("0", True)])
+def test_a_ping_to_all_is_answered_where_the_kernel_is_told_to(ignores: str, answered: bool) -> None:
+    sysctls = str(load(BASE).answers["host/sysctl.txt"])
+    sysctls += f"net.ipv4.icmp_echo_ignore_broadcasts = {ignores}\n" if ignores else ""
+    answer = _told("outside@203.0.113.1", "203.0.113.255", "icmp", **{"host/sysctl.txt": sysctls})
+    assert answer.answered is answered
+
+
 @pytest.mark.parametrize(
     ("policies", "answered"),
     [("", True), ("src 0.0.0.0/0 dst 192.0.2.0/24\n\tdir out action block priority 0\n", False)],

@@ -20,6 +20,10 @@ OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:470
 _STOPS = ("blackhole", "unreachable", "prohibit")
 
 
+Port = int | tuple[int, int] | None
+"""One, one of a range (first, last), or not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """What the routes are asked for (struct flowi). None is "not known"; `iif` "lo" of what this host sends, `oif` ""
@@ -31,8 +35,8 @@ class Flow:
     oif: str = ""
     mark: int | None = 0
     proto: str | None = None
-    sport: int | None = None
-    dport: int | None = None
+    sport: Port = None
+    dport: Port = None
     uid: int | None = 0  # of the socket; 0 of what is forwarded or comes in (ip_route_input_slow, sock_net_uid)
     tos: int = 0
 
@@ -300,10 +304,15 @@ def _within(ip: IP | None, value: str) -> bool | None:
     return None if ip is None or net is None else ip in net
 
 
-def _spans(value: str, port: int | None) -> bool | None:
+def _spans(value: str, port: Port) -> bool | None:
     low, _, high = value.partition("-")
     first, last = decimal(low), decimal(high or low)
-    return None if port is None or first is None or last is None else first <= port <= last
+    if port is None or first is None or last is None:
+        return None
+    least, most = port if isinstance(port, tuple) else (port, port)
+    if first <= least and most <= last:
+        return True
+    return False if most < first or last < least else None
 
 
 def _marked(value: str, mark: int | None) -> bool | None:

@@ -11,10 +11,13 @@ _SINGLE = (
     "ipv4/ip_local_port_range",
     "ipv4/ip_unprivileged_port_start",
     "ipv4/icmp_echo_ignore_all",
+    "ipv4/icmp_echo_ignore_broadcasts",
     "ipv6/icmp/echo_ignore_all",
     "netfilter/nf_conntrack_tcp_loose",
     "netfilter/nf_conntrack_count",
     "netfilter/nf_conntrack_max",
+    "netfilter/nf_conntrack_tcp_timeout_syn_sent",
+    "netfilter/nf_conntrack_udp_timeout",
 )
 _PER_DEVICE = {
     "ipv4": (

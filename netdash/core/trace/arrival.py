@@ -39,6 +39,10 @@ def local(run: Run) -> Ended:
 def _echoed(run: Run) -> Ended:
     """icmp_echo and icmpv6_echo_reply: this kernel answers, unless it was told not to."""
     name = "net.ipv4.icmp_echo_ignore_all" if run.packet.family == 4 else "net.ipv6.icmp.echo_ignore_all"
+    many = "net.ipv4.icmp_echo_ignore_broadcasts"
+    to_many = run.packet.family == 4 and run.packet.dst_type in ("BROADCAST", "MULTICAST")
+    if to_many and number(run.net, many) != 0:  # it starts as 1
+        run.stop(Verdict.DROPPED, run.at(many), f"{many}{run.inside} is 1: the kernel does not answer such a ping")
     if number(run.net, name):
         run.stop(Verdict.DROPPED, run.at(name), f"{name}{run.inside} is 1: the kernel does not answer a ping")
     return Ended(Verdict.DELIVERED, None)

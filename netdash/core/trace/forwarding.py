@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from netdash.core.model import IP, PolicyRule, Route
+from netdash.core.packet import Packet
 from netdash.core.records import replace
-from netdash.core.routing import Flow, Lookup, address_type, find, usual_rules
+from netdash.core.routing import Flow, Lookup, Port, address_type, find, usual_rules
 from netdash.core.source_address import HOST_SCOPE, LINK_SCOPE, UNIVERSE, chosen_source
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.lookups import either, handed_down, link_of, number, policy_read, routes_of, situation, sysctl
@@ -39,7 +40,7 @@ def way_in(run: Run) -> Way:
     if packet.dst is None or packet.src is None or packet.iif is None:
         raise run.end(Verdict.UNKNOWN, place_of(run), "the packet's addresses are not known here")
     _martian(run, packet.src, packet.dst, packet.iif)
-    flow = Flow(packet.dst, packet.src, packet.iif, "", packet.mark, packet.proto, packet.sport, packet.dport)
+    flow = Flow(packet.dst, packet.src, packet.iif, "", packet.mark, packet.proto, *_ports(packet))
     route = _found(run, flow)
     if route.kind in ("local", "broadcast", "anycast") or packet.dst.is_multicast:
         asked = packet.dst if route.kind == "local" else _NO_SOURCE[packet.family]  # ip_route_input_slow, brd_input
@@ -152,7 +153,8 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
     mark = run.packet.mark
     if mark != 0 and not either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
         mark = 0
-    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, run.packet.dport, run.packet.sport)
+    sport, dport = _ports(run.packet)
+    flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, dport, sport)
     route = _look_up(run, flow).route
     if route is None:
         return f"no route leads back to {src}"
@@ -183,7 +185,8 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
         raise run.end(Verdict.UNKNOWN, place_of(run), "the packet's destination is not known here")
     _may_send(run, src)
     flow = Flow(packet.dst, src or _NO_SOURCE[packet.family], "lo", bound, packet.mark, packet.proto)
-    flow = replace(flow, sport=packet.sport, dport=packet.dport, uid=packet.uid)
+    sport, dport = _ports(packet)
+    flow = replace(flow, sport=sport, dport=dport, uid=packet.uid)
     way = _leaving(run, packet.dst, _found(run, flow), src)
     if src is None and packet.proto in _CONNECTS and packet.family == 4 and way.prefsrc is not None:
         again = _leaving(run, packet.dst, _found(run, replace(flow, src=way.prefsrc)), src)  # ip_route_connect
@@ -237,6 +240,12 @@ def chosen_address(run: Run, device: str, towards: IP | None) -> IP | None:
     if towards is None:
         return None
     return chosen_source(run.net.links or (), link_of(run, device), towards)
+
+
+def _ports(packet: Packet) -> tuple[Port, Port]:
+    """Its ports; of one that is not told, the range that it is taken from."""
+    sport = packet.sport if packet.sport is not None else packet.ephemeral
+    return sport, packet.dport if packet.dport is not None else packet.ephemeral_dport
 
 
 def _found(run: Run, flow: Flow) -> Route:

@@ -335,7 +335,7 @@ def _routed_here(run: Run, request: Request, sender: IP | None) -> None:
     """arp_process answers for what the routes call local: policy rules may ask another table first."""
     party, ip = request.answerer, request.ip
     net, device = party.net(run), party.device or ""
-    found = find(Flow(ip, sender, device), net.routes or (), net.policy, here=situation(net))
+    found = find(Flow(ip, sender, device, proto=""), net.routes or (), net.policy, here=situation(net))
     local = found.route is not None and found.route.kind == "local"
     if not local and not found.unsure and not (party.space is None and proxied(run, device, ip)):
         what = f"{party.name} does not answer {request.protocol} for {ip}: a policy rule leads it past the local table"

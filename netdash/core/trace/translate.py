@@ -78,7 +78,9 @@ def _masquerade(run: Run) -> IP | Untold:
         return run.packet.dst
     if run.net.links is None or not device:
         return Untold.NOT_KNOWN
-    towards = run.packet.dst if run.packet.family == 6 else run.next_hop or run.packet.dst
+    towards = run.packet.dst
+    if run.packet.family == 4 and run.next_hop is not None and run.next_hop.version == 4:  # rt_nexthop
+        towards = run.next_hop
     return chosen_address(run, device, towards) or Untold.NOTHING
 
 
