@@ -159,6 +159,17 @@ def test_ipsec_policies_that_are_not_there_change_nothing(policies: str, answere
     assert _told("host", "192.0.2.10:80", **{"ip/xfrm.txt": policies}).answered is answered
 
 
+@pytest.mark.parametrize(("port", "answered"), [(500, None), (4500, None), (501, True)])
+def test_ipsec_policies_that_were_not_read_matter_where_their_daemon_listens(port: int, answered: bool | None) -> None:
+    listeners = str(load(BASE).answers["host/listeners.txt"])
+    listeners += f'udp UNCONN 0 0 0.0.0.0:{port} 0.0.0.0:* users:(("charon",pid=9,fd=3))\n'
+    answer = _told("host", "192.0.2.10:80", **{"host/listeners.txt": listeners})
+    assert answer.answered is answered
+    if answered is None:
+        assert answer.decided_by is not None
+        assert answer.decided_by.text == "the IPsec policies were not read"
+
+
 # --- what conntrack saw -----------------------------------------------------------------------------------------------
 
 SYN = "tcp 6 {} SYN_SENT src=192.0.2.10 dst=203.0.113.2 sport=4 dport=8080 [UNREPLIED] src=172.17.0.2 dst=192.0.2.10 "

@@ -125,8 +125,10 @@ def _ephemeral(host: Host) -> tuple[int, int]:
 
 def _deciding(host: Host) -> Iterator[TrackedFlow]:
     """The entries of conntrack that decide something of a new connection: those that wait for an answer; all of them
-    where an answer before tells that IPsec or a program lets it pass, or a translation leaves only one port."""
+    where an answer before tells that IPsec or a program lets it pass or where a route leads, or a translation leaves
+    only one port."""
     every = host.ipsec or any(link.xdp for link in host.links or ()) or _one_port_is_left(host)
+    every = every or any(route.unparsed for route in host.routes or ())
     for flow in host.flows or ():
         if every or not flow.replied:
             yield flow

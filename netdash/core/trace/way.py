@@ -349,8 +349,11 @@ def _by_device(run: Run, way: Way) -> Ended:
 
 
 def _ipsec(run: Run) -> None:
-    """xfrm_lookup: a policy takes what leaves, forwarded or not. Whether its tunnel is up is not followed."""
+    """xfrm_lookup: a policy takes what leaves, forwarded or not. Whether its tunnel is up is not followed. Policies
+    that were not read matter where a daemon that makes them listens."""
     src, dst = run.packet.src, run.packet.dst
+    if run.host.ipsec is None and any((one.proto, one.port) in _IKE for one in run.host.listeners or ()):
+        run.without("ipsec", "the IPsec policies")
     for policy in run.host.ipsec or () if src is not None and dst is not None else ():
         if policy.direction == "out" and src in policy.src and dst in policy.dst:
             if policy.blocks:
@@ -358,6 +361,9 @@ def _ipsec(run: Run) -> None:
             elif not run.answered_before():
                 what = f"an IPsec policy takes what goes from {policy.src} to {policy.dst}: its tunnel is not followed"
                 raise run.end(Verdict.UNKNOWN, "IPsec", what)
+
+
+_IKE = (("udp", 500), ("udp", 4500))
 
 
 # --- where it ends ----------------------------------------------------------------------------------------------------
