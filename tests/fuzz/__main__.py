@@ -8,8 +8,13 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.fuzz.namespaces import CommandError, enter_own_namespace
+
+if TYPE_CHECKING:
+    from tests.fuzz.play import Game, Round
+    from tests.fuzz.play_talk import TalkGame, TalkRound
 
 _AT_ONCE = 30  # packets on one host
 _PATIENCE = 5  # hosts that cannot be made
@@ -34,16 +39,13 @@ def _check() -> int:
 
 
 def _campaign(options: argparse.Namespace) -> int:
-    from tests.fuzz.make import probes, scenario
-    from tests.fuzz.play import play
-
     tally: Counter[str] = Counter()
     traced = sent = 0.0
     seed, begun, shrunk, without = options.seed, time.monotonic(), 0, 0
     while tally.total() < options.packets:
         wanted = min(_AT_ONCE, options.packets - tally.total())
         try:
-            game = play(scenario(seed), probes(seed, wanted))
+            game = _game(seed, wanted)
         except CommandError as error:
             print(f"seed {seed}: no host: {error}")
             seed, without = seed + 1, without + 1
@@ -55,10 +57,10 @@ def _campaign(options: argparse.Namespace) -> int:
         wrong = [one for one in game.rounds if one.judgement.wrong]
         shown = {one.judgement.text: one for one in reversed(game.rounds) if _told(one.judgement.word, options)}
         for one in reversed(shown.values()):
-            print(f"seed {seed}: {one.probe.sender} {one.probe.packet}: {one.judgement.word}: {one.judgement.text}")
+            print(f"seed {seed}: {one.asked}: {one.judgement.word}: {one.judgement.text}")
         if wrong and shrunk < options.shrink:
             shrunk += 1
-            _shrink(seed, game.lines, wrong[0], options.keep)
+            _shrink(seed, game, wrong[0], options.keep)
         seed += 1
     seconds = time.monotonic() - begun
     print(_summary(tally, seed - options.seed, seconds, traced, sent))
@@ -69,24 +71,32 @@ def _told(word: str, options: argparse.Namespace) -> bool:
     return word.startswith("wrong") or (word == "unknown" and options.unknown)
 
 
-def _shrink(seed: int, lines: object, one: object, keep: Path | None) -> None:
-    from tests.fuzz.play import Round, play, shrunk
-    from tests.fuzz.saved import BASE, save, save_base
+def _game(seed: int, wanted: int) -> Game | TalkGame:
+    """By turns the first packet's way, rule by rule, and whether data comes back."""
+    from tests.fuzz import make, make_talk, play, play_talk
 
-    assert isinstance(one, Round)
-    assert isinstance(lines, tuple)
-    game = shrunk(lines, one.probe, one.judgement.word)
-    if game is None:
+    if seed % 2:
+        return play.play(make.scenario(seed), make.probes(seed, wanted))
+    return play_talk.play(make_talk.host(seed), make_talk.asks(seed, wanted))
+
+
+def _shrink(seed: int, game: Game | TalkGame, one: Round | TalkRound, keep: Path | None) -> None:
+    from tests.fuzz import play, play_talk, saved
+
+    if isinstance(one, play_talk.TalkRound):
+        least: Game | TalkGame | None = play_talk.shrunk(game.lines, one)
+    else:
+        least = play.shrunk(game.lines, one)
+    if least is None:
         print(f"seed {seed}: not seen again with that packet alone")
         return
-    print(f"  shrunk: {one.probe.sender} {one.probe.packet} {game.rounds[0].judgement.text}")
-    for line in game.lines:
+    print(f"  shrunk: {one.asked} {least.rounds[0].judgement.text}")
+    for line in least.lines:
         print(f"    {line.tool}: {line.text}")
-    print(f"    steps: {' | '.join(map(str, game.rounds[0].fate.steps))}; {game.rounds[0].fate.end}")
+    if isinstance(least, play.Game):
+        print(f"    steps: {' | '.join(map(str, least.rounds[0].fate.steps))}; {least.rounds[0].fate.end}")
     if keep is not None:
-        if not (keep / BASE).exists():
-            save_base(play((), []), keep)
-        print(f"    saved as {save(game, keep, f'seed-{seed}')}")
+        print(f"    saved as {saved.keep(least, keep, f'seed-{seed}')}")
 
 
 def _summary(tally: Counter[str], hosts: int, seconds: float, traced: float, sent: float) -> str:

@@ -15,7 +15,7 @@ def scenery(r: Random) -> Lines:
     lines = [Line("sysctl", f"{name} {value}") for name, value in _settings(r)]
     lines += [Line("ip", text) for text in _routes(r)]
     if chance(r, 0.45):
-        lines += [Line("ip", text) for text in _policy(r)]
+        lines += [Line("ip", text) for text in policy(r)]
     return tuple(lines)
 
 
@@ -64,7 +64,7 @@ def _target(r: Random) -> str:
     )
 
 
-def _policy(r: Random) -> list[str]:
+def policy(r: Random) -> list[str]:
     return [f"{family} {rule}" for family, rule in (_rule(r, 1000 + 10 * at) for at in range(r.randint(1, 4)))]
 
 

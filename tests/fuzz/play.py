@@ -29,6 +29,10 @@ class Round:
     fate: Fate
     judgement: Judgement
 
+    @property
+    def asked(self) -> str:
+        return f"{self.probe.sender} {self.probe.packet}"
+
 
 @dataclass(frozen=True, slots=True)
 class Game:
@@ -42,7 +46,7 @@ class Game:
 def play(lines: Lines, probes: Sequence[Probe]) -> Game:
     renew()
     with closing(World()) as world, closing(Oracle()) as oracle:
-        taken = apply(lines)
+        taken = apply(lines, world.entered)
         recording = record(world)
         host = Builder().build(recording)
         begun = time.monotonic()
@@ -66,9 +70,10 @@ def _devices(lines: Lines) -> list[str]:
     return sorted({one[one.index("device") + 1] for one in words})
 
 
-def shrunk(lines: Lines, probe: Probe, kind: str) -> Game | None:
+def shrunk(lines: Lines, one: Round) -> Game | None:
     """The same mistake with as few lines as can be found by leaving out ever smaller parts; None when the packet alone
     does not show it."""
+    probe, kind = one.probe, one.judgement.word
     best = _shows(lines, probe, kind)
     size = len(lines) // 2
     while best is not None and size >= 1:

@@ -1,58 +1,93 @@
-"""A host and a packet on disk, with what the kernel did: read again by the fast tests. What all hosts of the game have
-in common lies once, in BASE; a case has only the files that differ from it."""
+"""A host and a packet on disk, with what the kernel did: read again by the fast tests. What all hosts of a game have
+in common lies once, in BASE or TALK; a case has only the files that differ from it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from netdash.core.recording import Recording
+from tests.fuzz import play, play_talk
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate, Met
 from tests.fuzz.make import Probe
 from tests.fuzz.play import Game
+from tests.fuzz.play_talk import TalkGame, TalkRound
+from tests.fuzz.scenario import Lines
+from tests.fuzz.talk import Ask, Heard
 
-ANSWER, BASE = "kernel.json", "base"
-_UNUSED = ("ip/neigh.json", "ip/bridge-fdb.json")
-_OF_THE_MOMENT = ("docker/", "containers/", "ip/netns.json", "ip/addr.json", "ip/bridge-link.json", "host/listeners")
+ANSWER, BASE, TALK = "kernel.json", "base", "talk"
+_OF_THE_MOMENT = (
+    "ip/neigh.json",
+    "ip/bridge-fdb.json",
+    "docker/",
+    "containers/",
+    "ip/netns.json",
+    "ip/addr.json",
+    "ip/bridge-link.json",
+    "host/listeners",
+)
 """Process ids and indices of devices differ from game to game, and mean the same."""
+_OF_A_PROCESS = ("docker/", "ip/netns.json")
 
 
-def save_base(game: Game, folder: Path) -> None:
-    for name, text in _texts(game.recording).items():
-        _write(folder / BASE / name, text)
-
-
-def save(game: Game, folder: Path, name: str) -> Path:
-    """The game's first round, beside the base in `folder`."""
-    base = _files(folder / BASE)
-    for path, text in _texts(game.recording).items():
-        if base.get(path) != text and not path.startswith(_OF_THE_MOMENT):
-            _write(folder / name / path, text)
+def keep(game: Game | TalkGame, folder: Path, name: str) -> Path:
+    """The game's first round, beside a base of its kind in `folder`, which is made where there is none."""
     one = game.rounds[0]
-    answer = {
-        "lines": [f"{line.tool}: {line.text}" for line in game.lines],
-        "probe": asdict(one.probe),
-        "fate": asdict(one.fate),
-    }
-    _write(folder / name / ANSWER, json.dumps(answer, indent=1, default=str) + "\n")
+    if isinstance(one, TalkRound):
+        answer = {"ask": asdict(one.ask), "heard": asdict(one.heard)}
+        return _save(game, folder, TALK, f"{TALK}-{name}", answer, _OF_A_PROCESS, play_talk.play)
+    answer = {"probe": asdict(one.probe), "fate": asdict(one.fate)}
+    return _save(game, folder, BASE, name, answer, _OF_THE_MOMENT, play.play)
+
+
+def _save(
+    game: Game | TalkGame,
+    folder: Path,
+    base: str,
+    name: str,
+    answer: dict[str, object],
+    without: tuple[str, ...],
+    anew: Callable[[Lines, list[Any]], Game | TalkGame],
+) -> Path:
+    if not (folder / base).exists():
+        for path, text in _texts(anew((), []).recording).items():
+            _write(folder / base / path, text)
+    common = _files(folder / base)
+    for path, text in _texts(game.recording).items():
+        if common.get(path) != text and not path.startswith(without):
+            _write(folder / name / path, text)
+    told = {"lines": [f"{line.tool}: {line.text}" for line in game.lines], **answer}
+    _write(folder / name / ANSWER, json.dumps(told, indent=1, default=str) + "\n")
     return folder / name
 
 
 def load(folder: Path) -> tuple[Recording, Probe, Fate]:
     """A case out of its folder and the base beside it."""
-    answers: dict[str, object] = {**_files(folder.parent / BASE), **_files(folder)}
-    raw = json.loads(str(answers.pop(ANSWER)))
-    for path in [path for path in answers if path.startswith("docker/")]:
-        answers[path] = json.loads(str(answers[path]))
+    recording, raw = _read(folder, BASE)
     packet = _tuple(raw["probe"]["packet"])
     assert packet is not None
     probe = Probe(raw["probe"]["sender"], packet, raw["probe"]["mark"])
-    return Recording(answers, taken=0, hostname="fuzz", privileged=True), probe, _fate(raw["fate"])
+    return recording, probe, _fate(raw["fate"])
+
+
+def load_talk(folder: Path) -> tuple[Recording, Ask, Heard]:
+    recording, raw = _read(folder, TALK)
+    told = raw["ask"]
+    ends = {name: ip_address(told[name]) if told[name] else None for name in ("src", "dst")}
+    return recording, Ask(**{**told, **ends}), Heard(**raw["heard"])
+
+
+def _read(folder: Path, base: str) -> tuple[Recording, dict[str, Any]]:
+    answers: dict[str, object] = {**_files(folder.parent / base), **_files(folder)}
+    raw = json.loads(str(answers.pop(ANSWER)))
+    for path in [path for path in answers if path.startswith("docker/")]:
+        answers[path] = json.loads(str(answers[path]))
+    return Recording(answers, taken=0, hostname="fuzz", privileged=True), raw
 
 
 def _fate(raw: dict[str, Any]) -> Fate:
@@ -71,7 +106,6 @@ def _texts(recording: Recording) -> dict[str, str]:
     return {
         path: answer if isinstance(answer, str) else json.dumps(answer, separators=(",", ":")) + "\n"
         for path, answer in recording.answers.items()
-        if path not in _UNUSED
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +24,8 @@ _PATIENCE = 30  # lines of one tool that may be refused
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`tool`: sysctl ("name value"), ip, nft, or one of RESTORE ("TABLE LINE")."""
+    """`tool`: sysctl ("name value"), ip, bridge, nft, flow (conntrack -I), or one of RESTORE ("TABLE LINE"). Those with
+    "in" are a peer's ("PEER …")."""
 
     tool: str
     text: str
@@ -32,12 +34,27 @@ class Line:
 Lines = tuple[Line, ...]
 
 
-def apply(lines: Lines) -> Lines:
-    """Put them into this namespace, in their order; those that were taken. A line that a tool refuses is left out."""
+Enter = Callable[[str], AbstractContextManager[None]]
+"""Works in a peer's namespace."""
+
+
+def apply(lines: Lines, enter: Enter) -> Lines:
+    """Put them into this namespace, or a peer's, in their order; those that were taken. A line that a tool refuses is
+    left out."""
     taken: list[Line] = []
     for tool, group in groupby(lines, key=lambda line: line.tool):
-        taken += _APPLY.get(tool, _restore)(list(group))
+        if tool.endswith(" in"):
+            taken += [line for line in group if _inside(line, enter)]
+        else:
+            taken += _APPLY.get(tool, _restore)(list(group))
     return tuple(taken)
+
+
+def _inside(line: Line, enter: Enter) -> bool:
+    peer, _, text = line.text.partition(" ")
+    tool = line.tool.removesuffix(" in")
+    with enter(peer):
+        return bool(_APPLY[tool]([Line(tool, text)]))
 
 
 def _sysctls(lines: list[Line]) -> list[Line]:
@@ -47,14 +64,17 @@ def _sysctls(lines: list[Line]) -> list[Line]:
     return lines
 
 
-def _routes(lines: list[Line]) -> list[Line]:
+def _words(lines: list[Line]) -> list[Line]:
     """What the kernel refuses (a route that leads nowhere) is left out."""
     taken = []
     for line in lines:
         with contextlib.suppress(CommandError):
-            run("ip", *line.text.split())
+            run(*_WORDS[line.tool], *line.text.split())
             taken.append(line)
     return taken
+
+
+_WORDS = {"ip": ("ip",), "bridge": ("bridge",), "flow": ("conntrack", "-I")}
 
 
 def _nft(lines: list[Line]) -> list[Line]:
@@ -100,4 +120,4 @@ def _script(lines: list[Line]) -> Iterator[tuple[int, str]]:
         yield -1, "COMMIT"
 
 
-_APPLY = {"sysctl": _sysctls, "ip": _routes, "nft": _nft}
+_APPLY = {"sysctl": _sysctls, "ip": _words, "bridge": _words, "flow": _words, "nft": _nft}

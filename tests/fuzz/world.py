@@ -66,13 +66,17 @@ class Arrival:
 class World:
     """Sockets in every namespace, so that one process sends and receives for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: bool = True) -> None:
+        """`known`: all know the MACs of all, and sockets listen; else they ask, as hosts do."""
         if not in_own_namespace():
             raise RuntimeError("this is not a namespace of one's own")
         self._spaces = {peer.name: Namespace() for peer in PEERS}
         self._servers: list[socket.socket] = []
+        self._known = known
         self._build()
         self.wires = {peer.name: self._wire(peer) for peer in PEERS}
+        if not known:
+            return
         for space in self._spaces.values():
             with space.entered():
                 self._serve()
@@ -96,10 +100,9 @@ class World:
         lines = ["link set lo up"]
         lines += [f"link add {name} address {OWN[name][1]} type bridge" for name in ("br0", "br1")]
         for peer in PEERS:
-            mac = f"address {OWN[peer.device][1]}" if peer.device in OWN else ""
-            lines.append(
-                f"link add {peer.device} {mac} type veth peer name eth0 address {peer.mac} netns {self.pid(peer.name)}"
-            )
+            mac = OWN[peer.device][1] if peer.device in OWN else f"02:00:00:00:02:{peer.mac[-2:]}"
+            end = f"peer name eth0 address {peer.mac} netns {self.pid(peer.name)}"
+            lines.append(f"link add {peer.device} address {mac} type veth {end}")
             if peer.bridge:
                 lines.append(f"link set {peer.device} master {peer.bridge}")
         run("ip", "-batch", "-", text="\n".join(lines))
@@ -107,15 +110,35 @@ class World:
             with space.entered():
                 _quiet()
         _quiet()
-        run("ip", "-batch", "-", text="\n".join(_own_lines()))
-        run(
-            "bridge",
-            "-batch",
-            "-",
-            text="\n".join(f"fdb replace {p.mac} dev {p.device} master static" for p in PEERS if p.bridge),
-        )
+        run("ip", "-batch", "-", text=self._batch(_own_lines()))
+        static = [f"fdb replace {p.mac} dev {p.device} master static" for p in PEERS if p.bridge]
+        run("bridge", "-batch", "-", text="\n".join(static if self._known else ()))
         for peer in PEERS:
-            self._spaces[peer.name].run("ip", "-batch", "-", text="\n".join(_peer_lines(peer)))
+            self._spaces[peer.name].run("ip", "-batch", "-", text=self._batch(_peer_lines(peer)))
+
+        if not self._known:
+            self._beyond()
+
+    def _beyond(self) -> None:
+        """The machines outside pass on to each other what is theirs, and both have the addresses beyond. They drop what
+        comes from private addresses and answers of others' addresses, where it answers nothing of their own."""
+        out, lan = ("172.31.0.1", "198.51.100.7"), ("172.31.0.2", "198.51.100.1")
+        ways = {
+            "out": (*out, lan[0], ("192.0.2.0/24",), "203.0.113.0/24", "2001:db8::/64"),
+            "lan": (*lan, out[0], ("203.0.113.0/24", "198.51.100.7"), "192.0.2.0/24", "2001:db8:9::/64"),
+        }
+        self._spaces["out"].run(*f"ip link add beyond type veth peer name beyond netns {self.pid('lan')}".split())
+        for name, (own, more, other, nets, wire, wire6) in ways.items():
+            lines = [f"addr add {own}/24 dev beyond", "link set beyond up", f"addr add {more}/32 dev lo"]
+            lines += ["rule add iif eth0 lookup 50", *(f"route add {net} via {other} table 50" for net in nets)]
+            self._spaces[name].run("ip", "-batch", "-", text="\n".join(lines))
+            self._spaces[name].run("nft", "-f", "-", text=_FOREIGN.format(wire, wire6))
+            with self._spaces[name].entered(), open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii") as file:
+                file.write("1")
+        self._spaces["lan"].run("ip", "addr", "add", "2001:db8:f::1/128", "dev", "lo")
+
+    def _batch(self, lines: list[str]) -> str:
+        return "\n".join(line for line in lines if self._known or not line.startswith("neigh "))
 
     def _wire(self, peer: Peer) -> socket.socket:
         with self._spaces[peer.name].entered():
@@ -171,6 +194,20 @@ class World:
                         server.accept()[0].close()
                     else:
                         server.recv(2048)
+
+
+_FOREIGN = """
+table inet foreign {{
+  chain prerouting {{
+    type filter hook prerouting priority 0; policy accept;
+    ct state established accept
+    iifname eth0 ip saddr 10.0.0.0/8 drop
+    iifname eth0 ip6 saddr fd00::/8 meta l4proto {{ tcp, udp }} drop
+    iifname eth0 ip saddr != {0} th sport < 10000 drop
+    iifname eth0 ip6 saddr != {1} th sport < 10000 drop
+  }}
+}}
+"""
 
 
 def _frames(wire: socket.socket) -> list[bytes]:
