@@ -191,6 +191,10 @@ TARGETS: dict[str, tuple[object, Target]] = {
         ),
         "notrack": ({"notrack": None}, Effect("notrack")),
         "ct zone set 5": (_set(_ct("zone"), 5), Effect("zone", detail="5")),
+        "ct original zone set 5": (
+            _set({"ct": {"key": "zone", "dir": "original"}}, 5),
+            Effect("zone", detail="original 5"),
+        ),
         "nftrace set 1": (_set(_meta("nftrace"), 1), Effect("trace", detail="1")),
         'ct helper set "ftp"': ({"ct helper": "ftp"}, Effect("helper", detail='set "ftp"')),
     }.items()

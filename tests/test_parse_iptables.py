@@ -148,7 +148,7 @@ TARGETS = {
         effects=(Effect("mark", 0xFFFFFF00, other_keep=0xF),),
     ),
     "-j CT --notrack": Target(Verb.CONTINUE, detail="CT --notrack", effects=(Effect("notrack"),)),
-    "-j CT --zone 5": Target(Verb.CONTINUE, detail="CT --zone 5", effects=(Effect("zone", detail="--zone 5"),)),
+    "-j CT --zone 5": Target(Verb.CONTINUE, detail="CT --zone 5", effects=(Effect("zone", detail="5"),)),
     "-j NETMAP --to 10.5.0.0/16": Target(Verb.OTHER, detail="NETMAP", net=_net("10.5.0.0/16")),
     '-j LOG --log-prefix "[UFW BLOCK] "': Target(
         Verb.CONTINUE,

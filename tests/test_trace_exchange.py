@@ -14,6 +14,7 @@ import pytest
 from netdash.core.errors import NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Host
+from netdash.core.parse.conntrack import parse_conntrack
 from netdash.core.recording import load
 from netdash.core.trace.answer import Trace, Verdict
 from netdash.core.trace.question import Asked, question
@@ -290,3 +291,35 @@ def test_a_sender_without_a_port_left_cannot_be_told(taken: int, target: int, an
     if answered is None:
         assert answer.exchange.why is not None
         assert "from each port of 40000-40001" in answer.exchange.why.text
+
+
+RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING {}\nCOMMIT\n"
+INWARDS, OUTWARDS = ("outside@192.0.2.10", "203.0.113.2:8080"), ("web", "192.0.2.10:80")
+
+
+@pytest.mark.parametrize(
+    ("rule", "way", "answered"),
+    [
+        ("-i eth0 -j CT --zone 1", INWARDS, False),
+        ("-j CT --zone 1", INWARDS, True),
+        ("-i docker0 -j CT --zone 1", OUTWARDS, False),
+        ("-i docker0 -j CT --zone-orig 1", OUTWARDS, True),
+        ("-i eth0 -j CT --zone-reply 1", OUTWARDS, False),
+        ("-i eth0 -j CT --zone 1", ("outside@192.0.2.10", "203.0.113.2:9000"), None),
+        ("-i eth0 -p tcp -j CT --helper ftp", INWARDS, True),
+        ("-m helper --helper ftp -j DROP", INWARDS, True),
+        ("-m helper ! --helper ftp -j DROP", INWARDS, False),
+    ],
+)
+def test_a_packet_finds_only_a_connection_of_its_zone(rule: str, way: tuple[str, str], answered: bool | None) -> None:
+    """As `python -m tests.fuzz` saw it with real connections."""
+    answer = _told(*way, **{"rules/iptables-legacy-save.txt": RAW.format(rule)})
+    assert answer.answered is answered
+    told = [hop.text for hop in (*answer.hops, *(answer.reply.hops if answer.reply else ()))]
+    if "zone" in rule and not answered:
+        assert any("conntrack has its connection in zone" in text for text in (*told, str(answer.exchange.why)))
+
+
+def test_entries_of_zones_are_not_those_of_other_packets() -> None:
+    line = FLOW.format(40000).replace("mark=0", "mark=0 zone=1")
+    assert len(parse_conntrack(FLOW.format(40000) + line)) == 1

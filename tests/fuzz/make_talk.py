@@ -248,6 +248,22 @@ def _proxy_arp(r: Random) -> Lines:
     return _lines("sysctl", *found) + _lines("ip in", f"{name} route add {net} dev eth0")
 
 
+def _zones(r: Random) -> Lines:
+    """Of conntrack: by what comes in, or what this host sends."""
+    hook, device = r.choice(
+        (("PREROUTING", f"-i {r.choice(('br0', 'br1', 'up0', 'up1'))} "), ("PREROUTING", ""), ("OUTPUT", ""))
+    )
+    side = r.choice(("", "-orig", "-reply"))
+    if chance(r, 0.5):
+        return _lines("iptables", f"raw :{hook} ACCEPT [0:0]", f"raw -A {hook} {device}-j CT --zone{side} 1")
+    word = {"": "", "-orig": "original ", "-reply": "reply "}[side]
+    asked = f'iifname "{device.split()[1]}" ' if device else ""
+    chain = f"{{ type filter hook {hook.lower()} priority -300; policy accept; }}"
+    return _lines(
+        "nft", f"add table ip zone\nadd chain ip zone raw {chain}\nadd rule ip zone raw {asked}ct {word}zone set 1"
+    )
+
+
 def _switches(r: Random) -> Lines:
     side = r.choice(("br0", "br1", "up0"))
     found = [
@@ -271,5 +287,6 @@ _KINDS: tuple[Callable[[Random], Lines], ...] = (
     _stale,
     _neighbours,
     _proxy_arp,
+    _zones,
     _switches,
 )

@@ -1,4 +1,5 @@
-"""`conntrack -L` -> the connections that the kernel tracks. A line that is no entry is left out."""
+"""`conntrack -L` -> the connections that the kernel tracks. A line that is no entry is left out, and so is an entry of
+a zone: only packets that rules put there find it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def _flow(line: str) -> TrackedFlow | None:
     if len(words) < 5 or not words[1].isdigit() or not words[2].isdigit():
         return None
     halves = line.split(" src=")
-    if len(halves) != 3:
+    if len(halves) != 3 or " zone" in line:
         return None
     original, reply = (_ends(f"src={half}") for half in halves[1:])
     if original is None or reply is None:

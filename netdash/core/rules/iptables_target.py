@@ -117,11 +117,15 @@ def _copied(args: list[str]) -> Effect | None:
 def _connection(args: list[str]) -> tuple[Effect, str]:
     if args == ["--notrack"]:
         return Effect("notrack"), ""
-    known = {"--zone": "zone", "--zone-orig": "zone", "--zone-reply": "zone", "--helper": "helper"}
-    kind = known.get(args[0] if args else "")
-    if kind and len(args) == 2:
-        return Effect(kind, detail=" ".join(args)), ""
+    side = _ZONES.get(args[0] if args else "")
+    if len(args) == 2 and side is not None:
+        return Effect("zone", detail=f"{side} {args[1]}".strip()), ""
+    if len(args) == 2 and args[0] == "--helper":
+        return Effect("helper", detail=" ".join(args)), ""
     return Effect("CT", detail=" ".join(args)), "" if "--notrack" not in args else " ".join(args)
+
+
+_ZONES = {"--zone": "", "--zone-orig": "original", "--zone-reply": "reply"}
 
 
 @lru_cache(maxsize=4096)

@@ -316,6 +316,11 @@ def _fragment(match: Match, packet: Packet) -> Answer:
     return Answer.UNSURE if packet.whole is None else _said(not packet.whole, match)
 
 
+def _helper(match: Match, _: Packet) -> Answer:
+    """Only of a connection that a helper expected, which no question is (helper_mt; nft_ct_get_eval ends the rule)."""
+    return Answer.YES if str(match.values[0]).startswith("! --") else Answer.NO
+
+
 def _of_family(conditions: tuple[Match, ...], family: int) -> bool:
     nets: Any = [value for one in conditions if one.key in ("src", "dst") for value in one.values]
     return all(net.version == family for net in nets)
@@ -363,6 +368,7 @@ _ASK: dict[str, _Ask] = (
         "icmp_type": _icmp,
         "uid": _owner,
         "fragment": _fragment,
+        "helper": _helper,
         "pkttype": _packet_type,
         "ethertype": _ethertype,
         "mac": _word("mac"),

@@ -76,10 +76,10 @@ class Effect:
     `mark` and `connmark` become `(old & keep) ^ (other & other_keep) ^ xor` in 32 bits, where old is the value
     before and other is the connection's mark for `mark` and the packet's mark for `connmark`.
     The others have the tool's words in `detail`. notrack makes the later ctstate UNTRACKED. What later rules may ask
-    is changed by zone (of conntrack), dscp, tos, ttl, hoplimit, priority, label, pkttype, and set (an ipset or nft set
-    gains or loses the packet's fields); not by log nflog trace mss helper secmark dup flow, nor by what has an xt
-    target's own name (CHECKSUM, AUDIT, CT …). rewrite: `saddr A`, `daddr A`,
-    `sport N` or `dport N`, else header fields become what netdash does not follow.
+    is changed by zone (of conntrack: `5`, or `original 5`, `reply 5` of one direction), dscp, tos, ttl, hoplimit,
+    priority, label, pkttype, and set (an ipset or nft set gains or loses the packet's fields); not by log nflog trace
+    mss helper secmark dup flow, nor by what has an xt target's own name (CHECKSUM, AUDIT, CT …). rewrite: `saddr A`,
+    `daddr A`, `sport N` or `dport N`, else header fields become what netdash does not follow.
     """
 
     kind: str

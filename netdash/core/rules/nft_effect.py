@@ -56,7 +56,8 @@ def mangle(draft: Draft, value: object) -> bool:
     if kind is None:
         add_effect(draft, "rewrite", statement({"mangle": value}))
         return False
-    return add_effect(draft, kind, expression(said))
+    way = mapping(what).get("dir") if kind == "zone" else None
+    return add_effect(draft, kind, f"{way} {expression(said)}" if isinstance(way, str) else expression(said))
 
 
 def _mark(draft: Draft, kind: str, said: object) -> bool:

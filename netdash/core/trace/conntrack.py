@@ -8,6 +8,7 @@ from netdash.core.model import IP, TrackedFlow
 from netdash.core.packet import Ends, Packet
 from netdash.core.records import replace
 
+NO_ZONE = (0, 0)
 DESTINATION, SOURCE = "destination", "source"
 Target = tuple[IP | None, int | None]
 """An address and a port; None: not known."""
@@ -29,6 +30,7 @@ class Connection:
     replied: bool = False  # the first answer has passed (IPS_SEEN_REPLY)
     assured: bool = False  # TCP: so has the packet after it (IPS_ASSURED)
     mark: int | None = 0
+    zone: tuple[int, int] = NO_ZONE  # by which each direction is known: of its packets, of the answers
     destination: Target | None = None  # what the destination became; None: it stayed
     source: Target | None = None
     bound: set[str] = field(default_factory=set)  # kinds of nat that were decided, also to leave it as it is

@@ -8,7 +8,7 @@ from netdash.core.model import IP, Chain, Container, Host, Rule
 from netdash.core.packet import Packet
 from netdash.core.records import replace
 from netdash.core.trace.answer import UNREAD, Decision, Hop, Step, Verdict
-from netdash.core.trace.conntrack import Connection
+from netdash.core.trace.conntrack import NO_ZONE, Connection
 from netdash.core.trace.hooks import Hooks, hooks_of
 from netdash.core.tracked import flows_of
 
@@ -61,6 +61,7 @@ class Run:
         self.packet = packet
         self.connection = Connection()
         self.connections: dict[str, Connection] = {"": self.connection}  # by container id; "" is this host's
+        self.zone = NO_ZONE  # of conntrack, that rules put the packet in
         self.later = False  # a packet of a connection that is already open: it meets no listener any more
         self.resolved: set[tuple[str, IP]] = set()  # (who, an address whose MAC it has learned)
         self.choices = choices
@@ -91,6 +92,7 @@ class Run:
         if space is self.space:
             return
         self.space = space
+        self.zone = NO_ZONE
         self.net = space.net if space is not None else self.host
         self.hooks = space.hooks if space is not None else hooks_of(self.host.ruleset) if self.host.ruleset else None
         self.connection = self.connections.setdefault(space.container.id if space is not None else "", Connection())

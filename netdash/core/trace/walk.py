@@ -13,8 +13,9 @@ from netdash.core.packet import Ends, Packet
 from netdash.core.records import replace
 from netdash.core.rules.match import Answer, condition, holds
 from netdash.core.rules.verdict_map import mapped
+from netdash.core.trace import zones
 from netdash.core.trace.answer import Step, Verdict
-from netdash.core.trace.conntrack import SOURCE, manipulated_at
+from netdash.core.trace.conntrack import NO_ZONE, SOURCE, manipulated_at
 from netdash.core.trace.conntrack import Target as Translated
 from netdash.core.trace.hooks import CONNTRACK, NAT, Hooks, Stage
 from netdash.core.trace.lookups import looked_at
@@ -50,6 +51,7 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
 def _call(run: Run, hook: str, stage: Stage) -> None:
     if stage.kind == CONNTRACK:
         _known(run)
+        zones.find(run)
         _full(run)
         run.packet = run.connection.track(run.packet)
     elif stage.kind == NAT:
@@ -69,6 +71,8 @@ def _known(run: Run) -> None:
     """nf_conntrack_in: a packet of a connection that is tracked already belongs to it, whatever rules say today."""
     packet, connection = run.packet, run.connection
     if run.space is not None or connection.original is not None or connection.untracked or packet.sport is None:
+        return
+    if run.zone != NO_ZONE:  # entries of zones are not read
         return
     for flow in flows_of(run.host, packet.proto, packet.src, packet.dst, packet.dport):
         if flow.original.sport == packet.sport and continues(flow):
@@ -233,6 +237,8 @@ class _Walk:
                 run.ttl = _set_to(effect.detail) or run.ttl
             elif effect.kind == "rewrite":
                 self._rewrite(rule, effect)
+            elif effect.kind == "zone":
+                zones.put_in(run, rule, effect)
             elif effect.kind == "notrack" and not run.packet.ctdir and self._untracks(rule, effect):
                 run.connection.untracked = True
                 run.packet = run.connection.shown(run.packet)
@@ -354,7 +360,7 @@ def _late(rule: Rule, target: Target) -> Iterator[Effect]:
 _FIELDS = {"saddr": "src", "daddr": "dst", "sport": "sport", "dport": "dport"}
 _NAT = (Verb.DNAT, Verb.SNAT, Verb.MASQUERADE, Verb.REDIRECT)
 _SAID = {Verb.REJECT: "drop", Verb.OTHER: "queue"}
-_CHANGES = ("mark", "connmark", "notrack", "rewrite", "set", "ttl", "hoplimit")
+_CHANGES = ("mark", "connmark", "notrack", "zone", "rewrite", "set", "ttl", "hoplimit")
 
 
 def _idle(target: Target) -> bool:
