@@ -57,7 +57,7 @@ def _campaign(options: argparse.Namespace) -> int:
         wrong = [one for one in game.rounds if one.judgement.wrong]
         shown = {one.judgement.text: one for one in reversed(game.rounds) if _told(one.judgement.word, options)}
         for one in reversed(shown.values()):
-            print(f"seed {seed}: {one.asked}: {one.judgement.word}: {one.judgement.text}")
+            print(f"seed {seed}: {one.asked}: {one.judgement.word}: {one.judgement.text}", flush=True)
         if wrong and shrunk < options.shrink:
             shrunk += 1
             _shrink(seed, game, wrong[0], options.keep)

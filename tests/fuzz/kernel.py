@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from tests.fuzz.make import Probe
 from tests.fuzz.oracle import Event, Oracle, Sight
 from tests.fuzz.world import Arrival, World
 
-_QUIET = 0.02  # seconds without a word after which nothing more is expected
+_QUIET = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ def _legacy(family: str, answers: Mapping[str, object]) -> dict[tuple[str, str, 
     return count
 
 
-def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
-    """Send it and watch, the answer too."""
+def try_out(world: World, oracle: Oracle, where: Places, probe: Probe, quiet: float = _QUIET) -> Fate:
+    """Send it and watch, the answer too. `quiet`: seconds without a word after which nothing more is expected."""
     list(oracle.events())
     oracle.forget_flows()
     world.received()
@@ -95,7 +96,8 @@ def try_out(world: World, oracle: Oracle, where: Places, probe: Probe) -> Fate:
     arrived, refused = world.received()
     for event in oracle.events():
         sight.take(event)
-    if not (arrived or sight.dropped or _delivered(sight)):
+    if quiet > _QUIET or not (arrived or sight.dropped or _delivered(sight)):
+        time.sleep(quiet if quiet > _QUIET else 0)
         more, again = world.received(_QUIET)
         arrived, refused = arrived + more, refused + again
         for event in oracle.events():
