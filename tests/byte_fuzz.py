@@ -258,7 +258,7 @@ _CONFIG = ("interval = 2.0\n", "read_only = true\n", "theme = 'dark'\n", "[keys]
 
 def screens(dice: random.Random, host: Host) -> None:
     """The dashboard on the host: every view, its card, menus, the walk, the forms; the bytes of every screen."""
-    from tests.test_tui_publish import Fake
+    from tests.publish_stage import Fake
     from tests.tui_stage import press, show
 
     async def scene(pilot: object, app: object) -> None:

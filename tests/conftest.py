@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,3 +65,24 @@ def engine(tmp_path: Path) -> Iterator[FakeEngine]:
 
     with running(tmp_path / "d.sock") as one:
         yield one
+
+
+@pytest.fixture
+def su1(host: Callable[[str], Host]) -> Host:
+    """The host of `netdash demo` as if it were read now."""
+    return replace(host("su1"), live=True)
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts an `ssh` in PATH that runs a script; returns its folder."""
+
+    from tests.streams import fake_ssh
+
+    def put(script: str) -> Path:
+        folder = fake_ssh(tmp_path / "bin", script)
+        if str(folder) not in os.environ["PATH"]:
+            monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        return folder
+
+    return put

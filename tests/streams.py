@@ -9,8 +9,13 @@ from pathlib import Path
 
 from netdash.core.parse.collected import ASKED
 from netdash.core.recording import INSIDE, SOURCES, Recording
+from netdash.read.ssh import Address
 
 MARK = "abc123"
+ANSWERS = 'eval "$command"'  # as sshd does, with the local shell
+SLEEP = "exec sleep 300"
+WHERE = Address("su1", "su1")
+FILES = {"host/sysctl.txt": "net.ipv4.ip_forward = 1\n", "ip/route4.json": "[]"}
 
 
 def section(path: str, text: str, status: int = 0, why: str = "", mark: str = MARK) -> list[str]:

@@ -140,3 +140,7 @@ def from_host(on: Host, dst: str = OUTSIDE, dport: int = 80, **more: object) -> 
 
 def places(answer: Trace) -> list[str]:
     return [step.place for step in answer.steps]
+
+
+PUBLISHED = table("nat", f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
+MASQUERADED = table("nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
