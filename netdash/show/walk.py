@@ -48,7 +48,8 @@ def verdict(answer: Trace) -> Line:
         return (*told, *_because(answer.then.decided_by))
     what = lacking.packet or "no answer"
     ended = lacking.stuck.verdict if lacking.stuck is not None else Verdict.UNKNOWN
-    told.append(Span(f", {what}" + ("" if ended.arrives else f": {ended.value}"), _TONES[came]))
+    known = ended.arrives or (came is False and lacking.stuck is None)
+    told.append(Span(f", {what}" + ("" if known else f": {ended.value}"), _TONES[came]))
     return (*told, *_because(lacking.why))
 
 

@@ -28,7 +28,6 @@ def local(run: Run) -> Ended:
         run.hop(place)
     elif space.container.state == "paused":
         run.say("paused: its kernel answers, its processes do not")
-        run.assume(f"{space.name} is paused: a connection is opened, and nobody answers")
     if run.later or run.connection.answering:
         return Ended(Verdict.DELIVERED, None)
     if run.packet.proto in _PORTLESS:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from netdash.core.model import Host, Proxy
+from netdash.core.model import Container, Host, Proxy
 from netdash.core.packet import Packet
 from netdash.core.records import replace
 from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Verdict
 from netdash.core.trace.conntrack import Connection
 from netdash.core.trace.explore import Explored, Walked, explore, undecided, walk
-from netdash.core.trace.inside import Namespace
+from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.outside import Lacking, comes_back, leaves_elsewhere
 from netdash.core.trace.packets import answer_to, with_data
 from netdash.core.trace.run import Choices, Ended, Run
@@ -44,9 +45,9 @@ def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
     reply, back = _answer(first, answer_to(got), first.run.connections)
     found = _judged(asking, first, back, reply, "the answer")
     if found.answered is False or got.tcp_flags is None:
-        return reply, _silenced(first, found)
+        return reply, _silenced(asking, first, found)
     later = _with_data(asking, first, back) if reply.verdict.arrives else found
-    return reply, _silenced(first, later if later.answered is False or found.answered else found)
+    return reply, _silenced(asking, first, later if later.answered is False or found.answered else found)
 
 
 def _to_many(got: Packet) -> bool:
@@ -59,17 +60,44 @@ def _by_one_of_many(asking: Asking, first: Walked) -> tuple[Reply | None, Exchan
     if isinstance(at, str | Outlet):
         return None, Exchange(None, Decision("answer", f"who answers on {got.dst} is not known"))
     reply, back = _answer(first, replace(answer_to(got), src=None), {})
-    return reply, _silenced(first, _judged(asking, first, back, reply, "the answer"))
+    return reply, _silenced(asking, first, _judged(asking, first, back, reply, "the answer"))
 
 
-def _silenced(first: Walked, found: Exchange) -> Exchange:
-    """A paused container's kernel takes packets, its processes answer none."""
-    at = first.run.end_at
-    if not isinstance(at, Namespace) or at.container.state != "paused":
+def _silenced(asking: Asking, first: Walked, found: Exchange) -> Exchange:
+    """A frozen process keeps its sockets: its kernel takes packets and opens connections, and nobody answers."""
+    if found.answered is False:
         return found
-    if found.answered is not False and first.run.packet.icmp is None:
-        return Exchange(False, Decision(at.name, f"{at.name} is paused: its processes do not answer"))
-    return found
+    frozen = _frozen(asking, first)
+    return found if frozen is None or (frozen.answered is None and found.answered is None) else frozen
+
+
+def _frozen(asking: Asking, first: Walked) -> Exchange | None:
+    paused = paused_in(asking.host)
+    at, sender = first.run.end_at, asking.question.container
+    for one in paused:
+        if one.id == sender:
+            return Exchange(False, Decision(one.name, f"{one.name} is paused: it sends nothing"))
+    if not paused or first.run.packet.icmp is not None or not isinstance(at, Namespace):
+        return None
+    users = users_of(asking.host, at)
+    silent = [one.name for one in users if one in paused]
+    if not silent:
+        return None
+    names = ", ".join(silent)
+    if len(silent) == len(users):
+        return Exchange(False, Decision(at.name, f"{names} is paused: its processes do not answer"))
+    return Exchange(None, Decision(at.name, f"{names} is paused: whether the socket is one of its is not known"))
+
+
+def users_of(host: Host, space: Namespace) -> list[Container]:
+    """The containers whose processes are in it."""
+    spaces = namespaces_of(host)
+    return [one for one in host.containers or () if one.running and spaces.of(one) is space]
+
+
+@lru_cache(maxsize=2)  # of the host on screen and of the one that comes
+def paused_in(host: Host) -> tuple[Container, ...]:
+    return tuple(one for one in host.containers or () if one.state == "paused")
 
 
 def contradicted(host: Host, run: Run, found: Exchange, open_: Decision | None) -> Exchange:

@@ -10,6 +10,7 @@ from netdash.core.sockets import by_port
 from netdash.core.trace import condition
 from netdash.core.trace.alike import Alike, Identity
 from netdash.core.trace.condition import Conditions
+from netdash.core.trace.exchange import paused_in
 from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.lookups import port_range
 from netdash.core.trace.matrix import Aim, Kind, Sender
@@ -24,6 +25,8 @@ class Kinds:
     def __init__(self, host: Host, senders: tuple[Sender, ...], aims: tuple[Aim, ...]) -> None:
         self._containers = {one.id: one for one in host.containers or ()}
         self._spaces = namespaces_of(host)
+        frozen = (self._spaces.of(one) for one in paused_in(host))
+        self._frozen = {space.container.id for space in frozen if space is not None}  # in which some are paused
         self._published = {(one.proto, one.host_port, one.container_id): one for one in host.ports or ()}
         self._listeners = by_port(host.listeners or ())
         self._conditions = Conditions(host)
@@ -40,7 +43,7 @@ class Kinds:
     def of_sender(self, sender: Sender) -> tuple[Hashable, Kind]:
         """(equal for senders of one class, what tells this one apart)."""
         space = self._space(sender.container)
-        if space is None:
+        if space is None or space.container.id in self._frozen:
             return sender, Kind((sender.name,))
         who = self._identities[space.container.id]
         naming = self._alike.sender(who)
@@ -58,7 +61,8 @@ class Kinds:
         names = (container.name if container else "", *map(str, who.ips), *who.words, *map(str, ports))
         kind = Kind(names, naming.rules if naming is not None else ())
         touched = {(aim.proto, aim.ip, aim.port), (aim.proto, target, ports[-1])} & self._flowing
-        if naming is None or touched or (aim.container is not None and (space is None or container is None)):
+        frozen = space is not None and space.container.id in self._frozen
+        if naming is None or touched or frozen or (aim.container is not None and (space is None or container is None)):
             return aim, Kind(names)
         key = (
             *(aim.kind, aim.proto, naming.twins, self._alike.around(who, ports), _pattern(kind)),

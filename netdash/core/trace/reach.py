@@ -74,7 +74,6 @@ class _Work:
         self._senders = senders
         self._aims = aims
         self._kinds = Kinds(host, senders, aims)
-        self._containers = {one.id: one for one in host.containers or ()}
 
     def matrix(self) -> Generator[None, None, Matrix]:
         asking: list[tuple[Hashable, Kind]] = []
@@ -132,11 +131,7 @@ class _Work:
     def _cell(self, sender: int, aim: int) -> Cell:
         one, other = self._senders[sender], self._aims[aim]
         asked = Question(one.origin, other.ip, other.proto, other.port, container=one.container)
-        found = told(reaches(self._host, asked))
-        owner = self._containers.get(other.container or "")
-        if found.reaches and owner is not None and owner.state == "paused":
-            found = Reach(False, f"{owner.name} is paused: its kernel answers, its processes do not")
-        return Cell(found, sender, aim)
+        return Cell(told(reaches(self._host, asked)), sender, aim)
 
 
 def _classes(kinds: Sequence[tuple[Hashable, Kind]]) -> tuple[tuple[int, ...], ...]:
