@@ -48,11 +48,12 @@ BELOW = {
         "rules",
         "sockets",
         "source_address",
+        "swarm",
         "tracked",
         "trace",
     },
-    "core/expected": {"expected", "model", "rules"},
-    "core/drift": {"drift", "expected", "model", "rules", "sharing"},
+    "core/expected": {"expected", "model", "rules", "swarm"},
+    "core/drift": {"drift", "expected", "model", "rules", "sharing", "swarm"},
 }
 """Room within core -> what of core it may import: none of them knows one that builds on it."""
 

@@ -9,8 +9,14 @@ from dataclasses import replace
 import pytest
 
 from netdash.core.bridges import with_gateways
+from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.paths import Leaves, inbound, outbound
+from netdash.core.recording import load
+from netdash.core.trace.answer import Verdict
+from netdash.core.trace.question import Asked, question
+from netdash.core.trace.tracer import trace
+from tests.conftest import RECORDINGS
 
 NAME = "docker20.10-swarm"
 
@@ -50,3 +56,36 @@ def test_a_device_on_the_uplink_meets_no_rule(driver: str, host: Callable[[str],
     assert (out.leaves, out.nat, out.bridge) == (Leaves.DIRECT, None, None)
     assert str(out.leaves_as) == "203.0.113.130"  # its own: nothing translates it
     assert [end.veth for end in one.endpoints] == [None]
+
+
+INGRESS = """*nat
+:OUTPUT ACCEPT [0:0]
+:DOCKER-INGRESS - [0:0]
+-A OUTPUT -m addrtype --dst-type LOCAL -j DOCKER-INGRESS
+-A DOCKER-INGRESS -p tcp -m tcp --dport 8088 -j DNAT --to-destination 172.19.0.2:8088
+-A DOCKER-INGRESS -j RETURN
+COMMIT
+"""
+
+
+def test_the_way_to_the_ingress_is_told_and_then_unknown_with_the_reason() -> None:
+    """nat/DOCKER-INGRESS leads to 172.19.0.2, which is the sandbox ingress-sbox and no container."""
+    recorded = load(RECORDINGS / NAME)
+    rules = {"rules/iptables-legacy-save.txt": INGRESS}
+    given = Builder().build(replace(recorded, answers={**recorded.answers, **rules}))
+    found = trace(given, question(given, "host", "203.0.113.2:8088", Asked())[0])
+    assert (found.verdict, found.answered) == (Verdict.UNKNOWN, None)
+    assert found.decided_by is not None
+    assert found.decided_by.text == (
+        "172.19.0.2 on docker_gwbridge is no container's but swarm's ingress: there IPVS chooses a task, on this host "
+        "or another, which is not readable"
+    )
+    assert "nat/DOCKER-INGRESS #1" in [step.place for step in found.steps]
+
+
+def test_an_overlay_is_not_followed(host: Callable[[str], Host]) -> None:
+    given = host(NAME)
+    found = trace(given, question(given, "ovc", "10.0.1.9:80", Asked())[0])
+    assert found.answered is None
+    assert found.decided_by is not None
+    assert found.decided_by.text.startswith("network ov is an overlay, whose bridge is in a namespace of its own")

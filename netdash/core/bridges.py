@@ -11,6 +11,7 @@ from netdash.core.numbers import decimal
 from netdash.core.parse.decode import Json, decoded, items, mapping, text
 from netdash.core.parse.docker import parse_network
 from netdash.core.place import EngineProcess, Place, is_proved
+from netdash.core.swarm import GWBRIDGE
 
 
 def bridges(
@@ -32,19 +33,16 @@ def bridges(
     )
 
 
-_GATEWAYS = "docker_gwbridge"
-
-
 def with_gateways(containers: tuple[Container, ...], answer: object) -> tuple[Container, ...]:
     """Containers of overlay networks have an address on docker_gwbridge too, by which they go out and publish their
     ports: it stands with that network alone, in /networks/ID."""
-    found = next((one for raw in items(decoded(answer)) if (one := mapping(raw)).get("Name") == _GATEWAYS), {})
+    found = next((one for raw in items(decoded(answer)) if (one := mapping(raw)).get("Name") == GWBRIDGE), {})
     members, network = mapping(found.get("Containers")), parse_network(found)
     if network is None or not members:
         return containers
     return tuple(
         replace(one, endpoints=(*one.endpoints, _gateway(network, mapping(members[one.id]))))
-        if one.id in members and all(end.network != _GATEWAYS for end in one.endpoints)
+        if one.id in members and all(end.network != GWBRIDGE for end in one.endpoints)
         else one
         for one in containers
     )

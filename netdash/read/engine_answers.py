@@ -8,11 +8,11 @@ from typing import Any
 
 from netdash.core.model import Failure
 from netdash.core.scrub import scrub
+from netdash.core.swarm import GWBRIDGE
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate, Refused, joint
 
 Answers = Mapping[str, object]
-GATEWAYS = "docker_gwbridge"
 _CONTAINERS = "docker/containers.json"
 _INSPECT = "docker/inspect.json"
 _PARTS = {"networks": "docker/networks.json", "version": "docker/version.json", "info": "docker/info.json"}
@@ -156,14 +156,14 @@ def _networks(client: EngineClient) -> object:
     if not isinstance(found, list) or not any(_is_gateways(network) for network in found):
         return found
     try:
-        detail = scrub("docker/networks.json", client.get(f"/networks/{GATEWAYS}"))
+        detail = scrub("docker/networks.json", client.get(f"/networks/{GWBRIDGE}"))
     except Refused:
         return found
     return [detail if _is_gateways(network) and isinstance(detail, dict) else network for network in found]
 
 
 def _is_gateways(network: object) -> bool:
-    return isinstance(network, dict) and network.get("Name") == GATEWAYS
+    return isinstance(network, dict) and network.get("Name") == GWBRIDGE
 
 
 def _identity(entry: object) -> str:

@@ -12,7 +12,6 @@ from netdash.core.drift.order import Before
 from netdash.core.expected.mode import LEGACY, NATIVE_TABLE, Layout, Mode, Undecided, mode_of
 from netdash.core.expected.rule import TO_LOCAL, Expected, socket
 from netdash.core.expected.rules import expected_rules
-from netdash.core.expected.sides import GWBRIDGE
 from netdash.core.model import (
     IP,
     Container,
@@ -24,6 +23,7 @@ from netdash.core.model import (
     Verb,
 )
 from netdash.core.sharing import why_lost
+from netdash.core.swarm import GWBRIDGE
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
 _GONE = "none of the engine's chains is there"

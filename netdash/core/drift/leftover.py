@@ -10,8 +10,8 @@ from ipaddress import IPv4Network, IPv6Network
 from netdash.core.drift.live import Entry
 from netdash.core.drift.model import DriftKind
 from netdash.core.expected.mode import Layout, Mode
-from netdash.core.expected.sides import GWBRIDGE
 from netdash.core.model import IP, Binding, Container, Net, Network, Verb
+from netdash.core.swarm import GWBRIDGE
 
 _DOCKERS_NAME = re.compile(r"br-[0-9a-f]{12}|docker0")
 

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netdash.core.model import IP, Binding, Container, Net, Network
-
-GWBRIDGE = "docker_gwbridge"
-"""Swarm's own bridge: who is on it, the engine's API does not tell container by container."""
+from netdash.core.swarm import GWBRIDGE
 
 
 @dataclass(frozen=True, slots=True)

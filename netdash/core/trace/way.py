@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netdash.core import swarm
 from netdash.core.model import IP, Link, Network, Proxy
 from netdash.core.packet import Packet
 from netdash.core.records import replace
@@ -28,6 +29,7 @@ from netdash.core.trace.link_layer import (
     neighbour,
 )
 from netdash.core.trace.lookups import link_of, looked_at
+from netdash.core.trace.outside import network_of
 from netdash.core.trace.resolution import ask_on_bridge, ask_outside, asked_from_outside, port_of, proxied
 from netdash.core.trace.run import Ended, Run
 from netdash.core.trace.walk import ip_hook
@@ -152,7 +154,10 @@ def _from_device(run: Run, space: Namespace, way: Way) -> Ended:
     if veth is not None and veth.master != bridge and bridge is not None and run.host.links is not None:
         raise run.end(Verdict.DROPPED, veth.name, f"{veth.name} is not in {bridge}")
     if bridge is None:
-        raise run.end(Verdict.UNKNOWN, space.name, f"the bridge of network {end.network} is not known")
+        where = f"network {end.network} is an overlay, whose bridge is in a namespace of its own: not followed"
+        plain = f"the bridge of network {end.network} is not known"
+        known = network is not None and network.driver == "overlay"
+        raise run.end(Verdict.UNKNOWN, space.name, where if known else plain)
     return _at_bridge(run, end.veth or "", bridge, towards)
 
 
@@ -266,6 +271,10 @@ def _to_port(run: Run, bridge: str, veth: str | None, port: Port | None, towards
 def _port(run: Run, bridge: str, port: Port | None) -> Ended:
     if port is None:
         containers_read(run)
+        dst = run.packet.dst
+        away = swarm.ingress(network_of(run.host, dst), dst) if dst is not None else ""
+        if away:
+            raise run.end(Verdict.UNKNOWN, bridge, away)
         run.end_at = bridge
         run.hop(bridge, "to a port that is no container's")
         return Ended(Verdict.FORWARDED, None)
