@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from netdash.core.join import Builder
+from netdash.core.trace.tracer import trace
 from tests.conftest import RECORDINGS
 from tests.fuzz.judge import ask, compare
-from tests.fuzz.saved import ANSWER, load
+from tests.fuzz.play_talk import judged, question
+from tests.fuzz.saved import ANSWER, TALK, load, load_talk
 
-CASES = sorted(path.parent.name for path in (RECORDINGS / "fuzz").glob(f"*/{ANSWER}"))
+FOLDERS = sorted(path.parent.name for path in (RECORDINGS / "fuzz").glob(f"*/{ANSWER}"))
+TALKS = [name for name in FOLDERS if name.startswith(TALK)]
+CASES = [name for name in FOLDERS if name not in TALKS]
 
 
 def test_there_are_cases() -> None:
@@ -22,3 +26,10 @@ def test_the_prediction_is_what_the_kernel_did(name: str) -> None:
     said = ask(Builder().build(recording), probe)
     judgement = compare(said, fate)
     assert judgement.word in ("agreed", "agreed on the verdict"), judgement
+
+
+@pytest.mark.parametrize("name", TALKS)
+def test_who_is_said_to_be_answered_was(name: str) -> None:
+    recording, asked, heard = load_talk(RECORDINGS / "fuzz" / name)
+    said = trace(Builder().build(recording), question(asked))
+    assert judged(said, heard).word == "agreed", said.exchange.why or said.decided_by

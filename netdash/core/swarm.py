@@ -1,4 +1,4 @@
-"""Swarm's own bridge: by it containers of overlay networks go out, and packets come to the ingress that spreads them."""
+"""Swarm's own bridge: by it containers of overlay networks go out, and packets come to the ingress behind it."""
 
 from __future__ import annotations
 

@@ -33,6 +33,11 @@ def host(seed: int) -> Lines:
     return found
 
 
+def usual() -> Lines:
+    """Without peculiarities."""
+    return (*_lines("sysctl", "ipv4/ip_forward 1", "ipv6/conf/all/forwarding 1"), *_routes(), *_published())
+
+
 def asks(seed: int, count: int) -> list[Ask]:
     r = Random(f"asks {seed}")
     return [_ask(r, FIRST_PORT + at) for at in range(count)]

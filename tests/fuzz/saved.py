@@ -4,14 +4,14 @@ in common lies once, in BASE or TALK; a case has only the files that differ from
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from netdash.core.recording import Recording
-from tests.fuzz import play, play_talk
+from tests.fuzz import make_talk, play, play_talk
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate, Met
 from tests.fuzz.make import Probe
@@ -21,49 +21,38 @@ from tests.fuzz.scenario import Lines
 from tests.fuzz.talk import Ask, Heard
 
 ANSWER, BASE, TALK = "kernel.json", "base", "talk"
-_OF_THE_MOMENT = (
-    "ip/neigh.json",
-    "ip/bridge-fdb.json",
-    "docker/",
-    "containers/",
-    "ip/netns.json",
-    "ip/addr.json",
-    "ip/bridge-link.json",
-    "host/listeners",
-)
+_OF_THE_MOMENT = ("docker/", "containers/", "ip/netns.json", "ip/addr.json", "ip/bridge-", "ip/neigh", "host/listeners")
 """Process ids and indices of devices differ from game to game, and mean the same."""
-_OF_A_PROCESS = ("docker/", "ip/netns.json")
 
 
 def keep(game: Game | TalkGame, folder: Path, name: str) -> Path:
     """The game's first round, beside a base of its kind in `folder`, which is made where there is none."""
     one = game.rounds[0]
     if isinstance(one, TalkRound):
-        answer = {"ask": asdict(one.ask), "heard": asdict(one.heard)}
-        return _save(game, folder, TALK, f"{TALK}-{name}", answer, _OF_A_PROCESS, play_talk.play)
-    answer = {"probe": asdict(one.probe), "fate": asdict(one.fate)}
-    return _save(game, folder, BASE, name, answer, _OF_THE_MOMENT, play.play)
-
-
-def _save(
-    game: Game | TalkGame,
-    folder: Path,
-    base: str,
-    name: str,
-    answer: dict[str, object],
-    without: tuple[str, ...],
-    anew: Callable[[Lines, list[Any]], Game | TalkGame],
-) -> Path:
+        base, name, asked = TALK, f"{TALK}-{name}", {"ask": asdict(one.ask), "heard": asdict(one.heard)}
+    else:
+        base, asked = BASE, {"probe": asdict(one.probe), "fate": asdict(one.fate)}
     if not (folder / base).exists():
-        for path, text in _texts(anew((), []).recording).items():
+        usual = play_talk.play(make_talk.usual(), []) if base == TALK else play.play((), [])
+        for path, text in _texts(usual.recording).items():
             _write(folder / base / path, text)
     common = _files(folder / base)
     for path, text in _texts(game.recording).items():
-        if common.get(path) != text and not path.startswith(without):
+        if common.get(path) != text and (not path.startswith(_OF_THE_MOMENT) or _made(path, game.lines)):
             _write(folder / name / path, text)
-    told = {"lines": [f"{line.tool}: {line.text}" for line in game.lines], **answer}
+    told = {"lines": [f"{line.tool}: {line.text}" for line in game.lines], **asked}
     _write(folder / name / ANSWER, json.dumps(told, indent=1, default=str) + "\n")
     return folder / name
+
+
+def _made(path: str, lines: Lines) -> bool:
+    """Whether a line of the game has made the difference of such a file."""
+    if path.endswith("listeners.txt"):
+        return False
+    if path.startswith("containers/"):
+        return any(line.tool.endswith(" in") and path.split("/")[1] == line.text.split()[0] for line in lines)
+    words = {"ip/neigh.json": "neigh ", "ip/addr.json": "link set ", "ip/bridge-link.json": "link set "}
+    return path in words and any(line.text.startswith(words[path]) for line in lines)
 
 
 def load(folder: Path) -> tuple[Recording, Probe, Fate]:
