@@ -1,6 +1,7 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
 # make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
 # make soak MINUTES=30: the dashboard while containers, networks and rules come and go (root)
+# make disturbed: all 200 cases of a change that somebody else, or the engine's death, disturbs (root)
 # make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
 # make fuzz-unread SEED=1 N=5000: recorded hosts with sources taken away: their answers stay, or become unknown
 # make fuzz-bundles SEED=1 N=5000: recorded hosts with damaged files: 0 exceptions
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench soak fuzz fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines clean
+.PHONY: run test lint bench soak disturbed fuzz fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -38,6 +39,9 @@ bench: $(VENV)/.dev
 MINUTES ?= 30
 soak: $(VENV)/.dev
 	$(BIN)/python tests/bench/soak.py --minutes $(MINUTES)
+
+disturbed: $(VENV)/.dev
+	NETDASH_LIVE_WHOLE=1 NETDASH_LIVE=required $(BIN)/pytest -q tests/live/test_live_publish_disturbed.py
 
 SEED ?= 1
 N ?= 1000

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netdash.core.model import Host
     from netdash.core.publish.facts import Facts
+    from netdash.core.publish.journal import Outage
     from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
     from netdash.core.publish.plan import Plan
     from netdash.core.publish.preflight import Course, Damaged, Recovery
-    from netdash.core.publish.proof import Proof
+    from netdash.core.publish.proof import Outcome
     from netdash.core.publish.request import NewContainer, Request
     from netdash.tui.changes import Told
 
@@ -36,9 +37,7 @@ class LocalChanges:
             return survey(self._address(), host, asked.container_id, asked.mode is Mode.RECREATE)
         return survey(self._address(), host, None, details=False, image=asked.image)
 
-    def act(
-        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told
-    ) -> tuple[Proof, ...]:
+    def act(self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told) -> Outcome:
         from netdash.apply import publication
         from netdash.core.publish.request import Request
 
@@ -57,10 +56,10 @@ class LocalChanges:
 
         return publication.pending()
 
-    def take_back(self, one: Taken, tell: Told) -> None:
+    def take_back(self, one: Taken, tell: Told) -> Outage | None:
         from netdash.apply import publication
 
-        publication.take_back(one, tell)
+        return publication.take_back(one, tell)
 
     def course(self, one: Taken) -> Course:
         from netdash.apply import publication

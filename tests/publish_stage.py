@@ -15,12 +15,12 @@ from netdash.core.errors import NetdashError
 from netdash.core.model import Holder, Host, Port, Proxy, Scope
 from netdash.core.publish.checks import port_list
 from netdash.core.publish.facts import Details, Facts
-from netdash.core.publish.journal import Journal
+from netdash.core.publish.journal import Journal, Outage
 from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.preflight import Course, Damaged, Recovery, Seen, Shown, Way, finish, rollback, shown
-from netdash.core.publish.proof import Proof
-from netdash.core.publish.request import NewContainer, Request
+from netdash.core.publish.proof import Outcome, Proof
+from netdash.core.publish.request import Mode, NewContainer, Request
 from netdash.core.publish.state import Forward
 from netdash.tui.app import Netdash
 from netdash.tui.dialog import Dialog, Stage
@@ -64,15 +64,17 @@ class Fake:
         tell(made.steps[-1])
         if self.error:
             raise self.error
-        return tuple(Proof(one.proto, "127.0.0.1", one.host_port, True, "answers") for one in made.ports[:1])
+        proofs = tuple(Proof(one.proto, "127.0.0.1", one.host_port, True, "answers") for one in made.ports[:1])
+        return Outcome(proofs, Outage(14.24) if made.mode is Mode.RECREATE else None)
 
     def pending(self) -> Pending:
         return self.found
 
-    def take_back(self, one: Taken, tell: Callable[[str], None]) -> None:
+    def take_back(self, one: Taken, tell: Callable[[str], None]) -> Outage | None:
         if self.error:
             raise self.error
         self.taken.append(one)
+        return Outage(2.0, exact=False) if isinstance(one, Journal) else None
 
     def course(self, one: Taken) -> Course:
         if isinstance(one, Forward):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from netdash.apply import logbook, places
-from netdash.cli import main
+from netdash.cli import agree, main
+from netdash.cli.arguments import Arguments
+from netdash.core.publish.journal import Outage
+from netdash.core.publish.plan import Plan
+from netdash.core.publish.proof import Outcome
+from netdash.core.publish.request import Mode
 from tests.conftest import RECORDINGS
 from tests.test_publish_state import CHANGE, RECORD
 
@@ -61,6 +67,35 @@ def test_read_only_in_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[s
     file.write_text("read_only = true\n")
     assert main(["--config", str(file), "undo", "--yes"]) == 4
     assert "read-only" in capsys.readouterr().err
+
+
+def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[str]) -> None:
+    made = Plan("title", "web", "f" * 64, Mode.RECREATE, (), (), (), downtime="at most so long")
+    for outage, line, document in (
+        (Outage(14.24), "downtime: 14.2 s; planned: at most so long\n", [14.24, True]),
+        (Outage(3.0, exact=False), "downtime: at most 3.0 s; planned", [3.0, False]),
+        (None, "", [None, None]),
+    ):
+        arguments = Arguments()
+        arguments.json = False
+        agree.result(arguments, made, Outcome(outage=outage))
+        said = capsys.readouterr().out
+        assert line in said
+        assert ("downtime" in said) == bool(line)
+        arguments.json = True
+        agree.result(arguments, made, Outcome(outage=outage))
+        told = json.loads(capsys.readouterr().out)
+        assert [told["down_seconds"], told["down_exact"]] == document
+        assert told["plan"]["downtime"] == "at most so long"
+    logbook.begin(replace(CHANGE, downtime="so long"))
+    logbook.append(CHANGE, {"begin": 0, "stopped": 1.0})
+    logbook.append(CHANGE, {"done": 0, "result": "", "down": 14.24, "exact": True})
+    logbook.append(CHANGE, {"settled": time.time()})
+    assert main(["published"]) == 0
+    assert "made anew, was down for 14.2 s, can be taken back" in capsys.readouterr().out
+    assert main(["published", "--json"]) == 0
+    (change,) = json.loads(capsys.readouterr().out)["changes"]
+    assert (change["downtime"], change["down_seconds"], change["down_exact"]) == ("so long", 14.24, True)
 
 
 def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
+from netdash.core.drift.compare import compare
+from netdash.core.drift.model import DriftKind
 from netdash.core.join import Builder
 from netdash.core.model import Container, Host
 from netdash.core.paths import Leaves, inbound, outbound
 from netdash.core.recording import Recording
 from netdash.core.sharing import why_lost
+from netdash.core.trace.answer import Origin, Question, Verdict
 from netdash.core.trace.inside import namespaces_of
+from netdash.core.trace.reach import reach
+from netdash.core.trace.tracer import trace
 from netdash.show.as_json import show
 from netdash.show.card import card
+from tests.drift_hosts import known, texts
 
 OWNER, FOLLOWER = "a" * 64, "b" * 64
 
@@ -24,7 +32,7 @@ def raw(identity: str, name: str, mode: str, state: str = "running") -> dict[str
         "Id": identity,
         "Name": f"/{name}",
         "State": {"Status": state, "Running": state == "running", "Pid": 5},
-        "Config": {"Image": "x"},
+        "Config": {"Image": "x", "ExposedPorts": {"80/tcp": {}}},
         "HostConfig": {"NetworkMode": mode},
         "NetworkSettings": {"Networks": ends if mode == "bridge" else {}},
     }
@@ -69,7 +77,32 @@ def test_card_ways_and_json_say_so() -> None:
     space = namespaces_of(host).of(side)
     assert space is not None
     assert (space.container, space.routes, space.addresses) == (side, (), ())
-    assert why_lost(side) in space.assumed
+    asked = Question(Origin.CONTAINER, ip_address("8.8.8.8"), "udp", 53, container=side.id)
+    found = trace(host, asked)
+    assert not found.verdict.arrives
+    assert found.verdict is not Verdict.UNKNOWN
+    assert why_lost(side) in found.assumed
+
+
+def test_nothing_leads_out_of_it_in_the_matrix() -> None:
+    for namespace, rows in (("net:[1]", {"outside", "host", "web"}), ("net:[2]", {"outside", "host", "web", "side"})):
+        host, _ = made("net:[1]", namespace)
+        matrix = reach(host)
+        assert {one.name for one in matrix.senders} == rows
+        for sender, row in zip(matrix.senders, matrix.rows(), strict=True):
+            if sender.name == "side":
+                assert row
+                assert {cell.reaches for cell in row} == {False}
+
+
+def test_drift_names_it() -> None:
+    given = known("docker20.10-nft-full")
+    first, *others = given.containers
+    lost = replace(first, shares_with="web", left_behind=True)
+    assert texts(compare(given), DriftKind.LEFT) == []
+    assert texts(compare(replace(given, containers=(lost, *others))), DriftKind.LEFT) == [
+        f"{lost.name} in the network of web"
+    ]
 
 
 def test_the_same_answers_give_the_same_container() -> None:

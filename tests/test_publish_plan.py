@@ -152,6 +152,16 @@ def test_losing_is_said_and_never_the_default() -> None:
     assert not any("commit" in step for step in lost.steps)
 
 
+def test_who_else_is_in_its_network_is_said() -> None:
+    for sharers, said in (
+        (None, ["which other processes use the network namespace of web could not be read"]),
+        ("", []),
+        ("socat (pid 4)", ["socat (pid 4) in the network of web, but of no container in it: left with nothing but lo"]),
+    ):
+        plan = made(facts=replace(FACTS, details=replace(DETAILS, sharers=sharers)), mode=Mode.RECREATE)
+        assert [one for one in plan.warnings if "network of" in one or "namespace" in one] == said
+
+
 def test_compose_lines() -> None:
     on = host(containers=(container(compose="shop", service="front", listeners=(HTTPD,)),))
     found = made(on=on, facts=replace(FACTS, details=DETAILS), mode=Mode.RECREATE, bind="172.25.34.8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from netdash.apply import change, forward, logbook, places, steps
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.publish import payload
 from netdash.core.publish.address import addresses, running, target
-from netdash.core.publish.journal import Change, load_journal
+from netdash.core.publish.journal import Change, Journal, Outage, load_journal
 from netdash.core.publish.preflight import Seen, Shown
 from netdash.core.publish.state import Forward, Opened, Process, load_forward, verdict
 from netdash.engine.client import local
@@ -131,6 +132,63 @@ def test_a_step_that_was_begun_to_be_taken_back_is_done_again() -> None:
     found = load_journal("\n".join(lines))
     assert found is not None
     assert (found.left, found.to_undo) == ((0, 1, 2, 3), (0,))
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_new_one_that_somebody_stopped_is_not_done(running: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(steps, "new_container", lambda *_: {"Id": "e" * 64})
+    monkeypatch.setattr(steps, "look", lambda *_: {"Name": "/web", "State": {"Running": running, "ExitCode": 137}})
+    monkeypatch.setattr(steps, "set_restart", lambda *them: given.append(them[2]) or "")
+    release = steps.STEPS["release"][0]
+    if running:
+        release(None, Journal(CHANGE), "")  # type: ignore[arg-type]
+    else:
+        with pytest.raises(NetdashError, match="web ended with exit code 137"):
+            release(None, Journal(CHANGE), "")  # type: ignore[arg-type]
+    assert given == ([CHANGE.restart] if running else [])
+
+
+def test_an_outage_is_measured_and_one_that_was_interrupted_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    Scripted(monkeypatch, "", NetdashError("no"))
+    monkeypatch.setattr(change, "_reap_later", lambda _: None)
+    heard: list[str] = []
+    made = change.finish(None, logbook.begin(CHANGE), heard.append)  # type: ignore[arg-type]
+    assert made.outage is not None
+    assert (made.outage.exact, made.stopped) == (True, None)
+    assert heard[-1] == f"web was down for {made.outage.text}"
+    lines = [CHANGE.line(), '{"begin": 0, "stopped": 100.0}']
+    for more, ends in (
+        ([], (100.0, None)),
+        (['{"begin": 3}', '{"done": 3, "result": "", "down": 2.5, "exact": true}'], (None, Outage(2.5))),
+        (['{"down": null}'], (None, None)),
+        (['{"done": 3, "result": "", "down": "x", "exact": true}'], (100.0, None)),
+    ):
+        found = load_journal("\n".join(lines + more))
+        assert found is not None
+        assert (found.stopped, found.outage) == ends
+
+
+@pytest.mark.parametrize(("now", "said"), [(107.0, "web was down for at most 7.0 s"), (99.0, "the clock was set back")])
+def test_an_outage_goes_on_while_nobody_measures_it(now: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Scripted(monkeypatch, "", NetdashError("no"))
+    heard: list[str] = []
+    left = logbook.begin(CHANGE)
+    logbook.append(CHANGE, {"begin": 0, "stopped": 100.0})
+    left = logbook.append(CHANGE, {"done": 0, "result": ""})
+    monkeypatch.setattr(time, "time", lambda: now)
+    change.rollback(None, left, heard.append)  # type: ignore[arg-type]
+    assert any(said in line for line in heard)
+
+
+def test_a_container_that_runs_was_not_down_until_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    Scripted(monkeypatch, "", NetdashError("no"))
+    monkeypatch.setattr(change, "look", lambda *_: Seen(Shown(CHANGE.old_id, "web", "running")))
+    heard: list[str] = []
+    logbook.begin(CHANGE)
+    left = logbook.append(CHANGE, {"begin": 0, "stopped": 100.0})
+    assert change.rollback(None, left, heard.append) is None  # type: ignore[arg-type]
+    assert not any("down for" in line for line in heard)
 
 
 class Scripted:

@@ -70,6 +70,7 @@ def test_made_anew(su1: Host, size: tuple[int, int]) -> None:
         seen.append(text(app))
         await press(pilot, "down", "right", "enter")
         await agree(pilot, app)
+        assert "downtime: 14.2 s; planned: from its stop (killed after 10 s)" in text(app)
 
     show(su1, scene, size, changes=fake)
     compare(f"publish-recreate-{size[0]}x{size[1]}", seen[0])

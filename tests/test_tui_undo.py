@@ -74,6 +74,8 @@ def test_a_container_made_anew_says_what_it_loses(su1: Host) -> None:
         await press(pilot, "u")
         assert "remove the new one: what it wrote outside its volumes is lost" in text(app)
         assert "rename web.netdash-1 to web" in text(app)
+        await agree(pilot, app)
+        assert "✓ taken back; it was down for at most 2.0 s" in text(app)
 
     show(su1, scene, changes=fake)
 

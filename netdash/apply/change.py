@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netdash.apply import child, logbook, survey
-from netdash.apply.containers import kept_image
+from netdash.apply import child, logbook, outage, survey
+from netdash.apply.equal import Wanted, equal, fresh
 from netdash.apply.look import look, new_container
+from netdash.apply.outage import Stopwatch
 from netdash.apply.steps import STEPS, remove_old
 from netdash.core.errors import Exit, NetdashError
-from netdash.core.parse.decode import items, mapping
 from netdash.core.publish import payload, preflight
-from netdash.core.publish.journal import Change, Journal
+from netdash.core.publish.journal import Change, Journal, Outage
 from netdash.core.publish.preflight import Seen, Way
 from netdash.core.publish.progress import Failed, Note
 from netdash.core.publish.state import Opened
@@ -35,7 +34,7 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
     what is left to be done."""
     engine = local(address)
     inspect: dict[str, Any] = engine.get(f"/containers/{plan.container_id}/json")
-    wanted = _Wanted(
+    wanted = Wanted(
         address=address,
         name=str(inspect.get("Name", "")).lstrip("/"),
         add=() if drop else plan.ports,
@@ -45,74 +44,9 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
         answers=plan.answers is True,
         grace=request.grace,
         followers=survey.followers(engine, inspect),
+        downtime=plan.downtime,
     )
-    return _carry_out(engine, replace(logbook.begin(_equal(engine, inspect, wanted)), source=inspect), tell)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """How an equal of a container shall differ from it."""
-
-    address: str
-    name: str
-    add: tuple[Opened, ...] = ()
-    drop: tuple[Opened, ...] = ()
-    restart: tuple[str, int] = ("", 0)
-    discard: bool = False
-    answers: bool = False
-    grace: float = 0.0
-    followers: tuple[str, ...] = ()  # ids of the containers in its network namespace
-
-
-def _equal(engine: EngineClient, inspect: dict[str, Any], wanted: _Wanted) -> Change:
-    """The change that makes the container anew."""
-    ends = payload.endpoints(inspect, engine.api)
-    first = payload.first_network(inspect)
-    held = wanted.restart[0] not in ("", "no")
-    steps = [
-        *(["hold"] if held else []),
-        *(f"park:{identity}" for identity in wanted.followers),
-        "stop",
-        *([] if wanted.discard else ["commit"]),
-        "create",
-        *(f"connect:{network}" for network in ends if network != first),
-        *("part", "name", "start", "verify"),
-        *(["release"] if held else []),
-        *(f"follow:{identity}" for identity in wanted.followers),
-    ]
-    now = time.time()
-    when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    return Change(
-        id=_fresh(now),
-        kind="recreate",
-        engine=wanted.address,
-        name=wanted.name,
-        steps=tuple(steps),
-        created=now,
-        add=wanted.add,
-        drop=wanted.drop,
-        old_id=str(inspect["Id"]),
-        backup=f"{wanted.name}.netdash-{when}",
-        temporary=f"{wanted.name}.netdash-{when}-new",
-        image=kept_image(wanted.name, when),
-        discard=wanted.discard,
-        restart=wanted.restart,
-        endpoints=ends,
-        first=first,
-        answers=wanted.answers,
-        grace=wanted.grace,
-        settings=payload.settings(inspect),
-        environment=_has_environment(engine, inspect),
-    )
-
-
-def _has_environment(engine: EngineClient, inspect: dict[str, Any]) -> bool:
-    """Whether it has values that its image does not have: those are written down nowhere."""
-    try:
-        theirs = items(survey.image_config(engine, str(inspect.get("Image", ""))).get("Env"))
-    except NetdashError:
-        return True
-    return not set(map(str, items(mapping(inspect.get("Config")).get("Env")))) <= set(map(str, theirs))
+    return _carry_out(engine, replace(logbook.begin(equal(engine, inspect, wanted)), source=inspect), tell)
 
 
 def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) -> Journal:
@@ -120,7 +54,7 @@ def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) ->
     now = time.time()
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     change = Change(
-        id=_fresh(now),
+        id=fresh(now),
         kind="run",
         engine=address,
         name=plan.container,
@@ -134,10 +68,6 @@ def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) ->
     return _carry_out(local(address), logbook.begin(change), tell)
 
 
-def _fresh(now: float) -> str:
-    return f"{int(now)}-{secrets.token_hex(4)}"
-
-
 def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """All steps; what fails is rolled back at once, unless the engine itself is gone."""
     try:
@@ -148,21 +78,42 @@ def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         tell(Note("interrupted: netdash recover --finish, or --rollback"))
         raise
     except NetdashError as error:
-        tell(Failed("it failed: everything is taken back"))
-        now = logbook.load(logbook.path_of(journal.change)) or journal
-        rollback(engine, replace(now, source=journal.source), tell)
-        tell(Note("it is taken back"))
-        raise NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED) from error
+        raise _failed(engine, journal, tell, error) from error
+
+
+def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashError) -> NetdashError:
+    """Takes the change back, so that the service runs; answers with why, and with what of that failed too."""
+    tell(Failed("it failed: everything is taken back"))
+    now = logbook.load(logbook.path_of(journal.change)) or journal
+    try:
+        rollback(engine, replace(now, source=journal.source), tell, agreed=False)
+    except EngineGone:
+        raise
+    except NetdashError as second:
+        return NetdashError(f"{error.message}; {second.message}", second.hint, Exit.REFUSED)
+    tell(Note("it is taken back"))
+    return NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED)
 
 
 def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
-    """Finish what was interrupted. Whoever died may have taken the new container along: it is started and looked at
-    again. Raises NetdashError(REFUSED)."""
+    """Finish what was interrupted; where that fails midway, it is taken back. Raises NetdashError(REFUSED)."""
+    course = preflight.finish(journal, look(engine, journal))
+    if course.way is Way.REFUSED:
+        raise NetdashError(f"nothing was changed: {course.refusal}", _forget(journal.change), Exit.REFUSED)
+    try:
+        return _finish_again(engine, journal, tell)
+    except EngineGone:
+        raise
+    except NetdashError as error:
+        if not journal.change.old_id:
+            raise
+        raise _failed(engine, journal, tell, error) from error
+
+
+def _finish_again(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
+    """Whoever died may have taken the new container along: it is started and looked at again."""
     change = journal.change
     seen = look(engine, journal)
-    course = preflight.finish(journal, seen)
-    if course.way is Way.REFUSED:
-        raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
     words = ["start", "verify"]
     if seen.new is None:
         words += ["create", "connect", "name", "release", "follow"]
@@ -172,6 +123,8 @@ def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         words.append("part")
     again = {at for at, step in enumerate(change.steps) if step.partition(":")[0] in words}
     done = {at: result for at, result in journal.done.items() if at not in again}
+    if any(one is not None and one.running for one in (seen.old, seen.new)):
+        logbook.append(change, outage.NONE)
     return finish(engine, replace(journal, done=done), tell)
 
 
@@ -179,18 +132,19 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Do what is left. Raises NetdashError(REFUSED)."""
     change, source = journal.change, journal.source
     left = journal.left
-    stopped = 0.0
+    watch = Stopwatch()
     if journal.undoing:
         logbook.append(change, {"undoing": False})
     for at in left:
         word, _, argument = change.steps[at].partition(":")
         tell(sentence(change, at))
-        logbook.append(change, {"begin": at})
-        stopped = time.monotonic() if word == "stop" else stopped
+        stopped = watch.stopped() if word == "stop" else {}
+        now = logbook.append(change, {"begin": at, **stopped})
         result = STEPS[word][0](engine, journal, argument)
-        if word == "start" and stopped:
-            tell(Note(f"{change.name} was down for {time.monotonic() - stopped:.1f} s"))
-        journal = replace(logbook.append(change, {"done": at, "result": result}), source=source)
+        started = watch.started(now) if word == "start" else {}
+        journal = replace(logbook.append(change, {"done": at, "result": result, **started}), source=source)
+        if started:
+            tell(Note(outage.sentence(change.name, journal.outage)))
     journal = logbook.append(change, {"settled": time.time()})
     if change.grace:
         _reap_later(change)
@@ -199,64 +153,86 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     return journal
 
 
-def rollback(engine: EngineClient, journal: Journal, tell: Told) -> None:
+def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool = True) -> Outage | None:
     """Take back what was done, and end the journal; where something that it needs is gone, by another way, or not at
-    all. Raises NetdashError(REFUSED)."""
+    all. `agreed`: its course was shown before. Answers how long that took the service down, None where it did not.
+    Raises NetdashError(REFUSED)."""
     change = journal.change
     if not journal.begun:
         logbook.end(change)
-        return
+        return None
     seen = look(engine, journal)
     course = preflight.rollback(journal, seen)
     if course.way is Way.REFUSED:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
     if course.way is Way.PLANNED:
-        _undo_steps(engine, journal, seen, tell)
-        return
+        ended = _undo_steps(engine, journal, seen, tell)
+        _named(engine, change, agreed=agreed and bool(preflight.name_taken(change, seen)))
+        return ended
     for step in course.steps:
         tell(step)
     if course.way is not Way.RECORD:
         anew = _from_new(engine, journal) if course.way is Way.FROM_NEW else _from_settings(journal)
         logbook.end(change)
-        _carry_out(engine, anew, tell)
-        return
+        return _carry_out(engine, anew, tell).outage
     logbook.end(change)
+    return None
 
 
 def _forget(change: Change) -> str:
     return f"netdash recover --forget {change.id} leaves everything as it is"
 
 
-def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) -> None:
+def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) -> Outage | None:
     """Last first. Until the old one runs the new one is there: where that fails, it is put back."""
     change, results = journal.change, journal.results
-    logbook.append(change, {"undoing": True})
+    watch, ended = Stopwatch(), None
+    old_runs = seen.old is not None and seen.old.running
+    new_runs = seen.new is not None and seen.new.running
+    logbook.append(change, {"undoing": True, **(outage.NONE if old_runs else {})})
     try:
         for at in journal.to_undo:
             word, _, argument = change.steps[at].partition(":")
             tell(f"take back: {sentence(change, at)}")
-            logbook.append(change, {"undo": at})
+            stops = word == "start" and new_runs and not old_runs
+            now = logbook.append(change, {"undo": at, **(watch.stopped() if stops else {})})
             STEPS[word][1](engine, journal, argument)
-            logbook.append(change, {"undone": at})
+            started = watch.started(now) if word == "stop" else {}
+            now = logbook.append(change, {"undone": at, **started})
+            if started:
+                ended = now.outage
+                tell(Note(outage.sentence(change.name, ended)))
     except EngineGone:
         raise
     except NetdashError as error:
-        _put_back(engine, journal, seen, tell, error)
+        return _put_back(engine, journal, seen, tell, error)
     if "stop" in change.steps and journal.begun:
         STEPS["stop"][1](engine, replace(journal, results=results), "")
     logbook.end(change)
+    return ended
 
 
-def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, error: NetdashError) -> None:
+def _named(engine: EngineClient, change: Change, *, agreed: bool) -> None:
+    """Raises NetdashError(REFUSED) where somebody has taken the old one's name and nobody agreed to another."""
+    now = look(engine, Journal(change))
+    taken = preflight.name_taken(change, now)
+    if taken and now.old is not None and not agreed:
+        hint = f"docker rename {now.old.name} NAME"
+        raise NetdashError(f"the old one runs again, as {now.old.name}: {taken}", hint, Exit.REFUSED)
+
+
+def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, error: NetdashError) -> Outage | None:
     """The old one cannot be had back: the new one runs again, where it ran before or is the only one that is left.
-    Raises NetdashError(REFUSED)."""
+    Where both are gone the old one is made anew. Raises NetdashError(REFUSED)."""
     now = look(engine, journal)
+    if now.new is None and now.old is None:
+        return rollback(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
     if now.new is None or not (now.old is None or (seen.new is not None and seen.new.running)):
         hint = error.hint or _forget(journal.change)
         raise NetdashError(f"it is not taken back: {error.message}", hint, Exit.REFUSED) from error
     tell(Failed("it failed: the new one is put back"))
     try:
-        resume(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
+        _finish_again(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
     except EngineGone:
         raise
     except NetdashError as second:
@@ -271,10 +247,10 @@ def _from_new(engine: EngineClient, journal: Journal) -> Journal:
     change = journal.change
     inspect = new_container(engine, journal) or {}
     found = survey.followers(engine, inspect)
-    wanted = _Wanted(
+    wanted = Wanted(
         change.engine, change.name, add=change.drop, drop=change.add, restart=change.restart, followers=found
     )
-    return replace(logbook.begin(_equal(engine, inspect, wanted)), source=inspect)
+    return replace(logbook.begin(equal(engine, inspect, wanted)), source=inspect)
 
 
 _OF_OLD = ("hold", "park", "stop", "commit", "part", "follow")
@@ -290,7 +266,7 @@ def _from_settings(journal: Journal) -> Journal:
         source["Image"] = kept
     made = replace(
         change,
-        id=_fresh(time.time()),
+        id=fresh(time.time()),
         steps=tuple(step for step in change.steps if step.partition(":")[0] not in _OF_OLD),
         add=(),
         drop=(),

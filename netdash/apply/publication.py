@@ -16,11 +16,11 @@ from netdash.core.errors import Exit, NetdashError
 from netdash.core.parse.decode import integer, mapping
 from netdash.core.publish import preflight
 from netdash.core.publish.checks import port_list
-from netdash.core.publish.journal import Journal
+from netdash.core.publish.journal import Journal, Outage
 from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
 from netdash.core.publish.preflight import Course, Damaged, Recovery, Way
 from netdash.core.publish.progress import Note
-from netdash.core.publish.proof import Proof
+from netdash.core.publish.proof import Outcome
 from netdash.core.publish.request import GRACE, Mode, Request
 from netdash.core.publish.state import Forward
 from netdash.engine.client import local
@@ -34,15 +34,15 @@ _PROOF = 5.0  # seconds for a port to answer that answered inside
 _MIB = 1 << 20
 
 
-def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told) -> tuple[Proof, ...]:
+def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told) -> Outcome:
     """Carry out a plan of `core.publish.plan.plan`. Raises NetdashError(REFUSED); then it is taken back, or a journal
     says what is left."""
     with places.one_at_a_time():
         tidy(tell)
         untouched(made.container)
         if made.mode is Mode.RECREATE:
-            change.recreate(made, request, address, (), tell)
-            return prove(made.ports, 0.0)
+            outage = change.recreate(made, request, address, (), tell).outage
+            return Outcome(prove(made.ports, 0.0), outage)
         *opening, proving = made.steps
         tell("; ".join(opening))  # one process does them: which of them failed is not told apart
         record = forward.begin(made, address, facts.program or "")
@@ -52,10 +52,10 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
         if made.answers and failed is not None:
             forward.end_one(record)
             raise NetdashError(f"taken back: {failed.sentence}", code=Exit.REFUSED)
-        return proofs
+        return Outcome(proofs)
 
 
-def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count: Told) -> tuple[Proof, ...]:
+def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count: Told) -> Outcome:
     """Carry out a plan of `plan_new`; `count`: how much of the image has come, at the end "". Raises as `publish`."""
     with places.one_at_a_time():
         tidy(tell)
@@ -63,7 +63,7 @@ def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count:
             tell(f"pull {image}")
             _pull(address, image, count)
         change.start_new(made, image, address, GRACE, tell)
-        return prove(made.ports, _PROOF)
+        return Outcome(prove(made.ports, _PROOF))
 
 
 def _pull(address: str, image: str, count: Told) -> None:
@@ -112,13 +112,13 @@ def pending() -> Pending:
     return Pending(forwards, forward.lost(forwards), change.pending(), unreadable, time.time())
 
 
-def take_back(one: Taken, tell: Told) -> None:
-    """End a forward, or roll a change back. Raises NetdashError(REFUSED)."""
+def take_back(one: Taken, tell: Told) -> Outage | None:
+    """End a forward, or roll a change back; how long that took a container down. Raises NetdashError(REFUSED)."""
     with places.one_at_a_time():
         if isinstance(one, Forward):
             forward.end_one(one)
-            return
-        change.rollback(local(one.change.engine), _now(one), tell)
+            return None
+        return change.rollback(local(one.change.engine), _now(one), tell)
 
 
 def _now(one: Journal) -> Journal:

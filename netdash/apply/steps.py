@@ -170,7 +170,10 @@ def _health_limit(inspect: Json) -> float:
 
 
 def _release(engine: EngineClient, journal: Journal, _: str) -> str:
-    return set_restart(engine, _needed(engine, journal), journal.change.restart)
+    """Where somebody stopped it meanwhile its policy would not start it: that is a failure like one before."""
+    identity = _needed(engine, journal)
+    _is_well(look(engine, identity) or {}, _STEADY)
+    return set_restart(engine, identity, journal.change.restart)
 
 
 def pull(engine: EngineClient, image: str) -> Iterator[Mapping[str, object]]:
@@ -224,6 +227,9 @@ def _unrelease(engine: EngineClient, journal: Journal, _: str) -> str:
 
 
 def _uncommit(engine: EngineClient, journal: Journal, _: str) -> str:
+    """It is all that is left of the old one where somebody removed that meanwhile."""
+    _unstop(engine, journal, "")
+    _old_runs(engine, journal)
     return remove(engine, f"/images/{journal.change.image}")
 
 

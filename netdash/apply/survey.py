@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from netdash.apply import docker_proxy, forward
+from netdash.apply.sharers import Sharers, sharers
 from netdash.core.errors import NetdashError
 from netdash.core.model import Host
-from netdash.core.parse.decode import items, mapping, text
+from netdash.core.parse.decode import integer, items, mapping, text
 from netdash.core.publish.facts import Details, Facts
 from netdash.core.publish.payload import anonymous, restart_policy
 from netdash.engine.client import EngineClient, local
@@ -87,15 +88,19 @@ def _details(engine: EngineClient, identity: str) -> Details | None:
     labels = mapping(config.get("Labels"))
     borrowed, missing = borrowed_from(engine, inspect)
     stop = config.get("StopTimeout")
+    others = _others(engine, str(inspect["Id"]))
+    shared = _sharers(inspect, others)
+    follow = following(inspect, others, shared)
     return Details(
         changes=changes(engine, inspect),
         auto_remove=host.get("AutoRemove") is True,
         restart=restart_policy(inspect),
         health=bool(mapping(mapping(inspect.get("State")).get("Health")).get("Status")),
         stop_seconds=stop if isinstance(stop, int) else None,
-        dependents=tuple(_dependents(engine, inspect)),
+        dependents=tuple(_dependents(inspect, others, follow)),
         missing=missing,
-        followers=tuple(sorted(_names(engine, followers(engine, inspect)))),
+        followers=tuple(sorted(str(others[one].get("Name", "")).lstrip("/") or one[:12] for one in follow)),
+        sharers=None if shared is None else shared.sentence,
         tmpfs=_tmpfs(host),
         anonymous=anonymous(inspect, borrowed),
         swarm_service=text(labels.get("com.docker.swarm.service.name")),
@@ -161,26 +166,22 @@ def borrowed_from(engine: EngineClient, inspect: Json) -> tuple[tuple[str, ...],
     return tuple(places), tuple(missing)
 
 
-def _names(engine: EngineClient, identities: Iterable[str]) -> Iterable[str]:
-    for identity in identities:
-        yield str(mapping(engine.get(f"/containers/{identity}/json")).get("Name", "")).lstrip("/") or identity[:12]
-
-
 def _tmpfs(host: Mapping[str, Any]) -> tuple[str, ...]:
     mounts = (mapping(one) for one in items(host.get("Mounts")))
     mounted = (str(one.get("Target")) for one in mounts if one.get("Type") == "tmpfs")
     return (*map(str, mapping(host.get("Tmpfs"))), *mounted)
 
 
-def _dependents(engine: EngineClient, inspect: Json) -> Iterable[str]:
-    """Containers that name this one in their settings, with what becomes of them."""
+def _dependents(inspect: Json, others: Mapping[str, Json], following: Iterable[str]) -> Iterable[str]:
+    """Containers that name this one in their settings, or follow it, with what becomes of them."""
     identity, name = str(inspect["Id"]), str(inspect.get("Name", "")).lstrip("/")
-    for other, raw in _others(engine, identity):
+    for other, raw in others.items():
         host = mapping(raw.get("HostConfig"))
         who = str(raw.get("Name") or other[:12]).lstrip("/")
-        for key, what in (("NetworkMode", "network"), ("IpcMode", "IPC"), ("PidMode", "processes")):
-            if _uses(host.get(key), identity, name) and (key != "NetworkMode" or host.get("AutoRemove") is True):
-                yield f"{who} uses the {what} of {name}, and would have to be made anew too"
+        used = [what for key, what in _SHARED if _uses(host.get(key), identity, name)]
+        if other in following and host.get("AutoRemove") is True:
+            used.insert(0, "network")
+        yield from (f"{who} uses the {what} of {name}, and would have to be made anew too" for what in used)
         if any(str(one).partition(":")[0].lstrip("/") == name for one in items(host.get("Links"))):
             yield f"{who} is linked to {name} (--link): its link would lead to the old one"
         used_volumes = [str(one).split(":")[0] for one in items(host.get("VolumesFrom"))]
@@ -188,24 +189,53 @@ def _dependents(engine: EngineClient, inspect: Json) -> Iterable[str]:
             yield f"{who} takes its volumes from {name}: it keeps them, but names a container that goes"
 
 
+_SHARED = (("IpcMode", "IPC"), ("PidMode", "processes"))
+
+
 def followers(engine: EngineClient, inspect: Json) -> tuple[str, ...]:
     """Ids of the containers that use its network namespace. Raises NetdashError."""
-    identity, name = str(inspect["Id"]), str(inspect.get("Name", "")).lstrip("/")
-    found = []
-    for other, raw in _others(engine, identity):
-        if _uses(mapping(raw.get("HostConfig")).get("NetworkMode"), identity, name):
-            found.append(other)
-    return tuple(found)
+    others = _others(engine, str(inspect["Id"]))
+    return following(inspect, others, _sharers(inspect, others))
 
 
-def _others(engine: EngineClient, identity: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def following(inspect: Json, others: Mapping[str, Json], shared: Sharers | None) -> tuple[str, ...]:
+    """Of `others`, those whose settings lead to it, also by way of another; and those that are in its namespace,
+    whomever their settings name."""
+    found = [str(inspect["Id"])]
+    for identity in found:  # which grows
+        raw = inspect if identity == found[0] else others[identity]
+        name = str(raw.get("Name", "")).lstrip("/")
+        found += [other for other, mode in _modes(others) if other not in found and _uses(mode, identity, name)]
+    there = shared.containers if shared else ()
+    return tuple(other for other, mode in _modes(others) if other in found or (other in there and _follows(mode)))
+
+
+def _modes(others: Mapping[str, Json]) -> Iterable[tuple[str, object]]:
+    return ((other, mapping(raw.get("HostConfig")).get("NetworkMode")) for other, raw in others.items())
+
+
+def _follows(mode: object) -> bool:
+    return str(mode).startswith("container:")
+
+
+def _sharers(inspect: Json, others: Mapping[str, Json]) -> Sharers | None:
+    owner = str(inspect["Id"])
+    pids = {identity: integer(mapping(raw.get("State")).get("Pid")) for identity, raw in others.items()}
+    pids[owner] = integer(mapping(inspect.get("State")).get("Pid"))
+    return sharers(owner, {identity: pid for identity, pid in pids.items() if pid})
+
+
+def _others(engine: EngineClient, identity: str) -> dict[str, Json]:
+    """What the engine tells of each other container, by its id."""
+    found = {}
     for listed in items(engine.get("/containers/json", all="1")):
         other = str(mapping(listed).get("Id", ""))
         if other != identity:
             try:
-                yield other, mapping(engine.get(f"/containers/{other}/json"))
+                found[other] = dict(mapping(engine.get(f"/containers/{other}/json")))
             except Refused:
                 continue  # it was removed meanwhile
+    return found
 
 
 def _uses(mode: object, identity: str, name: str) -> bool:

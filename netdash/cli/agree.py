@@ -10,7 +10,7 @@ from netdash.cli.arguments import Arguments
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Container, Host
 from netdash.core.publish.plan import Plan
-from netdash.core.publish.proof import Proof
+from netdash.core.publish.proof import Outcome
 from netdash.core.publish.text import lines
 from netdash.show import as_json_changes as as_json
 from netdash.show.as_json import dumps
@@ -85,13 +85,14 @@ def confirmed(arguments: Arguments, told: Iterable[str], document: Mapping[str, 
     return True
 
 
-def result(arguments: Arguments, made: Plan, proofs: tuple[Proof, ...]) -> int:
-    """What was done, what the port answers, how to take it back."""
+def result(arguments: Arguments, made: Plan, outcome: Outcome) -> int:
+    """What was done, how long it took, what the port answers, how to take it back."""
     if arguments.json:
-        write_json({**as_json.plan(made), "done": True, "proof": [as_json.proof(one) for one in proofs]})
+        write_json({**as_json.plan(made), "done": True, **as_json.outcome(outcome)})
         return Exit.FINE
-    said = (made.title, *(one.sentence for one in proofs), *made.warnings, *(f"undo: {one}" for one in made.undo))
-    printing.write(map(clean, said))
+    down = outcome.downtime(made.downtime)
+    said = [made.title, *([down] if down else []), *(one.sentence for one in outcome.proofs), *made.warnings]
+    printing.write(map(clean, [*said, *(f"undo: {one}" for one in made.undo)]))
     return Exit.FINE
 
 

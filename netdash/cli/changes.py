@@ -13,6 +13,7 @@ from netdash.core.errors import Exit, NetdashError
 from netdash.core.model import Container
 from netdash.core.publish.plan import plan
 from netdash.core.publish.plan_others import configured, fresh_name, plan_new, plan_without
+from netdash.core.publish.proof import Outcome
 from netdash.core.publish.request import Mode, Request, Spec, parse_spec
 from netdash.core.publish.state import Forward
 from netdash.show import as_json_changes as as_json
@@ -133,8 +134,8 @@ def _without(arguments: Arguments, spec: Spec) -> int:
     with places.one_at_a_time():
         publication.tidy(printing.note)
         publication.untouched(container.name)
-        change.recreate(made, request, address, ports, printing.note)
-    return agree.result(arguments, made, ())
+        outage = change.recreate(made, request, address, ports, printing.note).outage
+    return agree.result(arguments, made, Outcome(outage=outage))
 
 
 # --- run --------------------------------------------------------------------------------------------------------------
@@ -149,8 +150,8 @@ def start(arguments: Arguments) -> int:
     made = plan_new(arguments.image, name, specs, host, facts)
     if not agree.agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
-    proofs = publication.start(made, arguments.image, address, facts, printing.note, printing.progress)
-    return agree.result(arguments, made, proofs)
+    outcome = publication.start(made, arguments.image, address, facts, printing.note, printing.progress)
+    return agree.result(arguments, made, outcome)
 
 
 # --- published --------------------------------------------------------------------------------------------------------

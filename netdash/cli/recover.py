@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from netdash.apply import publication
 from netdash.cli import agree, printing
@@ -28,13 +28,13 @@ def undo(arguments: Arguments) -> int:
     said = course.steps
     if not agree.confirmed(arguments, said, {"schema": SCHEMA, "steps": said, "done": False}):
         return Exit.FINE
-    publication.take_back(last, printing.note)
-    return _done(arguments, said)
+    outage = publication.take_back(last, printing.note)
+    return _done(arguments, said, as_json.outage(outage))
 
 
-def _done(arguments: Arguments, said: Sequence[str]) -> int:
+def _done(arguments: Arguments, said: Sequence[str], more: Mapping[str, object] | None = None) -> int:
     if arguments.json:
-        agree.write_json({"schema": SCHEMA, "steps": said, "done": True})
+        agree.write_json({"schema": SCHEMA, "steps": said, "done": True, **(more or {})})
     else:
         printing.write(map(clean, [*said, "done"]))
     return Exit.FINE

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from netdash.core.publish.checks import port_list
-from netdash.core.publish.journal import Journal
+from netdash.core.publish.journal import Journal, Outage
 from netdash.core.publish.pending import Pending
 from netdash.core.publish.plan import Plan
 from netdash.core.publish.preflight import Course, Damaged, Recovery
-from netdash.core.publish.proof import Proof
+from netdash.core.publish.proof import Outcome
 from netdash.core.publish.state import Forward
 from netdash.show.as_json import SCHEMA
 
@@ -39,8 +39,13 @@ def plan(made: Plan) -> dict[str, object]:
     }
 
 
-def proof(one: Proof) -> dict[str, object]:
-    return asdict(one)
+def outcome(one: Outcome) -> dict[str, object]:
+    return {**outage(one.outage), "proof": [asdict(proof) for proof in one.proofs]}
+
+
+def outage(one: Outage | None) -> dict[str, object]:
+    """Null: nothing was stopped, or how long is not known. Not exact: it was at most that long."""
+    return {"down_seconds": one.seconds if one else None, "down_exact": one.exact if one else None}
 
 
 def forwards(found: Iterable[Forward], state: Callable[[Forward], str]) -> dict[str, object]:
@@ -138,6 +143,8 @@ def journal(one: Journal) -> dict[str, object]:
         "steps_left": [change.steps[at] for at in one.left],
         "created": change.created,
         "due": one.due,
+        "downtime": change.downtime or None,
+        **outage(one.outage),
     }
 
 
@@ -152,4 +159,5 @@ def journal_sentence(one: Journal) -> str:
         done = len(one.done)
         return f"{what}, {kind}, interrupted after {done} of {len(change.steps)} steps: netdash recover"
     kept = f", {change.backup} is kept meanwhile" if change.backup else ""
-    return f"{what}, {kind}, can be taken back{kept}: netdash undo"
+    down = f", was down for {one.outage.text}" if one.outage else ""
+    return f"{what}, {kind}{down}, can be taken back{kept}: netdash undo"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from netdash.core.model import Container, Host
     from netdash.core.publish.facts import Facts
+    from netdash.core.publish.journal import Outage
     from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
     from netdash.core.publish.plan import Plan
     from netdash.core.publish.preflight import Course, Damaged, Recovery
-    from netdash.core.publish.proof import Proof
+    from netdash.core.publish.proof import Outcome
     from netdash.core.publish.request import NewContainer, Request
     from netdash.tui.app import Netdash
 
@@ -43,15 +44,14 @@ class Changes(Protocol):
     def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
         """What a plan needs beside the host; changes nothing."""
 
-    def act(
-        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told
-    ) -> tuple[Proof, ...]:
+    def act(self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told) -> Outcome:
         """Carries out an agreed plan: `tell` hears each step before it is done, `count` how far one has come."""
 
     def pending(self) -> Pending:
         """What can be taken back, and what was interrupted; changes nothing."""
 
-    def take_back(self, one: Taken, tell: Told) -> None: ...
+    def take_back(self, one: Taken, tell: Told) -> Outage | None:
+        """How long that took a container down."""
 
     def course(self, one: Taken) -> Course:
         """What taking it back will do, by what the engine shows now; changes nothing."""

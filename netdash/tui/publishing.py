@@ -15,11 +15,11 @@ from netdash.core.publish.checks import FORCEABLE
 from netdash.core.publish.facts import Facts
 from netdash.core.publish.plan import Plan, plan
 from netdash.core.publish.plan_others import fresh_name, plan_new
-from netdash.core.publish.proof import Proof
+from netdash.core.publish.proof import Outcome
 from netdash.core.publish.request import Mode, NewContainer, Request, Spec, parse_duration, parse_spec
 from netdash.show import offers, plan_lines
 from netdash.show.offers import Offer
-from netdash.show.spans import Line, Span, Tone
+from netdash.show.spans import Line, Span, Tone, clean
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form
 
@@ -171,12 +171,14 @@ class Planning(Dialog, Generic[Asked]):
         return partial(_became, draft.plan, found)
 
 
-def _became(made: Plan, found: Sequence[Proof], wide: int) -> Sequence[Line]:
-    """What was done, what a real connection said, how to take it back."""
+def _became(made: Plan, found: Outcome, wide: int) -> Sequence[Line]:
+    """What was done, how long it took, what a real connection said, how to take it back."""
+    down = found.downtime(made.downtime)
+    took = plan_lines.hanging([Span(clean(down))], wide) if down else ()
     back: list[Line] = []
     for one in made.undo:
         back += plan_lines.hanging([Span("undo: u here, or ", Tone.DIM), Span(one)], wide)
-    return (*good(made.title, wide), *plan_lines.proofs(found, wide), *back)
+    return (*good(made.title, wide), *took, *plan_lines.proofs(found.proofs, wide), *back)
 
 
 # --- P ----------------------------------------------------------------------------------------------------------------

@@ -92,8 +92,9 @@ class Undo(Asking[tuple[Taken | None, Course | None]]):
         if one is None:
             raise NetdashError("there is nothing to take back")
         self.step(self.sentences()[0])
-        self.changes.take_back(one, self.step)
-        return lambda wide: good("taken back", wide)
+        outage = self.changes.take_back(one, self.step)
+        down = f"; it was down for {outage.text}" if outage else ""
+        return lambda wide: good(f"taken back{down}", wide)
 
 
 _KEYS = {"f": Choice.FINISH, "r": Choice.ROLLBACK, "x": Choice.FORGET}

@@ -3,7 +3,7 @@
 PHASE: recreate, undo, or what is done with a change that was interrupted: finish, rollback. STEP: the word of a step,
 as it is done or taken back. ACTION: remove, rename, stop or start the container that the step is about; kill: dockerd,
 whose pid is DOCKERD, dies by SIGKILL. All in one process, and a death of netdash is an exception: a start of Python for
-every command would be most of the time of 200 cases. After it `recover` and `published` tell what is left."""
+every command would be most of the time of 200 cases. After LEFT `recover` and `published` tell what is left."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ PHASES = {
 }
 NEW = ("connect", "name", "start", "verify", "release")
 """The steps about the new container; the others are about the old one."""
+LEFT = "--- what is left"
 VERBS = {"remove": ("rm", "-f"), "rename": ("rename",), "stop": ("stop", "-t", "0"), "start": ("start",)}
 
 
@@ -37,6 +38,7 @@ class Died(BaseException):
 
 def act(change: Change, word: str, action: str, dockerd: str) -> None:
     if action == "kill":
+        print("somebody else: kill dockerd", file=sys.stderr)
         kill(dockerd)
         return
     target = change.old_id
@@ -99,6 +101,8 @@ if __name__ == "__main__":
     print("--- disturbed", flush=True)
     disturb(word, action, dockerd)
     code = main(list(PHASES[phase]))
+    for stream in (sys.stdout, sys.stderr):
+        print(LEFT, file=stream, flush=True)
     if action != "kill":
         main(["recover"])
         main(["published"])

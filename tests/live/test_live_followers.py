@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab import IMAGE, Lab, until
@@ -36,6 +39,7 @@ def test_who_shares_the_namespace_comes_along(lab: Lab, owner: str) -> None:
     done = lab.netdash("publish", owner, "7601:80", "--mode", "recreate", "--yes")
     assert done.returncode == 0, done.stderr
     assert f"{owner} was down for " in done.stderr
+    assert re.search(r"^downtime: \d+\.\d s; planned: from its stop", done.stdout, re.MULTILINE)
     for name in before:
         assert lab.docker("inspect", "-f", "{{.Id}}", name) != before[name]
     assert namespace(lab, "fol-runs") == namespace(lab, owner)
@@ -48,3 +52,51 @@ def test_who_shares_the_namespace_comes_along(lab: Lab, owner: str) -> None:
     assert until(lambda: state(lab, "fol-runs") == "running always", 10)
     assert namespace(lab, "fol-runs") == namespace(lab, owner)
     assert "netdash-" not in lab.docker("ps", "-a", "--format", "{{.Names}}")
+
+
+def test_who_follows_a_follower_and_who_is_no_container(lab: Lab, owner: str) -> None:
+    """The settings of the first name another container than the owner; the second has no settings."""
+    lab.docker("run", "-d", "--name", "fol-chain", "--network", "container:fol-runs", IMAGE, "sleep", "1000")
+    lab.serve_in(owner, "http", "127.0.0.1", 7699)
+    try:
+        plan = lab.netdash("publish", owner, "7602:80", "--mode", "recreate", "--dry-run").stdout
+        assert f"make fol-chain, fol-runs, fol-stopped anew in the network namespace of the new {owner}" in plan
+        assert re.search(rf"warning: \S+ \(pid \d+\) in the network of {owner}, but of no container", plan)
+        for words in (("publish", owner, "7602:80", "--mode", "recreate", "--yes"), ("undo", "--yes")):
+            done = lab.netdash(*words)
+            assert done.returncode == 0, done.stderr
+            assert namespace(lab, "fol-chain") == namespace(lab, "fol-runs") == namespace(lab, owner)
+    finally:
+        lab.docker("rm", "-f", "fol-chain")
+
+
+def test_who_is_left_behind_has_no_way_until_it_is_restarted(lab: Lab, owner: str) -> None:
+    lab.docker("restart", "-t", "0", owner)
+    assert namespace(lab, "fol-runs") != namespace(lab, owner)
+    assert lab.docker("exec", "fol-runs", "ip", "route") == ""
+    assert left_behind(lab) == ["fol-runs"]
+    done = lab.netdash("drift", "--json")
+    assert done.returncode == 1
+    told = [one["text"] for one in json.loads(done.stdout)["drift"] if one["kind"] == "left behind"]
+    assert told == [f"fol-runs in the network of {owner}"]
+    assert {cell["reaches"] for cell in row(lab, "fol-runs")} == {False}
+    trace = lab.netdash("trace", "fol-runs", "8.8.8.8:53/udp")
+    assert trace.returncode == 1
+    assert "fol-runs was left behind" in trace.stdout
+    lab.docker("restart", "-t", "0", "fol-runs")
+    assert left_behind(lab) == row(lab, "fol-runs") == []
+    assert "left behind" not in lab.netdash("drift").stdout
+
+
+def left_behind(lab: Lab) -> list[str]:
+    found: Any = lab.json("containers")
+    return [one["name"] for one in found["containers"] if one["left_behind"]]
+
+
+def row(lab: Lab, name: str) -> list[dict[str, Any]]:
+    """The cells of the matrix for senders of its class."""
+    matrix: Any = lab.json("reach")
+    names = [one["name"] for one in matrix["senders"]]
+    classes = matrix["classes"]
+    rows = zip(classes["senders"], classes["cells"], strict=True)
+    return [cell for members, cells in rows for cell in cells if cell and name in (names[one] for one in members)]

@@ -5,17 +5,21 @@ A sample runs by default; NETDASH_LIVE_WHOLE=1 runs all 200."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from disturbed import NAME, PHASES, VERBS
-from lab import IMAGE, Lab, until
+from disturbed import LEFT, NAME, PHASES, VERBS
+from lab import IMAGE, Lab, LabError, until
 
 HERE = Path(__file__).parent
 LABEL = "netdash.test=disturbed"
@@ -32,19 +36,53 @@ def house(possible: None) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def web(house: Lab) -> Iterator[str]:
+def web(house: Lab) -> Iterator[Left]:
     script = "echo hi >/www/index.html; exec httpd -f -p 80 -h /www"
-    identity = house.docker(
+    house.docker(
         *("run", "-d", "--name", NAME, "--label", LABEL, "--stop-signal", "KILL", "--restart", "always"),
         *("-v", "/data", "--network", "dist-net", IMAGE, "sh", "-c", script),
     )
     house.docker("network", "connect", "bridge", NAME)
     assert until(lambda: ":80 " in house.inside(NAME, "ss", "-Hltn"), 10)
-    yield identity
+    (made,) = containers(house)
+    yield made
     found = house.docker("ps", "-aq", "--filter", f"label={LABEL}").split()
     if found:
         house.docker("rm", "-fv", *found)
     shutil.rmtree(house.folder / "state", ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A container of the case, as it is at the end."""
+
+    id: str
+    name: str
+    running: bool
+    restart: str
+    networks: tuple[str, ...]
+    volumes: tuple[str, ...]
+    address: str
+    port: bool  # whether its settings publish the port
+
+
+def containers(lab: Lab) -> list[Left]:
+    found = lab.docker("ps", "-aq", "--no-trunc", "--filter", f"label={LABEL}").split()
+    return [left(raw) for raw in json.loads(lab.docker("inspect", *found))] if found else []
+
+
+def left(raw: dict[str, Any]) -> Left:
+    networks = raw["NetworkSettings"]["Networks"]
+    return Left(
+        id=raw["Id"],
+        name=raw["Name"].lstrip("/"),
+        running=raw["State"]["Running"],
+        restart=raw["HostConfig"]["RestartPolicy"]["Name"],
+        networks=tuple(sorted(networks)),
+        volumes=tuple(one["Name"] for one in raw["Mounts"]),
+        address=networks.get("dist-net", {}).get("IPAddress", ""),
+        port="80/tcp" in (raw["HostConfig"]["PortBindings"] or {}),
+    )
 
 
 def program(lab: Lab, name: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -52,15 +90,17 @@ def program(lab: Lab, name: str, *words: str) -> subprocess.CompletedProcess[str
     return subprocess.run(argv, capture_output=True, text=True, timeout=120, env=lab.environment, cwd=lab.folder)
 
 
-def containers(lab: Lab) -> dict[str, tuple[str, str]]:
-    """By id: name and state."""
-    form = "{{.ID}} {{.Names}} {{.State}}"
-    listed = lab.docker("ps", "-a", "--no-trunc", "--filter", f"label={LABEL}", "--format", form)
-    return {identity: (name, state) for identity, name, state in map(str.split, listed.splitlines())}
-
-
 def sample(at: int) -> bool:
     return WHOLE or at % 11 == 0
+
+
+def serves(lab: Lab, address: str) -> bool:
+    def answers() -> bool:
+        with contextlib.suppress(LabError):
+            return lab.on_host("curl", "-s", "--noproxy", "*", "--max-time", "2", f"http://{address}/") == "hi\n"
+        return False
+
+    return until(answers, 5)
 
 
 @pytest.mark.parametrize(
@@ -70,23 +110,39 @@ def sample(at: int) -> bool:
         for at, case in enumerate(CASES)
     ],
 )
-def test_somebody_acts_before_a_step(house: Lab, web: str, phase: str, step: str, action: str) -> None:
+def test_somebody_acts_before_a_step(house: Lab, web: Left, phase: str, step: str, action: str) -> None:
     assert house.dockerd
     done = program(house, "disturbed.py", phase, step, action, str(house.dockerd.pid))
-    assert done.returncode in (0, 4), done.stderr
-    assert "Traceback" not in done.stderr
-    assert "--- disturbed" in done.stdout
-    said = done.stdout + done.stderr
-    if action == "kill" and house.dockerd.poll() is not None:
+    whole, code = done.stdout + done.stderr, done.returncode
+    assert code in (0, 4), whole
+    assert "Traceback" not in whole
+    assert "somebody else: " in done.stderr, whole
+    # what names the leftovers: the last message, and what the commands tell afterwards; not the steps before
+    before, _, after = done.stderr.partition(f"{LEFT}\n")
+    said = before.splitlines()[-1] + after + done.stdout.partition(LEFT)[2]
+    way = "--rollback" if phase in ("undo", "rollback") else "--finish"
+    if action == "kill":
         house.start_killed_engine()
-        way = "--rollback" if phase in ("undo", "rollback") else "--finish"
         again = program(house, "killed.py", "0", "netdash", "recover", way)
-        assert again.returncode == 0, again.stderr
-        said += again.stdout + again.stderr
-    after = containers(house)
-    up = [name for name, state in after.values() if state == "running"]
-    if not up:
-        assert done.returncode == 4, said
-        assert web in after or len(after) <= 1, (after, said)
-    for name, state in after.values():
-        assert (name in up and len(up) == 1) or name in said, (name, state, said)
+        told = [program(house, "killed.py", "0", "netdash", word) for word in ("recover", "published")]
+        said, code = "".join(one.stdout + one.stderr for one in told), again.returncode
+        whole += again.stdout + again.stderr + said
+        assert code == 0, whole
+    open_port = way == "--finish" if code == 0 else None
+    check(house, web, said, f"{containers(house)}\n{whole}", open_port)
+
+
+def check(lab: Lab, web: Left, said: str, facts: str, open_port: bool | None) -> None:
+    """`said`: what names the containers that are left. `open_port` None: the change failed, either will do."""
+    after = containers(lab)
+    up = [one for one in after if one.running]
+    assert len(up) == 1, facts
+    assert up[0].name in (NAME, f"{NAME}-else") or up[0].name in said, facts
+    assert (up[0].networks, up[0].volumes) == (web.networks, web.volumes), facts
+    assert open_port in (None, up[0].port), facts
+    assert serves(lab, up[0].address), facts
+    assert not up[0].port or serves(lab, "127.0.0.1:8098"), facts
+    unfinished = "interrupted" in said.replace("nothing was interrupted", "")
+    assert unfinished or up[0].restart == web.restart, facts
+    for one in after:
+        assert one.running or one.name in said, facts

@@ -191,6 +191,7 @@ def recreate_warnings(container: Container, details: Details, request: Request) 
         else:
             yield f"{files} are kept: they become an image, which the new container starts from"
     yield from (one for one in details.dependents if request.force)
+    yield from _sharing(container.name, details.sharers)
     for volume in details.anonymous:
         yield f"anonymous volume {volume.name[:12]} stays at {volume.at}, from now on by its name"
     if details.forwards:
@@ -207,6 +208,13 @@ def recreate_warnings(container: Container, details: Details, request: Request) 
             f"compose project {container.compose} does not know of it: the next `docker compose up` that makes "
             f"{container.service or container.name} anew undoes it; write the port into the compose file"
         )
+
+
+def _sharing(name: str, sharers: str | None) -> Iterator[str]:
+    if sharers is None:
+        yield f"which other processes use the network namespace of {name} could not be read"
+    elif sharers:
+        yield f"{sharers} in the network of {name}, but of no container in it: left with nothing but lo"
 
 
 def forced_ports(host: Host, proto: str, ips: tuple[IP, ...], numbers: tuple[int, ...], force: bool) -> Iterator[str]:

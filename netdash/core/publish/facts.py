@@ -25,6 +25,7 @@ class Details:
     random_ports: bool = False
     fixed_addresses: bool = True  # every address was asked for
     followers: tuple[str, ...] = ()  # containers that use its network namespace
+    sharers: str | None = ""  # processes that do and are of none of these, as text; None: not known
     tmpfs: tuple[str, ...] = ()  # where
     forwards: tuple[int, ...] = ()  # host ports that netdash forwards to it
 

@@ -14,6 +14,19 @@ from netdash.core.publish.state import SCHEMA, Opened
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """How long no container of a change ran. `exact`: one process measured all of it; else it is the time between two
+    lines of the journal, and the container may have run for a part of that."""
+
+    seconds: float
+    exact: bool = True
+
+    @property
+    def text(self) -> str:
+        return f"{'' if self.exact else 'at most '}{self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What a journal is about; holds all that its steps need and none of the container's environment: that is read from
     the old container, or from the new one. `backup` is the old container's name meanwhile, `temporary` the new one's
@@ -40,6 +53,7 @@ class Change:
     grace: float = 0.0  # seconds
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: bool = True
+    downtime: str = ""  # what the plan said of it
 
     def line(self) -> str:
         return json.dumps({"netdash": SCHEMA, **asdict(self)})
@@ -50,7 +64,8 @@ class Journal:
     """`begun`: steps whose first line is there, or that a line that cannot be read may have been about; `done`: their
     results. `settled`: when the last step was done, and the grace time began. `undoing`: taking back was chosen;
     `undone`: steps that are taken back. `results`: of all that were ever done. `source`: the old container's inspect,
-    in the process that began the change only."""
+    in the process that began the change only. `stopped`: since when no container of it runs (seconds since the epoch),
+    None while one does. `outage`: the last one that ended."""
 
     change: Change
     begun: tuple[int, ...] = ()
@@ -60,6 +75,8 @@ class Journal:
     undone: tuple[int, ...] = ()
     results: Mapping[int, str] = field(default_factory=dict)
     source: Mapping[str, Any] | None = None
+    stopped: float | None = None
+    outage: Outage | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -102,7 +119,17 @@ def load_journal(text: str) -> Journal | None:
     steps = range(len(change.steps))
     begun = tuple(dict.fromkeys(at for at in found.begun if at in steps))
     done = {at: result for at, result in found.done.items() if at in steps}
-    return Journal(change, begun, done, found.settled, found.undoing, found.undone, found.results)
+    return Journal(
+        change,
+        begun,
+        done,
+        found.settled,
+        found.undoing,
+        found.undone,
+        found.results,
+        stopped=found.stopped,
+        outage=found.outage,
+    )
 
 
 @dataclass(slots=True)
@@ -115,9 +142,12 @@ class _Read:
     undoing: bool = False
     undone: tuple[int, ...] = ()
     results: dict[int, str] = field(default_factory=dict)
+    stopped: float | None = None
+    outage: Outage | None = None
 
     def take(self, entry: Mapping[str, Any], damaged: bool) -> None:
         """`damaged`: an entry without a word was no empty line; it may have been the beginning of the next step."""
+        self._time(entry)
         match entry:
             case {"begin": int(at)}:
                 self._begin(at)
@@ -135,6 +165,15 @@ class _Read:
                 self.undone = (*self.undone, at)
             case _ if damaged:
                 self._begin(max(self.begun, default=-1) + 1)
+
+    def _time(self, entry: Mapping[str, Any]) -> None:
+        match entry:
+            case {"stopped": float(when) | int(when)} if self.stopped is None:
+                self.stopped = float(when)
+            case {"down": None}:
+                self.stopped = self.outage = None
+            case {"down": float(seconds) | int(seconds), "exact": bool(exact)}:
+                self.stopped, self.outage = None, Outage(float(seconds), exact)
 
     def _begin(self, at: int) -> None:
         self.begun.append(at)
@@ -166,6 +205,7 @@ def _change(raw: dict[str, Any]) -> Change | None:
             grace=float(raw["grace"]),
             settings=dict(raw.get("settings", {})),
             environment=raw.get("environment") is not False,
+            downtime=str(raw.get("downtime", "")),
         )
     except (KeyError, TypeError, ValueError, IndexError):
         return None

@@ -229,7 +229,7 @@ def _recreate(
         ports=ports,
         steps=recreate_steps(request, container, details, f"with port {span(numbers)}", proof(ports, answers)),
         undo=recreate_undo(request, name),
-        downtime=_downtime(details),
+        downtime=downtime(details),
         lost=lost(request, details),
         client=f"{name} sees the address of each client; those on this host as the bridge's gateway",
         reach=reach(host, Mode.RECREATE, ips, _proxies(request, end, ips, numbers[0])),
@@ -273,7 +273,7 @@ def recreate_undo(request: Request, name: str) -> tuple[str, ...]:
     )
 
 
-def _downtime(details: Details | None) -> str:
+def downtime(details: Details | None) -> str:
     stop = details.stop_seconds if details and details.stop_seconds is not None else 10
     return f"from its stop (killed after {stop} s) until the new one has started: usually seconds; it is measured"
 

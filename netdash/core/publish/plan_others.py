@@ -9,7 +9,7 @@ from netdash.core.model import Container, Host
 from netdash.core.publish import checks
 from netdash.core.publish.conflict import choose
 from netdash.core.publish.facts import Facts
-from netdash.core.publish.plan import Plan, bound, lost, proof, recreate_steps, span
+from netdash.core.publish.plan import Plan, bound, downtime, lost, proof, recreate_steps, span
 from netdash.core.publish.reach import reach
 from netdash.core.publish.request import Mode, Request, Spec
 from netdash.core.publish.state import Opened
@@ -52,7 +52,7 @@ def plan_without(request: Request, facts: Facts, container: Container) -> Plan:
         ports=ports,
         steps=tuple(step for step in steps if step),
         undo=(back,),
-        downtime="from its stop until the new one has started: usually seconds",
+        downtime=downtime(details),
         lost=lost(request, details),
         warnings=tuple(checks.recreate_warnings(container, details, request)) if details else (),
         refusals=tuple(refusals),

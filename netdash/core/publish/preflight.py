@@ -92,7 +92,7 @@ def rollback(journal: Journal, seen: Seen) -> Course:
     if seen.old is not None:
         reason = _needs(seen) or "; ".join(seen.old_taken)
         return refused(reason) if reason else Course(Way.PLANNED, _back(change, seen))
-    reason = _name_taken(change, seen) or _needs(seen)
+    reason = name_taken(change, seen) or _needs(seen)
     if reason and seen.new is not None:
         return refused(reason)
     gone = f"the old container {change.name} ({change.old_id[:12]}) was removed by somebody else"
@@ -122,7 +122,7 @@ def _back(change: Change, seen: Seen) -> tuple[str, ...]:
     if new is not None:
         steps.append(f"stop the new {change.name}" if new.running else f"the new {change.name} is not running")
     if old is not None:
-        taken = _name_taken(change, seen)
+        taken = name_taken(change, seen)
         rename = f"{taken}: it keeps the name {old.name}" if taken else f"rename {old.name} to {change.name}"
         steps += [] if old.name == change.name else [rename]
         steps.append(f"start {old.name if taken else change.name}")
@@ -140,7 +140,7 @@ def _without(change: Change) -> str:
 def finish(journal: Journal, seen: Seen) -> Course:
     """How the rest of the change is done."""
     change = journal.change
-    reason = _name_taken(change, seen) or _needs(seen) or "; ".join(seen.new_taken)
+    reason = name_taken(change, seen) or _needs(seen) or "; ".join(seen.new_taken)
     if reason:
         return refused(reason)
     if seen.new is not None:
@@ -164,7 +164,7 @@ def _start(change: Change) -> str:
     return f"start {change.name}, and wait until it is well"
 
 
-def _name_taken(change: Change, seen: Seen) -> str:
+def name_taken(change: Change, seen: Seen) -> str:
     ours = {one.id for one in (seen.old, seen.new) if one is not None}
     if seen.holder is None or seen.holder.id in ours:
         return ""

@@ -44,6 +44,8 @@ class Namespace:
 
     def read(self, run: Run) -> None:
         """Says what of it was not read, where a way hangs on that."""
+        if self.container.left_behind:
+            run.assume(why_lost(self.container))
         for sentence in self.assumed:
             if self.recorded:
                 what = f"the routes inside {self.name}"
@@ -167,8 +169,6 @@ def _namespace(container: Container, networks: dict[str, Network], host: Host) -
     inside = container.inside
     read = inside.routes if inside else None
     assumed = []
-    if container.left_behind:
-        assumed.append(why_lost(container))
     if read is None:
         assumed.append(f"the routes inside {container.name} were not read: taken as the engine sets them up")
     version = host.engine.version if host.engine else ""

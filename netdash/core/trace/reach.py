@@ -7,6 +7,7 @@ from collections.abc import Generator, Hashable, Iterator, Sequence
 
 from netdash.core.model import Container, Host, Rule
 from netdash.core.routing import entrance
+from netdash.core.sharing import namespace_owner
 from netdash.core.trace.answer import Decision, Origin, Question, Trace, Verdict
 from netdash.core.trace.inside import namespaces_of
 from netdash.core.trace.kinds import Kinds
@@ -33,10 +34,12 @@ def reaching(host: Host) -> Generator[None, None, Matrix]:
 
 
 def _senders(host: Host) -> Iterator[Sender]:
+    """A container in another's namespace is that one to the kernel. One that was left behind is its own: nothing leads
+    out of it; as an aim it is none, having no address."""
     yield Sender("outside", Origin.OUTSIDE)
     yield Sender("host", Origin.HOST)
     for one in host.containers or ():
-        if namespaces_of(host).of(one) is not None and not one.shares_with:
+        if namespaces_of(host).of(one) is not None and namespace_owner(one) is None:
             yield Sender(one.name, Origin.CONTAINER, one.id)
 
 
@@ -56,7 +59,7 @@ def _aims(host: Host) -> Iterator[Aim]:
 
 def _inner(host: Host, container: Container) -> Iterator[Aim]:
     """What listens inside; where that was not read, what the image and the engine say."""
-    if namespaces_of(host).of(container) is None or container.shares_with:
+    if namespaces_of(host).of(container) is None or namespace_owner(container) is not None:
         return
     ports = {(one.proto, one.port) for one in container.listeners or () if not one.ip.is_loopback}
     if container.listeners is None:
