@@ -86,7 +86,7 @@ def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashEr
     tell(Failed("it failed: everything is taken back"))
     now = logbook.load(logbook.path_of(journal.change)) or journal
     try:
-        rollback(engine, replace(now, source=journal.source), tell, agreed=False)
+        rollback(engine, replace(now, source=journal.source), tell)
     except EngineGone:
         raise
     except NetdashError as second:
@@ -153,7 +153,7 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     return journal
 
 
-def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool = True) -> Outage | None:
+def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool = False) -> Outage | None:
     """Take back what was done, and end the journal; where something that it needs is gone, by another way, or not at
     all. `agreed`: its course was shown before. Answers how long that took the service down, None where it did not.
     Raises NetdashError(REFUSED)."""

@@ -118,7 +118,7 @@ def take_back(one: Taken, tell: Told) -> Outage | None:
         if isinstance(one, Forward):
             forward.end_one(one)
             return None
-        return change.rollback(local(one.change.engine), _now(one), tell)
+        return change.rollback(local(one.change.engine), _now(one), tell, agreed=True)
 
 
 def _now(one: Journal) -> Journal:
