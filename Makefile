@@ -35,6 +35,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/rules.py
 	$(BIN)/python tests/bench/memory.py
+	$(BIN)/python tests/bench/remote.py
 
 MINUTES ?= 30
 soak: $(VENV)/.dev

@@ -17,10 +17,10 @@ import pytest
 from netdash.core.parse.collected import ASKED
 from netdash.core.recording import SOURCES, Recording
 from netdash.read.options import Options
-from netdash.read.remote import RemoteReader
+from netdash.read.remote import QUICK, SLOW, RemoteReader
 from netdash.read.ssh import Session, read_remote
 from netdash.read.ssh_reason import HostError
-from tests.streams import ANSWERS, FILES, SLEEP, WHERE, saying, stream
+from tests.streams import ANSWERS, FILES, MARK, SLEEP, WHERE, saying, stream
 
 
 def test_one_connection_answers_again_and_again(ssh: Callable[[str], Path]) -> None:
@@ -173,6 +173,35 @@ def test_containers_are_not_read_again_until_the_engine_tells_of_a_change(
     engine.events.set()
     heard.until(lambda _: engine.asked.count("/containers/json") >= 4)
     reader.stop()
+
+
+def test_a_host_at_rest_is_asked_for_less(ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("_SLOW", 1.5), ("_ALL", 4.0), ("_RARELY", 0), ("_PEACE", 0)):
+        monkeypatch.setattr(f"netdash.read.remote.{name}", seconds)
+    folder = ssh("")
+    text = "\n".join(stream(FILES)).replace(f"={MARK} done", f"={MARK} events 1\n={MARK} done")
+    (folder / "text").write_text(text)
+    ssh(
+        f'while read -r word mark rest; do case $word in collect) echo "$(date +%s.%N) $rest" >>{folder}/asked; '
+        f'sed "s/{MARK}/$mark/g" {folder}/text ;; await) sleep 0.1; '
+        'printf "\\n=%s changed 0\\n=%s done\\n" "$mark" "$mark" ;; esac; done'
+    )
+    heard = Heard()
+    reader = RemoteReader(WHERE, None, 0.3)
+    reader.start(heard)
+    rows: list[list[str]] = []
+    asked: list[tuple[str, ...]] = []
+    while asked.count(ASKED) < 2:
+        threading.Event().wait(0.05)
+        rows = [row.split() for row in (folder / "asked").read_text().splitlines()] if heard.all else []
+        asked = [tuple(row[1:]) for row in rows]
+    reader.stop()
+    assert asked[:2] == [ASKED, QUICK]
+    assert SLOW in asked
+    assert set(asked) == {ASKED, SLOW, QUICK}
+    times = [float(row[0]) for row in rows]
+    assert times[4] - times[3] >= 0.8, "three times the interval, where nothing changes"
+    assert heard.all[-1].answers["host/sysctl.txt"] == FILES["host/sysctl.txt"]
 
 
 def test_a_reader_that_hangs_stops_at_once(ssh: Callable[[str], Path]) -> None:

@@ -6,21 +6,25 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from netdash.core.model import Failure
 from netdash.core.parse.collected import ASKED
-from netdash.core.recording import INSIDE, Recording
-from netdash.read.ssh import DROPS, ENGINE, LIMIT, Address, Session, again, failures, unreachable
+from netdash.core.recording import INSIDE, SOURCES, Recording
+from netdash.read.ssh import DROPS, ENGINE, HOST, LIMIT, Address, Session, again, failures, unreachable
 from netdash.read.ssh_reason import HostError
 
 _PEACE = 5  # times as long as a collection took the host is left alone
 _PEACE_CHANGED = 1  # the same when its engine told of a change
-_ENGINES = (ENGINE, INSIDE)
-_REST = tuple(source for source in ASKED if source not in _ENGINES)
+# What is asked at every interval, what seldom, and only then also the engine, because events tell of its changes.
+QUICK = tuple(source for source in ASKED if source not in (ENGINE, INSIDE, "sysctls"))
+SLOW = tuple(source for source in ASKED if source != ENGINE)
+_RESTLESS = frozenset(("host/memory.txt", "ip/neigh.json"))  # these differ all the time
 _LISTEN = 2  # seconds that the shell there waits for events at a time, and may stay when the line is cut
-_ALL, _ALL_PEACE = 30.0, 20  # seconds, and times as long as it took, until all is collected without an event
+_QUIET = 3  # times as long as the interval it is left alone, at most, while no answer differs from the one before
+_SLOW, _ALL = 30.0, 60.0  # seconds until slow sources are asked, and until the engine is without an event
+_RARELY = 20  # the same, as times as long as a collection took
 _FIRST, _LONGEST = 2.0, 30.0  # seconds between two attempts to reach it
 
 
@@ -36,8 +40,9 @@ class RemoteReader:
         self._bell = threading.Event()
         self._stopped = False
         self._last: Recording | None = None
-        self._all = True  # whether the next collection is of all sources
-        self._all_after = 0.0  # when it is anyway, by the monotonic clock
+        self._asks = ASKED  # the sources of the next collection
+        self._asked_at = dict.fromkeys((SLOW, ASKED), 0.0)  # when these were asked last, by the monotonic clock
+        self._quiet = 1  # collections without a difference
         self._whole = False  # whether the last one came to its end
         self._drops = 0
         self._answered = 0.0  # by the monotonic clock
@@ -80,11 +85,9 @@ class RemoteReader:
 
     def _listen(self) -> HostError | None:
         """Leaves the host alone until the next collection, which comes earlier when the engine tells of a change."""
-        took = self._took
-        if self._all:
-            self._all_after = time.monotonic() + max(_ALL, _ALL_PEACE * took)
-        now = time.monotonic()
-        soonest, until = now + _PEACE_CHANGED * took, now + max(self._interval, _PEACE * took)
+        took, now = self._took, time.monotonic()
+        interval = self._interval * min(self._quiet, _QUIET)
+        soonest, until = now + _PEACE_CHANGED * took, now + max(interval, _PEACE * took)
         changed: bool | None = False
         while changed is False and not self._bell.is_set() and (left := until - time.monotonic()) > 0:
             try:
@@ -94,19 +97,28 @@ class RemoteReader:
                 return error
         pause = {None: until, True: soonest}.get(changed, 0.0) - time.monotonic()
         self._bell.wait(max(0.0, pause))
-        self._all = changed is not False or self._bell.is_set() or time.monotonic() > self._all_after
+        self._asks = ASKED if changed is not False or self._bell.is_set() else self._due()
         self._bell.clear()
         return None
+
+    def _due(self) -> tuple[str, ...]:
+        """The sources whose time has come."""
+        now, least = time.monotonic(), _RARELY * self._took
+        if now > self._asked_at[ASKED] + max(_ALL, least):
+            return ASKED
+        return SLOW if now > self._asked_at[SLOW] + max(_SLOW, least) else QUICK
 
     def _attempt(self) -> HostError | None:
         """Asks once and publishes; what went wrong."""
         try:
             if self._session is None:
                 self._session = Session(self._where, self._docker_host)
-                self._all = True
+                self._asks = ASKED
             began = time.monotonic()
-            recording = self._session.ask(ASKED if self._all else _REST, self._limit)
-            self._took = time.monotonic() - began
+            recording = self._session.ask(self._asks, self._limit)
+            now = time.monotonic()
+            self._took = now - began
+            self._asked_at |= {sources: now for sources in (SLOW, ASKED) if set(sources) <= set(self._asks)}
         except HostError as error:
             self._hang_up()
             return error
@@ -118,10 +130,12 @@ class RemoteReader:
             self._hang_up()
         if self._stopped or (trouble and self._whole):
             return trouble
-        if self._last and not self._all:
-            recording = _with_the_engines(recording, self._last)
+        if self._last:
+            recording = _with_what_was_not_asked(recording, self._last, self._asks)
         before = self._last.answers if self._last else {}
         answers = {path: _same(before.get(path), answer) for path, answer in recording.answers.items()}
+        differ = (path for path in {*before, *answers} if before.get(path) is not answers.get(path))
+        self._quiet = 1 if set(differ) - _RESTLESS else self._quiet + 1
         self._last, self._answered = replace(recording, answers=answers), time.monotonic()
         self._whole = trouble is None
         if self._whole:
@@ -145,11 +159,15 @@ class RemoteReader:
         return replace(last, failures=told, taken=taken)
 
 
-def _with_the_engines(recording: Recording, before: Recording) -> Recording:
-    """What was last known of the engine and its containers, in a recording of all else."""
-    answers = {path: answer for path, answer in before.answers.items() if path.startswith(("docker/", "containers/"))}
-    told = {name: one for name, one in before.failures.items() if name.partition(":")[0] in _ENGINES}
+def _with_what_was_not_asked(recording: Recording, before: Recording, asked: Sequence[str]) -> Recording:
+    """A recording of some sources, and what was last known of the others."""
+    answers = {path: answer for path, answer in before.answers.items() if _source(path) not in asked}
+    told = {name: one for name, one in before.failures.items() if name.partition(":")[0] not in (*asked, HOST)}
     return replace(recording, answers={**answers, **recording.answers}, failures={**told, **recording.failures})
+
+
+def _source(path: str) -> str:
+    return next((source for source, paths in SOURCES.items() if path in paths), INSIDE)
 
 
 def _same(before: object, now: object) -> object:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab import ROOT, Lab, LabError, run, until
@@ -42,14 +42,14 @@ def why_not() -> str | None:
 
 
 class Space:
-    """A network namespace with a fake engine of three containers, c1 to c3: for tests of the line to a host."""
+    """A network namespace with a fake engine, of three containers where not said otherwise: for tests of the line."""
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, engine: Callable[[Path], FakeEngine] = FakeEngine) -> None:
         self.tag = f"nd{os.getpid()}s"
         self.host_ns = f"{self.tag}h"
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.tag}-"))
         self.socket = self.folder / "engine.sock"
-        self.engine = FakeEngine(self.socket, count)
+        self.engine = engine(self.socket)
 
     def __enter__(self) -> Space:
         run("ip", "netns", "add", self.host_ns)
