@@ -10,6 +10,7 @@ import pytest
 
 from netdash.core.model import Chain, Rule, Ruleset, Verb
 from netdash.core.recording import Recording
+from netdash.core.rules.parts import port_match
 from netdash.core.rules.ruleset import RulesetReader, read_ruleset
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -338,3 +339,11 @@ def test_a_dormant_table_is_told() -> None:
     ruleset = _both(json.dumps(nft), "")
     assert (ruleset.chains[0].dormant, ruleset.tables[0].flags) == (True, ("dormant",))
     assert ruleset.notes == ("table ip t is dormant: no packet meets its rules",)
+
+
+def test_what_was_built_for_rules_that_are_gone_is_not_kept() -> None:
+    reader = RulesetReader()
+    for port in range(1, 1500):
+        text = f"*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p tcp -m tcp --dport {port} -j DROP\nCOMMIT\n"
+        reader.read(Recording({"rules/iptables-save.txt": text}))
+    assert port_match.cache_info().currsize < 1000

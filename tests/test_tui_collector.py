@@ -62,7 +62,7 @@ def moment() -> Iterator[Moment]:
         (IDLE / 2, GROWN + 1, False),
         (IDLE * 2, GROWN + 1, True),
         (IDLE * 2, GROWN - 1, False),
-        (IDLE * 2, GROWN * 4, False),  # a look of 60 ms
+        (IDLE * 2, GROWN * 4, False),  # a look of 30 ms
         (IDLE * 5, GROWN * 4, True),
         (0.0, RUNAWAY + 1, True),
         (AWAY + 1, 0, False),

@@ -12,17 +12,18 @@ T = TypeVar("T")
 
 
 def replace(record: T, **changes: Any) -> T:
-    """Of a dataclass with two fields or more, all of which its constructor takes in their order."""
+    """Of a frozen, slotted dataclass with two fields or more and no __post_init__."""
     kind: Any = type(record)
-    read, places = _fields_of(kind)
-    values = list(read(record))
+    read, setters = _fields_of(kind)
+    made: T = object.__new__(kind)
+    for write, value in zip(setters.values(), read(record), strict=True):
+        write(made, value)
     for name, value in changes.items():
-        values[places[name]] = value
-    made: T = kind(*values)
+        setters[name](made, value)
     return made
 
 
 @cache
-def _fields_of(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
+def _fields_of(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, Callable[[Any, Any], None]]]:
     names = [one.name for one in fields(kind)]
-    return attrgetter(*names), {name: at for at, name in enumerate(names)}
+    return attrgetter(*names), {name: getattr(kind, name).__set__ for name in names}

@@ -241,17 +241,18 @@ def _suppressed(rule: PolicyRule, route: Route, here: Situation) -> bool:
     return group is not None and (device_of(route) or "", group) in here.groups
 
 
-_KEPT: list[_Tables] = []
+_KEPT: dict[int, _Tables] = {}
+_FEW = 64  # namespaces
 
 
 def _tables(routes: tuple[Route, ...]) -> _Tables:
-    """Built once for each tuple of routes; the last few are kept."""
-    for one in _KEPT:
-        if one.routes is routes:
-            return one
-    made = _Tables(routes)
-    _KEPT[:] = [made, *_KEPT[:63]]
-    return made
+    """Built once for each tuple of routes, by its identity; the last few are kept, and keep it alive."""
+    known = _KEPT.get(id(routes))
+    if known is None:
+        for oldest in list(_KEPT)[: len(_KEPT) - _FEW + 1]:
+            _KEPT.pop(oldest, None)
+        known = _KEPT[id(routes)] = _Tables(routes)
+    return known
 
 
 def _selects(rule: PolicyRule, flow: Flow, here: Situation) -> bool | None:

@@ -70,7 +70,7 @@ def clean(text: str, limit: int = MAX_TEXT) -> SafeText:
     return safe(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def _visible(text: str, encoding: str | None) -> SafeText:
     made: list[str] = []
     marks = MAX_MARKS  # a mark at the start would be drawn on what is left of the text
@@ -89,11 +89,13 @@ def _escaped(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-@lru_cache(maxsize=16384)
 def width(text: str) -> int:
     """Terminal cells that cleaned `text` takes."""
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else _width(text)
+
+
+@lru_cache(maxsize=2048)
+def _width(text: str) -> int:
     return sum(_cells(character) for character in text)
 
 

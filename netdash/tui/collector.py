@@ -12,9 +12,9 @@ YOUNG = 2_000  # new objects looked at in one go: 0.5 ms; 50,000 take 15
 MIDDLE = 10  # such goes until those that stayed are looked at once more: 5 ms
 NEVER = 1 << 30
 EVERY = 2.0  # seconds between two ticks
-GROWN = 60_000  # blocks of memory more than after the look before: 15 ms
+GROWN = 30_000  # blocks of memory more than after the look before, 2 to 3 MiB: 8 ms
 IDLE = 1.0  # seconds without a key for each such look's length: the next key is not likely to come within it
-RUNAWAY = 6 * GROWN  # look even while somebody types: 90 ms once, where nobody pauses for seconds
+RUNAWAY = 6 * GROWN  # look even while somebody types: 45 ms once, where nobody pauses for seconds
 AWAY = 30.0  # seconds without a key: a look at everything is not felt
 EVERYTHING = 600.0  # seconds between two looks at everything
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from netdash.core.model import IP, Binding, Match, Net, Target, Verb
+from netdash.core.rules.kept import kept
 from netdash.core.rules.parts import name_match, net_match, port_match, protocol_match, word_match
 
 Meaning = tuple[Hashable, ...]
@@ -88,17 +88,17 @@ def oif(device: str, negated: bool = False) -> Match:
     return name_match("oif", device, negated)
 
 
-@lru_cache(maxsize=65536)
+@kept
 def src(net: IP | Net, negated: bool = False) -> Match:
     return net_match("src", str(net), negated) or Match("src", (net,), negated)
 
 
-@lru_cache(maxsize=65536)
+@kept
 def dst(net: IP | Net, negated: bool = False) -> Match:
     return net_match("dst", str(net), negated) or Match("dst", (net,), negated)
 
 
-@lru_cache(maxsize=65536)
+@kept
 def dport(proto: str, port: int) -> tuple[Match, Match]:
     return protocol_match("proto", proto), port_match("dport", str(port)) or Match("dport", ((port, port),))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from netdash.core.model import Match
 from netdash.core.rules.iptables_target import CONTINUE, XT_TARGETS, read_target
+from netdash.core.rules.kept import kept
 from netdash.core.rules.names import number
 from netdash.core.rules.parts import (
     Body,
@@ -241,7 +241,7 @@ _MODULES = frozenset(
 )
 
 
-@lru_cache(maxsize=65536)
+@kept
 def _condition(option: str, value: str, negated: bool) -> Match | None:
     known = _CONDITIONS.get(option) or _CONDITIONS.get(option.rpartition(" ")[2])
     return known[1](known[0], value, negated) if known else None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from netdash.core.addresses import address, subnet
 from netdash.core.model import Effect, Target, Verb
+from netdash.core.rules.kept import kept
 from netdash.core.rules.names import number
 from netdash.core.rules.parts import FULL
 
@@ -128,7 +127,7 @@ def _connection(args: list[str]) -> tuple[Effect, str]:
 _ZONES = {"--zone": "", "--zone-orig": "original", "--zone-reply": "reply"}
 
 
-@lru_cache(maxsize=4096)
+@kept
 def _jump(chain: str) -> Target:
     return Target(Verb.JUMP, chain=chain)
 
@@ -145,7 +144,7 @@ def _nat(verb: Verb, args: list[str]) -> tuple[Target, str]:
     return (made, "") if made else (Target(verb, detail=flags), " ".join(rest))
 
 
-@lru_cache(maxsize=65536)
+@kept
 def translation(verb: Verb, to: str, detail: str = "") -> Target | None:
     """`to` of --to-destination, --to-source or --to-ports: A, A:P, A-B:P-Q, :P, [A6]:P, A:P-Q/BASE. None: not so."""
     if verb in (Verb.MASQUERADE, Verb.REDIRECT):

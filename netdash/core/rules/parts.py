@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import summarize_address_range
 
 from netdash.core.addresses import address, subnet
 from netdash.core.model import Match, Net, Target
+from netdash.core.rules.kept import kept
 from netdash.core.rules.names import dscp, icmp_type, number, protocol
-
-_MANY = 65536  # conditions that are kept for reuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Body:
     target_name: str = ""  # of an xt target: DNAT, LOG …
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def name_match(key: str, name: str, negated: bool = False) -> Match:
     return Match(key, (name,), negated)
 
@@ -36,7 +34,7 @@ def protocol_match(key: str, name: str, negated: bool = False) -> Match:
     return word_match(key, protocol(name), negated)
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def word_match(key: str, words: str, negated: bool = False) -> Match:
     """`words` are alternatives, divided by commas."""
     return Match(key, tuple(words.split(",")), negated)
@@ -48,7 +46,7 @@ def net_match(key: str, nets: str, negated: bool = False) -> Match | None:
     return _net_match(key, nets.removesuffix(host), negated)
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def _net_match(key: str, nets: str, negated: bool) -> Match | None:
     found: list[Net] = []
     for text in nets.split(","):
@@ -71,7 +69,7 @@ def _nets(text: str) -> list[Net]:
         return []
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def port_match(key: str, ports: str, negated: bool = False) -> Match | None:
     """`ports`: N, N:M or N-M (either end may be left out with a colon), divided by commas. None: not ports."""
     found: list[tuple[int, int]] = []
@@ -87,7 +85,7 @@ def port_match(key: str, ports: str, negated: bool = False) -> Match | None:
     return Match(key, tuple(found), negated)
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def mark_match(key: str, texts: str, negated: bool = False) -> Match | None:
     """`texts`: V, V/MASK or LOW-HIGH, decimal or 0x…, divided by commas; written as Match tells. None: not marks."""
     found = [_mark(text) for text in texts.split(",")]
@@ -109,7 +107,7 @@ def _mark(text: str) -> str | None:
 FULL = 0xFFFFFFFF
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def pair_match(key: str, texts: str, negated: bool = False) -> Match | None:
     """`texts`: N, N:M or N-M, divided by commas. None: not numbers."""
     found: list[tuple[int, int]] = []
@@ -127,7 +125,7 @@ def _number_for(key: str, text: str) -> int | None:
     return dscp(text) if key == "dscp" else number(text)
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def owner_match(key: str, texts: str, negated: bool = False) -> Match | None:
     """User or group: numbers as pairs; a name, which the tool did not translate, as it is."""
     found: list[object] = []
@@ -145,7 +143,7 @@ def upper_match(key: str, words: str, negated: bool = False) -> Match:
     return word_match(key, words.upper().replace("-", "_"), negated)
 
 
-@lru_cache(maxsize=_MANY)
+@kept
 def icmp_match(v6: bool, texts: str, negated: bool = False) -> Match | None:
     """`texts`: TYPE, TYPE/CODE, TYPE-TYPE or any, divided by commas."""
     found: list[tuple[int | None, int | None]] = []
@@ -174,7 +172,7 @@ def _icmp(text: str, v6: bool) -> list[tuple[int | None, int | None]]:
 _PER = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day"}
 
 
-@lru_cache(maxsize=4096)
+@kept
 def limit_match(rate: str, per: str, burst: str, over: bool = False) -> Match:
     return Match("limit", (f"{rate}/{_PER.get(per, per)} burst {burst}",), over)
 

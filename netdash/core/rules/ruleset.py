@@ -10,6 +10,7 @@ from netdash.core.model import Chain, NamedObject, NamedSet, Rule, Ruleset, Tabl
 from netdash.core.recording import Recording
 from netdash.core.rules.iptables_rule import parse_line
 from netdash.core.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save
+from netdash.core.rules.kept import forget
 from netdash.core.rules.merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
 from netdash.core.rules.nft_listing import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
 from netdash.core.rules.nft_match import Draft
@@ -91,6 +92,7 @@ class RulesetReader:
         self._shapes, self._known, self._answers = shapes, known, answers
         if changed or self._last is None:
             chains = tuple(one.chain for one in known.values())
+            forget(sum(len(chain.rules) for chain in chains))
             self._last = Ruleset(
                 chains, shapes.sets, shapes.notes, shapes.unread, shapes, shapes.tables, shapes.objects
             )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from netdash.core.model import IP
+from netdash.core.records import replace
 from netdash.core.sockets import device_of, find_listener
 from netdash.core.trace import proxy
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.inside import Namespace, arrival, bound_to
-from netdash.core.trace.lookups import number
+from netdash.core.trace.lookups import lookups_of, number
 from netdash.core.trace.run import Ended, Run
 from netdash.core.trace.walk import ip_hook
 
@@ -48,17 +47,17 @@ def _echoed(run: Run) -> Ended:
 
 
 def _listening(run: Run, place: str) -> Ended:
-    packet, listeners = run.packet, run.net.listeners
+    packet = run.packet
     where = "here" if run.space is None else run.inside.strip()
-    if listeners is None or packet.dst is None or packet.dport is None:
+    if run.net.listeners is None or packet.dst is None or packet.dport is None:
         return run.end(Verdict.UNKNOWN, place, f"which sockets listen {where} is not known")
     proto = packet.proto or ""
+    listeners = lookups_of(run.net).sockets.get((proto, packet.dport), ())
     heard, sure = find_listener(listeners, proto, packet.dst, packet.dport, _heard_at(run, packet.dst))
     if heard is not None and not sure:
         return run.end(Verdict.UNKNOWN, place, bound_to(heard))
     if heard is None:
-        same = (one for one in listeners if run.space is not None and (one.proto, one.port) == (proto, packet.dport))
-        elsewhere = next(same, None)
+        elsewhere = next(iter(listeners), None) if run.space is not None else None
         hint = f"{run.inside}{f', only on {elsewhere.ip}' if elsewhere else ''}"
         what = f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}{hint}"
         return run.end(Verdict.NO_LISTENER, place, what)
@@ -67,7 +66,7 @@ def _listening(run: Run, place: str) -> Ended:
         return run.end(Verdict.DROPPED, place, what)
     if run.net.proxies is None and (heard.command is None or "proxy" in heard.command):
         run.without("proxies", "the userland proxies")
-    by = proxy.proxy_of(run.net.proxies or (), heard, packet.dst)
+    by = proxy.proxy_of(run.net, heard, packet.dst)
     if by is not None:
         run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
         run.end_at = by

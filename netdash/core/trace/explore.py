@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netdash.core.model import Rule
+from netdash.core.records import replace
 from netdash.core.trace.answer import UNREAD, Decision, End, Hop, Tuple4, Verdict
 from netdash.core.trace.run import Choices, Ended, Run
 

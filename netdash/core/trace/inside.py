@@ -107,6 +107,7 @@ class Namespaces:
         networks = {one.id: one for one in host.networks or ()} | {one.name: one for one in host.networks or ()}
         containers = host.containers or ()
         self._named = {one.name: one for one in containers}
+        self._by_id = {one.id: one for one in containers}
         self._own = {
             one.id: _namespace(one, networks, host)
             for one in containers
@@ -120,6 +121,9 @@ class Namespaces:
             for end in space.container.endpoints:
                 if end.veth:
                     self._by_veth[end.veth] = (space, end)
+
+    def container(self, identity: str | None) -> Container | None:
+        return self._by_id.get(identity or "")
 
     def of(self, container: Container) -> Namespace | None:
         """The namespace that it uses; None when it does not run, or uses the host's."""

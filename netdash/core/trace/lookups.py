@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from netdash.core.model import IP, Host, Link, Net, PolicyRule, Route
+from netdash.core.model import IP, Host, Link, Net, PolicyRule, Proxy, Route
 from netdash.core.numbers import decimal
 from netdash.core.packet import Packet
 from netdash.core.records import replace
 from netdash.core.routing import Flow, Situation, address_type, find
+from netdash.core.sockets import by_port
 from netdash.core.trace.hooks import Hooks
 from netdash.core.trace.run import Run
 
@@ -91,8 +92,18 @@ class Lookups:
         self.links = {link.name: link for link in net.links or ()}
         self.routes = RoutesOf(net)
         self.situation = _situation(net)
+        self.sockets = by_port(net.listeners or ())
+        self.proxies = _by_pid_and_port(net.proxies or ())
         own = net.ruleset if isinstance(net, Inner) else None
         self.hooks = Hooks(own) if own is not None else None
+
+
+def _by_pid_and_port(proxies: Iterable[Proxy]) -> dict[object, list[Proxy]]:
+    found: dict[object, list[Proxy]] = {}
+    for one in proxies:
+        for key in (one.pid, (one.proto, one.host_port)):
+            found.setdefault(key, []).append(one)
+    return found
 
 
 @lru_cache(maxsize=2)  # of the host on screen and of the one that comes

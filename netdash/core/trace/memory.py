@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 from netdash.core.addresses import only
 from netdash.core.model import Effect, Match, Rule
+from netdash.core.records import replace
 from netdash.core.rules.match import Answer, applies, condition
 from netdash.core.trace.run import Run
 

@@ -3,11 +3,12 @@ tell it says, with the rules that leave it open. Routes and addresses are the ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from netdash.core.model import IP, Chain, Rule, Ruleset, Verb
 from netdash.core.packet import Packet
+from netdash.core.records import replace
 from netdash.core.rules.match import Answer, applies
 from netdash.core.rules.verdict_map import mapped
 from netdash.core.trace.hooks import Hooks, hooks_of, sets_mark

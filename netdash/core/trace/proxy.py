@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from netdash.core.model import IP, Listener, Proxy
+from netdash.core.model import IP, Host, Listener, Proxy
 from netdash.core.numbers import decimal
 from netdash.core.publish.state import OWN_PROXY
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.forwarding import Way
+from netdash.core.trace.lookups import lookups_of
 from netdash.core.trace.run import Run
 
 _AS_ASKED_SINCE = 28  # docker-proxy tells the kernel from which address it answers UDP (moby pull request 48571)
 
 
-def proxy_of(proxies: tuple[Proxy, ...], heard: Listener, dst: IP) -> Proxy | None:
+def proxy_of(net: Host, heard: Listener, dst: IP) -> Proxy | None:
     """The userland proxy that holds a socket: by its pid, else by its address and port. A recording may hold the pid of
     what started it; a process that only has the name of one has a `user`."""
-    known = next((one for one in proxies if one.pid == heard.pid), None)
+    proxies = lookups_of(net).proxies
+    known = proxies.get(heard.pid)
     if known is not None or heard.user is not None:
-        return known
+        return known[0] if known else None
     if heard.command is not None and "proxy" not in heard.command:
         return None
-    same = [one for one in proxies if (one.proto, one.host_port) == (heard.proto, heard.port) and one.holds_port]
+    same = [one for one in proxies.get((heard.proto, heard.port), ()) if one.holds_port]
     exact = [one for one in same if one.host_ip in (dst, heard.ip)]
     wild = [one for one in same if one.host_ip.is_unspecified]
     return next(iter(exact or wild), None)

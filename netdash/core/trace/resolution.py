@@ -3,11 +3,12 @@ needs them. Follows arp_process of arp.c, ndisc_solicit and ndisc_recv_ns of ndi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netdash.core.addresses import address
 from netdash.core.model import IP, Host, Link, Neighbour
 from netdash.core.packet import Arp, Packet
+from netdash.core.records import replace
 from netdash.core.routing import Flow, address_type, find
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.bridging import BROADCAST, MULTICAST, UNICAST, Frame, mac_of, passes, port_towards

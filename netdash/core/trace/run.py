@@ -123,7 +123,7 @@ class Run:
         self.hops[-1] = replace(last, text=f"{last.text}; {text}" if last.text else text)
 
     def _close(self) -> None:
-        if self.hops:
+        if self._steps and self.hops:
             self.hops[-1] = replace(self.hops[-1], steps=(*self.hops[-1].steps, *self._steps))
         self._steps = []
 

@@ -136,7 +136,7 @@ def _ephemeral(host: Host, question: Question) -> tuple[int, int]:
     """net.ipv4.ip_local_port_range of the sender; of another machine what Linux starts with."""
     if question.origin is Origin.OUTSIDE:
         return EPHEMERAL
-    container = next((one for one in host.containers or () if one.id == question.container), None)
+    container = namespaces_of(host).container(question.container)
     space = namespaces_of(host).of(container) if container is not None else None
     return port_range(host if space is None else space.net) or EPHEMERAL
 
@@ -146,7 +146,7 @@ def _start(run: Run, question: Question) -> Ended:
         return from_host(run, question.src)
     if question.origin is Origin.OUTSIDE:
         return _outside(run, question)
-    container = next((one for one in run.host.containers or () if one.id == question.container), None)
+    container = namespaces_of(run.host).container(question.container)
     if container is None:
         return run.end(Verdict.UNKNOWN, "sender", "no such container")
     if container.network_mode == "host":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netdash.core.model import IP, Container, Endpoint, Host, Port, Scope
 from netdash.core.paths import ports_of, sharing
+from netdash.core.records import replace
 from netdash.core.routing import OUTSIDE, entrance
 from netdash.core.trace.answer import Origin, Question
 
