@@ -3,6 +3,7 @@ of their conditions surely fails."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Mapping
 from heapq import merge
 from typing import Any
@@ -18,7 +19,7 @@ _Place = tuple[int, Rule]
 class Indexed:
     """The rules of one chain by the one condition that rules out most packets."""
 
-    __slots__ = ("_kinds", "_lengths", "_others", "_ranged", "_rules")
+    __slots__ = ("_kinds", "_lengths", "_others", "_ports", "_ranged", "_rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
@@ -34,12 +35,13 @@ class Indexed:
             found = self._kinds.get(kind)
             if found is None:
                 found = self._kinds[kind] = {}
-            self._ranged = self._ranged or (kind in _RANGES and len(keys) > 1)
+            self._ranged = self._ranged or (kind in (*_RANGES, "dport") and len(keys) > 1)
             for key in keys:
                 if key in found:
                     found[key].append((at, rule))
                 else:
                     found[key] = [(at, rule)]
+        self._ports = sorted({key[1] for key in self._kinds.get("dport", ()) if isinstance(key, tuple)})
         for kind in _ADDRESSES:
             self._lengths[kind] = {key[1] for key in self._kinds.get(kind, ()) if isinstance(key, tuple)}
 
@@ -64,6 +66,10 @@ class Indexed:
         """What rules are found by for this packet; None: that is not known."""
         if kind in _RANGES:
             return _buckets(kind, packet)
+        if kind == "dport" and packet.dport is None and packet.proto is not None and packet.ephemeral_dport is not None:
+            low, high = packet.ephemeral_dport
+            among = self._ports[bisect_left(self._ports, low) : bisect_right(self._ports, high)]
+            return [(packet.proto, port) for port in among]
         if kind not in _ADDRESSES:
             key = _key(kind, packet)
             return None if key is None else [key]
@@ -134,7 +140,7 @@ def _telling(rule: Rule) -> tuple[str | None, list[Hashable]]:
         return ranged
     if wide is not None:
         return wide
-    for kind in ("iif", "oif"):
+    for kind in ("mac", "iif", "oif"):
         names = plain.get(kind)
         if names and not any(str(name).endswith("+") for name in names):
             return kind, list(names)
