@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from netdash.core.join import Builder
 from netdash.core.model import Host
 from netdash.core.recording import Recording
+from netdash.kept import with_kept
 
 if TYPE_CHECKING:
     from netdash.read.first import First, FirstAnswers
@@ -76,7 +77,7 @@ class LiveFeed:
 
     def _build(self, recording: Recording) -> None:
         """In one thread at a time: the builder is not for two."""
-        host = self._builder.build(recording)
+        host = self._builder.build(with_kept(recording))
         with self._lock:
             self._newest = host
             if self._publish is not None:

@@ -179,9 +179,10 @@ def _recording(
         from netdash.read.hosts import read_host
 
         return read_host(arguments.hosts[0], arguments.options(sources, whole, containers))
+    from netdash.kept import with_kept
     from netdash.read.once import read_once
 
-    return read_once(arguments.options(sources, whole, containers))
+    return with_kept(read_once(arguments.options(sources, whole, containers)))
 
 
 def tell_missing(host: Host, sources: Iterable[str]) -> None:

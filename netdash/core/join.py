@@ -101,6 +101,7 @@ class Builder:
             ipsec=self._sources.ipsec(recording),
             qdiscs=self._sources.qdiscs(recording),
             privileged=recording.privileged,
+            kept_until=self._sources.kept(recording),
             pending=recording.pending,
             heard=recording.heard,
             failures=failures,

@@ -30,7 +30,6 @@ from netdash.core.rules.model import (
     Effect,
     Match,
     NamedObject,
-    NamedSet,
     Net,
     Rule,
     Ruleset,
@@ -65,7 +64,6 @@ __all__ = [
     "Listener",
     "Match",
     "NamedObject",
-    "NamedSet",
     "Neighbour",
     "Net",
     "Network",
@@ -396,4 +394,5 @@ class Host:
     ipsets: Mapping[str, tuple[Net, ...]] | None = None  # members of those that hold addresses or nets alone
     bridging: Bridging | None = None
     flows: tuple[TrackedFlow, ...] | None = None  # connections that the kernel tracked; None: not read
+    kept_until: Mapping[str, float] = field(default_factory=dict)  # old containers by id: when netdash removes them
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known

@@ -59,6 +59,10 @@ INSIDE = "inside"
 AWAITED = frozenset((*SOURCES, INSIDE))
 """What a live host waits for at first."""
 
+KEPT = "host/kept.txt"
+"""Until when netdash keeps the old containers of those that it made anew: a line each, `ID UNTIL`. UNTIL is in seconds
+since the epoch, "-" while the change is not finished."""
+
 ON_DEMAND = (
     "host/conntrack.txt",
     "ip/nexthop.json",
@@ -143,7 +147,7 @@ def load(path: Path) -> Recording:
     """Read a bundle, or what the collector printed. Raises NetdashError with one line for whatever is wrong with it."""
     from netdash.core.parse.collected import is_stream, parse  # which knows this module
 
-    known = frozenset((*(file for names in SOURCES.values() for file in names), *ON_DEMAND))
+    known = frozenset((*(file for names in SOURCES.values() for file in names), *ON_DEMAND, KEPT))
     try:
         found = read_files(path, known, CONTAINER_FILES, is_stream)
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:

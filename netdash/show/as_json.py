@@ -25,6 +25,7 @@ from netdash.core.model import (
 )
 from netdash.core.paths import Callable as Reachable
 from netdash.core.paths import Inbound, Outbound, callable_names, inbound, outbound, sharing
+from netdash.core.publish.kept import old_of
 from netdash.show import notes
 from netdash.show.free import Answer
 from netdash.show.index import Index, index_of
@@ -92,7 +93,7 @@ def show(host: Host, container: Container) -> Json:
     owner = sharing(host, container)
     return {
         "schema": SCHEMA,
-        "container": {**_head(container), **_state(container)},
+        "container": {**_head(container), **_state(index, container)},
         "addresses": _addresses(index, owner),
         "published": None if host.ports is None else [_published(port) for port in index.ports(owner.id)],
         "inbound": [_inbound(way) for way in inbound(host, container)],
@@ -134,7 +135,9 @@ def _head(one: Container) -> dict[str, object]:
     return {"id": one.short_id, "name": one.name, "image": one.image, "state": one.state, "compose": one.compose}
 
 
-def _state(one: Container) -> dict[str, object]:
+def _state(index: Index, one: Container) -> dict[str, object]:
+    """`kept` only of the old container of one that netdash made anew; `until` null where that is not known."""
+    kept = {"of": old_of(one), "until": index.kept_until.get(one.id)}
     return {
         "service": one.service,
         "health": one.health,
@@ -143,12 +146,13 @@ def _state(one: Container) -> dict[str, object]:
         "network_mode": one.network_mode,
         "shares_with": one.shares_with,
         "left_behind": one.left_behind,
+        **({"kept": kept} if kept["of"] else {}),
     }
 
 
 def _container(index: Index, one: Container) -> Json:
     published = [_published(port) for port in index.ports(one.id)]
-    return {**_head(one), **_state(one), "addresses": _addresses(index, one), "published": published}
+    return {**_head(one), **_state(index, one), "addresses": _addresses(index, one), "published": published}
 
 
 def _addresses(index: Index, one: Container) -> list[Json]:

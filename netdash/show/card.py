@@ -6,6 +6,7 @@ from itertools import groupby
 
 from netdash.core.model import Container, Host, Ref
 from netdash.core.paths import Callable, callable_names, neighbour_counts
+from netdash.core.publish.kept import old_of
 from netdash.core.related import address_ref, ref_of
 from netdash.core.sharing import why_lost
 from netdash.show import draw, notes, words
@@ -58,6 +59,10 @@ def _head(host: Host, container: Container, width: int) -> Line:
 def _at_rest(host: Host, container: Container, width: int) -> list[Line]:
     """A container that does not run has no way in or out; what it is set up for."""
     lines = draw.text(IN, "no way in or out: it is not running", width, Tone.DIM)
+    kept = words.kept(host, container)
+    if kept:
+        told = f"the old {old_of(container)}, {kept}: then netdash removes it; u, or netdash undo, brings it back"
+        lines += draw.text(MORE, clean(told), width, Tone.WARN)
     planned = words.published(container, index_of(host).ports(container.id))
     if planned is not words.NOTHING:
         lines += draw.text(MORE, f"would publish {planned.text}", width, Tone.DIM)

@@ -29,6 +29,7 @@ class Index:
 
     def __init__(self, host: Host) -> None:
         self._ruleset = host.ruleset
+        self.kept_until = host.kept_until
         self.containers_known = host.containers is not None
         self.containers = {one.id: one for one in host.containers or ()}
         self.networks = {one.id: one for one in host.networks or ()}

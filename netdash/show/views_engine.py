@@ -26,7 +26,7 @@ def _container(host: Host, index: Index, one: Container) -> Row:
         Span(clean(one.name), Tone.KEY, ref_of(one)),
         words.state(one),
         _for(host, one),
-        _addresses(one),
+        _addresses(host, one),
         _networks_cell(index, one),
         _bridges_cell(host, index, one),
         words.unknown(host, "docker") if host.ports is None else words.published(one, own_ports),
@@ -58,7 +58,10 @@ def _for(host: Host, one: Container) -> Span:
     return Span(told, Tone.DIM) if told else NOTHING
 
 
-def _addresses(one: Container) -> Span:
+def _addresses(host: Host, one: Container) -> Span:
+    kept = words.kept(host, one)
+    if kept:
+        return Span(kept, Tone.WARN)
     found = _interfaces(one)
     if found:
         return Span(", ".join(str(each.ip) for each in found), Tone.KEY, address_ref(found[0].ip))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 
 from netdash.core.drift.model import Drift, DriftKind
 from netdash.core.model import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
+from netdash.core.publish.kept import old_of
 from netdash.core.related import address_ref, ref_of
 from netdash.core.sockets import bind_text
 from netdash.core.sockets import socket_text as socket_text_of
@@ -115,6 +117,17 @@ def owner(host: Host, container: Container | None) -> Span:
     if host.containers is None:
         return unknown(host, "docker")
     return UNKNOWN if "docker: inspect" in host.failures else NOTHING
+
+
+def kept(host: Host, container: Container) -> str:
+    """Until when netdash keeps the old container of one that it made anew; "" for every other container."""
+    if not old_of(container):
+        return ""
+    until = host.kept_until.get(container.id)
+    if until is None:
+        return "kept until ?"
+    end, now = datetime.fromtimestamp(until), datetime.fromtimestamp(host.taken or until)
+    return f"kept until {end.strftime('%H:%M' if end.date() == now.date() else '%m-%d %H:%M')}"
 
 
 def how_long(host: Host, container: Container) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -77,7 +78,11 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
         assert terminal.wait_for("✓ tcp 127.0.0.1:8087", 60), terminal.text
         assert page(web, 8087) == NAME
         terminal.press("\x1b")
-        terminal.settle(1.0)
+        assert terminal.wait_for("kept until "), terminal.text
+        assert terminal.wait_for(f" {NAME}  ● running"), terminal.text  # the card of what is under the cursor
+        old, *others = [one for one in web.json("containers")["containers"] if "kept" in one]
+        assert (old["kept"]["of"], others) == (NAME, [])
+        assert 0 < old["kept"]["until"] - time.time() <= 600
         terminal.press("u")
         assert terminal.wait_for("remove the new one"), terminal.text
         terminal.press("y")

@@ -27,7 +27,7 @@ from netdash.core.model import (
 from netdash.core.parse.decode import decoded, items, mapping, objects
 from netdash.core.parse.docker import parse_engine, parse_network
 from netdash.core.place import EngineProcess, Place, parse_engine_process
-from netdash.core.recording import SOURCES, Recording
+from netdash.core.recording import KEPT, SOURCES, Recording
 
 if TYPE_CHECKING:
     from netdash.core.rules.ruleset import RulesetReader
@@ -193,6 +193,14 @@ class Sources:
         if text is None:
             return None
         return self.once("process", parse_engine_process, text)
+
+    def kept(self, recording: Recording) -> Mapping[str, float]:
+        text = recording.text(KEPT)
+        if text is None:
+            return {}
+        from netdash.core.publish.kept import parse_kept
+
+        return self.once("kept", parse_kept, text)
 
     def sockets(
         self, recording: Recording, process: EngineProcess | None, failures: dict[str, Failure]

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from netdash.core.model import NamedObject, NamedSet, Table, Target, Verb
+from netdash.core.model import NamedObject, Table, Target, Verb
 from netdash.core.parse.decode import Json, integer, items, mapping
 from netdash.core.parse.decode import text as word
+from netdash.core.rules.model import NamedSet
 from netdash.core.rules.nft_map import map_elements
 from netdash.core.rules.nft_match import Draft, Elements
 from netdash.core.rules.nft_rule import counters, read_rule

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from netdash.core.model import Chain, NamedObject, NamedSet, Rule, Ruleset, Table, Unread
+from netdash.core.model import Chain, NamedObject, Rule, Ruleset, Table, Unread
 from netdash.core.recording import Recording
 from netdash.core.rules.iptables_rule import parse_line
 from netdash.core.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save
 from netdash.core.rules.kept import forget
 from netdash.core.rules.merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
+from netdash.core.rules.model import NamedSet
 from netdash.core.rules.nft_listing import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
 from netdash.core.rules.nft_match import Draft
 from netdash.core.rules.parts import Body

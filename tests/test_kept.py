@@ -1,0 +1,80 @@
+"""The old container of one that was made anew: how long netdash keeps it, in the list, on the card and in the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netdash.apply import logbook
+from netdash.core.join import Builder
+from netdash.core.model import Host
+from netdash.core.publish.journal import Journal
+from netdash.core.publish.kept import dumps, old_of, parse_kept
+from netdash.core.recording import KEPT, Recording
+from netdash.kept import with_kept
+from netdash.show import as_json
+from netdash.show.card import card
+from netdash.show.views_engine import CONTAINERS
+from tests.test_publish_state import CHANGE
+
+OLD = "web.netdash-20260102-030405"
+DUE = 1_767_323_045.0
+
+
+def kept(host: Host, **changes: object) -> Host:
+    """The host, its first container being an old one."""
+    first, *others = host.containers or ()
+    old = replace(first, id=CHANGE.old_id, name=OLD, state="exited", exit_code=137)
+    return replace(host, containers=(old, *others), **changes)
+
+
+def drawn(host: Host) -> tuple[str, str, object]:
+    one = (host.containers or ())[0]
+    card_text = "\n".join("".join(span.text for span in line) for line in card(host, one, 120))
+    return CONTAINERS.rows(host)[0].cells[3].text, card_text, as_json.show(host, one)["container"]
+
+
+def test_until_when_it_is_kept_stands_in_the_list_on_the_card_and_in_the_json(host: Callable[[str], Host]) -> None:
+    cell, said, made = drawn(kept(host("su1"), kept_until={CHANGE.old_id: DUE}, taken=DUE - 300))
+    assert cell.startswith("kept until ")
+    assert ":" in cell
+    assert f"the old web, {cell}: then netdash removes it" in said
+    assert made["kept"] == {"of": "web", "until": DUE}
+
+
+def test_without_its_record_it_is_kept_until_nobody_knows_when(host: Callable[[str], Host]) -> None:
+    cell, said, made = drawn(kept(host("su1")))
+    assert cell == "kept until ?"
+    assert "the old web, kept until ?" in said
+    assert made["kept"] == {"of": "web", "until": None}
+
+
+@pytest.mark.parametrize("changes", [{"name": "web"}, {"name": f"{OLD}-new"}, {"name": OLD, "state": "running"}])
+def test_another_container_is_none(host: Callable[[str], Host], changes: dict[str, str]) -> None:
+    given = replace((host("su1").containers or ())[0], **{"state": "exited", **changes})
+    assert old_of(given) == ""
+
+
+def test_the_journals_say_until_when() -> None:
+    settled = Journal(replace(CHANGE, grace=600.0), settled=100.0)
+    under_way = Journal(replace(CHANGE, old_id="a" * 64))
+    text = dumps((settled, under_way))
+    assert parse_kept(text) == {CHANGE.old_id: 700.0}
+    assert parse_kept("x\n\n1 2 3\nid -5\n") == {}
+
+
+@pytest.mark.parametrize(("name", "read"), [(OLD, True), ("web", False)])
+def test_they_are_read_where_a_container_has_such_a_name(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, name: str, read: bool
+) -> None:
+    state: Path = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("NETDASH_STATE_DIR", str(state))
+    logbook.begin(replace(CHANGE, grace=600.0))
+    logbook.append(CHANGE, {"settled": 100.0})
+    listed = [{"Id": CHANGE.old_id, "Names": [f"/{name}"], "State": "exited", "Image": "x"}]
+    recording = with_kept(Recording({"docker/containers.json": listed}, live=True))
+    assert (KEPT in recording.answers) is read
+    assert Builder().build(recording).kept_until == ({CHANGE.old_id: 700.0} if read else {})
