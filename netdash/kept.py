@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from netdash.core.errors import NetdashError
+from netdash.core.kept import dumps, may_be_kept
 from netdash.core.parse.decode import mapping
-from netdash.core.publish.kept import dumps, may_be_kept
 from netdash.core.recording import KEPT, Recording
 
 

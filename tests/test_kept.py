@@ -10,9 +10,9 @@ import pytest
 
 from netdash.apply import logbook
 from netdash.core.join import Builder
+from netdash.core.kept import dumps, old_of, parse_kept
 from netdash.core.model import Host
 from netdash.core.publish.journal import Journal
-from netdash.core.publish.kept import dumps, old_of, parse_kept
 from netdash.core.recording import KEPT, Recording
 from netdash.kept import with_kept
 from netdash.show import as_json

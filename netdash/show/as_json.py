@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from netdash.core.drift.model import Drift
+from netdash.core.kept import old_of
 from netdash.core.model import (
     Container,
     Endpoint,
@@ -25,7 +26,6 @@ from netdash.core.model import (
 )
 from netdash.core.paths import Callable as Reachable
 from netdash.core.paths import Inbound, Outbound, callable_names, inbound, outbound, sharing
-from netdash.core.publish.kept import old_of
 from netdash.show import notes
 from netdash.show.free import Answer
 from netdash.show.index import Index, index_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from netdash.core.kept import old_of
 from netdash.core.model import Container, Host, Ref
 from netdash.core.paths import Callable, callable_names, neighbour_counts
-from netdash.core.publish.kept import old_of
 from netdash.core.related import address_ref, ref_of
 from netdash.core.sharing import why_lost
 from netdash.show import draw, notes, words

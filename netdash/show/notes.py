@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from netdash.core.model import Failure, Host
 from netdash.core.place import Place
+from netdash.core.recording import INSIDE
 from netdash.show.spans import clean
 
 SILENT = 20.0  # seconds; an engine without events is asked every 10
@@ -26,7 +27,8 @@ def told(host: Host, sources: Iterable[str]) -> list[Failure]:
 
 def waiting(host: Host) -> str:
     """Which sources have not answered yet; "" where all have."""
-    return f"reading {', '.join(sorted(host.pending))}…" if host.pending else ""
+    sources = sorted("sockets inside the containers" if one == INSIDE else one for one in host.pending)
+    return f"reading {', '.join(sources)}…" if sources else ""
 
 
 def reason(host: Host, source: str) -> str:

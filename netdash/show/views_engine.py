@@ -54,7 +54,7 @@ def _for(host: Host, one: Container) -> Span:
     """Since when it runs, or does not; "—" for what never ran."""
     told = words.how_long(host, one)
     if not told and one.state != "created":
-        return UNKNOWN
+        return words.unknown_yet(host)
     return Span(told, Tone.DIM) if told else NOTHING
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from netdash.core.drift.model import Drift, DriftKind
+from netdash.core.kept import old_of
 from netdash.core.model import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
-from netdash.core.publish.kept import old_of
 from netdash.core.related import address_ref, ref_of
 from netdash.core.sockets import bind_text
 from netdash.core.sockets import socket_text as socket_text_of

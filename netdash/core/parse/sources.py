@@ -198,7 +198,7 @@ class Sources:
         text = recording.text(KEPT)
         if text is None:
             return {}
-        from netdash.core.publish.kept import parse_kept
+        from netdash.core.kept import parse_kept
 
         return self.once("kept", parse_kept, text)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from netdash.core.model import Container
 from netdash.core.numbers import decimal
-from netdash.core.publish.journal import Journal
+
+if TYPE_CHECKING:
+    from netdash.core.publish.journal import Journal
 
 _OLD = re.compile(r"(.+)\.netdash-\d{8}-\d{6}")
 
