@@ -17,6 +17,7 @@ import pytest
 
 from netdash.core.parse.collected import ASKED, parse
 from netdash.core.parse.proc import parse_listeners
+from netdash.core.place import other_kernel
 from netdash.core.recording import CONTAINER_FILES, ON_DEMAND, SOURCES, Recording
 from netdash.core.scrub import scrub
 from netdash.read.ssh import collector, script
@@ -196,6 +197,30 @@ def test_what_may_be_secret_is_never_printed(shell: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_an_engine_on_another_kernel_is_told(shell: str, tmp_path: Path) -> None:
+    """A socket can lead into a virtual machine, of which the devices and rules here say nothing."""
+    found = {}
+    (tmp_path / "sock").touch()
+    for name, release in (("far", "5.15.0-vm"), ("here", os.uname().release)):
+        (tmp_path / name).mkdir()
+        path = engine(
+            tmp_path / name,
+            {
+                "version": {"KernelVersion": release, "Components": [{"Details": {"KernelVersion": release}}]},
+                "info": {},
+                "networks": [],
+                "json?all=1": [{"Id": INSPECTED["Id"], "Names": ["/web"], "State": "running"}],
+                f"{INSPECTED['Id']}/json": INSPECTED,
+            },
+        )
+        recording = recorded(shell, path, "docker", DOCKER_HOST=f"unix://{tmp_path}/sock")
+        assert not recording.failures
+        found[name] = recording.answers.get("host/engine-kernel.txt")
+    assert other_kernel(str(found["far"])) == f"it runs on kernel 5.15.0-vm, this machine on {os.uname().release}"
+    assert found["here"] is None, "no process of the container is here"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_an_engine_that_answers_with_an_error_is_asked_once(shell: str, tmp_path: Path) -> None:
     path = tools(tmp_path / "bin", curl=f"echo x >> {tmp_path}/asked; echo 'curl: (7) cannot connect' >&2; exit 7")
     (tmp_path / "sock").touch()
@@ -358,7 +383,6 @@ NOT_THERE = {
     "nat.txt",
     "ip/netns.json",  # numbers of namespaces: the addresses inside tell whose end a veth is
     "host/engine.txt",  # which process the engine is: only its socket tells that
-    "host/engine-kernel.txt",
 }
 
 

@@ -265,6 +265,7 @@ engine_address() {
 read_docker() {
     targets=
     inspected=
+    version=
     address=$(engine_address)
     socket=${address#unix://}
     if [ "$socket" = "$address" ] && [ -n "$address" ]; then
@@ -286,6 +287,24 @@ read_docker() {
         say "failed docker there is no Docker engine on unix:///var/run/docker.sock"
     fi
     targets=$(printf '%s\n' "$inspected" | sed -n 's/^T //p')
+    [ -z "$version" ] || file host/engine-kernel.txt engine_kernel
+}
+
+# Whether the engine runs on the kernel that is read here: not where it names another one; surely where a process of one of
+# its containers is here; else nothing is said.
+engine_kernel() {
+    theirs=$(shown "$version" | sed -n 's/.*"KernelVersion" *: *"\([^"]*\)".*/\1/p')
+    { read -r ours </proc/sys/kernel/osrelease; } 2>/dev/null || ours=$theirs
+    if [ "${theirs:-$ours}" != "$ours" ]; then
+        shown "another it runs on kernel $theirs, this machine on $ours"
+        return
+    fi
+    shown "$targets" | while read -r id pid rest; do
+        if [ -n "$pid" ] && belongs; then
+            shown here
+            break
+        fi
+    done
 }
 
 # An address without what stands before its @.
@@ -301,6 +320,7 @@ docker_by_api() {
     # An engine that does not answer now is not waited for five times.
     if ! version=$(api /version 2>&1); then
         say "failed docker the engine on unix://$socket: $(last_line "$version")"
+        version=
         return
     fi
     say "events $since"
@@ -338,6 +358,7 @@ docker_by_command() {
     list="$list,\"Status\":{{json .Status}}}"
     if ! version=$(docker_said version --format '{{json .Server}}' 2>&1); then
         say "failed docker $(last_line "$version")"
+        version=
         return
     fi
     file docker/version.json filtered shown "$version"

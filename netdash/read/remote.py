@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from netdash.core.model import Failure
-from netdash.core.parse.collected import ASKED
-from netdash.core.recording import INSIDE, SOURCES, Recording
+from netdash.core.parse.collected import ASKED, source_of
+from netdash.core.recording import INSIDE, Recording
 from netdash.read.ssh import DROPS, ENGINE, HOST, LIMIT, Address, Session, again, failures, unreachable
 from netdash.read.ssh_reason import HostError
 
@@ -161,13 +161,9 @@ class RemoteReader:
 
 def _with_what_was_not_asked(recording: Recording, before: Recording, asked: Sequence[str]) -> Recording:
     """A recording of some sources, and what was last known of the others."""
-    answers = {path: answer for path, answer in before.answers.items() if _source(path) not in asked}
+    answers = {path: answer for path, answer in before.answers.items() if source_of(path) not in asked}
     told = {name: one for name, one in before.failures.items() if name.partition(":")[0] not in (*asked, HOST)}
     return replace(recording, answers={**answers, **recording.answers}, failures={**told, **recording.failures})
-
-
-def _source(path: str) -> str:
-    return next((source for source, paths in SOURCES.items() if path in paths), INSIDE)
 
 
 def _same(before: object, now: object) -> object:

@@ -12,6 +12,7 @@ from netdash.core.errors import NetdashError
 from netdash.core.model import Failure
 from netdash.core.parse.decode import load_json
 from netdash.core.parse.parts import Parts
+from netdash.core.place import KERNEL
 from netdash.core.recording import INSIDE, ON_DEMAND, SOURCES, Answer, Recording, container_path, tool_of
 from netdash.core.scrub import scrub
 
@@ -51,6 +52,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 _FILES = {
     **dict.fromkeys(ON_DEMAND, TRACE),
     **{path: source for source, paths in SOURCES.items() for path in paths},
+    KERNEL: "docker",  # it is asked for with the engine's answers, of which it is made
     "docker/inspect.jsonl": "docker",
     "docker/networks.jsonl": "docker",
     "docker/containers.jsonl": "docker",
@@ -76,8 +78,14 @@ _OPTIONAL = (
     "ip/bridge-vlan.json",
     "host/memory.txt",
     "host/process-owner.txt",
+    KERNEL,
 )
 """Files without which nothing is said to be missing: other answers tell the same."""
+
+
+def source_of(path: str) -> str:
+    """What the collector is asked for to get this file."""
+    return _FILES.get(path, INSIDE)
 
 
 def is_stream(beginning: str) -> bool:
@@ -270,7 +278,7 @@ class _Reader:
                 yield from _of_either(path, text)
             elif path.startswith("containers/") and path.rpartition("/")[2] in _PARTS:
                 yield from _of_inside(path, text)
-            else:
+            elif path != KERNEL or text.strip():
                 yield path, text
 
     def _of_engine(self, path: str, text: str) -> Iterator[tuple[str, Answer]]:
