@@ -57,6 +57,8 @@ def compare(said: Trace, fate: Fate) -> Judgement:
     expected = (*_verdicts(fate), *_refused_inside(said, fate))
     unsure = bool(said.unsure) or not all(step.sure for step in said.steps) or _asks_for_neighbour(said)
     blame = unsure or _blames_a_rule(said) is (fate.end == "dropped")
+    if said.verdict not in expected and said.verdict is Verdict.DROPPED and _asks_for_neighbour(said):
+        return Judgement("unknown", "a neighbour is asked for, which the machines outside know already")
     if said.verdict not in expected or not blame:
         names = " or ".join(one.value for one in expected)
         return Judgement(

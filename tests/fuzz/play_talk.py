@@ -119,7 +119,6 @@ def _recorded(world: World, lines: Lines) -> Recording:
         with world.entered(peer.name), closing(Kernel()) as kernel:
             answers[f"{folder}/rule4.json"] = json.dumps(kernel.rules(4))
             answers[f"{folder}/rule6.json"] = json.dumps(kernel.rules(6))
-            answers[f"{folder}/neigh.json"] = json.dumps(kernel.neighbours())
             answers[f"{folder}/sysctl.txt"] = read_sysctls(("lo", "eth0"))
             if peer.name in ruled:
                 answers[f"{folder}/nft.json"] = run("nft", "-j", "-a", "list", "ruleset")

@@ -41,6 +41,7 @@ def _inside(world: World) -> dict[str, object]:
         if peer.container:
             with world.entered(peer.name), closing(Kernel()) as kernel:
                 found[f"containers/{peer.name}/addr.json"] = json.dumps(kernel.links())
+                found[f"containers/{peer.name}/neigh.json"] = json.dumps(kernel.neighbours())
                 found[f"containers/{peer.name}/route.json"] = json.dumps(kernel.routes(4) + kernel.routes(6))
     return found
 
