@@ -187,6 +187,18 @@ def test_a_first_packet_that_waits_unanswered_counts_while_it_is_fresh(left: int
         assert f"the same from port 4 has waited {120 - left} s" in answer.exchange.why.text
 
 
+@pytest.mark.parametrize(("rule", "answered"), [("CT --zone 5", None), ("CT --notrack", True)])
+def test_an_answer_that_conntrack_does_not_see_is_not_missed(rule: str, answered: bool | None) -> None:
+    """As the kernel: with a zone for what comes in, the answer is in another, and the entry stays SYN_SENT."""
+    raw = f"*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth9 -j {rule}\nCOMMIT\n"
+    flow = (
+        SYN.format(118).replace("8080", "9000").replace("172.17.0.2", "203.0.113.2").replace("sport=80 ", "sport=9000 ")
+    )
+    asked = "outside@192.0.2.10", "203.0.113.2:9000"
+    answer = _told(*asked, **{"host/conntrack.txt": flow, "rules/iptables-legacy-save.txt": raw})
+    assert answer.answered is answered
+
+
 def test_what_was_answered_since_is_no_sign() -> None:
     other = SYN.format(100).replace("SYN_SENT", "TIME_WAIT").replace("[UNREPLIED] ", "").replace("=4 ", "=5 ")
     answer = _told("outside@192.0.2.10", "203.0.113.2:8080", **{"host/conntrack.txt": SYN.format(118) + other})

@@ -9,7 +9,12 @@ from netdash.core.numbers import decimal
 
 _WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 _SETTLED = 2  # seconds after which what has not been answered counts as unanswered
-_TIMEOUTS = {"tcp": ("nf_conntrack_tcp_timeout_syn_sent", 120), "udp": ("nf_conntrack_udp_timeout", 30)}
+_OPENING = ("SYN_SENT", "SYN_RECV")  # the answer was not seen, or its sender did not hear that it came
+_TIMEOUTS = {
+    "SYN_SENT": ("nf_conntrack_tcp_timeout_syn_sent", 120),
+    "SYN_RECV": ("nf_conntrack_tcp_timeout_syn_recv", 60),
+    "udp": ("nf_conntrack_udp_timeout", 30),
+}
 """How long an unanswered flow is kept: the sysctl, and what Linux starts with."""
 
 Key = tuple[str, "IP | None", "IP | None", "int | None"]
@@ -47,16 +52,30 @@ def continues(flow: TrackedFlow) -> bool:
 
 def unanswered(host: Host, flows: list[TrackedFlow]) -> TrackedFlow | None:
     """The one that was asked last, where none of them was answered, and that waits longer than an answer takes."""
-    waiting = [flow for flow in flows if flow.state == "SYN_SENT" or flow.proto == "udp"]
-    if not waiting or any(flow.replied for flow in flows):
+    waiting = [flow for flow in flows if flow.state in _OPENING or (flow.proto == "udp" and not flow.replied)]
+    if not waiting or any(flow.replied and flow.state not in _OPENING for flow in flows):
         return None
+    if "notrack" in _effects(host):
+        return None  # conntrack need not see the answers
     last = max(waiting, key=lambda flow: flow.seconds)
     return last if waits(host, last) >= _SETTLED else None
 
 
+@lru_cache(maxsize=2)  # of the host on screen and of the one that comes
+def _effects(host: Host) -> frozenset[str]:
+    """What rules do beside their verdicts."""
+    chains = host.ruleset.chains if host.ruleset is not None else ()
+    return frozenset(effect.kind for chain in chains for rule in chain.rules for effect in rule.target.effects)
+
+
+def one_sided(host: Host) -> bool:
+    """Whether rules keep an answer in a zone of its own: the entry of what asked for it stays unanswered."""
+    return "zone" in _effects(host)
+
+
 def waits(host: Host, flow: TrackedFlow) -> int:
     """Seconds since the last packet of a flow without an answer."""
-    name, usual = _TIMEOUTS[flow.proto]
+    name, usual = _TIMEOUTS[flow.state if flow.proto == "tcp" else flow.proto]
     return (decimal((host.sysctls or {}).get(f"net.netfilter.{name}", "")) or usual) - flow.seconds
 
 

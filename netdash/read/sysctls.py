@@ -17,6 +17,7 @@ _SINGLE = (
     "netfilter/nf_conntrack_count",
     "netfilter/nf_conntrack_max",
     "netfilter/nf_conntrack_tcp_timeout_syn_sent",
+    "netfilter/nf_conntrack_tcp_timeout_syn_recv",
     "netfilter/nf_conntrack_udp_timeout",
 )
 _PER_DEVICE = {

@@ -46,10 +46,10 @@ def verdict(answer: Trace) -> Line:
     if answer.then is not None and not answer.then.verdict.arrives:
         told.append(Span(f", but its own connection: {answer.then.verdict.value}", _TONES[came]))
         return (*told, *_because(answer.then.decided_by))
-    what = lacking.packet or "no answer"
-    ended = lacking.stuck.verdict if lacking.stuck is not None else Verdict.UNKNOWN
-    known = ended.arrives or (came is False and lacking.stuck is None)
-    told.append(Span(f", {what}" + ("" if known else f": {ended.value}"), _TONES[came]))
+    what = lacking.packet or ("no answer" if came is False else "answer unknown")
+    stuck = lacking.stuck
+    ended = "" if stuck is None or stuck.verdict.arrives else f": {stuck.verdict.value}"
+    told.append(Span(f", {what}{ended}", _TONES[came]))
     return (*told, *_because(lacking.why))
 
 
@@ -148,8 +148,11 @@ def parts(answer: Trace, room: int) -> tuple[Part, ...]:
 
 
 def notes(answer: Trace, room: int) -> tuple[Line, ...]:
-    """What else would stop it, which rules cannot be told, what was not read and taken for granted."""
+    """What the answer lacks, what else would stop it, which rules cannot be told, what was not read and is assumed."""
     lines: list[Line] = []
+    lacking = answer.exchange.why
+    if lacking is not None and lacking.step is None and answer.exchange.stuck is None:
+        lines += draw.paragraph(Span(" why   ", Tone.DIM), _reason(lacking), room)
     for blocker in answer.blockers:
         label = Span(" then  " if not lines else "       ", Tone.WARN)
         lines += draw.paragraph(label, [Span("still stopped by ", Tone.DIM), *_reason(blocker)], room)

@@ -17,7 +17,7 @@ from netdash.core.trace.outside import Lacking, comes_back, leaves_elsewhere
 from netdash.core.trace.packets import answer_to, with_data
 from netdash.core.trace.run import Choices, Ended, Run
 from netdash.core.trace.way import Outlet, from_container, from_host, from_outlet, from_outside
-from netdash.core.tracked import flows_of, ports_left, unanswered, waits
+from netdash.core.tracked import flows_of, one_sided, ports_left, unanswered, waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,8 @@ def contradicted(host: Host, run: Run, found: Exchange, open_: Decision | None) 
     text = f"the same from port {flow.original.sport} has waited {age} s for an answer (conntrack)"
     why = found.why or open_
     text = f"{text}; {why.text}" if why is not None else f"the rules that were read let it pass, yet {text}"
-    return Exchange(False if age <= _JUST_NOW else None, Decision("conntrack", text))
+    sure = age <= _JUST_NOW and not one_sided(host)
+    return Exchange(False if sure else None, Decision("conntrack", text))
 
 
 _JUST_NOW = 10  # seconds

@@ -100,7 +100,11 @@ def _hashlimit(words: str) -> bool | None:
 
 
 def _connlimit(words: str) -> bool | None:
-    return None if "!" in words else not ("above" in words or "over" in words)
+    """The first connection counts too."""
+    most = re.search(r"(?:above|upto|over|until|count) (\d+)", words)
+    if "!" in words or most is None:
+        return None if "!" in words else not ("above" in words or "over" in words)
+    return (int(most[1]) < 1) is ("above" in words or "over" in words)
 
 
 def _quota(words: str) -> bool | None:

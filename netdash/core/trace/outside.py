@@ -31,6 +31,8 @@ def comes_back(host: Host, run: Run) -> Lacking | None:
     network = network_of(host, src)
     if network is None:
         return _strange(host, src, near)
+    if network.bridge == device:
+        return None  # a neighbour on its own bridge
     wide = next((net for net in network.subnets if src in net), src)
     if network.masquerade and _mode(network, src) in ("nat", "nat-unprotected") and _uplink(host, device, src.version):
         return False, f"{src} leaves untranslated by {device}: outside nobody knows {wide}, no answer comes back"
@@ -59,12 +61,14 @@ def _strange(host: Host, src: IP, near: bool) -> Lacking | None:
 
 def network_of(host: Host, ip: IP) -> Network | None:
     """The engine's network on a bridge of this host that an address belongs to."""
+    for one in host.networks or ():
+        if one.bridge and any(ip in net for net in one.subnets):
+            return one
     for space, end in namespaces_of(host).at(ip):
         network = space.network(end)
         if network is not None and network.driver not in beside.DRIVERS:
             return network
-    found = (one for one in host.networks or () if one.bridge and any(ip in net for net in one.subnets))
-    return next(found, None)
+    return None
 
 
 def _mode(network: Network, ip: IP) -> str:
