@@ -17,11 +17,11 @@ from netdash.apply.survey import survey
 from netdash.core.errors import Exit, NetdashError
 from netdash.core.join import Builder
 from netdash.core.model import Host
-from netdash.core.paths import Leaves, outbound
 from netdash.core.place import KERNEL
 from netdash.core.recording import SOURCES, Recording
 from netdash.core.trace.answer import Origin, Question, Verdict
 from netdash.core.trace.question import Asked, question
+from netdash.core.trace.summary import Leaves, outbound
 from netdash.core.trace.tracer import trace
 from netdash.read import engine_kernel
 from netdash.read.engine_kernel import kernel_of

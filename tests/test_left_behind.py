@@ -12,12 +12,12 @@ from netdash.core.drift.compare import compare
 from netdash.core.drift.model import DriftKind
 from netdash.core.join import Builder
 from netdash.core.model import Container, Host
-from netdash.core.paths import Leaves, inbound, outbound
 from netdash.core.recording import Recording
 from netdash.core.sharing import why_lost
 from netdash.core.trace.answer import Origin, Question, Verdict
 from netdash.core.trace.inside import namespaces_of
 from netdash.core.trace.reach import reach
+from netdash.core.trace.summary import Leaves, inbound, outbound
 from netdash.core.trace.tracer import trace
 from netdash.show.as_json import show
 from netdash.show.card import card

@@ -6,7 +6,9 @@ from ipaddress import ip_address
 import pytest
 
 from netdash.core.model import Scope
-from netdash.core.paths import Leaves, callable_names, inbound, outbound
+from netdash.core.peers import peers
+from netdash.core.trace.summary import Leaves, inbound, obstacle, outbound
+from netdash.show.obstacle import sentence
 
 from .conftest import bundle
 
@@ -135,16 +137,16 @@ def test_ipv6_clients_of_an_ipv4_container_come_by_the_proxy(host):
 def test_a_container_that_does_not_run_has_no_ways(host):
     joined = host("docker28.5-nft-full")
     ended = container(joined, "c-exited")
-    assert (inbound(joined, ended), outbound(joined, ended), callable_names(joined, ended)) == ((), (), ())
+    assert (inbound(joined, ended), outbound(joined, ended), peers(joined, ended)) == ((), (), ())
     (port,) = [port for port in joined.ports if port.container_id == ended.id]
     assert (port.live, port.host_port, port.holder.kind, port.listening) == (False, 8099, "nobody", False)
 
 
 def test_names_resolve_on_user_networks_only(host):
     joined = host("docker28.5-nft-full")
-    on_user = {one.container: one.names for one in callable_names(joined, container(joined, "c-six"))}
+    on_user = {one.container: one.names for one in peers(joined, container(joined, "c-six"))}
     assert on_user["c1"][0] == "c1"
-    on_default = callable_names(joined, container(joined, "web"))
+    on_default = peers(joined, container(joined, "web"))
     assert {one.container for one in on_default} == {"plain", "rnd"}
     assert all(one.names == () and one.ip for one in on_default)
 
@@ -159,15 +161,14 @@ def test_without_rules_nothing_is_claimed(host, recording):
     joined = Builder().build(replace(whole, answers=bare))
     web = container(joined, "web")
     (way, *_) = outbound(joined, web)
-    assert (way.leaves, way.nat, way.leaves_as, way.why) == (Leaves.UNKNOWN, None, None, "rules could not be read")
+    assert (way.leaves, way.nat, way.leaves_as, way.uplink.name) == (Leaves.UNKNOWN, None, None, "eth0")
+    assert "rules could not be read" in sentence(obstacle(way.trace))
     port = next(port for port in joined.ports if port.container_id == web.id)
     assert (port.dnat, str(port.target_ip)) == (None, "172.17.0.2")  # the proxy says so
     assert "rules" in joined.failures
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("masq-missing", "masquerading is switched off"), ("iptables-flush", "no MASQUERADE rule")]
-)
+@pytest.mark.parametrize(("name", "reason"), [("masq-missing", "masquerading is switched off")])
 def test_why_nothing_masquerades_is_told(host, name, reason):
     joined = host(name)
     way = outbound(joined, container(joined, "web"))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netdash.core.model import Host
-from netdash.core.paths import inbound
+from netdash.core.trace.summary import inbound
 
 NAME = "podman5.8-pods"
 

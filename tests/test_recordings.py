@@ -11,9 +11,9 @@ import pytest
 
 from netdash.core.join import Builder
 from netdash.core.model import Host
-from netdash.core.paths import inbound, outbound
 from netdash.core.recording import Recording, dump, load
 from netdash.core.scrub import scrub
+from netdash.core.trace.summary import inbound, outbound
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())

@@ -11,11 +11,12 @@ import pytest
 from netdash.core.bridges import with_gateways
 from netdash.core.join import Builder
 from netdash.core.model import Host
-from netdash.core.paths import Leaves, inbound, outbound
 from netdash.core.recording import load
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.question import Asked, question
+from netdash.core.trace.summary import Leaves, asked_of, inbound, outbound
 from netdash.core.trace.tracer import trace
+from netdash.show.obstacle import broken
 from tests.conftest import RECORDINGS
 
 NAME = "docker20.10-swarm"
@@ -30,7 +31,7 @@ def test_the_address_on_the_gateway_bridge_is_the_containers(host: Callable[[str
     ]
     way = next(way for way in inbound(given, one) if way.port.host_ip.version == 4)
     assert (str(way.port.target_ip), way.bridge, way.veth is not None) == ("172.19.0.3", "docker_gwbridge", True)
-    assert way.broken == ()
+    assert broken(asked_of(given, way.port)) == []
     (out,) = [way for way in outbound(given, one) if way.network == "docker_gwbridge"]
     assert str(out.leaves_as) == "203.0.113.2"
 

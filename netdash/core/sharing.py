@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from netdash.core.model import Container
+from netdash.core.model import Container, Host
 
 
 def namespace_owner(container: Container) -> str | None:
     """Name of the container whose network namespace it has now; None for one with its own alone."""
     return None if container.left_behind else container.shares_with
+
+
+def sharing(host: Host, container: Container) -> Container:
+    """The container whose namespace this one uses: itself, or X of `container:X`."""
+    owner = namespace_owner(container)
+    return container if not owner else next((one for one in host.containers or () if one.name == owner), container)
 
 
 def why_lost(container: Container) -> str:

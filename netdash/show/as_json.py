@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from netdash.core.drift.model import Drift
+from netdash.core.index import Index, index_of
 from netdash.core.kept import old_of
 from netdash.core.model import (
     Container,
@@ -24,12 +25,13 @@ from netdash.core.model import (
     Rule,
     RulesNote,
 )
-from netdash.core.paths import Callable as Reachable
-from netdash.core.paths import Inbound, Outbound, callable_names, inbound, outbound, sharing
+from netdash.core.peers import Peer, peers
+from netdash.core.sharing import sharing
+from netdash.core.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
 from netdash.show import notes
 from netdash.show.free import Answer
-from netdash.show.index import Index, index_of
 from netdash.show.json_drift import drift_entry
+from netdash.show.obstacle import broken, sentence
 from netdash.show.table import View
 
 SCHEMA = 1
@@ -96,9 +98,9 @@ def show(host: Host, container: Container) -> Json:
         "container": {**_head(container), **_state(index, container)},
         "addresses": _addresses(index, owner),
         "published": None if host.ports is None else [_published(port) for port in index.ports(owner.id)],
-        "inbound": [_inbound(way) for way in inbound(host, container)],
+        "inbound": [_inbound(host, way, at < MOST_TRACED) for at, way in enumerate(inbound(host, container))],
         "outbound": [_outbound(way) for way in outbound(host, container)],
-        "links": [_link_to(one) for one in callable_names(host, container)],
+        "links": [_link_to(one) for one in peers(host, container)],
         **_namespace(host),
         "unknown": unknown(host, _SHOWN),
     }
@@ -330,8 +332,11 @@ def _link(index: Index, one: Link) -> Json:
 # --- ways out and neighbours ------------------------------------------------------------------------------------------
 
 
-def _inbound(way: Inbound) -> Json:
-    """Beside an entry of `published`: by what it comes in, and what the kernel's state has against it."""
+MOST_TRACED = 256  # ports of one container
+
+
+def _inbound(host: Host, way: Inbound, traced: bool) -> Json:
+    """Beside an entry of `published`: by what it comes in, and why its packets or their answers do not arrive."""
     return {
         "proto": way.port.proto,
         "host_ip": str(way.port.host_ip),
@@ -342,15 +347,12 @@ def _inbound(way: Inbound) -> Json:
         "dnat_from_here": way.port.dnat_from_here,
         "proxy_when": way.proxy_when or None,
         "unsure": [rule_entry(rule) for rule in way.port.unsure],
-        "broken": [*_at(way.bridge, way.at_bridge), *_at(way.veth, way.at_veth), *way.broken],
+        "broken": broken(asked_of(host, way.port)) if traced and traceable(host) else None,
     }
 
 
-def _at(device: str | None, trouble: str) -> list[str]:
-    return [f"{device}: {trouble}"] if trouble else []
-
-
 def _outbound(way: Outbound) -> Json:
+    lacks = obstacle(way.trace) if way.trace else None
     return {
         "network": way.network,
         "source": _text(way.source),
@@ -359,14 +361,14 @@ def _outbound(way: Outbound) -> Json:
         "uplink": way.uplink.name if way.uplink else None,
         "leaves_as": _text(way.leaves_as),
         "leaves": way.leaves.value,
-        "why": way.why or None,
+        "why": "; ".join(filter(None, (way.why, sentence(lacks) if lacks else ""))) or None,
         "default": way.default,
         "unsure": [rule_entry(rule) for rule in way.unsure],
-        "broken": [*_at(way.bridge, way.at_bridge), *_at(way.uplink.name if way.uplink else None, way.at_uplink)],
+        "broken": None if way.trace is None else broken([("", way.trace, lacks)]),
     }
 
 
-def _link_to(one: Reachable) -> Json:
+def _link_to(one: Peer) -> Json:
     return {
         "name": one.names[0] if one.names else None,
         "names": list(one.names),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from netdash.core.index import index_of
 from netdash.core.kept import old_of
 from netdash.core.model import Container, Host, Ref
-from netdash.core.paths import Callable, callable_names, neighbour_counts
+from netdash.core.peers import Peer, peer_counts, peers
 from netdash.core.related import address_ref, ref_of
 from netdash.core.sharing import why_lost
 from netdash.show import draw, notes, words
 from netdash.show.draw import MORE
 from netdash.show.drift_lines import RULES, drift_lines, of_container
-from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.way_in import IN, ways_in
 from netdash.show.way_out import ways_out
@@ -74,13 +74,13 @@ def _at_rest(host: Host, container: Container, width: int) -> list[Line]:
 
 def _peers(host: Host, container: Container, width: int) -> list[Line]:
     lines: list[Line] = []
-    counts = neighbour_counts(host, container)
-    for name, found in groupby(callable_names(host, container, MOST_PEERS), key=lambda one: one.network):
+    counts = peer_counts(host, container)
+    for name, found in groupby(peers(host, container, MOST_PEERS), key=lambda one: one.network):
         lines += _peers_on(name, list(found), counts[name], MORE if lines else PEERS, width)
     return lines
 
 
-def _peers_on(name: str, found: list[Callable], count: int, label: Span, width: int) -> list[Line]:
+def _peers_on(name: str, found: list[Peer], count: int, label: Span, width: int) -> list[Line]:
     said = [Span(f"on {clean(name)}: ", Tone.DIM)]
     for peer in found:
         said += _peer(peer)
@@ -91,7 +91,7 @@ def _peers_on(name: str, found: list[Callable], count: int, label: Span, width: 
     return draw.paragraph(label, said, width)
 
 
-def _peer(peer: Callable) -> list[Span]:
+def _peer(peer: Peer) -> list[Span]:
     names = [name for name in peer.names if name != peer.container and not peer.container_id.startswith(name)]
     aka = f" as {clean(', '.join(names))}" if names else ""
     spans = [Span(f"{clean(peer.container)} ", Tone.KEY, Ref("container", peer.container_id))]

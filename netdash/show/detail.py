@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from netdash.core.drift.model import Drift
+from netdash.core.index import index_of
 from netdash.core.model import (
     Chain,
     Container,
@@ -21,14 +22,13 @@ from netdash.core.model import (
     Rule,
     RulesNote,
 )
-from netdash.core.paths import inbound
 from netdash.core.related import address_ref, chain_ref, containers_of, ref_of
 from netdash.core.sockets import socket_text
+from netdash.core.trace.summary import inbound
 from netdash.show import draw, own, words
 from netdash.show.card import card
 from netdash.show.draw import MORE
 from netdash.show.drift_lines import RULES, drift_lines
-from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.views_drift import place, port_text
 from netdash.show.views_kernel import destination, devices, gateways, link_state

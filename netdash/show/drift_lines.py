@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netdash.core.drift.model import Drift
+from netdash.core.index import index_of
 from netdash.core.model import Container, Host
 from netdash.core.related import ref_of
 from netdash.show import draw
-from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.views_drift import TONES, place
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from netdash.core.index import index_of
 from netdash.core.model import Host, Port, Rule
 from netdash.core.sockets import reserved, socket_text, taken
 from netdash.core.taken_by_rules import ANYWHERE, TRIED, takers
-from netdash.show.index import index_of
 from netdash.show.spans import clean
 
 LAST = 65535

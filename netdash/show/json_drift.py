@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netdash.core.drift.model import Drift
+from netdash.core.index import Index
 from netdash.core.model import Binding
-from netdash.show.index import Index
 
 Json = Mapping[str, object]
 

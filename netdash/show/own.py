@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from netdash.core.index import index_of
 from netdash.core.model import Host, Port, Proxy
 from netdash.core.publish.state import Forward
 from netdash.show import draw
-from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 
 LABEL = Span(f" {'OWN':<9}", Tone.TITLE)

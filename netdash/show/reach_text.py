@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from netdash.core.index import index_of
 from netdash.core.model import Host, Ref, Rule
 from netdash.core.related import ref_of
 from netdash.core.trace.matrix import Aim, Cell, Matrix, Reach, Sender
 from netdash.show import words
-from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean, fit, width
 
 _WORDS = {True: (" yes ", Tone.GOOD), False: (" no  ", Tone.BAD), None: ("  ?  ", Tone.UNKNOWN)}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netdash.core.addresses import address
+from netdash.core.index import index_of
 from netdash.core.model import Host, Ref
 from netdash.core.related import ref_of
-from netdash.show.index import index_of
 
 VIEW_OF = {
     "container": "containers",

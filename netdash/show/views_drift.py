@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from netdash.core.drift.model import Drift, DriftKind
+from netdash.core.index import Index, index_of
 from netdash.core.model import Binding, Host
 from netdash.core.related import ref_of
 from netdash.show import words
-from netdash.show.index import Index, index_of
 from netdash.show.spans import Span, Tone, clean
 from netdash.show.table import Column, Row, Rows, View
 from netdash.show.words import NOTHING

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netdash.core.index import Index, index_of
 from netdash.core.model import IP, Container, Endpoint, Host, Interface, Network, Ref
 from netdash.core.related import address_ref, ref_of
 from netdash.show import words
-from netdash.show.index import Index, index_of
 from netdash.show.spans import Span, Tone, clean
 from netdash.show.table import Column, Row, Rows, View
 from netdash.show.words import NOTHING, UNKNOWN

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from netdash.core.index import Index, by_table, index_of
 from netdash.core.model import Container, Host, Link, Neighbour, PolicyRule, Route
 from netdash.core.related import address_ref, ref_of
 from netdash.show import words
-from netdash.show.index import Index, by_table, index_of
 from netdash.show.spans import Span, Tone, clean
 from netdash.show.table import Column, Row, Rows, View
 from netdash.show.words import NOTHING

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from netdash.core.index import index_of
 from netdash.core.model import IP, Host, Ref, Verb
 from netdash.core.packet import Packet
 from netdash.core.related import address_ref, ref_of
 from netdash.core.routing import OUTSIDE
 from netdash.core.trace.answer import UNREAD, Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
 from netdash.show import draw, shell, words
-from netdash.show.index import index_of
 from netdash.show.spans import Line, SafeText, Span, Tone, clean, fit, width
 
 _GLYPHS = {True: "✓", False: "✗", None: "?"}

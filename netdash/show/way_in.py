@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netdash.core.index import index_of
+from netdash.core.link_state import port_trouble, trouble
 from netdash.core.model import Container, Host, Port, Scope
-from netdash.core.paths import Inbound, inbound
 from netdash.core.related import address_ref, ref_of
-from netdash.show import draw, notes, words
+from netdash.core.trace.summary import Inbound, asked_of, inbound, traceable
+from netdash.show import draw, notes, obstacle, words
 from netdash.show.draw import MORE, Hop
-from netdash.show.index import index_of
 from netdash.show.spans import Line, Span, Tone, clean
 
 IN = Span(f" {'IN':<6}", Tone.TITLE)
@@ -48,10 +49,10 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int, tr
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
         lines += draw.path(MORE, [_OR, _dnat_hop([way.port for way in run]), *inside], width)
         why = f"only what comes to {port.host_ip} by another device than lo, never this host's own packets"
-        return lines + draw.text(MORE, why, width, Tone.DIM) + _against(host, first, width, traced)
+        return lines + draw.text(MORE, why, width, Tone.DIM) + _obstacles(host, port, width, traced)
     if port.dnat is not None:
         lines = draw.path(label, [entry, _dnat_hop([way.port for way in run]), *inside], width)
-        lines += _against(host, first, width, traced)
+        lines += _obstacles(host, port, width, traced)
         return lines + (_proxy_beside(run, width) if port.proxy else [])
     if port.proxy is not None:
         lines = draw.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
@@ -59,7 +60,7 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int, tr
         unknown = notes.waiting(host) or f"? {notes.reason(host, 'rules')}"
         why = first.proxy_when if known else f"whether a DNAT rule comes first: {unknown}"
         lines += draw.text(MORE, why, width, Tone.DIM if known else Tone.UNKNOWN)
-        return lines + _against(host, first, width, traced)
+        return lines + _obstacles(host, port, width, traced)
     hops, why, tone = _unexplained(host, port)
     beyond = inside if tone is Tone.UNKNOWN else []  # what is known not to arrive has no further way
     return draw.path(label, [entry, *hops, *beyond], width) + draw.text(MORE, why, width, tone)
@@ -70,14 +71,16 @@ def _passes_by(port: Port) -> bool:
     return port.scope is Scope.LOOPBACK and port.dnat_from_here is False
 
 
-def _against(host: Host, way: Inbound, width: int, traced: bool) -> list[Line]:
-    """What the kernel's state says against the way, then what the rules do."""
-    lines = [line for said in way.broken for line in draw.text(MORE, f"✗ {clean(said, 200)}", width, Tone.BAD)]
-    if not traced or host.ruleset is None:
-        return lines
-    from netdash.show import against  # the screen shows containers before there are rules
-
-    return lines + against.port(host, way.port, MORE, width, outside=not way.broken)
+def _obstacles(host: Host, port: Port, width: int, traced: bool) -> list[Line]:
+    """Why its packets, or their answers, do not arrive."""
+    if not traced or host.ruleset is None or not traceable(host):
+        return []
+    return [
+        line
+        for who, answer, found in asked_of(host, port)
+        if port.listening is not None or obstacle.hangs_on_rules(answer)  # the hop's "?" says it
+        for line in obstacle.lines(found, answer, who, MORE, width)
+    ]
 
 
 def _own_socket(port: Port) -> bool:
@@ -137,9 +140,10 @@ def _bridge_hops(host: Host, way: Inbound) -> list[Hop]:
     if way.bridge:
         ip = () if way.bridge_ip is None else (Span(str(way.bridge_ip), Tone.DIM, address_ref(way.bridge_ip)),)
         bridge = Span(clean(way.bridge), Tone.PLAIN, words.link_ref(way.bridge))
-        trouble = words.trouble(way.at_bridge)
-        hops.append(Hop((bridge, *trouble), ip, (bridge, *trouble)))
-        hops.append(_veth(host, way.veth, way.at_veth))
+        link = index_of(host).link
+        why = words.trouble(trouble(link(way.bridge)))
+        hops.append(Hop((bridge, *why), ip, (bridge, *why)))
+        hops.append(_veth(host, way.veth, port_trouble(link(way.veth), way.bridge)))
     return hops
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from netdash.core.index import index_of
+from netdash.core.link_state import trouble
 from netdash.core.model import Container, Host, Route
-from netdash.core.paths import Leaves, Outbound, outbound
 from netdash.core.related import address_ref, ref_of
-from netdash.core.routing import OUTSIDE
-from netdash.core.trace.answer import Origin, Question
-from netdash.show import draw, words
+from netdash.core.trace.summary import Leaves, Outbound, outbound
+from netdash.core.trace.summary import obstacle as obstacle_of
+from netdash.show import draw, obstacle, words
 from netdash.show.draw import MORE, Hop
 from netdash.show.spans import Line, Span, Tone, clean
 from netdash.show.views_kernel import destination
@@ -18,35 +19,32 @@ OUT = Span(f" {'OUT':<6}", Tone.TITLE)
 def ways_out(host: Host, container: Container, width: int) -> list[Line]:
     lines: list[Line] = []
     for way in outbound(host, container):
-        lines += outbound_path(way, MORE if lines else OUT, width, host.pending)
-        if way.default is not False and way.source is not None and way.leaves in _LEAVING:
-            from netdash.show import against
-
-            to = OUTSIDE[way.source.version]
-            asked = Question(Origin.CONTAINER, to, "tcp", 443, src=way.source, container=container.id)
-            lines += against.way_out(host, asked, MORE, width)
+        lines += outbound_path(host, way, MORE if lines else OUT, width)
     return lines
 
 
-def outbound_path(way: Outbound, label: Span, width: int, reading: frozenset[str] = frozenset()) -> list[Line]:
-    """One address's way to the Internet; a sentence below where it is not the usual one. `reading`: sources to come."""
-    unknown = words.READING if reading else words.UNKNOWN
-    hops = [_source(way, unknown), *_gateway(way), *_leaving(way, unknown)]
+def outbound_path(host: Host, way: Outbound, label: Span, width: int) -> list[Line]:
+    """One address's way to the Internet; a sentence below where it is not the usual one."""
+    unknown = words.unknown_yet(host)
+    hops = [_source(way, unknown), *_gateway(host, way), *_leaving(way, unknown)]
     lines = draw.path(label, hops, width)
-    said = [way.why] if way.why else []
-    if way.leaves is Leaves.UNKNOWN and reading:
+    said = [way.why] if way.why and (way.default is not False or way.leaves is Leaves.INTERNAL) else []
+    if way.leaves is Leaves.UNKNOWN and host.pending:
         return [*lines, *draw.text(MORE, "reading…", width, Tone.UNKNOWN)]
     if way.default is False and way.leaves not in (Leaves.INTERNAL, Leaves.NOWHERE):
-        said.append("not its default route: used only when another network does not lead out")
+        said.append(f"not its default route: what it sends from here goes by {way.bridge or 'another network'}")
     elif way.default is None:
         said.append(f"whether this network holds its default route: {unknown.text}")
     tone = Tone.UNKNOWN if way.leaves is Leaves.UNKNOWN else _WHY_TONES.get(way.leaves, Tone.WARN)
     for sentence in said:
         lines += draw.text(MORE, f"{clean(sentence, 200)}", width, tone)
+    used = way.default is not False or way.leaves is Leaves.NOWHERE
+    if way.trace is not None and used and way.leaves not in _UNTOLD:
+        lines += obstacle.lines(obstacle_of(way.trace), way.trace, "", MORE, width)
     return lines
 
 
-_LEAVING = (Leaves.MASQUERADE, Leaves.SNAT, Leaves.UNTRANSLATED)
+_UNTOLD = (Leaves.INTERNAL, Leaves.HOST)
 _WHY_TONES = {Leaves.HOST: Tone.DIM, Leaves.DIRECT: Tone.DIM, Leaves.INTERNAL: Tone.DIM}
 
 
@@ -60,13 +58,13 @@ def _source(way: Outbound, unknown: Span) -> Hop:
     return Hop((source,), (network,), (source,))
 
 
-def _gateway(way: Outbound) -> list[Hop]:
+def _gateway(host: Host, way: Outbound) -> list[Hop]:
     if not way.bridge:
         return []
     bridge = Span(clean(way.bridge), Tone.PLAIN, words.link_ref(way.bridge))
     under = (Span(str(way.gateway), Tone.DIM, address_ref(way.gateway)),) if way.gateway else ()
-    trouble = words.trouble(way.at_bridge)
-    return [Hop((bridge, *trouble), under, (bridge, *trouble))]
+    why = words.trouble(trouble(index_of(host).link(way.bridge)))
+    return [Hop((bridge, *why), under, (bridge, *why))]
 
 
 def _leaving(way: Outbound, unknown: Span) -> list[Hop]:
@@ -95,8 +93,8 @@ def _uplink(way: Outbound) -> list[Hop]:
     family = way.source.version if way.source else 4
     own = [one for one in way.uplink.addresses if one.version == family]
     under = (Span(str(own[0]), Tone.DIM, address_ref(own[0].ip)),) if own else ()
-    trouble = words.trouble(way.at_uplink)
-    return [Hop((name, *trouble), under, (name, *trouble))]
+    why = words.trouble(trouble(way.uplink))
+    return [Hop((name, *why), under, (name, *why))]
 
 
 def _next_hop(route: Route | None) -> list[Hop]:

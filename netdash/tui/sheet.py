@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
+from netdash.core.index import index_of
 from netdash.core.model import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.core.related import containers_of, ref_of, related
-from netdash.show.index import index_of
 from netdash.show.refs import destination
 from netdash.show.table import Rows, View
 from netdash.show.views import VIEWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from netdash.core.model import IP, Rule
+from netdash.core.model import IP, Route, Rule
 from netdash.core.packet import Packet
 
 UNREAD = "not read"
@@ -72,6 +72,7 @@ class Step:
     backend: str = "nft"  # of the chain; nft's own trace does not see those of iptables-legacy
     source: Rule | None = field(default=None, repr=False)
     inside: str = ""  # the container whose rule it is; "" of this host's
+    translates: bool = False  # it changed an address or a port
 
     @property
     def place(self) -> str:
@@ -82,6 +83,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Routed:
+    """A routing decision: by which route, device and next hop the packet goes on."""
+
+    route: Route
+    device: str
+    gateway: IP | None
+    dst: IP  # the destination that was looked up
+
+
+@dataclass(frozen=True, slots=True)
 class Hop:
     """One place on the way, with the rules that were met there."""
 
@@ -89,6 +100,9 @@ class Hop:
     text: str  # what happened there beside the rules; "" for nothing
     packet: Packet  # as it came here
     steps: tuple[Step, ...] = ()
+    hook: str = ""  # of IP: prerouting input forward output postrouting
+    routed: Routed | None = None  # the last routing decision there
+    inside: str = ""  # the container in whose namespace it is; "" of this host's
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +175,7 @@ class Trace:
     ends: tuple[End, ...] = ()
     assumed: tuple[str, ...] = ()  # sentences: what was not read and is taken to be as the engine sets it up
     exchange: Exchange = Exchange(None)
+    receiver: str | None = None  # id of the container whose namespace took it
 
     @property
     def answered(self) -> bool | None:

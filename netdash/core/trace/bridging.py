@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netdash.core.hurdles import device as trouble_of
 from netdash.core.kernel_state import BridgePort, FdbEntry
+from netdash.core.link_state import trouble as trouble_of
 from netdash.core.model import IP, Endpoint, Host, Link
 from netdash.core.trace.answer import Verdict
 from netdash.core.trace.inside import Namespace, namespaces_of

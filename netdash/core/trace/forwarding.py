@@ -12,7 +12,7 @@ from netdash.core.packet import Packet
 from netdash.core.records import replace
 from netdash.core.routing import Flow, Lookup, Port, address_type, find, usual_rules
 from netdash.core.source_address import HOST_SCOPE, LINK_SCOPE, UNIVERSE, chosen_source
-from netdash.core.trace.answer import Verdict
+from netdash.core.trace.answer import Routed, Verdict
 from netdash.core.trace.lookups import either, handed_down, link_of, number, policy_read, routes_of, situation, sysctl
 from netdash.core.trace.run import Run
 
@@ -52,6 +52,7 @@ def way_in(run: Run) -> Way:
     if route.kind != "unicast":
         run.stop(Verdict.MARTIAN, place_of(run), f"a {route.kind} route leads to {packet.dst}")
     device, gateway = _next_hop(run, route)
+    run.routed(Routed(route, device, gateway, packet.dst))
     _source(run, packet.src, packet.dst, packet.iif, device)
     run.say(f"{packet.dst} {f'via {gateway} ' if gateway else ''}by {device}")
     return Way(False, device, gateway)
@@ -218,6 +219,7 @@ def _leaving(run: Run, dst: IP, route: Route, src: IP | None) -> Way:
         what = f"{dst} is a {route.kind} address: a socket does not send there"
         raise run.end(Verdict.NO_ROUTE, place_of(run), what)
     device, gateway = _next_hop(run, route)
+    run.routed(Routed(route, device, gateway, dst))
     scope = HOST_SCOPE if route.kind == "broadcast" else LINK_SCOPE if gateway is None else UNIVERSE
     chosen = route.prefsrc or src or _source_of(run, device, gateway, dst, scope)
     return Way(False, device, gateway, chosen)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from netdash.core.hurdles import device as trouble_of
-from netdash.core.hurdles import queue_drops
+from netdash.core.link_state import queue_drops
+from netdash.core.link_state import trouble as trouble_of
 from netdash.core.model import IP, Endpoint, Host, Link
 from netdash.core.records import replace
 from netdash.core.routing import address_type

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from netdash.core.link_state import carrier
 from netdash.core.model import IP, Host, Link, Net, PolicyRule, Proxy, Route
 from netdash.core.numbers import decimal
 from netdash.core.packet import Packet
@@ -153,11 +154,6 @@ def _situation(net: Host) -> Situation:
     groups = tuple((link.name, link.group) for link in links if link.group is not None)
     silent = frozenset((one.ip, one.dev) for one in net.neighbours or () if one.state == "FAILED")
     return Situation(passed_by, groups, any(link.kind == "vrf" for link in links), silent)
-
-
-def carrier(link: Link) -> bool:
-    """Whether the kernel gives its routes the flag linkdown."""
-    return link.state not in ("DOWN", "LOWERLAYERDOWN", "NOTPRESENT")
 
 
 def _on(net: Host, device: str, key: str) -> bool:

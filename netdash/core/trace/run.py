@@ -7,7 +7,7 @@ from typing import Protocol
 from netdash.core.model import IP, Chain, Container, Host, Rule
 from netdash.core.packet import Packet
 from netdash.core.records import replace
-from netdash.core.trace.answer import UNREAD, Decision, Hop, Step, Verdict
+from netdash.core.trace.answer import UNREAD, Decision, Hop, Routed, Step, Verdict
 from netdash.core.trace.conntrack import NO_ZONE, Connection
 from netdash.core.trace.hooks import Hooks, hooks_of
 from netdash.core.tracked import flows_of
@@ -112,10 +112,15 @@ class Run:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
-    def hop(self, place: str, text: str = "") -> None:
+    def hop(self, place: str, text: str = "", hook: str = "") -> None:
         """The packet comes to another place."""
         self._close()
-        self.hops.append(Hop(place, text, self.packet))
+        inside = self.space.name if self.space is not None else ""
+        self.hops.append(Hop(place, text, self.packet, hook=hook, inside=inside))
+
+    def routed(self, decision: Routed) -> None:
+        """A routing decision at the place where the packet is."""
+        self.hops[-1] = replace(self.hops[-1], routed=decision)
 
     def say(self, text: str) -> None:
         """What happened at the place where the packet is."""
@@ -143,7 +148,14 @@ class Run:
     # --- rules --------------------------------------------------------------------------------------------------------
 
     def step(
-        self, hook: str, chain: Chain, rule: Rule | None, verdict: str, to: str | None = None, sure: bool = True
+        self,
+        hook: str,
+        chain: Chain,
+        rule: Rule | None,
+        verdict: str,
+        to: str | None = None,
+        sure: bool = True,
+        translates: bool = False,
     ) -> Step:
         """A rule was met, or without one the chain's policy."""
         text = rule.text if rule else f"policy {verdict}"
@@ -162,6 +174,7 @@ class Run:
             chain.backend,
             rule,
             self.space.name if self.space is not None else "",
+            translates,
         )
         self._steps.append(made)
         return made

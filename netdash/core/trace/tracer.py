@@ -9,7 +9,7 @@ from netdash.core.trace import beside
 from netdash.core.trace.answer import Decision, Exchange, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.core.trace.exchange import Asking, contradicted, exchanged
 from netdash.core.trace.explore import Explored, Walked, blockers, explore, undecided, walk
-from netdash.core.trace.inside import namespaces_of
+from netdash.core.trace.inside import Namespace, namespaces_of
 from netdash.core.trace.link_layer import narrowest
 from netdash.core.trace.lookups import port_range, routes_of, situation
 from netdash.core.trace.packets import EPHEMERAL, first_packet
@@ -92,12 +92,17 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         explored.ends,
         (*first.run.assumed, *filter(None, (narrowest(first.run) if verdict.arrives else None,))),
         exchange,
+        _receiver(first.run.end_at),
     )
 
 
 def _of_proxy(proxy: Proxy) -> Question:
     """Its own connection to the container."""
     return Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port, uid=0)
+
+
+def _receiver(at: object) -> str | None:
+    return at.container.id if isinstance(at, Namespace) else None
 
 
 def _common(first: Tuple4, *others: Tuple4) -> Tuple4:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from netdash.core.index import index_of
 from netdash.core.model import IP, Container, Endpoint, Host, Port, Scope
-from netdash.core.paths import ports_of, sharing
 from netdash.core.records import replace
 from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.sharing import sharing
 from netdash.core.trace.answer import Origin, Question
 
 _ENTRANCE = ("links", "routes")
@@ -26,6 +27,7 @@ class Usual:
 
     text: str
     question: Question
+    sender: str = ""  # "from outside", "from this host"
 
     def follows(self, before: Usual) -> bool:
         """Whether it is the same packet of another host, whose address may not have been known before."""
@@ -37,7 +39,7 @@ class Usual:
 
 def of_container(host: Host, container: Container) -> tuple[Usual, ...]:
     """Its published ports from outside and from this host, then its way out of each address family."""
-    inwards = [one for port in ports_of(host, container) if port.live for one in of_port(host, port)]
+    inwards = [one for port in index_of(host).ports(container.id) if port.live for one in of_port(host, port)]
     return (*inwards, *outwards(host, container))
 
 
@@ -68,6 +70,7 @@ def _inwards(text: str, origin: Origin, dst: IP, port: Port, src: IP | None) -> 
     return Usual(
         f"{text} to {_socket(dst, port.host_port)}/{port.proto}",
         Question(origin, dst, port.proto, port.host_port, src=src),
+        text,
     )
 
 
@@ -82,10 +85,15 @@ def outwards(host: Host, container: Container) -> tuple[Usual, ...]:
     return tuple(
         Usual(
             f"out to the Internet{' by IPv6' if family == 6 else ''}, port {_WEB}",
-            Question(Origin.CONTAINER, OUTSIDE[family], "tcp", _WEB, container=container.id),
+            out(container, None, family),
         )
         for family in sorted(families)
     )
+
+
+def out(container: Container, source: IP | None, family: int) -> Question:
+    """To a web server on the Internet, from one of its addresses, or (None) from the one that its routes choose."""
+    return Question(Origin.CONTAINER, OUTSIDE[family], "tcp", _WEB, src=source, container=container.id)
 
 
 def between(host: Host, sender: Container, receiver: Container) -> tuple[Usual, ...]:

@@ -35,11 +35,12 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
     """Everything at one hook of IPv4 or IPv6. Returns when the packet goes on; raises Ended when it does not."""
     if run.hooks is None and run.space is not None:
         return
-    run.hop(run.at(hook))
+    run.hop(run.at(hook), hook=hook)
     if run.hooks is None:
         failure = run.host.failures.get("rules")
         why = f": {failure.reason}" if failure else ""
-        raise run.end(Verdict.UNKNOWN, hook, f"the packet filter's rules could not be read{why}")
+        run.unread("rules decide otherwise", f"the packet filter's rules could not be read{why}")
+        return
     for stage in run.hooks.ip(hook, run.packet.family):
         before = run.packet
         _call(run, hook, stage)
@@ -310,7 +311,7 @@ class _Walk:
             step = run.step(self._hook, chain, rule, "drop")
             run.stop(Verdict.DROPPED, step.place, "the device has no address to translate to", step)
             return _NEXT
-        step = run.step(self._hook, chain, rule, "accept")
+        step = run.step(self._hook, chain, rule, "accept", translates=True)
         if isinstance(found, Untold):
             run.leave_open(rule)
             raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)

@@ -158,6 +158,8 @@ def _from_device(run: Run, space: Namespace, way: Way) -> Ended:
         plain = f"the bridge of network {end.network} is not known"
         known = network is not None and network.driver == "overlay"
         raise run.end(Verdict.UNKNOWN, space.name, where if known else plain)
+    if veth is None and run.host.links is not None and link_of(run, bridge) is None:
+        raise run.end(Verdict.UNKNOWN, space.name, f"its bridge {bridge} is not in this network namespace")
     return _at_bridge(run, end.veth or "", bridge, towards)
 
 

@@ -1,15 +1,14 @@
-"""What the kernel's state says against a way, on hosts with one thing broken: each sentence is what its packets met."""
-
-from dataclasses import replace
+"""What stands against a container's usual packets, on hosts with one thing broken: what the trace of each met."""
 
 import pytest
 
-from netdash.core.hurdles import device
+from netdash.core.link_state import trouble
 from netdash.core.model import Link
-from netdash.core.paths import Leaves, inbound, outbound
+from netdash.core.trace.summary import Leaves, asked_of, inbound, obstacle, outbound
 from netdash.show import as_json
 from netdash.show.card import card
-from netdash.show.views import BY_NAME
+from netdash.show.obstacle import broken as broken_of
+from netdash.show.obstacle import sentence
 
 
 def web(host):
@@ -24,43 +23,52 @@ def drawn(host):
     return "\n".join("".join(span.text for span in line).rstrip() for line in card(host, web(host), 200))
 
 
+def broken(host):
+    return broken_of(asked_of(host, first_way(host).port))
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("bridge-route-missing", "the route to 172.17.0.2 leads to eth0, not to docker0"),
-        ("tailscale-exit-node", "the route to 172.17.0.2 leads to eth1, not to docker0"),
-        ("ip-forward-off", "this host does not forward what comes in by eth0"),
-        ("host-ip-changed", "no device of this host has 203.0.113.2: nothing is received for it"),
-        ("dnat-shadow-foreign", "10.43.0.10 is no address of web: another rule takes its port"),
-        ("multi-network-wrong-gateway", None),
-        ("app-on-loopback", None),
+        ("bridge-route-missing", "dropped: the route to 172.17.0.2 leads to eth0, not to docker0"),
+        ("tailscale-exit-node", "dropped: the route to 172.17.0.2 leads to eth1, not to docker0"),
+        ("ip-forward-off", "dropped: net.ipv4.conf.eth0.forwarding is 0: what comes in by eth0 is not forwarded"),
+        ("host-ip-changed", "dropped: no device of this host has 203.0.113.2: nothing is received for it"),
+        ("dnat-shadow-foreign", "dropped: 10.43.0.10 is no address of web: another rule takes its port"),
+        ("multi-network-wrong-gateway", "rp_filter of eth1 inside web is 1"),
+        ("forward-drop-ahead", "dropped: filter/FORWARD #1"),
+        ("docker20.10-legacy", None),
     ],
 )
-def test_the_way_in_says_what_it_meets(host, name, sentence):
-    assert first_way(host(name)).broken == ((sentence,) if sentence else ())
-    assert (f"✗ {sentence}" in drawn(host(name))) is (sentence is not None)
+def test_what_stands_against_the_path_in(host, name, sentence):
+    joined = host(name)
+    assert bool(broken(joined)) is (sentence is not None)
+    assert not sentence or sentence in broken(joined)[0]
+    assert ("✗ from outside: " in drawn(joined)) is (sentence is not None)
 
 
 @pytest.mark.parametrize(
     ("name", "leaves", "why"),
     [
-        ("container-eth0-down", Leaves.NOWHERE, "vethe9af5c8: no carrier"),
-        ("veth-no-master", Leaves.NOWHERE, "veth4841bfa: not in docker0"),
-        ("bridge-route-missing", Leaves.MASQUERADE, "answers get lost: the route to 172.17.0.2 leads to eth0"),
-        ("iptables-flush", Leaves.UNTRANSLATED, "the way back needs a route"),
+        ("container-eth0-down", Leaves.NOWHERE, "no route inside web leads to 1.1.1.1"),
+        ("veth-no-master", Leaves.NOWHERE, "veth4841bfa is not in docker0"),
+        ("forward-drop-ahead", Leaves.NOWHERE, "dropped: filter/FORWARD #1"),
+        ("iptables-flush", Leaves.NOWHERE, "dropped: filter/FORWARD policy"),
+        ("bridge-route-missing", Leaves.MASQUERADE, "the answer is dropped: filter/FORWARD policy"),
         ("app-on-loopback", Leaves.MASQUERADE, ""),
     ],
 )
-def test_the_way_out_says_what_it_meets(host, name, leaves, why):
+def test_what_stands_against_the_path_out(host, name, leaves, why):
     (way,) = outbound(host(name), web(host(name)))
+    lacks = obstacle(way.trace)
+    said = sentence(lacks) if lacks else ""
     assert way.leaves is leaves
-    assert why in way.why
-    assert bool(way.why) is bool(why)
+    assert why in said
+    assert bool(why) is bool(said)
+    assert (way.leaves_as is None) is (leaves is Leaves.NOWHERE)
 
 
-def test_devices_on_the_way_show_their_state(host):
-    way = first_way(host("container-eth0-down"))
-    assert (way.at_bridge, way.at_veth) == ("no carrier", "no carrier")
+def test_devices_on_the_path_show_their_state(host):
     assert "docker0 ✗ no carrier" in drawn(host("container-eth0-down"))
     assert "veth4841bfa ✗ not in docker0" in drawn(host("veth-no-master"))
 
@@ -119,8 +127,8 @@ def test_a_listener_that_answers_both_families_is_called_so(host):
 
 def test_links_without_a_state_are_no_trouble():
     link = Link(3, "tun0", None, True, "UNKNOWN", 1500, None, None, None, None, ())
-    assert device(link) == ""
-    assert device(None) == ""
+    assert trouble(link) == ""
+    assert trouble(None) == ""
 
 
 @pytest.mark.parametrize("name", ["docker20.10-nft-full", "docker28.5-nft-full", "docker29.7-nftables-full"])
@@ -129,24 +137,11 @@ def test_a_macvlan_has_no_veth(host, name):
     assert [end.veth for end in one.endpoints] == [None]
 
 
-def test_somebody_else_who_answers_for_the_address_is_named(host):
-    healthy = host("duplicate-ip")
-    assert first_way(healthy).broken == ()
-    (neighbour,) = [one for one in healthy.neighbours if str(one.ip) == "172.17.0.2"]
-    for state, expected in (("REACHABLE", True), ("STALE", False)):
-        taken = replace(healthy, neighbours=(replace(neighbour, mac="02:42:ac:11:00:03", state=state),))
-        assert any("02:42:ac:11:00:03 answers for 172.17.0.2" in said for said in first_way(taken).broken) is expected
-
-
-def test_json_says_what_stands_against_a_way(host):
+def test_json_says_what_stands_against_a_path(host):
     answer = as_json.show(host("container-eth0-down"), web(host("container-eth0-down")))
-    assert answer["inbound"][0]["broken"] == ["docker0: no carrier", "vethe9af5c8: no carrier"]
-    assert answer["outbound"][0]["broken"] == ["docker0: no carrier"]
-    healthy = as_json.show(host("app-on-loopback"), web(host("app-on-loopback")))
-    assert [entry["broken"] for entry in (*healthy["inbound"], *healthy["outbound"])] == [[], [], []]
+    assert answer["inbound"][0]["broken"] == ["dropped: docker0: no carrier", "vethe9af5c8: no carrier", "eth0: down"]
 
 
-def test_networks_that_are_not_in_a_recording_are_said_to_be_missing(host):
-    joined = host("docker28.5-rootless-CHILDNS")
-    answer = as_json.list_view(joined, BY_NAME["networks"], ())
-    assert (answer["networks"], answer["unknown"]) == (None, {"networks": "not in this recording"})
+def test_where_two_have_the_address_the_answer_is_not_known(host):
+    answer = as_json.show(host("duplicate-ip"), web(host("duplicate-ip")))
+    assert answer["inbound"][0]["broken"] is None

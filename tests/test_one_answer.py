@@ -1,0 +1,112 @@
+"""Every fact that a card, the ports or the JSON tells of a packet is what the trace of the same question says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+
+import pytest
+
+from netdash.core.model import Container, Host, Port, Scope
+from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.trace.answer import Origin, Question, Step, Trace, Verdict
+from netdash.core.trace.tracer import trace
+from netdash.show import as_json
+
+from .conftest import RECORDINGS
+
+Hosts = Callable[[str], Host]
+NAMES = sorted(one.parent.parent.name for one in RECORDINGS.glob("*/docker/containers.json"))
+LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+
+
+def translating(answer: Trace, hook: str) -> Step | None:
+    """The rule of nat that the trace reports at a hook of this host."""
+    found = [
+        step
+        for step in answer.steps
+        if step.hook == hook and not step.inside and step.sure and step.source and step.verdict == "accept"
+        if step.source.target.verb.value in ("dnat", "redirect", "snat", "masquerade") or step.source.target.net
+    ]
+    return found[0] if found else None
+
+
+def entry(step: Step | None) -> tuple[str, str, int] | None:
+    return None if step is None or step.rule is None else (step.table, step.chain, step.rule)
+
+
+def told(rule: dict[str, object] | None) -> tuple[object, ...] | None:
+    return None if rule is None else (rule["table"], rule["chain"], rule["rule"])
+
+
+def running(host: Host) -> Iterator[Container]:
+    return (one for one in host.containers or () if one.running and not one.user_space)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_way_out_is_the_traces(name: str, host: Hosts) -> None:
+    joined = host(name)
+    for one in running(joined):
+        for way in as_json.show(joined, one)["outbound"]:  # type: ignore[attr-defined]
+            source = None if one.network_mode == "host" else way["source"]
+            if source is None and one.network_mode != "host":
+                continue
+            family = ip_address(source).version if source else 4
+            src = ip_address(source) if source else None
+            answer = trace(joined, Question(Origin.CONTAINER, OUTSIDE[family], "tcp", 443, src=src, container=one.id))
+            leaves = answer.verdict is Verdict.FORWARDED and not answer.ends
+            assert way["leaves_as"] == (str(answer.translation.src) if leaves else None)
+            assert told(way["nat"]) == (entry(translating(answer, "postrouting")) if leaves else None)
+            known = {True: "leaves", False: "stays", None: "unknown"}
+            stays = {"internal": False, "nowhere": False, "unknown": None}
+            expected = None if answer.verdict is Verdict.UNKNOWN or answer.ends else leaves
+            if way["leaves"] != "host":
+                assert known[stays.get(way["leaves"], True)] == known[expected]
+            decided = [hop.text for hop in answer.hops if hop.place == "routes" and not hop.inside]
+            if way["route"] and decided:
+                gateway = f"via {way['route']['gateway']} " if way["route"]["gateway"] else ""
+                assert f"{gateway}by {way['uplink']}" in decided[-1]
+            if answer.exchange.answered is False:
+                assert way["why"]
+                assert way["broken"]
+
+
+def questions(host: Host, port: Port) -> Iterator[Question]:
+    version = port.host_ip.version
+    if port.scope is not Scope.LOOPBACK:
+        ip = entrance(version, host.links, host.routes)[1] if port.host_ip.is_unspecified else port.host_ip
+        if ip is not None:
+            yield Question(Origin.OUTSIDE, ip, port.proto, port.host_port, src=OUTSIDE[version])
+    local = LOOPBACK[version] if port.host_ip.is_unspecified else port.host_ip
+    yield Question(Origin.HOST, local, port.proto, port.host_port)
+
+
+def of_rules(answer: Trace) -> bool:
+    """Whether the trace got past the hook where a destination is translated."""
+    hook = "prerouting" if answer.question.origin is Origin.OUTSIDE else "output"
+    return any(hop.hook == hook and hop is not answer.hops[-1] for hop in answer.hops)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "host-ip-changed"])
+def test_a_published_port_goes_where_the_trace_goes(name: str, host: Hosts) -> None:
+    joined = host(name)
+    for port in joined.ports or ():
+        if not port.live or port.container_id is None or port.unsure:
+            continue
+        if port.proxy is not None and port.proxy.host_ip != port.host_ip:
+            continue  # a rootless engine's: taken on another address, in another namespace
+        for asked in questions(joined, port):
+            answer = trace(joined, asked)
+            if not of_rules(answer):
+                continue
+            if asked.origin is Origin.HOST:
+                if port.dnat is not None and port.dnat_from_here is not None:
+                    assert port.dnat_from_here is (translating(answer, "output") is not None), asked
+                continue
+            step = translating(answer, "prerouting")
+            assert (step and step.source) is port.dnat, asked
+            if step is not None and answer.translation.dst is not None:
+                assert (answer.translation.dst, answer.translation.dport) == (port.target_ip, port.container_port)
+            if answer.receiver == port.container_id:
+                expected = {Verdict.DELIVERED: True, Verdict.NO_LISTENER: False}.get(answer.verdict, port.listening)
+                assert port.listening is expected, asked
