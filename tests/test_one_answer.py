@@ -87,7 +87,7 @@ def of_rules(answer: Trace) -> bool:
     return any(hop.hook == hook and hop is not answer.hops[-1] for hop in answer.hops)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "host-ip-changed"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_published_port_goes_where_the_trace_goes(name: str, host: Hosts) -> None:
     joined = host(name)
     for port in joined.ports or ():

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
+from netdash.core.entrance import Entrance
 from netdash.core.join import Builder
 from netdash.core.ledger import Ledger
 from netdash.core.model import Binding, Link, Listener, Proxy, Scope
@@ -226,7 +227,7 @@ def many(count: int, rootless: bool):
     )
     proxies = tuple(Proxy(one, 1, "docker-proxy", "", "udp", outer, one, target, one) for one in numbers)
     sockets = tuple(Listener("udp", outer, one, pid=one, command="docker-proxy") for one in numbers)
-    return Ledger({4: ("eth0", None), 6: (None, None)}, None, proxies, sockets), ours
+    return Ledger(Entrance({4: ("eth0", None), 6: (None, None)}), None, proxies, sockets), ours
 
 
 def work(count: int, rootless: bool) -> int:

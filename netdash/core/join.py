@@ -31,7 +31,7 @@ from netdash.core.recording import SOURCES, Recording
 
 if TYPE_CHECKING:
     from netdash.core.drift.memory import Comparing
-    from netdash.core.ledger import Uplinks
+    from netdash.core.entrance import Entrance
     from netdash.core.wiring import Wiring
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Builder:
         self._joined_before: _Joined = {}
         self._joined_all: tuple[Container, ...] = ()
         self._uncounted: tuple[Port, ...] = ()
-        self._uplinks: Uplinks = {}
+        self._entrance: Entrance | None = None
         self._comparing: Comparing | None = None
 
     def build(self, recording: Recording) -> Host:
@@ -226,16 +226,17 @@ class Builder:
     ) -> tuple[Port, ...] | None:
         if containers is None and listeners is None:
             return None
-        from netdash.core.ledger import Ledger, recounted, uplinks
+        from netdash.core.entrance import entrance_of
+        from netdash.core.ledger import Ledger, recounted
 
-        ways = uplinks(links, routes)
-        if ways != self._uplinks:
-            self._uplinks = ways
+        found = entrance_of(links, routes)
+        entrance = self._entrance if found == self._entrance and self._entrance else found
+        self._entrance = entrance
         shape = ruleset.shape if ruleset else None
         ledger = self._sources.once(
             "ledger",
-            lambda *_: Ledger(self._uplinks, ruleset, proxies, listeners),
-            *(self._uplinks, shape, ruleset.unread if ruleset else (), proxies, listeners),
+            lambda *_: Ledger(entrance, ruleset, proxies, listeners),
+            *(entrance, shape, ruleset.unread if ruleset else (), proxies, listeners),
         )
         ports = self._sources.once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
         self._uncounted = ports

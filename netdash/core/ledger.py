@@ -7,23 +7,22 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
+from netdash.core.entrance import Entrance
 from netdash.core.model import (
     IP,
     Binding,
     Chain,
     Container,
     Holder,
-    Link,
     Listener,
     Port,
     Proxy,
-    Route,
     Rule,
     Ruleset,
 )
 from netdash.core.processes import HOLDERS
 from netdash.core.publish.state import OWN_PROXY
-from netdash.core.routing import OUTSIDE, entrance
+from netdash.core.routing import OUTSIDE
 from netdash.core.sockets import ByPort, by_port, holds, inside, scope_of
 
 if TYPE_CHECKING:
@@ -32,12 +31,6 @@ if TYPE_CHECKING:
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 LOOPBACK: dict[int, IP] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 _ENGINE_HOLDERS = HOLDERS - {OWN_PROXY}
-Uplinks = dict[int, tuple[str | None, IP | None]]
-"""By family: the device that packets from elsewhere come in by, and the host's address there."""
-
-
-def uplinks(links: tuple[Link, ...] | None, routes: tuple[Route, ...] | None) -> Uplinks:
-    return {family: entrance(family, links, routes) for family in (4, 6)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ class Ledger:
 
     def __init__(
         self,
-        ways: Uplinks,
+        way: Entrance,
         ruleset: Ruleset | None,
         proxies: tuple[Proxy, ...] | None,
         listeners: tuple[Listener, ...] | None,
@@ -72,7 +65,7 @@ class Ledger:
         self._by_port = by_port(listeners or ())
         self._nat = _destination_nat(ruleset) if ruleset else None
         self._rules_whole = ruleset is not None and ruleset.complete
-        self._uplinks = ways
+        self._entrance = way
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
 
     def ports(self, containers: tuple[Container, ...]) -> tuple[Port, ...]:
@@ -183,7 +176,7 @@ class Ledger:
             return None, ()
         from netdash.core.trace.nat import Packet
 
-        device, local = self._uplinks[host_ip.version]
+        device, local = self._entrance.uplinks[host_ip.version]
         packet = Packet(
             family=host_ip.version,
             proto=proto,
@@ -191,7 +184,7 @@ class Ledger:
             dst=local if host_ip.is_unspecified else host_ip,
             dport=host_port,
             iif=device,
-            dst_type="LOCAL",
+            dst_type="LOCAL" if host_ip.is_unspecified else self._entrance.kind(host_ip),
         )
         found = self._nat.find(packet)
         return found.rule, found.unsure
@@ -203,15 +196,19 @@ class Ledger:
         from netdash.core.trace.nat import Packet
 
         dst = LOOPBACK[host_ip.version] if host_ip.is_unspecified else host_ip
+        here = self._entrance.takes(dst)
+        device, source = (None, None) if here is None else self._entrance.uplinks[dst.version]
+        if here:
+            device, source = "lo", dst
         packet = Packet(
             family=dst.version,
             proto=proto,
-            src=dst,
+            src=source,
             dst=dst,
             dport=host_port,
-            oif="lo",
+            oif=device,
             src_type="LOCAL",
-            dst_type="LOCAL",
+            dst_type=self._entrance.kind(dst),
         )
         found = self._nat.find(packet, output=True)
         return None if found.unsure else found.rule is not None
