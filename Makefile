@@ -1,4 +1,5 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
+# make lock: the locked versions anew · make test-lowest: the fast tests with the lowest versions that are allowed
 # make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
 # make soak MINUTES=30: the dashboard while containers, networks and rules come and go (root)
 # make disturbed: all 200 cases of a change that somebody else, or the engine's death, disturbs (root)
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench soak disturbed fuzz fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines clean
+.PHONY: run test lint bench soak disturbed fuzz fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines test-lowest lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -73,15 +74,39 @@ test-engines: $(VENV)/.dev
 screenshots: $(VENV)/.dev
 	$(BIN)/python screenshots/make.py
 
-$(VENV)/.run: pyproject.toml
+INSTALL = $(BIN)/python -m pip install --quiet --require-hashes --requirement
+OURSELVES = $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+
+$(VENV)/.run: pyproject.toml .ci/run.lock
 	@.ci/venv $(PYTHON) $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(INSTALL) .ci/run.lock
+	$(OURSELVES)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+$(VENV)/.dev: pyproject.toml .ci/dev.lock
+	@.ci/venv $(PYTHON) $(VENV)
+	$(INSTALL) .ci/dev.lock
+	$(OURSELVES)
+	@touch $@ $(VENV)/.run
+
+# The fast tests with the lowest versions that pyproject.toml allows.
+test-lowest:
+	$(MAKE) VENV=.venv-lowest .venv-lowest/.lowest
+	.venv-lowest/bin/pytest -q -m "not live"
+
+$(VENV)/.lowest: pyproject.toml .ci/lowest.lock
+	@.ci/venv $(PYTHON) $(VENV)
+	$(INSTALL) .ci/lowest.lock
+	$(OURSELVES)
 	@touch $@
+
+# The versions that `make run` and `make test` install, and the lowest ones.
+lock: $(VENV)/.dev
+	$(LOCK) highest --group build --output-file .ci/run.lock
+	$(LOCK) highest --group build --group dev --output-file .ci/dev.lock
+	$(LOCK) lowest-direct --group build --group dev --output-file .ci/lowest.lock
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade pyproject.toml \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --resolution
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis
