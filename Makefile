@@ -92,7 +92,7 @@ $(VENV)/.dev: pyproject.toml .ci/dev.lock
 # The fast tests with the lowest versions that pyproject.toml allows.
 test-lowest:
 	$(MAKE) VENV=.venv-lowest .venv-lowest/.lowest
-	.venv-lowest/bin/pytest -q -m "not live"
+	.venv-lowest/bin/pytest -m "not live" -n $(WORKERS) --dist worksteal
 
 $(VENV)/.lowest: pyproject.toml .ci/lowest.lock
 	@.ci/venv $(PYTHON) $(VENV)
