@@ -233,7 +233,7 @@ def _stale(r: Random) -> Lines:
 
 
 def _neighbours(r: Random) -> Lines:
-    """Of another machine no recording can hold which MAC is the right one."""
+    """Of another machine no recording can hold which MAC is the right one, nor that it asks for none."""
     peer = r.choice(PEERS)
     ip, side = peer.addresses[0], peer.bridge or peer.device
     mac = r.choice((peer.mac, "02:00:00:00:00:99", "02:00:00:00:00:0b")) if peer.container else peer.mac
@@ -241,7 +241,8 @@ def _neighbours(r: Random) -> Lines:
         Line("ip in", f"{peer.name} link set eth0 arp off"),
         Line("ip", f"neigh replace {ip} dev {side} nud failed"),
     )
-    return r.choice((_lines("ip", f"neigh replace {ip} lladdr {mac} dev {side} nud permanent"), silent))
+    kept = _lines("ip", f"neigh replace {ip} lladdr {mac} dev {side} nud permanent")
+    return silent if peer.container and chance(r, 0.5) else kept
 
 
 def _proxy_arp(r: Random) -> Lines:
