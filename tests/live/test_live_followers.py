@@ -77,10 +77,10 @@ def test_who_is_left_behind_has_no_way_until_it_is_restarted(lab: Lab, owner: st
     assert left_behind(lab) == ["fol-runs"]
     done = lab.netdash("drift", "--json")
     assert done.returncode == 1
-    told = [one["text"] for one in json.loads(done.stdout)["drift"] if one["kind"] == "left behind"]
+    told = [one["rule"]["text"] for one in json.loads(done.stdout)["drift"] if one["kind"] == "left behind"]
     assert told == [f"fol-runs in the network of {owner}"]
     assert {cell["reaches"] for cell in row(lab, "fol-runs")} == {False}
-    trace = lab.netdash("trace", "fol-runs", "8.8.8.8:53/udp")
+    trace = lab.netdash("trace", "fol-runs", "8.8.8.8:53", "--proto", "udp")
     assert trace.returncode == 1
     assert "fol-runs was left behind" in trace.stdout
     lab.docker("restart", "-t", "0", "fol-runs")
