@@ -10,10 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import load
-from netdash.feed import StillFeed
+from netdash.bundle.recording import load
+from netdash.cli.live_feed import StillFeed
+from netdash.join.host import Builder
+from netdash.model.host import Host
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 

@@ -19,20 +19,20 @@ from pathlib import Path
 from unittest import mock
 
 from netdash import cli
-from netdash.apply import logbook, places
+from netdash.apply import journal_files, state_directory
+from netdash.bundle import collector_stream
+from netdash.bundle.recording import SOURCES, Recording, load
 from netdash.cli import lists, printing
-from netdash.core.errors import NetdashError
-from netdash.core.join import Builder
-from netdash.core.model import Failure, Host
-from netdash.core.parse import collected
-from netdash.core.recording import SOURCES, Recording, load
-from netdash.read.ssh import Address, failures
-from netdash.read.ssh_reason import explained
-from netdash.show.card import card
-from netdash.show.detail import detail
-from netdash.show.views import VIEWS
+from netdash.collect.ssh import Address, failures
+from netdash.collect.ssh_reason import explained
+from netdash.join.host import Builder
+from netdash.model.errors import NetdashError
+from netdash.model.host import Failure, Host
 from netdash.tui.clipboard import osc52
 from netdash.tui.copy import choices
+from netdash.view.card import card
+from netdash.view.detail import detail
+from netdash.view.views import VIEWS
 from tests.conftest import bundle
 from tests.hostile_text import PAYLOADS, FoundError, Terminal, check
 from tests.streams import stream, texts
@@ -208,11 +208,11 @@ class Looker:
 
     def state(self) -> None:
         """What netdash itself keeps: forwards, journals, the config file."""
-        folder = places.ensure(places.forwards())
-        record, journal = replace(RECORD, until=None).dumps(), logbook.path_of(CHANGE)
-        places.write(folder / "1-a.json", json.dumps(self._object(json.loads(record))))
-        places.ensure(journal.parent)
-        places.write(journal, json.dumps(self._object(json.loads(CHANGE.line()))) + "\n")
+        folder = state_directory.ensure(state_directory.forwards())
+        record, journal = replace(RECORD, until=None).dumps(), journal_files.path_of(CHANGE)
+        state_directory.write(folder / "1-a.json", json.dumps(self._object(json.loads(record))))
+        state_directory.ensure(journal.parent)
+        state_directory.write(journal, json.dumps(self._object(json.loads(CHANGE.line()))) + "\n")
         for words in (
             ["published"],
             ["published", "--json"],
@@ -240,7 +240,7 @@ class Looker:
         at = self.dice.randrange(len(lines))
         lines[at] = spoiled(self.dice, lines[at])
         try:
-            for failure in collected.parse("\n".join(lines)).failures.values():
+            for failure in collector_stream.parse("\n".join(lines)).failures.values():
                 self.error(NetdashError(failure.reason, failure.remedy))
         except NetdashError as error:
             self.error(error)

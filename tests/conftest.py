@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from netdash.core.model import Host
-from netdash.core.recording import Recording, load
+from netdash.bundle.recording import Recording, load
+from netdash.model.host import Host
 
 if TYPE_CHECKING:
-    from netdash.core.trace.reach import Matrix
+    from netdash.trace.reachability import Matrix
     from tests.read_engines import FakeEngine
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ def _load(name: str) -> Recording:
 
 @cache
 def joined(name: str) -> Host:
-    from netdash.core.join import Builder  # tests of the parsers alone shall run while the join is broken
+    from netdash.join.host import Builder  # tests of the parsers alone shall run while the join is broken
 
     return Builder().build(_load(name))
 
@@ -43,7 +43,7 @@ def joined(name: str) -> Host:
 @cache
 def matrix(name: str) -> Matrix:
     """Who reaches what on a recorded host, which takes long."""
-    from netdash.core.trace.reach import reach
+    from netdash.trace.reachability import reach
 
     return reach(joined(name))
 

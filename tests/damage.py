@@ -16,17 +16,18 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from netdash.core.errors import NetdashError
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import dump, load
-from netdash.core.trace import usual
-from netdash.core.trace.reach import reach
-from netdash.core.trace.tracer import trace
-from netdash.show import as_json, plain, reach_text, trace_json, walk
-from netdash.show.card import card
-from netdash.show.detail import detail
-from netdash.show.views import VIEWS
+from netdash.bundle.recording import dump, load
+from netdash.join.host import Builder
+from netdash.model.errors import NetdashError
+from netdash.model.host import Host
+from netdash.trace import default_questions
+from netdash.trace.reachability import reach
+from netdash.trace.tracer import trace
+from netdash.view import json_host, json_trace, reachability, terminal
+from netdash.view import trace as walk
+from netdash.view.card import card
+from netdash.view.detail import detail
+from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS
 
 SMALL = 150_000  # bytes of a recording
@@ -134,28 +135,28 @@ def look(folder: Path, whole: bool) -> None:
     host = Builder().build(recording)
     for view in VIEWS:
         rows = view.rows(host)
-        plain.table(view, list(rows), WIDTH, False)
-        as_json.dumps(as_json.list_view(host, view, rows.things))
+        terminal.table(view, list(rows), WIDTH, False)
+        json_host.dumps(json_host.list_view(host, view, rows.things))
         for thing in rows.things[:3]:
-            plain.text(detail(host, thing, WIDTH), False)
+            terminal.text(detail(host, thing, WIDTH), False)
     _look_at_containers(host)
     if not whole:
         return
     matrix = reach(host)
-    plain.text(reach_text.lines(host, matrix, WIDTH), False)
-    as_json.dumps(trace_json.reach(matrix))
+    terminal.text(reachability.lines(host, matrix, WIDTH), False)
+    json_host.dumps(json_trace.reach(matrix))
     with tempfile.TemporaryDirectory() as written:
         dump(recording, Path(written, "again"), "0")
 
 
 def _look_at_containers(host: Host) -> None:
     for container in (host.containers or ())[:3]:
-        plain.text(card(host, container, WIDTH), False)
-        as_json.dumps(as_json.show(host, container))
-        for asked in islice(usual.of_container(host, container), 2):
+        terminal.text(card(host, container, WIDTH), False)
+        json_host.dumps(json_host.show(host, container))
+        for asked in islice(default_questions.of_container(host, container), 2):
             answer = trace(host, asked.question)
-            plain.text(walk.lines(host, answer, WIDTH), False)
-            as_json.dumps(trace_json.trace(answer))
+            terminal.text(walk.lines(host, answer, WIDTH), False)
+            json_host.dumps(json_trace.trace(answer))
 
 
 def check(seed: int, number: int) -> str | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from netdash.core.drift.compare import Comparison, Known
-from netdash.core.drift.live import carried
-from netdash.core.drift.model import DriftKind
-from netdash.core.model import Chain, Rule
-from netdash.core.rules.iptables_rule import parse_line
+from netdash.drift.compare import Comparison, Known
+from netdash.drift.engine_rules import carried
+from netdash.model.drift import DriftKind
+from netdash.model.host import Chain, Rule
+from netdash.rules.iptables_rule import parse_line
 from tests.conftest import joined
 
 

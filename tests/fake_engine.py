@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from netdash.core.errors import Exit
 from netdash.engine.errors import EngineGone, Refused
+from netdash.model.errors import Exit
 
 Json = dict[str, Any]
 IMAGE = "sha256:" + "1" * 64

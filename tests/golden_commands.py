@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netdash.cli import main
-from netdash.show.views import VIEWS
+from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS, bundle
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 
-from netdash.show.spans import MAX_MARKS
+from netdash.view.text import MAX_MARKS
 
 PAYLOADS = (
     *(

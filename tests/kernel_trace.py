@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import load
-from netdash.core.trace.answer import Origin, Question, Trace
-from netdash.core.trace.tracer import trace
+from netdash.bundle.recording import load
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.trace.model import Origin, Question, Trace
+from netdash.trace.tracer import trace
 
 Met = tuple[str, str, str, bool, str, str | None]
 """family, table, chain, whether it is the policy, verdict, chain of a jump"""

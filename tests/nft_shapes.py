@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from netdash.core.model import Effect, Match, Target, Verb
+from netdash.model.host import Effect, Match, Target, Verb
 
 
 def _match(left: object, right: object, op: str = "==") -> dict[str, object]:

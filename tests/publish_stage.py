@@ -11,17 +11,17 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from netdash.core.errors import NetdashError
-from netdash.core.model import Holder, Host, Port, Proxy, Scope
-from netdash.core.publish.checks import port_list
-from netdash.core.publish.facts import Details, Facts
-from netdash.core.publish.journal import Journal, Outage
-from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
-from netdash.core.publish.plan import Plan
-from netdash.core.publish.preflight import Course, Damaged, Recovery, Seen, Shown, Way, finish, rollback, shown
-from netdash.core.publish.proof import Outcome, Proof
-from netdash.core.publish.request import Mode, NewContainer, Request
-from netdash.core.publish.state import Forward
+from netdash.model.errors import NetdashError
+from netdash.model.host import Holder, Host, Port, Proxy, Scope
+from netdash.publish.checks import port_list
+from netdash.publish.connect_test import Outcome, Proof
+from netdash.publish.journal import Journal, Outage
+from netdash.publish.plan import Plan
+from netdash.publish.preflight import Details, Facts
+from netdash.publish.request import Mode, NewContainer, Request
+from netdash.publish.state import Forward
+from netdash.publish.undo_check import Course, Damaged, Recovery, Seen, Shown, Way, finish, rollback, shown
+from netdash.publish.undoable import Choice, Pending, Taken, Unreadable
 from netdash.tui.app import Netdash
 from netdash.tui.dialog import Dialog, Stage
 from tests.test_publish_state import CHANGE

@@ -6,9 +6,10 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from netdash.core.drift.model import Drift, DriftKind
-from netdash.core.join import Builder
-from netdash.core.model import (
+from netdash.bundle.recording import AWAITED, SOURCES, load
+from netdash.join.host import Builder
+from netdash.model.drift import Drift, DriftKind
+from netdash.model.host import (
     Binding,
     Chain,
     Container,
@@ -29,7 +30,6 @@ from netdash.core.model import (
     Target,
     Verb,
 )
-from netdash.core.recording import AWAITED, SOURCES, load
 from tests.conftest import RECORDINGS
 
 WEB = "f3" * 32

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from netdash.core.parse.collected import ASKED
-from netdash.core.recording import INSIDE, SOURCES, Recording
-from netdash.read.ssh import Address
+from netdash.bundle.collector_stream import ASKED
+from netdash.bundle.recording import INSIDE, SOURCES, Recording
+from netdash.collect.ssh import Address
 
 MARK = "abc123"
 ANSWERS = 'eval "$command"'  # as sshd does, with the local shell

@@ -20,50 +20,25 @@ MAX_FUNCTION = 60
 
 BUILT_ON_DOCKER = PACKAGE / "engine" / "unix_socket.py"  # itself imported within functions only
 
+PURE = ("model", "parse", "bundle", "rules", "kernel", "trace", "drift", "join", "publish")
+"""The layers that compute, lowest first: each may import itself and those before it."""
+
 MAY_IMPORT = {
-    "core": {"core"},
-    "show": {"core", "show"},
-    "tui": {"core", "show", "tui"},
-    "engine": {"core", "engine"},
-    "read": {"core", "engine", "read"},
-    "apply": {"core", "engine", "apply"},
+    **{layer: {*PURE[: at + 1]} for at, layer in enumerate(PURE)},
+    "engine": {"engine", *PURE},
+    "collect": {"collect", "engine", *PURE},
+    "apply": {"apply", "engine", *PURE},
+    "view": {"view", *PURE},
+    "tui": {"tui", "view", *PURE},
 }
-"""Room -> the rooms whose modules it may import; the modules beside the rooms may import all of them."""
+"""Layer -> the layers that it may import. `cli`, and what starts it, may import all of them."""
 
-BELOW = {
-    "core/rules": {"addresses", "model", "parse", "packet", "recording", "rules"},
-    "core/trace": {
-        "addresses",
-        "errors",
-        "index",
-        "kernel_state",
-        "link_state",
-        "model",
-        "numbers",
-        "packet",
-        "publish",
-        "records",
-        "routing",
-        "sharing",
-        "rules",
-        "sockets",
-        "source_address",
-        "swarm",
-        "tracked",
-        "trace",
-    },
-    "core/expected": {"expected", "model", "rules", "swarm"},
-    "core/drift": {"drift", "expected", "model", "rules", "sharing", "swarm"},
-}
-"""Room within core -> what of core it may import: none of them knows one that builds on it."""
-
-PURE = ("core", "show")
 TOUCHES_THE_WORLD = {"subprocess", "socket", "threading", "multiprocessing", "asyncio", "time", "select", "signal"}
-ONLY_IN = {"docker": "engine", "requests": "engine", "urllib3": "engine", "pyroute2": "read"}
-"""Package -> the one room that may import it."""
+PACKAGE_OF = {"docker": "engine", "requests": "engine", "urllib3": "engine", "pyroute2": "collect"}
+"""Package -> the one layer that may import it."""
 
 
-def _room(path: Path) -> str:
+def _layer(path: Path) -> str:
     parts = path.relative_to(PACKAGE).parts
     return parts[0] if len(parts) > 1 else ""
 
@@ -87,69 +62,62 @@ def _imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
             yield node.module or ""
-            if node.module == "netdash":
-                yield from (f"netdash.{alias.name}" for alias in node.names)
+            if (node.module or "").startswith("netdash"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _of_netdash(path: Path) -> set[str]:
-    """The rooms, and the names of modules beside them, that a module imports."""
+    """The layers that a module imports."""
     return {name.split(".")[1] for name in _imports(path) if name.startswith("netdash.")}
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_imports_run_one_way(room: str) -> None:
+@pytest.mark.parametrize("layer", MAY_IMPORT)
+def test_layers_import_only_those_below_them(layer: str) -> None:
     wrong = {
         f"{path.relative_to(ROOT)} imports netdash.{name}"
         for path in SOURCES
-        if _room(path) == room
-        for name in _of_netdash(path) - MAY_IMPORT[room] - {"__version__"}
+        if _layer(path) == layer
+        for name in _of_netdash(path) - MAY_IMPORT[layer] - {"__version__"}
     }
     assert not wrong
 
 
-@pytest.mark.parametrize("room", BELOW)
-def test_the_rooms_of_core_stand_on_each_other_one_way(room: str) -> None:
-    wrong = {
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in sorted((PACKAGE / room).rglob("*.py"))
-        for name in _imports(path)
-        if name.startswith("netdash.core.") and name.split(".")[2] not in BELOW[room]
-    }
-    assert not wrong
+def test_every_folder_is_a_layer() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if list(path.glob("*.py"))} == {*MAY_IMPORT, "cli"}
 
 
-@pytest.mark.parametrize("room", PURE)
-def test_pure_rooms_use_the_standard_library_and_touch_nothing(room: str) -> None:
+@pytest.mark.parametrize("layer", [*PURE, "view"])
+def test_pure_layers_use_the_standard_library_and_touch_nothing(layer: str) -> None:
     allowed = (sys.stdlib_module_names | {"netdash"}) - TOUCHES_THE_WORLD
     wrong = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in SOURCES
-        if _room(path) == room
+        if _layer(path) == layer
         for name in _imports(path)
         if name.split(".")[0] not in allowed
     }
     assert not wrong
 
 
-def test_each_package_that_asks_has_one_room() -> None:
+def test_each_package_that_asks_has_one_layer() -> None:
     wrong = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in SOURCES
         for name in _imports(path)
-        if ONLY_IN.get(name.split(".")[0], _room(path)) != _room(path)
+        if PACKAGE_OF.get(name.split(".")[0], _layer(path)) != _layer(path)
     }
     assert not wrong
 
 
 def test_the_dashboard_is_handed_its_feed() -> None:
-    """cli starts reading before it imports Textual: nothing outside the room of the dashboard may load it early, nor
+    """cli starts reading before it imports Textual: nothing outside the layer of the dashboard may load it early, nor
     the docker package, which takes longer than the engine to answer."""
     early = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in SOURCES
-        if _room(path) != "tui" and path != BUILT_ON_DOCKER
+        if _layer(path) != "tui" and path != BUILT_ON_DOCKER
         for name in _at_module_level(path)
-        if name.split(".")[0] in ONLY_IN.keys() | {"textual", "rich"}
+        if name.split(".")[0] in PACKAGE_OF.keys() | {"textual", "rich"}
         or name.startswith(("netdash.tui", "netdash.engine.unix_socket"))
     }
     assert not early
@@ -222,9 +190,9 @@ def _calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 
 
 ONLY_IN = {
-    "SafeText": {"show/spans.py", "show/plain.py"},
-    "Segment": {"tui/paint.py"},
-    "Text": {"tui/paint.py"},
+    "SafeText": {"view/text.py", "view/terminal.py"},
+    "Segment": {"tui/theme.py"},
+    "Text": {"tui/theme.py"},
     "print": set(),
     "notify": set(),  # Textual's, of an application; conditions of threads have `notify_all`
     "copy_to_clipboard": set(),
@@ -249,7 +217,7 @@ def _is_of_a_thread(name: str, call: ast.Call) -> bool:
 
 
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
-HAVE_STREAMS = {"cli/printing.py", "cli/streams.py", "read/namespace.py"}
+HAVE_STREAMS = {"cli/printing.py", "cli/streams.py", "collect/namespaces.py"}
 """The second opens those that are closed, and writes nothing; the third is a child, whose answer its parent reads."""
 WIDGETS = {"Static", "Label", "Markdown", "MarkdownViewer", "Log", "RichLog", "Pretty", "Digits", "Header", "Footer"}
 
@@ -296,7 +264,7 @@ def test_one_module_reads_addresses_in_foreign_text() -> None:
     wrong = {
         f"{path.relative_to(ROOT)}:{call.lineno} calls {name}"
         for path in SOURCES
-        if path != PACKAGE / "core" / "addresses.py"
+        if path != PACKAGE / "model" / "addresses.py"
         for name, call in _calls(path)
         if name in IPADDRESS and not all(isinstance(argument, ast.Constant) for argument in call.args)
     }

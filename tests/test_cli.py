@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from netdash import __version__, cli
+from netdash.bundle.recording import Recording, load
 from netdash.cli import lists, printing
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Host
-from netdash.core.recording import Recording, load
-from netdash.feed import LiveFeed, StillFeed
-from netdash.read.first import First
+from netdash.cli.live_feed import LiveFeed, StillFeed
+from netdash.collect.first_answer import First
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Host
 from tests.conftest import DEMO, RECORDINGS, ROOT
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")

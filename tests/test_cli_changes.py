@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import logbook, places
-from netdash.cli import agree, main
+from netdash.apply import journal_files, state_directory
+from netdash.cli import confirm, main
 from netdash.cli.arguments import Arguments
-from netdash.core.publish.journal import Outage
-from netdash.core.publish.plan import Plan
-from netdash.core.publish.proof import Outcome
-from netdash.core.publish.request import Mode
+from netdash.publish.connect_test import Outcome
+from netdash.publish.journal import Outage
+from netdash.publish.plan import Plan
+from netdash.publish.request import Mode
 from tests.conftest import RECORDINGS
 from tests.test_publish_state import CHANGE, RECORD
 
@@ -78,19 +78,19 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
     ):
         arguments = Arguments()
         arguments.json = False
-        agree.result(arguments, made, Outcome(outage=outage))
+        confirm.result(arguments, made, Outcome(outage=outage))
         said = capsys.readouterr().out
         assert line in said
         assert ("downtime" in said) == bool(line)
         arguments.json = True
-        agree.result(arguments, made, Outcome(outage=outage))
+        confirm.result(arguments, made, Outcome(outage=outage))
         told = json.loads(capsys.readouterr().out)
         assert [told["down_seconds"], told["down_exact"]] == document
         assert told["plan"]["downtime"] == "at most so long"
-    logbook.begin(replace(CHANGE, downtime="so long"))
-    logbook.append(CHANGE, {"begin": 0, "stopped": 1.0})
-    logbook.append(CHANGE, {"done": 0, "result": "", "down": 14.24, "exact": True})
-    logbook.append(CHANGE, {"settled": time.time()})
+    journal_files.begin(replace(CHANGE, downtime="so long"))
+    journal_files.append(CHANGE, {"begin": 0, "stopped": 1.0})
+    journal_files.append(CHANGE, {"done": 0, "result": "", "down": 14.24, "exact": True})
+    journal_files.append(CHANGE, {"settled": time.time()})
     assert main(["published"]) == 0
     assert "made anew, was down for 14.2 s, can be taken back" in capsys.readouterr().out
     assert main(["published", "--json"]) == 0
@@ -101,12 +101,12 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
 def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["published"]) == 0
     assert capsys.readouterr() == ("", "netdash: nothing is published by netdash, for this user\n")
-    folder = places.ensure(places.forwards())
-    places.write(folder / "1-a.json", replace(RECORD, until=None).dumps())
+    folder = state_directory.ensure(state_directory.forwards())
+    state_directory.write(folder / "1-a.json", replace(RECORD, until=None).dumps())
     assert main(["published", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["published"]
     assert (found["container"], found["phase"], found["keeper_pid"]) == ("web", "lost", None)
-    logbook.begin(CHANGE)
+    journal_files.begin(CHANGE)
     assert main(["published"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "0.0.0.0:8080/tcp, [::]:53/udp → web (172.17.0.2) port 80, forward, lost: netdash recover",
@@ -116,14 +116,14 @@ def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_was_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recover"]) == 0
-    logbook.begin(CHANGE)
+    journal_files.begin(CHANGE)
     assert main(["recover"]) == 1
     assert main(["recover", "--json"]) == 1
     assert "interrupted after 0 of 4 steps" in capsys.readouterr().out
     assert main(["publish", "web", "80", "--yes"]) == 4
     assert "a change of web was interrupted (netdash recover)" in capsys.readouterr().err
     assert main(["recover", "--rollback"]) == 0  # nothing was begun: no engine is needed
-    assert logbook.listed() == ()
+    assert journal_files.listed() == ()
 
 
 def test_an_unreadable_state_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,9 +133,9 @@ def test_an_unreadable_state_folder_is_told(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_hostile_records_print_nothing_raw(capsys: pytest.CaptureFixture[str]) -> None:
-    folder = places.ensure(places.forwards())
+    folder = state_directory.ensure(state_directory.forwards())
     record = replace(RECORD, container="[red]\x1b[31m\n" + "x" * 10_000, keeper=None)
-    places.write(folder / "1-a.json", record.dumps())
+    state_directory.write(folder / "1-a.json", record.dumps())
     assert main(["published"]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.errors import NetdashError
-from netdash.core.join import Builder
-from netdash.core.parse.collected import ASKED, parse
-from netdash.core.recording import SOURCES, Recording, load
-from netdash.show import as_json
-from netdash.show.views import VIEWS
+from netdash.bundle.collector_stream import ASKED, parse
+from netdash.bundle.recording import SOURCES, Recording, load
+from netdash.join.host import Builder
+from netdash.model.errors import NetdashError
+from netdash.view import json_host
+from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS, ROOT
 from tests.streams import MARK, section, stream, texts
 
@@ -62,7 +62,7 @@ def test_a_stream_shows_the_same_host_as_the_bundle(name: str) -> None:
     bundle = load(RECORDINGS / name)
     both = [Builder().build(one) for one in (bundle, of(stream(texts(bundle))))]
     for view in VIEWS:
-        mine, theirs = (as_json.list_view(host, view, view.rows(host).things) for host in both)
+        mine, theirs = (json_host.list_view(host, view, view.rows(host).things) for host in both)
         assert {**mine, "unknown": None} == {**theirs, "unknown": None}, view.name
 
 

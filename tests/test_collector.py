@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.parse.collected import ASKED, parse
-from netdash.core.parse.proc import parse_listeners
-from netdash.core.place import other_kernel
-from netdash.core.recording import CONTAINER_FILES, ON_DEMAND, SOURCES, Recording
-from netdash.core.scrub import scrub
-from netdash.read.ssh import collector, script
+from netdash.bundle.collector_stream import ASKED, parse
+from netdash.bundle.recording import CONTAINER_FILES, ON_DEMAND, SOURCES, Recording
+from netdash.bundle.redact import scrub
+from netdash.collect.ssh import collector, script
+from netdash.model.engine_process import other_kernel
+from netdash.parse.proc import parse_listeners
 
 _KNOWN = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
 SHELLS = {name: argv for name, argv in _KNOWN.items() if shutil.which(name)} or {"sh": ["sh"]}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.drift.compare import compare
-from netdash.core.drift.model import DriftKind
-from netdash.core.model import Chain, Host, Rule, Verb
+from netdash.drift.compare import compare
+from netdash.model.drift import DriftKind
+from netdash.model.host import Chain, Host, Rule, Verb
 from tests.drift_hosts import known, texts, with_rules
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.drift.compare import compare
-from netdash.core.drift.memory import SETTLED, Comparing
-from netdash.core.drift.model import DriftKind
-from netdash.core.model import Failure, Network, Ruleset, Unread
+from netdash.drift.compare import compare
+from netdash.drift.incremental import SETTLED, Comparing
+from netdash.model.drift import DriftKind
+from netdash.model.host import Failure, Network, Ruleset, Unread
 from tests.conftest import joined
 from tests.drift_hosts import chain_of, known, texts, with_rules, written
 from tests.show_hosts import hostile

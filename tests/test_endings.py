@@ -25,8 +25,8 @@ AT_REST = {b"25": b"h", b"7": b"h"}
 """Private modes that are on when nothing runs; all others are off."""
 BREAKS = """
 import sys, threading, time
-from netdash.core.errors import Exit
-from netdash.tui import app, sheet
+from netdash.model.errors import Exit
+from netdash.tui import app
 from netdash.tui.config import Options
 from tests.tui_hosts import crowd
 from tests.tui_stage import Stage

@@ -13,19 +13,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from netdash.apply.survey import survey
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.place import KERNEL
-from netdash.core.recording import SOURCES, Recording
-from netdash.core.trace.answer import Origin, Question, Verdict
-from netdash.core.trace.question import Asked, question
-from netdash.core.trace.summary import Leaves, outbound
-from netdash.core.trace.tracer import trace
-from netdash.read import engine_kernel
-from netdash.read.engine_kernel import kernel_of
-from netdash.read.once import Options, read_once
+from netdash.apply.preflight import survey
+from netdash.bundle.recording import SOURCES, Recording
+from netdash.collect import engine_kernel
+from netdash.collect.engine_kernel import kernel_of
+from netdash.collect.once import Options, read_once
+from netdash.join.host import Builder
+from netdash.model.engine_process import KERNEL
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Host
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.question import Asked, question
+from netdash.trace.summary import Leaves, outbound
+from netdash.trace.tracer import trace
 from tests.read_engines import FakeEngine
 
 Recorded = Callable[[str], Recording]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from netdash.collect.once import Options, read_once
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, Refused
-from netdash.read.once import Options, read_once
 from tests.read_engines import FORBIDDEN, FakeEngine, running
 
 LIMIT = 1.0

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core import bundle
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.files import read_below, read_regular
-from netdash.core.join import Builder
-from netdash.core.parse.decode import MAX_VALUES
-from netdash.core.recording import load
+from netdash.bundle import archive as bundle
+from netdash.bundle.files import read_below, read_regular
+from netdash.bundle.recording import load
+from netdash.join.host import Builder
+from netdash.model.errors import Exit, NetdashError
+from netdash.parse.json_values import MAX_VALUES
 
 ROOT = Path(__file__).parents[1]
 STREAM = "\nnetdash-collector 1 x\n=x asked routes\n=x source routes\n=x done\n"

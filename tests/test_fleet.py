@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from netdash.core.model import Failure, Host
-from netdash.core.recording import SOURCES, Recording
-from netdash.fleet import FleetFeed
-from netdash.tui.feed import Fleet
+from netdash.bundle.recording import SOURCES, Recording
+from netdash.cli.fleet import FleetFeed
+from netdash.model.host import Failure, Host
+from netdash.tui.feed_interface import Fleet
 
 PATIENCE = 10  # seconds
 

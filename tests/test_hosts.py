@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from netdash import cli
+from netdash.bundle.recording import load
 from netdash.cli.arguments import Arguments
-from netdash.core.errors import NetdashError
-from netdash.core.recording import load
+from netdash.cli.fleet import FleetFeed
 from netdash.engine.context import locate
-from netdash.fleet import FleetFeed
-from netdash.show.views import VIEWS
+from netdash.model.errors import NetdashError
 from netdash.tui.config import Options
+from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS
 from tests.streams import fake_ssh, saying, stream, texts
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import logbook
-from netdash.core.join import Builder
-from netdash.core.kept import dumps, old_of, parse_kept
-from netdash.core.model import Host
-from netdash.core.publish.journal import Journal
-from netdash.core.recording import KEPT, Recording
-from netdash.kept import with_kept
-from netdash.show import as_json
-from netdash.show.card import card
-from netdash.show.views_engine import CONTAINERS
+from netdash.apply import journal_files
+from netdash.bundle.recording import KEPT, Recording
+from netdash.cli.kept import dumps, with_kept
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.model.kept import old_of, parse_kept
+from netdash.publish.journal import Journal
+from netdash.view import json_host
+from netdash.view.card import card
+from netdash.view.columns_engine import CONTAINERS
 from tests.test_publish_state import CHANGE
 
 OLD = "web.netdash-20260102-030405"
@@ -34,7 +34,7 @@ def kept(host: Host, **changes: object) -> Host:
 def drawn(host: Host) -> tuple[str, str, object]:
     one = (host.containers or ())[0]
     card_text = "\n".join("".join(span.text for span in line) for line in card(host, one, 120))
-    return CONTAINERS.rows(host)[0].cells[3].text, card_text, as_json.show(host, one)["container"]
+    return CONTAINERS.rows(host)[0].cells[3].text, card_text, json_host.show(host, one)["container"]
 
 
 def test_until_when_it_is_kept_stands_in_the_list_on_the_card_and_in_the_json(host: Callable[[str], Host]) -> None:
@@ -72,8 +72,8 @@ def test_they_are_read_where_a_container_has_such_a_name(
 ) -> None:
     state: Path = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("NETDASH_STATE_DIR", str(state))
-    logbook.begin(replace(CHANGE, grace=600.0))
-    logbook.append(CHANGE, {"settled": 100.0})
+    journal_files.begin(replace(CHANGE, grace=600.0))
+    journal_files.append(CHANGE, {"settled": 100.0})
     listed = [{"Id": CHANGE.old_id, "Names": [f"/{name}"], "State": "exited", "Image": "x"}]
     recording = with_kept(Recording({"docker/containers.json": listed}, live=True))
     assert (KEPT in recording.answers) is read

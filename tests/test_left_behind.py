@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from netdash.core.drift.compare import compare
-from netdash.core.drift.model import DriftKind
-from netdash.core.join import Builder
-from netdash.core.model import Container, Host
-from netdash.core.recording import Recording
-from netdash.core.sharing import why_lost
-from netdash.core.trace.answer import Origin, Question, Verdict
-from netdash.core.trace.inside import namespaces_of
-from netdash.core.trace.reach import reach
-from netdash.core.trace.summary import Leaves, inbound, outbound
-from netdash.core.trace.tracer import trace
-from netdash.show.as_json import show
-from netdash.show.card import card
+from netdash.bundle.recording import Recording
+from netdash.drift.compare import compare
+from netdash.join.host import Builder
+from netdash.model.drift import DriftKind
+from netdash.model.host import Container, Host
+from netdash.model.shared_namespace import why_lost
+from netdash.trace.container_namespace import namespaces_of
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.reachability import reach
+from netdash.trace.summary import Leaves, inbound, outbound
+from netdash.trace.tracer import trace
+from netdash.view.card import card
+from netdash.view.json_host import show
 from tests.drift_hosts import known, texts
 
 OWNER, FOLLOWER = "a" * 64, "b" * 64

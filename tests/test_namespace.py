@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Failure, Host
-from netdash.core.place import EngineProcess, Place, parse_engine_process
-from netdash.core.recording import Recording
+from netdash.bundle.recording import Recording
+from netdash.collect import namespaces
+from netdash.collect.answer_store import Board
+from netdash.collect.engine_namespace import Beyond, Gate
+from netdash.collect.once import Options, read_once
 from netdash.engine.process import engine_pid
-from netdash.read import namespace
-from netdash.read.beyond import Beyond, Gate
-from netdash.read.board import Board
-from netdash.read.once import Options, read_once
-from netdash.show import as_json, notes
-from netdash.show.views import BY_NAME
+from netdash.join.host import Builder
+from netdash.model.engine_process import EngineProcess, Place, parse_engine_process
+from netdash.model.host import Failure, Host
+from netdash.view import json_host, unavailable
+from netdash.view.views import BY_NAME
 from tests.read_engines import FakeEngine
 
 ENGINE = "host/engine.txt"
@@ -49,8 +49,8 @@ def test_what_the_answer_says(line: str, process: EngineProcess | None) -> None:
 def test_a_namespace_that_was_entered_is_named(recording: Callable[[str], Recording]) -> None:
     given = placed(recording("docker28.5-rootless-CHILDNS"), "812 dockerd entered\n")
     assert given.ruleset
-    assert "network namespace of dockerd (pid 812)" in notes.namespace(given)
-    assert as_json.list_view(given, BY_NAME["rules"], ())["namespace"] == {"pid": 812, "command": "dockerd"}
+    assert "network namespace of dockerd (pid 812)" in unavailable.namespace(given)
+    assert json_host.list_view(given, BY_NAME["rules"], ())["namespace"] == {"pid": 812, "command": "dockerd"}
     assert {one.listeners for one in given.proxies or ()} == {None}  # the sockets are of the reader's namespace
 
 
@@ -61,8 +61,8 @@ def test_one_that_could_not_be_entered_leaves_rules_and_proxies_unknown(recordin
         assert "dockerd (pid 812)" in given.failures[source].reason
         assert given.failures[source].remedy == "run with sudo"
     assert {port.dnat for port in given.ports or ()} == {None}
-    assert notes.namespace(given) == ""
-    assert "namespace" not in as_json.list_view(given, BY_NAME["rules"], ())
+    assert unavailable.namespace(given) == ""
+    assert "namespace" not in json_host.list_view(given, BY_NAME["rules"], ())
 
 
 def test_without_a_process_a_live_host_that_lacks_all_bridges_is_not_the_engines(
@@ -86,8 +86,8 @@ def test_the_process_behind_a_socket(tmp_path: Path) -> None:
         server.listen()
         assert engine_pid(path, 1.0) == os.getpid()
     assert engine_pid(None, 1.0) is None
-    assert namespace.elsewhere(os.getpid()) is False
-    assert namespace.elsewhere(1 << 30) is None
+    assert namespaces.elsewhere(os.getpid()) is False
+    assert namespaces.elsewhere(1 << 30) is None
 
 
 def test_a_thread_that_is_in_a_container_does_not_tell_where_the_engine_is(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_a_thread_that_is_in_a_container_does_not_tell_where_the_engine_is(tmp_p
         thread(f"7/task/{number}", where)
     for number, where in ((20, "containers"), (21, "theirs"), (22, "theirs")):
         thread(f"20/task/{number}", where)
-    assert namespace.elsewhere(7, tmp_path) is False
-    assert namespace.elsewhere(20, tmp_path) is True
-    assert namespace.home(20, tmp_path) == 21
+    assert namespaces.elsewhere(7, tmp_path) is False
+    assert namespaces.elsewhere(20, tmp_path) is True
+    assert namespaces.home(20, tmp_path) == 21
 
 
 def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
 
 
 def test_a_question_has_room_for_so_many_containers() -> None:
-    from netdash.read.inside import Target
+    from netdash.collect.container_namespaces import Target
 
-    rows = namespace._few(Target(f"{number:064x}", "name", number, False) for number in range(5000))
+    rows = namespaces._few(Target(f"{number:064x}", "name", number, False) for number in range(5000))
     assert 500 < len(rows) < 5000
 
 
@@ -133,8 +133,8 @@ Answer = tuple[Mapping[str, object], Mapping[str, Failure]] | None
 @pytest.mark.parametrize(("allowed", "place"), [(True, "entered"), (False, "elsewhere")])
 def test_a_live_host_takes_over_what_is_read_there(allowed: bool, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer: Answer = ({"rules/nft.json": "theirs"}, {}) if allowed else None
-    monkeypatch.setattr("netdash.read.beyond.elsewhere", lambda _: True)
-    monkeypatch.setattr("netdash.read.beyond.read_inside", lambda *_, **__: answer)
+    monkeypatch.setattr("netdash.collect.engine_namespace.elsewhere", lambda _: True)
+    monkeypatch.setattr("netdash.collect.engine_namespace.read_inside", lambda *_, **__: answer)
     board = Board()
     gate = Gate(board)
     gate.put("rules", {"rules/nft.json": "ours"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netdash.core.numbers import decimal, port_number
+from netdash.model.numbers import decimal, port_number
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1_0", "²", "٣", "9" * 21, "1.0"])

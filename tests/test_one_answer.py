@@ -7,11 +7,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.model import Container, Host, Port, Scope
-from netdash.core.routing import OUTSIDE, entrance
-from netdash.core.trace.answer import Origin, Question, Step, Trace, Verdict
-from netdash.core.trace.tracer import trace
-from netdash.show import as_json
+from netdash.kernel.routing import OUTSIDE, entrance
+from netdash.model.host import Container, Host, Port, Scope
+from netdash.trace.model import Origin, Question, Step, Trace, Verdict
+from netdash.trace.tracer import trace
+from netdash.view import json_host
 
 from .conftest import RECORDINGS
 
@@ -47,7 +47,7 @@ def running(host: Host) -> Iterator[Container]:
 def test_the_way_out_is_the_traces(name: str, host: Hosts) -> None:
     joined = host(name)
     for one in running(joined):
-        for way in as_json.show(joined, one)["outbound"]:  # type: ignore[attr-defined]
+        for way in json_host.show(joined, one)["outbound"]:  # type: ignore[attr-defined]
             source = None if one.network_mode == "host" else way["source"]
             if source is None and one.network_mode != "host":
                 continue

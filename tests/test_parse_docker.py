@@ -4,16 +4,9 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from netdash.core.model import Binding
-from netdash.core.parse.decode import decoded
-from netdash.core.parse.docker import (
-    moment,
-    parse_engine,
-    parse_inspected,
-    parse_listed,
-    parse_network,
-    resolve_shared,
-)
+from netdash.model.host import Binding
+from netdash.parse.docker import moment, parse_engine, parse_inspected, parse_listed, parse_network, resolve_shared
+from netdash.parse.json_values import decoded
 
 ID = "f3f0d046efbf" + "0" * 52
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.model import Effect, Match, Target, Verb
-from netdash.core.rules.iptables_rule import parse_line
-from netdash.core.rules.iptables_save import counters_of, parse_save
-from netdash.core.rules.iptables_target import translation
+from netdash.model.host import Effect, Match, Target, Verb
+from netdash.rules.iptables_rule import parse_line
+from netdash.rules.iptables_save import counters_of, parse_save
+from netdash.rules.iptables_target import translation
 
 RECORDINGS = Path(__file__).parent / "recordings"
 SAVES = sorted(RECORDINGS.glob("*/rules/*save.txt"))

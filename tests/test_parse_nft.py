@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netdash.core.model import Effect, Match, NamedObject, Table, Target, Verb
-from netdash.core.rules.nft_listing import Listing, elements, parse_nft
-from netdash.core.rules.nft_match import Draft
-from netdash.core.rules.nft_rule import read_rule
+from netdash.model.host import Effect, Match, NamedObject, Table, Target, Verb
+from netdash.rules.nft_listing import Listing, elements, parse_nft
+from netdash.rules.nft_match import Draft
+from netdash.rules.nft_rule import read_rule
 from tests import nft_shapes
 
 RECORDINGS = Path(__file__).parent / "recordings"

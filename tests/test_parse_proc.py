@@ -4,9 +4,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Listener
-from netdash.core.parse.proc import (
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.model.host import Listener
+from netdash.parse.proc import (
     hexadecimal_address,
     parse_listeners,
     parse_proc_net,
@@ -15,7 +16,6 @@ from netdash.core.parse.proc import (
     parse_proxy,
     parse_sysctls,
 )
-from netdash.core.recording import Recording
 
 
 def test_every_recorded_proxy_is_understood(recording):
@@ -107,7 +107,7 @@ def test_sysctls():
 def test_routes_alone_say_nothing_of_listeners(host, recording):
     from dataclasses import replace
 
-    from netdash.core.join import Builder
+    from netdash.join.host import Builder
 
     whole = recording("docker28.5-nft-full")
     route = "## /proc/PID/net/route\nIface\tDestination\tGateway\neth0\t00000000\t010011AC\n"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.errors import NetdashError
-from netdash.core.parse.collected import parse
-from netdash.core.parse.parts import Parts
-from netdash.read.ssh import collector
+from netdash.bundle.collector_parts import Parts
+from netdash.bundle.collector_stream import parse
+from netdash.collect.ssh import collector
+from netdash.model.errors import NetdashError
 from tests.test_collector import SHELLS, tools
 
 _LINES = (

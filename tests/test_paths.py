@@ -5,10 +5,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.model import Scope
-from netdash.core.peers import peers
-from netdash.core.trace.summary import Leaves, inbound, obstacle, outbound
-from netdash.show.obstacle import sentence
+from netdash.join.peers import peers
+from netdash.model.host import Scope
+from netdash.trace.summary import Leaves, inbound, obstacle, outbound
+from netdash.view.obstacle import sentence
 
 from .conftest import bundle
 
@@ -154,7 +154,7 @@ def test_names_resolve_on_user_networks_only(host):
 def test_without_rules_nothing_is_claimed(host, recording):
     from dataclasses import replace
 
-    from netdash.core.join import Builder
+    from netdash.join.host import Builder
 
     whole = recording("docker28.5-nft-full")
     bare = {path: answer for path, answer in whole.answers.items() if not path.startswith("rules/")}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netdash.core.model import Host
-from netdash.core.trace.summary import inbound
+from netdash.model.host import Host
+from netdash.trace.summary import inbound
 
 NAME = "podman5.8-pods"
 

@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from netdash.core.publish.checks import port_refusals
-from netdash.core.publish.conflict import choose, conflicts
-from netdash.show.free import look, sentences
+from netdash.publish.checks import port_refusals
+from netdash.publish.port_conflicts import choose, conflicts
+from netdash.view.free_ports import look, sentences
 from tests.trace_hosts import host, table
 
 NODE_PORT = table(

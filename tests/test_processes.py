@@ -8,16 +8,16 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Host, Port, Proxy
-from netdash.core.place import EngineProcess, Place
-from netdash.core.processes import Owner, Owners, Standing, parse_owners
-from netdash.core.recording import Recording
-from netdash.core.related import ref_of
-from netdash.core.trace.answer import Origin, Question, Verdict
-from netdash.core.trace.tracer import trace
-from netdash.show import as_json, detail
-from netdash.show.views import BY_NAME
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.model.engine_process import EngineProcess, Place
+from netdash.model.host import Host, Port, Proxy
+from netdash.model.processes import Owner, Owners, Standing, parse_owners
+from netdash.model.relations import ref_of
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.tracer import trace
+from netdash.view import detail, json_host
+from netdash.view.views import BY_NAME
 
 Recorded = Callable[[str], Recording]
 NAME = "docker28.5-nft-full"
@@ -156,7 +156,7 @@ def test_a_forged_proxy_is_shown_as_what_it_is(recording: Recorded) -> None:
     cells = [cell.text for cell in row.cells]
     assert '"docker-proxy" of nobody' in cells
     assert "not the engine's" in cells
-    (entry,) = (each for each in as_json.list_view(host, view, (one,))["proxies"])  # type: ignore[attr-defined]
+    (entry,) = (each for each in json_host.list_view(host, view, (one,))["proxies"])  # type: ignore[attr-defined]
     assert (entry["command"], entry["container"]) == ('"docker-proxy" of nobody', None)
 
 

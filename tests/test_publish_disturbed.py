@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from netdash.apply import change, logbook, publication, steps
-from netdash.core.errors import NetdashError
-from netdash.core.publish.journal import Change, Journal
-from netdash.core.publish.pending import Choice
-from netdash.core.publish.plan import Plan
-from netdash.core.publish.request import Mode, Request, parse_spec
-from netdash.core.publish.state import Opened
-from netdash.show import as_json_changes as told
+from netdash.apply import change, journal_files, publication, steps
+from netdash.model.errors import NetdashError
+from netdash.publish.journal import Change, Journal
+from netdash.publish.plan import Plan
+from netdash.publish.request import Mode, Request, parse_spec
+from netdash.publish.state import Opened
+from netdash.publish.undoable import Choice
+from netdash.view import json_changes as told
 from tests.fake_engine import FakeEngine, bound
 
 NAME, PORT, OTHER = "web", 8080, "somebody"
@@ -126,7 +126,7 @@ def prepare(phase: str, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> 
     if phase == "undo":
         publish(engine)
         return
-    begin, write = logbook.begin, logbook.append
+    begin, write = journal_files.begin, journal_files.append
 
     def begun(made: Change) -> Journal:
         begin(made)
@@ -138,7 +138,7 @@ def prepare(phase: str, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> 
         return write(made, entry)
 
     with monkeypatch.context() as patch:
-        patch.setattr(logbook, *(("begin", begun) if phase == "finish" else ("append", append)))
+        patch.setattr(journal_files, *(("begin", begun) if phase == "finish" else ("append", append)))
         with contextlib.suppress(Died):
             publish(engine)
 
@@ -147,20 +147,20 @@ def disturb(
     step: str, action: Callable[[FakeEngine, str], None], engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """Once, after the line of the step, and before the step. Answers a list that is not empty when it was done."""
-    write, done = logbook.append, list[str]()
+    write, done = journal_files.append, list[str]()
 
     def append(made: Change, entry: Mapping[str, object]) -> Any:
         at = entry.get("begin", entry.get("undo"))
         answer = write(made, entry)
         if not done and isinstance(at, int) and made.steps[at].partition(":")[0] == step:
             done.append(step)
-            journal = logbook.load(logbook.path_of(made))
+            journal = journal_files.load(journal_files.path_of(made))
             target = (journal.result("create") if journal else "") or made.temporary if step in NEW else made.old_id
             with contextlib.suppress(NetdashError):
                 action(engine, target)
         return answer
 
-    monkeypatch.setattr(logbook, "append", append)
+    monkeypatch.setattr(journal_files, "append", append)
     return done
 
 
@@ -213,7 +213,7 @@ def check(engine: FakeEngine, failed: str, published: bool | None) -> None:
     for other in ours:
         assert other is one or other["Name"].lstrip("/") in said, facts
     if not publication.pending().journals:
-        kept = {name for name in engine.images if name.startswith("netdash-kept/")}
+        kept = {name for name in engine.images if name.startswith("netdash-cli/kept/")}
         assert kept <= {other["Config"]["Image"] for other in ours}, facts
 
 

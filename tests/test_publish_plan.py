@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Binding, Chain, Engine, Holder, Host, Listener, PolicyRule, Route, Ruleset
-from netdash.core.publish.facts import Details, Facts
-from netdash.core.publish.payload import Volume
-from netdash.core.publish.plan import Plan, plan
-from netdash.core.publish.plan_others import configured, fresh_name, plan_new, plan_without
-from netdash.core.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_spec
-from netdash.core.publish.text import lines
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Binding, Chain, Engine, Holder, Host, Listener, PolicyRule, Route, Ruleset
+from netdash.publish.payload import Volume
+from netdash.publish.plan import Plan, plan
+from netdash.publish.plan_others import configured, fresh_name, plan_new, plan_without
+from netdash.publish.plan_text import lines
+from netdash.publish.preflight import Details, Facts
+from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_spec
 from tests.show_hosts import HOSTILE, WEB, blind, container, host, hostile, port
 
 FACTS = Facts(program="/usr/sbin/docker-proxy")

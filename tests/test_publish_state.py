@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from netdash.apply import change, forward, logbook, places, steps
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.publish import payload
-from netdash.core.publish.address import addresses, running, target
-from netdash.core.publish.journal import Change, Journal, Outage, load_journal
-from netdash.core.publish.preflight import Seen, Shown
-from netdash.core.publish.state import Forward, Opened, Process, load_forward, verdict
+from netdash.apply import change, forward, journal_files, state_directory, steps
 from netdash.engine.client import local
 from netdash.engine.errors import EngineGone
+from netdash.model.errors import Exit, NetdashError
+from netdash.publish import payload
+from netdash.publish.container_address import addresses, running, target
+from netdash.publish.journal import Change, Journal, Outage, load_journal
+from netdash.publish.state import Forward, Opened, Process, load_forward, verdict
+from netdash.publish.undo_check import Seen, Shown
 
 PORT = Opened("tcp", "0.0.0.0", 8080, 80)
 RECORD = Forward(
@@ -92,23 +92,23 @@ def test_what_is_to_be_done_with_a_record() -> None:
 
 
 def test_a_journal_goes_on_where_it_was_cut_off(state: Path) -> None:
-    logbook.begin(CHANGE)
-    logbook.append(CHANGE, {"begin": 0})
-    logbook.append(CHANGE, {"done": 0, "result": "r"})
-    path = logbook.path_of(CHANGE)
+    journal_files.begin(CHANGE)
+    journal_files.append(CHANGE, {"begin": 0})
+    journal_files.append(CHANGE, {"done": 0, "result": "r"})
+    path = journal_files.path_of(CHANGE)
     with path.open("a") as file:
         file.write('{"begin": 1')
-    found = logbook.load(path)
+    found = journal_files.load(path)
     assert found is not None
     assert (found.change, found.begun, dict(found.done), found.left) == (CHANGE, (0,), {0: "r"}, (1, 2, 3))
     assert found.result("stop") == "r"
-    again = logbook.append(CHANGE, {"begin": 1})
+    again = journal_files.append(CHANGE, {"begin": 1})
     assert (again.begun, again.to_undo) == ((0, 1), (0, 1))
-    assert logbook.listed() == (again,)
+    assert journal_files.listed() == (again,)
     assert path.stat().st_mode & 0o777 == 0o600
     assert state.joinpath("journal").stat().st_mode & 0o777 == 0o700
-    logbook.end(CHANGE)
-    assert logbook.listed() == ()
+    journal_files.end(CHANGE)
+    assert journal_files.listed() == ()
 
 
 def test_every_prefix_of_a_journal_is_a_journal() -> None:
@@ -153,7 +153,7 @@ def test_an_outage_is_measured_and_one_that_was_interrupted_is_a_bound(monkeypat
     Scripted(monkeypatch, "", NetdashError("no"))
     monkeypatch.setattr(change, "_reap_later", lambda _: None)
     heard: list[str] = []
-    made = change.finish(None, logbook.begin(CHANGE), heard.append)  # type: ignore[arg-type]
+    made = change.finish(None, journal_files.begin(CHANGE), heard.append)  # type: ignore[arg-type]
     assert made.outage is not None
     assert (made.outage.exact, made.stopped) == (True, None)
     assert heard[-1] == f"web was down for {made.outage.text}"
@@ -173,9 +173,9 @@ def test_an_outage_is_measured_and_one_that_was_interrupted_is_a_bound(monkeypat
 def test_an_outage_goes_on_while_nobody_measures_it(now: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Scripted(monkeypatch, "", NetdashError("no"))
     heard: list[str] = []
-    left = logbook.begin(CHANGE)
-    logbook.append(CHANGE, {"begin": 0, "stopped": 100.0})
-    left = logbook.append(CHANGE, {"done": 0, "result": ""})
+    left = journal_files.begin(CHANGE)
+    journal_files.append(CHANGE, {"begin": 0, "stopped": 100.0})
+    left = journal_files.append(CHANGE, {"done": 0, "result": ""})
     monkeypatch.setattr(time, "time", lambda: now)
     change.rollback(None, left, heard.append)  # type: ignore[arg-type]
     assert any(said in line for line in heard)
@@ -185,8 +185,8 @@ def test_a_container_that_runs_was_not_down_until_now(monkeypatch: pytest.Monkey
     Scripted(monkeypatch, "", NetdashError("no"))
     monkeypatch.setattr(change, "look", lambda *_: Seen(Shown(CHANGE.old_id, "web", "running")))
     heard: list[str] = []
-    logbook.begin(CHANGE)
-    left = logbook.append(CHANGE, {"begin": 0, "stopped": 100.0})
+    journal_files.begin(CHANGE)
+    left = journal_files.append(CHANGE, {"begin": 0, "stopped": 100.0})
     assert change.rollback(None, left, heard.append) is None  # type: ignore[arg-type]
     assert not any("down for" in line for line in heard)
 
@@ -213,24 +213,24 @@ class Scripted:
 def test_a_failed_step_takes_all_back(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted = Scripted(monkeypatch, "start", NetdashError("no"))
     with pytest.raises(NetdashError, match="taken back: no"):
-        change._carry_out(None, logbook.begin(CHANGE), lambda _: None)  # type: ignore[arg-type]
+        change._carry_out(None, journal_files.begin(CHANGE), lambda _: None)  # type: ignore[arg-type]
     there = ["stop", "create", "connect:net:with:colons", "start"]
     back = ["unstart", "unconnect:net:with:colons", "unstop", "uncreate", "unstop"]
     assert scripted.done == [*there, *back]
-    assert logbook.listed() == ()
+    assert journal_files.listed() == ()
 
 
 def test_an_engine_that_is_gone_leaves_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     Scripted(monkeypatch, "start", EngineGone("killed"))
     with pytest.raises(EngineGone):
-        change._carry_out(None, logbook.begin(CHANGE), lambda _: None)  # type: ignore[arg-type]
+        change._carry_out(None, journal_files.begin(CHANGE), lambda _: None)  # type: ignore[arg-type]
     (left,) = change.unfinished()
     assert left.left == (3,)
     finished = Scripted(monkeypatch, "", NetdashError("no"))
     monkeypatch.setattr(change, "_reap_later", lambda _: None)
     change.finish(None, left, lambda _: None)  # type: ignore[arg-type]
     assert finished.done == ["start"]
-    (settled,) = logbook.listed()
+    (settled,) = journal_files.listed()
     assert settled.due is not None
 
 
@@ -238,15 +238,15 @@ def test_an_engine_that_is_gone_leaves_the_journal(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_record_without_its_process_is_lost_and_one_that_is_over_is_dropped() -> None:
-    ours = places.process(os.getpid())
-    folder = places.ensure(places.forwards())
+    ours = state_directory.process(os.getpid())
+    folder = state_directory.ensure(state_directory.forwards())
     records = {
-        "a": replace(RECORD, id="a", keeper=ours, boot=places.boot_id(), until=None),
-        "b": replace(RECORD, id="b", keeper=Process(os.getpid(), 1), boot=places.boot_id(), until=None),
+        "a": replace(RECORD, id="a", keeper=ours, boot=state_directory.boot_id(), until=None),
+        "b": replace(RECORD, id="b", keeper=Process(os.getpid(), 1), boot=state_directory.boot_id(), until=None),
         "c": replace(RECORD, id="c", keeper=None, boot="before", until=1.0),
     }
     for name, record in records.items():
-        places.write(folder / f"{name}.json", record.dumps())
+        state_directory.write(folder / f"{name}.json", record.dumps())
     (folder / "broken.json").write_text("{")
     assert {one.id for one in forward.listed()} == {"a", "b", "c"}
     assert [one.id for one in forward.lost(forward.listed())] == ["b"]
@@ -256,7 +256,11 @@ def test_a_record_without_its_process_is_lost_and_one_that_is_over_is_dropped() 
 
 
 def test_one_change_at_a_time() -> None:
-    with places.one_at_a_time(), pytest.raises(NetdashError, match="another netdash"), places.one_at_a_time():
+    with (
+        state_directory.one_at_a_time(),
+        pytest.raises(NetdashError, match="another netdash"),
+        state_directory.one_at_a_time(),
+    ):
         pass
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from netdash.core.trace.answer import Question
-from netdash.core.trace.reach import told
-from netdash.core.trace.tracer import trace
+from netdash.trace.model import Question
+from netdash.trace.reachability import told
+from netdash.trace.tracer import trace
 from tests.conftest import joined, matrix
 
 HOSTS = (

@@ -10,14 +10,14 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.kernel_state import BridgePort, Bridging, Ends, FdbEntry, IpsecPolicy, Neighbour, PolicyRule
-from netdash.core.model import Container, Host, Inside, Listener, Route, TrackedFlow
-from netdash.core.recording import Recording
-from netdash.core.trace.answer import Question
-from netdash.core.trace.matrix import Aim, Reach
-from netdash.core.trace.reach import reach, told
-from netdash.core.trace.tracer import reaches
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.model.host import Container, Host, Inside, Listener, Route, TrackedFlow
+from netdash.model.kernel_state import BridgePort, Bridging, Ends, FdbEntry, IpsecPolicy, Neighbour, PolicyRule
+from netdash.trace.model import Question
+from netdash.trace.reach_matrix import Aim, Reach
+from netdash.trace.reachability import reach, told
+from netdash.trace.tracer import reaches
 from tests.bench.many import many
 
 ONE, OTHER, THIRD = "172.17.1.2", "172.17.1.4", "172.17.1.3"  # job1 and job3, who publish a port, and job2

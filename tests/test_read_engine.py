@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.model import Failure
-from netdash.core.recording import AWAITED
-from netdash.read.engine import EngineReader, Pace
-from netdash.read.first import FirstAnswers
+from netdash.bundle.recording import AWAITED
+from netdash.collect.engine import EngineReader, Pace
+from netdash.collect.first_answer import FirstAnswers
+from netdash.model.host import Failure
 from tests.read_engines import FORBIDDEN, FakeEngine, container, running, until
 
 LIMIT = 0.2
@@ -380,7 +380,7 @@ def test_an_answer_of_an_unforeseen_shape_is_told(
     engine: FakeEngine, follow: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken: dict[object, object] = {}
-    monkeypatch.setattr("netdash.read.engine_answers.scrub", broken)  # which cannot be called
+    monkeypatch.setattr("netdash.collect.engine_answers.scrub", broken)  # which cannot be called
     told = follow()
     until(lambda: told.failure)
     assert told.failure == Failure("docker", "not understood: TypeError")

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.parse.proc import parse_listeners
-from netdash.read.kernel import Kernel
-from netdash.read.kernel_words import table_names
-from netdash.read.listeners import HostListeners
-from netdash.read.netlink import decoder
-from netdash.read.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
+from netdash.collect.kernel_words import table_names
+from netdash.collect.links_and_routes import Kernel
+from netdash.collect.listeners import HostListeners
+from netdash.collect.netlink import decoder
+from netdash.collect.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
+from netdash.parse.proc import parse_listeners
 
 LINK = "ifindex ifname flags mtu operstate address master link link_index link_netnsid linkinfo addr_info".split()
 ROUTE = "type dst gateway via dev table protocol scope prefsrc metric flags nexthops pref".split()

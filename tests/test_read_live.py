@@ -14,17 +14,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from netdash.core.model import Failure
-from netdash.core.processes import OWNERS, PROXIES
-from netdash.core.recording import AWAITED, INSIDE, Recording
-from netdash.read import once, processes
-from netdash.read.board import _GAP, Board
-from netdash.read.first import FirstAnswers
-from netdash.read.inside import Target, targets
-from netdash.read.live import LiveReader
-from netdash.read.once import Options, read_once
-from netdash.read.processes import Proxies, belongs
-from netdash.read.sysctls import read_sysctls
+from netdash.bundle.recording import AWAITED, INSIDE, Recording
+from netdash.collect import once
+from netdash.collect import proxies as processes
+from netdash.collect.answer_store import _GAP, Board
+from netdash.collect.container_namespaces import Target, targets
+from netdash.collect.first_answer import FirstAnswers
+from netdash.collect.live import LiveReader
+from netdash.collect.once import Options, read_once
+from netdash.collect.proxies import Proxies, belongs
+from netdash.collect.sysctls import read_sysctls
+from netdash.model.host import Failure
+from netdash.model.processes import OWNERS, PROXIES
 from tests.read_engines import FakeEngine, container
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Failure
-from netdash.core.recording import Recording
-from netdash.read.command import find, run
-from netdash.read.rules import RuleFamily, RuleReader
+from netdash.bundle.recording import Recording
+from netdash.collect.command import find, run
+from netdash.collect.filter_rules import RuleFamily, RuleReader
+from netdash.join.host import Builder
+from netdash.model.host import Failure
 
 IPTABLES = {"nftables": [{"table": {"family": "ip", "name": "nat", "handle": 1}}]}
 BOTH = {"nftables": [*IPTABLES["nftables"], {"table": {"family": "ip6", "name": "filter", "handle": 2}}]}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Failure
-from netdash.core.recording import META, Recording, container_path, dump, load
+from netdash.bundle.recording import META, Recording, container_path, dump, load
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Failure
 
 ANSWERS = {
     "docker/version.json": {"Version": "29.7.2"},

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import Recording, dump, load
-from netdash.core.scrub import scrub
-from netdash.core.trace.summary import inbound, outbound
+from netdash.bundle.recording import Recording, dump, load
+from netdash.bundle.redact import scrub
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.trace.summary import inbound, outbound
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from netdash.core.packet import Packet
-from netdash.core.records import replace
+from netdash.model.packet import Packet
+from netdash.model.records import replace
 
 
 def test_a_copy_is_what_dataclasses_make() -> None:

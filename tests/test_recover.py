@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import change, logbook, places, publication
+from netdash.apply import change, journal_files, publication, state_directory
 from netdash.cli import main
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.publish import payload
-from netdash.core.publish.journal import Journal, load_journal
-from netdash.core.publish.pending import LATE, Choice, Pending, Unreadable
-from netdash.core.publish.preflight import Seen, Shown, Way, finish, rollback, shown, suspects
+from netdash.model.errors import Exit, NetdashError
+from netdash.publish import payload
+from netdash.publish.journal import Journal, load_journal
+from netdash.publish.undo_check import Seen, Shown, Way, finish, rollback, shown, suspects
+from netdash.publish.undoable import LATE, Choice, Pending, Unreadable
 from tests.test_publish_state import CHANGE, INSPECT
 
 WHOLE = Path(__file__).parent / "journals/interrupted.jsonl"
@@ -31,7 +31,7 @@ BEGUN = Journal(replace(CHANGE, environment=False), begun=(0, 1))
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NETDASH_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    return places.ensure(places.journals())
+    return state_directory.ensure(state_directory.journals())
 
 
 # --- what the engine shows --------------------------------------------------------------------------------------------
@@ -125,14 +125,14 @@ def test_a_damaged_record_is_named_by_every_command(
 ) -> None:
     path = state / f"{NAME}.jsonl"
     damage(path)
-    places.write(state / "1-a.jsonl", CHANGE.line() + "\n")
+    state_directory.write(state / "1-a.jsonl", CHANGE.line() + "\n")
     commands = (["recover"], ["recover", "--json"], ["published"], ["published", "--json"], ["undo", "--yes"])
     for words in (*commands, ["publish", "x", "80", "--dry-run"], ["recover", "--rollback"]):
         assert main(words) == 4, words
         said = "".join(capsys.readouterr())
         assert str(path) in said, words
         assert "nothing was interrupted" not in said
-    assert logbook.listed() == ()  # the other record was rolled back all the same
+    assert journal_files.listed() == ()  # the other record was rolled back all the same
     assert main(["recover", "--forget", NAME]) == 0
     assert main(["recover"]) == 0
     assert not os.path.lexists(path)
@@ -161,7 +161,7 @@ def test_what_the_engine_shows_of_an_unreadable_record() -> None:
 
 def test_names_are_taken_from_what_is_left_of_a_record(state: Path) -> None:
     cut(state / f"{NAME}.jsonl")
-    (found,) = logbook.unreadable()
+    (found,) = journal_files.unreadable()
     assert (found.id, found.engine) == (NAME, "unix:///run/docker.sock")
     assert found.names[:2] == ("b8", "b8.netdash-20261129-024738")
 
@@ -187,9 +187,9 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("read_only")
 def test_a_disk_that_takes_no_change_is_said(state: Path) -> None:
-    logbook.begin(CHANGE)
+    journal_files.begin(CHANGE)
     with pytest.raises(NetdashError, match=r"cannot remove .*Read-only file system") as raised:
-        logbook.end(CHANGE)
+        journal_files.end(CHANGE)
     assert raised.value.code is Exit.REFUSED
 
 
@@ -200,24 +200,24 @@ def test_one_record_that_fails_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a", "b", "c"):
-        logbook.begin(replace(CHANGE, id=name, name=name))
+        journal_files.begin(replace(CHANGE, id=name, name=name))
 
     def act(_: object, journal: Journal, __: object) -> None:
         if journal.change.id == "b":
             raise NetdashError("nothing was changed: gone", code=Exit.REFUSED)
-        logbook.end(journal.change)
+        journal_files.end(journal.change)
 
     monkeypatch.setattr(change, "rollback", act)
     assert main(["recover", "--rollback"]) == 4
     assert "b: nothing was changed: gone" in capsys.readouterr().err
-    assert [one.change.id for one in logbook.listed()] == ["b"]
+    assert [one.change.id for one in journal_files.listed()] == ["b"]
     assert main(["recover", "--forget", "z"]) == 4
     assert main(["recover", "--forget", "b"]) == 0
-    assert logbook.listed() == ()
+    assert journal_files.listed() == ()
 
 
 def test_json_of_what_was_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
-    logbook.begin(CHANGE)
+    journal_files.begin(CHANGE)
     assert main(["recover", "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)["records"]
     assert (found["id"], found["unreadable"], found["rollback"]["way"]) == ("1-a", None, "record")

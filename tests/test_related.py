@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.model import IP, Chain, Container, Host, Net, Network, Port, Ref, Rule, Ruleset, Verb
-from netdash.core.recording import Recording
-from netdash.core.related import containers_of, ref_of, related
-from netdash.core.rules.ruleset import read_ruleset
+from netdash.bundle.recording import Recording
+from netdash.model.host import IP, Chain, Container, Host, Net, Network, Port, Ref, Rule, Ruleset, Verb
+from netdash.model.relations import containers_of, ref_of, related
+from netdash.rules.ruleset import read_ruleset
 from tests.conftest import joined
 from tests.show_hosts import container, host, port
 

@@ -4,9 +4,9 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from netdash.core.model import Link, Route
-from netdash.core.parse.ip import parse_links, parse_neighbours, parse_policy, parse_routes
-from netdash.core.routing import look_up, source_address, stops, uplink
+from netdash.kernel.routing import look_up, source_address, stops, uplink
+from netdash.model.host import Link, Route
+from netdash.parse.iproute import parse_links, parse_neighbours, parse_policy, parse_routes
 
 OUT = ip_address("192.0.2.10")
 SRC = ip_address("172.17.0.2")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from netdash.core.model import Match, Rule, Verb
-from netdash.core.recording import Recording
-from netdash.core.rules.iptables_rule import parse_line
-from netdash.core.rules.ruleset import read_ruleset
-from netdash.core.trace.nat import Answer, DestinationNat, Packet, SourceNat, applies, translated
+from netdash.bundle.recording import Recording
+from netdash.model.host import Match, Rule, Verb
+from netdash.rules.iptables_rule import parse_line
+from netdash.rules.ruleset import read_ruleset
+from netdash.trace.nat import Answer, DestinationNat, Packet, SourceNat, applies, translated
 
 RECORDINGS = Path(__file__).parent / "recordings"
 TRACED = ["docker20.10-nft-full", "docker29.7-nftables-full"]

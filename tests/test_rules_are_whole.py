@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.recording import load
-from netdash.core.rules.ruleset import read_ruleset
+from netdash.bundle.recording import load
+from netdash.rules.ruleset import read_ruleset
 
 RECORDINGS = Path(__file__).parent / "recordings"
 BUNDLES = sorted(path.parent for path in RECORDINGS.glob("*/rules"))

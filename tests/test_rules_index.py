@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from ipaddress import ip_address
 
-from netdash.core.packet import Packet
-from netdash.core.recording import Recording
-from netdash.core.rules.index import Indexed
-from netdash.core.rules.match import Answer, applies
-from netdash.core.rules.ruleset import read_ruleset
+from netdash.bundle.recording import Recording
+from netdash.model.packet import Packet
+from netdash.rules.match import Answer, applies
+from netdash.rules.rule_index import Indexed
+from netdash.rules.ruleset import read_ruleset
 
 SPANS = ((32768, 60999), (1024, 40000), (50000, 50010))
 

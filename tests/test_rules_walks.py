@@ -7,10 +7,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.model import Chain, Effect, Match, Rule, Ruleset, Target, Verb
-from netdash.core.recording import Recording
-from netdash.core.rules.ruleset import read_ruleset
-from netdash.core.trace.nat import DestinationNat, Packet, SourceNat, applies, translated
+from netdash.bundle.recording import Recording
+from netdash.model.host import Chain, Effect, Match, Rule, Ruleset, Target, Verb
+from netdash.rules.ruleset import read_ruleset
+from netdash.trace.nat import DestinationNat, Packet, SourceNat, applies, translated
 from tests.test_rules import WEB
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.model import Chain, Rule, Ruleset, Verb
-from netdash.core.recording import Recording
-from netdash.core.rules.parts import port_match
-from netdash.core.rules.ruleset import RulesetReader, read_ruleset
+from netdash.bundle.recording import Recording
+from netdash.model.host import Chain, Rule, Ruleset, Verb
+from netdash.rules.parts import port_match
+from netdash.rules.ruleset import RulesetReader, read_ruleset
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NAMES = sorted(path.parents[1].name for path in RECORDINGS.glob("*/rules/nft.json"))

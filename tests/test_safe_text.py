@@ -11,11 +11,11 @@ from functools import cache
 
 import pytest
 
-from netdash.core.addresses import address, interface, subnet
-from netdash.show import glyphs, shell
-from netdash.show.spans import Span, clean, fit, safe, width
-from netdash.show.views import VIEWS
+from netdash.model.addresses import address, interface, subnet
 from netdash.tui.copy import choices
+from netdash.view import glyphs, shell
+from netdash.view.text import Span, clean, fit, safe, width
+from netdash.view.views import VIEWS
 from tests.conftest import DEMO, ROOT
 from tests.tui_hosts import container, crowd
 

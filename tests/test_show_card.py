@@ -8,14 +8,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.model import Failure, Holder, Host, Ruleset, Scope, Unread
-from netdash.show import draw
-from netdash.show.card import MOST_PEERS, card
-from netdash.show.detail import detail
-from netdash.show.refs import destination
-from netdash.show.spans import Line
-from netdash.show.views import VIEWS
-from netdash.show.views_ports import PORTS
+from netdash.model.host import Failure, Holder, Host, Ruleset, Scope, Unread
+from netdash.view import layout
+from netdash.view.card import MOST_PEERS, card
+from netdash.view.columns_ports import PORTS
+from netdash.view.detail import detail
+from netdash.view.links import destination
+from netdash.view.text import Line
+from netdash.view.views import VIEWS
 from tests.show_hosts import blind, container, early, host, hostile, port
 from tests.tui_hosts import crowd
 
@@ -35,7 +35,7 @@ def shown(given: Host, width: int = 120, at: int = 0) -> str:
 def test_no_card_is_too_wide(name: str, width: int, host: Callable[[str], Host]) -> None:
     given = host(name)
     for one in given.containers or ():
-        assert max(map(draw.size, card(given, one, width))) <= width
+        assert max(map(layout.size, card(given, one, width))) <= width
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -44,7 +44,7 @@ def test_hostile_names_are_drawn_safely(width: int) -> None:
     cards = [card(given, one, width) for one in given.containers or ()]
     cards += [detail(given, thing, width) for view in VIEWS for thing in view.rows(given).things]
     for lines in cards:
-        assert max(map(draw.size, lines)) <= width
+        assert max(map(layout.size, lines)) <= width
         assert all(span.text.isprintable() for line in lines for span in line)
 
 
@@ -55,7 +55,7 @@ def test_every_row_has_its_detail(name: str, host: Callable[[str], Host]) -> Non
         for thing in view.rows(given).things:
             lines = detail(given, thing, 100)
             assert lines
-            assert max(map(draw.size, lines)) <= 100
+            assert max(map(layout.size, lines)) <= 100
 
 
 def test_every_hop_can_be_followed(host: Callable[[str], Host]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from netdash.core.model import Host
-from netdash.show import as_json
-from netdash.show.free import look
-from netdash.show.views import BY_NAME, VIEWS
+from netdash.model.host import Host
+from netdash.view import json_host
+from netdash.view.free_ports import look
+from netdash.view.views import BY_NAME, VIEWS
 from tests.show_hosts import blind, container, host, hostile, port
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -26,12 +26,12 @@ ADDRESS = {"network", "driver", "bridge", "ip", "prefix", "gateway", "mac", "vet
 
 def listed(given: Host, name: str) -> dict[str, Any]:
     view = BY_NAME[name]
-    answer: dict[str, Any] = json.loads(as_json.dumps(as_json.list_view(given, view, view.rows(given).things)))
+    answer: dict[str, Any] = json.loads(json_host.dumps(json_host.list_view(given, view, view.rows(given).things)))
     return answer
 
 
 def shown(given: Host, at: int = 0) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(as_json.dumps(as_json.show(given, (given.containers or ())[at])))
+    answer: dict[str, Any] = json.loads(json_host.dumps(json_host.show(given, (given.containers or ())[at])))
     return answer
 
 
@@ -85,7 +85,7 @@ def test_a_list_that_could_not_be_read_is_null(view: object) -> None:
 
 def test_ways_are_null_when_the_ledger_is() -> None:
     given = blind()
-    answer = json.loads(as_json.dumps(as_json.show(given, container())))
+    answer = json.loads(json_host.dumps(json_host.show(given, container())))
     assert answer["published"] is None
     assert set(answer["unknown"]) >= {"docker", "rules", "routes", "proxies"}
 
@@ -100,12 +100,12 @@ def test_the_default_route_and_both_families_are_told(host: Callable[[str], Host
 
 
 def test_a_source_that_is_still_read_is_unknown() -> None:
-    assert as_json.unknown(host(pending=frozenset({"rules"})), ("rules", "docker")) == {"rules": "not read yet"}
+    assert json_host.unknown(host(pending=frozenset({"rules"})), ("rules", "docker")) == {"rules": "not read yet"}
 
 
 def test_hostile_text_is_ascii_and_whole() -> None:
     for view in VIEWS:
-        written = as_json.dumps(as_json.list_view(hostile(), view, view.rows(hostile()).things))
+        written = json_host.dumps(json_host.list_view(hostile(), view, view.rows(hostile()).things))
         assert written.isascii()
         assert "\x1b" not in written
         assert json.loads(written)[view.name]

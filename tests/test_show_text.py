@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Ref
-from netdash.show import draw
-from netdash.show.filter import Filter
-from netdash.show.plain import painted, table
-from netdash.show.spans import MAX_TEXT, Span, Tone, clean, fit, width
-from netdash.show.table import Column, Row, widths
-from netdash.show.views import BY_NAME, VIEWS
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Ref
 from netdash.tui.header import notice
+from netdash.view import layout
+from netdash.view.filter import Filter
+from netdash.view.table import Column, Row, widths
+from netdash.view.terminal import painted, table
+from netdash.view.text import MAX_TEXT, Span, Tone, clean, fit, width
+from netdash.view.views import BY_NAME, VIEWS
 from tests.show_hosts import HOSTILE, container, host, hostile, port
 
 PLAIN, HOSTILE_HOST = host(), hostile()
@@ -51,16 +51,16 @@ def test_fitted_text_takes_exactly_its_cells(text: str, cells: int) -> None:
 @given(st.lists(texts, max_size=8), st.integers(1, 90), st.integers(0, 10))
 def test_no_drawn_line_is_too_wide(names: list[str], room: int, label: int) -> None:
     spans = [Span(clean(name)) for name in names]
-    hops = [draw.Hop((span,), (Span("evidence"),)) for span in spans]
+    hops = [layout.Hop((span,), (Span("evidence"),)) for span in spans]
     lead = Span(" " * min(label, room // 2))
-    lines = [*draw.path(lead, hops or [draw.Hop((Span("x"),))], room), *draw.paragraph(lead, spans, room)]
-    lines.append(draw.spread(tuple(spans), (Span("right"),), room))
-    assert max(map(draw.size, lines)) <= room
+    lines = [*layout.path(lead, hops or [layout.Hop((Span("x"),))], room), *layout.paragraph(lead, spans, room)]
+    lines.append(layout.spread(tuple(spans), (Span("right"),), room))
+    assert max(map(layout.size, lines)) <= room
 
 
 def test_a_wide_path_has_its_evidence_below_and_a_narrow_one_beside() -> None:
-    hops = [draw.Hop((Span("a"),), (Span("rule"),)), draw.Hop((Span("b"),), (), ())]
-    wide, narrow = draw.path(Span("IN "), hops, 100), draw.path(Span("IN "), hops, 80)
+    hops = [layout.Hop((Span("a"),), (Span("rule"),)), layout.Hop((Span("b"),), (), ())]
+    wide, narrow = layout.path(Span("IN "), hops, 100), layout.path(Span("IN "), hops, 80)
     assert ["".join(span.text for span in line) for line in wide] == ["IN a ────▶ b", "   rule"]
     assert ["".join(span.text for span in line) for line in narrow] == ["IN a rule"]
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.model import Chain, Host, Ruleset, Scope, Unread
-from netdash.core.related import ref_of
-from netdash.show import words
-from netdash.show.detail import detail
-from netdash.show.notes import missing, reason, sentence
-from netdash.show.refs import VIEW_OF, destination
-from netdash.show.spans import Tone
-from netdash.show.table import Row
-from netdash.show.views import BY_NAME, VIEWS
+from netdash.model.host import Chain, Host, Ruleset, Scope, Unread
+from netdash.model.relations import ref_of
+from netdash.view import formatting
+from netdash.view.detail import detail
+from netdash.view.links import VIEW_OF, destination
+from netdash.view.table import Row
+from netdash.view.text import Tone
+from netdash.view.unavailable import missing, reason, sentence
+from netdash.view.views import BY_NAME, VIEWS
 from tests.show_hosts import blind, container, dnat, host, hostile, port
 
 
@@ -55,7 +55,7 @@ def test_rows_fit_their_columns_and_are_told_apart(name: str, view: object, host
     ],
 )
 def test_a_state_is_a_glyph_and_a_word(changes: dict[str, object], shown: str) -> None:
-    assert words.state(container(**changes)).text == shown
+    assert formatting.state(container(**changes)).text == shown
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,13 @@ def test_ages_count_from_when_the_host_was_read() -> None:
     assert row("containers", host())["for"] == "1 h"
     assert row("containers", host(), 1)["for"] == "16 min"
     assert row("containers", host(taken=None))["for"] == "?"
-    assert [words.age(seconds) for seconds in (-5, 59, 60, 7200, 864000)] == ["0 s", "59 s", "1 min", "2 h", "10 d"]
+    assert [formatting.age(seconds) for seconds in (-5, 59, 60, 7200, 864000)] == [
+        "0 s",
+        "59 s",
+        "1 min",
+        "2 h",
+        "10 d",
+    ]
 
 
 def test_ranges_of_published_ports_are_folded() -> None:
@@ -85,16 +91,16 @@ def test_ranges_of_published_ports_are_folded() -> None:
     both = [port(80), port(80, "::")]
     odd = [port(53, proto="udp", container_port=53), port(8082, "127.0.0.1", scope=Scope.LOOPBACK)]
     down = [port(8090, container_port=90, live=False)]
-    shown = words.published(container(), [*down, *nine, *both, *odd]).text
+    shown = formatting.published(container(), [*down, *nine, *both, *odd]).text
     assert shown == "53→53/udp 80→80 127.0.0.1:8082→80 9000-9003→9000-9003 (8090→90)"
     six = [port(7000 + at, "::", container_port=70 + at) for at in range(2)]
-    assert words.published(container(), six).text == "[::]:7000-7001→70-71"
+    assert formatting.published(container(), six).text == "[::]:7000-7001→70-71"
 
 
 def test_what_goes_another_way_is_not_folded() -> None:
     way = [port(9000, container_port=9000), port(9001, container_port=9001, dnat=None)]
-    assert [len(run) for run in words.fold(way)] == [2]
-    assert [len(run) for run in words.fold(way, alike=lambda one: one.dnat is None)] == [1, 1]
+    assert [len(run) for run in formatting.fold(way)] == [2]
+    assert [len(run) for run in formatting.fold(way, alike=lambda one: one.dnat is None)] == [1, 1]
 
 
 def test_unknown_is_a_question_mark_and_never_a_zero() -> None:
@@ -198,14 +204,14 @@ def test_tones_tell_what_is_wrong() -> None:
     ("number", "shown"), [(0, "0"), (99_999, "99999"), (123_456, "123k"), (10**6, "1M"), (45 * 10**12, "45T")]
 )
 def test_counters_stay_short(number: int, shown: str) -> None:
-    assert words.short_number(number) == shown
+    assert formatting.short_number(number) == shown
 
 
 @pytest.mark.parametrize(
     ("number", "shown"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 << 20, "5.0 MiB"), (20 << 30, "20 GiB")]
 )
 def test_bytes_stay_short(number: int, shown: str) -> None:
-    assert words.short_bytes(number) == shown
+    assert formatting.short_bytes(number) == shown
 
 
 def test_without_the_engine_nothing_is_said_to_be_no_containers(host: Callable[[str], Host]) -> None:

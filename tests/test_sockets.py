@@ -8,24 +8,24 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from netdash.core.entrance import Entrance
-from netdash.core.join import Builder
-from netdash.core.ledger import Ledger
-from netdash.core.model import Binding, Link, Listener, Proxy, Scope
-from netdash.core.parse.docker import parse_inspected
-from netdash.core.parse.proc import parse_listeners, parse_proc_net
-from netdash.core.publish import checks
-from netdash.core.publish.conflict import conflicts
-from netdash.core.publish.request import parse_spec
-from netdash.core.sockets import answers, find_listener, inside, socket_text
-from netdash.core.trace.answer import Origin, Question, Verdict
-from netdash.core.trace.reach import reach
-from netdash.core.trace.tracer import trace
-from netdash.core.trace.usual import of_port
-from netdash.show.free import look
-from netdash.show.offers import inside_note
-from netdash.show.views_engine import CONTAINERS
-from netdash.show.views_ports import PORTS
+from netdash.join.host import Builder
+from netdash.join.host_ports import Ledger
+from netdash.kernel.entrance import Entrance
+from netdash.kernel.sockets import answers, find_listener, inside, socket_text
+from netdash.model.host import Binding, Link, Listener, Proxy, Scope
+from netdash.parse.docker import parse_inspected
+from netdash.parse.proc import parse_listeners, parse_proc_net
+from netdash.publish import checks
+from netdash.publish.port_conflicts import conflicts
+from netdash.publish.request import parse_spec
+from netdash.trace.default_questions import of_port
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.reachability import reach
+from netdash.trace.tracer import trace
+from netdash.view.columns_engine import CONTAINERS
+from netdash.view.columns_ports import PORTS
+from netdash.view.form_choices import inside_note
+from netdash.view.free_ports import look
 from tests.conftest import RECORDINGS
 from tests.show_hosts import container
 
@@ -294,7 +294,7 @@ def test_a_stopped_container_shows_what_the_engine_will_choose_from(host):
 
 
 def test_the_device_of_an_address_is_found_by_links_or_by_routes():
-    from netdash.core.model import Inside, Route
+    from netdash.model.host import Inside, Route
 
     link = Link(2, "net1", None, True, "UP", 1500, None, None, None, None, (ip_interface("172.17.0.3/16"),))
     route = Route(4, "main", "unicast", ip_network("172.17.0.0/16"), None, "net2", None, 0, None, "link")

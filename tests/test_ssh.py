@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.parse.collected import ASKED
-from netdash.core.recording import SOURCES
-from netdash.read.hosts import named, read_hosts
-from netdash.read.options import Options
-from netdash.read.ssh import DROPS, MAX_STARTING, Address, Session, address, read_remote
-from netdash.read.ssh_reason import HostError, explained
+from netdash.bundle.collector_stream import ASKED
+from netdash.bundle.recording import SOURCES
+from netdash.collect.options import Options
+from netdash.collect.several import named, read_hosts
+from netdash.collect.ssh import DROPS, MAX_STARTING, Address, Session, address, read_remote
+from netdash.collect.ssh_reason import HostError, explained
+from netdash.model.errors import Exit, NetdashError
 from tests.streams import ANSWERS, FILES, SLEEP, WHERE, saying, stream
 
 # --- names and arguments ----------------------------------------------------------------------------------------------
@@ -141,13 +141,13 @@ def test_a_host_that_hangs_is_given_up(ssh: Callable[[str], Path]) -> None:
 
 
 def test_a_host_that_talks_for_ever_is_given_up(ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netdash.read.ssh.MAX_STREAM", 1 << 20)
+    monkeypatch.setattr("netdash.collect.ssh.MAX_STREAM", 1 << 20)
     ssh("exec yes '|more'")
     assert read_remote(WHERE, Options(sources=frozenset(SOURCES))).failures["host"].reason == "sent more than 1 MiB"
 
 
 def test_no_ssh_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netdash.read.ssh.find", lambda _: None)
+    monkeypatch.setattr("netdash.collect.ssh.find", lambda _: None)
     assert read_remote(WHERE, Options(sources=frozenset(SOURCES))).failures["host"].remedy == "install openssh-client"
 
 
@@ -164,7 +164,7 @@ def test_what_a_remedy_tells_to_type_works_with_a_port() -> None:
 def test_a_login_that_was_dropped_is_tried_again_at_once(
     ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netdash.read.ssh.again", lambda: 0.0)
+    monkeypatch.setattr("netdash.collect.ssh.again", lambda: 0.0)
     drop = "echo 'kex_exchange_identification: read: Connection reset by peer' >&2; exit 255"
     folder = ssh("")
     ssh(f'echo x >> {folder}/starts; [ "$(wc -l < {folder}/starts)" -ge 3 ] || {{ {drop}; }}; {ANSWERS}')

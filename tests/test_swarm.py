@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.bridges import with_gateways
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import load
-from netdash.core.trace.answer import Verdict
-from netdash.core.trace.question import Asked, question
-from netdash.core.trace.summary import Leaves, asked_of, inbound, outbound
-from netdash.core.trace.tracer import trace
-from netdash.show.obstacle import broken
+from netdash.bundle.recording import load
+from netdash.join.bridges import with_gateways
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.trace.model import Verdict
+from netdash.trace.question import Asked, question
+from netdash.trace.summary import Leaves, asked_of, inbound, outbound
+from netdash.trace.tracer import trace
+from netdash.view.obstacle import broken
 from tests.conftest import RECORDINGS
 
 NAME = "docker20.10-swarm"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.trace.answer import Verdict
-from netdash.core.trace.hooks import CONNTRACK, Hooks
+from netdash.trace.hooks import CONNTRACK, Hooks
+from netdash.trace.model import Verdict
 from tests.trace_hosts import (
     DB,
     HOST,

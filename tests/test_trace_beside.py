@@ -8,10 +8,10 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from netdash.core.model import Container, Endpoint, Host
-from netdash.core.trace.answer import Trace, Verdict
-from netdash.core.trace.question import Asked, question
-from netdash.core.trace.tracer import trace
+from netdash.model.host import Container, Endpoint, Host
+from netdash.trace.model import Trace, Verdict
+from netdash.trace.question import Asked, question
+from netdash.trace.tracer import trace
 from tests.conftest import matrix
 
 MAC = "203.0.113.64"  # of the container; the host's eth0 has 203.0.113.2/24

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.parse.bridge import parse_bridging
-from netdash.core.recording import load
-from netdash.core.trace.answer import Trace
-from netdash.core.trace.question import Asked, question
-from netdash.core.trace.tracer import trace
+from netdash.bundle.recording import load
+from netdash.join.host import Builder
+from netdash.parse.bridge import parse_bridging
+from netdash.trace.model import Trace
+from netdash.trace.question import Asked, question
+from netdash.trace.tracer import trace
 from tests.conftest import RECORDINGS
 
 EXCHANGE = RECORDINGS / "exchange"

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.errors import NetdashError
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.parse.conntrack import parse_conntrack
-from netdash.core.recording import load
-from netdash.core.trace.answer import Trace, Verdict
-from netdash.core.trace.question import Asked, question
-from netdash.core.trace.tracer import trace
+from netdash.bundle.recording import load
+from netdash.join.host import Builder
+from netdash.model.errors import NetdashError
+from netdash.model.host import Host
+from netdash.parse.conntrack import parse_conntrack
+from netdash.trace.model import Trace, Verdict
+from netdash.trace.question import Asked, question
+from netdash.trace.tracer import trace
 from tests.conftest import RECORDINGS
 
 EXCHANGE = RECORDINGS / "exchange"

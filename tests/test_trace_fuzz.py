@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.trace.tracer import trace
+from netdash.join.host import Builder
+from netdash.trace.tracer import trace
 from tests.conftest import RECORDINGS
 from tests.fuzz.judge import ask, compare
 from tests.fuzz.play_talk import judged, question

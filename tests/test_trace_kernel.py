@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import load
-from netdash.core.trace.answer import Origin, Question, Verdict
-from netdash.core.trace.tracer import trace
+from netdash.bundle.recording import load
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.tracer import trace
 from tests.conftest import RECORDINGS
 from tests.kernel_trace import agrees, asked, packets, said
 

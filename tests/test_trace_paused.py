@@ -7,13 +7,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import load
-from netdash.core.trace.answer import Origin, Question, Trace, Verdict
-from netdash.core.trace.reach import reach, told
-from netdash.core.trace.tracer import trace
-from netdash.show.walk import verdict
+from netdash.bundle.recording import load
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.trace.model import Origin, Question, Trace, Verdict
+from netdash.trace.reachability import reach, told
+from netdash.trace.tracer import trace
+from netdash.view.trace import verdict
 from tests.conftest import RECORDINGS
 
 FROM_OUTSIDE = Question(Origin.OUTSIDE, ip_address("203.0.113.2"), dport=8080, src=ip_address("1.1.1.1"))

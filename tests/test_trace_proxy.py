@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.processes import PROXIES
-from netdash.core.publish.state import OWN_PROXY
-from netdash.core.recording import Recording
-from netdash.core.trace.answer import Reply, Verdict
-from netdash.core.trace.question import Asked, question
-from netdash.core.trace.tracer import trace
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.model.processes import OWN_PROXY, PROXIES
+from netdash.trace.model import Reply, Verdict
+from netdash.trace.question import Asked, question
+from netdash.trace.tracer import trace
 
 
 def answer(host: Host, sender: str, target: str) -> Reply:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.core.trace.answer import Verdict
+from netdash.trace.model import Verdict
 from tests.trace_hosts import (
     HOST,
     MASQUERADED,

@@ -2,13 +2,13 @@
 
 import pytest
 
-from netdash.core.link_state import trouble
-from netdash.core.model import Link
-from netdash.core.trace.summary import Leaves, asked_of, inbound, obstacle, outbound
-from netdash.show import as_json
-from netdash.show.card import card
-from netdash.show.obstacle import broken as broken_of
-from netdash.show.obstacle import sentence
+from netdash.kernel.link_state import trouble
+from netdash.model.host import Link
+from netdash.trace.summary import Leaves, asked_of, inbound, obstacle, outbound
+from netdash.view import json_host
+from netdash.view.card import card
+from netdash.view.obstacle import broken as broken_of
+from netdash.view.obstacle import sentence
 
 
 def web(host):
@@ -138,10 +138,10 @@ def test_a_macvlan_has_no_veth(host, name):
 
 
 def test_json_says_what_stands_against_a_path(host):
-    answer = as_json.show(host("container-eth0-down"), web(host("container-eth0-down")))
+    answer = json_host.show(host("container-eth0-down"), web(host("container-eth0-down")))
     assert answer["inbound"][0]["broken"] == ["dropped: docker0: no carrier", "vethe9af5c8: no carrier", "eth0: down"]
 
 
 def test_where_two_have_the_address_the_answer_is_not_known(host):
-    answer = as_json.show(host("duplicate-ip"), web(host("duplicate-ip")))
+    answer = json_host.show(host("duplicate-ip"), web(host("duplicate-ip")))
     assert answer["inbound"][0]["broken"] is None

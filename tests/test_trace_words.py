@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from netdash.bundle.recording import load
 from netdash.cli import main
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.join import Builder
-from netdash.core.recording import load
-from netdash.core.trace.answer import Origin, Verdict
-from netdash.core.trace.question import Asked, question
-from netdash.core.trace.tracer import trace
-from netdash.show import plain, reach_text, walk
-from netdash.show.spans import width
+from netdash.join.host import Builder
+from netdash.model.errors import Exit, NetdashError
+from netdash.trace.model import Origin, Verdict
+from netdash.trace.question import Asked, question
+from netdash.trace.tracer import trace
+from netdash.view import reachability, terminal
+from netdash.view import trace as walk
+from netdash.view.text import width
 from tests.conftest import RECORDINGS, joined, matrix
 from tests.trace_hosts import WEB, from_outside, host, table
 
@@ -107,9 +108,9 @@ def test_unknown_has_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str])
 def test_no_line_is_wider_than_the_screen(name: str, words: tuple[str, str], room: int) -> None:
     host = joined(name)
     asked, _ = question(host, *words, Asked())
-    told = list(plain.text(walk.lines(host, trace(host, asked), room), colour=False))
+    told = list(terminal.text(walk.lines(host, trace(host, asked), room), colour=False))
     assert max(map(width, told)) <= room
-    reached = plain.text(reach_text.lines(host, matrix(name), room), colour=False)
+    reached = terminal.text(reachability.lines(host, matrix(name), room), colour=False)
     assert max(map(width, reached)) <= room
 
 

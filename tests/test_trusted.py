@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import docker_proxy, forward, logbook, places, proxy, trusted
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.publish.state import Forward, Opened, Process
+from netdash.apply import docker_proxy, forward, journal_files, proxy, state_directory, trusted
 from netdash.engine.process import EnginePeer, engine_peer
+from netdash.model.errors import Exit, NetdashError
+from netdash.publish.state import Forward, Opened, Process
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of another user")
@@ -27,7 +27,7 @@ RECORD = Forward(
     program="",
     ports=(Opened("tcp", "127.0.0.1", 8080, 80),),
     created=1.0,
-    boot=places.boot_id(),
+    boot=state_directory.boot_id(),
 )
 
 
@@ -41,10 +41,10 @@ def refused_everywhere(reason: str) -> None:
     """Every entry that reads or writes the state."""
     entries = (
         lambda: list(forward.listed()),
-        lambda: list(logbook.listed()),
-        lambda: places.ensure(places.forwards()),
-        lambda: places.one_at_a_time().__enter__(),
-        lambda: places.write(places.forwards() / "1-a.json", RECORD.dumps()),
+        lambda: list(journal_files.listed()),
+        lambda: state_directory.ensure(state_directory.forwards()),
+        lambda: state_directory.one_at_a_time().__enter__(),
+        lambda: state_directory.write(state_directory.forwards() / "1-a.json", RECORD.dumps()),
     )
     for entry in entries:
         with pytest.raises(NetdashError, match=reason) as caught:
@@ -83,8 +83,8 @@ def test_a_link_on_the_way_to_the_state_is_refused(state: Path, tmp_path: Path) 
 def test_the_state_is_made_for_its_owner_alone_whatever_the_umask(state: Path) -> None:
     before = os.umask(0)
     try:
-        places.write(places.ensure(places.forwards()) / "1-a.json", RECORD.dumps())
-        with places.one_at_a_time():
+        state_directory.write(state_directory.ensure(state_directory.forwards()) / "1-a.json", RECORD.dumps())
+        with state_directory.one_at_a_time():
             pass
     finally:
         os.umask(before)
@@ -101,7 +101,7 @@ def refused() -> str:
 
 
 def test_a_record_is_a_regular_file(state: Path, tmp_path: Path) -> None:
-    folder = places.ensure(places.forwards())
+    folder = state_directory.ensure(state_directory.forwards())
     (tmp_path / "record").write_text(RECORD.dumps())
     (folder / "2.json").symlink_to(tmp_path / "record")
     assert "is a link" in refused()
@@ -112,7 +112,7 @@ def test_a_record_is_a_regular_file(state: Path, tmp_path: Path) -> None:
 
 @as_root
 def test_a_record_of_another_user_is_not_read(state: Path) -> None:
-    path = places.ensure(places.forwards()) / "1-a.json"
+    path = state_directory.ensure(state_directory.forwards()) / "1-a.json"
     path.write_text(RECORD.dumps())
     os.chown(path, NOBODY, NOBODY)
     assert "belongs to user 65534" in refused()
@@ -121,11 +121,11 @@ def test_a_record_of_another_user_is_not_read(state: Path) -> None:
 def test_a_journal_that_was_exchanged_for_a_link_is_not_written(state: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine\n")
-    link = places.ensure(places.journals()) / "1.jsonl"
+    link = state_directory.ensure(state_directory.journals()) / "1.jsonl"
     link.symlink_to(victim)
     with pytest.raises(NetdashError, match="is a link"):
-        places.append(link, "{}")
-    places.write(link, "new")  # replaces the link itself
+        state_directory.append(link, "{}")
+    state_directory.write(link, "new")  # replaces the link itself
     assert (victim.read_text(), link.is_symlink()) == ("mine\n", False)
 
 
@@ -140,11 +140,11 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_that_took_over_the_number_is_not_ended(state: Path, sleeper: subprocess.Popen[bytes]) -> None:
-    seen = places.process(sleeper.pid)
+    seen = state_directory.process(sleeper.pid)
     assert seen is not None
-    places.end(Process(seen.pid, seen.ticks - 1))
+    state_directory.end(Process(seen.pid, seen.ticks - 1))
     assert sleeper.poll() is None
-    places.end(seen)
+    state_directory.end(seen)
     assert sleeper.wait(10) == -signal.SIGTERM
 
 
@@ -152,7 +152,7 @@ def test_a_record_of_another_boot_ends_nothing(state: Path, sleeper: subprocess.
     """Numbers and start times begin anew with each boot."""
     from dataclasses import replace
 
-    forward.end_one(replace(RECORD, boot="another", keeper=places.process(sleeper.pid)))
+    forward.end_one(replace(RECORD, boot="another", keeper=state_directory.process(sleeper.pid)))
     assert sleeper.poll() is None
 
 

@@ -10,14 +10,14 @@ from functools import partial
 
 import pytest
 
-from netdash.core.join import Builder
-from netdash.core.recording import Recording
-from netdash.core.trace.reach import reach
-from netdash.core.trace.tracer import trace
-from netdash.core.trace.usual import of_container
-from netdash.show.card import card
-from netdash.show.views import VIEWS
-from netdash.tui.collector import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.trace.default_questions import of_container
+from netdash.trace.reachability import reach
+from netdash.trace.tracer import trace
+from netdash.tui.garbage import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector
+from netdash.view.card import card
+from netdash.view.views import VIEWS
 
 
 class Ring:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.errors import Exit, NetdashError
+from netdash.model.errors import Exit, NetdashError
 from netdash.tui.config import DEFAULT_INTERVAL, Options, load_config
 from netdash.tui.key_names import canonical
 from netdash.tui.keys import KEYS, Key

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import pytest
 
-from netdash.core.model import Host, Verb
-from netdash.read.ssh import Address
-from netdash.show.views import VIEWS
+from netdash.collect.ssh import Address
+from netdash.model.host import Host, Verb
 from netdash.tui import clipboard
 from netdash.tui.clipboard import osc52
 from netdash.tui.copy import choices, rule_command
+from netdash.view.views import VIEWS
 from tests.tui_hosts import container, crowd, rule
 from tests.tui_stage import press, show, text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netdash.core.model import Host
+from netdash.model.host import Host
 from tests.tui_hosts import crowd
 from tests.tui_stage import dashboard, press, settle, show, text
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from textual.pilot import Pilot
 
-from netdash.core.model import Failure, Host
-from netdash.core.recording import SOURCES
+from netdash.bundle.recording import SOURCES
+from netdash.model.host import Failure, Host
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
-from netdash.tui.feed import HostState, Publish
-from netdash.tui.hosts import short_names
+from netdash.tui.feed_interface import HostState, Publish
+from netdash.tui.hosts_view import short_names
 from tests.tui_hosts import container, crowd
 from tests.tui_stage import dashboard, press, settle, text
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.model import Host, Ref
+from netdash.model.host import Host, Ref
 from netdash.tui import keys
 from netdash.tui.config import Options
 from tests.tui_hosts import crowd

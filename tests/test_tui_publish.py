@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Failure, Host
-from netdash.core.publish.pending import Pending
-from netdash.core.publish.progress import Failed, Note
-from netdash.core.publish.request import Mode, Request
-from netdash.core.publish.text import lines
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Failure, Host
+from netdash.publish.plan_text import lines
+from netdash.publish.progress import Failed, Note
+from netdash.publish.request import Mode, Request
+from netdash.publish.undoable import Pending
 from netdash.tui.dialog import Stage
+from netdash.tui.host_view import Sheet
 from netdash.tui.publishing import Publish
-from netdash.tui.sheet import Sheet
 from tests.publish_stage import DETAILS, SIZES, Fake, agree, dialog, journal, own, until
 from tests.show_hosts import hostile
 from tests.test_publish_state import CHANGE

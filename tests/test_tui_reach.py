@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from netdash.core.model import Host
-from netdash.tui.reach import Reach
+from netdash.model.host import Host
+from netdash.tui.reach_view import Reach
 from tests.test_tui_screen import compare
 from tests.tui_stage import dashboard, press, show, text
 

@@ -11,7 +11,7 @@ from textual import events
 from textual.geometry import Size
 from textual.pilot import Pilot
 
-from netdash.core.model import Host
+from netdash.model.host import Host
 from netdash.tui.grid import Grid
 from tests.tui_hosts import crowd
 from tests.tui_stage import dashboard, press, settle, show, text

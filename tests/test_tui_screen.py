@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from netdash.core.model import Failure, Host
-from netdash.show.draw import size as line_size
-from netdash.show.views import VIEWS
+from netdash.model.host import Failure, Host
 from netdash.tui import keys
 from netdash.tui.app import _says_the_same
 from netdash.tui.config import Options
 from netdash.tui.popup import ASIDE, help_lines
+from netdash.view.layout import size as line_size
+from netdash.view.views import VIEWS
 from tests.tui_hosts import container, crowd
 from tests.tui_stage import dashboard, press, settle, show, text
 

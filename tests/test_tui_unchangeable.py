@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from netdash.core.model import Failure, Host
-from netdash.core.publish.pending import Pending
+from netdash.model.host import Failure, Host
+from netdash.publish.undoable import Pending
 from netdash.tui.config import Options
 from netdash.tui.publishing import Publish
 from tests.conftest import ROOT
@@ -79,8 +79,8 @@ def test_of_several_hosts_only_this_machine_is_changed(su1: Host) -> None:
 
 def test_the_first_paint_waits_for_none_of_it() -> None:
     program = (
-        "import sys, netdash.tui.app, netdash.changes; netdash.changes.LocalChanges(None);"
-        "print([name for name in sys.modules if name.startswith(('netdash.apply', 'netdash.core.publish'))"
+        "import sys, netdash.tui.app, netdash.cli.dashboard_changes; netdash.cli.dashboard_changes.LocalChanges(None);"
+        "print([name for name in sys.modules if name.startswith(('netdash.apply', 'netdash.publish'))"
         " or name in ('netdash.tui.dialog', 'netdash.tui.form', 'netdash.tui.changing')])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)

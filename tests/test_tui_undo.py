@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 from textual.events import Key
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Failure, Host
-from netdash.core.publish.pending import Choice, Pending, Unreadable
-from netdash.core.publish.request import NewContainer
-from netdash.core.publish.state import Forward, Opened
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Failure, Host
+from netdash.publish.request import NewContainer
+from netdash.publish.state import Forward, Opened
+from netdash.publish.undoable import Choice, Pending, Unreadable
 from netdash.tui.dialog import Stage
+from netdash.tui.host_view import Sheet
 from netdash.tui.publishing import Publish, Run
-from netdash.tui.sheet import Sheet
-from netdash.tui.taking_back import Recover, Undo
+from netdash.tui.undo import Recover, Undo
 from tests.publish_stage import Fake, agree, journal, own, until
 from tests.test_publish_state import RECORD
 from tests.test_tui_screen import compare

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.core.model import Failure, Host
-from netdash.core.trace.answer import Verdict
+from netdash.model.host import Failure, Host
+from netdash.trace.model import Verdict
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
-from netdash.tui.sheet import Sheet
-from netdash.tui.walk import Walk
+from netdash.tui.host_view import Sheet
+from netdash.tui.trace_view import Walk
 from tests.show_hosts import early
 from tests.test_tui_screen import compare
 from tests.tui_stage import dashboard, press, settle, show, text

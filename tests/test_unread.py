@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from netdash.bundle.recording import Recording, load
 from netdash.cli import main
-from netdash.core.errors import Exit
-from netdash.core.join import Builder
-from netdash.core.model import Failure, Host, Unread
-from netdash.core.recording import Recording, load
-from netdash.core.rules.iptables_save import parse_save
-from netdash.core.trace.answer import Trace, Verdict
-from netdash.core.trace.reach import reach
-from netdash.show import walk
-from netdash.show.plain import text
+from netdash.join.host import Builder
+from netdash.model.errors import Exit
+from netdash.model.host import Failure, Host, Unread
+from netdash.rules.iptables_save import parse_save
+from netdash.trace.model import Trace, Verdict
+from netdash.trace.reachability import reach
+from netdash.view import trace
+from netdash.view.terminal import text
 from tests.conftest import bundle
 from tests.fuzz.unread import case, wrong
 from tests.trace_hosts import from_host, from_outside, from_web, host, table
@@ -183,7 +183,7 @@ def test_the_reach_of_a_host_with_torn_rules_is_unknown_with_the_source() -> Non
 
 def test_the_words_name_the_source_once() -> None:
     given = host(PUBLISHED + table("filter", policy="DROP").removesuffix("COMMIT\n"))
-    shown = "\n".join(text(walk.lines(given, from_outside(given), 120), False))
+    shown = "\n".join(text(trace.lines(given, from_outside(given), 120), False))
     assert "? unknown  not all rules were read: iptables-legacy-save broke off after 1 rule\n" in shown
     assert "either dropped by filter/FORWARD policy" in shown
     assert "either unknown" not in shown

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import Recording
-from netdash.core.trace.answer import Origin, Question, Trace
-from netdash.core.trace.tracer import trace
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.trace.model import Origin, Question, Trace
+from netdash.trace.tracer import trace
 
 OUTSIDE = "192.0.2.10"
 HOST = "203.0.113.2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 
-from netdash.core.model import (
+from netdash.model.host import (
     Binding,
     Chain,
     Container,

@@ -9,11 +9,11 @@ from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
-from netdash.core.model import Host
+from netdash.model.host import Host
 from netdash.tui.app import Netdash
-from netdash.tui.changes import Changes
+from netdash.tui.change_interface import Changes
 from netdash.tui.config import Options
-from netdash.tui.feed import Publish
+from netdash.tui.feed_interface import Publish
 from netdash.tui.screen import Dashboard
 
 

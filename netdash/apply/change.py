@@ -7,23 +7,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netdash.apply import child, logbook, outage, survey
+from netdash.apply import child, journal_files, outage
+from netdash.apply import preflight as survey
 from netdash.apply.equal import Wanted, equal, fresh
-from netdash.apply.look import look, new_container
 from netdash.apply.outage import Stopwatch
 from netdash.apply.steps import STEPS, remove_old
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.publish import payload, preflight
-from netdash.core.publish.journal import Change, Journal, Outage
-from netdash.core.publish.preflight import Seen, Way
-from netdash.core.publish.progress import Failed, Note
-from netdash.core.publish.state import Opened
+from netdash.apply.undo_check import look, new_container
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone
+from netdash.model.errors import Exit, NetdashError
+from netdash.publish import payload, undo_check
+from netdash.publish.journal import Change, Journal, Outage
+from netdash.publish.progress import Failed, Note
+from netdash.publish.state import Opened
+from netdash.publish.undo_check import Seen, Way
 
 if TYPE_CHECKING:
-    from netdash.core.publish.plan import Plan
-    from netdash.core.publish.request import Request
+    from netdash.publish.plan import Plan
+    from netdash.publish.request import Request
 
 Told = Callable[[str], None]
 """Called with each step before it is done."""
@@ -46,7 +47,7 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
         followers=survey.followers(engine, inspect),
         downtime=plan.downtime,
     )
-    return _carry_out(engine, replace(logbook.begin(equal(engine, inspect, wanted)), source=inspect), tell)
+    return _carry_out(engine, replace(journal_files.begin(equal(engine, inspect, wanted)), source=inspect), tell)
 
 
 def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) -> Journal:
@@ -65,7 +66,7 @@ def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) ->
         image=image,
         grace=grace,
     )
-    return _carry_out(local(address), logbook.begin(change), tell)
+    return _carry_out(local(address), journal_files.begin(change), tell)
 
 
 def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
@@ -84,7 +85,7 @@ def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
 def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashError) -> NetdashError:
     """Takes the change back, so that the service runs; answers with why, and with what of that failed too."""
     tell(Failed("it failed: everything is taken back"))
-    now = logbook.load(logbook.path_of(journal.change)) or journal
+    now = journal_files.load(journal_files.path_of(journal.change)) or journal
     try:
         rollback(engine, replace(now, source=journal.source), tell)
     except EngineGone:
@@ -97,7 +98,7 @@ def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashEr
 
 def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Finish what was interrupted; where that fails midway, it is taken back. Raises NetdashError(REFUSED)."""
-    course = preflight.finish(journal, look(engine, journal))
+    course = undo_check.finish(journal, look(engine, journal))
     if course.way is Way.REFUSED:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(journal.change), Exit.REFUSED)
     try:
@@ -124,7 +125,7 @@ def _finish_again(engine: EngineClient, journal: Journal, tell: Told) -> Journal
     again = {at for at, step in enumerate(change.steps) if step.partition(":")[0] in words}
     done = {at: result for at, result in journal.done.items() if at not in again}
     if any(one is not None and one.running for one in (seen.old, seen.new)):
-        logbook.append(change, outage.NONE)
+        journal_files.append(change, outage.NONE)
     return finish(engine, replace(journal, done=done), tell)
 
 
@@ -134,18 +135,18 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     left = journal.left
     watch = Stopwatch()
     if journal.undoing:
-        logbook.append(change, {"undoing": False})
+        journal_files.append(change, {"undoing": False})
     for at in left:
         word, _, argument = change.steps[at].partition(":")
         tell(sentence(change, at))
         stopped = watch.stopped() if word == "stop" else {}
-        now = logbook.append(change, {"begin": at, **stopped})
+        now = journal_files.append(change, {"begin": at, **stopped})
         result = STEPS[word][0](engine, journal, argument)
         started = watch.started(now) if word == "start" else {}
-        journal = replace(logbook.append(change, {"done": at, "result": result, **started}), source=source)
+        journal = replace(journal_files.append(change, {"done": at, "result": result, **started}), source=source)
         if started:
             tell(Note(outage.sentence(change.name, journal.outage)))
-    journal = logbook.append(change, {"settled": time.time()})
+    journal = journal_files.append(change, {"settled": time.time()})
     if change.grace:
         _reap_later(change)
         return journal
@@ -159,23 +160,23 @@ def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool
     Raises NetdashError(REFUSED)."""
     change = journal.change
     if not journal.begun:
-        logbook.end(change)
+        journal_files.end(change)
         return None
     seen = look(engine, journal)
-    course = preflight.rollback(journal, seen)
+    course = undo_check.rollback(journal, seen)
     if course.way is Way.REFUSED:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
     if course.way is Way.PLANNED:
         ended = _undo_steps(engine, journal, seen, tell)
-        _named(engine, change, agreed=agreed and bool(preflight.name_taken(change, seen)))
+        _named(engine, change, agreed=agreed and bool(undo_check.name_taken(change, seen)))
         return ended
     for step in course.steps:
         tell(step)
     if course.way is not Way.RECORD:
         anew = _from_new(engine, journal) if course.way is Way.FROM_NEW else _from_settings(journal)
-        logbook.end(change)
+        journal_files.end(change)
         return _carry_out(engine, anew, tell).outage
-    logbook.end(change)
+    journal_files.end(change)
     return None
 
 
@@ -189,16 +190,16 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
     watch, ended = Stopwatch(), None
     old_runs = seen.old is not None and seen.old.running
     new_runs = seen.new is not None and seen.new.running
-    logbook.append(change, {"undoing": True, **(outage.NONE if old_runs else {})})
+    journal_files.append(change, {"undoing": True, **(outage.NONE if old_runs else {})})
     try:
         for at in journal.to_undo:
             word, _, argument = change.steps[at].partition(":")
             tell(f"take back: {sentence(change, at)}")
             stops = word == "start" and new_runs and not old_runs
-            now = logbook.append(change, {"undo": at, **(watch.stopped() if stops else {})})
+            now = journal_files.append(change, {"undo": at, **(watch.stopped() if stops else {})})
             STEPS[word][1](engine, journal, argument)
             started = watch.started(now) if word == "stop" else {}
-            now = logbook.append(change, {"undone": at, **started})
+            now = journal_files.append(change, {"undone": at, **started})
             if started:
                 ended = now.outage
                 tell(Note(outage.sentence(change.name, ended)))
@@ -208,14 +209,14 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
         return _put_back(engine, journal, seen, tell, error)
     if "stop" in change.steps and journal.begun:
         STEPS["stop"][1](engine, replace(journal, results=results), "")
-    logbook.end(change)
+    journal_files.end(change)
     return ended
 
 
 def _named(engine: EngineClient, change: Change, *, agreed: bool) -> None:
     """Raises NetdashError(REFUSED) where somebody has taken the old one's name and nobody agreed to another."""
     now = look(engine, Journal(change))
-    taken = preflight.name_taken(change, now)
+    taken = undo_check.name_taken(change, now)
     if taken and now.old is not None and not agreed:
         hint = f"docker rename {now.old.name} NAME"
         raise NetdashError(f"the old one runs again, as {now.old.name}: {taken}", hint, Exit.REFUSED)
@@ -226,13 +227,13 @@ def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, er
     Where both are gone the old one is made anew. Raises NetdashError(REFUSED)."""
     now = look(engine, journal)
     if now.new is None and now.old is None:
-        return rollback(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
+        return rollback(engine, journal_files.load(journal_files.path_of(journal.change)) or journal, tell)
     if now.new is None or not (now.old is None or (seen.new is not None and seen.new.running)):
         hint = error.hint or _forget(journal.change)
         raise NetdashError(f"it is not taken back: {error.message}", hint, Exit.REFUSED) from error
     tell(Failed("it failed: the new one is put back"))
     try:
-        _finish_again(engine, logbook.load(logbook.path_of(journal.change)) or journal, tell)
+        _finish_again(engine, journal_files.load(journal_files.path_of(journal.change)) or journal, tell)
     except EngineGone:
         raise
     except NetdashError as second:
@@ -250,7 +251,7 @@ def _from_new(engine: EngineClient, journal: Journal) -> Journal:
     wanted = Wanted(
         change.engine, change.name, add=change.drop, drop=change.add, restart=change.restart, followers=found
     )
-    return replace(logbook.begin(equal(engine, inspect, wanted)), source=inspect)
+    return replace(journal_files.begin(equal(engine, inspect, wanted)), source=inspect)
 
 
 _OF_OLD = ("hold", "park", "stop", "commit", "part", "follow")
@@ -275,25 +276,25 @@ def _from_settings(journal: Journal) -> Journal:
         grace=0.0,
         settings=payload.settings(source),
     )
-    return replace(logbook.begin(made), source=source)
+    return replace(journal_files.begin(made), source=source)
 
 
 def settle(engine: EngineClient, journal: Journal) -> None:
     """The grace time is over: the old container goes. Raises NetdashError where the new one does not run."""
     if journal.change.kind == "recreate":
         remove_old(engine, journal)
-    logbook.end(journal.change)
+    journal_files.end(journal.change)
 
 
 def _reap_later(change: Change) -> None:
     """A process that removes the old container when its time has come; without it the next change does."""
-    child.leave("reaper", str(logbook.path_of(change)))
+    child.leave("cleanup_daemon", str(journal_files.path_of(change)))
 
 
 def overdue() -> tuple[str, ...]:
     """Remove what is past its grace time; what was done, and what could not be, in sentences."""
     notes = []
-    for journal in logbook.listed():
+    for journal in journal_files.listed():
         change, due = journal.change, journal.due
         if due is not None and time.time() >= due:
             try:
@@ -306,12 +307,12 @@ def overdue() -> tuple[str, ...]:
 
 
 def unfinished() -> tuple[Journal, ...]:
-    return tuple(one for one in logbook.listed() if one.unfinished)
+    return tuple(one for one in journal_files.listed() if one.unfinished)
 
 
 def pending() -> tuple[Journal, ...]:
     """Changes that can still be taken back as a whole, and those that were interrupted."""
-    return logbook.listed()
+    return journal_files.listed()
 
 
 def sentence(change: Change, at: int) -> str:

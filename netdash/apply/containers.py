@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from netdash.apply import survey
-from netdash.apply.look import inspect as look
-from netdash.core.parse.decode import integer, mapping
+from netdash.apply import preflight
+from netdash.apply.undo_check import inspect as look
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import Refused
+from netdash.parse.json_values import integer, mapping
 
 Json = dict[str, Any]
 
@@ -49,12 +49,12 @@ def remove(engine: EngineClient, path: str, **params: str) -> str:
 def kept_image(name: str, when: str) -> str:
     """The reference of an image that keeps a container's changes: a repository is lower case."""
     word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "container"
-    return f"netdash-kept/{word}:{when}"
+    return f"netdash-cli/kept/{word}:{when}"
 
 
 def commit(engine: EngineClient, inspect: Json, image: str) -> str:
     """The image with what the stopped container wrote; "" where it wrote nothing, and its own image is here."""
-    if survey.changes(engine, inspect) == 0 and survey.has_image(engine, str(inspect.get("Image", ""))):
+    if preflight.changes(engine, inspect) == 0 and preflight.has_image(engine, str(inspect.get("Image", ""))):
         return ""
     repository, _, tag = image.rpartition(":")
     params = {"container": str(inspect["Id"]), "repo": repository, "tag": tag, "pause": "0"}

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from netdash.apply import survey
+from netdash.apply import preflight
 from netdash.apply.containers import kept_image
-from netdash.core.errors import NetdashError
-from netdash.core.parse.decode import items, mapping
-from netdash.core.publish import payload
-from netdash.core.publish.journal import Change
-from netdash.core.publish.state import Opened
 from netdash.engine.client import EngineClient
+from netdash.model.errors import NetdashError
+from netdash.parse.json_values import items, mapping
+from netdash.publish import payload
+from netdash.publish.journal import Change
+from netdash.publish.state import Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def equal(engine: EngineClient, inspect: dict[str, Any], wanted: Wanted) -> Chan
 def _has_environment(engine: EngineClient, inspect: dict[str, Any]) -> bool:
     """Whether it has values that its image does not have: those are written down nowhere."""
     try:
-        theirs = items(survey.image_config(engine, str(inspect.get("Image", ""))).get("Env"))
+        theirs = items(preflight.image_config(engine, str(inspect.get("Image", ""))).get("Env"))
     except NetdashError:
         return True
     return not set(map(str, items(mapping(inspect.get("Config")).get("Env")))) <= set(map(str, theirs))

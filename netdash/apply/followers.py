@@ -3,13 +3,13 @@ They are stopped before it, and made anew in the new one's namespace. What is af
 
 from __future__ import annotations
 
-from netdash.apply import survey
+from netdash.apply import preflight
 from netdash.apply.containers import Json, commit, kept_image, name_of, remove, rename, stop
-from netdash.apply.look import id_of, inspect, new_container
-from netdash.core.parse.decode import mapping
-from netdash.core.publish import payload
-from netdash.core.publish.journal import Change, Journal
+from netdash.apply.undo_check import id_of, inspect, new_container
 from netdash.engine.client import EngineClient
+from netdash.parse.json_values import mapping
+from netdash.publish import payload
+from netdash.publish.journal import Change, Journal
 
 _STOPPED = "stopped"  # the result of `park` for one that did not run: it is not started either
 
@@ -90,11 +90,11 @@ def _image(change: Change, old: Json) -> str:
 
 
 def _body(engine: EngineClient, journal: Journal, old: Json) -> Json:
-    image = commit(engine, old, _image(journal.change, old)) or survey.image_reference(engine, old)
-    borrowed, _ = survey.borrowed_from(engine, old)
+    image = commit(engine, old, _image(journal.change, old)) or preflight.image_reference(engine, old)
+    borrowed, _ = preflight.borrowed_from(engine, old)
     wanted = payload.Differences(
         image=image,
-        image_config=survey.image_config(engine, image),
+        image_config=preflight.image_config(engine, image),
         restart=payload.restart_policy(old),
         borrowed=borrowed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from netdash.core.publish.journal import Journal, Outage
+from netdash.publish.journal import Journal, Outage
 
 NONE = {"down": None}
 """In a line of the journal: one of the containers runs, and since when is not known."""

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from netdash.apply import child, trusted
-from netdash.core.publish.state import OWN_PROXY, Opened
+from netdash.model.processes import OWN_PROXY
+from netdash.publish.state import Opened
 
 _PR_SET_PDEATHSIG = 1
 _NOT_GIVEN_ANEW = 10
@@ -70,7 +71,7 @@ def _argv(program: str, one: Opened, target: str) -> list[str]:
         "-container-port": str(one.container_port),
     }
     words = [word for pair in options.items() for word in pair]
-    return [OWN_PROXY, *words] if program else child.argv("splice", OWN_PROXY, *words)
+    return [OWN_PROXY, *words] if program else child.argv("forwarder", OWN_PROXY, *words)
 
 
 def _become(argv: list[str], executable: int | None, tell: int, parent: int) -> None:

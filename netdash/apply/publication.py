@@ -8,26 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netdash.apply import change, forward, logbook, places
-from netdash.apply.look import every, look
-from netdash.apply.proof import prove
+from netdash.apply import change, forward, journal_files, state_directory
+from netdash.apply.connect_test import prove
 from netdash.apply.steps import pull
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.parse.decode import integer, mapping
-from netdash.core.publish import preflight
-from netdash.core.publish.checks import port_list
-from netdash.core.publish.journal import Journal, Outage
-from netdash.core.publish.pending import Choice, Pending, Taken, Unreadable
-from netdash.core.publish.preflight import Course, Damaged, Recovery, Way
-from netdash.core.publish.progress import Note
-from netdash.core.publish.proof import Outcome
-from netdash.core.publish.request import GRACE, Mode, Request
-from netdash.core.publish.state import Forward
+from netdash.apply.undo_check import every, look
 from netdash.engine.client import local
+from netdash.model.errors import Exit, NetdashError
+from netdash.parse.json_values import integer, mapping
+from netdash.publish import undo_check
+from netdash.publish.checks import port_list
+from netdash.publish.connect_test import Outcome
+from netdash.publish.journal import Journal, Outage
+from netdash.publish.progress import Note
+from netdash.publish.request import GRACE, Mode, Request
+from netdash.publish.state import Forward
+from netdash.publish.undo_check import Course, Damaged, Recovery, Way
+from netdash.publish.undoable import Choice, Pending, Taken, Unreadable
 
 if TYPE_CHECKING:
-    from netdash.core.publish.facts import Facts
-    from netdash.core.publish.plan import Plan
+    from netdash.publish.plan import Plan
+    from netdash.publish.preflight import Facts
 
 Told = Callable[[str], None]
 _PROOF = 5.0  # seconds for a port to answer that answered inside
@@ -37,7 +37,7 @@ _MIB = 1 << 20
 def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told) -> Outcome:
     """Carry out a plan of `core.publish.plan.plan`. Raises NetdashError(REFUSED); then it is taken back, or a journal
     says what is left."""
-    with places.one_at_a_time():
+    with state_directory.one_at_a_time():
         tidy(tell)
         untouched(made.container)
         if made.mode is Mode.RECREATE:
@@ -48,7 +48,7 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
         record = forward.begin(made, address, facts.program or "")
         tell(proving)
         proofs = prove(made.ports, _PROOF if made.answers else 0.0)
-        failed = next((one for one in proofs if one.works is False), None)
+        failed = next((proof for proof in proofs if proof.works is False), None)
         if made.answers and failed is not None:
             forward.end_one(record)
             raise NetdashError(f"taken back: {failed.sentence}", code=Exit.REFUSED)
@@ -57,7 +57,7 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
 
 def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count: Told) -> Outcome:
     """Carry out a plan of `plan_new`; `count`: how much of the image has come, at the end "". Raises as `publish`."""
-    with places.one_at_a_time():
+    with state_directory.one_at_a_time():
         tidy(tell)
         if not facts.image_here:
             tell(f"pull {image}")
@@ -108,13 +108,13 @@ def readable(found: Pending) -> None:
 def pending() -> Pending:
     """Reads the records alone. Raises NetdashError where they may not be read."""
     forwards = forward.listed()
-    unreadable = (*forward.unreadable(), *logbook.unreadable())
+    unreadable = (*forward.unreadable(), *journal_files.unreadable())
     return Pending(forwards, forward.lost(forwards), change.pending(), unreadable, time.time())
 
 
 def take_back(one: Taken, tell: Told) -> Outage | None:
     """End a forward, or roll a change back; how long that took a container down. Raises NetdashError(REFUSED)."""
-    with places.one_at_a_time():
+    with state_directory.one_at_a_time():
         if isinstance(one, Forward):
             forward.end_one(one)
             return None
@@ -122,7 +122,7 @@ def take_back(one: Taken, tell: Told) -> Outage | None:
 
 
 def _now(one: Journal) -> Journal:
-    found = logbook.load(logbook.path_of(one.change))
+    found = journal_files.load(journal_files.path_of(one.change))
     if found is None:
         raise NetdashError("its time to be taken back is over", code=Exit.REFUSED)
     return found
@@ -138,7 +138,7 @@ def course(one: Taken) -> Course:
         return Course(Way.PLANNED, (f"end the forward of {port_list(one.ports)} to {one.container}",))
     if not one.begun:
         return Course(Way.RECORD, ("nothing was begun: only the record is removed",))
-    return preflight.rollback(one, look(local(one.change.engine), one))
+    return undo_check.rollback(one, look(local(one.change.engine), one))
 
 
 def recoveries(address: str) -> tuple[Recovery | Damaged, ...]:
@@ -156,11 +156,11 @@ def _recovery(journal: Journal) -> Recovery:
     try:
         seen = look(local(journal.change.engine), journal)
     except NetdashError as error:
-        unknown = preflight.refused(f"the engine does not say what is there: {error.message}")
+        unknown = undo_check.refused(f"the engine does not say what is there: {error.message}")
         rolled = unknown if journal.begun else course(journal)
         return Recovery(journal, (unknown.refusal,), unknown, rolled)
-    rolled = preflight.rollback(journal, seen) if journal.begun else course(journal)
-    return Recovery(journal, preflight.shown(journal, seen), preflight.finish(journal, seen), rolled)
+    rolled = undo_check.rollback(journal, seen) if journal.begun else course(journal)
+    return Recovery(journal, undo_check.shown(journal, seen), undo_check.finish(journal, seen), rolled)
 
 
 def _recovery_of_forward(one: Forward) -> Recovery:
@@ -175,17 +175,17 @@ def _shown_of(one: Unreadable, address: str) -> tuple[str, ...]:
         found = every(local(one.engine or address))
     except NetdashError as error:
         return (f"what the engine shows of it is not known: {error.message}",)
-    return preflight.suspects(one, found)
+    return undo_check.suspects(one, found)
 
 
 def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
     """Finish a record, roll it back, or forget it; one that cannot be read is only forgotten. Raises
     NetdashError(REFUSED)."""
-    with places.one_at_a_time():
+    with state_directory.one_at_a_time():
         if isinstance(one, Unreadable):
             if choice is not Choice.FORGET:
                 raise NetdashError(one.sentence, code=Exit.REFUSED)
-            places.set_aside(Path(one.path))
+            state_directory.set_aside(Path(one.path))
             return
         if isinstance(one, Forward):
             if choice is Choice.FINISH:
@@ -195,7 +195,7 @@ def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
             return
         now = _now(one)
         if choice is Choice.FORGET:
-            logbook.end(now.change)
+            journal_files.end(now.change)
             return
         act = change.resume if choice is Choice.FINISH else change.rollback
         act(local(now.change.engine), now, tell)
@@ -204,17 +204,17 @@ def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
 def recover_all(choice: Choice, tell: Told) -> tuple[str, ...]:
     """Every record by itself; why some could not be, in sentences."""
     failed = []
-    with places.one_at_a_time():
+    with state_directory.one_at_a_time():
         for note in change.overdue():
             tell(Note(note))
     found = pending()
     records: tuple[Taken, ...] = (*found.interrupted, *found.lost)
-    for one in records:
+    for record in records:
         try:
-            recover(one, choice, tell)
+            recover(record, choice, tell)
         except NetdashError as error:
             hint = f" ({error.hint})" if error.hint else ""
-            failed.append(f"{_title(one)}: {error.message}{hint}")
+            failed.append(f"{_title(record)}: {error.message}{hint}")
     return (*failed, *(one.sentence for one in found.unreadable))
 
 
@@ -226,8 +226,8 @@ def forget(identity: str, tell: Told) -> None:
     """End the record of that id, whatever it is about: nothing else is changed. Raises NetdashError(REFUSED)."""
     found = pending()
     records: tuple[Taken | Unreadable, ...] = (*found.journals, *found.lost, *found.unreadable)
-    for one in records:
-        if identity == (one.change.id if isinstance(one, Journal) else one.id):
-            recover(one, Choice.FORGET, tell)
+    for record in records:
+        if identity == (record.change.id if isinstance(record, Journal) else record.id):
+            recover(record, Choice.FORGET, tell)
             return
     raise NetdashError(f"there is no record {identity}", "netdash recover lists them", Exit.REFUSED)

@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from netdash.apply import followers, survey
+from netdash.apply import followers, preflight
+from netdash.apply.connect_test import prove
 from netdash.apply.containers import commit, name_of, remove, rename, set_restart, stop
-from netdash.apply.look import id_of, new_container
-from netdash.apply.look import inspect as look
-from netdash.apply.proof import prove
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.parse.decode import integer, mapping, text
-from netdash.core.publish import payload
-from netdash.core.publish.journal import Change, Journal
+from netdash.apply.undo_check import id_of, new_container
+from netdash.apply.undo_check import inspect as look
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import Refused
+from netdash.model.errors import Exit, NetdashError
+from netdash.parse.json_values import integer, mapping, text
+from netdash.publish import payload
+from netdash.publish.journal import Change, Journal
 
 Json = dict[str, Any]
 Do = Callable[[EngineClient, Journal, str], str]
@@ -91,11 +91,11 @@ def _body_of_equal(engine: EngineClient, journal: Journal) -> Json:
     old = _old(engine, journal) or dict(journal.source or settings or {})
     if not old:
         raise NetdashError(f"{change.name} is gone, and its environment is not known", code=Exit.REFUSED)
-    image = journal.result("commit") or survey.image_reference(engine, old)
-    borrowed, _ = survey.borrowed_from(engine, old)
+    image = journal.result("commit") or preflight.image_reference(engine, old)
+    borrowed, _ = preflight.borrowed_from(engine, old)
     wanted = payload.Differences(
         image=image,
-        image_config=survey.image_config(engine, image),
+        image_config=preflight.image_config(engine, image),
         add=change.add,
         drop=change.drop,
         restart=("no", 0),  # until it is known to be well

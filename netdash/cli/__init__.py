@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from netdash.cli import printing, streams
 from netdash.cli.arguments import Arguments
-from netdash.core.errors import Exit, NetdashError
+from netdash.model.errors import Exit, NetdashError
 
 if TYPE_CHECKING:
-    from netdash.changes import LocalChanges
-    from netdash.feed import LiveFeed, StillFeed
-    from netdash.fleet import FleetFeed
-    from netdash.read.live import LiveReader
-    from netdash.read.options import Options as Reading
-    from netdash.read.ssh import Address
+    from netdash.cli.dashboard_changes import LocalChanges
+    from netdash.cli.fleet import FleetFeed
+    from netdash.cli.live_feed import LiveFeed, StillFeed
+    from netdash.collect.live import LiveReader
+    from netdash.collect.options import Options as Reading
+    from netdash.collect.ssh import Address
     from netdash.tui.config import Options
 
 _FIRST = 3.0  # seconds that the screen waits for the engine's first answers
@@ -73,21 +73,21 @@ def _run(arguments: Arguments) -> int:
     from netdash.cli import lists, parser_changes
 
     if command in parser_changes.NAMES:
-        from netdash.cli import changes
+        from netdash.cli import publish
 
-        return changes.run(arguments)
+        return publish.run(arguments)
     if command == "collector":
         return lists.collector()
     if len(arguments.hosts) > 1 and arguments.view and arguments.free is None:
-        from netdash.cli import several
+        from netdash.cli import several_hosts
 
-        return several.list_view(arguments)
+        return several_hosts.list_view(arguments)
     if command == "show":
         return lists.show(arguments)
     if command in ("trace", "reach"):
-        from netdash.cli import tracing
+        from netdash.cli import trace
 
-        return tracing.run_trace(arguments) if command == "trace" else tracing.run_reach(arguments)
+        return trace.run_trace(arguments) if command == "trace" else trace.run_reach(arguments)
     if command == "record":
         return lists.record(arguments)
     if command == "ports" and arguments.free is not None:
@@ -140,7 +140,7 @@ def _dashboard(arguments: Arguments) -> int:
 
 
 def _changes(arguments: Arguments) -> LocalChanges:
-    from netdash.changes import LocalChanges
+    from netdash.cli.dashboard_changes import LocalChanges
 
     return LocalChanges(arguments.docker_host)
 
@@ -161,7 +161,7 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
     """Begins to read; what is returned makes the feed."""
     bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
     if bundle is None and arguments.hosts:
-        from netdash.read.hosts import named
+        from netdash.collect.several import named
 
         hosts = named(arguments.hosts, arguments.sudo)
         return lambda options: _fleet(hosts, arguments.options(), options.interval)
@@ -170,19 +170,19 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
     if bundle is not None:
         still = _still(bundle)
         return lambda _: still
-    from netdash.read.first import First, FirstAnswers
+    from netdash.collect.first_answer import First, FirstAnswers
 
     asked = FirstAnswers(arguments.docker_host, arguments.timeout or _FIRST)
 
     def live(options: Options) -> LiveFeed | FleetFeed:
         if options.hosts and arguments.docker_host is None:
-            from netdash.read.hosts import named
+            from netdash.collect.several import named
 
             return _fleet(named(options.hosts, arguments.sudo or options.sudo), arguments.options(), options.interval)
-        from netdash.feed import LiveFeed
+        from netdash.cli.live_feed import LiveFeed
 
         def reader(first: First | None) -> LiveReader:
-            from netdash.read.live import LiveReader
+            from netdash.collect.live import LiveReader
 
             asked_for = arguments.options()
             return LiveReader(asked_for.docker_host, options.interval, asked_for.limit, asked_for.tool_limit, first)
@@ -193,24 +193,24 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
 
 
 def _fleet(hosts: Sequence[tuple[str, Address | None]], reading: Reading, interval: float) -> FleetFeed:
-    from netdash.fleet import FleetFeed
-    from netdash.read.hosts import reader
+    from netdash.cli.fleet import FleetFeed
+    from netdash.collect.several import reader
 
     there = {name: where.there for name, where in hosts if where is not None}
     return FleetFeed([(name, reader(where, reading, interval)) for name, where in hosts], there)
 
 
 def _still(bundle: Path) -> StillFeed:
-    from netdash.core.join import Builder
-    from netdash.core.recording import load
-    from netdash.feed import StillFeed
+    from netdash.bundle.recording import load
+    from netdash.cli.live_feed import StillFeed
+    from netdash.join.host import Builder
 
     return StillFeed(Builder().build(load(bundle)))
 
 
 def _engine_is_missing(arguments: Arguments) -> bool:
     """Whether no engine answers; says so."""
-    from netdash.read.once import read_once
+    from netdash.collect.once import read_once
 
     failure = read_once(arguments.options(frozenset({"docker"}))).failures.get("docker")
     if failure is not None:

@@ -6,18 +6,18 @@ import difflib
 from collections.abc import Iterable
 
 from netdash import __version__
+from netdash.bundle.recording import SOURCES, Recording, dump, load
 from netdash.cli.arguments import Arguments
 from netdash.cli.printing import colour, document, note, room, write
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.join import Builder
-from netdash.core.model import Container, Host
-from netdash.core.numbers import port_number
-from netdash.core.recording import SOURCES, Recording, dump, load
-from netdash.show import as_json, notes, plain
-from netdash.show.filter import Filter
-from netdash.show.spans import safe
-from netdash.show.table import View
-from netdash.show.views import BY_NAME
+from netdash.join.host import Builder
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Container, Host
+from netdash.model.numbers import port_number
+from netdash.view import json_changes, json_host, terminal, unavailable
+from netdash.view.filter import Filter
+from netdash.view.table import View
+from netdash.view.text import safe
+from netdash.view.views import BY_NAME
 
 PIPED = 120  # cells of a card that goes to a file or a pipe
 
@@ -45,14 +45,14 @@ def list_view(arguments: Arguments) -> int:
         wanted.check(view, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     if arguments.json:
-        document(as_json.dumps(as_json.list_view(host, view, (rows.things[at] for at in kept))))
+        document(json_host.dumps(json_host.list_view(host, view, (rows.things[at] for at in kept))))
     elif kept:
-        write(plain.table(view, [rows[at] for at in kept], room(), colour()))
+        write(terminal.table(view, [rows[at] for at in kept], room(), colour()))
     elif view.known(host):
         note("nothing matches the filter" if len(rows) else view.nothing(host))
     tell_missing(host, view.sources)
-    if notes.namespace(host):
-        note(notes.namespace(host))
+    if unavailable.namespace(host):
+        note(unavailable.namespace(host))
     if not _known(host, view) or (view.doubt(host) and not len(rows)):
         return Exit.UNREADABLE
     return Exit.FINDINGS if view.findings and kept else Exit.FINE
@@ -72,33 +72,33 @@ def show(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS)
     container = find(host, arguments.container)
     if arguments.json:
-        document(as_json.dumps(as_json.show(host, container)))
+        document(json_host.dumps(json_host.show(host, container)))
         return Exit.FINE
-    from netdash.show.card import card
+    from netdash.view.card import card
 
-    write(plain.text(card(host, container, room() or PIPED), colour()))
+    write(terminal.text(card(host, container, room() or PIPED), colour()))
     return Exit.FINE
 
 
 def find(host: Host, wanted: str) -> Container:
     """The container of this name, or whose id starts so. Raises NetdashError with the nearest names."""
     if host.containers is None:
-        raise NetdashError(f"containers could not be read: {notes.reason(host, 'docker')}")
+        raise NetdashError(f"containers could not be read: {unavailable.reason(host, 'docker')}")
     wanted = wanted.removeprefix("/")
-    named = next((one for one in host.containers if one.name == wanted), None)
+    named = next((container for container in host.containers if container.name == wanted), None)
     if named is not None:
         return named
-    begins = [one for one in host.containers if wanted and one.id.startswith(wanted.lower())]
+    begins = [container for container in host.containers if wanted and container.id.startswith(wanted.lower())]
     if len(begins) == 1:
         return begins[0]
     if begins:
-        names = ", ".join(one.name for one in begins[:4])
+        names = ", ".join(begin.name for begin in begins[:4])
         raise NetdashError(f"{wanted!r} begins the ids of {len(begins)} containers: {names}", code=Exit.USAGE)
     raise NetdashError(f"no container {wanted!r}", _nearest(host.containers, wanted), Exit.USAGE)
 
 
 def _nearest(containers: Iterable[Container], wanted: str) -> str:
-    names = [one.name for one in containers]
+    names = [container.name for container in containers]
     if not names:
         return "this host has none"
     lower = {name.casefold(): name for name in names}
@@ -109,13 +109,13 @@ def _nearest(containers: Iterable[Container], wanted: str) -> str:
 
 def free(arguments: Arguments) -> int:
     """Say whether a port is free: exit 0 free, 1 taken, 3 not known."""
-    from netdash.show.free import look, sentences
+    from netdash.view.free_ports import look, sentences
 
     number, proto = _port(arguments.free or "")
     host = host_of(arguments, ALL_WAYS - {"sysctls"})
     answer = look(host, proto, number)
     if arguments.json:
-        document(as_json.dumps(as_json.free_port(host, answer)))
+        document(json_host.dumps(json_changes.free_port(host, answer)))
     else:
         write(map(safe, sentences(host, answer)))
     tell_missing(host, BY_NAME["ports"].sources)
@@ -137,17 +137,17 @@ def record(arguments: Arguments) -> int:
     if lost is not None:
         raise NetdashError(f"{recording.hostname}: {lost.reason}", lost.remedy)
     if not recording.answers:
-        raise NetdashError("nothing could be read", "; ".join(map(notes.sentence, recording.failures.values())))
+        raise NetdashError("nothing could be read", "; ".join(map(unavailable.sentence, recording.failures.values())))
     dump(recording, arguments.target, __version__)
     for failure in recording.failures.values():
-        note(f"not in it: {notes.sentence(failure)}")
+        note(f"not in it: {unavailable.sentence(failure)}")
     note(f"recorded {len(recording.answers)} answers in {arguments.target}")
     return Exit.FINE
 
 
 def collector() -> int:
     """Print the script whose output `--from` opens."""
-    from netdash.read.ssh import script
+    from netdash.collect.ssh import script
 
     write(map(safe, script().splitlines()))
     return Exit.FINE
@@ -176,15 +176,15 @@ def _recording(
     if len(arguments.hosts) > 1:
         raise NetdashError(f"{arguments.command} is for one host", "name one --host", Exit.USAGE)
     if arguments.hosts:
-        from netdash.read.hosts import read_host
+        from netdash.collect.several import read_host
 
         return read_host(arguments.hosts[0], arguments.options(sources, whole, containers))
-    from netdash.kept import with_kept
-    from netdash.read.once import read_once
+    from netdash.cli.kept import with_kept
+    from netdash.collect.once import read_once
 
     return with_kept(read_once(arguments.options(sources, whole, containers)))
 
 
 def tell_missing(host: Host, sources: Iterable[str]) -> None:
-    for failure in notes.told(host, sources):
-        note(notes.sentence(failure))
+    for failure in unavailable.told(host, sources):
+        note(unavailable.sentence(failure))

@@ -11,10 +11,10 @@ from netdash import __version__
 from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.cli.parser_changes import add_changes
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.numbers import port_number
-from netdash.show.spans import safe
-from netdash.show.views import VIEWS
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.numbers import port_number
+from netdash.view.text import safe
+from netdash.view.views import VIEWS
 
 
 class _Parser(argparse.ArgumentParser):

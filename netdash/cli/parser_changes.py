@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from netdash.core.errors import NetdashError
-from netdash.core.publish.request import GRACE, Mode, parse_duration
+from netdash.model.errors import NetdashError
+from netdash.publish.request import GRACE, Mode, parse_duration
 
 NAMES = ("publish", "unpublish", "published", "run", "undo", "recover")
 

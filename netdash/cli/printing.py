@@ -9,9 +9,9 @@ import shutil
 import sys
 from collections.abc import Iterable
 
-from netdash.core.errors import NetdashError
-from netdash.show import glyphs
-from netdash.show.spans import SafeText, safe
+from netdash.model.errors import NetdashError
+from netdash.view import glyphs
+from netdash.view.text import SafeText, safe
 
 
 def prepare() -> None:

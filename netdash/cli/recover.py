@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from netdash.apply import publication
-from netdash.cli import agree, printing
+from netdash.cli import confirm, printing
 from netdash.cli.arguments import Arguments
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.publish.pending import Choice
-from netdash.core.publish.preflight import Damaged
-from netdash.show import as_json_changes as as_json
-from netdash.show.as_json import SCHEMA
-from netdash.show.spans import clean
+from netdash.model.errors import Exit, NetdashError
+from netdash.publish.undo_check import Damaged
+from netdash.publish.undoable import Choice
+from netdash.view import json_changes as as_json
+from netdash.view.json_host import SCHEMA
+from netdash.view.text import clean
 
 
 def undo(arguments: Arguments) -> int:
@@ -26,7 +26,7 @@ def undo(arguments: Arguments) -> int:
     if course.refusal:
         raise NetdashError(f"nothing was changed: {course.refusal}", "netdash published", Exit.REFUSED)
     said = course.steps
-    if not agree.confirmed(arguments, said, {"schema": SCHEMA, "steps": said, "done": False}):
+    if not confirm.confirmed(arguments, said, {"schema": SCHEMA, "steps": said, "done": False}):
         return Exit.FINE
     outage = publication.take_back(last, printing.note)
     return _done(arguments, said, as_json.outage(outage))
@@ -34,7 +34,7 @@ def undo(arguments: Arguments) -> int:
 
 def _done(arguments: Arguments, said: Sequence[str], more: Mapping[str, object] | None = None) -> int:
     if arguments.json:
-        agree.write_json({"schema": SCHEMA, "steps": said, "done": True, **(more or {})})
+        confirm.write_json({"schema": SCHEMA, "steps": said, "done": True, **(more or {})})
     else:
         printing.write(map(clean, [*said, "done"]))
     return Exit.FINE
@@ -55,10 +55,10 @@ def recover(arguments: Arguments) -> int:
 
 
 def _pending(arguments: Arguments) -> int:
-    found = publication.recoveries(agree.engine(arguments))
+    found = publication.recoveries(confirm.engine(arguments))
     if arguments.json:
         records = [as_json.recovery(one) for one in found]
-        agree.write_json({"schema": SCHEMA, "pending": [as_json.title(one) for one in found], "records": records})
+        confirm.write_json({"schema": SCHEMA, "pending": [as_json.title(one) for one in found], "records": records})
     else:
         for one in found:
             printing.write(map(clean, as_json.recovery_lines(one)))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from netdash.cli import printing
-from netdash.core.errors import Exit, NetdashError
+from netdash.model.errors import Exit, NetdashError
 
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 

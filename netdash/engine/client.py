@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from netdash.core.errors import Exit
 from netdash.engine.context import Endpoint, Tls, locate, usual_sockets
 from netdash.engine.errors import EngineError, EngineGone, Refused, explained, late, refused
+from netdash.model.errors import Exit
 
 if TYPE_CHECKING:
     import docker

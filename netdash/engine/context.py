@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from netdash.core.files import read_regular
-from netdash.core.parse.decode import load_json
+from netdash.bundle.files import read_regular
 from netdash.engine.errors import EngineError
+from netdash.parse.json_values import load_json
 
 DEFAULT = "unix:///var/run/docker.sock"
 _MAX_CONFIG = 1 << 20  # bytes

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.model import Failure
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import Failure
 
 if TYPE_CHECKING:
     import ssl

@@ -18,25 +18,25 @@ from textual.events import Event, InputEvent, Resize
 from textual.message import Message
 from textual.reactive import var
 
-from netdash.core.errors import Exit
-from netdash.core.model import Host
-from netdash.show import notes
-from netdash.show.spans import clean
-from netdash.tui import hangup, paint, small
-from netdash.tui.changes import Holds
-from netdash.tui.collector import EVERY, Collector
+from netdash.model.errors import Exit
+from netdash.model.host import Host
+from netdash.tui import hangup, theme, too_small
+from netdash.tui.change_interface import Holds
 from netdash.tui.config import Options
-from netdash.tui.feed import Feed, Fleet
+from netdash.tui.feed_interface import Feed, Fleet
+from netdash.tui.garbage import EVERY, Collector
+from netdash.tui.host_view import Sheet, ShowsHost
 from netdash.tui.screen import Dashboard
-from netdash.tui.sheet import Sheet, ShowsHost
 from netdash.tui.term import endings
 from netdash.tui.term.display import TerminalApp
 from netdash.tui.term.driver import Terminal
+from netdash.view import unavailable
+from netdash.view.text import clean
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
-    from netdash.tui.changes import Changes
+    from netdash.tui.change_interface import Changes
 
 MINUTE = 60.0
 AGES = 20.0  # seconds after which what a host says of times is old
@@ -58,7 +58,7 @@ def _says_the_same(shown: Host, host: Host) -> bool:
     """Whether only time has passed, and not much: a poll of a host at rest."""
     if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES or _young(shown):
         return False
-    if notes.silent(host) is not None or (shown.heard is None) != (host.heard is None):
+    if unavailable.silent(host) is not None or (shown.heard is None) != (host.heard is None):
         return False
     ours = (getattr(shown, name) is getattr(host, name) for name in _PARTS)
     told = (shown.name, shown.failures, shown.pending)
@@ -67,7 +67,9 @@ def _says_the_same(shown: Host, host: Host) -> bool:
 
 def _young(host: Host) -> bool:
     """Whether an age on screen is told in seconds."""
-    since = (one.started_at if one.running else one.finished_at for one in host.containers or ())
+    since = (
+        container.started_at if container.running else container.finished_at for container in host.containers or ()
+    )
     return any(at and 0 <= (host.taken or 0.0) - at < MINUTE for at in since)
 
 
@@ -105,8 +107,8 @@ class Netdash(TerminalApp):
         self._warmed: Sheet | None = None  # the newest one that the feed's thread filled
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
-        self.register_theme(paint.DARK)
-        self.register_theme(paint.LIGHT)
+        self.register_theme(theme.DARK)
+        self.register_theme(theme.LIGHT)
         self.theme = self._theme()
         self.colours = self._palette()
         self.set_keymap(dict(options.keys))
@@ -123,8 +125,8 @@ class Netdash(TerminalApp):
         """Painted for a test or a screenshot, where colours need no terminal."""
         return not sys.__stdout__ or not sys.__stdout__.isatty()
 
-    def _palette(self) -> paint.Palette:
-        return paint.palette(self.get_css_variables(), self.native_ansi_color, self.no_color)
+    def _palette(self) -> theme.Palette:
+        return theme.palette(self.get_css_variables(), self.native_ansi_color, self.no_color)
 
     @property
     def dashboard(self) -> Dashboard:
@@ -150,7 +152,7 @@ class Netdash(TerminalApp):
             changing.at_start(self.dashboard)
 
     def on_resize(self, event: Resize) -> None:
-        small.fit_screens(self, event.size)
+        too_small.fit_screens(self, event.size)
 
     async def on_event(self, event: Event) -> None:
         if isinstance(event, InputEvent):
@@ -197,7 +199,7 @@ class Netdash(TerminalApp):
     def age(self) -> float | None:
         """Seconds since the shown host answered, where it is one of several."""
         states = self.fleet.states() if self.fleet is not None else ()
-        return next((one.age for one in states if one.name == self.fleet.chosen), None) if self.fleet else None
+        return next((state.age for state in states if state.name == self.fleet.chosen), None) if self.fleet else None
 
     @property
     def gone(self) -> float | None:
@@ -205,7 +207,7 @@ class Netdash(TerminalApp):
         has."""
         host = self.sheet.host if self.sheet else None
         if host is not None and self.fleet is not None and "host" in host.failures:
-            return next((one.age for one in self.fleet.states() if one.name == self.fleet.chosen), None)
+            return next((state.age for state in self.fleet.states() if state.name == self.fleet.chosen), None)
         if host is None or not host.live or "docker" not in host.failures or host.containers is None:
             return None
         return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
@@ -235,7 +237,7 @@ class Netdash(TerminalApp):
             super()._handle_exception(error)
         else:
             told = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
-            self.exit(Exit.FAULT, Exit.FAULT, paint.message(f"{told} (NETDASH_DEBUG=1 shows where)"))
+            self.exit(Exit.FAULT, Exit.FAULT, theme.message(f"{told} (NETDASH_DEBUG=1 shows where)"))
         self._return_code = Exit.FAULT
 
     def fail(self, error: BaseException) -> None:

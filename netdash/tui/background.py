@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from textual.widget import Widget
 
-from netdash.core.errors import NetdashError
+from netdash.model.errors import NetdashError
 
 Result = TypeVar("Result")
 

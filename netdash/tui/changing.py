@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from netdash.core.errors import NetdashError
-from netdash.show import own
-from netdash.show.spans import Line, Tone
-from netdash.tui.changes import why_not
-from netdash.tui.sheet import Sheet
+from netdash.model.errors import NetdashError
+from netdash.tui.change_interface import why_not
+from netdash.tui.host_view import Sheet
+from netdash.view import own_forward
+from netdash.view.text import Line, Tone
 
 if TYPE_CHECKING:
-    from netdash.core.publish.pending import Pending
-    from netdash.tui.changes import Changes, Made
+    from netdash.publish.undoable import Pending
+    from netdash.tui.change_interface import Changes, Made
     from netdash.tui.panes import Panes
     from netdash.tui.screen import Dashboard
 
@@ -49,7 +49,8 @@ def _publish(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.publishing import Publish
 
     screen.app.push_screen(
-        Publish(changes, sheet.host, container, own.port_of(sheet.host, sheet.thing(row.ref))), partial(after, screen)
+        Publish(changes, sheet.host, container, own_forward.port_of(sheet.host, sheet.thing(row.ref))),
+        partial(after, screen),
     )
 
 
@@ -60,15 +61,15 @@ def _run(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
 
 
 def _undo(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
-    from netdash.tui.taking_back import Undo
+    from netdash.tui.undo import Undo
 
     row = screen.grid.row
-    port = own.port_of(sheet.host, sheet.thing(row.ref)) if row else None
-    screen.app.push_screen(Undo(changes, port if port and own.is_own(port) else None), partial(after, screen))
+    port = own_forward.port_of(sheet.host, sheet.thing(row.ref)) if row else None
+    screen.app.push_screen(Undo(changes, port if port and own_forward.is_own(port) else None), partial(after, screen))
 
 
 def _recover(screen: Dashboard, changes: Changes, _: Sheet) -> None:
-    from netdash.tui.taking_back import Recover
+    from netdash.tui.undo import Recover
 
     screen.app.push_screen(Recover(changes), partial(after, screen))
 
@@ -141,12 +142,12 @@ def _read(screen: Panes) -> None:
 def told_of(screen: Panes, thing: object, wide: int) -> Sequence[Line]:
     """Until when netdash forwards this port, as far as its records are known; they are read once a host."""
     sheet = screen.sheet
-    port = own.port_of(sheet.host, thing) if sheet else None
-    if sheet is None or port is None or not own.is_own(port):
+    port = own_forward.port_of(sheet.host, thing) if sheet else None
+    if sheet is None or port is None or not own_forward.is_own(port):
         return ()
     if screen.asked_for is not sheet:
         screen.asked_for = sheet
         _read(screen)
     found = screen.published
     record = found.forward_of(port.proto, port.host_port, port.container_id) if found else None
-    return own.until(record, sheet.host.taken, wide) if record else ()
+    return own_forward.until(record, sheet.host.taken, wide) if record else ()

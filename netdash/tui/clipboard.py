@@ -14,9 +14,9 @@ from typing import Any
 
 from textual.screen import Screen
 
-from netdash.show.spans import SafeText, Tone
 from netdash.tui.background import Background
 from netdash.tui.term.driver import Terminal
+from netdash.view.text import SafeText, Tone
 
 Say = Callable[[str, Tone], None]
 
@@ -95,7 +95,13 @@ def find(environ: Mapping[str, str]) -> Tmux | None:
         for process in psutil.Process().parents():
             if process.name() == "tmux: server":
                 user, group = process.uids().real, process.gids().real
-                sockets = sorted({str(each.laddr) for each in process.net_connections("unix") if each.laddr})
+                sockets = sorted(
+                    {
+                        str(net_connection.laddr)
+                        for net_connection in process.net_connections("unix")
+                        if net_connection.laddr
+                    }
+                )
                 return next((Tmux(path, user, group) for path in sockets if is_of(path, user)), None)
     path = environ.get("TMUX", "").rpartition(",")[0].rpartition(",")[0]
     return Tmux(path, os.geteuid(), os.getegid()) if path and is_of(path, os.geteuid()) else None

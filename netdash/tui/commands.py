@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from netdash.core.model import Ref
-from netdash.core.related import ref_of
-from netdash.show import free
-from netdash.show.spans import Tone, clean
+from netdash.model.host import Ref
+from netdash.model.relations import ref_of
 from netdash.tui import changing
-from netdash.tui.sheet import BY_NAME
+from netdash.tui.host_view import BY_NAME
+from netdash.view import free_ports
+from netdash.view.text import Tone, clean
 
 if TYPE_CHECKING:
     from netdash.tui.screen import Dashboard
@@ -49,10 +49,10 @@ def completer(screen: Dashboard) -> Callable[[str], Sequence[str]]:
 def _words(screen: Dashboard, verb: str) -> Sequence[str]:
     if verb == "go":
         host = screen.sheet.host if screen.sheet else None
-        return [each.name for each in (host.containers if host else None) or ()]
+        return [container.name for container in (host.containers if host else None) or ()]
     if verb == "host":
         fleet = screen.netdash.fleet
-        return [each.name for each in fleet.states()] if fleet else ()
+        return [state.name for state in fleet.states()] if fleet else ()
     if verb == "sort":
         return [column.key for column in screen.places.view.columns]
     if verb == "filter":
@@ -108,10 +108,10 @@ def _go(screen: Dashboard, name: str) -> None:
 def _host(screen: Dashboard, name: str) -> None:
     """By name, or by any part of it that only one host has."""
     fleet = screen.netdash.fleet
-    known = [each.name for each in fleet.states()] if fleet else []
+    known = [state.name for state in fleet.states()] if fleet else []
     found = [each for each in known if each == name] or [each for each in known if name and name in each]
     if len(found) == 1:
-        from netdash.tui.hosts import look_at
+        from netdash.tui.hosts_view import look_at
 
         look_at(screen, found[0])
     elif known:
@@ -138,11 +138,11 @@ def _free(screen: Dashboard, text: str) -> None:
     if not 0 < number < 65536:
         screen.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
     elif host is not None:
-        answer = free.look(host, proto.casefold() or "tcp", number)
+        answer = free_ports.look(host, proto.casefold() or "tcp", number)
         if answer.taken_by or answer.wanted_by:
             screen.follow(ref_of((*answer.taken_by, *answer.wanted_by)[0]))
         tone = {True: Tone.GOOD, False: Tone.WARN, None: Tone.UNKNOWN}[answer.free]
-        screen.say(" · ".join(free.sentences(host, answer)), tone)
+        screen.say(" · ".join(free_ports.sentences(host, answer)), tone)
 
 
 _RUN: dict[str, Callable[[Dashboard, str], None]] = {

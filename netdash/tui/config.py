@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netdash.core.errors import Exit, NetdashError
-from netdash.core.files import read_regular
+from netdash.bundle.files import read_regular
+from netdash.model.errors import Exit, NetdashError
 from netdash.tui.key_names import canonical
 from netdash.tui.keys import IDS, KEYS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netdash.core.drift.model import Drift
-from netdash.core.model import (
+from netdash.model.drift import Drift
+from netdash.model.host import (
     Container,
     Host,
     Link,
@@ -19,11 +19,11 @@ from netdash.core.model import (
     Rule,
     RulesNote,
 )
-from netdash.show import as_json
-from netdash.show.shell import command, nft_command
-from netdash.show.spans import SafeText, safe
-from netdash.show.table import View
 from netdash.tui.popup import Offer
+from netdash.view import json_host
+from netdash.view.shell import command, nft_command
+from netdash.view.table import View
+from netdash.view.text import SafeText, safe
 
 
 def choices(
@@ -31,8 +31,8 @@ def choices(
 ) -> tuple[Offer, ...]:
     """Label and text of everything worth copying of one record of a view, the likeliest first. A text is one line.
     `there` makes a command one that runs on the host which is shown."""
-    told = as_json.show(host, thing) if isinstance(thing, Container) else as_json.list_view(host, view, [thing])
-    offers = (*_OFFERS[type(thing)](host, thing), ("JSON", as_json.dumps(told, None)))
+    told = json_host.show(host, thing) if isinstance(thing, Container) else json_host.list_view(host, view, [thing])
+    offers = (*_OFFERS[type(thing)](host, thing), ("JSON", json_host.dumps(told, None)))
     return tuple(
         (label, safe(there(text) if label == "command" and not text.startswith("#") else text))
         for label, text in offers
@@ -40,7 +40,7 @@ def choices(
 
 
 def _container(host: Host, one: Container) -> list[Offer]:
-    offers = [("address", str(each.ip)) for endpoint in one.endpoints for each in endpoint.addresses]
+    offers = [("address", str(address.ip)) for endpoint in one.endpoints for address in endpoint.addresses]
     ports = [port for port in host.ports or () if port.container_id == one.id and port.live]
     offers += [("address:port", _socket(port.host_ip, port.host_port)) for port in ports]
     offers += [("name", one.name), ("id", one.short_id), ("command", command("docker inspect {}", one.name))]
@@ -108,7 +108,7 @@ def _network(host: Host, one: Network) -> list[Offer]:  # noqa: ARG001
 
 
 def _link(host: Host, one: Link) -> list[Offer]:  # noqa: ARG001
-    offers = [("address", str(each.ip)) for each in one.addresses]
+    offers = [("address", str(address.ip)) for address in one.addresses]
     return [("name", one.name), *offers, ("command", command("ip -d -s link show {}", one.name))]
 
 

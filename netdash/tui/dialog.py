@@ -14,18 +14,18 @@ from textual.binding import Binding
 from textual.events import Key
 from textual.screen import ModalScreen
 
-from netdash.core.errors import NetdashError
-from netdash.core.publish.progress import Failed, Note
-from netdash.show.plan_lines import hanging
-from netdash.show.spans import Line, Span, Tone, clean
+from netdash.model.errors import NetdashError
+from netdash.publish.progress import Failed, Note
 from netdash.tui.background import Background
-from netdash.tui.changes import Made
+from netdash.tui.change_interface import Made
 from netdash.tui.form import Form
-from netdash.tui.prose import Bar, Box
+from netdash.tui.lines import Bar, Box
+from netdash.view.plan_lines import hanging
+from netdash.view.text import Line, Span, Tone, clean
 
 if TYPE_CHECKING:
     from netdash.tui.app import Netdash
-    from netdash.tui.changes import Changes
+    from netdash.tui.change_interface import Changes
 
 
 Told = Callable[[int], Sequence[Line]]
@@ -206,7 +206,10 @@ class Dialog(ModalScreen[Made | None]):
         self.steps, self.failed, self.counted = [], set(), ""
         self.enter(Stage.BUSY)
         sheet, name = self.netdash.sheet, self.remakes()
-        before = next((one.id for one in (sheet.host.containers if sheet else None) or () if one.name == name), None)
+        before = next(
+            (container.id for container in (sheet.host.containers if sheet else None) or () if container.name == name),
+            None,
+        )
         self.background.start(lambda: self.work(key), partial(self.done, Made(name, before) if name else None))
 
     def step(self, text: str) -> None:

@@ -9,10 +9,10 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from netdash.show.offers import Offer
-from netdash.show.spans import Line, Span, Tone, clean, fit, width
-from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
+from netdash.tui.theme import MARKER, strip
+from netdash.view.form_choices import Offer
+from netdash.view.text import Line, Span, Tone, clean, fit, width
 
 LABEL = 16  # cells
 LONGEST = 200  # characters of one field

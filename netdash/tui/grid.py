@@ -11,12 +11,12 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from netdash.core.model import Ref
-from netdash.show.spans import Line, Span, Tone, fit, width
-from netdash.show.table import Column, Row, widths
+from netdash.model.host import Ref
 from netdash.tui.listing import Listing
-from netdash.tui.paint import LINKED, MARKER, PICKED, Inks, seal, segment, strip
 from netdash.tui.surface import Surface
+from netdash.tui.theme import LINKED, MARKER, PICKED, Inks, seal, segment, strip
+from netdash.view.table import Column, Row, widths
+from netdash.view.text import Line, Span, Tone, fit, width
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room

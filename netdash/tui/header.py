@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from netdash.core.model import Host, Ref
-from netdash.show import notes
-from netdash.show.draw import size
-from netdash.show.filter import Filter, columns_of
-from netdash.show.spans import Line, Span, Tone, clean, fit, width
-from netdash.show.table import View
-from netdash.show.views import VIEWS
-from netdash.show.words import age
+from netdash.model.host import Host, Ref
+from netdash.view import unavailable
+from netdash.view.filter import Filter, columns_of
+from netdash.view.formatting import age
+from netdash.view.layout import size
+from netdash.view.table import View
+from netdash.view.text import Line, Span, Tone, clean, fit, width
+from netdash.view.views import VIEWS
 
 WIDE = 100  # columns from which words are not shortened
 NARROW = 60  # columns under which there is room for the pane's own trouble only
@@ -82,7 +82,7 @@ def _engine(host: Host, wide: int) -> list[Span]:
         parts.append(Span("+".join(carried)))
     elif host.ruleset is None:
         parts.append(Span("rules …" if "rules" in host.pending else "rules ?", Tone.UNKNOWN))
-    if notes.namespace(host) and host.process:
+    if unavailable.namespace(host) and host.process:
         parts.append(Span(f"netns of pid {host.process.pid}", Tone.WARN))
     if host.privileged is not None:
         parts.append(Span("root") if host.privileged else Span("not root", Tone.WARN))
@@ -121,14 +121,14 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int, old: float |
         return Span("◦ reading", Tone.UNKNOWN)
     if "docker" in host.failures:
         return Span("◦ without engine", Tone.WARN)
-    silent = notes.silent(host)
+    silent = unavailable.silent(host)
     if silent is not None:
         return Span(f"? silent {age(silent)}", Tone.UNKNOWN)
-    unread = notes.parts_unread(host)
+    unread = unavailable.parts_unread(host)
     if unread:
         return Span(f"● live ?{','.join(unread)}" if wide >= WIDE else "● live ?", Tone.WARN)
     if old is not None:
-        return Span(f"● live {age(old)}", Tone.GOOD if old <= notes.SILENT else Tone.WARN)
+        return Span(f"● live {age(old)}", Tone.GOOD if old <= unavailable.SILENT else Tone.WARN)
     return Span("● live", Tone.GOOD)
 
 
@@ -168,7 +168,7 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         return ((), (Span(" reading…", Tone.DIM),))
     missing = [source for source in view.sources if source in host.failures]
     if not missing and not view.known(host):
-        missing = [failure.source for failure in notes.missing(host, view.sources)]
+        missing = [failure.source for failure in unavailable.missing(host, view.sources)]
     if missing:
         lines = [line for source in missing for line in _failed(view, host, source, wide)]
         return (*lines, *_elsewhere(view, host, wide)) if wide >= NARROW else lines
@@ -184,8 +184,8 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
     if within:
         return ((), (Span(f" no {view.name} belong to {fit_name(within)}"), Span(" · a shows all", Tone.DIM)))
     empty: list[Line] = [(), (Span(" " + view.nothing(host), Tone.PLAIN),)]
-    for failure in notes.missing(host, view.sources):
-        empty += _wrapped(f"? {notes.sentence(failure)}", wide, Tone.UNKNOWN)
+    for failure in unavailable.missing(host, view.sources):
+        empty += _wrapped(f"? {unavailable.sentence(failure)}", wide, Tone.UNKNOWN)
     if view.kind == "container" and host.live:
         how = (Span(" docker run -d -p 8080:80 httpd", Tone.KEY), Span("   and it is here by itself", Tone.DIM))
         empty += [(), how]
@@ -198,8 +198,8 @@ def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
     if not others:
         return ()
     spans = [Span("   what could be read: ", Tone.DIM)]
-    for each in others:
-        spans += [Span(each.digit, Tone.TITLE), Span(f" {each.title if wide >= WIDE else each.short}  ", Tone.DIM)]
+    for other in others:
+        spans += [Span(other.digit, Tone.TITLE), Span(f" {other.title if wide >= WIDE else other.short}  ", Tone.DIM)]
     return (), tuple(spans)
 
 

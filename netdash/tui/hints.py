@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from netdash.show.draw import size
-from netdash.show.spans import Line, Span, Tone
 from netdash.tui import keys
 from netdash.tui.header import fit_name
+from netdash.view.layout import size
+from netdash.view.text import Line, Span, Tone
 
 if TYPE_CHECKING:
     from netdash.tui.screen import Dashboard

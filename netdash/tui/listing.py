@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 
-from netdash.core.model import Ref
-from netdash.show.filter import Filter
-from netdash.show.table import Row, Rows, View
-from netdash.tui.sheet import Sheet
-from netdash.tui.work import Steps
+from netdash.model.host import Ref
+from netdash.tui.host_view import Sheet
+from netdash.tui.slices import Steps
+from netdash.view.filter import Filter
+from netdash.view.table import Row, Rows, View
 
 RUN = 1_000  # rows sorted at once
 CHUNK = 64  # rows between two looks at the clock

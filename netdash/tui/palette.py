@@ -8,10 +8,10 @@ from functools import partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from netdash.show.spans import clean
-from netdash.show.views import VIEWS
 from netdash.tui import commands
 from netdash.tui.screen import Dashboard
+from netdash.view.text import clean
+from netdash.view.views import VIEWS
 
 
 class Commands(Provider):

@@ -11,29 +11,29 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 
-from netdash.core.model import Port, Proxy, Ref
-from netdash.core.related import ref_of
-from netdash.show.card import card
-from netdash.show.draw import size as width_of
-from netdash.show.spans import Line, Span, Tone
-from netdash.show.table import Row, View
-from netdash.show.views import VIEWS
+from netdash.model.host import Port, Proxy, Ref
+from netdash.model.relations import ref_of
 from netdash.tui import header
-from netdash.tui.beside import Beside
 from netdash.tui.grid import Grid
+from netdash.tui.history import Place, Places
+from netdash.tui.host_view import Sheet
+from netdash.tui.lines import Bar, Box
+from netdash.tui.linked_panes import Beside
 from netdash.tui.listing import Listing, arrange
-from netdash.tui.places import Place, Places
 from netdash.tui.prompt import Prompt
-from netdash.tui.prose import Bar, Box
-from netdash.tui.sheet import Sheet
-from netdash.tui.small import is_small
-from netdash.tui.work import Work
+from netdash.tui.slices import Work
+from netdash.tui.too_small import is_small
+from netdash.view.card import card
+from netdash.view.layout import size as width_of
+from netdash.view.table import Row, View
+from netdash.view.text import Line, Span, Tone
+from netdash.view.views import VIEWS
 
 if TYPE_CHECKING:
-    from netdash.core.publish.pending import Pending
+    from netdash.publish.undoable import Pending
     from netdash.tui.app import Netdash
     from netdash.tui.background import Background
-    from netdash.tui.changes import Made
+    from netdash.tui.change_interface import Made
 
 LINKED_FROM = (120, 30)
 SAMPLE = 3  # rows whose cards say how high the card is to be
@@ -129,7 +129,7 @@ class Panes(Screen[None]):
     def place_of_host(self) -> str:
         """Which of several hosts is on screen: 2/3."""
         fleet = self.netdash.fleet
-        names = [each.name for each in fleet.states()] if fleet else []
+        names = [state.name for state in fleet.states()] if fleet else []
         return f"{names.index(fleet.chosen) + 1}/{len(names)}" if fleet and len(names) > 1 else ""
 
     def rearrange(self) -> None:
@@ -252,7 +252,7 @@ class Panes(Screen[None]):
 
     def _detail(self, sheet: Sheet, ref: Ref, wide: int) -> Sequence[Line]:
         """What is known of a thing, and the path card of the container that it belongs to, where that is only one."""
-        from netdash.show.detail import detail  # the first selection is a container
+        from netdash.view.detail import detail  # the first selection is a container
 
         owners = sheet.containers(ref)
         one = sheet.container(owners[0]) if len(owners) == 1 else None

@@ -13,13 +13,13 @@ from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from netdash.show.spans import Line, Span, Tone, clean, fit, width
-from netdash.show.views import VIEWS
 from netdash.tui import keys
-from netdash.tui.changes import KEYS as CHANGING
+from netdash.tui.change_interface import KEYS as CHANGING
 from netdash.tui.changing import COMMANDS
-from netdash.tui.paint import MARKER, strip
 from netdash.tui.surface import Surface
+from netdash.tui.theme import MARKER, strip
+from netdash.view.text import Line, Span, Tone, clean, fit, width
+from netdash.view.views import VIEWS
 
 ASIDE = 6  # columns that a popup leaves free
 KEY = 15  # columns for the names of keys
@@ -63,7 +63,7 @@ class Sheetlet(Surface, can_focus=True):
     def __init__(self, title: str, lines: Sequence[Line], offers: Sequence[Offer], verb: str) -> None:
         super().__init__()
         self.title, self.offers, self.verb = title, offers, verb
-        self.lines = lines or [_offer(each) for each in offers]
+        self.lines = lines or [_offer(offer) for offer in offers]
         self.cursor = self.top = 0
 
     @property

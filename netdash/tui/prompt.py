@@ -9,9 +9,9 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from netdash.show.spans import Tone, clean
-from netdash.tui.paint import seal, segment
 from netdash.tui.surface import Surface
+from netdash.tui.theme import seal, segment
+from netdash.view.text import Tone, clean
 
 LONGEST = 200  # characters of one line
 

@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from netdash.core.errors import NetdashError
-from netdash.core.model import Container, Host, Port
-from netdash.core.publish.checks import FORCEABLE
-from netdash.core.publish.facts import Facts
-from netdash.core.publish.plan import Plan, plan
-from netdash.core.publish.plan_others import fresh_name, plan_new
-from netdash.core.publish.proof import Outcome
-from netdash.core.publish.request import Mode, NewContainer, Request, Spec, parse_duration, parse_spec
-from netdash.show import offers, plan_lines
-from netdash.show.offers import Offer
-from netdash.show.spans import Line, Span, Tone, clean
+from netdash.model.errors import NetdashError
+from netdash.model.host import Container, Host, Port
+from netdash.publish.checks import FORCEABLE
+from netdash.publish.connect_test import Outcome
+from netdash.publish.plan import Plan, plan
+from netdash.publish.plan_others import fresh_name, plan_new
+from netdash.publish.preflight import Facts
+from netdash.publish.request import Mode, NewContainer, Request, Spec, parse_duration, parse_spec
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form
+from netdash.view import form_choices, plan_lines
+from netdash.view.form_choices import Offer
+from netdash.view.text import Line, Span, Tone, clean
 
 if TYPE_CHECKING:
-    from netdash.tui.changes import Changes
-    from netdash.tui.sheet import Sheet
+    from netdash.tui.change_interface import Changes
+    from netdash.tui.host_view import Sheet
 
 Asked = TypeVar("Asked", Request, NewContainer)
 
@@ -186,7 +186,7 @@ def _became(made: Plan, found: Outcome, wide: int) -> Sequence[Line]:
 
 class Publish(Planning[Request]):
     def __init__(self, changes: Changes, host: Host, container: Container, port: Port | None) -> None:
-        inside = offers.container_ports(container)
+        inside = form_choices.container_ports(container)
         first = inside[0] if inside else Offer("", "", "tcp")
         if port is not None and port.container_port is not None:
             first = Offer(str(port.container_port), "", port.proto)
@@ -194,7 +194,7 @@ class Publish(Planning[Request]):
         self.always = (
             Field("port", "container port", first.text, inside, "type it: 80, 8000-8002", only=_PORTS),
             Field("host_port", "host port", "", (), "of netdash's choice", only=_PORTS),
-            Field("bind", "address", "", offers.addresses(host), "every address", only=_ADDRESS),
+            Field("bind", "address", "", form_choices.addresses(host), "every address", only=_ADDRESS),
             Field("proto", "protocol", first.proto, _PROTOCOLS, typed=False),
             Field("mode", "mode", "forward", _MODES, typed=False, tall=True),
         )
@@ -247,7 +247,7 @@ class Publish(Planning[Request]):
             spec = parse_spec(self.field("port").text, self.field("proto").text)
         except NetdashError:
             return
-        field.offers = offers.host_ports(self.host, spec.proto, tuple(one.container_port for one in spec.ports))
+        field.offers = form_choices.host_ports(self.host, spec.proto, tuple(port.container_port for port in spec.ports))
         if not field.edited:
             field.text, field.chosen = field.offers[0].text if field.offers else "", 0
 
@@ -255,7 +255,7 @@ class Publish(Planning[Request]):
         self.field("mode").note = Span(_COST[self.mode], Tone.DIM)
         last = self.lasting if self.mode is Mode.FORWARD else self.keeping
         refusals = self.draft.plan.refusals if self.draft else ()
-        forced = self.forcing.text == "yes" or any(one.endswith(FORCEABLE) for one in refusals)
+        forced = self.forcing.text == "yes" or any(refusal.endswith(FORCEABLE) for refusal in refusals)
         self.filled.show((*self.always, last, *((self.forcing,) if forced else ())))
         port, host_port, bind = (self.field(name) for name in ("port", "host_port", "bind"))
         try:
@@ -263,9 +263,9 @@ class Publish(Planning[Request]):
         except NetdashError:
             port.note = host_port.note = bind.note = Span("")
             return
-        port.note = offers.inside_note(self.container, spec)
-        host_port.note = offers.host_note(self.host, spec, facts, self.mode, self.forcing.text == "yes")
-        bind.note = offers.address_note(self.host, spec.bind, self.mode)
+        port.note = form_choices.inside_note(self.container, spec)
+        host_port.note = form_choices.host_note(self.host, spec, facts, self.mode, self.forcing.text == "yes")
+        bind.note = form_choices.address_note(self.host, spec.bind, self.mode)
 
     def update_sheet(self, sheet: Sheet) -> None:
         self.container = sheet.container(self.container.id) or self.container
@@ -277,10 +277,12 @@ class Publish(Planning[Request]):
 
 class Run(Planning[NewContainer]):
     def __init__(self, changes: Changes, host: Host) -> None:
-        images = sorted({one.image for one in host.containers or () if one.image})[: offers.MOST]
+        images = sorted({container.image for container in host.containers or () if container.image})[
+            : form_choices.MOST
+        ]
         self._token = secrets.token_hex(2)
         fields = (
-            Field("image", "image", "", tuple(Offer(one, one) for one in images), "type it: nginx:1.27"),
+            Field("image", "image", "", tuple(Offer(image, image) for image in images), "type it: nginx:1.27"),
             Field("name", "name", "", (), "of netdash's choice"),
             Field("ports", "ports", "", (), "8080:80 127.0.0.1:53:53/udp …"),
         )
@@ -302,5 +304,5 @@ class Run(Planning[NewContainer]):
     def annotate(self, facts: Facts | None) -> None:
         image, name = self.field("image"), self.field("name")
         image.note = _HERE[facts.image_here if facts else None]
-        taken = any(one.name == name.text for one in self.host.containers or ())
+        taken = any(container.name == name.text for container in self.host.containers or ())
         name.note = Span("✗ there is one already", Tone.BAD) if name.text and taken else Span("")

@@ -9,19 +9,19 @@ from textual.binding import Binding
 from textual.events import Key
 from textual.widget import Widget
 
-from netdash.core.model import Ref, Rule, Verb
-from netdash.show.spans import Line, Tone, clean, safe
-from netdash.show.table import View
-from netdash.show.views import VIEWS
+from netdash.model.host import Ref, Rule, Verb
 from netdash.tui import hints, keys
-from netdash.tui.changes import KEYS as CHANGING
-from netdash.tui.changes import why_not
+from netdash.tui.change_interface import KEYS as CHANGING
+from netdash.tui.change_interface import why_not
 from netdash.tui.grid import Grid
+from netdash.tui.history import Place
+from netdash.tui.host_view import BY_NAME
+from netdash.tui.lines import Box
 from netdash.tui.panes import Panes
-from netdash.tui.places import Place
 from netdash.tui.prompt import Prompt
-from netdash.tui.prose import Box
-from netdash.tui.sheet import BY_NAME
+from netdash.view.table import View
+from netdash.view.text import Line, Tone, clean, safe
+from netdash.view.views import VIEWS
 
 FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
 NEAREST = 100  # linked rows that are looked at for the best one
@@ -252,19 +252,19 @@ class Dashboard(Panes):
     # --- several hosts ------------------------------------------------------------------------------------------------
 
     def action_hosts(self) -> None:
-        from netdash.tui import hosts
+        from netdash.tui import hosts_view
 
-        hosts.choose(self)
+        hosts_view.choose(self)
 
     def action_everywhere(self) -> None:
-        from netdash.tui import hosts
+        from netdash.tui import hosts_view
 
-        hosts.everywhere(self)
+        hosts_view.everywhere(self)
 
     def action_reach(self) -> None:
-        from netdash.tui import reach
+        from netdash.tui import reach_view
 
-        reach.show(self)
+        reach_view.show(self)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from netdash.tui.paint import Inks, Palette
+from netdash.tui.theme import Inks, Palette
 
 if TYPE_CHECKING:
     from netdash.tui.app import Netdash

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from netdash.core.model import Container, Port, Proxy, Ref, Rule
-from netdash.core.trace import usual
-from netdash.core.trace.usual import Usual
-from netdash.show import notes
-from netdash.show.spans import Tone
-from netdash.tui.sheet import Sheet
-from netdash.tui.walk import Walk
+from netdash.model.host import Container, Port, Proxy, Ref, Rule
+from netdash.trace import default_questions
+from netdash.trace.default_questions import Usual
+from netdash.tui.host_view import Sheet
+from netdash.tui.trace_view import Walk
+from netdash.view import unavailable
+from netdash.view.text import Tone
 
 if TYPE_CHECKING:
     from netdash.tui.screen import Dashboard
@@ -40,13 +40,13 @@ def _asked(ref: Ref, picked: tuple[Ref, ...], sheet: Sheet) -> tuple[Usual, ...]
 
 def _why_not(sheet: Sheet, ref: Ref, picked: bool) -> str:
     if sheet.host.pending:
-        return f"{notes.waiting(sheet.host)}: no packet to ask of yet"
+        return f"{unavailable.waiting(sheet.host)}: no packet to ask of yet"
     if sheet.host.containers is None:
         return "which containers there are is not known: no packet to ask of"
     if picked:
         return "no packet goes between these two: each has to belong to a running container of its own"
     owners = [sheet.container(key) for key in sheet.containers(ref)]
-    if any(one is not None and one.running for one in owners):
+    if any(owner is not None and owner.running for owner in owners):
         return "its container has no address: no packet to ask of"
     return f"belongs to no {'running ' if owners else ''}container: no packet to ask of"
 
@@ -56,7 +56,10 @@ def _between(sheet: Sheet, one: Ref, other: Ref) -> tuple[Usual, ...]:
     first, second = _container(sheet, one), _container(sheet, other)
     if first is None or second is None or first is second:
         return ()
-    return (*usual.between(sheet.host, first, second), *usual.between(sheet.host, second, first))
+    return (
+        *default_questions.between(sheet.host, first, second),
+        *default_questions.between(sheet.host, second, first),
+    )
 
 
 def _container(sheet: Sheet, ref: Ref) -> Container | None:
@@ -69,10 +72,10 @@ def _of(sheet: Sheet, ref: Ref) -> tuple[Usual, ...]:
     host, thing = sheet.host, sheet.thing(ref)
     ports = host.ports or ()
     if isinstance(thing, Port):
-        return usual.of_port(host, thing)
+        return default_questions.of_port(host, thing)
     if isinstance(thing, (Rule, Proxy)):
         own = [port for port in ports if port.dnat is thing or port.proxy is thing]
         if own:
-            return tuple(one for port in own for one in usual.of_port(host, port))
+            return tuple(one for port in own for one in default_questions.of_port(host, port))
     owners = [sheet.container(key) for key in sheet.containers(ref)]
-    return tuple(one for owner in owners if owner is not None for one in usual.of_container(host, owner))
+    return tuple(one for owner in owners if owner is not None for one in default_questions.of_container(host, owner))

@@ -14,9 +14,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import Recording, load
+from netdash.bundle.recording import Recording, load
+from netdash.join.host import Builder
+from netdash.model.host import Host
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from tests.bench.rules import for_iptables

@@ -26,9 +26,9 @@ from lab import RULE_TOOLS, LabError, run, why_not  # noqa: E402
 from sshd import Space, Sshd  # noqa: E402
 from terminal import cpu_seconds  # noqa: E402
 
-from netdash.core.parse.collected import ASKED  # noqa: E402
-from netdash.read.remote import QUICK, SLOW  # noqa: E402
-from netdash.read.ssh import Session, address  # noqa: E402
+from netdash.bundle.collector_stream import ASKED  # noqa: E402
+from netdash.collect.remote import QUICK, SLOW  # noqa: E402
+from netdash.collect.ssh import Session, address  # noqa: E402
 from tests.read_engines import FakeEngine  # noqa: E402
 
 RECORDED = HERE.parent / "recordings/docker29.7-nftables-full/docker"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from netdash.core.join import Builder
-from netdash.core.recording import Recording
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
 from tests.rulegen.namespace import Namespace
 
 BRIDGE = "br-0123456789ab"

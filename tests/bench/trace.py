@@ -12,13 +12,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from netdash.core.join import Builder
-from netdash.core.model import Host
-from netdash.core.recording import Recording
-from netdash.core.trace import usual
-from netdash.core.trace.reach import reach
-from netdash.core.trace.tracer import reaches
-from netdash.show import as_json, plain, reach_text, trace_json
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.model.host import Host
+from netdash.trace import default_questions
+from netdash.trace.reachability import reach
+from netdash.trace.tracer import reaches
+from netdash.view import json_host, json_trace, reachability, terminal
 from tests.bench.many import many
 
 RULES = 10_000
@@ -57,7 +57,9 @@ def _with_rules(given: Recording, condition: Callable[[int], str]) -> Host:
 
 
 def _traces(what: str, host: Host, most: int | None = QUESTIONS) -> None:
-    questions = [one.question for each in host.containers or () for one in usual.of_container(host, each)][:most]
+    questions = [one.question for each in host.containers or () for one in default_questions.of_container(host, each)][
+        :most
+    ]
     times = []
     for question in questions:
         begun = time.process_time()
@@ -72,9 +74,9 @@ def _reach(count: int) -> None:
     begun = time.process_time()
     matrix = reach(host)
     made = time.process_time()
-    text = as_json.dumps(trace_json.reach(matrix))
+    text = json_host.dumps(json_trace.reach(matrix))
     written = time.process_time()
-    lines = sum(1 for _ in plain.text(reach_text.lines(host, matrix, 120), False))
+    lines = sum(1 for _ in terminal.text(reachability.lines(host, matrix, 120), False))
     drawn = time.process_time()
     print(
         f"reach of {count} containers: {made - begun:.2f} s, JSON {written - made:.2f} s ({len(text) / 1e6:.1f} MB), "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netdash.core.model import Host
-from netdash.core.trace.answer import Origin, Question, Reply, Step, Trace, Tuple4, Verdict
-from netdash.core.trace.tracer import trace
+from netdash.model.host import Host
+from netdash.trace.model import Origin, Question, Reply, Step, Trace, Tuple4, Verdict
+from netdash.trace.tracer import trace
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate, Met
 from tests.fuzz.make import Probe

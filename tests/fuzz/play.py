@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
-from netdash.core.join import Builder
-from netdash.core.recording import Recording
-from netdash.core.trace.answer import Trace
+from netdash.bundle.recording import Recording
+from netdash.join.host import Builder
+from netdash.trace.model import Trace
 from tests.fuzz.judge import Judgement, ask, compare
 from tests.fuzz.kernel import Fate, places, try_out
 from tests.fuzz.make import Probe

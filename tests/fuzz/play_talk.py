@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
-from netdash.core.join import Builder
-from netdash.core.recording import Recording
-from netdash.core.trace.answer import Origin, Question, Trace
-from netdash.core.trace.tracer import trace
-from netdash.read.kernel import Kernel
-from netdash.read.sysctls import read_sysctls
+from netdash.bundle.recording import Recording
+from netdash.collect.links_and_routes import Kernel
+from netdash.collect.sysctls import read_sysctls
+from netdash.join.host import Builder
+from netdash.trace.model import Origin, Question, Trace
+from netdash.trace.tracer import trace
 from tests.fuzz.judge import Judgement
 from tests.fuzz.namespaces import CommandError, renew, run
 from tests.fuzz.recorded import container_id, record

@@ -7,10 +7,10 @@ import hashlib
 import json
 from contextlib import closing
 
-from netdash.core.recording import Recording
-from netdash.read.kernel import Kernel
-from netdash.read.once import Options, read_once
-from netdash.read.sockets import sockets_of
+from netdash.bundle.recording import Recording
+from netdash.collect.links_and_routes import Kernel
+from netdash.collect.once import Options, read_once
+from netdash.collect.sockets import sockets_of
 from tests.fuzz.namespaces import run
 from tests.fuzz.world import OWN, PEERS, Peer, World
 

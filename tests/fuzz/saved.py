@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from netdash.core.recording import Recording
+from netdash.bundle.recording import Recording
 from tests.fuzz import make_talk, play, play_talk
 from tests.fuzz.frames import Tuple
 from tests.fuzz.kernel import Fate, Met

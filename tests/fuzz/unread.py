@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from netdash.core.drift.model import Drift
-from netdash.core.errors import NetdashError
-from netdash.core.join import Builder
-from netdash.core.model import Failure, Host
-from netdash.core.recording import load
-from netdash.core.trace import usual
-from netdash.core.trace.answer import Origin, Question, Trace, Verdict
-from netdash.core.trace.matrix import Matrix
-from netdash.core.trace.reach import reach
-from netdash.core.trace.tracer import reaches
-from netdash.show.views import BY_NAME
+from netdash.bundle.recording import load
+from netdash.join.host import Builder
+from netdash.model.drift import Drift
+from netdash.model.errors import NetdashError
+from netdash.model.host import Failure, Host
+from netdash.trace import default_questions
+from netdash.trace.model import Origin, Question, Trace, Verdict
+from netdash.trace.reach_matrix import Matrix
+from netdash.trace.reachability import reach
+from netdash.trace.tracer import reaches
+from netdash.view.views import BY_NAME
 from tests.conftest import RECORDINGS
 
 _QUESTIONS = 16
@@ -106,13 +106,15 @@ def whole(name: str) -> Host:
 def questions(name: str) -> tuple[tuple[Question, Trace], ...]:
     """The usual questions of its containers, a few of each, and some between them, with their answers."""
     host = whole(name)
-    asked = [one.question for container in host.containers or () for one in usual.of_container(host, container)]
+    asked = [
+        one.question for container in host.containers or () for one in default_questions.of_container(host, container)
+    ]
     ends = [(one, end.addresses[0].ip) for one in host.containers or () for end in one.endpoints if end.addresses]
     for (sender, _), (_, ip) in zip(ends, ends[1:] + ends[:1], strict=True):
         asked.append(Question(Origin.CONTAINER, ip, "tcp", 80, container=sender.id))
     asked += [Question(Origin.HOST, ip, "tcp", 80) for _, ip in ends[:3]]
     asked += [Question(Origin.OUTSIDE, ip, "tcp", 80) for _, ip in ends[:3]]
-    asked += [Question(Origin.HOST, one, "tcp", 53) for one in usual.OUTSIDE.values()]
+    asked += [Question(Origin.HOST, one, "tcp", 53) for one in default_questions.OUTSIDE.values()]
     chosen = random.Random(1).sample(asked, min(_QUESTIONS, len(asked)))
     return tuple((one, reaches(host, one)) for one in chosen)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from killed import kill
 
-from netdash.apply import logbook, steps
+from netdash.apply import journal_files, steps
 from netdash.cli import main
-from netdash.core.publish.journal import Change, Journal
+from netdash.publish.journal import Change, Journal
 
 NAME = "dist-web"
 PUBLISH = ("publish", NAME, "8098:80", "--mode", "recreate", "--bind", "127.0.0.1", "--yes")
@@ -43,7 +43,7 @@ def act(change: Change, word: str, action: str, dockerd: str) -> None:
         return
     target = change.old_id
     if word in NEW:
-        journal = logbook.load(logbook.path_of(change))
+        journal = journal_files.load(journal_files.path_of(change))
         target = (journal.result("create") if journal else "") or change.temporary
     last = (f"{change.name}-else",) if action == "rename" else ()
     done = subprocess.run(["docker", *VERBS[action], target, *last], capture_output=True, text=True)
@@ -52,7 +52,7 @@ def act(change: Change, word: str, action: str, dockerd: str) -> None:
 
 def interrupted(phase: str) -> None:
     """A change that was begun and not done at all, or done but for the line that says so."""
-    begin, write = logbook.begin, logbook.append
+    begin, write = journal_files.begin, journal_files.append
 
     def begun(change: Change) -> Journal:
         begin(change)
@@ -64,20 +64,20 @@ def interrupted(phase: str) -> None:
         return write(change, entry)
 
     if phase == "finish":
-        logbook.begin = begun
+        journal_files.begin = begun
     else:
-        logbook.append = append
+        journal_files.append = append
     try:
         main(list(PUBLISH))
     except Died:
-        logbook.begin, logbook.append = begin, write
+        journal_files.begin, journal_files.append = begin, write
     else:
         raise AssertionError("it was not interrupted")
 
 
 def disturb(word: str, action: str, dockerd: str) -> None:
     """Once, after the line of the step, and before the step."""
-    write, waiting = logbook.append, [True]
+    write, waiting = journal_files.append, [True]
 
     def append(change: Change, entry: Mapping[str, object]) -> Any:
         at = entry.get("begin", entry.get("undo"))
@@ -87,7 +87,7 @@ def disturb(word: str, action: str, dockerd: str) -> None:
             act(change, word, action, dockerd)
         return answer
 
-    logbook.append = append
+    journal_files.append = append
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from netdash.apply import logbook, steps
+from netdash.apply import journal_files, steps
 from netdash.cli import main
 
 
@@ -46,5 +46,5 @@ if __name__ == "__main__":
     steps._STEADY = 0.3
     lines: list[object] = []
     for name in ("begin", "append"):
-        setattr(logbook, name, dies_after(int(number), whom, getattr(logbook, name), lines))
+        setattr(journal_files, name, dies_after(int(number), whom, getattr(journal_files, name), lines))
     sys.exit(main(words))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash.read.sockets import read_in
-from netdash.read.sysctls import read_sysctls
+from netdash.collect.sockets import read_in
+from netdash.collect.sysctls import read_sysctls
 
 pytestmark = pytest.mark.live
 

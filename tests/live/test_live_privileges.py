@@ -1,4 +1,4 @@
-"""The README's table of privileges, cell by cell: netdash is run as each kind of user, beside root, on a live host."""
+"""The table of docs/privileges.md, cell by cell: netdash is run as each kind of user, beside root, on a live host."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Bundle = Mapping[str, str]
 
 
 def table() -> dict[str, dict[str, str]]:
-    """{row: {user: cell}} of the section Privileges."""
-    section = (ROOT / "README.md").read_text("utf-8").partition("## Privileges")[2].partition("\n## ")[0]
+    """{row: {user: cell}}."""
+    section = (ROOT / "docs" / "privileges.md").read_text("utf-8")
     lines = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
     header, _, *rows = [[cell.strip() for cell in line] for line in lines]
     return {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}

@@ -65,7 +65,11 @@ def keepers(lab: Lab) -> list[str]:
             here = (entry / "ns" / "net").stat().st_ino == Path(f"/run/netns/{lab.host_ns}").stat().st_ino
         except OSError:
             continue
-        if here and (words[0] == "netdash-proxy" or "netdash.apply.keeper" in words or "netdash.apply.reaper" in words):
+        if here and (
+            words[0] == "netdash-proxy"
+            or "netdash.apply.forward_daemon" in words
+            or "netdash.apply.cleanup_daemon" in words
+        ):
             found.append(" ".join(words))
     return found
 

@@ -19,7 +19,7 @@ from terminal import Terminal
 from test_live_reading import VIEWS, state
 from users import ask
 
-from netdash.read.ssh import collector
+from netdash.collect.ssh import collector
 
 SECRETS = ("hunter2", "hunter3", "hunter4")
 NOISE = re.compile(r"conntrack|packets|bytes|rss")

@@ -17,7 +17,7 @@ from lab import until
 from sshd import PORT, Space, Sshd, why_not
 from terminal import Terminal
 
-from netdash.read.ssh import DROPS
+from netdash.collect.ssh import DROPS
 from tests.read_engines import container
 
 RELAY = Path(__file__).with_name("relay.py")

@@ -15,7 +15,7 @@ NOBODY = ("--reuid=65534", "--regid=65534")
 
 
 def rights(lab: Lab, user: str) -> list[str]:
-    """setpriv's words for a column of the README's table of privileges."""
+    """setpriv's words for a column of the table of docs/privileges.md."""
     if user == "root":
         return []
     if user == "docker group":

@@ -10,8 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from netdash.core.recording import META, SOURCES
-from netdash.core.scrub import scrub
+from netdash.bundle.recording import META, SOURCES
+from netdash.bundle.redact import scrub
 
 KEPT_IN_CONTAINERS = ("addr.json", "route.json", "listeners.txt", "proc-net.txt", "resolv.conf", "hosts", "sysctl.txt")
 SECTIONS = ("tcp", "tcp6", "udp", "udp6", "route")

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from netdash.core.model import Chain, Rule, Ruleset
+from netdash.model.host import Chain, Rule, Ruleset
 from tests.rulegen import native, xt
 from tests.rulegen.dice import Dice
 from tests.rulegen.namespace import RESTORE, Namespace

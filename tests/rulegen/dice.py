@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network, summarize_address_ra
 from random import Random
 from typing import Any, TypeVar
 
-from netdash.core.model import IP, Net
+from netdash.model.host import IP, Net
 
 One = TypeVar("One")
 DEVICES = ("eth0", "docker0", "br-0123456789ab", "lo", "veth1a2b3c4", "tailscale0", "wg-x.1", "a_b", "cni0@x")

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from netdash.core.model import Ruleset
-from netdash.core.recording import Recording
-from netdash.core.rules.ruleset import read_ruleset
-from netdash.read.rules import RuleFamily, RuleReader
+from netdash.bundle.recording import Recording
+from netdash.collect.filter_rules import RuleFamily, RuleReader
+from netdash.model.host import Ruleset
+from netdash.rules.ruleset import read_ruleset
 
 RESTORE = {
     ("ip", "iptables-nft"): "iptables-nft-restore",

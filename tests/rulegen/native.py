@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from netdash.core.model import Effect, Match, Target, Verb
+from netdash.model.host import Effect, Match, Target, Verb
 from tests.rulegen import native_conditions as conditions
 from tests.rulegen.dice import Dice
 from tests.rulegen.native_conditions import FULL, Make, braces, ip, only, span_text

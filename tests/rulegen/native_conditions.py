@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from netdash.core.model import Match
+from netdash.model.host import Match
 from tests.rulegen.dice import PREFIXES, Dice
 from tests.rulegen.wanted import Part
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Any
 
-from netdash.core.model import Effect, Match, Rule, Target, Verb
+from netdash.model.host import Effect, Match, Rule, Target, Verb
 
 
 @dataclass(frozen=True, slots=True)

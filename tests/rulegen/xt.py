@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from netdash.core.model import Effect, Match, Net, Target, Verb
+from netdash.model.host import Effect, Match, Net, Target, Verb
 from tests.rulegen import xt_conditions as conditions
 from tests.rulegen.dice import Dice
 from tests.rulegen.wanted import Part, Wanted, WantedChain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from netdash.core.numbers import decimal
+from netdash.model.numbers import decimal
 
 USUAL = (80, 24)  # of a terminal that does not say, as a serial console
 _MOST = 1000  # columns and lines that are believed

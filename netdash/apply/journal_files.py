@@ -1,0 +1,63 @@
+"""Journals on disk: every line is there, whatever dies, before the next thing is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from netdash.apply import state_directory
+from netdash.model.errors import Exit, NetdashError
+from netdash.publish.journal import Change, Journal, load_journal
+from netdash.publish.undoable import Unreadable
+
+_SUFFIX = ".jsonl"
+
+
+def path_of(change: Change) -> Path:
+    return state_directory.journals() / f"{change.id}{_SUFFIX}"
+
+
+def begin(change: Change) -> Journal:
+    """Write down what will be done, before any of it is. Raises NetdashError(REFUSED)."""
+    state_directory.ensure(state_directory.journals())
+    state_directory.write(path_of(change), change.line() + "\n")
+    return Journal(change)
+
+
+def append(change: Change, entry: Mapping[str, object]) -> Journal:
+    """Add a line, and answer the journal as it is now."""
+    path = path_of(change)
+    state_directory.append(path, json.dumps(entry))
+    found = load(path)
+    if found is None:
+        raise NetdashError(f"{path} is no journal any more", code=Exit.REFUSED)
+    return found
+
+
+def end(change: Change) -> None:
+    """The change is over: nothing of it is left to be done, or to be taken back. Raises NetdashError(REFUSED)."""
+    state_directory.remove(path_of(change))
+
+
+def load(path: Path) -> Journal | None:
+    try:
+        return load_journal(state_directory.read(path))
+    except FileNotFoundError:
+        return None
+
+
+def listed() -> tuple[Journal, ...]:
+    """Oldest first, those that can be read."""
+    found = (load_journal(text) for _, text in _texts() if isinstance(text, str))
+    return tuple(sorted((one for one in found if one), key=lambda one: one.change.created))
+
+
+def unreadable() -> tuple[Unreadable, ...]:
+    """The others: what such a record was about is not known, and must not be taken for nothing."""
+    found = (state_directory.unreadable(path, text, load_journal) for path, text in _texts())
+    return tuple(one for one in found if one is not None)
+
+
+def _texts() -> Iterator[tuple[Path, str | NetdashError]]:
+    return state_directory.texts(state_directory.journals(), _SUFFIX)

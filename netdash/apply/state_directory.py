@@ -1,0 +1,257 @@
+"""Where netdash keeps what it published and has not finished, and who is writing. The only owner of those files.
+
+Forwards end with the machine: /run/netdash, or $XDG_RUNTIME_DIR/netdash. Journals must outlive it: /var/lib/netdash, or
+$XDG_STATE_HOME/netdash. $NETDASH_STATE_DIR stands for both."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from netdash.apply import trusted
+from netdash.model.errors import Exit, NetdashError
+from netdash.publish.state import Process
+from netdash.publish.undoable import Unreadable
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def forwards() -> Path:
+    return _run() / "published"
+
+
+def journals() -> Path:
+    return _lasting() / "journal"
+
+
+def _run() -> Path:
+    told = os.environ.get("NETDASH_STATE_DIR")
+    if told:
+        return Path(told).absolute()
+    if os.geteuid() == 0:
+        return Path("/run/netdash")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if not runtime:
+        raise NetdashError("there is no place for netdash's state", "set XDG_RUNTIME_DIR, or use sudo", Exit.REFUSED)
+    return Path(runtime, "netdash")
+
+
+def _lasting() -> Path:
+    told = os.environ.get("NETDASH_STATE_DIR")
+    if told:
+        return Path(told).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/netdash")
+    state = os.environ.get("XDG_STATE_HOME")
+    return Path(state, "netdash") if state else Path.home() / ".local/state/netdash"
+
+
+def boot_id() -> str:
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+def process(pid: int) -> Process | None:
+    """The process that has this number now; None when there is none, or only what is left of one."""
+    try:
+        after = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if len(after) < 20 or after[0] in (b"Z", b"X") else Process(pid, int(after[19]))
+
+
+def alive(one: Process | None) -> bool:
+    return one is not None and process(one.pid) == one
+
+
+def end(one: Process) -> None:
+    """Send SIGTERM to this very process: one that has taken over its number meanwhile is not met. Raises
+    NetdashError(REFUSED) where that is not allowed."""
+    try:
+        handle = os.pidfd_open(one.pid)
+    except OSError:
+        return
+    try:
+        if alive(one):
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise NetdashError(f"process {one.pid} is another user's", "use sudo", Exit.REFUSED) from error
+    finally:
+        os.close(handle)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+# What stands in them decides which process is ended and which container removed: a folder or a file that others can
+# write is refused.
+
+_MOST = 16 << 20  # bytes of one file
+_HEAD = 1 << 20  # characters
+_PAIR = re.compile(r'"(name|backup|temporary|container|engine)": "([\w.:/-]{1,300})"', re.ASCII)
+_HINT = "netdash keeps its state where nobody else can write; NETDASH_STATE_DIR names another place"
+
+
+@contextlib.contextmanager
+def _told(path: Path, doing: str) -> Iterator[None]:
+    """Raises NetdashError(REFUSED) for what is wrong with a path; FileNotFoundError is the caller's."""
+    try:
+        yield
+    except trusted.UntrustedError as error:
+        raise NetdashError(f"cannot {doing} {path}: {error}", _HINT, Exit.REFUSED) from error
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise NetdashError(f"cannot {doing} {path}: {error.strerror}", "use sudo", Exit.REFUSED) from error
+    except OSError as error:
+        raise NetdashError(f"cannot {doing} {path}: {error.strerror}", code=Exit.REFUSED) from error
+
+
+def ensure(folder: Path) -> Path:
+    """Make the folder where there is none. Raises NetdashError(REFUSED)."""
+    with _told(folder, "use"):
+        os.close(trusted.folder(folder, make=True))
+    return folder
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file as a whole, on disk when this returns. Raises NetdashError(REFUSED)."""
+    beside = f".{path.name}.{os.getpid()}"
+    try:
+        with _told(path, "write"), _folder(path.parent) as folder:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                with open(os.open(beside, flags, 0o600, dir_fd=folder), "w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(beside, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(beside, dir_fd=folder)
+                raise
+        sync(path.parent)
+    except FileNotFoundError as error:
+        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line, on disk when this returns; one that was cut off before stays by itself. Raises
+    NetdashError(REFUSED), also where there is no such file."""
+    try:
+        with _told(path, "write"), open(trusted.file(path, os.O_RDWR | os.O_APPEND), "r+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            file.write(f"{line}\n".encode())
+            os.fsync(file.fileno())
+    except FileNotFoundError as error:
+        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+
+
+def read(path: Path) -> str:
+    """Raises FileNotFoundError, and NetdashError(REFUSED) for a file that is not to be relied on."""
+    with _told(path, "read"), open(trusted.file(path), "rb") as file:
+        text = file.read(_MOST + 1)
+    if len(text) > _MOST:
+        raise NetdashError(f"cannot read {path}: it has more than {_MOST >> 20} MiB", code=Exit.REFUSED)
+    return text.decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    handle = trusted.folder(path)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str | NetdashError]]:
+    """Every file of that kind, or why it cannot be read; nothing where there is no folder. Raises NetdashError where
+    the folder may not be read."""
+    try:
+        with _told(folder, "read"), _folder(folder) as parent:
+            listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+            try:
+                names = sorted(name for name in os.listdir(listed) if name.endswith(suffix) and name[0] != ".")
+            finally:
+                os.close(listed)
+    except FileNotFoundError:
+        return
+    for name in names:
+        try:
+            yield folder / name, read(folder / name)
+        except FileNotFoundError:
+            continue  # another netdash has ended it meanwhile
+        except NetdashError as error:
+            yield folder / name, error
+
+
+def unreadable(path: Path, text: str | NetdashError, parse: Callable[[str], object]) -> Unreadable | None:
+    """What is known of a record without its meaning; None where `parse` finds one."""
+    identity = path.name.partition(".")[0]
+    if isinstance(text, NetdashError):
+        return Unreadable(identity, str(path), text.message.removeprefix(f"cannot read {path}: "))
+    if parse(text) is not None:
+        return None
+    words = dict(_PAIR.findall(text[:_HEAD]))
+    names = tuple(words[key] for key in ("name", "backup", "temporary", "container") if words.get(key))
+    reason = "it is not a record of this version of netdash, or is damaged"
+    return Unreadable(identity, str(path), reason, names, words.get("engine", ""))
+
+
+def remove(path: Path) -> None:
+    """A record that is over. Raises NetdashError(REFUSED)."""
+    with contextlib.suppress(FileNotFoundError), _told(path, "remove"):
+        path.unlink()
+        sync(path.parent)
+
+
+def set_aside(path: Path) -> None:
+    """A record that cannot be read, whatever lies there: it keeps its content under a name that is not looked at.
+    Raises NetdashError(REFUSED)."""
+    with _told(path, "rename"):
+        path.rename(path.with_name(f".{path.name}.forgotten"))
+        sync(path.parent)
+
+
+def empty() -> bool:
+    """Whether there is no record at all, without what it takes to read one. Raises as `texts`."""
+    return not any(True for folder in (forwards(), journals()) for _ in texts(folder, ""))
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Held while something is changed. Raises NetdashError(REFUSED) when another netdash holds it."""
+    path = ensure(_run()) / "lock"
+    with _told(path, "use"):
+        handle = trusted.file(path, os.O_WRONLY | os.O_CREAT)
+    with open(handle, "w"):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise NetdashError(
+                "another netdash is changing something", "try again when it is done", Exit.REFUSED
+            ) from error
+        yield

@@ -1,0 +1,109 @@
+"""What is asked inside the containers: which namespace each has, and who listens there. Enters only what is proved to
+be the container's process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from netdash.bundle.recording import container_path
+from netdash.collect.proxies import belongs
+from netdash.collect.sockets import proc_net, sockets_of
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A container with a running process."""
+
+    identity: str
+    name: str
+    pid: int
+    published: bool
+    networks: int = 1
+
+
+def targets(inspected: object) -> tuple[Target, ...]:
+    """Of the answer docker/inspect.json, whose process ids must be this machine's."""
+    found = (_target(raw) for raw in inspected if isinstance(raw, dict)) if isinstance(inspected, list) else ()
+    return tuple(one for one in found if one)
+
+
+def _target(raw: Mapping[str, object]) -> Target | None:
+    state, host, settings = raw.get("State"), raw.get("HostConfig"), raw.get("NetworkSettings")
+    identity, name = raw.get("Id"), raw.get("Name")
+    pid = state.get("Pid") if isinstance(state, dict) else None
+    if not isinstance(identity, str) or not isinstance(name, str) or not isinstance(pid, int) or pid <= 1:
+        return None
+    if len(identity) < 12:
+        return None  # too short to prove anything
+    if isinstance(host, dict) and host.get("NetworkMode") == "host":
+        return None  # its sockets are the host's, and cannot be told apart by looking inside
+    ports = settings.get("Ports") if isinstance(settings, dict) else None
+    published = any(ports.values()) if isinstance(ports, dict) else False
+    networks = settings.get("Networks") if isinstance(settings, dict) else None
+    return Target(identity, name.removeprefix("/"), pid, published, len(networks) if isinstance(networks, dict) else 1)
+
+
+def namespace_of(pid: int) -> str | None:
+    """`net:[INODE]`, the same for all processes of one network namespace; None where it may not be read."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return None
+
+
+class Inside:
+    """Keeps the listeners of each container, and the routes of one on several networks, until it is asked to look
+    again."""
+
+    def __init__(self) -> None:
+        self._targets: tuple[Target, ...] = ()
+        self._texts: dict[str, dict[str, str]] = {}  # by container: its files of the bundle
+
+    def follow(self, wanted: Iterable[Target]) -> frozenset[str]:
+        """Takes over the running containers; the ids of those that are new, or came to other networks."""
+        known = {(target.identity, target.pid) for target in self._targets}
+        before = set(self._targets)
+        self._targets = tuple(
+            target
+            for target in wanted
+            if (target.identity, target.pid) in known or belongs(target.pid, target.identity)
+        )
+        new = frozenset(target.identity for target in self._targets if target not in before)
+        alive = {target.identity for target in self._targets} - new
+        self._texts = {identity: texts for identity, texts in self._texts.items() if identity in alive}
+        return new
+
+    def targets(self) -> tuple[Target, ...]:
+        """Those that were proved to be what the engine says."""
+        return self._targets
+
+    def pids(self) -> list[int]:
+        return [target.pid for target in self._targets]
+
+    def look(self, only: Iterable[str] | None = None) -> None:
+        """Reads the listeners of all, or of those with these ids; without the right to enter, of those with published
+        ports, from /proc."""
+        ids = None if only is None else set(only)
+        asked = [target for target in self._targets if ids is None or target.identity in ids]
+        entered = sockets_of({one.identity: one.pid for one in asked})
+        for one in asked:
+            read = {
+                "listeners.txt": entered.get(one.identity),
+                "proc-net.txt": proc_net(one.pid, one.published and one.identity not in entered, one.networks > 1),
+                "netns.txt": namespace_of(one.pid),
+            }
+            known = self._texts.get(one.identity, {})
+            told = {file: text for file, text in read.items() if text is not None}
+            self._texts[one.identity] = known if known == told else told
+
+    def answers(self) -> dict[str, object]:
+        """By bundle path; the same text objects where nothing changed."""
+        found: dict[str, object] = {}
+        for target in self._targets:
+            for file, text in self._texts.get(target.identity, {}).items():
+                path = container_path(target.name, file)
+                if path:
+                    found[path] = text
+        return found

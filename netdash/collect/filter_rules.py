@@ -1,0 +1,213 @@
+"""The packet filter's rules as nft, iptables-save and iptables-legacy-save print them. Changes and parses nothing."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netdash.collect.command import find, run
+from netdash.model.host import Failure
+
+NFT = "rules/nft.json"
+_SLOW = 3  # nft is asked at every third poll where only it knows counters
+_GETGEN = 0x0A10  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN
+_NEWGEN = 0x0A0F
+_ID = 1  # NFTA_GEN_ID
+_NEVER_CHANGED = 1  # base_seq of a namespace in which no nftables rule was ever made: nf_tables_init_net()
+_NO_RULES = '{"nftables": []}'
+_NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
+_NETFILTER = 12  # NETLINK_NETFILTER
+_ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
+
+
+_TABLE = re.compile(r'"table": ?\{"family": ?"(\w+)", ?"name": ?"([^"]*)"')
+_XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFamily:
+    """One IP version's tools and files."""
+
+    tool: str
+    legacy_names: Path
+    answer: str
+    legacy_answer: str
+    name: str  # nft's word for it
+
+
+_FAMILIES = (
+    RuleFamily(
+        "iptables",
+        Path("/proc/net/ip_tables_names"),
+        "rules/iptables-save.txt",
+        "rules/iptables-legacy-save.txt",
+        "ip",
+    ),
+    RuleFamily(
+        "ip6tables",
+        Path("/proc/net/ip6_tables_names"),
+        "rules/ip6tables-save.txt",
+        "rules/ip6tables-legacy-save.txt",
+        "ip6",
+    ),
+)
+
+
+@dataclass(slots=True)
+class RuleReader:
+    """`limit` in seconds for each tool. Keeps nft's answer while the kernel's generation of rules is the same, so that
+    a poll costs only what has counters."""
+
+    limit: float = 5.0
+    find: Callable[[str], str | None] = find
+    generation: Callable[[], int | None] = field(default_factory=lambda: generation)
+    families: tuple[RuleFamily, ...] = _FAMILIES
+    _answers: dict[str, object] = field(default_factory=dict)
+    _failures: dict[str, Failure] = field(default_factory=dict)
+    _tables: frozenset[tuple[str, str]] = frozenset()  # nft's: (family, name)
+    _known: int | None = None
+    _polls: int = 0
+
+    def read(self) -> tuple[Mapping[str, object], Mapping[str, Failure]]:
+        """Answers by bundle path, the same objects where nothing changed, and failures by source: "rules" when nothing
+        could be read, "rules: TOOL" for a part."""
+        self._failures = {}
+        now = self.generation()
+        self._polls += 1
+        slow = self._polls % _SLOW == 0 and self._native
+        if NFT not in self._answers or now is None or now != self._known or slow:
+            self._nft()
+        # Asked for before the tools ran: a change in between is seen as a new generation by the next poll.
+        self._known = now
+        for family in self.families:
+            self._saved(family)
+        if not self._answers and self._failures:
+            self._failures = {"rules": _whole(tuple(self._failures.values()))}
+        return dict(self._answers), dict(self._failures)
+
+    def _nft(self) -> None:
+        before = self._answers.get(NFT)
+        if self.find("nft") is None and self.generation() == _NEVER_CHANGED:
+            self._put(NFT, _NO_RULES)
+            return
+        self._keep(NFT, "nft", "nftables", ("-j", "-a", "list", "ruleset"))
+        answer = self._answers.get(NFT)
+        if isinstance(answer, str) and answer is not before:
+            self._tables = frozenset(_TABLE.findall(answer))
+
+    @property
+    def _native(self) -> bool:
+        """Whether there are tables, and so counters, that only nft shows: those of Docker 29, netavark, firewalld."""
+        return any(family not in ("ip", "ip6") or table not in _XTABLES for family, table in self._tables)
+
+    def _saved(self, family: RuleFamily) -> None:
+        legacy = _legacy_tables(family.legacy_names)
+        if legacy:
+            self._keep(family.legacy_answer, f"{family.tool}-legacy-save", "iptables", ("-c",))
+        else:
+            self._answers.pop(family.legacy_answer, None)
+        if legacy is None:
+            source = f"rules: {family.tool}-legacy"
+            self._failures[source] = Failure(
+                source, f"only root can see whether {source[7:]} has rules", "run with sudo"
+            )
+        if NFT in self._answers and not any(one == family.name and table in _XTABLES for one, table in self._tables):
+            self._put(family.answer, "")  # there is no table that iptables-nft could show
+            return
+        explicit = f"{family.tool}-nft-save"
+        if self.find(explicit):
+            self._keep(family.answer, explicit, "iptables", ("-c",))
+        elif not (legacy and family.legacy_answer in self._answers):
+            self._either(family)
+
+    def _either(self, family: RuleFamily) -> None:
+        """iptables-save without a variant in its name: its first line tells which one it is."""
+        output = self._run(f"{family.tool}-save", "iptables", ("-c",))
+        if output is None:
+            self._answers.pop(family.answer, None)
+        elif "(nf_tables)" in output.partition("\n")[0]:
+            self._put(family.answer, output)
+        elif _legacy_tables(family.legacy_names) is not None:
+            self._put(family.legacy_answer, output)
+
+    def _keep(self, path: str, tool: str, package: str, options: tuple[str, ...]) -> None:
+        output = self._run(tool, package, options)
+        if output is None:
+            self._answers.pop(path, None)
+        else:
+            self._put(path, output)
+
+    def _put(self, path: str, text: str) -> None:
+        if self._answers.get(path) != text:
+            self._answers[path] = text
+
+    def _run(self, tool: str, package: str, options: tuple[str, ...]) -> str | None:
+        source = f"rules: {tool.removesuffix('-save')}"
+        path = self.find(tool)
+        if path is None:
+            self._failures[source] = Failure(source, f"{tool} is not installed", f"apt-get install {package}")
+            return None
+        output = run((path, *options), self.limit)
+        if not output.problem:
+            return output.text
+        if any(words in output.errors for words in _ROOT_NEEDED):
+            self._failures[source] = Failure(source, "rules need root", "run with sudo")
+        else:
+            self._failures[source] = Failure(source, f"{tool}: {output.problem}")
+        return None
+
+
+def _whole(parts: tuple[Failure, ...]) -> Failure:
+    """One failure for all: the lack of a right before the lack of a tool."""
+    for part in parts:
+        if part.remedy == "run with sudo":
+            return Failure("rules", part.reason, part.remedy)
+    reasons = dict.fromkeys(part.reason for part in parts)
+    remedies = dict.fromkeys(part.remedy for part in parts if part.remedy)
+    return Failure("rules", ", ".join(reasons), " and ".join(remedies))
+
+
+def _legacy_tables(names: Path) -> tuple[str, ...] | None:
+    """The registered tables of iptables-legacy; none where its module is not loaded. Reading this file is the only way
+    to ask that registers none; None where that needs another right (CAP_NET_ADMIN is not enough)."""
+    try:
+        return tuple(names.read_text("ascii", "replace").split())
+    except FileNotFoundError:
+        return ()
+    except OSError:
+        return None
+
+
+# --- the generation of the rules --------------------------------------------------------------------------------------
+
+
+def generation() -> int | None:
+    """A number that grows with every change by nft or iptables-nft (NFT_MSG_GETGEN); None where it cannot be asked."""
+    message = struct.pack("=IHHIIBBH", 20, _GETGEN, 1, 1, 0, 0, 0, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER) as link:
+            link.settimeout(1)
+            link.send(message)
+            answer = link.recv(4096)
+    except OSError:
+        return None
+    if len(answer) < 28 or struct.unpack_from("=H", answer, 4)[0] != _NEWGEN:
+        return None
+    size, kind = struct.unpack_from("=HH", answer, 20)
+    return int(struct.unpack_from(">I", answer, 24)[0]) if kind & 0x3FFF == _ID and size == 8 else None
+
+
+def rule_events() -> socket.socket | None:
+    """A socket that becomes readable when rules change; None without the right to listen."""
+    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+    try:
+        link.bind((0, 1 << (_NFTABLES_GROUP - 1)))
+    except OSError:
+        link.close()
+        return None
+    link.setblocking(False)
+    return link

@@ -1,0 +1,60 @@
+"""The engine's first answer, asked for by a thread while the main one imports the screen. Nothing else is asked so
+early: what reads the rest takes longer to load than the engine to answer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from netdash.bundle.recording import Recording
+
+
+class First(NamedTuple):
+    answers: Mapping[str, object]  # docker/containers.json
+    since: int | None  # the engine's clock when it was asked, in seconds: later events tell what changed
+    heard: float  # when it answered, by this host's clock
+
+    def recording(self) -> Recording:
+        """A host of which nothing else is known yet."""
+        from netdash.bundle.recording import AWAITED, Recording  # asking begins before anything is loaded
+
+        return Recording(
+            answers=self.answers,
+            pending=AWAITED,
+            taken=time.time(),
+            hostname=socket.gethostname(),
+            live=True,
+            heard=self.heard,
+        )
+
+
+class FirstAnswers:
+    """Begins to ask when it is made; `take` waits for the answer."""
+
+    def __init__(self, docker_host: str | None, limit: float) -> None:
+        self._limit = limit
+        self._found: First | None = None
+        self._thread = threading.Thread(target=self._ask, args=(docker_host,), name="first answers", daemon=True)
+        self._thread.start()
+
+    def take(self) -> First | None:
+        """The answers; None when asking failed, or takes longer than the limit."""
+        self._thread.join(self._limit)
+        return self._found
+
+    def _ask(self, docker_host: str | None) -> None:
+        from netdash.bundle.redact import scrub
+        from netdash.engine.client import clock
+        from netdash.engine.context import locate
+        from netdash.engine.plain import containers
+
+        with contextlib.suppress(Exception):  # whatever is wrong, the reader meets it again, and tells it
+            listed, date = containers(locate(docker_host), self._limit)
+            if isinstance(listed, list):
+                kept = scrub("docker/containers.json", listed)
+                self._found = First({"docker/containers.json": kept}, clock(date), time.time())

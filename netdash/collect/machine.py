@@ -1,0 +1,311 @@
+"""The thread that asks the kernel: at events, at a slow poll, never more often. Parses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from netdash.bundle.recording import INSIDE
+from netdash.collect.answer_store import Board
+from netdash.collect.container_namespaces import Inside, Target
+from netdash.collect.filter_rules import RuleReader, rule_events
+from netdash.collect.links_and_routes import Kernel
+from netdash.collect.listeners import HostListeners
+from netdash.collect.netlink import decoder, routing_events
+from netdash.collect.proxies import Proxies
+from netdash.collect.sysctls import read_sysctls
+from netdash.model.host import Failure
+
+_QUIET = 0.25  # seconds without a change after which those of one event are over
+_RESTLESS = 1.0  # seconds that changes without end are waited for
+_DUMP = 300.0  # seconds between two full dumps, which mend what no event told
+_SYSCTLS = 30.0
+_INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
+_PROCESSES = 12  # every twelfth poll looks for proxies that no change of the host's sockets told
+_AFTER_START = (0.1, 0.5, 2.0, 8.0, 25.0)  # seconds after which a new container is looked into: programs listen late
+_NEIGHBOURS = 1.0  # seconds; their states change all the time
+
+
+class MachineReader:
+    """`interval`: seconds between polls. `limit`: seconds for each tool."""
+
+    def __init__(self, board: Board, interval: float, limit: float) -> None:
+        self._board = board
+        self._interval = interval
+        self._rules = RuleReader(limit)
+        self._proxies = Proxies()
+        self._listeners = HostListeners()
+        self._inside = Inside()
+        self._kernel: Kernel | None = None
+        self._decode: Any = None
+        self._polls = 0
+        self._due: dict[str, float] = {}
+        self._restless: dict[str, float] = {}  # since when a task waits for quiet
+        self._visits: list[tuple[float, frozenset[str]]] = []  # when to look into which new containers
+        self._sockets: str | None = None
+        self._waker, self._bell = socket.socketpair()
+        self._lock = threading.Lock()
+        self._wanted: tuple[Target, ...] | None = None
+        self._all = False  # whether those are all that run
+        self._unseen: frozenset[str] = frozenset()  # containers that were not looked into yet
+        self._asked: set[str] = set()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="machine", daemon=True).start()
+
+    def follow(self, targets: Iterable[Target], complete: bool = True) -> None:
+        """The containers that run now, as far as the engine told of them; `complete`: of all."""
+        with self._lock:
+            self._wanted, self._all = tuple(targets), complete
+        self._ring()
+
+    def refresh(self) -> None:
+        self._ask("poll", "dump", "inside", "sysctls")
+
+    def stop(self) -> None:
+        self._ask("stop")
+
+    def _ask(self, *tasks: str) -> None:
+        with self._lock:
+            self._asked.update(tasks)
+        self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError):
+            self._bell.send(b"\0")
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        changes: dict[socket.socket, Callable[[socket.socket], None]] = {self._waker: self._woken}
+        route_events, filter_events = routing_events(), rule_events()
+        if filter_events:
+            changes[filter_events] = self._filter_changed
+        if route_events:
+            changes[route_events] = self._routing_changed
+        self._due |= {"poll": 0.0, "dump": 0.0}
+        while "stop" not in self._due:
+            wait = max(0.0, min(self._due.values()) - time.monotonic())
+            for source in select.select(list(changes), [], [], wait)[0]:
+                with self._guard("events"):
+                    changes[source](source)
+            now = time.monotonic()
+            for task in [name for name, when in self._due.items() if when <= now and name != "stop"]:
+                if self._due.pop(task, None) is not None:  # a poll does the work of others too
+                    self._restless.pop(task, None)
+                    with self._guard(task):
+                        _TASKS[task](self)
+        for source in (*changes, self._bell):
+            source.close()
+        if self._kernel:
+            self._kernel.close()
+
+    def _soon(self, task: str, seconds: float = 0.0) -> None:
+        self._due[task] = min(self._due.get(task, float("inf")), time.monotonic() + seconds)
+
+    def _settled(self, task: str) -> None:
+        """When the changes of one event, of a container's start say, are over: until then each would cost as much as
+        all together, and hold up the container's own news."""
+        now = time.monotonic()
+        began = self._restless.setdefault(task, now)
+        self._due[task] = min(now + _QUIET, began + _RESTLESS)
+
+    def _woken(self, bell: socket.socket) -> None:
+        bell.recv(4096)
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+            asked, self._asked = self._asked, set()
+        for task in asked:
+            self._soon(task)
+        if wanted is not None:
+            new = self._inside.follow(wanted)
+            self._unseen |= new
+            if new:
+                now = time.monotonic()
+                self._visits += [(now + seconds, new) for seconds in _AFTER_START]
+                self._soon("visit", _AFTER_START[0])
+                self._settled("netns")
+                self._settled("sockets")
+            self._put_inside(())
+
+    def _filter_changed(self, events: socket.socket) -> None:
+        _drain(events)
+        self._settled("rules")
+
+    def _routing_changed(self, events: socket.socket) -> None:
+        """The messages themselves say what changed; when some were lost, everything is read again."""
+        if self._kernel is None:
+            _drain(events)
+            return
+        try:
+            for data in _received(events):
+                for message in self._decode(data):
+                    source = self._kernel.apply(message)
+                    if source == "neighbours":
+                        self._soon(source, _NEIGHBOURS)
+                    elif source:
+                        self._settled(source)
+                    if source == "links":  # the kernel tells of no IPv4 route that goes with its device
+                        self._settled("routes")
+        except OSError:
+            _drain(events)
+            self._settled("dump")
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        self._due["poll"] = time.monotonic() + self._interval
+        self._due.pop("rules", None)
+        together = self._polls > 0  # the first answers are published one by one
+        self._read_rules(now=not together)
+        if self._polls % _PROCESSES == 0:
+            self._sockets = None
+        self._read_sockets(now=not together)
+        if self._polls % _INSIDE == 0:
+            self._look_inside()
+        if "sysctls" not in self._due:
+            self._read_sysctls()
+        self._polls += 1
+        self._board.touch()
+
+    def _read_rules(self, now: bool = True) -> None:
+        with self._guard("rules"):
+            answers, failures = self._rules.read()
+            self._board.put("rules", answers, failures, now)
+
+    def _read_sockets(self, now: bool = True) -> None:
+        """A proxy that comes or goes takes its socket along: only then are the processes looked through."""
+        before, self._sockets = self._sockets, None
+        with self._guard("listeners"):
+            self._sockets = self._listeners.read()
+            self._board.put("listeners", {"host/listeners.txt": self._sockets}, now=now)
+        if self._sockets is not None and self._sockets is before:
+            return
+        with self._guard("proxies"):
+            self._board.put("proxies", self._proxies.read(), now=now)
+
+    def _look_inside(self) -> None:
+        with self._guard("inside"):
+            self._inside.look()
+            self._put_inside(self._unseen)
+
+    def _put_inside(self, seen: Iterable[str]) -> None:
+        self._unseen -= frozenset(seen)
+        self._board.put(INSIDE, self._inside.answers())
+        if self._all and not self._unseen:
+            self._board.looked_inside()
+
+    def _visit(self) -> None:
+        now = time.monotonic()
+        due = [identity for when, new in self._visits if when <= now for identity in new]
+        self._visits = [visit for visit in self._visits if visit[0] > now]
+        if self._visits:
+            self._soon("visit", min(when for when, _ in self._visits) - now)
+        with self._guard("inside"):
+            self._inside.look(due)
+            self._put_inside(due)
+
+    def _read_sysctls(self) -> None:
+        self._due["sysctls"] = time.monotonic() + _SYSCTLS
+        with self._guard("sysctls"):
+            rows = self._kernel.known_links() if self._kernel else []
+            devices = [str(row["ifname"]) for row in rows if "master" not in row]
+            self._board.put("sysctls", {"host/sysctl.txt": read_sysctls(devices)})
+
+    def _dump(self) -> None:
+        self._due["dump"] = time.monotonic() + _DUMP
+        with self._guard("links"):
+            if self._kernel is None:
+                self._kernel, self._decode = Kernel(), decoder()
+            self._kernel.links()
+        self._put_links()
+        self._read_routes()
+        self._read_policy()
+        with self._guard("neighbours"):
+            if self._kernel:
+                self._kernel.neighbours()
+        self._put_neighbours()
+        self._read_namespaces()
+        self._read_sysctls()
+
+    def _put_links(self) -> None:
+        if self._kernel:
+            self._board.put("links", {"ip/addr.json": self._kernel.known_links()})
+            self._soon("sysctls", 1.0)
+
+    def _read_routes(self) -> None:
+        kernel = self._kernel
+        with self._guard("routes"):
+            if kernel:
+                self._board.put("routes", {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)})
+
+    def _read_policy(self) -> None:
+        kernel = self._kernel
+        with self._guard("policy"):
+            if kernel:
+                self._board.put("policy", {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)})
+
+    def _put_neighbours(self) -> None:
+        if self._kernel:
+            self._board.put("neighbours", {"ip/neigh.json": self._kernel.known_neighbours()})
+
+    def _read_namespaces(self) -> None:
+        kernel = self._kernel
+        with self._guard("netns"):
+            if kernel:
+                self._board.put("netns", {"ip/netns.json": kernel.namespaces(self._inside.pids())})
+
+    @contextlib.contextmanager
+    def _guard(self, source: str) -> Any:
+        """Whatever a source raises becomes its failure, and the others are read all the same."""
+        try:
+            yield
+        except OSError as error:
+            self._failed(source, error.strerror or str(error) or type(error).__name__)
+        except Exception as error:  # pyroute2 raises many kinds
+            self._failed(source, f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+    def _failed(self, source: str, reason: str) -> None:
+        self._board.fail(source, Failure(source, reason))
+        if source == INSIDE:
+            self._board.looked_inside()
+
+
+_TASKS: dict[str, Callable[[MachineReader], None]] = {
+    "poll": MachineReader._poll,
+    "rules": MachineReader._read_rules,
+    "sockets": MachineReader._read_sockets,
+    "inside": MachineReader._look_inside,
+    "visit": MachineReader._visit,
+    "sysctls": MachineReader._read_sysctls,
+    "dump": MachineReader._dump,
+    "links": MachineReader._put_links,
+    "routes": MachineReader._read_routes,
+    "policy": MachineReader._read_policy,
+    "neighbours": MachineReader._put_neighbours,
+    "netns": MachineReader._read_namespaces,
+}
+
+
+def _received(events: socket.socket) -> Iterable[bytes]:
+    """Everything that has come. Raises OSError (ENOBUFS) when the kernel had to drop something."""
+    while True:
+        try:
+            yield events.recv(1 << 16)
+        except BlockingIOError:
+            return
+
+
+def _drain(events: socket.socket) -> None:
+    while True:
+        try:
+            events.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # ENOBUFS: what was dropped is told once

@@ -1,0 +1,363 @@
+"""One recording for one command: only the sources that it needs, all at the same time, each with its own limit."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+
+from netdash.bundle.files import read_below
+from netdash.bundle.recording import Recording, container_path
+from netdash.collect.answer_store import privileged
+from netdash.collect.command import find, run
+from netdash.collect.container_namespaces import Inside, Target, targets
+from netdash.collect.engine_answers import EngineAnswers
+from netdash.collect.engine_kernel import kernel_of
+from netdash.collect.filter_rules import RuleReader
+from netdash.collect.links_and_routes import Kernel
+from netdash.collect.listeners import HostListeners
+from netdash.collect.namespaces import ENGINE, elsewhere, read_inside, told
+from netdash.collect.options import Options
+from netdash.collect.proxies import Proxies
+from netdash.collect.sockets import read_in
+from netdash.collect.sysctls import read_sysctls
+from netdash.engine.client import EngineClient
+from netdash.engine.errors import EngineError, EngineLate
+from netdash.engine.process import engine_pid
+from netdash.model.engine_process import KERNEL as KERNEL_TOLD
+from netdash.model.host import Failure
+
+_PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
+_INSPECTS = 2  # times the limit of one call that all inspects together may take
+_ENGINE = 6  # times the limit of one call that the engine's answers are waited for
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one thread found; taken over only when it is done."""
+
+    sources: tuple[str, ...]  # those that are without an answer when it fails
+    read: Callable[[], tuple[Mapping[str, object], Mapping[str, Failure]]]
+    patience: float
+    answers: Mapping[str, object] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._work, name=self.sources[0], daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            self.answers, self.failures = self.read()
+        except EngineError as error:
+            self.failures = {error.failure.source: error.failure}
+        except OSError as error:
+            self._failed(error.strerror or str(error) or type(error).__name__)
+        except Exception as error:  # pyroute2 raises many kinds, and one source must not end the command
+            self._failed(f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+    def _failed(self, reason: str) -> None:
+        self.failures = self.without(reason)
+
+    def without(self, reason: str) -> Mapping[str, Failure]:
+        return {source: Failure(source, reason) for source in self.sources}
+
+
+def read_once(options: Options) -> Recording:
+    """What the sources answer now. Never raises; waits one and a half times the limits; for an engine whose every
+    answer is slow, six times the limit of one."""
+    taken = time.time()
+    patience = _PATIENCE * max(options.limit, options.tool_limit)
+    parts = [
+        _Part(wanted, partial(read, options), _ENGINE * options.limit if read is _docker else patience)
+        for sources, read in _READ.items()
+        if (wanted := tuple(source for source in sources if source in options.sources))
+    ]
+    for part in parts:
+        part.start()
+    answers, failures = _collected(parts)
+    pid = answers.pop(_PID, None)
+    kernel = kernel_of(answers)
+    if kernel is not None:
+        answers[KERNEL_TOLD] = kernel
+    if answers.pop(_LOCAL, False):
+        found = targets(answers.get("docker/inspect.json"))
+        other = elsewhere(pid) if isinstance(pid, int) else None
+        read = partial(_inside, options, found)
+        if other and isinstance(pid, int):
+            read = partial(_beyond, options, found, pid)
+        inside = _Part(("inside",), read, patience)
+        inside.start()
+        more, wrong = _collected([inside])
+        if isinstance(pid, int) and other is not None:
+            entered = other and ENGINE in more
+            answers[ENGINE] = told(pid, "entered" if entered else "elsewhere" if other else "here")
+            failures = {source: one for source, one in failures.items() if not (entered and _kernels(source))}
+        answers |= {path: answer for path, answer in more.items() if path != ENGINE}
+        failures |= wrong
+    return Recording(
+        answers=answers,
+        failures=failures,
+        taken=taken,
+        hostname=socket.gethostname(),
+        live=True,
+        privileged=privileged(),
+    )
+
+
+KERNEL = frozenset(("links", "routes", "neighbours", "rules", "proxies", "sysctls"))
+"""Sources that belong to the engine's network namespace. The listeners are the host's: rootlesskit holds its ports."""
+_INNER_FILE = 1 << 16  # bytes
+_PID = "pid"  # not a bundle path: the engine's process
+_LOCAL = "local"  # not a bundle path: whether the engine's process ids are this machine's
+_BY_NETLINK = ("links", "routes", "neighbours")
+
+
+def _collected(parts: list[_Part]) -> tuple[dict[str, object], dict[str, Failure]]:
+    answers: dict[str, object] = {}
+    failures: dict[str, Failure] = {}
+    began = time.monotonic()
+    for part in parts:
+        if part.thread is not None:
+            part.thread.join(max(0.0, began + part.patience - time.monotonic()))
+            if part.thread.is_alive():
+                failures |= part.without(f"did not answer within {part.patience:g} s")
+                continue
+        answers.update(part.answers)
+        failures.update(part.failures)
+    return answers, failures
+
+
+# --- one source at a time ---------------------------------------------------------------------------------------------
+
+_Found = tuple[Mapping[str, object], Mapping[str, Failure]]
+
+
+def _docker(options: Options) -> _Found:
+    with closing(EngineClient(options.docker_host, options.limit)) as client:
+        answers = EngineAnswers({})
+        waiting = answers.list_containers(client)
+        answers.ask_parts(client)
+        _inspect(client, answers, waiting)
+        return {
+            **answers.snapshot(),
+            _LOCAL: client.local,
+            _PID: engine_pid(client.socket, client.limit),
+        }, answers.failures()
+
+
+def _inspect(client: EngineClient, answers: EngineAnswers, waiting: list[str]) -> None:
+    """All containers, one after the other; a slow engine leaves the last ones unread."""
+    end = time.monotonic() + _INSPECTS * client.limit
+    for done, identity in enumerate(waiting):
+        if time.monotonic() > end:
+            why = f"the engine answers too slowly: {done} were inspected within {_INSPECTS * client.limit:g} s"
+            answers.put_off(waiting[done:], EngineLate(why, "--timeout SECONDS waits longer"))
+            return
+        answers.inspect(client, identity)
+
+
+def _kernel(options: Options) -> _Found:
+    with closing(Kernel()) as kernel:
+        answers: dict[str, object] = {"ip/addr.json": kernel.links()}  # the others name devices by it
+        if "routes" in options.sources:
+            answers |= {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)}
+            answers |= {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)}
+        if "neighbours" in options.sources:
+            answers["ip/neigh.json"] = kernel.neighbours()
+    if options.whole:
+        for path, words in _BRIDGES.items():
+            text = _said(("bridge", "-j", *words), options.tool_limit)
+            if text is not None:
+                answers[path] = text
+        answers |= _on_demand(options.tool_limit)
+    return answers, {}
+
+
+_BRIDGES = {
+    "ip/bridge-link.json": ("-d", "link"),
+    "ip/bridge-fdb.json": ("fdb",),
+    "ip/bridge-vlan.json": ("vlan",),
+}
+
+
+def _on_demand(limit: float) -> dict[str, object]:
+    """What only the trace of one packet needs. A long list of connections is left out: it would be read for minutes.
+    Nothing is asked that would load a module of the kernel."""
+    asked = {"ip/nexthop.json": (find("ip") or "ip", "-j", "nexthop"), "rules/tc.txt": (find("tc") or "tc", "qdisc")}
+    if _loaded("xfrm_user"):
+        asked["ip/xfrm.txt"] = (find("ip") or "ip", "xfrm", "policy")
+    if _loaded("ip_set"):
+        asked["rules/ipset.txt"] = ("ipset", "save")
+    if _loaded("nf_conntrack_netlink") and _tracked() <= _MANY_FLOWS:
+        asked["host/conntrack.txt"] = ("conntrack", "-L")
+    found = ((path, _said(argv, limit)) for path, argv in asked.items())
+    return {path: text for path, text in found if text is not None}
+
+
+def _loaded(module: str) -> bool:
+    """Whether the kernel has it already; one without modules has what it has."""
+    try:
+        with open("/proc/modules", encoding="ascii") as modules:
+            names = {line.partition(" ")[0] for line in modules}
+    except OSError:
+        return True
+    return not names or module in names or os.path.isdir(f"/sys/module/{module}")
+
+
+_MANY_FLOWS = 20_000
+
+
+def _tracked() -> int:
+    try:
+        with open("/proc/sys/net/netfilter/nf_conntrack_count", encoding="ascii") as count:
+            return int(count.read(32))
+    except (OSError, ValueError):
+        return 0
+
+
+def _said(argv: tuple[str, ...], limit: float) -> str | None:
+    """What a tool prints; None when it is not there or fails."""
+    path = find(argv[0])
+    output = run((path, *argv[1:]), limit) if path else None
+    return output.text if output and not output.problem else None
+
+
+def _rules(options: Options) -> _Found:
+    return RuleReader(options.tool_limit).read()
+
+
+def _proxies(_: Options) -> _Found:
+    return Proxies().read(), {}
+
+
+def _listeners(_: Options) -> _Found:
+    return {"host/listeners.txt": HostListeners().read()}, {}
+
+
+def _sysctls(_: Options) -> _Found:
+    return {"host/sysctl.txt": _own_sysctls()}, {}
+
+
+def _own_sysctls() -> str:
+    """Of the calling thread's network namespace."""
+    return read_sysctls(name for _, name in socket.if_nameindex())
+
+
+_READ: Mapping[tuple[str, ...], Callable[[Options], _Found]] = {
+    ("docker",): _docker,
+    _BY_NETLINK: _kernel,
+    ("rules",): _rules,
+    ("proxies",): _proxies,
+    ("listeners",): _listeners,
+    ("sysctls",): _sysctls,
+}
+
+
+# --- in the engine's network namespace, where it is another ---------------------------------------------------------
+
+
+def _kernels(source: str) -> bool:
+    """Whether a failure is of a source that is read in the engine's namespace."""
+    return source.partition(":")[0] in KERNEL
+
+
+def _beyond(options: Options, found: tuple[Target, ...], pid: int) -> _Found:
+    """The kernel's answers there, under ENGINE a sign that it was entered; nothing without the right to enter."""
+    wanted = options.sources & KERNEL
+    read = read_inside(pid, wanted, found, options.tool_limit, options.whole)
+    return ({**read[0], ENGINE: ""}, read[1]) if read else ({}, {})
+
+
+def read_kernel(sources: frozenset[str], found: tuple[Target, ...], limit: float, whole: bool) -> _Found:
+    """Everything but the engine's word and the host's listeners, in this process's network namespace."""
+    options = Options(sources=sources & KERNEL, tool_limit=limit, whole=whole)
+    parts = [
+        _Part(wanted, partial(read, options), _PATIENCE * limit)
+        for names, read in _READ.items()
+        if (wanted := tuple(source for source in names if source in options.sources))
+    ]
+    parts.append(_Part(("inside",), partial(_inside, options, found), _PATIENCE * limit))
+    for part in parts:
+        part.start()
+    return _collected(parts)
+
+
+# --- inside the containers --------------------------------------------------------------------------------------------
+
+
+def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
+    inside = Inside()
+    inside.follow(found)
+    answers: dict[str, object] = {}
+    if options.sources.intersection(_BY_NETLINK):
+        with closing(Kernel()) as kernel:
+            answers["ip/netns.json"] = kernel.namespaces(inside.pids())
+    inside.look()
+    answers |= inside.answers()
+    if options.whole:
+        asked = sorted(inside.targets(), key=lambda one: not _is_named(one, options.first))[: options.containers]
+        for target in asked:
+            answers |= _of_container(target, options.tool_limit)
+        paths = {container_path(one.name, "sysctl.txt"): one.pid for one in asked}
+        answers |= read_in({path: pid for path, pid in paths.items() if path}, _own_sysctls)
+    return answers, {}
+
+
+def _is_named(target: Target, words: frozenset[str]) -> bool:
+    return any(target.name == word or (len(word) > 2 and target.identity.startswith(word)) for word in words)
+
+
+def _of_container(target: Target, limit: float) -> dict[str, object]:
+    """Its addresses and routes, by the host's own `ip` in its network namespace, and how it resolves names."""
+    enter = ("nsenter", f"--target={target.pid}", "--net", find("ip") or "ip")
+    found: dict[str, str | None] = {
+        "addr.json": _said((*enter, "-j", "-d", "addr"), limit),
+        "route.json": _said((*enter, "-j", "route", "show", "table", "all"), limit),
+        "rule4.json": _said((*enter, "-j", "rule"), limit),
+        "rule6.json": _said((*enter, "-6", "-j", "rule"), limit),
+        "neigh.json": _said((*enter, "-j", "neigh"), limit),
+        **_inner_rules(target.pid, limit),
+        "resolv.conf": _inner_file(target.pid, "resolv.conf"),
+        "hosts": _inner_file(target.pid, "hosts"),
+    }
+    paths = ((container_path(target.name, file), text) for file, text in found.items())
+    return {path: text for path, text in paths if path and text is not None}
+
+
+def _inner_rules(pid: int, limit: float) -> dict[str, str | None]:
+    """Its own rules, by this host's tools; iptables-save only where nft has tables of iptables, or iptables-legacy
+    registered some: asking for others would not harm, and take time."""
+    enter = ("nsenter", f"--target={pid}", "--net")
+    found = {"nft.json": _said((*enter, find("nft") or "nft", "-j", "-a", "list", "ruleset"), limit)}
+    listing = found["nft.json"] or ""
+    for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
+        kinds = ["nft"] if f'"family": "{family}"' in listing and '"xt"' in listing else []
+        kinds += ["legacy"] if _registered(pid, family) else []
+        for kind in kinds:
+            path = find(f"{tool}-{kind}-save")
+            name = f"{tool}-save.txt" if kind == "nft" else f"{tool}-legacy-save.txt"
+            found[name] = _said((*enter, path, "-c"), limit) if path else None
+    return found
+
+
+def _registered(pid: int, family: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/net/{family}_tables_names", encoding="ascii") as names:
+            return bool(names.read(64).strip())
+    except OSError:
+        return False
+
+
+def _inner_file(pid: int, name: str) -> str | None:
+    """/etc/NAME as the process sees it. No link is followed: seen from here, one could lead out of the container."""
+    try:
+        return read_below(f"/proc/{pid}/root", f"etc/{name}", _INNER_FILE).decode("utf-8", "replace")
+    except OSError:
+        return None

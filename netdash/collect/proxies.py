@@ -1,0 +1,142 @@
+"""Userland proxies of this network namespace, who runs them, and whether a process belongs to a container."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF
+
+_SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
+
+
+@dataclass(slots=True)
+class _Known:
+    """One process of interest, as it was when it was looked at; `line` is "" for one that is no proxy."""
+
+    process: psutil.Process
+    owner: str
+    line: str
+    memory: int
+
+
+class Proxies:
+    """Looks at each process the first two times that it sees it: the first time it may still be about to become another
+    program (between fork and exec it has its parent's name, then none). Every `every`-th time at all of them, for their
+    memory, and because a process id can come back as another process."""
+
+    def __init__(self, every: int = 10) -> None:
+        self._every = every
+        self._times = 0
+        self._seen: set[int] = set()
+        self._settled: set[int] = set()  # seen twice
+        self._known: dict[int, _Known] = {}
+
+    def read(self) -> Mapping[str, object]:
+        """By bundle path: the proxies' arguments, their memory, and who runs them and other holders of ports. Raises
+        OSError."""
+        pids = set(psutil.pids())
+        if self._times % self._every == 0:
+            self._seen.clear()
+            self._settled.clear()
+            self._known.clear()
+        self._times += 1
+        for pid in [pid for pid, known in self._known.items() if not known.process.is_running()]:
+            del self._known[pid]
+            self._settled.discard(pid)
+        for pid in sorted(pids - self._settled):
+            found = _look(pid) if _may_hold_ports(pid) else None
+            if found is not None:
+                self._known[pid] = found
+        self._settled = pids & self._seen
+        self._seen = pids
+        proxies = [known for known in self._known.values() if known.line]
+        uid = os.geteuid()
+        return {
+            PROXIES: "".join(f"{proxy.line}\n" for proxy in proxies),
+            "host/memory.txt": "".join(f"{proxy.process.pid} {proxy.memory}\n" for proxy in proxies),
+            OWNERS: "".join(
+                [f"{SELF} {uid} - {_user(uid)}\n", *(f"{known.owner}\n" for known in self._known.values())]
+            ),
+        }
+
+
+def _look(pid: int) -> _Known | None:
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            argv = "\0".join(process.cmdline()).translate(_SPACES)
+            name, uid, memory = process.name(), process.uids().real, process.memory_info().rss
+            owner = f"{pid} {uid} {_executable(pid)} {_user(uid)}"
+            if not argv or not (name in HOLDERS or _is_own(argv)):
+                return None
+            is_proxy = "proxy" in name or _is_own(argv)
+            line = f"{pid} {process.ppid()} {argv}" if is_proxy and _ours(pid) else ""
+        return _Known(process, owner, line, memory)
+    except (OSError, psutil.Error):
+        return None
+
+
+def _may_hold_ports(pid: int) -> bool:
+    """By its name, which costs a fifth of what psutil takes for one process. A program that was started by its
+    descriptor has the number of that for its name, on kernels before 6.14."""
+    name = _file(pid, "comm", 64).strip()
+    return name in HOLDERS or name.isdigit()
+
+
+def _is_own(argv: str) -> bool:
+    return argv.startswith(f"{OWN_PROXY} ")
+
+
+def _executable(pid: int) -> str:
+    """`UID:MODE` of the executable's owner, "-" where it may not be looked at."""
+    try:
+        handle = os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return "-"
+    try:
+        found = os.fstat(handle)
+    finally:
+        os.close(handle)
+    return f"{found.st_uid}:{found.st_mode & 0o7777:o}"
+
+
+@lru_cache(maxsize=256)
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name.translate(_SPACES) or str(uid)
+    except KeyError:
+        return str(uid)
+
+
+def _ours(pid: int) -> bool:
+    """Whether it lives in this network namespace: each has one inode for its tcp file, which anyone may look at
+    (/proc/PID/ns/net may be read by root alone)."""
+    try:
+        return os.stat(f"/proc/{pid}/net/tcp").st_ino == os.stat("/proc/self/net/tcp").st_ino
+    except OSError:
+        return False
+
+
+def _file(pid: int, name: str, most: int = 1 << 16) -> str:
+    """The beginning of /proc/PID/NAME; "" when the process is gone or may not be looked at."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
+            return file.read(most).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def belongs(pid: int, identity: str) -> bool:
+    """Whether the process is the container's: its control group names it. A process id that the engine tells may be
+    another process by now, or, when the engine is far away, never have been one of this machine."""
+    try:
+        return identity in Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace")
+    except OSError:
+        return False

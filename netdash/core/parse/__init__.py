@@ -1,1 +1,0 @@
-"""Raw answers of one source each -> records. Pure; joins nothing."""

@@ -1,0 +1,123 @@
+"""What Docker writes with iptables, every generation: nat, published ports, addresses. `iptables_filter` has the rest.
+
+Measured on 20.10.24, 26.1.5, 28.5.2 and 29.7.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from netdash.drift.expected.mode import Layout, Mode
+from netdash.drift.expected.network_family import Publication, Side
+from netdash.drift.expected.rule import (
+    ACCEPT,
+    DROP,
+    FROM_LOCAL,
+    MASQUERADE,
+    RETURN,
+    TO_LOCAL,
+    Expected,
+    Owner,
+    Place,
+    dnat,
+    dport,
+    dst,
+    iif,
+    jump,
+    oif,
+    src,
+)
+from netdash.model.host import IP, Container, Match, Target, Verb
+
+_LOOPBACK = {"ip": ip_network("127.0.0.0/8"), "ip6": ip_network("::1/128")}
+LINK_LOCAL = ip_network("fe80::/10")
+
+
+def nat_base(mode: Mode, family: str) -> Iterator[Expected]:
+    """The two jumps by which packets come to Docker's DNAT rules."""
+    why = "leads packets for this host's addresses to the published ports"
+    prerouting, output = Place(family, "nat", "PREROUTING"), Place(family, "nat", "OUTPUT")
+    yield Expected(prerouting, (TO_LOCAL,), jump("DOCKER"), why)
+    why = "leads what this host itself sends to the published ports"
+    forms: list[tuple[Match, ...]] = [(dst(_LOOPBACK[family], True), TO_LOCAL), (TO_LOCAL,)]
+    first, other = reversed(forms) if mode.proxy is False else forms
+    either = mode.proxy is None or family == "ip6"
+    yield Expected(output, first, jump("DOCKER"), why, others=(other,) if either else ())
+
+
+def nat_of_network(mode: Mode, side: Side) -> Iterator[Expected]:
+    """MASQUERADE or SNAT of what leaves, and what keeps the containers' own packets from DNAT."""
+    family, bridge, network = side.family, side.bridge, side.network
+    owner = Owner(network=network.id)
+    docker, postrouting = Place(family, "nat", "DOCKER"), Place(family, "nat", "POSTROUTING")
+    if side.closed:
+        return
+    translates = network.masquerade and side.translated
+    for net in side.subnets if translates else ():
+        target, why = leaving(side)
+        yield Expected(postrouting, (src(net), oif(bridge, True)), target, why, owner)
+    if mode.layout in (Layout.STAGES, Layout.FORWARD, Layout.SHARED):
+        certain = mode.proxy is True and network.masquerade and mode.layout is not Layout.SHARED
+        why = f"leaves what containers on {network.name} send to published ports to the proxy"
+        yield Expected(docker, (iif(bridge),), RETURN, why, owner, required=certain)
+    certain = mode.proxy is False and mode.layout is Layout.STAGES
+    why = f"gives what this host sends to containers on {network.name} by loopback an address they can answer"
+    if mode.proxy is not True:
+        yield Expected(postrouting, (oif(bridge), FROM_LOCAL), leaving(side)[0], why, owner, required=certain)
+
+
+def leaving(side: Side) -> tuple[Target, str]:
+    """What is done to the source of what leaves a network, and why. SNAT of IPv6 may stand for MASQUERADE: the API's
+    option for its address is not read."""
+    network = side.network
+    if side.family == "ip" and network.snat_to is not None:
+        return Target(Verb.SNAT, address=network.snat_to), f"what leaves {network.name} takes {network.snat_to}"
+    return MASQUERADE, f"what leaves {network.name} takes this host's address"
+
+
+def address_rules(mode: Mode, container: Container, side: Side, address: IP) -> Iterator[Expected]:
+    """Since 28.0 nobody may address a container but by its bridge."""
+    if mode.since_28 and side.mode == "nat" and not side.closed:
+        why = f"keeps out what comes to {container.name}'s own address by another device than {side.bridge}"
+        place, matches = Place(side.family, "raw", "PREROUTING"), (dst(address), iif(side.bridge, True))
+        owner = Owner(side.network.id, container.id)
+        yield Expected(place, matches, DROP, why, owner, group="direct routing")
+
+
+def port_rules(mode: Mode, one: Publication) -> Iterator[Expected]:
+    """DNAT, the way through the filter, and what goes with them."""
+    side, binding = one.side, one.binding
+    owner = Owner(side.network.id, one.container.id, binding)
+    family, bridge, name = side.family, side.bridge, one.container.name
+    inner = dport(binding.proto, binding.container_port)
+    target = f"{one.container.name} at {one.address} port {binding.container_port}"
+    if side.translated and binding.host_port is not None:
+        yield from _translation(mode, one, owner, f"takes {one.name} to {target}")
+    if side.mode != "nat-unprotected":
+        place = Place(family, "filter", "DOCKER")
+        matches = (dst(one.address), iif(bridge, True), oif(bridge), *inner)
+        yield Expected(place, matches, ACCEPT, f"lets packets through to {target}", owner)
+    hairpin = not mode.since_28 or mode.proxy is not True
+    if side.translated and binding.host_port is not None and hairpin:
+        certain = mode.layout is Layout.STAGES or (mode.since_28 and mode.proxy is False and family == "ip")
+        place, own = Place(family, "nat", "POSTROUTING"), (src(one.address), dst(one.address), *inner)
+        yield Expected(place, own, MASQUERADE, f"lets {name} reach its own {one.name}", owner, required=certain)
+
+
+def _translation(mode: Mode, one: Publication, owner: Owner, why: str) -> Iterator[Expected]:
+    family, binding, bridge = one.side.family, one.binding, one.side.bridge
+    port = binding.host_port or 0
+    outer: tuple[Match, ...] = (*((dst(one.host_ip),) if one.host_ip else ()), *dport(binding.proto, port))
+    guarded: tuple[Match, ...] = (*outer, iif(bridge, True))
+    forms: list[tuple[Match, ...]] = [outer, guarded] if mode.proxy is False else [guarded, outer]
+    if mode.proxy is not None and family == "ip":
+        forms = forms[:1]
+    elif family == "ip6" and mode.layout is not Layout.STAGES:
+        forms = [(src(LINK_LOCAL, True), *forms[0]), *forms, (src(LINK_LOCAL, True), *forms[1])]
+    place = Place(family, "nat", "DOCKER")
+    yield Expected(place, forms[0], dnat(one.address, binding.container_port), why, owner, others=tuple(forms[1:]))
+    if mode.since_28 and family == "ip" and one.host_ip is not None and one.host_ip.is_loopback:
+        matches = (dst(one.host_ip), iif("lo", True), *dport(binding.proto, port))
+        why = f"keeps {one.name} on {one.host_ip} from being reached by another device than lo"
+        certain = one.side.mode == "nat"
+        yield Expected(Place(family, "raw", "PREROUTING"), matches, DROP, why, owner, required=certain)

@@ -1,0 +1,66 @@
+"""Compares the rules of one host after the other, and only where something that bears on them has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netdash.drift.compare import Comparison, Known, compare
+from netdash.drift.engine_rules import Carried, carried
+from netdash.model.drift import Drift
+from netdash.model.host import Failure, Host, Port
+
+_NEEDED = frozenset({"docker", "docker: inspect", "rules", "links", "proxies"})
+SETTLED = 3.0  # seconds
+"""An engine writes rules and tells of containers one after the other, and both are read at their own time: on a live
+host a difference counts when it has lasted so long. What the first look finds was there before."""
+
+
+class Comparing:
+    """Keeps the last answer. Counters, and what else moves at every poll, do not make it be worked out anew."""
+
+    def __init__(self) -> None:
+        self._devices: frozenset[str] | None = None
+        self._carried: Carried | None = None
+        self._inputs: tuple[object, ...] = ()
+        self._answer = Comparison(None)
+        self._since: dict[object, float] | None = None
+        self._shown: tuple[Drift, ...] = ()
+        self._whole: object = None  # the answer of which all is shown
+
+    def compare(self, host: Host, ports: tuple[Port, ...]) -> tuple[tuple[Drift, ...] | None, Mapping[str, Failure]]:
+        """`ports`: the ledger's, the same object for as long as only counters move. Gives the differences, None where
+        nothing can be compared, and by source why not, or why a part was not."""
+        old = host.failures.keys() & _NEEDED  # what was known before a source failed is not what is
+        if host.networks is None or host.containers is None or host.ruleset is None or host.pending & _NEEDED or old:
+            return None, {}
+        if host.engine is None:
+            return None, {"drift": Failure("drift", "the engine does not tell its version")}
+        devices = None if host.links is None else frozenset(link.name for link in host.links)
+        self._devices = devices if devices != self._devices else self._devices
+        held = carried(host.proxies)
+        self._carried = held if held != self._carried else self._carried
+        shape = host.ruleset.shape or host.ruleset
+        rules = (shape, host.ruleset.unread)
+        inputs = (host.engine, host.networks, host.containers, *rules, ports, self._carried, self._devices)
+        if len(inputs) != len(self._inputs) or any(a is not b for a, b in zip(inputs, self._inputs, strict=True)):
+            self._inputs = inputs
+            known = (host.engine, host.networks, host.containers, host.ruleset, self._carried, ports, self._devices)
+            self._answer = compare(Known(*known))
+        reasons = (Failure(f"drift: {one.part}" if one.part else "drift", one.reason) for one in self._answer.undecided)
+        return self._lasting(host), {reason.source: reason for reason in reasons}
+
+    def _lasting(self, host: Host) -> tuple[Drift, ...] | None:
+        """The differences that have lasted; the same object as before where they are the same."""
+        found = self._answer.drift
+        if found is None or not host.live or host.taken is None:
+            return found
+        if found is self._whole:
+            return self._shown
+        known = self._since
+        begin = float("-inf") if known is None else host.taken
+        self._since = {one.identity: (known or {}).get(one.identity, begin) for one in found}
+        lasting = tuple(one for one in found if host.taken - self._since[one.identity] >= SETTLED)
+        self._whole = found if len(lasting) == len(found) else None
+        if lasting != self._shown:
+            self._shown = lasting
+        return self._shown

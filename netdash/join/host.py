@@ -1,0 +1,318 @@
+"""Recording -> Host: the one place where two sources meet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from netdash.bundle.recording import SOURCES, Recording
+from netdash.join.bridges import elsewhere, with_gateways
+from netdash.join.container_namespace import parse_inside
+from netdash.join.sources import Sources, malformed
+from netdash.model.engine_process import KERNEL, other_kernel
+from netdash.model.host import (
+    IP,
+    Container,
+    Failure,
+    Host,
+    Inside,
+    Link,
+    Listener,
+    Network,
+    Port,
+    Proxy,
+    Route,
+    Ruleset,
+)
+from netdash.parse.docker import newest_first, parse_inspected, parse_listed, resolve_shared
+from netdash.parse.json_values import Json, mapping, objects
+
+if TYPE_CHECKING:
+    from netdash.drift.incremental import Comparing
+    from netdash.join.veth_pairs import Wiring
+    from netdash.kernel.entrance import Entrance
+
+T = TypeVar("T")
+_Parsed = dict[int, tuple[object, Container | None]]
+"""By the identity of an answer, which the entry keeps alive."""
+_Joined = dict[str, tuple[tuple[object, ...], Container]]
+"""By container id: what it was joined from, and what became of it."""
+
+
+class Builder:
+    """Builds hosts one after the other and works only on what changed: an answer that is the same object as last time
+    is not parsed again. Keeps nothing but that memory; not for use by two threads.
+
+    What a kind of answer needs is imported when the first of that kind comes: the screen shows containers before."""
+
+    def __init__(self) -> None:
+        self._sources = Sources()
+        self._parsed: _Parsed = {}
+        self._joined_before: _Joined = {}
+        self._joined_all: tuple[Container, ...] = ()
+        self._uncounted: tuple[Port, ...] = ()
+        self._entrance: Entrance | None = None
+        self._comparing: Comparing | None = None
+
+    def build(self, recording: Recording) -> Host:
+        """The host of this recording. What is malformed becomes a failure of its source, never an exception."""
+        kernel = recording.text(KERNEL)
+        other = other_kernel(kernel)
+        if other:
+            recording = self._sources.once("engine alone", _engine_alone, recording, other)
+        failures = dict(recording.failures)
+        links = self._sources.links(recording, failures)
+        engine = self._sources.engine(recording, failures)
+        networks = self._sources.networks(recording, links, engine, failures)
+        containers = self._joined(recording, links, networks, failures)
+        process = self._sources.process(recording)
+        proxies, forged, listeners = self._sources.sockets(recording, process, failures)
+        routes, policy = self._sources.routes(recording, failures)
+        ruleset = self._sources.ruleset(recording, failures)
+        wrong = elsewhere(recording.live, engine, process, kernel, networks, links)
+        if wrong:
+            ruleset = None
+            failures["rules"] = wrong
+            if proxies is not None and (process is not None or recording.live):
+                proxies, forged = None, ()
+                failures["proxies"] = replace(wrong, source="proxies")
+        ports = self._ports(containers, links, routes, ruleset, proxies, listeners)
+        host = Host(
+            name=recording.hostname or _hostname(recording),
+            taken=recording.taken,
+            live=recording.live,
+            engine=engine,
+            containers=containers,
+            networks=networks,
+            links=links,
+            routes=routes,
+            policy=policy,
+            neighbours=self._sources.neighbours(recording, failures),
+            ruleset=ruleset,
+            proxies=proxies,
+            listeners=listeners,
+            ports=ports,
+            sysctls=self._sources.sysctls(recording),
+            bridging=self._sources.bridging(recording, failures),
+            flows=self._sources.flows(recording),
+            ipsets=self._sources.ipsets(recording),
+            ipsec=self._sources.ipsec(recording),
+            qdiscs=self._sources.qdiscs(recording),
+            privileged=recording.privileged,
+            kept_until=self._sources.kept(recording),
+            pending=recording.pending,
+            heard=recording.heard,
+            failures=failures,
+            forged=forged,
+            process=process,
+            other_kernel=other,
+        )
+        return self._compared(host, failures)
+
+    def _compared(self, host: Host, failures: dict[str, Failure]) -> Host:
+        """The host with what the engine should have written and is not so."""
+        if host.containers is None or host.networks is None or host.ruleset is None:
+            return host
+        from netdash.drift.incremental import Comparing
+
+        self._comparing = self._comparing or Comparing()
+        drift, reasons = self._comparing.compare(host, self._uncounted)
+        failures.update(reasons)
+        return replace(host, drift=drift)
+
+    # --- where sources meet -------------------------------------------------------------------------------------------
+
+    def _joined(
+        self,
+        recording: Recording,
+        links: tuple[Link, ...] | None,
+        networks: tuple[Network, ...] | None,
+        failures: dict[str, Failure],
+    ) -> tuple[Container, ...] | None:
+        listed, inspected = (
+            recording.answers.get("docker/containers.json"),
+            recording.answers.get("docker/inspect.json"),
+        )
+        if listed is None and inspected is None:
+            return None
+        if inspected is None and not recording.live:
+            failures.setdefault("docker: inspect", Failure("docker: inspect", "not in this recording"))
+        try:
+            parsed = self._sources.once("containers", self._parse_containers, listed, inspected)
+        except ValueError as error:
+            failures["docker"] = malformed("docker", error)
+            return None
+        if networks is not None:
+            parsed = self._sources.once(
+                "gateways", with_gateways, parsed, recording.answers.get("docker/networks.json")
+            )
+        from netdash.join.veth_pairs import Wiring
+
+        wiring = self._sources.once(
+            "wiring",
+            Wiring,
+            links,
+            networks,
+            recording.answers.get("ip/netns.json"),
+            recording.answers.get("ip/bridge-fdb.json"),
+        )
+        inner = {one.name: recording.container_answers(one.name) for one in parsed if one.running}
+        before, self._joined_before = self._joined_before, {}
+        owners = {one.name: one for one in parsed}
+        joined = tuple(
+            self._join(one, wiring, inner.get(one.name, {}), before, _Owner.of(one, owners, inner)) for one in parsed
+        )
+        if len(joined) != len(self._joined_all) or any(
+            a is not b for a, b in zip(joined, self._joined_all, strict=True)
+        ):
+            self._joined_all = joined
+        return self._joined_all
+
+    def _join(
+        self,
+        container: Container,
+        wiring: Wiring,
+        inner: Mapping[str, object],
+        before: _Joined,
+        owner: _Owner | None,
+    ) -> Container:
+        """The container with its veths and listeners; the same object as last time when nothing of it changed.
+        `owner`: of the namespace that it shares."""
+        inputs = (container, wiring, *inner.values(), *((owner.container, owner.namespace) if owner else ()))
+        known = before.get(container.id)
+        if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
+            joined = known[1]
+        else:
+            seen = replace(
+                container,
+                listeners=_inner_listeners(container, inner),
+                default_gateways=_inner_gateways(inner),
+                inside=parse_inside(inner),
+            )
+            if owner is not None and owner.lost(container, inner.get(_NETNS)):
+                seen = replace(seen, left_behind=True, inside=seen.inside or Inside((), (), ()))
+            joined = wiring.wire(seen, inner.get("addr.json"))
+            if known and known[1] == joined:
+                joined = known[1]
+        self._joined_before[container.id] = (inputs, joined)
+        return joined
+
+    def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
+        """Inspected containers, and the listed ones that have not been inspected yet, the newest first: as Docker lists
+        them, so that one which an event named stands where the next list has it."""
+        before, self._parsed = self._parsed, {}
+        details = {one.id: one for raw in newest_first(inspected) if (one := self._parse(raw, parse_inspected, before))}
+        listing = [one for raw in newest_first(listed) if (one := self._parse(raw, parse_listed, before))]
+        known = {one.id for one in listing}
+        fresh = [detail for detail in details.values() if detail.id not in known]  # they came after the list
+        return resolve_shared([*fresh, *(details.get(one.id, one) for one in listing)])
+
+    def _parse(self, raw: object, parse: Callable[[Json], Container | None], before: _Parsed) -> Container | None:
+        known = before.get(id(raw))
+        container = known[1] if known and known[0] is raw else parse(mapping(raw))
+        self._parsed[id(raw)] = (raw, container)
+        return container
+
+    def _ports(
+        self,
+        containers: tuple[Container, ...] | None,
+        links: tuple[Link, ...] | None,
+        routes: tuple[Route, ...] | None,
+        ruleset: Ruleset | None,
+        proxies: tuple[Proxy, ...] | None,
+        listeners: tuple[Listener, ...] | None,
+    ) -> tuple[Port, ...] | None:
+        if containers is None and listeners is None:
+            return None
+        from netdash.join.host_ports import Ledger, recounted
+        from netdash.kernel.entrance import entrance_of
+
+        found = entrance_of(links, routes)
+        entrance = self._entrance if found == self._entrance and self._entrance else found
+        self._entrance = entrance
+        shape = ruleset.shape if ruleset else None
+        ledger = self._sources.once(
+            "ledger",
+            lambda *_: Ledger(entrance, ruleset, proxies, listeners),
+            *(entrance, shape, ruleset.unread if ruleset else (), proxies, listeners),
+        )
+        ports = self._sources.once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
+        self._uncounted = ports
+        return self._sources.once("counted", recounted, ports, ruleset)
+
+
+_NETNS = "netns.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The container whose namespace another shares. `namespace`: the answer netns.txt, None where it was not read."""
+
+    container: Container
+    namespace: object
+
+    @classmethod
+    def of(
+        cls, container: Container, owners: Mapping[str, Container], inner: Mapping[str, Mapping[str, object]]
+    ) -> _Owner | None:
+        owner = owners.get(container.shares_with or "")
+        return None if owner is None or owner is container else cls(owner, inner.get(owner.name, {}).get(_NETNS))
+
+    def lost(self, container: Container, namespace: object) -> bool:
+        """Whether the namespace that it has is another one by now: a container that is started gets a new one."""
+        if not container.running or self.container.network_mode.startswith("container:"):
+            return False
+        if self.container.state in ("exited", "created", "dead"):
+            return True
+        known = isinstance(namespace, str) and isinstance(self.namespace, str)
+        return known and self.container.running and namespace != self.namespace
+
+
+def _engine_alone(recording: Recording, why: str) -> Recording:
+    """Without what was read of another kernel than the engine's: next to its containers it would be told of them."""
+    reason, remedy = f"the engine is not on this machine: {why}", "run netdash where the engine runs"
+    kept = {path: answer for path, answer in recording.answers.items() if path.startswith("docker/")}
+    lost = {source: Failure(source, reason, remedy) for source in SOURCES if source != "docker"}
+    failures = {source: one for source, one in recording.failures.items() if source.partition(":")[0] not in lost}
+    pending = recording.pending - lost.keys()
+    return replace(recording, answers=kept, failures={**failures, **lost}, pending=pending)
+
+
+def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:
+    for file in ("listeners.txt", "proc-net.txt"):
+        answer = answers.get(file)
+        if isinstance(answer, str) and (file == "listeners.txt" or "/net/tcp" in answer):
+            from netdash.parse.proc import parse_listeners, parse_proc_net
+
+            with contextlib.suppress(ValueError):
+                return (parse_listeners if file == "listeners.txt" else parse_proc_net)(answer)
+            return None
+    return None if container.running else ()
+
+
+def _inner_gateways(answers: Mapping[str, object]) -> frozenset[IP] | None:
+    """Next hops of the default IPv4 routes inside; None when they were not read."""
+    routes, sockets = answers.get("route.json"), answers.get("proc-net.txt")
+    if routes is None:
+        if not isinstance(sockets, str):
+            return None
+        from netdash.parse.proc import parse_proc_gateways
+
+        return parse_proc_gateways(sockets)
+    from netdash.parse.iproute import parse_routes
+
+    try:
+        return frozenset(
+            parse_route.gateway
+            for parse_route in parse_routes(objects(routes), None)
+            if parse_route.default and parse_route.gateway
+        )
+    except ValueError:
+        return None
+
+
+def _hostname(recording: Recording) -> str | None:
+    name = mapping(recording.answers.get("docker/info.json")).get("Name")
+    return name if isinstance(name, str) and name else None

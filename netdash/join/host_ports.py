@@ -1,0 +1,389 @@
+"""The ledger of host ports: what is published, what holds it, and what else listens on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from netdash.kernel.entrance import Entrance
+from netdash.kernel.routing import OUTSIDE
+from netdash.kernel.sockets import ByPort, by_port, holds, inside, scope_of
+from netdash.model.addresses import LOOPBACK
+from netdash.model.host import IP, Binding, Chain, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
+from netdash.model.processes import HOLDERS, OWN_PROXY
+
+if TYPE_CHECKING:
+    from netdash.trace.nat import DestinationNat
+
+ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
+_ENGINE_HOLDERS = HOLDERS - {OWN_PROXY}
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """A container with what each of its ports asks for: there may be thousands."""
+
+    container: Container
+    sockets: ByPort
+    told: frozenset[IP | None]  # the addresses that the API tells
+
+
+class Ledger:
+    """Asks the rules for each published port where its packets go, as they come in by the uplink: the target is read
+    from the rule, or from the proxy, never from the container's first network."""
+
+    def __init__(
+        self,
+        way: Entrance,
+        ruleset: Ruleset | None,
+        proxies: tuple[Proxy, ...] | None,
+        listeners: tuple[Listener, ...] | None,
+    ) -> None:
+        holding = [proxy for proxy in proxies or () if proxy.holds_port]
+        holding.sort(key=lambda one: (bool(one.listeners), -one.pid))  # of several at one port the last stays
+        self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in holding}
+        self._proxies_known = proxies is not None
+        self._proxies_at: dict[tuple[str, int | None], list[Proxy]] = {}
+        for proxy in holding:
+            self._proxies_at.setdefault((proxy.proto, proxy.host_port), []).append(proxy)
+        self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
+        self._listeners = listeners
+        self._by_port = by_port(listeners or ())
+        self._nat = _destination_nat(ruleset) if ruleset else None
+        self._rules_whole = ruleset is not None and ruleset.complete
+        self._entrance = way
+        self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
+
+    def ports(self, containers: tuple[Container, ...]) -> tuple[Port, ...]:
+        """By protocol, port and address; a container's ports first where others share the number. A container that is
+        the same object as last time is not looked at again."""
+        published = [port for container in containers for port in self._of(container)]
+        taken = {(port.proto, port.host_ip, port.host_port) for port in published if port.live}
+        taken |= {(one.proto, one.host_ip, one.host_port) for port in published if (one := port.proxy)}
+        found = [*published, *self._forwarded(taken, containers), *self._translated(taken, containers)]
+        taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
+        found += self._others(taken, containers)
+        self._known = {container.id: (container, self._of(container)) for container in containers}
+        return tuple(sorted(found, key=_order))
+
+    def _of(self, container: Container) -> tuple[Port, ...]:
+        known = self._known.get(container.id)
+        if known is None or known[0] is not container:
+            known = self._known[container.id] = (container, tuple(self._published(container)))
+        return known[1]
+
+    # --- published ports ----------------------------------------------------------------------------------------------
+
+    def _published(self, container: Container) -> Iterator[Port]:
+        bindings = container.bindings if container.running else container.configured
+        owner = _Owner(
+            container, by_port(container.listeners or ()), frozenset(binding.host_ip for binding in bindings)
+        )
+        six_told = {(binding.proto, binding.host_port) for binding in bindings if binding.host_ip == ANY[6]}
+        six = any(address.version == 6 for end in container.endpoints for address in end.addresses)
+        for binding in bindings:
+            if binding.host_port is None:
+                continue
+            host_ip = binding.host_ip or ANY[4]
+            if container.running:
+                yield self._live(owner, binding, host_ip, binding.host_port)
+                if six and host_ip == ANY[4] and (binding.proto, binding.host_port) not in six_told:
+                    yield from self._also_by_ipv6(owner, binding, binding.host_port)
+            else:
+                yield self._down(container, binding, host_ip, binding.host_port)
+
+    def _also_by_ipv6(self, owner: _Owner, binding: Binding, host_port: int) -> Iterator[Port]:
+        """Podman tells 0.0.0.0 for a port without an address; netavark's rules translate IPv6 too on a dual stack."""
+        port = self._live(owner, binding, ANY[6], host_port)
+        if port.dnat and not port.unsure and not _foreign(owner.container, port.target_ip):
+            yield port
+
+    def _down(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
+        return Port(
+            proto=binding.proto,
+            host_ip=host_ip,
+            host_port=host_port,
+            container_port=binding.container_port,
+            target_ip=None,
+            dnat=None,
+            proxy=None,
+            listening=False,
+            listener=None,
+            scope=scope_of(host_ip),
+            container_id=container.id,
+            holder=self._holder(binding.proto, host_ip, host_port, None, None),
+            live=False,
+        )
+
+    def _live(self, owner: _Owner, binding: Binding, host_ip: IP, host_port: int) -> Port:
+        container = owner.container
+        proxy = self._proxies.get((binding.proto, host_ip, host_port)) or self._relayed(owner, binding, host_ip)
+        bound = proxy.host_ip if proxy else host_ip
+        dnat, unsure = self._dnat(binding.proto, bound, host_port)
+        target, port = _goes_to(dnat, host_port)
+        if target is None and proxy is not None and not unsure and (self._nat is None or self._rules_whole):
+            target, port = proxy.container_ip, proxy.container_port
+        if target is None and self._nat is None:
+            target = _only_address(container, host_ip)  # rules unread: likely where there is one address
+        port = port or binding.container_port
+        listener, listening = _inside(container, binding.proto, target, port, owner.sockets)
+        if target is None and (unsure or (self._nat is not None and not self._rules_whole)):
+            listener, listening = None, None  # packets may go to another
+        return Port(
+            proto=binding.proto,
+            host_ip=host_ip,
+            host_port=host_port,
+            container_port=binding.container_port,
+            target_ip=target,
+            dnat=dnat,
+            proxy=proxy,
+            listening=listening,
+            listener=listener.command if listener else None,
+            scope=scope_of(host_ip),
+            container_id=container.id,
+            holder=self._holder(binding.proto, bound, host_port, dnat, proxy, bool(unsure) or not self._rules_whole),
+            unsure=unsure,
+            dnat_from_here=self._dnat_from_here(binding.proto, bound, host_port) if dnat else None,
+        )
+
+    def _relayed(self, owner: _Owner, binding: Binding, host_ip: IP) -> Proxy | None:
+        """The proxy that a rootless engine runs for this binding, in its own namespace and so on another address:
+        RootlessKit hands over there what it takes at the address that the API tells."""
+        found = [
+            one
+            for one in self._proxies_at.get((binding.proto, binding.host_port), ())
+            if (one.container_port, one.host_ip.version) == (binding.container_port, host_ip.version)
+            and not _foreign(owner.container, one.container_ip)
+            and one.host_ip not in owner.told
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def _dnat(self, proto: str, host_ip: IP, host_port: int) -> tuple[Rule | None, tuple[Rule, ...]]:
+        """The rule that translates, and those that may do something else before it."""
+        if self._nat is None:
+            return None, ()
+        from netdash.trace.nat import Packet
+
+        device, local = self._entrance.uplinks[host_ip.version]
+        packet = Packet(
+            family=host_ip.version,
+            proto=proto,
+            src=OUTSIDE[host_ip.version],
+            dst=local if host_ip.is_unspecified else host_ip,
+            dport=host_port,
+            iif=device,
+            dst_type="LOCAL" if host_ip.is_unspecified else self._entrance.kind(host_ip),
+        )
+        found = self._nat.find(packet)
+        return found.rule, found.unsure
+
+    def _dnat_from_here(self, proto: str, host_ip: IP, host_port: int) -> bool | None:
+        """Whether the output hook translates what a process of this host sends there; None: cannot be told."""
+        if self._nat is None:
+            return None
+        from netdash.trace.nat import Packet
+
+        dst = LOOPBACK[host_ip.version] if host_ip.is_unspecified else host_ip
+        here = self._entrance.takes(dst)
+        device, source = (None, None) if here is None else self._entrance.uplinks[dst.version]
+        if here:
+            device, source = "lo", dst
+        packet = Packet(
+            family=dst.version,
+            proto=proto,
+            src=source,
+            dst=dst,
+            dport=host_port,
+            oif=device,
+            src_type="LOCAL",
+            dst_type=self._entrance.kind(dst),
+        )
+        found = self._nat.find(packet, output=True)
+        return None if found.unsure else found.rule is not None
+
+    def _holder(
+        self, proto: str, host_ip: IP, port: int, dnat: Rule | None, proxy: Proxy | None, may_translate: bool = False
+    ) -> Holder | None:
+        """`may_translate`: that no rule has the port is not certain."""
+        if self._listeners is None:
+            return Holder(proxy.command, proxy.pid, proxy.command) if proxy else None
+        for listener in self._by_port.get((proto, port), ()):
+            if holds(listener, host_ip):
+                return _holder_of(listener, proxy)
+        if proxy is not None:
+            return Holder(proxy.command, proxy.pid, proxy.command)
+        if dnat is None and (may_translate or self._nat is None or not self._proxies_known):
+            return None  # where the engine is, somebody may hold it
+        return Holder("rule" if dnat else "nobody")
+
+    # --- the others ---------------------------------------------------------------------------------------------------
+
+    def _translated(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
+        """DNAT rules of one exact port that no engine published: written by hand, or left over."""
+        owners = {
+            address.ip: container
+            for container in containers
+            for end in container.endpoints
+            for address in end.addresses
+        }
+        numbers = {(proto, port) for proto, _, port in taken}
+        if self._nat is None:
+            return
+        from netdash.trace.nat import destination
+
+        for rule, asked in self._nat.targets():
+            proto, port, dst = destination(rule)
+            if port is None and asked is not None:
+                proto, port = asked
+            if proto is None or port is None or (proto, port) in numbers:
+                continue
+            host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
+            target, target_port = _goes_to(rule, port)
+            owner = owners.get(target) if target else None
+            listener, listening = _inside(owner, proto, target, target_port or port)
+            yield Port(
+                proto=proto,
+                host_ip=host_ip,
+                host_port=port,
+                container_port=target_port or port,
+                target_ip=target,
+                dnat=rule,
+                proxy=None,
+                listening=listening,
+                listener=listener.command if listener else None,
+                scope=scope_of(host_ip),
+                container_id=owner.id if owner else None,
+                holder=self._holder(proto, host_ip, port, rule, None),
+            )
+
+    def _forwarded(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
+        """Ports that netdash forwards by a proxy of its own, which the engine knows nothing of."""
+        own = [one for key, one in self._proxies.items() if one.command == OWN_PROXY and key not in taken]
+        owners = (
+            {ip.ip: container for container in containers for end in container.endpoints for ip in end.addresses}
+            if own
+            else {}
+        )
+        for proxy in own:
+            owner = owners.get(proxy.container_ip)
+            listener, listening = _inside(owner, proxy.proto, proxy.container_ip, proxy.container_port)
+            yield Port(
+                proto=proxy.proto,
+                host_ip=proxy.host_ip,
+                host_port=proxy.host_port,
+                container_port=proxy.container_port,
+                target_ip=proxy.container_ip,
+                dnat=None,
+                proxy=proxy,
+                listening=listening,
+                listener=listener.command if listener else None,
+                scope=scope_of(proxy.host_ip),
+                container_id=owner.id if owner else None,
+                holder=Holder("netdash", proxy.pid, OWN_PROXY),
+            )
+
+    def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
+        """Other host listeners; a host-network container is told by its first process, a proxy tells where it leads."""
+        by_pid = {
+            container.pid: container for container in containers if container.pid and container.network_mode == "host"
+        }
+        seen: set[tuple[str, IP, int, str | None, bool]] = set()
+        for listener in self._listeners or ():
+            key = (listener.proto, listener.ip, listener.port)
+            known = (*key, listener.device, listener.dual)
+            if (key in taken and not listener.device) or known in seen or self._is_proxys(listener, taken):
+                continue
+            seen.add(known)
+            owner, proxy = by_pid.get(listener.pid or 0), self._proxies.get(key)
+            yield Port(
+                proto=listener.proto,
+                host_ip=listener.ip,
+                host_port=listener.port,
+                container_port=proxy.container_port if proxy else listener.port if owner else None,
+                target_ip=proxy.container_ip if proxy else None,
+                dnat=None,
+                proxy=proxy,
+                listening=None if proxy else True,
+                listener=None if proxy else listener.program,
+                scope=scope_of(listener.ip, listener.device),
+                container_id=owner.id if owner else None,
+                holder=_holder_of(listener, proxy),
+                dual=listener.dual,
+                device=listener.device,
+            )
+
+    def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
+        """Whether it is the socket of a proxy that the ledger has: old ones bind :: for 0.0.0.0."""
+        own = self._proxy_keys.get(listener.pid, ("", listener.ip, -1))
+        return own in taken and own[2] == listener.port
+
+
+def _destination_nat(ruleset: Ruleset) -> DestinationNat:
+    from netdash.trace.nat import DestinationNat  # not before there are rules: the screen shows containers first
+
+    return DestinationNat(ruleset)
+
+
+def _goes_to(rule: Rule | None, port: int) -> tuple[IP | None, int | None]:
+    if rule is None:
+        return None, None
+    from netdash.trace.nat import translated
+
+    return translated(rule, port)
+
+
+def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:
+    """The same ports with their rules as they are in `ruleset`, which has the rules that the ports were found by, with
+    other counters; the same objects where nothing moved."""
+    rules = {_place(chain.backend, chain): chain.rules for chain in (ruleset.chains if ruleset else ())}
+    moved = False
+    fresh = []
+    for port in ports:
+        old = port.dnat
+        now = rules[_place(old.backend, old)][old.position - 1] if old else None
+        moved = moved or now is not old
+        fresh.append(port if now is old else replace(port, dnat=now))
+    return tuple(fresh) if moved else ports
+
+
+def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
+    chain = where.name if isinstance(where, Chain) else where.chain
+    return backend == "iptables-legacy", where.family, where.table, chain
+
+
+def _only_address(container: Container, host_ip: IP) -> IP | None:
+    ips = [address.ip for end in container.endpoints for address in end.addresses if address.version == host_ip.version]
+    return ips[0] if len(ips) == 1 else None
+
+
+def _foreign(container: Container, target: IP | None) -> bool:
+    """Whether packets go to an address that is not the container's: what listens inside says nothing of it."""
+    return target is not None and all(address.ip != target for end in container.endpoints for address in end.addresses)
+
+
+def _inside(
+    container: Container | None, proto: str, target: IP | None, port: int, sockets: ByPort | None = None
+) -> tuple[Listener | None, bool | None]:
+    if container is None or _foreign(container, target):
+        return None, None
+    return inside(container, proto, target, port, sockets)
+
+
+def _holder_of(listener: Listener, proxy: Proxy | None) -> Holder:
+    command = listener.program or (proxy.command if proxy else None)
+    pid = listener.pid or (proxy.pid if proxy else None)
+    return Holder(command if command in _ENGINE_HOLDERS else "process", pid, command, listener.user is not None)
+
+
+def _order(port: Port) -> tuple[object, ...]:
+    return (
+        port.proto,
+        port.host_port,
+        port.host_ip.version,
+        int(port.host_ip),
+        port.container_id is None,
+        not port.live,
+        port.device or "",
+    )

@@ -1,0 +1,289 @@
+"""One source's raw answers -> records, each parsed once for as long as the answer is the same object. Joins nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from netdash.bundle.recording import KEPT, SOURCES, Recording
+from netdash.join.bridges import bridges
+from netdash.model.engine_process import EngineProcess, Place, parse_engine_process
+from netdash.model.host import (
+    Bridging,
+    Engine,
+    Failure,
+    IpsecPolicy,
+    Link,
+    Listener,
+    Neighbour,
+    Net,
+    Network,
+    PolicyRule,
+    Proxy,
+    Route,
+    Ruleset,
+    TrackedFlow,
+    Unread,
+)
+from netdash.parse.docker import parse_engine, parse_network
+from netdash.parse.json_values import decoded, items, mapping, objects
+
+if TYPE_CHECKING:
+    from netdash.rules.ruleset import RulesetReader
+
+T = TypeVar("T")
+
+
+class Sources:
+    """What is malformed becomes a failure of its source, never an exception; None is what was not read. What a kind of
+    answer needs is imported when the first of that kind comes. Not for use by two threads."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
+        self._links_before: dict[int, tuple[object, Link]] = {}
+        self._rules: RulesetReader | None = None
+        self._unread: tuple[Unread, ...] = ()
+
+    def once(self, name: str, make: Callable[..., T], *inputs: object) -> T:
+        """`make(*inputs)`, or what it gave last time when all inputs are the very same objects."""
+        known = self._memory.get(name)
+        if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
+            return known[1]  # type: ignore[return-value]  # stored under this name by the line below
+        made = make(*inputs)
+        self._memory[name] = (inputs, made)
+        return made
+
+    def _read(
+        self,
+        source: str,
+        failures: dict[str, Failure],
+        make: Callable[..., T],
+        *answers: object,
+        need: int = 1,
+        decode: Callable[[object], object] = objects,
+    ) -> T | None:
+        """Parse decoded answers; None when the first `need` of them were all not read, or one is malformed."""
+        if all(answer is None for answer in answers[:need]):
+            return None
+        try:
+            return self.once(source, lambda *raw: make(*map(decode, raw)), *answers)
+        except ValueError as error:
+            failures[source] = malformed(source, error)
+            return None
+
+    def links(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Link, ...] | None:
+        link, addr = recording.answers.get("ip/link.json"), recording.answers.get("ip/addr.json")
+        if link is None and addr is None:
+            return None
+        if addr is None and not recording.live:
+            failures.setdefault("links", Failure("links", "their addresses are not in this recording"))
+            return None
+        from netdash.parse.iproute import parse_links
+
+        return self._read("links", failures, lambda a, b: parse_links(a, b, self._links_before), link, addr, need=2)
+
+    def neighbours(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Neighbour, ...] | None:
+        answer = recording.answers.get("ip/neigh.json")
+        if answer is None:
+            return None
+        from netdash.parse.iproute import parse_neighbours
+
+        return self._read("neighbours", failures, parse_neighbours, answer)
+
+    def bridging(self, recording: Recording, failures: dict[str, Failure]) -> Bridging | None:
+        fdb, vlans = (recording.answers.get(f"ip/bridge-{name}.json") for name in ("fdb", "vlan"))
+        if fdb is None and vlans is None:
+            return None
+        from netdash.parse.bridge import parse_bridging
+
+        return self._read("bridges", failures, parse_bridging, fdb, vlans, need=2)
+
+    def sysctls(self, recording: Recording) -> Mapping[str, str] | None:
+        text = recording.text("host/sysctl.txt")
+        if text is None:
+            return None
+        from netdash.parse.proc import parse_sysctls
+
+        return self.once("sysctls", parse_sysctls, text)
+
+    def flows(self, recording: Recording) -> tuple[TrackedFlow, ...] | None:
+        text = recording.text("host/conntrack.txt")
+        if text is None:
+            return None
+        from netdash.parse.conntrack import parse_conntrack
+
+        return self.once("flows", parse_conntrack, text)
+
+    def ipsec(self, recording: Recording) -> tuple[IpsecPolicy, ...] | None:
+        text = recording.text("ip/xfrm.txt")
+        if text is None:
+            return None
+        from netdash.parse.xfrm import parse_policies
+
+        return self.once("ipsec", parse_policies, text)
+
+    def qdiscs(self, recording: Recording) -> Mapping[str, str] | None:
+        text = recording.text("rules/tc.txt")
+        if text is None:
+            return None
+        from netdash.parse.tc import parse_qdiscs
+
+        return self.once("qdiscs", parse_qdiscs, text)
+
+    def ipsets(self, recording: Recording) -> Mapping[str, tuple[Net, ...]] | None:
+        text = recording.text("rules/ipset.txt")
+        if text is None:
+            return None
+        from netdash.parse.ipset import parse_ipsets
+
+        return self.once("ipsets", parse_ipsets, text)
+
+    def routes(
+        self, recording: Recording, failures: dict[str, Failure]
+    ) -> tuple[tuple[Route, ...] | None, tuple[PolicyRule, ...] | None]:
+        answers = recording.answers
+        if not answers.keys() & set(SOURCES["routes"]):
+            return None, None
+        from netdash.parse.iproute import parse_policy, parse_routes
+
+        for path in SOURCES["routes"]:
+            if path not in answers:
+                part = f"routes: {path.removeprefix('ip/').removesuffix('.json')}"
+                failures.setdefault(part, Failure(part, "not read"))
+        listed = (answers.get(f"ip/{name}.json") for name in ("route4", "route6", "nexthop"))
+        routes = self._read("routes", failures, parse_routes, *listed, need=2)
+        policy = self._read(
+            "policy", failures, parse_policy, answers.get("ip/rule4.json"), answers.get("ip/rule6.json")
+        )
+        return routes, policy
+
+    def ruleset(self, recording: Recording, failures: dict[str, Failure]) -> Ruleset | None:
+        if "rules" in recording.pending:
+            return None
+        from netdash.rules.ruleset import RulesetReader
+
+        self._rules = self._rules or RulesetReader()
+        ruleset = self._rules.read(recording)
+        if ruleset is None:
+            failures.setdefault("rules", Failure("rules", "not read"))
+            return None
+        unread = _unread(ruleset, recording.failures)
+        for part in unread:
+            source = f"rules: {part.source}"
+            failures.setdefault(source, Failure(source, part.reason))
+        if unread != self._unread:
+            self._unread = unread
+        return self.once("unread", _marked, ruleset, self._unread)
+
+    def engine(self, recording: Recording, failures: dict[str, Failure]) -> Engine | None:
+        answers = recording.answers
+        return self._read(
+            "engine",
+            failures,
+            parse_engine,
+            answers.get("docker/version.json"),
+            answers.get("docker/info.json"),
+            need=2,
+            decode=decoded,
+        )
+
+    def process(self, recording: Recording) -> EngineProcess | None:
+        text = recording.text("host/engine.txt")
+        if text is None:
+            return None
+        return self.once("process", parse_engine_process, text)
+
+    def kept(self, recording: Recording) -> Mapping[str, float]:
+        text = recording.text(KEPT)
+        if text is None:
+            return {}
+        from netdash.model.kept import parse_kept
+
+        return self.once("kept", parse_kept, text)
+
+    def sockets(
+        self, recording: Recording, process: EngineProcess | None, failures: dict[str, Failure]
+    ) -> tuple[tuple[Proxy, ...] | None, tuple[Proxy, ...], tuple[Listener, ...] | None]:
+        """(proxies, what only looks like one, listeners)."""
+        sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
+        if sockets is None and argv is None:
+            return None, (), None
+        from netdash.model.processes import OWNERS, mark_forged, parse_owners, split_forged
+        from netdash.parse.proc import parse_listeners, parse_proxies
+
+        owners = self.once("owners", parse_owners, recording.text(OWNERS))
+        listeners = self._read("listeners", failures, parse_listeners, sockets, decode=_undecoded)
+        if listeners is not None:
+            listeners = self.once("marked", mark_forged, listeners, owners, process)
+        if argv is None:
+            return None, (), listeners
+        bare = self.once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
+        if process is None or process.place is not Place.ENTERED:  # else the sockets are of another namespace
+            bare = self.once("proxies", _proxies_with_sockets, bare, listeners)
+        proxies, forged = self.once("split", split_forged, bare, owners, process)
+        return proxies, forged, listeners
+
+    def networks(
+        self,
+        recording: Recording,
+        links: tuple[Link, ...] | None,
+        engine: Engine | None,
+        failures: dict[str, Failure],
+    ) -> tuple[Network, ...] | None:
+        answer = recording.answers.get("docker/networks.json")
+        if answer is None and not recording.live and "docker" not in failures:
+            failures["networks"] = Failure("networks", "not in this recording")
+        parsed = self._read("networks", failures, _parse_networks, answer)
+        return None if parsed is None else self.once("bridges", bridges, parsed, links, engine)
+
+
+def malformed(source: str, error: ValueError) -> Failure:
+    return Failure(source, f"not understood: {error}", "the recording may be cut off")
+
+
+def _undecoded(text: object) -> object:
+    return text
+
+
+def _parse_networks(answer: object) -> tuple[Network, ...]:
+    return tuple(network for raw in items(answer) if (network := parse_network(mapping(raw))))
+
+
+def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
+    """Sockets by pid; None where the owners of sockets could not be read. An unprivileged reader is told of its own
+    sockets alone, and a recording may hold the pid of what started a proxy, not of the proxy that has the socket."""
+    if listeners is None or (listeners and not any(listener.pid for listener in listeners)):
+        return proxies
+    pids = {proxy.pid for proxy in proxies}
+    nobodys = {
+        (listener.proto, listener.port)
+        for listener in listeners
+        if listener.pid is None
+        or (listener.command == "docker-proxy" and listener.user is None and listener.pid not in pids)
+    }
+    held: dict[int | None, list[Listener]] = {}
+    for listener in listeners:
+        held.setdefault(listener.pid, []).append(listener)
+    return tuple(
+        proxy
+        if proxy.pid not in held and (proxy.proto, proxy.host_port) in nobodys
+        else replace(proxy, listeners=tuple(held.get(proxy.pid, ())))
+        for proxy in proxies
+    )
+
+
+def _unread(ruleset: Ruleset, failures: Mapping[str, Failure]) -> tuple[Unread, ...]:
+    """The parts that were not read, with the reasons that their tools gave."""
+    failed = {
+        failure.source.removeprefix("rules: "): failure.reason
+        for failure in failures.values()
+        if failure.source[:5] == "rules"
+    }
+    parts = {one.source: replace(one, reason=failed.get(one.source, one.reason)) for one in ruleset.unread}
+    legacy = {name: Unread(name, reason) for name, reason in failed.items() if name.endswith("-legacy")}
+    return tuple((legacy | parts).values())
+
+
+def _marked(ruleset: Ruleset, unread: tuple[Unread, ...]) -> Ruleset:
+    return ruleset if unread == ruleset.unread else replace(ruleset, unread=unread)

@@ -1,0 +1,193 @@
+"""What a host's things are to each other, looked up by id, name or address. Built once a host; knows no layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+
+from netdash.model.drift import Drift
+from netdash.model.host import (
+    IP,
+    Chain,
+    Container,
+    Endpoint,
+    Host,
+    Link,
+    Network,
+    PolicyRule,
+    Port,
+    Ref,
+    Route,
+    Rule,
+    Ruleset,
+)
+from netdash.model.relations import ref_of
+
+
+class Index:
+    """Look-ups that several rows of one host share."""
+
+    def __init__(self, host: Host) -> None:
+        self._ruleset = host.ruleset
+        self.kept_until = host.kept_until
+        self.containers_known = host.containers is not None
+        self.containers = {container.id: container for container in host.containers or ()}
+        self.networks = {one.id: one for one in host.networks or ()}
+        self._networks_by_name = {one.name: one for one in host.networks or ()}
+        self.links = {one.name: one for one in host.links or ()}
+        self.owners: dict[IP, Container] = {}
+        self.veths: dict[str, Container] = {}
+        self._ends: dict[str, list[Endpoint]] = {}
+        self._ports: dict[str, list[Port]] = {}
+        for container in host.containers or ():
+            self._attach(container)
+        self._drift = host.drift or ()
+        for port in host.ports or ():
+            if port.container_id:
+                self._ports.setdefault(port.container_id, []).append(port)
+
+    def _attach(self, container: Container) -> None:
+        for endpoint in container.endpoints:
+            network = self.network(endpoint)
+            if network:
+                self._ends.setdefault(network.id, []).append(endpoint)
+            if endpoint.veth:
+                self.veths[endpoint.veth] = container
+            for address in endpoint.addresses:
+                self.owners[address.ip] = container
+
+    def network(self, endpoint: Endpoint) -> Network | None:
+        return self.networks.get(endpoint.network_id) or self._networks_by_name.get(endpoint.network)
+
+    def members(self, network: Network) -> int | None:
+        """How many containers are on it; None where the containers are not known."""
+        return len(self._ends.get(network.id, ())) if self.containers_known else None
+
+    def bridge(self, endpoint: Endpoint) -> str | None:
+        network = self.network(endpoint)
+        return network.bridge if network else None
+
+    def gateways(self, network: Network) -> tuple[IP, ...] | None:
+        """Those that the network names, and for an address family without one those that its containers have: an
+        engine that chose them itself does not tell them in /networks. None: nobody says whether there is one."""
+        ends = self._ends.get(network.id, ())
+        named = {ip.version for ip in network.gateways}
+        found = dict.fromkeys(ip for end in ends for ip in end.gateways if ip.version not in named)
+        seen = any(end.addresses for end in ends)
+        if not named and not found and network.subnets and not seen:
+            return None
+        return (*network.gateways, *sorted(found, key=lambda ip: (ip.version, int(ip))))
+
+    def ports(self, container_id: str) -> list[Port]:
+        return self._ports.get(container_id, [])
+
+    def drift_of_port(self, port: Port) -> list[Drift]:
+        """What differs of the rules for a published port."""
+        key = (port.container_id, port.proto, port.host_port)
+        return [one for one in self._drift_by_port.get(key, ()) if _bound(one, port)]
+
+    def drift_of_network(self, network_id: str) -> list[Drift]:
+        """What differs of the rules for a network as a whole."""
+        return self._drift_by_network.get(network_id, [])
+
+    def drift_of_container(self, container_id: str) -> list[Drift]:
+        return self._drift_by_container.get(container_id, [])
+
+    @cached_property
+    def bridges_with_unknown_ports(self) -> frozenset[str]:
+        """Bridges that a running container is on, nobody knows by which port."""
+        ends = (
+            end
+            for container in self.containers.values()
+            if container.running
+            for end in container.endpoints
+            if not end.veth
+        )
+        return frozenset(name for end in ends if end.addresses and (name := self.bridge(end)))
+
+    @cached_property
+    def _drift_by_port(self) -> dict[tuple[str | None, str, int | None], list[Drift]]:
+        found: dict[tuple[str | None, str, int | None], list[Drift]] = {}
+        for one in self._drift:
+            if one.binding is not None:
+                key = (one.container_id, one.binding.proto, one.binding.host_port)
+                found.setdefault(key, []).append(one)
+        return found
+
+    @cached_property
+    def _drift_by_network(self) -> dict[str, list[Drift]]:
+        found: dict[str, list[Drift]] = {}
+        for one in self._drift:
+            if one.network_id and one.container_id is None:
+                found.setdefault(one.network_id, []).append(one)
+        return found
+
+    @cached_property
+    def _drift_by_container(self) -> dict[str, list[Drift]]:
+        found: dict[str, list[Drift]] = {}
+        for one in self._drift:
+            if one.container_id:
+                found.setdefault(one.container_id, []).append(one)
+        return found
+
+    @cached_property
+    def chains(self) -> dict[Ref, Chain]:
+        return {ref_of(chain): chain for chain in self._ruleset.chains} if self._ruleset else {}
+
+    @property
+    def callers(self) -> Mapping[tuple[str, str, str, str], Sequence[Rule]]:
+        """The rules that lead to a chain, by backend, family, table and name of the chain. Counters may be old."""
+        return _callers(_Shape(self._ruleset)) if self._ruleset else {}
+
+    def name(self, container_id: str | None) -> str | None:
+        container = self.containers.get(container_id or "")
+        return container.name if container else None
+
+    def link(self, name: str | None) -> Link | None:
+        return self.links.get(name or "")
+
+
+def _bound(one: Drift, port: Port) -> bool:
+    """Whether it is of the same address: none and 0.0.0.0 are one."""
+    ip = one.binding.host_ip if one.binding else None
+    return ip == port.host_ip or (ip is None and port.host_ip.is_unspecified and port.host_ip.version == 4)
+
+
+@lru_cache(maxsize=2)  # the host on screen and the one that comes
+def index_of(host: Host) -> Index:
+    """The index of `host`; the last one is kept, as rows, cards and JSON of one host are asked for together."""
+    return Index(host)
+
+
+class _Shape:
+    """A ruleset that is equal to the next one as long as only counters differ."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self.ruleset = ruleset
+        self._identity = ruleset.shape or ruleset
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shape) and self._identity is other._identity
+
+    def __hash__(self) -> int:
+        return id(self._identity)
+
+
+@lru_cache(maxsize=2)
+def _callers(shape: _Shape) -> Mapping[tuple[str, str, str, str], Sequence[Rule]]:
+    found: dict[tuple[str, str, str, str], list[Rule]] = {}
+    for rule in (rule for chain in shape.ruleset.chains for rule in chain.rules):
+        target = rule.target
+        if not target.chain and not target.elements:
+            continue
+        named = [target.chain, *(verdict.rpartition(" ")[2] for _, verdict in target.elements)]
+        for name in filter(None, dict.fromkeys(named)):
+            found.setdefault((rule.backend, rule.family, rule.table, name), []).append(rule)
+    return found
+
+
+def by_table(routes: tuple[Route, ...] | None, policy: tuple[PolicyRule, ...] | None) -> list[Route | PolicyRule]:
+    """Routes of the main table first, the kernel's own local ones last, and the policy rules that choose at the end."""
+    rank = {"main": 0, "local": 2}
+    ordered = sorted(routes or (), key=lambda one: (rank.get(one.table, 1), one.table, one.family))
+    return [*ordered, *(policy or ())]

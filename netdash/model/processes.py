@@ -1,0 +1,130 @@
+"""Who runs a process, and whether a userland proxy is the engine's: by user, parent and executable. A process chooses
+its name and its arguments itself, so they prove nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from netdash.model.engine_process import EngineProcess
+from netdash.model.host import Listener, Proxy
+from netdash.model.numbers import PID_DIGITS, UID_DIGITS, decimal
+
+OWN_PROXY = "netdash-proxy"  # argv[0] of the proxies that netdash starts: by this it knows them
+
+PROXIES = "host/docker-proxy.txt"
+OWNERS = "host/process-owner.txt"
+"""Bundle path of who runs these processes: a line each, `PID UID EXECUTABLE USER`. EXECUTABLE is `UID:MODE` of its
+file, MODE in octal, or "-" where it could not be looked at. The reader's own line has SELF for its PID."""
+
+SELF = "self"
+HOLDERS = frozenset(("docker-proxy", OWN_PROXY, "dockerd", "rootlesskit", "conmon"))
+"""Names of processes that hold published ports for an engine."""
+
+_OTHERS_WRITE = 0o022
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """`executable`: (user id, mode) of the file that runs; None where it could not be looked at."""
+
+    uid: int
+    user: str
+    executable: tuple[int, int] | None
+
+
+class Standing(Enum):
+    """What is known of a process that looks like one of an engine's."""
+
+    PROVED = "proved"
+    OPEN = "open"  # nothing speaks against it, but not all could be read
+    FORGED = "forged"  # something speaks against it
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """`reader`: the user id that they were read with; None where that is not told."""
+
+    by_pid: Mapping[int, Owner]
+    reader: int | None
+
+    def standing(self, proxy: Proxy, engine: EngineProcess | None) -> Standing:
+        """The engine starts docker-proxy itself, as its own user, from a file that nobody else can write."""
+        if proxy.command == OWN_PROXY:
+            return self._run_by(proxy.pid, {0, self.reader})
+        found = self.holder(proxy.pid, engine)
+        if found is not Standing.PROVED:
+            return found
+        if engine is None:
+            return Standing.OPEN
+        if proxy.ppid == engine.pid:
+            return Standing.PROVED
+        # Who answers on the engine's socket may be a guard before it, which starts no proxy.
+        return Standing.FORGED if engine.command == "dockerd" and proxy.ppid is not None else Standing.OPEN
+
+    def holder(self, pid: int, engine: EngineProcess | None) -> Standing:
+        """Whether the process may be one of the engine's, by who runs it alone."""
+        return self._run_by(pid, {0, engine.uid if engine is not None else None})
+
+    def _run_by(self, pid: int, users: set[int | None]) -> Standing:
+        owner = self.by_pid.get(pid)
+        if owner is None:
+            return Standing.OPEN
+        if owner.uid not in users:
+            return Standing.FORGED
+        if owner.executable is None:
+            return Standing.OPEN
+        uid, mode = owner.executable
+        return Standing.PROVED if uid in users and not mode & _OTHERS_WRITE else Standing.FORGED
+
+
+def parse_owners(text: str | None) -> Owners:
+    """Lines that are malformed are left out."""
+    found: dict[int, Owner] = {}
+    reader = None
+    for line in (text or "").splitlines():
+        words = line.split(None, 3)
+        uid = decimal(words[1], UID_DIGITS) if len(words) == 4 else None
+        if uid is None:
+            continue
+        if words[0] == SELF:
+            reader = uid
+        elif (pid := decimal(words[0], PID_DIGITS)) is not None:
+            found[pid] = Owner(uid, words[3], _executable(words[2]))
+    return Owners(found, reader)
+
+
+def _executable(text: str) -> tuple[int, int] | None:
+    owner, _, mode = text.partition(":")
+    uid = decimal(owner, UID_DIGITS)
+    return None if uid is None or not _MODE.fullmatch(mode) else (uid, int(mode, 8))
+
+
+_MODE = re.compile("[0-7]{1,6}")
+
+
+def split_forged(
+    proxies: tuple[Proxy, ...], owners: Owners, engine: EngineProcess | None
+) -> tuple[tuple[Proxy, ...], tuple[Proxy, ...]]:
+    """(those that may be the engine's or netdash's, those that are not, with their user)."""
+    ours, forged = [], []
+    for proxy in proxies:
+        if owners.standing(proxy, engine) is Standing.FORGED:
+            forged.append(replace(proxy, user=owners.by_pid[proxy.pid].user))
+        else:
+            ours.append(proxy)
+    return tuple(ours), tuple(forged)
+
+
+def mark_forged(listeners: tuple[Listener, ...], owners: Owners, engine: EngineProcess | None) -> tuple[Listener, ...]:
+    """The listeners, with the user of each that has the name of an engine's process and is none."""
+    forged = {
+        pid: owner.user
+        for pid, owner in owners.by_pid.items()
+        if owners.holder(pid, engine) is Standing.FORGED and (engine is not None or owner.uid != owners.reader)
+    }
+    return tuple(
+        replace(listener, user=forged[listener.pid]) if listener.pid in forged else listener for listener in listeners
+    )

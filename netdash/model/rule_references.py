@@ -1,0 +1,117 @@
+"""What a rule names: the addresses, subnets, devices and host ports by which it belongs to somebody. A rule that names
+nothing itself has what leads to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+
+from netdash.model.host import IP, Chain, Net, Rule, Ruleset, Verb
+
+RuleKey = IP | Net | str
+_Name = tuple[bool, str, str, str]
+_WIDE = 256  # ports of one rule that are named one by one
+
+
+def host_port(proto: str, number: int) -> str:
+    """The key of a port of this host."""
+    return f"{proto}/{number}"
+
+
+def of_rules(ruleset: Ruleset) -> Iterator[tuple[Rule, set[RuleKey]]]:
+    """Every rule with what it names."""
+    chains = _Chains(ruleset)
+    for chain in ruleset.chains:
+        for rule in chain.rules:
+            yield rule, chains.named_by(chain, rule)
+
+
+class _Chains:
+    """The chains of a ruleset, and who leads to them."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._callers: dict[_Name, list[tuple[Chain, Rule, set[RuleKey]]]] = {}
+        self._inherited: dict[_Name, set[RuleKey]] = {}
+        self._translating = {
+            _name(chain, chain.name)
+            for chain in ruleset.chains
+            if any(rule.target.verb in (Verb.DNAT, Verb.REDIRECT) for rule in chain.rules)
+        }
+        for chain in ruleset.chains:
+            for rule in chain.rules:
+                for name, keys in _leads(rule):
+                    self._callers.setdefault(_name(chain, name), []).append((chain, rule, keys))
+
+    def named_by(self, chain: Chain, rule: Rule) -> set[RuleKey]:
+        own = _of_rule(rule) or self._ports(chain, rule) or self._inherits(chain, ())
+        return own or _of_rule(rule, but=True)
+
+    def _ports(self, chain: Chain, rule: Rule) -> set[RuleKey]:
+        """The host's ports, of a rule on the way to a translation; elsewhere a port is a container's."""
+        near = {_name(chain, chain.name), _name(chain, rule.target.chain or "")}
+        translates = rule.target.verb in (Verb.DNAT, Verb.REDIRECT)
+        return _numbers(rule) if translates or not near.isdisjoint(self._translating) else set()
+
+    def _inherits(self, chain: Chain, way: Sequence[_Name]) -> set[RuleKey]:
+        """What the one rule that leads to a chain names; a chain that several lead to is nobody's own."""
+        name = _name(chain, chain.name)
+        if chain.hook or name in way:
+            return set()
+        known = self._inherited.get(name)
+        if known is None:
+            known = self._inherited[name] = self._gathered(name, way)
+        return known
+
+    def _gathered(self, name: _Name, way: Sequence[_Name]) -> set[RuleKey]:
+        callers = self._callers.get(name, ())
+        if len(callers) != 1:
+            return set()
+        chain, rule, keys = callers[0]
+        return keys or _of_rule(rule) or self._inherits(chain, (*way, name))
+
+
+def _name(beside: Chain, name: str) -> _Name:
+    return beside.backend == "iptables-legacy", beside.family, beside.table, name
+
+
+def _leads(rule: Rule) -> Iterator[tuple[str, set[RuleKey]]]:
+    """The chains that it leads to; of a verdict map with the device of each element."""
+    if rule.target.chain:
+        yield rule.target.chain, set()
+    for key, verdict in rule.target.elements:
+        yield verdict.removeprefix("goto "), {key} if rule.target.detail in ("iif", "oif") else set()
+
+
+def _of_rule(rule: Rule, but: bool = False) -> set[RuleKey]:
+    """The containers' addresses that it names; of a rule that names none, its subnets and devices. With `but` also the
+    addresses that it leaves out."""
+    target = rule.target
+    ends = (target.address, target.address_to) if target.verb is Verb.DNAT else ()
+    addresses: set[RuleKey] = {end for end in ends if end is not None}
+    others: set[RuleKey] = set()
+    for match in rule.matches:
+        if match.key in ("src", "dst") and (but or not match.negated):
+            for value in match.values:
+                if isinstance(value, (IPv4Network, IPv6Network)) and not value.is_loopback:
+                    (addresses if value.num_addresses == 1 else others).add(_single(value))
+        elif match.key in ("iif", "oif"):
+            others.update(value for value in match.values if isinstance(value, str))
+    return addresses or others
+
+
+def _numbers(rule: Rule) -> set[RuleKey]:
+    plain: Mapping[str, tuple[object, ...]] = {match.key: match.values for match in rule.matches if not match.negated}
+    pairs = [pair for pair in plain.get("dport", ()) if isinstance(pair, tuple)]
+    if rule.target.verb is Verb.REDIRECT and rule.target.ports:
+        pairs = [rule.target.ports]
+    return {
+        host_port(str(proto), number)
+        for proto in plain.get("proto", ())
+        for low, high in pairs
+        if high - low < _WIDE
+        for number in range(low, high + 1)
+    }
+
+
+def _single(net: Net) -> RuleKey:
+    return net.network_address if net.num_addresses == 1 else net

@@ -1,0 +1,214 @@
+"""The journal of a change that has several steps: a line before each step, a line after it. Pure: text <-> records.
+
+A line that the machine's death cut off says nothing: what it was to say had not happened yet, or may be done again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from netdash.publish.state import SCHEMA, Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """How long no container of a change ran. `exact`: one process measured all of it; else it is the time between two
+    lines of the journal, and the container may have run for a part of that."""
+
+    seconds: float
+    exact: bool = True
+
+    @property
+    def text(self) -> str:
+        return f"{'' if self.exact else 'at most '}{self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a journal is about; holds all that its steps need and none of the container's environment: that is read from
+    the old container, or from the new one. `backup` is the old container's name meanwhile, `temporary` the new one's
+    until it takes over. `settings`: of the old one's inspect, for the case that somebody removes both; `environment`:
+    whether it has values that neither the settings nor its image have."""
+
+    id: str
+    kind: str  # recreate, run
+    engine: str
+    name: str
+    steps: tuple[str, ...]
+    created: float  # seconds since the epoch
+    add: tuple[Opened, ...] = ()
+    drop: tuple[Opened, ...] = ()
+    old_id: str = ""
+    backup: str = ""
+    temporary: str = ""
+    image: str = ""  # run: the image; recreate: what the kept changes are committed to
+    discard: bool = False
+    restart: tuple[str, int] = ("", 0)  # the old container's restart policy
+    endpoints: Mapping[str, Any] = field(default_factory=dict)  # by network, as the API takes them
+    first: str = ""  # the network that it is created on
+    answers: bool = False  # whether something listened behind every port that is added
+    grace: float = 0.0  # seconds
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: bool = True
+    downtime: str = ""  # what the plan said of it
+
+    def line(self) -> str:
+        return json.dumps({"netdash": SCHEMA, **asdict(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """`begun`: steps whose first line is there, or that a line that cannot be read may have been about; `done`: their
+    results. `settled`: when the last step was done, and the grace time began. `undoing`: taking back was chosen;
+    `undone`: steps that are taken back. `results`: of all that were ever done. `source`: the old container's inspect,
+    in the process that began the change only. `stopped`: since when no container of it runs (seconds since the epoch),
+    None while one does. `outage`: the last one that ended."""
+
+    change: Change
+    begun: tuple[int, ...] = ()
+    done: Mapping[int, str] = field(default_factory=dict)
+    settled: float | None = None
+    undoing: bool = False
+    undone: tuple[int, ...] = ()
+    results: Mapping[int, str] = field(default_factory=dict)
+    source: Mapping[str, Any] | None = None
+    stopped: float | None = None
+    outage: Outage | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        return self.settled is None
+
+    @property
+    def due(self) -> float | None:
+        """When the grace time ends, in seconds since the epoch; None while it has not begun."""
+        return None if self.settled is None else self.settled + self.change.grace
+
+    @property
+    def left(self) -> tuple[int, ...]:
+        return tuple(at for at in range(len(self.change.steps)) if at not in self.done)
+
+    @property
+    def to_undo(self) -> tuple[int, ...]:
+        """Last first, but what cannot be done twice, the removal of the new container and its image, after all others;
+        a step that was begun may have happened."""
+        return tuple(sorted(set(self.begun) - set(self.undone), key=self._when))
+
+    def _when(self, at: int) -> tuple[bool, int]:
+        return self.change.steps[at] in ("create", "commit"), -at
+
+    def result(self, step: str) -> str:
+        return self.results.get(self.change.steps.index(step), "") if step in self.change.steps else ""
+
+
+_CUT_OFF = re.compile(r"\{[ -|~]*")  # the beginning of a line, as a death while it was written leaves it
+
+
+def load_journal(text: str) -> Journal | None:
+    """None for what is no journal of netdash's."""
+    head, *rest = text.split("\n")
+    change = None if "\ufffd" in head else _change(_line(head))  # a byte that was no text
+    if change is None:
+        return None
+    found = _Read()
+    for line in rest:
+        found.take(_line(line), damaged=bool(line) and not _CUT_OFF.fullmatch(line))
+    steps = range(len(change.steps))
+    begun = tuple(dict.fromkeys(at for at in found.begun if at in steps))
+    done = {at: result for at, result in found.done.items() if at in steps}
+    return Journal(
+        change,
+        begun,
+        done,
+        found.settled,
+        found.undoing,
+        found.undone,
+        found.results,
+        stopped=found.stopped,
+        outage=found.outage,
+    )
+
+
+@dataclass(slots=True)
+class _Read:
+    """What the lines said so far."""
+
+    begun: list[int] = field(default_factory=list)
+    done: dict[int, str] = field(default_factory=dict)
+    settled: float | None = None
+    undoing: bool = False
+    undone: tuple[int, ...] = ()
+    results: dict[int, str] = field(default_factory=dict)
+    stopped: float | None = None
+    outage: Outage | None = None
+
+    def take(self, entry: Mapping[str, Any], damaged: bool) -> None:
+        """`damaged`: an entry without a word was no empty line; it may have been the beginning of the next step."""
+        self._time(entry)
+        match entry:
+            case {"begin": int(at)}:
+                self._begin(at)
+            case {"done": int(at), "result": str(result)}:
+                if at not in self.begun:
+                    self._begin(at)
+                self.done[at] = self.results[at] = result
+            case {"settled": float(when) | int(when)}:
+                self.settled = float(when)
+            case {"undoing": bool(undoing)}:
+                self.undoing, self.settled = undoing, None
+            case {"undo": int(at)}:  # from here on nobody knows whether the step is still done
+                self.done.pop(at, None)
+            case {"undone": int(at)}:
+                self.undone = (*self.undone, at)
+            case _ if damaged:
+                self._begin(max(self.begun, default=-1) + 1)
+
+    def _time(self, entry: Mapping[str, Any]) -> None:
+        match entry:
+            case {"stopped": float(when) | int(when)} if self.stopped is None:
+                self.stopped = float(when)
+            case {"down": None}:
+                self.stopped = self.outage = None
+            case {"down": float(seconds) | int(seconds), "exact": bool(exact)}:
+                self.stopped, self.outage = None, Outage(float(seconds), exact)
+
+    def _begin(self, at: int) -> None:
+        self.begun.append(at)
+        self.undone = tuple(one for one in self.undone if one != at)
+
+
+def _line(text: str) -> dict[str, Any]:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _change(raw: dict[str, Any]) -> Change | None:
+    if raw.get("netdash") != SCHEMA:
+        return None
+    try:
+        return Change(
+            **{name: str(raw[name]) for name in _TEXTS},
+            steps=tuple(map(str, raw["steps"])),
+            created=float(raw["created"]),
+            add=tuple(Opened(**one) for one in raw["add"]),
+            drop=tuple(Opened(**one) for one in raw["drop"]),
+            discard=raw["discard"] is True,
+            answers=raw["answers"] is True,
+            restart=(str(raw["restart"][0]), int(raw["restart"][1])),
+            endpoints=dict(raw["endpoints"]),
+            grace=float(raw["grace"]),
+            settings=dict(raw.get("settings", {})),
+            environment=raw.get("environment") is not False,
+            downtime=str(raw.get("downtime", "")),
+        )
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+_TEXTS = ("id", "kind", "engine", "name", "old_id", "backup", "temporary", "image", "first")

@@ -1,0 +1,374 @@
+"""The rule tools' answers -> Ruleset. nft's list of chains is the skeleton, iptables-save adds what nft cannot say of
+xt rules, legacy listings add their own chains. Owns the memory between two readings, and so the rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from netdash.bundle.recording import Recording
+from netdash.model.host import Chain, NamedObject, Rule, Ruleset, Table, Unread
+from netdash.model.rules import NamedSet
+from netdash.rules.iptables_rule import parse_line
+from netdash.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save
+from netdash.rules.kept import forget
+from netdash.rules.merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
+from netdash.rules.nft_listing import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
+from netdash.rules.nft_match import Draft
+from netdash.rules.parts import Body
+
+_NFT_ANSWER = "rules/nft.json"
+_SAVES = {"ip": "rules/iptables-save.txt", "ip6": "rules/ip6tables-save.txt"}
+_LEGACY_SAVES = {"ip": "rules/iptables-legacy-save.txt", "ip6": "rules/ip6tables-legacy-save.txt"}
+_PATHS = (_NFT_ANSWER, *_SAVES.values(), *_LEGACY_SAVES.values())
+
+_HOOKS = {
+    "PREROUTING": "prerouting",
+    "INPUT": "input",
+    "FORWARD": "forward",
+    "OUTPUT": "output",
+    "POSTROUTING": "postrouting",
+}
+PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
+"""enum nf_ip_hook_priorities; nat has -100 where the destination changes, 100 where the source does. iptables-nft
+hooks its security table at 150."""
+
+
+def read_ruleset(recording: Recording) -> Ruleset | None:
+    """The rules of one recording; None when it holds no rule tool's answer. Never raises: what is missing stands in
+    `notes`, and where rules may be missing, in `unread`."""
+    return RulesetReader().read(recording)
+
+
+@dataclass(slots=True)
+class _Known:
+    """One chain as it was read last."""
+
+    shape: Shape
+    strings: list[str]  # counters as the listing wrote them
+    chain: Chain
+
+
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    shapes: tuple[Shape, ...]
+    sets: tuple[NamedSet, ...]
+    notes: tuple[str, ...]
+    unread: tuple[Unread, ...]
+    tables: tuple[Table, ...]
+    objects: tuple[NamedObject, ...]
+
+
+class RulesetReader:
+    """Reads rulesets one after the other and works only on what changed: counters alone cost far less than rules.
+    Not for use by two threads."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[str, Body] = {}
+        self._before: dict[str, Body] = {}
+        self._answers: dict[str, object] = {}
+        self._taken: dict[str, float | None] = {}
+        self._listings: dict[str, Listing] = {}
+        self._shapes: _Shapes | None = None
+        self._known: dict[tuple[str, str, str, str], _Known] = {}
+        self._last: Ruleset | None = None
+
+    def read(self, recording: Recording) -> Ruleset | None:
+        """The rules of this recording, with rates since the reading before; the same object when nothing changed.
+        An answer that is the very object of last time counts as not asked again: its rules keep their rates."""
+        answers = {path: recording.answers.get(path) for path in _PATHS}
+        if all(answer is None for answer in answers.values()):
+            return None
+        spans = self._spans(answers, recording.taken)
+        shapes = self._reshape(answers, spans)
+        known: dict[tuple[str, str, str, str], _Known] = {}
+        changed = shapes is not self._shapes
+        for shape in shapes.shapes:
+            frame = shape.frame
+            key = (frame.family, frame.table, frame.name, frame.backend)
+            before = self._known.get(key)
+            made = self._count(shape, before, spans)
+            known[key] = made
+            changed = changed or before is None or made.chain is not before.chain
+        self._shapes, self._known, self._answers = shapes, known, answers
+        if changed or self._last is None:
+            chains = tuple(one.chain for one in known.values())
+            forget(sum(len(chain.rules) for chain in chains))
+            self._last = Ruleset(
+                chains, shapes.sets, shapes.notes, shapes.unread, shapes, shapes.tables, shapes.objects
+            )
+        return self._last
+
+    def _spans(self, answers: Mapping[str, object], taken: float | None) -> dict[str, float | None]:
+        """Seconds since the answer before, for those that are new; None where that is not known."""
+        spans: dict[str, float | None] = {}
+        for path, answer in answers.items():
+            if path in self._answers and answer is self._answers[path]:
+                continue
+            before = self._taken.get(path)
+            spans[path] = taken - before if taken is not None and before is not None and taken > before else None
+            self._taken[path] = taken
+        return spans
+
+    # --- meaning ------------------------------------------------------------------------------------------------------
+
+    def _reshape(self, answers: Mapping[str, object], fresh: Mapping[str, object]) -> _Shapes:
+        """What was known when nft's answer is the same object and the listings differ in counters only."""
+        same = self._shapes is not None and _NFT_ANSWER not in fresh
+        for path in _PATHS[1:]:
+            if path in fresh:
+                text = answers[path]
+                listing = parse_save(text) if isinstance(text, str) else Listing({}, (), frozenset())
+                same = same and _same_rules(self._listings.get(path), listing)
+                self._listings[path] = listing
+        if self._shapes is not None and same:
+            return self._shapes
+        self._bodies, self._before = {}, self._bodies
+        shapes = self._merge(answers)
+        self._before = {}
+        return shapes
+
+    def _body(self, text: str) -> Body:
+        """What a line means; kept for as long as the listings show it."""
+        found = self._bodies.get(text)
+        if found is None:
+            found = self._bodies[text] = self._before.get(text) or parse_line(text)
+        return found
+
+    def _merge(self, answers: Mapping[str, object]) -> _Shapes:
+        notes: list[str] = []
+        unread: list[Unread] = []
+        shapes: list[Shape] = []
+        listing = NOTHING
+        if answers[_NFT_ANSWER] is None:
+            notes.append("nft was not read: tables that iptables does not own are missing")
+            unread.append(Unread("nft", "nft was not read"))
+            for family, path in _SAVES.items():
+                shapes += self._saved(family, path, IPTABLES, None)
+        else:
+            listing = parse_nft(answers[_NFT_ANSWER], self._decide(set()))
+            uneven = {chain.key for chain in listing.chains if self._uneven(chain, notes)}
+            if uneven:
+                listing = parse_nft(answers[_NFT_ANSWER], self._decide(uneven))
+            notes += listing.problems
+            unread += [Unread("nft", problem) for problem in listing.problems]
+            seen = {chain.key for chain in listing.chains}
+            shapes += [self._skeleton(chain, uneven, answers, notes) for chain in listing.chains]
+            for family, path in _SAVES.items():
+                more = list(self._saved(family, path, IPTABLES, seen))
+                notes += [f"nft did not show {_place(one.frame)}, {_tool(path)} does" for one in more]
+                shapes += more
+        for family, path in _LEGACY_SAVES.items():
+            shapes += self._saved(family, path, LEGACY, None)
+        for path, saved in self._listings.items():
+            if not saved.whole:
+                why = _torn(_tool(path), saved)
+                notes.append(why)
+                if path in _LEGACY_SAVES.values():
+                    unread.append(Unread(_tool(path).removesuffix("-save"), why, saved.torn))
+        notes += [
+            _FLAGGED[flag].format(f"table {table.family} {table.name}")
+            for table in listing.tables
+            for flag in table.flags
+            if flag in _FLAGGED
+        ]
+        return _Shapes(
+            tuple(shapes), listing.sets, tuple(dict.fromkeys(notes)), tuple(unread), listing.tables, listing.objects
+        )
+
+    def _listed(self, chain: Skeleton) -> SavedChain | None:
+        """The chain in iptables-save's listing."""
+        path = _SAVES.get(chain.family)
+        listing = self._listings.get(path) if path and chain.table in TABLES else None
+        return listing.chains.get((chain.table, chain.name)) if listing else None
+
+    def _decide(self, uneven: set[tuple[str, str, str]]) -> Decide:
+        known: Skeleton | None = None
+        texts: list[str] = []  # of that chain; empty where they cannot be its rules
+
+        def decide(chain: Skeleton, at: int, rule: Draft) -> Body | None:
+            nonlocal known, texts
+            if chain is not known:
+                known, saved = chain, self._listed(chain)
+                texts = saved.texts if saved and chain.key not in uneven else []
+            if at >= len(texts):
+                return None
+            line = self._body(texts[at])
+            return line if agree(rule, line) else None
+
+        return decide
+
+    def _uneven(self, chain: Skeleton, notes: list[str]) -> bool:
+        """Whether the i-th line cannot be the i-th rule, because there are more of the one than of the other."""
+        saved = self._listed(chain)
+        if saved is None or len(saved.texts) == len(chain.bodies):
+            return False
+        counts = f"{len(saved.texts)} rules in {chain.table}/{chain.name}, nft {len(chain.bodies)}"
+        notes.append(f"{_tool(_SAVES[chain.family])} shows {counts}: shown as nft does")
+        return True
+
+    def _skeleton(
+        self, chain: Skeleton, uneven: set[tuple[str, str, str]], answers: Mapping[str, object], notes: list[str]
+    ) -> Shape:
+        """A chain of nft's list, its xt rules from iptables-save where that shows them."""
+        path = _SAVES.get(chain.family, "") if chain.table in TABLES else ""
+        listed = self._listed(chain) is not None and chain.key not in uneven
+        if chain.unsaid and path and chain.key not in uneven:
+            notes.append(_unsaid(chain, path, listed, self._listings.get(path), answers))
+        return shape_of_native(chain, path, listed)
+
+    def _saved(self, family: str, path: str, backend: str, seen: set[tuple[str, str, str]] | None) -> Iterator[Shape]:
+        """Chains that a listing shows and nft does not; of nft's tables, only those with rules: iptables-save prints
+        base chains that do not exist."""
+        listing = self._listings.get(path)
+        for (table, name), saved in listing.chains.items() if listing else ():
+            if seen is not None and ((family, table, name) in seen or not saved.texts):
+                continue
+            yield shape_of_saved(_frame(family, table, name, backend, saved), path, saved, self._body)
+
+    # --- numbers ------------------------------------------------------------------------------------------------------
+
+    def _count(self, shape: Shape, before: _Known | None, spans: Mapping[str, float | None]) -> _Known:
+        strings = self._strings(shape)
+        if before is not None and before.shape is shape and shape.path not in spans and _NFT_ANSWER not in spans:
+            return before
+        old = _aligned(shape, before)
+        was = before.strings if before is not None and before.shape is shape else []
+        save_fresh, nft_fresh = shape.path in spans, _NFT_ANSWER in spans
+        save_span, nft_span = spans.get(shape.path), spans.get(_NFT_ANSWER)
+        rules: list[Rule] = []
+        for at, body in enumerate(shape.bodies):
+            rule = old[at]
+            counters = shape.counters[at]
+            if counters is not None:
+                fresh, span = nft_fresh, nft_span
+            elif rule is not None and was and was[at] == strings[at]:
+                fresh, span, counters = save_fresh, save_span, (rule.packets, rule.bytes)
+            else:
+                fresh, span, counters = save_fresh, save_span, counters_of(strings[at])
+            rules.append(_rule(shape, at, body, counters, rule, span, fresh))
+        made = tuple(rules)
+        if before is not None and _unchanged(before.chain, shape.frame, made):
+            return _Known(shape, strings, before.chain)
+        return _Known(shape, strings, replace(shape.frame, rules=made))
+
+    def _strings(self, shape: Shape) -> list[str]:
+        listing = self._listings.get(shape.path)
+        saved = listing.chains.get(shape.listed) if listing else None
+        return saved.counters if saved and len(saved.counters) == len(shape.bodies) else [""] * len(shape.bodies)
+
+
+def _rule(
+    shape: Shape,
+    at: int,
+    body: Body,
+    counters: tuple[int | None, int | None],
+    old: Rule | None,
+    span: float | None,
+    fresh: bool,
+) -> Rule:
+    packets, size = counters
+    rate = None
+    if old is not None and not fresh:
+        rate = old.rate
+    elif old is not None and span and packets is not None and old.packets is not None and packets >= old.packets:
+        rate = (packets - old.packets) / span
+    if (
+        old is not None
+        and old.position == at + 1
+        and old.packets == packets
+        and old.bytes == size
+        and old.rate == rate
+        and old.not_understood == body.not_understood
+        and (old.matches is body.matches or (old.matches, old.target) == (body.matches, body.target))
+    ):
+        return old
+    frame = shape.frame
+    return Rule(
+        frame.family,
+        frame.table,
+        frame.name,
+        at + 1,
+        body.text,
+        body.matches,
+        body.target,
+        packets,
+        size,
+        shape.backends[at],
+        body.comment,
+        body.not_understood,
+        rate,
+        shape.occurrences[at],
+    )
+
+
+def _aligned(shape: Shape, before: _Known | None) -> list[Rule | None]:
+    """For each rule of the shape the one of last time that means the same: same text, same n-th, same backend."""
+    if before is None:
+        return [None] * len(shape.bodies)
+    if before.shape is shape:
+        return list(before.chain.rules)
+    known = {(rule.text, rule.occurrence, rule.backend): rule for rule in before.chain.rules}
+    return [
+        known.get((body.text, number, backend))
+        for body, number, backend in zip(shape.bodies, shape.occurrences, shape.backends, strict=True)
+    ]
+
+
+def _unchanged(chain: Chain, frame: Chain, rules: tuple[Rule, ...]) -> bool:
+    return (
+        len(chain.rules) == len(rules)
+        and all(one is other for one, other in zip(chain.rules, rules, strict=True))
+        and replace(chain, rules=()) == frame
+    )
+
+
+def _same_rules(before: Listing | None, now: Listing) -> bool:
+    if before is None or (before.left_out, before.torn) != (now.left_out, now.torn):
+        return False
+    if list(before.chains) != list(now.chains):
+        return False
+    pairs = zip(before.chains.values(), now.chains.values(), strict=True)
+    return all(one.policy == other.policy and one.texts == other.texts for one, other in pairs)
+
+
+def _frame(family: str, table: str, name: str, backend: str, saved: SavedChain) -> Chain:
+    hook = _HOOKS.get(name)
+    if hook is None or table not in TABLES:
+        return Chain(family, table, name, backend, ())
+    nat = -100 if hook in ("prerouting", "output") else 100
+    kind = "nat" if table == "nat" else "route" if table == "mangle" and hook == "output" else "filter"
+    priority = 150 if (table, backend) == ("security", IPTABLES) else PRIORITIES.get(table, nat)
+    return Chain(family, table, name, backend, (), kind, hook, priority, saved.policy)
+
+
+def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, answers: Mapping[str, object]) -> str:
+    tool, table = _tool(path), f"table {chain.family} {chain.table}"
+    if answers[path] is None:
+        return f"{tool} was not read: nft does not say the details of xt rules in {table}"
+    if listing and chain.table in listing.left_out:
+        return f"{tool} left out {table} as incompatible: nft does not say the details of its xt rules"
+    if listed:
+        return f"{tool} and nft disagree on rules of {table}, chain {chain.name}: shown as nft does"
+    return f"{tool} does not show {table}, chain {chain.name}: nft does not say the details of its xt rules"
+
+
+_FLAGGED = {
+    "dormant": "{} is dormant: no packet meets its rules",
+    UNNAMED: "{} has a flag that nft does not name: if it is dormant, no packet meets its rules",
+}
+
+
+def _torn(tool: str, listing: Listing) -> str:
+    rules = sum(len(chain.texts) for chain in listing.chains.values())
+    if listing.cut:
+        return f"{tool} broke off after {rules} rule{'' if rules == 1 else 's'}"
+    return f"{tool} printed lines that are no rules in {', '.join(sorted(listing.torn))}"
+
+
+def _tool(path: str) -> str:
+    return path.removeprefix("rules/").removesuffix(".txt")
+
+
+def _place(chain: Chain) -> str:
+    return f"{chain.family} {chain.table}/{chain.name}"

@@ -1,0 +1,125 @@
+"""One connection as conntrack keeps it while its packets pass: state, marks and what nat has bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from netdash.model.host import IP, TrackedFlow
+from netdash.model.packet import Ends, Packet
+from netdash.model.records import replace
+
+NO_ZONE = (0, 0)
+DESTINATION, SOURCE = "destination", "source"
+Target = tuple[IP | None, int | None]
+"""An address and a port; None: not known."""
+
+
+def manipulated_at(hook: str) -> str:
+    """What nat changes at a hook (HOOK2MANIP)."""
+    return SOURCE if hook in ("postrouting", "input") else DESTINATION
+
+
+@dataclass(slots=True)
+class Connection:
+    """`original` None: not tracked (yet). Lives from the first packet to the first answer."""
+
+    original: Ends | None = None
+    untracked: bool = False
+    confirmed: bool = False  # its first packet has left, or came back by loopback
+    answering: bool = False  # the packet at hand goes in the direction of the reply
+    replied: bool = False  # the first answer has passed (IPS_SEEN_REPLY)
+    assured: bool = False  # TCP: so has the packet after it (IPS_ASSURED)
+    mark: int | None = 0
+    zone: tuple[int, int] = NO_ZONE  # by which each direction is known: of its packets, of the answers
+    destination: Target | None = None  # what the destination became; None: it stayed
+    source: Target | None = None
+    bound: set[str] = field(default_factory=set)  # kinds of nat that were decided, also to leave it as it is
+
+    @property
+    def reply(self) -> Ends | None:
+        """The tuple by which the answer is known."""
+        if self.original is None:
+            return None
+        ends = self.original
+        src, sport = self.destination or (ends.dst, ends.dport)
+        dst, dport = self.source or (ends.src, ends.sport)
+        return Ends(src, sport, dst, dport)
+
+    def join(self, flow: TrackedFlow) -> None:
+        """The packet belongs to a connection that conntrack knows: no rule of nat is asked (nf_nat_inet_fn)."""
+        ends, back = flow.original, flow.reply
+        self.original = ends
+        self.destination = (back.src, back.sport) if (back.src, back.sport) != (ends.dst, ends.dport) else None
+        self.source = (back.dst, back.dport) if (back.dst, back.dport) != (ends.src, ends.sport) else None
+        self.bound = {DESTINATION, SOURCE}
+        self.confirmed, self.replied = True, flow.replied
+
+    def track(self, packet: Packet) -> Packet:
+        """nf_conntrack_in: a packet that is not known opens the connection."""
+        if self.untracked:
+            return replace(packet, ctstate="UNTRACKED", ctdir="")
+        if self.original is None and (self.answering or self.replied):
+            return self._stray(packet)
+        if self.original is None:
+            self.original = Ends(packet.src, packet.sport, packet.dst, packet.dport)
+        return self.shown(packet)
+
+    def _stray(self, packet: Packet) -> Packet:
+        """A later packet of what was not tracked: no flow of TCP begins with an answer to a SYN, and none of ICMP with
+        an answer (tcp_new, icmp_new); others do, and TCP with data where nf_conntrack_tcp_loose is on."""
+        answers_syn = packet.tcp_flags is not None and "syn" in packet.tcp_flags
+        if packet.proto in ("icmp", "ipv6-icmp") or answers_syn:
+            return self.shown(packet)
+        return replace(packet, ctstate=None, ctdir=None, ctstatus=None, connmark=None)
+
+    def shown(self, packet: Packet) -> Packet:
+        """The packet with what rules may ask of its connection."""
+        if self.original is None or self.untracked:
+            return replace(packet, ctstate="UNTRACKED" if self.untracked else "INVALID", ctdir="", connmark=None)
+        status = {"DNAT"} if self.destination else set()
+        status |= {"SNAT"} if self.source else set()
+        status |= {"CONFIRMED"} if self.confirmed else set()
+        status |= {"SEEN_REPLY", "SEEN-REPLY"} if self.answering or self.replied else set()
+        status |= {"ASSURED"} if self.assured else set()
+        return replace(
+            packet,
+            ctstate="ESTABLISHED" if self.answering or self.replied else "NEW",
+            ctdir="REPLY" if self.answering else "ORIGINAL",
+            ctstatus=frozenset(status),
+            connmark=self.mark,
+            original=self.original,
+            reply=self.reply,
+        )
+
+    def translate(self, packet: Packet, hook: str) -> Packet:
+        """nf_nat_packet: what was bound is done to this packet, in the answer's direction the other way round."""
+        if self.original is None or self.untracked:
+            return packet
+        kind = manipulated_at(hook)
+        if not self.answering:
+            found = self.destination if kind == DESTINATION else self.source
+            return _changed(packet, kind, found) if found else packet
+        if kind == DESTINATION and self.source:
+            return _changed(packet, kind, (self.original.src, self.original.sport))
+        if kind == SOURCE and self.destination:
+            return _changed(packet, kind, (self.original.dst, self.original.dport))
+        return packet
+
+    def bind(self, hook: str, target: Target | None, packet: Packet) -> None:
+        """nf_nat_setup_info: decides this kind of nat for the connection's life."""
+        kind = manipulated_at(hook)
+        self.bound.add(kind)
+        now = (packet.dst, packet.dport) if kind == DESTINATION else (packet.src, packet.sport)
+        if target is None or target == now:
+            return
+        if kind == DESTINATION:
+            self.destination = target
+        else:
+            self.source = target
+
+
+def _changed(packet: Packet, kind: str, target: Target) -> Packet:
+    ip, port = target
+    if kind == DESTINATION:
+        return replace(packet, dst=ip, dport=port, dst_type=None)
+    return replace(packet, src=ip, sport=port, src_type=None, ephemeral=packet.ephemeral if port is None else None)

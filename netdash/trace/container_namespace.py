@@ -1,0 +1,315 @@
+"""A container's own network namespace: its addresses, routes and listeners, as they were read or, marked as assumed, as
+the engine sets them up."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_network
+
+from netdash.kernel.sockets import device_inside
+from netdash.model.addresses import only
+from netdash.model.host import IP, Container, Endpoint, Host, Link, Listener, Network, Route
+from netdash.model.numbers import decimal
+from netdash.model.records import replace
+from netdash.model.shared_namespace import namespace_owner, why_lost
+from netdash.trace.hooks import Hooks
+from netdash.trace.namespace_state import Inner, lookups_of
+from netdash.trace.run import Run
+
+LOOPBACK_NETS = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Namespace:
+    """One container that has a network namespace of its own."""
+
+    container: Container
+    links: tuple[Link, ...] | None  # None: not read
+    routes: tuple[Route, ...]
+    assumed: tuple[str, ...]  # sentences
+    networks: dict[str, Network]  # by endpoint's network id
+    net: Host  # its devices, routes, rules and switches, as a host has them
+    recorded: bool = False  # a recording looks inside each container: what is missing was lost, and is not assumed
+
+    @property
+    def name(self) -> str:
+        return self.container.name
+
+    @property
+    def hooks(self) -> Hooks | None:
+        return lookups_of(self.net).hooks
+
+    def read(self, run: Run) -> None:
+        """Says what of it was not read, where a way hangs on that."""
+        if self.container.left_behind:
+            run.assume(why_lost(self.container))
+        for sentence in self.assumed:
+            if self.recorded:
+                what = f"the routes inside {self.name}"
+                run.unread(f"{what} are others", f"{what} were not read")
+            else:
+                run.assume(sentence)
+        if self.links is None and self.recorded:
+            what = f"the devices inside {self.name}"
+            run.unread(f"{what} are down or have other addresses", f"{what} were not read")
+
+    @property
+    def addresses(self) -> tuple[IP, ...]:
+        if self.links is not None:
+            return tuple(address.ip for link in self.links for address in link.addresses)
+        return tuple(address.ip for end in self.container.endpoints for address in end.addresses)
+
+    def link(self, device: str | None) -> Link | None:
+        return next((one for one in self.links or () if one.name == device), None)
+
+    def endpoint(self, device: str | None) -> Endpoint | None:
+        """The attachment behind a device of this namespace."""
+        ends = self.container.endpoints
+        link = self.link(device)
+        if link is not None:
+            ips = {address.ip for address in link.addresses}
+            for end in ends:
+                if (end.mac and end.mac.lower() == link.mac) or any(address.ip in ips for address in end.addresses):
+                    return end
+            if link.addresses and (link.mac is not None or len(ends) != 1):
+                return None  # a device that the engine did not make
+        named = [end for end in ends if device == _assumed_device(end)]
+        named += [end for end in ends if device in self._on_link(end)]
+        return named[0] if named else ends[0] if len(ends) == 1 else None
+
+    def _on_link(self, end: Endpoint) -> set[str | None]:
+        """The devices whose own subnet holds an address of this endpoint, by the routes."""
+        ips = [address.ip for address in end.addresses]
+        return {
+            route.dev
+            for route in self.routes
+            if route.gateway is None and route.dst.prefixlen and any(ip in route.dst for ip in ips)
+        }
+
+    def device(self, endpoint: Endpoint) -> str:
+        for link in self.links or ():
+            if self.endpoint(link.name) is endpoint and link.name != "lo":
+                return link.name
+        named = [name for name in self._on_link(endpoint) if name and name != _assumed_device(endpoint)]
+        return named[0] if len(named) == 1 else _assumed_device(endpoint)
+
+    def network(self, endpoint: Endpoint) -> Network | None:
+        return self.networks.get(endpoint.network_id) or self.networks.get(endpoint.network)
+
+
+class Namespaces:
+    """Those of one host, by container and by address."""
+
+    def __init__(self, host: Host) -> None:
+        networks = {one.id: one for one in host.networks or ()} | {one.name: one for one in host.networks or ()}
+        containers = host.containers or ()
+        self._named = {one.name: one for one in containers}
+        self._by_id = {one.id: one for one in containers}
+        self._own = {
+            one.id: _namespace(one, networks, host)
+            for one in containers
+            if one.running and (not one.shares_with or one.left_behind)
+        }
+        self._at: dict[IP, list[tuple[Namespace, Endpoint]]] = {}
+        self._by_veth: dict[str, tuple[Namespace, Endpoint]] = {}
+        for space in self._own.values():
+            for ip, end in _answers(space):
+                self._at.setdefault(ip, []).append((space, end))
+            for end in space.container.endpoints:
+                if end.veth:
+                    self._by_veth[end.veth] = (space, end)
+
+    def container(self, identity: str | None) -> Container | None:
+        return self._by_id.get(identity or "")
+
+    def of(self, container: Container) -> Namespace | None:
+        """The namespace that it uses; None when it does not run, or uses the host's."""
+        seen = {container.id}
+        while container.shares_with and not container.left_behind:
+            owner = self._named.get(container.shares_with)
+            if owner is None or owner.id in seen:
+                return None
+            seen.add(owner.id)
+            container = owner
+        return None if container.network_mode == "host" else self._own.get(container.id)
+
+    def at(self, ip: IP) -> list[tuple[Namespace, Endpoint]]:
+        """Who has this address: by what was read inside, else by the engine's word."""
+        return self._at.get(ip, [])
+
+    def all(self) -> Iterable[Namespace]:
+        return self._own.values()
+
+    def behind(self, veth: str) -> tuple[Namespace, Endpoint] | None:
+        return self._by_veth.get(veth)
+
+
+@lru_cache(maxsize=2)  # of the host on screen and of the one that comes
+def namespaces_of(host: Host) -> Namespaces:
+    return Namespaces(host)
+
+
+def _answers(space: Namespace) -> Iterator[tuple[IP, Endpoint]]:
+    """The addresses that the container answers for on each of its networks: of IPv4 any that it has (arp_process), of
+    IPv6 those of that very device (ndisc_recv_ns)."""
+    if space.links is None:
+        for end in space.container.endpoints:
+            yield from ((address.ip, end) for address in end.addresses)
+        return
+    for link in space.links:
+        attached = space.endpoint(link.name) if link.name != "lo" else None
+        if attached is None:
+            continue
+        for other in space.links:
+            for one in other.addresses:
+                if (one.version == 4 and not one.ip.is_loopback) or other is link:
+                    yield one.ip, attached
+
+
+def _namespace(container: Container, networks: dict[str, Network], host: Host) -> Namespace:
+    inside = container.inside
+    read = inside.routes if inside else None
+    assumed = []
+    if read is None:
+        assumed.append(f"the routes inside {container.name} were not read: taken as the engine sets them up")
+    version = host.engine.version if host.engine else ""
+    links = inside.links if inside else None
+    made = tuple(_set_up(container, networks, version))
+    routes = made if read is None else (*read, *_missing(read, made, links))
+    space = Namespace(container, links, routes, tuple(assumed), networks, host, not host.live)
+    return replace(space, net=_as_host(space, host))
+
+
+def _missing(read: tuple[Route, ...], made: tuple[Route, ...], links: tuple[Link, ...] | None) -> Iterator[Route]:
+    """The IPv6 routes of the engine's making, where only those of IPv4 were read, for devices that still have their
+    addresses."""
+    if any(route.family == 6 for route in read):
+        return
+    own = None if links is None else [address for link in links for address in link.addresses]
+    for route in made:
+        if route.family != 6:
+            continue
+        through = route.gateway or route.prefsrc
+        if own is None or any(through in one.network for one in own if one.version == 6):
+            yield route
+
+
+def _as_host(space: Namespace, host: Host) -> Inner:
+    """The namespace as a walk meets it. Of switches that were not read the host's own `all` and `default` hold: IPv4's
+    are handed down when a namespace is made (devinet_init_net)."""
+    inside = space.container.inside
+    sharing = [one for one in host.containers or () if namespace_owner(one) == space.name]
+    listeners = space.container.listeners
+    if listeners is not None:
+        more = (listener for one in sharing for listener in one.listeners or ())
+        listeners = tuple(dict.fromkeys((*listeners, *more)))
+    links = space.links if space.links is not None else tuple(_links(space))
+    names = {_assumed_device(end): space.device(end) for end in space.container.endpoints}
+    routes = tuple(replace(route, dev=names[route.dev]) if route.dev in names else route for route in space.routes)
+    if not any(route.table == "local" for route in routes):
+        routes = (*routes, *_local(links))
+    return Inner(
+        name=space.name,
+        taken=host.taken,
+        live=False,
+        engine=None,
+        containers=(),
+        networks=(),
+        links=links,
+        routes=routes,
+        policy=inside.policy if inside else None,
+        neighbours=inside.neighbours if inside else None,
+        ruleset=inside.ruleset if inside else None,
+        proxies=(),
+        listeners=listeners,
+        ports=None,
+        sysctls=ChainMap(dict(inside.sysctls) if inside else {}, _handed_down(host)),
+        privileged=None,
+    )
+
+
+@lru_cache(maxsize=2)
+def _handed_down(host: Host) -> dict[str, str]:
+    found = {}
+    for name, value in (host.sysctls or {}).items():
+        if name.startswith(("net.ipv4.conf.all.", "net.ipv4.conf.default.")) and not name.endswith(".rp_filter"):
+            found[name] = value
+    return found
+
+
+def _links(space: Namespace) -> Iterator[Link]:
+    """The devices that the engine sets up, where they were not read."""
+    yield Link(1, "lo", None, True, "UNKNOWN", None, None, None, None, None, ())
+    for index, end in enumerate(space.container.endpoints):
+        name = space.device(end)
+        yield Link(index + 2, name, "veth", True, "UP", None, end.mac, None, None, None, end.addresses)
+
+
+def _local(links: tuple[Link, ...]) -> Iterator[Route]:
+    """The local table, which /proc does not show: the kernel makes it of the addresses (fib_add_ifaddr)."""
+    for family, net in ((4, LOOPBACK_NETS[0]), (6, LOOPBACK_NETS[1])):
+        yield Route(family, "local", "local", net, None, "lo", None, 0, "kernel", "host")
+    for link in links:
+        for address in link.addresses:
+            if link.name == "lo" and address.ip.is_loopback:
+                continue
+            yield Route(
+                address.version, "local", "local", only(address.ip), None, link.name, address.ip, 0, "kernel", "host"
+            )
+            if address.version == 4 and address.network.prefixlen < 31:
+                wide = only(address.network.broadcast_address)
+                yield Route(4, "local", "broadcast", wide, None, link.name, address.ip, 0, "kernel", "link")
+
+
+def _set_up(container: Container, networks: dict[str, Network], version: str) -> Iterator[Route]:
+    """On-link routes of every endpoint, and the default routes by the one that leads out."""
+    for end in container.endpoints:
+        for address in end.addresses:
+            yield Route(
+                address.version,
+                "main",
+                "unicast",
+                address.network,
+                None,
+                _assumed_device(end),
+                address.ip,
+                0,
+                None,
+                "link",
+            )
+    leading = sorted(container.endpoints, key=lambda end: (-end.gateway_priority, end.network))
+    for family, everything in ((4, ip_network("0.0.0.0/0")), (6, ip_network("::/0"))):
+        for end in leading:
+            network = networks.get(end.network_id) or networks.get(end.network)
+            if network is not None and network.internal and _major(version) >= _NO_DEFAULT_SINCE:
+                continue
+            gateway = next((gateway for gateway in end.gateways if gateway.version == family), None)
+            if gateway is not None:
+                yield Route(family, "main", "unicast", everything, gateway, _assumed_device(end), None, 0, None, None)
+                break
+
+
+_NO_DEFAULT_SINCE = 28  # Docker gives containers of internal networks no default route
+
+
+def _major(version: str) -> int:
+    return decimal(version.partition(".")[0]) or 0
+
+
+def _assumed_device(endpoint: Endpoint) -> str:
+    """Stands for the device of an endpoint whose name inside was not read."""
+    return f"the device in {endpoint.network}"
+
+
+def bound_to(heard: Listener) -> str:
+    return f"the socket answers only on {heard.device}; by which device the packet comes in is not known"
+
+
+def arrival(space: Namespace, device: str, dst: IP) -> str | None:
+    """The device that a socket inside sees a packet come in by; None where its name was not read."""
+    if device == "lo":
+        return "lo" if dst.is_loopback else device_inside(space.container, dst)
+    return None if any(device == _assumed_device(end) for end in space.container.endpoints) else device

@@ -1,0 +1,140 @@
+"""The packets that one asks of first: in to a published port, out of a container, from one container to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from netdash.kernel.routing import OUTSIDE, entrance
+from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
+from netdash.model.index import index_of
+from netdash.model.records import replace
+from netdash.model.shared_namespace import sharing
+from netdash.trace.model import Origin, Question
+
+_ENTRANCE = ("links", "routes")
+_ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
+_LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+_DNS = ip_address("127.0.0.11")  # the engine's resolver, in every container of a user-defined network
+_WEB = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A question and how people would say it. While the host's devices or routes are being read, what comes in from
+    outside for every address is asked of the unspecified one."""
+
+    text: str
+    question: Question
+    sender: str = ""  # "from outside", "from this host"
+
+    def follows(self, before: Usual) -> bool:
+        """Whether it is the same packet of another host, whose address may not have been known before."""
+        one, other = self.question, before.question
+        if other.dst.is_unspecified:
+            one = replace(one, dst=other.dst) if one.dst.version == other.dst.version else one
+        return one == other
+
+
+def of_container(host: Host, container: Container) -> tuple[Usual, ...]:
+    """Its published ports from outside and from this host, then its way out of each address family."""
+    inwards = [usual for port in index_of(host).ports(container.id) if port.live for usual in of_port(host, port)]
+    return (*inwards, *outwards(host, container))
+
+
+def of_port(host: Host, port: Port) -> tuple[Usual, ...]:
+    """From outside, where the port is bound to more than loopback, and from this host."""
+    return tuple(_of_port(host, port))
+
+
+def _of_port(host: Host, port: Port) -> Iterator[Usual]:
+    for family in (4, 6) if port.dual else (port.host_ip.version,):
+        yield from _by_family(host, port, family)
+
+
+def _by_family(host: Host, port: Port, family: int) -> Iterator[Usual]:
+    if port.scope is not Scope.LOOPBACK:
+        ip: IP | None = port.host_ip
+        if port.host_ip.is_unspecified:
+            _, ip = entrance(family, host.links, host.routes)
+            if ip is None and not host.pending.isdisjoint(_ENTRANCE):
+                ip = _ANY[family]  # which one it is, is being read
+        if ip is not None:
+            yield _inwards("from outside", Origin.OUTSIDE, ip, port, OUTSIDE[family])
+    local = _LOOPBACK[family] if port.host_ip.is_unspecified else port.host_ip
+    yield _inwards("from this host", Origin.HOST, local, port, None)
+
+
+def _inwards(text: str, origin: Origin, dst: IP, port: Port, src: IP | None) -> Usual:
+    return Usual(
+        f"{text} to {_socket(dst, port.host_port)}/{port.proto}",
+        Question(origin, dst, port.proto, port.host_port, src=src),
+        text,
+    )
+
+
+def outwards(host: Host, container: Container) -> tuple[Usual, ...]:
+    """To a web server on the Internet, by each address family that the container has."""
+    if not container.running:
+        return ()
+    owner = sharing(host, container)
+    families = {address.version for end in owner.endpoints for address in end.addresses}
+    if owner.network_mode == "host":
+        families = {4}
+    return tuple(
+        Usual(
+            f"out to the Internet{' by IPv6' if family == 6 else ''}, port {_WEB}",
+            out(container, None, family),
+        )
+        for family in sorted(families)
+    )
+
+
+def out(container: Container, source: IP | None, family: int) -> Question:
+    """To a web server on the Internet, from one of its addresses, or (None) from the one that its routes choose."""
+    return Question(Origin.CONTAINER, OUTSIDE[family], "tcp", _WEB, src=source, container=container.id)
+
+
+def between(host: Host, sender: Container, receiver: Container) -> tuple[Usual, ...]:
+    """To every port on which the receiver listens, or that it publishes or exposes where that is not known; without
+    any, a ping. Asked of the address on a network that both are on, else of the first."""
+    address = _address(sharing(host, sender), sharing(host, receiver))
+    if address is None:
+        return ()
+    asked = [(proto, port) for proto, port in _ports(host, receiver)] or [("icmp", None)]
+    return tuple(
+        Usual(
+            f"from {sender.name} to {receiver.name} {_socket(address, port)}/{proto}",
+            Question(Origin.CONTAINER, address, proto, port, container=sender.id),
+        )
+        for proto, port in asked
+    )
+
+
+def _address(sender: Container, receiver: Container) -> IP | None:
+    shared = {end.network_id for end in sender.endpoints}
+    ends = sorted(receiver.endpoints, key=lambda end: end.network_id not in shared)
+    return next(iter(_addresses(ends)), None)
+
+
+def _addresses(ends: Iterable[Endpoint]) -> Iterator[IP]:
+    for end in ends:
+        for address in end.addresses:
+            yield address.ip
+
+
+def _ports(host: Host, container: Container) -> list[tuple[str, int | None]]:
+    heard = sharing(host, container).listeners
+    if heard is not None:
+        found = {(one.proto, one.port) for one in heard if one.ip != _DNS}
+    else:
+        published = {(binding.proto, binding.container_port) for binding in container.bindings}
+        found = published | {(proto, port) for port, proto in container.exposed}
+    return [*sorted(found)]
+
+
+def _socket(ip: IP, port: int | None) -> str:
+    if port is None:
+        return str(ip)
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"

@@ -1,0 +1,89 @@
+"""Where a packet ends: the socket or the kernel that takes it in one network namespace."""
+
+from __future__ import annotations
+
+from netdash.kernel.sockets import device_of, find_listener
+from netdash.model.host import IP
+from netdash.model.records import replace
+from netdash.trace import proxy
+from netdash.trace.chains import ip_hook
+from netdash.trace.container_namespace import Namespace, arrival, bound_to
+from netdash.trace.model import Verdict
+from netdash.trace.namespace_state import lookups_of, number
+from netdash.trace.run import Ended, Run
+
+_PORTLESS = ("icmp", "ipv6-icmp")
+
+
+def local(run: Run) -> Ended:
+    """ip_local_deliver, and the socket."""
+    run.packet = replace(run.packet, oif="")
+    ip_hook(run, "input")
+    space = run.space
+    run.end_at = space
+    run.connection.confirmed = True
+    place = "this host" if space is None else space.name
+    if space is None:
+        run.hop(place)
+    elif space.container.state == "paused":
+        run.say("paused: its kernel answers, its processes do not")
+    if run.later or run.connection.answering:
+        return Ended(Verdict.DELIVERED, None)
+    if run.packet.proto in _PORTLESS:
+        return _echoed(run)
+    return _listening(run, place)
+
+
+def _echoed(run: Run) -> Ended:
+    """icmp_echo and icmpv6_echo_reply: this kernel answers, unless it was told not to."""
+    name = "net.ipv4.icmp_echo_ignore_all" if run.packet.family == 4 else "net.ipv6.icmp.echo_ignore_all"
+    many = "net.ipv4.icmp_echo_ignore_broadcasts"
+    to_many = run.packet.family == 4 and run.packet.dst_type in ("BROADCAST", "MULTICAST")
+    if to_many and number(run.net, many) != 0:  # it starts as 1
+        run.stop(Verdict.DROPPED, run.at(many), f"{many}{run.inside} is 1: the kernel does not answer such a ping")
+    if number(run.net, name):
+        run.stop(Verdict.DROPPED, run.at(name), f"{name}{run.inside} is 1: the kernel does not answer a ping")
+    return Ended(Verdict.DELIVERED, None)
+
+
+def _listening(run: Run, place: str) -> Ended:
+    packet = run.packet
+    where = "here" if run.space is None else run.inside.strip()
+    if run.net.listeners is None or packet.dst is None or packet.dport is None:
+        return run.end(Verdict.UNKNOWN, place, f"which sockets listen {where} is not known")
+    proto = packet.proto or ""
+    listeners = lookups_of(run.net).sockets.get((proto, packet.dport), ())
+    heard, sure = find_listener(listeners, proto, packet.dst, packet.dport, _heard_at(run, packet.dst))
+    if heard is not None and not sure:
+        return run.end(Verdict.UNKNOWN, place, bound_to(heard))
+    if heard is None:
+        elsewhere = next(iter(listeners), None) if run.space is not None else None
+        hint = f"{run.inside}{f', only on {elsewhere.ip}' if elsewhere else ''}"
+        what = f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}{hint}"
+        return run.end(Verdict.NO_LISTENER, place, what)
+    if heard.full:
+        what = f"its queue of connections is full: {_socket(heard.ip, heard.port)}{run.inside} accepts none"
+        return run.end(Verdict.DROPPED, place, what)
+    if run.net.proxies is None and (heard.command is None or "proxy" in heard.command):
+        run.without("proxies", "the userland proxies")
+    by = proxy.proxy_of(run.net, heard, packet.dst)
+    if by is not None:
+        run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
+        run.end_at = by
+        return Ended(Verdict.PROXY, None)
+    if heard.program == "dockerd" and run.space is None:
+        return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
+    run.say(f"{heard.program or 'a process'} listens on {_socket(heard.ip, heard.port)}")
+    return Ended(Verdict.DELIVERED, None)
+
+
+def _heard_at(run: Run, dst: IP) -> str | None:
+    """The device that sockets see the packet come in by."""
+    device = run.packet.iif
+    if isinstance(run.space, Namespace):
+        return arrival(run.space, device or "", dst)
+    return (device_of(run.host.links, dst) or "lo") if device == "lo" else device
+
+
+def _socket(ip: IP, port: int) -> str:
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"

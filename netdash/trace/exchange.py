@@ -1,0 +1,280 @@
+"""Whether who asks gets its answer: the answer's way back, and of TCP the packets with data after the handshake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from netdash.kernel.conntrack_entries import flows_of, one_sided, ports_left, unanswered, waits
+from netdash.model.host import Container, Host, Proxy
+from netdash.model.packet import Packet
+from netdash.model.records import replace
+from netdash.trace.conntrack import Connection
+from netdash.trace.container_namespace import Namespace, namespaces_of
+from netdash.trace.explore import Explored, Walked, explore, undecided, walk
+from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Verdict
+from netdash.trace.packets import answer_to, with_data
+from netdash.trace.path import Outlet, from_container, from_host, from_outlet, from_outside
+from netdash.trace.return_routes import Lacking, comes_back, leaves_elsewhere
+from netdash.trace.run import Choices, Ended, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, and how its packets set out."""
+
+    host: Host
+    question: Question
+    start: Callable[[Run], Ended]
+
+
+_Answered = tuple[Reply, Walked]
+_OK = Exchange(True)
+
+
+def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
+    """The way back of the first answer, and what becomes of the whole exchange that `first` opens."""
+    got = first.run.packet
+    if got.src is None or got.dst is None:
+        return None, Exchange(None, Decision("answer", "the packet's addresses are not known where it ends"))
+    if got.proto == "udp":
+        _remember_stale(asking.host, first.run)
+    if _to_many(got):
+        return _by_one_of_many(asking, first)
+    reply, back = _answer(first, answer_to(got), first.run.connections)
+    found = _judged(asking, first, back, reply, "the answer")
+    if found.answered is False or got.tcp_flags is None:
+        return reply, _silenced(asking, first, found)
+    later = _with_data(asking, first, back) if reply.verdict.arrives else found
+    return reply, _silenced(asking, first, later if later.answered is False or found.answered else found)
+
+
+def _to_many(got: Packet) -> bool:
+    return got.dst_type in ("BROADCAST", "MULTICAST")
+
+
+def _by_one_of_many(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
+    """The answer to a broadcast comes from the receiver's own address: to conntrack it is a flow of its own."""
+    got, at = first.run.packet, first.run.end_at
+    if isinstance(at, str | Outlet):
+        return None, Exchange(None, Decision("answer", f"who answers on {got.dst} is not known"))
+    reply, back = _answer(first, replace(answer_to(got), src=None), {})
+    return reply, _silenced(asking, first, _judged(asking, first, back, reply, "the answer"))
+
+
+def _silenced(asking: Asking, first: Walked, found: Exchange) -> Exchange:
+    """A frozen process keeps its sockets: its kernel takes packets and opens connections, and nobody answers."""
+    if found.answered is False:
+        return found
+    frozen = _frozen(asking, first)
+    return found if frozen is None or (frozen.answered is None and found.answered is None) else frozen
+
+
+def _frozen(asking: Asking, first: Walked) -> Exchange | None:
+    paused = paused_in(asking.host)
+    at, sender = first.run.end_at, asking.question.container
+    for container in paused:
+        if container.id == sender:
+            return Exchange(False, Decision(container.name, f"{container.name} is paused: it sends nothing"))
+    if not paused or first.run.packet.icmp is not None or not isinstance(at, Namespace):
+        return None
+    users = users_of(asking.host, at)
+    silent = [user.name for user in users if user in paused]
+    if not silent:
+        return None
+    names = ", ".join(silent)
+    if len(silent) == len(users):
+        return Exchange(False, Decision(at.name, f"{names} is paused: its processes do not answer"))
+    return Exchange(None, Decision(at.name, f"{names} is paused: whether the socket is one of its is not known"))
+
+
+def users_of(host: Host, space: Namespace) -> list[Container]:
+    """The containers whose processes are in it."""
+    spaces = namespaces_of(host)
+    return [container for container in host.containers or () if container.running and spaces.of(container) is space]
+
+
+@lru_cache(maxsize=2)  # of the host on screen and of the one that comes
+def paused_in(host: Host) -> tuple[Container, ...]:
+    return tuple(container for container in host.containers or () if container.state == "paused")
+
+
+def contradicted(host: Host, run: Run, found: Exchange, open_: Decision | None) -> Exchange:
+    """conntrack remembers that the same was asked and nobody answered, whatever the rules say: just now, nobody does;
+    longer ago, it may have been mended since. A receiver of UDP may answer nobody, so that counts where something is
+    known that may drop it. `open_`: what the way hangs on, where it cannot be told."""
+    sent = run.sent
+    if found.answered is False or sent is None or (sent.proto == "udp" and found.answered and not run.may_be_lost):
+        return found
+    flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport)
+    if sent.ephemeral is not None and not ports_left(flows, sent.ephemeral):
+        low, high = sent.ephemeral
+        text = f"conntrack has a connection from each port of {low}-{high} (net.ipv4.ip_local_port_range) to the same"
+        return Exchange(None, Decision("conntrack", f"{text} address and port: while they are open, no other begins"))
+    flow = unanswered(host, flows)
+    if flow is None:
+        return found
+    age = waits(host, flow)
+    text = f"the same from port {flow.original.sport} has waited {age} s for an answer (conntrack)"
+    why = found.why or open_
+    text = f"{text}; {why.text}" if why is not None else f"the rules that were read let it pass, yet {text}"
+    sure = age <= _JUST_NOW and not one_sided(host)
+    return Exchange(False if sure else None, Decision("conntrack", text))
+
+
+_JUST_NOW = 10  # seconds
+
+
+def _remember_stale(host: Host, run: Run) -> None:
+    """Says which senders' ports conntrack still translates as rules did before."""
+    sent, got = run.sent, run.packet
+    if sent is None or sent.sport is not None:
+        return
+    flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport)
+    for flow in [flow for flow in flows if (flow.reply.src, flow.reply.sport) != (got.dst, got.dport)][:3]:
+        to = _socket(flow.reply.src, flow.reply.sport)
+        run.assume(f"from port {flow.original.sport} it goes to {to}: conntrack keeps that flow as rules were before")
+
+
+def _with_data(asking: Asking, first: Walked, back: Walked) -> Exchange:
+    """TCP after SYN and SYN-ACK: the asker's data and the answer's, of an established connection."""
+    connections = _passed(back.run.connections, answering=False)
+    sent = first.run.sent or first.run.packet
+
+    def onwards(choices: Choices, _: frozenset[str]) -> Walked:
+        run = _later(first.run, with_data(sent), connections, choices)
+        run.of_flow = dict(first.run.of_flow)
+        return walk(run, lambda: asking.start(run))
+
+    explored = explore(onwards)
+    there = explored.first
+    what = "the connection opens, and its data does not arrive"
+    if explored.ends:
+        return Exchange(None, undecided(explored), _reply(explored), what)
+    if not there.verdict.arrives:
+        return Exchange(False, there.decision, _reply(explored), what)
+    if _place(there.run.end_at) != _place(first.run.end_at) or not _alike(there.run.packet, first.run.packet):
+        why = Decision("answer", "later packets of the connection go elsewhere than its first")
+        return Exchange(False, why, _reply(explored), what)
+    reply, again = _answer(first, with_data(answer_to(there.run.packet)), there.run.connections)
+    return _judged(asking, first, again, reply, "the connection opens, and the answer's data does not come back")
+
+
+def _later(before: Run, packet: Packet, connections: dict[str, Connection], choices: Choices) -> Run:
+    """The walk of another packet of the exchange that `before` opened."""
+    run = Run(before.host, packet, choices)
+    run.connections = {name: replace(one, bound=set(one.bound)) for name, one in connections.items()}
+    run.connection = run.connections.setdefault("", run.connection)
+    run.later, run.asked, run.facts = True, before.sent, dict(before.facts)
+    run.resolved = set(before.resolved)
+    return run
+
+
+def _passed(connections: dict[str, Connection], answering: bool) -> dict[str, Connection]:
+    """conntrack's entries for the next packet, after one has passed."""
+    return {
+        name: replace(
+            one,
+            answering=answering,
+            confirmed=True,
+            replied=one.replied or not answering,
+            assured=one.replied,
+            untracked=False,
+        )
+        for name, one in connections.items()
+    }
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+def _answer(first: Walked, packet: Packet, connections: dict[str, Connection]) -> _Answered:
+    """The way of an answer from whoever got the packet."""
+    at, connections = first.run.end_at, _passed(connections, answering=True)
+
+    def walked(choices: Choices, _: frozenset[str]) -> Walked:
+        run = _later(first.run, packet, connections, choices)
+        return walk(run, lambda: _back(run, at, packet))
+
+    explored = explore(walked)
+    return _reply(explored), explored.first
+
+
+def _back(run: Run, at: object, packet: Packet) -> Ended:
+    if isinstance(at, Namespace):
+        return from_container(run, at, packet.src)
+    if isinstance(at, Outlet):
+        return from_outlet(run, at)
+    if isinstance(at, str):
+        return from_outside(run, at)
+    return from_host(run, packet.src, at if isinstance(at, Proxy) else None)
+
+
+def _reply(explored: Explored) -> Reply:
+    first = explored.first
+    if explored.ends:
+        return Reply(first.hops, Verdict.UNKNOWN, undecided(explored), explored.unsure)
+    return Reply(first.hops, first.verdict, first.decision, explored.unsure)
+
+
+def _judged(asking: Asking, first: Walked, back: Walked, reply: Reply, what: str) -> Exchange:
+    """Whether the answer is one to who asked: by where it ends, by its addresses, and by how others can send it."""
+    if not reply.verdict.arrives:
+        return Exchange(None if reply.verdict is Verdict.UNKNOWN else False, reply.decided_by, reply, what)
+    lacking = _misdirected(asking, first, back)
+    if lacking is None and asking.question.origin is not Origin.OUTSIDE:
+        lacking = comes_back(asking.host, first.run)
+    lacking = lacking or leaves_elsewhere(asking.host, first.run, back.run)
+    return Exchange(lacking[0], Decision("answer", lacking[1])) if lacking else _OK
+
+
+def _misdirected(asking: Asking, first: Walked, back: Walked) -> Lacking | None:
+    """An answer that ends at somebody else, or whose addresses are not what was asked."""
+    sent, got = first.run.sent or first.run.packet, back.run.packet
+    if not _is_asker(asking, first, back):
+        return False, f"the answer goes {_whither(back)}, not to who asked"
+    asked = got.src if _to_many(first.run.packet) else sent.dst
+    if (asked, sent.src) != (got.src, got.dst) or not _answers_ports(sent, got):
+        text = f"the answer comes from {_socket(got.src, got.sport)}: who asked {_socket(sent.dst, sent.dport)}"
+        return False, f"{text} does not take it"
+    return None
+
+
+def _is_asker(asking: Asking, first: Walked, back: Walked) -> bool:
+    at = back.run.end_at
+    if first.run.came_by is not None and asking.question.origin is Origin.OUTSIDE:
+        return isinstance(at, str)
+    if back.verdict is not Verdict.DELIVERED:
+        return False
+    return _place(at) == first.run.asker
+
+
+def _place(at: object) -> object:
+    """Whose end it is: a container's id, a device, None for this host."""
+    if isinstance(at, Namespace):
+        return at.container.id
+    return None if isinstance(at, Proxy) else at
+
+
+def _whither(back: Walked) -> str:
+    at = back.run.end_at
+    if isinstance(at, Namespace):
+        return f"to {at.name}"
+    return (
+        f"out by {at}" if isinstance(at, str) else f"out by {at.device}" if isinstance(at, Outlet) else "to this host"
+    )
+
+
+def _answers_ports(sent: Packet, got: Packet) -> bool:
+    pairs = ((sent.dport, got.sport), (sent.sport, got.dport))
+    return all(one == other for one, other in pairs if one is not None and other is not None)
+
+
+def _alike(one: Packet, other: Packet) -> bool:
+    return (one.src, one.dst, one.dport) == (other.src, other.dst, other.dport)
+
+
+def _socket(ip: object, port: int | None) -> str:
+    text = f"[{ip}]" if ":" in str(ip) else str(ip)
+    return text if port is None else f"{text}:{port}"

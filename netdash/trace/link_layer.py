@@ -1,0 +1,231 @@
+"""What happens to a packet at a bridge and at a device, beside and around IP: bridge and netdev chains, br_netfilter,
+and who gets the frame. Follows br_input.c, br_forward.c and br_netfilter_hooks.c."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netdash.kernel.link_state import queue_drops
+from netdash.kernel.link_state import trouble as trouble_of
+from netdash.kernel.routing import address_type
+from netdash.kernel.sockets import find_listener
+from netdash.model.host import IP, Endpoint, Host, Link
+from netdash.model.records import replace
+from netdash.trace.chains import base, ip_hook, not_read
+from netdash.trace.container_namespace import Namespace, namespaces_of
+from netdash.trace.forwarding import known_routes
+from netdash.trace.hooks import BRIDGE_NETFILTER
+from netdash.trace.model import Verdict
+from netdash.trace.namespace_state import link_of, lookups_of
+from netdash.trace.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Who is behind a port of a bridge."""
+
+    space: Namespace
+    endpoint: Endpoint
+
+
+def ingress(run: Run, device: str) -> None:
+    """XDP, netdev chains, and inet ingress, on a device that a frame came in by."""
+    link = link_of(run, device)
+    if link is not None and link.xdp and not run.answered_before():
+        run.suppose_drop(device, f"the XDP program of {device} drops it")
+    _on_device(run, "ingress", device)
+
+
+def egress(run: Run, device: str) -> None:
+    _on_device(run, "egress", device)
+
+
+def leave(run: Run, device: str) -> None:
+    """The netdev chains of a device and its queue, for a packet that leaves by it."""
+    egress(run, device)
+    queue = (run.host.qdiscs or {}).get(device)
+    if queue is not None:
+        if queue_drops(queue, min(run.packet.length or (0,)) + _HEADER):
+            run.stop(Verdict.DROPPED, device, f"the queue of {device} drops every packet of this size: {queue}")
+        run.assume(f"unless the queue of {device} drops it: {queue}")
+        run.may_be_lost = True
+
+
+_HEADER = 14  # bytes of Ethernet's, which a queue counts too
+
+
+def _nft(run: Run) -> None:
+    if run.hooks and run.hooks.unread_nft:
+        not_read(run, run.hooks.unread_nft)
+
+
+def _on_device(run: Run, hook: str, device: str) -> None:
+    _nft(run)
+    for chain in run.hooks.device(hook, device) if run.hooks else ():
+        if chain.device is None and not run.choose(f"{chain.family} {chain.table}/{chain.name} is on {device}"):
+            run.step(hook, chain, None, chain.policy or "accept", sure=False)  # old nft does not tell its device
+        else:
+            base(run, hook, chain)
+
+
+def bridge_chains(
+    run: Run,
+    hook: str,
+    came_by: str | None = "",
+    leaves_by: str | None = "",
+    takes: Callable[[int], bool] = lambda _: True,
+) -> None:
+    """The bridge family's chains whose priority `takes` likes; they see ports where IP sees the bridge. A port of None
+    is not known."""
+    _nft(run)
+    before = run.packet
+    chains = [chain for chain in (run.hooks.bridge(hook) if run.hooks else ()) if takes(chain.priority or 0)]
+    if chains:
+        run.packet = replace(before, iif=came_by, oif=leaves_by)
+        for chain in chains:
+            base(run, hook, chain)
+        run.packet = replace(run.packet, iif=before.iif, oif=before.oif)
+
+
+def netfilter_on_bridges(run: Run, bridge: str) -> bool:
+    """Whether bridged packets meet the rules of IP: where br_netfilter is loaded, which makes its switches, and one of
+    them is on for all bridges or for this one (br_nf_pre_routing)."""
+    six = run.packet.family == 6
+    name = f"net.bridge.bridge-nf-call-ip{'6' if six else ''}tables"
+    if run.host.sysctls is None:
+        return run.choose(f"{name} is on")
+    link = lookups_of(run.host).links.get(bridge)
+    own = link.bridge if link is not None else None
+    here = own is not None and (own.nf_call_ip6 if six else own.nf_call_ip)
+    return name in run.host.sysctls and (here or run.host.sysctls[name] == "1")
+
+
+def before_ip(run: Run, bridge: str, port: str | None) -> bool:
+    """Bridge prerouting of a packet that came in by a port; True when it met the prerouting rules of IP there."""
+    calls = netfilter_on_bridges(run, bridge)
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority <= BRIDGE_NETFILTER)
+    if calls:
+        run.packet = replace(run.packet, iif=bridge, oif="")
+        ip_hook(run, "prerouting")
+    bridge_chains(run, "prerouting", port, "", lambda priority: priority > BRIDGE_NETFILTER)
+    return calls
+
+
+def across(run: Run, bridge: str, came_by: str | None, veth: str | None) -> None:
+    """From port to port of one bridge, to the port `veth`."""
+    calls = netfilter_on_bridges(run, bridge)
+    run.packet = replace(run.packet, iif=bridge, oif=bridge, physdev_out=veth, bridged=True)
+    run.hop(f"bridge {bridge}", "from port to port")
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority <= BRIDGE_NETFILTER)
+    if calls:
+        ip_hook(run, "forward")
+    bridge_chains(run, "forward", came_by, veth, lambda priority: priority > BRIDGE_NETFILTER)
+    bridge_chains(run, "postrouting", "", veth)
+    if calls:
+        run.packet = replace(run.packet, iif="")  # br_nf_post_routing hands over no incoming device
+        ip_hook(run, "postrouting")
+
+
+def is_here(run: Run, ip: IP) -> bool:
+    """Whether this host answers for an address on its links."""
+    return address_type(ip, known_routes(run)) == "LOCAL"
+
+
+def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
+    """The container on this bridge that has an address; None: somebody else's port. Ends the run when nobody has it."""
+    containers_read(run)
+    if address_type(ip, known_routes(run)) == "BROADCAST":
+        return _flooded(run, bridge, ip)
+    found = [
+        Port(space, end)
+        for space, end in namespaces_of(run.host).at(ip)
+        if _bridge_of(run, space, end) == bridge and space.container.running
+    ]
+    if len({one.space.container.id for one in found}) > 1:
+        names = ", ".join(sorted(one.space.name for one in found))
+        for one in found[1:]:
+            if run.choose(f"of {names}, who all have {ip}, {one.space.name} answers"):
+                return one
+    if found:
+        return found[0]
+    wrong = [(space, end) for space, end in namespaces_of(run.host).at(ip) if _network_bridge(space, end) == bridge]
+    for space, end in wrong:
+        raise run.end(Verdict.DROPPED, f"bridge {bridge}", f"{space.name}: {end.veth or 'its veth'} is not in {bridge}")
+    if _foreign_port(run, bridge):
+        return None
+    raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody on {bridge} has {ip}: host unreachable")
+
+
+def _flooded(run: Run, bridge: str, ip: IP) -> Port | None:
+    """Of all ports of the bridge, which get a broadcast, one whose container listens; the walk goes on there."""
+    spaces = [namespaces_of(run.host).of(container) for container in run.host.containers or ()]
+    others = {space.container.id: space for space in spaces if space is not None and space.container.id != run.asker}
+    ports = [Port(other, end) for other in others.values() for end in other.container.endpoints]
+    ports = [port for port in ports if _bridge_of(run, port.space, port.endpoint) == bridge]
+    listen = [port for port in ports if _listens(run, port.space.net, ip)]
+    names = ", ".join(one.space.name for one in listen)
+    run.say(f"a broadcast to all ports of {bridge}" + (f": {names} listen" if names else ""))
+    if not listen and ((run.asker and _listens(run, run.host, ip)) or _foreign_port(run, bridge)):
+        what = f"who answers the broadcast on {bridge} is not known: no container listens, others may"
+        raise run.end(Verdict.UNKNOWN, f"bridge {bridge}", what)
+    if not ports:
+        raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody else is on {bridge}")
+    return (listen or ports)[0]
+
+
+def _listens(run: Run, net: Host, ip: IP) -> bool:
+    packet = run.packet
+    return find_listener(net.listeners or (), packet.proto or "", ip, packet.dport, None)[0] is not None
+
+
+def containers_read(run: Run) -> None:
+    """Asked where a container may be who takes the packet."""
+    if run.host.containers is None:
+        run.without("docker", "the containers")
+    if run.host.networks is None:
+        run.without("networks", "the networks")
+
+
+def _bridge_of(run: Run, space: Namespace, end: Endpoint) -> str | None:
+    """The bridge that an endpoint is a port of, by the host's links; by the engine's word where those say nothing."""
+    link = link_of(run, end.veth)
+    return link.master if link is not None else _network_bridge(space, end)
+
+
+def _network_bridge(space: Namespace, end: Endpoint) -> str | None:
+    network = space.network(end)
+    return network.bridge if network else None
+
+
+def _foreign_port(run: Run, bridge: str) -> str | None:
+    """A port behind which somebody may be who is no container of this engine."""
+    spaces = namespaces_of(run.host)
+    for link in run.host.links or ():
+        if link.master == bridge and spaces.behind(link.name) is None:
+            return link.name
+    return None
+
+
+def check_device(run: Run, link: Link | None) -> None:
+    """Ends the run where nothing passes a device, or nothing of this size."""
+    trouble = trouble_of(link)
+    if link is not None and trouble:
+        run.stop(Verdict.DROPPED, link.name, f"{link.name}: {trouble}")
+    if link is None or link.mtu is None or link.name == "lo":
+        return
+    where = link.name if run.space is None else f"{link.name} of {run.space.name}"
+    run.mtus.append((link.mtu, where))
+    run.may_be_lost |= link.mtu < run.mtus[0][0]
+    size = min(run.packet.length or (0,))
+    if (
+        size > link.mtu and len(run.mtus) > 1 and size <= run.mtus[0][0]
+    ):  # a sender cuts what its own device does not take
+        run.stop(Verdict.DROPPED, link.name, f"{size:,} bytes do not pass: {where} has an MTU of {link.mtu:,}")
+
+
+def narrowest(run: Run) -> str | None:
+    """Says which device lets only smaller packets pass than the first one."""
+    least, name = min(run.mtus, default=(0, ""))
+    first = run.mtus[0][0] if run.mtus else 0
+    return f"{least:,} bytes pass, {first:,} do not: {name} has an MTU of {least:,}" if least < first else None

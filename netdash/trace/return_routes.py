@@ -1,0 +1,101 @@
+"""What other machines must do for an answer to come back: what this host's state tells of it. Walks nothing."""
+
+from __future__ import annotations
+
+from netdash.kernel.routing import address_type
+from netdash.model.host import IP, Host, Network
+from netdash.trace import macvlan
+from netdash.trace.container_namespace import namespaces_of
+from netdash.trace.run import Run
+
+Lacking = tuple[bool | None, str]
+"""(False: no answer, None: cannot be told; why)"""
+
+
+def comes_back(host: Host, run: Run) -> Lacking | None:
+    """Of a packet that left for another machine: whether its source is one that others send answers to."""
+    src, device = run.packet.src, run.end_at
+    if not isinstance(device, str) or src is None or host.routes is None:
+        return None
+    astray = _astray(host, run, device)
+    if astray is not None or run.beside:
+        return astray
+    if address_type(src, host.routes) == "LOCAL" or src.is_link_local:
+        return None
+    translated = run.connection.source is not None
+    near = any(src in own.network for link in host.links or () if link.name == device for own in link.addresses)
+    if translated:
+        if near:
+            return False, f"it is translated to {src}, which no device of this host has: nobody answers for it"
+        return None, f"it is translated to {src}: answered only if the network outside routes it here"
+    network = network_of(host, src)
+    if network is None:
+        return _strange(host, src, near)
+    if network.bridge == device:
+        return None  # a neighbour on its own bridge
+    wide = next((net for net in network.subnets if src in net), src)
+    if network.masquerade and _mode(network, src) in ("nat", "nat-unprotected") and _uplink(host, device, src.version):
+        return False, f"{src} leaves untranslated by {device}: outside nobody knows {wide}, no answer comes back"
+    return None, f"{src} leaves untranslated: answered only if the network outside routes {wide} back here"
+
+
+def _astray(host: Host, run: Run, device: str) -> Lacking | None:
+    """Of a packet for a container of this host that left for other machines: they do not know its network."""
+    dst = run.packet.dst
+    network = network_of(host, dst) if dst is not None else None
+    if dst is None or network is None or network.bridge == device:
+        return None
+    text = f"{dst} is an address of {network.name} on this host, yet the packet left by {device}"
+    if _mode(network, dst) in ("nat", "nat-unprotected", "isolated"):
+        return False, f"{text}, where nobody knows it"
+    return None, f"{text}: answered only if the network outside routes it back here"
+
+
+def _strange(host: Host, src: IP, near: bool) -> Lacking | None:
+    if near:
+        return None  # a neighbour's own address, sent on
+    if any(src in network for network in (net for network in host.networks or () for net in network.subnets)):
+        return None
+    return None, f"{src} is no address of this host: answered only if the network outside routes it here"
+
+
+def network_of(host: Host, ip: IP) -> Network | None:
+    """The engine's network on a bridge of this host that an address belongs to."""
+    for one in host.networks or ():
+        if one.bridge and any(ip in net for net in one.subnets):
+            return one
+    for space, end in namespaces_of(host).at(ip):
+        network = space.network(end)
+        if network is not None and network.driver not in macvlan.DRIVERS:
+            return network
+    return None
+
+
+def _mode(network: Network, ip: IP) -> str:
+    return network.gateway_modes[ip.version == 6] or "nat"
+
+
+def _uplink(host: Host, device: str, family: int) -> bool:
+    """Whether others route by this device: there is a gateway on it."""
+    return any(
+        route.family == family
+        and ((route.dev == device and route.gateway is not None) or any(dev == device for _, dev in route.hops))
+        for route in host.routes or ()
+    )
+
+
+def leaves_elsewhere(host: Host, there: Run, back: Run) -> Lacking | None:
+    """Of an answer to another machine: it leaves by another device than the packet came in by. Networks drop what has
+    a source of somebody else's (BCP 38), so only a source of the device that it leaves by is taken for certain."""
+    came, leaves, src = there.came_by, back.end_at, back.packet.src
+    if came is None or not isinstance(leaves, str) or came == leaves or src is None:
+        return None
+    links = {link.name: link for link in host.links or ()}
+    if links[came].master == leaves if came in links else False:
+        return None
+    out = links.get(leaves)
+    if out is not None and any(src == own.ip for own in out.addresses):
+        return None
+    elsewhere = any(src in own.network for link in host.links or () if link.name != leaves for own in link.addresses)
+    text = f"the answer from {src} leaves by {leaves}, not by {came} where the packet came in"
+    return (False if elsewhere else None), text

@@ -1,0 +1,233 @@
+"""One walk of a packet: where it is, what it met, and what had to be supposed. Knows no rule and no route."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from netdash.kernel.conntrack_entries import flows_of
+from netdash.model.host import IP, Chain, Container, Host, Rule
+from netdash.model.packet import Packet
+from netdash.model.records import replace
+from netdash.trace.conntrack import NO_ZONE, Connection
+from netdash.trace.hooks import Hooks, hooks_of
+from netdash.trace.model import UNREAD, Decision, Hop, Routed, Step, Verdict
+
+
+class Ended(Exception):  # noqa: N818  # no error: every way ends
+    """The packet's way is over."""
+
+    def __init__(self, verdict: Verdict, decision: Decision | None) -> None:
+        super().__init__(verdict)
+        self.verdict = verdict
+        self.decision = decision
+
+
+class Choices:
+    """Answers to what cannot be told: those that are given first, then no. Remembers what was asked."""
+
+    def __init__(self, given: tuple[bool, ...] = ()) -> None:
+        self.given = given
+        self.taken: list[tuple[str, bool]] = []
+
+    def take(self, what: str) -> bool:
+        at = len(self.taken)
+        answer = self.given[at] if at < len(self.given) else False
+        self.taken.append((what, answer))
+        return answer
+
+
+class Space(Protocol):
+    """A container's network namespace."""
+
+    @property
+    def container(self) -> Container: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def net(self) -> Host: ...
+    @property
+    def hooks(self) -> Hooks | None: ...
+    def read(self, run: Run) -> None: ...
+
+
+class Run:
+    """`forgiven`: places of decisions that are taken to be mended: the packet goes on there."""
+
+    def __init__(self, host: Host, packet: Packet, choices: Choices, forgiven: frozenset[str] = frozenset()) -> None:
+        self.host = host
+        self.net = host  # whose routes, rules, devices and switches the packet meets: this host's, or a container's
+        self.space: Space | None = None  # the container's namespace where the packet is; None: this host's own
+        self.hooks: Hooks | None = hooks_of(host.ruleset) if host.ruleset is not None else None
+        self.packet = packet
+        self.connection = Connection()
+        self.connections: dict[str, Connection] = {"": self.connection}  # by container id; "" is this host's
+        self.zone = NO_ZONE  # of conntrack, that rules put the packet in
+        self.later = False  # a packet of a connection that is already open: it meets no listener any more
+        self.resolved: set[tuple[str, IP]] = set()  # (who, an address whose MAC it has learned)
+        self.choices = choices
+        self.forgiven = forgiven
+        self.hops: list[Hop] = []
+        self.unsure: list[Rule] = []
+        self._open: set[int] = set()  # their ids
+        self.assumed: list[str] = []
+        self.next_hop: IP | None = None  # of the route that the packet leaves by
+        self.sent: Packet | None = None  # the packet as its sender sends it
+        self.asked: Packet | None = None  # of a later packet or an answer: the first one, as it was sent
+        self.came_by: str | None = None  # the device by which a packet from outside came in
+        self.asker: str | None = None  # the container that sends it, by id; None: this host
+        self.beside = False  # it left by macvlan or ipvlan, with an address of that wire
+        self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
+        self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
+        self.remembered: set[tuple[str, str, str]] = set()  # what rules have put on lists: (table, list, field)
+        self.mtus: list[tuple[int, str]] = []  # of the devices that it passed: (MTU, name)
+        self.may_be_lost = False  # a queue or a narrower device on its way drops what is larger, or more
+        self.ttl: int | None = None  # once a rule has set it
+        self._steps: list[Step] = []
+        self.facts: dict[str, bool] = {}  # what was supposed, and holds for the whole exchange
+        self.of_flow: dict[str, bool] = {}  # the same of packets in this direction
+
+    def enter(self, space: Space | None) -> None:
+        """The packet comes to another namespace, a container's or (None) this host's. Marks and conntrack's entries
+        stay behind (skb_scrub_packet)."""
+        if space is self.space:
+            return
+        self.space = space
+        self.zone = NO_ZONE
+        self.net = space.net if space is not None else self.host
+        self.hooks = space.hooks if space is not None else hooks_of(self.host.ruleset) if self.host.ruleset else None
+        self.connection = self.connections.setdefault(space.container.id if space is not None else "", Connection())
+        self.packet = replace(
+            self.packet, iif=None, oif=None, mark=0, ctstate="INVALID", ctdir="", ctstatus=None, connmark=None,
+            original=None, reply=None, physdev_in="", physdev_out="", bridged=False,
+        )  # fmt: skip
+
+    @property
+    def inside(self) -> str:
+        """ " inside web", or "" on this host."""
+        return "" if self.space is None else f" inside {self.space.name}"
+
+    def at(self, place: str) -> str:
+        """A place's name, with the container where it is one's."""
+        return place if self.space is None else f"{self.space.name} {place}"
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def hop(self, place: str, text: str = "", hook: str = "") -> None:
+        """The packet comes to another place."""
+        self._close()
+        inside = self.space.name if self.space is not None else ""
+        self.hops.append(Hop(place, text, self.packet, hook=hook, inside=inside))
+
+    def routed(self, decision: Routed) -> None:
+        """A routing decision at the place where the packet is."""
+        self.hops[-1] = replace(self.hops[-1], routed=decision)
+
+    def say(self, text: str) -> None:
+        """What happened at the place where the packet is."""
+        last = self.hops[-1]
+        self.hops[-1] = replace(last, text=f"{last.text}; {text}" if last.text else text)
+
+    def _close(self) -> None:
+        if self._steps and self.hops:
+            self.hops[-1] = replace(self.hops[-1], steps=(*self.hops[-1].steps, *self._steps))
+        self._steps = []
+
+    def told(self) -> tuple[Hop, ...]:
+        self._close()
+        return tuple(self.hops)
+
+    def tell(self, hops: tuple[Hop, ...]) -> None:
+        """What was met by another packet that this one needs."""
+        self._close()
+        self.hops += [hop for hop in hops if hop.steps]
+
+    def assume(self, sentence: str) -> None:
+        if sentence not in self.assumed:
+            self.assumed.append(sentence)
+
+    # --- rules --------------------------------------------------------------------------------------------------------
+
+    def step(
+        self,
+        hook: str,
+        chain: Chain,
+        rule: Rule | None,
+        verdict: str,
+        to: str | None = None,
+        sure: bool = True,
+        translates: bool = False,
+    ) -> Step:
+        """A rule was met, or without one the chain's policy."""
+        text = rule.text if rule else f"policy {verdict}"
+        position = rule.position if rule else None
+        made = Step(
+            hook,
+            chain.family,
+            chain.table,
+            chain.name,
+            position,
+            text,
+            verdict,
+            self.packet,
+            to,
+            sure,
+            chain.backend,
+            rule,
+            self.space.name if self.space is not None else "",
+            translates,
+        )
+        self._steps.append(made)
+        return made
+
+    def leave_open(self, rule: Rule) -> None:
+        if id(rule) not in self._open:
+            self._open.add(id(rule))
+            self.unsure.append(rule)
+
+    # --- what cannot be told, and the end -----------------------------------------------------------------------------
+
+    def choose(self, what: str) -> bool:
+        """Whether something happens that cannot be told; each answer is a walk of its own."""
+        return self.choices.take(what)
+
+    def unread(self, what: str, why: str) -> None:
+        """Where the end would not be known if `what` held, which was not read: in a walk of its own it does."""
+        if (what, False) not in self.choices.taken and self.choose(what):
+            raise self.end(Verdict.UNKNOWN, UNREAD, why)
+
+    def without(self, source: str, what: str) -> None:
+        """The way hangs on a source that was not read: `what` it would tell."""
+        failure = self.host.failures.get(source)
+        self.unread(f"{what} decide otherwise", f"{what} were not read{f': {failure.reason}' if failure else ''}")
+
+    def answered_before(self) -> bool:
+        """Whether conntrack shows that the same was asked and answered."""
+        return bool(self.answered_at())
+
+    def answered_at(self) -> set[IP | None]:
+        """The addresses at which it was answered: the sender's, or what this host made of it."""
+        asked = self.asked or self.sent
+        flows = flows_of(self.host, asked.proto, asked.src, asked.dst, asked.dport) if asked is not None else []
+        return {flow.reply.dst for flow in flows if flow.replied}
+
+    def suppose_drop(self, place: str, fact: str) -> None:
+        """The packet may be dropped here by what is not read."""
+        if self.suppose(fact):
+            raise self.end(Verdict.DROPPED, place, fact)
+
+    def suppose(self, fact: str, of_flow: bool = False) -> bool:
+        """The same of a fact that holds for the whole exchange, or (`of_flow`) for all packets in this direction: asked
+        once."""
+        known = self.of_flow if of_flow else self.facts
+        if fact not in known:
+            known[fact] = self.choices.take(fact)
+        return known[fact]
+
+    def stop(self, verdict: Verdict, place: str, text: str, step: Step | None = None) -> None:
+        """Ends the way here, unless this decision is taken to be mended."""
+        if place not in self.forgiven:
+            raise Ended(verdict, Decision(place, text, step))
+
+    def end(self, verdict: Verdict, place: str, text: str, step: Step | None = None) -> Ended:
+        """An end that nothing mends: raise it."""
+        return Ended(verdict, Decision(place, text, step))

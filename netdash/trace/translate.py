@@ -1,0 +1,107 @@
+"""To which address and port a rule of nat translates this packet. Binds nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from ipaddress import ip_address
+
+from netdash.kernel.source_address import HOST_SCOPE, source_address
+from netdash.model.host import IP, Net, Rule, Target, Verb
+from netdash.trace.conntrack import SOURCE, manipulated_at
+from netdash.trace.conntrack import Target as Ends
+from netdash.trace.forwarding import chosen_address
+from netdash.trace.namespace_state import link_of
+from netdash.trace.nat_range import of_range
+from netdash.trace.run import Run
+
+
+class Untold(Enum):
+    """Why there is no address."""
+
+    OTHER_FAMILY = "the rule is of the other family"
+    NOTHING = "there is no address to take"
+    NOT_KNOWN = "not known"
+
+
+_LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+
+
+def translation(run: Run, hook: str, rule: Rule, target: Target) -> Ends | Untold:
+    """The packet's new source (postrouting, input) or destination (prerouting, output)."""
+    packet = run.packet
+    if not of_family(target, packet.family):
+        return Untold.OTHER_FAMILY
+    source = manipulated_at(hook) == SOURCE
+    old_ip, old_port = (packet.src, packet.sport) if source else (packet.dst, packet.dport)
+    ip = _address(run, hook, rule, target, old_ip)
+    if isinstance(ip, Untold):
+        return ip
+    return ip, port_of(target, old_port, source)
+
+
+def of_family(target: Target, family: int) -> bool:
+    """Whether a target may translate packets of this family: in a table of family inet, `dnat ip to` passes an IPv6
+    packet by (nft_nat_inet_eval)."""
+    return target.address is None or target.address.version == family
+
+
+def _address(run: Run, hook: str, rule: Rule, target: Target, old: IP | None) -> IP | Untold | None:
+    if target.verb is Verb.MASQUERADE:
+        return _masquerade(run)
+    if target.verb is Verb.REDIRECT:
+        return _LOOPBACK[run.packet.family] if hook == "output" else _of_device(run, run.packet.iif)
+    if rule.not_understood or target.detail.startswith("map"):
+        return Untold.NOT_KNOWN
+    if target.net is not None:
+        return _in_net(target.net, old)
+    if target.address is None:
+        return old if target.ports else Untold.NOT_KNOWN
+    if target.address_to in (None, target.address):
+        return target.address
+    packet, high = run.packet, target.address_to
+    if packet.family == 4 and packet.src is not None and packet.dst is not None and high is not None:
+        return of_range(target.address, high, packet.src, packet.dst, "persistent" in target.detail)
+    run.leave_open(rule)
+    return high if run.choose(f"{rule.place} takes {high}") else target.address
+
+
+def _in_net(net: Net, old: IP | None) -> IP | Untold:
+    if old is None or net.version != old.version:
+        return Untold.NOT_KNOWN
+    return type(old)(int(net.network_address) | (int(old) & int(net.hostmask)))
+
+
+def _masquerade(run: Run) -> IP | Untold:
+    """With IPv6, what is sent to an own address comes from there (ipv6_dev_get_saddr)."""
+    device = run.packet.oif
+    if run.packet.family == 6 and run.packet.dst is not None and run.packet.dst_type == "LOCAL":
+        return run.packet.dst
+    if run.net.links is None or not device:
+        return Untold.NOT_KNOWN
+    towards = run.packet.dst
+    if run.packet.family == 4 and run.next_hop is not None and run.next_hop.version == 4:  # rt_nexthop
+        towards = run.next_hop
+    return chosen_address(run, device, towards) or Untold.NOTHING
+
+
+def _of_device(run: Run, name: str | None) -> IP | Untold:
+    """The first address of the device that the packet came in by (nf_nat_redirect)."""
+    if run.net.links is None or name is None:
+        return Untold.NOT_KNOWN
+    return source_address(link_of(run, name), None, run.packet.family, HOST_SCOPE) or Untold.NOTHING
+
+
+def port_of(target: Target, old: int | None, source: bool) -> int | None:
+    """The port stays where it may (nf_nat_core.c, get_unique_tuple); None: the kernel will choose."""
+    if target.ports is None:
+        return None if "random" in target.detail and source else old
+    low, high = target.ports
+    if low == high:
+        return low
+    if old is None or "random" in target.detail:
+        return None
+    if target.base_port is not None:
+        return low + ((old - target.base_port) & 0xFFFF) % (high - low + 1)
+    if low <= old <= high:
+        return old
+    return None if source else low  # a free one at random; the first that is free

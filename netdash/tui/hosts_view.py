@@ -1,0 +1,236 @@
+"""The hosts of a fleet, the containers of all of them, and the change from one to another. Loaded when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, overload
+
+from netdash.model.host import Ref
+from netdash.tui.feed_interface import Fleet, HostState
+from netdash.tui.header import no_engine
+from netdash.tui.history import Place, Places
+from netdash.tui.host_view import BY_NAME
+from netdash.tui.listing import Ask
+from netdash.tui.popup import Offer, Popup
+from netdash.view.formatting import age
+from netdash.view.several_hosts import Named, lost, with_host
+from netdash.view.table import Row, Rows, widths
+from netdash.view.text import Line, Span, Tone, clean, fit, width
+
+if TYPE_CHECKING:
+    from netdash.tui.screen import Dashboard
+
+SAMPLE = 100  # lines that say how wide the columns are
+AGAIN = 1.0  # seconds between two looks at the hosts
+_GAP = 2
+_REASON = 40  # cells of a reason that is not shortened
+_COLUMNS = ("host", "name", "state", "address", "published")
+
+Lines = Callable[[], tuple[Sequence[Line], Sequence[Offer]]]
+
+
+def choose(screen: Dashboard) -> None:
+    """The list of hosts."""
+    fleet = screen.netdash.fleet
+    if fleet is None:
+        screen.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
+    else:
+        screen.app.push_screen(hosts_popup(fleet), partial(_chosen, screen))
+
+
+def everywhere(screen: Dashboard) -> None:
+    """The containers of all hosts; of the only one, its view."""
+    fleet = screen.netdash.fleet
+    if fleet is None:
+        screen.action_view("containers")
+    else:
+        screen.app.push_screen(everywhere_popup(fleet, screen.extent.width - 10), partial(_chosen, screen))
+
+
+def _chosen(screen: Dashboard, text: str | None) -> None:
+    """Of what a popup offered: a host, and perhaps one of its containers."""
+    if text is not None:
+        name, _, container = text.partition("\n")
+        look_at(screen, name, Ref("container", container) if container else None)
+
+
+def look_at(screen: Dashboard, name: str, ref: Ref | None = None) -> None:
+    """Another host, in the same view and as it was left, or its containers with the cursor on `ref`."""
+    fleet, view = screen.netdash.fleet, screen.places.view
+    if fleet is not None and fleet.chosen != name:
+        screen.stand()
+        screen.grid.show(None, 0)  # no key acts on a row of the host before
+        screen.left[fleet.chosen] = screen.places
+        screen.places = screen.left.pop(name) if name in screen.left else Places(view)
+        screen.places.view = view if ref is None else BY_NAME["containers"]
+        if ref is not None:  # nothing is arranged before the host has come: the cursor would leave for another row
+            screen.places.put(Place(Ask(screen.places.view), ref))
+        screen.netdash.look_at(name)
+    elif ref is not None:
+        screen.go(BY_NAME["containers"], ref)
+
+
+# --- what there is to choose from -------------------------------------------------------------------------------------
+
+
+class Choice(Popup):
+    """A popup whose lines are made anew while it is open; the cursor stays on what it offers."""
+
+    def __init__(self, title: str, make: Lines, verb: str) -> None:
+        self.make = make
+        super().__init__(title, *make(), verb)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.set_interval(AGAIN, self.renew)
+
+    def renew(self) -> None:
+        sheetlet = self.sheetlet
+        lines, offers = self.make()
+        if lines is sheetlet.lines:
+            return
+        here = sheetlet.offers[sheetlet.cursor] if sheetlet.cursor < len(sheetlet.offers) else None
+        before = len(sheetlet.lines), sheetlet.widest
+        sheetlet.lines, sheetlet.offers = lines, offers
+        sheetlet.cursor = offers.index(here) if here in offers else min(sheetlet.cursor, max(0, len(offers) - 1))
+        sheetlet.refresh(layout=before != (len(lines), sheetlet.widest))
+
+
+def hosts_popup(fleet: Fleet) -> Popup:
+    """Every host with what is known of it; choosing one shows it."""
+
+    def make() -> tuple[Sequence[Line], Sequence[Offer]]:
+        states = fleet.states()
+        names = short_names([clean(state.name) for state in states])
+        room = max(map(width, names), default=0)
+        lines = [_host(one, name, one.name == fleet.chosen, room) for one, name in zip(states, names, strict=True)]
+        return lines, [(state.name, state.name) for state in states]
+
+    return Choice("Hosts", make, "show")
+
+
+def everywhere_popup(fleet: Fleet, room: int) -> Popup:
+    """The containers of all hosts in `room` cells a line; choosing one shows its host, the cursor on it."""
+    last: list[_Everywhere] = []
+
+    def make() -> tuple[Sequence[Line], Sequence[Offer]]:
+        states = fleet.states()
+        if not last or not last[0].shows(states):
+            last[:] = [_Everywhere(states, room)]
+        return last[0], last[0].offers
+
+    return Choice("Containers of all hosts", make, "go there")
+
+
+class _Everywhere(Sequence[Line]):
+    """Lines that are built when they are looked at: ten hosts have thousands, a screen forty."""
+
+    def __init__(self, states: Sequence[HostState], room: int) -> None:
+        self._hosts = [state.host for state in states]
+        self._room = room
+        self._view = BY_NAME["containers"]
+        self._places: list[tuple[HostState, Rows, int]] = []  # a place of -1: the marked row of a lost host
+        for one in states:
+            rows = self._view.rows(one.host)
+            unknown = not self._view.known(one.host) and not one.reading
+            self._places += [(one, rows, at) for at in (range(-1, 0) if unknown else range(len(rows)))]
+        self.offers = [(one.name, self._offer(one, rows, at)) for one, rows, at in self._places]
+        self._columns = with_host(self._view).columns
+        shown = [column.key in _COLUMNS for column in self._columns]
+        step = max(1, len(self._places) // SAMPLE)
+        sample = [self._row(*place) for place in self._places[::step] if place[2] >= 0]
+        bare = [Span("")] * (len(self._columns) - 1)
+        sample += [Row(Ref("host", state.name), (Span(clean(state.name)), *bare)) for state in states if state.lost]
+        self._sizes = widths(self._columns, sample, room, _GAP, shown)
+
+    def shows(self, states: Sequence[HostState]) -> bool:
+        """Whether these are the same hosts as they were."""
+        return len(states) == len(self._hosts) and all(
+            one.host is host for one, host in zip(states, self._hosts, strict=True)
+        )
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, at: int) -> Line: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Line]: ...
+    def __getitem__(self, at: int | slice) -> Line | Sequence[Line]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        one, rows, place = self._places[at]
+        if place < 0:
+            return self._marked(one)
+        cells = zip(self._row(one, rows, place).cells, self._sizes, strict=True)
+        return tuple(part for cell, size in cells if size for part in (_cell(cell, size, one.lost), Span(" " * _GAP)))
+
+    def _offer(self, one: HostState, rows: Rows, at: int) -> str:
+        return f"{one.name}\n{rows.ref(at).key if at >= 0 else ''}"
+
+    def _row(self, one: HostState, rows: Rows, at: int) -> Row:
+        row = rows[at]
+        return Row(row.ref, (Span(clean(one.name), Tone.BAD if one.lost else Tone.PLAIN), *row.cells))
+
+    def _marked(self, one: HostState) -> Line:
+        row = lost(self._view, Named(one.name, one.host))
+        name, why = row.cells[:2] if row else (Span(clean(one.name)), Span("?"))
+        first = self._sizes[0] or width(name.text)
+        return (
+            Span(fit(name.text, first), name.tone),
+            Span(" " * _GAP),
+            Span(fit(why.text, self._room - first), why.tone),
+        )
+
+
+def _cell(cell: Span, size: int, faded: bool) -> Span:
+    """What was last known of a host that has gone is grey; its name stays red."""
+    return Span(fit(cell.text, size), Tone.DIM if faded and cell.tone is not Tone.BAD else cell.tone)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names without their middle where they are long, as short as they can be told apart."""
+    for most in (40, 60, 80):
+        half = most // 2
+        short = [name if len(name) <= most else f"{name[:half]}…{name[1 - half :]}" for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return list(names)
+
+
+def _host(one: HostState, shown: str, chosen: bool, room: int) -> Line:
+    name = Span(fit(shown, room), Tone.TITLE if chosen else Tone.KEY)
+    return (_mark(one), Span(" "), name, Span("  "), *_known(one), *_trouble(one))
+
+
+def _mark(one: HostState) -> Span:
+    if one.lost:
+        return Span("✗", Tone.BAD)
+    return Span("…", Tone.DIM) if one.reading else Span("●", Tone.GOOD)
+
+
+def _known(one: HostState) -> Line:
+    host = one.host
+    if one.age is None:
+        return ()
+    engine = f"{clean(host.engine.name)} {clean(host.engine.version, 16)}" if host.engine else no_engine(host).text
+    number = None if host.containers is None else len(host.containers)
+    count = "? containers" if number is None else f"{number} container{'' if number == 1 else 's'}"
+    return (Span(fit(clean(host.name or "?"), 16)), Span(f"  {engine}  {count}  "))
+
+
+def _short(reason: str) -> str:
+    """The end of a long reason: ssh names the host and the port first, which stand beside it."""
+    return reason if width(reason) <= _REASON else reason.rpartition(": ")[2]
+
+
+def _trouble(one: HostState) -> Line:
+    if one.lost:
+        failure = one.host.failures["host"]
+        since = f"gone {age(one.age)} · " if one.age is not None else ""
+        return (Span(f"{since}{_short(clean(failure.reason, 200))}", Tone.BAD),)
+    if one.age is None:
+        return (Span("reading…", Tone.DIM),)
+    missing = sorted({name.partition(":")[0] for name in one.host.failures})
+    return (Span(f"no {', '.join(missing)}", Tone.UNKNOWN),) if missing else (Span(f"{age(one.age)} ago", Tone.DIM),)

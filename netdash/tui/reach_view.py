@@ -1,0 +1,153 @@
+"""The reach matrix over the dashboard: each port, who reaches it, and which rule stops the others. Follows the host as
+it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import ModalScreen
+
+from netdash.model.host import Host, Ref
+from netdash.trace.reach_matrix import Matrix
+from netdash.trace.reachability import reaching
+from netdash.tui.lines import Bar, Box
+from netdash.tui.slices import Steps, Work
+from netdash.view import reachability
+from netdash.view.text import Line, Span, Tone
+
+if TYPE_CHECKING:
+    from netdash.tui.host_view import Sheet
+    from netdash.tui.screen import Dashboard
+
+_KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("Esc", "close"))
+
+
+def show(screen: Dashboard) -> None:
+    """Opens the matrix of the host on screen."""
+    if screen.sheet is not None:
+        screen.app.push_screen(Reach(screen.sheet), lambda target: screen.follow(target) if target else None)
+
+
+class Reach(ModalScreen[Ref | None]):
+    """Answers with what the user wants to go to, or None."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape,q", "close", show=False),
+        Binding("j,down", "move(1)", show=False),
+        Binding("k,up", "move(-1)", show=False),
+        Binding("tab,l,right", "hop(1)", show=False),
+        Binding("shift+tab,h,left", "hop(-1)", show=False),
+        Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
+        Binding("pageup,ctrl+b,ctrl+u", "page(-1)", show=False),
+        Binding("g,home", "hop(-99999)", show=False),
+        Binding("G,end", "hop(99999)", show=False),
+        Binding("enter", "follow", show=False),
+    ]
+
+    def __init__(self, sheet: Sheet) -> None:
+        super().__init__()
+        self.head, self.foot = Bar(id="reach-head", panel=True), Bar(id="reach-foot", panel=True)
+        self.box = Box(id="reach-box")
+        self.work: Work[tuple[Line, ...]] = Work()
+        self._host = sheet.host
+        self._matrix: Matrix | None = None
+        self._shown = False
+        self._waiting: Sheet | None = None  # came while the matrix was made
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        yield self.box
+        yield self.foot
+
+    def on_mount(self) -> None:
+        self.set_focus(self.box)
+        spans = ((Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)) for key, word in _KEYS)
+        self.foot.show(tuple(span for pair in spans for span in pair))
+        self._start()
+
+    def on_resize(self) -> None:
+        self._start()
+
+    def update_sheet(self, sheet: Sheet) -> None:
+        """A newer host: where more than counters moved everything is asked again, once what is asked now is there. The
+        old lines stay until then."""
+        if self.work.busy and self._matrix is None:
+            self._waiting = sheet
+            return
+        self._waiting = None
+        if _asked(sheet.host) != _asked(self._host):
+            self._host, self._matrix = sheet.host, None
+            self._start()
+
+    def _start(self) -> None:
+        self._title(("asking…",) if self._matrix is None else ())
+        self.work.start(self._lines(self._host), self._show)
+
+    def _lines(self, host: Host) -> Steps[tuple[Line, ...]]:
+        matrix = self._matrix
+        if matrix is None:
+            matrix = self._matrix = yield from reaching(host)
+        found = []
+        for line in reachability.lines(host, matrix, self.app.size.width):
+            found.append(line)
+            yield
+        return tuple(found)
+
+    def _show(self, lines: tuple[Line, ...]) -> None:
+        self._title()
+        nothing: Line = (Span(" no port is published here, and nothing is seen to listen", Tone.DIM),)
+        self.box.show(lines or (nothing,), same=self._shown)
+        self._shown = True
+        if self._waiting is not None:
+            self.update_sheet(self._waiting)
+
+    def _title(self, told: tuple[str, ...] = ()) -> None:
+        if self._matrix is not None:
+            told = (*told, f"{len(self._matrix.aims)} ports, {len(self._matrix.senders)} senders")
+        self.head.show((Span(" reach ", Tone.TITLE), Span("  ".join(told))), (Span("Esc close ", Tone.DIM),))
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def action_move(self, by: int) -> None:
+        self.box.move(by)
+
+    def action_hop(self, by: int) -> None:
+        self.box.hop(by)
+
+    def action_page(self, step: int) -> None:
+        self.box.scroll(step * max(1, self.box.size.height - 2))
+
+    def action_follow(self) -> None:
+        if self.box.target is not None:
+            self._leave(self.box.target)
+
+    def on_box_followed(self, message: Box.Followed) -> None:
+        message.stop()
+        self._leave(message.ref)
+
+    def action_close(self) -> None:
+        self._leave(None)
+
+    def _leave(self, target: Ref | None) -> None:
+        self.work.stop()
+        self.dismiss(target)
+
+
+def _asked(host: Host) -> tuple[object, ...]:
+    """All of a host that the matrix hangs on."""
+    rules = host.ruleset
+    shape = rules.shape if rules is not None and rules.shape is not None else rules
+    return (
+        shape,
+        host.containers,
+        host.networks,
+        host.links,
+        host.routes,
+        host.policy,
+        host.sysctls,
+        host.listeners,
+        host.proxies and [(proxy.pid, proxy.argv) for proxy in host.proxies],  # their memory moves all the time
+        host.ports and [(port.proto, port.host_ip, port.host_port, port.live) for port in host.ports],
+    )

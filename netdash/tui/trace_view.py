@@ -1,0 +1,295 @@
+"""The walk of a packet over the dashboard: above what may be asked, each with its verdict, below the way of the one
+under the cursor, rule by rule. Follows the host as it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.strip import Strip
+
+from netdash.model.host import Host, Ref
+from netdash.trace.default_questions import Usual
+from netdash.trace.model import Question, Trace
+from netdash.trace.tracer import trace
+from netdash.tui.lines import Bar, Box
+from netdash.tui.slices import Steps, Work
+from netdash.tui.surface import Surface
+from netdash.tui.theme import MARKER, strip
+from netdash.view import trace as walk
+from netdash.view import unavailable
+from netdash.view.text import Line, Span, Tone, clean, fit, safe, width
+
+if TYPE_CHECKING:
+    from netdash.tui.host_view import Sheet
+
+SHARE = 0.35  # of the lines that the questions may take
+ASKED = 0.45  # of the width that a question may take
+SEEN_BEFORE = 3  # lines above the deciding one that stay in view
+
+
+class Questions(Surface, can_focus=True):
+    """What may be asked, a line each: verdict, words, what decides."""
+
+    class Moved(Message):
+        """Another question is under the cursor."""
+
+    def __init__(self, usual: Sequence[Usual]) -> None:
+        super().__init__(id="questions")
+        self.cursor = self.top = 0
+        self.usual = usual
+        self.answers: list[Trace | None] = [None] * len(usual)  # None: not there yet
+
+    def ask(self, usual: Sequence[Usual], again: bool) -> None:
+        """Other questions, as more of the host is known: the cursor stays on its own, and with `again` each keeps its
+        answer until there is a newer one."""
+        before, answers, here = self.usual, self.answers, self.usual[self.cursor]
+        known = {one.question: answer for one, answer in zip(before, answers, strict=True)} if again else {}
+        self.usual, self.answers = usual, [known.get(one.question) for one in usual]
+        self.cursor = next((at for at, one in enumerate(usual) if one.follows(here)), min(self.cursor, len(usual) - 1))
+        self._scroll()
+
+    def move(self, to: int) -> None:
+        old, self.cursor = self.cursor, max(0, min(to, len(self.usual) - 1))
+        self._scroll()
+        if old != self.cursor:
+            self.post_message(self.Moved())
+
+    def _scroll(self) -> None:
+        page = max(1, self.size.height)
+        self.top = min(max(self.top, self.cursor - page + 1), self.cursor)
+        self.refresh()
+
+    def line(self, y: int, wide: int) -> Strip:
+        at = self.top + y
+        if at >= len(self.usual):
+            return Strip.blank(wide, self.inks.blank)
+        here = at == self.cursor
+        inks = (self.colours.cursor if self.has_focus else self.colours.idle) if here else self.inks
+        answer = self.answers[at]
+        told: Line = (Span("…", Tone.DIM),) if answer is None else walk.verdict(answer)
+        asked = min(round(wide * ASKED), max(width(clean(one.text)) for one in self.usual))
+        mark = Span(MARKER if here else " ", Tone.TITLE)
+        return strip(
+            (mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *told), wide, inks
+        )
+
+    def on_click(self, event: events.Click) -> None:
+        self.focus()
+        self.move(self.top + event.y)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.move(self.cursor + 1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.move(self.cursor - 1)
+
+
+class Walk(ModalScreen[Ref | None]):
+    """Answers with what the user wants to go to, or None."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape", "back", show=False),
+        Binding("q,t", "close", show=False),
+        Binding("tab,shift+tab", "pane", show=False),
+        Binding("j,down", "move(1)", show=False),
+        Binding("k,up", "move(-1)", show=False),
+        Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
+        Binding("pageup,ctrl+b,ctrl+u", "page(-1)", show=False),
+        Binding("g,home", "move(-9999)", show=False),
+        Binding("G,end", "move(9999)", show=False),
+        Binding("l,right", "part(1)", show=False),
+        Binding("h,left", "part(-1)", show=False),
+        Binding("enter", "follow", show=False),
+        Binding("y", "copy", show=False),
+    ]
+
+    def __init__(self, sheet: Sheet, asked: Callable[[Sheet], Sequence[Usual]]) -> None:
+        """`asked`: what is asked of a host."""
+        super().__init__()
+        self.head, self.tabs, self.foot = (
+            Bar(id="walk-head", panel=True),
+            Bar(id="walk-tabs"),
+            Bar(id="walk-foot", panel=True),
+        )
+        self._asked = asked
+        self.questions = Questions(asked(sheet))
+        self.box = Box(id="walk-box")
+        self.work: Work[None] = Work()
+        self._host: Host = sheet.host
+        self._part = 0
+        self._shown: tuple[Question, int] | None = None  # the question and the part in the box
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        yield self.questions
+        yield self.tabs
+        yield self.box
+        yield self.foot
+
+    def on_mount(self) -> None:
+        self.set_focus(self.questions)
+        self._ask()
+
+    def on_resize(self) -> None:
+        self._tell()
+
+    def update_sheet(self, sheet: Sheet) -> None:
+        """A newer host: what is asked may be more, everything is asked again, and the old verdicts stay until the new
+        ones are there; of a thing that is gone the old questions stay."""
+        again, self._host = not self._host.pending, sheet.host
+        self.questions.ask(self._asked(sheet) or self.questions.usual, again)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Nothing is answered before every source was read, or has failed: a verdict could be another one then."""
+        self.questions.styles.height = max(1, min(len(self.questions.usual), round(self.app.size.height * SHARE)))
+        if self._host.pending:
+            self.work.stop()
+            self._tell()
+            return
+        self.work.start(self._answering(self._host), lambda _: self._tell())
+
+    def _answering(self, host: Host) -> Steps[None]:
+        """The question under the cursor first: its way is on screen."""
+        usual = self.questions.usual
+        here = self.questions.cursor
+        for at in (here, *(at for at in range(len(usual)) if at != here)):
+            self.questions.answers[at] = trace(host, usual[at].question)
+            if at == here:
+                self._tell()
+            yield
+        self.questions.refresh()
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    @property
+    def answer(self) -> Trace | None:
+        return self.questions.answers[self.questions.cursor]
+
+    def _tell(self) -> None:
+        answer = self.answer
+        if not self.is_mounted:
+            return
+        if answer is None:
+            self._wait()
+            return
+        wide = self.app.size.width
+        parts = walk.parts(answer, wide)
+        self._part = min(self._part, len(parts) - 1)
+        part = parts[self._part]
+        lines = (*part.lines, *(((), *walk.notes(answer, wide)) if self._part == 0 else ()))
+        shown = (answer.question, self._part)
+        self.box.show(lines, same=shown == self._shown)
+        if shown != self._shown and part.deciding is not None:
+            self.box.reveal(part.deciding, SEEN_BEFORE)
+        self._shown = shown
+        self.head.show((Span(" trace ", Tone.TITLE), *walk.head(self._host, answer)), (Span("Esc close ", Tone.DIM),))
+        self.tabs.show(_tabs(parts, self._part))
+        self.foot.show(_hints(len(parts) > 1))
+        self.questions.refresh()
+
+    def _wait(self) -> None:
+        """The question has no answer yet."""
+        told = unavailable.waiting(self._host) or "…"
+        self.box.show(((), (Span(f" {told}", Tone.DIM),)), same=False)
+        self._shown = None
+        self.head.show((Span(" trace ", Tone.TITLE),), (Span("Esc close ", Tone.DIM),))
+        self.tabs.show(())
+        self.foot.show(_hints(False))
+        self.questions.refresh()
+
+    def on_questions_moved(self) -> None:
+        self._part = 0
+        self._tell()
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def action_move(self, by: int) -> None:
+        if self.focused is self.box:
+            self.box.hop(by) if abs(by) > 1 else self.box.move(by)
+        else:
+            self.questions.move(self.questions.cursor + by)
+
+    def action_page(self, step: int) -> None:
+        self.box.scroll(step * max(1, self.box.size.height - 2))
+
+    def action_pane(self) -> None:
+        self.set_focus(self.questions if self.focused is self.box else self.box)
+
+    def action_part(self, step: int) -> None:
+        answer = self.answer
+        if answer is not None:
+            count = len(walk.parts(answer, self.app.size.width))
+            self._part = (self._part + step) % count
+            self._tell()
+
+    def action_follow(self) -> None:
+        if self.focused is self.questions:
+            self.set_focus(self.box)
+        elif self.box.target is not None:
+            self.dismiss(self.box.target)
+
+    def on_box_followed(self, message: Box.Followed) -> None:
+        message.stop()
+        if message.ref.kind == "part":
+            self._part = int(message.ref.key)
+            self._tell()
+        else:
+            self.dismiss(message.ref)
+
+    def action_copy(self) -> None:
+        answer = self.answer
+        if answer is None:
+            return
+        from netdash.tui import clipboard
+        from netdash.tui.popup import Popup
+        from netdash.view import json_host, json_trace
+
+        offers = (
+            ("command", walk.command(self._host, answer.question)),
+            ("JSON", json_host.dumps(json_trace.trace(answer), None)),
+        )
+
+        def copied(text: str | None) -> None:
+            if text is not None:
+                clipboard.put(self, safe(text), self._say)
+
+        self.app.push_screen(Popup("Copy", offers=offers), copied)
+
+    def _say(self, told: str, tone: Tone) -> None:
+        self.foot.show((Span(" "), Span(told, tone)))
+
+    def action_back(self) -> None:
+        if self.focused is self.box:
+            self.set_focus(self.questions)
+        else:
+            self.action_close()
+
+    def action_close(self) -> None:
+        self.work.stop()
+        self.dismiss(None)
+
+
+def _tabs(parts: Sequence[walk.Part], current: int) -> Line:
+    spans: list[Span] = [Span(" ")]
+    for at, part in enumerate(parts):
+        name, glyph = f"{part.name} ", walk.glyph(part.verdict)
+        opened, closed = ("[", "]") if at == current else (" ", " ")
+        tone = Tone.TITLE if at == current else Tone.DIM
+        spans += [Span(opened + name, tone, Ref("part", str(at))), glyph, Span(closed, tone), Span(" ")]
+    return tuple(spans)
+
+
+def _hints(several: bool) -> Line:
+    keys = [("j k", "which packet"), ("Tab", "its way"), ("⏎", "go to the rule"), ("y", "copy")]
+    if several:
+        keys.insert(2, ("h l", "packet, answer"))
+    return tuple(span for key, word in keys for span in (Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)))

@@ -1,0 +1,196 @@
+"""The views of what the engine manages: containers and networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netdash.model.host import IP, Container, Endpoint, Host, Interface, Network, Ref
+from netdash.model.index import Index, index_of
+from netdash.model.relations import address_ref, ref_of
+from netdash.view import formatting
+from netdash.view.formatting import NOTHING, UNKNOWN
+from netdash.view.table import Column, Row, Rows, View
+from netdash.view.text import Span, Tone, clean
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+def _containers(host: Host) -> Rows:
+    index = index_of(host)
+    return Rows(host.containers or (), lambda one: _container(host, index, one))
+
+
+def _container(host: Host, index: Index, one: Container) -> Row:
+    own_ports = index.ports(one.id)
+    cells = (
+        Span(clean(one.name), Tone.KEY, ref_of(one)),
+        formatting.state(one),
+        _for(host, one),
+        _addresses(host, one),
+        _networks_cell(index, one),
+        _bridges_cell(host, index, one),
+        formatting.unknown(host, "docker") if host.ports is None else formatting.published(one, own_ports),
+        Span(clean(one.compose), Tone.DIM) if one.compose else NOTHING,
+        Span(clean(one.image), Tone.DIM),
+    )
+    since = one.started_at if one.running else one.finished_at
+    first = next((int(end.ip) for end in _interfaces(one)), None)
+    port = min((port.host_port for port in own_ports), default=None)
+    sort = (
+        one.name.casefold(),
+        (not one.running, one.state),
+        None if not since or host.taken is None else host.taken - since,
+        first,
+        cells[4].text,
+        cells[5].text,
+        port,
+        cells[7].text,
+        cells[8].text,
+    )
+    return Row(ref_of(one), cells, sort)
+
+
+def _for(host: Host, one: Container) -> Span:
+    """Since when it runs, or does not; "—" for what never ran."""
+    told = formatting.how_long(host, one)
+    if not told and one.state != "created":
+        return formatting.unknown_yet(host)
+    return Span(told, Tone.DIM) if told else NOTHING
+
+
+def _addresses(host: Host, one: Container) -> Span:
+    kept = formatting.kept(host, one)
+    if kept:
+        return Span(kept, Tone.WARN)
+    found = _interfaces(one)
+    if found:
+        return Span(", ".join(str(address.ip) for address in found), Tone.KEY, address_ref(found[0].ip))
+    if one.left_behind:
+        return Span(f"✗ left behind by {clean(one.shares_with or '?')}", Tone.BAD)
+    if one.shares_with:
+        return Span(f"as {clean(one.shares_with)}", Tone.DIM)
+    if one.network_mode == "host":
+        return Span("host", Tone.DIM)
+    if one.network_mode == "none":
+        return Span("none", Tone.DIM)
+    return UNKNOWN if one.running else NOTHING
+
+
+def _interfaces(one: Container) -> list[Interface]:
+    """One address of each network first, IPv4 where there is one; then the others."""
+    first = [end.addresses[0] for end in one.endpoints if end.addresses]
+    return first + [address for end in one.endpoints for address in end.addresses[1:]]
+
+
+def _networks_cell(index: Index, one: Container) -> Span:
+    ends = [end for end in one.endpoints if end.network not in ("host", "none")]
+    if not ends:
+        return NOTHING
+    network = index.network(ends[0])
+    ref = ref_of(network) if network else Ref("network", ends[0].network_id)
+    return Span(", ".join(clean(end.network) for end in ends), Tone.PLAIN, ref)
+
+
+def _bridges_cell(host: Host, index: Index, one: Container) -> Span:
+    ends = [end for end in one.endpoints if end.network not in ("host", "none")]
+    if ends and host.networks is None:
+        return formatting.unknown(host, "docker")
+    names = [_device(index, end) for end in ends]
+    known = [name for name in names if name]
+    if not known:
+        return NOTHING
+    return Span(", ".join(clean(name) for name in known), Tone.PLAIN, formatting.link_ref(known[0]))
+
+
+def _device(index: Index, end: Endpoint) -> str | None:
+    """The bridge; for macvlan and ipvlan the parent device."""
+    network = index.network(end)
+    return (network.bridge or network.parent) if network else None
+
+
+CONTAINERS = View(
+    name="containers",
+    title="Containers",
+    short="Ctr",
+    digit="1",
+    kind="container",
+    columns=(
+        Column("name", "NAME", most=28, least=16, middle=True),
+        Column("state", "STATE", most=24, least=12),
+        Column("for", "FOR", leaves=6, most=8),
+        Column("address", "ADDRESS", most=33, least=15),
+        Column("network", "NETWORK", leaves=1, most=22, least=10),
+        Column("bridge", "BRIDGE", leaves=7, most=16),
+        Column("published", "PUBLISHED", most=30, least=14),
+        Column("compose", "COMPOSE", leaves=8, most=16, least=8),
+        Column("image", "IMAGE", leaves=9, most=30, least=10),
+    ),
+    sources=("docker",),
+    rows=_containers,
+    empty="no containers yet",
+    known=lambda host: host.containers is not None,
+)
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def _networks(host: Host) -> Rows:
+    index = index_of(host)
+    return Rows(host.networks or (), lambda one: _network(host, index, one))
+
+
+def _network(host: Host, index: Index, one: Network) -> Row:
+    device = one.bridge or one.parent
+    members, gateways = index.members(one), index.gateways(one)
+    mark = formatting.drift_mark(index.drift_of_network(one.id))
+    flags = f"{mark}{formatting.network_flags(one)}".strip()
+    cells = (
+        Span(clean(one.name), Tone.KEY, ref_of(one)),
+        Span(clean(one.driver)),
+        Span(clean(device), Tone.PLAIN, formatting.link_ref(device)) if device else NOTHING,
+        Span(", ".join(map(str, one.subnets)), Tone.KEY) if one.subnets else NOTHING,
+        UNKNOWN if gateways is None else _gateways(gateways),
+        formatting.unknown(host, "docker") if members is None else Span(str(members)),
+        Span(flags, Tone.BAD if mark else Tone.WARN) if flags else NOTHING,
+        Span(clean(one.compose), Tone.DIM) if one.compose else NOTHING,
+    )
+    subnet = int(one.subnets[0].network_address) if one.subnets else None
+    gateway = int(gateways[0]) if gateways else None
+    sort = (
+        one.name.casefold(),
+        one.driver,
+        cells[2].text,
+        subnet,
+        gateway,
+        members,
+        cells[6].text,
+        cells[7].text,
+    )
+    return Row(ref_of(one), cells, sort)
+
+
+def _gateways(ips: Sequence[IP]) -> Span:
+    return Span(", ".join(map(str, ips)), Tone.PLAIN, address_ref(ips[0])) if ips else NOTHING
+
+
+NETWORKS = View(
+    name="networks",
+    title="Networks",
+    short="Net",
+    digit="3",
+    kind="network",
+    columns=(
+        Column("name", "NAME", most=26, least=14, middle=True),
+        Column("driver", "DRIVER", leaves=4, most=10),
+        Column("bridge", "BRIDGE", most=16),
+        Column("subnet", "SUBNET", most=34, least=18),
+        Column("gateway", "GATEWAY", leaves=5, most=26, least=14),
+        Column("containers", "CONTAINERS", right=True, leaves=1, most=10),
+        Column("flags", "FLAGS", leaves=3, most=34, least=8),
+        Column("compose", "COMPOSE", leaves=8, most=16, least=8),
+    ),
+    sources=("docker",),
+    rows=_networks,
+    empty="no networks",
+    known=lambda host: host.networks is not None,
+)

@@ -1,0 +1,270 @@
+"""What is told of one selected thing: a card for every kind of reference. Containers have theirs in card.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from netdash.kernel.sockets import socket_text
+from netdash.model.drift import Drift
+from netdash.model.host import (
+    Chain,
+    Container,
+    Host,
+    Link,
+    Neighbour,
+    Network,
+    PolicyRule,
+    Port,
+    Proxy,
+    Ref,
+    Route,
+    Rule,
+    RulesNote,
+)
+from netdash.model.index import index_of
+from netdash.model.relations import address_ref, chain_ref, containers_of, ref_of
+from netdash.trace.summary import inbound
+from netdash.view import formatting, layout
+from netdash.view import own_forward as own
+from netdash.view.card import card
+from netdash.view.columns_drift import place, port_text
+from netdash.view.columns_kernel import destination, devices, gateways, link_state
+from netdash.view.drift_lines import RULES, drift_lines
+from netdash.view.inbound import IN, inbound_path
+from netdash.view.layout import MORE
+from netdash.view.text import Line, Span, Tone, clean
+
+MOST = 12  # names that a line lists before it says how many more there are
+
+
+def detail(host: Host, thing: object, width: int) -> tuple[Line, ...]:
+    """Lines of at most `width` cells about one record of the host."""
+    if isinstance(thing, Container):
+        return card(host, thing, width)
+    lines = _CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width)
+    return (*lines, *own.lines(host, own.port_of(host, thing), width))
+
+
+def _label(word: str) -> Span:
+    return Span(f" {word:<9}", Tone.TITLE)
+
+
+def _fact(word: str, value: Span | Sequence[Span], width: int) -> list[Line]:
+    return layout.paragraph(_label(word), [value] if isinstance(value, Span) else list(value), width)
+
+
+def _head(title: str, ref: Ref, note: str, width: int) -> Line:
+    return layout.spread((Span(" "), Span(title, Tone.KEY, ref)), (Span(note, Tone.DIM),), width)
+
+
+def _containers(host: Host, ref: Ref, width: int) -> list[Line]:
+    """The containers that it belongs to."""
+    names = index_of(host).containers
+    found = [names[identity] for identity in containers_of(host, ref) if identity in names]
+    if not found:
+        return []
+    spans = [Span(f"{clean(one.name)}  ", Tone.KEY, ref_of(one)) for one in found[:MOST]]
+    if len(found) > MOST:
+        spans.append(Span(f"… and {len(found) - MOST} more", Tone.DIM))
+    return _fact("FOR", spans, width)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def _rule(host: Host, one: Rule, width: int) -> list[Line]:
+    lines = [_head(clean(one.place), ref_of(one), one.backend, width)]
+    lines += layout.text(_label("RULE"), clean(one.text), width)
+    lines += _fact("DOES", Span(clean(formatting.action(one)), Tone.KEY), width)
+    if one.packets is None:
+        lines += _fact("COUNTED", Span("it has no counter", Tone.DIM), width)
+    else:
+        size = f", {formatting.short_bytes(one.bytes)}" if one.bytes is not None else ""
+        rate = f", {formatting.rate(one.rate)}" if formatting.rate(one.rate) else ""
+        lines += _fact("COUNTED", Span(f"{formatting.packets(one)}{size}{rate}"), width)
+    if one.comment:
+        lines += layout.text(_label("COMMENT"), clean(one.comment), width, Tone.DIM)
+    if one.not_understood:
+        said = f"not interpreted: {', '.join(one.not_understood)}"
+        lines += layout.text(_label("?"), clean(said), width, Tone.UNKNOWN)
+    chain = index_of(host).chains.get(chain_ref(one))
+    return lines + (_reached(host, chain, width) if chain else [])
+
+
+def _note(_: Host, one: RulesNote, width: int) -> list[Line]:
+    return layout.text(_label("?"), clean(one.text), width, Tone.UNKNOWN)
+
+
+def _reached(host: Host, one: Chain, width: int) -> list[Line]:
+    """When packets come to the chain: from the kernel's hook, or from the rules that jump there."""
+    name = Span(f"{clean(one.name)} ", Tone.PLAIN, ref_of(one))
+    if one.hook:
+        policy = f", policy {one.policy}" if one.policy else ""
+        device = f" on {one.device}" if one.device else ""
+        said = f"is called at hook {one.hook}{device}, priority {one.priority}{policy}"
+        return _fact("CHAIN", [name, Span(clean(said), Tone.DIM)], width)
+    callers = index_of(host).callers.get((one.backend, one.family, one.table, one.name))
+    if not callers:
+        return _fact("CHAIN", [name, Span("no rule jumps here", Tone.WARN)], width)
+    spans = [Span(f"{clean(rule.place)}  ", Tone.PLAIN, ref_of(rule)) for rule in callers[:MOST]]
+    if len(callers) > MOST:
+        spans.append(Span(f"… and {len(callers) - MOST} more", Tone.DIM))
+    return _fact("CHAIN", [name, Span("is called from ", Tone.DIM), *spans], width)
+
+
+# --- ports, proxies, networks -----------------------------------------------------------------------------------------
+
+
+def _port(host: Host, one: Port, width: int) -> list[Line]:
+    title = clean(f"{socket_text(one)}/{one.proto}")
+    holder = one.holder
+    who = "held by ?" if holder is None else clean(f"held by {holder.command or holder.kind}")
+    note = f"{who} pid {holder.pid}" if holder and holder.pid else who
+    note += ": not the engine's" if holder and holder.forged else ""
+    lines = [_head(title, ref_of(one), note, width)]
+    container = index_of(host).containers.get(one.container_id or "")
+    if container is None:
+        return lines + (_fact("RULE", formatting.rule_evidence([one.dnat]), width) if one.dnat else [])
+    if not one.live:
+        said = f"set up on {container.name}, which is not running"
+        return lines + layout.text(IN, clean(said), width, Tone.DIM)
+    ways = [way for way in inbound(host, container) if ref_of(way.port) == ref_of(one)]
+    for way in ways[:1]:
+        lines += inbound_path(host, [way], IN, width)
+    return lines + drift_lines(index_of(host).drift_of_port(one), RULES, MORE, width)
+
+
+def _proxy(_: Host, one: Proxy, width: int) -> list[Line]:
+    note = f"child of {one.ppid or '?'}" + (": not the engine's" if one.user else "")
+    lines = [_head(clean(f"{one.program} {one.pid}"), ref_of(one), note, width)]
+    port = Ref("port", f"{one.proto}/{one.host_ip}/{one.host_port}")
+    bind = Span(f"{formatting.socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}", Tone.KEY, port)
+    target = formatting.socket_text(one.container_ip, one.container_port)
+    hops = [layout.Hop((bind,)), layout.Hop((Span(target, Tone.KEY, address_ref(one.container_ip)),))]
+    lines += layout.path(_label("CARRIES"), hops, width)
+    lines += layout.text(_label("COMMAND"), clean(one.argv), width)
+    if one.listeners is not None:
+        held = ", ".join(
+            f"{formatting.socket_text(listener.ip, listener.port)}/{listener.proto}" for listener in one.listeners
+        )
+        lines += layout.text(_label("SOCKETS"), clean(held) or "none: it listens nowhere", width)
+    if one.rss is not None:
+        lines += _fact("MEMORY", Span(formatting.short_bytes(one.rss)), width)
+    return lines
+
+
+def _network(host: Host, one: Network, width: int) -> list[Line]:
+    lines = [_head(clean(one.name), ref_of(one), f"{clean(one.driver)}  {one.id[:12]}", width)]
+    device = one.bridge or one.parent
+    if device:
+        word = "BRIDGE" if one.bridge else "PARENT"
+        lines += _fact(word, Span(clean(device), Tone.PLAIN, formatting.link_ref(device)), width)
+    gateways = index_of(host).gateways(one) or ()
+    for net in one.subnets:
+        gateway = next((ip for ip in gateways if ip in net), None)
+        via = [Span("  gateway ", Tone.DIM), formatting.address(gateway)] if gateway else []
+        lines += _fact("SUBNET", [Span(str(net), Tone.KEY), *via], width)
+    flags = formatting.network_flags(one)
+    if flags:
+        lines += layout.text(_label("FLAGS"), flags, width, Tone.WARN)
+    lines += drift_lines(index_of(host).drift_of_network(one.id), _label("RULES"), _label(""), width)
+    return lines + _members(host, one, width)
+
+
+def _members(host: Host, one: Network, width: int) -> list[Line]:
+    """The containers on it with their addresses there, one line each."""
+    ends = [
+        (container, end)
+        for container in host.containers or ()
+        for end in container.endpoints
+        if end.network_id == one.id or end.network == one.name
+    ]
+    lines: list[Line] = []
+    for container, end in ends[:MOST]:
+        addresses = [Span(f"  {own.ip}", Tone.PLAIN, address_ref(own.ip)) for own in end.addresses]
+        veth = [Span(f"  {clean(end.veth)}", Tone.DIM, formatting.link_ref(end.veth))] if end.veth else []
+        name = Span(clean(container.name), Tone.KEY, ref_of(container))
+        label = Span(" " * 10) if lines else _label("MEMBERS")
+        lines.append(layout.crop((label, name, *addresses, *veth), width))
+    if len(ends) > MOST:
+        lines.append(layout.crop((Span(f"{'':10}… and {len(ends) - MOST} more", Tone.DIM),), width))
+    return lines
+
+
+def _drift(host: Host, one: Drift, width: int) -> list[Line]:
+    """What should be there, or what is there and should not."""
+    index = index_of(host)
+    title = f"{one.kind.value}: {place(one)}"
+    lines = [_head(clean(title), ref_of(one), clean(one.backend), width)]
+    lines += layout.text(_label("RULE"), clean(one.text), width)
+    lines += layout.text(_label("WHY"), clean(one.why), width)
+    if one.binding:
+        lines += _fact("PORT", Span(port_text(one.binding), Tone.KEY), width)
+    network = index.networks.get(one.network_id or "")
+    if network:
+        lines += _fact("NETWORK", Span(clean(network.name), Tone.PLAIN, ref_of(network)), width)
+    return lines
+
+
+# --- routes and links -------------------------------------------------------------------------------------------------
+
+
+def _route(_: Host, one: Route | PolicyRule, width: int) -> list[Line]:
+    if isinstance(one, PolicyRule):
+        note = f"policy rule, IPv{one.family}"
+        lines = [_head(f"rule {one.priority}", ref_of(one), note, width)]
+        return lines + layout.text(_label("SAYS"), clean(one.text), width)
+    lines = [_head(destination(one), ref_of(one), f"table {clean(one.table)}", width)]
+    names = [Span(f"{clean(name)} ", Tone.PLAIN, formatting.link_ref(name)) for name in devices(one)]
+    via = gateways(one)
+    hop = [Span(f"via {via} ", Tone.PLAIN, address_ref(one.gateway) if one.gateway else None)] if via else []
+    lines += _fact("LEADS", [*hop, *names] or Span("nowhere", Tone.WARN), width)
+    source = f", source {one.prefsrc}" if one.prefsrc else ""
+    said = f"{one.kind}, metric {one.metric}{source}, from {one.protocol or '?'}"
+    lines += layout.text(_label("KIND"), clean(said), width, Tone.DIM)
+    if one.linkdown:
+        lines += layout.text(_label("STATE"), "the device has no carrier", width, Tone.WARN)
+    return lines
+
+
+def _link(host: Host, one: Link, width: int) -> list[Line]:
+    lines = [_head(clean(one.name), ref_of(one), clean(one.kind or "device"), width)]
+    mtu = f", mtu {one.mtu}" if one.mtu is not None else ""
+    lines += _fact("STATE", [link_state(one), Span(clean(f"{mtu}, {one.mac or 'no address'}"), Tone.DIM)], width)
+    if one.addresses:
+        spans = [Span(f"{own}  ", Tone.KEY, address_ref(own.ip)) for own in one.addresses]
+        lines += _fact("ADDRESS", spans, width)
+    if one.master:
+        lines += _fact("PORT OF", Span(clean(one.master), Tone.PLAIN, formatting.link_ref(one.master)), width)
+    ports = [link.name for link in host.links or () if link.master == one.name]
+    if ports:
+        spans = [Span(f"{clean(name)}  ", Tone.PLAIN, formatting.link_ref(name)) for name in ports[:MOST]]
+        if len(ports) > MOST:
+            spans.append(Span(f"… and {len(ports) - MOST} more", Tone.DIM))
+        lines += _fact("PORTS", spans, width)
+    network = next((network for network in host.networks or () if network.bridge == one.name), None)
+    if network:
+        lines += _fact("NETWORK", Span(clean(network.name), Tone.PLAIN, ref_of(network)), width)
+    return lines
+
+
+def _neighbour(_: Host, one: Neighbour, width: int) -> list[Line]:
+    lines = [_head(str(one.ip), ref_of(one), f"neighbour on {clean(one.dev)}", width)]
+    said = f"{one.state.lower()}, {one.mac or 'no hardware address'}"
+    lines += layout.text(_label("STATE"), clean(said), width)
+    return lines + _fact("DEVICE", Span(clean(one.dev), Tone.PLAIN, formatting.link_ref(one.dev)), width)
+
+
+_CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
+    Rule: _rule,
+    RulesNote: _note,
+    Port: _port,
+    Network: _network,
+    Route: _route,
+    PolicyRule: _route,
+    Proxy: _proxy,
+    Link: _link,
+    Neighbour: _neighbour,
+    Drift: _drift,
+}

@@ -1,0 +1,94 @@
+"""Is a host port free, and which ones after it are. Pure: Host -> answer; what was not read makes it unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from netdash.kernel.sockets import reserved, socket_text, taken
+from netdash.model.host import Host, Port, Rule
+from netdash.model.index import index_of
+from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
+from netdash.view.text import clean
+
+LAST = 65535
+OFFERS = 5  # free ports that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`free` None: cannot be told. `taken_by` holds what is live, `wanted_by` what is set up on stopped containers,
+    `rules` those that translate what comes in for the port, `unsure` those that may."""
+
+    proto: str
+    number: int
+    free: bool | None
+    taken_by: tuple[Port, ...]
+    wanted_by: tuple[Port, ...]
+    offers: tuple[int, ...]  # next free ones; empty when they cannot be told
+    rules: tuple[Rule, ...] = ()
+    unsure: tuple[Rule, ...] = ()
+
+
+def look(host: Host, proto: str, number: int) -> Answer:
+    """A port is taken by a socket, or by a rule of nat that leads its packets elsewhere. Free needs every host socket
+    and the rules to have been read; taken does not."""
+    same = [port for port in host.ports or () if port.proto == proto]
+    here = [port for port in same if port.host_port == number]
+    by = tuple(port for port in here if taken(port))
+    rules, unsure = takers(host, proto, ANYWHERE, number)
+    known = host.listeners is not None and host.ruleset is not None and not unsure
+    free = False if by or rules else True if known else None
+    offers: tuple[int, ...] = ()
+    if host.listeners is not None and host.ruleset is not None:
+        used = {port.host_port for port in same if reserved(port)}
+        offers = tuple(islice(_offers(host, proto, number, used), OFFERS))
+    wanted = tuple(port for port in here if not port.live)
+    return Answer(proto, number, free, by, wanted, offers, rules, unsure)
+
+
+def _offers(host: Host, proto: str, number: int, used: set[int]) -> Iterator[int]:
+    unused = (port for port in range(number + 1, LAST + 1) if port not in used)
+    return (port for port in islice(unused, TRIED) if takers(host, proto, ANYWHERE, port) == ((), ()))
+
+
+def sentences(host: Host, answer: Answer) -> list[str]:
+    """The answer in lines of plain text, safe to print."""
+    what = f"{answer.proto} port {answer.number}"
+    if answer.free is None:
+        lines = [f"{what}: not known, {_lacking(host, answer)}"]
+    elif answer.free:
+        lines = [f"{what} is free"]
+    else:
+        lines = [f"{what} is taken: {_who(host, port)}" for port in answer.taken_by]
+        lines += [f"{what} is taken by rule {clean(rule.place)}: {clean(rule.text)}" for rule in answer.rules]
+    lines += [f"{what} is wanted by {_owner(host, port)}, which is not running" for port in answer.wanted_by]
+    if answer.offers:
+        lines.append(f"next free: {', '.join(map(str, answer.offers))}")
+    return lines
+
+
+def _lacking(host: Host, answer: Answer) -> str:
+    if host.listeners is None:
+        return "the host's sockets could not be read"
+    if host.ruleset is None:
+        return "the rules could not be read"
+    return f"rule {', '.join(clean(rule.place) for rule in answer.unsure[:3])} may take it"
+
+
+def _who(host: Host, port: Port) -> str:
+    parts: list[str] = [clean(socket_text(port))]
+    if port.container_id:
+        parts.append(f"container {_owner(host, port)}")
+    holder = port.holder
+    if holder is not None and holder.kind == "rule" and port.dnat is not None:
+        parts.append(f"by rule {clean(port.dnat.place)} alone")
+    elif holder is not None and holder.kind != "nobody":
+        name = clean(holder.command or holder.kind, 40)
+        parts.append(f"held by {name} pid {holder.pid}" if holder.pid else f"held by {name}")
+    return ", ".join(parts)
+
+
+def _owner(host: Host, port: Port) -> str:
+    return clean(index_of(host).name(port.container_id) or (port.container_id or "?")[:12])

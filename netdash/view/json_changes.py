@@ -1,0 +1,180 @@
+"""The stable JSON, and the lines, of plans and of what netdash published. Pure; whether a process lives is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from netdash.model.host import Host
+from netdash.model.index import index_of
+from netdash.publish.checks import port_list
+from netdash.publish.connect_test import Outcome
+from netdash.publish.journal import Journal, Outage
+from netdash.publish.plan import Plan
+from netdash.publish.state import Forward
+from netdash.publish.undo_check import Course, Damaged, Recovery
+from netdash.publish.undoable import Pending
+from netdash.view.free_ports import Answer
+from netdash.view.json_host import SCHEMA, Json, port_entry, unknown
+
+
+def plan(made: Plan) -> dict[str, object]:
+    """The plan under "plan"; with refusals nothing was or will be done."""
+    return {
+        "schema": SCHEMA,
+        "plan": {
+            "title": made.title,
+            "mode": made.mode.value if made.mode else "run",
+            "container": made.container,
+            "container_id": made.container_id[:12] or None,
+            "ports": [asdict(port) for port in made.ports],
+            "steps": list(made.steps),
+            "undo": list(made.undo),
+            "downtime": made.downtime,
+            "lost": list(made.lost),
+            "client_address": made.client or None,
+            "reach": [asdict(one) for one in made.reach],
+            "warnings": list(made.warnings),
+            "refusals": list(made.refusals),
+            "compose_lines": list(made.file),
+        },
+        "done": False,
+    }
+
+
+def outcome(one: Outcome) -> dict[str, object]:
+    return {**outage(one.outage), "proof": [asdict(proof) for proof in one.proofs]}
+
+
+def outage(one: Outage | None) -> dict[str, object]:
+    """Null: nothing was stopped, or how long is not known. Not exact: it was at most that long."""
+    return {"down_seconds": one.seconds if one else None, "down_exact": one.exact if one else None}
+
+
+def forwards(found: Iterable[Forward], state: Callable[[Forward], str]) -> dict[str, object]:
+    """What netdash published by forward: `phase` is up, waiting, lost (its process died), or over (its time came)."""
+    return {"schema": SCHEMA, "published": [_forward(forward, state(forward)) for forward in found]}
+
+
+def _forward(one: Forward, state: str) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "mode": "forward",
+        "container": one.container,
+        "container_id": one.container_id[:12],
+        "ports": [asdict(port) for port in one.ports],
+        "target": list(one.target),
+        "phase": state,
+        "problem": one.problem or None,
+        "created": one.created,
+        "until": one.until,
+        "keeper_pid": one.keeper.pid if one.keeper and state not in ("lost", "over") else None,
+    }
+
+
+def ports_text(one: Forward) -> str:
+    """`0.0.0.0:8080/tcp`, the first and the last of many."""
+    return port_list(one.ports)
+
+
+def sentence(one: Forward, state: str) -> str:
+    """One line of `netdash published`."""
+    port = one.ports[0].container_port if one.ports else 0
+    if state == "lost":
+        state += ": netdash recover"
+    elif one.problem:
+        state += f": {one.problem}"
+    where = ", ".join(one.target) or "?"
+    return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
+
+
+def interrupted(found: Pending) -> tuple[str, ...]:
+    """What was left unfinished, a sentence each."""
+    return (
+        *(journal_sentence(one) for one in found.interrupted),
+        *(sentence(one, "lost") for one in found.lost),
+        *(one.sentence for one in found.unreadable),
+    )
+
+
+def title(one: Recovery | Damaged) -> str:
+    record = one.record
+    if isinstance(record, Journal):
+        return journal_sentence(record)
+    return sentence(record, "lost") if isinstance(record, Forward) else record.sentence
+
+
+def record_id(one: Recovery | Damaged) -> str:
+    return one.record.change.id if isinstance(one.record, Journal) else one.record.id
+
+
+def recovery_lines(one: Recovery | Damaged) -> tuple[str, ...]:
+    """What was left unfinished, what the engine shows of it, and what each way would do."""
+    lines = [title(one), f"  id: {record_id(one)}", *(f"  now: {line}" for line in one.now)]
+    if isinstance(one, Recovery):
+        lines += [f"  finish: {course_text(one.finish)}", f"  roll back: {course_text(one.rollback)}"]
+    return tuple(lines)
+
+
+def course_text(course: Course) -> str:
+    return f"refused: {course.refusal}" if course.refusal else "; ".join(course.steps)
+
+
+def recovery(one: Recovery | Damaged) -> dict[str, object]:
+    """`finish`, `rollback`: what would be done, null for a record that cannot be read."""
+    ways = (one.finish, one.rollback) if isinstance(one, Recovery) else (None, None)
+    finish, rollback = (asdict(way) | {"way": way.way.value} if way else None for way in ways)
+    path = one.record.path if isinstance(one, Damaged) else None
+    return {"id": record_id(one), "unreadable": path, "now": list(one.now), "finish": finish, "rollback": rollback}
+
+
+# --- changes of several steps -----------------------------------------------------------------------------------------
+
+
+def journal(one: Journal) -> dict[str, object]:
+    """`due`: when the old container is removed, and the change cannot be taken back as a whole any more."""
+    change = one.change
+    return {
+        "id": change.id,
+        "mode": change.kind,
+        "container": change.name,
+        "old_container": change.backup or None,
+        "ports": [asdict(port) for port in change.add],
+        "dropped_ports": [asdict(port) for port in change.drop],
+        "interrupted": one.unfinished,
+        "steps_done": [change.steps[at] for at in sorted(one.done)],
+        "steps_left": [change.steps[at] for at in one.left],
+        "created": change.created,
+        "due": one.due,
+        "downtime": change.downtime or None,
+        **outage(one.outage),
+    }
+
+
+def journal_sentence(one: Journal) -> str:
+    """One line of `netdash published`, or of `netdash recover`."""
+    change = one.change
+    what = (
+        f"{port_list(change.add)} → {change.name}" if change.add else f"{change.name} without {port_list(change.drop)}"
+    )
+    kind = "new container" if change.kind == "run" else "made anew"
+    if one.unfinished:
+        done = len(one.done)
+        return f"{what}, {kind}, interrupted after {done} of {len(change.steps)} steps: netdash recover"
+    kept = f", {change.backup} is kept meanwhile" if change.backup else ""
+    down = f", was down for {one.outage.text}" if one.outage else ""
+    return f"{what}, {kind}{down}, can be taken back{kept}: netdash undo"
+
+
+def free_port(host: Host, answer: Answer) -> Json:
+    """Whether a port is free (null: cannot be told), who has it or is set up to take it, and the next free ones."""
+    index = index_of(host)
+    return {
+        "schema": SCHEMA,
+        "port": {"proto": answer.proto, "host_port": answer.number, "free": answer.free},
+        "taken_by": [port_entry(index, port) for port in answer.taken_by],
+        "taken_by_rules": [rule.place for rule in answer.rules],
+        "wanted_by": [port_entry(index, port) for port in answer.wanted_by],
+        "next_free": list(answer.offers),
+        "unknown": unknown(host, ("docker", "listeners", "rules", "proxies")),
+    }

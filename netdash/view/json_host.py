@@ -1,0 +1,385 @@
+"""The stable JSON of every command: one object with "schema": 1. What is not known is null, and `unknown` says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from netdash.join.peers import Peer, peers
+from netdash.model.drift import Drift
+from netdash.model.host import (
+    Container,
+    Endpoint,
+    Holder,
+    Host,
+    Interface,
+    Link,
+    Neighbour,
+    Network,
+    PolicyRule,
+    Port,
+    Proxy,
+    Route,
+    Rule,
+    RulesNote,
+)
+from netdash.model.index import Index, index_of
+from netdash.model.kept import old_of
+from netdash.model.shared_namespace import sharing
+from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
+from netdash.view import unavailable
+from netdash.view.json_drift import drift_entry
+from netdash.view.obstacle import broken, sentence
+from netdash.view.table import View
+
+SCHEMA = 1
+Json = Mapping[str, object]
+Entry = Callable[[Index, Any], Json]
+_SHOWN = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "container")
+
+
+def dumps(value: Json, indent: int | None = 2) -> str:
+    """Printable ASCII only, whatever the locale is; without a final newline."""
+    return json.dumps(value, indent=indent, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
+    """A list under the view's own name, null when it could not be read. Rules come with what a tool could not show,
+    routes with the policy rules, links with the neighbours, each under a key of its own."""
+    index = index_of(host)
+    lists: dict[str, list[Json]] = {view.name: []}
+    if view.name in _BESIDE:
+        lists[_BESIDE[view.name]] = []
+    for thing in things:
+        lists[_LISTS[type(thing)]].append(_RECORDS[type(thing)](index, thing))
+    readable: dict[str, object] = dict(lists)
+    if not view.known(host):
+        readable[view.name] = None
+    if view.name == "rules" and host.ruleset is None:
+        readable["notes"] = None
+    if view.name == "routes" and host.policy is None:
+        readable["policy"] = None
+    if view.name == "links" and host.neighbours is None:
+        readable["neighbours"] = None
+    return {"schema": SCHEMA, **readable, **_namespace(host), "unknown": unknown(host, view.sources)}
+
+
+def _namespace(host: Host) -> Json:
+    """`namespace`, only where the kernel's answers are of another network namespace than netdash's own."""
+    process = host.process
+    return (
+        {"namespace": {"pid": process.pid, "command": process.command}}
+        if process and unavailable.namespace(host)
+        else {}
+    )
+
+
+_BESIDE = {"rules": "notes", "routes": "policy", "links": "neighbours"}
+_LISTS: Mapping[type, str] = {
+    Container: "containers",
+    Port: "ports",
+    Network: "networks",
+    Rule: "rules",
+    RulesNote: "notes",
+    Route: "routes",
+    PolicyRule: "policy",
+    Proxy: "proxies",
+    Link: "links",
+    Neighbour: "neighbours",
+    Drift: "drift",
+}
+
+
+def show(host: Host, container: Container) -> Json:
+    """All that is known of one container; the ways are those of the namespace that it uses."""
+    index = index_of(host)
+    owner = sharing(host, container)
+    return {
+        "schema": SCHEMA,
+        "container": {**_head(container), **_state(index, container)},
+        "addresses": _addresses(index, owner),
+        "published": None if host.ports is None else [_published(port) for port in index.ports(owner.id)],
+        "inbound": [_inbound(host, way, at < MOST_TRACED) for at, way in enumerate(inbound(host, container))],
+        "outbound": [_outbound(way) for way in outbound(host, container)],
+        "links": [_link_to(peer) for peer in peers(host, container)],
+        **_namespace(host),
+        "unknown": unknown(host, _SHOWN),
+    }
+
+
+def unknown(host: Host, sources: Sequence[str]) -> dict[str, str]:
+    """Reason by source, for what was not read or is not read yet."""
+    found = {
+        failure.source: "; ".join(filter(None, (failure.reason, failure.remedy)))
+        for failure in unavailable.missing(host, sources)
+    }
+    return found | {source: "not read yet" for source in sources if source in host.pending}
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+def _head(one: Container) -> dict[str, object]:
+    return {"id": one.short_id, "name": one.name, "image": one.image, "state": one.state, "compose": one.compose}
+
+
+def _state(index: Index, one: Container) -> dict[str, object]:
+    """`kept` only of the old container of one that netdash made anew; `until` null where that is not known."""
+    kept = {"of": old_of(one), "until": index.kept_until.get(one.id)}
+    return {
+        "service": one.service,
+        "health": one.health,
+        "exit_code": None if one.running else one.exit_code,
+        "pid": one.pid,
+        "network_mode": one.network_mode,
+        "shares_with": one.shares_with,
+        "left_behind": one.left_behind,
+        **({"kept": kept} if kept["of"] else {}),
+    }
+
+
+def _container(index: Index, one: Container) -> Json:
+    published = [_published(port) for port in index.ports(one.id)]
+    return {**_head(one), **_state(index, one), "addresses": _addresses(index, one), "published": published}
+
+
+def _addresses(index: Index, one: Container) -> list[Json]:
+    """One entry an address; a network without an address yet (a container that does not run) has none."""
+    return [_address(index, end, own) for end in one.endpoints for own in end.addresses]
+
+
+def _address(index: Index, end: Endpoint, own: Interface) -> Json:
+    network = index.network(end)
+    gateway = next((ip for ip in end.gateways if ip.version == own.version), None)
+    return {
+        "network": end.network,
+        "driver": network.driver if network else None,
+        "bridge": network.bridge if network else None,
+        "ip": str(own.ip),
+        "prefix": own.network.prefixlen,
+        "gateway": _text(gateway),
+        "mac": end.mac,
+        "veth": end.veth,
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+# --- ports, rules, proxies --------------------------------------------------------------------------------------------
+
+
+def _published(one: Port) -> dict[str, object]:
+    return {
+        "proto": one.proto,
+        "host_ip": str(one.host_ip),
+        "host_port": one.host_port,
+        "container_port": one.container_port,
+        "target_ip": _text(one.target_ip),
+        "dnat": rule_entry(one.dnat),
+        "proxy": _proxy_entry(one.proxy),
+        "listening": one.listening,
+        "scope": one.scope.value,
+        "live": one.live,
+    }
+
+
+def port_entry(index: Index, one: Port) -> Json:
+    """A line of the ledger: a published port's keys, its container's name, and who holds the port."""
+    return {
+        **_published(one),
+        "container": index.name(one.container_id),
+        "holder": _holder(one.holder),
+        "dual_stack": one.dual,
+        "device": one.device,
+    }
+
+
+def _holder(one: Holder | None) -> Json | None:
+    return None if one is None else {"kind": one.kind, "pid": one.pid, "command": one.command}
+
+
+def rule_entry(one: Rule | None) -> Json | None:
+    if one is None:
+        return None
+    return {
+        "family": one.family,
+        "table": one.table,
+        "chain": one.chain,
+        "rule": one.position,
+        "text": one.text,
+        "packets": one.packets,
+        "bytes": one.bytes,
+        "backend": one.backend,
+        "not_understood": list(one.not_understood),
+    }
+
+
+def _proxy_entry(one: Proxy | None) -> dict[str, object] | None:
+    if one is None:
+        return None
+    return {
+        "pid": one.pid,
+        "command": one.program,
+        "host_ip": str(one.host_ip),
+        "host_port": one.host_port,
+        "container_ip": str(one.container_ip),
+        "container_port": one.container_port,
+    }
+
+
+def _proxy(index: Index, one: Proxy) -> Json:
+    owner = index.owners.get(one.container_ip) if one.user is None else None
+    sockets = None if one.listeners is None else [f"{held.proto} {held.ip} {held.port}" for held in one.listeners]
+    return {
+        **(_proxy_entry(one) or {}),
+        "proto": one.proto,
+        "container": owner.name if owner else None,
+        "memory": one.rss,
+        "sockets": sockets,
+    }
+
+
+# --- networks, routes, links ------------------------------------------------------------------------------------------
+
+
+def _network(index: Index, one: Network) -> Json:
+    gateways = index.gateways(one)
+    members = [
+        container.name
+        for container in index.containers.values()
+        if any(index.network(end) is one for end in container.endpoints)
+    ]
+    return {
+        "id": one.id[:12],
+        "name": one.name,
+        "driver": one.driver,
+        "scope": one.scope,
+        "bridge": one.bridge,
+        "parent": one.parent,
+        "subnets": [str(net) for net in one.subnets],
+        "gateways": None if gateways is None else [str(ip) for ip in gateways],
+        "internal": one.internal,
+        "ipv6": one.ipv6,
+        "icc": one.icc,
+        "masquerade": one.masquerade,
+        "snat_to": _text(one.snat_to),
+        "host_binding": _text(one.host_binding),
+        "gateway_modes": {"ipv4": one.gateway_modes[0], "ipv6": one.gateway_modes[1]},
+        "compose": one.compose,
+        "containers": members if index.containers_known else None,
+    }
+
+
+def _route_entry(one: Route) -> dict[str, object]:
+    return {
+        "dst": "default" if one.default else str(one.dst),
+        "gateway": _text(one.gateway),
+        "dev": one.dev,
+        "prefsrc": _text(one.prefsrc),
+        "metric": one.metric,
+    }
+
+
+def _route(one: Route) -> Json:
+    return {
+        **_route_entry(one),
+        "family": one.family,
+        "table": one.table,
+        "kind": one.kind,
+        "protocol": one.protocol,
+        "scope": one.scope,
+        "linkdown": one.linkdown,
+        "nexthops": [{"gateway": _text(ip), "dev": dev} for ip, dev in one.hops],
+    }
+
+
+def _policy(one: PolicyRule) -> Json:
+    return {"family": one.family, "priority": one.priority, "text": one.text, "table": one.table}
+
+
+def _link(index: Index, one: Link) -> Json:
+    container = index.veths.get(one.name)
+    return {
+        "index": one.index,
+        "name": one.name,
+        "kind": one.kind,
+        "up": one.up,
+        "state": one.state,
+        "mtu": one.mtu,
+        "mac": one.mac,
+        "master": one.master,
+        "addresses": [str(own) for own in one.addresses],
+        "container": container.name if container else None,
+    }
+
+
+# --- ways out and neighbours ------------------------------------------------------------------------------------------
+
+
+MOST_TRACED = 256  # ports of one container
+
+
+def _inbound(host: Host, way: Inbound, traced: bool) -> Json:
+    """Beside an entry of `published`: by what it comes in, and why its packets or their answers do not arrive."""
+    return {
+        "proto": way.port.proto,
+        "host_ip": str(way.port.host_ip),
+        "host_port": way.port.host_port,
+        "network": way.network,
+        "bridge": way.bridge,
+        "veth": way.veth,
+        "dnat_from_here": way.port.dnat_from_here,
+        "proxy_when": way.proxy_when or None,
+        "unsure": [rule_entry(rule) for rule in way.port.unsure],
+        "broken": broken(asked_of(host, way.port)) if traced and traceable(host) else None,
+    }
+
+
+def _outbound(way: Outbound) -> Json:
+    lacks = obstacle(way.trace) if way.trace else None
+    return {
+        "network": way.network,
+        "source": _text(way.source),
+        "nat": rule_entry(way.nat),
+        "route": None if way.route is None else _route_entry(way.route),
+        "uplink": way.uplink.name if way.uplink else None,
+        "leaves_as": _text(way.leaves_as),
+        "leaves": way.leaves.value,
+        "why": "; ".join(filter(None, (way.why, sentence(lacks) if lacks else ""))) or None,
+        "default": way.default,
+        "unsure": [rule_entry(rule) for rule in way.unsure],
+        "broken": None if way.trace is None else broken([("", way.trace, lacks)]),
+    }
+
+
+def _link_to(one: Peer) -> Json:
+    return {
+        "name": one.names[0] if one.names else None,
+        "names": list(one.names),
+        "container": one.container,
+        "network": one.network,
+        "ip": _text(one.ip),
+        "blocked": one.blocked or None,
+    }
+
+
+def _neighbour(_: Index, one: Neighbour) -> Json:
+    return {"ip": str(one.ip), "dev": one.dev, "mac": one.mac, "state": one.state}
+
+
+_RECORDS: Mapping[type, Entry] = {
+    Container: _container,
+    Port: port_entry,
+    Network: _network,
+    Rule: lambda _, one: rule_entry(one) or {},
+    RulesNote: lambda _, one: {"text": one.text},
+    Route: lambda _, one: _route(one),
+    PolicyRule: lambda _, one: _policy(one),
+    Proxy: _proxy,
+    Link: _link,
+    Neighbour: _neighbour,
+    Drift: lambda index, one: drift_entry(index, one, rule_entry(one.rule)),
+}

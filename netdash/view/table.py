@@ -1,0 +1,152 @@
+"""What a list view is made of, and how columns share a width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from netdash.model.host import Host, Ref
+from netdash.model.relations import ref_of
+from netdash.view.text import Span, width
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    key: str  # JSON-like name, also the key of a `key:value` filter
+    title: str
+    right: bool = False  # numbers
+    leaves: int = 0  # 0 always stays; otherwise the higher, the sooner it leaves a narrow screen
+    most: int = 40  # cells at most, unless there is room left
+    short: str = ""  # title where it is narrow
+    least: int = 0  # cells that it may be cut to before another column leaves; 0: none of it is cut
+    middle: bool = False  # cut in the middle: names that differ at their ends only
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    ref: Ref
+    cells: tuple[Span, ...]  # one a column
+    sort: tuple[object, ...] = ()  # per column sort keys, when the text does not sort right
+
+
+EXTRA = 8  # rank of a column from which it only takes what the others leave
+LEAST = 4  # cells under which a column says nothing
+
+
+class Rows(Sequence[Row]):
+    """Rows that are built when they are looked at, and kept: a screen of a host of 10,000 rules builds forty."""
+
+    __slots__ = ("_build", "_built", "things")
+
+    def __init__(self, things: Sequence[Any], build: Callable[[Any], Row]) -> None:
+        self.things = things
+        self._build = build
+        self._built: list[Row | None] = [None] * len(things)
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        row = self._built[at]
+        if row is None:
+            row = self._built[at] = self._build(self.things[at])
+        return row
+
+    def ref(self, at: int) -> Ref:
+        """The reference of one row without building it."""
+        return ref_of(self.things[at])
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One list of things: a pane, a digit key, a palette command, a CLI subcommand and a golden test."""
+
+    name: str  # plural, the subcommand: containers
+    title: str
+    short: str  # title at 80 columns
+    digit: str
+    kind: str  # Ref.kind of its rows
+    columns: tuple[Column, ...]
+    sources: tuple[str, ...]  # without these there is nothing to list
+    rows: Callable[[Host], Rows]
+    empty: str  # what to say when there is nothing
+    known: Callable[[Host], bool]  # whether the list could be read at all; else no rows mean nothing
+    findings: bool = False  # each row is something wrong
+    doubt: Callable[[Host], str] = lambda _: ""  # why no rows do not mean that there is nothing
+
+    def nothing(self, host: Host) -> str:
+        """What to say when there are no rows."""
+        return self.doubt(host) or self.empty
+
+
+def widths(
+    columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int = 2, shown: Sequence[bool] | None = None
+) -> list[int]:
+    """Cells for each column so that they fit `room`; 0 for one that leaves, or is not `shown`. Columns leave by their
+    rank while not even the least of all fits, then the widest shrink; what is left over goes to the first that need
+    it."""
+    need = [width(column.title) for column in columns]
+    for row in rows:
+        for index, cell in enumerate(row.cells):
+            size = width(cell.text)
+            if size > need[index]:
+                need[index] = size
+    wanted = [min(size, column.most) for size, column in zip(need, columns, strict=True)]
+    if shown is not None:
+        wanted = [size if show else 0 for size, show in zip(wanted, shown, strict=True)]
+    least = [min(size, column.least or size) for size, column in zip(wanted, columns, strict=True)]
+    kept = _kept(columns, wanted, least, room, gap)
+    sizes = [size if keep else 0 for size, keep in zip(wanted, kept, strict=True)]
+    _shrink(sizes, least, room, gap)
+    _shrink(sizes, [LEAST] * len(sizes), room, gap)
+    _drop(sizes, room, gap)
+    _grow(sizes, need, room, gap)
+    return sizes
+
+
+def _kept(columns: Sequence[Column], wanted: Sequence[int], least: Sequence[int], room: int, gap: int) -> list[bool]:
+    """Which columns stay: those of the highest ranks leave until the least of the others fits, and an extra one before
+    any other is cut."""
+    kept = [True] * len(columns)
+    for index in sorted(range(len(columns)), key=lambda index: -columns[index].leaves):
+        rank = columns[index].leaves
+        sizes = wanted if rank >= EXTRA else least
+        if not rank or _total([size for size, keep in zip(sizes, kept, strict=True) if keep], gap) <= room:
+            break
+        kept[index] = False
+    return kept
+
+
+def _total(sizes: Sequence[int], gap: int) -> int:
+    shown = [size for size in sizes if size]
+    return sum(shown) + gap * max(0, len(shown) - 1)
+
+
+def _shrink(sizes: list[int], least: Sequence[int], room: int, gap: int) -> None:
+    """The widest of those above their least gives way, cell by cell."""
+    while _total(sizes, gap) > room:
+        above = [index for index, size in enumerate(sizes) if size > least[index]]
+        if not above:
+            return
+        sizes[max(above, key=sizes.__getitem__)] -= 1
+
+
+def _drop(sizes: list[int], room: int, gap: int) -> None:
+    """Not even the least fits: the last ones leave, and the first takes what there is."""
+    while _total(sizes, gap) > room and sum(map(bool, sizes)) > 1:
+        sizes[max(index for index, size in enumerate(sizes) if size)] = 0
+    if _total(sizes, gap) > room:
+        sizes[next(index for index, size in enumerate(sizes) if size)] = max(1, room)
+
+
+def _grow(sizes: list[int], need: Sequence[int], room: int, gap: int) -> None:
+    for index, size in enumerate(sizes):
+        if size:
+            sizes[index] = min(need[index], size + max(0, room - _total(sizes, gap)))

@@ -1,0 +1,330 @@
+"""A trace as lines: place by place, the rules that were met in columns, the deciding one marked. Pure; knows no width
+but the one it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from netdash.kernel.routing import OUTSIDE
+from netdash.model.host import IP, Host, Ref, Verb
+from netdash.model.index import index_of
+from netdash.model.packet import Packet
+from netdash.model.relations import address_ref, ref_of
+from netdash.trace.model import UNREAD, Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
+from netdash.view import formatting, layout, shell
+from netdash.view.text import Line, SafeText, Span, Tone, clean, fit, width
+
+_GLYPHS = {True: "✓", False: "✗", None: "?"}
+_TONES = {True: Tone.GOOD, False: Tone.BAD, None: Tone.UNKNOWN}
+_PLACE = (20, 34)  # cells of the column of places: least, most
+_ACTION = (12, 36)  # cells of the column of what rules do
+_COUNT = 11
+_CONDITION = 16  # cells from which a rule's conditions are shown
+_GAP = Span("  ")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the ways that a trace tells: the packet's, docker-proxy's own connection's, the answer's."""
+
+    name: str
+    verdict: Verdict
+    why: Line  # what decided, in short; empty where it arrives
+    lines: tuple[Line, ...]
+    deciding: int | None  # the line that decides
+
+
+def verdict(answer: Trace) -> Line:
+    """✓ delivered to web 172.17.0.2:80 by nat/DOCKER #9 · ✗ dropped  filter/FORWARD policy · ? unknown."""
+    came, lacking = answer.answered, answer.exchange
+    if answer.verdict is Verdict.UNKNOWN and came is False:
+        return (Span(f"{_GLYPHS[came]} no answer", _TONES[came]), *_because(lacking.why))
+    told = [Span(f"{_GLYPHS[came]} {answer.verdict.value}", _TONES[came])]
+    if came or not answer.verdict.arrives:
+        return (*told, *(_receiver(answer) if came else _because(answer.decided_by)))
+    if answer.then is not None and not answer.then.verdict.arrives:
+        told.append(Span(f", but its own connection: {answer.then.verdict.value}", _TONES[came]))
+        return (*told, *_because(answer.then.decided_by))
+    what = lacking.packet or ("no answer" if came is False else "answer unknown")
+    stuck = lacking.stuck
+    ended = "" if stuck is None or stuck.verdict.arrives else f": {stuck.verdict.value}"
+    told.append(Span(f", {what}{ended}", _TONES[came]))
+    return (*told, *_because(lacking.why))
+
+
+def _receiver(answer: Trace) -> Line:
+    """Who got it, and the rule that sent it there."""
+    end = answer.translation
+    if answer.verdict is not Verdict.DELIVERED or end.dst is None or not answer.hops:
+        return ()
+    told = [
+        Span(f" to {clean(answer.hops[-1].place, 60)} "),
+        Span(formatting.socket_text(end.dst, end.dport), Tone.KEY),
+    ]
+    sent = [step for step in answer.steps if _translates(step) and step.source]
+    if sent and (end.dst, end.dport) != (answer.question.dst, answer.question.dport):
+        told += [Span(" by "), Span(clean(sent[-1].place, 80), Tone.KEY, _ref(sent[-1]))]
+    return tuple(told)
+
+
+def _translates(step: Step) -> bool:
+    """Whether it is the rule that changed the destination."""
+    return step.verdict == "accept" and step.source is not None and step.source.target.verb in _DESTINATION
+
+
+_DESTINATION = (Verb.DNAT, Verb.REDIRECT)
+
+
+def glyph(ended: Verdict) -> Span:
+    """✓, ✗ or ? of one way."""
+    came = None if ended is Verdict.UNKNOWN else ended.arrives
+    return Span(_GLYPHS[came], _TONES[came])
+
+
+def _because(decision: Decision | None) -> Line:
+    if decision is None:
+        return ()
+    if decision.step is None:
+        return (Span(f"  {clean(decision.text, 200)}"),)
+    step = decision.step
+    return (_GAP, Span(clean(step.place, 80), Tone.KEY, _ref(step)))
+
+
+def _ref(step: Step) -> Ref | None:
+    return ref_of(step.source) if step.source is not None else None
+
+
+def head(host: Host, answer: Trace) -> Line:
+    """web 172.17.0.2 ─▶ 192.0.2.10:80/tcp   leaves as 203.0.113.2."""
+    asked, packet = answer.question, answer.packet
+    chosen = next((hop.packet.src for hop in answer.hops if hop.packet.src is not None), None)
+    src = packet.src or asked.src or chosen
+    port = "" if asked.proto.startswith("icmp") else f"/{clean(asked.proto, 20)}"
+    said = [Span(_sender(host, asked), Tone.KEY)]
+    if src is not None:
+        said.append(Span(f" {formatting.socket_text(src, packet.sport)}", Tone.DIM, address_ref(src)))
+    said += [Span(f" {layout.ARROW}", Tone.HOP), Span(formatting.socket_text(asked.dst, asked.dport) + port, Tone.KEY)]
+    if not port:
+        said.append(Span(f"  {clean(asked.proto, 20)}", Tone.DIM))
+    last = answer.translation.src
+    if answer.verdict is Verdict.FORWARDED and None not in (src, last) and src != last:
+        said.append(Span(f"   leaves as {last}", Tone.DIM, address_ref(last) if last else None))
+    return tuple(said)
+
+
+def _sender(host: Host, asked: Question) -> str:
+    if asked.origin is Origin.CONTAINER:
+        return clean(index_of(host).name(asked.container) or (asked.container or "?")[:12], 60)
+    return "this host" if asked.origin is Origin.HOST else "outside"
+
+
+def command(host: Host, asked: Question) -> SafeText:
+    """The command line that asks the same."""
+    sender = {Origin.HOST: "host", Origin.OUTSIDE: "outside"}.get(asked.origin) or _sender(host, asked)
+    if asked.origin is Origin.OUTSIDE and asked.src is not None and asked.src != OUTSIDE[asked.dst.version]:
+        sender += f"@{asked.src}"
+    options = {
+        "--proto": asked.proto if asked.proto != "tcp" else None,
+        "--sport": str(asked.sport) if asked.sport is not None else None,
+        "--mark": f"{asked.mark:#x}" if asked.mark else None,
+        "--iif": asked.iif,
+    }
+    given = {option: value for option, value in options.items() if value}
+    template = "netdash trace {} {}" + "".join(f" {option} {{}}" for option in given)
+    return shell.command(template, sender, formatting.socket_text(asked.dst, asked.dport), *given.values())
+
+
+def parts(answer: Trace, room: int) -> tuple[Part, ...]:
+    """The packet's way first; lines of at most `room` cells, 60 and more are readable."""
+    found = [_part("packet", answer.hops, answer.verdict, answer.decided_by, room, (*_ends(answer, room),))]
+    if answer.then is not None:
+        then = answer.then
+        found.append(_part("docker-proxy's own", then.hops, then.verdict, then.decided_by, room, (*_ends(then, room),)))
+    if answer.reply is not None:
+        reply: Reply = answer.reply
+        found.append(_part("answer", reply.hops, reply.verdict, reply.decided_by, room, ()))
+    stuck = answer.exchange.stuck
+    if stuck is not None and stuck is not answer.reply:
+        found.append(_part("later packet", stuck.hops, stuck.verdict, stuck.decided_by, room, ()))
+    return tuple(found)
+
+
+def notes(answer: Trace, room: int) -> tuple[Line, ...]:
+    """What the answer lacks, what else would stop it, which rules cannot be told, what was not read and is assumed."""
+    lines: list[Line] = []
+    lacking = answer.exchange.why
+    if lacking is not None and lacking.step is None and answer.exchange.stuck is None:
+        lines += layout.paragraph(Span(" why   ", Tone.DIM), _reason(lacking), room)
+    for blocker in answer.blockers:
+        label = Span(" then  " if not lines else "       ", Tone.WARN)
+        lines += layout.paragraph(label, [Span("still stopped by ", Tone.DIM), *_reason(blocker)], room)
+    for rule in answer.unsure:
+        why = ", ".join(rule.not_understood) or rule.text
+        told = [Span(clean(rule.place, 80), Tone.KEY, ref_of(rule)), Span(f" cannot be told: {clean(why, 200)}")]
+        lines += layout.paragraph(Span(" ?     ", Tone.UNKNOWN), told, room)
+    for sentence in answer.assumed:
+        lines += layout.text(Span(" note  ", Tone.DIM), clean(sentence, 300), room, Tone.DIM)
+    return tuple(lines)
+
+
+def _reason(decision: Decision) -> list[Span]:
+    if decision.step is None:
+        return [Span(clean(decision.text, 200))]
+    return [Span(f"{clean(decision.place, 80)} ", Tone.KEY, _ref(decision.step)), Span(clean(decision.text, 200))]
+
+
+# --- one way ----------------------------------------------------------------------------------------------------------
+
+
+def _part(
+    name: str,
+    hops: Sequence[Hop],
+    ended: Verdict,
+    decided: Decision | None,
+    room: int,
+    ends: tuple[Line, ...],
+) -> Part:
+    lines: list[Line] = [*ends]
+    deciding = None
+    columns = _columns(hops, room)
+    before: Packet | None = None
+    for hop in hops:
+        lines += _station(hop, before, room)
+        for step in hop.steps:
+            decides = decided is not None and step is decided.step
+            deciding = len(lines) if decides else deciding
+            lines.append(_step(step, decides, columns, room))
+        before = hop.packet
+    if decided is not None and decided.step is None:
+        deciding = len(lines)
+        mark = glyph(ended)
+        lines += layout.text(mark.with_text(f" {mark.text} "), clean(decided.text, 300), room, mark.tone)
+    why = _because(decided) if not ended.arrives else ()
+    return Part(name, ended, why, tuple(lines), deciding)
+
+
+def _columns(hops: Sequence[Hop], room: int) -> tuple[int, int]:
+    """Cells for the places and for what the rules do there, from those that were met."""
+    steps = [step for hop in hops for step in hop.steps]
+    places = max((width(_whole_place(step)) for step in steps), default=0)
+    actions = max((width(_action(step).text) for step in steps), default=0)
+    place = max(_PLACE[0], min(places, _PLACE[1], room // 3))
+    left = room - 3 - place - 2 * len(_GAP.text) - _COUNT
+    return place, max(8, min(max(actions, _ACTION[0]), _ACTION[1], left))
+
+
+def _station(hop: Hop, before: Packet | None, room: int) -> Iterator[Line]:
+    """What became of the packet on the way here, then the place and what happened there: `routes  10.66.0.3 by br1`."""
+    for change in _changes(before, hop.packet) if before is not None else ():
+        yield layout.crop((Span("   ⇒ ", Tone.HOP), Span(change, Tone.WARN)), room)
+    label = Span(f" {clean(hop.place, 60)}  ", Tone.TITLE)
+    if hop.text:
+        yield from layout.text(label, clean(hop.text, 200), room)
+    else:
+        yield layout.crop((label,), room)
+
+
+def _changes(old: Packet, new: Packet) -> list[str]:
+    told = []
+    for name, was, now in (
+        ("to", (old.dst, old.dport), (new.dst, new.dport)),
+        ("from", (old.src, old.sport), (new.src, new.sport)),
+    ):
+        if was != now and was[0] is not None:
+            told.append(f"{name} {_socket(*now)}, was {_socket(*was)}")
+    if new.mark != old.mark:
+        told.append("mark cannot be told" if new.mark is None else f"mark {new.mark:#x}")
+    return told
+
+
+def _socket(ip: IP | None, port: int | None) -> str:
+    return "?" if ip is None else formatting.socket_text(ip, port)
+
+
+def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Line:
+    """✗ filter/DOCKER-USER #1   DROP   3 pkts   -i eth0 …"""
+    mark, tone = (" ✗ ", Tone.BAD) if decides else (" ? ", Tone.UNKNOWN) if not step.sure else ("   ", Tone.DIM)
+    count = formatting.packets(step.source) if step.source else ""
+    action = _action(step)
+    place, taken = columns
+    free = room - 3 - place - taken - _COUNT - 3 * len(_GAP.text)
+    line = [
+        Span(mark, tone),
+        Span(_place(step, place), Tone.BAD if decides else Tone.KEY, _ref(step)),
+        _GAP,
+        Span(fit(action.text, taken), action.tone if not decides else Tone.BAD, action.ref),
+        _GAP,
+        Span(fit(count, _COUNT), Tone.DIM),
+    ]
+    if free >= _CONDITION and step.source is not None:
+        line.append(Span(fit(" " + _condition(step), free).rstrip(), Tone.DIM))
+    last = line[-1]
+    return (*line[:-1], Span(last.text.rstrip(), last.tone, last.ref))
+
+
+def _place(step: Step, cells: int) -> str:
+    """The step's place in so many cells: of a long chain the position stays."""
+    where, blank, at = _whole_place(step).rpartition(" ")
+    return fit(fit(where, max(1, cells - 1 - width(at))).rstrip() + blank + at, cells)
+
+
+def _whole_place(step: Step) -> str:
+    return clean(("legacy " if step.backend == "iptables-legacy" else "") + step.place, 80)
+
+
+def _action(step: Step) -> Span:
+    if step.source is None:
+        return Span(step.verdict.upper(), Tone.BAD if step.verdict == "drop" else Tone.DIM)
+    if step.to:
+        return Span(f"─▶ {clean(step.to, 60)}")
+    if step.verdict == "continue":
+        return Span("goes on", Tone.DIM)
+    told = formatting.action(step.source)
+    return Span(clean(told, 60), Tone.BAD if step.verdict == "drop" else Tone.PLAIN)
+
+
+def _condition(step: Step) -> str:
+    """The rule without what stands beside it anyway: its chain, its counter and its target."""
+    text = step.text.removeprefix(f"-A {step.chain} ").replace("counter ", "")
+    head, found, _ = text.rpartition("-j ")
+    if found:
+        return clean(head.strip())
+    for word in (f"{step.verdict} {step.to}", step.verdict):
+        text = text.removesuffix(word).rstrip()
+    return clean(text)
+
+
+def _ends(answer: Trace, room: int) -> Iterator[Line]:
+    """Of a verdict that cannot be told: the ends that it may have, and what they hang on."""
+    for end in answer.ends:
+        if end.decided_by is not None and end.decided_by.place == UNREAD:
+            continue  # it says no more than the verdict
+        yield from layout.paragraph(Span(" ? either ", Tone.UNKNOWN), _end(end), room)
+
+
+def _end(end: End) -> list[Span]:
+    told = [Span(f"{end.verdict.value} ", _TONES[None if end.verdict is Verdict.UNKNOWN else end.verdict.arrives])]
+    if end.decided_by is not None:
+        told += [Span("by ", Tone.DIM), *_reason(end.decided_by), Span(" ")]
+    supposed = ", ".join(f"{'' if happens else 'not: '}{clean(text, 120)}" for text, happens in end.supposed)
+    return [*told, Span(f"if {supposed or 'nothing of it applies'}", Tone.DIM)]
+
+
+# --- the whole of it, for a terminal or a file ------------------------------------------------------------------------
+
+
+def lines(host: Host, answer: Trace, room: int) -> Iterator[Line]:
+    """Everything that a trace tells, one part under the other."""
+    yield layout.crop(head(host, answer), room)
+    yield layout.crop(verdict(answer), room)
+    for part in parts(answer, room):
+        mark = glyph(part.verdict)
+        title = (Span(f"{part.name.upper()} ", Tone.TITLE), mark.with_text(f"{mark.text} {part.verdict.value}"))
+        yield ()
+        yield title
+        yield from part.lines
+    more = notes(answer, room)
+    if more:
+        yield ()
+        yield from more
