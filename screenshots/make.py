@@ -24,6 +24,7 @@ RECORDINGS = ROOT / "tests" / "recordings"
 MANY = RECORDINGS / "docker28.5-nft-full"
 SIZES = ((80, 24), (120, 40), (160, 48))
 SCENES: tuple[tuple[str, Path, str, tuple[tuple[int, int], ...]], ...] = (
+    ("broken", RECORDINGS / "docker-user-host-port", "", SIZES[:2]),
     ("demo", DEMO, "", SIZES),
     ("many", MANY, "G", SIZES),
     ("rules", DEMO, "4", SIZES[1:2]),
