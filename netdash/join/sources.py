@@ -235,7 +235,7 @@ class Sources:
         if answer is None and not recording.live and "docker" not in failures:
             failures["networks"] = Failure("networks", "not in this recording")
         parsed = self._read("networks", failures, _parse_networks, answer)
-        return None if parsed is None else self.once("bridges", bridges, parsed, links, engine)
+        return None if parsed is None else self.once("bridge names", bridges, parsed, links, engine)
 
 
 def malformed(source: str, error: ValueError) -> Failure:
