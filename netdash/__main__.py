@@ -7,7 +7,7 @@ _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import sys  # noqa: E402
 
-from netdash.cli import main  # noqa: E402
+from netdash.cli.main import main  # noqa: E402
 
 
 def run() -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from netdash.bundle.recording import load
-from netdash.cli.live_feed import StillFeed
+from netdash.cli.feeds import StillFeed
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.tui.app import Netdash

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
-from netdash import cli
 from netdash.apply import journal_files, state_directory
 from netdash.bundle import collector_stream
 from netdash.bundle.recording import SOURCES, Recording, load
 from netdash.cli import lists, printing
+from netdash.cli import main as cli
 from netdash.collect.ssh import Address, failures
 from netdash.collect.ssh_reason import explained
 from netdash.join.host import Builder
@@ -153,7 +153,7 @@ class Looker:
 
     def error(self, told: NetdashError) -> None:
         with mock.patch.object(sys, "stderr", self.err):
-            printing.error(told)
+            printing.print_error(told)
         check("error", self.err.taken())
 
     def commands(self, host: Host) -> None:

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from netdash.cli import main
+from netdash.cli.main import main
 from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS, bundle
 

@@ -14,14 +14,27 @@ from textual.pilot import Pilot
 from netdash.model.errors import NetdashError
 from netdash.model.host import Holder, Host, Port, Proxy, Scope
 from netdash.publish.checks import port_list
-from netdash.publish.connect_test import Outcome, Proof
 from netdash.publish.journal import Journal, Outage
+from netdash.publish.outcome import Outcome, Proof
 from netdash.publish.plan import Plan
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, NewContainer, Request
 from netdash.publish.state import Forward
-from netdash.publish.undo_check import Course, Damaged, Recovery, Seen, Shown, Way, finish, rollback, shown
-from netdash.publish.undoable import Choice, Pending, Taken, Unreadable
+from netdash.publish.undo import (
+    Choice,
+    Course,
+    Damaged,
+    Pending,
+    Recovery,
+    Seen,
+    Shown,
+    Taken,
+    Unreadable,
+    Way,
+    finish,
+    rollback,
+    shown,
+)
 from netdash.tui.app import Netdash
 from netdash.tui.dialog import Dialog, Stage
 from tests.test_publish_state import CHANGE

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash import __version__, cli
+from netdash import __version__
 from netdash.bundle.recording import Recording, load
-from netdash.cli import lists, printing
-from netdash.cli.live_feed import LiveFeed, StillFeed
+from netdash.cli import lists, main, printing
+from netdash.cli.feeds import LiveFeed, StillFeed
 from netdash.collect.first_answer import First
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
@@ -30,7 +30,7 @@ Ran = tuple[int, str, str]
 @pytest.fixture
 def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     def run(*arguments: str) -> Ran:
-        code = cli.main(arguments)
+        code = main.main(arguments)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -100,7 +100,7 @@ def test_a_missing_bundle_is_told_in_one_line(ran: Callable[..., Ran]) -> None:
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_version_and_help(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([argument]) == 0
+    assert main.main([argument]) == 0
     assert ("netdash " + __version__ in capsys.readouterr().out) == (argument == "--version")
 
 
@@ -189,7 +189,7 @@ def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[s
 
 def test_a_recording_needs_no_third_party_package() -> None:
     program = (
-        "import sys; from netdash.cli import main; main(['ports', '--json', '--from', sys.argv[1]]);"
+        "import sys; from netdash.cli.main import main; main(['ports', '--json', '--from', sys.argv[1]]);"
         "print([name for name in sys.modules if name.split('.')[0] in"
         " ('textual', 'rich', 'docker', 'pyroute2', 'requests')], file=sys.stderr)"
     )
@@ -294,20 +294,20 @@ def test_a_still_feed_publishes_once(host: Callable[[str], Host]) -> None:
 
 
 def test_the_demo_ships_in_the_package() -> None:
-    assert load(cli.demo_bundle()).answers
+    assert load(main.demo_bundle()).answers
 
 
 def test_a_failure_with_control_characters_is_told_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    printing.error(NetdashError("no\x1b[2J\nway", "try\x07"))
+    printing.print_error(NetdashError("no\x1b[2J\nway", "try\x07"))
     assert capsys.readouterr().err == "netdash: no\\x1b[2J\\x0away (try\\x07)\n"
 
 
 def test_two_recordings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for argv in (["--from", "a", "--from", "b", "ports"], ["--from", "a", "ports", "--from", "b"]):
-        assert cli.main(argv) == Exit.USAGE
+        assert main.main(argv) == Exit.USAGE
         assert "--from names one recording, and is given twice" in capsys.readouterr().err
 
 
 def test_a_filter_with_a_key_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--from", str(DEMO), "rules", "dport:80"]) == Exit.USAGE
+    assert main.main(["--from", str(DEMO), "rules", "dport:80"]) == Exit.USAGE
     assert "rules has no column 'dport' (did you mean text:80?" in capsys.readouterr().err

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from netdash.apply import journal_files, state_directory
-from netdash.cli import confirm, main
+from netdash.cli import publish
 from netdash.cli.arguments import Arguments
-from netdash.publish.connect_test import Outcome
+from netdash.cli.main import main
 from netdash.publish.journal import Outage
+from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode
 from tests.conftest import RECORDINGS
@@ -78,12 +79,12 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
     ):
         arguments = Arguments()
         arguments.json = False
-        confirm.result(arguments, made, Outcome(outage=outage))
+        publish.result(arguments, made, Outcome(outage=outage))
         said = capsys.readouterr().out
         assert line in said
         assert ("downtime" in said) == bool(line)
         arguments.json = True
-        confirm.result(arguments, made, Outcome(outage=outage))
+        publish.result(arguments, made, Outcome(outage=outage))
         told = json.loads(capsys.readouterr().out)
         assert [told["down_seconds"], told["down_exact"]] == document
         assert told["plan"]["downtime"] == "at most so long"

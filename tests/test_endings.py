@@ -132,13 +132,13 @@ def test_a_closed_stdout() -> None:
 
 
 def test_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from netdash import cli
+    from netdash.cli import main
 
     def breaks(_: object) -> int:
         raise ZeroDivisionError("of a command")
 
-    monkeypatch.setattr(cli, "_run", breaks)
-    assert cli.main(["drift"]) == 70
+    monkeypatch.setattr(main, "_run", breaks)
+    assert main.main(["drift"]) == 70
     assert capsys.readouterr().err == (
         "netdash: internal error: ZeroDivisionError: of a command (NETDASH_DEBUG=1 shows where)\n"
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from netdash.bundle.recording import SOURCES, Recording
-from netdash.cli.fleet import FleetFeed
+from netdash.cli.feeds import FleetFeed
 from netdash.model.host import Failure, Host
 from netdash.tui.feed_interface import Fleet
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash import cli
 from netdash.bundle.recording import load
+from netdash.cli import main
 from netdash.cli.arguments import Arguments
-from netdash.cli.fleet import FleetFeed
+from netdash.cli.feeds import FleetFeed
 from netdash.engine.context import locate
 from netdash.model.errors import NetdashError
 from netdash.tui.config import Options
@@ -40,7 +40,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
     def run(*arguments: str) -> Ran:
-        code = cli.main(arguments)
+        code = main.main(arguments)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -95,7 +95,7 @@ def test_drift_of_several_hosts_is_told_by_the_exit_code(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
     def code(*names: str) -> int:
-        return cli.main([*(word for name in names for word in ("--host", f"ssh://{name}")), "drift"])
+        return main.main([*(word for name in names for word in ("--host", f"ssh://{name}")), "drift"])
 
     assert code(NEW, NEW) == 0
     assert code(NEW, "dnat-missing-proxied") == 1
@@ -111,7 +111,7 @@ def test_a_trace_where_no_address_could_be_read_is_no_error_of_the_user(
     without = {path: text for path, text in texts(load(RECORDINGS / NEW)).items() if not path.startswith("ip/")}
     fake_ssh(tmp_path / "bin", saying("\n".join(stream(without)), tmp_path / "bin"))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    assert cli.main(["--host", "ssh://x", "trace", "outside", ":8080"]) == 5
+    assert main.main(["--host", "ssh://x", "trace", "outside", ":8080"]) == 5
     assert "not known" in capsys.readouterr().err
 
 
@@ -163,7 +163,7 @@ def test_a_host_and_a_recording_exclude_each_other(ran: Callable[..., Ran]) -> N
 
 
 def test_hosts_of_the_config_file_are_the_dashboards(ran: Callable[..., Ran]) -> None:
-    feed = cli._feed(Arguments())(Options(hosts=("ssh://old", "ssh://dead")))
+    feed = main._feed(Arguments())(Options(hosts=("ssh://old", "ssh://dead")))
     assert isinstance(feed, FleetFeed)
     assert [one.name for one in feed.states()] == ["old", "dead"]
     feed.stop()
@@ -171,7 +171,7 @@ def test_hosts_of_the_config_file_are_the_dashboards(ran: Callable[..., Ran]) ->
 
 def test_a_wrong_host_in_the_config_file_is_told() -> None:
     with pytest.raises(NetdashError, match="is not a host"):
-        cli._feed(Arguments())(Options(hosts=("old",)))
+        main._feed(Arguments())(Options(hosts=("old",)))
 
 
 @pytest.mark.parametrize("place", ["option", "environment", "context"])

@@ -10,7 +10,7 @@ import pytest
 
 from netdash.apply import journal_files
 from netdash.bundle.recording import KEPT, Recording
-from netdash.cli.kept import dumps, with_kept
+from netdash.cli.feeds import dumps, with_kept
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.kept import old_of, parse_kept

@@ -7,8 +7,7 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from netdash.publish.checks import port_refusals
-from netdash.publish.port_conflicts import choose, conflicts
+from netdash.publish.checks import choose, conflicts, port_refusals
 from netdash.view.free_ports import look, sentences
 from tests.trace_hosts import host, table
 

@@ -18,7 +18,7 @@ from netdash.publish.journal import Change, Journal
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode, Request, parse_spec
 from netdash.publish.state import Opened
-from netdash.publish.undoable import Choice
+from netdash.publish.undo import Choice
 from netdash.view import json_changes as told
 from tests.fake_engine import FakeEngine, bound
 

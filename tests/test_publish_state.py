@@ -16,10 +16,9 @@ from netdash.engine.client import local
 from netdash.engine.errors import EngineGone
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish import payload
-from netdash.publish.container_address import addresses, running, target
 from netdash.publish.journal import Change, Journal, Outage, load_journal
-from netdash.publish.state import Forward, Opened, Process, load_forward, verdict
-from netdash.publish.undo_check import Seen, Shown
+from netdash.publish.state import Forward, Opened, Process, addresses, load_forward, running, target, verdict
+from netdash.publish.undo import Seen, Shown
 
 PORT = Opened("tcp", "0.0.0.0", 8080, 80)
 RECORD = Forward(

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from netdash.apply import change, journal_files, publication, state_directory
-from netdash.cli import main
+from netdash.cli.main import main
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish import payload
 from netdash.publish.journal import Journal, load_journal
-from netdash.publish.undo_check import Seen, Shown, Way, finish, rollback, shown, suspects
-from netdash.publish.undoable import LATE, Choice, Pending, Unreadable
+from netdash.publish.undo import LATE, Choice, Pending, Seen, Shown, Unreadable, Way, finish, rollback, shown, suspects
 from tests.test_publish_state import CHANGE, INSPECT
 
 WHOLE = Path(__file__).parent / "journals/interrupted.jsonl"

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from netdash.apply.preflight import following
-from netdash.apply.sharers import Sharers, sharers
+from netdash.apply.preflight import Sharers, following, sharers
 
 OWNER, SIDE, OTHER = "a" * 64, "b" * 64, "c" * 64
 PIDS = {OWNER: 10, SIDE: 20, OTHER: 30}

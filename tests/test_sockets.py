@@ -16,7 +16,7 @@ from netdash.model.host import Binding, Link, Listener, Proxy, Scope
 from netdash.parse.docker import parse_inspected
 from netdash.parse.proc import parse_listeners, parse_proc_net
 from netdash.publish import checks
-from netdash.publish.port_conflicts import conflicts
+from netdash.publish.checks import conflicts
 from netdash.publish.request import parse_spec
 from netdash.trace.default_questions import of_port
 from netdash.trace.model import Origin, Question, Verdict

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from netdash.bundle.recording import load
-from netdash.cli import main
+from netdash.cli.main import main
 from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError
 from netdash.trace.model import Origin, Verdict

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import docker_proxy, forward, journal_files, proxy, state_directory, trusted
+from netdash.apply import forward, journal_files, preflight, proxy, state_directory, trusted
 from netdash.engine.process import EnginePeer, engine_peer
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Forward, Opened, Process
@@ -167,10 +167,10 @@ def program(path: Path, text: str = "#!/bin/sh\nexit 0\n") -> Path:
 
 def test_a_program_that_others_can_write_is_not_run(tmp_path: Path) -> None:
     path = program(tmp_path / "docker-proxy")
-    assert docker_proxy.find(str(path), (), None) == str(path)
+    assert preflight.find_docker_proxy(str(path), (), None) == str(path)
     for mode in (0o775, 0o757, 0o644):
         path.chmod(mode)
-        assert docker_proxy.find(str(path), (), None) != str(path)
+        assert preflight.find_docker_proxy(str(path), (), None) != str(path)
         with pytest.raises(proxy.ProxyError):
             proxy.start(str(path), RECORD.ports[0], "192.0.2.1")
 
@@ -181,21 +181,21 @@ def test_a_program_in_a_folder_that_others_can_write_is_not_run(tmp_path: Path) 
     path = program(folder / "docker-proxy")
     for mode in (0o777, 0o1777):
         folder.chmod(mode)
-        assert docker_proxy.find(str(path), (), None) != str(path)
+        assert preflight.find_docker_proxy(str(path), (), None) != str(path)
 
 
 @as_root
 def test_a_program_of_another_user_is_not_run(tmp_path: Path) -> None:
     path = program(tmp_path / "docker-proxy")
     os.chown(path, NOBODY, NOBODY)
-    assert docker_proxy.find(str(path), (), None) != str(path)
+    assert preflight.find_docker_proxy(str(path), (), None) != str(path)
     with pytest.raises(proxy.ProxyError, match="belongs to user 65534"):
         proxy.start(str(path), RECORD.ports[0], "192.0.2.1")
 
 
 @pytest.mark.parametrize("named", ["", "/none/docker-proxy", "docker-proxy", "/proc/self/fd/0", "/dev/null", "/"])
 def test_an_engine_that_names_no_program(named: str) -> None:
-    assert docker_proxy.find(named, (), None) in (None, "/usr/sbin/docker-proxy", "/usr/bin/docker-proxy")
+    assert preflight.find_docker_proxy(named, (), None) in (None, "/usr/sbin/docker-proxy", "/usr/bin/docker-proxy")
 
 
 def test_what_was_checked_is_what_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,11 +231,11 @@ def own_proxy(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
 def test_only_the_engines_own_child_names_a_program(own_proxy: tuple[Path, subprocess.Popen[bytes]]) -> None:
     path, process = own_proxy
     engine = EnginePeer(os.getpid(), os.geteuid())
-    assert docker_proxy.find(None, [process.pid], engine) == str(path)
+    assert preflight.find_docker_proxy(None, [process.pid], engine) == str(path)
     for wrong in (None, EnginePeer(None, 0), EnginePeer(1, os.geteuid()), EnginePeer(os.getpid(), 1)):
-        assert docker_proxy.find(None, [process.pid], wrong) != str(path)
+        assert preflight.find_docker_proxy(None, [process.pid], wrong) != str(path)
     path.chmod(0o777)
-    assert docker_proxy.find(None, [process.pid], engine) != str(path)
+    assert preflight.find_docker_proxy(None, [process.pid], engine) != str(path)
 
 
 # --- who the engine is ------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ import pytest
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure, Host
+from netdash.publish.outcome import Failed, Note
 from netdash.publish.plan_text import lines
-from netdash.publish.progress import Failed, Note
 from netdash.publish.request import Mode, Request
-from netdash.publish.undoable import Pending
+from netdash.publish.undo import Pending
 from netdash.tui.dialog import Stage
 from netdash.tui.host_view import Sheet
 from netdash.tui.publishing import Publish

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from netdash.model.host import Failure, Host
-from netdash.publish.undoable import Pending
+from netdash.publish.undo import Pending
 from netdash.tui.config import Options
 from netdash.tui.publishing import Publish
 from tests.conftest import ROOT

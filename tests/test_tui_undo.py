@@ -12,7 +12,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure, Host
 from netdash.publish.request import NewContainer
 from netdash.publish.state import Forward, Opened
-from netdash.publish.undoable import Choice, Pending, Unreadable
+from netdash.publish.undo import Choice, Pending, Unreadable
 from netdash.tui.dialog import Stage
 from netdash.tui.host_view import Sheet
 from netdash.tui.publishing import Publish, Run

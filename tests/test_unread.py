@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.recording import Recording, load
-from netdash.cli import main
+from netdash.cli.main import main
 from netdash.join.host import Builder
 from netdash.model.errors import Exit
 from netdash.model.host import Failure, Host, Unread

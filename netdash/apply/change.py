@@ -7,20 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netdash.apply import child, journal_files, outage
+from netdash.apply import child, journal_files
 from netdash.apply import preflight as survey
+from netdash.apply.containers import look, new_container
 from netdash.apply.equal import Wanted, equal, fresh
-from netdash.apply.outage import Stopwatch
+from netdash.apply.journal_files import Stopwatch
 from netdash.apply.steps import STEPS, remove_old
-from netdash.apply.undo_check import look, new_container
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone
 from netdash.model.errors import Exit, NetdashError
-from netdash.publish import payload, undo_check
+from netdash.publish import payload, undo
 from netdash.publish.journal import Change, Journal, Outage
-from netdash.publish.progress import Failed, Note
+from netdash.publish.outcome import Failed, Note
 from netdash.publish.state import Opened
-from netdash.publish.undo_check import Seen, Way
+from netdash.publish.undo import Seen, Way
 
 if TYPE_CHECKING:
     from netdash.publish.plan import Plan
@@ -98,7 +98,7 @@ def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashEr
 
 def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     """Finish what was interrupted; where that fails midway, it is taken back. Raises NetdashError(REFUSED)."""
-    course = undo_check.finish(journal, look(engine, journal))
+    course = undo.finish(journal, look(engine, journal))
     if course.way is Way.REFUSED:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(journal.change), Exit.REFUSED)
     try:
@@ -125,7 +125,7 @@ def _finish_again(engine: EngineClient, journal: Journal, tell: Told) -> Journal
     again = {at for at, step in enumerate(change.steps) if step.partition(":")[0] in words}
     done = {at: result for at, result in journal.done.items() if at not in again}
     if any(one is not None and one.running for one in (seen.old, seen.new)):
-        journal_files.append(change, outage.NONE)
+        journal_files.append(change, journal_files.NONE)
     return finish(engine, replace(journal, done=done), tell)
 
 
@@ -145,7 +145,7 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         started = watch.started(now) if word == "start" else {}
         journal = replace(journal_files.append(change, {"done": at, "result": result, **started}), source=source)
         if started:
-            tell(Note(outage.sentence(change.name, journal.outage)))
+            tell(Note(journal_files.sentence(change.name, journal.outage)))
     journal = journal_files.append(change, {"settled": time.time()})
     if change.grace:
         _reap_later(change)
@@ -163,12 +163,12 @@ def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool
         journal_files.end(change)
         return None
     seen = look(engine, journal)
-    course = undo_check.rollback(journal, seen)
+    course = undo.rollback(journal, seen)
     if course.way is Way.REFUSED:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
     if course.way is Way.PLANNED:
         ended = _undo_steps(engine, journal, seen, tell)
-        _named(engine, change, agreed=agreed and bool(undo_check.name_taken(change, seen)))
+        _named(engine, change, agreed=agreed and bool(undo.name_taken(change, seen)))
         return ended
     for step in course.steps:
         tell(step)
@@ -190,7 +190,7 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
     watch, ended = Stopwatch(), None
     old_runs = seen.old is not None and seen.old.running
     new_runs = seen.new is not None and seen.new.running
-    journal_files.append(change, {"undoing": True, **(outage.NONE if old_runs else {})})
+    journal_files.append(change, {"undoing": True, **(journal_files.NONE if old_runs else {})})
     try:
         for at in journal.to_undo:
             word, _, argument = change.steps[at].partition(":")
@@ -202,7 +202,7 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
             now = journal_files.append(change, {"undone": at, **started})
             if started:
                 ended = now.outage
-                tell(Note(outage.sentence(change.name, ended)))
+                tell(Note(journal_files.sentence(change.name, ended)))
     except EngineGone:
         raise
     except NetdashError as error:
@@ -216,7 +216,7 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
 def _named(engine: EngineClient, change: Change, *, agreed: bool) -> None:
     """Raises NetdashError(REFUSED) where somebody has taken the old one's name and nobody agreed to another."""
     now = look(engine, Journal(change))
-    taken = undo_check.name_taken(change, now)
+    taken = undo.name_taken(change, now)
     if taken and now.old is not None and not agreed:
         hint = f"docker rename {now.old.name} NAME"
         raise NetdashError(f"the old one runs again, as {now.old.name}: {taken}", hint, Exit.REFUSED)

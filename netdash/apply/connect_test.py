@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterable
 
-from netdash.publish.connect_test import Proof
+from netdash.publish.outcome import Proof
 from netdash.publish.state import Opened
 
 _LISTEN = 0.5  # seconds that a connection must stay: a proxy accepts at once, and hangs up when nobody is behind it

@@ -4,8 +4,18 @@ They are stopped before it, and made anew in the new one's namespace. What is af
 from __future__ import annotations
 
 from netdash.apply import preflight
-from netdash.apply.containers import Json, commit, kept_image, name_of, remove, rename, stop
-from netdash.apply.undo_check import id_of, inspect, new_container
+from netdash.apply.containers import (
+    Json,
+    commit,
+    id_of,
+    inspect,
+    kept_image,
+    name_of,
+    new_container,
+    remove,
+    rename,
+    stop,
+)
 from netdash.engine.client import EngineClient
 from netdash.parse.json_values import mapping
 from netdash.publish import payload

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from netdash.apply import child, state_directory
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Forward, load_forward, verdict
-from netdash.publish.undoable import Unreadable
+from netdash.publish.undo import Unreadable
 
 if TYPE_CHECKING:
     from netdash.publish.plan import Plan

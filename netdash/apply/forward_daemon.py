@@ -19,8 +19,7 @@ from netdash.apply import proxy, state_directory
 from netdash.engine.client import local
 from netdash.engine.errors import EngineError, Refused
 from netdash.model.errors import NetdashError
-from netdash.publish.container_address import addresses, running, target
-from netdash.publish.state import Forward, Opened, load_forward
+from netdash.publish.state import Forward, Opened, addresses, load_forward, running, target
 
 _RETRY = 2.0  # seconds until the engine, or a port that was not to be had, is tried again
 _STALE = 30.0  # seconds after which it looks without an event: an engine may not send one

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from netdash.apply import state_directory
 from netdash.model.errors import Exit, NetdashError
-from netdash.publish.journal import Change, Journal, load_journal
-from netdash.publish.undoable import Unreadable
+from netdash.publish.journal import Change, Journal, Outage, load_journal
+from netdash.publish.undo import Unreadable
 
 _SUFFIX = ".jsonl"
 
@@ -61,3 +63,33 @@ def unreadable() -> tuple[Unreadable, ...]:
 
 def _texts() -> Iterator[tuple[Path, str | NetdashError]]:
     return state_directory.texts(state_directory.journals(), _SUFFIX)
+
+
+NONE = {"down": None}
+"""In a line of the journal: one of the containers runs, and since when is not known."""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Its words go into the lines of the journal: where a process dies meanwhile, the next one reads them there."""
+
+    since: float | None = None  # on the monotonic clock; None: nothing was stopped by this process
+
+    def stopped(self) -> dict[str, object]:
+        self.since = time.monotonic()
+        return {"stopped": time.time()}
+
+    def started(self, journal: Journal) -> dict[str, object]:
+        """`down` null: it was not measured, the clock was set back meanwhile."""
+        if journal.stopped is None:
+            return {}
+        if self.since is not None:
+            return {"down": time.monotonic() - self.since, "exact": True}
+        seconds = time.time() - journal.stopped
+        return {"down": seconds if seconds >= 0 else None, "exact": False}
+
+
+def sentence(name: str, outage: Outage | None) -> str:
+    if outage is None:
+        return f"how long {name} was down is not known: the clock was set back meanwhile"
+    return f"{name} was down for {outage.text}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netdash.apply import docker_proxy, forward
-from netdash.apply.sharers import Sharers, sharers
+import psutil
+
+from netdash.apply import forward, trusted
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone, Refused
 from netdash.engine.process import EnginePeer, engine_peer
@@ -73,7 +75,7 @@ def lowest_port() -> int | None:
 
 def _program(engine: EngineClient, peer: EnginePeer | None, host: Host) -> str | None:
     named = text(mapping(engine.get("/info")).get("UserlandProxyPath"))
-    return docker_proxy.find(named, [proxy.pid for proxy in host.proxies or ()], peer)
+    return find_docker_proxy(named, [proxy.pid for proxy in host.proxies or ()], peer)
 
 
 # --- of the container -------------------------------------------------------------------------------------------------
@@ -257,3 +259,113 @@ def _fixed(inspect: Json) -> bool:
     ends = mapping(mapping(inspect.get("NetworkSettings")).get("Networks")).values()
     asked = [mapping(mapping(end).get("IPAMConfig")) for end in ends]
     return all(one.get("IPv4Address") or one.get("IPv6Address") for one in asked)
+
+
+_NAME = "docker-proxy"
+_WELL_KNOWN = tuple(f"{folder}/{_NAME}" for folder in ("/usr/sbin", "/usr/libexec/docker", "/usr/bin"))
+
+
+def find_docker_proxy(named: str | None, running: Iterable[int], engine: EnginePeer | None) -> str | None:
+    """The path of one that only root, or this user, can have put there: `named` by the engine (/info, from 29 on); the
+    executable of one of the processes `running`, where it is the engine's; else where packages put it."""
+    known = _executables(running, engine) if engine is not None and engine.pid is not None else ()
+    return next((path for path in _paths(named, known) if _may_run(path)), None)
+
+
+def _paths(named: str | None, known: Iterable[str]) -> Iterator[str]:
+    yield from (named,) if named else ()
+    yield from known
+    yield from _WELL_KNOWN
+
+
+def _may_run(path: str) -> bool:
+    try:
+        os.close(trusted.program(Path(path)))
+    except (OSError, RuntimeError, trusted.UntrustedError):
+        return False
+    return True
+
+
+def _executables(running: Iterable[int], engine: EnginePeer) -> Iterator[str]:
+    """Of the processes that the engine started as its own user."""
+    for pid in running:
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                started = process.ppid() == engine.pid and set(process.uids()) == {engine.uid}
+            path = _executable(pid) if started and engine.uid in (0, os.geteuid()) else None
+            if path is not None and process.is_running():  # it is still the process that was looked at
+                yield path
+        except (OSError, psutil.Error):
+            continue
+
+
+def _executable(pid: int) -> str | None:
+    handle = os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
+    try:
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        return path if trusted.is_safe(os.fstat(handle)) and os.path.basename(path) == _NAME else None
+    finally:
+        os.close(handle)
+
+
+_PROC = Path("/proc")
+_NAMED = 3  # processes that are named; the rest is a number
+
+
+@dataclass(frozen=True, slots=True)
+class Sharers:
+    """`containers`: ids of those whose first process is in it. `processes`: (pid, name) of all others, but for those
+    of the container itself and of `containers`."""
+
+    containers: tuple[str, ...]
+    processes: tuple[tuple[int, str], ...]
+
+    @property
+    def sentence(self) -> str:
+        """Of the processes; "" where there is none."""
+        named = ", ".join(f"{name} (pid {pid})" for pid, name in self.processes[:_NAMED])
+        more = len(self.processes) - _NAMED
+        return f"{named} and {more} more" if more > 0 else named
+
+
+def sharers(owner: str, pids: Mapping[str, int], proc: Path = _PROC) -> Sharers | None:
+    """`pids`: of the first process of each container that runs, by the container's id, as the engine tells them. None
+    where the namespace may not be looked at, or that pid is another process here."""
+    inside = _namespace(proc, pids.get(owner, 0))
+    if inside is None or owner not in _cgroup(proc, pids[owner]) or inside == _namespace(proc, os.getpid()):
+        return None
+    mine = [
+        identity
+        for identity, pid in pids.items()
+        if identity != owner and _namespace(proc, pid) == inside and identity in _cgroup(proc, pid)
+    ]
+    return Sharers(tuple(mine), tuple(_processes(proc, inside, (owner, *mine))))
+
+
+def _processes(proc: Path, inside: str, known: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
+        if _namespace(proc, pid) == inside:
+            cgroup = _cgroup(proc, pid)
+            if not any(identity in cgroup for identity in known):
+                yield pid, _text(proc / str(pid) / "comm").strip() or "?"
+
+
+def _namespace(proc: Path, pid: int) -> str | None:
+    try:
+        return os.readlink(proc / str(pid) / "ns/net") if pid else None
+    except OSError:
+        return None
+
+
+def _cgroup(proc: Path, pid: int) -> str:
+    """Names the container by its id, whoever made the cgroup: systemd or the engine."""
+    return _text(proc / str(pid) / "cgroup")
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING
 
 from netdash.apply import change, forward, journal_files, state_directory
 from netdash.apply.connect_test import prove
+from netdash.apply.containers import every, look
 from netdash.apply.steps import pull
-from netdash.apply.undo_check import every, look
 from netdash.engine.client import local
 from netdash.model.errors import Exit, NetdashError
 from netdash.parse.json_values import integer, mapping
-from netdash.publish import undo_check
+from netdash.publish import undo
 from netdash.publish.checks import port_list
-from netdash.publish.connect_test import Outcome
 from netdash.publish.journal import Journal, Outage
-from netdash.publish.progress import Note
+from netdash.publish.outcome import Note, Outcome
 from netdash.publish.request import GRACE, Mode, Request
 from netdash.publish.state import Forward
-from netdash.publish.undo_check import Course, Damaged, Recovery, Way
-from netdash.publish.undoable import Choice, Pending, Taken, Unreadable
+from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable, Way
 
 if TYPE_CHECKING:
     from netdash.publish.plan import Plan
@@ -138,7 +136,7 @@ def course(one: Taken) -> Course:
         return Course(Way.PLANNED, (f"end the forward of {port_list(one.ports)} to {one.container}",))
     if not one.begun:
         return Course(Way.RECORD, ("nothing was begun: only the record is removed",))
-    return undo_check.rollback(one, look(local(one.change.engine), one))
+    return undo.rollback(one, look(local(one.change.engine), one))
 
 
 def recoveries(address: str) -> tuple[Recovery | Damaged, ...]:
@@ -156,11 +154,11 @@ def _recovery(journal: Journal) -> Recovery:
     try:
         seen = look(local(journal.change.engine), journal)
     except NetdashError as error:
-        unknown = undo_check.refused(f"the engine does not say what is there: {error.message}")
+        unknown = undo.refused(f"the engine does not say what is there: {error.message}")
         rolled = unknown if journal.begun else course(journal)
         return Recovery(journal, (unknown.refusal,), unknown, rolled)
-    rolled = undo_check.rollback(journal, seen) if journal.begun else course(journal)
-    return Recovery(journal, undo_check.shown(journal, seen), undo_check.finish(journal, seen), rolled)
+    rolled = undo.rollback(journal, seen) if journal.begun else course(journal)
+    return Recovery(journal, undo.shown(journal, seen), undo.finish(journal, seen), rolled)
 
 
 def _recovery_of_forward(one: Forward) -> Recovery:
@@ -175,7 +173,7 @@ def _shown_of(one: Unreadable, address: str) -> tuple[str, ...]:
         found = every(local(one.engine or address))
     except NetdashError as error:
         return (f"what the engine shows of it is not known: {error.message}",)
-    return undo_check.suspects(one, found)
+    return undo.suspects(one, found)
 
 
 def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:

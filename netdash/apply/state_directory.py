@@ -16,7 +16,7 @@ from pathlib import Path
 from netdash.apply import trusted
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Process
-from netdash.publish.undoable import Unreadable
+from netdash.publish.undo import Unreadable
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 

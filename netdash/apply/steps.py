@@ -9,9 +9,8 @@ from typing import Any
 
 from netdash.apply import followers, preflight
 from netdash.apply.connect_test import prove
-from netdash.apply.containers import commit, name_of, remove, rename, set_restart, stop
-from netdash.apply.undo_check import id_of, new_container
-from netdash.apply.undo_check import inspect as look
+from netdash.apply.containers import commit, id_of, name_of, new_container, remove, rename, set_restart, stop
+from netdash.apply.containers import inspect as look
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import Refused
 from netdash.model.errors import Exit, NetdashError

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netdash.model.host import Host
-    from netdash.publish.connect_test import Outcome
     from netdash.publish.journal import Outage
+    from netdash.publish.outcome import Outcome
     from netdash.publish.plan import Plan
     from netdash.publish.preflight import Facts
     from netdash.publish.request import NewContainer, Request
-    from netdash.publish.undo_check import Course, Damaged, Recovery
-    from netdash.publish.undoable import Choice, Pending, Taken, Unreadable
+    from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
     from netdash.tui.change_interface import Told
 
 
@@ -48,7 +47,7 @@ class LocalChanges:
     def pending(self) -> Pending:
         """Asked once at every start, where there mostly is nothing."""
         from netdash.apply import state_directory
-        from netdash.publish.undoable import Pending
+        from netdash.publish.undo import Pending
 
         if state_directory.empty():
             return Pending()

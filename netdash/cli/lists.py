@@ -1,4 +1,5 @@
-"""The commands that print: lists, one container, a port's fate, a recording. Data to stdout, notes to stderr."""
+"""The commands that print: lists of one host or several, one container, whether a port is free, a recording. Data
+to stdout, notes to stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.numbers import port_number
-from netdash.view import json_changes, json_host, terminal, unavailable
+from netdash.view import json_changes, json_host, several_hosts, terminal, unavailable
 from netdash.view.filter import Filter
 from netdash.view.table import View
 from netdash.view.text import safe
@@ -33,6 +34,15 @@ _NEEDED = {
     "drift": ALL_WAYS - {"sysctls"},
 }
 """Sources that a list needs; the JSON of containers tells their ways too."""
+
+
+def run(arguments: Arguments) -> int:
+    """One of the commands here; the name of a view lists it."""
+    if arguments.command == "ports" and arguments.free is not None:
+        return free(arguments)
+    commands = {"collector": collector, "show": show, "record": record}
+    several = len(arguments.hosts) > 1 and arguments.view
+    return commands.get(str(arguments.command), list_several if several else list_view)(arguments)
 
 
 def list_view(arguments: Arguments) -> int:
@@ -56,6 +66,38 @@ def list_view(arguments: Arguments) -> int:
     if not _known(host, view) or (view.doubt(host) and not len(rows)):
         return Exit.UNREADABLE
     return Exit.FINDINGS if view.findings and kept else Exit.FINE
+
+
+def list_several(arguments: Arguments) -> int:
+    """Print one view of all hosts; exit 1 when one of them lists what is wrong, else 3 when one is not known."""
+    from netdash.collect.several import named, read_hosts
+
+    view = BY_NAME[arguments.view]
+    wanted_hosts = named(arguments.hosts, arguments.sudo)
+    recordings = read_hosts(wanted_hosts, arguments.options(needed(view, arguments.json)))
+    told = [
+        several_hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)
+    ]
+    wide = several_hosts.with_host(view)
+    rows, things = several_hosts.rows(view, told)
+    wanted = Filter.parse(" ".join(arguments.filter), wide.columns)
+    if rows:
+        wanted.check(wide, rows)
+    kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
+    lost = [row for one in told if (row := several_hosts.lost(view, one))]
+    if arguments.json:
+        document(json_host.dumps(several_hosts.json(view, told, (things[at] for at in kept))))
+    elif kept or lost:
+        write(terminal.table(wide, [*(rows[at] for at in kept), *lost], room(), colour()))
+    else:
+        note("nothing matches the filter" if rows else view.empty)
+    for one in told:
+        for failure in unavailable.told(one.host, view.sources):
+            note(f"{one.name}: {unavailable.sentence(failure).removeprefix('host: ')}")
+    if view.findings and kept:
+        return Exit.FINDINGS
+    unsure = any(view.doubt(one.host) and not len(view.rows(one.host)) for one in told)
+    return Exit.UNREADABLE if lost or unsure else Exit.FINE
 
 
 def needed(view: View, json: bool) -> frozenset[str]:
@@ -145,7 +187,7 @@ def record(arguments: Arguments) -> int:
     return Exit.FINE
 
 
-def collector() -> int:
+def collector(_: Arguments) -> int:
     """Print the script whose output `--from` opens."""
     from netdash.collect.ssh import script
 
@@ -179,7 +221,7 @@ def _recording(
         from netdash.collect.several import read_host
 
         return read_host(arguments.hosts[0], arguments.options(sources, whole, containers))
-    from netdash.cli.kept import with_kept
+    from netdash.cli.feeds import with_kept
     from netdash.collect.once import read_once
 
     return with_kept(read_once(arguments.options(sources, whole, containers)))

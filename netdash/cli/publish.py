@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import secrets
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from netdash.apply import change, forward, publication, state_directory
 from netdash.apply.preflight import survey
-from netdash.cli import confirm, printing, recover
+from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.host import Container
-from netdash.publish.connect_test import Outcome
-from netdash.publish.plan import plan
+from netdash.model.host import Container, Host
+from netdash.publish.outcome import Outcome
+from netdash.publish.plan import Plan, plan
 from netdash.publish.plan_others import configured, fresh_name, plan_new, plan_without
+from netdash.publish.plan_text import lines
 from netdash.publish.request import Mode, Request, Spec, parse_spec
 from netdash.publish.state import Forward
+from netdash.publish.undo import Choice, Damaged
 from netdash.view import json_changes as as_json
-from netdash.view.json_host import SCHEMA
+from netdash.view.json_host import SCHEMA, dumps
 from netdash.view.text import clean, safe
 
 
 def run(arguments: Arguments) -> int:
-    """One of parser_changes.NAMES."""
+    """One of parser.CHANGES."""
     command = str(arguments.command)
-    confirm.local(arguments)
+    local(arguments)
     if command == "published":
         return published(arguments)
-    confirm.allowed(arguments)
+    allowed(arguments)
     commands = {
         "publish": publish,
         "unpublish": unpublish,
         "run": start,
-        "undo": recover.undo,
-        "recover": recover.recover,
+        "undo": undo,
+        "recover": recover,
     }
     return commands[command](arguments)
 
@@ -47,15 +51,15 @@ def publish(arguments: Arguments) -> int:
     if mode is Mode.RECREATE and arguments.seconds is not None:
         raise NetdashError("--for ends a forward: a container that is made anew keeps its port", "", Exit.USAGE)
     publication.untouched(arguments.container)
-    host = confirm.read(arguments)
-    container = confirm.found(host, arguments.container)
+    host = read(arguments)
+    container = found(host, arguments.container)
     request = _request(arguments, container, spec, mode)
-    address = confirm.engine(arguments)
+    address = engine(arguments)
     facts = survey(address, host, request.container_id, mode is Mode.RECREATE)
     made = plan(request, host, facts)
-    if not confirm.agreed(arguments, made):
+    if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
-    return confirm.result(arguments, made, publication.publish(made, request, address, facts, printing.note))
+    return result(arguments, made, publication.publish(made, request, address, facts, printing.note))
 
 
 def _request(arguments: Arguments, container: Container, spec: Spec, mode: Mode) -> Request:
@@ -101,13 +105,13 @@ def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) 
             span = f"{min(whole)}-{max(whole)}"
             raise NetdashError(f"it was published as {span}", f"netdash unpublish {one.container} {span}", Exit.REFUSED)
     said = [line for one in mine for line in publication.course(one).steps]
-    if not confirm.confirmed(arguments, said, as_json.forwards(mine, forward.state)):
+    if not confirmed(arguments, said, as_json.forwards(mine, forward.state)):
         return Exit.FINE
     with state_directory.one_at_a_time():
         for one in mine:
             forward.end_one(one)
     if arguments.json:
-        confirm.write_json({"schema": SCHEMA, "done": True, "ended": [one.id for one in mine]})
+        write_json({"schema": SCHEMA, "done": True, "ended": [one.id for one in mine]})
     else:
         printing.write([safe("done")])
     return Exit.FINE
@@ -115,8 +119,8 @@ def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) 
 
 def _without(arguments: Arguments, spec: Spec) -> int:
     """A port that the engine publishes goes only with its container: that is made anew."""
-    host = confirm.read(arguments)
-    container = confirm.found(host, arguments.container)
+    host = read(arguments)
+    container = found(host, arguments.container)
     ports = configured(container, spec)
     if not ports:
         raise NetdashError(f"{container.name} publishes no port {arguments.port}", "see: netdash ports", Exit.REFUSED)
@@ -127,15 +131,15 @@ def _without(arguments: Arguments, spec: Spec) -> int:
             Exit.REFUSED,
         )
     request = _request(arguments, container, spec, Mode.RECREATE)
-    address = confirm.engine(arguments)
+    address = engine(arguments)
     made = plan_without(request, survey(address, host, container.id, details=True), container)
-    if not confirm.agreed(arguments, made):
+    if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
     with state_directory.one_at_a_time():
         publication.tidy(printing.note)
         publication.untouched(container.name)
         outage = change.recreate(made, request, address, ports, printing.note).outage
-    return confirm.result(arguments, made, Outcome(outage=outage))
+    return result(arguments, made, Outcome(outage=outage))
 
 
 # --- run --------------------------------------------------------------------------------------------------------------
@@ -143,15 +147,15 @@ def _without(arguments: Arguments, spec: Spec) -> int:
 
 def start(arguments: Arguments) -> int:
     specs = tuple(parse_spec(one) for one in arguments.publish)
-    host = confirm.read(arguments)
-    address = confirm.engine(arguments)
+    host = read(arguments)
+    address = engine(arguments)
     name = arguments.name or fresh_name(arguments.image, secrets.token_hex(2))
     facts = survey(address, host, None, details=False, image=arguments.image)
     made = plan_new(arguments.image, name, specs, host, facts)
-    if not confirm.agreed(arguments, made):
+    if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
     outcome = publication.start(made, arguments.image, address, facts, printing.note, printing.progress)
-    return confirm.result(arguments, made, outcome)
+    return result(arguments, made, outcome)
 
 
 # --- published --------------------------------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ def published(arguments: Arguments) -> int:
     if arguments.json:
         document = as_json.forwards(found, forward.state)
         unreadable = [asdict(one) for one in pending.unreadable]
-        confirm.write_json(
+        write_json(
             {**document, "changes": [as_json.journal(journal) for journal in journals], "unreadable": unreadable}
         )
         return ends
@@ -176,3 +180,142 @@ def published(arguments: Arguments) -> int:
     if not (found or journals or pending.unreadable):
         printing.note("nothing is published by netdash, for this user")
     return ends
+
+
+_SOURCES = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
+
+
+def local(arguments: Arguments) -> None:
+    """Raises NetdashError for a recording and for another host: what netdash changed is kept on its own host."""
+    if arguments.bundle is not None:
+        raise NetdashError("a recording cannot be changed", code=Exit.USAGE)
+    if any(host not in ("local", ".") for host in arguments.hosts):
+        raise NetdashError("only this host can be changed", "run netdash on that one", Exit.USAGE)
+
+
+def allowed(arguments: Arguments) -> None:
+    """Raises NetdashError where nothing is to be changed."""
+    from netdash.tui.config import load_config
+
+    if arguments.read_only or load_config(arguments.config).read_only:
+        raise NetdashError("read-only: nothing is changed", "--read-only or read_only in the config", Exit.REFUSED)
+
+
+def read(arguments: Arguments) -> Host:
+    from netdash.collect.once import read_once
+    from netdash.join.host import Builder
+
+    return Builder().build(read_once(arguments.options(_SOURCES)))
+
+
+def found(host: Host, wanted: str) -> Container:
+    from netdash.cli.lists import find
+
+    return find(host, wanted)
+
+
+def engine(arguments: Arguments) -> str:
+    """Address of the engine that was read."""
+    from netdash.engine.context import locate
+
+    return locate(arguments.docker_host).address
+
+
+def agreed(arguments: Arguments, made: Plan) -> bool:
+    """Whether to go on with a plan: it is shown, and its owner asked where that is to be done."""
+    told = lines(made)
+    if not made.refusals:
+        return confirmed(arguments, told, as_json.plan(made))
+    if arguments.json:
+        write_json(as_json.plan(made))
+    else:
+        for line in told:
+            printing.note(line)
+    return False
+
+
+def confirmed(arguments: Arguments, told: Iterable[str], document: Mapping[str, object]) -> bool:
+    """Raises NetdashError(REFUSED) where nobody agrees; False for a dry run, which is printed."""
+    if arguments.dry_run:
+        if arguments.json:
+            write_json(document)
+        else:
+            printing.write(map(clean, told))
+        return False
+    if arguments.yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NetdashError("nothing was changed: nobody is here to agree", "--yes, or --dry-run", Exit.REFUSED)
+    if printing.ask(told, "Do it? [y/N]") not in ("y", "yes"):
+        raise NetdashError("nothing was changed", code=Exit.REFUSED)
+    return True
+
+
+def result(arguments: Arguments, made: Plan, outcome: Outcome) -> int:
+    """What was done, how long it took, what the port answers, how to take it back."""
+    if arguments.json:
+        write_json({**as_json.plan(made), "done": True, **as_json.outcome(outcome)})
+        return Exit.FINE
+    down = outcome.downtime(made.downtime)
+    said = [made.title, *([down] if down else []), *(proof.sentence for proof in outcome.proofs), *made.warnings]
+    printing.write(map(clean, [*said, *(f"undo: {one}" for one in made.undo)]))
+    return Exit.FINE
+
+
+def write_json(document: Mapping[str, object]) -> None:
+    printing.document(dumps(document))
+
+
+def undo(arguments: Arguments) -> int:
+    """Take back the latest of the forwards, and of the containers whose grace time is not over."""
+    found = publication.pending()
+    publication.readable(found)
+    last = found.last
+    if last is None:
+        raise NetdashError("there is nothing to take back", "see: netdash published", Exit.REFUSED)
+    course = publication.course(last)
+    if course.refusal:
+        raise NetdashError(f"nothing was changed: {course.refusal}", "netdash published", Exit.REFUSED)
+    said = course.steps
+    if not confirmed(arguments, said, {"schema": SCHEMA, "steps": said, "done": False}):
+        return Exit.FINE
+    outage = publication.take_back(last, printing.note)
+    return _done(arguments, said, as_json.outage(outage))
+
+
+def _done(arguments: Arguments, said: Sequence[str], more: Mapping[str, object] | None = None) -> int:
+    if arguments.json:
+        write_json({"schema": SCHEMA, "steps": said, "done": True, **(more or {})})
+    else:
+        printing.write(map(clean, [*said, "done"]))
+    return Exit.FINE
+
+
+def recover(arguments: Arguments) -> int:
+    """Without a way to go: what is pending; exit 1 when anything is, 4 where a record cannot be read."""
+    if arguments.forget:
+        publication.forget(arguments.forget, printing.note)
+        return _done(arguments, [f"the record {arguments.forget} is forgotten; nothing else was changed"])
+    if not (arguments.finish or arguments.rollback):
+        return _pending(arguments)
+    said = as_json.interrupted(publication.pending())
+    failed = publication.recover_all(Choice.FINISH if arguments.finish else Choice.ROLLBACK, printing.note)
+    if failed:
+        raise NetdashError("; ".join(failed), "netdash recover tells what is there now", Exit.REFUSED)
+    return _done(arguments, said)
+
+
+def _pending(arguments: Arguments) -> int:
+    found = publication.recoveries(engine(arguments))
+    if arguments.json:
+        records = [as_json.recovery(one) for one in found]
+        write_json({"schema": SCHEMA, "pending": [as_json.title(one) for one in found], "records": records})
+    else:
+        for one in found:
+            printing.write(map(clean, as_json.recovery_lines(one)))
+        printing.note(
+            "netdash recover --finish, or --rollback; --forget ID ends a record" if found else "nothing was interrupted"
+        )
+    if any(isinstance(one, Damaged) for one in found):
+        return Exit.REFUSED
+    return Exit.FINDINGS if found else Exit.FINE

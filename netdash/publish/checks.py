@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from netdash.kernel import sockets
+from netdash.kernel.sockets import overlaps, reserved
 from netdash.model.host import IP, Container, Endpoint, Host, Listener, Network, Port
-from netdash.publish.port_conflicts import conflicts
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
-from netdash.trace.taken_by_rules import takers
+from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
 
 FORCEABLE = " (--force does it all the same)"
 
@@ -231,3 +232,38 @@ def bypass(ips: tuple[IP, ...]) -> str:
     if any(ip.is_unspecified for ip in ips):
         return "bound to every address: Docker's rules come before ufw and firewalld zones, which do not filter it"
     return ""
+
+
+LAST = 65535
+UNPRIVILEGED = 1024
+
+
+def conflicts(host: Host, proto: str, ip: IP, number: int) -> tuple[Port, ...]:
+    """Ports that cannot be had beside this one: sockets and rules that are live, and what stopped containers are set up
+    to take."""
+    return tuple(
+        port
+        for port in host.ports or ()
+        if (port.proto, port.host_port) == (proto, number) and overlaps(port, ip) and reserved(port)
+    )
+
+
+def choose(
+    host: Host, proto: str, container_ports: tuple[int, ...], without: frozenset[int] = frozenset()
+) -> tuple[int, ...] | None:
+    """Host ports of netdash's choice, one after the other as the container's are; the container's own numbers where
+    those are free. `without`: not these. None when there are none, or when the host's sockets are not known."""
+    if host.listeners is None or not container_ports:
+        return None
+    taken = {port.host_port for port in host.ports or () if port.proto == proto and reserved(port)}
+    taken |= without
+    first, span = container_ports[0], container_ports[-1] - container_ports[0]
+    start = first if first >= UNPRIVILEGED else first + 8000
+    bases = (*range(start, LAST - span + 1), *range(UNPRIVILEGED, start))
+    blocks = (tuple(base + port - first for port in container_ports) for base in bases)
+    unused = (block for block in blocks if not taken.intersection(block))
+    return next((block for block in islice(unused, TRIED) if not _translated(host, proto, block)), None)
+
+
+def _translated(host: Host, proto: str, block: tuple[int, ...]) -> bool:
+    return any(takers(host, proto, ANYWHERE, port)[0] for port in block)

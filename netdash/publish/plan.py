@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv6Address
 from netdash.model.host import IP, Container, Endpoint, Host, Proxy
 from netdash.model.processes import OWN_PROXY
 from netdash.publish import checks
+from netdash.publish.checks import choose
 from netdash.publish.planned_reach import Reach, reach
-from netdash.publish.port_conflicts import choose
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from netdash.model.host import Container, Host
 from netdash.publish import checks
+from netdash.publish.checks import choose
 from netdash.publish.plan import Plan, bound, downtime, lost, proof, recreate_steps, span
 from netdash.publish.planned_reach import reach
-from netdash.publish.port_conflicts import choose
 from netdash.publish.preflight import Facts
 from netdash.publish.request import Mode, Request, Spec
 from netdash.publish.state import Opened

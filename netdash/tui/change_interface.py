@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from netdash.model.host import Container, Host
-    from netdash.publish.connect_test import Outcome
     from netdash.publish.journal import Outage
+    from netdash.publish.outcome import Outcome
     from netdash.publish.plan import Plan
     from netdash.publish.preflight import Facts
     from netdash.publish.request import NewContainer, Request
-    from netdash.publish.undo_check import Course, Damaged, Recovery
-    from netdash.publish.undoable import Choice, Pending, Taken, Unreadable
+    from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
     from netdash.tui.app import Netdash
 
 Told = Callable[[str], None]

@@ -14,7 +14,7 @@ from netdash.view import own_forward
 from netdash.view.text import Line, Tone
 
 if TYPE_CHECKING:
-    from netdash.publish.undoable import Pending
+    from netdash.publish.undo import Pending
     from netdash.tui.change_interface import Changes, Made
     from netdash.tui.panes import Panes
     from netdash.tui.screen import Dashboard

@@ -15,7 +15,7 @@ from textual.events import Key
 from textual.screen import ModalScreen
 
 from netdash.model.errors import NetdashError
-from netdash.publish.progress import Failed, Note
+from netdash.publish.outcome import Failed, Note
 from netdash.tui.background import Background
 from netdash.tui.change_interface import Made
 from netdash.tui.form import Form

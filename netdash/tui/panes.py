@@ -30,7 +30,7 @@ from netdash.view.text import Line, Span, Tone
 from netdash.view.views import VIEWS
 
 if TYPE_CHECKING:
-    from netdash.publish.undoable import Pending
+    from netdash.publish.undo import Pending
     from netdash.tui.app import Netdash
     from netdash.tui.background import Background
     from netdash.tui.change_interface import Made

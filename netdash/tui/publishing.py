@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from netdash.model.errors import NetdashError
 from netdash.model.host import Container, Host, Port
 from netdash.publish.checks import FORCEABLE
-from netdash.publish.connect_test import Outcome
+from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan, plan
 from netdash.publish.plan_others import fresh_name, plan_new
 from netdash.publish.preflight import Facts

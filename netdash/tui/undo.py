@@ -11,8 +11,7 @@ from textual.binding import Binding
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Port
 from netdash.publish.journal import Journal
-from netdash.publish.undo_check import Course, Damaged, Recovery
-from netdash.publish.undoable import Choice, Taken
+from netdash.publish.undo import Choice, Course, Damaged, Recovery, Taken
 from netdash.tui.change_interface import Changes
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.view import json_changes as told

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.publish.checks import port_list
-from netdash.publish.connect_test import Outcome
 from netdash.publish.journal import Journal, Outage
+from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan
 from netdash.publish.state import Forward
-from netdash.publish.undo_check import Course, Damaged, Recovery
-from netdash.publish.undoable import Pending
+from netdash.publish.undo import Course, Damaged, Pending, Recovery
 from netdash.view.free_ports import Answer
 from netdash.view.json_host import SCHEMA, Json, port_entry, unknown
 

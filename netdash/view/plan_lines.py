@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from netdash.publish.connect_test import Proof
+from netdash.publish.outcome import Proof
 from netdash.publish.plan import Plan
 from netdash.publish.plan_text import lines
 from netdash.view import layout

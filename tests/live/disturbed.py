@@ -15,7 +15,7 @@ from typing import Any
 from killed import kill
 
 from netdash.apply import journal_files, steps
-from netdash.cli import main
+from netdash.cli.main import main
 from netdash.publish.journal import Change, Journal
 
 NAME = "dist-web"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from netdash.apply import journal_files, steps
-from netdash.cli import main
+from netdash.cli.main import main
 
 
 def dies_after(number: int, whom: str, write: Callable[..., Any], lines: list[object]) -> Callable[..., Any]:

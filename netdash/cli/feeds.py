@@ -1,0 +1,241 @@
+"""Feeds of the dashboard: of this host, of a recording, and of several hosts, each of which is read by itself and
+blocks no other. To what was read of this host they add which old containers netdash keeps, and until when."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from netdash.bundle.recording import KEPT, SOURCES, Recording
+from netdash.join.host import Builder
+from netdash.model.errors import NetdashError
+from netdash.model.host import Host
+from netdash.model.kept import may_be_kept
+from netdash.parse.json_values import mapping
+from netdash.publish.journal import Journal
+
+if TYPE_CHECKING:
+    from netdash.collect.first_answer import First, FirstAnswers
+    from netdash.tui.feed_interface import HostState
+
+
+class Reader(Protocol):
+    """What a live feed needs of `netdash.collect.live.LiveReader`."""
+
+    def start(self, publish: Callable[[Recording], None]) -> None: ...
+
+    def refresh(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class LiveFeed:
+    """Shows the engine's first answers as soon as they and the screen are there, and reads everything else after that:
+    loading what reads would keep the screen waiting. `reader` makes the reader; it gets those answers."""
+
+    live = True
+
+    def __init__(self, reader: Callable[[First | None], Reader], asked: FirstAnswers | None = None) -> None:
+        self._make = reader
+        self._reader: Reader | None = None
+        self._builder = Builder()
+        self._lock = threading.Lock()
+        self._newest: Host | None = None
+        self._publish: Callable[[Host], None] | None = None
+        self._first: First | None = None
+        self._taken = threading.Thread(target=self._take, args=(asked,), name="first answers", daemon=True)
+        self._taken.start()
+
+    def start(self, publish: Callable[[Host], None]) -> None:
+        """Hosts go to `publish` from now on, the newest known one at once."""
+        with self._lock:
+            self._publish = publish
+            if self._newest is not None:
+                publish(self._newest)
+
+    def shown(self) -> None:
+        threading.Thread(target=self._begin, name="beginning", daemon=True).start()
+
+    def refresh(self) -> None:
+        if self._reader:
+            self._reader.refresh()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._publish = None
+            reader = self._reader
+        if reader:
+            reader.stop()
+
+    def _take(self, asked: FirstAnswers | None) -> None:
+        self._first = asked.take() if asked else None
+        if self._first:
+            self._build(self._first.recording())
+
+    def _begin(self) -> None:
+        self._taken.join()  # from here on the builder is the reader's
+        reader = self._make(self._first)
+        with self._lock:
+            self._reader = reader
+        reader.start(self._build)
+
+    def _build(self, recording: Recording) -> None:
+        """In one thread at a time: the builder is not for two."""
+        host = self._builder.build(with_kept(recording))
+        with self._lock:
+            self._newest = host
+            if self._publish is not None:
+                self._publish(host)
+
+
+class StillFeed:
+    """One host that never changes."""
+
+    live = False
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def start(self, publish: Callable[[Host], None]) -> None:
+        publish(self._host)
+
+    def shown(self) -> None:
+        """A recording is complete."""
+
+    def refresh(self) -> None:
+        """A recording has nothing newer."""
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+class _Member:
+    """One host: its reader, and what is known of it. Its recordings are built in the reader's own thread."""
+
+    def __init__(self, name: str, reader: Reader, changed: Callable[[_Member], None]) -> None:
+        self.name = name
+        self.reader = reader
+        self._changed = changed
+        self._builder = Builder()
+        pending = Recording(answers={}, pending=frozenset(SOURCES), hostname=name, live=True)
+        self.host = self._builder.build(pending)
+        self._heard: float | None = None  # when it last answered, by the monotonic clock
+
+    def build(self, recording: Recording) -> None:
+        host = self._builder.build(recording)
+        if "host" not in host.failures:
+            self._heard = time.monotonic()
+        self.host = host
+        self._changed(self)
+
+    def state(self) -> HostState:
+        from netdash.tui.feed_interface import HostState
+
+        age = None if self._heard is None else max(0.0, time.monotonic() - self._heard)
+        return HostState(self.name, self.host, age)
+
+
+class FleetFeed:
+    """`readers`: (name, reader) of each host; the first is shown first. `there`: by name, what makes a command one that
+    runs on that host. One thread publishes, so that what comes last is of the host that was chosen last."""
+
+    live = True
+
+    def __init__(
+        self, readers: Sequence[tuple[str, Reader]], there: Mapping[str, Callable[[str], str]] | None = None
+    ) -> None:
+        self._there = there or {}
+        self._members = [_Member(name, reader, self._told) for name, reader in readers]
+        self._shown = self._members[0]
+        self._news = threading.Condition()
+        self._dirty = True
+        self._stopped = False
+        for member in self._members:
+            member.reader.start(member.build)
+
+    def start(self, publish: Callable[[Host], None]) -> None:
+        threading.Thread(target=self._run, args=(publish,), name="fleet", daemon=True).start()
+
+    def shown(self) -> None:
+        """Everything is being read already."""
+
+    def refresh(self) -> None:
+        for member in self._members:
+            member.reader.refresh()
+
+    def stop(self) -> None:
+        with self._news:
+            already, self._stopped = self._stopped, True
+            self._news.notify()
+        if not already:
+            for member in self._members:
+                member.reader.stop()
+
+    # --- the hosts ----------------------------------------------------------------------------------------------------
+
+    def states(self) -> Sequence[HostState]:
+        return [member.state() for member in self._members]
+
+    @property
+    def chosen(self) -> str:
+        return self._shown.name
+
+    def there(self, command: str) -> str:
+        """The command so that it runs on the chosen host."""
+        make = self._there.get(self.chosen)
+        return make(command) if make else command
+
+    def look_at(self, name: str) -> None:
+        """Shows another host; its newest state comes at once."""
+        with self._news:
+            self._shown = next((member for member in self._members if member.name == name), self._shown)
+            self._dirty = True
+            self._news.notify()
+
+    def _told(self, member: _Member) -> None:
+        with self._news:
+            if member is self._shown:
+                self._dirty = True
+                self._news.notify()
+
+    def _run(self, publish: Callable[[Host], None]) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._dirty or self._stopped)
+                if self._stopped:
+                    return
+                self._dirty = False
+                host = self._shown.host
+            publish(host)
+
+
+def dumps(journals: Iterable[Journal]) -> str:
+    """A line each: the old container's id, and when it is removed (seconds since the epoch; "-": not known)."""
+    due = ((journal.change.old_id, journal.due) for journal in journals if journal.change.old_id)
+    return "".join(f"{identity} {'-' if until is None else int(until)}\n" for identity, until in due)
+
+
+def with_kept(recording: Recording) -> Recording:
+    """The journals are read only where a container has such a name; where they may not be read it stays unknown."""
+    if not may_be_kept(_names(recording)):
+        return recording
+    from netdash.apply import journal_files
+
+    try:
+        text = dumps(journal_files.listed())
+    except NetdashError:
+        return recording
+    return replace(recording, answers={**recording.answers, KEPT: text})
+
+
+def _names(recording: Recording) -> Iterator[str]:
+    for path in ("docker/containers.json", "docker/inspect.json"):
+        answer = recording.answers.get(path)
+        for raw in answer if isinstance(answer, list) else ():
+            one = mapping(raw)
+            names = one.get("Names")
+            yield str(one.get("Name"))
+            yield from map(str, names if isinstance(names, list) else ())

@@ -1,0 +1,212 @@
+"""Runs one command line: which module carries it out, and the exit code. Imports each module when it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netdash.cli import printing
+from netdash.cli.arguments import Arguments
+from netdash.model.errors import Exit, NetdashError
+
+if TYPE_CHECKING:
+    from netdash.cli.dashboard_changes import LocalChanges
+    from netdash.cli.feeds import FleetFeed, LiveFeed, StillFeed
+    from netdash.collect.live import LiveReader
+    from netdash.collect.options import Options as Reading
+    from netdash.collect.ssh import Address
+    from netdash.tui.config import Options
+
+_FIRST = 3.0  # seconds that the screen waits for the engine's first answers
+_YOUNG = 200_000  # new objects until cycles are looked for: at 700, a list of 10,000 ports took a fifth longer
+_EVERYWHERE = "netdash containers, ports, rules, routes, trace, drift; netdash --help"
+_NO_TERMINAL = NetdashError("the dashboard needs a terminal", "try: netdash containers", Exit.USAGE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (model.errors.Exit). Raises only errors of netdash itself, and only with
+    NETDASH_DEBUG."""
+    printing.prepare()
+    with printing.interruptible():
+        try:
+            printing.open_all()
+            code = _ended(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            return Exit.INTERRUPTED
+        except Exception as error:
+            return printing.report(error)
+        return code
+
+
+def _ended(argv: Sequence[str]) -> int:
+    try:
+        return _run(_parsed(argv))
+    except SystemExit as ended:  # argparse has printed the help
+        return ended.code if isinstance(ended.code, int) else Exit.FAULT
+
+
+def _parsed(argv: Sequence[str]) -> Arguments:
+    if not argv:
+        return Arguments()
+    from netdash.cli.parser import parse
+
+    return parse(argv)
+
+
+def _run(arguments: Arguments) -> int:
+    _look_over_ssh(arguments)
+    if arguments.hosts and not arguments.sudo:
+        from netdash.tui.config import load_config
+
+        arguments.sudo = load_config(arguments.config).sudo
+    command = arguments.command
+    if command in (None, "demo"):
+        return _dashboard(arguments)
+    gc.set_threshold(_YOUNG)
+    from netdash.cli.parser import CHANGES
+
+    if command in CHANGES:
+        from netdash.cli import publish
+
+        return publish.run(arguments)
+    if command in ("trace", "reach"):
+        from netdash.cli import trace
+
+        return trace.run_trace(arguments) if command == "trace" else trace.run_reach(arguments)
+    from netdash.cli import lists
+
+    return lists.run(arguments)
+
+
+def _look_over_ssh(arguments: Arguments) -> None:
+    """An engine on another host, of DOCKER_HOST, --docker-host or the context: that host is looked at as --host does.
+    A context that does not exist is reported by whoever asks the engine."""
+    if arguments.bundle is not None or arguments.hosts or arguments.command in ("demo", "collector"):
+        return
+    from netdash.engine.context import locate
+
+    with contextlib.suppress(NetdashError):
+        where = locate(arguments.docker_host).ssh
+        if where is not None:
+            arguments.hosts, arguments.docker_host = where
+
+
+# --- the dashboard ----------------------------------------------------------------------------------------------------
+
+
+def _dashboard(arguments: Arguments) -> int:
+    """The engine is asked by a thread while the screen is loaded, and all else is loaded after that."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise _NO_TERMINAL
+    from netdash.tui.term import screens
+
+    if reason := screens.why_not(os.environ, sys.stdout.fileno()):
+        raise NetdashError(reason, f"these work here: {_EVERYWHERE}", Exit.USAGE)
+    gc.disable()  # until the first paint
+    _share_one_heap()
+    make = _feed(arguments)
+    from dataclasses import replace
+
+    from netdash.tui.config import load_config
+
+    options = load_config(arguments.config)
+    if arguments.interval is not None:
+        options = replace(options, interval=arguments.interval)
+    if arguments.read_only:
+        options = replace(options, read_only=True)
+    if arguments.no_mouse:
+        options = replace(options, mouse=False)
+    feed = make(options)
+    from netdash.tui.app import run
+
+    return run(feed, options, _changes(arguments) if feed.live else None)
+
+
+def _changes(arguments: Arguments) -> LocalChanges:
+    from netdash.cli.dashboard_changes import LocalChanges
+
+    return LocalChanges(arguments.docker_host)
+
+
+_M_ARENA_MAX = -8  # of glibc's malloc.h
+
+
+def _share_one_heap() -> None:
+    """Before the first thread: glibc gives each a heap of its own, so that they need not wait for each other. Python's
+    threads wait anyway, and what is free in one heap serves no other: 3 MiB. Other C libraries have no such option."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | FleetFeed]:
+    """Begins to read; what is returned makes the feed."""
+    bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
+    if bundle is None and arguments.hosts:
+        from netdash.collect.several import named
+
+        hosts = named(arguments.hosts, arguments.sudo)
+        return lambda options: _fleet(hosts, arguments.options(), options.interval)
+    if bundle is None and arguments.demo_without_engine and _engine_is_missing(arguments):
+        bundle = demo_bundle()
+    if bundle is not None:
+        still = _still(bundle)
+        return lambda _: still
+    from netdash.collect.first_answer import First, FirstAnswers
+
+    asked = FirstAnswers(arguments.docker_host, arguments.timeout or _FIRST)
+
+    def live(options: Options) -> LiveFeed | FleetFeed:
+        if options.hosts and arguments.docker_host is None:
+            from netdash.collect.several import named
+
+            return _fleet(named(options.hosts, arguments.sudo or options.sudo), arguments.options(), options.interval)
+        from netdash.cli.feeds import LiveFeed
+
+        def reader(first: First | None) -> LiveReader:
+            from netdash.collect.live import LiveReader
+
+            asked_for = arguments.options()
+            return LiveReader(asked_for.docker_host, options.interval, asked_for.limit, asked_for.tool_limit, first)
+
+        return LiveFeed(reader, asked)
+
+    return live
+
+
+def _fleet(hosts: Sequence[tuple[str, Address | None]], reading: Reading, interval: float) -> FleetFeed:
+    from netdash.cli.feeds import FleetFeed
+    from netdash.collect.several import reader
+
+    there = {name: where.there for name, where in hosts if where is not None}
+    return FleetFeed([(name, reader(where, reading, interval)) for name, where in hosts], there)
+
+
+def _still(bundle: Path) -> StillFeed:
+    from netdash.bundle.recording import load
+    from netdash.cli.feeds import StillFeed
+    from netdash.join.host import Builder
+
+    return StillFeed(Builder().build(load(bundle)))
+
+
+def _engine_is_missing(arguments: Arguments) -> bool:
+    """Whether no engine answers; says so."""
+    from netdash.collect.once import read_once
+
+    failure = read_once(arguments.options(frozenset({"docker"}))).failures.get("docker")
+    if failure is not None:
+        printing.note(f"{failure.reason}; opening the demo host instead")
+    return failure is not None
+
+
+def demo_bundle() -> Path:
+    """The recorded host that ships in the package."""
+    return Path(__file__).parents[1] / "demo" / "su1"
