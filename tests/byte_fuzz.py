@@ -20,7 +20,7 @@ from unittest import mock
 
 from netdash.apply import journal_files, state_directory
 from netdash.bundle import collector_stream
-from netdash.bundle.recording import SOURCES, Recording, load
+from netdash.bundle.recording import Recording, load
 from netdash.cli import lists, printing
 from netdash.cli import main as cli
 from netdash.collect.ssh import Address, failures
@@ -28,6 +28,7 @@ from netdash.collect.ssh_reason import explained
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, Host
+from netdash.model.source import SOURCES
 from netdash.tui.clipboard import osc52
 from netdash.tui.copy import choices
 from netdash.view.card import card

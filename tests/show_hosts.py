@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from netdash.bundle.recording import AWAITED, SOURCES, load
+from netdash.bundle.recording import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import (
@@ -30,6 +30,7 @@ from netdash.model.host import (
     Target,
     Verb,
 )
+from netdash.model.source import AWAITED, SOURCES
 from tests.conftest import RECORDINGS
 
 WEB = "f3" * 32

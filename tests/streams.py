@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from netdash.bundle.collector_stream import ASKED
-from netdash.bundle.recording import INSIDE, SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.collect.ssh import Address
+from netdash.model.source import SOURCES, Source
 
 MARK = "abc123"
 ANSWERS = 'eval "$command"'  # as sshd does, with the local shell
@@ -31,7 +32,9 @@ def stream(files: Mapping[str, str], asked: Iterable[str] = ASKED, mark: str = M
     lines += [f"={mark} taken 1700000000", f"={mark} privileged 1"]
     for source in asked:
         lines.append(f"={mark} source {source}")
-        told = _inside(files) if source == INSIDE else {path: files[path] for path in files if path in SOURCES[source]}
+        told = _inside(files)
+        if source != Source.INSIDE:
+            told = {path: files[path] for path in files if path in SOURCES[Source(source)]}
         for path, text in told.items():
             lines += section(path, text, mark=mark)
     return [*lines, f"={mark} done", ""]

@@ -34,7 +34,7 @@ MAY_IMPORT = {
 """Layer -> the layers that it may import. `cli`, and what starts it, may import all of them."""
 
 TOUCHES_THE_WORLD = {"subprocess", "socket", "threading", "multiprocessing", "asyncio", "time", "select", "signal"}
-PACKAGE_OF = {"docker": "engine", "requests": "engine", "urllib3": "engine", "pyroute2": "collect"}
+PACKAGE_OF = {"docker": "engine", "requests": "engine", "urllib3": "engine"}
 """Package -> the one layer that may import it."""
 
 
@@ -165,7 +165,7 @@ def test_a_command_on_a_recording_loads_only_what_it_needs(command: list[str]) -
         "import sys; from netdash.cli.main import main\n"
         "try: code = main(sys.argv[1:])\n"
         "except SystemExit as end: code = end.code\n"
-        "heavy = {'textual', 'rich', 'docker', 'pyroute2', 'requests'} & set(sys.modules)\n"
+        "heavy = {'textual', 'rich', 'docker', 'requests'} & set(sys.modules)\n"
         "print(code or 0, sorted(heavy), file=sys.stderr)"
     )
     done = subprocess.run(

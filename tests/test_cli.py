@@ -191,7 +191,7 @@ def test_a_recording_needs_no_third_party_package() -> None:
     program = (
         "import sys; from netdash.cli.main import main; main(['ports', '--json', '--from', sys.argv[1]]);"
         "print([name for name in sys.modules if name.split('.')[0] in"
-        " ('textual', 'rich', 'docker', 'pyroute2', 'requests')], file=sys.stderr)"
+        " ('textual', 'rich', 'docker', 'requests')], file=sys.stderr)"
     )
     done = process("-c", program, FULL)
     assert json.loads(done.stdout)["schema"] == 1

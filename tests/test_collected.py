@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.collector_stream import ASKED, parse
-from netdash.bundle.recording import SOURCES, Recording, load
+from netdash.bundle.recording import Recording, load
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
+from netdash.model.source import SOURCES
 from netdash.view import json_host
 from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS, ROOT

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.collector_stream import ASKED, parse
-from netdash.bundle.recording import CONTAINER_FILES, ON_DEMAND, SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.bundle.redact import scrub
 from netdash.collect.ssh import collector, script
 from netdash.model.engine_process import other_kernel
+from netdash.model.source import CONTAINER_FILES, FILES, Source, container_commands
 from netdash.parse.proc import parse_listeners
 
 _KNOWN = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
@@ -381,6 +382,7 @@ def test_the_printed_script_runs_by_itself_and_a_cut_one_does_nothing(tmp_path: 
 NOT_THERE = {
     "ip/link.json",  # of older recordings: ip/addr.json has it too
     "nat.txt",
+    "host/kept.txt",  # netdash's own journals
     "ip/netns.json",  # numbers of namespaces: the addresses inside tell whose end a veth is
     "host/engine.txt",  # which process the engine is: only its socket tells that
 }
@@ -391,7 +393,7 @@ def test_the_collector_asks_for_all_that_is_read_on_this_host() -> None:
     asked = set(re.findall(r"\b(?:ask|file) \"?([\w./$-]+)", text))
     asked = {path.replace("$1", tool) for path in asked for tool in ("iptables", "ip6tables")}
     asked = {path.replace(".jsonl", ".json") for path in asked}
-    assert {path for paths in SOURCES.values() for path in paths} | set(ON_DEMAND) <= asked | NOT_THERE
+    assert {file.path for file in FILES if "*" not in file.path} <= asked | NOT_THERE
     inside = {path.rpartition("/")[2] for path in asked if path.startswith("containers/$name/")}
     parts = set(re.findall(r"\banswer ([\w.]+)|## ([\w.]+)", text))
     inside |= {name for pair in parts for name in pair}
@@ -399,6 +401,9 @@ def test_the_collector_asks_for_all_that_is_read_on_this_host() -> None:
     assert "$tool-$1.txt" in text
     assert "for each in resolv.conf hosts" in text
     assert set(CONTAINER_FILES) <= inside | saved | {"resolv.conf", "hosts"} | NOT_THERE
+    for file in container_commands(Source.INSIDE, Source.TRACE):
+        name, words = file.path.rpartition("/")[2], " ".join(file.command[1:])
+        assert re.search(rf'{re.escape(name)}"?;? "\$[12]" {re.escape(words)}[ ;\n]', text), file
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from netdash.apply.preflight import survey
-from netdash.bundle.recording import SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.collect import engine_kernel
 from netdash.collect.engine_kernel import kernel_of
 from netdash.collect.once import Options, read_once
@@ -22,6 +22,7 @@ from netdash.join.host import Builder
 from netdash.model.engine_process import KERNEL
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
+from netdash.model.source import SOURCES
 from netdash.trace.model import Origin, Question, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.summary import Leaves, outbound

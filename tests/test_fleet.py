@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from netdash.bundle.recording import SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.cli.feeds import FleetFeed
 from netdash.model.host import Failure, Host
+from netdash.model.source import SOURCES
 from netdash.tui.feed_interface import Fleet
 
 PATIENCE = 10  # seconds

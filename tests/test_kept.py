@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from netdash.apply import journal_files
-from netdash.bundle.recording import KEPT, Recording
+from netdash.bundle.recording import Recording
 from netdash.cli.feeds import dumps, with_kept
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.kept import old_of, parse_kept
+from netdash.model.source import KEPT
 from netdash.publish.journal import Journal
 from netdash.view import json_host
 from netdash.view.card import card

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.recording import AWAITED
 from netdash.collect.engine import EngineReader, Pace
 from netdash.collect.first_answer import FirstAnswers
 from netdash.model.host import Failure
+from netdash.model.source import AWAITED
 from tests.read_engines import FORBIDDEN, FakeEngine, container, running, until
 
 LIMIT = 0.2

@@ -1,197 +1,138 @@
-"""What netlink tells, in iproute2's shape: this machine's own tables against `ip -j`, and messages one by one."""
+"""What is asked of the kernel and of iproute2, and which of their tables an event concerns."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
-from netdash.collect.kernel_words import table_names
-from netdash.collect.links_and_routes import Kernel
 from netdash.collect.listeners import HostListeners
-from netdash.collect.netlink import decoder
+from netdash.collect.netlink import changed_tables, namespace_ids
+from netdash.collect.routing_tables import RoutingTables
 from netdash.collect.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
+from netdash.model.source import FILES, SourceFile
 from netdash.parse.proc import parse_listeners
-
-LINK = "ifindex ifname flags mtu operstate address master link link_index link_netnsid linkinfo addr_info".split()
-ROUTE = "type dst gateway via dev table protocol scope prefsrc metric flags nexthops pref".split()
-RULE = "priority not src srclen dst dstlen iif oif fwmark fwmask table action".split()
-NEIGHBOUR = "dst dev lladdr state".split()
-
-needs_ip = pytest.mark.skipif(shutil.which("ip") is None, reason="needs iproute2")
 
 
 @pytest.fixture
-def kernel() -> Iterable[Kernel]:
-    one = Kernel()
-    one.links()
-    yield one
-    one.close()
-
-
-def ip(*words: str) -> list[dict[str, object]]:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout or "[]")
-    assert isinstance(answer, list)
+def iproute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `ip` prints: the file itself, which a tool of that name shows."""
+    answer = tmp_path / "answer"
+    tool = tmp_path / "ip"
+    tool.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\ncat {answer}\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return answer
 
 
-def of(rows: Iterable[Mapping[str, object]], keys: Iterable[str]) -> list[str]:
-    return sorted(json.dumps({key: row[key] for key in keys if key in row}, sort_keys=True) for row in rows)
+LINKS = [
+    {"ifindex": 1, "ifname": "lo", "flags": ["UP"]},
+    {"ifindex": 2, "ifname": "br9", "flags": ["UP"]},
+    {"ifindex": 3, "ifname": "veth9", "flags": ["UP"], "master": "br9"},
+]
 
 
-def _link_as_we_keep_it(row: dict[str, object]) -> dict[str, object]:
-    addresses = row.get("addr_info")
-    assert isinstance(addresses, list)
-    row["addr_info"] = [
-        {key: one[key] for key in ("family", "local", "prefixlen", "scope")} for one in addresses if one
-    ]
-    info = row.pop("linkinfo", None)
-    if isinstance(info, dict) and "info_kind" in info:
-        row["linkinfo"] = {"info_kind": info["info_kind"]}
-    return row
+def test_a_link_that_did_not_change_stays_the_same_object(iproute: Path) -> None:
+    tables = RoutingTables(5)
+    iproute.write_text(json.dumps(LINKS))
+    before = tables.read("links")[0]["ip/addr.json"]
+    assert before == LINKS
+    assert tables.devices() == ["lo", "br9"]
+    assert tables.read("links")[0]["ip/addr.json"] is before
+    iproute.write_text(json.dumps([*LINKS[:2], {**LINKS[2], "flags": []}]))
+    after = tables.read("links")[0]["ip/addr.json"]
+    assert isinstance(before, list)
+    assert isinstance(after, list)
+    assert [old is new for old, new in zip(before, after, strict=True)] == [True, True, False]
 
 
-@needs_ip
-def test_links_and_addresses_are_those_of_ip(kernel: Kernel) -> None:
-    theirs = [_link_as_we_keep_it(row) for row in ip("-j", "-d", "addr") if "ifindex" in row]
-    assert of(kernel.links(), LINK) == of(theirs, LINK)
+def test_only_the_table_that_changed_is_asked(iproute: Path) -> None:
+    iproute.write_text("[]")
+    assert set(RoutingTables(5).read("policy")[0]) == {"ip/rule4.json", "ip/rule6.json"}
+    assert (iproute.parent / "asked").read_text() == "-j rule\n-6 -j rule\n"
 
 
-@needs_ip
-@pytest.mark.parametrize("version", [4, 6])
-def test_routes_and_rules_are_those_of_ip(kernel: Kernel, version: int) -> None:
-    routes = ip(f"-{version}", "-j", "-d", "route", "show", "table", "all")
-    assert of(kernel.routes(version), ROUTE) == of(routes, ROUTE)
-    assert of(kernel.rules(version), RULE) == of(ip(f"-{version}", "-j", "rule"), RULE)
+def test_a_table_that_cannot_be_read_keeps_its_last_answer_and_says_so(iproute: Path) -> None:
+    tables = RoutingTables(5)
+    iproute.write_text("[]")
+    tables.read("neighbours")
+    iproute.unlink()
+    answers, failures = tables.read("neighbours")
+    assert answers == {"ip/neigh.json": "[]"}
+    assert "No such file" in failures["neighbours"].reason
 
 
-@needs_ip
-def test_neighbours_are_those_of_ip(kernel: Kernel) -> None:
-    stable = NEIGHBOUR[:2]  # states change while the test looks
-    assert of(kernel.neighbours(), stable) == of(ip("-j", "neigh"), stable)
+BUSYBOX = """#!/bin/sh
+echo "BusyBox v1.35.0 multi-call binary." >&2
+echo "ip rule [ list | add | del ] SELECTOR ACTION" >&2
+exit 1
+"""
 
 
-def test_the_namespace_of_a_process_that_is_not_there(kernel: Kernel) -> None:
-    assert kernel.namespaces([2**22 + 1]) == {}
+@pytest.mark.parametrize(
+    ("script", "failure"),
+    [
+        (BUSYBOX, ("the ip of busybox prints no JSON", "install iproute2")),
+        (None, ("ip is not installed", "install iproute2")),
+    ],
+    ids=["busybox", "none"],
+)
+def test_an_ip_that_prints_no_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, failure: tuple[str, str]
+) -> None:
+    if script:
+        (tmp_path / "ip").write_text(script)
+        (tmp_path / "ip").chmod(0o755)
+    monkeypatch.setattr("netdash.collect.command._SBIN", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answers, failures = RoutingTables(5).read("routes")
+    assert answers == {}
+    assert {name: (found.reason, found.remedy) for name, found in failures.items()} == {
+        "routes": failure,
+        "routes: route6": failure,
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.path)
+def test_whoever_parses_a_file_is_there(file: SourceFile) -> None:
+    assert file.parser == "" or callable(file.parse())
+
+
+def test_the_namespace_of_a_process_that_is_not_there() -> None:
+    assert namespace_ids([2**22 + 1]) == {}
+    assert set(namespace_ids([os.getpid(), 2**22 + 1])) == {str(os.getpid())}
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def message(event: str, **fields: object) -> dict[str, object]:
-    attrs = fields.pop("attrs", {})
-    assert isinstance(attrs, dict)
-    return {"event": event, "family": 0, "flags": 0, **fields, "attrs": list(attrs.items())}
-
-
-def veth(**attrs: object) -> dict[str, object]:
-    shown = {"IFLA_IFNAME": "veth9", "IFLA_MTU": 1500, "IFLA_OPERSTATE": "UP", **attrs}
-    return message("RTM_NEWLINK", index=9001, flags=0x11043, attrs=shown)
-
-
-def named(kernel: Kernel, name: str) -> Mapping[str, object] | None:
-    return next((row for row in kernel.known_links() if row["ifname"] == name), None)
-
-
-def test_a_new_link_its_bridge_and_its_end_in_a_container(kernel: Kernel) -> None:
-    assert kernel.apply(message("RTM_NEWLINK", index=9000, attrs={"IFLA_IFNAME": "br9"})) == "links"
-    kind = {"attrs": [("IFLA_INFO_KIND", "veth")]}
-    new = veth(IFLA_MASTER=9000, IFLA_LINK=4, IFLA_LINK_NETNSID=2, IFLA_LINKINFO=kind)
-    assert kernel.apply(new) == "links"
-    assert kernel.apply(new) == ""
-    assert named(kernel, "veth9") == {
-        "ifindex": 9001,
-        "ifname": "veth9",
-        "flags": ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
-        "mtu": 1500,
-        "operstate": "UP",
-        "link_index": 4,
-        "link_netnsid": 2,
-        "linkinfo": {"info_kind": "veth"},
-        "master": "br9",
-        "addr_info": [],
-    }
-
-
-def test_a_renamed_bridge_renames_the_master_of_its_ports(kernel: Kernel) -> None:
-    kernel.apply(message("RTM_NEWLINK", index=9000, attrs={"IFLA_IFNAME": "br9"}))
-    kernel.apply(veth(IFLA_MASTER=9000))
-    kernel.apply(message("RTM_NEWLINK", index=9000, attrs={"IFLA_IFNAME": "lan"}))
-    row = named(kernel, "veth9")
-    assert row
-    assert row["master"] == "lan"
-
-
-def test_a_bridges_message_about_its_port_takes_nothing_away(kernel: Kernel) -> None:
-    kernel.apply(veth())
-    before = named(kernel, "veth9")
-    port = message("RTM_DELLINK", index=9001, family=7, attrs={"IFLA_IFNAME": "veth9"})
-    assert kernel.apply(port) == ""
-    assert named(kernel, "veth9") == before
-
-
-def test_a_link_goes_with_its_addresses(kernel: Kernel) -> None:
-    kernel.apply(veth())
-    address = {"index": 9001, "family": 2, "prefixlen": 24, "scope": 0, "attrs": {"IFA_LOCAL": "192.0.2.1"}}
-    assert kernel.apply(message("RTM_NEWADDR", **address)) == "links"
-    row = named(kernel, "veth9")
-    assert row
-    assert row["addr_info"] == [{"family": "inet", "local": "192.0.2.1", "prefixlen": 24, "scope": "global"}]
-    assert kernel.apply(message("RTM_DELLINK", index=9001, attrs={"IFLA_IFNAME": "veth9"})) == "links"
-    assert named(kernel, "veth9") is None
-    kernel.apply(veth())
-    again = named(kernel, "veth9")
-    assert again
-    assert again["addr_info"] == []
-
-
-def test_a_neighbour_comes_changes_and_goes(kernel: Kernel) -> None:
-    def neighbour(event: str, state: int) -> dict[str, object]:
-        attrs = {"NDA_DST": "192.0.2.99", "NDA_LLADDR": "02:42:00:00:00:01"}
-        return message(event, family=2, ifindex=9001, state=state, attrs=attrs)
-
-    kernel.apply(veth())
-    assert kernel.apply(neighbour("RTM_NEWNEIGH", 2)) == "neighbours"
-    row = {"dst": "192.0.2.99", "dev": "veth9", "lladdr": "02:42:00:00:00:01", "state": ["REACHABLE"]}
-    assert row in kernel.known_neighbours()
-    assert kernel.apply(neighbour("RTM_NEWNEIGH", 2)) == ""
-    assert kernel.apply(neighbour("RTM_DELNEIGH", 2)) == "neighbours"
-    assert row not in kernel.known_neighbours()
+def event(kind: int, family: int = socket.AF_INET) -> bytes:
+    body = bytes([family]) + bytes(11)
+    return (16 + len(body)).to_bytes(4, sys.byteorder) + kind.to_bytes(2, sys.byteorder) + bytes(10) + body
 
 
 @pytest.mark.parametrize(
-    ("event", "source"), [("RTM_NEWROUTE", "routes"), ("RTM_DELRULE", "policy"), ("RTM_NEWQDISC", ""), ("", "")]
+    ("messages", "tables"),
+    [
+        ([event(16)], {"links"}),
+        ([event(17), event(21)], {"links"}),
+        ([event(20), event(24)], {"links", "routes"}),
+        ([event(25)], {"routes"}),
+        ([event(32), event(33)], {"policy"}),
+        ([event(28)], {"neighbours"}),
+        ([event(28, socket.AF_BRIDGE)], set()),
+        ([event(36), event(3)], set()),
+        ([b"\x01"], set()),
+        ([bytes(16), event(28)], {"neighbours"}),
+    ],
 )
-def test_which_source_an_event_concerns(kernel: Kernel, event: str, source: str) -> None:
-    assert kernel.apply(message(event)) == source
-
-
-def test_raw_messages_are_decoded(kernel: Kernel) -> None:
-    """A NEWNEIGH as the kernel sends it: 192.0.2.9 on device 1, incomplete."""
-    body = bytes([2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1]) + bytes([8, 0, 1, 0]) + socket.inet_aton("192.0.2.9")
-    raw = (16 + len(body)).to_bytes(4, "little") + (28).to_bytes(2, "little") + bytes(10) + body
-    assert [kernel.apply(one) for one in decoder()(raw)] == ["neighbours"]
-    assert "192.0.2.9" in [row["dst"] for row in kernel.known_neighbours()]
-
-
-def test_names_of_tables(tmp_path: Path) -> None:
-    file = tmp_path / "rt_tables"
-    file.write_text("# comment\n254\tmain\n100 vpn # mine\n0x65 odd\n\nbroken\n")
-    assert table_names([file, tmp_path / "absent"]) == {
-        0: "unspec",
-        253: "default",
-        254: "main",
-        255: "local",
-        100: "vpn",
-    }
+def test_which_tables_an_event_concerns(messages: list[bytes], tables: set[str]) -> None:
+    assert changed_tables(b"".join(messages)) == tables
 
 
 # --- sockets ----------------------------------------------------------------------------------------------------------

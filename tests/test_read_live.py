@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from netdash.bundle.recording import AWAITED, INSIDE, Recording
+from netdash.bundle.recording import Recording
 from netdash.collect import once
 from netdash.collect import proxies as processes
 from netdash.collect.answer_store import _GAP, Board
@@ -26,6 +26,7 @@ from netdash.collect.proxies import Proxies, belongs
 from netdash.collect.sysctls import read_sysctls
 from netdash.model.host import Failure
 from netdash.model.processes import OWNERS, PROXIES
+from netdash.model.source import AWAITED, Source
 from tests.read_engines import FakeEngine, container
 
 
@@ -163,10 +164,10 @@ def test_the_inside_of_containers_is_awaited_until_all_were_inspected(engine: Fa
     published = Published()
     reader = LiveReader(engine.address, interval=60)
     reader.start(published)
-    published.until(lambda recording: INSIDE not in recording.pending)
+    published.until(lambda recording: Source.INSIDE not in recording.pending)
     reader.stop()
     inspected = [(len(one.answers.get("docker/inspect.json", [])), one.pending) for _, one in published.all]
-    assert all(INSIDE in pending for number, pending in inspected if number < len(engine.containers))
+    assert all(Source.INSIDE in pending for number, pending in inspected if number < len(engine.containers))
     assert inspected[-1][0] == len(engine.containers)
 
 
@@ -225,7 +226,7 @@ def test_a_source_that_never_ends_is_left_behind(monkeypatch: pytest.MonkeyPatch
         over.wait(10)
         return {"ip/addr.json": []}, {}
 
-    monkeypatch.setattr(once, "_READ", {("links", "routes", "neighbours"): stuck})
+    monkeypatch.setattr(once, "_READ", dict.fromkeys((Source.LINKS, Source.ROUTES), stuck))
     recording = read_once(Options(frozenset(("links", "routes")), limit=0.05, tool_limit=0.1))
     over.set()
     assert recording.answers == {}
@@ -237,7 +238,7 @@ def test_a_source_that_breaks_is_a_failure_of_one_line(monkeypatch: pytest.Monke
     def broken(_: Options) -> tuple[dict[str, object], dict[str, Failure]]:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(once, "_READ", {("proxies",): broken})
+    monkeypatch.setattr(once, "_READ", {Source.PROXIES: broken})
     assert read_once(Options(frozenset(("proxies",)))).failures == {
         "proxies": Failure("proxies", "RuntimeError: first line")
     }

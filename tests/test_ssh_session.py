@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.collector_stream import ASKED
-from netdash.bundle.recording import SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.collect.options import Options
 from netdash.collect.remote import QUICK, SLOW, RemoteReader
 from netdash.collect.ssh import Session, read_remote
 from netdash.collect.ssh_reason import HostError
+from netdash.model.source import SOURCES
 from tests.streams import ANSWERS, FILES, MARK, SLEEP, WHERE, saying, stream
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from textual.pilot import Pilot
 
-from netdash.bundle.recording import SOURCES
 from netdash.model.host import Failure, Host
+from netdash.model.source import SOURCES
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.feed_interface import HostState, Publish

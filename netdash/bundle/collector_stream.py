@@ -9,83 +9,48 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 from netdash.bundle.collector_parts import Parts
-from netdash.bundle.recording import INSIDE, ON_DEMAND, SOURCES, Answer, Recording, container_path, tool_of
+from netdash.bundle.recording import Answer, Recording, container_path
 from netdash.bundle.redact import scrub
 from netdash.model.engine_process import KERNEL
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure
+from netdash.model.source import BY_PATH, SOURCES, Source, SourceFile, container_commands, not_installed
 from netdash.parse.json_values import load_json
 
+INSIDE, TRACE = Source.INSIDE, Source.TRACE
 ASKED = (*SOURCES, INSIDE)
-"""What the collector is asked for again and again, in the order in which it reads it."""
-TRACE = "trace"
-"""What else it is asked for where one packet is traced, or a recording made."""
+"""What the collector is asked for again and again, in the order in which it reads it. TRACE is what else it is asked
+for where one packet is traced, or a recording made."""
 
 _HEADER = re.compile(r"netdash-collector (\d+) ([0-9A-Za-z.]{1,64})\r?")
 _FORMAT = "1"
-_PACKAGES = {
-    "ip": "iproute2",
-    "bridge": "iproute2",
-    "ss": "iproute2",
-    "nft": "nftables",
-    "awk": "mawk",
-    "curl": "curl",
-    "docker": "docker-cli",
-}
 _TABLE = re.compile(r'"table": ?\{"family": ?"(\w+)", ?"name": ?"([^"]*)"')
 _XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
 _AS_ROOT = "run it as root"
 _CUT = "the collector's answer was cut off"
-_OF_CONTAINERS: Mapping[str, tuple[str, ...]] = {
-    INSIDE: ("inside.txt", "proc-net.txt", "netns.txt"),
-    TRACE: (
-        *("inside-trace.txt", "sysctl.txt", "resolv.conf", "hosts"),
-        *("iptables-save.txt", "ip6tables-save.txt", "iptables-legacy-save.txt", "ip6tables-legacy-save.txt"),
-    ),
-}
+_FOLDER = "containers/*/"
 _PARTS: Mapping[str, tuple[str, ...]] = {
-    "inside.txt": ("addr.json", "route.json", "listeners.txt"),
-    "inside-trace.txt": ("rule4.json", "rule6.json", "neigh.json", "nft.json"),
+    "inside.txt": tuple(file.path.removeprefix(_FOLDER) for file in container_commands(Source.INSIDE)),
+    "inside-trace.txt": tuple(file.path.removeprefix(_FOLDER) for file in container_commands(Source.TRACE)),
 }
 """Files that hold several, each after a line `## NAME`."""
-_FILES = {
-    **dict.fromkeys(ON_DEMAND, TRACE),
-    **{path: source for source, paths in SOURCES.items() for path in paths},
-    KERNEL: "docker",  # it is asked for with the engine's answers, of which it is made
-    "docker/inspect.jsonl": "docker",
-    "docker/networks.jsonl": "docker",
-    "docker/containers.jsonl": "docker",
-    "rules/iptables-either.txt": "rules",
-    "rules/ip6tables-either.txt": "rules",
+_FILES: Mapping[str, SourceFile] = {
+    **BY_PATH,
+    KERNEL: BY_PATH[KERNEL]._replace(source=Source.DOCKER),  # made of the engine's answers, and asked for with them
+    **{f"{path}l": BY_PATH[path] for path in SOURCES[Source.DOCKER]},
+    **{
+        path.replace("-save", "-either"): BY_PATH[path]
+        for path in ("rules/iptables-save.txt", "rules/ip6tables-save.txt")
+    },
+    **{f"{_FOLDER}{name}": SourceFile(name, source, "") for name, source in zip(_PARTS, (INSIDE, TRACE), strict=True)},
 }
-"""Path in the stream -> source. `.jsonl`: a document a line; `either`: the tool itself tells which backend it is of."""
-_WHOLE = (
-    "docker/version.json",
-    "docker/containers.json",
-    "docker/containers.jsonl",
-    "ip/addr.json",
-    "ip/route4.json",
-    "ip/neigh.json",
-    "host/docker-proxy.txt",
-    "host/listeners.txt",
-    "host/sysctl.txt",
-)
-"""Files without which the source counts as not read."""
-_OPTIONAL = (
-    "ip/bridge-link.json",
-    "ip/bridge-fdb.json",
-    "ip/bridge-vlan.json",
-    "host/memory.txt",
-    "host/process-owner.txt",
-    KERNEL,
-)
-"""Files without which nothing is said to be missing: other answers tell the same."""
+"""By path in the stream. `.jsonl`: a document a line; `either`: the tool itself tells which backend it is of."""
 
 
 def source_of(path: str) -> str:
     """What the collector is asked for to get this file."""
-    return _FILES.get(path, INSIDE)
+    return _FILES[path].source if path in _FILES else Source.INSIDE
 
 
 def is_stream(beginning: str) -> bool:
@@ -161,7 +126,7 @@ class _Reader:
         self._mark = mark
         self._remedy = as_root
         self._cut = cut
-        self._asked: tuple[str, ...] = ()
+        self._asked: tuple[Source, ...] = ()
         self._source: str | None = None
         self._begun: set[str] = set()
         self._open: _Open | None = None
@@ -190,7 +155,7 @@ class _Reader:
     # --- the collector's own lines ------------------------------------------------------------------------------------
 
     def _ask(self, rest: str) -> None:
-        self._asked = tuple(source for source in rest.split() if source in (*ASKED, TRACE))
+        self._asked = tuple(Source(source) for source in rest.split() if source in (*ASKED, TRACE))
 
     def _fact(self, name: str, rest: str) -> None:
         self._facts.setdefault(name, rest)
@@ -216,9 +181,7 @@ class _Reader:
 
     def _missing(self, rest: str) -> None:
         path, _, tool = rest.partition(" ")
-        package = next((name for key, name in _PACKAGES.items() if tool == key), "")
-        package = package or ("iptables" if "tables" in tool else "")
-        self._fail(path, f"{tool[:60]} is not installed", f"install {package}" if package else "")
+        self._fail(path, *not_installed(tool))
 
     def _failed(self, rest: str) -> None:
         source, _, why = rest.partition(" ")
@@ -235,15 +198,14 @@ class _Reader:
         self.done = True
 
     def _fail(self, path: str, why: str, remedy: str = "") -> None:
-        source = self._source
-        if source in (None, TRACE) or path in _OPTIONAL or path.startswith("containers/"):
+        file = _FILES.get(path)
+        if file is None or self._source != file.source:
             return
-        name = source if path in _WHOLE else f"{source}: {tool_of(path)}"
-        if path.startswith("ip/") and "SELECTOR" in why:
-            why, remedy = "the ip of busybox prints no JSON", "install iproute2"
         if any(words in why for words in _ROOT_NEEDED) and self._as_root:
-            why, remedy = (f"{source} need root" if source == "rules" else why), self._as_root
-        self._failures.setdefault(name, Failure(name, why, remedy))
+            why, remedy = (f"{file.source} need root" if file.source is Source.RULES else why), self._as_root
+        failure = file.failure(why, remedy)
+        if failure is not None:
+            self._failures.setdefault(failure.source, failure)
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
@@ -268,7 +230,7 @@ class _Reader:
                 self._failures = {name: one for name, one in self._failures.items() if name.partition(":")[0] != source}
                 self._failures[source] = Failure(source, self._cut, "read it again")
                 if source != INSIDE:
-                    self._texts = {path: text for path, text in self._texts.items() if _FILES.get(path) != source}
+                    self._texts = {path: text for path, text in self._texts.items() if source_of(path) != source}
 
     def _answers(self) -> Iterator[tuple[str, Answer]]:
         for path, text in self._texts.items():
@@ -296,7 +258,7 @@ class _Reader:
         """One failure for rules of which nothing came; containers of which no details came; sources without a word."""
         self._not_needed(answers)
         parts = [name for name in self._failures if name.startswith("rules: ")]
-        if parts and not any(path in answers for path in SOURCES["rules"]):
+        if parts and not any(path in answers for path in SOURCES[Source.RULES]):
             told = [self._failures.pop(name) for name in parts]
             for_root = [one for one in told if one.remedy and one.remedy == self._as_root]
             reasons = for_root[:1] or told
@@ -304,7 +266,7 @@ class _Reader:
             why = ", ".join(dict.fromkeys(reason.reason for reason in reasons))
             self._failures["rules"] = Failure("rules", why, " and ".join(remedies))
         if "docker" in self._failures:
-            for path in SOURCES["docker"]:
+            for path in SOURCES[Source.DOCKER]:
                 answers.pop(path, None)
         elif "docker/containers.json" in answers:
             lacking = _ids(answers["docker/containers.json"]) - _ids(answers.get("docker/inspect.json"))
@@ -344,12 +306,12 @@ _HANDLERS: Mapping[str, Callable[[_Reader, str], None]] = {
 
 def _belongs(path: str, source: str) -> bool:
     """Whether a source may have this file."""
-    if _FILES.get(path) == source:
-        return True
     folder, _, rest = path.partition("/")
     name, _, file = rest.rpartition("/")
-    known = folder == "containers" and file in _OF_CONTAINERS.get(source, ())
-    return known and container_path(name, file) == path
+    if folder != "containers":
+        return path in _FILES and _FILES[path].source == source
+    known = _FILES.get(_FOLDER + file)
+    return known is not None and known.source == source and container_path(name, file) == path
 
 
 def _of_either(path: str, text: str) -> Iterator[tuple[str, Answer]]:

@@ -19,79 +19,13 @@ from netdash.bundle.archive import META, Files, read_files
 from netdash.bundle.redact import scrub
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
+from netdash.model.source import BY_PATH, CONTAINER_FILES, SOURCES, Missing, Source, part_name
 from netdash.parse.json_values import load_json
 
 SCHEMA = 1
 _LATEST = 1 << 33  # seconds since the epoch, in the year 2242
 _BUNDLE = "a bundle is a directory, a .tar.gz, or what the collector printed"
 
-SOURCES: Mapping[str, tuple[str, ...]] = {
-    "docker": (
-        "docker/version.json",
-        "docker/info.json",
-        "docker/containers.json",
-        "docker/inspect.json",
-        "docker/networks.json",
-    ),
-    "links": (
-        *("ip/link.json", "ip/addr.json", "ip/netns.json"),
-        *("ip/bridge-link.json", "ip/bridge-fdb.json", "ip/bridge-vlan.json"),
-    ),
-    "routes": ("ip/route4.json", "ip/route6.json", "ip/rule4.json", "ip/rule6.json"),
-    "neighbours": ("ip/neigh.json",),
-    "rules": (
-        "rules/nft.json",
-        "rules/iptables-save.txt",
-        "rules/ip6tables-save.txt",
-        "rules/iptables-legacy-save.txt",
-        "rules/ip6tables-legacy-save.txt",
-    ),
-    "proxies": ("host/docker-proxy.txt", "host/memory.txt", "host/process-owner.txt"),
-    "listeners": ("host/listeners.txt", "host/engine.txt", "host/engine-kernel.txt"),
-    "sysctls": ("host/sysctl.txt",),
-}
-"""Every source and the files of its answer; without the first of the files the source counts as not read,
-except links and rules, where any one will do."""
-
-INSIDE = "inside"
-"""The source of what is read in the containers' network namespaces."""
-
-AWAITED = frozenset((*SOURCES, INSIDE))
-"""What a live host waits for at first."""
-
-KEPT = "host/kept.txt"
-"""Until when netdash keeps the old containers of those that it made anew: a line each, `ID UNTIL`. UNTIL is in seconds
-since the epoch, "-" while the change is not finished."""
-
-ON_DEMAND = (
-    "host/conntrack.txt",
-    "ip/nexthop.json",
-    "ip/xfrm.txt",
-    "rules/ipset.txt",
-    "rules/tc.txt",
-)
-"""Files that are read only where somebody asks for one packet or for a recording: nothing counts as missing without
-them."""
-
-CONTAINER_FILES = (
-    "addr.json",
-    "route.json",
-    "rule4.json",
-    "rule6.json",
-    "neigh.json",
-    "nft.json",
-    "iptables-save.txt",
-    "ip6tables-save.txt",
-    "iptables-legacy-save.txt",
-    "ip6tables-legacy-save.txt",
-    "listeners.txt",
-    "proc-net.txt",
-    "resolv.conf",
-    "hosts",
-    "nat.txt",
-    "sysctl.txt",
-    "netns.txt",
-)
 _CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
 Answer = object
@@ -147,9 +81,8 @@ def load(path: Path) -> Recording:
     """Read a bundle, or what the collector printed. Raises NetdashError with one line for whatever is wrong with it."""
     from netdash.bundle.collector_stream import is_stream, parse  # which knows this module
 
-    known = frozenset((*(file for names in SOURCES.values() for file in names), *ON_DEMAND, KEPT))
     try:
-        found = read_files(path, known, CONTAINER_FILES, is_stream)
+        found = read_files(path, frozenset(BY_PATH), CONTAINER_FILES, is_stream)
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise NetdashError(f"cannot read {path}: {_reason(error)}", _BUNDLE) from error
     return _completed(parse(found) if isinstance(found, str) else _of_files(path, found))
@@ -196,14 +129,11 @@ def _refusals(refused: Mapping[str, str]) -> Iterator[tuple[str, Failure]]:
 
 
 def part_of(path: str) -> str:
-    """What a failure of this file is told under: its source and its tool, as "rules: iptables-legacy"."""
-    source = next((source for source, files in SOURCES.items() if path in files), "inside")
-    return source if path == SOURCES.get(source, ("",))[0] and source != "rules" else f"{source}: {tool_of(path)}"
-
-
-def tool_of(path: str) -> str:
-    """The part of a source that a file is, as people know it: "iptables", "route6"."""
-    return path.rpartition("/")[2].partition(".")[0].removesuffix("-save").removesuffix("-either")
+    """What a failure to read this file is reported under: its source and its part, as "rules: iptables-legacy"."""
+    file = BY_PATH.get(path)
+    source = file.source if file and file.source is not Source.TRACE else Source.INSIDE
+    whole = source is not Source.RULES and path in SOURCES.get(source, ())[:1]
+    return source if whole else f"{source}: {part_name(path)}"
 
 
 def _completed(recording: Recording) -> Recording:
@@ -217,20 +147,18 @@ def _completed(recording: Recording) -> Recording:
     return replace(recording, failures={**silent, **failures})
 
 
-def _was_read(source: str, answers: Mapping[str, Answer]) -> bool:
-    files = SOURCES[source]
-    if source == "links":
-        return files[0] in answers or files[1] in answers
-    if source == "rules":
-        return any(file in answers for file in files)
-    if source == "docker":
+def _was_read(source: Source, answers: Mapping[str, Answer]) -> bool:
+    if source is Source.DOCKER:
         return "docker/containers.json" in answers or "docker/inspect.json" in answers
-    return files[0] in answers
+    if source is Source.LINKS:
+        return "ip/link.json" in answers or "ip/addr.json" in answers
+    whole = [path for path in SOURCES[source] if BY_PATH[path].missing is Missing.SOURCE]
+    return any(path in answers for path in whole or SOURCES[source])
 
 
 def _decode_api_answers(answers: dict[str, Answer], path: Path) -> None:
     """Decode docker/*.json now: a broken bundle is told at once, and secrets leave memory."""
-    for name in SOURCES["docker"]:
+    for name in SOURCES[Source.DOCKER]:
         text = answers.get(name)
         if isinstance(text, str) and text.strip():
             try:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from netdash.bundle.recording import KEPT, SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
 from netdash.model.kept import may_be_kept
+from netdash.model.source import KEPT, SOURCES
 from netdash.parse.json_values import mapping
 from netdash.publish.journal import Journal
 

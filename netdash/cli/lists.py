@@ -7,13 +7,14 @@ import difflib
 from collections.abc import Iterable
 
 from netdash import __version__
-from netdash.bundle.recording import SOURCES, Recording, dump, load
+from netdash.bundle.recording import Recording, dump, load
 from netdash.cli.arguments import Arguments
 from netdash.cli.printing import colour, document, note, room, write
 from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.numbers import port_number
+from netdash.model.source import SOURCES
 from netdash.view import json_changes, json_host, several_hosts, terminal, unavailable
 from netdash.view.filter import Filter
 from netdash.view.table import View

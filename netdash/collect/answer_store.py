@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from netdash.bundle.recording import AWAITED, INSIDE, Recording
+from netdash.bundle.recording import Recording
 from netdash.model.host import Failure
+from netdash.model.source import AWAITED, Source
 
 _GAP = 0.015  # seconds between two publications; the first of a burst goes out at once
 _CAP_NET_ADMIN = 12
@@ -47,14 +48,14 @@ class Board:
         now: bool = True,
     ) -> None:
         """All that is known of one part, which takes the place of what was; a part named like a source ends its being
-        pending, INSIDE apart. Without `now` it is published with the next change or `touch`."""
+        pending, Source.INSIDE apart. Without `now` it is published with the next change or `touch`."""
         new = (dict(answers), dict(failures or {}))
         with self._changed:
             old = self._parts.get(part)
             if old and old[1] == new[1] and _same(old[0], new[0]):
                 return
             self._parts[part] = new
-            if part != INSIDE:
+            if part != Source.INSIDE:
                 self._pending.discard(part)
             self._dirty = self._dirty or now
             self._changed.notify()
@@ -66,8 +67,8 @@ class Board:
     def looked_inside(self) -> None:
         """Every container that runs was looked into once, or none can be."""
         with self._changed:
-            if INSIDE in self._pending:
-                self._pending.discard(INSIDE)
+            if Source.INSIDE in self._pending:
+                self._pending.discard(Source.INSIDE)
                 self._dirty = True
                 self._changed.notify()
 

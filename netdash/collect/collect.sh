@@ -391,21 +391,7 @@ inspect_by_command() {
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
 
-read_links() {
-    ask ip/addr.json ip -j -d addr
-    ask ip/bridge-link.json bridge -j -d link
-    ask ip/bridge-fdb.json bridge -j fdb
-    ask ip/bridge-vlan.json bridge -j vlan
-}
-
-read_routes() {
-    ask ip/route4.json ip -j -d route show table all
-    ask ip/route6.json ip -6 -j -d route show table all
-    ask ip/rule4.json ip -j rule
-    ask ip/rule6.json ip -6 -j rule
-}
-
-read_neighbours() { ask ip/neigh.json ip -j neigh; }
+# read_links, read_routes, read_neighbours and ask_trace follow at the end: they are made of netdash's table of sources.
 
 read_rules() {
     ask rules/nft.json nft -j -a list ruleset
@@ -693,18 +679,15 @@ proc_net() {
 
 # Nothing is asked that would load a module of the kernel, and no list of connections that takes seconds.
 read_trace() {
-    ask ip/nexthop.json ip -j nexthop
-    ask rules/tc.txt tc qdisc
-    ! loaded xfrm_user || ask ip/xfrm.txt ip xfrm policy
-    ! loaded ip_set || ask rules/ipset.txt ipset save
     connections=0
     { read -r connections </proc/sys/net/netfilter/nf_conntrack_count; } 2>/dev/null
-    ! loaded nf_conntrack_netlink || [ "$connections" -gt 20000 ] || ask host/conntrack.txt conntrack -L
+    ask_trace
     part trace look_at_each
 }
 
 # Whether the kernel has a module already; one without modules has what it has.
 loaded() {
+    [ "$1" != nf_conntrack_netlink ] || [ "$connections" -le 20000 ] || return
     [ -s /proc/modules ] || return 0
     [ -d "/sys/module/$1" ] || grep -q "^$1 " /proc/modules
 }

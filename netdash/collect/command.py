@@ -1,4 +1,5 @@
-"""Runs a tool of this machine and returns what it said: with a time limit, a size limit and no shell."""
+"""Runs a tool of this machine and returns what it prints: with a time limit, a size limit and no shell. Asks for the
+files of the table of sources that a tool prints."""
 
 from __future__ import annotations
 
@@ -7,8 +8,11 @@ import selectors
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from netdash.model.host import Failure
+from netdash.model.source import SourceFile
 
 MAX_OUTPUT = 128 << 20  # bytes; 10,000 rules as JSON are 4.3 MB
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -50,6 +54,23 @@ def run(argv: Sequence[str], limit: float, most: int = MAX_OUTPUT) -> Output:
     if not problem and status:
         problem = _last_line(errors) or f"ended with status {status}"
     return Output(out.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), problem)
+
+
+def ask(
+    files: Iterable[SourceFile], limit: float, enter: Sequence[str] = ()
+) -> tuple[dict[str, object], dict[str, Failure]]:
+    """The answers of the files' commands, by path, and failures by name. `enter`: the command that runs each of them in
+    another namespace."""
+    answers: dict[str, object] = {}
+    failures: dict[str, Failure] = {}
+    for file in files:
+        tool = find(file.command[0])
+        output = run((*enter, tool, *file.command[1:]), limit) if tool else None
+        if output is not None and not output.problem:
+            answers[file.path] = output.text
+        elif failure := file.failure(output.problem) if output else file.not_installed():
+            failures[failure.source] = failure
+    return answers, failures
 
 
 def _drain(process: subprocess.Popen[bytes], out: bytearray, errors: bytearray, limit: float, most: int) -> str:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import re
-import socket
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from netdash.collect.command import find, run
+from netdash.collect.netlink import generation
 from netdash.model.host import Failure
 
 NFT = "rules/nft.json"
 _SLOW = 3  # nft is asked at every third poll where only it knows counters
-_GETGEN = 0x0A10  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN
-_NEWGEN = 0x0A0F
-_ID = 1  # NFTA_GEN_ID
 _NEVER_CHANGED = 1  # base_seq of a namespace in which no nftables rule was ever made: nf_tables_init_net()
 _NO_RULES = '{"nftables": []}'
-_NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
-_NETFILTER = 12  # NETLINK_NETFILTER
 _ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
 
 
@@ -180,34 +174,3 @@ def _legacy_tables(names: Path) -> tuple[str, ...] | None:
         return ()
     except OSError:
         return None
-
-
-# --- the generation of the rules --------------------------------------------------------------------------------------
-
-
-def generation() -> int | None:
-    """A number that grows with every change by nft or iptables-nft (NFT_MSG_GETGEN); None where it cannot be asked."""
-    message = struct.pack("=IHHIIBBH", 20, _GETGEN, 1, 1, 0, 0, 0, 0)
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER) as link:
-            link.settimeout(1)
-            link.send(message)
-            answer = link.recv(4096)
-    except OSError:
-        return None
-    if len(answer) < 28 or struct.unpack_from("=H", answer, 4)[0] != _NEWGEN:
-        return None
-    size, kind = struct.unpack_from("=HH", answer, 20)
-    return int(struct.unpack_from(">I", answer, 24)[0]) if kind & 0x3FFF == _ID and size == 8 else None
-
-
-def rule_events() -> socket.socket | None:
-    """A socket that becomes readable when rules change; None without the right to listen."""
-    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
-    try:
-        link.bind((0, 1 << (_NFTABLES_GROUP - 1)))
-    except OSError:
-        link.close()
-        return None
-    link.setblocking(False)
-    return link

@@ -21,7 +21,8 @@ class First(NamedTuple):
 
     def recording(self) -> Recording:
         """A host of which nothing else is known yet."""
-        from netdash.bundle.recording import AWAITED, Recording  # asking begins before anything is loaded
+        from netdash.bundle.recording import Recording  # asking begins before anything is loaded
+        from netdash.model.source import AWAITED
 
         return Recording(
             answers=self.answers,

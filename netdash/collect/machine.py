@@ -8,27 +8,28 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from netdash.bundle.recording import INSIDE
 from netdash.collect.answer_store import Board
 from netdash.collect.container_namespaces import Inside, Target
-from netdash.collect.filter_rules import RuleReader, rule_events
-from netdash.collect.links_and_routes import Kernel
+from netdash.collect.filter_rules import RuleReader
 from netdash.collect.listeners import HostListeners
-from netdash.collect.netlink import decoder, routing_events
+from netdash.collect.netlink import changed_tables, namespace_ids, received, routing_events, rule_events
 from netdash.collect.proxies import Proxies
+from netdash.collect.routing_tables import TABLES, RoutingTables
 from netdash.collect.sysctls import read_sysctls
 from netdash.model.host import Failure
+from netdash.model.source import Source
 
 _QUIET = 0.25  # seconds without a change after which those of one event are over
 _RESTLESS = 1.0  # seconds that changes without end are waited for
-_DUMP = 300.0  # seconds between two full dumps, which mend what no event told
+_DUMP = 300.0  # seconds after which all tables are read again, whatever events said
 _SYSCTLS = 30.0
 _INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
 _PROCESSES = 12  # every twelfth poll looks for proxies that no change of the host's sockets told
 _AFTER_START = (0.1, 0.5, 2.0, 8.0, 25.0)  # seconds after which a new container is looked into: programs listen late
-_NEIGHBOURS = 1.0  # seconds; their states change all the time
+_NEIGHBOURS = 2.0  # seconds; their states change all the time
 
 
 class MachineReader:
@@ -41,8 +42,7 @@ class MachineReader:
         self._proxies = Proxies()
         self._listeners = HostListeners()
         self._inside = Inside()
-        self._kernel: Kernel | None = None
-        self._decode: Any = None
+        self._tables = RoutingTables(limit)
         self._polls = 0
         self._due: dict[str, float] = {}
         self._restless: dict[str, float] = {}  # since when a task waits for quiet
@@ -102,8 +102,6 @@ class MachineReader:
                         _TASKS[task](self)
         for source in (*changes, self._bell):
             source.close()
-        if self._kernel:
-            self._kernel.close()
 
     def _soon(self, task: str, seconds: float = 0.0) -> None:
         self._due[task] = min(self._due.get(task, float("inf")), time.monotonic() + seconds)
@@ -113,7 +111,7 @@ class MachineReader:
         all together, and hold up the container's own news."""
         now = time.monotonic()
         began = self._restless.setdefault(task, now)
-        self._due[task] = min(now + _QUIET, began + _RESTLESS)
+        self._due[task] = max(min(now + _QUIET, began + _RESTLESS), self._tables.rested.get(task, 0.0))
 
     def _woken(self, bell: socket.socket) -> None:
         bell.recv(4096)
@@ -134,27 +132,19 @@ class MachineReader:
             self._put_inside(())
 
     def _filter_changed(self, events: socket.socket) -> None:
-        _drain(events)
+        received(events)
         self._settled("rules")
 
     def _routing_changed(self, events: socket.socket) -> None:
-        """The messages themselves say what changed; when some were lost, everything is read again."""
-        if self._kernel is None:
-            _drain(events)
-            return
-        try:
-            for data in _received(events):
-                for message in self._decode(data):
-                    source = self._kernel.apply(message)
-                    if source == "neighbours":
-                        self._soon(source, _NEIGHBOURS)
-                    elif source:
-                        self._settled(source)
-                    if source == "links":  # the kernel tells of no IPv4 route that goes with its device
-                        self._settled("routes")
-        except OSError:
-            _drain(events)
-            self._settled("dump")
+        """When messages were lost, everything is read again."""
+        data, dropped = received(events)
+        changed = {"dump"} if dropped else changed_tables(data)
+        if "links" in changed:  # the kernel tells of no IPv4 route that goes with its device
+            changed.add("routes")
+        for table in changed - {"neighbours"}:
+            self._settled(table)
+        if "neighbours" in changed:
+            self._soon("neighbours", _NEIGHBOURS)
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -196,7 +186,7 @@ class MachineReader:
 
     def _put_inside(self, seen: Iterable[str]) -> None:
         self._unseen -= frozenset(seen)
-        self._board.put(INSIDE, self._inside.answers())
+        self._board.put(Source.INSIDE, self._inside.answers())
         if self._all and not self._unseen:
             self._board.looked_inside()
 
@@ -213,52 +203,24 @@ class MachineReader:
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + _SYSCTLS
         with self._guard("sysctls"):
-            rows = self._kernel.known_links() if self._kernel else []
-            devices = [str(row["ifname"]) for row in rows if "master" not in row]
-            self._board.put("sysctls", {"host/sysctl.txt": read_sysctls(devices)})
+            self._board.put("sysctls", {"host/sysctl.txt": read_sysctls(self._tables.devices())})
 
     def _dump(self) -> None:
         self._due["dump"] = time.monotonic() + _DUMP
-        with self._guard("links"):
-            if self._kernel is None:
-                self._kernel, self._decode = Kernel(), decoder()
-            self._kernel.links()
-        self._put_links()
-        self._read_routes()
-        self._read_policy()
-        with self._guard("neighbours"):
-            if self._kernel:
-                self._kernel.neighbours()
-        self._put_neighbours()
+        for table in TABLES:
+            self._read_table(table)
         self._read_namespaces()
         self._read_sysctls()
 
-    def _put_links(self) -> None:
-        if self._kernel:
-            self._board.put("links", {"ip/addr.json": self._kernel.known_links()})
+    def _read_table(self, table: str) -> None:
+        with self._guard(table):
+            self._board.put(table, *self._tables.read(table))
+        if table == "links":
             self._soon("sysctls", 1.0)
 
-    def _read_routes(self) -> None:
-        kernel = self._kernel
-        with self._guard("routes"):
-            if kernel:
-                self._board.put("routes", {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)})
-
-    def _read_policy(self) -> None:
-        kernel = self._kernel
-        with self._guard("policy"):
-            if kernel:
-                self._board.put("policy", {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)})
-
-    def _put_neighbours(self) -> None:
-        if self._kernel:
-            self._board.put("neighbours", {"ip/neigh.json": self._kernel.known_neighbours()})
-
     def _read_namespaces(self) -> None:
-        kernel = self._kernel
         with self._guard("netns"):
-            if kernel:
-                self._board.put("netns", {"ip/netns.json": kernel.namespaces(self._inside.pids())})
+            self._board.put("netns", {"ip/netns.json": namespace_ids(self._inside.pids())})
 
     @contextlib.contextmanager
     def _guard(self, source: str) -> Any:
@@ -267,12 +229,12 @@ class MachineReader:
             yield
         except OSError as error:
             self._failed(source, error.strerror or str(error) or type(error).__name__)
-        except Exception as error:  # pyroute2 raises many kinds
+        except Exception as error:  # one source must not end the thread
             self._failed(source, f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
     def _failed(self, source: str, reason: str) -> None:
         self._board.fail(source, Failure(source, reason))
-        if source == INSIDE:
+        if source == Source.INSIDE:
             self._board.looked_inside()
 
 
@@ -284,28 +246,6 @@ _TASKS: dict[str, Callable[[MachineReader], None]] = {
     "visit": MachineReader._visit,
     "sysctls": MachineReader._read_sysctls,
     "dump": MachineReader._dump,
-    "links": MachineReader._put_links,
-    "routes": MachineReader._read_routes,
-    "policy": MachineReader._read_policy,
-    "neighbours": MachineReader._put_neighbours,
     "netns": MachineReader._read_namespaces,
+    **{table: partial(MachineReader._read_table, table=table) for table in TABLES},
 }
-
-
-def _received(events: socket.socket) -> Iterable[bytes]:
-    """Everything that has come. Raises OSError (ENOBUFS) when the kernel had to drop something."""
-    while True:
-        try:
-            yield events.recv(1 << 16)
-        except BlockingIOError:
-            return
-
-
-def _drain(events: socket.socket) -> None:
-    while True:
-        try:
-            events.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            continue  # ENOBUFS: what was dropped is told once

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,14 +14,14 @@ from functools import partial
 from netdash.bundle.files import read_below
 from netdash.bundle.recording import Recording, container_path
 from netdash.collect.answer_store import privileged
-from netdash.collect.command import find, run
+from netdash.collect.command import ask
 from netdash.collect.container_namespaces import Inside, Target, targets
 from netdash.collect.engine_answers import EngineAnswers
 from netdash.collect.engine_kernel import kernel_of
 from netdash.collect.filter_rules import RuleReader
-from netdash.collect.links_and_routes import Kernel
 from netdash.collect.listeners import HostListeners
 from netdash.collect.namespaces import ENGINE, elsewhere, read_inside, told
+from netdash.collect.netlink import namespace_ids
 from netdash.collect.options import Options
 from netdash.collect.proxies import Proxies
 from netdash.collect.sockets import read_in
@@ -31,6 +31,7 @@ from netdash.engine.errors import EngineError, EngineLate
 from netdash.engine.process import engine_pid
 from netdash.model.engine_process import KERNEL as KERNEL_TOLD
 from netdash.model.host import Failure
+from netdash.model.source import BY_PATH, Missing, Source, SourceFile, commands, container_commands
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
 _INSPECTS = 2  # times the limit of one call that all inspects together may take
@@ -41,7 +42,7 @@ _ENGINE = 6  # times the limit of one call that the engine's answers are waited 
 class _Part:
     """What one thread found; taken over only when it is done."""
 
-    sources: tuple[str, ...]  # those that are without an answer when it fails
+    source: Source
     read: Callable[[], tuple[Mapping[str, object], Mapping[str, Failure]]]
     patience: float
     answers: Mapping[str, object] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class _Part:
     thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self._work, name=self.sources[0], daemon=True)
+        self.thread = threading.Thread(target=self._work, name=self.source, daemon=True)
         self.thread.start()
 
     def _work(self) -> None:
@@ -58,15 +59,12 @@ class _Part:
         except EngineError as error:
             self.failures = {error.failure.source: error.failure}
         except OSError as error:
-            self._failed(error.strerror or str(error) or type(error).__name__)
-        except Exception as error:  # pyroute2 raises many kinds, and one source must not end the command
-            self._failed(f"{type(error).__name__}: {error}".splitlines()[0][:200])
-
-    def _failed(self, reason: str) -> None:
-        self.failures = self.without(reason)
+            self.failures = self.without(error.strerror or str(error) or type(error).__name__)
+        except Exception as error:  # one source must not end the command
+            self.failures = self.without(f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
     def without(self, reason: str) -> Mapping[str, Failure]:
-        return {source: Failure(source, reason) for source in self.sources}
+        return {} if self.source is Source.TRACE else {self.source: Failure(self.source, reason)}
 
 
 def read_once(options: Options) -> Recording:
@@ -75,9 +73,8 @@ def read_once(options: Options) -> Recording:
     taken = time.time()
     patience = _PATIENCE * max(options.limit, options.tool_limit)
     parts = [
-        _Part(wanted, partial(read, options), _ENGINE * options.limit if read is _docker else patience)
-        for sources, read in _READ.items()
-        if (wanted := tuple(source for source in sources if source in options.sources))
+        _Part(source, partial(read, options), _ENGINE * options.limit if read is _docker else patience)
+        for source, read in _wanted(options)
     ]
     for part in parts:
         part.start()
@@ -92,7 +89,7 @@ def read_once(options: Options) -> Recording:
         read = partial(_inside, options, found)
         if other and isinstance(pid, int):
             read = partial(_beyond, options, found, pid)
-        inside = _Part(("inside",), read, patience)
+        inside = _Part(Source.INSIDE, read, patience)
         inside.start()
         more, wrong = _collected([inside])
         if isinstance(pid, int) and other is not None:
@@ -116,7 +113,7 @@ KERNEL = frozenset(("links", "routes", "neighbours", "rules", "proxies", "sysctl
 _INNER_FILE = 1 << 16  # bytes
 _PID = "pid"  # not a bundle path: the engine's process
 _LOCAL = "local"  # not a bundle path: whether the engine's process ids are this machine's
-_BY_NETLINK = ("links", "routes", "neighbours")
+_TABLES = (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS)
 
 
 def _collected(parts: list[_Part]) -> tuple[dict[str, object], dict[str, Failure]]:
@@ -163,42 +160,22 @@ def _inspect(client: EngineClient, answers: EngineAnswers, waiting: list[str]) -
         answers.inspect(client, identity)
 
 
-def _kernel(options: Options) -> _Found:
-    with closing(Kernel()) as kernel:
-        answers: dict[str, object] = {"ip/addr.json": kernel.links()}  # the others name devices by it
-        if "routes" in options.sources:
-            answers |= {"ip/route4.json": kernel.routes(4), "ip/route6.json": kernel.routes(6)}
-            answers |= {"ip/rule4.json": kernel.rules(4), "ip/rule6.json": kernel.rules(6)}
-        if "neighbours" in options.sources:
-            answers["ip/neigh.json"] = kernel.neighbours()
-    if options.whole:
-        for path, words in _BRIDGES.items():
-            text = _said(("bridge", "-j", *words), options.tool_limit)
-            if text is not None:
-                answers[path] = text
-        answers |= _on_demand(options.tool_limit)
-    return answers, {}
+def _tables(source: Source, options: Options) -> _Found:
+    """What iproute2 prints; what nothing is missing without, for a recording alone."""
+    files = (file for file in commands(source) if options.whole or file.missing is not Missing.NOTHING)
+    return ask(files, options.tool_limit)
 
 
-_BRIDGES = {
-    "ip/bridge-link.json": ("-d", "link"),
-    "ip/bridge-fdb.json": ("fdb",),
-    "ip/bridge-vlan.json": ("vlan",),
-}
+def _on_demand(options: Options) -> _Found:
+    """What only the trace of one packet needs. Nothing is asked that would load a module of the kernel."""
+    if not options.whole or not options.sources.intersection(_TABLES):
+        return {}, {}
+    return ask((file for file in commands(Source.TRACE) if _may_be_asked(file.module)), options.tool_limit)
 
 
-def _on_demand(limit: float) -> dict[str, object]:
-    """What only the trace of one packet needs. A long list of connections is left out: it would be read for minutes.
-    Nothing is asked that would load a module of the kernel."""
-    asked = {"ip/nexthop.json": (find("ip") or "ip", "-j", "nexthop"), "rules/tc.txt": (find("tc") or "tc", "qdisc")}
-    if _loaded("xfrm_user"):
-        asked["ip/xfrm.txt"] = (find("ip") or "ip", "xfrm", "policy")
-    if _loaded("ip_set"):
-        asked["rules/ipset.txt"] = ("ipset", "save")
-    if _loaded("nf_conntrack_netlink") and _tracked() <= _MANY_FLOWS:
-        asked["host/conntrack.txt"] = ("conntrack", "-L")
-    found = ((path, _said(argv, limit)) for path, argv in asked.items())
-    return {path: text for path, text in found if text is not None}
+def _may_be_asked(module: str) -> bool:
+    """A long list of connections is left out: it would be read for minutes."""
+    return not module or (_loaded(module) and (module != "nf_conntrack_netlink" or _tracked() <= _MANY_FLOWS))
 
 
 def _loaded(module: str) -> bool:
@@ -222,13 +199,6 @@ def _tracked() -> int:
         return 0
 
 
-def _said(argv: tuple[str, ...], limit: float) -> str | None:
-    """What a tool prints; None when it is not there or fails."""
-    path = find(argv[0])
-    output = run((path, *argv[1:]), limit) if path else None
-    return output.text if output and not output.problem else None
-
-
 def _rules(options: Options) -> _Found:
     return RuleReader(options.tool_limit).read()
 
@@ -250,14 +220,19 @@ def _own_sysctls() -> str:
     return read_sysctls(name for _, name in socket.if_nameindex())
 
 
-_READ: Mapping[tuple[str, ...], Callable[[Options], _Found]] = {
-    ("docker",): _docker,
-    _BY_NETLINK: _kernel,
-    ("rules",): _rules,
-    ("proxies",): _proxies,
-    ("listeners",): _listeners,
-    ("sysctls",): _sysctls,
+_READ: Mapping[Source, Callable[[Options], _Found]] = {
+    Source.DOCKER: _docker,
+    **{source: partial(_tables, source) for source in _TABLES},
+    Source.RULES: _rules,
+    Source.PROXIES: _proxies,
+    Source.LISTENERS: _listeners,
+    Source.SYSCTLS: _sysctls,
+    Source.TRACE: _on_demand,
 }
+
+
+def _wanted(options: Options) -> list[tuple[Source, Callable[[Options], _Found]]]:
+    return [(source, read) for source, read in _READ.items() if source in options.sources or source is Source.TRACE]
 
 
 # --- in the engine's network namespace, where it is another ---------------------------------------------------------
@@ -278,12 +253,8 @@ def _beyond(options: Options, found: tuple[Target, ...], pid: int) -> _Found:
 def read_kernel(sources: frozenset[str], found: tuple[Target, ...], limit: float, whole: bool) -> _Found:
     """Everything but the engine's word and the host's listeners, in this process's network namespace."""
     options = Options(sources=sources & KERNEL, tool_limit=limit, whole=whole)
-    parts = [
-        _Part(wanted, partial(read, options), _PATIENCE * limit)
-        for names, read in _READ.items()
-        if (wanted := tuple(source for source in names if source in options.sources))
-    ]
-    parts.append(_Part(("inside",), partial(_inside, options, found), _PATIENCE * limit))
+    parts = [_Part(source, partial(read, options), _PATIENCE * limit) for source, read in _wanted(options)]
+    parts.append(_Part(Source.INSIDE, partial(_inside, options, found), _PATIENCE * limit))
     for part in parts:
         part.start()
     return _collected(parts)
@@ -296,9 +267,8 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside = Inside()
     inside.follow(found)
     answers: dict[str, object] = {}
-    if options.sources.intersection(_BY_NETLINK):
-        with closing(Kernel()) as kernel:
-            answers["ip/netns.json"] = kernel.namespaces(inside.pids())
+    if options.sources.intersection(_TABLES):
+        answers["ip/netns.json"] = namespace_ids(inside.pids())
     inside.look()
     answers |= inside.answers()
     if options.whole:
@@ -316,35 +286,27 @@ def _is_named(target: Target, words: frozenset[str]) -> bool:
 
 def _of_container(target: Target, limit: float) -> dict[str, object]:
     """Its addresses and routes, by the host's own `ip` in its network namespace, and how it resolves names."""
-    enter = ("nsenter", f"--target={target.pid}", "--net", find("ip") or "ip")
-    found: dict[str, str | None] = {
-        "addr.json": _said((*enter, "-j", "-d", "addr"), limit),
-        "route.json": _said((*enter, "-j", "route", "show", "table", "all"), limit),
-        "rule4.json": _said((*enter, "-j", "rule"), limit),
-        "rule6.json": _said((*enter, "-6", "-j", "rule"), limit),
-        "neigh.json": _said((*enter, "-j", "neigh"), limit),
-        **_inner_rules(target.pid, limit),
-        "resolv.conf": _inner_file(target.pid, "resolv.conf"),
-        "hosts": _inner_file(target.pid, "hosts"),
-    }
-    paths = ((container_path(target.name, file), text) for file, text in found.items())
-    return {path: text for path, text in paths if path and text is not None}
+    enter = ("nsenter", f"--target={target.pid}", "--net")
+    files = (*container_commands(Source.TRACE), BY_PATH["containers/*/addr.json"], BY_PATH["containers/*/route.json"])
+    answers = ask(files, limit, enter)[0]
+    answers |= ask(_saved_rules(target.pid, str(answers.get("containers/*/nft.json", ""))), limit, enter)[0]
+    for name in ("resolv.conf", "hosts"):
+        text = _inner_file(target.pid, name)
+        if text is not None:
+            answers[f"containers/*/{name}"] = text
+    paths = ((container_path(target.name, path.rpartition("/")[2]), text) for path, text in answers.items())
+    return {path: text for path, text in paths if path}
 
 
-def _inner_rules(pid: int, limit: float) -> dict[str, str | None]:
-    """Its own rules, by this host's tools; iptables-save only where nft has tables of iptables, or iptables-legacy
-    registered some: asking for others would not harm, and take time."""
-    enter = ("nsenter", f"--target={pid}", "--net")
-    found = {"nft.json": _said((*enter, find("nft") or "nft", "-j", "-a", "list", "ruleset"), limit)}
-    listing = found["nft.json"] or ""
+def _saved_rules(pid: int, listing: str) -> Iterator[SourceFile]:
+    """Its own rules as iptables-save prints them: only where nft has tables of iptables, or iptables-legacy registered
+    some; asking for others would not harm, and take time."""
     for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
         kinds = ["nft"] if f'"family": "{family}"' in listing and '"xt"' in listing else []
         kinds += ["legacy"] if _registered(pid, family) else []
         for kind in kinds:
-            path = find(f"{tool}-{kind}-save")
             name = f"{tool}-save.txt" if kind == "nft" else f"{tool}-legacy-save.txt"
-            found[name] = _said((*enter, path, "-c"), limit) if path else None
-    return found
+            yield BY_PATH[f"containers/*/{name}"]._replace(command=(f"{tool}-{kind}-save", "-c"))
 
 
 def _registered(pid: int, family: str) -> bool:

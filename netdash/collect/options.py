@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netdash.bundle.recording import SOURCES
+from netdash.model.source import SOURCES
 
 
 @dataclass(frozen=True, slots=True)

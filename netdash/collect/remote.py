@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from netdash.bundle.collector_stream import ASKED, source_of
-from netdash.bundle.recording import INSIDE, Recording
+from netdash.bundle.recording import Recording
 from netdash.collect.ssh import DROPS, ENGINE, HOST, LIMIT, Address, Session, again, failures, unreachable
 from netdash.collect.ssh_reason import HostError
 from netdash.model.host import Failure
+from netdash.model.source import Source
 
 _PEACE = 5  # times as long as a collection took the host is left alone
 _PEACE_CHANGED = 1  # the same when its engine told of a change
 # What is asked at every interval, what seldom, and only then also the engine, because events tell of its changes.
-QUICK = tuple(source for source in ASKED if source not in (ENGINE, INSIDE, "sysctls"))
+QUICK = tuple(source for source in ASKED if source not in (ENGINE, Source.INSIDE, "sysctls"))
 SLOW = tuple(source for source in ASKED if source != ENGINE)
 _RESTLESS = frozenset(("host/memory.txt", "ip/neigh.json"))  # these differ all the time
 _LISTEN = 2  # seconds that the shell there waits for events at a time, and may stay when the line is cut
@@ -40,7 +41,7 @@ class RemoteReader:
         self._bell = threading.Event()
         self._stopped = False
         self._last: Recording | None = None
-        self._asks = ASKED  # the sources of the next collection
+        self._asks: tuple[str, ...] = ASKED  # the sources of the next collection
         self._asked_at = dict.fromkeys((SLOW, ASKED), 0.0)  # when these were asked last, by the monotonic clock
         self._quiet = 1  # collections without a difference
         self._whole = False  # whether the last one came to its end

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netdash.bundle.recording import SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.collect.options import Options
 from netdash.collect.remote import RemoteReader
 from netdash.collect.ssh import CONNECT, HOST, Address, address, read_remote
 from netdash.model.host import Failure
+from netdash.model.source import SOURCES
 
 if TYPE_CHECKING:
     from netdash.collect.live import LiveReader

@@ -21,12 +21,13 @@ from typing import IO
 
 from netdash.bundle.collector_parts import Parts
 from netdash.bundle.collector_stream import ASKED, TRACE, parse
-from netdash.bundle.recording import INSIDE, SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.collect.command import find
 from netdash.collect.options import Options
 from netdash.collect.ssh_reason import HostError, explained
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
+from netdash.model.source import SOURCES, Source, commands
 
 CONNECT = 8  # seconds that ssh may take for a connection
 LIMIT = 30.0  # seconds for one collection
@@ -118,7 +119,18 @@ def address(text: str) -> Address:
 def collector() -> str:
     """The script's functions, which do nothing by themselves, with the program that lists sockets where Python is."""
     script, program = (Path(__file__).with_name(name).read_text("utf-8") for name in ("collect.sh", "sockets.py"))
-    return f"{script}\n# shellcheck disable=SC2016 # Python's own $\nsockets={shlex.quote(program)}\n"
+    asking = "".join(map(_asking, (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.TRACE)))
+    return f"{script}{asking}\n# shellcheck disable=SC2016 # Python's own $\nsockets={shlex.quote(program)}\n"
+
+
+def _asking(source: Source) -> str:
+    """The function that asks for all that commands print for a source."""
+    name = "ask_trace" if source is Source.TRACE else f"read_{source}"
+    lines = (
+        f"    {f'! loaded {file.module} || ' if file.module else ''}ask {file.path} {shlex.join(file.command)}\n"
+        for file in commands(source)
+    )
+    return f"\n{name}() {{\n{''.join(lines)}}}\n"
 
 
 def script() -> str:
@@ -352,7 +364,7 @@ def read_remote(where: Address, options: Options) -> Recording:
 
 def _asked(where: Address, options: Options) -> Recording:
     wanted = [source for source in SOURCES if source in options.sources]
-    wanted += [INSIDE] if ENGINE in wanted else []
+    wanted += [Source.INSIDE] if ENGINE in wanted else []
     wanted += [TRACE] if options.whole else []
     session = Session(where, options.docker_host)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from netdash.bundle.recording import SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.join.bridges import elsewhere, with_gateways
 from netdash.join.container_namespace import parse_inside
 from netdash.join.sources import Sources, malformed
@@ -26,6 +26,7 @@ from netdash.model.host import (
     Route,
     Ruleset,
 )
+from netdash.model.source import SOURCES
 from netdash.parse.docker import newest_first, parse_inspected, parse_listed, resolve_shared
 from netdash.parse.json_values import Json, mapping, objects
 
@@ -274,7 +275,7 @@ def _engine_alone(recording: Recording, why: str) -> Recording:
     """Without what was read of another kernel than the engine's: next to its containers it would be told of them."""
     reason, remedy = f"the engine is not on this machine: {why}", "run netdash where the engine runs"
     kept = {path: answer for path, answer in recording.answers.items() if path.startswith("docker/")}
-    lost = {source: Failure(source, reason, remedy) for source in SOURCES if source != "docker"}
+    lost: dict[str, Failure] = {source: Failure(source, reason, remedy) for source in SOURCES if source != "docker"}
     failures = {source: one for source, one in recording.failures.items() if source.partition(":")[0] not in lost}
     pending = recording.pending - lost.keys()
     return replace(recording, answers=kept, failures={**failures, **lost}, pending=pending)

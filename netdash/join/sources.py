@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from netdash.bundle.recording import KEPT, SOURCES, Recording
+from netdash.bundle.recording import Recording
 from netdash.join.bridges import bridges
 from netdash.model.engine_process import EngineProcess, Place, parse_engine_process
 from netdash.model.host import (
@@ -26,6 +26,7 @@ from netdash.model.host import (
     TrackedFlow,
     Unread,
 )
+from netdash.model.source import KEPT, SOURCES, Source
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
 
@@ -143,11 +144,11 @@ class Sources:
         self, recording: Recording, failures: dict[str, Failure]
     ) -> tuple[tuple[Route, ...] | None, tuple[PolicyRule, ...] | None]:
         answers = recording.answers
-        if not answers.keys() & set(SOURCES["routes"]):
+        if not answers.keys() & set(SOURCES[Source.ROUTES]):
             return None, None
         from netdash.parse.iproute import parse_policy, parse_routes
 
-        for path in SOURCES["routes"]:
+        for path in SOURCES[Source.ROUTES]:
             if path not in answers:
                 part = f"routes: {path.removeprefix('ip/').removesuffix('.json')}"
                 failures.setdefault(part, Failure(part, "not read"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netdash.bundle.recording import INSIDE
 from netdash.model.engine_process import Place
 from netdash.model.host import Failure, Host
+from netdash.model.source import Source
 from netdash.view.text import clean
 
 SILENT = 20.0  # seconds; an engine without events is asked every 10
@@ -27,7 +27,7 @@ def told(host: Host, sources: Iterable[str]) -> list[Failure]:
 
 def waiting(host: Host) -> str:
     """Which sources have not answered yet; "" where all have."""
-    sources = sorted("sockets inside the containers" if one == INSIDE else one for one in host.pending)
+    sources = sorted("sockets inside the containers" if one == Source.INSIDE else one for one in host.pending)
     return f"reading {', '.join(sources)}…" if sources else ""
 
 

@@ -4,11 +4,9 @@ would give for the containers of the game."""
 from __future__ import annotations
 
 import hashlib
-import json
-from contextlib import closing
 
 from netdash.bundle.recording import Recording
-from netdash.collect.links_and_routes import Kernel
+from netdash.collect.netlink import namespace_ids
 from netdash.collect.once import Options, read_once
 from netdash.collect.sockets import sockets_of
 from tests.fuzz.namespaces import run
@@ -24,8 +22,7 @@ def container_id(name: str) -> str:
 
 def record(world: World) -> Recording:
     read = read_once(Options(sources=_SOURCES))
-    with closing(Kernel()) as kernel:
-        names = {"ip/netns.json": kernel.namespaces(world.pid(peer.name) for peer in PEERS)}
+    names = {"ip/netns.json": namespace_ids(world.pid(peer.name) for peer in PEERS)}
     answers: dict[str, object] = {**read.answers, **names, **_engine(world), **_inside(world)}
     answers["host/docker-proxy.txt"] = ""
     answers["ip/bridge-link.json"] = run("bridge", "-j", "-d", "link")
@@ -39,10 +36,10 @@ def _inside(world: World) -> dict[str, object]:
     found: dict[str, object] = {}
     for peer in PEERS:
         if peer.container:
-            with world.entered(peer.name), closing(Kernel()) as kernel:
-                found[f"containers/{peer.name}/addr.json"] = json.dumps(kernel.links())
-                found[f"containers/{peer.name}/neigh.json"] = json.dumps(kernel.neighbours())
-                found[f"containers/{peer.name}/route.json"] = json.dumps(kernel.routes(4) + kernel.routes(6))
+            with world.entered(peer.name):
+                found[f"containers/{peer.name}/addr.json"] = run("ip", "-j", "-d", "addr")
+                found[f"containers/{peer.name}/neigh.json"] = run("ip", "-j", "neigh")
+                found[f"containers/{peer.name}/route.json"] = run("ip", "-j", "-d", "route", "show", "table", "all")
     return found
 
 

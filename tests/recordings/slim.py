@@ -10,8 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from netdash.bundle.recording import META, SOURCES
+from netdash.bundle.recording import META
 from netdash.bundle.redact import scrub
+from netdash.model.source import SOURCES
 
 KEPT_IN_CONTAINERS = ("addr.json", "route.json", "listeners.txt", "proc-net.txt", "resolv.conf", "hosts", "sysctl.txt")
 SECTIONS = ("tcp", "tcp6", "udp", "udp6", "route")

@@ -1,0 +1,192 @@
+"""The table of sources: which files of a recording belong to which, which command prints each, and who parses it.
+
+The readers of this host, the collector's script, a recording's failures and the list of privileges come from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum, StrEnum
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from netdash.model.host import Failure
+
+
+class Source(StrEnum):
+    """The sources of which a failure is reported, and for which a live host waits."""
+
+    DOCKER = "docker"
+    LINKS = "links"
+    ROUTES = "routes"
+    NEIGHBOURS = "neighbours"
+    RULES = "rules"
+    PROXIES = "proxies"
+    LISTENERS = "listeners"
+    SYSCTLS = "sysctls"
+    INSIDE = "inside"  # the containers' network namespaces
+    TRACE = "trace"  # what only the trace of one packet and a recording need: nothing is reported as missing
+
+
+class Missing(Enum):
+    """What is reported where a file could not be read."""
+
+    SOURCE = 1  # its source as not read
+    PART = 2  # a part of its source, as "rules: nft"
+    NOTHING = 3
+
+
+class SourceFile(NamedTuple):
+    """One raw answer. `path`: in a recording; `*` stands for a container's name. `command`: as this host and the
+    collector run it; () where other code reads it. `parser`: `module:function` of netdash."""
+
+    path: str
+    source: Source
+    parser: str
+    command: tuple[str, ...] = ()
+    missing: Missing = Missing.PART
+    root: bool = False  # whether it needs CAP_NET_ADMIN
+    module: str = ""  # of the kernel; where it is not loaded nothing is asked, because asking would load it
+
+    @property
+    def name(self) -> str:
+        """What a failure to read the file is reported under, as "rules: iptables-legacy"."""
+        return self.source if self.missing is Missing.SOURCE else f"{self.source}: {part_name(self.path)}"
+
+    def failure(self, reason: str, remedy: str = "") -> Failure | None:
+        """The failure to read it; None where nothing is reported."""
+        if self.missing is Missing.NOTHING:
+            return None
+        if self.command[:1] == ("ip",) and "SELECTOR" in reason:
+            reason, remedy = "the ip of busybox prints no JSON", "install iproute2"
+        return Failure(self.name, reason, remedy)
+
+    def not_installed(self, tool: str = "") -> Failure | None:
+        return self.failure(*not_installed(tool or self.command[0]))
+
+    def parse(self) -> Callable[..., Any]:
+        """The parser; its module is imported when the first answer comes."""
+        module, _, function = self.parser.partition(":")
+        parse: Callable[..., Any] = getattr(import_module(f"netdash.{module}"), function)
+        return parse
+
+
+_IP, _BRIDGE = ("ip", "-j"), ("bridge", "-j")
+_LINKS, _ROUTES, _POLICY = (f"parse.iproute:parse_{name}" for name in ("links", "routes", "policy"))
+_NEIGHBOURS, _BRIDGING = "parse.iproute:parse_neighbours", "parse.bridge:parse_bridging"
+_NFT, _SAVE = "rules.nft_listing:parse_nft", "rules.iptables_save:parse_save"
+_LISTENERS, _OWNERS = "parse.proc:parse_listeners", "model.processes:parse_owners"
+_NFT_COMMAND = ("nft", "-j", "-a", "list", "ruleset")
+_ROUTE_WORDS = ("-d", "route", "show", "table", "all")
+_WHOLE, _NOTHING = Missing.SOURCE, Missing.NOTHING
+
+_CONTAINER = "containers/*/"
+
+
+def _traced(path: str, parser: str, *command: str, module: str = "") -> SourceFile:
+    return SourceFile(path, Source.TRACE, parser, command, _NOTHING, bool(module), module)
+
+
+def _container(file: str, source: Source, parser: str = "", *command: str) -> SourceFile:
+    return SourceFile(_CONTAINER + file, source, parser, command, _NOTHING, root=True)
+
+
+FILES = (
+    SourceFile("docker/version.json", Source.DOCKER, "parse.docker:parse_engine", missing=_WHOLE),
+    SourceFile("docker/info.json", Source.DOCKER, "parse.docker:parse_engine"),
+    SourceFile("docker/containers.json", Source.DOCKER, "parse.docker:parse_listed", missing=_WHOLE),
+    SourceFile("docker/inspect.json", Source.DOCKER, "parse.docker:parse_inspected"),
+    SourceFile("docker/networks.json", Source.DOCKER, "parse.docker:parse_network"),
+    SourceFile("ip/link.json", Source.LINKS, _LINKS),  # of older recordings: addr.json has it too
+    SourceFile("ip/addr.json", Source.LINKS, _LINKS, (*_IP, "-d", "addr"), _WHOLE),
+    SourceFile("ip/netns.json", Source.LINKS, "parse.json_values:decoded"),  # RTM_GETNSID by pid
+    SourceFile("ip/bridge-link.json", Source.LINKS, _BRIDGING, (*_BRIDGE, "-d", "link"), _NOTHING),
+    SourceFile("ip/bridge-fdb.json", Source.LINKS, _BRIDGING, (*_BRIDGE, "fdb"), _NOTHING),
+    SourceFile("ip/bridge-vlan.json", Source.LINKS, _BRIDGING, (*_BRIDGE, "vlan"), _NOTHING),
+    SourceFile("ip/route4.json", Source.ROUTES, _ROUTES, (*_IP, *_ROUTE_WORDS), _WHOLE),
+    SourceFile("ip/route6.json", Source.ROUTES, _ROUTES, ("ip", "-6", "-j", *_ROUTE_WORDS)),
+    SourceFile("ip/rule4.json", Source.ROUTES, _POLICY, (*_IP, "rule")),
+    SourceFile("ip/rule6.json", Source.ROUTES, _POLICY, ("ip", "-6", "-j", "rule")),
+    SourceFile("ip/neigh.json", Source.NEIGHBOURS, _NEIGHBOURS, (*_IP, "neigh"), _WHOLE),
+    SourceFile("rules/nft.json", Source.RULES, _NFT, _NFT_COMMAND, root=True),
+    SourceFile("rules/iptables-save.txt", Source.RULES, _SAVE, root=True),
+    SourceFile("rules/ip6tables-save.txt", Source.RULES, _SAVE, root=True),
+    SourceFile("rules/iptables-legacy-save.txt", Source.RULES, _SAVE, root=True),
+    SourceFile("rules/ip6tables-legacy-save.txt", Source.RULES, _SAVE, root=True),
+    SourceFile("host/docker-proxy.txt", Source.PROXIES, "parse.proc:parse_proxies", missing=_WHOLE),
+    SourceFile("host/memory.txt", Source.PROXIES, "parse.proc:parse_proxies", missing=_NOTHING),
+    SourceFile("host/process-owner.txt", Source.PROXIES, _OWNERS, missing=_NOTHING),
+    SourceFile("host/listeners.txt", Source.LISTENERS, _LISTENERS, missing=_WHOLE),
+    SourceFile("host/engine.txt", Source.LISTENERS, "model.engine_process:parse_engine_process"),
+    SourceFile("host/engine-kernel.txt", Source.LISTENERS, "model.engine_process:other_kernel", missing=_NOTHING),
+    SourceFile("host/sysctl.txt", Source.SYSCTLS, "parse.proc:parse_sysctls", missing=_WHOLE),
+    _traced("ip/nexthop.json", _ROUTES, *_IP, "nexthop"),
+    _traced("rules/tc.txt", "parse.tc:parse_qdiscs", "tc", "qdisc"),
+    _traced("ip/xfrm.txt", "parse.xfrm:parse_policies", "ip", "xfrm", "policy", module="xfrm_user"),
+    _traced("rules/ipset.txt", "parse.ipset:parse_ipsets", "ipset", "save", module="ip_set"),
+    _traced("host/conntrack.txt", "parse.conntrack:parse_conntrack", "conntrack", "-L", module="nf_conntrack_netlink"),
+    SourceFile("host/kept.txt", Source.TRACE, "model.kept:parse_kept", missing=_NOTHING),  # netdash's own journals
+    _container("addr.json", Source.INSIDE, _LINKS, *_IP, "-d", "addr"),
+    _container("route.json", Source.INSIDE, _ROUTES, *_IP, *_ROUTE_WORDS),
+    _container("listeners.txt", Source.INSIDE, _LISTENERS, "ss", "-Hltnu"),
+    _container("proc-net.txt", Source.INSIDE, "parse.proc:parse_proc_net"),
+    _container("netns.txt", Source.INSIDE, "join.container_namespace:parse_inside"),
+    _container("rule4.json", Source.TRACE, _POLICY, *_IP, "rule"),
+    _container("rule6.json", Source.TRACE, _POLICY, "ip", "-6", "-j", "rule"),
+    _container("neigh.json", Source.TRACE, _NEIGHBOURS, *_IP, "neigh"),
+    _container("nft.json", Source.TRACE, _NFT, *_NFT_COMMAND),
+    _container("iptables-save.txt", Source.TRACE, _SAVE),
+    _container("ip6tables-save.txt", Source.TRACE, _SAVE),
+    _container("iptables-legacy-save.txt", Source.TRACE, _SAVE),
+    _container("ip6tables-legacy-save.txt", Source.TRACE, _SAVE),
+    _container("sysctl.txt", Source.TRACE, "parse.proc:parse_sysctls"),
+    _container("resolv.conf", Source.TRACE),
+    _container("hosts", Source.TRACE),
+    _container("nat.txt", Source.TRACE, _SAVE),  # of older recordings
+)
+
+BY_PATH: Mapping[str, SourceFile] = {file.path: file for file in FILES}
+
+SOURCES: Mapping[Source, tuple[str, ...]] = {
+    source: tuple(file.path for file in FILES if file.source is source)
+    for source in Source
+    if source not in (Source.INSIDE, Source.TRACE)
+}
+"""The files of every source that is reported as missing where it was not read."""
+
+AWAITED: frozenset[str] = frozenset((*SOURCES, Source.INSIDE))
+"""What a live host waits for at first."""
+
+CONTAINER_FILES = tuple(file.path.removeprefix(_CONTAINER) for file in FILES if file.path.startswith(_CONTAINER))
+KEPT = "host/kept.txt"
+"""Until when netdash keeps the old containers of those that it made anew: a line each, `ID UNTIL`. UNTIL is in seconds
+since the epoch, "-" while the change is not finished."""
+
+
+def commands(*sources: str) -> Iterator[SourceFile]:
+    """The files of these sources that a command prints in the network namespace of the host."""
+    return (file for file in FILES if file.command and file.source in sources and not file.path.startswith(_CONTAINER))
+
+
+def container_commands(*sources: str) -> Iterator[SourceFile]:
+    """The files of these sources that a command prints in the network namespace of a container."""
+    return (file for file in FILES if file.command and file.source in sources and file.path.startswith(_CONTAINER))
+
+
+def part_name(path: str) -> str:
+    """The part of a source that a file is, as people know it: "iptables", "route6"."""
+    return path.rpartition("/")[2].partition(".")[0].removesuffix("-save").removesuffix("-either")
+
+
+_PACKAGES = {
+    **dict.fromkeys(("ip", "bridge", "ss", "tc"), "iproute2"),
+    "nft": "nftables",
+    "awk": "mawk",
+    "curl": "curl",
+    "docker": "docker-cli",
+}
+
+
+def not_installed(tool: str) -> tuple[str, str]:
+    """The reason and what can be done."""
+    package = _PACKAGES.get(tool, "iptables" if "tables" in tool else "")
+    return f"{tool[:60]} is not installed", f"install {package}" if package else ""
