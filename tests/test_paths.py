@@ -8,7 +8,7 @@ import pytest
 from netdash.join.peers import peers
 from netdash.model.host import Scope
 from netdash.trace.summary import Leaves, inbound, obstacle, outbound
-from netdash.view.obstacle import sentence
+from netdash.view.inbound import sentence
 
 from .conftest import bundle
 

@@ -13,8 +13,8 @@ import pytest
 
 from netdash.model.addresses import address, interface, subnet
 from netdash.tui.copy import choices
-from netdash.view import glyphs, shell
-from netdash.view.text import Span, clean, fit, safe, width
+from netdash.view import text as view_text
+from netdash.view.text import Span, clean, fit, safe, shell_command, width
 from netdash.view.views import VIEWS
 from tests.conftest import DEMO, ROOT
 from tests.tui_hosts import container, crowd
@@ -71,14 +71,14 @@ NAMES = ["a\nreboot", "a\rreboot", "\x1b[201~reboot\r", "\x07", "\u202etxt", "--
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_no_command_can_carry_gives_a_comment(name: str) -> None:
-    shown = shell.command("docker inspect {}", name)
+    shown = shell_command("docker inspect {}", name)
     assert shown.startswith("# no safe command: ")
     assert shown.isprintable()
 
 
 @pytest.mark.parametrize("name", ["web", "a b", "$(reboot)", "`reboot`", "a'b", 'a"b', "!!", "a;b", "~", "日本", "{}"])
 def test_other_names_are_quoted(name: str) -> None:
-    assert shlex.split(shell.command("docker inspect {}", name)) == ["docker", "inspect", name]
+    assert shlex.split(shell_command("docker inspect {}", name)) == ["docker", "inspect", name]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,15 +101,15 @@ def test_whatever_is_copied_is_one_line_of_safe_text(name: str) -> None:
 
 
 def test_no_glyph_becomes_the_mark_of_the_unknown() -> None:
-    assert all(len(one) == 1 and one.isascii() and one.isprintable() for one in glyphs.ASCII.values())
-    assert "?" not in glyphs.ASCII.values()
-    marks = [glyphs.ASCII[one] for one in "—●○◐◦✓✗◆‖…·"]
+    assert all(len(one) == 1 and one.isascii() and one.isprintable() for one in view_text.ASCII.values())
+    assert "?" not in view_text.ASCII.values()
+    marks = [view_text.ASCII[one] for one in "—●○◐◦✓✗◆‖…·"]
     assert len({*marks}) == len(marks)
 
 
 def test_every_glyph_of_the_code_has_an_ascii_one() -> None:
     used = {one for path in (ROOT / "netdash").rglob("*.py") for one in path.read_text("utf-8") if not one.isascii()}
-    assert used <= set(glyphs.ASCII)
+    assert used <= set(view_text.ASCII)
 
 
 NARROW = [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"}]
@@ -122,10 +122,10 @@ def test_a_narrow_encoding_keeps_none_unknown_and_state_apart(environment: dict[
     assert "●" in wide or command != "containers"
     assert "—" in wide or command == "ports"
     shown = _printed(command, *environment.items())
-    assert shown.decode("latin-1").translate(LATIN) == wide.translate(str.maketrans(glyphs.ASCII))
+    assert shown.decode("latin-1").translate(LATIN) == wide.translate(str.maketrans(view_text.ASCII))
 
 
-LATIN = str.maketrans({"·": glyphs.ASCII["·"]})  # Latin-1 has it
+LATIN = str.maketrans({"·": view_text.ASCII["·"]})  # Latin-1 has it
 
 
 @cache
@@ -139,7 +139,7 @@ def _printed(command: str, *environment: tuple[str, str]) -> bytes:
 
 
 def test_foreign_text_that_the_encoding_has_not_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glyphs, "encoding", "latin-1")
+    monkeypatch.setattr(view_text, "encoding", "latin-1")
     assert safe("café 日 ● ?") == "café \\u65e5 ● ?"
     assert safe("⏎ go") == "Enter go"
-    assert safe("café 日 ● ?").encode("latin-1", glyphs.ERRORS) == b"caf\xe9 \\u65e5 * ?"
+    assert safe("café 日 ● ?").encode("latin-1", view_text.GLYPH_ERRORS) == b"caf\xe9 \\u65e5 * ?"

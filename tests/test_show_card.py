@@ -13,9 +13,8 @@ from netdash.view import layout
 from netdash.view.card import MOST_PEERS, card
 from netdash.view.columns_ports import PORTS
 from netdash.view.detail import detail
-from netdash.view.links import destination
 from netdash.view.text import Line
-from netdash.view.views import VIEWS
+from netdash.view.views import VIEWS, destination
 from tests.show_hosts import blind, container, early, host, hostile, port
 from tests.tui_hosts import crowd
 

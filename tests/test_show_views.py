@@ -11,11 +11,10 @@ from netdash.model.host import Chain, Host, Ruleset, Scope, Unread
 from netdash.model.relations import ref_of
 from netdash.view import formatting
 from netdash.view.detail import detail
-from netdash.view.links import VIEW_OF, destination
 from netdash.view.table import Row
 from netdash.view.text import Tone
 from netdash.view.unavailable import missing, reason, sentence
-from netdash.view.views import BY_NAME, VIEWS
+from netdash.view.views import BY_NAME, VIEW_OF, VIEWS, destination
 from tests.show_hosts import blind, container, dnat, host, hostile, port
 
 

@@ -7,8 +7,8 @@ from netdash.model.host import Link
 from netdash.trace.summary import Leaves, asked_of, inbound, obstacle, outbound
 from netdash.view import json_host
 from netdash.view.card import card
-from netdash.view.obstacle import broken as broken_of
-from netdash.view.obstacle import sentence
+from netdash.view.inbound import broken as broken_of
+from netdash.view.inbound import sentence
 
 
 def web(host):

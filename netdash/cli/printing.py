@@ -14,16 +14,15 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from netdash.model.errors import Exit, NetdashError
-from netdash.view import glyphs
-from netdash.view.text import SafeText, safe
+from netdash.view.text import GLYPH_ERRORS, SafeText, safe, use_encoding
 
 
 def prepare() -> None:
     """Has both streams write what their encoding does not know as ASCII, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=glyphs.ERRORS)
-            glyphs.use_encoding(stream.encoding)
+            stream.reconfigure(errors=GLYPH_ERRORS)
+            use_encoding(stream.encoding)
 
 
 def write(lines: Iterable[SafeText]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from netdash.model.errors import NetdashError
 from netdash.tui.change_interface import why_not
 from netdash.tui.host_view import Sheet
-from netdash.view import own_forward
+from netdash.view.detail import forward_end, is_own_forward, port_of
 from netdash.view.text import Line, Tone
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _publish(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.publishing import Publish
 
     screen.app.push_screen(
-        Publish(changes, sheet.host, container, own_forward.port_of(sheet.host, sheet.thing(row.ref))),
+        Publish(changes, sheet.host, container, port_of(sheet.host, sheet.thing(row.ref))),
         partial(after, screen),
     )
 
@@ -64,8 +64,8 @@ def _undo(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.undo import Undo
 
     row = screen.grid.row
-    port = own_forward.port_of(sheet.host, sheet.thing(row.ref)) if row else None
-    screen.app.push_screen(Undo(changes, port if port and own_forward.is_own(port) else None), partial(after, screen))
+    port = port_of(sheet.host, sheet.thing(row.ref)) if row else None
+    screen.app.push_screen(Undo(changes, port if port and is_own_forward(port) else None), partial(after, screen))
 
 
 def _recover(screen: Dashboard, changes: Changes, _: Sheet) -> None:
@@ -142,12 +142,12 @@ def _read(screen: Panes) -> None:
 def told_of(screen: Panes, thing: object, wide: int) -> Sequence[Line]:
     """Until when netdash forwards this port, as far as its records are known; they are read once a host."""
     sheet = screen.sheet
-    port = own_forward.port_of(sheet.host, thing) if sheet else None
-    if sheet is None or port is None or not own_forward.is_own(port):
+    port = port_of(sheet.host, thing) if sheet else None
+    if sheet is None or port is None or not is_own_forward(port):
         return ()
     if screen.asked_for is not sheet:
         screen.asked_for = sheet
         _read(screen)
     found = screen.published
     record = found.forward_of(port.proto, port.host_port, port.container_id) if found else None
-    return own_forward.until(record, sheet.host.taken, wide) if record else ()
+    return forward_end(record, sheet.host.taken, wide) if record else ()

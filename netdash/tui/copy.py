@@ -21,9 +21,8 @@ from netdash.model.host import (
 )
 from netdash.tui.popup import Offer
 from netdash.view import json_host
-from netdash.view.shell import command, nft_command
 from netdash.view.table import View
-from netdash.view.text import SafeText, safe
+from netdash.view.text import SafeText, nft_command, safe, shell_command
 
 
 def choices(
@@ -43,10 +42,10 @@ def _container(host: Host, one: Container) -> list[Offer]:
     offers = [("address", str(address.ip)) for endpoint in one.endpoints for address in endpoint.addresses]
     ports = [port for port in host.ports or () if port.container_id == one.id and port.live]
     offers += [("address:port", _socket(port.host_ip, port.host_port)) for port in ports]
-    offers += [("name", one.name), ("id", one.short_id), ("command", command("docker inspect {}", one.name))]
+    offers += [("name", one.name), ("id", one.short_id), ("command", shell_command("docker inspect {}", one.name))]
     if one.pid:
         offers.append(("command", f"nsenter -t {one.pid} -n ip addr"))
-    return [*offers, ("command", command("docker port {}", one.name))]
+    return [*offers, ("command", shell_command("docker port {}", one.name))]
 
 
 def _port(host: Host, one: Port) -> list[Offer]:  # noqa: ARG001
@@ -79,13 +78,13 @@ def rule_command(one: Rule | Drift) -> SafeText:
     if one.backend.startswith("iptables"):
         tool = "ip6tables" if one.family == "ip6" else "iptables"
         backend = one.backend.removeprefix("iptables-")
-        return command(f"{tool}-{backend} -t {{}} -vnL {{}} --line-numbers", one.table, one.chain)
+        return shell_command(f"{tool}-{backend} -t {{}} -vnL {{}} --line-numbers", one.table, one.chain)
     return nft_command("nft -a list chain {} {} {}", one.family, one.table, one.chain)
 
 
 def _route(host: Host, one: Route) -> list[Offer]:  # noqa: ARG001
     dst = "default" if one.default else str(one.dst)
-    offers = [("route", dst), ("command", command(f"ip -{one.family} route show table {{}}", one.table))]
+    offers = [("route", dst), ("command", shell_command(f"ip -{one.family} route show table {{}}", one.table))]
     return [*offers, ("gateway", str(one.gateway))] if one.gateway else offers
 
 
@@ -104,16 +103,16 @@ def _proxy(host: Host, one: Proxy) -> list[Offer]:  # noqa: ARG001
 
 def _network(host: Host, one: Network) -> list[Offer]:  # noqa: ARG001
     offers = [("subnet", str(subnet)) for subnet in one.subnets]
-    return [*offers, ("name", one.name), ("command", command("docker network inspect {}", one.name))]
+    return [*offers, ("name", one.name), ("command", shell_command("docker network inspect {}", one.name))]
 
 
 def _link(host: Host, one: Link) -> list[Offer]:  # noqa: ARG001
     offers = [("address", str(address.ip)) for address in one.addresses]
-    return [("name", one.name), *offers, ("command", command("ip -d -s link show {}", one.name))]
+    return [("name", one.name), *offers, ("command", shell_command("ip -d -s link show {}", one.name))]
 
 
 def _neighbour(host: Host, one: Neighbour) -> list[Offer]:  # noqa: ARG001
-    offers = [("address", str(one.ip)), ("command", command("ip neigh show dev {}", one.dev))]
+    offers = [("address", str(one.ip)), ("command", shell_command("ip neigh show dev {}", one.dev))]
     return [*offers, ("MAC", one.mac)] if one.mac else offers
 
 

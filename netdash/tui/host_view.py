@@ -8,9 +8,8 @@ from typing import Protocol, runtime_checkable
 from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.relations import containers_of, ref_of, related
-from netdash.view.links import destination
 from netdash.view.table import Rows, View
-from netdash.view.views import VIEWS
+from netdash.view.views import VIEWS, destination
 
 BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
 

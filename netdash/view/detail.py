@@ -1,8 +1,9 @@
-"""What is told of one selected thing: a card for every kind of reference. Containers have theirs in card.py."""
+"""The card of every kind of record that a reference leads to. Containers have theirs in card.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from netdash.kernel.sockets import socket_text
@@ -24,13 +25,12 @@ from netdash.model.host import (
 )
 from netdash.model.index import index_of
 from netdash.model.relations import address_ref, chain_ref, containers_of, ref_of
+from netdash.publish.state import Forward
 from netdash.trace.summary import inbound
 from netdash.view import formatting, layout
-from netdash.view import own_forward as own
-from netdash.view.card import card
-from netdash.view.columns_drift import place, port_text
+from netdash.view.card import RULES, card, drift_lines
+from netdash.view.columns_engine import drift_place, port_text
 from netdash.view.columns_kernel import destination, devices, gateways, link_state
-from netdash.view.drift_lines import RULES, drift_lines
 from netdash.view.inbound import IN, inbound_path
 from netdash.view.layout import MORE
 from netdash.view.text import Line, Span, Tone, clean
@@ -43,7 +43,7 @@ def detail(host: Host, thing: object, width: int) -> tuple[Line, ...]:
     if isinstance(thing, Container):
         return card(host, thing, width)
     lines = _CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width)
-    return (*lines, *own.lines(host, own.port_of(host, thing), width))
+    return (*lines, *_own_forward(host, port_of(host, thing), width))
 
 
 def _label(word: str) -> Span:
@@ -195,7 +195,7 @@ def _members(host: Host, one: Network, width: int) -> list[Line]:
 def _drift(host: Host, one: Drift, width: int) -> list[Line]:
     """What should be there, or what is there and should not."""
     index = index_of(host)
-    title = f"{one.kind.value}: {place(one)}"
+    title = f"{one.kind.value}: {drift_place(one)}"
     lines = [_head(clean(title), ref_of(one), clean(one.backend), width)]
     lines += layout.text(_label("RULE"), clean(one.text), width)
     lines += layout.text(_label("WHY"), clean(one.why), width)
@@ -268,3 +268,43 @@ _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Neighbour: _neighbour,
     Drift: _drift,
 }
+
+
+# --- ports that netdash itself forwards -------------------------------------------------------------------------------
+
+_OWN = Span(f" {'OWN':<9}", Tone.TITLE)
+_BELOW = Span(" " * 10)
+
+
+def is_own_forward(port: Port) -> bool:
+    return port.holder is not None and port.holder.kind == "netdash"
+
+
+def port_of(host: Host, thing: object) -> Port | None:
+    """A port itself, or the one that a proxy serves."""
+    if isinstance(thing, Proxy):
+        return next((port for port in host.ports or () if port.proxy is thing), None)
+    return thing if isinstance(thing, Port) else None
+
+
+def _own_forward(host: Host, port: Port | None, wide: int) -> list[Line]:
+    """Nothing for a port that another holds."""
+    if port is None or not is_own_forward(port):
+        return []
+    name = index_of(host).name(port.container_id) or "CONTAINER"
+    suffix = "" if port.proto == "tcp" else f"/{port.proto}"
+    said = (
+        f"netdash's own forward, of which the engine knows nothing; netdash unpublish {name} {port.host_port}{suffix}"
+    )
+    return layout.text(_OWN, clean(f"{said} ends it"), wide)
+
+
+def forward_end(record: Forward, now: float | None, wide: int) -> list[Line]:
+    """The end that it was given, on the clock; of today only the time."""
+    if record.until is None:
+        said = "it lasts until it is ended, the container is removed, or the machine starts anew"
+    else:
+        end = datetime.fromtimestamp(record.until)
+        same = now is not None and datetime.fromtimestamp(now).date() == end.date()
+        said = f"it ends by itself at {end.strftime('%H:%M:%S' if same else '%Y-%m-%d %H:%M:%S')}"
+    return layout.text(_BELOW, said, wide, Tone.DIM)

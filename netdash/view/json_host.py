@@ -29,8 +29,7 @@ from netdash.model.kept import old_of
 from netdash.model.shared_namespace import sharing
 from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
 from netdash.view import unavailable
-from netdash.view.json_drift import drift_entry
-from netdash.view.obstacle import broken, sentence
+from netdash.view.inbound import broken, sentence
 from netdash.view.table import View
 
 SCHEMA = 1
@@ -120,21 +119,17 @@ def unknown(host: Host, sources: Sequence[str]) -> dict[str, str]:
 # --- containers -------------------------------------------------------------------------------------------------------
 
 
-def _head(one: Container) -> dict[str, object]:
-    return {"id": one.short_id, "name": one.name, "image": one.image, "state": one.state, "compose": one.compose}
+def _head(container: Container) -> dict[str, object]:
+    return {"id": container.short_id, **_fields(container, "name image state compose")}
 
 
-def _state(index: Index, one: Container) -> dict[str, object]:
+def _state(index: Index, container: Container) -> dict[str, object]:
     """`kept` only of the old container of one that netdash made anew; `until` null where that is not known."""
-    kept = {"of": old_of(one), "until": index.kept_until.get(one.id)}
+    kept = {"of": old_of(container), "until": index.kept_until.get(container.id)}
     return {
-        "service": one.service,
-        "health": one.health,
-        "exit_code": None if one.running else one.exit_code,
-        "pid": one.pid,
-        "network_mode": one.network_mode,
-        "shares_with": one.shares_with,
-        "left_behind": one.left_behind,
+        **_fields(container, "service health"),
+        "exit_code": None if container.running else container.exit_code,
+        **_fields(container, "pid network_mode shares_with left_behind"),
         **({"kept": kept} if kept["of"] else {}),
     }
 
@@ -168,21 +163,28 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
+def _fields(record: object, names: str) -> dict[str, object]:
+    """These attributes of a record under their own names: addresses as text, tuples as lists."""
+    return {name: _plain(getattr(record, name)) for name in names.split()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
 # --- ports, rules, proxies --------------------------------------------------------------------------------------------
 
 
-def _published(one: Port) -> dict[str, object]:
+def _published(port: Port) -> dict[str, object]:
     return {
-        "proto": one.proto,
-        "host_ip": str(one.host_ip),
-        "host_port": one.host_port,
-        "container_port": one.container_port,
-        "target_ip": _text(one.target_ip),
-        "dnat": rule_entry(one.dnat),
-        "proxy": _proxy_entry(one.proxy),
-        "listening": one.listening,
-        "scope": one.scope.value,
-        "live": one.live,
+        **_fields(port, "proto host_ip host_port container_port target_ip"),
+        "dnat": rule_entry(port.dnat),
+        "proxy": _proxy_entry(port.proxy),
+        "listening": port.listening,
+        "scope": port.scope.value,
+        "live": port.live,
     }
 
 
@@ -197,37 +199,22 @@ def port_entry(index: Index, one: Port) -> Json:
     }
 
 
-def _holder(one: Holder | None) -> Json | None:
-    return None if one is None else {"kind": one.kind, "pid": one.pid, "command": one.command}
+def _holder(holder: Holder | None) -> Json | None:
+    return None if holder is None else _fields(holder, "kind pid command")
 
 
-def rule_entry(one: Rule | None) -> Json | None:
-    if one is None:
+def rule_entry(rule: Rule | None) -> Json | None:
+    if rule is None:
         return None
-    return {
-        "family": one.family,
-        "table": one.table,
-        "chain": one.chain,
-        "rule": one.position,
-        "text": one.text,
-        "packets": one.packets,
-        "bytes": one.bytes,
-        "backend": one.backend,
-        "not_understood": list(one.not_understood),
-    }
+    counted = _fields(rule, "text packets bytes backend not_understood")
+    return {**_fields(rule, "family table chain"), "rule": rule.position, **counted}
 
 
-def _proxy_entry(one: Proxy | None) -> dict[str, object] | None:
-    if one is None:
+def _proxy_entry(proxy: Proxy | None) -> dict[str, object] | None:
+    if proxy is None:
         return None
-    return {
-        "pid": one.pid,
-        "command": one.program,
-        "host_ip": str(one.host_ip),
-        "host_port": one.host_port,
-        "container_ip": str(one.container_ip),
-        "container_port": one.container_port,
-    }
+    ends = _fields(proxy, "host_ip host_port container_ip container_port")
+    return {"pid": proxy.pid, "command": proxy.program, **ends}
 
 
 def _proxy(index: Index, one: Proxy) -> Json:
@@ -245,79 +232,41 @@ def _proxy(index: Index, one: Proxy) -> Json:
 # --- networks, routes, links ------------------------------------------------------------------------------------------
 
 
-def _network(index: Index, one: Network) -> Json:
-    gateways = index.gateways(one)
+def _network(index: Index, network: Network) -> Json:
+    gateways = index.gateways(network)
     members = [
         container.name
         for container in index.containers.values()
-        if any(index.network(end) is one for end in container.endpoints)
+        if any(index.network(end) is network for end in container.endpoints)
     ]
     return {
-        "id": one.id[:12],
-        "name": one.name,
-        "driver": one.driver,
-        "scope": one.scope,
-        "bridge": one.bridge,
-        "parent": one.parent,
-        "subnets": [str(net) for net in one.subnets],
+        "id": network.id[:12],
+        **_fields(network, "name driver scope bridge parent subnets"),
         "gateways": None if gateways is None else [str(ip) for ip in gateways],
-        "internal": one.internal,
-        "ipv6": one.ipv6,
-        "icc": one.icc,
-        "masquerade": one.masquerade,
-        "snat_to": _text(one.snat_to),
-        "host_binding": _text(one.host_binding),
-        "gateway_modes": {"ipv4": one.gateway_modes[0], "ipv6": one.gateway_modes[1]},
-        "compose": one.compose,
+        **_fields(network, "internal ipv6 icc masquerade snat_to host_binding"),
+        "gateway_modes": dict(zip(("ipv4", "ipv6"), network.gateway_modes, strict=True)),
+        "compose": network.compose,
         "containers": members if index.containers_known else None,
     }
 
 
-def _route_entry(one: Route) -> dict[str, object]:
-    return {
-        "dst": "default" if one.default else str(one.dst),
-        "gateway": _text(one.gateway),
-        "dev": one.dev,
-        "prefsrc": _text(one.prefsrc),
-        "metric": one.metric,
-    }
+def _route_entry(route: Route) -> dict[str, object]:
+    dst = "default" if route.default else str(route.dst)
+    return {"dst": dst, **_fields(route, "gateway dev prefsrc metric")}
 
 
-def _route(one: Route) -> Json:
-    return {
-        **_route_entry(one),
-        "family": one.family,
-        "table": one.table,
-        "kind": one.kind,
-        "protocol": one.protocol,
-        "scope": one.scope,
-        "linkdown": one.linkdown,
-        "nexthops": [{"gateway": _text(ip), "dev": dev} for ip, dev in one.hops],
-    }
+def _route(_: Index, route: Route) -> Json:
+    hops = [{"gateway": _text(ip), "dev": dev} for ip, dev in route.hops]
+    return {**_route_entry(route), **_fields(route, "family table kind protocol scope linkdown"), "nexthops": hops}
 
 
-def _policy(one: PolicyRule) -> Json:
-    return {"family": one.family, "priority": one.priority, "text": one.text, "table": one.table}
-
-
-def _link(index: Index, one: Link) -> Json:
-    container = index.veths.get(one.name)
-    return {
-        "index": one.index,
-        "name": one.name,
-        "kind": one.kind,
-        "up": one.up,
-        "state": one.state,
-        "mtu": one.mtu,
-        "mac": one.mac,
-        "master": one.master,
-        "addresses": [str(own) for own in one.addresses],
-        "container": container.name if container else None,
-    }
+def _link(index: Index, link: Link) -> Json:
+    container = index.veths.get(link.name)
+    own = _fields(link, "index name kind up state mtu mac master addresses")
+    return {**own, "container": container.name if container else None}
 
 
 # --- ways out and neighbours ------------------------------------------------------------------------------------------
-
 
 MOST_TRACED = 256  # ports of one container
 
@@ -355,31 +304,39 @@ def _outbound(way: Outbound) -> Json:
     }
 
 
-def _link_to(one: Peer) -> Json:
+def _link_to(peer: Peer) -> Json:
+    first = peer.names[0] if peer.names else None
+    return {"name": first, **_fields(peer, "names container network ip"), "blocked": peer.blocked or None}
+
+
+def _drift(index: Index, drift: Drift) -> Json:
+    """`rule`: the live one's entry; of a missing one the place and the text that it should have."""
+    network = index.networks.get(drift.network_id or "")
     return {
-        "name": one.names[0] if one.names else None,
-        "names": list(one.names),
-        "container": one.container,
-        "network": one.network,
-        "ip": _text(one.ip),
-        "blocked": one.blocked or None,
+        "kind": drift.kind.value,
+        "rule": rule_entry(drift.rule) or _missing_rule(drift),
+        "container": index.name(drift.container_id),
+        "port": drift.binding and _fields(drift.binding, "proto host_ip host_port container_port"),
+        "network": network.name if network else None,
+        "why": drift.why,
     }
 
 
-def _neighbour(_: Index, one: Neighbour) -> Json:
-    return {"ip": str(one.ip), "dev": one.dev, "mac": one.mac, "state": one.state}
+def _missing_rule(drift: Drift) -> Json:
+    uncounted: Json = {"packets": None, "bytes": None, "backend": drift.backend, "not_understood": []}
+    return {**_fields(drift, "family table chain"), "rule": None, "text": drift.text, **uncounted}
 
 
 _RECORDS: Mapping[type, Entry] = {
     Container: _container,
     Port: port_entry,
     Network: _network,
-    Rule: lambda _, one: rule_entry(one) or {},
-    RulesNote: lambda _, one: {"text": one.text},
-    Route: lambda _, one: _route(one),
-    PolicyRule: lambda _, one: _policy(one),
+    Rule: lambda _, rule: rule_entry(rule) or {},
+    RulesNote: lambda _, note: {"text": note.text},
+    Route: _route,
+    PolicyRule: lambda _, rule: _fields(rule, "family priority text table"),
     Proxy: _proxy,
     Link: _link,
-    Neighbour: _neighbour,
-    Drift: lambda index, one: drift_entry(index, one, rule_entry(one.rule)),
+    Neighbour: lambda _, neighbour: _fields(neighbour, "ip dev mac state"),
+    Drift: _drift,
 }

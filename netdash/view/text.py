@@ -1,7 +1,11 @@
-"""Text with a tone and a link, free of colour and markup. The one place where text is made safe to print."""
+"""Text with a tone and a link, free of colour and markup. The one place where text is made safe to print, or to paste
+into a shell."""
 
 from __future__ import annotations
 
+import codecs
+import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum
@@ -9,7 +13,6 @@ from functools import lru_cache
 from typing import NewType
 
 from netdash.model.host import Ref
-from netdash.view import glyphs
 
 
 class Tone(Enum):
@@ -62,7 +65,7 @@ def safe(text: str) -> SafeText:
     """`text` with an escape (\\x1b, \\u202e) for each character that a terminal acts on, or that is not seen."""
     if text.isascii() and text.isprintable():
         return SafeText(text)
-    return _visible(text, glyphs.encoding)
+    return _visible(text, encoding)
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> SafeText:
@@ -77,7 +80,7 @@ def _visible(text: str, encoding: str | None) -> SafeText:
     for character in text:
         marks = marks + 1 if unicodedata.category(character) in _MARKS else 0
         seen = character.isprintable() and marks <= MAX_MARKS and not _is_hidden(character)
-        made.append((seen and glyphs.written(character, encoding)) or _escaped(ord(character)))
+        made.append((seen and written(character, encoding)) or _escaped(ord(character)))
     return SafeText("".join(made))
 
 
@@ -127,3 +130,90 @@ def _first(text: str, cells: int) -> str:
         if used > cells:
             return text[:at]
     return text
+
+
+# --- glyphs that the terminal lacks -----------------------------------------------------------------------------------
+
+ASCII = {
+    "—": "-",  # none
+    "●": "*",
+    "○": "o",
+    "◐": "%",
+    "◦": "'",
+    "✓": "+",
+    "✗": "x",
+    "◆": "#",
+    "‖": '"',
+    "…": "~",
+    "·": ";",
+    "→": ">",
+    "▶": ">",
+    "▸": ">",
+    "⇒": ">",
+    "←": "<",
+    "↑": "^",
+    "↓": "v",
+    "⏎": "&",
+    "─": "=",
+    "│": "|",
+    "┬": "T",
+    "▌": ">",
+    "▎": ":",
+    "▏": "_",
+    "▐": "]",
+}
+"""One cell each, so that nothing moves. "?" is not among them: it means unknown."""
+
+GLYPH_ERRORS = "netdash-glyphs"  # the error handler's name, for `reconfigure(errors=…)`
+
+encoding: str | None = None  # of the terminal; None: it has every character
+
+
+def use_encoding(name: str) -> None:
+    """Text that is made safe from now on is for a stream of this encoding."""
+    global encoding
+    encoding = None if codecs.lookup(name).name == "utf-8" else name
+
+
+def written(character: str, encoding: str | None) -> str | None:
+    """How the character is written in this encoding, unless `_encoded` does the rest; None where it cannot be."""
+    if encoding is not None:
+        try:
+            character.encode(encoding)
+        except UnicodeEncodeError:
+            return "Enter" if character == "⏎" else character if character in ASCII else None
+    return character
+
+
+def _encoded(error: UnicodeError) -> tuple[str, int]:
+    """The glyphs of the table; anything else that comes here is an ornament of Textual's, and becomes a blank."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(ASCII.get(one, " ") for one in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(GLYPH_ERRORS, _encoded)
+
+
+# --- commands to copy -------------------------------------------------------------------------------------------------
+
+_OF_NFT = re.compile(r"[A-Za-z_.][A-Za-z0-9_./\\-]*")  # nft reads its arguments as one text of its own language
+
+
+def shell_command(template: str, *names: str) -> SafeText:
+    """The template with a quoted name for each {}. A name that cannot be put there as it is gives a comment that says
+    so: an escape in its place would name another thing, and a name that begins with - would be an option."""
+    for name in names:
+        if not name or name.startswith("-") or clean(name) != name:
+            return _impossible(name)
+    return safe(template.format(*map(shlex.quote, names)))
+
+
+def nft_command(template: str, *names: str) -> SafeText:
+    """The same for nft, where quotes of the shell do not keep a name from being syntax."""
+    unquotable = next((name for name in names if not _OF_NFT.fullmatch(name)), None)
+    return shell_command(template, *names) if unquotable is None else _impossible(unquotable)
+
+
+def _impossible(name: str) -> SafeText:
+    return safe(f"# no safe command: the name {clean(repr(name), 60)} cannot be written in one")

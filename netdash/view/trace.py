@@ -12,8 +12,8 @@ from netdash.model.index import index_of
 from netdash.model.packet import Packet
 from netdash.model.relations import address_ref, ref_of
 from netdash.trace.model import UNREAD, Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
-from netdash.view import formatting, layout, shell
-from netdash.view.text import Line, SafeText, Span, Tone, clean, fit, width
+from netdash.view import formatting, layout
+from netdash.view.text import Line, SafeText, Span, Tone, clean, fit, shell_command, width
 
 _GLYPHS = {True: "✓", False: "✗", None: "?"}
 _TONES = {True: Tone.GOOD, False: Tone.BAD, None: Tone.UNKNOWN}
@@ -132,7 +132,7 @@ def command(host: Host, asked: Question) -> SafeText:
     }
     given = {option: value for option, value in options.items() if value}
     template = "netdash trace {} {}" + "".join(f" {option} {{}}" for option in given)
-    return shell.command(template, sender, formatting.socket_text(asked.dst, asked.dport), *given.values())
+    return shell_command(template, sender, formatting.socket_text(asked.dst, asked.dport), *given.values())
 
 
 def parts(answer: Trace, room: int) -> tuple[Part, ...]:

@@ -1,9 +1,12 @@
-"""The list views in the order of their digits: each one is a pane, a command and a golden test. Pure: Host -> rows."""
+"""The list views in the order of their digits, each a pane, a command and a golden test; where a reference leads."""
 
 from __future__ import annotations
 
-from netdash.view.columns_drift import DRIFT
-from netdash.view.columns_engine import CONTAINERS, NETWORKS
+from netdash.model.addresses import address
+from netdash.model.host import Host, Ref
+from netdash.model.index import index_of
+from netdash.model.relations import ref_of
+from netdash.view.columns_engine import CONTAINERS, DRIFT, NETWORKS
 from netdash.view.columns_kernel import LINKS, ROUTES
 from netdash.view.columns_ports import PORTS, PROXIES, RULES
 from netdash.view.table import View
@@ -11,3 +14,59 @@ from netdash.view.table import View
 VIEWS: tuple[View, ...] = (CONTAINERS, PORTS, NETWORKS, RULES, ROUTES, PROXIES, LINKS, DRIFT)
 
 BY_NAME: dict[str, View] = {view.name: view for view in VIEWS}
+
+
+# --- where a reference leads ------------------------------------------------------------------------------------------
+
+VIEW_OF = {
+    **{view.kind: view.name for view in VIEWS},
+    "chain": "rules",
+    "note": "rules",
+    "policy": "routes",
+    "neighbour": "links",
+}
+"""View by kind; an address has no row of its own and leads to whatever owns it."""
+
+
+def destination(host: Host, ref: Ref) -> tuple[str, Ref] | None:
+    """(view name, row) that `ref` leads to: a chain's first rule, an address's owner, a shared port's holder.
+    None where this host has nothing of the kind, as for an address of the Internet."""
+    if ref.kind == "address":
+        found = _owner(host, ref.key)
+    elif ref.kind == "chain":
+        found = _first_rule(host, ref.key)
+    elif ref.kind == "network":
+        found = _network_row(host, ref.key)
+    else:
+        found = ref
+    return (VIEW_OF[found.kind], found) if found and found.kind in VIEW_OF else None
+
+
+def _owner(host: Host, text: str) -> Ref | None:
+    """A container before a link before a neighbour."""
+    ip = address(text)
+    if ip is None:
+        return None
+    container = index_of(host).owners.get(ip)
+    if container is not None:
+        return ref_of(container)
+    for link in host.links or ():
+        if any(one.ip == ip for one in link.addresses):
+            return ref_of(link)
+    return next((ref_of(neighbour) for neighbour in host.neighbours or () if neighbour.ip == ip), None)
+
+
+def _first_rule(host: Host, key: str) -> Ref | None:
+    """The chain's first rule; for an empty chain, the first that jumps there."""
+    for chain in host.ruleset.chains if host.ruleset else ():
+        if chain.rules and ref_of(chain).key == key:
+            return ref_of(chain.rules[0])
+    *where, name = key.split(" ", 3)
+    for rule in host.ruleset.rules if host.ruleset else ():
+        if rule.target.chain == name and [rule.backend, rule.family, rule.table] == where:
+            return ref_of(rule)
+    return None
+
+
+def _network_row(host: Host, key: str) -> Ref | None:
+    return Ref("network", key) if key in index_of(host).networks else None
