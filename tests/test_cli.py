@@ -21,6 +21,7 @@ from netdash.cli.feeds import LiveFeed, StillFeed
 from netdash.collect.first_answer import First
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
+from netdash.model.index import find_container
 from tests.conftest import DEMO, RECORDINGS, ROOT
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")
@@ -159,7 +160,7 @@ def test_an_id_that_many_begin_with_is_refused(host: Callable[[str], Host]) -> N
     firsts = [one.id[0] for one in host("docker28.5-nft-full").containers or ()]
     shared = next(digit for digit in firsts if firsts.count(digit) > 1)
     with pytest.raises(NetdashError, match="begins the ids of"):
-        lists.find(host("docker28.5-nft-full"), shared)
+        find_container(host("docker28.5-nft-full"), shared)
 
 
 def test_a_recording_of_a_recording_is_the_same(tmp_path: Path, ran: Callable[..., Ran]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from netdash.join.host import Builder
 from netdash.join.host_ports import Ledger
 from netdash.kernel.entrance import Entrance
-from netdash.kernel.sockets import answers, find_listener, inside, socket_text
+from netdash.kernel.sockets import answers, bound_socket, find_listener, inside
 from netdash.model.host import Binding, Link, Listener, Proxy, Scope
 from netdash.parse.docker import parse_inspected
 from netdash.parse.proc import parse_listeners, parse_proc_net
@@ -172,7 +172,7 @@ def test_a_device_and_both_families_are_shown(recording):
     assert bind_cells(host, 9122) == [("*", "all")]
     ports = [one for one in host.ports if one.host_port == 9100]
     assert {one.scope for one in ports} == {Scope.DEVICE}
-    assert [socket_text(one) for one in ports] == ["0.0.0.0%docker0:9100", "0.0.0.0%eth0:9100"]
+    assert [bound_socket(one) for one in ports] == ["0.0.0.0%docker0:9100", "0.0.0.0%eth0:9100"]
     assert look(host, "tcp", 9100).free is False
     assert len(conflicts(host, "tcp", ip_address("127.0.0.1"), 9100)) == 2
 

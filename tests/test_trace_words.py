@@ -134,3 +134,16 @@ def test_a_source_that_hangs_on_a_rule_that_cannot_be_told_is_not_told() -> None
         told = trace(on, question(on, "web", "1.1.1.1:443", Asked())[0])
         assert told.verdict is Verdict.FORWARDED
         assert str(told.translation.src) == source
+
+
+def test_an_id_stands_for_the_one_container_that_it_begins() -> None:
+    known = joined(FULL)
+    first, second, *others = known.containers or ()
+    ids = replace(first, id="4430" + first.id[4:]), replace(second, id="ab" + second.id[2:])
+    renamed = replace(known, containers=(*ids, *(replace(other, id="ab" + other.id[2:]) for other in others)))
+    asked, _ = question(renamed, "44", "192.0.2.10:80", Asked())
+    assert asked.container == ids[0].id
+    for ends in (("ab", "192.0.2.10:80"), ("host", "ab:80"), ("host", "443:80")):  # of several; a number may be a port
+        with pytest.raises(NetdashError) as raised:
+            question(renamed, *ends, Asked())
+        assert raised.value.code is Exit.USAGE

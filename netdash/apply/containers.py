@@ -10,6 +10,7 @@ from typing import Any
 from netdash.apply import preflight
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import Refused
+from netdash.model.numbers import port_and_protocol, port_number
 from netdash.parse.json_values import integer, items, mapping, text
 from netdash.publish.journal import Journal
 from netdash.publish.state import Opened
@@ -113,9 +114,9 @@ def _bound(found: Mapping[str, Any] | None) -> set[tuple[str, int]]:
     pairs = set()
     for key, value in bindings.items():
         for item in items(value):
-            number = str(mapping(item).get("HostPort", ""))
-            if number.isascii() and number.isdigit() and int(number):
-                pairs.add((str(key).partition("/")[2] or "tcp", int(number)))
+            number, port = port_number(str(mapping(item).get("HostPort", ""))), port_and_protocol(str(key))
+            if number is not None and port is not None:
+                pairs.add((port[1], number))
     return pairs
 
 

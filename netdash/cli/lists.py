@@ -3,7 +3,6 @@ to stdout, notes to stderr."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from netdash import __version__
@@ -12,8 +11,9 @@ from netdash.cli.arguments import Arguments
 from netdash.cli.printing import colour, document, note, room, write
 from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.host import Container, Host
-from netdash.model.numbers import port_number
+from netdash.model.host import Host
+from netdash.model.index import find_container
+from netdash.model.numbers import port_and_protocol
 from netdash.model.source import SOURCES
 from netdash.view import json_changes, json_host, several_hosts, terminal, unavailable
 from netdash.view.filter import Filter
@@ -113,7 +113,7 @@ def _known(host: Host, view: View) -> bool:
 def show(arguments: Arguments) -> int:
     """Print one container's card, or its JSON."""
     host = host_of(arguments, ALL_WAYS)
-    container = find(host, arguments.container)
+    container = find_container(host, arguments.container)
     if arguments.json:
         document(json_host.dumps(json_host.show(host, container)))
         return Exit.FINE
@@ -121,33 +121,6 @@ def show(arguments: Arguments) -> int:
 
     write(terminal.text(card(host, container, room() or PIPED), colour()))
     return Exit.FINE
-
-
-def find(host: Host, wanted: str) -> Container:
-    """The container of this name, or whose id starts so. Raises NetdashError with the nearest names."""
-    if host.containers is None:
-        raise NetdashError(f"containers could not be read: {unavailable.reason(host, 'docker')}")
-    wanted = wanted.removeprefix("/")
-    named = next((container for container in host.containers if container.name == wanted), None)
-    if named is not None:
-        return named
-    begins = [container for container in host.containers if wanted and container.id.startswith(wanted.lower())]
-    if len(begins) == 1:
-        return begins[0]
-    if begins:
-        names = ", ".join(begin.name for begin in begins[:4])
-        raise NetdashError(f"{wanted!r} begins the ids of {len(begins)} containers: {names}", code=Exit.USAGE)
-    raise NetdashError(f"no container {wanted!r}", _nearest(host.containers, wanted), Exit.USAGE)
-
-
-def _nearest(containers: Iterable[Container], wanted: str) -> str:
-    names = [container.name for container in containers]
-    if not names:
-        return "this host has none"
-    lower = {name.casefold(): name for name in names}
-    near = [lower[name] for name in difflib.get_close_matches(wanted.casefold()[:256], lower, 3, 0.4)]
-    near += [name for name in names if wanted and wanted.casefold() in name.casefold() and name not in near]
-    return f"did you mean {', '.join(near[:3])}?" if near else "see: netdash containers"
 
 
 def free(arguments: Arguments) -> int:
@@ -166,11 +139,10 @@ def free(arguments: Arguments) -> int:
 
 
 def _port(text: str) -> tuple[int, str]:
-    digits, _, proto = text.partition("/")
-    number, proto = port_number(digits), proto.lower() or "tcp"
-    if number is None or proto not in ("tcp", "udp"):
+    port = port_and_protocol(text)
+    if port is None or port[1] not in ("tcp", "udp"):
         raise NetdashError(f"{text!r} is not a port", "1 to 65535, with /udp where it is not tcp", Exit.USAGE)
-    return number, proto
+    return port
 
 
 def record(arguments: Arguments) -> int:

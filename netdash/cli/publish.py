@@ -13,6 +13,7 @@ from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
+from netdash.model.index import begins_id
 from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan, plan
 from netdash.publish.plan_others import configured, fresh_name, plan_new, plan_without
@@ -91,7 +92,7 @@ def unpublish(arguments: Arguments) -> int:
 
 def _is(one: Forward, wanted: str) -> bool:
     wanted = wanted.removeprefix("/")
-    return one.container == wanted or (len(wanted) >= 4 and one.container_id.startswith(wanted.lower()))
+    return one.container == wanted or begins_id(one.container_id, wanted)
 
 
 def _shares(one: Forward, spec: Spec, numbers: set[int]) -> bool:
@@ -209,9 +210,9 @@ def read(arguments: Arguments) -> Host:
 
 
 def found(host: Host, wanted: str) -> Container:
-    from netdash.cli.lists import find
+    from netdash.model.index import find_container
 
-    return find(host, wanted)
+    return find_container(host, wanted)
 
 
 def engine(arguments: Arguments) -> str:

@@ -31,6 +31,7 @@ from netdash.engine.errors import EngineError, EngineLate
 from netdash.engine.process import engine_pid
 from netdash.model.engine_process import KERNEL as KERNEL_TOLD
 from netdash.model.host import Failure
+from netdash.model.index import begins_id
 from netdash.model.source import BY_PATH, Missing, Source, SourceFile, commands, container_commands
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
@@ -281,7 +282,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
 
 
 def _is_named(target: Target, words: frozenset[str]) -> bool:
-    return any(target.name == word or (len(word) > 2 and target.identity.startswith(word)) for word in words)
+    return any(target.name == word or begins_id(target.identity, word) for word in words)
 
 
 def _of_container(target: Target, limit: float) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Link, Listener, Port, Scope
 
 ByPort = Mapping[tuple[str, int], Sequence[Listener]]
@@ -118,9 +119,8 @@ def bind_text(port: Port) -> str:
     return f"{ip}%{port.device}" if port.device else ip
 
 
-def socket_text(port: Port) -> str:
-    text = bind_text(port)
-    return f"[{text}]:{port.host_port}" if ":" in text else f"{text}:{port.host_port}"
+def bound_socket(port: Port) -> str:
+    return socket_text(bind_text(port), port.host_port)
 
 
 def overlaps(port: Port, ip: IP) -> bool:

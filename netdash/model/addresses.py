@@ -1,4 +1,5 @@
-"""The one reader of IP addresses in foreign text: a malformed one is None, never an exception."""
+"""The one reader of IP addresses in foreign text: a malformed one is None, never an exception. And the one writer of an
+address with a port."""
 
 from __future__ import annotations
 
@@ -31,6 +32,14 @@ def interface(text: str, prefix: int | None) -> Interface | None:
 def subnet(text: str) -> Net | None:
     """A network, or the one that an address with a prefix length is in."""
     return _read(lambda text: ip_network(text, strict=False), text)
+
+
+def socket_text(ip: IP | str | None, port: int | None) -> str:
+    """ADDRESS:PORT, an IPv6 address in brackets; only the address where there is no port, "?" where there is none."""
+    if ip is None:
+        return "?"
+    shown = f"[{ip}]" if ":" in str(ip) else str(ip)
+    return shown if port is None else f"{shown}:{port}"
 
 
 def only(ip: IP) -> Net:

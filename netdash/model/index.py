@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 from netdash.model.drift import Drift
+from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import (
     IP,
     Chain,
@@ -35,7 +37,7 @@ class Index:
         self.networks = {one.id: one for one in host.networks or ()}
         self._networks_by_name = {one.name: one for one in host.networks or ()}
         self.links = {one.name: one for one in host.links or ()}
-        self.owners: dict[IP, Container] = {}
+        self.owners = owners_of(host.containers or ())
         self.veths: dict[str, Container] = {}
         self._ends: dict[str, list[Endpoint]] = {}
         self._ports: dict[str, list[Port]] = {}
@@ -53,8 +55,6 @@ class Index:
                 self._ends.setdefault(network.id, []).append(endpoint)
             if endpoint.veth:
                 self.veths[endpoint.veth] = container
-            for address in endpoint.addresses:
-                self.owners[address.ip] = container
 
     def network(self, endpoint: Endpoint) -> Network | None:
         return self.networks.get(endpoint.network_id) or self._networks_by_name.get(endpoint.network)
@@ -184,6 +184,46 @@ def _callers(shape: _Shape) -> Mapping[tuple[str, str, str, str], Sequence[Rule]
         for name in filter(None, dict.fromkeys(named)):
             found.setdefault((rule.backend, rule.family, rule.table, name), []).append(rule)
     return found
+
+
+def owners_of(containers: Iterable[Container]) -> dict[IP, Container]:
+    """Whose an address is."""
+    return {own.ip: container for container in containers for end in container.endpoints for own in end.addresses}
+
+
+def begins_id(identity: str, word: str) -> bool:
+    """Whether a user's word stands for this id: any start of it, as with Docker."""
+    return bool(word) and identity.startswith(word.lower())
+
+
+def called(containers: Iterable[Container], word: str) -> list[Container]:
+    """The container of this name, else those whose ids begin so."""
+    known = list(containers)
+    named = [container for container in known if container.name == word.removeprefix("/")]
+    return named or [container for container in known if begins_id(container.id, word)]
+
+
+def find_container(host: Host, word: str, hint: str = "see: netdash containers") -> Container:
+    """The one container that a user's word stands for. Raises NetdashError with the nearest names, or the hint."""
+    if host.containers is None:
+        failure = host.failures.get("docker")
+        raise NetdashError("containers could not be read" + (f": {failure.reason}" if failure else ""))
+    found = called(host.containers, word)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(container.name for container in found[:4])
+        raise NetdashError(f"{word!r} begins the ids of {len(found)} containers: {names}", code=Exit.USAGE)
+    raise NetdashError(f"no container {word!r}", _nearest(host.containers, word) or hint, Exit.USAGE)
+
+
+def _nearest(containers: Sequence[Container], word: str) -> str:
+    if not containers:
+        return "this host has none"
+    lower = {container.name.casefold(): container.name for container in containers}
+    near = [lower[name] for name in difflib.get_close_matches(word.casefold()[:256], lower, 3, 0.4)]
+    near += [name for key, name in lower.items() if word and word.casefold() in key and name not in near]
+    return f"did you mean {', '.join(near[:3])}?" if near else ""
 
 
 def by_table(routes: tuple[Route, ...] | None, policy: tuple[PolicyRule, ...] | None) -> list[Route | PolicyRule]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from netdash.model.addresses import address, interface, subnet
 from netdash.model.host import Binding, Container, Endpoint, Engine, Network
-from netdash.model.numbers import decimal
+from netdash.model.numbers import decimal, port_and_protocol
 from netdash.parse.json_values import Json, integer, items, mapping, objects, text
 
 
@@ -213,7 +213,7 @@ def _port_map(value: object, chosen_later: bool = False) -> tuple[Binding, ...]:
     none is any."""
     found = []
     for name, bindings in mapping(value).items():
-        port = _port(name)
+        port = port_and_protocol(name)
         if port is None:
             continue
         for raw in items(bindings):
@@ -261,13 +261,8 @@ def _binding_order(binding: Binding) -> tuple[object, ...]:
 
 
 def _exposed(*values: object) -> tuple[tuple[int, str], ...]:
-    ports = {port for value in values for name in mapping(value) if (port := _port(name))}
+    ports = {port for value in values for name in mapping(value) if (port := port_and_protocol(name))}
     return tuple(sorted(ports))
-
-
-def _port(name: str) -> tuple[int, str] | None:
-    number, _, proto = name.partition("/")
-    return (int(number), proto or "tcp") if _is_port(number) else None
 
 
 def _is_port(value: str) -> bool:

@@ -7,7 +7,9 @@ from itertools import islice
 
 from netdash.kernel import sockets
 from netdash.kernel.sockets import overlaps, reserved
+from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Listener, Network, Port
+from netdash.model.index import index_of
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
@@ -37,11 +39,10 @@ def way(host: Host, container: Container, mode: Mode) -> tuple[Endpoint | None, 
     this host's; the one of the default route first."""
     if host.networks is None:
         return None, "the engine's networks could not be read"
-    networks = {network.id: network for network in host.networks} | {network.name: network for network in host.networks}
     reasons: list[str] = []
     found: list[Endpoint] = []
     for end in container.endpoints:
-        network = networks.get(end.network_id) or networks.get(end.network)
+        network = index_of(host).network(end)
         reason = _unreachable(host if mode is Mode.FORWARD else None, end, network)
         reasons += [reason] if reason else []
         found += [] if reason else [end]
@@ -98,7 +99,7 @@ def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
 
 
 def _held(host: Host, port: Port) -> str:
-    where = f"{port.proto} {sockets.socket_text(port)}"
+    where = f"{port.proto} {sockets.bound_socket(port)}"
     owner = next((container.name for container in host.containers or () if container.id == port.container_id), None)
     if not port.live:
         return f"{where} is wanted by container {owner or '?'}, which is not running"
@@ -110,10 +111,6 @@ def _held(host: Host, port: Port) -> str:
         name = holder.command or ("a process that only root sees" if holder.kind == "process" else holder.kind)
         parts.append(f"{name} pid {holder.pid}" if holder.pid else name)
     return f"{where} is held by {', '.join(parts) or 'a process'}"
-
-
-def socket_text(ip: IP | str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"
 
 
 def port_list(ports: tuple[Opened, ...]) -> str:

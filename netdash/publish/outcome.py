@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netdash.publish.checks import socket_text
+from netdash.model.addresses import socket_text
 from netdash.publish.journal import Outage
 
 

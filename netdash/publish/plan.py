@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Proxy
 from netdash.model.processes import OWN_PROXY
 from netdash.publish import checks
@@ -162,7 +163,7 @@ def _forward(
     last = f"netdash unpublish {name} {span(numbers)}{suffix}"
     until = f"for {duration(request.seconds)}" if request.seconds else f"until `{last}`"
     steps = [
-        f"{program} {_listening_at(one)} → {checks.socket_text(_target(end, ip), one.container_port)}"
+        f"{program} {_listening_at(one)} → {socket_text(_target(end, ip), one.container_port)}"
         for one, ip in zip(ports, ips * len(numbers), strict=True)
     ]
     steps.append(f"a process of netdash's keeps it {until}, and follows {name} when its address changes")
@@ -191,7 +192,7 @@ def _forward(
 
 
 def _listening_at(one: Opened) -> str:
-    return f"at {checks.socket_text(one.host_ip, one.host_port)}/{one.proto}"
+    return f"at {socket_text(one.host_ip, one.host_port)}/{one.proto}"
 
 
 def proof(ports: tuple[Opened, ...], answers: bool | None) -> str:
@@ -297,7 +298,7 @@ def compose_lines(container: Container, ports: tuple[Opened, ...]) -> tuple[str,
     """The lines that make it last, for the compose file."""
     lines = ["services:", f"  {container.service or container.name}:", "    ports:"]
     for port in ports:
-        bind = f"[{port.host_ip}]:" if ":" in port.host_ip else f"{port.host_ip}:" if port.host_ip else ""
+        bind = f"{socket_text(port.host_ip, None)}:" if port.host_ip else ""
         proto = "" if port.proto == "tcp" else f"/{port.proto}"
         lines.append(f'      - "{bind}{port.host_port}:{port.container_port}{proto}"')
     return tuple(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from netdash.model.addresses import socket_text
 from netdash.model.host import Container, Host
 from netdash.publish import checks
 from netdash.publish.checks import choose
@@ -86,7 +87,7 @@ def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: 
 
 
 def _text(one: Opened) -> str:
-    where = checks.socket_text(one.host_ip, one.host_port) if one.host_ip else str(one.host_port)
+    where = socket_text(one.host_ip, one.host_port) if one.host_ip else str(one.host_port)
     return f"{where} → {one.container_port}/{one.proto}"
 
 

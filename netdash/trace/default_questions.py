@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netdash.kernel.routing import OUTSIDE, entrance
+from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
 from netdash.model.index import index_of
 from netdash.model.records import replace
@@ -68,7 +69,7 @@ def _by_family(host: Host, port: Port, family: int) -> Iterator[Usual]:
 
 def _inwards(text: str, origin: Origin, dst: IP, port: Port, src: IP | None) -> Usual:
     return Usual(
-        f"{text} to {_socket(dst, port.host_port)}/{port.proto}",
+        f"{text} to {socket_text(dst, port.host_port)}/{port.proto}",
         Question(origin, dst, port.proto, port.host_port, src=src),
         text,
     )
@@ -105,7 +106,7 @@ def between(host: Host, sender: Container, receiver: Container) -> tuple[Usual, 
     asked = [(proto, port) for proto, port in _ports(host, receiver)] or [("icmp", None)]
     return tuple(
         Usual(
-            f"from {sender.name} to {receiver.name} {_socket(address, port)}/{proto}",
+            f"from {sender.name} to {receiver.name} {socket_text(address, port)}/{proto}",
             Question(Origin.CONTAINER, address, proto, port, container=sender.id),
         )
         for proto, port in asked
@@ -132,9 +133,3 @@ def _ports(host: Host, container: Container) -> list[tuple[str, int | None]]:
         published = {(binding.proto, binding.container_port) for binding in container.bindings}
         found = published | {(proto, port) for port, proto in container.exposed}
     return [*sorted(found)]
-
-
-def _socket(ip: IP, port: int | None) -> str:
-    if port is None:
-        return str(ip)
-    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdash.kernel.sockets import device_of, find_listener
+from netdash.model.addresses import socket_text
 from netdash.model.host import IP
 from netdash.model.records import replace
 from netdash.trace import proxy
@@ -59,21 +60,21 @@ def _listening(run: Run, place: str) -> Ended:
     if heard is None:
         elsewhere = next(iter(listeners), None) if run.space is not None else None
         hint = f"{run.inside}{f', only on {elsewhere.ip}' if elsewhere else ''}"
-        what = f"nothing listens on {_socket(packet.dst, packet.dport)}/{proto}{hint}"
+        what = f"nothing listens on {socket_text(packet.dst, packet.dport)}/{proto}{hint}"
         return run.end(Verdict.NO_LISTENER, place, what)
     if heard.full:
-        what = f"its queue of connections is full: {_socket(heard.ip, heard.port)}{run.inside} accepts none"
+        what = f"its queue of connections is full: {socket_text(heard.ip, heard.port)}{run.inside} accepts none"
         return run.end(Verdict.DROPPED, place, what)
     if run.net.proxies is None and (heard.command is None or "proxy" in heard.command):
         run.without("proxies", "the userland proxies")
     by = proxy.proxy_of(run.net, heard, packet.dst)
     if by is not None:
-        run.say(f"{by.command} (pid {by.pid}) takes it for {_socket(by.container_ip, by.container_port)}")
+        run.say(f"{by.command} (pid {by.pid}) takes it for {socket_text(by.container_ip, by.container_port)}")
         run.end_at = by
         return Ended(Verdict.PROXY, None)
     if heard.program == "dockerd" and run.space is None:
         return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
-    run.say(f"{heard.program or 'a process'} listens on {_socket(heard.ip, heard.port)}")
+    run.say(f"{heard.program or 'a process'} listens on {socket_text(heard.ip, heard.port)}")
     return Ended(Verdict.DELIVERED, None)
 
 
@@ -83,7 +84,3 @@ def _heard_at(run: Run, dst: IP) -> str | None:
     if isinstance(run.space, Namespace):
         return arrival(run.space, device or "", dst)
     return (device_of(run.host.links, dst) or "lo") if device == "lo" else device
-
-
-def _socket(ip: IP, port: int) -> str:
-    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.kernel.conntrack_entries import flows_of, one_sided, ports_left, unanswered, waits
+from netdash.model.addresses import socket_text
 from netdash.model.host import Container, Host, Proxy
 from netdash.model.packet import Packet
 from netdash.model.records import replace
@@ -133,7 +134,7 @@ def _remember_stale(host: Host, run: Run) -> None:
         return
     flows = flows_of(host, sent.proto, sent.src, sent.dst, sent.dport)
     for flow in [flow for flow in flows if (flow.reply.src, flow.reply.sport) != (got.dst, got.dport)][:3]:
-        to = _socket(flow.reply.src, flow.reply.sport)
+        to = socket_text(flow.reply.src, flow.reply.sport)
         run.assume(f"from port {flow.original.sport} it goes to {to}: conntrack keeps that flow as rules were before")
 
 
@@ -236,7 +237,7 @@ def _misdirected(asking: Asking, first: Walked, back: Walked) -> Lacking | None:
         return False, f"the answer goes {_whither(back)}, not to who asked"
     asked = got.src if _to_many(first.run.packet) else sent.dst
     if (asked, sent.src) != (got.src, got.dst) or not _answers_ports(sent, got):
-        text = f"the answer comes from {_socket(got.src, got.sport)}: who asked {_socket(sent.dst, sent.dport)}"
+        text = f"the answer comes from {socket_text(got.src, got.sport)}: who asked {socket_text(sent.dst, sent.dport)}"
         return False, f"{text} does not take it"
     return None
 
@@ -273,8 +274,3 @@ def _answers_ports(sent: Packet, got: Packet) -> bool:
 
 def _alike(one: Packet, other: Packet) -> bool:
     return (one.src, one.dst, one.dport) == (other.src, other.dst, other.dport)
-
-
-def _socket(ip: object, port: int | None) -> str:
-    text = f"[{ip}]" if ":" in str(ip) else str(ip)
-    return text if port is None else f"{text}:{port}"

@@ -9,6 +9,7 @@ from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import address
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Container, Endpoint, Host
+from netdash.model.index import called, find_container
 from netdash.model.numbers import port_number
 from netdash.trace.container_namespace import namespaces_of
 from netdash.trace.model import Origin, Question
@@ -81,21 +82,7 @@ def _sender(host: Host, text: str) -> tuple[Origin, Container | None, IP | None]
         return Origin.OUTSIDE, None, src
     if word == "host":
         return Origin.HOST, None, src
-    return Origin.CONTAINER, container_of(host, word), src
-
-
-def container_of(host: Host, wanted: str) -> Container:
-    """The container of this name, or whose id starts so."""
-    if host.containers is None:
-        raise NetdashError("containers could not be read", "host and outside need none")
-    found = [container for container in host.containers if container.name == wanted.removeprefix("/")]
-    found = found or [
-        container for container in host.containers if len(wanted) > 2 and container.id.startswith(wanted.lower())
-    ]
-    if len(found) != 1:
-        what = "is no container" if not found else f"begins the ids of {len(found)} containers"
-        raise NetdashError(f"{wanted!r} {what}", "FROM is host, outside, outside@IP or a container", Exit.USAGE)
-    return found[0]
+    return Origin.CONTAINER, find_container(host, word, "FROM is host, outside, outside@IP or a container"), src
 
 
 def _split(text: str) -> tuple[str, int | None]:
@@ -167,8 +154,11 @@ def _resolved(host: Host, sender: Container, name: str) -> Iterator[IP]:
 
 
 def _by_name(host: Host, name: str) -> Iterator[IP]:
+    """Of a container, or of all of a Compose service. A number alone may be meant as a port, and stands for no id."""
+    found = called(host.containers or (), name)
+    meant = found if len(found) == 1 and (found[0].name == name or not port_number(name)) else []
     for container in host.containers or ():
-        if container.name == name or (len(name) > 2 and container.id.startswith(name)) or container.service == name:
+        if container in meant or container.service == name:
             leading = sorted(container.endpoints, key=_leading)
             yield from (address.ip for end in leading for address in end.addresses)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from netdash.model.host import Ref
+from netdash.model.numbers import port_and_protocol
 from netdash.model.relations import ref_of
 from netdash.tui import changing
 from netdash.tui.host_view import BY_NAME
@@ -132,13 +133,12 @@ def _sort(screen: Dashboard, key: str) -> None:
 
 def _free(screen: Dashboard, text: str) -> None:
     """Whether a host port is free, and who has it: `8080`, or `53/udp`."""
-    digits, _, proto = text.partition("/")
-    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0
+    port = port_and_protocol(text)
     host = screen.sheet.host if screen.sheet else None
-    if not 0 < number < 65536:
+    if port is None or port[1] not in ("tcp", "udp"):
         screen.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
     elif host is not None:
-        answer = free_ports.look(host, proto.casefold() or "tcp", number)
+        answer = free_ports.look(host, port[1], port[0])
         if answer.taken_by or answer.wanted_by:
             screen.follow(ref_of((*answer.taken_by, *answer.wanted_by)[0]))
         tone = {True: Tone.GOOD, False: Tone.WARN, None: Tone.UNKNOWN}[answer.free]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift
 from netdash.model.host import (
     Container,
@@ -41,7 +42,7 @@ def choices(
 def _container(host: Host, one: Container) -> list[Offer]:
     offers = [("address", str(address.ip)) for endpoint in one.endpoints for address in endpoint.addresses]
     ports = [port for port in host.ports or () if port.container_id == one.id and port.live]
-    offers += [("address:port", _socket(port.host_ip, port.host_port)) for port in ports]
+    offers += [("address:port", socket_text(port.host_ip, port.host_port)) for port in ports]
     offers += [("name", one.name), ("id", one.short_id), ("command", shell_command("docker inspect {}", one.name))]
     if one.pid:
         offers.append(("command", f"nsenter -t {one.pid} -n ip addr"))
@@ -49,9 +50,9 @@ def _container(host: Host, one: Container) -> list[Offer]:
 
 
 def _port(host: Host, one: Port) -> list[Offer]:  # noqa: ARG001
-    offers = [("address:port", _socket(one.host_ip, one.host_port))]
+    offers = [("address:port", socket_text(one.host_ip, one.host_port))]
     if one.target_ip and one.container_port:
-        offers.append(("target", _socket(one.target_ip, one.container_port)))
+        offers.append(("target", socket_text(one.target_ip, one.container_port)))
     if one.dnat:
         offers.append(("rule", one.dnat.text))
     tool = "-lunp" if one.proto == "udp" else "-ltnp"
@@ -95,8 +96,8 @@ def _policy(host: Host, one: PolicyRule) -> list[Offer]:  # noqa: ARG001
 def _proxy(host: Host, one: Proxy) -> list[Offer]:  # noqa: ARG001
     return [
         ("pid", str(one.pid)),
-        ("address:port", _socket(one.host_ip, one.host_port)),
-        ("target", _socket(one.container_ip, one.container_port)),
+        ("address:port", socket_text(one.host_ip, one.host_port)),
+        ("target", socket_text(one.container_ip, one.container_port)),
         ("command", f"ps -o pid,ppid,rss,args -p {one.pid}"),
     ]
 
@@ -129,7 +130,3 @@ _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
     Neighbour: _neighbour,
     Drift: _drift,
 }
-
-
-def _socket(ip: object, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in str(ip) else f"{ip}:{port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import IP, Binding, Container, Endpoint, Host, Interface, Network, Ref
 from netdash.model.index import Index, index_of
@@ -219,7 +220,7 @@ def port_text(one: Binding) -> str:
     """8080/tcp, with the address where it is bound to one."""
     number = str(one.host_port or one.container_port)
     if one.host_ip is not None and not one.host_ip.is_unspecified:
-        number = formatting.socket_text(one.host_ip, one.host_port)
+        number = socket_text(one.host_ip, one.host_port)
     return clean(f"{number}/{one.proto}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from netdash.model.addresses import socket_text
 from netdash.model.host import Host, Port, Proxy, Ref, Rule, RulesNote
 from netdash.model.index import Index, index_of
 from netdash.model.relations import address_ref, ref_of
@@ -57,7 +58,7 @@ def _port(host: Host, index: Index, one: Port) -> Row:
 
 def _target(host: Host, one: Port) -> Span:
     if one.target_ip is not None:
-        return Span(formatting.socket_text(one.target_ip, one.container_port), Tone.PLAIN, address_ref(one.target_ip))
+        return Span(socket_text(one.target_ip, one.container_port), Tone.PLAIN, address_ref(one.target_ip))
     if not one.live:
         return Span(f"(→{one.container_port})", Tone.DIM)
     carried = one.holder is not None and one.holder.kind not in ("process", "nobody")
@@ -251,8 +252,8 @@ def _proxy(host: Host, index: Index, one: Proxy) -> Row:
         Span(str(one.pid), Tone.KEY, ref_of(one)),
         Span(clean(one.program, 40), Tone.PLAIN if one.user is None else Tone.BAD),
         Span(clean(one.proto)),
-        Span(formatting.socket_text(one.host_ip, one.host_port), Tone.PLAIN, Ref("port", _key(one))),
-        Span(formatting.socket_text(one.container_ip, one.container_port), Tone.PLAIN, address_ref(one.container_ip)),
+        Span(socket_text(one.host_ip, one.host_port), Tone.PLAIN, Ref("port", _key(one))),
+        Span(socket_text(one.container_ip, one.container_port), Tone.PLAIN, address_ref(one.container_ip)),
         formatting.owner(host, owner) if one.user is None else Span("not the engine's", Tone.BAD),
         UNKNOWN if one.rss is None else Span(formatting.short_bytes(one.rss)),
         UNKNOWN if sockets is None else Span(str(sockets), Tone.PLAIN if sockets else Tone.BAD),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from netdash.kernel.sockets import socket_text
+from netdash.kernel.sockets import bound_socket
+from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift
 from netdash.model.host import (
     Chain,
@@ -117,7 +118,7 @@ def _reached(host: Host, one: Chain, width: int) -> list[Line]:
 
 
 def _port(host: Host, one: Port, width: int) -> list[Line]:
-    title = clean(f"{socket_text(one)}/{one.proto}")
+    title = clean(f"{bound_socket(one)}/{one.proto}")
     holder = one.holder
     who = "held by ?" if holder is None else clean(f"held by {holder.command or holder.kind}")
     note = f"{who} pid {holder.pid}" if holder and holder.pid else who
@@ -139,15 +140,13 @@ def _proxy(_: Host, one: Proxy, width: int) -> list[Line]:
     note = f"child of {one.ppid or '?'}" + (": not the engine's" if one.user else "")
     lines = [_head(clean(f"{one.program} {one.pid}"), ref_of(one), note, width)]
     port = Ref("port", f"{one.proto}/{one.host_ip}/{one.host_port}")
-    bind = Span(f"{formatting.socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}", Tone.KEY, port)
-    target = formatting.socket_text(one.container_ip, one.container_port)
+    bind = Span(f"{socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}", Tone.KEY, port)
+    target = socket_text(one.container_ip, one.container_port)
     hops = [layout.Hop((bind,)), layout.Hop((Span(target, Tone.KEY, address_ref(one.container_ip)),))]
     lines += layout.path(_label("CARRIES"), hops, width)
     lines += layout.text(_label("COMMAND"), clean(one.argv), width)
     if one.listeners is not None:
-        held = ", ".join(
-            f"{formatting.socket_text(listener.ip, listener.port)}/{listener.proto}" for listener in one.listeners
-        )
+        held = ", ".join(f"{socket_text(listener.ip, listener.port)}/{listener.proto}" for listener in one.listeners)
         lines += layout.text(_label("SOCKETS"), clean(held) or "none: it listens nowhere", width)
     if one.rss is not None:
         lines += _fact("MEMORY", Span(formatting.short_bytes(one.rss)), width)
@@ -178,7 +177,7 @@ def _members(host: Host, one: Network, width: int) -> list[Line]:
         (container, end)
         for container in host.containers or ()
         for end in container.endpoints
-        if end.network_id == one.id or end.network == one.name
+        if index_of(host).network(end) is one
     ]
     lines: list[Line] = []
     for container, end in ends[:MOST]:

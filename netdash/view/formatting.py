@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from netdash.kernel.sockets import bind_text
-from netdash.kernel.sockets import socket_text as socket_text_of
+from netdash.kernel.sockets import bind_text, bound_socket
+from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.model.kept import old_of
@@ -29,12 +29,6 @@ def unknown(host: Host, source: str) -> Span:
 def unknown_yet(host: Host) -> Span:
     """The same of what hangs on several sources."""
     return READING if host.pending else UNKNOWN
-
-
-def socket_text(ip: IP, port: int | None) -> str:
-    """IP:PORT, with brackets around IPv6; only the address where the port is not known."""
-    shown = f"[{ip}]" if ip.version == 6 else str(ip)
-    return shown if port is None else f"{shown}:{port}"
 
 
 def address(ip: IP | None) -> Span:
@@ -181,7 +175,7 @@ def _translation(rule: Rule) -> str:
     if target.address is None:
         return f":{ports}" if ports else ""
     end = f"-{target.address_to}" if target.address_to and target.address_to != target.address else ""
-    shown = f"[{target.address}]" if target.address.version == 6 and ports else str(target.address)
+    shown = socket_text(target.address, None) if ports else str(target.address)
     return f"{shown}{end}:{ports}" if ports else f"{shown}{end}"
 
 
@@ -251,7 +245,7 @@ def run_text(run: Sequence[Port]) -> str:
 
 def bind_prefix(port: Port) -> str:
     """The address that a port is bound to, and a colon."""
-    return clean(socket_text_of(port)).rpartition(":")[0] + ":"
+    return clean(bound_socket(port)).rpartition(":")[0] + ":"
 
 
 def _span(low: int, high: int | None) -> str:

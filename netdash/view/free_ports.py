@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from netdash.kernel.sockets import reserved, socket_text, taken
+from netdash.kernel.sockets import bound_socket, reserved, taken
 from netdash.model.host import Host, Port, Rule
 from netdash.model.index import index_of
 from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
@@ -78,7 +78,7 @@ def _lacking(host: Host, answer: Answer) -> str:
 
 
 def _who(host: Host, port: Port) -> str:
-    parts: list[str] = [clean(socket_text(port))]
+    parts: list[str] = [clean(bound_socket(port))]
     if port.container_id:
         parts.append(f"container {_owner(host, port)}")
     holder = port.holder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from netdash.kernel.link_state import port_trouble, trouble
+from netdash.model.addresses import socket_text
 from netdash.model.host import Container, Host, Port, Rule, Scope
 from netdash.model.index import index_of
 from netdash.model.relations import address_ref, ref_of
@@ -120,7 +121,7 @@ def _entry(run: Sequence[Inbound]) -> Hop:
 def _dnat_hop(ports: Sequence[Port]) -> Hop:
     rules = list({port.dnat.place: port.dnat for port in ports if port.dnat}.values())
     first = rules[0]
-    target = formatting.socket_text(ports[0].target_ip, None) if ports[0].target_ip else "?"
+    target = socket_text(ports[0].target_ip, None) if ports[0].target_ip else "?"
     numbers = _numbers(ports)
     evidence = formatting.rule_evidence(rules)
     name = first.target.verb.name if first.target.verb.value in ("dnat", "redirect") else "DNAT"
@@ -160,7 +161,7 @@ def _target(host: Host, run: Sequence[Inbound]) -> Hop:
     if port.target_ip is None:
         end = formatting.unknown_yet(host)
     else:
-        text = f"{formatting.socket_text(port.target_ip, None)}:{_numbers([way.port for way in run])}"
+        text = f"{socket_text(port.target_ip, None)}:{_numbers([way.port for way in run])}"
         end = Span(text, Tone.KEY, address_ref(port.target_ip))
     under, mark = _listening(host, port)
     return Hop((end,), (under,), (end, Span(" "), mark))
@@ -194,7 +195,7 @@ def _proxy_beside(run: Sequence[Inbound], width: int) -> list[Line]:
         return []
     last = run[-1].port.proxy or first
     low, high = first.container_port, last.container_port
-    target = f"{formatting.socket_text(first.container_ip, low)}" + ("" if low == high else f"-{high}")
+    target = f"{socket_text(first.container_ip, low)}" + ("" if low == high else f"-{high}")
     hops = [
         _OR,
         _proxy_hop(run),

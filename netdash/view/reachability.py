@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from netdash.model.addresses import socket_text
 from netdash.model.host import Host, Ref, Rule
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender
-from netdash.view import formatting
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 
 _WORDS = {True: (" yes ", Tone.GOOD), False: (" no  ", Tone.BAD), None: ("  ?  ", Tone.UNKNOWN)}
@@ -83,7 +83,7 @@ def _head(host: Host, aim: Aim) -> Line:
     owner = index_of(host).name(aim.container) if aim.container else "this host"
     return (
         Span(clean(owner or "?", 60), Tone.KEY, Ref("container", aim.container) if aim.container else None),
-        Span(f"  {formatting.socket_text(aim.ip, aim.port)}/{clean(aim.proto, 10)}"),
+        Span(f"  {socket_text(aim.ip, aim.port)}/{clean(aim.proto, 10)}"),
         Span(f"  {_KINDS[aim.kind]}", Tone.DIM),
     )
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from netdash.kernel.routing import OUTSIDE
-from netdash.model.host import IP, Host, Ref, Verb
+from netdash.model.addresses import socket_text
+from netdash.model.host import Host, Ref, Verb
 from netdash.model.index import index_of
 from netdash.model.packet import Packet
 from netdash.model.relations import address_ref, ref_of
@@ -60,7 +61,7 @@ def _receiver(answer: Trace) -> Line:
         return ()
     told = [
         Span(f" to {clean(answer.hops[-1].place, 60)} "),
-        Span(formatting.socket_text(end.dst, end.dport), Tone.KEY),
+        Span(socket_text(end.dst, end.dport), Tone.KEY),
     ]
     sent = [step for step in answer.steps if _translates(step) and step.source]
     if sent and (end.dst, end.dport) != (answer.question.dst, answer.question.dport):
@@ -103,8 +104,8 @@ def head(host: Host, answer: Trace) -> Line:
     port = "" if asked.proto.startswith("icmp") else f"/{clean(asked.proto, 20)}"
     said = [Span(_sender(host, asked), Tone.KEY)]
     if src is not None:
-        said.append(Span(f" {formatting.socket_text(src, packet.sport)}", Tone.DIM, address_ref(src)))
-    said += [Span(f" {layout.ARROW}", Tone.HOP), Span(formatting.socket_text(asked.dst, asked.dport) + port, Tone.KEY)]
+        said.append(Span(f" {socket_text(src, packet.sport)}", Tone.DIM, address_ref(src)))
+    said += [Span(f" {layout.ARROW}", Tone.HOP), Span(socket_text(asked.dst, asked.dport) + port, Tone.KEY)]
     if not port:
         said.append(Span(f"  {clean(asked.proto, 20)}", Tone.DIM))
     last = answer.translation.src
@@ -132,7 +133,7 @@ def command(host: Host, asked: Question) -> SafeText:
     }
     given = {option: value for option, value in options.items() if value}
     template = "netdash trace {} {}" + "".join(f" {option} {{}}" for option in given)
-    return shell_command(template, sender, formatting.socket_text(asked.dst, asked.dport), *given.values())
+    return shell_command(template, sender, socket_text(asked.dst, asked.dport), *given.values())
 
 
 def parts(answer: Trace, room: int) -> tuple[Part, ...]:
@@ -232,14 +233,10 @@ def _changes(old: Packet, new: Packet) -> list[str]:
         ("from", (old.src, old.sport), (new.src, new.sport)),
     ):
         if was != now and was[0] is not None:
-            told.append(f"{name} {_socket(*now)}, was {_socket(*was)}")
+            told.append(f"{name} {socket_text(*now)}, was {socket_text(*was)}")
     if new.mark != old.mark:
         told.append("mark cannot be told" if new.mark is None else f"mark {new.mark:#x}")
     return told
-
-
-def _socket(ip: IP | None, port: int | None) -> str:
-    return "?" if ip is None else formatting.socket_text(ip, port)
 
 
 def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
+from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Binding, Match, Net, Target, Verb
 from netdash.rules.kept import kept
 from netdash.rules.parts import name_match, net_match, port_match, protocol_match, word_match
@@ -166,9 +167,7 @@ def _action(target: Target) -> list[str]:
 
 def socket(target: Target) -> str:
     """ADDRESS:PORT of a translation, an IPv6 address in brackets."""
-    ip = target.address
-    host = f"[{ip}]" if ip is not None and ip.version == 6 else str(ip)
-    return f"{host}:{target.ports[0]}" if target.ports else host
+    return socket_text(target.address, target.ports[0] if target.ports else None)
 
 
 def _nft(one: Expected) -> str:
