@@ -20,7 +20,8 @@ from unittest import mock
 
 from netdash.apply import journal_files, state_directory
 from netdash.bundle import collector_stream
-from netdash.bundle.recording import Recording, load
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import load
 from netdash.cli import lists, printing
 from netdash.cli import main as cli
 from netdash.collect.ssh import Address, failures

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from netdash.bundle.recording import Recording, load
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import load
 from netdash.model.host import Host
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from netdash.bundle.recording import dump, load
+from netdash.bundle.storage import dump, load
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import (

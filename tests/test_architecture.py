@@ -217,7 +217,7 @@ def _is_of_a_thread(name: str, call: ast.Call) -> bool:
 
 
 STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
-HAVE_STREAMS = {"cli/printing.py", "collect/namespaces.py"}
+HAVE_STREAMS = {"cli/printing.py", "collect/once.py"}
 """The second is a child, whose answer its parent reads."""
 WIDGETS = {"Static", "Label", "Markdown", "MarkdownViewer", "Log", "RichLog", "Pretty", "Digits", "Header", "Footer"}
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from netdash import __version__
-from netdash.bundle.recording import Recording, load
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import load
 from netdash.cli import lists, main, printing
 from netdash.cli.feeds import LiveFeed, StillFeed
-from netdash.collect.first_answer import First
+from netdash.engine.first_answer import First
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.index import find_container

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.collector_stream import ASKED, parse
-from netdash.bundle.recording import Recording, load
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.source import SOURCES

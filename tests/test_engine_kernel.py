@@ -15,8 +15,8 @@ import pytest
 
 from netdash.apply.preflight import survey
 from netdash.bundle.recording import Recording
-from netdash.collect import engine_kernel
-from netdash.collect.engine_kernel import kernel_of
+from netdash.collect import engine_namespace
+from netdash.collect.engine_namespace import kernel_of
 from netdash.collect.once import Options, read_once
 from netdash.join.host import Builder
 from netdash.model.engine_process import KERNEL
@@ -58,7 +58,7 @@ def test_a_process_of_a_container_proves_it() -> None:
 
 @pytest.mark.parametrize("started", ["", "x", "2001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"])
 def test_a_process_that_is_not_the_containers_proves_nothing(started: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_kernel, "_sees_all_processes", lambda: True)
+    monkeypatch.setattr(engine_namespace, "_sees_all_processes", lambda: True)
     for pid in (os.getpid(), GONE):
         told = kernel_of(answers(pid, started=started))
         assert told == "another none of its 1 running containers has a process here\n"
@@ -66,9 +66,9 @@ def test_a_process_that_is_not_the_containers_proves_nothing(started: str, monke
 
 def test_what_is_not_seen_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process namespace of its own; with a bridge of the engine's here; without a running container."""
-    monkeypatch.setattr(engine_kernel, "_sees_all_processes", lambda: False)
+    monkeypatch.setattr(engine_namespace, "_sees_all_processes", lambda: False)
     assert kernel_of(answers(GONE)) is None
-    monkeypatch.setattr(engine_kernel, "_sees_all_processes", lambda: True)
+    monkeypatch.setattr(engine_namespace, "_sees_all_processes", lambda: True)
     monkeypatch.setattr("socket.if_nameindex", lambda: [(1, "br-eeeeeeeeeeee")])
     assert kernel_of(answers(GONE)) is None
     monkeypatch.setattr("socket.if_nameindex", lambda: [(1, "docker0")])

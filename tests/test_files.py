@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle import archive as bundle
-from netdash.bundle.files import read_below, read_regular
-from netdash.bundle.recording import load
+from netdash.bundle.archive import read_below, read_regular
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError
 from netdash.parse.json_values import MAX_VALUES

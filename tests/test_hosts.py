@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.cli import main
 from netdash.cli.arguments import Arguments
 from netdash.cli.feeds import FleetFeed

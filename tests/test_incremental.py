@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from netdash.bundle.recording import Recording, load
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift
 from netdash.model.host import Container, Host, Ruleset

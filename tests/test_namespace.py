@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.recording import Recording
-from netdash.collect import namespaces
-from netdash.collect.answer_store import Board
-from netdash.collect.engine_namespace import Beyond, Gate
+from netdash.collect import engine_namespace
+from netdash.collect.answer_store import AnswerStore
+from netdash.collect.engine_namespace import EngineNamespaceReader, MutedStore
 from netdash.collect.once import Options, read_once
 from netdash.engine.process import engine_pid
 from netdash.join.host import Builder
@@ -86,8 +86,8 @@ def test_the_process_behind_a_socket(tmp_path: Path) -> None:
         server.listen()
         assert engine_pid(path, 1.0) == os.getpid()
     assert engine_pid(None, 1.0) is None
-    assert namespaces.elsewhere(os.getpid()) is False
-    assert namespaces.elsewhere(1 << 30) is None
+    assert engine_namespace.in_other_namespace(os.getpid()) is False
+    assert engine_namespace.in_other_namespace(1 << 30) is None
 
 
 def test_a_thread_that_is_in_a_container_does_not_tell_where_the_engine_is(tmp_path: Path) -> None:
@@ -104,9 +104,9 @@ def test_a_thread_that_is_in_a_container_does_not_tell_where_the_engine_is(tmp_p
         thread(f"7/task/{number}", where)
     for number, where in ((20, "containers"), (21, "theirs"), (22, "theirs")):
         thread(f"20/task/{number}", where)
-    assert namespaces.elsewhere(7, tmp_path) is False
-    assert namespaces.elsewhere(20, tmp_path) is True
-    assert namespaces.home(20, tmp_path) == 21
+    assert engine_namespace.in_other_namespace(7, tmp_path) is False
+    assert engine_namespace.in_other_namespace(20, tmp_path) is True
+    assert engine_namespace.main_thread(20, tmp_path) == 21
 
 
 def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
 def test_a_question_has_room_for_so_many_containers() -> None:
     from netdash.collect.container_namespaces import Target
 
-    rows = namespaces._few(Target(f"{number:064x}", "name", number, False) for number in range(5000))
+    rows = engine_namespace._fitting(Target(f"{number:064x}", "name", number, False) for number in range(5000))
     assert 500 < len(rows) < 5000
 
 
@@ -133,17 +133,17 @@ Answer = tuple[Mapping[str, object], Mapping[str, Failure]] | None
 @pytest.mark.parametrize(("allowed", "place"), [(True, "entered"), (False, "elsewhere")])
 def test_a_live_host_takes_over_what_is_read_there(allowed: bool, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer: Answer = ({"rules/nft.json": "theirs"}, {}) if allowed else None
-    monkeypatch.setattr("netdash.collect.engine_namespace.elsewhere", lambda _: True)
-    monkeypatch.setattr("netdash.collect.engine_namespace.read_inside", lambda *_, **__: answer)
-    board = Board()
-    gate = Gate(board)
-    gate.put("rules", {"rules/nft.json": "ours"})
-    gate.put("listeners", {"host/listeners.txt": "ours"})
-    beyond = Beyond(board, gate, 5.0, 1.0)
+    monkeypatch.setattr("netdash.collect.engine_namespace.in_other_namespace", lambda _: True)
+    monkeypatch.setattr("netdash.collect.engine_namespace.read_namespace", lambda *_, **__: answer)
+    store = AnswerStore()
+    muted = MutedStore(store)
+    muted.put("rules", {"rules/nft.json": "ours"})
+    muted.put("listeners", {"host/listeners.txt": "ours"})
+    beyond = EngineNamespaceReader(store, muted, 5.0, 1.0)
     beyond._look(812, ())
-    gate.put("rules", {"rules/nft.json": "ours, later"})
-    gate.put("listeners", {"host/listeners.txt": "ours, later"})
-    answers = board.recording().answers
+    muted.put("rules", {"rules/nft.json": "ours, later"})
+    muted.put("listeners", {"host/listeners.txt": "ours, later"})
+    answers = store.recording().answers
     assert str(answers[ENGINE]).split()[-1] == place
     assert answers["rules/nft.json"] == ("theirs" if allowed else "ours, later")
     assert answers["host/listeners.txt"] == "ours, later"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netdash.collect.engine import EngineReader, Pace
-from netdash.collect.first_answer import FirstAnswers
+from netdash.engine.first_answer import FirstAnswers
 from netdash.model.host import Failure
 from netdash.model.source import AWAITED
 from tests.read_engines import FORBIDDEN, FakeEngine, container, running, until

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from netdash.collect.listeners import HostListeners
+from netdash.collect.machine import RoutingTables
 from netdash.collect.netlink import changed_tables, namespace_ids
-from netdash.collect.routing_tables import RoutingTables
+from netdash.collect.procfs import HostListeners
 from netdash.collect.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
 from netdash.model.source import FILES, SourceFile
 from netdash.parse.proc import parse_listeners

@@ -16,14 +16,13 @@ import pytest
 
 from netdash.bundle.recording import Recording
 from netdash.collect import once
-from netdash.collect import proxies as processes
-from netdash.collect.answer_store import _GAP, Board
+from netdash.collect import procfs as processes
+from netdash.collect.answer_store import _GAP, AnswerStore
 from netdash.collect.container_namespaces import Target, targets
-from netdash.collect.first_answer import FirstAnswers
 from netdash.collect.live import LiveReader
 from netdash.collect.once import Options, read_once
-from netdash.collect.proxies import Proxies, belongs
-from netdash.collect.sysctls import read_sysctls
+from netdash.collect.procfs import Proxies, belongs, read_sysctls
+from netdash.engine.first_answer import FirstAnswers
 from netdash.model.host import Failure
 from netdash.model.processes import OWNERS, PROXIES
 from netdash.model.source import AWAITED, Source
@@ -47,55 +46,55 @@ class Published:
             time.sleep(0.002)
 
 
-# --- the board --------------------------------------------------------------------------------------------------------
+# --- the store --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def board() -> Iterator[tuple[Board, Published]]:
-    board, published = Board(), Published()
-    board.start(published)
-    yield board, published
-    board.stop()
+def store() -> Iterator[tuple[AnswerStore, Published]]:
+    store, published = AnswerStore(), Published()
+    store.start(published)
+    yield store, published
+    store.stop()
 
 
-def test_every_source_is_pending_until_it_answers_or_fails(board: tuple[Board, Published]) -> None:
-    board[0].put("rules", {"rules/nft.json": "{}"})
-    board[0].fail("docker", Failure("docker", "gone"))
-    recording = board[0].recording()
+def test_every_source_is_pending_until_it_answers_or_fails(store: tuple[AnswerStore, Published]) -> None:
+    store[0].put("rules", {"rules/nft.json": "{}"})
+    store[0].fail("docker", Failure("docker", "gone"))
+    recording = store[0].recording()
     assert recording.pending == AWAITED - {"rules", "docker"}
     assert recording.failures == {"docker": Failure("docker", "gone")}
     assert recording.live
 
 
-def test_a_failure_keeps_the_last_answers_and_an_answer_ends_it(board: tuple[Board, Published]) -> None:
+def test_a_failure_keeps_the_last_answers_and_an_answer_ends_it(store: tuple[AnswerStore, Published]) -> None:
     answer = [1]
-    board[0].put("docker", {"docker/inspect.json": answer})
-    board[0].fail("docker", Failure("docker", "gone"))
-    assert board[0].recording().answers["docker/inspect.json"] is answer
-    board[0].put("docker", {"docker/inspect.json": answer})
-    assert board[0].recording().failures == {}
+    store[0].put("docker", {"docker/inspect.json": answer})
+    store[0].fail("docker", Failure("docker", "gone"))
+    assert store[0].recording().answers["docker/inspect.json"] is answer
+    store[0].put("docker", {"docker/inspect.json": answer})
+    assert store[0].recording().failures == {}
 
 
-def test_the_same_objects_are_not_published_again(board: tuple[Board, Published]) -> None:
+def test_the_same_objects_are_not_published_again(store: tuple[AnswerStore, Published]) -> None:
     answer = ["x"]
-    board[0].put("links", {"ip/addr.json": answer})
-    board[1].until(lambda recording: "ip/addr.json" in recording.answers)
-    board[0].put("links", {"ip/addr.json": answer})
+    store[0].put("links", {"ip/addr.json": answer})
+    store[1].until(lambda recording: "ip/addr.json" in recording.answers)
+    store[0].put("links", {"ip/addr.json": answer})
     time.sleep(0.08)
-    assert len(board[1].all) == 1
-    board[0].touch()
-    board[1].until(lambda recording: recording is not board[1].all[0][1])
+    assert len(store[1].all) == 1
+    store[0].touch()
+    store[1].until(lambda recording: recording is not store[1].all[0][1])
 
 
-def test_a_burst_is_published_at_once_and_then_together(board: tuple[Board, Published]) -> None:
+def test_a_burst_is_published_at_once_and_then_together(store: tuple[AnswerStore, Published]) -> None:
     began = time.monotonic()
     for number in range(200):
-        board[0].put("links", {"ip/addr.json": [number]})
+        store[0].put("links", {"ip/addr.json": [number]})
         time.sleep(0.0002)
-    when, _ = board[1].until(lambda recording: recording.answers["ip/addr.json"] == [199])
-    assert board[1].all[0][0] - began < 0.1
-    assert len(board[1].all) <= 2 + (when - began) / _GAP
-    assert all(recording.taken for _, recording in board[1].all)
+    when, _ = store[1].until(lambda recording: recording.answers["ip/addr.json"] == [199])
+    assert store[1].all[0][0] - began < 0.1
+    assert len(store[1].all) <= 2 + (when - began) / _GAP
+    assert all(recording.taken for _, recording in store[1].all)
     assert when - began < 2
 
 

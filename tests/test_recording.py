@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.recording import META, Recording, container_path, dump, load
+from netdash.bundle.archive import META
+from netdash.bundle.recording import Recording, container_path
+from netdash.bundle.storage import dump, load
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
 

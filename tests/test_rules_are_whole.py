@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.rules.ruleset import read_ruleset
 
 RECORDINGS = Path(__file__).parent / "recordings"

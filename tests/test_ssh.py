@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.collector_stream import ASKED
-from netdash.collect.options import Options
-from netdash.collect.several import named, read_hosts
+from netdash.collect.hosts import named, read_hosts
 from netdash.collect.ssh import DROPS, MAX_STARTING, Address, Session, address, read_remote
 from netdash.collect.ssh_reason import HostError, explained
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.source import SOURCES
+from netdash.model.source import SOURCES, Options
 from tests.streams import ANSWERS, FILES, SLEEP, WHERE, saying, stream
 
 # --- names and arguments ----------------------------------------------------------------------------------------------

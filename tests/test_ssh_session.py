@@ -16,11 +16,10 @@ import pytest
 
 from netdash.bundle.collector_stream import ASKED
 from netdash.bundle.recording import Recording
-from netdash.collect.options import Options
-from netdash.collect.remote import QUICK, SLOW, RemoteReader
+from netdash.collect.hosts import QUICK, SLOW, RemoteReader
 from netdash.collect.ssh import Session, read_remote
 from netdash.collect.ssh_reason import HostError
-from netdash.model.source import SOURCES
+from netdash.model.source import SOURCES, Options
 from tests.streams import ANSWERS, FILES, MARK, SLEEP, WHERE, saying, stream
 
 
@@ -64,7 +63,7 @@ class Heard:
 def test_a_reader_keeps_what_it_knew_and_comes_back(
     ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netdash.collect.remote._FIRST", 0.05)
+    monkeypatch.setattr("netdash.collect.hosts._FIRST", 0.05)
     folder = ssh("")
     good = f"echo $$ > {folder}/pid; {saying(chr(10).join(stream(FILES)), folder)}"
     ssh(good)
@@ -90,7 +89,7 @@ def test_a_reader_keeps_what_it_knew_and_comes_back(
 def test_an_answer_that_breaks_off_leaves_the_last_whole_one(
     ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    monkeypatch.setattr("netdash.collect.remote._FIRST", 0.05)
+    monkeypatch.setattr("netdash.collect.hosts._FIRST", 0.05)
     folder = ssh("")
     text = "\n".join(stream(FILES))
     whole = f'sed "s/abc123/$mark/g" {folder}/text'
@@ -161,7 +160,7 @@ def test_containers_are_not_read_again_until_the_engine_tells_of_a_change(
 ) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    monkeypatch.setattr("netdash.collect.remote._PEACE", 0)
+    monkeypatch.setattr("netdash.collect.hosts._PEACE", 0)
     ssh("exec sh")
     engine = Engine(tmp_path / "sock")
     heard = Heard()
@@ -178,7 +177,7 @@ def test_containers_are_not_read_again_until_the_engine_tells_of_a_change(
 
 def test_a_host_at_rest_is_asked_for_less(ssh: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("_SLOW", 1.5), ("_ALL", 4.0), ("_RARELY", 0), ("_PEACE", 0)):
-        monkeypatch.setattr(f"netdash.collect.remote.{name}", seconds)
+        monkeypatch.setattr(f"netdash.collect.hosts.{name}", seconds)
     folder = ssh("")
     text = "\n".join(stream(FILES)).replace(f"={MARK} done", f"={MARK} events 1\n={MARK} done")
     (folder / "text").write_text(text)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.join.bridges import with_gateways
 from netdash.join.host import Builder
 from netdash.model.host import Host

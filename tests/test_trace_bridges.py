@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
-from netdash.parse.bridge import parse_bridging
+from netdash.parse.iproute import parse_bridging
 from netdash.trace.model import Trace
 from netdash.trace.question import Asked, question
 from netdash.trace.tracer import trace

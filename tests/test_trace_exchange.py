@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
-from netdash.parse.conntrack import parse_conntrack
+from netdash.parse.netfilter import parse_conntrack
 from netdash.trace.model import Trace, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.tracer import trace

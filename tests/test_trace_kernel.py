@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.trace.model import Origin, Question, Verdict

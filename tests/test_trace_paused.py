@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.trace.model import Origin, Question, Trace, Verdict

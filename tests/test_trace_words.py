@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.cli.main import main
 from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.recording import Recording, load
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import load
 from netdash.cli.main import main
 from netdash.join.host import Builder
 from netdash.model.errors import Exit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from netdash.collect.options import Options
+    from netdash.model.source import Options
 
 
 class Arguments:
@@ -62,7 +62,7 @@ class Arguments:
         """What is to be read, all sources without a choice, and how long each answer may take."""
         from dataclasses import replace
 
-        from netdash.collect.options import Options
+        from netdash.model.source import Options
 
         named = frozenset({self.sender.removeprefix("/"), self.receiver.partition(":")[0]} - {""})
         asked = Options(docker_host=self.docker_host, whole=whole, sudo=self.sudo, containers=containers, first=named)

@@ -19,7 +19,7 @@ from netdash.parse.json_values import mapping
 from netdash.publish.journal import Journal
 
 if TYPE_CHECKING:
-    from netdash.collect.first_answer import First, FirstAnswers
+    from netdash.engine.first_answer import First, FirstAnswers
     from netdash.tui.feed_interface import HostState
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdash import __version__
-from netdash.bundle.recording import Recording, dump, load
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import dump, load
 from netdash.cli.arguments import Arguments
 from netdash.cli.printing import colour, document, note, room, write
 from netdash.join.host import Builder
@@ -71,7 +72,7 @@ def list_view(arguments: Arguments) -> int:
 
 def list_several(arguments: Arguments) -> int:
     """Print one view of all hosts; exit 1 when one of them lists what is wrong, else 3 when one is not known."""
-    from netdash.collect.several import named, read_hosts
+    from netdash.collect.hosts import named, read_hosts
 
     view = BY_NAME[arguments.view]
     wanted_hosts = named(arguments.hosts, arguments.sudo)
@@ -191,7 +192,7 @@ def _recording(
     if len(arguments.hosts) > 1:
         raise NetdashError(f"{arguments.command} is for one host", "name one --host", Exit.USAGE)
     if arguments.hosts:
-        from netdash.collect.several import read_host
+        from netdash.collect.hosts import read_host
 
         return read_host(arguments.hosts[0], arguments.options(sources, whole, containers))
     from netdash.cli.feeds import with_kept

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from netdash.cli.dashboard_changes import LocalChanges
     from netdash.cli.feeds import FleetFeed, LiveFeed, StillFeed
     from netdash.collect.live import LiveReader
-    from netdash.collect.options import Options as Reading
     from netdash.collect.ssh import Address
+    from netdash.model.source import Options as Reading
     from netdash.tui.config import Options
 
 _FIRST = 3.0  # seconds that the screen waits for the engine's first answers
@@ -150,7 +150,7 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
     """Begins to read; what is returned makes the feed."""
     bundle = demo_bundle() if arguments.command == "demo" else arguments.bundle
     if bundle is None and arguments.hosts:
-        from netdash.collect.several import named
+        from netdash.collect.hosts import named
 
         hosts = named(arguments.hosts, arguments.sudo)
         return lambda options: _fleet(hosts, arguments.options(), options.interval)
@@ -159,13 +159,13 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
     if bundle is not None:
         still = _still(bundle)
         return lambda _: still
-    from netdash.collect.first_answer import First, FirstAnswers
+    from netdash.engine.first_answer import First, FirstAnswers
 
     asked = FirstAnswers(arguments.docker_host, arguments.timeout or _FIRST)
 
     def live(options: Options) -> LiveFeed | FleetFeed:
         if options.hosts and arguments.docker_host is None:
-            from netdash.collect.several import named
+            from netdash.collect.hosts import named
 
             return _fleet(named(options.hosts, arguments.sudo or options.sudo), arguments.options(), options.interval)
         from netdash.cli.feeds import LiveFeed
@@ -183,14 +183,14 @@ def _feed(arguments: Arguments) -> Callable[[Options], LiveFeed | StillFeed | Fl
 
 def _fleet(hosts: Sequence[tuple[str, Address | None]], reading: Reading, interval: float) -> FleetFeed:
     from netdash.cli.feeds import FleetFeed
-    from netdash.collect.several import reader
+    from netdash.collect.hosts import reader
 
     there = {name: where.there for name, where in hosts if where is not None}
     return FleetFeed([(name, reader(where, reading, interval)) for name, where in hosts], there)
 
 
 def _still(bundle: Path) -> StillFeed:
-    from netdash.bundle.recording import load
+    from netdash.bundle.storage import load
     from netdash.cli.feeds import StillFeed
     from netdash.join.host import Builder
 

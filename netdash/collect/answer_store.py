@@ -17,7 +17,7 @@ _GAP = 0.015  # seconds between two publications; the first of a burst goes out 
 _CAP_NET_ADMIN = 12
 
 
-class Board:
+class AnswerStore:
     """`put` may be called by any thread. Unchanged answers stay the very same objects: parsers go by identity."""
 
     def __init__(self) -> None:

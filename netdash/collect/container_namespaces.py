@@ -4,12 +4,17 @@ be the container's process."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from netdash.bundle.archive import read_below
 from netdash.bundle.recording import container_path
-from netdash.collect.proxies import belongs
+from netdash.collect.command import ask
+from netdash.collect.procfs import belongs
 from netdash.collect.sockets import proc_net, sockets_of
+from netdash.model.source import BY_PATH, Source, SourceFile, container_commands
+
+_INNER_FILE = 1 << 16  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +112,47 @@ class Inside:
                 if path:
                     found[path] = text
         return found
+
+
+# --- what only a recording, and the trace of one packet, need --------------------------------------------------------
+
+
+def read_container(target: Target, limit: float) -> dict[str, object]:
+    """Its addresses and routes, by the host's own `ip` in its network namespace, and how it resolves names."""
+    enter = ("nsenter", f"--target={target.pid}", "--net")
+    files = (*container_commands(Source.TRACE), BY_PATH["containers/*/addr.json"], BY_PATH["containers/*/route.json"])
+    answers = ask(files, limit, enter)[0]
+    answers |= ask(_saved_rules(target.pid, str(answers.get("containers/*/nft.json", ""))), limit, enter)[0]
+    for name in ("resolv.conf", "hosts"):
+        text = _inner_file(target.pid, name)
+        if text is not None:
+            answers[f"containers/*/{name}"] = text
+    paths = ((container_path(target.name, path.rpartition("/")[2]), text) for path, text in answers.items())
+    return {path: text for path, text in paths if path}
+
+
+def _saved_rules(pid: int, listing: str) -> Iterator[SourceFile]:
+    """Its own rules as iptables-save prints them: only where nft has tables of iptables, or iptables-legacy registered
+    some; asking for others would not harm, and take time."""
+    for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
+        kinds = ["nft"] if f'"family": "{family}"' in listing and '"xt"' in listing else []
+        kinds += ["legacy"] if _registered(pid, family) else []
+        for kind in kinds:
+            name = f"{tool}-save.txt" if kind == "nft" else f"{tool}-legacy-save.txt"
+            yield BY_PATH[f"containers/*/{name}"]._replace(command=(f"{tool}-{kind}-save", "-c"))
+
+
+def _registered(pid: int, family: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/net/{family}_tables_names", encoding="ascii") as names:
+            return bool(names.read(64).strip())
+    except OSError:
+        return False
+
+
+def _inner_file(pid: int, name: str) -> str | None:
+    """/etc/NAME as the process sees it. No link is followed: seen from here, one could lead out of the container."""
+    try:
+        return read_below(f"/proc/{pid}/root", f"etc/{name}", _INNER_FILE).decode("utf-8", "replace")
+    except OSError:
+        return None

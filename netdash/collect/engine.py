@@ -12,9 +12,9 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from netdash.collect.engine_answers import Answers, EngineAnswers
-from netdash.collect.first_answer import First
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate, Refused
+from netdash.engine.first_answer import First
 from netdash.engine.process import engine_pid
 from netdash.model.host import Failure
 

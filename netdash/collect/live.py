@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from netdash.bundle.recording import Recording
-from netdash.collect.answer_store import Board
+from netdash.collect.answer_store import AnswerStore
 from netdash.collect.container_namespaces import targets
 from netdash.collect.engine import EngineReader
 from netdash.collect.engine_answers import Answers
-from netdash.collect.engine_kernel import kernel_of
-from netdash.collect.engine_namespace import Beyond, Gate
-from netdash.collect.first_answer import First
+from netdash.collect.engine_namespace import EngineNamespaceReader, MutedStore, kernel_of
 from netdash.collect.machine import MachineReader
+from netdash.engine.first_answer import First
 from netdash.model.engine_process import KERNEL, PROVED
 from netdash.model.host import Failure
 
@@ -32,19 +31,19 @@ class LiveReader:
         tool_limit: float = 5.0,
         first: First | None = None,
     ) -> None:
-        self._board = Board()
+        self._store = AnswerStore()
         self._kernel: str | None = None
         if first is not None:  # before "docker", whose answers take the place of these
-            self._board.put("first", first.answers)
-        gate = Gate(self._board)
-        self._machine = MachineReader(gate, interval, tool_limit)
-        self._beyond = Beyond(self._board, gate, interval, tool_limit)
+            self._store.put("first", first.answers)
+        muted = MutedStore(self._store)
+        self._machine = MachineReader(muted, interval, tool_limit)
+        self._engine_namespace = EngineNamespaceReader(self._store, muted, interval, tool_limit)
         self._engine = EngineReader(docker_host, limit, self._engine_told, first=first)
-        self._board.heard = lambda: self._engine.heard
+        self._store.heard = lambda: self._engine.heard
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         """Begins to call `publish`, always from the same thread; returns at once."""
-        self._board.start(publish)
+        self._store.start(publish)
         self._engine.start()
         self._machine.start()
 
@@ -57,17 +56,17 @@ class LiveReader:
         """Returns at once, even when a source hangs."""
         self._engine.stop()
         self._machine.stop()
-        self._beyond.stop()
-        self._board.stop()
+        self._engine_namespace.stop()
+        self._store.stop()
 
     def _engine_told(self, answers: Answers, failures: Mapping[str, Failure]) -> None:
-        self._board.put("docker", answers, failures)
+        self._store.put("docker", answers, failures)
         if self._kernel != f"{PROVED}\n":  # what was proved once stays so when the last container ends
             self._kernel = kernel_of(answers)
-            self._board.put("kernel", {} if self._kernel is None else {KERNEL: self._kernel})
+            self._store.put("kernel", {} if self._kernel is None else {KERNEL: self._kernel})
         if self._engine.local is False or "docker" in failures:
-            self._board.looked_inside()
+            self._store.looked_inside()
         if self._engine.local:
             found = targets(answers.get("docker/inspect.json"))
             self._machine.follow(found, complete=self._engine.inspected)
-            self._beyond.follow(self._engine.pid, found)
+            self._engine_namespace.follow(self._engine.pid, found)

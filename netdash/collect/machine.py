@@ -7,20 +7,63 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from netdash.collect.answer_store import Board
+from netdash.collect.answer_store import AnswerStore
+from netdash.collect.command import ask
 from netdash.collect.container_namespaces import Inside, Target
 from netdash.collect.filter_rules import RuleReader
-from netdash.collect.listeners import HostListeners
 from netdash.collect.netlink import changed_tables, namespace_ids, received, routing_events, rule_events
-from netdash.collect.proxies import Proxies
-from netdash.collect.routing_tables import TABLES, RoutingTables
-from netdash.collect.sysctls import read_sysctls
+from netdash.collect.procfs import HostListeners, Proxies, read_sysctls
 from netdash.model.host import Failure
-from netdash.model.source import Source
+from netdash.model.source import BY_PATH, Source
+from netdash.parse.json_values import items, load_json, mapping
+
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "links": ("ip/addr.json",),
+    "policy": ("ip/rule4.json", "ip/rule6.json"),
+    "routes": ("ip/route4.json", "ip/route6.json"),
+    "neighbours": ("ip/neigh.json",),
+}
+_SHARE = 20  # times as long as reading a table took it is left alone: 3,000 devices take a third of a second
+
+
+class RoutingTables:
+    """`limit`: seconds for each command."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._known: dict[str, object] = {}
+        self._links: list[object] = []
+        self.rested: dict[str, float] = {}  # by time.monotonic(): when each table may be read again for an event
+
+    def read(self, table: str) -> tuple[Mapping[str, object], Mapping[str, Failure]]:
+        """The answers by path, the same objects where nothing changed, and failures. What fails keeps its last answer:
+        the failure says that it is no longer current."""
+        began = time.monotonic()
+        answers, failures = ask((BY_PATH[path] for path in TABLES[table]), self._limit)
+        for path, answer in answers.items():
+            found = self._rows(str(answer)) if table == "links" else answer
+            if found != self._known.get(path):
+                self._known[path] = found
+        now = time.monotonic()
+        self.rested[table] = now + _SHARE * (now - began)
+        return {path: self._known[path] for path in TABLES[table] if path in self._known}, failures
+
+    def _rows(self, text: str) -> list[object]:
+        """One for each link; a link that did not change is the same object, which is not parsed again."""
+        before = {mapping(row).get("ifindex"): row for row in self._links}
+        rows = items(load_json(text))
+        self._links = [old if (old := before.get(mapping(row).get("ifindex"))) == row else row for row in rows]
+        return self._links
+
+    def devices(self) -> list[str]:
+        """The links that are no port of a bridge."""
+        rows = map(mapping, self._links)
+        return [str(row["ifname"]) for row in rows if "ifname" in row and "master" not in row]
+
 
 _QUIET = 0.25  # seconds without a change after which those of one event are over
 _RESTLESS = 1.0  # seconds that changes without end are waited for
@@ -35,8 +78,8 @@ _NEIGHBOURS = 2.0  # seconds; their states change all the time
 class MachineReader:
     """`interval`: seconds between polls. `limit`: seconds for each tool."""
 
-    def __init__(self, board: Board, interval: float, limit: float) -> None:
-        self._board = board
+    def __init__(self, store: AnswerStore, interval: float, limit: float) -> None:
+        self._store = store
         self._interval = interval
         self._rules = RuleReader(limit)
         self._proxies = Proxies()
@@ -48,7 +91,7 @@ class MachineReader:
         self._restless: dict[str, float] = {}  # since when a task waits for quiet
         self._visits: list[tuple[float, frozenset[str]]] = []  # when to look into which new containers
         self._sockets: str | None = None
-        self._waker, self._bell = socket.socketpair()
+        self._wake_reader, self._wake_writer = socket.socketpair()
         self._lock = threading.Lock()
         self._wanted: tuple[Target, ...] | None = None
         self._all = False  # whether those are all that run
@@ -62,7 +105,7 @@ class MachineReader:
         """The containers that run now, as far as the engine told of them; `complete`: of all."""
         with self._lock:
             self._wanted, self._all = tuple(targets), complete
-        self._ring()
+        self._wake()
 
     def refresh(self) -> None:
         self._ask("poll", "dump", "inside", "sysctls")
@@ -73,16 +116,16 @@ class MachineReader:
     def _ask(self, *tasks: str) -> None:
         with self._lock:
             self._asked.update(tasks)
-        self._ring()
+        self._wake()
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         with contextlib.suppress(OSError):
-            self._bell.send(b"\0")
+            self._wake_writer.send(b"\0")
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        changes: dict[socket.socket, Callable[[socket.socket], None]] = {self._waker: self._woken}
+        changes: dict[socket.socket, Callable[[socket.socket], None]] = {self._wake_reader: self._take_orders}
         route_events, filter_events = routing_events(), rule_events()
         if filter_events:
             changes[filter_events] = self._filter_changed
@@ -100,7 +143,7 @@ class MachineReader:
                     self._restless.pop(task, None)
                     with self._guard(task):
                         _TASKS[task](self)
-        for source in (*changes, self._bell):
+        for source in (*changes, self._wake_writer):
             source.close()
 
     def _soon(self, task: str, seconds: float = 0.0) -> None:
@@ -113,8 +156,8 @@ class MachineReader:
         began = self._restless.setdefault(task, now)
         self._due[task] = max(min(now + _QUIET, began + _RESTLESS), self._tables.rested.get(task, 0.0))
 
-    def _woken(self, bell: socket.socket) -> None:
-        bell.recv(4096)
+    def _take_orders(self, wake_reader: socket.socket) -> None:
+        wake_reader.recv(4096)
         with self._lock:
             wanted, self._wanted = self._wanted, None
             asked, self._asked = self._asked, set()
@@ -161,23 +204,23 @@ class MachineReader:
         if "sysctls" not in self._due:
             self._read_sysctls()
         self._polls += 1
-        self._board.touch()
+        self._store.touch()
 
     def _read_rules(self, now: bool = True) -> None:
         with self._guard("rules"):
             answers, failures = self._rules.read()
-            self._board.put("rules", answers, failures, now)
+            self._store.put("rules", answers, failures, now)
 
     def _read_sockets(self, now: bool = True) -> None:
         """A proxy that comes or goes takes its socket along: only then are the processes looked through."""
         before, self._sockets = self._sockets, None
         with self._guard("listeners"):
             self._sockets = self._listeners.read()
-            self._board.put("listeners", {"host/listeners.txt": self._sockets}, now=now)
+            self._store.put("listeners", {"host/listeners.txt": self._sockets}, now=now)
         if self._sockets is not None and self._sockets is before:
             return
         with self._guard("proxies"):
-            self._board.put("proxies", self._proxies.read(), now=now)
+            self._store.put("proxies", self._proxies.read(), now=now)
 
     def _look_inside(self) -> None:
         with self._guard("inside"):
@@ -186,9 +229,9 @@ class MachineReader:
 
     def _put_inside(self, seen: Iterable[str]) -> None:
         self._unseen -= frozenset(seen)
-        self._board.put(Source.INSIDE, self._inside.answers())
+        self._store.put(Source.INSIDE, self._inside.answers())
         if self._all and not self._unseen:
-            self._board.looked_inside()
+            self._store.looked_inside()
 
     def _visit(self) -> None:
         now = time.monotonic()
@@ -203,7 +246,7 @@ class MachineReader:
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + _SYSCTLS
         with self._guard("sysctls"):
-            self._board.put("sysctls", {"host/sysctl.txt": read_sysctls(self._tables.devices())})
+            self._store.put("sysctls", {"host/sysctl.txt": read_sysctls(self._tables.devices())})
 
     def _dump(self) -> None:
         self._due["dump"] = time.monotonic() + _DUMP
@@ -214,13 +257,13 @@ class MachineReader:
 
     def _read_table(self, table: str) -> None:
         with self._guard(table):
-            self._board.put(table, *self._tables.read(table))
+            self._store.put(table, *self._tables.read(table))
         if table == "links":
             self._soon("sysctls", 1.0)
 
     def _read_namespaces(self) -> None:
         with self._guard("netns"):
-            self._board.put("netns", {"ip/netns.json": namespace_ids(self._inside.pids())})
+            self._store.put("netns", {"ip/netns.json": namespace_ids(self._inside.pids())})
 
     @contextlib.contextmanager
     def _guard(self, source: str) -> Any:
@@ -233,9 +276,9 @@ class MachineReader:
             self._failed(source, f"{type(error).__name__}: {error}".splitlines()[0][:200])
 
     def _failed(self, source: str, reason: str) -> None:
-        self._board.fail(source, Failure(source, reason))
+        self._store.fail(source, Failure(source, reason))
         if source == Source.INSIDE:
-            self._board.looked_inside()
+            self._store.looked_inside()
 
 
 _TASKS: dict[str, Callable[[MachineReader], None]] = {

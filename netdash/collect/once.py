@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
-from netdash.bundle.files import read_below
 from netdash.bundle.recording import Recording, container_path
 from netdash.collect.answer_store import privileged
 from netdash.collect.command import ask
-from netdash.collect.container_namespaces import Inside, Target, targets
+from netdash.collect.container_namespaces import Inside, Target, read_container, targets
 from netdash.collect.engine_answers import EngineAnswers
-from netdash.collect.engine_kernel import kernel_of
+from netdash.collect.engine_namespace import ENGINE, engine_line, in_other_namespace, kernel_of, read_namespace
 from netdash.collect.filter_rules import RuleReader
-from netdash.collect.listeners import HostListeners
-from netdash.collect.namespaces import ENGINE, elsewhere, read_inside, told
 from netdash.collect.netlink import namespace_ids
-from netdash.collect.options import Options
-from netdash.collect.proxies import Proxies
+from netdash.collect.procfs import HostListeners, Proxies, read_sysctls
 from netdash.collect.sockets import read_in
-from netdash.collect.sysctls import read_sysctls
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate
 from netdash.engine.process import engine_pid
 from netdash.model.engine_process import KERNEL as KERNEL_TOLD
 from netdash.model.host import Failure
 from netdash.model.index import begins_id
-from netdash.model.source import BY_PATH, Missing, Source, SourceFile, commands, container_commands
+from netdash.model.source import Missing, Options, Source, commands
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
 _INSPECTS = 2  # times the limit of one call that all inspects together may take
@@ -86,7 +83,7 @@ def read_once(options: Options) -> Recording:
         answers[KERNEL_TOLD] = kernel
     if answers.pop(_LOCAL, False):
         found = targets(answers.get("docker/inspect.json"))
-        other = elsewhere(pid) if isinstance(pid, int) else None
+        other = in_other_namespace(pid) if isinstance(pid, int) else None
         read = partial(_inside, options, found)
         if other and isinstance(pid, int):
             read = partial(_beyond, options, found, pid)
@@ -95,7 +92,7 @@ def read_once(options: Options) -> Recording:
         more, wrong = _collected([inside])
         if isinstance(pid, int) and other is not None:
             entered = other and ENGINE in more
-            answers[ENGINE] = told(pid, "entered" if entered else "elsewhere" if other else "here")
+            answers[ENGINE] = engine_line(pid, "entered" if entered else "elsewhere" if other else "here")
             failures = {source: one for source, one in failures.items() if not (entered and _kernels(source))}
         answers |= {path: answer for path, answer in more.items() if path != ENGINE}
         failures |= wrong
@@ -111,7 +108,6 @@ def read_once(options: Options) -> Recording:
 
 KERNEL = frozenset(("links", "routes", "neighbours", "rules", "proxies", "sysctls"))
 """Sources that belong to the engine's network namespace. The listeners are the host's: rootlesskit holds its ports."""
-_INNER_FILE = 1 << 16  # bytes
 _PID = "pid"  # not a bundle path: the engine's process
 _LOCAL = "local"  # not a bundle path: whether the engine's process ids are this machine's
 _TABLES = (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS)
@@ -247,7 +243,7 @@ def _kernels(source: str) -> bool:
 def _beyond(options: Options, found: tuple[Target, ...], pid: int) -> _Found:
     """The kernel's answers there, under ENGINE a sign that it was entered; nothing without the right to enter."""
     wanted = options.sources & KERNEL
-    read = read_inside(pid, wanted, found, options.tool_limit, options.whole)
+    read = read_namespace(pid, wanted, found, options.tool_limit, options.whole)
     return ({**read[0], ENGINE: ""}, read[1]) if read else ({}, {})
 
 
@@ -261,9 +257,6 @@ def read_kernel(sources: frozenset[str], found: tuple[Target, ...], limit: float
     return _collected(parts)
 
 
-# --- inside the containers --------------------------------------------------------------------------------------------
-
-
 def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside = Inside()
     inside.follow(found)
@@ -275,7 +268,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     if options.whole:
         asked = sorted(inside.targets(), key=lambda one: not _is_named(one, options.first))[: options.containers]
         for target in asked:
-            answers |= _of_container(target, options.tool_limit)
+            answers |= read_container(target, options.tool_limit)
         paths = {container_path(one.name, "sysctl.txt"): one.pid for one in asked}
         answers |= read_in({path: pid for path, pid in paths.items() if path}, _own_sysctls)
     return answers, {}
@@ -285,42 +278,17 @@ def _is_named(target: Target, words: frozenset[str]) -> bool:
     return any(target.name == word or begins_id(target.identity, word) for word in words)
 
 
-def _of_container(target: Target, limit: float) -> dict[str, object]:
-    """Its addresses and routes, by the host's own `ip` in its network namespace, and how it resolves names."""
-    enter = ("nsenter", f"--target={target.pid}", "--net")
-    files = (*container_commands(Source.TRACE), BY_PATH["containers/*/addr.json"], BY_PATH["containers/*/route.json"])
-    answers = ask(files, limit, enter)[0]
-    answers |= ask(_saved_rules(target.pid, str(answers.get("containers/*/nft.json", ""))), limit, enter)[0]
-    for name in ("resolv.conf", "hosts"):
-        text = _inner_file(target.pid, name)
-        if text is not None:
-            answers[f"containers/*/{name}"] = text
-    paths = ((container_path(target.name, path.rpartition("/")[2]), text) for path, text in answers.items())
-    return {path: text for path, text in paths if path}
+# --- the process in the engine's network namespace ------------------------------------------------------------
 
 
-def _saved_rules(pid: int, listing: str) -> Iterator[SourceFile]:
-    """Its own rules as iptables-save prints them: only where nft has tables of iptables, or iptables-legacy registered
-    some; asking for others would not harm, and take time."""
-    for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
-        kinds = ["nft"] if f'"family": "{family}"' in listing and '"xt"' in listing else []
-        kinds += ["legacy"] if _registered(pid, family) else []
-        for kind in kinds:
-            name = f"{tool}-save.txt" if kind == "nft" else f"{tool}-legacy-save.txt"
-            yield BY_PATH[f"containers/*/{name}"]._replace(command=(f"{tool}-{kind}-save", "-c"))
+def main(asked: str) -> None:
+    """Answers `engine_namespace.read_namespace`, which enters the namespace by nsenter and starts this module there."""
+    question = json.loads(asked)
+    found = tuple(Target(*row) for row in question["targets"])
+    answers, failures = read_kernel(frozenset(question["sources"]), found, question["limit"], question["whole"])
+    reasons = {source: (failure.reason, failure.remedy) for source, failure in failures.items()}
+    sys.stdout.write(json.dumps((answers, reasons)))
 
 
-def _registered(pid: int, family: str) -> bool:
-    try:
-        with open(f"/proc/{pid}/net/{family}_tables_names", encoding="ascii") as names:
-            return bool(names.read(64).strip())
-    except OSError:
-        return False
-
-
-def _inner_file(pid: int, name: str) -> str | None:
-    """/etc/NAME as the process sees it. No link is followed: seen from here, one could lead out of the container."""
-    try:
-        return read_below(f"/proc/{pid}/root", f"etc/{name}", _INNER_FILE).decode("utf-8", "replace")
-    except OSError:
-        return None
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -19,15 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from netdash.bundle.collector_parts import Parts
-from netdash.bundle.collector_stream import ASKED, TRACE, parse
+from netdash.bundle.collector_stream import ASKED, TRACE, Parts, parse
 from netdash.bundle.recording import Recording
 from netdash.collect.command import find
-from netdash.collect.options import Options
 from netdash.collect.ssh_reason import HostError, explained
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
-from netdash.model.source import SOURCES, Source, commands
+from netdash.model.source import SOURCES, Options, Source, commands
 
 CONNECT = 8  # seconds that ssh may take for a connection
 LIMIT = 30.0  # seconds for one collection

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from netdash.bundle.files import read_regular
+from netdash.bundle.archive import read_regular
 from netdash.engine.errors import EngineError
 from netdash.parse.json_values import load_json
 

@@ -26,7 +26,7 @@ from netdash.model.host import (
     Route,
     Ruleset,
 )
-from netdash.model.source import SOURCES
+from netdash.model.source import KEPT, SOURCES
 from netdash.parse.docker import newest_first, parse_inspected, parse_listed, resolve_shared
 from netdash.parse.json_values import Json, mapping, objects
 
@@ -95,14 +95,14 @@ class Builder:
             proxies=proxies,
             listeners=listeners,
             ports=ports,
-            sysctls=self._sources.sysctls(recording),
+            sysctls=self._sources.parsed(recording, "host/sysctl.txt"),
             bridging=self._sources.bridging(recording, failures),
-            flows=self._sources.flows(recording),
-            ipsets=self._sources.ipsets(recording),
-            ipsec=self._sources.ipsec(recording),
-            qdiscs=self._sources.qdiscs(recording),
+            flows=self._sources.parsed(recording, "host/conntrack.txt"),
+            ipsets=self._sources.parsed(recording, "rules/ipset.txt"),
+            ipsec=self._sources.parsed(recording, "ip/xfrm.txt"),
+            qdiscs=self._sources.parsed(recording, "rules/tc.txt"),
             privileged=recording.privileged,
-            kept_until=self._sources.kept(recording),
+            kept_until=self._sources.parsed(recording, KEPT) or {},
             pending=recording.pending,
             heard=recording.heard,
             failures=failures,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netdash.bundle.recording import Recording
 from netdash.join.bridges import bridges
@@ -13,20 +13,17 @@ from netdash.model.host import (
     Bridging,
     Engine,
     Failure,
-    IpsecPolicy,
     Link,
     Listener,
     Neighbour,
-    Net,
     Network,
     PolicyRule,
     Proxy,
     Route,
     Ruleset,
-    TrackedFlow,
     Unread,
 )
-from netdash.model.source import KEPT, SOURCES, Source
+from netdash.model.source import BY_PATH, SOURCES, Source
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
 
@@ -96,49 +93,14 @@ class Sources:
         fdb, vlans = (recording.answers.get(f"ip/bridge-{name}.json") for name in ("fdb", "vlan"))
         if fdb is None and vlans is None:
             return None
-        from netdash.parse.bridge import parse_bridging
+        from netdash.parse.iproute import parse_bridging
 
         return self._read("bridges", failures, parse_bridging, fdb, vlans, need=2)
 
-    def sysctls(self, recording: Recording) -> Mapping[str, str] | None:
-        text = recording.text("host/sysctl.txt")
-        if text is None:
-            return None
-        from netdash.parse.proc import parse_sysctls
-
-        return self.once("sysctls", parse_sysctls, text)
-
-    def flows(self, recording: Recording) -> tuple[TrackedFlow, ...] | None:
-        text = recording.text("host/conntrack.txt")
-        if text is None:
-            return None
-        from netdash.parse.conntrack import parse_conntrack
-
-        return self.once("flows", parse_conntrack, text)
-
-    def ipsec(self, recording: Recording) -> tuple[IpsecPolicy, ...] | None:
-        text = recording.text("ip/xfrm.txt")
-        if text is None:
-            return None
-        from netdash.parse.xfrm import parse_policies
-
-        return self.once("ipsec", parse_policies, text)
-
-    def qdiscs(self, recording: Recording) -> Mapping[str, str] | None:
-        text = recording.text("rules/tc.txt")
-        if text is None:
-            return None
-        from netdash.parse.tc import parse_qdiscs
-
-        return self.once("qdiscs", parse_qdiscs, text)
-
-    def ipsets(self, recording: Recording) -> Mapping[str, tuple[Net, ...]] | None:
-        text = recording.text("rules/ipset.txt")
-        if text is None:
-            return None
-        from netdash.parse.ipset import parse_ipsets
-
-        return self.once("ipsets", parse_ipsets, text)
+    def parsed(self, recording: Recording, path: str) -> Any:
+        """What a text says, by the parser that the table of sources names; None when it was not read."""
+        text = recording.text(path)
+        return None if text is None else self.once(path, BY_PATH[path].parse(), text)
 
     def routes(
         self, recording: Recording, failures: dict[str, Failure]
@@ -194,14 +156,6 @@ class Sources:
         if text is None:
             return None
         return self.once("process", parse_engine_process, text)
-
-    def kept(self, recording: Recording) -> Mapping[str, float]:
-        text = recording.text(KEPT)
-        if text is None:
-            return {}
-        from netdash.model.kept import parse_kept
-
-        return self.once("kept", parse_kept, text)
 
     def sockets(
         self, recording: Recording, process: EngineProcess | None, failures: dict[str, Failure]

@@ -1,10 +1,9 @@
-"""The table of sources: which files of a recording belong to which, which command prints each, and who parses it.
-
-The readers of this host, the collector's script, a recording's failures and the list of privileges come from it."""
+"""What a reading is asked for, and how long each answer may take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -72,7 +71,7 @@ class SourceFile(NamedTuple):
 
 _IP, _BRIDGE = ("ip", "-j"), ("bridge", "-j")
 _LINKS, _ROUTES, _POLICY = (f"parse.iproute:parse_{name}" for name in ("links", "routes", "policy"))
-_NEIGHBOURS, _BRIDGING = "parse.iproute:parse_neighbours", "parse.bridge:parse_bridging"
+_NEIGHBOURS, _BRIDGING = "parse.iproute:parse_neighbours", "parse.iproute:parse_bridging"
 _NFT, _SAVE = "rules.nft_listing:parse_nft", "rules.iptables_save:parse_save"
 _LISTENERS, _OWNERS = "parse.proc:parse_listeners", "model.processes:parse_owners"
 _NFT_COMMAND = ("nft", "-j", "-a", "list", "ruleset")
@@ -120,10 +119,10 @@ FILES = (
     SourceFile("host/engine-kernel.txt", Source.LISTENERS, "model.engine_process:other_kernel", missing=_NOTHING),
     SourceFile("host/sysctl.txt", Source.SYSCTLS, "parse.proc:parse_sysctls", missing=_WHOLE),
     _traced("ip/nexthop.json", _ROUTES, *_IP, "nexthop"),
-    _traced("rules/tc.txt", "parse.tc:parse_qdiscs", "tc", "qdisc"),
-    _traced("ip/xfrm.txt", "parse.xfrm:parse_policies", "ip", "xfrm", "policy", module="xfrm_user"),
-    _traced("rules/ipset.txt", "parse.ipset:parse_ipsets", "ipset", "save", module="ip_set"),
-    _traced("host/conntrack.txt", "parse.conntrack:parse_conntrack", "conntrack", "-L", module="nf_conntrack_netlink"),
+    _traced("rules/tc.txt", "parse.iproute:parse_qdiscs", "tc", "qdisc"),
+    _traced("ip/xfrm.txt", "parse.iproute:parse_policies", "ip", "xfrm", "policy", module="xfrm_user"),
+    _traced("rules/ipset.txt", "parse.netfilter:parse_ipsets", "ipset", "save", module="ip_set"),
+    _traced("host/conntrack.txt", "parse.netfilter:parse_conntrack", "conntrack", "-L", module="nf_conntrack_netlink"),
     SourceFile("host/kept.txt", Source.TRACE, "model.kept:parse_kept", missing=_NOTHING),  # netdash's own journals
     _container("addr.json", Source.INSIDE, _LINKS, *_IP, "-d", "addr"),
     _container("route.json", Source.INSIDE, _ROUTES, *_IP, *_ROUTE_WORDS),
@@ -190,3 +189,20 @@ def not_installed(tool: str) -> tuple[str, str]:
     """The reason and what can be done."""
     package = _PACKAGES.get(tool, "iptables" if "tables" in tool else "")
     return f"{tool[:60]} is not installed", f"install {package}" if package else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`sources`: names of recording.SOURCES. `docker_host`: as --docker-host. `limit`, `tool_limit`, `host_limit`:
+    seconds for a call of the engine, for a tool, and for all answers of another host. `whole`: also what only a
+    recording needs, from inside every container. `sudo`: other hosts are read as root by their sudo."""
+
+    sources: frozenset[str] = frozenset(SOURCES)
+    docker_host: str | None = None
+    limit: float = 3.0
+    tool_limit: float = 5.0
+    host_limit: float = 30.0
+    whole: bool = False
+    sudo: bool = False
+    containers: int | None = None  # into how many is looked then; None: all
+    first: frozenset[str] = frozenset()  # names or beginnings of ids of those that are looked into before others

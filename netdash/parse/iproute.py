@@ -1,13 +1,15 @@
-"""iproute2's JSON -> links, routes, policy rules, neighbours. Live answers come in the same shape."""
+"""What iproute2's tools print -> links, routes, policy rules, neighbours, forwarding tables and VLANs of bridges,
+queueing disciplines, IPsec policies. The same for this host, hosts by ssh and recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 
 from netdash.model.addresses import address, interface, subnet
-from netdash.model.host import IP, AddressDetail, Interface, Link, Neighbour, Net, PolicyRule, Route
-from netdash.model.kernel_state import BridgePort, BridgeSwitches
+from netdash.model.host import IP, AddressDetail, Interface, IpsecPolicy, Link, Neighbour, Net, PolicyRule, Route
+from netdash.model.kernel_state import BridgePort, BridgeSwitches, Bridging, FdbEntry, PortVlan
 from netdash.parse.json_values import Json, integer, items, mapping, text
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
@@ -264,4 +266,63 @@ def parse_neighbours(neigh: object) -> tuple[Neighbour, ...]:
         if ip and dev:
             state = [word for word in items(raw.get("state")) if isinstance(word, str)]
             found.append(Neighbour(ip, dev, text(raw.get("lladdr")), " ".join(state) or "NONE"))
+    return tuple(found)
+
+
+def parse_bridging(fdb: object, vlans: object) -> Bridging:
+    """`bridge -j fdb` and `bridge -j vlan`; None for one that was not read."""
+    return Bridging(None if fdb is None else tuple(_entries(fdb)), None if vlans is None else dict(_vlans(vlans)))
+
+
+def _entries(fdb: object) -> Iterator[FdbEntry]:
+    """Without the addresses that a device itself listens to ("self"): a bridge does not ask them."""
+    for raw in map(mapping, items(fdb)):
+        mac, port, bridge = text(raw.get("mac")), text(raw.get("ifname")), text(raw.get("master"))
+        if mac and port and bridge:
+            yield FdbEntry(mac.lower(), port, raw.get("state") in ("static", "permanent"))
+
+
+def _vlans(vlans: object) -> Iterator[tuple[str, tuple[PortVlan, ...]]]:
+    for raw in map(mapping, items(vlans)):
+        name = text(raw.get("ifname"))
+        if name:
+            yield name, tuple(_ranges(raw))
+
+
+def _ranges(raw: Mapping[str, object]) -> Iterator[PortVlan]:
+    for one in map(mapping, items(raw.get("vlans"))):
+        first = integer(one.get("vlan"))
+        if first is not None:
+            flags = items(one.get("flags"))
+            last = integer(one.get("vlanEnd"))
+            yield PortVlan(first, first if last is None else last, "PVID" in flags, "Egress Untagged" in flags)
+
+
+_LINE = re.compile(r"^qdisc (\S+) \S+ dev (\S+) (?:root|parent \S+)(?: refcnt \d+)? ?(.*)$", re.MULTILINE)
+_PLAIN = frozenset("noqueue pfifo_fast pfifo bfifo mq mqprio fq fq_codel codel cake sfq clsact ingress noop".split())
+
+
+def parse_qdiscs(text: str) -> Mapping[str, str]:
+    """By device: the kind and its options, as `tc` writes them. Of several on one device the last, nearest the wire."""
+    found = _LINE.findall(text)
+    return {device: f"{kind} {options}".strip() for kind, device, options in found if kind not in _PLAIN}
+
+
+_SELECTOR = re.compile(r"^src (\S+) dst (\S+)", re.MULTILINE)
+
+
+def parse_policies(text: str) -> tuple[IpsecPolicy, ...]:
+    """A policy without a template lets packets pass as they are, and is left out; of its other selectors (ports,
+    protocols, marks) nothing is said, so that it may take a packet."""
+    found = []
+    starts = [match.start() for match in _SELECTOR.finditer(text)]
+    for start, end in zip(starts, [*starts, len(text)][1:], strict=True):
+        part = text[start:end]
+        selector = _SELECTOR.match(part)
+        direction = re.search(r"\bdir (in|out|fwd)\b", part)
+        if selector is None or direction is None or not ("\ttmpl " in part or " action block" in part):
+            continue
+        src, dst = subnet(selector[1]), subnet(selector[2])
+        if src is not None and dst is not None:
+            found.append(IpsecPolicy(direction[1], src, dst, "action block" in part))
     return tuple(found)

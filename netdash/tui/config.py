@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netdash.bundle.files import read_regular
+from netdash.bundle.archive import read_regular
 from netdash.model.errors import Exit, NetdashError
 from netdash.tui.key_names import canonical
 from netdash.tui.keys import IDS, KEYS

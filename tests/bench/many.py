@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from netdash.bundle.recording import Answer, Recording, load
+from netdash.bundle.recording import Answer, Recording
+from netdash.bundle.storage import load
 
 BUNDLE = Path(__file__).parents[1] / "recordings" / "docker20.10-legacy"
 FIRST_PORT = 20_000

@@ -27,7 +27,7 @@ from sshd import Space, Sshd  # noqa: E402
 from terminal import cpu_seconds  # noqa: E402
 
 from netdash.bundle.collector_stream import ASKED  # noqa: E402
-from netdash.collect.remote import QUICK, SLOW  # noqa: E402
+from netdash.collect.hosts import QUICK, SLOW  # noqa: E402
 from netdash.collect.ssh import Session, address  # noqa: E402
 from tests.read_engines import FakeEngine  # noqa: E402
 

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 from netdash.bundle.recording import Recording
-from netdash.collect.sysctls import read_sysctls
+from netdash.collect.procfs import read_sysctls
 from netdash.join.host import Builder
 from netdash.trace.model import Origin, Question, Trace
 from netdash.trace.tracer import trace

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift
 from netdash.model.errors import NetdashError

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from netdash.collect.procfs import read_sysctls
 from netdash.collect.sockets import read_in
-from netdash.collect.sysctls import read_sysctls
 
 pytestmark = pytest.mark.live
 

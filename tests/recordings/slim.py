@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from netdash.bundle.recording import META
+from netdash.bundle.archive import META
 from netdash.bundle.redact import scrub
 from netdash.model.source import SOURCES
 

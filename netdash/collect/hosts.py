@@ -1,5 +1,5 @@
-"""A host that is reached by ssh, kept current by one thread: asked again and again over one connection, at a pace that
-leaves it in peace. When it goes, its last answers stay known and the failure is told with them."""
+"""Hosts by the names that --host gives them: this one, and others by ssh. A thread keeps each of those current. Several
+are read at the same time, so that one which does not answer holds up none."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from netdash.bundle.collector_stream import ASKED, source_of
 from netdash.bundle.recording import Recording
-from netdash.collect.ssh import DROPS, ENGINE, HOST, LIMIT, Address, Session, again, failures, unreachable
+from netdash.collect.ssh import (
+    CONNECT,
+    DROPS,
+    ENGINE,
+    HOST,
+    LIMIT,
+    Address,
+    Session,
+    address,
+    again,
+    failures,
+    read_remote,
+    unreachable,
+)
 from netdash.collect.ssh_reason import HostError
 from netdash.model.host import Failure
-from netdash.model.source import Source
+from netdash.model.source import SOURCES, Options, Source
+
+if TYPE_CHECKING:
+    from netdash.collect.live import LiveReader
+
 
 _PEACE = 5  # times as long as a collection took the host is left alone
 _PEACE_CHANGED = 1  # the same when its engine told of a change
@@ -38,7 +56,7 @@ class RemoteReader:
         self._interval = interval
         self._limit = limit
         self._session: Session | None = None
-        self._bell = threading.Event()
+        self._wake = threading.Event()
         self._stopped = False
         self._last: Recording | None = None
         self._asks: tuple[str, ...] = ASKED  # the sources of the next collection
@@ -55,12 +73,12 @@ class RemoteReader:
         threading.Thread(target=self._run, name=f"ssh {self._where.name}", daemon=True).start()
 
     def refresh(self) -> None:
-        self._bell.set()
+        self._wake.set()
 
     def stop(self) -> None:
         """Ends ssh and takes its status."""
         self._stopped = True
-        self._bell.set()
+        self._wake.set()
         session = self._session
         if session:
             session.kill()
@@ -80,8 +98,8 @@ class RemoteReader:
             else:
                 self._publish(self._stale(error))
                 pause, wait = wait, min(wait * 2, _LONGEST)
-            self._bell.wait(pause)
-            self._bell.clear()
+            self._wake.wait(pause)
+            self._wake.clear()
         self._hang_up()
 
     def _listen(self) -> HostError | None:
@@ -90,16 +108,16 @@ class RemoteReader:
         interval = self._interval * min(self._quiet, _QUIET)
         soonest, until = now + _PEACE_CHANGED * took, now + max(interval, _PEACE * took)
         changed: bool | None = False
-        while changed is False and not self._bell.is_set() and (left := until - time.monotonic()) > 0:
+        while changed is False and not self._wake.is_set() and (left := until - time.monotonic()) > 0:
             try:
                 changed = self._session.changed(min(_LISTEN, math.ceil(left))) if self._session else None
             except HostError as error:
                 self._hang_up()
                 return error
         pause = {None: until, True: soonest}.get(changed, 0.0) - time.monotonic()
-        self._bell.wait(max(0.0, pause))
-        self._asks = ASKED if changed is not False or self._bell.is_set() else self._due()
-        self._bell.clear()
+        self._wake.wait(max(0.0, pause))
+        self._asks = ASKED if changed is not False or self._wake.is_set() else self._due()
+        self._wake.clear()
         return None
 
     def _due(self) -> tuple[str, ...]:
@@ -153,18 +171,18 @@ class RemoteReader:
         last = self._last
         if last is None:
             return unreachable(self._where, error, time.time())
-        told: dict[str, Failure] = {**failures(error), **last.failures}
+        failed: dict[str, Failure] = {**failures(error), **last.failures}
         if self._whole:
-            told |= failures(error)
+            failed |= failures(error)
         taken = None if last.taken is None else last.taken + time.monotonic() - self._answered
-        return replace(last, failures=told, taken=taken)
+        return replace(last, failures=failed, taken=taken)
 
 
 def _with_what_was_not_asked(recording: Recording, before: Recording, asked: Sequence[str]) -> Recording:
     """A recording of some sources, and what was last known of the others."""
     answers = {path: answer for path, answer in before.answers.items() if source_of(path) not in asked}
-    told = {name: one for name, one in before.failures.items() if name.partition(":")[0] not in (*asked, HOST)}
-    return replace(recording, answers={**answers, **recording.answers}, failures={**told, **recording.failures})
+    failed = {name: one for name, one in before.failures.items() if name.partition(":")[0] not in (*asked, HOST)}
+    return replace(recording, answers={**answers, **recording.answers}, failures={**failed, **recording.failures})
 
 
 def _same(before: object, now: object) -> object:
@@ -180,3 +198,65 @@ def _same(before: object, now: object) -> object:
 def _known(known: Mapping[object, object], one: object) -> object:
     old = known.get(one["Id"]) if isinstance(one, dict) and isinstance(one.get("Id"), str) else None
     return old if old == one else one
+
+
+LOCAL = ("local", ".")  # names of this host
+
+
+def parsed(name: str, sudo: bool = False) -> Address | None:
+    """Where a host is; None for this one. `sudo`: read it as root. Raises NetdashError(USAGE)."""
+    return None if name in LOCAL else replace(address(name), sudo=sudo)
+
+
+def named(names: Sequence[str], sudo: bool = False) -> list[tuple[str, Address | None]]:
+    """What each host is called in a column and in JSON, and where it is. One that is named twice is told apart. Raises
+    NetdashError(USAGE)."""
+    found: list[tuple[str, Address | None]] = []
+    for where in (parsed(name, sudo) for name in names):
+        name = where.name if where else LOCAL[0]
+        before = sum(1 for known, _ in found if known.partition("#")[0] == name)
+        found.append((f"{name}#{before + 1}" if before else name, where))
+    return found
+
+
+def reader(where: Address | None, options: Options, interval: float) -> RemoteReader | LiveReader:
+    """Keeps one host current; `interval` in seconds."""
+    if where is not None:
+        return RemoteReader(where, options.docker_host, interval, options.host_limit)
+    from netdash.collect.live import LiveReader
+
+    return LiveReader(options.docker_host, interval, options.limit, options.tool_limit)
+
+
+def read_host(name: str, options: Options) -> Recording:
+    """Raises NetdashError(USAGE) for a name that is none, nothing else."""
+    return _read(parsed(name, options.sudo), options)
+
+
+def _read(where: Address | None, options: Options) -> Recording:
+    if where is None:
+        from netdash.collect.once import read_once
+
+        return read_once(options)
+    return read_remote(where, options)
+
+
+def read_hosts(hosts: Sequence[tuple[str, Address | None]], options: Options) -> list[Recording]:
+    """One recording for each of `named`, in their order."""
+    found: dict[int, Recording] = {}
+
+    def read(at: int) -> None:
+        found[at] = _read(hosts[at][1], options)
+
+    threads = [threading.Thread(target=read, args=(at,), daemon=True) for at in range(len(hosts))]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + options.host_limit + CONNECT
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return [found.get(at) or _late(name) for at, (name, _) in enumerate(hosts)]
+
+
+def _late(name: str) -> Recording:
+    failures = {source: Failure(source, "did not answer in time") for source in (HOST, *SOURCES)}
+    return Recording(answers={}, failures=failures, taken=time.time(), hostname=name, live=True)

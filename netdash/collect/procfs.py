@@ -1,16 +1,17 @@
-"""Userland proxies of this network namespace, who runs them, and whether a process belongs to a container."""
+"""What /proc says of this host: docker-proxy processes, who has the sockets that wait for peers, sysctls under net."""
 
 from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import psutil
 
+from netdash.collect.sockets import Waiting, listing, owners_of, waiting_sockets
 from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF
 
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
@@ -140,3 +141,99 @@ def belongs(pid: int, identity: str) -> bool:
         return identity in Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace")
     except OSError:
         return False
+
+
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_SELDOM = 12  # reads between two looks for owners that only clients' sockets asked for
+
+
+class HostListeners:
+    """The kernel tells the sockets in 0.3 ms; to find their owners takes a look at every process' files."""
+
+    def __init__(self) -> None:
+        self._low = _first_ephemeral()
+        self._known: tuple[Waiting, ...] | None = None
+        self._text = ""
+        self._age = 0
+
+    def read(self) -> str:
+        """The very same text while nothing changed. Raises OSError."""
+        now = waiting_sockets()
+        self._age += 1
+        before = self._known
+        if before is None or self._of_servers(now) != self._of_servers(before) or self._overdue(now, before):
+            self._known, self._age = now, 0
+            text = listing(now, owners_of(now))
+            if text != self._text:
+                self._text = text
+        return self._text
+
+    def _overdue(self, now: tuple[Waiting, ...], before: tuple[Waiting, ...]) -> bool:
+        return self._age >= _SELDOM and now != before
+
+    def _of_servers(self, sockets: tuple[Waiting, ...]) -> frozenset[int]:
+        """Inodes. UDP sockets on a port that the kernel chose come and go with every look-up of a name."""
+        return frozenset(socket.inode for socket in sockets if socket.proto == "tcp" or socket.port < self._low)
+
+
+def _first_ephemeral() -> int:
+    try:
+        return int(_RANGE.read_text("ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32768  # the kernel's default
+
+
+_ROOT = Path("/proc/sys/net")
+_SINGLE = (
+    "ipv4/ip_forward",
+    "ipv4/ip_local_port_range",
+    "ipv4/ip_unprivileged_port_start",
+    "ipv4/icmp_echo_ignore_all",
+    "ipv4/icmp_echo_ignore_broadcasts",
+    "ipv6/icmp/echo_ignore_all",
+    "netfilter/nf_conntrack_tcp_loose",
+    "netfilter/nf_conntrack_count",
+    "netfilter/nf_conntrack_max",
+    "netfilter/nf_conntrack_tcp_timeout_syn_sent",
+    "netfilter/nf_conntrack_tcp_timeout_syn_recv",
+    "netfilter/nf_conntrack_udp_timeout",
+)
+_PER_DEVICE = {
+    "ipv4": (
+        *("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark"),
+        *("ignore_routes_with_linkdown", "proxy_arp", "arp_ignore", "arp_filter"),
+    ),
+    "ipv6": ("forwarding", "disable_ipv6", "proxy_ndp"),
+}
+
+
+def read_sysctls(devices: Iterable[str], root: Path = _ROOT) -> str:
+    """`name = value` a line, for all, default and each device. What this kernel does not have is left out. Raises
+    OSError when there is nothing to read at all."""
+    lines = [f"{name} = {value}\n" for name, value in _values(tuple(devices), root)]
+    if not lines:
+        raise OSError(f"{root} cannot be read")
+    return "".join(lines)
+
+
+def _values(devices: tuple[str, ...], root: Path) -> Iterator[tuple[str, str]]:
+    for name in (*_SINGLE, *(f"bridge/{path.name}" for path in sorted(root.glob("bridge/bridge-nf-call-*")))):
+        value = _value(root / name)
+        if value is not None:
+            yield f"net.{name.replace('/', '.')}", value
+    for family, keys in _PER_DEVICE.items():
+        for device in dict.fromkeys(("all", "default", *devices)):
+            if "/" in device or device in (".", ".."):
+                continue
+            for key in keys:
+                value = _value(root / family / "conf" / device / key)
+                if value is not None:
+                    # sysctl writes a device's own dots as slashes
+                    yield f"net.{family}.conf.{device.replace('.', '/')}.{key}", value
+
+
+def _value(path: Path) -> str | None:
+    try:
+        return path.read_text("ascii", "replace").strip().replace("\t", " ")
+    except OSError:
+        return None
