@@ -30,8 +30,7 @@ from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, Host
 from netdash.model.source import SOURCES
-from netdash.tui.clipboard import osc52
-from netdash.tui.copy import choices
+from netdash.tui.copy import choices, osc52
 from netdash.view.card import card
 from netdash.view.detail import detail
 from netdash.view.views import VIEWS

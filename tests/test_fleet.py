@@ -10,7 +10,7 @@ from netdash.bundle.recording import Recording
 from netdash.cli.feeds import FleetFeed
 from netdash.model.host import Failure, Host
 from netdash.model.source import SOURCES
-from netdash.tui.feed_interface import Fleet
+from netdash.tui.interfaces import Fleet
 
 PATIENCE = 10  # seconds
 

@@ -8,8 +8,7 @@ import pytest
 from textual.events import Key, MouseDown, MouseUp, Paste
 from textual.message import Message
 
-from netdash.tui.term.keyboard import Keyboard
-from netdash.tui.term.sequences import ALONE, CUT, LONGEST, LONGEST_PASTE, Kind, Splitter, Unit
+from netdash.tui.term.keyboard import ALONE, CUT, LONGEST, LONGEST_PASTE, Keyboard, Kind, Splitter, Unit
 
 
 def units(*pieces: bytes | float) -> list[Unit]:

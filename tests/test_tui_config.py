@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from netdash.model.errors import Exit, NetdashError
-from netdash.tui.config import DEFAULT_INTERVAL, Options, load_config
-from netdash.tui.key_names import canonical
-from netdash.tui.keys import KEYS, Key
+from netdash.tui.actions import KEYS, Action
+from netdash.tui.config import DEFAULT_INTERVAL, Options, canonical, load_config
 
 
 def write(folder: Path, text: str) -> Path:
@@ -99,7 +98,7 @@ def test_two_actions_may_change_their_keys(tmp_path: Path) -> None:
 def test_key_names_are_those_of_the_dashboard() -> None:
     from textual.keys import _character_to_key
 
-    for key in (*KEYS, *(Key("", mark, "", "", "") for mark in string.punctuation if mark != ",")):
+    for key in (*KEYS, *(Action("", mark, "", "") for mark in string.punctuation if mark != ",")):
         for name in key.keys.split(","):
             assert canonical(name) == (_character_to_key(name) if len(name) == 1 else name)
 

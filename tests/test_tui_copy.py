@@ -21,9 +21,8 @@ import pytest
 
 from netdash.collect.ssh import Address
 from netdash.model.host import Host, Verb
-from netdash.tui import clipboard
-from netdash.tui.clipboard import osc52
-from netdash.tui.copy import choices, rule_command
+from netdash.tui import copy as clipboard
+from netdash.tui.copy import choices, osc52, rule_command
 from netdash.view.views import VIEWS
 from tests.tui_hosts import container, crowd, rule
 from tests.tui_stage import press, show, text

@@ -15,7 +15,7 @@ def without(host: Host, *names: str) -> Host:
 
 def test_a_row_that_is_gone_stays_struck_until_a_key_moves_off() -> None:
     async def scene(pilot, app):
-        grid = dashboard(pilot).grid
+        grid = dashboard(pilot).panes.grid
         await press(pilot, "j", "j")
         for gone in (("web-2",), ("web-2", "web-1")):
             app.feed.publish(without(crowd(6), *gone))
@@ -46,7 +46,7 @@ def test_from_a_row_that_is_gone_both_ways_lead_to_its_neighbours() -> None:
             app.feed.publish(without(crowd(6), "web-2"))
             await settle(pilot)
             await press(pilot, key)
-            assert dashboard(pilot).grid.row.cells[0].text == name
+            assert dashboard(pilot).panes.grid.row.cells[0].text == name
 
         show(crowd(6), scene)
 
@@ -57,7 +57,7 @@ def test_a_row_that_comes_back_is_itself_again() -> None:
         for host in (without(crowd(6), "web-2"), crowd(6)):
             app.feed.publish(host)
             await settle(pilot)
-        grid = dashboard(pilot).grid
+        grid = dashboard(pilot).panes.grid
         assert (grid.row.cells[0].text, len(grid.listing), grid.listing.gone) == ("web-2", 6, None)
 
     show(crowd(6), scene)
@@ -67,11 +67,11 @@ def test_a_row_that_no_longer_matches_the_filter_stays_and_is_not_struck() -> No
     async def scene(pilot, app):
         await press(pilot, "slash", *"running", "enter", "j", "j")
         host = crowd(6)
-        name = dashboard(pilot).grid.row.cells[0].text
+        name = dashboard(pilot).panes.grid.row.cells[0].text
         stopped = tuple(replace(one, state="exited") if one.name == name else one for one in host.containers or ())
         app.feed.publish(replace(host, containers=stopped))
         await settle(pilot)
-        grid = dashboard(pilot).grid
+        grid = dashboard(pilot).panes.grid
         assert grid.row.cells[0].text == name
         assert not grid.listing.struck
         await press(pilot, "j")
@@ -88,7 +88,7 @@ def test_what_is_only_being_read_takes_nothing_from_the_screen() -> None:
         pending = frozenset({"docker"})
         app.feed.publish(replace(crowd(6), containers=None, networks=None, ports=None, pending=pending))
         await settle(pilot)
-        assert dashboard(pilot).grid.row.cells[0].text == "web-2"
+        assert dashboard(pilot).panes.grid.row.cells[0].text == "web-2"
         assert "reading docker" not in text(app)
 
     show(crowd(6), scene)

@@ -13,8 +13,8 @@ from netdash.model.host import Failure, Host
 from netdash.model.source import SOURCES
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
-from netdash.tui.feed_interface import HostState, Publish
 from netdash.tui.hosts_view import short_names
+from netdash.tui.interfaces import HostState, Publish
 from tests.tui_hosts import container, crowd
 from tests.tui_stage import dashboard, press, settle, text
 
@@ -124,7 +124,7 @@ def test_choosing_one_shows_it() -> None:
     async def scene(pilot, app):
         await press(pilot, "3", "H", "j", "enter")
         assert text(app).splitlines()[0].startswith(" netdash  other 2/5")
-        assert dashboard(pilot).places.view.name == "networks"
+        assert dashboard(pilot).panes.places.view.name == "networks"
         await press(pilot, "1")
         assert "only-there" in text(app)
 
@@ -154,11 +154,11 @@ def test_a_lost_host_is_told_and_blocks_nothing() -> None:
 def test_each_host_is_as_it_was_left() -> None:
     async def scene(pilot, app):
         await press(pilot, "j", *"/web", "enter", "H", "j", "enter")
-        assert dashboard(pilot).places.here.ask.text == ""
+        assert dashboard(pilot).panes.places.here.ask.text == ""
         await press(pilot, *":host root@one", "enter")
         screen = dashboard(pilot)
-        assert screen.places.here.ask.text == "web"
-        assert screen.grid.row.cells[0].text == "web-1"
+        assert screen.panes.places.here.ask.text == "web"
+        assert screen.panes.grid.row.cells[0].text == "web-1"
 
     play(scene)
 
@@ -171,11 +171,11 @@ def test_containers_of_all_hosts_lead_to_their_host() -> None:
         assert "dead" in shown
         await press(pilot, *"jj", "enter")
         screen = dashboard(pilot)
-        assert screen.places.view.name == "containers"
-        assert screen.grid.row.cells[0].text == "only-there"
+        assert screen.panes.places.view.name == "containers"
+        assert screen.panes.grid.row.cells[0].text == "only-there"
         assert text(app).splitlines()[0].startswith(" netdash  other 2/5")
         await press(pilot, "4", "E", *"jjj", "enter")
-        assert dashboard(pilot).grid.row.cells[0].text == "web-0"
+        assert dashboard(pilot).panes.grid.row.cells[0].text == "web-0"
 
     assert play(scene).chosen == "two"
 

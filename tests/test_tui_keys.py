@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from netdash.model.host import Host, Ref
-from netdash.tui import keys
+from netdash.tui import actions
 from netdash.tui.config import Options
 from tests.tui_hosts import crowd
 from tests.tui_stage import dashboard, press, settle, show, text
@@ -22,16 +22,16 @@ def play(host: Host, *pressed: str, size: tuple[int, int] = (120, 40), options: 
     async def scene(pilot, app):
         await press(pilot, *pressed)
         screen = dashboard(pilot)
-        row = screen.grid.row
+        row = screen.panes.grid.row
         found.update(
-            view=screen.places.view.name,
+            view=screen.panes.places.view.name,
             row=row.cells[0].text if row else None,
             ref=row.ref if row else None,
             focus=app.focused.id if app.focused else None,
-            shown=len(screen.grid.listing or ()),
+            shown=len(screen.panes.grid.listing or ()),
             text=text(app),
-            order=[each.cells[0].text for each in screen.grid.listing or ()],
-            linked=[grid.title[1].text + grid.title[2].text for grid in screen.beside.grids if grid.title],
+            order=[each.cells[0].text for each in screen.panes.grid.listing or ()],
+            linked=[grid.title[1].text + grid.title[2].text for grid in screen.panes.linked.grids if grid.title],
         )
 
     app = show(host, scene, size, options)
@@ -40,7 +40,7 @@ def play(host: Host, *pressed: str, size: tuple[int, int] = (120, 40), options: 
 
 def test_moving() -> None:
     async def scene(pilot, app):
-        grid = dashboard(pilot).grid
+        grid = dashboard(pilot).panes.grid
         for pressed, row in (
             (["j"], 1),
             (["g", "down", "down", "k"], 1),
@@ -64,7 +64,7 @@ def test_digits() -> None:
     async def scene(pilot, app):
         for digit, view in enumerate(VIEWS, 1):
             await press(pilot, str(digit))
-            assert dashboard(pilot).places.view.name == view
+            assert dashboard(pilot).panes.places.view.name == view
 
     show(crowd(3), scene)
 
@@ -75,9 +75,9 @@ def test_tab_goes_round_all_panes_and_back() -> None:
         for _ in range(5):
             await press(pilot, "tab")
             focus.append(app.focused.id)
-        assert focus == ["card", "beside0", "beside1", "beside2", "grid"]
+        assert focus == ["card", "linked0", "linked1", "linked2", "grid"]
         await press(pilot, "shift+tab")
-        assert app.focused.id == "beside2"
+        assert app.focused.id == "linked2"
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         await press(pilot, "tab", "tab")
@@ -90,14 +90,14 @@ def test_selection_is_followed_by_every_pane() -> None:
     async def scene(pilot, app):
         screen = dashboard(pilot)
         await press(pilot, "j", "j", "j")
-        titles = [grid.title[1].text + grid.title[2].text for grid in screen.beside.grids]
+        titles = [grid.title[1].text + grid.title[2].text for grid in screen.panes.linked.grids]
         assert titles == ["Rules 2 of 31 ", "Routes 2 of 2 ", "Proxies 1 of 30 "]
         assert re.search(r"9003 +0.0.0.0:20003", text(app))
         for digit, row in (("2", "20003"), ("6", "9003"), ("7", "veth3")):
             await press(pilot, digit)
-            assert screen.grid.row.cells[0].text == row
+            assert screen.panes.grid.row.cells[0].text == row
             await press(pilot, "1")
-            assert screen.grid.row.cells[0].text == "web-3"
+            assert screen.panes.grid.row.cells[0].text == "web-3"
 
     show(crowd(30), scene)
 
@@ -133,10 +133,10 @@ def test_chain_under_the_cursor_filters_the_rules() -> None:
         screen = dashboard(pilot)
         screen.follow(Ref("chain", "iptables-nft ip nat DOCKER"))
         await settle(pilot)
-        assert screen.places.view.name == "rules"
-        assert {row.cells[1].text for row in screen.grid.listing} == {"DOCKER"}
+        assert screen.panes.places.view.name == "rules"
+        assert {row.cells[1].text for row in screen.panes.grid.listing} == {"DOCKER"}
         await press(pilot, "escape", "escape")
-        assert screen.places.view.name == "containers"
+        assert screen.panes.places.view.name == "containers"
 
     show(crowd(3), scene)
 
@@ -145,17 +145,17 @@ def test_card_links_are_walked_and_followed() -> None:
     async def scene(pilot, app):
         screen = dashboard(pilot)
         await press(pilot, "enter")
-        assert app.focused is screen.card
+        assert app.focused is screen.panes.card
         kinds = []
-        for _ in screen.card.links:
-            kinds.append(screen.card.target.kind)
+        for _ in screen.panes.card.links:
+            kinds.append(screen.panes.card.target.kind)
             await press(pilot, "right")
         assert {"port", "rule", "proxy", "link"} <= set(kinds)
-        screen.card.link = kinds.index("proxy")
+        screen.panes.card.link = kinds.index("proxy")
         await press(pilot, "enter")
-        assert screen.places.view.name == "proxies"
+        assert screen.panes.places.view.name == "proxies"
         await press(pilot, "minus")
-        assert screen.places.view.name == "containers"
+        assert screen.panes.places.view.name == "containers"
 
     show(crowd(3), scene)
 
@@ -165,14 +165,14 @@ def test_unknown_reference_says_so_and_stays() -> None:
         dashboard(pilot).follow(Ref("address", "203.0.113.9"))
         await settle(pilot)
         assert "203.0.113.9" in text(app).splitlines()[-1]
-        assert dashboard(pilot).places.view.name == "containers"
+        assert dashboard(pilot).panes.places.view.name == "containers"
 
     show(crowd(2), scene)
 
 
 def test_filter_is_live_and_esc_clears_it() -> None:
     async def scene(pilot, app):
-        grid = dashboard(pilot).grid
+        grid = dashboard(pilot).panes.grid
 
         async def filtered(*pressed: str) -> int:
             await press(pilot, *pressed)
@@ -200,7 +200,7 @@ def test_keys_are_text_while_a_text_field_is_open() -> None:
 def test_sort_cycles_through_columns_and_turns() -> None:
     async def scene(pilot, app):
         def order() -> list[str]:
-            return [row.cells[0].text for row in dashboard(pilot).grid.listing]
+            return [row.cells[0].text for row in dashboard(pilot).panes.grid.listing]
 
         await press(pilot, "s")
         assert order()[:3] == ["web-0", "web-1", "web-10"]
@@ -218,7 +218,7 @@ def test_only_what_belongs_and_all_again() -> None:
     async def scene(pilot, app):
         async def shown(*pressed: str) -> int:
             await press(pilot, *pressed)
-            return len(dashboard(pilot).grid.listing)
+            return len(dashboard(pilot).panes.grid.listing)
 
         assert await shown("4", "j") == 31
         assert await shown("a") == 2
@@ -227,7 +227,7 @@ def test_only_what_belongs_and_all_again() -> None:
         assert await shown("a", "escape") == 31
         await press(pilot, "1", "a")
         assert "▎" in text(app)
-        assert len(dashboard(pilot).beside.grids[0].listing) == 31
+        assert len(dashboard(pilot).panes.linked.grids[0].listing) == 31
 
     show(crowd(30), scene)
 
@@ -253,7 +253,7 @@ def test_a_burst_of_hosts_ends_on_the_last() -> None:
             app.feed.publish(crowd(count))
         await settle(pilot)
         assert "39 containers" in text(app)
-        assert dashboard(pilot).grid.row.cells[0].text == "web-2"
+        assert dashboard(pilot).panes.grid.row.cells[0].text == "web-2"
 
     show(crowd(3), scene)
 
@@ -280,7 +280,7 @@ def test_esc_never_quits(pressed: list[str]) -> None:
         await press(pilot, *pressed)
         assert app.is_running
         assert app.return_value is None
-        assert app.focused is dashboard(pilot).grid
+        assert app.focused is dashboard(pilot).panes.grid
         assert len(app.screen_stack) == 1
 
     show(crowd(3), scene)
@@ -326,8 +326,8 @@ def test_bindings_have_the_ids_that_the_config_file_knows() -> None:
         found.update(binding.id for _, binding in dashboard(pilot)._bindings if binding.id)
 
     show(crowd(1), scene)
-    assert {key.id for key in keys.KEYS} <= found
-    assert found <= set(keys.IDS)
+    assert {key.id for key in actions.KEYS} <= found
+    assert found <= set(actions.IDS)
 
 
 def test_mouse_selects_follows_and_scrolls() -> None:
@@ -335,10 +335,10 @@ def test_mouse_selects_follows_and_scrolls() -> None:
         screen = dashboard(pilot)
         await pilot.click("#grid", offset=(5, 4))
         await settle(pilot)
-        assert screen.grid.row.cells[0].text == "web-3"
+        assert screen.panes.grid.row.cells[0].text == "web-3"
         await pilot.click("#tabs", offset=(20, 0))
         await settle(pilot)
-        assert screen.places.view.name == "ports"
+        assert screen.panes.places.view.name == "ports"
 
     show(crowd(30), scene)
 
@@ -347,9 +347,9 @@ def test_everything_is_reachable_at_80x24(host: Callable[[str], Host]) -> None:
     async def scene(pilot, app):
         for digit in "12345678":
             await press(pilot, digit, "j", "enter", "minus")
-            assert dashboard(pilot).places.view.digit == digit or digit == "1"
+            assert dashboard(pilot).panes.places.view.digit == digit or digit == "1"
         await press(pilot, "4", "g", "a")
-        assert 0 < len(dashboard(pilot).grid.listing) < 183
+        assert 0 < len(dashboard(pilot).panes.grid.listing) < 183
 
     show(host("docker28.5-nft-full"), scene, (80, 24))
 

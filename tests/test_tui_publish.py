@@ -238,16 +238,16 @@ def test_the_cursor_ends_on_the_container_that_was_made_and_on_the_one_that_come
         await press(pilot, "P", "up", "up", "right", "enter")
         await agree(pilot, app)
         await press(pilot, "escape")
-        assert dashboard(pilot).grid.row.ref.key == old  # the engine does not show another one yet
+        assert dashboard(pilot).panes.grid.row.ref.key == old  # the engine does not show another one yet
         app.sheet = Sheet(made_anew(su1, new))
         await settle(pilot)
-        assert dashboard(pilot).grid.row.ref.key == new
+        assert dashboard(pilot).panes.grid.row.ref.key == new
         await press(pilot, "u")
         await agree(pilot, app)
         app.sheet = Sheet(su1)
         await settle(pilot)
         await press(pilot, "escape")
-        assert dashboard(pilot).grid.row.ref.key == old
+        assert dashboard(pilot).panes.grid.row.ref.key == old
 
     show(su1, scene, changes=fake)
 
@@ -257,10 +257,10 @@ def test_who_has_moved_on_is_left_there(su1: Host) -> None:
         await press(pilot, "P", "up", "up", "right", "enter")
         await agree(pilot, app)
         await press(pilot, "escape", "j")
-        here = dashboard(pilot).grid.row.ref
+        here = dashboard(pilot).panes.grid.row.ref
         app.sheet = Sheet(made_anew(su1, "e" * 64))
         await settle(pilot)
-        assert dashboard(pilot).grid.row.ref == here
+        assert dashboard(pilot).panes.grid.row.ref == here
 
     show(su1, scene, changes=Fake())
 

@@ -31,8 +31,8 @@ def test_enter_goes_to_the_rule_that_decides(host: Callable[[str], Host]) -> Non
         box = app.screen.box
         at = next(n for n, (line, index) in enumerate(box.links) if box.lines[line][index].ref.kind == "rule")
         await press(pilot, *["l"] * at, "enter")
-        assert dashboard(pilot).places.view.name == "rules"
-        row = dashboard(pilot).grid.row
+        assert dashboard(pilot).panes.places.view.name == "rules"
+        row = dashboard(pilot).panes.grid.row
         assert row is not None
         assert row.cells[1].text == "DOCKER-USER"
 

@@ -46,7 +46,7 @@ def test_after_every_change_of_size_all_panes_are_as_painted_anew(host: Callable
 
 def test_a_pane_that_is_painted_before_it_hears_of_its_size_has_that_size(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(pilot, app):
-        for grid in (dashboard(pilot).grid, *dashboard(pilot).beside.grids):
+        for grid in (dashboard(pilot).panes.grid, *dashboard(pilot).panes.linked.grids):
             wide, high = grid.size
             for size in (Size(wide + 17, high), Size(wide - 9, high)):
                 with monkeypatch.context() as patched:

@@ -14,9 +14,9 @@ import pytest
 from rich.cells import cell_len
 
 from netdash.model.host import Failure, Host
-from netdash.tui import keys
-from netdash.tui.app import _says_the_same
+from netdash.tui import actions
 from netdash.tui.config import Options
+from netdash.tui.host_app import _says_the_same
 from netdash.tui.popup import ASIDE, help_lines
 from netdash.view.layout import size as line_size
 from netdash.view.views import VIEWS
@@ -173,11 +173,11 @@ def test_engine_that_stopped_answering() -> None:
         app.feed.publish(gone)
         await settle(pilot)
         seen.append(text(app))
-        assert dashboard(pilot).grid.faded
+        assert dashboard(pilot).panes.grid.faded
         app.feed.publish(crowd(2, taken=5_095.0))
         await settle(pilot)
         seen.append(text(app))
-        assert not dashboard(pilot).grid.faded
+        assert not dashboard(pilot).panes.grid.faded
 
     show(crowd(2), scene)
     assert "engine gone 1 min" in seen[0]
@@ -348,7 +348,7 @@ def test_a_filter_leaves_the_digits_of_the_tabs() -> None:
 
 @pytest.mark.parametrize("wide", [60, 80, 120])
 def test_the_help_is_told_whole_and_names_every_view(wide: int) -> None:
-    lines = help_lines(keys.IDS, {}, wide)
+    lines = help_lines(actions.IDS, {}, wide)
     assert max(map(line_size, lines)) + 1 <= wide - ASIDE  # the first column is the cursor's
     told = " ".join(" ".join(span.text for span in line) for line in lines)
     assert f"{VIEWS[0].digit} … {VIEWS[-1].digit}" in told
@@ -356,7 +356,7 @@ def test_the_help_is_told_whole_and_names_every_view(wide: int) -> None:
 
 
 def test_the_help_can_be_asked_for_before_the_terminal_told_its_size() -> None:
-    assert help_lines(keys.IDS, {}, 0) == help_lines(keys.IDS, {}, 80)
+    assert help_lines(actions.IDS, {}, 0) == help_lines(actions.IDS, {}, 80)
 
 
 @pytest.mark.parametrize(

@@ -57,12 +57,12 @@ def test_what_decides_is_in_view_and_enter_goes_to_the_rule(host: Callable[[str]
         await press(pilot, "t")
         assert "✗ dropped  filter/DOCKER-USER #2" in text(app)
         await press(pilot, "tab", "enter")
-        assert dashboard(pilot).places.view.name == "rules"
-        row = dashboard(pilot).grid.row
+        assert dashboard(pilot).panes.places.view.name == "rules"
+        row = dashboard(pilot).panes.grid.row
         assert row is not None
         assert row.cells[1].text == "DOCKER-USER"
         await press(pilot, "minus")
-        assert dashboard(pilot).places.view.name == "containers"
+        assert dashboard(pilot).panes.places.view.name == "containers"
 
     show(host("docker-user-host-port"), scene, (80, 24))
 
@@ -97,7 +97,7 @@ def test_what_is_marked_stands_in_the_footer_until_esc(host: Callable[[str], Hos
         assert "t trace trusting_shtern → youthful_volhard  Esc unmark" in foot(app)
         await press(pilot, "/", *"volhard", "enter", "escape")
         assert "unmark" not in foot(app)
-        assert dashboard(pilot).picked == ()
+        assert dashboard(pilot).panes.picked == ()
         assert "/volhard" in text(app)
         assert "Esc clear" in foot(app)
 

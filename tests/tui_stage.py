@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from netdash.model.host import Host
 from netdash.tui.app import Netdash
-from netdash.tui.change_interface import Changes
 from netdash.tui.config import Options
-from netdash.tui.feed_interface import Publish
-from netdash.tui.screen import Dashboard
+from netdash.tui.dashboard import Dashboard
+from netdash.tui.interfaces import Changes, Publish
 
 
 class Stage:
@@ -74,11 +74,20 @@ def _busy(pilot: Pilot[int]) -> bool:
     pumps = [pilot.app, *screens, *(widget for screen in screens for widget in screen.walk_children())]
     if any(pump._message_queue is not None and not pump._message_queue.empty() for pump in pumps):
         return True
-    backgrounds = [background for screen in screens if (background := getattr(screen, "background", None))]
-    if any(background.busy for background in backgrounds) and not getattr(screens[-1], "working", False):
+    if not getattr(screens[-1], "working", False) and any(_has_work(screen) for screen in screens):
         return True
-    painting = any(screen._dirty_widgets or screen._layout_required or screen._callbacks for screen in screens[-1:])
-    return painting or any(getattr(getattr(screen, "work", None), "busy", False) for screen in screens)
+    screen = screens[-1]
+    return bool(screen._dirty_widgets or screen._layout_required or screen._callbacks)
+
+
+def _has_work(screen: Screen[object]) -> bool:
+    """Whether something is computed for it in steps, or asked in a thread."""
+    panes = getattr(screen, "panes", None)
+    workers = [
+        getattr(panes or screen, "work", None),
+        getattr(getattr(panes, "own_changes", screen), "background", None),
+    ]
+    return any(getattr(worker, "busy", False) for worker in workers)
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:

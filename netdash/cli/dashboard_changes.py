@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from netdash.publish.preflight import Facts
     from netdash.publish.request import NewContainer, Request
     from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
-    from netdash.tui.change_interface import Told
+    from netdash.tui.interfaces import Told
 
 
 class LocalChanges:

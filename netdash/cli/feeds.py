@@ -20,7 +20,7 @@ from netdash.publish.journal import Journal
 
 if TYPE_CHECKING:
     from netdash.engine.first_answer import First, FirstAnswers
-    from netdash.tui.feed_interface import HostState
+    from netdash.tui.interfaces import HostState
 
 
 class Reader(Protocol):
@@ -133,7 +133,7 @@ class _Member:
         self._changed(self)
 
     def state(self) -> HostState:
-        from netdash.tui.feed_interface import HostState
+        from netdash.tui.interfaces import HostState
 
         age = None if self._heard is None else max(0.0, time.monotonic() - self._heard)
         return HostState(self.name, self.host, age)

@@ -1,153 +1,92 @@
-"""What the keys that change something open, and what is known of netdash's own forwards. Loads a dialog when it is
-asked for."""
+"""What the keys that change something open, and the offer to finish what an earlier netdash left. Each dialog is loaded
+when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
-from netdash.model.errors import NetdashError
-from netdash.tui.change_interface import why_not
+from netdash.tui.dashboard import Dashboard
 from netdash.tui.host_view import Sheet
-from netdash.view.detail import forward_end, is_own_forward, port_of
-from netdash.view.text import Line, Tone
-
-if TYPE_CHECKING:
-    from netdash.publish.undo import Pending
-    from netdash.tui.change_interface import Changes, Made
-    from netdash.tui.panes import Panes
-    from netdash.tui.screen import Dashboard
+from netdash.tui.interfaces import Changes, Made
+from netdash.tui.own_changes import OwnChanges
+from netdash.view.detail import is_own_forward, port_of
+from netdash.view.text import Tone
 
 AGAIN = 1.0  # seconds until it is looked again whether there is room for an offer
-COMMANDS = {
-    "publish": "publish a port of the selected container",
-    "run": "run a new container",
-    "undo": "take back the last change, or end the forward under the cursor",
-    "recover": "finish, roll back or forget what was interrupted",
-}
 
 
-def begin(screen: Dashboard, what: str) -> None:
-    """Opens the dialog of one of COMMANDS; says why where it cannot. A pause ends: plans are of the newest host."""
-    screen.netdash.paused = False
-    reason = why_not(screen.netdash)
-    changes, sheet = screen.netdash.changes, screen.sheet
-    if reason or changes is None or sheet is None:
-        screen.say(f"nothing is changed here: {reason}", Tone.WARN)
-        return
-    _OPENED[what](screen, changes, sheet)
+def begin(dashboard: Dashboard, what: str) -> None:
+    """Opens the dialog of one of _DIALOGS; says why where it cannot. A pause ends: plans are of the newest host."""
+    app = dashboard.netdash
+    app.paused = False
+    if app.unchangeable or app.changes is None or app.sheet is None:
+        dashboard.say(f"nothing is changed here: {app.unchangeable}", Tone.WARN)
+    else:
+        _DIALOGS[what](dashboard, app.changes, app.sheet)
 
 
-def _publish(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
-    row = screen.grid.row
+def _publish(dashboard: Dashboard, changes: Changes, sheet: Sheet) -> None:
+    row = dashboard.panes.grid.row
     owners = sheet.containers(row.ref) if row else ()
     container = sheet.container(owners[0]) if owners else None
     if row is None or container is None:
-        screen.say("belongs to no container: nothing to publish", Tone.DIM)
+        dashboard.say("belongs to no container: nothing to publish", Tone.DIM)
         return
     from netdash.tui.publishing import Publish
 
-    screen.app.push_screen(
-        Publish(changes, sheet.host, container, port_of(sheet.host, sheet.thing(row.ref))),
-        partial(after, screen),
-    )
+    port = port_of(sheet.host, sheet.thing(row.ref))
+    dashboard.app.push_screen(Publish(changes, sheet.host, container, port), partial(_closed, dashboard))
 
 
-def _run(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
+def _run(dashboard: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.publishing import Run
 
-    screen.app.push_screen(Run(changes, sheet.host), partial(after, screen))
+    dashboard.app.push_screen(Run(changes, sheet.host), partial(_closed, dashboard))
 
 
-def _undo(screen: Dashboard, changes: Changes, sheet: Sheet) -> None:
+def _undo(dashboard: Dashboard, changes: Changes, sheet: Sheet) -> None:
     from netdash.tui.undo import Undo
 
-    row = screen.grid.row
+    row = dashboard.panes.grid.row
     port = port_of(sheet.host, sheet.thing(row.ref)) if row else None
-    screen.app.push_screen(Undo(changes, port if port and is_own_forward(port) else None), partial(after, screen))
+    own = port if port and is_own_forward(port) else None
+    dashboard.app.push_screen(Undo(changes, own), partial(_closed, dashboard))
 
 
-def _recover(screen: Dashboard, changes: Changes, _: Sheet) -> None:
+def _recover(dashboard: Dashboard, changes: Changes, _: Sheet) -> None:
     from netdash.tui.undo import Recover
 
-    screen.app.push_screen(Recover(changes), partial(after, screen))
+    dashboard.app.push_screen(Recover(changes), partial(_closed, dashboard))
 
 
-_OPENED = {"publish": _publish, "run": _run, "undo": _undo, "recover": _recover}
+_DIALOGS = {"publish": _publish, "run": _run, "undo": _undo, "recover": _recover}
 
 
-# --- what is pending --------------------------------------------------------------------------------------------------
+def _closed(dashboard: Dashboard, made: Made | None) -> None:
+    """What is known of own changes is old, and the cursor goes to the container that was made."""
+    dashboard.panes.awaited = made
+    dashboard.panes.rearrange()
+    if dashboard.panes.own_changes is not None:
+        dashboard.panes.own_changes.read()
 
 
-def after(screen: Panes, made: Made | None) -> None:
-    """A dialog is closed: what is known of forwards is old, and the cursor goes to the container that was made."""
-    screen.awaited = made
-    screen.rearrange()
-    _read(screen)
+def know(dashboard: Dashboard, changes: Changes) -> None:
+    """From now on own forwards are shown, and what an earlier netdash left unfinished is offered as soon as the engine
+    answers and nothing else is open."""
 
+    def changed() -> None:
+        dashboard.write_header()
+        dashboard.panes.write_card()
 
-def at_start(screen: Dashboard) -> None:
-    """Offers what an earlier netdash left unfinished, as soon as the engine answers and nothing else is open."""
-    changes = screen.netdash.changes
-    if changes is None or screen.netdash.options.read_only:
-        return
-    from netdash.tui.background import Background
+    own = dashboard.panes.own_changes = OwnChanges(dashboard, changes, changed)
 
     def offer() -> None:
-        if not screen.unfinished:
+        if not own.unfinished:
             return
-        if screen.is_current and screen.focused is not screen.prompt and not why_not(screen.netdash):
-            begin(screen, "recover")
+        if dashboard.is_current and not dashboard.asking and not dashboard.netdash.unchangeable:
+            begin(dashboard, "recover")
         else:
-            screen.set_timer(AGAIN, offer)
+            dashboard.set_timer(AGAIN, offer)
 
-    def known(found: Pending | NetdashError) -> None:
-        _note(screen, found)
-        if screen.unfinished:
-            offer()
-
-    asking: Background[Pending] = Background(screen)
-    asking.start(changes.pending, known)
-
-
-def _note(screen: Panes, found: Pending | NetdashError) -> None:
-    """What the header says until nothing is unfinished."""
-    if isinstance(found, NetdashError):
-        screen.unfinished = "? :recover"
-    else:
-        left = len(found.interrupted) + len(found.lost) + len(found.unreadable)
-        screen.unfinished = f"{left} unfinished :recover" if left else ""
-    screen.write_header()
-
-
-def _read(screen: Panes) -> None:
-    changes = screen.netdash.changes
-    if changes is None:
-        return
-    if screen.background is None:
-        from netdash.tui.background import Background
-
-        screen.background = Background(screen)
-
-    def known(found: Pending | NetdashError) -> None:
-        _note(screen, found)
-        before, screen.published = screen.published, None if isinstance(found, NetdashError) else found
-        if before != screen.published:
-            screen.write_card(screen.grid.row.ref if screen.grid.row else None)
-
-    screen.background.start(changes.pending, known)
-
-
-def told_of(screen: Panes, thing: object, wide: int) -> Sequence[Line]:
-    """Until when netdash forwards this port, as far as its records are known; they are read once a host."""
-    sheet = screen.sheet
-    port = port_of(sheet.host, thing) if sheet else None
-    if sheet is None or port is None or not is_own_forward(port):
-        return ()
-    if screen.asked_for is not sheet:
-        screen.asked_for = sheet
-        _read(screen)
-    found = screen.published
-    record = found.forward_of(port.proto, port.host_port, port.container_id) if found else None
-    return forward_end(record, sheet.host.taken, wide) if record else ()
+    if not dashboard.netdash.options.read_only:
+        own.read(offer)

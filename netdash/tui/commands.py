@@ -1,154 +1,390 @@
-"""The command line: what can be typed after ":", its completion, and carrying it out."""
+"""What keys and command lines do. What only one of them needs is imported when it is asked for: the first paint waits
+for it otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from netdash.model.host import Ref
 from netdash.model.numbers import port_and_protocol
 from netdash.model.relations import ref_of
-from netdash.tui import changing
-from netdash.tui.host_view import BY_NAME
-from netdash.view import free_ports
-from netdash.view.text import Tone, clean
+from netdash.tui.actions import ACTIONS, COMMANDS, first_key
+from netdash.tui.dashboard import Dashboard
+from netdash.tui.grid import Grid
+from netdash.tui.surface import Box
+from netdash.view.text import Tone, clean, safe
+from netdash.view.views import BY_NAME
 
-if TYPE_CHECKING:
-    from netdash.tui.screen import Dashboard
-
-PLAIN = {
-    "all": ("action_linked", "all rows, or only what belongs to the selection"),
-    "back": ("action_back", "back to where you came from"),
-    "copy": ("action_copy", "copy something of the selection"),
-    "help": ("action_help", "the keys that work here"),
-    "pause": ("action_pause", "pause, or go on"),
-    "refresh": ("action_refresh", "read everything again now"),
-    "hosts": ("action_hosts", "the hosts, and another one on screen"),
-    "everywhere": ("action_everywhere", "containers of all hosts"),
-    "reach": ("action_reach", "who reaches which port, and which rule keeps who does not"),
-    "quit": ("action_quit", "quit"),
-}
-WITH = ("filter", "free", "go", "host", "sort")
-CHANGES = changing.COMMANDS
+FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
+COMMAND_HINT = "rules   ports   free 8080   go NAME   help   q      Tab completes"
 OFFERS = 8
 
 
-def completer(screen: Dashboard) -> Callable[[str], Sequence[str]]:
-    """Completions of what is typed so far, whole lines, the likeliest first."""
-    verbs = (*BY_NAME, *WITH, *PLAIN, *CHANGES)
-
-    def complete(typed: str) -> Sequence[str]:
-        verb, blank, rest = typed.lstrip().partition(" ")
-        if not blank:
-            return [each for each in verbs if each.startswith(verb.casefold())][:OFFERS]
-        near = rest.casefold()
-        return [f"{verb} {word}" for word in _words(screen, verb) if word.casefold().startswith(near)][:OFFERS]
-
-    return complete
+def perform(dashboard: Dashboard, identity: str) -> None:
+    _ACTIONS[identity](dashboard)
 
 
-def _words(screen: Dashboard, verb: str) -> Sequence[str]:
-    if verb == "go":
-        host = screen.sheet.host if screen.sheet else None
-        return [container.name for container in (host.containers if host else None) or ()]
-    if verb == "host":
-        fleet = screen.netdash.fleet
-        return [state.name for state in fleet.states()] if fleet else ()
-    if verb == "sort":
-        return [column.key for column in screen.places.view.columns]
-    if verb == "filter":
-        return [f"{column.key}:" for column in screen.places.view.columns]
-    return ()
+# --- moving -----------------------------------------------------------------------------------------------------------
 
 
-def execute(screen: Dashboard, line: str) -> None:
-    """Carries out one line; what it does not know it says, with the nearest that it does."""
-    verb, _, rest = line.strip().partition(" ")
-    verb, rest = verb.casefold(), rest.strip()
-    known = [each for each in (*BY_NAME, *WITH, *PLAIN, *CHANGES) if each.startswith(verb)]
-    name = verb if verb in known else known[0] if known else ""
-    if name in BY_NAME:
-        screen.action_view(name)
-        if rest:
-            screen.narrow(text=rest)
-    elif name in WITH:
-        _RUN[name](screen, rest)
-    elif name in CHANGES:
-        changing.begin(screen, name)
-    elif name == "quit":
-        screen.run_worker(screen.action_quit())
-    elif name:
-        getattr(screen, PLAIN[name][0])()
+def _move(step: int, dashboard: Dashboard) -> None:
+    pane = dashboard.focused
+    if isinstance(pane, Grid):
+        pane.move(pane.cursor + step)
+    elif isinstance(pane, Box):
+        pane.move(step)
+
+
+def _page(step: int, dashboard: Dashboard) -> None:
+    pane = dashboard.focused
+    if isinstance(pane, Grid):
+        pane.move(pane.cursor + step * pane.page)
+    elif isinstance(pane, Box):
+        pane.scroll(step * max(1, pane.size.height - 2))
+
+
+def _edge(side: int, dashboard: Dashboard) -> None:
+    pane = dashboard.focused
+    if isinstance(pane, Grid):
+        pane.move(0 if side < 0 else len(pane.listing or ()) - 1)
+    elif isinstance(pane, Box):
+        pane.hop(side * len(pane.links))
+
+
+def _hop(step: int, dashboard: Dashboard) -> None:
+    if isinstance(dashboard.focused, (Grid, Box)):
+        dashboard.focused.hop(step)
+
+
+def _pane(step: int, dashboard: Dashboard) -> None:
+    """The panes in a ring, without those that have nothing to stand on."""
+    ring = dashboard.panes.ring
+    at = ring.index(dashboard.focused) if dashboard.focused in ring else 0
+    dashboard.focus_on(ring[(at + step) % len(ring)])
+
+
+# --- going ------------------------------------------------------------------------------------------------------------
+
+
+def _target(dashboard: Dashboard) -> Ref | None:
+    """The link under the cursor."""
+    pane = dashboard.focused
+    return pane.target if isinstance(pane, (Grid, Box)) else None
+
+
+def _follow(dashboard: Dashboard) -> None:
+    """The link under the cursor; on a row itself, its containers, and on a container its path card."""
+    panes, sheet = dashboard.panes, dashboard.sheet
+    target = None if panes.lost() else _target(dashboard)
+    if target is None:
+        return
+    if dashboard.focused is panes.grid and panes.grid.row and target == panes.grid.row.ref:
+        if target.kind == "container":
+            dashboard.focus_on(panes.card)
+            return
+        owners = sheet.containers(target) if sheet else ()
+        if not owners:
+            known = sheet is not None and sheet.host.containers is not None
+            dashboard.say("belongs to no container" if known else "which containers there are is not known", Tone.DIM)
+            return
+        target = Ref("container", owners[0])
+    dashboard.follow(target)
+
+
+def _back(dashboard: Dashboard) -> None:
+    if dashboard.panes.places.back():
+        dashboard.panes.anew()
+        dashboard.focus_on(dashboard.panes.grid)
     else:
-        from difflib import get_close_matches
-
-        near = get_close_matches(verb, (*BY_NAME, *WITH, *PLAIN, *CHANGES), 1)
-        screen.say(
-            f"no command {clean(verb, 30)}"
-            + (f", did you mean {near[0]}?" if near else " (: and then Tab lists them)"),
-            Tone.WARN,
-        )
+        dashboard.say("this is where you began", Tone.DIM)
 
 
-def _filter(screen: Dashboard, text: str) -> None:
-    screen.narrow(text=text)
+def _escape(dashboard: Dashboard) -> None:
+    """One level back: the pane, the marks, the filter, the narrowing, the place before. Never out."""
+    panes = dashboard.panes
+    ask = panes.places.here.ask
+    if dashboard.focused is not panes.grid:
+        dashboard.focus_on(panes.grid)
+    elif panes.picked:
+        panes.picked = ()
+        panes.mark()
+        dashboard.write_footer()
+    elif ask.text or ask.within:
+        dashboard.narrow(text="") if ask.text else dashboard.narrow(within=None)
+    elif panes.places.back():
+        panes.anew()
+    else:
+        dashboard.say(f"{first_key('quit', dashboard.netdash.options.keys)} quits", Tone.DIM)
 
 
-def _go(screen: Dashboard, name: str) -> None:
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def _sort_next(dashboard: Dashboard) -> None:
+    """The next column, and after the last the view's own order."""
+    ask = dashboard.panes.places.here.ask
+    shown = [index for index, size in enumerate(dashboard.panes.grid.sizes()) if size]
+    after = [index for index in shown if ask.sort is None or index > ask.sort]
+    dashboard.narrow(sort=after[0] if after else None, down=False)
+
+
+def _reverse(dashboard: Dashboard) -> None:
+    dashboard.narrow(down=not dashboard.panes.places.here.ask.down)
+
+
+def _linked(dashboard: Dashboard) -> None:
+    """In the containers, and in a linked pane, it is the linked panes that show all; elsewhere the list does."""
+    panes = dashboard.panes
+    if not dashboard.works("linked"):
+        return
+    if dashboard.focused is not panes.grid or panes.places.view.kind == "container":
+        panes.everything = not panes.everything
+        panes.selected()
+    else:
+        row, ask = panes.grid.row, panes.places.here.ask
+        dashboard.narrow(within=None if ask.within else row and row.ref)
+    dashboard.write_footer()
+
+
+def _pause(dashboard: Dashboard) -> None:
+    if dashboard.works("pause"):
+        dashboard.netdash.paused = not dashboard.netdash.paused
+        dashboard.write_header()
+
+
+def _refresh(dashboard: Dashboard) -> None:
+    if dashboard.works("refresh"):
+        dashboard.netdash.feed.refresh()
+        dashboard.say("reading everything again…", Tone.DIM)
+
+
+def _hosts(dashboard: Dashboard) -> None:
+    from netdash.tui import hosts_view
+
+    hosts_view.choose(dashboard)
+
+
+def _everywhere(dashboard: Dashboard) -> None:
+    from netdash.tui import hosts_view
+
+    hosts_view.everywhere(dashboard)
+
+
+def _reach(dashboard: Dashboard) -> None:
+    from netdash.tui import reach_view
+
+    reach_view.show(dashboard)
+
+
+# --- doing ------------------------------------------------------------------------------------------------------------
+
+
+def _help(dashboard: Dashboard) -> None:
+    from netdash.tui.popup import Popup, help_lines
+
+    app = dashboard.netdash
+    works = [action.id for action in ACTIONS if dashboard.works(action.id)]
+    lines = help_lines(works, app.options.keys, dashboard.panes.extent.width, app.unchangeable)
+    app.push_screen(Popup("Keys that work here", lines))
+
+
+def _copy(dashboard: Dashboard) -> None:
+    panes, sheet = dashboard.panes, dashboard.sheet
+    if panes.lost():
+        return
+    row = panes.grid.row
+    ref = _target(dashboard) or (row.ref if row else None)
+    found = sheet.find(ref) if sheet and ref else None
+    if sheet is None or ref is None or found is None:
+        dashboard.say("nothing to copy here", Tone.DIM)
+        return
+    from netdash.tui import copy
+    from netdash.tui.popup import Popup
+
+    view, place = found
+    offers = copy.choices(sheet.host, view, sheet.rows(view).things[place], dashboard.netdash.there)
+    if ref.kind == "address":
+        offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
+
+    def copied(text: str | None) -> None:
+        if text is not None:
+            copy.put(dashboard, safe(text), dashboard.say)
+
+    dashboard.app.push_screen(Popup("Copy", offers=offers), copied)
+
+
+def _mark(dashboard: Dashboard) -> None:
+    """The newest two stay marked."""
+    panes = dashboard.panes
+    if panes.grid.row is not None and not panes.lost():
+        ref = panes.grid.row.ref
+        kept = tuple(picked for picked in panes.picked if picked != ref)
+        panes.picked = kept if ref in panes.picked else (*kept, ref)[-2:]
+        panes.mark()
+        dashboard.write_footer()
+
+
+def _trace(dashboard: Dashboard) -> None:
+    if not dashboard.panes.lost() or len(dashboard.panes.picked) == 2:
+        from netdash.tui import trace_view
+
+        trace_view.ask(dashboard)
+
+
+def _change(what: str, dashboard: Dashboard) -> None:
+    if what != "publish" or not dashboard.panes.lost():
+        from netdash.tui import changing
+
+        changing.begin(dashboard, what)
+
+
+# --- commands with an argument ----------------------------------------------------------------------------------------
+
+
+def _go(dashboard: Dashboard, name: str) -> None:
     """By name, or by the start of a name or an id."""
-    host = screen.sheet.host if screen.sheet else None
+    host = dashboard.sheet.host if dashboard.sheet else None
     found = list((host.containers if host else None) or ())
     exact = [each for each in found if name and each.name == name]
     near = exact or [each for each in found if name and (each.name.startswith(name) or each.id.startswith(name))]
     if len(near) == 1 or exact:
-        screen.follow(Ref("container", near[0].id))
+        dashboard.follow(Ref("container", near[0].id))
     else:
-        screen.say(f"{len(near) or 'no'} containers are called {clean(name, 40)}", Tone.WARN)
+        dashboard.say(f"{len(near) or 'no'} containers are called {clean(name, 40)}", Tone.WARN)
 
 
-def _host(screen: Dashboard, name: str) -> None:
+def _host(dashboard: Dashboard, name: str) -> None:
     """By name, or by any part of it that only one host has."""
-    fleet = screen.netdash.fleet
-    known = [state.name for state in fleet.states()] if fleet else []
+    known = _hosts_known(dashboard)
     found = [each for each in known if each == name] or [each for each in known if name and name in each]
     if len(found) == 1:
         from netdash.tui.hosts_view import look_at
 
-        look_at(screen, found[0])
+        look_at(dashboard, found[0])
     elif known:
-        told = ", ".join(clean(each, 40) for each in known)
-        screen.say(f"{len(found) or 'no'} hosts are called {clean(name, 40)}; there are {told}", Tone.WARN)
+        names = ", ".join(clean(each, 40) for each in known)
+        dashboard.say(f"{len(found) or 'no'} hosts are called {clean(name, 40)}; there are {names}", Tone.WARN)
     else:
-        screen.action_hosts()
+        _hosts(dashboard)
 
 
-def _sort(screen: Dashboard, key: str) -> None:
-    columns = screen.places.view.columns
+def _hosts_known(dashboard: Dashboard) -> list[str]:
+    fleet = dashboard.netdash.fleet
+    return [state.name for state in fleet.states()] if fleet else []
+
+
+def _sort(dashboard: Dashboard, key: str) -> None:
+    columns = dashboard.panes.places.view.columns
     found = [at for at, column in enumerate(columns) if key and column.key.startswith(key.casefold())]
     if found or not key:
-        screen.narrow(sort=found[0] if found else None, down=False)
+        dashboard.narrow(sort=found[0] if found else None, down=False)
     else:
-        screen.say(f"no column {clean(key, 30)}; there are {', '.join(column.key for column in columns)}", Tone.WARN)
+        names = ", ".join(column.key for column in columns)
+        dashboard.say(f"no column {clean(key, 30)}; there are {names}", Tone.WARN)
 
 
-def _free(screen: Dashboard, text: str) -> None:
+def _free(dashboard: Dashboard, text: str) -> None:
     """Whether a host port is free, and who has it: `8080`, or `53/udp`."""
     port = port_and_protocol(text)
-    host = screen.sheet.host if screen.sheet else None
+    host = dashboard.sheet.host if dashboard.sheet else None
     if port is None or port[1] not in ("tcp", "udp"):
-        screen.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
+        dashboard.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
     elif host is not None:
+        from netdash.view import free_ports
+
         answer = free_ports.look(host, port[1], port[0])
         if answer.taken_by or answer.wanted_by:
-            screen.follow(ref_of((*answer.taken_by, *answer.wanted_by)[0]))
+            dashboard.follow(ref_of((*answer.taken_by, *answer.wanted_by)[0]))
         tone = {True: Tone.GOOD, False: Tone.WARN, None: Tone.UNKNOWN}[answer.free]
-        screen.say(" · ".join(free_ports.sentences(host, answer)), tone)
+        dashboard.say(" · ".join(free_ports.sentences(host, answer)), tone)
 
 
-_RUN: dict[str, Callable[[Dashboard, str], None]] = {
-    "filter": _filter,
+# --- the tables -------------------------------------------------------------------------------------------------------
+
+_ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
+    "down": partial(_move, 1),
+    "up": partial(_move, -1),
+    "left": partial(_hop, -1),
+    "right": partial(_hop, 1),
+    "page_down": partial(_page, 1),
+    "page_up": partial(_page, -1),
+    "first": partial(_edge, -1),
+    "last": partial(_edge, 1),
+    "next_pane": partial(_pane, 1),
+    "previous_pane": partial(_pane, -1),
+    "follow": _follow,
+    "back": _back,
+    "escape": _escape,
+    "filter": lambda dashboard: dashboard.ask("/", dashboard.panes.places.here.ask.text, FILTER_HINT),
+    "linked": _linked,
+    "sort": _sort_next,
+    "reverse": _reverse,
+    "pause": _pause,
+    "refresh": _refresh,
+    "trace": _trace,
+    "mark": _mark,
+    "copy": _copy,
+    "publish": partial(_change, "publish"),
+    "run": partial(_change, "run"),
+    "undo": partial(_change, "undo"),
+    "recover": partial(_change, "recover"),
+    "hosts": _hosts,
+    "everywhere": _everywhere,
+    "reach": _reach,
+    "command": lambda dashboard: dashboard.ask(":", "", COMMAND_HINT),
+    "palette": lambda dashboard: dashboard.app.action_command_palette(),
+    "help": _help,
+    "quit": lambda dashboard: dashboard.netdash.quit(),
+}
+_WITH_ARGUMENT: Mapping[str, Callable[[Dashboard, str], None]] = {
+    "filter": lambda dashboard, text: dashboard.narrow(text=text),
     "free": _free,
     "go": _go,
     "host": _host,
     "sort": _sort,
 }
+_ARGUMENTS: Mapping[str, Callable[[Dashboard], Sequence[str]]] = {
+    "go": lambda dashboard: [
+        container.name for container in (dashboard.sheet.host.containers if dashboard.sheet else None) or ()
+    ],
+    "host": _hosts_known,
+    "sort": lambda dashboard: [column.key for column in dashboard.panes.places.view.columns],
+    "filter": lambda dashboard: [f"{column.key}:" for column in dashboard.panes.places.view.columns],
+}
+"""What may be completed after a command."""
+
+
+def complete(dashboard: Dashboard, typed: str) -> Sequence[str]:
+    verb, blank, rest = typed.lstrip().partition(" ")
+    if not blank:
+        return [name for name in (*BY_NAME, *COMMANDS) if name.startswith(verb.casefold())][:OFFERS]
+    near = rest.casefold()
+    words = _ARGUMENTS[verb](dashboard) if verb in _ARGUMENTS else ()
+    return [f"{verb} {word}" for word in words if word.casefold().startswith(near)][:OFFERS]
+
+
+def execute(dashboard: Dashboard, line: str) -> None:
+    """A command may be shortened; one that is not known is answered with the nearest that is."""
+    verb, _, rest = line.strip().partition(" ")
+    verb, rest = verb.casefold(), rest.strip()
+    if not verb:
+        return
+    known = [name for name in (*BY_NAME, *COMMANDS) if name.startswith(verb)]
+    name = verb if verb in known else known[0] if known else ""
+    if name in BY_NAME:
+        dashboard.action_view(name)
+        if rest:
+            dashboard.narrow(text=rest)
+    elif name:
+        action = COMMANDS[name]
+        if action.argument:
+            _WITH_ARGUMENT[action.id](dashboard, rest)
+        else:
+            perform(dashboard, action.id)
+    else:
+        from difflib import get_close_matches
+
+        near = get_close_matches(verb, (*BY_NAME, *COMMANDS), 1)
+        nearest = f", did you mean {near[0]}?" if near else " (: and then Tab lists them)"
+        dashboard.say(f"no command {clean(verb, 30)}{nearest}", Tone.WARN)

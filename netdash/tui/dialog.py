@@ -16,16 +16,16 @@ from textual.screen import ModalScreen
 
 from netdash.model.errors import NetdashError
 from netdash.publish.outcome import Failed, Note
-from netdash.tui.background import Background
-from netdash.tui.change_interface import Made
 from netdash.tui.form import Form
-from netdash.tui.lines import Bar, Box
+from netdash.tui.interfaces import Made
+from netdash.tui.surface import Bar, Box
+from netdash.tui.work import Background
 from netdash.view.plan_lines import hanging
 from netdash.view.text import Line, Span, Tone, clean
 
 if TYPE_CHECKING:
-    from netdash.tui.app import Netdash
-    from netdash.tui.change_interface import Changes
+    from netdash.tui.host_app import HostApp
+    from netdash.tui.interfaces import Changes
 
 
 Told = Callable[[int], Sequence[Line]]
@@ -81,7 +81,7 @@ class Dialog(ModalScreen[Made | None]):
         self.made_container: Made | None = None
 
     @property
-    def netdash(self) -> Netdash:
+    def netdash(self) -> HostApp:
         return self.app  # type: ignore[return-value]
 
     @property

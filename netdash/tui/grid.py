@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from netdash.model.host import Ref
-from netdash.tui.listing import Listing
+from netdash.tui.host_view import Listing
 from netdash.tui.surface import Surface
 from netdash.tui.theme import LINKED, MARKER, PICKED, Inks, seal, segment, strip
 from netdash.view.table import Column, Row, widths

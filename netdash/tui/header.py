@@ -1,11 +1,12 @@
-"""The lines at the top and what a pane says when it has no rows. Pure: host and state to lines."""
+"""The lines at the top and at the foot, and what a pane says when it has no rows. Pure: host and state to lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from netdash.model.host import Host, Ref
+from netdash.tui.actions import first_key
 from netdash.view import unavailable
 from netdash.view.filter import Filter, columns_of
 from netdash.view.formatting import age
@@ -16,6 +17,7 @@ from netdash.view.views import VIEWS
 
 WIDE = 100  # columns from which words are not shortened
 NARROW = 60  # columns under which there is room for the pane's own trouble only
+KEPT = 3  # hints at the end: how to see the others and to quit stay where there is little room
 ABSENT = "there is no "  # so begins the reason where no engine is, and not another one why it could not be asked
 DOT = Span(" · ", Tone.DIM)
 
@@ -160,6 +162,16 @@ def filter_note(text: str, within: str, shown: int, total: int, busy: bool) -> L
         spans.append(Span(f"/{fit_name(text, 30)} ", Tone.TITLE))
     spans.append(Span("… " if busy else f"{shown} of {total} ", Tone.DIM))
     return tuple(spans)
+
+
+def hints(words: Iterable[tuple[str, str]], remapped: Mapping[str, str], room: int) -> Line:
+    """Keys of actions and what they do here, as far as there is `room`; the help names the rest."""
+    pairs = [
+        (Span(f" {first_key(identity, remapped)}", Tone.TITLE), Span(f" {word} ", Tone.DIM)) for identity, word in words
+    ]
+    while len(pairs) > KEPT and sum(map(size, pairs)) > room:
+        del pairs[-KEPT]
+    return tuple(span for pair in pairs for span in pair)
 
 
 def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> Sequence[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from netdash.model.host import Ref
-from netdash.tui.listing import Ask
+from netdash.tui.host_view import Ask
 from netdash.view.table import View
 
 LONGEST = 100  # steps back that are kept

@@ -1,17 +1,22 @@
-"""One host and what the panes look up in it, worked out once a host. Owns no widget; keeps nothing between hosts."""
+"""One host as the panes show it: rows, relations and indexes worked out once a host, and which rows a pane lists in
+what order. Knows no widget."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import merge
 from typing import Protocol, runtime_checkable
 
 from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.relations import containers_of, ref_of, related
-from netdash.view.table import Rows, View
-from netdash.view.views import VIEWS, destination
+from netdash.tui.work import Steps
+from netdash.view.filter import Filter
+from netdash.view.table import Row, Rows, View
+from netdash.view.views import BY_NAME, VIEWS, destination
 
-BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
+NEAREST = 100  # linked rows that are looked at for the best one
 
 
 @runtime_checkable
@@ -126,10 +131,27 @@ class Sheet:
         places = self.belonging(view, ref)
         return sorted(places, key=lambda place: (own.isdisjoint((ref_of(things[place]),)), _weight(things[place])))
 
+    def counterpart(self, view: View, ref: Ref, current: Ref | None) -> Ref | None:
+        """The row of another view that stands for `ref`: None where `current`, its cursor, still belongs; else one that
+        belongs to the same containers only; else the first that belongs."""
+        linked = self.belonging(view, ref)
+        rows = self.rows(view)
+        refs = [rows.ref(place) for place in linked]
+        if not refs or current in refs:
+            return None
+        owners = self.containers(ref)
+        own = [place for place in linked[:NEAREST] if self.containers(rows.ref(place)) == owners] or linked
+        return rows.ref(next((place for place in own if _translates(rows.things[place])), own[0]))
+
     def belonging(self, view: View, ref: Ref) -> list[int]:
         """Places of the view's rows that belong to `ref`, in the view's order."""
         index = self.index(view)
         return sorted(index[each] for each in self.related(ref) if each in index)
+
+
+def _translates(thing: object) -> bool:
+    """Of a container's rules, the one that is looked for: its port's."""
+    return isinstance(thing, Rule) and thing.target.verb is Verb.DNAT
 
 
 def _weight(thing: object) -> int:
@@ -139,3 +161,122 @@ def _weight(thing: object) -> int:
     if thing.target.verb is Verb.ACCEPT and any(match.key in ("dport", "dst") for match in thing.matches):
         return 2
     return _WEIGHTS.get(thing.target.verb, 3)
+
+
+RUN = 1_000  # rows sorted at once
+CHUNK = 64  # rows between two looks at the clock
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a pane is asked to show."""
+
+    view: View
+    text: str = ""  # the filter's own language
+    sort: int | None = None  # a column; None for the view's own order
+    down: bool = False  # sorted from the greatest
+    within: Ref | None = None  # only what belongs to this
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The answer: `order` holds places in `rows`. A row that is `gone` from it stays where it was, for as long as the
+    cursor stands on it."""
+
+    ask: Ask
+    rows: Rows
+    order: Sequence[int]
+    gone: Row | None = None
+    gone_at: int = -1
+    struck: bool = False  # whether it is nowhere else either
+
+    def __len__(self) -> int:
+        return len(self.order) + (self.gone is not None)
+
+    def __getitem__(self, at: int) -> Row:
+        if self.gone is not None and at >= self.gone_at:
+            if at == self.gone_at:
+                return self.gone
+            at -= 1
+        return self.rows[self.order[at]]
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[at] for at in range(len(self)))
+
+    def keeping(self, gone: Row, at: int, struck: bool) -> Listing:
+        return replace(self, gone=gone, gone_at=min(at, len(self.order)), struck=struck)
+
+    def without_gone(self) -> Listing:
+        return Listing(self.ask, self.rows, self.order)
+
+    def place(self, ref: Ref, index: Mapping[Ref, int] | None = None, near: int = 0) -> int | None:
+        """Where `ref` stands among the shown rows; looks at `near` first, which is where it mostly is."""
+        if 0 <= near < len(self) and self[near].ref == ref:
+            return near
+        if index is None:
+            return next((at for at, row in enumerate(self) if row.ref == ref), None)
+        place = index.get(ref)
+        if place is None:
+            return None
+        try:
+            at = self.order.index(place)
+        except ValueError:
+            return None
+        return at + (self.gone is not None and at >= self.gone_at)
+
+
+def arrange(sheet: Sheet, ask: Ask) -> Steps[Listing]:
+    """The listing for `ask`, in steps of well under a millisecond where the rows allow it."""
+    rows = sheet.rows(ask.view)
+    order: Sequence[int] = range(len(rows))
+    if ask.within is not None:
+        order = sheet.belonging(ask.view, ask.within)
+        yield
+    if ask.text.strip():
+        order = yield from _matching(rows, order, Filter.parse(ask.text, ask.view.columns))
+    if ask.sort is not None:
+        order = yield from _sorted(rows, order, ask.sort, ask.down)
+    return Listing(ask, rows, order)
+
+
+def _matching(rows: Rows, order: Sequence[int], wanted: Filter) -> Steps[Sequence[int]]:
+    kept: list[int] = []
+    for start in range(0, len(order), CHUNK):
+        kept += [place for place in order[start : start + CHUNK] if wanted.matches(rows[place])]
+        yield
+    return kept
+
+
+def _sorted(rows: Rows, order: Sequence[int], column: int, down: bool) -> Steps[Sequence[int]]:
+    keys: dict[int, tuple[int, object]] = {}
+    for start in range(0, len(order), CHUNK):
+        for place in order[start : start + CHUNK]:
+            keys[place] = _key(rows[place], column)
+        yield
+    try:
+        return (yield from _merged(order, keys, down))
+    except TypeError:  # sort keys of one column that do not compare, such as addresses of both families
+        return (yield from _merged(order, {place: (rank, str(key)) for place, (rank, key) in keys.items()}, down))
+
+
+def _merged(order: Sequence[int], keys: Mapping[int, tuple[int, object]], down: bool) -> Steps[Sequence[int]]:
+    """Sorted in runs that are merged bit by bit: one sort of all would hold up the screen."""
+    key = keys.__getitem__
+    runs: list[list[int]] = []
+    for start in range(0, len(order), RUN):
+        runs.append(sorted(order[start : start + RUN], key=key, reverse=down))
+        yield
+    merged: list[int] = []
+    for place in merge(*runs, key=key, reverse=down):
+        merged.append(place)
+        if not len(merged) % CHUNK:
+            yield
+    return merged
+
+
+def _key(row: Row, column: int) -> tuple[int, object]:
+    """What is unknown or absent comes last when ascending."""
+    value: object = row.sort[column] if column < len(row.sort) else row.cells[column].text.casefold()
+    if value is None or value in ("", "—", "?"):
+        return 2, 0
+    return (0, value) if isinstance(value, (int, float)) else (1, value)

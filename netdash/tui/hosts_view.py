@@ -7,19 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, overload
 
 from netdash.model.host import Ref
-from netdash.tui.feed_interface import Fleet, HostState
 from netdash.tui.header import no_engine
-from netdash.tui.history import Place, Places
-from netdash.tui.host_view import BY_NAME
-from netdash.tui.listing import Ask
+from netdash.tui.interfaces import Fleet, HostState
 from netdash.tui.popup import Offer, Popup
 from netdash.view.formatting import age
 from netdash.view.several_hosts import Named, lost, with_host
 from netdash.view.table import Row, Rows, widths
 from netdash.view.text import Line, Span, Tone, clean, fit, width
+from netdash.view.views import BY_NAME
 
 if TYPE_CHECKING:
-    from netdash.tui.screen import Dashboard
+    from netdash.tui.dashboard import Dashboard
 
 SAMPLE = 100  # lines that say how wide the columns are
 AGAIN = 1.0  # seconds between two looks at the hosts
@@ -30,45 +28,41 @@ _COLUMNS = ("host", "name", "state", "address", "published")
 Lines = Callable[[], tuple[Sequence[Line], Sequence[Offer]]]
 
 
-def choose(screen: Dashboard) -> None:
+def choose(dashboard: Dashboard) -> None:
     """The list of hosts."""
-    fleet = screen.netdash.fleet
+    fleet = dashboard.netdash.fleet
     if fleet is None:
-        screen.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
+        dashboard.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
     else:
-        screen.app.push_screen(hosts_popup(fleet), partial(_chosen, screen))
+        dashboard.app.push_screen(hosts_popup(fleet), partial(_chosen, dashboard))
 
 
-def everywhere(screen: Dashboard) -> None:
+def everywhere(dashboard: Dashboard) -> None:
     """The containers of all hosts; of the only one, its view."""
-    fleet = screen.netdash.fleet
+    fleet = dashboard.netdash.fleet
     if fleet is None:
-        screen.action_view("containers")
+        dashboard.action_view("containers")
     else:
-        screen.app.push_screen(everywhere_popup(fleet, screen.extent.width - 10), partial(_chosen, screen))
+        popup = everywhere_popup(fleet, dashboard.panes.extent.width - 10)
+        dashboard.app.push_screen(popup, partial(_chosen, dashboard))
 
 
-def _chosen(screen: Dashboard, text: str | None) -> None:
+def _chosen(dashboard: Dashboard, text: str | None) -> None:
     """Of what a popup offered: a host, and perhaps one of its containers."""
     if text is not None:
         name, _, container = text.partition("\n")
-        look_at(screen, name, Ref("container", container) if container else None)
+        look_at(dashboard, name, Ref("container", container) if container else None)
 
 
-def look_at(screen: Dashboard, name: str, ref: Ref | None = None) -> None:
+def look_at(dashboard: Dashboard, name: str, ref: Ref | None = None) -> None:
     """Another host, in the same view and as it was left, or its containers with the cursor on `ref`."""
-    fleet, view = screen.netdash.fleet, screen.places.view
+    fleet, panes = dashboard.netdash.fleet, dashboard.panes
     if fleet is not None and fleet.chosen != name:
-        screen.stand()
-        screen.grid.show(None, 0)  # no key acts on a row of the host before
-        screen.left[fleet.chosen] = screen.places
-        screen.places = screen.left.pop(name) if name in screen.left else Places(view)
-        screen.places.view = view if ref is None else BY_NAME["containers"]
-        if ref is not None:  # nothing is arranged before the host has come: the cursor would leave for another row
-            screen.places.put(Place(Ask(screen.places.view), ref))
-        screen.netdash.look_at(name)
+        panes.leave_host(fleet.chosen, name, ref)
+        dashboard.netdash.look_at(name)
     elif ref is not None:
-        screen.go(BY_NAME["containers"], ref)
+        panes.go(BY_NAME["containers"], ref)
+        dashboard.write_header()
 
 
 # --- what there is to choose from -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The linked panes: three lists of what belongs to the selection. Owns which views stand beside which."""
+"""The linked panes: three lists of what belongs to the selection. Which three each view shows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from textual.containers import Horizontal
 from netdash.model.host import Ref
 from netdash.tui import header
 from netdash.tui.grid import Grid
-from netdash.tui.host_view import BY_NAME, Sheet
-from netdash.tui.listing import Ask, Listing
+from netdash.tui.host_view import Ask, Listing, Sheet
 from netdash.view.table import View
 from netdash.view.text import Line, Span, Tone
+from netdash.view.views import BY_NAME
 
-BESIDE: Mapping[str, tuple[str, str, str]] = {
+LINKED: Mapping[str, tuple[str, str, str]] = {
     "containers": ("rules", "routes", "proxies"),
     "ports": ("containers", "rules", "proxies"),
     "networks": ("containers", "rules", "routes"),
@@ -38,10 +38,10 @@ BRIEF: Mapping[str, Mapping[str, int]] = {
 where the others do not fit."""
 
 
-class Beside(Horizontal):
+class LinkedPanes(Horizontal):
     def __init__(self) -> None:
-        super().__init__(id="beside")
-        self.grids = tuple(Grid(id=f"beside{at}", titled=True, joint=at > 0) for at in range(3))
+        super().__init__(id="linked")
+        self.grids = tuple(Grid(id=f"linked{at}", titled=True, joint=at > 0) for at in range(3))
 
     def compose(self) -> ComposeResult:
         yield from self.grids
@@ -49,7 +49,7 @@ class Beside(Horizontal):
     def show(self, sheet: Sheet, main: View, ref: Ref | None, everything: bool) -> None:
         """Lists what belongs to `ref`; with `everything` all there is, and marks what belongs. All, too, where there is
         nothing to belong to."""
-        for grid, name in zip(self.grids, BESIDE[main.name], strict=True):
+        for grid, name in zip(self.grids, LINKED[main.name], strict=True):
             _fill(grid, sheet, BY_NAME[name], ref, everything)
 
 

@@ -9,7 +9,8 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from netdash.tui import commands
-from netdash.tui.screen import Dashboard
+from netdash.tui.actions import COMMANDS
+from netdash.tui.dashboard import Dashboard
 from netdash.view.text import clean
 from netdash.view.views import VIEWS
 
@@ -21,10 +22,9 @@ class Commands(Provider):
         """Title, help, and the command line that does it."""
         for view in VIEWS:
             yield view.title, f"show the view (key {view.digit})", view.name
-        for name, (_, told) in commands.PLAIN.items():
-            yield name.capitalize(), told, name
-        for name, told in commands.CHANGES.items():
-            yield name.capitalize() + ("…" if name in ("publish", "run") else ""), told, name
+        for action in COMMANDS.values():
+            if not action.argument:
+                yield action.title or action.command.capitalize(), action.help, action.command
         screen = self.app.screen_stack[0]
         host = screen.sheet.host if isinstance(screen, Dashboard) and screen.sheet else None
         for container in (host.containers if host else None) or ():
@@ -36,13 +36,13 @@ class Commands(Provider):
             commands.execute(screen, line)
 
     async def discover(self) -> Hits:
-        for title, told, line in self._offers():
-            yield DiscoveryHit(Content(title), partial(self._run, line), title, told)
+        for title, text, line in self._offers():
+            yield DiscoveryHit(Content(title), partial(self._run, line), title, text)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for title, told, line in self._offers():
+        for title, text, line in self._offers():
             score = matcher.match(title)
             if score > 0:
                 shown = Content(title) if "[" in title else matcher.highlight(title)  # which reads markup
-                yield Hit(score, shown, partial(self._run, line), title, told)
+                yield Hit(score, shown, partial(self._run, line), title, text)

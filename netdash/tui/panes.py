@@ -1,39 +1,35 @@
-"""What is on the screen: the panes, their layout, the one selection that all of them follow. No key is known here."""
+"""The panes: a list, the card of the thing under its cursor, and the linked lists. Owns how they share the screen, and
+the one selection that all of them follow. Knows no key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.events import Resize
+from textual.containers import Vertical
 from textual.geometry import Size
-from textual.screen import Screen
+from textual.widget import Widget
 
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.relations import ref_of
 from netdash.tui import header
 from netdash.tui.grid import Grid
 from netdash.tui.history import Place, Places
-from netdash.tui.host_view import Sheet
-from netdash.tui.lines import Bar, Box
-from netdash.tui.linked_panes import Beside
-from netdash.tui.listing import Listing, arrange
-from netdash.tui.prompt import Prompt
-from netdash.tui.slices import Work
-from netdash.tui.too_small import is_small
+from netdash.tui.host_app import HostApp
+from netdash.tui.host_view import Ask, Listing, Sheet, arrange
+from netdash.tui.linked_panes import LinkedPanes
+from netdash.tui.surface import Box
+from netdash.tui.work import Work
 from netdash.view.card import card
-from netdash.view.layout import size as width_of
 from netdash.view.table import Row, View
 from netdash.view.text import Line, Span, Tone
-from netdash.view.views import VIEWS
+from netdash.view.views import BY_NAME, VIEWS
 
 if TYPE_CHECKING:
-    from netdash.publish.undo import Pending
-    from netdash.tui.app import Netdash
-    from netdash.tui.background import Background
-    from netdash.tui.change_interface import Made
+    from netdash.tui.interfaces import Made
+    from netdash.tui.own_changes import OwnChanges
 
 LINKED_FROM = (120, 30)
 SAMPLE = 3  # rows whose cards say how high the card is to be
@@ -45,101 +41,91 @@ def name_in(row: Row) -> str:
     return next((cell.text for cell in row.cells if len(cell.text) > 1), row.ref.key)
 
 
-class Panes(Screen[None]):
-    def __init__(self) -> None:
-        super().__init__()
+class Panes(Vertical):
+    """`arranged` is called when the list has other rows, `followed` when card and linked panes have followed the cursor
+    later, `say` with a sentence for the user."""
+
+    def __init__(
+        self, arranged: Callable[[], None], followed: Callable[[], None], say: Callable[[str, Tone], None]
+    ) -> None:
+        super().__init__(id="panes")
+        self._arranged, self._followed, self._say = arranged, followed, say
+        self.grid, self.card, self.linked = Grid(id="grid"), Box(id="card"), LinkedPanes()
         self.places = Places(VIEWS[0])
+        self._left: dict[str, Places] = {}  # by host: where the user was there
         self.picked: tuple[Ref, ...] = ()  # two at most, for what is asked between two things
         self.everything = False  # linked panes show all rows and mark the linked ones
-        self.top_bar, self.tab_bar, self.foot = (
-            Bar(id="header", panel=True),
-            Bar(id="tabs"),
-            Bar(id="footer", panel=True),
-        )
-        self.grid, self.card = Grid(id="grid"), Box(id="card")
-        self.beside = Beside()
-        self.prompt = Prompt(id="prompt")
+        self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
+        self.still = False  # no pane changes its height
+        self.own_changes: OwnChanges | None = None
+        self.awaited: Made | None = None  # by a change: the cursor goes there
         self.work: Work[Listing] = Work()
-        self.left: dict[str, Places] = {}  # by host: where the user was there
-        self._said: Line = ()
-        self._carded: Ref | None = None
+        self._card_of: Ref | None = None
         self._following = False
         self._listed: View | None = None  # of which view the list's rows are
         self._needed: tuple[object, int] = (None, 0)  # lines for the card, and for what they were found
-        self.background: Background[Pending] | None = None  # reads what netdash changed
-        self.published: Pending | None = None  # as far as it was read
-        self.unfinished = ""  # in words, what is left of a change that was interrupted
-        self.awaited: Made | None = None  # by a change: the cursor goes there
-        self.asked_for: Sheet | None = None  # the host for which it was read last
-        self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
-
-    @property
-    def netdash(self) -> Netdash:
-        return self.app  # type: ignore[return-value]
 
     @property
     def sheet(self) -> Sheet | None:
-        return self.netdash.sheet
+        app: HostApp = self.app  # type: ignore[assignment]
+        return app.sheet
 
     def compose(self) -> ComposeResult:
-        yield self.top_bar
-        yield self.tab_bar
         yield self.grid
         yield self.card
-        yield self.beside
-        yield self.foot
-        yield self.prompt
+        yield self.linked
 
-    def on_mount(self) -> None:
-        self.set_focus(self.grid)
-        self.fit_screen(self.size)
-        if self.netdash.fleet is not None:
-            self.set_interval(1.0, self.write_header)  # the age of what is shown goes on while nothing comes
-
-    # --- from host to screen ------------------------------------------------------------------------------------------
-
-    def update_sheet(self, sheet: Sheet) -> None:  # noqa: ARG002
-        if self.is_mounted:
-            self.refresh_all()
-
-    def refresh_all(self) -> None:
-        """Everything anew from the host and the place; cursor, scroll and focus stay."""
-        self.fade(self.netdash.gone is not None)
-        self.rearrange()
-        self.write_header()
+    @property
+    def ring(self) -> list[Widget]:
+        """The panes that can have the keys, in order."""
+        linked = [grid for grid in self.linked.grids if grid.listing] if self.linked_shown else []
+        return [self.grid, self.card, *linked]
 
     def fade(self, faded: bool) -> None:
-        for pane in (self.grid, self.card, *self.beside.grids):
+        for pane in (self.grid, self.card, *self.linked.grids):
             pane.fade(faded)
 
-    def write_header(self) -> None:
-        wide, app = self.extent.width, self.netdash
-        host = self.sheet.host if self.sheet else None
-        place, unfinished = self.place_of_host(), self.unfinished if wide >= header.NARROW else ""
-        self.top_bar.show(
-            *header.header(host, app.paused, app.gone, wide, place, app.options.read_only, unfinished, app.age),
-        )
-        ask = self.places.here.ask
-        listing = self.grid.listing
-        shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
-        note = header.filter_note(ask.text, self.name_of(ask.within), shown, total, self.work.busy)
-        self.tab_bar.show(header.tabs(self.places.view, wide, wide - width_of(note)), note)
-        self.write_footer()
-
-    def place_of_host(self) -> str:
-        """Which of several hosts is on screen: 2/3."""
-        fleet = self.netdash.fleet
-        names = [state.name for state in fleet.states()] if fleet else []
-        return f"{names.index(fleet.chosen) + 1}/{len(names)}" if fleet and len(names) > 1 else ""
+    # --- the list -----------------------------------------------------------------------------------------------------
 
     def rearrange(self) -> None:
-        """Works out which rows the pane shows; a long list takes several steps and the old one stays meanwhile."""
+        """Works out which rows the list shows; a long list takes several steps and the old one stays meanwhile."""
         if self.sheet is None:
             self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.extent.width))
             return
-        self.work.start(arrange(self.sheet, self.places.here.ask), self.arranged)
+        self.work.start(arrange(self.sheet, self.places.here.ask), self._arrange)
 
-    def arranged(self, listing: Listing) -> None:
+    def go(self, view: View, ref: Ref | None = None, text: str | None = None) -> None:
+        """Shows a view, the cursor on `ref`; a filter that would hide it is taken away."""
+        place = self.places.of(view)
+        ask = place.ask
+        if ref is not None or text is not None:
+            ask = type(ask)(view, text or "", ask.sort, ask.down)
+        self.places.put(Place(ask, ref or place.ref, place.at, -1 if ref else place.cell))
+        self.places.view = view
+        self.anew()
+
+    def leave_host(self, left: str, name: str, ref: Ref | None) -> None:
+        """Another host is to come: its places as they were left, or its containers with the cursor on `ref`."""
+        self.stand()
+        self.grid.show(None, 0)  # no key acts on a row of the host before
+        view = self.places.view
+        self._left[left] = self.places
+        self.places = self._left.pop(name) if name in self._left else Places(view)
+        self.places.view = view if ref is None else BY_NAME["containers"]
+        if ref is not None:  # nothing is arranged before the host has come: the cursor would leave for another row
+            self.places.put(Place(Ask(self.places.view), ref))
+
+    def anew(self) -> None:
+        """Another place: no key acts on a row of the one before."""
+        self.grid.show(None, 0)
+        self.rearrange()
+
+    def counterpart(self, view: View) -> Ref | None:
+        """The row of another view that stands for the selection: None where its cursor is on one that belongs."""
+        sheet, here = self.sheet, self.grid.row
+        return sheet.counterpart(view, here.ref, self.places.of(view).ref) if sheet and here else None
+
+    def _arrange(self, listing: Listing) -> None:
         self.stand()
         self._land()
         sheet, place = self.sheet, self.places.here
@@ -164,7 +150,7 @@ class Panes(Screen[None]):
             self.selected()
         else:
             self.follow_later()  # a whole other screen at once would hold up the next key
-        self.write_header()
+        self._arranged()
 
     def _land(self) -> None:
         """The cursor goes to the container that a change made, as soon as the host shows it."""
@@ -178,12 +164,12 @@ class Panes(Screen[None]):
         shown, row, sheet = self.grid.listing, self.grid.row, self.sheet
         if shown is None or row is None or sheet is None or shown.ask != listing.ask or row.ref != place.ref:
             return listing
-        at = sheet.index(listing.ask.view).get(row.ref)
-        if at is None and not shown.struck:
-            self.say(f"{name_in(row)} is gone", Tone.WARN)
         index = sheet.index(listing.ask.view)
-        above = (listing.place(shown[one].ref, index) for one in range(self.grid.cursor - 1, -1, -1))
-        after = next((one + 1 for one in above if one is not None), 0)
+        at = index.get(row.ref)
+        if at is None and not shown.struck:
+            self._say(f"{name_in(row)} is gone", Tone.WARN)
+        above = (listing.place(shown[before].ref, index) for before in range(self.grid.cursor - 1, -1, -1))
+        after = next((found + 1 for found in above if found is not None), 0)
         return listing.keeping(row if at is None else listing.rows[at], after, at is None)
 
     def stand(self) -> None:
@@ -195,57 +181,60 @@ class Panes(Screen[None]):
     def lost(self) -> bool:
         """Whether the thing under the cursor is gone; says so."""
         if self.grid.on_struck and self.grid.row is not None:
-            self.say(f"{name_in(self.grid.row)} is gone: no key acts on it", Tone.WARN)
+            self._say(f"{name_in(self.grid.row)} is gone: no key acts on it", Tone.WARN)
         return self.grid.on_struck
 
-    def leave_gone(self) -> None:
-        """The cursor has moved off a row that is gone: the row goes too."""
+    def moved(self) -> None:
+        """The cursor of the list stands on another row; where it has left one that is gone, that row goes too."""
+        self.awaited = None
         grid, listing = self.grid, self.grid.listing
         if listing is not None and listing.gone is not None and grid.cursor != listing.gone_at:
             grid.show(listing.without_gone(), grid.cursor - (grid.cursor > listing.gone_at))
+        self.follow_later()
+
+    # --- what follows the cursor --------------------------------------------------------------------------------------
 
     def selected(self) -> None:
         """The cursor stands on another thing: the card and the linked panes follow."""
-        grid = self.grid
-        ref = grid.row.ref if grid.row else None
+        ref = self.grid.row.ref if self.grid.row else None
         self.stand()
-        self.write_card(ref)
+        self.write_card()
         if self.sheet and self.linked_shown:
-            self.beside.show(self.sheet, self.places.view, ref, self.everything)
+            self.linked.show(self.sheet, self.places.view, ref, self.everything)
         self.mark()
 
     def follow_later(self) -> None:
         """The cursor is painted first, what follows it in the next frame; a burst of keys has only one of those."""
         if not self._following:
             self._following = True
-            self.call_after_refresh(self.follow_now)
+            self.call_after_refresh(self._follow_now)
 
-    def follow_now(self) -> None:
+    def _follow_now(self) -> None:
         self._following = False
         self.selected()
-        self.write_footer()
+        self._followed()
 
     def mark(self) -> None:
         """Marks in the list what belongs to the thing under the cursor of the pane that has the keys."""
-        focused = self.focused if isinstance(self.focused, Grid) else self.grid
-        row = focused.row
+        focused = self.screen.focused
+        row = (focused if isinstance(focused, Grid) else self.grid).row
         linked = self.sheet.related(row.ref) if self.sheet and row else frozenset()
         self.grid.mark(linked, frozenset(self.picked))
 
-    def write_card(self, ref: Ref | None) -> None:
-        sheet = self.sheet
-        if sheet is None or ref is None:
+    def write_card(self) -> None:
+        sheet, row = self.sheet, self.grid.row
+        if sheet is None or row is None:
             self.card.show((), same=False)
             return
-        same = self._carded == ref
-        self._carded = ref
-        row = self.grid.row
-        if self.grid.on_struck and row is not None:
-            self.card.show(((Span(f" {name_in(row)}", Tone.KEY), Span(" is gone: no key acts on it")),), same)
-            return
-        self.card.show(self.card_lines(sheet, ref), same)
+        same = self._card_of == row.ref
+        self._card_of = row.ref
+        if self.grid.on_struck:
+            gone: Line = (Span(f" {name_in(row)}", Tone.KEY), Span(" is gone: no key acts on it"))
+            self.card.show((gone,), same)
+        else:
+            self.card.show(self._card_lines(sheet, row.ref), same)
 
-    def card_lines(self, sheet: Sheet, ref: Ref) -> Sequence[Line]:
+    def _card_lines(self, sheet: Sheet, ref: Ref) -> Sequence[Line]:
         container = sheet.container(ref.key) if ref.kind == "container" else None
         wide = self.extent.width
         return card(sheet.host, container, wide) if container else self._detail(sheet, ref, wide)
@@ -255,24 +244,19 @@ class Panes(Screen[None]):
         from netdash.view.detail import detail  # the first selection is a container
 
         owners = sheet.containers(ref)
-        one = sheet.container(owners[0]) if len(owners) == 1 else None
+        owner = sheet.container(owners[0]) if len(owners) == 1 else None
         thing = sheet.thing(ref)
         lines = detail(sheet.host, thing, wide) if thing else ()
-        if self.netdash.changes is not None and isinstance(thing, (Port, Proxy)):
-            from netdash.tui import changing
-
-            lines = (*lines, *changing.told_of(self, thing, wide))
-        return (*lines, (), *card(sheet.host, one, wide, inwards=ref.kind != "port")) if one else lines
+        if self.own_changes is not None and isinstance(thing, (Port, Proxy)):
+            lines = (*lines, *self.own_changes.lines(sheet, thing, wide))
+        return (*lines, (), *card(sheet.host, owner, wide, inwards=ref.kind != "port")) if owner else lines
 
     def name_of(self, ref: Ref | None) -> str:
         """A name for people."""
         if ref is None or self.sheet is None:
             return ""
         found = self.sheet.find(ref)
-        if found is None:
-            return ref.key
-        view, place = found
-        return name_in(self.sheet.rows(view)[place])
+        return name_in(self.sheet.rows(found[0])[found[1]]) if found else ref.key
 
     # --- layout -------------------------------------------------------------------------------------------------------
 
@@ -280,74 +264,33 @@ class Panes(Screen[None]):
     def linked_shown(self) -> bool:
         return self.extent.width >= LINKED_FROM[0] and self.extent.height >= LINKED_FROM[1]
 
-    def on_resize(self, event: Resize) -> None:
-        self.fit_screen(event.size)
-
-    def fit_screen(self, size: Size) -> None:
-        """Lays the panes out for a terminal of `size`."""
-        if size == self.extent:
-            return
-        self.extent = size
-        if is_small(*size):
-            return  # it is laid out when there is room for it
-        self.set_class(self.linked_shown, "-linked")
-        self.refresh_all()
-        self.call_after_refresh(self.keep_focus)
-
-    def keep_focus(self) -> None:
-        """A pane that has gone with the old size leaves its keys to the list."""
-        if self.focused is None or not self.focused.is_on_screen:
-            self.set_focus(self.grid)
-            self.write_footer()
-
     def fit_heights(self, listing: Listing) -> None:
         """The list and the card share the lines by what each needs, the linked panes take their share; the card needs
         what most rows of the view need, so that the selection never moves a pane."""
-        if self.has_class("-asking") and self.grid.styles.height is not None:
+        if self.still and self.grid.styles.height is not None:
             return  # nothing jumps while a filter is typed; the list shrinks to its rows when it is kept
         body = self.extent.height - 3
         rows = max(len(listing), len(self.grid.notice)) + 2
-        beside = max(6, round(body * 0.24)) if self.linked_shown else 0
+        linked = max(6, round(body * 0.24)) if self.linked_shown else 0
         card = self._card_need(listing)
-        grid = min(rows, max(round((body - beside) * 0.4), body - beside - card))
-        spare = max(0, body - grid - beside - card) if beside else 0
-        beside += min(spare, beside)
-        for widget, high in ((self.grid, grid), (self.card, body - grid - beside), (self.beside, beside)):
+        grid = min(rows, max(round((body - linked) * 0.4), body - linked - card))
+        spare = max(0, body - grid - linked - card) if linked else 0
+        linked += min(spare, linked)
+        for widget, high in ((self.grid, grid), (self.card, body - grid - linked), (self.linked, linked)):
             if high and (widget.styles.height is None or widget.styles.height.value != high):
                 widget.styles.height = high
 
     def _card_need(self, listing: Listing) -> int:
         """Lines that the cards of some rows need, and the card's own edge. Asked anew only where another answer is to
         be expected."""
-        host = self.sheet.host if self.sheet else None
-        if self.sheet is None or host is None or not len(listing):
+        sheet = self.sheet
+        if sheet is None or not len(listing):
             return 2
         sample = range(0, len(listing), max(1, len(listing) // SAMPLE))
         few = min(len(listing), FEW)
+        host = sheet.host
         key = (listing.ask.view.name, listing.ask.text, self.extent, host.pending, frozenset(host.failures), few)
         if self._needed[0] != key:
-            needs = sorted(len(self.card_lines(self.sheet, listing[at].ref)) for at in sample)
+            needs = sorted(len(self._card_lines(sheet, listing[at].ref)) for at in sample)
             self._needed = (key, needs[len(needs) * 3 // 4] + 1)
         return self._needed[1]
-
-    def write_footer(self) -> None:
-        self.foot.show(self._said or self.hints(), () if self._said else (Span(self.where(), Tone.DIM),))
-
-    def hints(self) -> Line:
-        """What the keys do here."""
-        return ()
-
-    def where(self) -> str:
-        listing = self.grid.listing
-        return f"{self.grid.cursor + 1}/{len(listing)} " if listing else ""
-
-    def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
-        """A word to the user at the foot, until the next key or a few seconds."""
-        self._said = (Span(" "), Span(text, tone))
-        self.write_footer()
-        self.set_timer(4.0, self.hush)
-
-    def hush(self) -> None:
-        if self._said:
-            self._said = ()
-            self.write_footer()

@@ -13,9 +13,7 @@ from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from netdash.tui import keys
-from netdash.tui.change_interface import KEYS as CHANGING
-from netdash.tui.changing import COMMANDS
+from netdash.tui.actions import CHANGING, first_key, groups, keys_of
 from netdash.tui.surface import Surface
 from netdash.tui.theme import MARKER, strip
 from netdash.view.text import Line, Span, Tone, clean, fit, width
@@ -33,25 +31,23 @@ def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int, why
     """The keys of the table that work now, by group, for a terminal that is so wide; `why_not`: why those that change
     something do not."""
     lines: list[Line] = []
-    for group, members in keys.groups(works).items():
+    for group, members in groups(works).items():
         lines += [(), (Span(group, Tone.TITLE),)] if lines else [(Span(group, Tone.TITLE),)]
-        for key in members:
-            lines += _key(keys.shown(key, remapped), key.help, wide)
+        for action in members:
+            lines += _key(keys_of(action, remapped), action.help, wide)
         if group == "Go":
             digits = f"{VIEWS[0].digit} … {VIEWS[-1].digit}"
             lines += _key(digits, "a view, the cursor on what belongs to the selection", wide)
-        if group == "Change":
-            lines += _key(":recover", COMMANDS["recover"], wide)
     if why_not:
-        off = "  ".join(keys.first(each, remapped) for each in CHANGING)
+        off = "  ".join(first_key(each, remapped) for each in CHANGING)
         lines += [(), (Span("Change", Tone.TITLE),)]
         lines += _key(off, f"off: {clean(why_not)}", wide)
     return lines
 
 
-def _key(name: str, told: str, wide: int) -> Iterator[Line]:
+def _key(name: str, text: str, wide: int) -> Iterator[Line]:
     room = (wide or UNKNOWN_WIDTH) - ASIDE - KEY - 2
-    for at, part in enumerate(wrap(told, max(room, 1))):
+    for at, part in enumerate(wrap(text, max(room, 1))):
         yield Span(fit("" if at else name, KEY), Tone.KEY), Span(part)
 
 

@@ -24,8 +24,8 @@ from netdash.view.form_choices import Offer
 from netdash.view.text import Line, Span, Tone, clean
 
 if TYPE_CHECKING:
-    from netdash.tui.change_interface import Changes
     from netdash.tui.host_view import Sheet
+    from netdash.tui.interfaces import Changes
 
 Asked = TypeVar("Asked", Request, NewContainer)
 

@@ -12,22 +12,23 @@ from textual.screen import ModalScreen
 from netdash.model.host import Host, Ref
 from netdash.trace.reach_matrix import Matrix
 from netdash.trace.reachability import reaching
-from netdash.tui.lines import Bar, Box
-from netdash.tui.slices import Steps, Work
+from netdash.tui.surface import Bar, Box
+from netdash.tui.work import Steps, Work
 from netdash.view import reachability
 from netdash.view.text import Line, Span, Tone
 
 if TYPE_CHECKING:
+    from netdash.tui.dashboard import Dashboard
     from netdash.tui.host_view import Sheet
-    from netdash.tui.screen import Dashboard
 
 _KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("Esc", "close"))
 
 
-def show(screen: Dashboard) -> None:
+def show(dashboard: Dashboard) -> None:
     """Opens the matrix of the host on screen."""
-    if screen.sheet is not None:
-        screen.app.push_screen(Reach(screen.sheet), lambda target: screen.follow(target) if target else None)
+    if dashboard.sheet is not None:
+        reach = Reach(dashboard.sheet)
+        dashboard.app.push_screen(reach, lambda target: dashboard.follow(target) if target else None)
 
 
 class Reach(ModalScreen[Ref | None]):

@@ -1,17 +1,25 @@
-"""The widget that paints by the line, past Textual's style cache: no border, no padding, only lines that changed."""
+"""Widgets that paint by the line, past Textual's style cache: no border, no padding, only lines that changed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from typing import Protocol, Self, cast
 
+from textual import events
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from netdash.tui.theme import Inks, Palette
+from netdash.model.host import Ref
+from netdash.tui.theme import Inks, Palette, segment, strip
+from netdash.view.text import Line, Span, Tone, width
 
-if TYPE_CHECKING:
-    from netdash.tui.app import Netdash
+
+class Coloured(Protocol):
+    """The application, as far as a widget that paints asks it."""
+
+    colours: Palette
 
 
 class Surface(Widget):
@@ -28,8 +36,7 @@ class Surface(Widget):
 
     @property
     def colours(self) -> Palette:
-        app: Netdash = self.app  # type: ignore[assignment]
-        return app.colours
+        return cast("Coloured", self.app).colours
 
     @property
     def inks(self) -> Inks:
@@ -87,3 +94,155 @@ class Surface(Widget):
 
     def on_blur(self) -> None:
         self.refresh()
+
+
+class Bar(Surface):
+    """One line, its left and its right part; the left one gives way."""
+
+    def __init__(self, *, id: str, panel: bool = False) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.PANEL = panel
+        self.left: Line = ()
+        self.right: Line = ()
+
+    def show(self, left: Line, right: Line = ()) -> None:
+        if (left, right) != (self.left, self.right):
+            self.left, self.right = left, right
+            self.refresh()
+
+    def line(self, y: int, wide: int) -> Strip:
+        if y:
+            return Strip.blank(wide, self.inks.blank)
+        taken = sum(width(span.text) for span in self.right)
+        room = max(0, wide - taken)
+        left = strip(self.left, room, self.inks)
+        return Strip.join([left, strip(self.right, wide - room, self.inks)]) if taken else left
+
+    def on_click(self, event: events.Click) -> None:
+        """A span with a ref is a button: the screen decides what it does."""
+        left = 0
+        for span in self.left:
+            left += width(span.text)
+            if event.x < left:
+                if span.ref is not None:
+                    self.post_message(Box.Followed(self, span.ref))
+                return
+
+
+class Box(Surface, can_focus=True):
+    """Lines with links. The keys hop from link to link; Enter follows the one under the cursor."""
+
+    class Followed(Message):
+        def __init__(self, widget: Widget, ref: Ref) -> None:
+            super().__init__()
+            self.widget = widget
+            self.ref = ref
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.lines: Sequence[Line] = ()
+        self.more = "Tab, then j"  # how to see what is below while another widget has the keys
+        self.links: list[tuple[int, int]] = []  # line, span
+        self.link = 0
+        self.top = 0
+
+    @property
+    def target(self) -> Ref | None:
+        """What Enter would follow."""
+        if not self.links:
+            return None
+        at, index = self.links[min(self.link, len(self.links) - 1)]
+        return self.lines[at][index].ref
+
+    def show(self, lines: Sequence[Line], same: bool) -> None:
+        """Shows other lines; `same` when they tell of the same thing as before, whose place is then kept."""
+        if lines == self.lines:
+            return
+        self.lines = lines
+        self.links = [(at, index) for at, line in enumerate(lines) for index, span in enumerate(line) if span.ref]
+        if not same:
+            self.link = self.top = 0
+        self.link = max(0, min(self.link, len(self.links) - 1))
+        self.top = max(0, min(self.top, len(lines) - self._page))
+        self.renew()
+
+    @property
+    def _page(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def hop(self, step: int) -> None:
+        """To the next or previous link."""
+        self._go(self.link + step)
+
+    def move(self, step: int) -> None:
+        """To the nearest link on a lower or higher line; where there is none, the text scrolls."""
+        if not self.links:
+            self.scroll(step)
+            return
+        line, index = self.links[self.link]
+        column = self._column(line, index)
+        lines = sorted({at for at, _ in self.links if (at > line if step > 0 else at < line)}, reverse=step < 0)
+        if not lines:
+            self.scroll(step)
+            return
+        stops = [place for place, (at, _) in enumerate(self.links) if at == lines[min(abs(step), len(lines)) - 1]]
+        self._go(min(stops, key=lambda place: abs(self._column(*self.links[place]) - column)))
+
+    def _column(self, line: int, index: int) -> int:
+        return sum(width(span.text) for span in self.lines[line][:index])
+
+    def _go(self, link: int) -> None:
+        if self.links:
+            self.link = max(0, min(link, len(self.links) - 1))
+            line = self.links[self.link][0]
+            self.top = min(max(self.top, line - self._page + 1), line)
+        self.refresh()
+
+    def reveal(self, line: int, before: int) -> None:
+        """Scrolls so that a line is in view with some of those before it, its link under the cursor."""
+        self.top = max(0, min(max(0, line - before), len(self.lines) - self._page))
+        self.link = next((place for place, (at, _) in enumerate(self.links) if at >= line), self.link)
+        self.refresh()
+
+    def scroll(self, by: int) -> None:
+        self.top = max(0, min(self.top + by, len(self.lines) - self._page))
+        self.refresh()
+
+    def line(self, y: int, wide: int) -> Strip:
+        inks = self.inks
+        if y == 0:
+            ground = self.colours.ground
+            return Strip([segment("─" * wide, ground.key if self.has_focus else ground.rule)], wide)
+        at = self.top + y - 1
+        if at >= len(self.lines):
+            return Strip.blank(wide, inks.blank)
+        below = len(self.lines) - at - 1
+        if y == self.size.height - 1 and below:
+            way = "j" if self.has_focus else self.more
+            return strip((Span(f"   … {below + 1} more lines: {way}", Tone.DIM),), wide, inks)
+        chosen = -1
+        if self.has_focus and self.links:
+            line, index = self.links[self.link]
+            chosen = index if line == at else -1
+        return strip(self.lines[at], wide, inks, chosen)
+
+    def on_resize(self) -> None:
+        self.top = max(0, min(self.top, len(self.lines) - self._page))
+
+    def on_click(self, event: events.Click) -> None:
+        at = self.top + event.y - 1
+        for place, (line, index) in enumerate(self.links):
+            left = self._column(line, index)
+            if line == at and event.y and left <= event.x < left + width(self.lines[line][index].text):
+                self._go(place)
+                if self.target:
+                    self.post_message(self.Followed(self, self.target))
+                return
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll(2)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll(-2)

@@ -1,9 +1,10 @@
-"""The walk of a packet over the dashboard: above what may be asked, each with its verdict, below the way of the one
-under the cursor, rule by rule. Follows the host as it changes."""
+"""The trace of a packet over the dashboard: above the questions, each with its verdict, below the path of the one under
+the cursor, rule by rule. Follows the host as it changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -13,20 +14,23 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from netdash.model.host import Host, Ref
+from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule
+from netdash.trace import default_questions
 from netdash.trace.default_questions import Usual
 from netdash.trace.model import Question, Trace
 from netdash.trace.tracer import trace
-from netdash.tui.lines import Bar, Box
-from netdash.tui.slices import Steps, Work
-from netdash.tui.surface import Surface
+from netdash.tui.host_view import Sheet
+from netdash.tui.surface import Bar, Box, Surface
 from netdash.tui.theme import MARKER, strip
+from netdash.tui.work import Steps, Work
 from netdash.view import trace as walk
 from netdash.view import unavailable
 from netdash.view.text import Line, Span, Tone, clean, fit, safe, width
 
 if TYPE_CHECKING:
+    from netdash.tui.dashboard import Dashboard
     from netdash.tui.host_view import Sheet
+
 
 SHARE = 0.35  # of the lines that the questions may take
 ASKED = 0.45  # of the width that a question may take
@@ -249,7 +253,7 @@ class Walk(ModalScreen[Ref | None]):
         answer = self.answer
         if answer is None:
             return
-        from netdash.tui import clipboard
+        from netdash.tui import copy
         from netdash.tui.popup import Popup
         from netdash.view import json_host, json_trace
 
@@ -260,7 +264,7 @@ class Walk(ModalScreen[Ref | None]):
 
         def copied(text: str | None) -> None:
             if text is not None:
-                clipboard.put(self, safe(text), self._say)
+                copy.put(self, safe(text), self._say)
 
         self.app.push_screen(Popup("Copy", offers=offers), copied)
 
@@ -293,3 +297,69 @@ def _hints(several: bool) -> Line:
     if several:
         keys.insert(2, ("h l", "packet, answer"))
     return tuple(span for key, word in keys for span in (Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)))
+
+
+MOST = 60  # questions that are asked at once
+
+
+def ask(dashboard: Dashboard) -> None:
+    """Traces the packets of the thing under the cursor, or between the two that are marked; says why where there are
+    none."""
+    sheet, panes = dashboard.sheet, dashboard.panes
+    row = panes.grid.row
+    if sheet is None or row is None:
+        return
+    ref = (panes.grid.target if dashboard.focused is panes.grid else None) or row.ref
+    asked = partial(_asked, ref, panes.picked)
+    if asked(sheet):
+        dashboard.app.push_screen(Walk(sheet, asked), lambda target: dashboard.follow(target) if target else None)
+    else:
+        dashboard.say(_why_not(sheet, ref, len(panes.picked) == 2), Tone.DIM)
+
+
+def _asked(ref: Ref, picked: tuple[Ref, ...], sheet: Sheet) -> tuple[Usual, ...]:
+    found = _between(sheet, *picked) if len(picked) == 2 else _of(sheet, ref)
+    return found[:MOST]
+
+
+def _why_not(sheet: Sheet, ref: Ref, picked: bool) -> str:
+    if sheet.host.pending:
+        return f"{unavailable.waiting(sheet.host)}: no packet to ask of yet"
+    if sheet.host.containers is None:
+        return "which containers there are is not known: no packet to ask of"
+    if picked:
+        return "no packet goes between these two: each has to belong to a running container of its own"
+    owners = [sheet.container(key) for key in sheet.containers(ref)]
+    if any(owner is not None and owner.running for owner in owners):
+        return "its container has no address: no packet to ask of"
+    return f"belongs to no {'running ' if owners else ''}container: no packet to ask of"
+
+
+def _between(sheet: Sheet, one: Ref, other: Ref) -> tuple[Usual, ...]:
+    """Both ways, the first picked as the sender first."""
+    first, second = _container(sheet, one), _container(sheet, other)
+    if first is None or second is None or first is second:
+        return ()
+    return (
+        *default_questions.between(sheet.host, first, second),
+        *default_questions.between(sheet.host, second, first),
+    )
+
+
+def _container(sheet: Sheet, ref: Ref) -> Container | None:
+    owners = sheet.containers(ref)
+    return sheet.container(owners[0]) if owners else None
+
+
+def _of(sheet: Sheet, ref: Ref) -> tuple[Usual, ...]:
+    """A port's and its rule's and proxy's own packets; of everything else, those of its containers."""
+    host, thing = sheet.host, sheet.thing(ref)
+    ports = host.ports or ()
+    if isinstance(thing, Port):
+        return default_questions.of_port(host, thing)
+    if isinstance(thing, (Rule, Proxy)):
+        own = [port for port in ports if port.dnat is thing or port.proxy is thing]
+        if own:
+            return tuple(one for port in own for one in default_questions.of_port(host, port))
+    owners = [sheet.container(key) for key in sheet.containers(ref)]
+    return tuple(one for owner in owners if owner is not None for one in default_questions.of_container(host, owner))

@@ -12,8 +12,8 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Port
 from netdash.publish.journal import Journal
 from netdash.publish.undo import Choice, Course, Damaged, Recovery, Taken
-from netdash.tui.change_interface import Changes
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
+from netdash.tui.interfaces import Changes
 from netdash.view import json_changes as told
 from netdash.view.plan_lines import hanging
 from netdash.view.text import Line, Span, Tone, clean

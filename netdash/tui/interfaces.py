@@ -1,4 +1,5 @@
-"""What the dashboard asks of whoever changes the host for it, and why it may not. Knows no engine and no file."""
+"""What the dashboard is handed: the hosts (`Feed`, `Fleet`), and what may change this one (`Changes`). Knows no source,
+no engine and no file."""
 
 from __future__ import annotations
 
@@ -6,15 +7,76 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from netdash.model.host import Container, Host
+
 if TYPE_CHECKING:
-    from netdash.model.host import Container, Host
     from netdash.publish.journal import Outage
     from netdash.publish.outcome import Outcome
     from netdash.publish.plan import Plan
     from netdash.publish.preflight import Facts
     from netdash.publish.request import NewContainer, Request
     from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
-    from netdash.tui.app import Netdash
+
+
+Publish = Callable[[Host], None]
+
+
+class Feed(Protocol):
+    """Supplies one `Host` after another. `live` is False for a recording, which publishes once."""
+
+    @property
+    def live(self) -> bool: ...
+
+    def start(self, publish: Publish) -> None:
+        """Begins to call `publish`, from any thread; returns at once. A host known already may be published before
+        the return. Must not keep the process alive: threads are daemons."""
+
+    def shown(self) -> None:
+        """The screen is up: what takes long to load or to read may begin."""
+
+    def refresh(self) -> None:
+        """Asks for a new host as soon as possible; returns at once."""
+
+    def stop(self) -> None:
+        """Ends the supply; returns at once, even when a source hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """One host of several. `host` is the newest that is known of it; `age`: seconds since it last answered, None when
+    it never has."""
+
+    name: str
+    host: Host
+    age: float | None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it could not be asked the last time."""
+        return "host" in self.host.failures
+
+    @property
+    def reading(self) -> bool:
+        return self.age is None and not self.lost
+
+
+@runtime_checkable
+class Fleet(Feed, Protocol):
+    """A feed of several hosts, one of which it publishes."""
+
+    @property
+    def chosen(self) -> str:
+        """The name of the host that is published."""
+
+    def states(self) -> Sequence[HostState]:
+        """Every host, in a lasting order; returns at once."""
+
+    def there(self, command: str) -> str:
+        """A command of a shell so that it runs on the chosen host."""
+
+    def look_at(self, name: str) -> None:
+        """Publishes another host from now on, beginning with what is known of it; returns at once."""
+
 
 Told = Callable[[str], None]
 """Called with a sentence, from the thread that does the work."""
@@ -29,11 +91,10 @@ class Made:
 
     def container(self, host: Host) -> Container | None:
         """None as long as the host does not show it."""
-        found = (one for one in host.containers or () if one.name == self.name and one.id != self.before)
-        return next(found, None)
+        containers = host.containers or ()
+        return next((each for each in containers if each.name == self.name and each.id != self.before), None)
 
 
-KEYS = ("publish", "run", "undo")
 LOCAL = "local"  # what a fleet calls this machine
 
 
@@ -68,18 +129,3 @@ class Holds(Protocol):
 
     def holds(self) -> bool:
         """Whether it keeps netdash from quitting; says so on the screen."""
-
-
-def why_not(app: Netdash) -> str:
-    """Why nothing can be changed from here, for people; "" where it can."""
-    if app.options.read_only:
-        return "read-only (--read-only, or read_only in the config)"
-    if not app.feed.live:
-        return "a recording cannot be changed"
-    if app.changes is None or (app.fleet is not None and app.fleet.chosen != LOCAL):
-        return "only this machine's own engine: run netdash on that host"
-    host = app.sheet.host if app.sheet else None
-    failure = host.failures.get("docker") if host else None
-    if failure is not None:
-        return f"no engine: {failure.reason}"
-    return "" if host is not None and host.containers is not None else "the engine has not answered yet"

@@ -1,0 +1,321 @@
+"""The dashboard's screen: header, tabs, panes, foot and prompt, what they share, and where following a link leads. What
+the keys do is in `commands`, which is handed to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Protocol
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.events import Key, Resize
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.widget import Widget
+
+from netdash.model.host import Ref
+from netdash.tui import header
+from netdash.tui.actions import BY_ID, KEYS, Needs
+from netdash.tui.grid import Grid
+from netdash.tui.host_app import HostApp, is_small
+from netdash.tui.host_view import Sheet
+from netdash.tui.panes import Panes
+from netdash.tui.prompt import Prompt
+from netdash.tui.surface import Bar, Box
+from netdash.view.layout import size as width_of
+from netdash.view.text import Line, Span, Tone, clean
+from netdash.view.views import BY_NAME, VIEWS
+
+WIDE = 90  # columns from which the foot names sorting
+MARKED = 18  # cells of the name of what is marked
+PATIENCE = 4.0  # seconds that a message stands at the foot
+HINTS = ("follow", "next_pane", "filter", "linked", "sort", "pause", "hosts", "trace", "publish")
+LAST_HINTS = ("pause", "copy", "command", "help", "quit")
+
+
+class Commands(Protocol):
+    """What keys and command lines do."""
+
+    def perform(self, dashboard: Dashboard, identity: str) -> None:
+        """Carries out one of ACTIONS."""
+
+    def execute(self, dashboard: Dashboard, line: str) -> None:
+        """Carries out what was typed after ":"."""
+
+    def complete(self, dashboard: Dashboard, typed: str) -> Sequence[str]:
+        """Completions of what is typed so far, whole lines, the likeliest first."""
+
+
+class Dashboard(Screen[None]):
+    BINDINGS: ClassVar = [
+        *(
+            Binding(action.keys, f"perform('{action.id}')", action.help, id=action.id, show=False, priority=True)
+            for action in KEYS
+        ),
+        *(
+            Binding(view.digit, f"view('{view.name}')", show=False, id=f"view_{view.digit}", priority=True)
+            for view in VIEWS
+        ),
+    ]
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__()
+        self.commands = commands
+        self.top_bar, self.tab_bar = Bar(id="header", panel=True), Bar(id="tabs")
+        self.panes = Panes(self.write_header, self.write_footer, self.say)
+        self.foot, self.prompt = Bar(id="footer", panel=True), Prompt(id="prompt")
+        self._message: Line = ()
+
+    @property
+    def netdash(self) -> HostApp:
+        return self.app  # type: ignore[return-value]
+
+    @property
+    def sheet(self) -> Sheet | None:
+        return self.netdash.sheet
+
+    def compose(self) -> ComposeResult:
+        yield self.top_bar
+        yield self.tab_bar
+        yield self.panes
+        yield self.foot
+        yield self.prompt
+
+    def on_mount(self) -> None:
+        self.set_focus(self.panes.grid)
+        self.fit_screen(self.size)
+        if self.netdash.fleet is not None:
+            self.set_interval(1.0, self.write_header)  # the age of what is shown goes on while nothing comes
+
+    # --- from host to screen ------------------------------------------------------------------------------------------
+
+    def update_sheet(self, sheet: Sheet) -> None:  # noqa: ARG002
+        if self.is_mounted:
+            self.refresh_all()
+
+    def refresh_all(self) -> None:
+        """Everything anew from the host and the place; cursor, scroll and focus stay."""
+        self.panes.fade(self.netdash.gone is not None)
+        self.panes.rearrange()
+        self.write_header()
+
+    def on_resize(self, event: Resize) -> None:
+        self.fit_screen(event.size)
+
+    def fit_screen(self, size: Size) -> None:
+        """Lays the panes out for a terminal of `size`."""
+        panes = self.panes
+        if size == panes.extent:
+            return
+        panes.extent = size
+        if is_small(*size):
+            return  # it is laid out when there is room for it
+        panes.set_class(panes.linked_shown, "-linked")
+        self.refresh_all()
+        self.call_after_refresh(self._keep_focus)
+
+    def _keep_focus(self) -> None:
+        """A pane that has gone with the old size leaves its keys to the list."""
+        if self.focused is None or not self.focused.is_on_screen:
+            self.set_focus(self.panes.grid)
+            self.write_footer()
+
+    def write_header(self) -> None:
+        panes, app = self.panes, self.netdash
+        wide, own = panes.extent.width, panes.own_changes
+        self.top_bar.show(
+            *header.header(
+                self.sheet.host if self.sheet else None,
+                app.paused,
+                app.gone,
+                wide,
+                self._number_of_host(),
+                app.options.read_only,
+                own.unfinished if own and wide >= header.NARROW else "",
+                app.age,
+            ),
+        )
+        ask, listing = panes.places.here.ask, panes.grid.listing
+        shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
+        note = header.filter_note(ask.text, panes.name_of(ask.within), shown, total, panes.work.busy)
+        self.tab_bar.show(header.tabs(panes.places.view, wide, wide - width_of(note)), note)
+        self.write_footer()
+
+    def _number_of_host(self) -> str:
+        """Which of several hosts is on screen: 2/3."""
+        fleet = self.netdash.fleet
+        names = [state.name for state in fleet.states()] if fleet else []
+        return f"{names.index(fleet.chosen) + 1}/{len(names)}" if fleet and len(names) > 1 else ""
+
+    # --- the foot -----------------------------------------------------------------------------------------------------
+
+    def write_footer(self) -> None:
+        if self._message:
+            self.foot.show(self._message)
+            return
+        listing = self.panes.grid.listing
+        where = f"{self.panes.grid.cursor + 1}/{len(listing)} " if listing else ""
+        room = self.panes.extent.width - len(where) - 2
+        self.foot.show(header.hints(self._hints(), self.netdash.options.keys, room), (Span(where, Tone.DIM),))
+
+    def _hints(self) -> Iterator[tuple[str, str]]:
+        """Actions and their words here, those first that are most wanted; of those that change, only what works."""
+        panes, paused = self.panes, self.netdash.paused
+        ask = panes.places.here.ask
+        marked = [header.fit_name(panes.name_of(ref), MARKED) for ref in panes.picked]
+        words = {identity: BY_ID[identity].hint for identity in HINTS}
+        words["linked"] = "linked" if panes.everything or ask.within else words["linked"]
+        words["pause"] = "go on" if paused else ""
+        if panes.extent.width < WIDE:
+            words["sort"] = ""
+        if len(marked) == 2:
+            yield "trace", f"trace {' → '.join(marked)}"
+            words["trace"] = ""
+        if self.focused is not panes.grid:
+            yield "escape", "back"
+        elif marked:
+            yield "escape", f"unmark {marked[0]}" if len(marked) == 1 else "unmark"
+        elif ask.text or ask.within:
+            yield "escape", "clear"
+        if len(marked) == 1:
+            yield "mark", "mark another"
+        yield from ((identity, word) for identity, word in words.items() if word and self.works(identity))
+        last = LAST_HINTS[1:] if paused else LAST_HINTS
+        yield from ((identity, BY_ID[identity].hint) for identity in last if self.works(identity))
+
+    def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
+        """A word to the user at the foot, until the next key or a few seconds."""
+        self._message = (Span(" "), Span(text, tone))
+        self.write_footer()
+        self.set_timer(PATIENCE, self.hush)
+
+    def hush(self) -> None:
+        if self._message:
+            self._message = ()
+            self.write_footer()
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Keys are the dashboard's before they are a pane's, which saves the way up; a text field has them all."""
+        return not self.asking
+
+    def action_perform(self, identity: str) -> None:
+        self.commands.perform(self, identity)
+
+    def action_view(self, name: str) -> None:
+        """Another view, its cursor on what belongs to the selection."""
+        view = BY_NAME[name]
+        if view is not self.panes.places.view:
+            self.panes.go(view, self.panes.counterpart(view))
+            self.write_header()
+        self.focus_on(self.panes.grid)
+
+    def works(self, identity: str) -> bool:
+        """Whether the action does something here and now."""
+        needs, panes, app = BY_ID[identity].needs, self.panes, self.netdash
+        if needs is Needs.LINKED:
+            here = panes.grid.row is not None or panes.places.here.ask.within is not None
+            listed = panes.places.view.kind != "container" and self.focused is panes.grid
+            return here and (panes.linked_shown or listed)
+        if needs is Needs.ROW:
+            return panes.grid.row is not None and not panes.grid.on_struck
+        if needs is Needs.CHANGES:
+            return not app.unchangeable
+        return {
+            Needs.NOTHING: True,
+            Needs.HOST: self.sheet is not None,
+            Needs.LIVE: app.feed.live,
+            Needs.ORDER: panes.places.here.ask.sort is not None,
+            Needs.FLEET: app.fleet is not None,
+        }[needs]
+
+    def focus_on(self, pane: Widget) -> None:
+        self.set_focus(pane)
+        self.panes.mark()
+        self.write_footer()
+
+    def on_grid_moved(self, message: Grid.Moved) -> None:
+        self.hush()
+        if message.grid is self.panes.grid:
+            self.panes.moved()
+        else:
+            self.panes.mark()
+
+    # --- going --------------------------------------------------------------------------------------------------------
+
+    def on_grid_followed(self, message: Grid.Followed) -> None:
+        self.follow(message.ref)
+
+    def on_box_followed(self, message: Box.Followed) -> None:
+        if message.ref.kind == "view":
+            self.action_view(message.ref.key)
+        else:
+            self.follow(message.ref)
+
+    def follow(self, ref: Ref) -> None:
+        """Goes to what `ref` names, and remembers where it came from."""
+        sheet, panes = self.sheet, self.panes
+        if sheet is None:
+            return
+        if ref.kind == "chain":
+            _, _, table, chain = (*ref.key.split(" ", 3), "", "", "")[:4]
+            panes.places.remember()
+            panes.go(BY_NAME["rules"], None, f"chain:{chain} table:{table}")
+        else:
+            found = sheet.find(ref)
+            if found is None:
+                self.say(f"{clean(ref.key, 60)}: not a thing of this host", Tone.WARN)
+                return
+            view, place = found
+            here, there = panes.grid.row, sheet.rows(view).ref(place)
+            if here is not None and here.ref == there:
+                self.say(f"{clean(ref.key, 60)} is what is selected", Tone.DIM)
+                return
+            panes.places.remember()
+            panes.go(view, there)
+        self.write_header()
+        self.focus_on(panes.grid)
+
+    def narrow(self, **values: object) -> None:
+        """Another filter or order of the same view."""
+        self.panes.places.change(**values)
+        self.panes.rearrange()
+        self.write_header()
+
+    # --- the prompt ---------------------------------------------------------------------------------------------------
+
+    @property
+    def asking(self) -> bool:
+        """Whether a text field is open."""
+        return self.panes.still
+
+    def ask(self, sign: str, text: str, hint: str) -> None:
+        self._set_asking(True)
+        if sign == ":":
+            self.prompt.open(sign, text, hint, lambda typed: self.commands.complete(self, typed))
+        else:
+            self.prompt.open(sign, text, hint)
+
+    def _set_asking(self, asking: bool) -> None:
+        self.panes.still = asking
+        self.set_class(asking, "-asking")
+
+    def on_key(self, event: Key) -> None:
+        """A text field that is open has every key, before it has the focus as well."""
+        if self.asking and self.focused is not self.prompt:
+            self.prompt.on_key(event)
+
+    def on_prompt_typed(self, message: Prompt.Typed) -> None:
+        if self.prompt.sign == "/":
+            self.narrow(text=message.text)
+
+    def on_prompt_entered(self, message: Prompt.Entered) -> None:
+        self._set_asking(False)
+        self.focus_on(self.panes.grid)
+        if self.prompt.sign != "/":
+            self.commands.execute(self, message.text or "")
+        elif message.text is None:
+            self.narrow(text="")
+        else:
+            self.panes.rearrange()

@@ -1,0 +1,303 @@
+"""The application without its screens: takes hosts from a feed, holds the one on screen, and quits cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from threading import current_thread, main_thread
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.events import Event, InputEvent, Resize, ScreenResume
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import var
+from textual.screen import Screen
+from textual.strip import Strip
+
+from netdash.model.errors import Exit
+from netdash.model.host import Host
+from netdash.tui import theme
+from netdash.tui.config import Options
+from netdash.tui.garbage import EVERY, Collector
+from netdash.tui.host_view import Sheet, ShowsHost
+from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
+from netdash.tui.surface import Surface
+from netdash.tui.term.display import TerminalApp
+from netdash.tui.term.driver import Terminal
+from netdash.view import unavailable
+from netdash.view.text import Span, Tone, clean, fit
+
+if TYPE_CHECKING:
+    from netdash.tui.interfaces import Changes
+
+MINUTE = 60.0
+AGES = 20.0  # seconds after which what a host says of times is old
+
+
+class Arrived(Message):
+    """A host has come from the feed's thread."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        super().__init__()
+        self.sheet = sheet
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Arrived)
+
+
+def _says_the_same(shown: Host, host: Host) -> bool:
+    """Whether only time has passed, and not much: a poll of a host at rest."""
+    if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES or _young(shown):
+        return False
+    if unavailable.silent(host) is not None or (shown.heard is None) != (host.heard is None):
+        return False
+    ours = (getattr(shown, name) is getattr(host, name) for name in _PARTS)
+    told = (shown.name, shown.failures, shown.pending)
+    return all(ours) and told == (host.name, host.failures, host.pending)
+
+
+def _young(host: Host) -> bool:
+    """Whether an age on screen is told in seconds."""
+    since = (
+        container.started_at if container.running else container.finished_at for container in host.containers or ()
+    )
+    return any(at and 0 <= (host.taken or 0.0) - at < MINUTE for at in since)
+
+
+_PARTS = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine".split()
+
+
+class HostApp(TerminalApp):
+    """Owns the host on screen; every screen asks it."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "netdash"
+    ALLOW_SELECT = False
+    AUTO_FOCUS = None
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar = [Binding("ctrl+c,ctrl+q", "quit", "Quit", priority=True, show=False)]
+
+    sheet: var[Sheet | None] = var(None, always_update=True)  # a `reactive` of the app would repaint the whole screen
+    paused: var[bool] = var(False)
+
+    def __init__(self, feed: Feed, options: Options, changes: Changes | None = None) -> None:
+        super().__init__(ansi_color=None)
+        self.feed = feed
+        self.fleet = feed if isinstance(feed, Fleet) else None
+        self.options = options
+        self.changes = changes  # None: nothing can be changed
+        self.collector = Collector()
+        self.held: Host | None = None  # the newest one while paused
+        self._warmed: Sheet | None = None  # the newest one that the feed's thread filled
+        self.answered: float | None = None  # when the engine last answered, on the host's clock
+        self.animation_level = "none"
+        self.register_theme(theme.DARK)
+        self.register_theme(theme.LIGHT)
+        self.theme = self._theme()
+        self.colours = self._palette()
+        self.set_keymap(dict(options.keys))
+
+    def _theme(self) -> str:
+        wanted = self.options.theme
+        if wanted is None:
+            few = self.console.color_system not in ("truecolor", "256") and not self._in_memory
+            wanted = "ansi" if self.no_color or few else "netdash"
+        return "ansi-dark" if wanted == "ansi" else wanted
+
+    @property
+    def _in_memory(self) -> bool:
+        """Painted for a test or a screenshot, where colours need no terminal."""
+        return not sys.__stdout__ or not sys.__stdout__.isatty()
+
+    def _palette(self) -> theme.Palette:
+        return theme.palette(self.get_css_variables(), self.native_ansi_color, self.no_color)
+
+    def on_load(self) -> None:
+        self.feed.start(self._publish)
+
+    def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, lambda _: self._repaint())
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        self.collector.begin()
+        self.set_interval(EVERY, self.collector.tick)
+        self.feed.shown()
+        self.settled()
+
+    def settled(self) -> None:
+        """The first picture is painted: what may take longer begins."""
+
+    def on_resize(self, event: Resize) -> None:
+        fit_screens(self, event.size)
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, InputEvent):
+            self.collector.touched()
+        await super().on_event(event)
+
+    def _repaint(self) -> None:
+        self.colours = self._palette()
+        for screen in self.screen_stack:
+            for widget in screen.walk_children():
+                widget.refresh()
+
+    def _publish(self, host: Host) -> None:
+        """Called by the feed, from any thread."""
+        if self._warmed and _says_the_same(self._warmed.host, host):
+            return
+        if self.paused or current_thread() is main_thread():
+            self.post_message(Arrived(Sheet(host)))
+        else:
+            self._warmed = Sheet(host, self._warmed).warm()
+            self.post_message(Arrived(self._warmed))
+
+    def on_arrived(self, message: Arrived) -> None:
+        host = message.sheet.host
+        if "docker" not in host.failures and host.containers is not None:
+            self.answered = host.taken
+        if host.containers is None and "docker" in host.pending and self.sheet and self.sheet.host.name == host.name:
+            return  # it is being read: what is known of it stays
+        if self.paused:
+            self.held = host
+        else:
+            self.sheet = message.sheet
+
+    def watch_sheet(self, sheet: Sheet | None) -> None:
+        for screen in self.screen_stack:
+            if sheet is not None and isinstance(screen, ShowsHost):
+                screen.update_sheet(sheet)
+
+    def watch_paused(self, paused: bool) -> None:
+        if not paused and self.held is not None:
+            self.sheet, self.held = Sheet(self.held), None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the shown host answered, where it is one of several."""
+        states = self.fleet.states() if self.fleet is not None else ()
+        return next((state.age for state in states if state.name == self.fleet.chosen), None) if self.fleet else None
+
+    @property
+    def gone(self) -> float | None:
+        """Seconds that the engine, or the host, has not answered although it once did; None when it does, or never
+        has."""
+        host = self.sheet.host if self.sheet else None
+        if host is not None and self.fleet is not None and "host" in host.failures:
+            return next((state.age for state in self.fleet.states() if state.name == self.fleet.chosen), None)
+        if host is None or not host.live or "docker" not in host.failures or host.containers is None:
+            return None
+        return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
+
+    def there(self, command: str) -> str:
+        """A command of a shell so that it runs on the host that is shown."""
+        return self.fleet.there(command) if self.fleet is not None else command
+
+    @property
+    def unchangeable(self) -> str:
+        """Why nothing can be changed from here, for people; "" where it can."""
+        if self.options.read_only:
+            return "read-only (--read-only, or read_only in the config)"
+        if not self.feed.live:
+            return "a recording cannot be changed"
+        if self.changes is None or (self.fleet is not None and self.fleet.chosen != LOCAL):
+            return "only this machine's own engine: run netdash on that host"
+        host = self.sheet.host if self.sheet else None
+        failure = host.failures.get("docker") if host else None
+        if failure is not None:
+            return f"no engine: {failure.reason}"
+        return "" if host is not None and host.containers is not None else "the engine has not answered yet"
+
+    def look_at(self, name: str) -> None:
+        """Another host of the fleet: nothing of the one before counts for it."""
+        if self.fleet is not None:
+            self._warmed = self.answered = self.held = None
+            self.paused = False
+            self.fleet.look_at(name)
+
+    def quit(self) -> None:
+        if not (isinstance(self.screen, Holds) and self.screen.holds()):
+            self.feed.stop()
+            self.exit(0)
+
+    async def action_quit(self) -> None:
+        self.quit()
+
+    def _handle_exception(self, error: Exception) -> None:
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        if os.environ.get("NETDASH_DEBUG"):
+            super()._handle_exception(error)
+        else:
+            told = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
+            self.exit(Exit.FAULT, Exit.FAULT, theme.message(f"{told} (NETDASH_DEBUG=1 shows where)"))
+        self._return_code = Exit.FAULT
+
+    def fail(self, error: BaseException) -> None:
+        """What another thread raised ends netdash as what its own raises."""
+        told = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+        with contextlib.suppress(RuntimeError):  # it ends already
+            self.call_later(self._handle_exception, told)
+
+    def leave_terminal(self) -> None:
+        if isinstance(self._driver, Terminal):
+            self._driver.leave()
+
+
+# --- a terminal that is too small ------------------------------------------------------------------------------------
+
+LEAST = (60, 15)  # columns and lines below which nothing can be read
+
+
+def is_small(wide: int, high: int) -> bool:
+    return wide < LEAST[0] or high < LEAST[1]
+
+
+def fit_screens(app: App[int], size: Size) -> None:
+    """Lays it over the screens of a terminal that has become too small, and takes it away."""
+    small = is_small(*size)
+    if small and not isinstance(app.screen, TooSmall):
+        app.push_screen(TooSmall())
+    elif not small and isinstance(app.screen, TooSmall):
+        app.pop_screen()
+
+
+def message(wide: int, high: int) -> list[str]:
+    """Why nothing is shown, in lines that fit; where not all fit, only the size that is needed."""
+    need = f"{LEAST[0]}x{LEAST[1]}"
+    for words in (f"{wide}x{high} is too small: netdash needs {need}", f"needs {need}", need):
+        lines = [""]
+        for word in words.split():
+            longer = f"{lines[-1]} {word}".lstrip()
+            lines = [*lines[:-1], longer] if len(longer) < wide else [*filter(None, lines), word]
+        if len(lines) <= high and all(len(line) < wide for line in lines):
+            return lines
+    return [need]
+
+
+class Notice(Surface):
+    def line(self, y: int, wide: int) -> Strip:
+        lines = message(*self.app.size)
+        text = lines[y] if y < len(lines) else ""
+        return theme.strip(
+            (Span(" "), Span(fit(text, len(text)), Tone.WARN)) if len(text) < wide else (Span(text),), wide, self.inks
+        )
+
+
+class TooSmall(Screen[None]):
+    """Covers the others while the terminal is too small: no key acts on what it covers."""
+
+    BINDINGS: ClassVar = [Binding("q", "app.quit", show=False)]
+
+    def compose(self) -> ComposeResult:
+        yield Notice()
+
+    def on_resize(self) -> None:
+        self.query_one(Notice).refresh()
+
+    def on_screen_resume(self, event: ScreenResume) -> None:  # noqa: ARG002
+        fit_screens(self.app, self.app.size)  # what lay over it has gone
