@@ -34,6 +34,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python -m tests.bench.changes
 	$(BIN)/python tests/bench/rules.py
 	$(BIN)/python tests/bench/trace.py
 	$(BIN)/python tests/bench/memory.py

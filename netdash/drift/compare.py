@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netdash.drift.engine_rules import Carried, Entry, Live, evidence
-from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE, Layout, Mode, Undecided, mode_of
-from netdash.drift.expected.rule import TO_LOCAL, Expected, socket
-from netdash.drift.expected.rules import expected_rules
-from netdash.drift.shadowing import Before
+from netdash.drift.expected.mode import LEGACY, Layout, Mode, Undecided, mode_of
+from netdash.drift.expected.network_family import Evidence
+from netdash.drift.expected.rule import Expected, socket
+from netdash.drift.expected.rules import ExpectedRules
+from netdash.drift.shadowing import Shadows, taker
 from netdash.drift.unexpected import Judgement, World, judge
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.drift import Drift, DriftKind
-from netdash.model.host import IP, Container, Engine, Network, Port, Rule, Ruleset, Verb
+from netdash.model.host import Container, Engine, Network, Port, Rule, Ruleset
+from netdash.model.memory import Memory, same
 from netdash.model.shared_namespace import why_lost
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
@@ -39,14 +42,142 @@ class Comparison:
     undecided: tuple[Undecided, ...] = ()  # what was not compared, and why
 
 
+class _Part:
+    """The rules that the engine should have written for one container, or for all, each with the live rules that are
+    it, the first of which counts."""
+
+    def __init__(
+        self, rules: Iterable[Expected], owner: str | None = None, networks: frozenset[str] = frozenset()
+    ) -> None:
+        """`owner`: the container's id; `networks`: ids of those that it is on while it runs."""
+        self.owner = owner
+        self.networks = networks
+        self._rules = [(rule, rule.meanings()) for rule in rules]
+        self._live: Live | None = None
+        self.found: list[tuple[Expected, list[Entry]]] = []
+        self.matched: list[int] = []  # ids of the live rules
+        self.groups: frozenset[tuple[str, str, bool]] = frozenset()  # family, group, whether one of its rules is there
+        self.absent: list[Expected] = []
+        self.repeated: list[tuple[Expected, list[Entry]]] = []
+        self._shadowed: list[tuple[Expected, Rule, Rule]] = []
+        self._asked: tuple[object, ...] = ()
+
+    def look_up(self, live: Live) -> None:
+        if live is self._live:
+            return
+        self._live = live
+        self.found = [(rule, live.of(rule, meanings)) for rule, meanings in self._rules]
+        self.matched = [id(entry) for _, entries in self.found for entry in entries]
+        required = [(rule, entries) for rule, entries in self.found if rule.required]
+        self.groups = frozenset((rule.place.family, rule.group, bool(entries)) for rule, entries in required)
+        self.absent = [rule for rule, entries in required if not entries]
+        self.repeated = [(rule, entries) for rule, entries in self.found if len(entries) > 1]
+        self._asked = ()
+
+    def shadowed(self, shadows: Shadows, ports: list[Port]) -> list[tuple[Expected, Rule, Rule]]:
+        """(what should be, the live rule that is it, the rule that decides before)."""
+        asked = (shadows.version, ports)
+        if asked != self._asked:
+            self._asked = asked
+            self._shadowed = [
+                (rule, entries[0].rule, decides)
+                for rule, entries in self.found
+                if entries and (decides := _decides(shadows, rule, entries, ports)) is not None
+            ]
+        return self._shadowed
+
+
+def _decides(shadows: Shadows, rule: Expected, entries: list[Entry], ports: list[Port]) -> Rule | None:
+    other = shadows.ahead(rule, entries[0])
+    return other.rule if other else taker(rule, entries, ports)
+
+
 def compare(known: Known) -> Comparison:
-    mode = mode_of(known.engine, known.ruleset, known.proxies is not None and known.proxies.dockers)
-    if isinstance(mode, Undecided):
-        return Comparison(None, (mode,))
-    work = _Work(known, mode)
-    found = [*work.against_expected(), *work.leftovers(), *_left_behind(known.containers)]
-    found.sort(key=lambda one: (_ORDER[one.kind], one.binding is None, one.family, one.table, one.chain))
-    return Comparison(tuple(found), tuple(work.undecided()))
+    return Comparer().compare(known)
+
+
+class Comparer:
+    """Compares one host after the other. What an engine should have written for a container, which live rules are
+    that, and what decides before them, is kept for as long as nothing that bears on it changes."""
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+        self._mode: Mode | None = None
+        self._live: Live | None = None
+        self._targets: Evidence = {}
+        self._containers: _Kept = {}
+        self._shared: dict[str, tuple[ExpectedRules, frozenset[str], _Part]] = {}
+        self._shadows = Shadows()
+
+    def compare(self, known: Known) -> Comparison:
+        once, ruleset = self._memory.once, known.ruleset
+        shape = ruleset.shape or ruleset
+        dockers = known.proxies is not None and known.proxies.dockers
+        mode = once("mode", lambda *_: mode_of(known.engine, ruleset, dockers), known.engine, shape, dockers)
+        if isinstance(mode, Undecided):
+            return Comparison(None, (mode,))
+        if mode != self._mode:
+            self._mode, self._live = mode, None
+        mode = self._mode
+        live = self._live = once("live", lambda *_: Live(mode, ruleset, self._live), mode, shape)
+        targets = once("targets", lambda *_: evidence(mode.layout, ruleset, known.proxies), mode, shape, known.proxies)
+        self._targets = targets if targets != self._targets else self._targets
+        parts = self._parts(known, mode, self._targets)
+        for part in parts:
+            part.look_up(live)
+        world = once(
+            "world",
+            lambda *_: World(known.networks, known.containers, known.devices),
+            *(known.networks, known.containers, known.devices),
+        )
+        work = _Work(known, mode, live, parts, self._shadows, world)
+        found = [*work.against_expected(), *work.leftovers(), *_left_behind(known.containers)]
+        found.sort(key=lambda one: (_ORDER[one.kind], one.binding is None, one.family, one.table, one.chain))
+        return Comparison(tuple(found), tuple(work.undecided()))
+
+    def _parts(self, known: Known, mode: Mode, targets: Evidence) -> list[_Part]:
+        rules = self._memory.once("rules", ExpectedRules, mode, known.networks)
+        before, self._containers = self._containers, {}
+        parts: list[_Part] = []
+        for family in mode.families:
+            own = [self._part(family, container, rules, targets, before) for container in known.containers]
+            used = (
+                frozenset().union(*{part.networks for part in own}) if mode.layout is Layout.NETAVARK else frozenset()
+            )
+            shared = self._shared.get(family)
+            if shared is None or shared[:2] != (rules, used):
+                shared = self._shared[family] = (rules, used, _Part(rules.of_networks(family, used)))
+            parts += [shared[2], *own]
+        parts.append(self._memory.once("isolation", lambda *_: _Part(rules.isolation()), rules))
+        return parts
+
+    def _part(self, family: str, container: Container, rules: ExpectedRules, targets: Evidence, before: _Kept) -> _Part:
+        key = (family, container.id)
+        setup = (container, rules, targets)
+        known = before.get(key)
+        if known is None or not same(known[0], setup):
+            told = [targets.get((binding.proto, binding.host_port or 0)) for binding in container.bindings]
+            relevant = (rules, told, *concerns(container))
+            if known is not None and known[1] == relevant:
+                part = known[2]
+            else:
+                networks = rules.networks_of(family, container)
+                part = _Part(rules.of_container(family, container, targets), container.id, networks)
+            known = (setup, relevant, part)
+        self._containers[key] = known
+        return known[2]
+
+
+_Kept = dict[tuple[str, str], tuple[tuple[object, ...], tuple[object, ...], _Part]]
+"""By family and container id: what it was made of, what of that matters, and what was made."""
+
+
+def concerns(container: Container) -> tuple[object, ...]:
+    """What of a container bears on the rules."""
+    return (
+        *(container.id, container.name, container.state, container.endpoints, container.bindings),
+        *(container.default_gateways, container.left_behind, container.shares_with),
+    )
 
 
 def _left_behind(containers: tuple[Container, ...]) -> Iterator[Drift]:
@@ -60,19 +191,21 @@ def _left_behind(containers: tuple[Container, ...]) -> Iterator[Drift]:
 class _Work:
     """One comparison on its way."""
 
-    def __init__(self, known: Known, mode: Mode) -> None:
+    def __init__(
+        self, known: Known, mode: Mode, live: Live, parts: list[_Part], shadows: Shadows, world: World
+    ) -> None:
         self._known = known
         self._mode = mode
-        self._live = Live(mode, known.ruleset)
-        targets = evidence(mode.layout, known.ruleset, known.proxies)
-        rules = expected_rules(mode, known.networks, known.containers, targets)
-        self._found: list[tuple[Expected, list[Entry]]] = [(rule, self._live.of(rule)) for rule in rules]
-        self._matched = {id(entry) for _, entries in self._found for entry in entries}
-        self._foreign = [entry for entry in self._live.entries if id(entry) not in self._matched]
+        self._live = live
+        self._parts = parts
+        self._shadows = shadows
+        self._world = world
+        matched = set(itertools.chain.from_iterable(part.matched for part in parts))
+        self._foreign = [entry for entry in live.entries if id(entry) not in matched]
+        shadows.update(live, self._foreign)
         self._opaque = 0
-        self._entrances: dict[tuple[str, str, str], list[Entry]] = {}
         self._backend = _backend(mode)
-        self._waived = _left_out(self._found) if not mode.empty else set()
+        self._waived = _left_out(parts) if not mode.empty else set()
 
     # --- what should be there -----------------------------------------------------------------------------------------
 
@@ -82,92 +215,44 @@ class _Work:
         yield from self._shadowed()
 
     def _missing(self) -> Iterator[Drift]:
-        for one, entries in self._found:
-            if entries or not one.required or (one.place.family, one.group) in self._waived:
+        for expected in itertools.chain.from_iterable(part.absent for part in self._parts):
+            if (expected.place.family, expected.group) in self._waived:
                 continue
-            if not self._read(one) or self._live.may_be(one):
+            if not self._read(expected) or self._live.may_be(expected):
                 self._opaque += 1
                 continue
-            why = f"{one.why}; {_GONE}" if self._mode.empty else one.why
-            yield self._drift(DriftKind.MISSING, one, None, why)
+            why = f"{expected.why}; {_GONE}" if self._mode.empty else expected.why
+            yield self._drift(DriftKind.MISSING, expected, None, why)
 
-    def _read(self, one: Expected) -> bool:
+    def _read(self, expected: Expected) -> bool:
         """Whether all rules of its family were read."""
-        families = {"ip": (4,), "ip6": (6,)}.get(one.place.family, (4, 6))
+        families = {"ip": (4,), "ip6": (6,)}.get(expected.place.family, (4, 6))
         return all(map(self._known.ruleset.whole, families))
 
     def _duplicates(self) -> Iterator[Drift]:
-        told: set[int] = set()
-        for one, entries in self._found:
+        reported: set[int] = set()
+        for expected, entries in itertools.chain.from_iterable(part.repeated for part in self._parts):
             for entry in entries[1:]:
-                if id(entry.rule) not in told:
-                    told.add(id(entry.rule))
-                    yield self._drift(DriftKind.DUPLICATE, one, entry.rule, f"the same as {entries[0].rule.place}")
+                if id(entry.rule) not in reported:
+                    reported.add(id(entry.rule))
+                    yield self._drift(DriftKind.DUPLICATE, expected, entry.rule, f"the same as {entries[0].rule.place}")
 
     def _shadowed(self) -> Iterator[Drift]:
-        before = self._before()
-        takers = _takers(self._known.ports)
-        for one, entries in self._found:
-            if not entries:
-                continue
-            other = self._ahead(before, one, entries[0])
-            decides = other.rule if other else self._taker(one, entries, takers)
-            if decides is not None:
-                yield self._drift(DriftKind.SHADOWED, one, entries[0].rule, _decision(decides))
-
-    def _ahead(self, before: dict[tuple[str, str, str], Before], one: Expected, entry: Entry) -> Entry | None:
-        """Another's rule that takes all packets before this one: in its own chain, or in the one that leads there."""
-        place, verb = (entry.place.family, entry.place.table, entry.place.chain), entry.target.verb
-        found = before[place].covering(entry.matches, verb, entry.rule.position) if place in before else None
-        outer = _ENTRANCES.get(place[1:])
-        if found or outer is None or one.owner.binding is None or (place[0], *outer) not in before:
-            return found
-        asked = (*entry.matches, *((TO_LOCAL,) if outer[1] != "FORWARD" else ()))
-        jumps = [jump for jump in self._jumps(place[0], outer) if set(jump.matches) <= set(asked)]
-        if not jumps:
-            return None  # no packet comes here: the jump is missing
-        return before[place[0], *outer].covering(asked, verb, min(jump.rule.position for jump in jumps))
-
-    def _jumps(self, family: str, outer: tuple[str, str]) -> list[Entry]:
-        """The rules that lead from there to the published ports."""
-        found = self._entrances.get((family, *outer))
-        if found is None:
-            here = (entry for entry in self._live.entries if entry.target.chain in _LEADS)
-            found = [
-                each for each in here if (each.place.family, each.place.table, each.place.chain) == (family, *outer)
-            ]
-            self._entrances[family, *outer] = found
-        return found
-
-    def _before(self) -> dict[tuple[str, str, str], Before]:
-        by_place: dict[tuple[str, str, str], list[Entry]] = {}
-        for entry in self._foreign:
-            by_place.setdefault((entry.place.family, entry.place.table, entry.place.chain), []).append(entry)
-        return {place: Before(entries) for place, entries in by_place.items()}
-
-    def _taker(self, one: Expected, entries: list[Entry], takers: dict[_PortKey, Port]) -> Rule | None:
-        """The rule that translates a published port in place of the engine's."""
-        if one.target.verb is not Verb.DNAT or one.owner.binding is None:
-            return None
-        binding = one.owner.binding
-        if one.target.address is None or one.target.address.version != (
-            binding.host_ip.version if binding.host_ip else 4
-        ):
-            return None
-        port = takers.get((one.owner.container, binding.proto, binding.host_ip, binding.host_port))
-        if port is None or port.dnat is None or port.unsure:
-            return None
-        return None if any(_same(port.dnat, entry.rule) for entry in entries) else port.dnat
+        ports: dict[str | None, list[Port]] = {}
+        for port in self._known.ports:
+            ports.setdefault(port.container_id, []).append(port)
+        for part in self._parts:
+            for expected, rule, decides in part.shadowed(self._shadows, ports.get(part.owner, [])):
+                yield self._drift(DriftKind.SHADOWED, expected, rule, _decision(decides))
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
     def leftovers(self) -> Iterator[Drift]:
-        world = World(self._known.networks, self._known.containers, self._known.devices)
-        told: set[int] = set()
+        reported: set[int] = set()
         for entry in self._foreign:
-            found = judge(entry, self._mode, world)
-            if found is not None and id(entry.rule) not in told:
-                told.add(id(entry.rule))
+            found = judge(entry, self._mode, self._world)
+            if found is not None and id(entry.rule) not in reported:
+                reported.add(id(entry.rule))
                 yield _of_rule(entry.rule, found)
 
     def _drift(self, kind: DriftKind, one: Expected, rule: Rule | None, why: str) -> Drift:
@@ -218,43 +303,18 @@ class _Work:
             )
 
 
-_ENTRANCES = {
-    ("nat", "DOCKER"): ("nat", "PREROUTING"),
-    ("filter", "DOCKER"): ("filter", "FORWARD"),
-    (NATIVE_TABLE, "nat-prerouting-and-output"): (NATIVE_TABLE, "nat-PREROUTING"),
-}
-"""Where packets for published ports come from, by table and chain. What stands in DOCKER-USER is the user's will."""
-_LEADS = frozenset(("DOCKER", "DOCKER-FORWARD", "nat-prerouting-and-output"))
-
-_PortKey = tuple[str | None, str, IP | None, int | None]
-
-
-def _takers(ports: Iterable[Port]) -> dict[_PortKey, Port]:
-    return {(port.container_id, port.proto, port.host_ip, port.host_port): port for port in ports if port.live}
-
-
-def _same(one: Rule, other: Rule) -> bool:
-    return (one.backend, one.family, one.table, one.chain, one.position) == (
-        *(other.backend, other.family, other.table, other.chain),
-        other.position,
-    )
-
-
 def _decision(rule: Rule) -> str:
     target = rule.target
     does = target.verb.value if target.address is None else f"{target.verb.value} to {socket(target)}"
     return f"{rule.place} decides first: {does}"
 
 
-def _left_out(found: Iterable[tuple[Expected, list[Entry]]]) -> set[tuple[str, str]]:
+def _left_out(parts: list[_Part]) -> set[tuple[str, str]]:
     """Groups of which not one rule is there while others are: a setting of the engine, most likely."""
-    groups: dict[tuple[str, str], bool] = {}
-    for one, entries in found:
-        if one.required:
-            key = (one.place.family, one.group)
-            groups[key] = groups.get(key, False) or bool(entries)
+    groups = frozenset().union(*{part.groups for part in parts})
+    here = {(family, group) for family, group, there in groups if there}
     return {
-        (family, group) for (family, group), here in groups.items() if group and not here and groups.get((family, ""))
+        (family, group) for family, group, _ in groups if group and (family, group) not in here and (family, "") in here
     }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netdash.drift.expected.mode import LEGACY, Layout, Mode, is_own
 from netdash.drift.expected.network_family import Evidence
-from netdash.drift.expected.rule import Expected, Meaning, Place, in_order, jump, meaning
+from netdash.drift.expected.rule import Expected, Meaning, Place, PlaceKey, in_order, jump, meaning
 from netdash.model.host import IP, Chain, Match, Proxy, Rule, Ruleset, Target, Verb
 from netdash.rules.parts import name_match, port_match
 
@@ -33,48 +34,88 @@ class Entry:
         return not self.rule.not_understood and self.target.verb is not Verb.OTHER
 
 
-class Live:
-    """`entries` in the order of the chains. Rules that are not understood whole stand in `opaque`, by place."""
+class LiveChain:
+    """The rules in one place, in their order."""
 
-    def __init__(self, mode: Mode, ruleset: Ruleset) -> None:
+    def __init__(self, rules: tuple[Rule, ...], own: bool, ranges: bool, before: LiveChain | None) -> None:
+        self.rules = rules
         self.entries: list[Entry] = []
+        self.opaque: list[Entry] = []  # not understood whole
         self.by_meaning: dict[Meaning, list[Entry]] = {}
-        self.opaque: dict[tuple[str, str, str], list[Entry]] = {}
-        self._translating: dict[tuple[object, ...], list[Entry]] = {}
-        for chain in ruleset.chains:
-            own = is_own(mode.layout, chain)
-            if (chain.backend == LEGACY) is mode.legacy and (own or _shared(mode, chain)):
-                for rule in chain.rules:
-                    for entry in _entries(rule, own, mode.layout is Layout.NETAVARK):
-                        self._add(entry)
+        self.translating: dict[frozenset[Match], list[Entry]] = {}
+        old: list[list[Entry]] = before.made if before else []
+        self.made: list[list[Entry]] = [
+            old[at] if at < len(old) and before and before.rules[at] is rule else list(_entries(rule, own, ranges))
+            for at, rule in enumerate(rules)
+        ]
+        for entry in itertools.chain.from_iterable(self.made):
+            self._add(entry)
 
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
-        place = entry.place
         if not entry.readable:
-            self.opaque.setdefault((place.family, place.table, place.chain), []).append(entry)
+            self.opaque.append(entry)
             return
-        self.by_meaning.setdefault(meaning(place, entry.matches, entry.target), []).append(entry)
+        self.by_meaning.setdefault(meaning(entry.matches, entry.target), []).append(entry)
         if entry.target.verb is Verb.SNAT:
-            self._translating.setdefault((place, frozenset(entry.matches)), []).append(entry)
+            self.translating.setdefault(frozenset(entry.matches), []).append(entry)
 
-    def of(self, expected: Expected) -> list[Entry]:
-        """The rules that are this one, the first of them the one that counts."""
-        for each in expected.meanings():
-            found = self.by_meaning.get(each)
+
+class Live:
+    """The live rules that an engine may have written, by their places in the order of the chains."""
+
+    def __init__(self, mode: Mode, ruleset: Ruleset, before: Live | None = None) -> None:
+        """`before`: of the same mode and an older ruleset; chains with the same rules are taken from there."""
+        here = [chain for chain in ruleset.chains if (chain.backend == LEGACY) is mode.legacy]
+        places: dict[PlaceKey, tuple[bool, tuple[Rule, ...]]] = {}
+        for chain in here:
+            own = is_own(mode.layout, chain)
+            if own or _shared(mode, chain):
+                key = (chain.family, chain.table, chain.name)
+                places[key] = (own, (*places.get(key, (own, ()))[1], *chain.rules))
+        self.chains: dict[PlaceKey, LiveChain] = {}
+        for key, (own, rules) in places.items():
+            old = before.chains.get(key) if before else None
+            kept = old is not None and _same_but_for_counters(old.rules, rules)
+            self.chains[key] = old if old and kept else LiveChain(rules, own, mode.layout is Layout.NETAVARK, old)
+
+    @property
+    def entries(self) -> Iterator[Entry]:
+        return itertools.chain.from_iterable(live.entries for live in self.chains.values())
+
+    def of(self, expected: Expected, meanings: tuple[Meaning, ...]) -> list[Entry]:
+        """The rules that are this one, the first of them the one that counts. `meanings`: those of `expected`."""
+        here = self.chains.get(expected.place.key)
+        if here is None:
+            return []
+        for each in meanings:
+            found = here.by_meaning.get(each)
             if found:
                 return found
         if expected.target.verb is Verb.MASQUERADE and expected.place.family == "ip6":
-            return self._translating.get((_bare(expected.place), frozenset(expected.matches)), [])
+            return here.translating.get(frozenset(expected.matches), [])
         return []
 
     def may_be(self, expected: Expected) -> bool:
         """Whether a rule that is not understood whole may be this one."""
-        place, asked = expected.place, frozenset(expected.matches)
-        return any(
-            entry.target.verb in (Verb.OTHER, expected.target.verb) and asked.issuperset(entry.matches)
-            for entry in self.opaque.get((place.family, place.table, place.chain), ())
+        here = self.chains.get(expected.place.key)
+        return here is not None and any(
+            entry.target.verb in (Verb.OTHER, expected.target.verb)
+            and frozenset(expected.matches).issuperset(entry.matches)
+            for entry in here.opaque
         )
+
+
+def _same_but_for_counters(before: tuple[Rule, ...], now: tuple[Rule, ...]) -> bool:
+    return len(before) == len(now) and all(
+        old is new
+        or (
+            (old.matches is new.matches and old.target is new.target)
+            and (old.text, old.position, old.backend) == (new.text, new.position, new.backend)
+            and old.not_understood == new.not_understood
+        )
+        for old, new in zip(before, now, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +166,6 @@ def _shared(mode: Mode, chain: Chain) -> bool:
     if mode.layout in (Layout.NATIVE, Layout.NETAVARK) or chain.family not in ("ip", "ip6"):
         return False
     return (chain.table, chain.name) in _SHARED
-
-
-def _bare(place: Place) -> Place:
-    return Place(place.family, place.table, place.chain)
 
 
 def _entries(rule: Rule, own: bool, ranges: bool) -> Iterator[Entry]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netdash.drift.compare import Comparison, Known, compare
+from netdash.drift.compare import Comparer, Comparison, Known, concerns
 from netdash.drift.engine_rules import Carried, carried
 from netdash.model.drift import Drift
-from netdash.model.host import Failure, Host, Port
+from netdash.model.host import Failure, Host, Link, Port
+from netdash.model.memory import Memory, Unchanged, same
 
 _NEEDED = frozenset({"docker", "docker: inspect", "rules", "links", "proxies"})
 SETTLED = 3.0  # seconds
@@ -19,6 +20,9 @@ class Comparing:
     """Keeps the last answer. Counters, and what else moves at every poll, do not make it be worked out anew."""
 
     def __init__(self) -> None:
+        self._memory = Memory()
+        self._comparer = Comparer()
+        self._containers = Unchanged(concerns)
         self._devices: frozenset[str] | None = None
         self._carried: Carried | None = None
         self._inputs: tuple[object, ...] = ()
@@ -35,17 +39,26 @@ class Comparing:
             return None, {}
         if host.engine is None:
             return None, {"drift": Failure("drift", "the engine does not tell its version")}
-        devices = None if host.links is None else frozenset(link.name for link in host.links)
+        devices = self._memory.once("devices", _names, host.links)
         self._devices = devices if devices != self._devices else self._devices
-        held = carried(host.proxies)
+        held = self._memory.once("carried", carried, host.proxies)
         self._carried = held if held != self._carried else self._carried
+        containers = self._containers.of(host.containers)
         shape = host.ruleset.shape or host.ruleset
-        rules = (shape, host.ruleset.unread)
-        inputs = (host.engine, host.networks, host.containers, *rules, ports, self._carried, self._devices)
-        if len(inputs) != len(self._inputs) or any(a is not b for a, b in zip(inputs, self._inputs, strict=True)):
+        inputs = (
+            host.engine,
+            host.networks,
+            containers,
+            shape,
+            host.ruleset.unread,
+            ports,
+            self._carried,
+            self._devices,
+        )
+        if not same(self._inputs, inputs):
             self._inputs = inputs
-            known = (host.engine, host.networks, host.containers, host.ruleset, self._carried, ports, self._devices)
-            self._answer = compare(Known(*known))
+            known = (host.engine, host.networks, containers, host.ruleset, self._carried, ports, self._devices)
+            self._answer = self._comparer.compare(Known(*known))
         reasons = (Failure(f"drift: {one.part}" if one.part else "drift", one.reason) for one in self._answer.undecided)
         return self._lasting(host), {reason.source: reason for reason in reasons}
 
@@ -64,3 +77,7 @@ class Comparing:
         if lasting != self._shown:
             self._shown = lasting
         return self._shown
+
+
+def _names(links: tuple[Link, ...] | None) -> frozenset[str] | None:
+    return None if links is None else frozenset(link.name for link in links)

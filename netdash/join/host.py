@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from itertools import compress
+from operator import is_not, itemgetter
+from typing import TYPE_CHECKING
 
 from netdash.bundle.recording import Recording
 from netdash.join.bridges import elsewhere, with_gateways
@@ -26,8 +28,9 @@ from netdash.model.host import (
     Route,
     Ruleset,
 )
+from netdash.model.memory import Unchanged, same
 from netdash.model.source import KEPT, SOURCES
-from netdash.parse.docker import newest_first, parse_inspected, parse_listed, resolve_shared
+from netdash.parse.docker import created, parse_inspected, parse_listed, resolve_shared
 from netdash.parse.json_values import Json, mapping, objects
 
 if TYPE_CHECKING:
@@ -35,11 +38,63 @@ if TYPE_CHECKING:
     from netdash.join.veth_pairs import Wiring
     from netdash.kernel.entrance import Entrance
 
-T = TypeVar("T")
-_Parsed = dict[int, tuple[object, Container | None]]
-"""By the identity of an answer, which the entry keeps alive."""
-_Joined = dict[str, tuple[tuple[object, ...], Container]]
-"""By container id: what it was joined from, and what became of it."""
+_NOTHING: Mapping[str, object] = {}
+
+
+class _Parsed:
+    """The containers of one kind of answer; an entry that is the same object as last time is not parsed again."""
+
+    def __init__(self, parse: Callable[[Json], Container | None]) -> None:
+        self._parse = parse
+        self._known: dict[int, tuple[object, float, Container | None]] = {}  # by the entry's identity, which it keeps
+
+    def newest_first(self, answer: object) -> list[Container]:
+        before, self._known = self._known, {}
+        for raw in objects(answer) or ():
+            known = before.get(id(raw))
+            if known is None or known[0] is not raw:
+                known = (raw, created(mapping(raw)), self._parse(mapping(raw)))
+            self._known[id(raw)] = known
+        return [container for _, _, container in sorted(self._known.values(), key=_created, reverse=True) if container]
+
+
+_created = itemgetter(1)
+
+
+class _InnerAnswers:
+    """What was read in the containers' namespaces: by container, the same object while nothing of it changes."""
+
+    _FOLDER = "containers/"
+
+    def __init__(self) -> None:
+        self._answers: Mapping[str, object] = {}
+        self._known: dict[str, Mapping[str, object]] = {}
+
+    def update(self, recording: Recording) -> set[str]:
+        """Gives the names of the containers of which something changed."""
+        before, now = self._answers, recording.answers
+        moved = [*compress(now, map(is_not, now.values(), map(before.get, now)))]
+        moved += before.keys() - now.keys()
+        size = len(self._FOLDER)
+        names = {path[size:].rpartition("/")[0] for path in moved if path.startswith(self._FOLDER)}
+        for name in names:
+            self._known[name] = recording.container_answers(name)
+        self._answers = now
+        return names
+
+    def of(self, name: str) -> Mapping[str, object]:
+        return self._known.get(name, _NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A container as it was joined, and from what."""
+
+    container: Container  # as the engine describes it
+    inputs: tuple[object, ...]  # what else is known of its namespace
+    seen: Container  # with what was read inside
+    wiring: Wiring
+    joined: Container
 
 
 class Builder:
@@ -50,8 +105,10 @@ class Builder:
 
     def __init__(self) -> None:
         self._sources = Sources()
-        self._parsed: _Parsed = {}
-        self._joined_before: _Joined = {}
+        self._listed, self._inspected = _Parsed(parse_listed), _Parsed(parse_inspected)
+        self._inner = _InnerAnswers()
+        self._joined_before: dict[str, _Joined] = {}
+        self._publishing = Unchanged(_of_ports)
         self._joined_all: tuple[Container, ...] = ()
         self._uncounted: tuple[Port, ...] = ()
         self._entrance: Entrance | None = None
@@ -159,33 +216,33 @@ class Builder:
             recording.answers.get("ip/netns.json"),
             recording.answers.get("ip/bridge-fdb.json"),
         )
-        inner = {one.name: recording.container_answers(one.name) for one in parsed if one.running}
+        moved = self._inner.update(recording)
         before, self._joined_before = self._joined_before, {}
-        owners = {one.name: one for one in parsed}
-        joined = tuple(
-            self._join(one, wiring, inner.get(one.name, {}), before, _Owner.of(one, owners, inner)) for one in parsed
-        )
-        if len(joined) != len(self._joined_all) or any(
-            a is not b for a, b in zip(joined, self._joined_all, strict=True)
-        ):
+        owners = {container.name: container for container in parsed}
+        found = []
+        for container in parsed:
+            known = before.get(container.id)
+            if (
+                known is None
+                or (known.container is not container or known.wiring is not wiring)
+                or (container.shares_with or container.name in moved)
+            ):
+                known = self._join(container, wiring, known, owners)
+            self._joined_before[container.id] = known
+            found.append(known.joined)
+        joined = tuple(found)
+        if not same(self._joined_all, joined):
             self._joined_all = joined
         return self._joined_all
 
     def _join(
-        self,
-        container: Container,
-        wiring: Wiring,
-        inner: Mapping[str, object],
-        before: _Joined,
-        owner: _Owner | None,
-    ) -> Container:
-        """The container with its veths and listeners; the same object as last time when nothing of it changed.
-        `owner`: of the namespace that it shares."""
-        inputs = (container, wiring, *inner.values(), *((owner.container, owner.namespace) if owner else ()))
-        known = before.get(container.id)
-        if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
-            joined = known[1]
-        else:
+        self, container: Container, wiring: Wiring, before: _Joined | None, owners: Mapping[str, Container]
+    ) -> _Joined:
+        """The container with its veths and listeners; the same object as last time when nothing of it changed."""
+        inner = self._inner.of(container.name) if container.running else _NOTHING
+        owner = _Owner.of(container, owners, self._inner) if container.shares_with else None
+        inputs = (inner, *((owner.container, owner.namespace) if owner else ()))
+        if before is None or before.container is not container or not same(before.inputs, inputs):
             seen = replace(
                 container,
                 listeners=_inner_listeners(container, inner),
@@ -194,27 +251,22 @@ class Builder:
             )
             if owner is not None and owner.lost(container, inner.get(_NETNS)):
                 seen = replace(seen, left_behind=True, inside=seen.inside or Inside((), (), ()))
-            joined = wiring.wire(seen, inner.get("addr.json"))
-            if known and known[1] == joined:
-                joined = known[1]
-        self._joined_before[container.id] = (inputs, joined)
-        return joined
+        else:
+            seen = before.seen
+        if before is None or before.seen is not seen or before.wiring is not wiring:
+            joined = _wired(seen, wiring.veths(seen))
+            joined = before.joined if before is not None and before.joined == joined else joined
+            before = _Joined(container, inputs, seen, wiring, joined)
+        return before
 
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
         """Inspected containers, and the listed ones that have not been inspected yet, the newest first: as Docker lists
         them, so that one which an event named stands where the next list has it."""
-        before, self._parsed = self._parsed, {}
-        details = {one.id: one for raw in newest_first(inspected) if (one := self._parse(raw, parse_inspected, before))}
-        listing = [one for raw in newest_first(listed) if (one := self._parse(raw, parse_listed, before))]
+        details = {one.id: one for one in self._sources.once("inspected", self._inspected.newest_first, inspected)}
+        listing = self._sources.once("listed", self._listed.newest_first, listed)
         known = {one.id for one in listing}
         fresh = [detail for detail in details.values() if detail.id not in known]  # they came after the list
         return resolve_shared([*fresh, *(details.get(one.id, one) for one in listing)])
-
-    def _parse(self, raw: object, parse: Callable[[Json], Container | None], before: _Parsed) -> Container | None:
-        known = before.get(id(raw))
-        container = known[1] if known and known[0] is raw else parse(mapping(raw))
-        self._parsed[id(raw)] = (raw, container)
-        return container
 
     def _ports(
         self,
@@ -230,18 +282,27 @@ class Builder:
         from netdash.join.host_ports import Ledger, recounted
         from netdash.kernel.entrance import entrance_of
 
-        found = entrance_of(links, routes)
+        found = self._sources.once("entrance", entrance_of, links, routes)
         entrance = self._entrance if found == self._entrance and self._entrance else found
         self._entrance = entrance
+        containers = self._publishing.of(containers or ())
         shape = ruleset.shape if ruleset else None
         ledger = self._sources.once(
             "ledger",
             lambda *_: Ledger(entrance, ruleset, proxies, listeners),
             *(entrance, shape, ruleset.unread if ruleset else (), proxies, listeners),
         )
-        ports = self._sources.once("ports", lambda *_: ledger.ports(containers or ()), ledger, containers)
+        ports = self._sources.once("ports", lambda *_: ledger.ports(containers), ledger, containers)
         self._uncounted = ports
         return self._sources.once("counted", recounted, ports, ruleset)
+
+
+def _of_ports(container: Container) -> tuple[object, ...]:
+    """What of a container bears on the host's ports."""
+    return (
+        *(container.id, container.running, container.bindings, container.configured, container.endpoints),
+        *(container.listeners, container.inside, container.pid, container.network_mode),
+    )
 
 
 _NETNS = "netns.txt"
@@ -255,11 +316,11 @@ class _Owner:
     namespace: object
 
     @classmethod
-    def of(
-        cls, container: Container, owners: Mapping[str, Container], inner: Mapping[str, Mapping[str, object]]
-    ) -> _Owner | None:
+    def of(cls, container: Container, owners: Mapping[str, Container], inner: _InnerAnswers) -> _Owner | None:
         owner = owners.get(container.shares_with or "")
-        return None if owner is None or owner is container else cls(owner, inner.get(owner.name, {}).get(_NETNS))
+        if owner is None or owner is container:
+            return None
+        return cls(owner, inner.of(owner.name).get(_NETNS) if owner.running else None)
 
     def lost(self, container: Container, namespace: object) -> bool:
         """Whether the namespace that it has is another one by now: a container that is started gets a new one."""
@@ -279,6 +340,13 @@ def _engine_alone(recording: Recording, why: str) -> Recording:
     failures = {source: one for source, one in recording.failures.items() if source.partition(":")[0] not in lost}
     pending = recording.pending - lost.keys()
     return replace(recording, answers=kept, failures={**failures, **lost}, pending=pending)
+
+
+def _wired(container: Container, veths: tuple[str | None, ...]) -> Container:
+    if not any(veths):
+        return container
+    pairs = zip(container.endpoints, veths, strict=True)
+    return replace(container, endpoints=tuple(replace(endpoint, veth=veth) for endpoint, veth in pairs))
 
 
 def _inner_listeners(container: Container, answers: Mapping[str, object]) -> tuple[Listener, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ class Ledger:
         self._listeners = listeners
         self._by_port = by_port(listeners or ())
         self._nat = _destination_nat(ruleset) if ruleset else None
+        self._targets = self._nat.targets() if self._nat else ()
         self._rules_whole = ruleset is not None and ruleset.complete
         self._entrance = way
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
@@ -222,18 +224,13 @@ class Ledger:
 
     def _translated(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """DNAT rules of one exact port that no engine published: written by hand, or left over."""
-        owners = {
-            address.ip: container
-            for container in containers
-            for end in container.endpoints
-            for address in end.addresses
-        }
+        owners = cache(lambda: _by_address(containers))
         numbers = {(proto, port) for proto, _, port in taken}
         if self._nat is None:
             return
         from netdash.trace.nat import destination
 
-        for rule, asked in self._nat.targets():
+        for rule, asked in self._targets:
             proto, port, dst = destination(rule)
             if port is None and asked is not None:
                 proto, port = asked
@@ -241,7 +238,7 @@ class Ledger:
                 continue
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
             target, target_port = _goes_to(rule, port)
-            owner = owners.get(target) if target else None
+            owner = owners().get(target) if target else None
             listener, listening = _inside(owner, proto, target, target_port or port)
             yield Port(
                 proto=proto,
@@ -261,11 +258,7 @@ class Ledger:
     def _forwarded(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Ports that netdash forwards by a proxy of its own, which the engine knows nothing of."""
         own = [one for key, one in self._proxies.items() if one.command == OWN_PROXY and key not in taken]
-        owners = (
-            {ip.ip: container for container in containers for end in container.endpoints for ip in end.addresses}
-            if own
-            else {}
-        )
+        owners = _by_address(containers) if own else {}
         for proxy in own:
             owner = owners.get(proxy.container_ip)
             listener, listening = _inside(owner, proxy.proto, proxy.container_ip, proxy.container_port)
@@ -351,6 +344,15 @@ def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, .
 def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
     chain = where.name if isinstance(where, Chain) else where.chain
     return backend == "iptables-legacy", where.family, where.table, chain
+
+
+def _by_address(containers: tuple[Container, ...]) -> dict[IP, Container]:
+    return {
+        address.ip: container
+        for container in containers
+        for endpoint in container.endpoints
+        for address in endpoint.addresses
+    }
 
 
 def _only_address(container: Container, host_ip: IP) -> IP | None:

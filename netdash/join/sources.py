@@ -23,6 +23,7 @@ from netdash.model.host import (
     Ruleset,
     Unread,
 )
+from netdash.model.memory import Memory
 from netdash.model.source import BY_PATH, SOURCES, Source
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
@@ -38,19 +39,10 @@ class Sources:
     answer needs is imported when the first of that kind comes. Not for use by two threads."""
 
     def __init__(self) -> None:
-        self._memory: dict[str, tuple[tuple[object, ...], object]] = {}
+        self.once = Memory().once
         self._links_before: dict[int, tuple[object, Link]] = {}
         self._rules: RulesetReader | None = None
         self._unread: tuple[Unread, ...] = ()
-
-    def once(self, name: str, make: Callable[..., T], *inputs: object) -> T:
-        """`make(*inputs)`, or what it gave last time when all inputs are the very same objects."""
-        known = self._memory.get(name)
-        if known and len(known[0]) == len(inputs) and all(a is b for a, b in zip(known[0], inputs, strict=True)):
-            return known[1]  # type: ignore[return-value]  # stored under this name by the line below
-        made = make(*inputs)
-        self._memory[name] = (inputs, made)
-        return made
 
     def _read(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from netdash.model.host import Container, Endpoint, Link, Network
 from netdash.parse.json_values import decoded, items, mapping, text
 
@@ -26,15 +24,11 @@ class Wiring:
                 self._by_netns.setdefault(link.peer_netns, []).append(link)
         self._by_mac = _forwarding(fdb, {link.name for link in self._veths if link.master})
 
-    def wire(self, container: Container, inside: object) -> Container:
-        """The container with the host's end of each endpoint; `inside` is `ip -j addr` in its own namespace."""
-        if not container.running or not container.endpoints:
-            return container
-        inner = _inner_links(inside) if inside is not None else ()
-        endpoints = tuple(
-            replace(endpoint, veth=self._veth(container, endpoint, inner)) for endpoint in container.endpoints
-        )
-        return replace(container, endpoints=endpoints)
+    def veths(self, container: Container) -> tuple[str | None, ...]:
+        """The host's end of each endpoint; by what was read inside, too."""
+        inner = (container.inside.links if container.inside else None) or ()
+        running = container.running
+        return tuple(self._veth(container, endpoint, inner) if running else None for endpoint in container.endpoints)
 
     def bridge(self, endpoint: Endpoint) -> str | None:
         return self._bridges.get(endpoint.network_id) or self._by_name.get(endpoint.network)
@@ -63,12 +57,6 @@ class Wiring:
 def _pair(outer: Link, inner: Link) -> bool:
     """Whether a veth that is in no bridge is the other end of one inside: each names the other's index."""
     return outer.master is None and outer.peer_index == inner.index
-
-
-def _inner_links(answer: object) -> tuple[Link, ...]:
-    from netdash.parse.iproute import parse_links  # the screen shows containers before anything from inside them
-
-    return parse_links(None, _or_none(answer))
 
 
 def _or_none(answer: object) -> object:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from netdash.model.addresses import address, interface, subnet
 from netdash.model.host import Binding, Container, Endpoint, Engine, Network
 from netdash.model.numbers import decimal, port_and_protocol
-from netdash.parse.json_values import Json, integer, items, mapping, objects, text
+from netdash.parse.json_values import Json, integer, items, mapping, text
 
 
 def parse_engine(version: object, info: object) -> Engine | None:
@@ -75,12 +75,9 @@ def parse_inspected(raw: Json) -> Container | None:
     )
 
 
-def newest_first(told: object) -> list[Json]:
-    """The containers of a list or of inspects by when they were made; Podman gives them in no order."""
-    return sorted(map(mapping, objects(told) or ()), key=lambda raw: -_made(raw.get("Created")))
-
-
-def _made(value: object) -> float:
+def created(raw: Json) -> float:
+    """When a container of a list or of an inspect was made, in seconds since the epoch; 0 where it does not say."""
+    value = raw.get("Created")
     return float(value) if isinstance(value, int) else moment(value) or 0.0
 
 
@@ -120,6 +117,8 @@ def resolve_shared(containers: Iterable[Container]) -> tuple[Container, ...]:
     """Name the container behind each `container:ID` network mode. Podman repeats the addresses and ports of that one in
     each that uses its namespace, a pod's members too; as with Docker they stand with their owner alone."""
     known = tuple(containers)
+    if not any(one.network_mode.startswith("container:") for one in known):
+        return known
     names = {one.id: one.name for one in known}
     return tuple(_shared(one, names) if one.network_mode.startswith("container:") else one for one in known)
 

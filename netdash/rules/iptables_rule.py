@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 
 from netdash.model.host import Match
+from netdash.model.memory import kept
 from netdash.rules.iptables_target import CONTINUE, XT_TARGETS, read_target
-from netdash.rules.kept import kept
 from netdash.rules.names import number
 from netdash.rules.parts import (
     Body,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdash.model.addresses import address, subnet
 from netdash.model.host import Effect, Target, Verb
-from netdash.rules.kept import kept
+from netdash.model.memory import kept
 from netdash.rules.names import number
 from netdash.rules.parts import FULL
 

@@ -8,7 +8,7 @@ from ipaddress import summarize_address_range
 
 from netdash.model.addresses import address, subnet
 from netdash.model.host import Match, Net, Target
-from netdash.rules.kept import kept
+from netdash.model.memory import kept
 from netdash.rules.names import dscp, icmp_type, number, protocol
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from netdash.bundle.recording import Recording
 from netdash.model.host import Chain, NamedObject, Rule, Ruleset, Table, Unread
+from netdash.model.memory import forget
 from netdash.model.rules import NamedSet
 from netdash.rules.iptables_rule import parse_line
 from netdash.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save
-from netdash.rules.kept import forget
 from netdash.rules.merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
 from netdash.rules.nft_listing import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
 from netdash.rules.nft_match import Draft

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Binding, Match, Net, Target, Verb
-from netdash.rules.kept import kept
+from netdash.model.memory import kept
 from netdash.rules.parts import name_match, net_match, port_match, protocol_match, word_match
 
 Meaning = tuple[Hashable, ...]
-"""(family, table, chain, conditions in any order, verb, chain to go to, new address, new ports)."""
+"""(conditions in any order, verb, chain to go to, new address, new ports)."""
+
+PlaceKey = tuple[str, str, str]
+"""(family, table, chain)"""
 
 ACCEPT, DROP, RETURN, MASQUERADE = (Target(verb) for verb in (Verb.ACCEPT, Verb.DROP, Verb.RETURN, Verb.MASQUERADE))
 
@@ -22,6 +25,10 @@ class Place:
     table: str
     chain: str
     native: bool = False  # written by nft, not by iptables
+
+    @property
+    def key(self) -> PlaceKey:
+        return self.family, self.table, self.chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,9 @@ class Expected:
     group: str = ""
     comment: str = ""
 
-    def meanings(self) -> Iterable[Meaning]:
-        """Every meaning that a live rule may have to be this one."""
-        yield meaning(self.place, self.matches, self.target)
-        for matches in self.others:
-            yield meaning(self.place, matches, self.target)
+    def meanings(self) -> tuple[Meaning, ...]:
+        """Every meaning that a live rule in its place may have to be this one."""
+        return tuple(meaning(matches, self.target) for matches in (self.matches, *self.others))
 
     @property
     def text(self) -> str:
@@ -63,11 +68,8 @@ class Expected:
         return _nft(self) if self.place.native else _iptables(self)
 
 
-def meaning(place: Place, matches: Iterable[Match], target: Target) -> Meaning:
-    return (
-        *(place.family, place.table, place.chain, frozenset(matches)),
-        *(target.verb, target.chain, target.address, target.ports),
-    )
+def meaning(matches: Iterable[Match], target: Target) -> Meaning:
+    return frozenset(matches), target.verb, target.chain, target.address, target.ports
 
 
 def jump(chain: str) -> Target:

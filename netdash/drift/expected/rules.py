@@ -1,4 +1,4 @@
-"""All the rules that an engine should have written, by its way of writing them."""
+"""The rules that an engine should have written, for its networks and for each container."""
 
 from __future__ import annotations
 
@@ -11,25 +11,46 @@ from netdash.drift.expected.rule import Expected
 from netdash.model.host import IP, Container, Network
 
 
-def expected_rules(
-    mode: Mode, networks: tuple[Network, ...], containers: tuple[Container, ...], evidence: Evidence
-) -> Iterator[Expected]:
-    for family in mode.families:
-        attached = Attached(sides_of(networks, family))
+class ExpectedRules:
+    """Of an engine that writes in this mode, and has these networks."""
+
+    def __init__(self, mode: Mode, networks: tuple[Network, ...]) -> None:
+        self._mode = mode
+        self._attached = {family: Attached(sides_of(networks, family)) for family in mode.families}
+        self._beside = sides_of(networks, "ip") if "ip6" in mode.families and mode.layout is not Layout.NETAVARK else ()
+
+    def of_networks(self, family: str, used: frozenset[str]) -> Iterator[Expected]:
+        """What all share, and the networks. `used`: the ids of those that a running container is on."""
+        mode, sides = self._mode, self._attached[family].sides
         if mode.layout is Layout.NETAVARK:
-            yield from _netavark(attached, containers, evidence, family == "ip")
-            continue
+            if family == mode.families[0] and used:
+                yield from netavark.base()
+            for side in sides:
+                if side.network.id in used:
+                    yield from netavark.of_network(side)
+            return
         yield from _base(mode, family)
-        for side in attached.sides:
+        for side in sides:
             yield from _network(mode, side)
-        for container in containers:
-            for side, address, _ in attached.addresses(container):
-                yield from _address(mode, container, side, address)
-            for publication in attached.publications(container, evidence):
-                yield from _port(mode, publication)
-    if "ip6" in mode.families:
-        for side in sides_of(networks, "ip"):
-            yield from iptables_filter.isolation_beside(mode, side)
+
+    def of_container(self, family: str, container: Container, evidence: Evidence) -> Iterator[Expected]:
+        mode, attached = self._mode, self._attached[family]
+        if mode.layout is Layout.NETAVARK:
+            for publication in attached.publications(container, evidence, any_family=True):
+                yield from netavark.port_rules(publication)
+            return
+        for side, address, _ in attached.addresses(container):
+            yield from _address(mode, container, side, address)
+        for publication in attached.publications(container, evidence):
+            yield from _port(mode, publication)
+
+    def networks_of(self, family: str, container: Container) -> frozenset[str]:
+        """Ids of the networks that a running container is on."""
+        return frozenset(side.network.id for side, _, _ in self._attached[family].addresses(container))
+
+    def isolation(self) -> Iterator[Expected]:
+        for side in self._beside:
+            yield from iptables_filter.isolation_beside(self._mode, side)
 
 
 def _base(mode: Mode, family: str) -> Iterator[Expected]:
@@ -56,17 +77,3 @@ def _address(mode: Mode, container: Container, side: Side, address: IP) -> Itera
 
 def _port(mode: Mode, one: Publication) -> Iterator[Expected]:
     return nftables.port_rules(mode, one) if mode.layout is Layout.NATIVE else iptables.port_rules(mode, one)
-
-
-def _netavark(
-    attached: Attached, containers: tuple[Container, ...], evidence: Evidence, first: bool
-) -> Iterator[Expected]:
-    used = {side.network.id for container in containers for side, _, _ in attached.addresses(container)}
-    if first and used:
-        yield from netavark.base()
-    for side in attached.sides:
-        if side.network.id in used:
-            yield from netavark.of_network(side)
-    for container in containers:
-        for publication in attached.publications(container, evidence, any_family=True):
-            yield from netavark.port_rules(publication)
