@@ -94,6 +94,7 @@ class _Joined:
     inputs: tuple[object, ...]  # what else is known of its namespace
     seen: Container  # with what was read inside
     wiring: Wiring
+    veths: tuple[str | None, ...]  # by endpoint
     joined: Container
 
 
@@ -254,9 +255,13 @@ class Builder:
         else:
             seen = before.seen
         if before is None or before.seen is not seen or before.wiring is not wiring:
-            joined = _wired(seen, wiring.veths(seen))
-            joined = before.joined if before is not None and before.joined == joined else joined
-            before = _Joined(container, inputs, seen, wiring, joined)
+            veths = wiring.veths(seen)
+            if before is not None and before.seen is seen and before.veths == veths:
+                joined = before.joined
+            else:
+                joined = _wired(seen, veths)
+                joined = before.joined if before is not None and before.joined == joined else joined
+            before = _Joined(container, inputs, seen, wiring, veths, joined)
         return before
 
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:

@@ -23,7 +23,7 @@ from netdash.model.host import (
     Ruleset,
     Unread,
 )
-from netdash.model.memory import Memory
+from netdash.model.memory import Memory, Unchanged
 from netdash.model.source import BY_PATH, SOURCES, Source
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
@@ -40,6 +40,7 @@ class Sources:
 
     def __init__(self) -> None:
         self.once = Memory().once
+        self._networks = Unchanged(lambda network: network)
         self._links_before: dict[int, tuple[object, Link]] = {}
         self._rules: RulesetReader | None = None
         self._unread: tuple[Unread, ...] = ()
@@ -182,7 +183,9 @@ class Sources:
         if answer is None and not recording.live and "docker" not in failures:
             failures["networks"] = Failure("networks", "not in this recording")
         parsed = self._read("networks", failures, _parse_networks, answer)
-        return None if parsed is None else self.once("bridge names", bridges, parsed, links, engine)
+        if parsed is None:
+            return None
+        return self._networks.of(self.once("bridge names", bridges, parsed, links, engine))
 
 
 def malformed(source: str, error: ValueError) -> Failure:
