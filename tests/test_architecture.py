@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from pathlib import Path
 
@@ -107,6 +107,29 @@ def test_each_package_that_asks_has_one_layer() -> None:
         if PACKAGE_OF.get(name.split(".")[0], _layer(path)) != _layer(path)
     }
     assert not wrong
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports within functions and for types count too: whoever reads the one has to read the other."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
+    left = {name: _modules_imported(path, names.keys()) - {name} for name, path in names.items()}
+    while lowest := {name for name, others in left.items() if not others}:
+        left = {name: others - lowest for name, others in left.items() if name not in lowest}
+    while highest := left.keys() - {other for others in left.values() for other in others}:
+        left = {name: others for name, others in left.items() if name not in highest}
+    assert not left
+
+
+def _modules_imported(path: Path, modules: Set[str]) -> set[str]:
+    """`from netdash.tui import header` imports the module netdash.tui.header alone."""
+    found = set()
+    for node in _nodes(path):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else node.module for name in names}
+    return found & modules
 
 
 def test_the_dashboard_is_handed_its_feed() -> None:

@@ -21,8 +21,11 @@ SIZES = [(80, 24), (100, 30), (120, 40), (160, 48), (220, 60)]
 
 async def resize(pilot: Pilot[int], size: tuple[int, int]) -> None:
     pilot.app.post_message(events.Resize(Size(*size), Size(*size)))
-    await asyncio.sleep(0.03)  # Textual waits for the end of a drag
-    await settle(pilot)
+    for _ in range(100):
+        await asyncio.sleep(0.03)  # Textual waits for the end of a drag
+        await settle(pilot)
+        if text(pilot.app).count("\n") == size[1]:
+            break
 
 
 @pytest.mark.parametrize("name", ["docker28.5-nft-full", "podman5.8-nftables"])

@@ -1,11 +1,24 @@
-"""The record of a difference between the rules that an engine should have written and those that are there."""
+"""A published port as the engine was asked for it, and the differences between the rules that an engine should have
+written and those that are there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-from netdash.model.host import Binding, Rule
+from netdash.model.rules import IP, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One -p as the API tells it; `host_port` None where it is exposed, or routed, without a host port, and in the
+    settings of a container also where the engine chooses one when it starts."""
+
+    proto: str
+    container_port: int
+    host_ip: IP | None
+    host_port: int | None
+    choice: tuple[int, int] | None = None  # the engine chooses one of these; (0, 0) is any free one
 
 
 class DriftKind(Enum):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
-from typing import TYPE_CHECKING
 
+from netdash.model.drift import Binding, Drift
 from netdash.model.engine_process import EngineProcess
 from netdash.model.kernel_state import (
     AddressDetail,
@@ -39,9 +39,6 @@ from netdash.model.rules import (
     Unread,
     Verb,
 )
-
-if TYPE_CHECKING:
-    from netdash.model.drift import Drift
 
 __all__ = [
     "IP",
@@ -122,18 +119,6 @@ class Endpoint:
     links: tuple[tuple[str, str], ...]  # --link: (container name, alias) that it may call
     gateway_priority: int = 0
     veth: str | None = None  # the host's end of the pair
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """One -p as the API tells it; `host_port` None where it is exposed, or routed, without a host port, and in the
-    settings of a container also where the engine chooses one when it starts."""
-
-    proto: str
-    container_port: int
-    host_ip: IP | None
-    host_port: int | None
-    choice: tuple[int, int] | None = None  # the engine chooses one of these; (0, 0) is any free one
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from netdash.model.relations import ref_of
 from netdash.tui.actions import ACTIONS, COMMANDS, first_key
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.grid import Grid
-from netdash.tui.surface import Box
+from netdash.tui.surface import Box, ListWidget
 from netdash.view.text import Tone, clean, safe
 from netdash.view.views import BY_NAME
 
@@ -28,28 +28,9 @@ def perform(dashboard: Dashboard, identity: str) -> None:
 # --- moving -----------------------------------------------------------------------------------------------------------
 
 
-def _move(step: int, dashboard: Dashboard) -> None:
-    pane = dashboard.focused
-    if isinstance(pane, Grid):
-        pane.move(pane.cursor + step)
-    elif isinstance(pane, Box):
-        pane.move(step)
-
-
-def _page(step: int, dashboard: Dashboard) -> None:
-    pane = dashboard.focused
-    if isinstance(pane, Grid):
-        pane.move(pane.cursor + step * pane.page)
-    elif isinstance(pane, Box):
-        pane.scroll(step * max(1, pane.size.height - 2))
-
-
-def _edge(side: int, dashboard: Dashboard) -> None:
-    pane = dashboard.focused
-    if isinstance(pane, Grid):
-        pane.move(0 if side < 0 else len(pane.listing or ()) - 1)
-    elif isinstance(pane, Box):
-        pane.hop(side * len(pane.links))
+def _move(step: Callable[[ListWidget], None], dashboard: Dashboard) -> None:
+    if isinstance(dashboard.focused, ListWidget):
+        step(dashboard.focused)
 
 
 def _hop(step: int, dashboard: Dashboard) -> None:
@@ -303,14 +284,14 @@ def _free(dashboard: Dashboard, text: str) -> None:
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
-    "down": partial(_move, 1),
-    "up": partial(_move, -1),
+    "down": partial(_move, lambda pane: pane.step(1)),
+    "up": partial(_move, lambda pane: pane.step(-1)),
     "left": partial(_hop, -1),
     "right": partial(_hop, 1),
-    "page_down": partial(_page, 1),
-    "page_up": partial(_page, -1),
-    "first": partial(_edge, -1),
-    "last": partial(_edge, 1),
+    "page_down": partial(_move, lambda pane: pane.turn(1)),
+    "page_up": partial(_move, lambda pane: pane.turn(-1)),
+    "first": partial(_move, lambda pane: pane.edge(-1)),
+    "last": partial(_move, lambda pane: pane.edge(1)),
     "next_pane": partial(_pane, 1),
     "previous_pane": partial(_pane, -1),
     "follow": _follow,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.events import Key
-from textual.screen import ModalScreen
 
 from netdash.model.errors import NetdashError
 from netdash.publish.outcome import Failed, Note
 from netdash.tui.form import Form
 from netdash.tui.interfaces import Made
+from netdash.tui.popup import Overlay
 from netdash.tui.surface import Bar, Box
 from netdash.tui.work import Background
 from netdash.view.plan_lines import hanging
@@ -43,7 +43,7 @@ class Stage(Enum):
     OVER = "over"
 
 
-class Dialog(ModalScreen[Made | None]):
+class Dialog(Overlay[Made | None]):
     """Answers with the container that it made or brought back."""
 
     BINDINGS: ClassVar = [
@@ -55,10 +55,6 @@ class Dialog(ModalScreen[Made | None]):
         Binding("f", "answer('f')", show=False),
         Binding("r", "answer('r')", show=False),
         Binding("x", "answer('x')", show=False),
-        Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", show=False),
-        Binding("j,down", "scroll(1)", show=False),
-        Binding("k,up", "scroll(-1)", show=False),
     ]
 
     def __init__(self, changes: Changes, title: str, form: Form | None = None) -> None:
@@ -290,11 +286,9 @@ class Dialog(ModalScreen[Made | None]):
         self.tell("it is being done; once more quits all the same, and leaves the rest to netdash recover")
         return True
 
-    def action_page(self, step: int) -> None:
-        self.box.scroll(step * max(1, self.box.size.height - 2))
-
-    def action_scroll(self, step: int) -> None:
-        self.box.scroll(step)
+    @property
+    def list(self) -> Box:
+        return self.box
 
 
 def failure(error: NetdashError, wide: int) -> tuple[Line, ...]:

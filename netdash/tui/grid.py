@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from rich.style import Style
 from textual import events
-from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
 from netdash.model.host import Ref
 from netdash.tui.host_view import Listing
-from netdash.tui.surface import Surface
+from netdash.tui.surface import ListWidget
 from netdash.tui.theme import LINKED, MARKER, PICKED, Inks, seal, segment, strip
 from netdash.view.table import Column, Row, widths
 from netdash.view.text import Line, Span, Tone, fit, width
@@ -24,7 +23,7 @@ STRUCK = Style(strike=True)
 EDGE = 2  # cells left of the first column: the marker and a blank
 
 
-class Grid(Surface, can_focus=True):
+class Grid(ListWidget):
     """A pane of rows. `title` makes it a linked pane with a headline of its own instead of column titles."""
 
     class Moved(Message):
@@ -55,9 +54,7 @@ class Grid(Surface, can_focus=True):
         self.notice: Sequence[Line] = ()
         self.linked: frozenset[Ref] = frozenset()
         self.picked: frozenset[Ref] = frozenset()
-        self.cursor = 0
         self.cell = -1  # column under the cursor; -1 for the row itself
-        self.top = 0
         self._rows: dict[
             tuple[int, bool], Strip
         ] = {}  # as painted, for as long as nothing but the place on screen changes
@@ -86,8 +83,11 @@ class Grid(Surface, can_focus=True):
         return (row.cells[self.cell].ref or row.ref) if 0 <= self.cell < len(row.cells) else row.ref
 
     @property
-    def page(self) -> int:
-        return max(1, self.size.height - 1)
+    def count(self) -> int:
+        return len(self.listing or ())
+
+    def moved(self) -> None:
+        self.post_message(self.Moved(self))
 
     def mark(self, linked: frozenset[Ref], picked: frozenset[Ref] | None = None) -> None:
         """Marks the rows that belong to the selection, and those that the user picked."""
@@ -102,24 +102,8 @@ class Grid(Surface, can_focus=True):
         self.listing, self.notice = listing, notice
         self._measured = ()
         self._rows.clear()
-        self.move(cursor, tell=False)
+        self.place(cursor)
         self.renew()
-
-    def move(self, to: int, tell: bool = True) -> None:
-        """Puts the cursor on row number `to` or the nearest there is, and scrolls as little as that needs."""
-        last = len(self.listing) - 1 if self.listing else 0
-        old, self.cursor = self.cursor, max(0, min(to, last))
-        top = min(max(self.top, self.cursor - self.page + 1, 0), self.cursor, max(0, last - self.page + 1))
-        if top != self.top:
-            self.top = top
-            self.refresh()
-        elif old != self.cursor:
-            self.refresh(self._band(old), self._band(self.cursor))
-        if tell and old != self.cursor:
-            self.post_message(self.Moved(self))
-
-    def _band(self, at: int) -> Region:
-        return Region(0, at - self.top + 1, self.size.width, 1)
 
     def hop(self, step: int) -> None:
         """Moves among the cells of the row that lead somewhere; over the edge it is the row itself again."""
@@ -133,7 +117,7 @@ class Grid(Surface, can_focus=True):
         ]
         at = stops.index(self.cell) if self.cell in stops else 0
         self.cell = stops[max(0, min(at + step, len(stops) - 1))]
-        self.refresh(self._band(self.cursor))
+        self.refresh(self.band(self.cursor))
 
     def sizes(self) -> list[int]:
         """The cells of each column, from the rows around those on screen."""
@@ -226,7 +210,7 @@ class Grid(Surface, can_focus=True):
 
     def _thumb(self, y: int) -> bool:
         """A scroll bar of one cell, only where there is more than the pane holds."""
-        total, page = len(self.listing or ()), self.page
+        total, page = self.count, self.page
         if total <= page:
             return False
         size = max(1, page * page // total)
@@ -236,14 +220,12 @@ class Grid(Surface, can_focus=True):
     # --- mouse --------------------------------------------------------------------------------------------------------
 
     def on_resize(self) -> None:
-        self.move(self.cursor, tell=False)
+        self.place(self.cursor)
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        if event.y < 1 or self.listing is None:
-            return
-        at = self.top + event.y - 1
-        if at >= len(self.listing):
+        at = self.row_at(event.y)
+        if at is None:
             return
         cell = self._cell_at(event.x)
         again = at == self.cursor and event.chain > 1
@@ -261,21 +243,6 @@ class Grid(Surface, can_focus=True):
                 return index
             left += size + len(self._gap) if size else 0
         return -1
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self._wheel(3)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self._wheel(-3)
-
-    def _wheel(self, by: int) -> None:
-        """Scrolls the rows; the cursor stays on its row as long as that is on screen."""
-        total = len(self.listing or ())
-        self.top = max(0, min(self.top + by, total - self.page))
-        self.refresh()
-        self.move(max(self.top, min(self.cursor, self.top + self.page - 1)))
 
 
 def _some_widths(

@@ -80,15 +80,15 @@ class Choice(Popup):
         self.set_interval(AGAIN, self.renew)
 
     def renew(self) -> None:
-        sheetlet = self.sheetlet
+        menu = self.menu
         lines, offers = self.make()
-        if lines is sheetlet.lines:
+        if lines is menu.lines:
             return
-        here = sheetlet.offers[sheetlet.cursor] if sheetlet.cursor < len(sheetlet.offers) else None
-        before = len(sheetlet.lines), sheetlet.widest
-        sheetlet.lines, sheetlet.offers = lines, offers
-        sheetlet.cursor = offers.index(here) if here in offers else min(sheetlet.cursor, max(0, len(offers) - 1))
-        sheetlet.refresh(layout=before != (len(lines), sheetlet.widest))
+        here = menu.offers[menu.cursor] if menu.cursor < len(menu.offers) else None
+        before = len(menu.lines), menu.widest
+        menu.lines, menu.offers = lines, offers
+        menu.place(offers.index(here) if here in offers else menu.cursor)
+        menu.refresh(layout=before != (len(lines), menu.widest))
 
 
 def hosts_popup(fleet: Fleet) -> Popup:

@@ -1,10 +1,10 @@
-"""What lies over the dashboard for a moment: the help, the menu of things to copy, and what else there is to choose."""
+"""Modal screens: the help, the menu of things to copy, lists to choose from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,10 +14,12 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from netdash.tui.actions import CHANGING, first_key, groups, keys_of
-from netdash.tui.surface import Surface
+from netdash.tui.surface import ListWidget
 from netdash.tui.theme import MARKER, strip
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 from netdash.view.views import VIEWS
+
+Answer = TypeVar("Answer")
 
 ASIDE = 6  # columns that a popup leaves free
 KEY = 15  # columns for the names of keys
@@ -51,20 +53,21 @@ def _key(name: str, text: str, wide: int) -> Iterator[Line]:
         yield Span(fit("" if at else name, KEY), Tone.KEY), Span(part)
 
 
-class Sheetlet(Surface, can_focus=True):
+class Menu(ListWidget):
     """The lines of a popup, one of them under the cursor when there is something to choose."""
 
     PANEL = True
+    HEAD = 2
+    FOOT = 1
 
     def __init__(self, title: str, lines: Sequence[Line], offers: Sequence[Offer], verb: str) -> None:
         super().__init__()
         self.title, self.offers, self.verb = title, offers, verb
         self.lines = lines or [_offer(offer) for offer in offers]
-        self.cursor = self.top = 0
 
     @property
-    def page(self) -> int:
-        return max(1, self.size.height - 2)
+    def count(self) -> int:
+        return len(self.lines)
 
     @property
     def widest(self) -> int:
@@ -74,16 +77,13 @@ class Sheetlet(Surface, can_focus=True):
         return min(max(self.widest + 3, 40), container.width - ASIDE)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
-        return min(len(self.lines) + 3, container.height - 4)
+        return min(self.count + self.HEAD + self.FOOT, container.height - 4)
 
-    def move(self, by: int) -> None:
-        last = len(self.lines) - 1
-        if self.offers:
-            self.cursor = max(0, min(self.cursor + by, last))
-            self.top = min(max(self.top, self.cursor - self.page + 2), self.cursor)
-        else:
-            self.top = max(0, min(self.top + by, len(self.lines) - self.page))
-        self.refresh()
+    def step(self, by: int) -> None:
+        super().step(by) if self.offers else self.scroll(by)
+
+    def edge(self, side: int) -> None:
+        self.step(side * self.count)
 
     def line(self, y: int, wide: int) -> Strip:
         inks = self.inks
@@ -92,17 +92,17 @@ class Sheetlet(Surface, can_focus=True):
             room = wide - width(self.title) - width(foot) - 2
             bar = (Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot), Span(" "))
             return strip(bar, wide, self.colours.cursor)
-        at = self.top + y - 2
-        if y == 1 or at >= len(self.lines):
+        at = self.row_at(y)
+        if at is None:
             return Strip.blank(wide, inks.blank)
         here = bool(self.offers) and at == self.cursor
         mark = Span(MARKER if here else " ", Tone.TITLE)
         return strip((mark, *self.lines[at]), wide, self.colours.cursor if here else inks)
 
     def on_click(self, event: events.Click) -> None:
-        at = self.top + event.y - 2
-        if self.offers and event.y > 1 and at < len(self.lines):
-            self.cursor = at
+        at = self.row_at(event.y)
+        if self.offers and at is not None:
+            self.place(at)
             popup: Popup = self.screen  # type: ignore[assignment]
             popup.action_choose()
 
@@ -114,17 +114,37 @@ def _offer(offer: Offer) -> Line:
     return (Span(fit(label, 16), Tone.DIM), Span(clean(first, 90) + more))
 
 
-class Popup(ModalScreen[str | None]):
+class Overlay(ModalScreen[Answer]):
+    """A screen over the dashboard; the keys move in the list that it names."""
+
+    BINDINGS: ClassVar = [
+        Binding("j,down", "step(1)", show=False),
+        Binding("k,up", "step(-1)", show=False),
+        Binding("pagedown,ctrl+f,ctrl+d", "turn(1)", show=False),
+        Binding("pageup,ctrl+b,ctrl+u", "turn(-1)", show=False),
+        Binding("g,home", "edge(-1)", show=False),
+        Binding("G,end", "edge(1)", show=False),
+    ]
+
+    @property
+    def list(self) -> ListWidget:
+        raise NotImplementedError
+
+    def action_step(self, by: int) -> None:
+        self.list.step(by)
+
+    def action_turn(self, pages: int) -> None:
+        self.list.turn(pages)
+
+    def action_edge(self, side: int) -> None:
+        self.list.edge(side)
+
+
+class Popup(Overlay[str | None]):
     """Answers with the text chosen, or None."""
 
     BINDINGS: ClassVar = [
         Binding("escape,q,question_mark,f1,y", "close", show=False),
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("pagedown,ctrl+f", "move(10)", show=False),
-        Binding("pageup,ctrl+b", "move(-10)", show=False),
-        Binding("g,home", "move(-9999)", show=False),
-        Binding("G,end", "move(9999)", show=False),
         Binding("enter", "choose", show=False),
     ]
 
@@ -132,24 +152,25 @@ class Popup(ModalScreen[str | None]):
         self, title: str, lines: Sequence[Line] = (), offers: Sequence[Offer] = (), verb: str = "copy"
     ) -> None:
         super().__init__()
-        self.sheetlet = Sheetlet(title, lines, offers, verb)
+        self.menu = Menu(title, lines, offers, verb)
+
+    @property
+    def list(self) -> Menu:
+        return self.menu
 
     def compose(self) -> ComposeResult:
-        yield self.sheetlet
+        yield self.menu
 
     def on_mount(self) -> None:
-        self.set_focus(self.sheetlet)
+        self.set_focus(self.menu)
 
     def on_click(self, event: events.Click) -> None:
         if event.widget is self:
             self.action_close()
 
-    def action_move(self, by: int) -> None:
-        self.sheetlet.move(by)
-
     def action_close(self) -> None:
         self.dismiss(None)
 
     def action_choose(self) -> None:
-        offers = self.sheetlet.offers
-        self.dismiss(offers[self.sheetlet.cursor][1] if offers else None)
+        offers = self.menu.offers
+        self.dismiss(offers[self.menu.cursor][1] if offers else None)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import ModalScreen
 
 from netdash.model.host import Host, Ref
 from netdash.trace.reach_matrix import Matrix
 from netdash.trace.reachability import reaching
+from netdash.tui.popup import Overlay
 from netdash.tui.surface import Bar, Box
 from netdash.tui.work import Steps, Work
 from netdash.view import reachability
@@ -31,19 +31,13 @@ def show(dashboard: Dashboard) -> None:
         dashboard.app.push_screen(reach, lambda target: dashboard.follow(target) if target else None)
 
 
-class Reach(ModalScreen[Ref | None]):
+class Reach(Overlay[Ref | None]):
     """Answers with what the user wants to go to, or None."""
 
     BINDINGS: ClassVar = [
         Binding("escape,q", "close", show=False),
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
         Binding("tab,l,right", "hop(1)", show=False),
         Binding("shift+tab,h,left", "hop(-1)", show=False),
-        Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
-        Binding("pageup,ctrl+b,ctrl+u", "page(-1)", show=False),
-        Binding("g,home", "hop(-99999)", show=False),
-        Binding("G,end", "hop(99999)", show=False),
         Binding("enter", "follow", show=False),
     ]
 
@@ -111,14 +105,12 @@ class Reach(ModalScreen[Ref | None]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def action_move(self, by: int) -> None:
-        self.box.move(by)
+    @property
+    def list(self) -> Box:
+        return self.box
 
     def action_hop(self, by: int) -> None:
         self.box.hop(by)
-
-    def action_page(self, step: int) -> None:
-        self.box.scroll(step * max(1, self.box.size.height - 2))
 
     def action_follow(self) -> None:
         if self.box.target is not None:

@@ -96,6 +96,80 @@ class Surface(Widget):
         self.refresh()
 
 
+class ListWidget(Surface, can_focus=True):
+    """Rows below `HEAD` lines, of which a part is on screen, and a cursor among them."""
+
+    HEAD = 1
+    FOOT = 0  # lines below the last row
+    WHEEL = 3  # rows
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.cursor = 0
+        self.top = 0  # the first row on screen
+
+    @property
+    def count(self) -> int:
+        raise NotImplementedError
+
+    def moved(self) -> None:
+        """The cursor stands on another row."""
+
+    @property
+    def page(self) -> int:
+        return max(1, self.size.height - self.HEAD - self.FOOT)
+
+    def move(self, to: int) -> None:
+        """Puts the cursor on row number `to` or the nearest there is, and scrolls as little as that needs."""
+        old = self.cursor
+        self.place(to)
+        if old != self.cursor:
+            self.moved()
+
+    def place(self, to: int) -> None:
+        """`move`, without a word to anybody."""
+        last = max(0, self.count - 1)
+        old, self.cursor = self.cursor, max(0, min(to, last))
+        top = min(max(self.top, self.cursor - self.page + 1, 0), self.cursor, max(0, last - self.page + 1))
+        if top != self.top:
+            self.top = top
+            self.refresh()
+        elif old != self.cursor:
+            self.refresh(self.band(old), self.band(self.cursor))
+
+    def band(self, at: int) -> Region:
+        return Region(0, at - self.top + self.HEAD, self.size.width, 1)
+
+    def row_at(self, y: int) -> int | None:
+        """The row on line `y`."""
+        at = self.top + y - self.HEAD
+        return at if y >= self.HEAD and at < self.count else None
+
+    def step(self, by: int) -> None:
+        self.move(self.cursor + by)
+
+    def turn(self, pages: int) -> None:
+        self.step(pages * self.page)
+
+    def edge(self, side: int) -> None:
+        """To the first row, or to the last."""
+        self.move(0 if side < 0 else self.count - 1)
+
+    def scroll(self, by: int) -> None:
+        """Moves the rows; the cursor stays on its row as long as that is on screen."""
+        self.top = max(0, min(self.top + by, self.count - self.page))
+        self.refresh()
+        self.move(max(self.top, min(self.cursor, self.top + self.page - 1)))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll(self.WHEEL)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll(-self.WHEEL)
+
+
 class Bar(Surface):
     """One line, its left and its right part; the left one gives way."""
 
@@ -129,8 +203,10 @@ class Bar(Surface):
                 return
 
 
-class Box(Surface, can_focus=True):
+class Box(ListWidget):
     """Lines with links. The keys hop from link to link; Enter follows the one under the cursor."""
+
+    WHEEL = 2
 
     class Followed(Message):
         def __init__(self, widget: Widget, ref: Ref) -> None:
@@ -144,7 +220,10 @@ class Box(Surface, can_focus=True):
         self.more = "Tab, then j"  # how to see what is below while another widget has the keys
         self.links: list[tuple[int, int]] = []  # line, span
         self.link = 0
-        self.top = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.lines)
 
     @property
     def target(self) -> Ref | None:
@@ -163,30 +242,36 @@ class Box(Surface, can_focus=True):
         if not same:
             self.link = self.top = 0
         self.link = max(0, min(self.link, len(self.links) - 1))
-        self.top = max(0, min(self.top, len(lines) - self._page))
+        self.top = max(0, min(self.top, len(lines) - self.page))
         self.renew()
-
-    @property
-    def _page(self) -> int:
-        return max(1, self.size.height - 1)
 
     def hop(self, step: int) -> None:
         """To the next or previous link."""
         self._go(self.link + step)
 
-    def move(self, step: int) -> None:
+    def step(self, by: int) -> None:
         """To the nearest link on a lower or higher line; where there is none, the text scrolls."""
         if not self.links:
-            self.scroll(step)
+            self.scroll(by)
             return
         line, index = self.links[self.link]
         column = self._column(line, index)
-        lines = sorted({at for at, _ in self.links if (at > line if step > 0 else at < line)}, reverse=step < 0)
+        lines = sorted({at for at, _ in self.links if (at > line if by > 0 else at < line)}, reverse=by < 0)
         if not lines:
-            self.scroll(step)
+            self.scroll(by)
             return
-        stops = [place for place, (at, _) in enumerate(self.links) if at == lines[min(abs(step), len(lines)) - 1]]
+        stops = [place for place, (at, _) in enumerate(self.links) if at == lines[min(abs(by), len(lines)) - 1]]
         self._go(min(stops, key=lambda place: abs(self._column(*self.links[place]) - column)))
+
+    def turn(self, pages: int) -> None:
+        self.scroll(pages * max(1, self.page - 1))
+
+    def edge(self, side: int) -> None:
+        """To the first link, or to the last; without links to the first line, or to the last."""
+        if self.links:
+            self.hop(side * len(self.links))
+        else:
+            self.scroll(side * len(self.lines))
 
     def _column(self, line: int, index: int) -> int:
         return sum(width(span.text) for span in self.lines[line][:index])
@@ -195,17 +280,17 @@ class Box(Surface, can_focus=True):
         if self.links:
             self.link = max(0, min(link, len(self.links) - 1))
             line = self.links[self.link][0]
-            self.top = min(max(self.top, line - self._page + 1), line)
+            self.top = min(max(self.top, line - self.page + 1), line)
         self.refresh()
 
     def reveal(self, line: int, before: int) -> None:
         """Scrolls so that a line is in view with some of those before it, its link under the cursor."""
-        self.top = max(0, min(max(0, line - before), len(self.lines) - self._page))
+        self.top = max(0, min(max(0, line - before), len(self.lines) - self.page))
         self.link = next((place for place, (at, _) in enumerate(self.links) if at >= line), self.link)
         self.refresh()
 
     def scroll(self, by: int) -> None:
-        self.top = max(0, min(self.top + by, len(self.lines) - self._page))
+        self.top = max(0, min(self.top + by, len(self.lines) - self.page))
         self.refresh()
 
     def line(self, y: int, wide: int) -> Strip:
@@ -227,7 +312,7 @@ class Box(Surface, can_focus=True):
         return strip(self.lines[at], wide, inks, chosen)
 
     def on_resize(self) -> None:
-        self.top = max(0, min(self.top, len(self.lines) - self._page))
+        self.top = max(0, min(self.top, len(self.lines) - self.page))
 
     def on_click(self, event: events.Click) -> None:
         at = self.top + event.y - 1
@@ -238,11 +323,3 @@ class Box(Surface, can_focus=True):
                 if self.target:
                     self.post_message(self.Followed(self, self.target))
                 return
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.scroll(2)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.scroll(-2)

@@ -11,7 +11,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule
@@ -20,7 +19,8 @@ from netdash.trace.default_questions import Usual
 from netdash.trace.model import Question, Trace
 from netdash.trace.tracer import trace
 from netdash.tui.host_view import Sheet
-from netdash.tui.surface import Bar, Box, Surface
+from netdash.tui.popup import Overlay, Popup
+from netdash.tui.surface import Bar, Box, ListWidget
 from netdash.tui.theme import MARKER, strip
 from netdash.tui.work import Steps, Work
 from netdash.view import trace as walk
@@ -37,15 +37,17 @@ ASKED = 0.45  # of the width that a question may take
 SEEN_BEFORE = 3  # lines above the deciding one that stay in view
 
 
-class Questions(Surface, can_focus=True):
+class Questions(ListWidget):
     """What may be asked, a line each: verdict, words, what decides."""
+
+    HEAD = 0
+    WHEEL = 1
 
     class Moved(Message):
         """Another question is under the cursor."""
 
     def __init__(self, usual: Sequence[Usual]) -> None:
         super().__init__(id="questions")
-        self.cursor = self.top = 0
         self.usual = usual
         self.answers: list[Trace | None] = [None] * len(usual)  # None: not there yet
 
@@ -55,19 +57,18 @@ class Questions(Surface, can_focus=True):
         before, answers, here = self.usual, self.answers, self.usual[self.cursor]
         known = {one.question: answer for one, answer in zip(before, answers, strict=True)} if again else {}
         self.usual, self.answers = usual, [known.get(one.question) for one in usual]
-        self.cursor = next((at for at, one in enumerate(usual) if one.follows(here)), min(self.cursor, len(usual) - 1))
-        self._scroll()
-
-    def move(self, to: int) -> None:
-        old, self.cursor = self.cursor, max(0, min(to, len(self.usual) - 1))
-        self._scroll()
-        if old != self.cursor:
-            self.post_message(self.Moved())
-
-    def _scroll(self) -> None:
-        page = max(1, self.size.height)
-        self.top = min(max(self.top, self.cursor - page + 1), self.cursor)
+        self.place(next((at for at, one in enumerate(usual) if one.follows(here)), self.cursor))
         self.refresh()
+
+    @property
+    def count(self) -> int:
+        return len(self.usual)
+
+    def moved(self) -> None:
+        self.post_message(self.Moved())
+
+    def scroll(self, by: int) -> None:
+        self.step(by)
 
     def line(self, y: int, wide: int) -> Strip:
         at = self.top + y
@@ -87,28 +88,14 @@ class Questions(Surface, can_focus=True):
         self.focus()
         self.move(self.top + event.y)
 
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.move(self.cursor + 1)
 
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.move(self.cursor - 1)
-
-
-class Walk(ModalScreen[Ref | None]):
+class Walk(Overlay[Ref | None]):
     """Answers with what the user wants to go to, or None."""
 
     BINDINGS: ClassVar = [
         Binding("escape", "back", show=False),
         Binding("q,t", "close", show=False),
         Binding("tab,shift+tab", "pane", show=False),
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("pagedown,ctrl+f,ctrl+d", "page(1)", show=False),
-        Binding("pageup,ctrl+b,ctrl+u", "page(-1)", show=False),
-        Binding("g,home", "move(-9999)", show=False),
-        Binding("G,end", "move(9999)", show=False),
         Binding("l,right", "part(1)", show=False),
         Binding("h,left", "part(-1)", show=False),
         Binding("enter", "follow", show=False),
@@ -216,14 +203,12 @@ class Walk(ModalScreen[Ref | None]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def action_move(self, by: int) -> None:
-        if self.focused is self.box:
-            self.box.hop(by) if abs(by) > 1 else self.box.move(by)
-        else:
-            self.questions.move(self.questions.cursor + by)
+    @property
+    def list(self) -> ListWidget:
+        return self.box if self.focused is self.box else self.questions
 
-    def action_page(self, step: int) -> None:
-        self.box.scroll(step * max(1, self.box.size.height - 2))
+    def action_turn(self, pages: int) -> None:
+        self.box.turn(pages)
 
     def action_pane(self) -> None:
         self.set_focus(self.questions if self.focused is self.box else self.box)
@@ -254,7 +239,6 @@ class Walk(ModalScreen[Ref | None]):
         if answer is None:
             return
         from netdash.tui import copy
-        from netdash.tui.popup import Popup
         from netdash.view import json_host, json_trace
 
         offers = (
