@@ -15,7 +15,6 @@ from netdash.collect.machine import RoutingTables
 from netdash.collect.netlink import changed_tables, namespace_ids
 from netdash.collect.procfs import HostListeners
 from netdash.collect.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
-from netdash.model.source import FILES, SourceFile
 from netdash.parse.proc import parse_listeners
 
 
@@ -96,11 +95,6 @@ def test_an_ip_that_prints_no_json(
         "routes": failure,
         "routes: route6": failure,
     }
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.path)
-def test_whoever_parses_a_file_is_there(file: SourceFile) -> None:
-    assert file.parser == "" or callable(file.parse())
 
 
 def test_the_namespace_of_a_process_that_is_not_there() -> None:

@@ -54,8 +54,8 @@ class Tools:
 
     def reader(self, limit: float = 2) -> RuleReader:
         families = (
-            RuleFamily("iptables", self.names, "rules/iptables-save.txt", "rules/iptables-legacy-save.txt", "ip"),
-            RuleFamily("ip6tables", self.names, "rules/ip6tables-save.txt", "rules/ip6tables-legacy-save.txt", "ip6"),
+            RuleFamily("iptables", self.names, "ip"),
+            RuleFamily("ip6tables", self.names, "ip6"),
         )
         return RuleReader(limit, self.find, lambda: self.generation, families)
 
@@ -172,7 +172,7 @@ def test_a_missing_tool_is_named_with_its_package_and_the_rest_is_read(tools: To
     (tools.folder / "nft").unlink()
     answers, failures = tools.reader().read()
     assert answers["rules/iptables-save.txt"] == SAVED
-    assert failures == {"rules: nft": Failure("rules: nft", "nft is not installed", "apt-get install nftables")}
+    assert failures == {"rules: nft": Failure("rules: nft", "nft is not installed", "install nftables")}
 
 
 def test_without_nft_the_kernel_says_whether_there_was_ever_a_rule(tools: Tools) -> None:
@@ -189,7 +189,7 @@ def test_without_any_tool_the_source_fails(tmp_path: Path) -> None:
     assert answers == {}
     assert set(failures) == {"rules"}
     assert "nft is not installed" in failures["rules"].reason
-    assert failures["rules"].remedy == "apt-get install nftables and apt-get install iptables"
+    assert failures["rules"].remedy == "install nftables and install iptables"
 
 
 @pytest.mark.parametrize(

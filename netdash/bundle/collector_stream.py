@@ -14,8 +14,18 @@ from netdash.bundle.redact import scrub
 from netdash.model.engine_process import KERNEL
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure
-from netdash.model.source import BY_PATH, SOURCES, Source, SourceFile, container_commands, not_installed
+from netdash.model.source import (
+    BY_PATH,
+    SOURCES,
+    Source,
+    SourceFile,
+    container_commands,
+    needs_root,
+    not_installed,
+    whole_failure,
+)
 from netdash.parse.json_values import load_json
+from netdash.parse.netfilter import is_xtables, nft_tables
 
 _SAME = re.compile(r"@([0-9]{1,9}) ([0-9]{1,9})")
 _FASTEST = 1  # of zlib: a tenth of the size in 10 ms a megabyte
@@ -80,9 +90,6 @@ for where one packet is traced, or a recording made."""
 
 _HEADER = re.compile(r"netdash-collector (\d+) ([0-9A-Za-z.]{1,64})\r?")
 _FORMAT = "1"
-_TABLE = re.compile(r'"table": ?\{"family": ?"(\w+)", ?"name": ?"([^"]*)"')
-_XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
-_ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
 _AS_ROOT = "run it as root"
 _CUT = "the collector's answer was cut off"
 _FOLDER = "containers/*/"
@@ -257,7 +264,7 @@ class _Reader:
         file = _FILES.get(path)
         if file is None or self._source != file.source:
             return
-        if any(words in why for words in _ROOT_NEEDED) and self._as_root:
+        if needs_root(why) and self._as_root:
             why, remedy = (f"{file.source} need root" if file.source is Source.RULES else why), self._as_root
         failure = file.failure(why, remedy)
         if failure is not None:
@@ -315,12 +322,8 @@ class _Reader:
         self._not_needed(answers)
         parts = [name for name in self._failures if name.startswith("rules: ")]
         if parts and not any(path in answers for path in SOURCES[Source.RULES]):
-            told = [self._failures.pop(name) for name in parts]
-            for_root = [one for one in told if one.remedy and one.remedy == self._as_root]
-            reasons = for_root[:1] or told
-            remedies = dict.fromkeys(reason.remedy for reason in reasons if reason.remedy)
-            why = ", ".join(dict.fromkeys(reason.reason for reason in reasons))
-            self._failures["rules"] = Failure("rules", why, " and ".join(remedies))
+            failures = [self._failures.pop(name) for name in parts]
+            self._failures[Source.RULES] = whole_failure(Source.RULES, failures, self._as_root)
         if "docker" in self._failures:
             for path in SOURCES[Source.DOCKER]:
                 answers.pop(path, None)
@@ -338,7 +341,7 @@ class _Reader:
         nft = answers.get("rules/nft.json")
         if not isinstance(nft, str):
             return
-        families = {family for family, name in _TABLE.findall(nft) if name in _XTABLES}
+        families = {table[0] for table in nft_tables(nft) if is_xtables(table)}
         for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
             missed = self._failures.get(f"rules: {tool}")
             if family not in families and missed is not None and missed.reason.endswith("is not installed"):

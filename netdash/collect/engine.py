@@ -17,6 +17,7 @@ from netdash.engine.errors import EngineError, EngineLate, Refused
 from netdash.engine.first_answer import First
 from netdash.engine.process import engine_pid
 from netdash.model.host import Failure
+from netdash.model.source import Source
 
 Tell = Callable[[Answers, Mapping[str, Failure]], None]
 """Called with every docker/*.json that is known, the very same objects where nothing changed, and what is wrong now, by
@@ -107,11 +108,11 @@ class EngineReader:
                 wanted = self._follow(client)
             except EngineError as error:
                 wanted = True
-                self._tell(self._answers.snapshot(), {"docker": error.failure})
+                self._tell(self._answers.snapshot(), {Source.DOCKER: error.failure})
             except Exception as error:  # an answer of a shape that nobody foresaw must not end this thread
                 wanted = True
-                failure = Failure("docker", f"not understood: {type(error).__name__}")
-                self._tell(self._answers.snapshot(), {"docker": failure})
+                failure = Failure(Source.DOCKER, f"not understood: {type(error).__name__}")
+                self._tell(self._answers.snapshot(), {Source.DOCKER: failure})
             if self._client is not None:
                 self._client.close()
                 self._client = None

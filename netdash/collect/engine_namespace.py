@@ -23,6 +23,7 @@ from netdash.collect.container_namespaces import Target
 from netdash.collect.procfs import belongs
 from netdash.model.engine_process import ANOTHER, PROVED
 from netdash.model.host import Failure
+from netdash.model.source import IN_NAMESPACE, Source
 from netdash.parse.json_values import integer, items, mapping, text
 
 _CLOSE = 5.0  # seconds between a process's start by the kernel and by the engine
@@ -159,8 +160,7 @@ def _fitting(targets: Iterable[Target]) -> list[tuple[object, ...]]:
     return rows
 
 
-_SOURCES = ("links", "routes", "neighbours", "rules", "proxies", "sysctls")
-_PARTS = (*_SOURCES, "policy", "netns", "inside")
+_PARTS = (*IN_NAMESPACE, "policy", "netns", Source.INSIDE)
 _LEAST = 5.0  # seconds between two looks: each is a process of its own
 
 
@@ -241,7 +241,7 @@ class EngineNamespaceReader:
                 self._wake.wait_for(lambda: self._changed or self._stopped, self._interval)
 
     def _look(self, pid: int, targets: tuple[Target, ...]) -> None:
-        found = read_namespace(pid, _SOURCES, targets, self._limit, whole=False)
+        found = read_namespace(pid, IN_NAMESPACE, targets, self._limit, whole=False)
         if found is None:
             self._muted_store.muted = False
             self._store.put("engine", {ENGINE: engine_line(pid, "elsewhere")})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +9,14 @@ from pathlib import Path
 from netdash.collect.command import find, run
 from netdash.collect.netlink import generation
 from netdash.model.host import Failure
+from netdash.model.source import BY_PATH, Source, needs_root, not_installed, whole_failure
+from netdash.parse.netfilter import is_xtables, nft_tables
 
 NFT = "rules/nft.json"
 _SLOW = 3  # nft is asked at every third poll where only it knows counters
 _NEVER_CHANGED = 1  # base_seq of a namespace in which no nftables rule was ever made: nf_tables_init_net()
 _NO_RULES = '{"nftables": []}'
-_ROOT_NEEDED = ("you must be root", "Operation not permitted", "Permission denied")
-
-
-_TABLE = re.compile(r'"table": ?\{"family": ?"(\w+)", ?"name": ?"([^"]*)"')
-_XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
+_AS_ROOT = "run with sudo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +25,20 @@ class RuleFamily:
 
     tool: str
     legacy_names: Path
-    answer: str
-    legacy_answer: str
     name: str  # nft's word for it
+
+    @property
+    def answer(self) -> str:
+        return f"rules/{self.tool}-save.txt"
+
+    @property
+    def legacy_answer(self) -> str:
+        return f"rules/{self.tool}-legacy-save.txt"
 
 
 _FAMILIES = (
-    RuleFamily(
-        "iptables",
-        Path("/proc/net/ip_tables_names"),
-        "rules/iptables-save.txt",
-        "rules/iptables-legacy-save.txt",
-        "ip",
-    ),
-    RuleFamily(
-        "ip6tables",
-        Path("/proc/net/ip6_tables_names"),
-        "rules/ip6tables-save.txt",
-        "rules/ip6tables-legacy-save.txt",
-        "ip6",
-    ),
+    RuleFamily("iptables", Path("/proc/net/ip_tables_names"), "ip"),
+    RuleFamily("ip6tables", Path("/proc/net/ip6_tables_names"), "ip6"),
 )
 
 
@@ -80,7 +71,7 @@ class RuleReader:
         for family in self.families:
             self._saved(family)
         if not self._answers and self._failures:
-            self._failures = {"rules": _whole(tuple(self._failures.values()))}
+            self._failures = {Source.RULES: whole_failure(Source.RULES, self._failures.values(), _AS_ROOT)}
         return dict(self._answers), dict(self._failures)
 
     def _nft(self) -> None:
@@ -88,39 +79,37 @@ class RuleReader:
         if self.find("nft") is None and self.generation() == _NEVER_CHANGED:
             self._put(NFT, _NO_RULES)
             return
-        self._keep(NFT, "nft", "nftables", ("-j", "-a", "list", "ruleset"))
+        self._keep(NFT, *BY_PATH[NFT].command)
         answer = self._answers.get(NFT)
         if isinstance(answer, str) and answer is not before:
-            self._tables = frozenset(_TABLE.findall(answer))
+            self._tables = nft_tables(answer)
 
     @property
     def _native(self) -> bool:
         """Whether there are tables, and so counters, that only nft shows: those of Docker 29, netavark, firewalld."""
-        return any(family not in ("ip", "ip6") or table not in _XTABLES for family, table in self._tables)
+        return not all(map(is_xtables, self._tables))
 
     def _saved(self, family: RuleFamily) -> None:
         legacy = _legacy_tables(family.legacy_names)
         if legacy:
-            self._keep(family.legacy_answer, f"{family.tool}-legacy-save", "iptables", ("-c",))
+            self._keep(family.legacy_answer, f"{family.tool}-legacy-save", "-c")
         else:
             self._answers.pop(family.legacy_answer, None)
         if legacy is None:
             source = f"rules: {family.tool}-legacy"
-            self._failures[source] = Failure(
-                source, f"only root can see whether {source[7:]} has rules", "run with sudo"
-            )
-        if NFT in self._answers and not any(one == family.name and table in _XTABLES for one, table in self._tables):
+            self._failures[source] = Failure(source, f"only root can see whether {source[7:]} has rules", _AS_ROOT)
+        if NFT in self._answers and not any(is_xtables(table, (family.name,)) for table in self._tables):
             self._put(family.answer, "")  # there is no table that iptables-nft could show
             return
         explicit = f"{family.tool}-nft-save"
         if self.find(explicit):
-            self._keep(family.answer, explicit, "iptables", ("-c",))
+            self._keep(family.answer, explicit, "-c")
         elif not (legacy and family.legacy_answer in self._answers):
             self._either(family)
 
     def _either(self, family: RuleFamily) -> None:
         """iptables-save without a variant in its name: its first line tells which one it is."""
-        output = self._run(f"{family.tool}-save", "iptables", ("-c",))
+        output = self._run(f"{family.tool}-save", "-c")
         if output is None:
             self._answers.pop(family.answer, None)
         elif "(nf_tables)" in output.partition("\n")[0]:
@@ -128,8 +117,8 @@ class RuleReader:
         elif _legacy_tables(family.legacy_names) is not None:
             self._put(family.legacy_answer, output)
 
-    def _keep(self, path: str, tool: str, package: str, options: tuple[str, ...]) -> None:
-        output = self._run(tool, package, options)
+    def _keep(self, path: str, tool: str, *options: str) -> None:
+        output = self._run(tool, *options)
         if output is None:
             self._answers.pop(path, None)
         else:
@@ -139,30 +128,20 @@ class RuleReader:
         if self._answers.get(path) != text:
             self._answers[path] = text
 
-    def _run(self, tool: str, package: str, options: tuple[str, ...]) -> str | None:
+    def _run(self, tool: str, *options: str) -> str | None:
         source = f"rules: {tool.removesuffix('-save')}"
         path = self.find(tool)
         if path is None:
-            self._failures[source] = Failure(source, f"{tool} is not installed", f"apt-get install {package}")
+            self._failures[source] = Failure(source, *not_installed(tool))
             return None
         output = run((path, *options), self.limit)
         if not output.problem:
             return output.text
-        if any(words in output.errors for words in _ROOT_NEEDED):
-            self._failures[source] = Failure(source, "rules need root", "run with sudo")
+        if needs_root(output.errors):
+            self._failures[source] = Failure(source, "rules need root", _AS_ROOT)
         else:
             self._failures[source] = Failure(source, f"{tool}: {output.problem}")
         return None
-
-
-def _whole(parts: tuple[Failure, ...]) -> Failure:
-    """One failure for all: the lack of a right before the lack of a tool."""
-    for part in parts:
-        if part.remedy == "run with sudo":
-            return Failure("rules", part.reason, part.remedy)
-    reasons = dict.fromkeys(part.reason for part in parts)
-    remedies = dict.fromkeys(part.remedy for part in parts if part.remedy)
-    return Failure("rules", ", ".join(reasons), " and ".join(remedies))
 
 
 def _legacy_tables(names: Path) -> tuple[str, ...] | None:

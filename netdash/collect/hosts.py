@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _PEACE = 5  # times as long as a collection took the host is left alone
 _PEACE_CHANGED = 1  # the same when its engine told of a change
 # What is asked at every interval, what seldom, and only then also the engine, because events tell of its changes.
-QUICK = tuple(source for source in ASKED if source not in (ENGINE, Source.INSIDE, "sysctls"))
+QUICK = tuple(source for source in ASKED if source not in (ENGINE, Source.INSIDE, Source.SYSCTLS))
 SLOW = tuple(source for source in ASKED if source != ENGINE)
 _RESTLESS = frozenset(("host/memory.txt", "ip/neigh.json"))  # these differ all the time
 _LISTEN = 2  # seconds that the shell there waits for events at a time, and may stay when the line is cut

@@ -14,6 +14,7 @@ from netdash.collect.machine import MachineReader
 from netdash.engine.first_answer import First
 from netdash.model.engine_process import KERNEL, PROVED
 from netdash.model.host import Failure
+from netdash.model.source import Source
 
 
 class LiveReader:
@@ -60,11 +61,11 @@ class LiveReader:
         self._store.stop()
 
     def _engine_told(self, answers: Answers, failures: Mapping[str, Failure]) -> None:
-        self._store.put("docker", answers, failures)
+        self._store.put(Source.DOCKER, answers, failures)
         if self._kernel != f"{PROVED}\n":  # what was proved once stays so when the last container ends
             self._kernel = kernel_of(answers)
             self._store.put("kernel", {} if self._kernel is None else {KERNEL: self._kernel})
-        if self._engine.local is False or "docker" in failures:
+        if self._engine.local is False or Source.DOCKER in failures:
             self._store.looked_inside()
         if self._engine.local:
             found = targets(answers.get("docker/inspect.json"))

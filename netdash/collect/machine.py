@@ -207,23 +207,23 @@ class MachineReader:
         self._store.touch()
 
     def _read_rules(self, now: bool = True) -> None:
-        with self._guard("rules"):
+        with self._guard(Source.RULES):
             answers, failures = self._rules.read()
-            self._store.put("rules", answers, failures, now)
+            self._store.put(Source.RULES, answers, failures, now)
 
     def _read_sockets(self, now: bool = True) -> None:
         """A proxy that comes or goes takes its socket along: only then are the processes looked through."""
         before, self._sockets = self._sockets, None
-        with self._guard("listeners"):
+        with self._guard(Source.LISTENERS):
             self._sockets = self._listeners.read()
-            self._store.put("listeners", {"host/listeners.txt": self._sockets}, now=now)
+            self._store.put(Source.LISTENERS, {"host/listeners.txt": self._sockets}, now=now)
         if self._sockets is not None and self._sockets is before:
             return
-        with self._guard("proxies"):
-            self._store.put("proxies", self._proxies.read(), now=now)
+        with self._guard(Source.PROXIES):
+            self._store.put(Source.PROXIES, self._proxies.read(), now=now)
 
     def _look_inside(self) -> None:
-        with self._guard("inside"):
+        with self._guard(Source.INSIDE):
             self._inside.look()
             self._put_inside(self._unseen)
 
@@ -239,14 +239,14 @@ class MachineReader:
         self._visits = [visit for visit in self._visits if visit[0] > now]
         if self._visits:
             self._soon("visit", min(when for when, _ in self._visits) - now)
-        with self._guard("inside"):
+        with self._guard(Source.INSIDE):
             self._inside.look(due)
             self._put_inside(due)
 
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + _SYSCTLS
-        with self._guard("sysctls"):
-            self._store.put("sysctls", {"host/sysctl.txt": read_sysctls(self._tables.devices())})
+        with self._guard(Source.SYSCTLS):
+            self._store.put(Source.SYSCTLS, {"host/sysctl.txt": read_sysctls(self._tables.devices())})
 
     def _dump(self) -> None:
         self._due["dump"] = time.monotonic() + _DUMP

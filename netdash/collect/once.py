@@ -26,10 +26,10 @@ from netdash.collect.sockets import read_in
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate
 from netdash.engine.process import engine_pid
-from netdash.model.engine_process import KERNEL as KERNEL_TOLD
+from netdash.model.engine_process import KERNEL
 from netdash.model.host import Failure
 from netdash.model.index import begins_id
-from netdash.model.source import Missing, Options, Source, commands
+from netdash.model.source import IN_NAMESPACE, Missing, Options, Source, commands
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
 _INSPECTS = 2  # times the limit of one call that all inspects together may take
@@ -80,7 +80,7 @@ def read_once(options: Options) -> Recording:
     pid = answers.pop(_PID, None)
     kernel = kernel_of(answers)
     if kernel is not None:
-        answers[KERNEL_TOLD] = kernel
+        answers[KERNEL] = kernel
     if answers.pop(_LOCAL, False):
         found = targets(answers.get("docker/inspect.json"))
         other = in_other_namespace(pid) if isinstance(pid, int) else None
@@ -106,8 +106,6 @@ def read_once(options: Options) -> Recording:
     )
 
 
-KERNEL = frozenset(("links", "routes", "neighbours", "rules", "proxies", "sysctls"))
-"""Sources that belong to the engine's network namespace. The listeners are the host's: rootlesskit holds its ports."""
 _PID = "pid"  # not a bundle path: the engine's process
 _LOCAL = "local"  # not a bundle path: whether the engine's process ids are this machine's
 _TABLES = (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS)
@@ -237,19 +235,19 @@ def _wanted(options: Options) -> list[tuple[Source, Callable[[Options], _Found]]
 
 def _kernels(source: str) -> bool:
     """Whether a failure is of a source that is read in the engine's namespace."""
-    return source.partition(":")[0] in KERNEL
+    return source.partition(":")[0] in IN_NAMESPACE
 
 
 def _beyond(options: Options, found: tuple[Target, ...], pid: int) -> _Found:
     """The kernel's answers there, under ENGINE a sign that it was entered; nothing without the right to enter."""
-    wanted = options.sources & KERNEL
+    wanted = options.sources & IN_NAMESPACE
     read = read_namespace(pid, wanted, found, options.tool_limit, options.whole)
     return ({**read[0], ENGINE: ""}, read[1]) if read else ({}, {})
 
 
 def read_kernel(sources: frozenset[str], found: tuple[Target, ...], limit: float, whole: bool) -> _Found:
     """Everything but the engine's word and the host's listeners, in this process's network namespace."""
-    options = Options(sources=sources & KERNEL, tool_limit=limit, whole=whole)
+    options = Options(sources=sources & IN_NAMESPACE, tool_limit=limit, whole=whole)
     parts = [_Part(source, partial(read, options), _PATIENCE * limit) for source, read in _wanted(options)]
     parts.append(_Part(Source.INSIDE, partial(_inside, options, found), _PATIENCE * limit))
     for part in parts:

@@ -32,7 +32,7 @@ LIMIT = 30.0  # seconds for one collection
 MAX_STREAM = 64 << 20  # bytes of one collection
 MAX_STARTING = 8  # sessions that are not logged in yet, at a time: sshd drops some of more than ten (MaxStartups)
 DROPS = 6  # times that a host is asked again at once after its sshd dropped the connection
-ENGINE = "docker"  # the source that events tell of
+ENGINE = Source.DOCKER  # the source that events tell of
 HOST = "host"  # the source that a failure of the whole host is told under, besides every other one
 
 _starting = threading.BoundedSemaphore(MAX_STARTING)

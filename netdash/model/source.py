@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from importlib import import_module
@@ -152,6 +152,9 @@ SOURCES: Mapping[Source, tuple[str, ...]] = {
 }
 """The files of every source that is reported as missing where it was not read."""
 
+IN_NAMESPACE = frozenset((Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.RULES, Source.PROXIES, Source.SYSCTLS))
+"""The sources of the engine's network namespace. The listeners are the host's: rootlesskit has its ports."""
+
 AWAITED: frozenset[str] = frozenset((*SOURCES, Source.INSIDE))
 """What a live host waits for at first."""
 
@@ -174,6 +177,23 @@ def container_commands(*sources: str) -> Iterator[SourceFile]:
 def part_name(path: str) -> str:
     """The part of a source that a file is, as people know it: "iptables", "route6"."""
     return path.rpartition("/")[2].partition(".")[0].removesuffix("-save").removesuffix("-either")
+
+
+_NEEDS_ROOT = ("you must be root", "Operation not permitted", "Permission denied")
+
+
+def needs_root(errors: str) -> bool:
+    """Whether a tool's errors say that it lacks a right."""
+    return any(words in errors for words in _NEEDS_ROOT)
+
+
+def whole_failure(source: Source, parts: Iterable[Failure], as_root: str) -> Failure:
+    """One failure for all parts: the lack of a right before the lack of a tool."""
+    failures = tuple(parts)
+    of_rights = tuple(part for part in failures if as_root and part.remedy == as_root)[:1]
+    reasons = dict.fromkeys(part.reason for part in of_rights or failures)
+    remedies = dict.fromkeys(part.remedy for part in of_rights or failures if part.remedy)
+    return Failure(source, ", ".join(reasons), " and ".join(remedies))
 
 
 _PACKAGES = {

@@ -1,4 +1,4 @@
-"""`ipset save` and `conntrack -L` -> the members of sets, and the connections that the kernel tracks."""
+"""`ipset save`, `conntrack -L`, `nft -j list ruleset` -> members of sets, tracked connections, names of tables."""
 
 from __future__ import annotations
 
@@ -59,3 +59,17 @@ def _ends(text: str) -> Ends | None:
 def _port(found: dict[str, str], name: str) -> int | None:
     text = found.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
+_TABLE = re.compile(r'"table": ?\{"family": ?"(\w+)", ?"name": ?"([^"]*)"')
+_XTABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
+
+
+def nft_tables(listing: str) -> frozenset[tuple[str, str]]:
+    """(family, name) of each table, without decoding the listing, which may have 10,000 rules."""
+    return frozenset(_TABLE.findall(listing))
+
+
+def is_xtables(table: tuple[str, str], families: tuple[str, ...] = ("ip", "ip6")) -> bool:
+    """Whether iptables-nft may have made the table."""
+    return table[0] in families and table[1] in _XTABLES

@@ -17,7 +17,8 @@ from statistics import median
 from typing import Any
 
 from netdash import __version__
-from netdash.bundle.recording import Recording, dump
+from netdash.bundle.recording import Recording
+from netdash.bundle.storage import dump
 from netdash.join.host import Builder
 from netdash.model.relations import ref_of, related
 from tests.bench.many import many

@@ -67,8 +67,7 @@ class Namespace:
         for name, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
             names = self.folder / name
             names.write_text(self.run("cat", f"/proc/net/{name}_tables_names").stdout)
-            answer, legacy = f"rules/{tool}-save.txt", f"rules/{tool}-legacy-save.txt"
-            families.append(RuleFamily(tool, names, answer, legacy, name))
+            families.append(RuleFamily(tool, names, name))
         return RuleReader(60.0, self._find, lambda: None, tuple(families))
 
     def _find(self, tool: str) -> str | None:
