@@ -9,8 +9,10 @@ import pytest
 
 from netdash.bundle.recording import Recording
 from netdash.model.host import Chain, Effect, Match, Rule, Ruleset, Target, Verb
+from netdash.model.packet import Packet
+from netdash.rules.match import applies
 from netdash.rules.ruleset import read_ruleset
-from netdash.trace.nat import DestinationNat, Packet, SourceNat, applies, translated
+from netdash.trace.nat_rules import DestinationNat
 from tests.test_rules import WEB
 
 
@@ -34,15 +36,15 @@ WALKS: dict[str, tuple[tuple[str, ...], str | None, tuple[str, ...]]] = {
     "accept ends": (("-A PREROUTING -i eth0 -j ACCEPT", JUMP, TO_WEB), None, ()),
     "marks do not end": (("-A PREROUTING -j MARK --set-xmark 0x1/0x1", JUMP, TO_WEB), TO_WEB, ()),
     "an open condition before it": (
-        ("-A PREROUTING -m recent --update -j ACCEPT", JUMP, TO_WEB),
+        ("-A PREROUTING -m u32 --u32 0=1 -j ACCEPT", JUMP, TO_WEB),
         TO_WEB,
-        ("-A PREROUTING -m recent --update -j ACCEPT",),
+        ("-A PREROUTING -m u32 --u32 0=1 -j ACCEPT",),
     ),
-    "an open condition that changes nothing": (("-A PREROUTING -m recent --update -j ACCEPT",), None, ()),
+    "an open condition that changes nothing": (("-A PREROUTING -m u32 --u32 0=1 -j ACCEPT",), None, ()),
     "an open condition before other things": (
         (
-            "-A PREROUTING -m recent --update -j LOG",
-            "-A PREROUTING -m recent --update -j Y",
+            "-A PREROUTING -m u32 --u32 0=1 -j LOG",
+            "-A PREROUTING -m u32 --u32 0=1 -j Y",
             JUMP,
             "-A Y -p udp -j DROP",
             TO_WEB,
@@ -51,19 +53,19 @@ WALKS: dict[str, tuple[tuple[str, ...], str | None, tuple[str, ...]]] = {
         (),
     ),
     "an open jump to a translation": (
-        ("-A PREROUTING -m recent --update -j X", TO_WEB),
+        ("-A PREROUTING -m u32 --u32 0=1 -j X", TO_WEB),
         None,
-        (TO_WEB,),
+        ("-A PREROUTING -m u32 --u32 0=1 -j X", TO_WEB),
     ),
     "a return inside an open jump": (
-        ("-A PREROUTING -m recent --update -j X", "-A X -i eth0 -j RETURN", TO_WEB),
+        ("-A PREROUTING -m u32 --u32 0=1 -j X", "-A X -i eth0 -j RETURN", TO_WEB),
         None,
         (),
     ),
-    "a chain that is not there": (("-A PREROUTING -j GONE", JUMP, TO_WEB), TO_WEB, ("-A PREROUTING -j GONE",)),
+    "a chain that is not there": (("-A PREROUTING -j GONE", JUMP, TO_WEB), None, ("-A PREROUTING -j GONE",)),
     "a target that is not understood": (
         ("-A PREROUTING -p tcp -j TPROXY --on-port 1", JUMP, TO_WEB),
-        TO_WEB,
+        None,
         ("-A PREROUTING -p tcp -j TPROXY --on-port 1",),
     ),
     "the first of two": ((JUMP, TO_WEB, "-A X -p tcp -j DNAT --to-destination 10.0.0.3"), TO_WEB, ()),
@@ -99,23 +101,23 @@ def test_a_packet_of_the_host_itself_comes_in_by_no_device() -> None:
 
 def test_chains_that_call_each_other_come_to_an_end() -> None:
     knot = [f"-A X{at} -j X{(at + step) % 40}" for at in range(40) for step in range(1, 9)]
-    found = DestinationNat(_legacy("-A PREROUTING -j X0", *knot)).find(WEB)
+    found = DestinationNat(_legacy("-A PREROUTING -j X0", *knot, TO_WEB)).find(WEB)
     assert found.rule is None
     assert found.unsure != ()
 
 
-MASQUERADE = "-A POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE"
-OUT = Packet(4, "tcp", ip_address("10.0.0.2"), ip_address("1.1.1.1"), iif="docker0", oif="eth0")
+MARKED = "-A PREROUTING -m mark --mark 0x4000/0x4000 -j DNAT --to-destination 10.0.0.2"
 
 
-def test_a_packet_has_no_mark_unless_a_rule_may_have_set_it() -> None:
-    assert SourceNat(_legacy(MASQUERADE)).find(OUT) == SourceNat(_legacy()).find(OUT)
-    marking = ("-A X -j MARK --set-xmark 0x4000/0x4000", MASQUERADE)
-    elsewhere = SourceNat(_legacy("-A PREROUTING -i eth9 -j X", *marking)).find(OUT)
-    assert (elsewhere.rule, elsewhere.unsure) == (None, ())
-    here = SourceNat(_legacy("-A PREROUTING -i docker0 -j X", *marking)).find(OUT)
-    assert here.rule is None
-    assert [rule.text for rule in here.unsure] == [MASQUERADE]
+def test_a_packet_has_no_mark_unless_a_rule_sets_it() -> None:
+    marking = ("-A X -j MARK --set-xmark 0x4000/0x4000", MARKED)
+    for lines, rule in (
+        ((MARKED,), None),
+        (("-A PREROUTING -i eth9 -j X", *marking), None),
+        (("-A PREROUTING -i eth0 -j X", *marking), MARKED),
+    ):
+        found = DestinationNat(_legacy(*lines)).find(replace(WEB, mark=None))
+        assert (found.rule and found.rule.text, found.unsure) == (rule, ())
 
 
 def _native(*rules: list[object], **maps: object) -> Ruleset:
@@ -142,16 +144,17 @@ VMAPS: list[tuple[list[object], int | None, int]] = [
     (_vmap(IIF, ("*", WEB_CHAIN), ("eth1", {"drop": None})), 80, 0),
     (_vmap(IIF, ("eth0", {"return": None})), None, 0),
     (_vmap({"payload": {"protocol": "th", "field": "dport"}}, (8080, WEB_CHAIN)), 80, 0),
-    (_vmap({"payload": {"protocol": "th", "field": "dport"}}, ({"range": [8000, 9000]}, WEB_CHAIN)), None, 1),
-    (_vmap({"ct": {"key": "mark"}}, (1, WEB_CHAIN)), None, 1),
-    (_vmap({"ct": {"key": "mark"}}, *((n, WEB_CHAIN) for n in range(99))), None, 1),
+    (_vmap({"payload": {"protocol": "th", "field": "dport"}}, ({"range": [8000, 9000]}, WEB_CHAIN)), 80, 0),
+    (_vmap({"ct": {"key": "mark"}}, (1, WEB_CHAIN)), None, 0),
+    (_vmap({"ct": {"key": "mark"}}, *((n, WEB_CHAIN) for n in range(99))), 80, 0),
+    (_vmap({"meta": {"key": "cpu"}}, *((n, WEB_CHAIN) for n in range(99))), None, 2),
 ]
 
 
 @pytest.mark.parametrize(("exprs", "port", "unsure"), VMAPS)
 def test_verdict_maps(exprs: list[object], port: int | None, unsure: int) -> None:
     found = DestinationNat(_native(exprs)).find(WEB)
-    assert (found.rule and translated(found.rule, 8080)[1], len(found.unsure)) == (port, unsure)
+    assert (found.rule and found.target[1], len(found.unsure)) == (port, unsure)
 
 
 def test_an_unknown_shape_of_dnat_is_left_open() -> None:
@@ -170,19 +173,21 @@ def test_a_mark_that_an_accepting_rule_sets_is_seen() -> None:
         "ip", "n", "pre", 1, "meta mark 1 dnat to 10.0.0.1", (Match("mark", ("0x1",)),),
         Target(Verb.DNAT, address=ip_address("10.0.0.1")), None, None, "nft",
     )  # fmt: skip
-    for dormant, unsure in ((False, (asking,)), (True, ())):
+    for dormant, rule in ((False, asking), (True, None)):
         before = Chain("ip", "m", "pre", "nft", (marking,), "filter", "prerouting", -150, "accept", None, dormant)
         nat = Chain("ip", "n", "pre", "nft", (asking,), "nat", "prerouting", -100, "accept")
         found = DestinationNat(Ruleset((before, nat))).find(Packet(4, "tcp", iif="eth0"))
-        assert (found.rule, found.unsure) == (None, unsure)
+        assert (found.rule, found.unsure) == (rule, ())
 
 
-def test_a_translation_by_a_map_is_left_open() -> None:
+def test_a_translation_by_a_map_goes_where_its_element_says() -> None:
     case = ((Match("dport", ((80, 80),)),), Target(Verb.DNAT, address=ip_address("10.0.0.1")))
     rule = Rule("ip", "n", "pre", 1, "dnat to map", (), Target(Verb.DNAT, cases=(case,)), None, None, "nft")
     nat = Chain("ip", "n", "pre", "nft", (rule,), "nat", "prerouting", -100, "accept")
     found = DestinationNat(Ruleset((nat,))).find(Packet(4, "tcp", dport=80, iif="eth0"))
-    assert (found.rule, found.unsure) == (None, (rule,))
+    assert (found.rule, found.unsure, found.target) == (rule, (), (ip_address("10.0.0.1"), 80))
+    unknown = DestinationNat(Ruleset((nat,))).find(Packet(4, "tcp", iif="eth0"))
+    assert (unknown.rule, unknown.unsure) == (None, (rule,))
 
 
 @pytest.mark.parametrize(

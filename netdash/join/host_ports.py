@@ -13,10 +13,11 @@ from netdash.kernel.routing import OUTSIDE
 from netdash.kernel.sockets import ByPort, by_port, holds, inside, scope_of
 from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Binding, Chain, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
+from netdash.model.packet import Packet
 from netdash.model.processes import HOLDERS, OWN_PROXY
 
 if TYPE_CHECKING:
-    from netdash.trace.nat import DestinationNat
+    from netdash.trace.nat_rules import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _ENGINE_HOLDERS = HOLDERS - {OWN_PROXY}
@@ -123,8 +124,7 @@ class Ledger:
         container = owner.container
         proxy = self._proxies.get((binding.proto, host_ip, host_port)) or self._relayed(owner, binding, host_ip)
         bound = proxy.host_ip if proxy else host_ip
-        dnat, unsure = self._dnat(binding.proto, bound, host_port)
-        target, port = _goes_to(dnat, host_port)
+        dnat, unsure, (target, port) = self._dnat(binding.proto, bound, host_port)
         if target is None and proxy is not None and not unsure and (self._nat is None or self._rules_whole):
             target, port = proxy.container_ip, proxy.container_port
         if target is None and self._nat is None:
@@ -162,12 +162,12 @@ class Ledger:
         ]
         return found[0] if len(found) == 1 else None
 
-    def _dnat(self, proto: str, host_ip: IP, host_port: int) -> tuple[Rule | None, tuple[Rule, ...]]:
-        """The rule that translates, and those that may do something else before it."""
+    def _dnat(
+        self, proto: str, host_ip: IP, host_port: int
+    ) -> tuple[Rule | None, tuple[Rule, ...], tuple[IP | None, int | None]]:
+        """The rule that translates, those that may do something else before it, and to what it translates."""
         if self._nat is None:
-            return None, ()
-        from netdash.trace.nat import Packet
-
+            return None, (), (None, None)
         device, local = self._entrance.uplinks[host_ip.version]
         packet = Packet(
             family=host_ip.version,
@@ -179,14 +179,12 @@ class Ledger:
             dst_type="LOCAL" if host_ip.is_unspecified else self._entrance.kind(host_ip),
         )
         found = self._nat.find(packet)
-        return found.rule, found.unsure
+        return found.rule, found.unsure, found.target
 
     def _dnat_from_here(self, proto: str, host_ip: IP, host_port: int) -> bool | None:
         """Whether the output hook translates what a process of this host sends there; None: cannot be told."""
         if self._nat is None:
             return None
-        from netdash.trace.nat import Packet
-
         dst = LOOPBACK[host_ip.version] if host_ip.is_unspecified else host_ip
         here = self._entrance.takes(dst)
         device, source = (None, None) if here is None else self._entrance.uplinks[dst.version]
@@ -228,7 +226,7 @@ class Ledger:
         numbers = {(proto, port) for proto, _, port in taken}
         if self._nat is None:
             return
-        from netdash.trace.nat import destination
+        from netdash.trace.nat_rules import destination, translated
 
         for rule, asked in self._targets:
             proto, port, dst = destination(rule)
@@ -237,7 +235,7 @@ class Ledger:
             if proto is None or port is None or (proto, port) in numbers:
                 continue
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
-            target, target_port = _goes_to(rule, port)
+            target, target_port = translated(rule, port)
             owner = owners().get(target) if target else None
             listener, listening = _inside(owner, proto, target, target_port or port)
             yield Port(
@@ -314,17 +312,9 @@ class Ledger:
 
 
 def _destination_nat(ruleset: Ruleset) -> DestinationNat:
-    from netdash.trace.nat import DestinationNat  # not before there are rules: the screen shows containers first
+    from netdash.trace.nat_rules import DestinationNat  # not before there are rules: the screen shows containers first
 
     return DestinationNat(ruleset)
-
-
-def _goes_to(rule: Rule | None, port: int) -> tuple[IP | None, int | None]:
-    if rule is None:
-        return None, None
-    from netdash.trace.nat import translated
-
-    return translated(rule, port)
 
 
 def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:

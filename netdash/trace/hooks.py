@@ -40,6 +40,7 @@ class Hooks:
         self._bases: dict[tuple[str, str], list[Chain]] = {}
         self._indexed: dict[int, Indexed] = {}
         self._stages: dict[tuple[str, int], tuple[Stage, ...]] = {}
+        self._orders: dict[tuple[str, int], tuple[tuple[Chain, ...], ...]] = {}
         self._made = {id(chain): at for at, chain in enumerate(ruleset.chains)}
         for chain in ruleset.chains:
             self._chains[_legacy(chain), chain.family, chain.table, chain.name] = chain
@@ -92,6 +93,12 @@ class Hooks:
     def nat(self, hook: str, family: int) -> tuple[tuple[Chain, ...], ...]:
         """The base chains of nat in each order that the kernel may ask them in, the likeliest first: between
         iptables-legacy and nft nothing tells which was registered last."""
+        known = self._orders.get((hook, family))
+        if known is None:
+            known = self._orders[hook, family] = self._nat_orders(hook, family)
+        return known
+
+    def _nat_orders(self, hook: str, family: int) -> tuple[tuple[Chain, ...], ...]:
         chains = self._ordered([chain for chain in self.bases(hook, family) if chain.kind == "nat"])
         old = {chain.priority for chain in chains if _legacy(chain)}
         if not any(chain.priority in old for chain in chains if not _legacy(chain)):
@@ -100,19 +107,6 @@ class Hooks:
             tuple(sorted(chains, key=lambda chain: (chain.priority or 0, _legacy(chain) is late)))
             for late in (False, True)
         )
-
-    def reachable(self, hook: str) -> Iterator[Chain]:
-        """The nat chains that packets of this hook can come to."""
-        families = {id(chain): chain for family in _FAMILIES for chain in self.bases(hook, family)}
-        waiting = [chain for chain in families.values() if chain.kind == "nat"]
-        seen = {id(chain) for chain in waiting}
-        while waiting:
-            chain = waiting.pop(0)
-            yield chain
-            for found in self.entered(chain, chain.rules):
-                if id(found) not in seen:
-                    seen.add(id(found))
-                    waiting.append(found)
 
     def entered(self, chain: Chain, rules: Iterable[Rule]) -> Iterator[Chain]:
         """The chains that these rules of a chain send packets to."""
@@ -123,9 +117,9 @@ class Hooks:
                     yield found
 
     @cached_property
-    def marking(self) -> frozenset[int]:
-        """Ids of the chains with a rule that sets marks."""
-        return frozenset(id(chain) for chain in self._ruleset.chains if any(map(sets_mark, chain.rules)))
+    def changing(self) -> bool:
+        """Whether a rule changes what later rules ask of a packet, or whether nat is asked at all."""
+        return any(_changes(rule) for chain in self._ruleset.chains for rule in chain.rules)
 
     def _ip(self, hook: str, family: int) -> list[Stage]:
         chains = self.bases(hook, family)
@@ -174,9 +168,12 @@ def hooks_of(ruleset: Ruleset) -> Hooks:
     return Hooks(ruleset)
 
 
-def sets_mark(rule: Rule) -> bool:
+def _changes(rule: Rule) -> bool:
     targets = (rule.target, *(case for _, case in rule.target.cases))
-    return any(effect.kind == "mark" for target in targets for effect in target.effects)
+    return any(effect.kind in _CHANGES for target in targets for effect in target.effects)
+
+
+_CHANGES = ("mark", "connmark", "notrack", "zone", "rewrite", "set")
 
 
 def _next(rule: Rule) -> tuple[str, ...]:

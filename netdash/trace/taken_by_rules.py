@@ -14,7 +14,7 @@ from netdash.model.host import IP, Host, Rule, Ruleset
 from netdash.model.packet import Packet
 
 if TYPE_CHECKING:
-    from netdash.trace.nat import DestinationNat, Found
+    from netdash.trace.nat_rules import DestinationNat, Found
 
 Takers = tuple[tuple[Rule, ...], tuple[Rule, ...]]
 """Rules that translate a packet for the port, and those that may."""
@@ -37,7 +37,7 @@ def takers(host: Host, proto: str, ips: Iterable[IP], number: int) -> Takers:
 
 @lru_cache(maxsize=2)
 def _nat(ruleset: Ruleset) -> DestinationNat:
-    from netdash.trace.nat import DestinationNat  # not before there are rules
+    from netdash.trace.nat_rules import DestinationNat  # not before there are rules
 
     return DestinationNat(ruleset)
 

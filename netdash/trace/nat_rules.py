@@ -1,0 +1,154 @@
+"""Which rule of nat translates what comes in for a port, as the walk of a trace meets it at that one hook: without
+routes, and past what drops the packet before. Where a trace of the whole path is too much for each of many ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netdash.model.host import IP, Chain, Host, Rule, Ruleset, Verb
+from netdash.model.packet import Packet
+from netdash.model.records import replace
+from netdash.trace.chains import until_nat
+from netdash.trace.explore import Explored, Walked, explore, walk
+from netdash.trace.hooks import hooks_of
+from netdash.trace.model import Verdict
+from netdash.trace.run import Choices, Ended, Run
+from netdash.trace.translate import port_of
+
+_WIDE = 32  # ports of one rule that are told apart
+
+Asked = tuple[str, int]
+"""A protocol and a destination port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rule that translates, to which address and port (None: as it is, or not known), and the rules that may decide
+    otherwise, which cannot be told."""
+
+    rule: Rule | None
+    unsure: tuple[Rule, ...] = ()
+    target: tuple[IP | None, int | None] = (None, None)
+
+
+class DestinationNat:
+    """The rules of nat of one ruleset. Keeps an index: make one, ask often."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._hooks = hooks_of(ruleset)
+        self._host = Host(
+            name=None, taken=None, live=False, engine=None, containers=None, networks=None, links=None, routes=None,
+            policy=None, neighbours=None, ruleset=ruleset, proxies=None, listeners=None, ports=None, sysctls={},
+            privileged=None,
+        )  # fmt: skip
+
+    def find(self, packet: Packet, output: bool = False) -> Found:
+        """`packet` as it comes in; with `output`, as a process of this host sends it."""
+        if output:
+            packet = replace(packet, iif="", mark=packet.mark or 0)
+        else:
+            packet = replace(packet, oif=packet.oif or "", mark=packet.mark or 0)
+        met: dict[int, Rule] = {}  # the rules that translate, of all walks
+        torn: set[bool | None] = set()  # which of two rulesets is asked first, where that had to be supposed
+
+        def walked(choices: Choices, _: frozenset[str]) -> Walked:
+            run = Run(self._host, packet, choices)
+            made = walk(run, lambda: self._start(run, "output" if output else "prerouting"))
+            rule = _translating(made)
+            run.end_at = rule and rule.target
+            torn.add(run.legacy_first)
+            if rule is not None:
+                met[id(rule)] = rule
+            return made
+
+        explored = explore(walked)
+        found = _found(explored.first, tuple(met.values()), explored, len(torn) > 1)
+        return found if found.rule is None else replace(found, target=_target(explored.first, found.rule, packet))
+
+    def _start(self, run: Run, hook: str) -> Ended:
+        until_nat(run, hook, whole=self._hooks.changing)
+        return run.end(Verdict.FORWARDED, "", "")
+
+    def targets(self) -> tuple[tuple[Rule, Asked | None], ...]:
+        """Every DNAT rule that a packet from elsewhere can come to; with it the protocol and port that a jump on the
+        way there asked for (Kubernetes' NodePorts), None where none did."""
+        found: dict[tuple[int, Asked | None], tuple[Rule, Asked | None]] = {}
+        bases = [chain for version in (4, 6) for chain in self._hooks.bases("prerouting", version)]
+        waiting: list[tuple[Chain, Asked | None]] = [(chain, None) for chain in bases if chain.kind == "nat"]
+        seen = {(id(chain), asked) for chain, asked in waiting}
+        while waiting:
+            chain, asked = waiting.pop(0)
+            for rule in chain.rules:
+                if rule.target.verb is Verb.DNAT:
+                    own = None if any(match.key == "dport" for match in rule.matches) else asked
+                    found.setdefault((id(rule), own), (rule, own))
+                    continue
+                for entered in self._hooks.entered(chain, (rule,)):
+                    for more in _asked(rule, asked):
+                        if (id(entered), more) not in seen:
+                            seen.add((id(entered), more))
+                            waiting.append((entered, more))
+        return tuple(found.values())
+
+
+def _translating(made: Walked) -> Rule | None:
+    """The rule of nat that ended a walk; where that is certain."""
+    steps = (step for hop in made.hops for step in hop.steps)
+    rule = next((step.source for step in steps if step.translates), None)
+    if made.verdict is Verdict.UNKNOWN and rule is not None and rule.target.verb is not Verb.REDIRECT:
+        return None  # to which address cannot be told; that of a device is another's question
+    return rule
+
+
+def _found(first: Walked, met: tuple[Rule, ...], explored: Explored, torn: bool) -> Found:
+    rule = _translating(first)
+    if rule is not None and torn:  # of two that do the same nft's is named
+        same = [other for other in met if other.target == rule.target]
+        named = next((other for other in same if other.backend != "iptables-legacy"), rule)
+        rule = named if len(same) == len(met) else None
+        return Found(rule, tuple(other for other in met if other is not rule))
+    if not explored.ends and (rule is not None or first.verdict is not Verdict.UNKNOWN):
+        return Found(rule)
+    unsure = (*explored.unsure, *(other for other in met if other is not rule))
+    steps = [step.source for hop in first.hops for step in hop.steps if step.source]
+    return Found(rule, tuple(dict.fromkeys(unsure)) or tuple(steps[-1:]))
+
+
+def _target(first: Walked, rule: Rule, packet: Packet) -> tuple[IP | None, int | None]:
+    ends = first.tuple
+    if first.verdict is Verdict.UNKNOWN:
+        return translated(rule, packet.dport)
+    return None if ends.dst == packet.dst and rule.target.address is None else ends.dst, ends.dport
+
+
+def _asked(rule: Rule, before: Asked | None) -> tuple[Asked | None, ...]:
+    """What the packets ask for that a jump lets through: one of its ports, where it is for this host's addresses."""
+    plain = {match.key: match.values for match in rule.matches if not match.negated}
+    protos, ports = plain.get("proto", ()), plain.get("dport", ())
+    if before is not None or "dst" in plain or len(protos) != 1 or not ports or len(ports) > _WIDE:
+        return (before,)
+    exact = [port for port in ports if isinstance(port, tuple) and port[0] == port[1]]
+    return tuple((str(protos[0]), int(low)) for low, _ in exact) or (before,)
+
+
+def translated(rule: Rule, port: int | None) -> tuple[IP | None, int | None]:
+    """Where a DNAT rule sends a packet for `port`: (address, port). None: left as it is, or the kernel will choose."""
+    target = rule.target
+    address = target.address if target.address_to in (None, target.address) else None
+    return address, None if target.ports is None else port_of(target, port, source=False)
+
+
+def destination(rule: Rule) -> tuple[str | None, int | None, IP | None]:
+    """(protocol, port, address) of a rule for one exact port; None where it does not say."""
+    proto, port, dst = None, None, None
+    for match in rule.matches:
+        if match.negated or len(match.values) != 1:
+            continue
+        value = match.values[0]
+        if match.key == "proto" and isinstance(value, str):
+            proto = value
+        elif match.key == "dport" and isinstance(value, tuple) and value[0] == value[1]:
+            port = value[0]
+        elif match.key == "dst" and not isinstance(value, (str, tuple)) and getattr(value, "num_addresses", 0) == 1:
+            dst = getattr(value, "network_address", None)
+    return proto, port, dst
