@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 
 import pytest
 
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.host import Container, Host, Port, Scope
+from netdash.trace import default_questions
 from netdash.trace.model import Origin, Question, Step, Trace, Verdict
 from netdash.trace.tracer import trace
 from netdash.view import json_host
+from netdash.view.card import card
+from netdash.view.text import Line
+from netdash.view.views import BY_NAME
 
 from .conftest import RECORDINGS
 
@@ -110,3 +114,60 @@ def test_a_published_port_goes_where_the_trace_goes(name: str, host: Hosts) -> N
             if answer.receiver == port.container_id:
                 expected = {Verdict.DELIVERED: True, Verdict.NO_LISTENER: False}.get(answer.verdict, port.listening)
                 assert port.listening is expected, asked
+
+
+def answered(traces: list[Trace]) -> bool | None:
+    """Whether every asker is answered; None where that is not known of one, and nobody is certainly not."""
+    found = {None if one.verdict is Verdict.UNKNOWN else one.answered for one in traces}
+    return False if False in found else None if None in found else True
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stops_a_path_is_what_stops_its_traces(name: str, host: Hosts) -> None:
+    joined = host(name)
+    ports = {(one.proto, str(one.host_ip), one.host_port): one for one in joined.ports or () if one.live}
+    for container in running(joined):
+        shown = json_host.show(joined, container)
+        for path in shown["inbound"]:  # type: ignore[attr-defined]
+            port = ports[path["proto"], path["host_ip"], path["host_port"]]
+            asked = [one.question for one in default_questions.of_port(joined, port)]
+            certain = answered([trace(joined, question) for question in asked])
+            assert bool(path["broken"]) or certain is not False, asked
+            if path["broken"] == []:
+                assert certain is not False
+        for path in shown["outbound"]:  # type: ignore[attr-defined]
+            if path["source"] is None or container.network_mode == "host":
+                continue
+            source = ip_address(path["source"])
+            sent = trace(joined, default_questions.out(container, source, source.version))
+            known = None if sent.verdict is Verdict.UNKNOWN else sent.answered
+            assert bool(path["broken"]) is (known is False)
+            assert (path["broken"] is None) is (sent.verdict is Verdict.UNKNOWN)
+
+
+def words(lines: Iterable[Line]) -> str:
+    """The text of a card without its line breaks."""
+    return " ".join("".join(span.text for span in line).strip() for line in lines)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_and_the_ports_show_what_the_json_has(name: str, host: Hosts) -> None:
+    joined = host(name)
+    for container in running(joined):
+        shown, text = json_host.show(joined, container), words(card(joined, container, 400))
+        for path in shown["outbound"]:  # type: ignore[attr-defined]
+            assert path["leaves_as"] is None or path["leaves"] in ("host", "untranslated") or path["leaves_as"] in text
+            if path["nat"] is not None:
+                assert f"{path['nat']['table']}/{path['nat']['chain']} #{path['nat']['rule']}" in text
+            if path["broken"] and path["default"] is not False and path["leaves"] not in ("internal", "host"):
+                assert "✗" in text
+            if path["leaves"] == "unknown":
+                assert "?" in text
+    rows = BY_NAME["ports"].rows(joined)
+    listed = json_host.list_view(joined, BY_NAME["ports"], rows.things)["ports"]
+    for row, port, entry in zip(rows[:], rows.things, listed or (), strict=True):  # type: ignore[call-overload]
+        cells = {column.key: cell.text for column, cell in zip(BY_NAME["ports"].columns, row.cells, strict=True)}
+        assert (cells["rule"] == port.dnat.place) if port.dnat else cells["rule"] in ("—", "?")
+        assert entry["listening"] is port.listening
+        assert ("●" in cells["listening"] or "inside only" in cells["listening"]) is bool(port.listening)
+        assert told(entry["dnat"]) == (port.dnat and (port.dnat.table, port.dnat.chain, port.dnat.position))

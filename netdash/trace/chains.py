@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
 from netdash.kernel.conntrack_entries import continues, flows_of, takes
@@ -22,7 +21,7 @@ from netdash.trace.hooks import CONNTRACK, NAT, Hooks, Stage
 from netdash.trace.model import Step, Verdict
 from netdash.trace.namespace_state import looked_at
 from netdash.trace.rule_memory import first_time, remember
-from netdash.trace.run import Ended, Run
+from netdash.trace.run import Run
 from netdash.trace.translate import Untold, translation
 from netdash.trace.userspace_targets import hand_over
 
@@ -44,27 +43,14 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
         return
     for stage in run.hooks.ip(hook, run.packet.family):
         before = run.packet
-        _call(run, hook, stage)
+        call(run, hook, stage)
         turned = run.packet.dst != before.dst  # a mark that a chain of nat sets turns nothing (nf_nat_ipv4_local_fn)
         if reroute and (turned if stage.kind == NAT else stage.chains and stage.chains[0].kind == "route"):
             reroute(before)
 
 
-def until_nat(run: Run, hook: str, whole: bool) -> None:
-    """The calls at a hook up to the chains of nat, of rules that were read, and past what ends a packet's path before;
-    unless `whole`, without the chains that change nothing of a packet."""
-    run.hop(hook, hook=hook)
-    for stage in run.hooks.ip(hook, run.packet.family) if run.hooks is not None else ():
-        if stage.kind in (CONNTRACK, NAT):
-            _call(run, hook, stage)
-            if stage.kind == NAT:
-                return
-        elif whole and stage.unread is None:
-            with suppress(Ended):
-                _call(run, hook, stage)
-
-
-def _call(run: Run, hook: str, stage: Stage) -> None:
+def call(run: Run, hook: str, stage: Stage) -> None:
+    """One call at a hook."""
     if stage.kind == CONNTRACK:
         _known(run)
         zones.find(run)
@@ -366,12 +352,6 @@ def _reads_connmark(rule: Rule) -> bool:
         (effect.kind == "connmark" and effect.keep) or (effect.kind == "mark" and effect.other_keep)
         for effect in rule.target.effects
     )
-
-
-def _late(rule: Rule, target: Target) -> Iterator[Effect]:
-    """What is still to be done once the rule matches: all that a map's element does, else what does not come between
-    the rule's conditions."""
-    return (effect for effect in target.effects if effect.after is None or target is not rule.target)
 
 
 _FIELDS = {"saddr": "src", "daddr": "dst", "sport": "sport", "dport": "dport"}

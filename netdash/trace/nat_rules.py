@@ -3,14 +3,15 @@ routes, and past what drops the packet before. Where a trace of the whole path i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from netdash.model.host import IP, Chain, Host, Rule, Ruleset, Verb
 from netdash.model.packet import Packet
 from netdash.model.records import replace
-from netdash.trace.chains import until_nat
+from netdash.trace.chains import call
 from netdash.trace.explore import Explored, Walked, explore, walk
-from netdash.trace.hooks import hooks_of
+from netdash.trace.hooks import CHAIN, CONNTRACK, NAT, hooks_of
 from netdash.trace.model import Verdict
 from netdash.trace.run import Choices, Ended, Run
 from netdash.trace.translate import port_of
@@ -66,7 +67,16 @@ class DestinationNat:
         return found if found.rule is None else replace(found, target=_target(explored.first, found.rule, packet))
 
     def _start(self, run: Run, hook: str) -> Ended:
-        until_nat(run, hook, whole=self._hooks.changing)
+        """The calls at the hook up to the chains of nat, past what ends a packet's path before; chains that change
+        nothing of a packet are left out."""
+        run.hop(hook, hook=hook)
+        for stage in self._hooks.ip(hook, run.packet.family):
+            if stage.kind == NAT:
+                call(run, hook, stage)
+                break
+            if stage.kind == CONNTRACK or (stage.kind == CHAIN and self._hooks.changing):
+                with suppress(Ended):
+                    call(run, hook, stage)
         return run.end(Verdict.FORWARDED, "", "")
 
     def targets(self) -> tuple[tuple[Rule, Asked | None], ...]:
