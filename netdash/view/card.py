@@ -17,7 +17,7 @@ from netdash.trace.summary import Leaves, Outbound, obstacle, outbound
 from netdash.view import formatting, layout, unavailable
 from netdash.view.columns_engine import TONES, drift_place
 from netdash.view.columns_kernel import destination
-from netdash.view.inbound import IN, obstacle_lines, ways_in
+from netdash.view.inbound import IN, obstacle_lines, paths_in
 from netdash.view.layout import MORE, Hop
 from netdash.view.text import Line, Span, Tone, clean
 
@@ -34,9 +34,9 @@ def card(host: Host, container: Container, width: int, inwards: bool = True) -> 
         lines += layout.text(IN, why_lost(container), width, Tone.BAD)
         lines += layout.text(MORE, f"docker restart {container.name}", width, Tone.GOOD)
     elif container.running:
-        lines += ways_in(host, container, width) if inwards else []
+        lines += paths_in(host, container, width) if inwards else []
         lines += drift_lines(of_container(host, container), RULES, MORE, width)
-        lines += ways_out(host, container, width)
+        lines += paths_out(host, container, width)
         lines += _peers(host, container, width)
     else:
         lines += _at_rest(host, container, width)
@@ -84,7 +84,7 @@ def _at_rest(host: Host, container: Container, width: int) -> list[Line]:
 def _peers(host: Host, container: Container, width: int) -> list[Line]:
     lines: list[Line] = []
     counts = peer_counts(host, container)
-    for name, found in groupby(peers(host, container, MOST_PEERS), key=lambda one: one.network):
+    for name, found in groupby(peers(host, container, MOST_PEERS), key=lambda peer: peer.network):
         lines += _peers_on(name, list(found), counts[name], MORE if lines else PEERS, width)
     return lines
 
@@ -119,31 +119,31 @@ def _peer(peer: Peer) -> list[Span]:
 OUT = Span(f" {'OUT':<6}", Tone.TITLE)
 
 
-def ways_out(host: Host, container: Container, width: int) -> list[Line]:
+def paths_out(host: Host, container: Container, width: int) -> list[Line]:
     lines: list[Line] = []
-    for way in outbound(host, container):
-        lines += outbound_path(host, way, MORE if lines else OUT, width)
+    for path in outbound(host, container):
+        lines += outbound_path(host, path, MORE if lines else OUT, width)
     return lines
 
 
-def outbound_path(host: Host, way: Outbound, label: Span, width: int) -> list[Line]:
+def outbound_path(host: Host, path: Outbound, label: Span, width: int) -> list[Line]:
     """One address's way to the Internet; a sentence below where it is not the usual one."""
     unknown = formatting.unknown_yet(host)
-    hops = [_source(way, unknown), *_gateway(host, way), *_leaving(way, unknown)]
+    hops = [_source(path, unknown), *_gateway(host, path), *_leaving(path, unknown)]
     lines = layout.path(label, hops, width)
-    said = [way.why] if way.why and (way.default is not False or way.leaves is Leaves.INTERNAL) else []
-    if way.leaves is Leaves.UNKNOWN and host.pending:
+    said = [path.why] if path.why and (path.default is not False or path.leaves is Leaves.INTERNAL) else []
+    if path.leaves is Leaves.UNKNOWN and host.pending:
         return [*lines, *layout.text(MORE, "reading…", width, Tone.UNKNOWN)]
-    if way.default is False and way.leaves not in (Leaves.INTERNAL, Leaves.NOWHERE):
-        said.append(f"not its default route: what it sends from here goes by {way.bridge or 'another network'}")
-    elif way.default is None:
+    if path.default is False and path.leaves not in (Leaves.INTERNAL, Leaves.NOWHERE):
+        said.append(f"not its default route: what it sends from here goes by {path.bridge or 'another network'}")
+    elif path.default is None:
         said.append(f"whether this network holds its default route: {unknown.text}")
-    tone = Tone.UNKNOWN if way.leaves is Leaves.UNKNOWN else _WHY_TONES.get(way.leaves, Tone.WARN)
+    tone = Tone.UNKNOWN if path.leaves is Leaves.UNKNOWN else _WHY_TONES.get(path.leaves, Tone.WARN)
     for sentence in said:
         lines += layout.text(MORE, f"{clean(sentence, 200)}", width, tone)
-    used = way.default is not False or way.leaves is Leaves.NOWHERE
-    if way.trace is not None and used and way.leaves not in _UNTOLD:
-        lines += obstacle_lines(obstacle(way.trace), way.trace, "", MORE, width)
+    used = path.default is not False or path.leaves is Leaves.NOWHERE
+    if path.trace is not None and used and path.leaves not in _UNTOLD:
+        lines += obstacle_lines(obstacle(path.trace), path.trace, "", MORE, width)
     return lines
 
 
@@ -151,52 +151,52 @@ _UNTOLD = (Leaves.INTERNAL, Leaves.HOST)
 _WHY_TONES = {Leaves.HOST: Tone.DIM, Leaves.DIRECT: Tone.DIM, Leaves.INTERNAL: Tone.DIM}
 
 
-def _source(way: Outbound, unknown: Span) -> Hop:
-    network = Span(clean(way.network), Tone.DIM)
-    if way.source is None:
-        text = Span("the host's own address" if way.leaves is Leaves.HOST else "no address")
-        told = (unknown if way.leaves is Leaves.UNKNOWN else text,)
+def _source(path: Outbound, unknown: Span) -> Hop:
+    network = Span(clean(path.network), Tone.DIM)
+    if path.source is None:
+        text = Span("the host's own address" if path.leaves is Leaves.HOST else "no address")
+        told = (unknown if path.leaves is Leaves.UNKNOWN else text,)
         return Hop(told, (network,), told)
-    source = Span(str(way.source), Tone.KEY, address_ref(way.source))
+    source = Span(str(path.source), Tone.KEY, address_ref(path.source))
     return Hop((source,), (network,), (source,))
 
 
-def _gateway(host: Host, way: Outbound) -> list[Hop]:
-    if not way.bridge:
+def _gateway(host: Host, path: Outbound) -> list[Hop]:
+    if not path.bridge:
         return []
-    bridge = Span(clean(way.bridge), Tone.PLAIN, formatting.link_ref(way.bridge))
-    under = (Span(str(way.gateway), Tone.DIM, address_ref(way.gateway)),) if way.gateway else ()
-    why = formatting.trouble(trouble(index_of(host).link(way.bridge)))
+    bridge = Span(clean(path.bridge), Tone.PLAIN, formatting.link_ref(path.bridge))
+    under = (Span(str(path.gateway), Tone.DIM, address_ref(path.gateway)),) if path.gateway else ()
+    why = formatting.trouble(trouble(index_of(host).link(path.bridge)))
     return [Hop((bridge, *why), under, (bridge, *why))]
 
 
-def _leaving(way: Outbound, unknown: Span) -> list[Hop]:
-    if way.leaves is Leaves.INTERNAL:
+def _leaving(path: Outbound, unknown: Span) -> list[Hop]:
+    if path.leaves is Leaves.INTERNAL:
         return [Hop((Span("✗ stays inside", Tone.DIM),))]
-    if way.leaves is Leaves.NOWHERE:
-        return [Hop((Span("✗ no way out", Tone.BAD if way.source else Tone.DIM),))]
-    return [*_translation(way, unknown), *_uplink(way), *_next_hop(way.route)]
+    if path.leaves is Leaves.NOWHERE:
+        return [Hop((Span("✗ no way out", Tone.BAD if path.source else Tone.DIM),))]
+    return [*_translation(path, unknown), *_uplink(path), *_next_hop(path.route)]
 
 
-def _translation(way: Outbound, unknown: Span) -> list[Hop]:
-    if way.nat is not None and way.leaves in (Leaves.MASQUERADE, Leaves.SNAT):
-        evidence = formatting.rule_evidence([way.nat])
-        name = Span(f"{way.leaves.name} ")
-        leaves = Span(str(way.leaves_as), Tone.KEY, address_ref(way.leaves_as)) if way.leaves_as else unknown
+def _translation(path: Outbound, unknown: Span) -> list[Hop]:
+    if path.nat is not None and path.leaves in (Leaves.MASQUERADE, Leaves.SNAT):
+        evidence = formatting.rule_evidence([path.nat])
+        name = Span(f"{path.leaves.name} ")
+        leaves = Span(str(path.leaves_as), Tone.KEY, address_ref(path.leaves_as)) if path.leaves_as else unknown
         return [Hop((name, Span("as "), leaves), evidence, (name, Span("as "), leaves, Span(" "), *evidence))]
-    if way.leaves is Leaves.UNTRANSLATED:
+    if path.leaves is Leaves.UNTRANSLATED:
         return [Hop((Span("no translation", Tone.WARN),))]
-    return [Hop((unknown,))] if way.leaves is Leaves.UNKNOWN else []
+    return [Hop((unknown,))] if path.leaves is Leaves.UNKNOWN else []
 
 
-def _uplink(way: Outbound) -> list[Hop]:
-    if way.uplink is None:
+def _uplink(path: Outbound) -> list[Hop]:
+    if path.uplink is None:
         return []
-    name = Span(clean(way.uplink.name), Tone.PLAIN, formatting.link_ref(way.uplink.name))
-    family = way.source.version if way.source else 4
-    own = [address for address in way.uplink.addresses if address.version == family]
+    name = Span(clean(path.uplink.name), Tone.PLAIN, formatting.link_ref(path.uplink.name))
+    family = path.source.version if path.source else 4
+    own = [address for address in path.uplink.addresses if address.version == family]
     under = (Span(str(own[0]), Tone.DIM, address_ref(own[0].ip)),) if own else ()
-    why = formatting.trouble(trouble(way.uplink))
+    why = formatting.trouble(trouble(path.uplink))
     return [Hop((name, *why), under, (name, *why))]
 
 
@@ -222,7 +222,7 @@ def of_container(host: Host, container: Container) -> list[Drift]:
     """Its own, and those of its networks."""
     index = index_of(host)
     networks = [network for end in container.endpoints if (network := index.network(end))]
-    shared = [one for network in networks for one in index.drift_of_network(network.id)]
+    shared = [drift for network in networks for drift in index.drift_of_network(network.id)]
     return [*index.drift_of_container(container.id), *shared]
 
 

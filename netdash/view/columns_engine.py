@@ -19,28 +19,28 @@ from netdash.view.text import Span, Tone, clean
 
 def _containers(host: Host) -> Rows:
     index = index_of(host)
-    return Rows(host.containers or (), lambda one: _container(host, index, one))
+    return Rows(host.containers or (), lambda container: _container(host, index, container))
 
 
-def _container(host: Host, index: Index, one: Container) -> Row:
-    own_ports = index.ports(one.id)
+def _container(host: Host, index: Index, container: Container) -> Row:
+    own_ports = index.ports(container.id)
     cells = (
-        Span(clean(one.name), Tone.KEY, ref_of(one)),
-        formatting.state(one),
-        _for(host, one),
-        _addresses(host, one),
-        _networks_cell(index, one),
-        _bridges_cell(host, index, one),
-        formatting.unknown(host, "docker") if host.ports is None else formatting.published(one, own_ports),
-        Span(clean(one.compose), Tone.DIM) if one.compose else NOTHING,
-        Span(clean(one.image), Tone.DIM),
+        Span(clean(container.name), Tone.KEY, ref_of(container)),
+        formatting.state(container),
+        _for(host, container),
+        _addresses(host, container),
+        _networks_cell(index, container),
+        _bridges_cell(host, index, container),
+        formatting.unknown(host, "docker") if host.ports is None else formatting.published(container, own_ports),
+        Span(clean(container.compose), Tone.DIM) if container.compose else NOTHING,
+        Span(clean(container.image), Tone.DIM),
     )
-    since = one.started_at if one.running else one.finished_at
-    first = next((int(end.ip) for end in _interfaces(one)), None)
+    since = container.started_at if container.running else container.finished_at
+    first = next((int(end.ip) for end in _interfaces(container)), None)
     port = min((port.host_port for port in own_ports), default=None)
     sort = (
-        one.name.casefold(),
-        (not one.running, one.state),
+        container.name.casefold(),
+        (not container.running, container.state),
         None if not since or host.taken is None else host.taken - since,
         first,
         cells[4].text,
@@ -49,43 +49,43 @@ def _container(host: Host, index: Index, one: Container) -> Row:
         cells[7].text,
         cells[8].text,
     )
-    return Row(ref_of(one), cells, sort)
+    return Row(ref_of(container), cells, sort)
 
 
-def _for(host: Host, one: Container) -> Span:
+def _for(host: Host, container: Container) -> Span:
     """Since when it runs, or does not; "—" for what never ran."""
-    told = formatting.how_long(host, one)
-    if not told and one.state != "created":
+    told = formatting.how_long(host, container)
+    if not told and container.state != "created":
         return formatting.unknown_yet(host)
     return Span(told, Tone.DIM) if told else NOTHING
 
 
-def _addresses(host: Host, one: Container) -> Span:
-    kept = formatting.kept(host, one)
+def _addresses(host: Host, container: Container) -> Span:
+    kept = formatting.kept(host, container)
     if kept:
         return Span(kept, Tone.WARN)
-    found = _interfaces(one)
+    found = _interfaces(container)
     if found:
         return Span(", ".join(str(address.ip) for address in found), Tone.KEY, address_ref(found[0].ip))
-    if one.left_behind:
-        return Span(f"✗ left behind by {clean(one.shares_with or '?')}", Tone.BAD)
-    if one.shares_with:
-        return Span(f"as {clean(one.shares_with)}", Tone.DIM)
-    if one.network_mode == "host":
+    if container.left_behind:
+        return Span(f"✗ left behind by {clean(container.shares_with or '?')}", Tone.BAD)
+    if container.shares_with:
+        return Span(f"as {clean(container.shares_with)}", Tone.DIM)
+    if container.network_mode == "host":
         return Span("host", Tone.DIM)
-    if one.network_mode == "none":
+    if container.network_mode == "none":
         return Span("none", Tone.DIM)
-    return UNKNOWN if one.running else NOTHING
+    return UNKNOWN if container.running else NOTHING
 
 
-def _interfaces(one: Container) -> list[Interface]:
+def _interfaces(container: Container) -> list[Interface]:
     """One address of each network first, IPv4 where there is one; then the others."""
-    first = [end.addresses[0] for end in one.endpoints if end.addresses]
-    return first + [address for end in one.endpoints for address in end.addresses[1:]]
+    first = [end.addresses[0] for end in container.endpoints if end.addresses]
+    return first + [address for end in container.endpoints for address in end.addresses[1:]]
 
 
-def _networks_cell(index: Index, one: Container) -> Span:
-    ends = [end for end in one.endpoints if end.network not in ("host", "none")]
+def _networks_cell(index: Index, container: Container) -> Span:
+    ends = [end for end in container.endpoints if end.network not in ("host", "none")]
     if not ends:
         return NOTHING
     network = index.network(ends[0])
@@ -93,8 +93,8 @@ def _networks_cell(index: Index, one: Container) -> Span:
     return Span(", ".join(clean(end.network) for end in ends), Tone.PLAIN, ref)
 
 
-def _bridges_cell(host: Host, index: Index, one: Container) -> Span:
-    ends = [end for end in one.endpoints if end.network not in ("host", "none")]
+def _bridges_cell(host: Host, index: Index, container: Container) -> Span:
+    ends = [end for end in container.endpoints if end.network not in ("host", "none")]
     if ends and host.networks is None:
         return formatting.unknown(host, "docker")
     names = [_device(index, end) for end in ends]
@@ -138,29 +138,29 @@ CONTAINERS = View(
 
 def _networks(host: Host) -> Rows:
     index = index_of(host)
-    return Rows(host.networks or (), lambda one: _network(host, index, one))
+    return Rows(host.networks or (), lambda network: _network(host, index, network))
 
 
-def _network(host: Host, index: Index, one: Network) -> Row:
-    device = one.bridge or one.parent
-    members, gateways = index.members(one), index.gateways(one)
-    mark = formatting.drift_mark(index.drift_of_network(one.id))
-    flags = f"{mark}{formatting.network_flags(one)}".strip()
+def _network(host: Host, index: Index, network: Network) -> Row:
+    device = network.bridge or network.parent
+    members, gateways = index.members(network), index.gateways(network)
+    mark = formatting.drift_mark(index.drift_of_network(network.id))
+    flags = f"{mark}{formatting.network_flags(network)}".strip()
     cells = (
-        Span(clean(one.name), Tone.KEY, ref_of(one)),
-        Span(clean(one.driver)),
+        Span(clean(network.name), Tone.KEY, ref_of(network)),
+        Span(clean(network.driver)),
         Span(clean(device), Tone.PLAIN, formatting.link_ref(device)) if device else NOTHING,
-        Span(", ".join(map(str, one.subnets)), Tone.KEY) if one.subnets else NOTHING,
+        Span(", ".join(map(str, network.subnets)), Tone.KEY) if network.subnets else NOTHING,
         UNKNOWN if gateways is None else _gateways(gateways),
         formatting.unknown(host, "docker") if members is None else Span(str(members)),
         Span(flags, Tone.BAD if mark else Tone.WARN) if flags else NOTHING,
-        Span(clean(one.compose), Tone.DIM) if one.compose else NOTHING,
+        Span(clean(network.compose), Tone.DIM) if network.compose else NOTHING,
     )
-    subnet = int(one.subnets[0].network_address) if one.subnets else None
+    subnet = int(network.subnets[0].network_address) if network.subnets else None
     gateway = int(gateways[0]) if gateways else None
     sort = (
-        one.name.casefold(),
-        one.driver,
+        network.name.casefold(),
+        network.driver,
         cells[2].text,
         subnet,
         gateway,
@@ -168,7 +168,7 @@ def _network(host: Host, index: Index, one: Network) -> Row:
         cells[6].text,
         cells[7].text,
     )
-    return Row(ref_of(one), cells, sort)
+    return Row(ref_of(network), cells, sort)
 
 
 def _gateways(ips: Sequence[IP]) -> Span:
@@ -208,42 +208,42 @@ TONES = {
 }
 
 
-def drift_place(one: Drift) -> str:
+def drift_place(drift: Drift) -> str:
     """table/CHAIN #n; without a number where the rule is not there."""
-    if one.rule is not None:
-        return one.rule.place
-    prefix = "" if one.family == "ip" else f"{one.family} "
-    return f"{prefix}{one.table}/{one.chain}"
+    if drift.rule is not None:
+        return drift.rule.place
+    prefix = "" if drift.family == "ip" else f"{drift.family} "
+    return f"{prefix}{drift.table}/{drift.chain}"
 
 
-def port_text(one: Binding) -> str:
+def port_text(binding: Binding) -> str:
     """8080/tcp, with the address where it is bound to one."""
-    number = str(one.host_port or one.container_port)
-    if one.host_ip is not None and not one.host_ip.is_unspecified:
-        number = socket_text(one.host_ip, one.host_port)
-    return clean(f"{number}/{one.proto}")
+    number = str(binding.host_port or binding.container_port)
+    if binding.host_ip is not None and not binding.host_ip.is_unspecified:
+        number = socket_text(binding.host_ip, binding.host_port)
+    return clean(f"{number}/{binding.proto}")
 
 
 def _drift(host: Host) -> Rows:
     index = index_of(host)
-    return Rows(host.drift or (), lambda one: _drift_row(index, one))
+    return Rows(host.drift or (), lambda drift: _drift_row(index, drift))
 
 
-def _drift_row(index: Index, one: Drift) -> Row:
-    container = index.containers.get(one.container_id or "")
-    network = index.networks.get(one.network_id or "")
+def _drift_row(index: Index, drift: Drift) -> Row:
+    container = index.containers.get(drift.container_id or "")
+    network = index.networks.get(drift.network_id or "")
     cells = (
-        Span(one.kind.value, TONES.get(one.kind, Tone.WARN)),
-        Span(clean(drift_place(one)), Tone.PLAIN, ref_of(one.rule) if one.rule else None),
+        Span(drift.kind.value, TONES.get(drift.kind, Tone.WARN)),
+        Span(clean(drift_place(drift)), Tone.PLAIN, ref_of(drift.rule) if drift.rule else None),
         Span(clean(container.name), Tone.KEY, ref_of(container)) if container else NOTHING,
-        Span(port_text(one.binding)) if one.binding else NOTHING,
+        Span(port_text(drift.binding)) if drift.binding else NOTHING,
         Span(clean(network.name), Tone.PLAIN, ref_of(network)) if network else NOTHING,
-        Span(clean(one.why, 200)),
-        Span(clean(one.text.removeprefix(f"-A {one.chain} "), 200), Tone.DIM),
+        Span(clean(drift.why, 200)),
+        Span(clean(drift.text.removeprefix(f"-A {drift.chain} "), 200), Tone.DIM),
     )
-    number = one.binding.host_port if one.binding else None
-    sort = (list(DriftKind).index(one.kind), *(cell.text.casefold() for cell in cells[1:3]), number)
-    return Row(ref_of(one), cells, (*sort, *(cell.text.casefold() for cell in cells[4:])))
+    number = drift.binding.host_port if drift.binding else None
+    sort = (list(DriftKind).index(drift.kind), *(cell.text.casefold() for cell in cells[1:3]), number)
+    return Row(ref_of(drift), cells, (*sort, *(cell.text.casefold() for cell in cells[4:])))
 
 
 def _doubt(host: Host) -> str:

@@ -17,8 +17,8 @@ def _routes(host: Host) -> Rows:
     return Rows(by_table(host.routes, host.policy), _route_or_policy)
 
 
-def _route_or_policy(one: Route | PolicyRule) -> Row:
-    return _policy(one) if isinstance(one, PolicyRule) else _route(one)
+def _route_or_policy(record: Route | PolicyRule) -> Row:
+    return _policy(record) if isinstance(record, PolicyRule) else _route(record)
 
 
 def destination(route: Route) -> str:
@@ -39,47 +39,47 @@ def devices(route: Route) -> list[str]:
     return [route.dev] if route.dev else [dev for _, dev in route.hops if dev]
 
 
-def _route(one: Route) -> Row:
-    via, names = gateways(one), devices(one)
-    first = one.gateway or next((ip for ip, _ in one.hops if ip), None)
-    kind = "" if one.kind == "unicast" else one.kind
+def _route(route: Route) -> Row:
+    via, names = gateways(route), devices(route)
+    first = route.gateway or next((ip for ip, _ in route.hops if ip), None)
+    kind = "" if route.kind == "unicast" else route.kind
     cells = (
-        Span(destination(one), Tone.KEY if one.table == "main" else Tone.PLAIN),
+        Span(destination(route), Tone.KEY if route.table == "main" else Tone.PLAIN),
         Span(via, Tone.PLAIN, address_ref(first) if first else None) if via else NOTHING,
         Span(clean(", ".join(names)), Tone.PLAIN, formatting.link_ref(names[0])) if names else NOTHING,
-        formatting.address(one.prefsrc) if one.prefsrc else NOTHING,
-        Span(str(one.metric), Tone.DIM),
-        Span(clean(one.table), Tone.DIM if one.table in ("main", "local") else Tone.PLAIN),
-        Span("no carrier" if one.linkdown and not kind else clean(kind), Tone.WARN if one.linkdown else Tone.PLAIN),
-        Span(clean(one.protocol or ""), Tone.DIM),
+        formatting.address(route.prefsrc) if route.prefsrc else NOTHING,
+        Span(str(route.metric), Tone.DIM),
+        Span(clean(route.table), Tone.DIM if route.table in ("main", "local") else Tone.PLAIN),
+        Span("no carrier" if route.linkdown and not kind else clean(kind), Tone.WARN if route.linkdown else Tone.PLAIN),
+        Span(clean(route.protocol or ""), Tone.DIM),
     )
-    address = int(one.dst.network_address)
+    address = int(route.dst.network_address)
     sort = (
-        (one.family, address, one.dst.prefixlen),
+        (route.family, address, route.dst.prefixlen),
         int(first) if first else None,
         cells[2].text,
-        int(one.prefsrc) if one.prefsrc else None,
-        one.metric,
-        one.table,
+        int(route.prefsrc) if route.prefsrc else None,
+        route.metric,
+        route.table,
         cells[6].text,
         cells[7].text,
     )
-    return Row(ref_of(one), cells, sort)
+    return Row(ref_of(route), cells, sort)
 
 
-def _policy(one: PolicyRule) -> Row:
+def _policy(rule: PolicyRule) -> Row:
     cells = (
-        Span(clean(one.text), Tone.PLAIN),
+        Span(clean(rule.text), Tone.PLAIN),
         NOTHING,
         NOTHING,
         NOTHING,
-        Span(str(one.priority), Tone.DIM),
-        Span(clean(one.table)) if one.table else NOTHING,
-        Span("policy rule" if one.family == 4 else "policy rule, IPv6", Tone.DIM),
+        Span(str(rule.priority), Tone.DIM),
+        Span(clean(rule.table)) if rule.table else NOTHING,
+        Span("policy rule" if rule.family == 4 else "policy rule, IPv6", Tone.DIM),
         NOTHING,
     )
-    sort = ((9, one.family, one.priority), None, None, None, one.priority, one.table, cells[6].text, None)
-    return Row(ref_of(one), cells, sort)
+    sort = ((9, rule.family, rule.priority), None, None, None, rule.priority, rule.table, cells[6].text, None)
+    return Row(ref_of(rule), cells, sort)
 
 
 ROUTES = View(
@@ -109,69 +109,78 @@ ROUTES = View(
 
 def _links(host: Host) -> Rows:
     index = index_of(host)
-    return Rows([*(host.links or ()), *(host.neighbours or ())], lambda one: _link_or_neighbour(host, index, one))
+    return Rows([*(host.links or ()), *(host.neighbours or ())], lambda record: _link_or_neighbour(host, index, record))
 
 
-def _link_or_neighbour(host: Host, index: Index, one: Link | Neighbour) -> Row:
-    return _link(host, index, one) if isinstance(one, Link) else _neighbour(host, index, one)
+def _link_or_neighbour(host: Host, index: Index, record: Link | Neighbour) -> Row:
+    return _link(host, index, record) if isinstance(record, Link) else _neighbour(host, index, record)
 
 
-def _link(host: Host, index: Index, one: Link) -> Row:
-    container = index.veths.get(one.name)
+def _link(host: Host, index: Index, link: Link) -> Row:
+    container = index.veths.get(link.name)
     cells = (
-        Span(clean(one.name), Tone.KEY, ref_of(one)),
-        Span(clean(one.kind or "device"), Tone.PLAIN),
-        link_state(one),
-        Span(clean(one.master), Tone.PLAIN, formatting.link_ref(one.master)) if one.master else NOTHING,
-        Span(", ".join(map(str, one.addresses)), Tone.PLAIN, address_ref(one.addresses[0].ip))
-        if one.addresses
+        Span(clean(link.name), Tone.KEY, ref_of(link)),
+        Span(clean(link.kind or "device"), Tone.PLAIN),
+        link_state(link),
+        Span(clean(link.master), Tone.PLAIN, formatting.link_ref(link.master)) if link.master else NOTHING,
+        Span(", ".join(map(str, link.addresses)), Tone.PLAIN, address_ref(link.addresses[0].ip))
+        if link.addresses
         else NOTHING,
-        _owner(host, index, one, container),
-        formatting.UNKNOWN if one.mtu is None else Span(str(one.mtu), Tone.DIM),
-        Span(clean(one.mac or ""), Tone.DIM),
+        _owner(host, index, link, container),
+        formatting.UNKNOWN if link.mtu is None else Span(str(link.mtu), Tone.DIM),
+        Span(clean(link.mac or ""), Tone.DIM),
     )
-    address = int(one.addresses[0].ip) if one.addresses else None
+    address = int(link.addresses[0].ip) if link.addresses else None
     name = container.name.casefold() if container else None
-    sort = (one.name, cells[1].text, cells[2].text, cells[3].text, address, name, one.mtu, one.mac)
-    return Row(ref_of(one), cells, sort)
+    sort = (link.name, cells[1].text, cells[2].text, cells[3].text, address, name, link.mtu, link.mac)
+    return Row(ref_of(link), cells, sort)
 
 
-def _owner(host: Host, index: Index, one: Link, container: Container | None) -> Span:
+def _owner(host: Host, index: Index, link: Link, container: Container | None) -> Span:
     """Whose the other end is. Of a bridge's port that is nobody's it is not known while a running container on that
     bridge has no port yet."""
-    if one.kind != "veth" or one.master is None:
+    if link.kind != "veth" or link.master is None:
         return formatting.owner(host, container) if container else NOTHING
-    if container is None and one.master in index.bridges_with_unknown_ports:
+    if container is None and link.master in index.bridges_with_unknown_ports:
         return formatting.unknown(host, "links")
     return formatting.owner(host, container)
 
 
-def link_state(one: Link) -> Span:
+def link_state(link: Link) -> Span:
     """Glyph and the kernel's word; a bridge without ports and a loopback say UNKNOWN and DOWN by nature."""
-    if not one.up:
+    if not link.up:
         return Span("○ off", Tone.DIM)
-    word = one.state.lower()
+    word = link.state.lower()
     if word in ("up", "unknown"):
         return Span("● up", Tone.GOOD)
     return Span(f"○ {clean(word)}", Tone.WARN)
 
 
-def _neighbour(host: Host, index: Index, one: Neighbour) -> Row:
-    container = index.owners.get(one.ip)
-    gone = one.state.upper() in ("FAILED", "INCOMPLETE")
+def _neighbour(host: Host, index: Index, neighbour: Neighbour) -> Row:
+    container = index.owners.get(neighbour.ip)
+    gone = neighbour.state.upper() in ("FAILED", "INCOMPLETE")
     cells = (
-        Span(str(one.ip), Tone.KEY, address_ref(one.ip)),
+        Span(str(neighbour.ip), Tone.KEY, address_ref(neighbour.ip)),
         Span("neighbour", Tone.DIM),
-        Span(f"{'○' if gone else '●'} {clean(one.state.lower())}", Tone.WARN if gone else Tone.PLAIN),
-        Span(clean(one.dev), Tone.PLAIN, formatting.link_ref(one.dev)),
+        Span(f"{'○' if gone else '●'} {clean(neighbour.state.lower())}", Tone.WARN if gone else Tone.PLAIN),
+        Span(clean(neighbour.dev), Tone.PLAIN, formatting.link_ref(neighbour.dev)),
         NOTHING,
         formatting.owner(host, container),
         NOTHING,
-        Span(clean(one.mac or ""), Tone.DIM),
+        Span(clean(neighbour.mac or ""), Tone.DIM),
     )
     name = container.name.casefold() if container else None
-    sort = (f"~{one.ip.version}{int(one.ip):040}", "neighbour", cells[2].text, one.dev, None, name, None, one.mac)
-    return Row(ref_of(one), cells, sort)
+    sort = (
+        f"~{neighbour.ip.version}{int(neighbour.ip):040}",
+        "neighbour",
+        cells[2].text,
+        neighbour.dev,
+        None,
+        name,
+        None,
+        neighbour.mac,
+    )
+    return Row(ref_of(neighbour), cells, sort)
 
 
 LINKS = View(

@@ -18,61 +18,61 @@ from netdash.view.text import Span, Tone, clean
 
 def _ports(host: Host) -> Rows:
     index = index_of(host)
-    return Rows(host.ports or (), lambda one: _port(host, index, one))
+    return Rows(host.ports or (), lambda port: _port(host, index, port))
 
 
-def _port(host: Host, index: Index, one: Port) -> Row:
-    container = index.containers.get(one.container_id or "")
-    rule = one.dnat
+def _port(host: Host, index: Index, port: Port) -> Row:
+    container = index.containers.get(port.container_id or "")
+    rule = port.dnat
     cells = (
-        Span(str(one.host_port), Tone.KEY if one.live else Tone.DIM),
-        Span(clean(one.proto)),
-        formatting.bound(one),
-        Span(formatting.scope_word(one.scope), Tone.DIM),
+        Span(str(port.host_port), Tone.KEY if port.live else Tone.DIM),
+        Span(clean(port.proto)),
+        formatting.bound(port),
+        Span(formatting.scope_word(port.scope), Tone.DIM),
         formatting.owner(host, container),
-        _target(host, one),
-        _holder(host, one),
-        _dnat(host, one),
+        _target(host, port),
+        _holder(host, port),
+        _dnat(host, port),
         formatting.count(rule.packets)
         if rule
         else NOTHING
-        if _dnat(host, one) is NOTHING
+        if _dnat(host, port) is NOTHING
         else formatting.unknown_yet(host),
-        _listening(host, index, one),
+        _listening(host, index, port),
     )
-    holder = one.holder.pid if one.holder else None
+    holder = port.holder.pid if port.holder else None
     sort = (
-        one.host_port,
-        one.proto,
-        int(one.host_ip),
+        port.host_port,
+        port.proto,
+        int(port.host_ip),
         cells[3].text,
         container.name.casefold() if container else None,
-        int(one.target_ip) if one.target_ip else None,
+        int(port.target_ip) if port.target_ip else None,
         holder,
         rule.place if rule else None,
         rule.packets if rule else None,
         cells[9].text,
     )
-    return Row(ref_of(one), cells, sort)
+    return Row(ref_of(port), cells, sort)
 
 
-def _target(host: Host, one: Port) -> Span:
-    if one.target_ip is not None:
-        return Span(socket_text(one.target_ip, one.container_port), Tone.PLAIN, address_ref(one.target_ip))
-    if not one.live:
-        return Span(f"(→{one.container_port})", Tone.DIM)
-    carried = one.holder is not None and one.holder.kind not in ("process", "nobody")
-    return formatting.unknown_yet(host) if (one.container_id or carried) and not _own_socket(one) else NOTHING
+def _target(host: Host, port: Port) -> Span:
+    if port.target_ip is not None:
+        return Span(socket_text(port.target_ip, port.container_port), Tone.PLAIN, address_ref(port.target_ip))
+    if not port.live:
+        return Span(f"(→{port.container_port})", Tone.DIM)
+    carried = port.holder is not None and port.holder.kind not in ("process", "nobody")
+    return formatting.unknown_yet(host) if (port.container_id or carried) and not _own_socket(port) else NOTHING
 
 
-def _own_socket(one: Port) -> bool:
+def _own_socket(port: Port) -> bool:
     """Whether a host-network container or a plain process holds it: nothing is translated."""
-    return one.holder is not None and one.holder.kind == "process" and one.dnat is None and one.proxy is None
+    return port.holder is not None and port.holder.kind == "process" and port.dnat is None and port.proxy is None
 
 
-def _holder(host: Host, one: Port) -> Span:
+def _holder(host: Host, port: Port) -> Span:
     """Who has the host's port: a process with its pid, a rule alone, or nobody."""
-    holder = one.holder
+    holder = port.holder
     if holder is None:
         return formatting.unknown(host, "listeners")
     if holder.kind == "nobody":
@@ -80,39 +80,39 @@ def _holder(host: Host, one: Port) -> Span:
     if holder.kind == "rule":
         return Span("rule only", Tone.DIM)
     name = clean(holder.command or holder.kind, 40)
-    ref = ref_of(one.proxy) if one.proxy and one.proxy.pid == holder.pid else None
+    ref = ref_of(port.proxy) if port.proxy and port.proxy.pid == holder.pid else None
     return Span(f"{name} {holder.pid}" if holder.pid else name, Tone.PLAIN, ref)
 
 
-def _dnat(host: Host, one: Port) -> Span:
-    if one.dnat is not None:
-        return Span(clean(one.dnat.place), Tone.PLAIN, ref_of(one.dnat))
+def _dnat(host: Host, port: Port) -> Span:
+    if port.dnat is not None:
+        return Span(clean(port.dnat.place), Tone.PLAIN, ref_of(port.dnat))
     if host.ruleset is None:
         return formatting.unknown(host, "rules")
-    known = host.ruleset.whole(one.host_ip.version) and not one.unsure
+    known = host.ruleset.whole(port.host_ip.version) and not port.unsure
     if host.proxies is None and host.engine is not None and host.engine.rootless:
         known = False  # only the proxy tells the address that the rule is for
     return NOTHING if known else formatting.unknown_yet(host)
 
 
-def _listening(host: Host, index: Index, one: Port) -> Span:
+def _listening(host: Host, index: Index, port: Port) -> Span:
     """Who listens inside; before it, in a word, what is wrong with the rules on the way there."""
-    inside, mark = _inside(host, one), formatting.drift_mark(index.drift_of_port(one))
+    inside, mark = _inside(host, port), formatting.drift_mark(index.drift_of_port(port))
     return Span(f"{mark}{inside.text}", Tone.BAD) if mark else inside
 
 
-def _inside(host: Host, one: Port) -> Span:
-    if not one.live:
+def _inside(host: Host, port: Port) -> Span:
+    if not port.live:
         return Span("not running", Tone.DIM)
-    if one.listening is None:
+    if port.listening is None:
         return formatting.unknown_yet(host)
-    if not one.listening:
+    if not port.listening:
         return Span("○ nobody", Tone.BAD)
-    if one.holder is None:
+    if port.holder is None:
         return Span("● inside, ?", Tone.UNKNOWN)  # what leads to it could not be read
-    if one.holder.kind == "nobody":
+    if port.holder.kind == "nobody":
         return Span("inside only", Tone.BAD)  # the container's socket is there, but nothing leads to it
-    return Span(f"● {clean(one.listener, 24)}" if one.listener else "● yes", Tone.GOOD)
+    return Span(f"● {clean(port.listener, 24)}" if port.listener else "● yes", Tone.GOOD)
 
 
 PORTS = View(
@@ -152,34 +152,34 @@ def _rules(host: Host) -> Rows:
 _noted = lru_cache(maxsize=64)(RulesNote)
 
 
-def _rule_or_note(one: Rule | RulesNote) -> Row:
-    return _note(one) if isinstance(one, RulesNote) else _rule(one)
+def _rule_or_note(record: Rule | RulesNote) -> Row:
+    return _note(record) if isinstance(record, RulesNote) else _rule(record)
 
 
-def _note(one: RulesNote) -> Row:
-    text = clean(one.text)
+def _note(note: RulesNote) -> Row:
+    text = clean(note.text)
     cells = (UNKNOWN, NOTHING, NOTHING, Span("note", Tone.UNKNOWN), NOTHING, BLANK, Span(text), NOTHING)
-    return Row(ref_of(one), cells, (("", "", 0), ("", "", "", 0), 0, "", None, None, text, ""))
+    return Row(ref_of(note), cells, (("", "", 0), ("", "", "", 0), 0, "", None, None, text, ""))
 
 
-def _rule(one: Rule) -> Row:
-    text = formatting.rule_body(one)
-    if one.not_understood:
-        text = f"{text}  (not interpreted: {clean(', '.join(one.not_understood), 80)})"
-    table, packets = formatting.table_of(one), one.packets
+def _rule(rule: Rule) -> Row:
+    text = formatting.rule_body(rule)
+    if rule.not_understood:
+        text = f"{text}  (not interpreted: {clean(', '.join(rule.not_understood), 80)})"
+    table, packets = formatting.table_of(rule), rule.packets
     cells = (
         _plain(clean(table)),
-        _chain(one.backend, one.family, one.table, one.chain),
-        _dim(str(one.position)),
-        _action(one),
+        _chain(rule.backend, rule.family, rule.table, rule.chain),
+        _dim(str(rule.position)),
+        _action(rule),
         NOTHING if packets is None else _plain(formatting.short_number(packets)),
-        Span(formatting.rate(one.rate), Tone.GOOD) if one.rate else BLANK,
+        Span(formatting.rate(rule.rate), Tone.GOOD) if rule.rate else BLANK,
         Span(text),
-        _dim(formatting.backend_name(one.backend)),
+        _dim(formatting.backend_name(rule.backend)),
     )
-    place = (table, one.chain, one.position)
-    sort = (place, (one.chain, *place), one.position, cells[3].text, packets, one.rate, text, one.backend)
-    return Row(ref_of(one), cells, sort)
+    place = (table, rule.chain, rule.position)
+    sort = (place, (rule.chain, *place), rule.position, cells[3].text, packets, rule.rate, text, rule.backend)
+    return Row(ref_of(rule), cells, sort)
 
 
 _VERBS = {"drop": Tone.BAD, "reject": Tone.BAD, "other": Tone.UNKNOWN}
@@ -202,15 +202,15 @@ def _chain(backend: str, family: str, table: str, name: str) -> Span:
     return Span(clean(name), Tone.KEY, Ref("chain", f"{backend} {family} {table} {name}"))
 
 
-def _action(one: Rule) -> Span:
-    target = one.target
+def _action(rule: Rule) -> Span:
+    target = rule.target
     tone = _VERBS.get(target.verb.value, Tone.PLAIN)
     if target.chain:
-        ref = Ref("chain", f"{one.backend} {one.family} {one.table} {target.chain}")
-        return Span(clean(formatting.action(one)), tone, ref)
+        ref = Ref("chain", f"{rule.backend} {rule.family} {rule.table} {target.chain}")
+        return Span(clean(formatting.action(rule)), tone, ref)
     if target.address:
-        return Span(formatting.action(one), tone, address_ref(target.address))
-    return Span(formatting.action(one), tone)
+        return Span(formatting.action(rule), tone, address_ref(target.address))
+    return Span(formatting.action(rule), tone)
 
 
 RULES = View(
@@ -241,39 +241,39 @@ RULES = View(
 def _proxies(host: Host) -> Rows:
     index = index_of(host)
     if host.proxies is None:
-        return Rows((), lambda one: _proxy(host, index, one))
-    return Rows((*host.forged, *host.proxies), lambda one: _proxy(host, index, one))
+        return Rows((), lambda proxy: _proxy(host, index, proxy))
+    return Rows((*host.forged, *host.proxies), lambda proxy: _proxy(host, index, proxy))
 
 
-def _proxy(host: Host, index: Index, one: Proxy) -> Row:
-    owner = index.owners.get(one.container_ip) if one.user is None else None
-    sockets = None if one.listeners is None else len(one.listeners)
+def _proxy(host: Host, index: Index, proxy: Proxy) -> Row:
+    owner = index.owners.get(proxy.container_ip) if proxy.user is None else None
+    sockets = None if proxy.listeners is None else len(proxy.listeners)
     cells = (
-        Span(str(one.pid), Tone.KEY, ref_of(one)),
-        Span(clean(one.program, 40), Tone.PLAIN if one.user is None else Tone.BAD),
-        Span(clean(one.proto)),
-        Span(socket_text(one.host_ip, one.host_port), Tone.PLAIN, Ref("port", _key(one))),
-        Span(socket_text(one.container_ip, one.container_port), Tone.PLAIN, address_ref(one.container_ip)),
-        formatting.owner(host, owner) if one.user is None else Span("not the engine's", Tone.BAD),
-        UNKNOWN if one.rss is None else Span(formatting.short_bytes(one.rss)),
+        Span(str(proxy.pid), Tone.KEY, ref_of(proxy)),
+        Span(clean(proxy.program, 40), Tone.PLAIN if proxy.user is None else Tone.BAD),
+        Span(clean(proxy.proto)),
+        Span(socket_text(proxy.host_ip, proxy.host_port), Tone.PLAIN, Ref("port", _key(proxy))),
+        Span(socket_text(proxy.container_ip, proxy.container_port), Tone.PLAIN, address_ref(proxy.container_ip)),
+        formatting.owner(host, owner) if proxy.user is None else Span("not the engine's", Tone.BAD),
+        UNKNOWN if proxy.rss is None else Span(formatting.short_bytes(proxy.rss)),
         UNKNOWN if sockets is None else Span(str(sockets), Tone.PLAIN if sockets else Tone.BAD),
     )
     name = owner.name.casefold() if owner else None
     sort = (
-        one.pid,
-        one.command,
-        one.proto,
-        one.host_port,
-        int(one.container_ip),
+        proxy.pid,
+        proxy.command,
+        proxy.proto,
+        proxy.host_port,
+        int(proxy.container_ip),
         name,
-        one.rss,
+        proxy.rss,
         sockets,
     )
-    return Row(ref_of(one), cells, sort)
+    return Row(ref_of(proxy), cells, sort)
 
 
-def _key(one: Proxy) -> str:
-    return f"{one.proto}/{one.host_ip}/{one.host_port}"
+def _key(proxy: Proxy) -> str:
+    return f"{proxy.proto}/{proxy.host_ip}/{proxy.host_port}"
 
 
 PROXIES = View(

@@ -65,7 +65,7 @@ def _containers(host: Host, ref: Ref, width: int) -> list[Line]:
     found = [names[identity] for identity in containers_of(host, ref) if identity in names]
     if not found:
         return []
-    spans = [Span(f"{clean(one.name)}  ", Tone.KEY, ref_of(one)) for one in found[:MOST]]
+    spans = [Span(f"{clean(container.name)}  ", Tone.KEY, ref_of(container)) for container in found[:MOST]]
     if len(found) > MOST:
         spans.append(Span(f"… and {len(found) - MOST} more", Tone.DIM))
     return _fact("FOR", spans, width)
@@ -74,38 +74,38 @@ def _containers(host: Host, ref: Ref, width: int) -> list[Line]:
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
-def _rule(host: Host, one: Rule, width: int) -> list[Line]:
-    lines = [_head(clean(one.place), ref_of(one), one.backend, width)]
-    lines += layout.text(_label("RULE"), clean(one.text), width)
-    lines += _fact("DOES", Span(clean(formatting.action(one)), Tone.KEY), width)
-    if one.packets is None:
+def _rule(host: Host, rule: Rule, width: int) -> list[Line]:
+    lines = [_head(clean(rule.place), ref_of(rule), rule.backend, width)]
+    lines += layout.text(_label("RULE"), clean(rule.text), width)
+    lines += _fact("DOES", Span(clean(formatting.action(rule)), Tone.KEY), width)
+    if rule.packets is None:
         lines += _fact("COUNTED", Span("it has no counter", Tone.DIM), width)
     else:
-        size = f", {formatting.short_bytes(one.bytes)}" if one.bytes is not None else ""
-        rate = f", {formatting.rate(one.rate)}" if formatting.rate(one.rate) else ""
-        lines += _fact("COUNTED", Span(f"{formatting.packets(one)}{size}{rate}"), width)
-    if one.comment:
-        lines += layout.text(_label("COMMENT"), clean(one.comment), width, Tone.DIM)
-    if one.not_understood:
-        said = f"not interpreted: {', '.join(one.not_understood)}"
+        size = f", {formatting.short_bytes(rule.bytes)}" if rule.bytes is not None else ""
+        rate = f", {formatting.rate(rule.rate)}" if formatting.rate(rule.rate) else ""
+        lines += _fact("COUNTED", Span(f"{formatting.packets(rule)}{size}{rate}"), width)
+    if rule.comment:
+        lines += layout.text(_label("COMMENT"), clean(rule.comment), width, Tone.DIM)
+    if rule.not_understood:
+        said = f"not interpreted: {', '.join(rule.not_understood)}"
         lines += layout.text(_label("?"), clean(said), width, Tone.UNKNOWN)
-    chain = index_of(host).chains.get(chain_ref(one))
+    chain = index_of(host).chains.get(chain_ref(rule))
     return lines + (_reached(host, chain, width) if chain else [])
 
 
-def _note(_: Host, one: RulesNote, width: int) -> list[Line]:
-    return layout.text(_label("?"), clean(one.text), width, Tone.UNKNOWN)
+def _note(_: Host, note: RulesNote, width: int) -> list[Line]:
+    return layout.text(_label("?"), clean(note.text), width, Tone.UNKNOWN)
 
 
-def _reached(host: Host, one: Chain, width: int) -> list[Line]:
+def _reached(host: Host, chain: Chain, width: int) -> list[Line]:
     """When packets come to the chain: from the kernel's hook, or from the rules that jump there."""
-    name = Span(f"{clean(one.name)} ", Tone.PLAIN, ref_of(one))
-    if one.hook:
-        policy = f", policy {one.policy}" if one.policy else ""
-        device = f" on {one.device}" if one.device else ""
-        said = f"is called at hook {one.hook}{device}, priority {one.priority}{policy}"
+    name = Span(f"{clean(chain.name)} ", Tone.PLAIN, ref_of(chain))
+    if chain.hook:
+        policy = f", policy {chain.policy}" if chain.policy else ""
+        device = f" on {chain.device}" if chain.device else ""
+        said = f"is called at hook {chain.hook}{device}, priority {chain.priority}{policy}"
         return _fact("CHAIN", [name, Span(clean(said), Tone.DIM)], width)
-    callers = index_of(host).callers.get((one.backend, one.family, one.table, one.name))
+    callers = index_of(host).callers.get((chain.backend, chain.family, chain.table, chain.name))
     if not callers:
         return _fact("CHAIN", [name, Span("no rule jumps here", Tone.WARN)], width)
     spans = [Span(f"{clean(rule.place)}  ", Tone.PLAIN, ref_of(rule)) for rule in callers[:MOST]]
@@ -117,67 +117,67 @@ def _reached(host: Host, one: Chain, width: int) -> list[Line]:
 # --- ports, proxies, networks -----------------------------------------------------------------------------------------
 
 
-def _port(host: Host, one: Port, width: int) -> list[Line]:
-    title = clean(f"{bound_socket(one)}/{one.proto}")
-    holder = one.holder
+def _port(host: Host, port: Port, width: int) -> list[Line]:
+    title = clean(f"{bound_socket(port)}/{port.proto}")
+    holder = port.holder
     who = "held by ?" if holder is None else clean(f"held by {holder.command or holder.kind}")
     note = f"{who} pid {holder.pid}" if holder and holder.pid else who
     note += ": not the engine's" if holder and holder.forged else ""
-    lines = [_head(title, ref_of(one), note, width)]
-    container = index_of(host).containers.get(one.container_id or "")
+    lines = [_head(title, ref_of(port), note, width)]
+    container = index_of(host).containers.get(port.container_id or "")
     if container is None:
-        return lines + (_fact("RULE", formatting.rule_evidence([one.dnat]), width) if one.dnat else [])
-    if not one.live:
+        return lines + (_fact("RULE", formatting.rule_evidence([port.dnat]), width) if port.dnat else [])
+    if not port.live:
         said = f"set up on {container.name}, which is not running"
         return lines + layout.text(IN, clean(said), width, Tone.DIM)
-    ways = [way for way in inbound(host, container) if ref_of(way.port) == ref_of(one)]
-    for way in ways[:1]:
-        lines += inbound_path(host, [way], IN, width)
-    return lines + drift_lines(index_of(host).drift_of_port(one), RULES, MORE, width)
+    paths = [path for path in inbound(host, container) if ref_of(path.port) == ref_of(port)]
+    for path in paths[:1]:
+        lines += inbound_path(host, [path], IN, width)
+    return lines + drift_lines(index_of(host).drift_of_port(port), RULES, MORE, width)
 
 
-def _proxy(_: Host, one: Proxy, width: int) -> list[Line]:
-    note = f"child of {one.ppid or '?'}" + (": not the engine's" if one.user else "")
-    lines = [_head(clean(f"{one.program} {one.pid}"), ref_of(one), note, width)]
-    port = Ref("port", f"{one.proto}/{one.host_ip}/{one.host_port}")
-    bind = Span(f"{socket_text(one.host_ip, one.host_port)}/{clean(one.proto)}", Tone.KEY, port)
-    target = socket_text(one.container_ip, one.container_port)
-    hops = [layout.Hop((bind,)), layout.Hop((Span(target, Tone.KEY, address_ref(one.container_ip)),))]
+def _proxy(_: Host, proxy: Proxy, width: int) -> list[Line]:
+    note = f"child of {proxy.ppid or '?'}" + (": not the engine's" if proxy.user else "")
+    lines = [_head(clean(f"{proxy.program} {proxy.pid}"), ref_of(proxy), note, width)]
+    port = Ref("port", f"{proxy.proto}/{proxy.host_ip}/{proxy.host_port}")
+    bind = Span(f"{socket_text(proxy.host_ip, proxy.host_port)}/{clean(proxy.proto)}", Tone.KEY, port)
+    target = socket_text(proxy.container_ip, proxy.container_port)
+    hops = [layout.Hop((bind,)), layout.Hop((Span(target, Tone.KEY, address_ref(proxy.container_ip)),))]
     lines += layout.path(_label("CARRIES"), hops, width)
-    lines += layout.text(_label("COMMAND"), clean(one.argv), width)
-    if one.listeners is not None:
-        held = ", ".join(f"{socket_text(listener.ip, listener.port)}/{listener.proto}" for listener in one.listeners)
+    lines += layout.text(_label("COMMAND"), clean(proxy.argv), width)
+    if proxy.listeners is not None:
+        held = ", ".join(f"{socket_text(listener.ip, listener.port)}/{listener.proto}" for listener in proxy.listeners)
         lines += layout.text(_label("SOCKETS"), clean(held) or "none: it listens nowhere", width)
-    if one.rss is not None:
-        lines += _fact("MEMORY", Span(formatting.short_bytes(one.rss)), width)
+    if proxy.rss is not None:
+        lines += _fact("MEMORY", Span(formatting.short_bytes(proxy.rss)), width)
     return lines
 
 
-def _network(host: Host, one: Network, width: int) -> list[Line]:
-    lines = [_head(clean(one.name), ref_of(one), f"{clean(one.driver)}  {one.id[:12]}", width)]
-    device = one.bridge or one.parent
+def _network(host: Host, network: Network, width: int) -> list[Line]:
+    lines = [_head(clean(network.name), ref_of(network), f"{clean(network.driver)}  {network.id[:12]}", width)]
+    device = network.bridge or network.parent
     if device:
-        word = "BRIDGE" if one.bridge else "PARENT"
+        word = "BRIDGE" if network.bridge else "PARENT"
         lines += _fact(word, Span(clean(device), Tone.PLAIN, formatting.link_ref(device)), width)
-    gateways = index_of(host).gateways(one) or ()
-    for net in one.subnets:
+    gateways = index_of(host).gateways(network) or ()
+    for net in network.subnets:
         gateway = next((ip for ip in gateways if ip in net), None)
         via = [Span("  gateway ", Tone.DIM), formatting.address(gateway)] if gateway else []
         lines += _fact("SUBNET", [Span(str(net), Tone.KEY), *via], width)
-    flags = formatting.network_flags(one)
+    flags = formatting.network_flags(network)
     if flags:
         lines += layout.text(_label("FLAGS"), flags, width, Tone.WARN)
-    lines += drift_lines(index_of(host).drift_of_network(one.id), _label("RULES"), _label(""), width)
-    return lines + _members(host, one, width)
+    lines += drift_lines(index_of(host).drift_of_network(network.id), _label("RULES"), _label(""), width)
+    return lines + _members(host, network, width)
 
 
-def _members(host: Host, one: Network, width: int) -> list[Line]:
+def _members(host: Host, network: Network, width: int) -> list[Line]:
     """The containers on it with their addresses there, one line each."""
     ends = [
         (container, end)
         for container in host.containers or ()
         for end in container.endpoints
-        if index_of(host).network(end) is one
+        if index_of(host).network(end) is network
     ]
     lines: list[Line] = []
     for container, end in ends[:MOST]:
@@ -191,16 +191,16 @@ def _members(host: Host, one: Network, width: int) -> list[Line]:
     return lines
 
 
-def _drift(host: Host, one: Drift, width: int) -> list[Line]:
+def _drift(host: Host, drift: Drift, width: int) -> list[Line]:
     """What should be there, or what is there and should not."""
     index = index_of(host)
-    title = f"{one.kind.value}: {drift_place(one)}"
-    lines = [_head(clean(title), ref_of(one), clean(one.backend), width)]
-    lines += layout.text(_label("RULE"), clean(one.text), width)
-    lines += layout.text(_label("WHY"), clean(one.why), width)
-    if one.binding:
-        lines += _fact("PORT", Span(port_text(one.binding), Tone.KEY), width)
-    network = index.networks.get(one.network_id or "")
+    title = f"{drift.kind.value}: {drift_place(drift)}"
+    lines = [_head(clean(title), ref_of(drift), clean(drift.backend), width)]
+    lines += layout.text(_label("RULE"), clean(drift.text), width)
+    lines += layout.text(_label("WHY"), clean(drift.why), width)
+    if drift.binding:
+        lines += _fact("PORT", Span(port_text(drift.binding), Tone.KEY), width)
+    network = index.networks.get(drift.network_id or "")
     if network:
         lines += _fact("NETWORK", Span(clean(network.name), Tone.PLAIN, ref_of(network)), width)
     return lines
@@ -209,50 +209,50 @@ def _drift(host: Host, one: Drift, width: int) -> list[Line]:
 # --- routes and links -------------------------------------------------------------------------------------------------
 
 
-def _route(_: Host, one: Route | PolicyRule, width: int) -> list[Line]:
-    if isinstance(one, PolicyRule):
-        note = f"policy rule, IPv{one.family}"
-        lines = [_head(f"rule {one.priority}", ref_of(one), note, width)]
-        return lines + layout.text(_label("SAYS"), clean(one.text), width)
-    lines = [_head(destination(one), ref_of(one), f"table {clean(one.table)}", width)]
-    names = [Span(f"{clean(name)} ", Tone.PLAIN, formatting.link_ref(name)) for name in devices(one)]
-    via = gateways(one)
-    hop = [Span(f"via {via} ", Tone.PLAIN, address_ref(one.gateway) if one.gateway else None)] if via else []
+def _route(_: Host, record: Route | PolicyRule, width: int) -> list[Line]:
+    if isinstance(record, PolicyRule):
+        note = f"policy rule, IPv{record.family}"
+        lines = [_head(f"rule {record.priority}", ref_of(record), note, width)]
+        return lines + layout.text(_label("SAYS"), clean(record.text), width)
+    lines = [_head(destination(record), ref_of(record), f"table {clean(record.table)}", width)]
+    names = [Span(f"{clean(name)} ", Tone.PLAIN, formatting.link_ref(name)) for name in devices(record)]
+    via = gateways(record)
+    hop = [Span(f"via {via} ", Tone.PLAIN, address_ref(record.gateway) if record.gateway else None)] if via else []
     lines += _fact("LEADS", [*hop, *names] or Span("nowhere", Tone.WARN), width)
-    source = f", source {one.prefsrc}" if one.prefsrc else ""
-    said = f"{one.kind}, metric {one.metric}{source}, from {one.protocol or '?'}"
+    source = f", source {record.prefsrc}" if record.prefsrc else ""
+    said = f"{record.kind}, metric {record.metric}{source}, from {record.protocol or '?'}"
     lines += layout.text(_label("KIND"), clean(said), width, Tone.DIM)
-    if one.linkdown:
+    if record.linkdown:
         lines += layout.text(_label("STATE"), "the device has no carrier", width, Tone.WARN)
     return lines
 
 
-def _link(host: Host, one: Link, width: int) -> list[Line]:
-    lines = [_head(clean(one.name), ref_of(one), clean(one.kind or "device"), width)]
-    mtu = f", mtu {one.mtu}" if one.mtu is not None else ""
-    lines += _fact("STATE", [link_state(one), Span(clean(f"{mtu}, {one.mac or 'no address'}"), Tone.DIM)], width)
-    if one.addresses:
-        spans = [Span(f"{own}  ", Tone.KEY, address_ref(own.ip)) for own in one.addresses]
+def _link(host: Host, link: Link, width: int) -> list[Line]:
+    lines = [_head(clean(link.name), ref_of(link), clean(link.kind or "device"), width)]
+    mtu = f", mtu {link.mtu}" if link.mtu is not None else ""
+    lines += _fact("STATE", [link_state(link), Span(clean(f"{mtu}, {link.mac or 'no address'}"), Tone.DIM)], width)
+    if link.addresses:
+        spans = [Span(f"{own}  ", Tone.KEY, address_ref(own.ip)) for own in link.addresses]
         lines += _fact("ADDRESS", spans, width)
-    if one.master:
-        lines += _fact("PORT OF", Span(clean(one.master), Tone.PLAIN, formatting.link_ref(one.master)), width)
-    ports = [link.name for link in host.links or () if link.master == one.name]
+    if link.master:
+        lines += _fact("PORT OF", Span(clean(link.master), Tone.PLAIN, formatting.link_ref(link.master)), width)
+    ports = [port.name for port in host.links or () if port.master == link.name]
     if ports:
         spans = [Span(f"{clean(name)}  ", Tone.PLAIN, formatting.link_ref(name)) for name in ports[:MOST]]
         if len(ports) > MOST:
             spans.append(Span(f"… and {len(ports) - MOST} more", Tone.DIM))
         lines += _fact("PORTS", spans, width)
-    network = next((network for network in host.networks or () if network.bridge == one.name), None)
+    network = next((network for network in host.networks or () if network.bridge == link.name), None)
     if network:
         lines += _fact("NETWORK", Span(clean(network.name), Tone.PLAIN, ref_of(network)), width)
     return lines
 
 
-def _neighbour(_: Host, one: Neighbour, width: int) -> list[Line]:
-    lines = [_head(str(one.ip), ref_of(one), f"neighbour on {clean(one.dev)}", width)]
-    said = f"{one.state.lower()}, {one.mac or 'no hardware address'}"
+def _neighbour(_: Host, neighbour: Neighbour, width: int) -> list[Line]:
+    lines = [_head(str(neighbour.ip), ref_of(neighbour), f"neighbour on {clean(neighbour.dev)}", width)]
+    said = f"{neighbour.state.lower()}, {neighbour.mac or 'no hardware address'}"
     lines += layout.text(_label("STATE"), clean(said), width)
-    return lines + _fact("DEVICE", Span(clean(one.dev), Tone.PLAIN, formatting.link_ref(one.dev)), width)
+    return lines + _fact("DEVICE", Span(clean(neighbour.dev), Tone.PLAIN, formatting.link_ref(neighbour.dev)), width)
 
 
 _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {

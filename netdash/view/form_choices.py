@@ -41,9 +41,9 @@ def container_ports(container: Container) -> tuple[Offer, ...]:
     )
 
 
-def _port_told(proto: str, port: int, one: Listener | None, known: bool) -> str:
-    if one is not None:
-        return f"{port}/{proto} {clean(one.command, 16) if one.command else 'listens'}"
+def _port_told(proto: str, port: int, socket: Listener | None, known: bool) -> str:
+    if socket is not None:
+        return f"{port}/{proto} {clean(socket.command, 16) if socket.command else 'listens'}"
     return f"{port}/{proto} exposed{', nobody listens' if known else ''}"
 
 
@@ -94,7 +94,7 @@ def addresses(host: Host) -> tuple[Offer, ...]:
         if link.kind not in _INNER and link.name != "lo":
             ips += [address.ip for address in link.addresses if not address.ip.is_link_local]
     loopback = ("127.0.0.1", *(("::1",) if has_ipv6(host) else ()))
-    found = (Offer("", "every address"), *(Offer(one, one) for one in (*loopback, *map(str, ips))))
+    found = (Offer("", "every address"), *(Offer(ip, ip) for ip in (*loopback, *map(str, ips))))
     return found[:MOST]
 
 

@@ -210,23 +210,25 @@ def fold(ports: Iterable[Port], alike: Callable[[Port], object] = lambda _: None
             runs[-1].append(group)
         else:
             runs.append([group])
-    found = [
-        tuple(port for group in run for port in sorted(group, key=lambda one: one.host_ip.version)) for run in runs
-    ]
+    found = [tuple(port for group in run for port in sorted(group, key=_version)) for run in runs]
     return sorted(found, key=lambda run: (not run[0].live, run[0].host_port, run[0].proto))
 
 
+def _version(port: Port) -> int:
+    return port.host_ip.version
+
+
 def _reading_order(group: Sequence[Port]) -> tuple[object, ...]:
-    first = min(group, key=lambda one: one.host_ip.version)
+    first = min(group, key=_version)
     versions = len({port.host_ip.version for port in group})
     return (not first.live, first.proto, first.host_ip.version, int(first.host_ip), versions, first.host_port)
 
 
 def _continues(before: Sequence[Port], after: Sequence[Port]) -> bool:
-    one, two = before[0], after[0]
-    same = (one.proto, one.live, one.target_ip) == (two.proto, two.live, two.target_ip)
+    last, first = before[0], after[0]
+    same = (last.proto, last.live, last.target_ip) == (first.proto, first.live, first.target_ip)
     binds = {port.host_ip for port in before} == {port.host_ip for port in after}
-    counts = one.host_port + 1 == two.host_port and (one.container_port or 0) + 1 == two.container_port
+    counts = last.host_port + 1 == first.host_port and (last.container_port or 0) + 1 == first.container_port
     return same and binds and counts
 
 
@@ -263,12 +265,16 @@ def published(container: Container, ports: Iterable[Port]) -> Span:
 
 def _chosen_at_start(container: Container) -> Iterator[str]:
     """(8000-8010→80), (any→70): the host ports that the engine chooses when the container starts."""
-    for one in container.configured:
-        if one.choice is not None:
-            low, high = one.choice
-            where = "" if one.host_ip is None or one.host_ip.is_unspecified else f"{socket_text(one.host_ip, None)}:"
-            proto = "" if one.proto == "tcp" else f"/{clean(one.proto)}"
-            yield clean(f"({where}{f'{low}-{high}' if high else 'any'}→{one.container_port}{proto})")
+    for binding in container.configured:
+        if binding.choice is not None:
+            low, high = binding.choice
+            where = (
+                ""
+                if binding.host_ip is None or binding.host_ip.is_unspecified
+                else f"{socket_text(binding.host_ip, None)}:"
+            )
+            proto = "" if binding.proto == "tcp" else f"/{clean(binding.proto)}"
+            yield clean(f"({where}{f'{low}-{high}' if high else 'any'}→{binding.container_port}{proto})")
 
 
 def drift_mark(found: Sequence[Drift]) -> str:

@@ -20,20 +20,20 @@ MOST_TRACED = 8  # ports of one container that are traced; a trace of the others
 _OR = Hop((Span("or", Tone.DIM),))
 
 
-def ways_in(host: Host, container: Container, width: int) -> list[Line]:
+def paths_in(host: Host, container: Container, width: int) -> list[Line]:
     if host.ports is None:
         return layout.text(IN, f"? {unavailable.reason(host, 'docker')}", width, Tone.UNKNOWN)
-    ways = {id(way.port): way for way in inbound(host, container)}
-    if not ways:
+    paths = {id(path.port): path for path in inbound(host, container)}
+    if not paths:
         return layout.text(IN, "no published port", width, Tone.DIM)
     lines: list[Line] = []
-    for at, run in enumerate(formatting.fold((way.port for way in ways.values()), alike=_way_kind)):
-        way = [ways[id(port)] for port in run]
-        lines += inbound_path(host, way, MORE if lines else IN, width, at < MOST_TRACED)
+    for at, run in enumerate(formatting.fold((path.port for path in paths.values()), alike=_path_kind)):
+        path = [paths[id(port)] for port in run]
+        lines += inbound_path(host, path, MORE if lines else IN, width, at < MOST_TRACED)
     return lines
 
 
-def _way_kind(port: Port) -> tuple[object, ...]:
+def _path_kind(port: Port) -> tuple[object, ...]:
     """Ports fold into one path only when they go the same way."""
     return port.host_ip, port.dnat is None, port.proxy is None, port.listening, port.listener, port.dnat_from_here
 
@@ -49,11 +49,11 @@ def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int, tr
     inside = [*_bridge_hops(host, first), _target(host, run)]
     if port.dnat is not None and port.proxy is not None and _passes_by(port):
         lines = layout.path(label, [entry, _proxy_hop(run), _target(host, run)], width)
-        lines += layout.path(MORE, [_OR, _dnat_hop([way.port for way in run]), *inside], width)
+        lines += layout.path(MORE, [_OR, _dnat_hop([path.port for path in run]), *inside], width)
         why = f"only what comes to {port.host_ip} by another device than lo, never this host's own packets"
         return lines + layout.text(MORE, why, width, Tone.DIM) + _obstacles(host, port, width, traced)
     if port.dnat is not None:
-        lines = layout.path(label, [entry, _dnat_hop([way.port for way in run]), *inside], width)
+        lines = layout.path(label, [entry, _dnat_hop([path.port for path in run]), *inside], width)
         lines += _obstacles(host, port, width, traced)
         return lines + (_proxy_beside(run, width) if port.proxy else [])
     if port.proxy is not None:
@@ -137,15 +137,15 @@ def _numbers(ports: Sequence[Port]) -> str:
     return "?" if low is None else str(low) if low == high else f"{low}-{high}"
 
 
-def _bridge_hops(host: Host, way: Inbound) -> list[Hop]:
+def _bridge_hops(host: Host, path: Inbound) -> list[Hop]:
     hops: list[Hop] = []
-    if way.bridge:
-        ip = () if way.bridge_ip is None else (Span(str(way.bridge_ip), Tone.DIM, address_ref(way.bridge_ip)),)
-        bridge = Span(clean(way.bridge), Tone.PLAIN, formatting.link_ref(way.bridge))
+    if path.bridge:
+        ip = () if path.bridge_ip is None else (Span(str(path.bridge_ip), Tone.DIM, address_ref(path.bridge_ip)),)
+        bridge = Span(clean(path.bridge), Tone.PLAIN, formatting.link_ref(path.bridge))
         link = index_of(host).link
-        why = formatting.trouble(trouble(link(way.bridge)))
+        why = formatting.trouble(trouble(link(path.bridge)))
         hops.append(Hop((bridge, *why), ip, (bridge, *why)))
-        hops.append(_veth(host, way.veth, port_trouble(link(way.veth), way.bridge)))
+        hops.append(_veth(host, path.veth, port_trouble(link(path.veth), path.bridge)))
     return hops
 
 
@@ -183,7 +183,7 @@ def _listening(host: Host, port: Port) -> tuple[Span, Span]:
 
 
 def _proxy_hop(run: Sequence[Inbound]) -> Hop:
-    proxies = [way.port.proxy for way in run if way.port.proxy]
+    proxies = [path.port.proxy for path in run if path.port.proxy]
     first, last = proxies[0], proxies[-1]
     pids = f"pid {first.pid}" if len(proxies) == 1 else f"pids {first.pid}…{last.pid}"
     return Hop((Span(f"{clean(first.command, 24)} "), Span(pids, Tone.PLAIN, ref_of(first))))
@@ -241,8 +241,8 @@ def obstacle_lines(found: Obstacle | None, answer: Trace, who: str, label: Span,
         return []
     if found.verdict is Verdict.UNKNOWN and answer.ends and all(map(_shown, (end.verdict for end in answer.ends))):
         return []
-    mark, *said = _spans(found)
-    return layout.paragraph(label, [mark, *((Span(f"{who}: "),) if who else ()), *said], room)
+    mark, *sentences = _spans(found)
+    return layout.paragraph(label, [mark, *((Span(f"{who}: "),) if who else ()), *sentences], room)
 
 
 def _shown(verdict: Verdict) -> bool:
@@ -266,10 +266,10 @@ def sentence(found: Obstacle) -> str:
 
 def broken(asked: Iterable[tuple[str, Trace, Obstacle | None]]) -> list[str] | None:
     """What stands against a path, and what else would stop it; None where nothing is known to, and not all is known."""
-    found = [(answer, one) for _, answer, one in asked if one is not None]
-    sure = [(answer, one) for answer, one in found if one.verdict is not Verdict.UNKNOWN]
-    said = [text for answer, one in sure for text in (sentence(one), *map(because, answer.blockers))]
-    return list(dict.fromkeys(said)) if sure or not found else None
+    found = [(answer, obstacle) for _, answer, obstacle in asked if obstacle is not None]
+    sure = [(answer, obstacle) for answer, obstacle in found if obstacle.verdict is not Verdict.UNKNOWN]
+    sentences = [text for answer, obstacle in sure for text in (sentence(obstacle), *map(because, answer.blockers))]
+    return list(dict.fromkeys(sentences)) if sure or not found else None
 
 
 def because(decided: Decision) -> str:

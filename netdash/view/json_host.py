@@ -99,8 +99,8 @@ def show(host: Host, container: Container) -> Json:
         "container": {**_head(container), **_state(index, container)},
         "addresses": _addresses(index, owner),
         "published": None if host.ports is None else [_published(port) for port in index.ports(owner.id)],
-        "inbound": [_inbound(host, way, at < MOST_TRACED) for at, way in enumerate(inbound(host, container))],
-        "outbound": [_outbound(way) for way in outbound(host, container)],
+        "inbound": [_inbound(host, path, at < MOST_TRACED) for at, path in enumerate(inbound(host, container))],
+        "outbound": [_outbound(path) for path in outbound(host, container)],
         "links": [_link_to(peer) for peer in peers(host, container)],
         **_namespace(host),
         "unknown": unknown(host, _SHOWN),
@@ -134,14 +134,19 @@ def _state(index: Index, container: Container) -> dict[str, object]:
     }
 
 
-def _container(index: Index, one: Container) -> Json:
-    published = [_published(port) for port in index.ports(one.id)]
-    return {**_head(one), **_state(index, one), "addresses": _addresses(index, one), "published": published}
+def _container(index: Index, container: Container) -> Json:
+    published = [_published(port) for port in index.ports(container.id)]
+    return {
+        **_head(container),
+        **_state(index, container),
+        "addresses": _addresses(index, container),
+        "published": published,
+    }
 
 
-def _addresses(index: Index, one: Container) -> list[Json]:
+def _addresses(index: Index, container: Container) -> list[Json]:
     """One entry an address; a network without an address yet (a container that does not run) has none."""
-    return [_address(index, end, own) for end in one.endpoints for own in end.addresses]
+    return [_address(index, end, own) for end in container.endpoints for own in end.addresses]
 
 
 def _address(index: Index, end: Endpoint, own: Interface) -> Json:
@@ -188,14 +193,14 @@ def _published(port: Port) -> dict[str, object]:
     }
 
 
-def port_entry(index: Index, one: Port) -> Json:
+def port_entry(index: Index, port: Port) -> Json:
     """A line of the ledger: a published port's keys, its container's name, and who holds the port."""
     return {
-        **_published(one),
-        "container": index.name(one.container_id),
-        "holder": _holder(one.holder),
-        "dual_stack": one.dual,
-        "device": one.device,
+        **_published(port),
+        "container": index.name(port.container_id),
+        "holder": _holder(port.holder),
+        "dual_stack": port.dual,
+        "device": port.device,
     }
 
 
@@ -217,14 +222,14 @@ def _proxy_entry(proxy: Proxy | None) -> dict[str, object] | None:
     return {"pid": proxy.pid, "command": proxy.program, **ends}
 
 
-def _proxy(index: Index, one: Proxy) -> Json:
-    owner = index.owners.get(one.container_ip) if one.user is None else None
-    sockets = None if one.listeners is None else [f"{held.proto} {held.ip} {held.port}" for held in one.listeners]
+def _proxy(index: Index, proxy: Proxy) -> Json:
+    owner = index.owners.get(proxy.container_ip) if proxy.user is None else None
+    sockets = None if proxy.listeners is None else [f"{held.proto} {held.ip} {held.port}" for held in proxy.listeners]
     return {
-        **(_proxy_entry(one) or {}),
-        "proto": one.proto,
+        **(_proxy_entry(proxy) or {}),
+        "proto": proxy.proto,
         "container": owner.name if owner else None,
-        "memory": one.rss,
+        "memory": proxy.rss,
         "sockets": sockets,
     }
 
@@ -271,36 +276,36 @@ def _link(index: Index, link: Link) -> Json:
 MOST_TRACED = 256  # ports of one container
 
 
-def _inbound(host: Host, way: Inbound, traced: bool) -> Json:
+def _inbound(host: Host, path: Inbound, traced: bool) -> Json:
     """Beside an entry of `published`: by what it comes in, and why its packets or their answers do not arrive."""
     return {
-        "proto": way.port.proto,
-        "host_ip": str(way.port.host_ip),
-        "host_port": way.port.host_port,
-        "network": way.network,
-        "bridge": way.bridge,
-        "veth": way.veth,
-        "dnat_from_here": way.port.dnat_from_here,
-        "proxy_when": way.proxy_when or None,
-        "unsure": [rule_entry(rule) for rule in way.port.unsure],
-        "broken": broken(asked_of(host, way.port)) if traced and traceable(host) else None,
+        "proto": path.port.proto,
+        "host_ip": str(path.port.host_ip),
+        "host_port": path.port.host_port,
+        "network": path.network,
+        "bridge": path.bridge,
+        "veth": path.veth,
+        "dnat_from_here": path.port.dnat_from_here,
+        "proxy_when": path.proxy_when or None,
+        "unsure": [rule_entry(rule) for rule in path.port.unsure],
+        "broken": broken(asked_of(host, path.port)) if traced and traceable(host) else None,
     }
 
 
-def _outbound(way: Outbound) -> Json:
-    lacks = obstacle(way.trace) if way.trace else None
+def _outbound(path: Outbound) -> Json:
+    lacks = obstacle(path.trace) if path.trace else None
     return {
-        "network": way.network,
-        "source": _text(way.source),
-        "nat": rule_entry(way.nat),
-        "route": None if way.route is None else _route_entry(way.route),
-        "uplink": way.uplink.name if way.uplink else None,
-        "leaves_as": _text(way.leaves_as),
-        "leaves": way.leaves.value,
-        "why": "; ".join(filter(None, (way.why, sentence(lacks) if lacks else ""))) or None,
-        "default": way.default,
-        "unsure": [rule_entry(rule) for rule in way.unsure],
-        "broken": None if way.trace is None else broken([("", way.trace, lacks)]),
+        "network": path.network,
+        "source": _text(path.source),
+        "nat": rule_entry(path.nat),
+        "route": None if path.route is None else _route_entry(path.route),
+        "uplink": path.uplink.name if path.uplink else None,
+        "leaves_as": _text(path.leaves_as),
+        "leaves": path.leaves.value,
+        "why": "; ".join(filter(None, (path.why, sentence(lacks) if lacks else ""))) or None,
+        "default": path.default,
+        "unsure": [rule_entry(rule) for rule in path.unsure],
+        "broken": None if path.trace is None else broken([("", path.trace, lacks)]),
     }
 
 

@@ -29,7 +29,7 @@ def reach(matrix: Matrix) -> Json:
             for aim in matrix.aims
         ],
         "classes": {**classes, "cells": [[_cell(cell) for cell in row] for row in matrix.cells]},
-        "alone": [{"pairs": one.pairs, **(_cell(one.cell) or {})} for one in matrix.alone],
+        "alone": [{"pairs": single.pairs, **(_cell(single.cell) or {})} for single in matrix.alone],
     }
 
 

@@ -32,7 +32,7 @@ def lines(host: Host, matrix: Matrix, room: int) -> Iterator[Line]:
             cells += [(others, cell)] if others and cell is not None else []
         for (reaches, why, _), (first, found) in _groups(matrix, at, cells):
             reason = first.why if len(found) == 1 else why
-            yield _line(reaches, reason, first.rule, [names[one] for one in found], room)
+            yield _line(reaches, reason, first.rule, [names[sender] for sender in found], room)
 
 
 def _groups(
@@ -69,11 +69,11 @@ def _line(reaches: bool | None, why: str, rule: Rule | None, names: Sequence[str
     reason = clean(why)
     listed = _listed(names, max(room - 8 - width(reason), room // 3))
     left = max(0, room - 7 - width(listed))
-    told = (
+    reasons = (
         Span("  "),
         Span(fit(reason, left).rstrip(), Tone.KEY if rule else Tone.DIM, ref_of(rule) if rule else None),
     )
-    return Span(word, tone), Span(listed), *(told if reason else ())
+    return Span(word, tone), Span(listed), *(reasons if reason else ())
 
 
 _ORDER = {True: 0, False: 1, None: 2}

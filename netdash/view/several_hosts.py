@@ -44,33 +44,33 @@ def rows(view: View, hosts: Iterable[Named]) -> tuple[list[Row], list[tuple[Name
     return made, things
 
 
-def lost(view: View, one: Named) -> Row | None:
+def lost(view: View, named: Named) -> Row | None:
     """The marked row of a host whose list is not known."""
-    if view.known(one.host) or len(view.rows(one.host)):
+    if view.known(named.host) or len(view.rows(named.host)):
         return None
-    failure = one.failure or next(iter(unavailable.missing(one.host, view.sources)), None)
+    failure = named.failure or next(iter(unavailable.missing(named.host, view.sources)), None)
     why = clean(failure.reason, 200) if failure else "not read"
-    cells = (Span(clean(one.name), Tone.BAD), Span(f"✗ {why}", Tone.BAD))
+    cells = (Span(clean(named.name), Tone.BAD), Span(f"✗ {why}", Tone.BAD))
     blank = tuple(Span("") for _ in view.columns[1:])
-    return Row(Ref("host", one.name), (*cells, *blank))
+    return Row(Ref("host", named.name), (*cells, *blank))
 
 
 def json(view: View, hosts: Sequence[Named], kept: Iterable[tuple[Named, object]]) -> json_host.Json:
     """The list of all hosts: each row begins with "host"; null when no host's is known. "hosts" says of each what is
     not known of it, and why it could not be reached."""
     by_host: dict[str, list[object]] = {host.name: [] for host in hosts}
-    for one, thing in kept:
-        by_host[one.name].append(thing)
+    for host, thing in kept:
+        by_host[host.name].append(thing)
     lists: dict[str, list[object] | None] = {}
-    told = []
-    for one in hosts:
-        answer = json_host.list_view(one.host, view, by_host[one.name])
+    entries = []
+    for named in hosts:
+        answer = json_host.list_view(named.host, view, by_host[named.name])
         unknown = answer["unknown"]
         for key, records in answer.items():
             if key not in ("schema", "unknown"):
-                _add(lists, key, one.name, records)
-        told.append({"host": one.name, "error": _reason(one.failure), "unknown": unknown})
-    return {"schema": json_host.SCHEMA, **lists, "hosts": told}
+                _add(lists, key, named.name, records)
+        entries.append({"host": named.name, "error": _reason(named.failure), "unknown": unknown})
+    return {"schema": json_host.SCHEMA, **lists, "hosts": entries}
 
 
 def _add(lists: dict[str, list[object] | None], key: str, host: str, records: object) -> None:

@@ -189,7 +189,7 @@ def _encoded(error: UnicodeError) -> tuple[str, int]:
     """The glyphs of the table; anything else that comes here is an ornament of Textual's, and becomes a blank."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(ASCII.get(one, " ") for one in error.object[error.start : error.end]), error.end
+    return "".join(ASCII.get(glyph, " ") for glyph in error.object[error.start : error.end]), error.end
 
 
 codecs.register_error(GLYPH_ERRORS, _encoded)

@@ -41,17 +41,17 @@ def verdict(answer: Trace) -> Line:
     came, lacking = answer.answered, answer.exchange
     if answer.verdict is Verdict.UNKNOWN and came is False:
         return (Span(f"{_GLYPHS[came]} no answer", _TONES[came]), *_because(lacking.why))
-    told = [Span(f"{_GLYPHS[came]} {answer.verdict.value}", _TONES[came])]
+    spans = [Span(f"{_GLYPHS[came]} {answer.verdict.value}", _TONES[came])]
     if came or not answer.verdict.arrives:
-        return (*told, *(_receiver(answer) if came else _because(answer.decided_by)))
+        return (*spans, *(_receiver(answer) if came else _because(answer.decided_by)))
     if answer.then is not None and not answer.then.verdict.arrives:
-        told.append(Span(f", but its own connection: {answer.then.verdict.value}", _TONES[came]))
-        return (*told, *_because(answer.then.decided_by))
+        spans.append(Span(f", but its own connection: {answer.then.verdict.value}", _TONES[came]))
+        return (*spans, *_because(answer.then.decided_by))
     what = lacking.packet or ("no answer" if came is False else "answer unknown")
     stuck = lacking.stuck
     ended = "" if stuck is None or stuck.verdict.arrives else f": {stuck.verdict.value}"
-    told.append(Span(f", {what}{ended}", _TONES[came]))
-    return (*told, *_because(lacking.why))
+    spans.append(Span(f", {what}{ended}", _TONES[came]))
+    return (*spans, *_because(lacking.why))
 
 
 def _receiver(answer: Trace) -> Line:
@@ -59,14 +59,14 @@ def _receiver(answer: Trace) -> Line:
     end = answer.translation
     if answer.verdict is not Verdict.DELIVERED or end.dst is None or not answer.hops:
         return ()
-    told = [
+    spans = [
         Span(f" to {clean(answer.hops[-1].place, 60)} "),
         Span(socket_text(end.dst, end.dport), Tone.KEY),
     ]
     sent = [step for step in answer.steps if _translates(step) and step.source]
     if sent and (end.dst, end.dport) != (answer.question.dst, answer.question.dport):
-        told += [Span(" by "), Span(clean(sent[-1].place, 80), Tone.KEY, _ref(sent[-1]))]
-    return tuple(told)
+        spans += [Span(" by "), Span(clean(sent[-1].place, 80), Tone.KEY, _ref(sent[-1]))]
+    return tuple(spans)
 
 
 def _translates(step: Step) -> bool:
@@ -162,8 +162,8 @@ def notes(answer: Trace, room: int) -> tuple[Line, ...]:
         lines += layout.paragraph(label, [Span("still stopped by ", Tone.DIM), *_reason(blocker)], room)
     for rule in answer.unsure:
         why = ", ".join(rule.not_understood) or rule.text
-        told = [Span(clean(rule.place, 80), Tone.KEY, ref_of(rule)), Span(f" cannot be told: {clean(why, 200)}")]
-        lines += layout.paragraph(Span(" ?     ", Tone.UNKNOWN), told, room)
+        spans = [Span(clean(rule.place, 80), Tone.KEY, ref_of(rule)), Span(f" cannot be told: {clean(why, 200)}")]
+        lines += layout.paragraph(Span(" ?     ", Tone.UNKNOWN), spans, room)
     for sentence in answer.assumed:
         lines += layout.text(Span(" note  ", Tone.DIM), clean(sentence, 300), room, Tone.DIM)
     return tuple(lines)
@@ -227,16 +227,16 @@ def _station(hop: Hop, before: Packet | None, room: int) -> Iterator[Line]:
 
 
 def _changes(old: Packet, new: Packet) -> list[str]:
-    told = []
+    spans = []
     for name, was, now in (
         ("to", (old.dst, old.dport), (new.dst, new.dport)),
         ("from", (old.src, old.sport), (new.src, new.sport)),
     ):
         if was != now and was[0] is not None:
-            told.append(f"{name} {socket_text(*now)}, was {socket_text(*was)}")
+            spans.append(f"{name} {socket_text(*now)}, was {socket_text(*was)}")
     if new.mark != old.mark:
-        told.append("mark cannot be told" if new.mark is None else f"mark {new.mark:#x}")
-    return told
+        spans.append("mark cannot be told" if new.mark is None else f"mark {new.mark:#x}")
+    return spans
 
 
 def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Line:
@@ -277,8 +277,8 @@ def _action(step: Step) -> Span:
         return Span(f"─▶ {clean(step.to, 60)}")
     if step.verdict == "continue":
         return Span("goes on", Tone.DIM)
-    told = formatting.action(step.source)
-    return Span(clean(told, 60), Tone.BAD if step.verdict == "drop" else Tone.PLAIN)
+    spans = formatting.action(step.source)
+    return Span(clean(spans, 60), Tone.BAD if step.verdict == "drop" else Tone.PLAIN)
 
 
 def _condition(step: Step) -> str:
@@ -301,11 +301,11 @@ def _ends(answer: Trace, room: int) -> Iterator[Line]:
 
 
 def _end(end: End) -> list[Span]:
-    told = [Span(f"{end.verdict.value} ", _TONES[None if end.verdict is Verdict.UNKNOWN else end.verdict.arrives])]
+    spans = [Span(f"{end.verdict.value} ", _TONES[None if end.verdict is Verdict.UNKNOWN else end.verdict.arrives])]
     if end.decided_by is not None:
-        told += [Span("by ", Tone.DIM), *_reason(end.decided_by), Span(" ")]
+        spans += [Span("by ", Tone.DIM), *_reason(end.decided_by), Span(" ")]
     supposed = ", ".join(f"{'' if happens else 'not: '}{clean(text, 120)}" for text, happens in end.supposed)
-    return [*told, Span(f"if {supposed or 'nothing of it applies'}", Tone.DIM)]
+    return [*spans, Span(f"if {supposed or 'nothing of it applies'}", Tone.DIM)]
 
 
 # --- the whole of it, for a terminal or a file ------------------------------------------------------------------------

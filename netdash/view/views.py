@@ -51,7 +51,7 @@ def _owner(host: Host, text: str) -> Ref | None:
     if container is not None:
         return ref_of(container)
     for link in host.links or ():
-        if any(one.ip == ip for one in link.addresses):
+        if any(own.ip == ip for own in link.addresses):
             return ref_of(link)
     return next((ref_of(neighbour) for neighbour in host.neighbours or () if neighbour.ip == ip), None)
 
