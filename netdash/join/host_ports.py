@@ -13,6 +13,7 @@ from netdash.kernel.routing import OUTSIDE
 from netdash.kernel.sockets import ByPort, by_port, holds, inside, scope_of
 from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Binding, Chain, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
+from netdash.model.index import owners_of
 from netdash.model.packet import Packet
 from netdash.model.processes import HOLDERS, OWN_PROXY
 
@@ -222,7 +223,7 @@ class Ledger:
 
     def _translated(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """DNAT rules of one exact port that no engine published: written by hand, or left over."""
-        owners = cache(lambda: _by_address(containers))
+        owners = cache(lambda: owners_of(containers))
         numbers = {(proto, port) for proto, _, port in taken}
         if self._nat is None:
             return
@@ -256,7 +257,7 @@ class Ledger:
     def _forwarded(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Ports that netdash forwards by a proxy of its own, which the engine knows nothing of."""
         own = [one for key, one in self._proxies.items() if one.command == OWN_PROXY and key not in taken]
-        owners = _by_address(containers) if own else {}
+        owners = owners_of(containers) if own else {}
         for proxy in own:
             owner = owners.get(proxy.container_ip)
             listener, listening = _inside(owner, proxy.proto, proxy.container_ip, proxy.container_port)
@@ -334,15 +335,6 @@ def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, .
 def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
     chain = where.name if isinstance(where, Chain) else where.chain
     return backend == "iptables-legacy", where.family, where.table, chain
-
-
-def _by_address(containers: tuple[Container, ...]) -> dict[IP, Container]:
-    return {
-        address.ip: container
-        for container in containers
-        for endpoint in container.endpoints
-        for address in endpoint.addresses
-    }
 
 
 def _only_address(container: Container, host_ip: IP) -> IP | None:
