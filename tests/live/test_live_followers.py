@@ -11,13 +11,28 @@ from typing import Any
 import pytest
 from lab import IMAGE, Lab, until
 
+AT_ONCE = ("--stop-signal", "KILL")
+"""Process 1 ignores SIGTERM where it has no handler, so that each stop would take ten seconds."""
+
 
 @pytest.fixture
 def owner(lab: Lab) -> Iterator[str]:
     name = "fol-owner"
-    lab.httpd(name)
+    lab.httpd(name, *AT_ONCE)
     for follower, options in (("fol-runs", ("--restart", "always")), ("fol-stopped", ())):
-        lab.docker("run", "-d", "--name", follower, *options, "--network", f"container:{name}", IMAGE, "sleep", "1000")
+        lab.docker(
+            "run",
+            "-d",
+            "--name",
+            follower,
+            *AT_ONCE,
+            *options,
+            "--network",
+            f"container:{name}",
+            IMAGE,
+            "sleep",
+            "1000",
+        )
     lab.docker("exec", "fol-runs", "sh", "-c", "echo layer >/etc/f")
     lab.docker("stop", "-t", "0", "fol-stopped")
     yield name
@@ -56,7 +71,7 @@ def test_who_shares_the_namespace_comes_along(lab: Lab, owner: str) -> None:
 
 def test_who_follows_a_follower_and_who_is_no_container(lab: Lab, owner: str) -> None:
     """The settings of the first name another container than the owner; the second has no settings."""
-    lab.docker("run", "-d", "--name", "fol-chain", "--network", "container:fol-runs", IMAGE, "sleep", "1000")
+    lab.docker("run", "-d", "--name", "fol-chain", *AT_ONCE, "--network", "container:fol-runs", IMAGE, "sleep", "1000")
     lab.serve_in(owner, "http", "127.0.0.1", 7699)
     try:
         plan = lab.netdash("publish", owner, "7602:80", "--mode", "recreate", "--dry-run").stdout
