@@ -29,14 +29,28 @@ def page(lab: Lab, port: int) -> str:
     return ""
 
 
+def open_form(terminal: Terminal) -> None:
+    """P, again where the form opened before the container's sockets were read: then it offers no port."""
+
+    def offers_a_port() -> bool:
+        terminal.press("P")
+        assert terminal.wait_for(f"publish a port of {NAME}"), terminal.text
+        if "type it: 80" not in terminal.text:
+            return True
+        terminal.press("\x1b")
+        terminal.settle(1.0)
+        return False
+
+    assert until(offers_a_port, 30), terminal.text
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
 def test_published_by_keys_and_taken_back(web: Lab, size: tuple[int, int]) -> None:
     before = traces(web)
     with Terminal(web.netdash_argv(), web.environment, *size) as terminal:
         assert terminal.wait_for(NAME), terminal.text
         terminal.settle(1.0)
-        terminal.press("P")
-        assert terminal.wait_for(f"publish a port of {NAME}"), terminal.text
+        open_form(terminal)
         for key in ("\x1b[B", "\x15", "8", "0", "8", "6"):
             terminal.press(key)
         assert terminal.wait_for(f"forward 8086 → {NAME} 80/tcp"), terminal.text
@@ -67,8 +81,7 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
     with Terminal(web.netdash_argv(), web.environment, 120, 40) as terminal:
         assert terminal.wait_for(NAME)
         terminal.settle(1.0)
-        terminal.press("P")
-        assert terminal.wait_for(f"publish a port of {NAME}"), terminal.text
+        open_form(terminal)
         for key in ("\x1b[B", "\x15", "8", "0", "8", "7", "\x1b[A", "\x1b[A", "\x1b[A", "\x1b[C"):
             terminal.press(key)
         assert terminal.wait_for(f"make {NAME} anew with 8087"), terminal.text
