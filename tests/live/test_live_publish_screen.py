@@ -44,6 +44,18 @@ def open_form(terminal: Terminal) -> None:
     assert until(offers_a_port, 30), terminal.text
 
 
+def agree(terminal: Terminal) -> None:
+    """y, again where it came before the dialog knew that its question was on the screen: such a key is dropped."""
+    assert terminal.wait_for("Do it?"), terminal.text
+
+    def agreed() -> bool:
+        terminal.press("y")
+        terminal.settle(0.5)
+        return "Do it?" not in terminal.text
+
+    assert until(agreed, 20), terminal.text
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
 def test_published_by_keys_and_taken_back(web: Lab, size: tuple[int, int]) -> None:
     before = traces(web)
@@ -57,7 +69,7 @@ def test_published_by_keys_and_taken_back(web: Lab, size: tuple[int, int]) -> No
         terminal.press("\r")
         assert terminal.wait_for("Do it?"), terminal.text
         assert page(web, 8086) == ""
-        terminal.press("y")
+        agree(terminal)
         assert terminal.wait_for("✓ tcp 127.0.0.1:8086"), terminal.text
         assert page(web, 8086) == NAME
 
@@ -69,7 +81,7 @@ def test_published_by_keys_and_taken_back(web: Lab, size: tuple[int, int]) -> No
         assert terminal.wait_for("lasts until it is ended"), terminal.text
         terminal.press("u")
         assert terminal.wait_for("end the forward of 0.0.0.0:8086/tcp"), terminal.text
-        terminal.press("y")
+        agree(terminal)
         assert terminal.wait_for("✓ taken back"), terminal.text
         assert page(web, 8086) == ""
     assert until(lambda: not keepers(web), 10)
@@ -86,8 +98,7 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
             terminal.press(key)
         assert terminal.wait_for(f"make {NAME} anew with 8087"), terminal.text
         terminal.press("\r")
-        assert terminal.wait_for("Do it?"), terminal.text
-        terminal.press("y")
+        agree(terminal)
         assert terminal.wait_for("✓ tcp 127.0.0.1:8087", 60), terminal.text
         assert page(web, 8087) == NAME
         terminal.press("\x1b")
@@ -98,7 +109,7 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
         assert 0 < old["kept"]["until"] - time.time() <= 600
         terminal.press("u")
         assert terminal.wait_for("remove the new one"), terminal.text
-        terminal.press("y")
+        agree(terminal)
         assert terminal.wait_for("✓ taken back", 60), terminal.text
         assert page(web, 8087) == ""
     assert until(lambda: not keepers(web), 10)
@@ -116,8 +127,7 @@ def test_a_container_that_does_not_start_leaves_nothing(web: Lab) -> None:
             terminal.press(key)
         assert terminal.wait_for(f"create never from {IMAGE} with 1 published port"), terminal.text
         terminal.press("\r")
-        assert terminal.wait_for("Do it?"), terminal.text
-        terminal.press("y")
+        agree(terminal)
         assert terminal.wait_for("✗ taken back"), terminal.text
     assert traces(web) == before
 
@@ -128,11 +138,10 @@ def test_what_was_killed_is_offered_at_the_next_start(web: Lab, key: str, said: 
     words = ("publish", NAME, "8089:80", "--mode", "recreate", "--yes")
     assert run(web, 7, "netdash", *words).returncode == -9
     with Terminal(web.netdash_argv(), web.environment, 80, 24) as terminal:
-        assert terminal.wait_for("interrupted after"), terminal.text
+        assert terminal.wait_for("interrupted after", 30), terminal.text
         assert terminal.wait_for("f finish"), terminal.text
         terminal.press(key)
-        assert terminal.wait_for("Do it?"), terminal.text
-        terminal.press("y")
+        agree(terminal)
         assert terminal.wait_for(said, 60), terminal.text
     assert (page(web, 8089) == NAME) == (key == "f")
     if key == "f":
