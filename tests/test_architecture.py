@@ -292,3 +292,10 @@ def test_one_module_reads_addresses_in_foreign_text() -> None:
         if name in IPADDRESS and not all(isinstance(argument, ast.Constant) for argument in call.args)
     }
     assert not wrong
+
+
+def test_tests_lie_in_the_folder_of_what_they_test() -> None:
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")}
+    assert folders <= {".", "live", *(path.parent.relative_to(PACKAGE).as_posix() for path in SOURCES)}
+    assert [path.name for path in tests.rglob("*.py") if path.read_text("utf-8").count("\n") > MAX_LINES] == []

@@ -14,7 +14,7 @@ from netdash.rules.iptables_rule import parse_line
 from netdash.rules.iptables_save import counters_of, parse_save
 from netdash.rules.iptables_target import translation
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 SAVES = sorted(RECORDINGS.glob("*/rules/*save.txt"))
 
 

@@ -16,7 +16,7 @@ from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.trace.summary import inbound, outbound
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())
 
 NOT_READ = {

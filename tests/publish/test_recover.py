@@ -18,7 +18,7 @@ from netdash.publish.journal import Journal, load_journal
 from netdash.publish.undo import LATE, Choice, Pending, Seen, Shown, Unreadable, Way, finish, rollback, shown, suspects
 from tests.test_publish_state import CHANGE, INSPECT
 
-WHOLE = Path(__file__).parent / "journals/interrupted.jsonl"
+WHOLE = Path(__file__).parents[1] / "journals/interrupted.jsonl"
 NAME = "1795920458-bb332c97"
 OLD = Shown(CHANGE.old_id, CHANGE.backup, "exited")
 NEW = Shown("e" * 64, "web", "running")

@@ -20,7 +20,7 @@ from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError
 from netdash.parse.json_values import MAX_VALUES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STREAM = "\nnetdash-collector 1 x\n=x asked routes\n=x source routes\n=x done\n"
 LINK = json.dumps([{"ifindex": 1, "ifname": "lo"}])
 

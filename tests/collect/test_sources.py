@@ -10,7 +10,7 @@ from netdash.bundle.recording import container_path
 from netdash.collect import once
 from netdash.model.source import BY_PATH, FILES, SOURCES, Source, SourceFile, commands, container_commands
 
-PRIVILEGES = Path(__file__).parents[1] / "docs" / "privileges.md"
+PRIVILEGES = Path(__file__).parents[2] / "docs" / "privileges.md"
 ROWS = {
     "addresses, routes, policy rules, neighbours, sysctls": (
         *(Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.SYSCTLS),

@@ -11,7 +11,7 @@ import pytest
 from netdash.bundle.storage import load
 from netdash.rules.ruleset import read_ruleset
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 BUNDLES = sorted(path.parent for path in RECORDINGS.glob("*/rules"))
 SAVES = {"iptables-save": "ip", "ip6tables-save": "ip6"}
 Key = tuple[str, str, str]

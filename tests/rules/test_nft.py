@@ -18,7 +18,7 @@ from netdash.rules.nft_match import Draft
 from netdash.rules.nft_rule import read_rule
 from tests import nft_shapes
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 LISTINGS = sorted(RECORDINGS.glob("*/rules/nft.json"))
 
 

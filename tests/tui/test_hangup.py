@@ -14,7 +14,7 @@ def test_netdash_ends_with_its_terminal_although_nobody_tells_it() -> None:
     """The hangup signal goes to the leader of the session: a make or sudo that waits for netdash keeps it to itself."""
     master, terminal = pty.openpty()
     argv = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "netdash", "demo"]
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     env = {**os.environ, "TERM": "xterm-256color"}
     with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, cwd=root, env=env) as process:
         os.close(terminal)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.terminal import Terminal
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NETDASH = [sys.executable, "-m", "netdash"]
 DEMO = [*NETDASH, "demo"]
 BUNDLE = "tests/recordings/dnat-missing-proxied"

@@ -17,7 +17,7 @@ from netdash.rules.ruleset import read_ruleset
 from tests.conftest import joined
 from tests.show_hosts import container, host, port
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())
 
 

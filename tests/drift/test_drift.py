@@ -16,7 +16,7 @@ from netdash.model.drift import DriftKind
 from netdash.model.host import Chain, Host, Rule, Verb
 from tests.drift_hosts import known, texts, with_rules
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())
 
 ALL_GONE = {("missing", chain) for chain in "PREROUTING OUTPUT POSTROUTING DOCKER FORWARD".split()} | {

@@ -9,8 +9,7 @@ from netdash.join.peers import peers
 from netdash.model.host import Scope
 from netdash.trace.summary import Leaves, inbound, obstacle, outbound
 from netdash.view.inbound import sentence
-
-from .conftest import bundle
+from tests.conftest import bundle
 
 TRACED = ("docker20.10-nft-full", "docker29.7-nftables-full")
 

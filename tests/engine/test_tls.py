@@ -15,7 +15,7 @@ from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError
 from tests.read_engines import FakeEngine, running
 
-FILES = Path(__file__).parent / "tls"
+FILES = Path(__file__).parents[1] / "tls"
 LIMIT = 2.0
 
 

@@ -15,7 +15,7 @@ from netdash.view.free_ports import look
 from netdash.view.views import BY_NAME, VIEWS
 from tests.show_hosts import blind, container, host, hostile, port
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())
 
 RULE = {"family", "table", "chain", "rule", "text", "packets", "bytes", "backend"}

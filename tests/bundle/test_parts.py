@@ -14,7 +14,7 @@ import pytest
 from netdash.bundle.collector_stream import Parts, parse
 from netdash.collect.ssh import collector
 from netdash.model.errors import NetdashError
-from tests.test_collector import SHELLS, tools
+from tests.collect.test_collector import SHELLS, tools
 
 _LINES = (
     *("", "0", "010", "10", "1e1", "|", "+", "@1 2", "=abc done", "=abc whole 1", "}, {", "a}, {b},{c", "\\n \\1 & %s"),

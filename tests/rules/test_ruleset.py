@@ -13,7 +13,7 @@ from netdash.model.host import Chain, Rule, Ruleset, Verb
 from netdash.rules.parts import port_match
 from netdash.rules.ruleset import RulesetReader, read_ruleset
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.parents[1].name for path in RECORDINGS.glob("*/rules/nft.json"))
 Loader = Callable[[str], Recording]
 

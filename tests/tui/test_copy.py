@@ -27,7 +27,7 @@ from netdash.view.views import VIEWS
 from tests.tui_hosts import container, crowd, rule
 from tests.tui_stage import press, show, text
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 VIEW = {view.name: view for view in VIEWS}
 
