@@ -13,7 +13,7 @@ from netdash.publish.plan_text import lines
 from netdash.publish.request import Mode, Request
 from netdash.publish.undo import Pending
 from netdash.tui.dialog import Stage
-from netdash.tui.host_view import Sheet
+from netdash.tui.host_view import HostView
 from netdash.tui.publishing import Publish
 from tests.publish_stage import DETAILS, SIZES, Fake, agree, dialog, journal, own, until
 from tests.show_hosts import hostile
@@ -142,7 +142,7 @@ def test_a_port_that_is_taken_meanwhile_is_told(su1: Host) -> None:
     async def scene(pilot, app):
         await press(pilot, "P")
         assert not dialog(app).draft.plan.refusals
-        app.sheet = Sheet(replace(su1, ports=(*su1.ports, taken)))
+        app.host_view = HostView(replace(su1, ports=(*su1.ports, taken)))
         await settle(pilot)
         assert "tcp 0.0.0.0:8081 is held by" in text(app)
 
@@ -239,12 +239,12 @@ def test_the_cursor_ends_on_the_container_that_was_made_and_on_the_one_that_come
         await agree(pilot, app)
         await press(pilot, "escape")
         assert dashboard(pilot).panes.grid.row.ref.key == old  # the engine does not show another one yet
-        app.sheet = Sheet(made_anew(su1, new))
+        app.host_view = HostView(made_anew(su1, new))
         await settle(pilot)
         assert dashboard(pilot).panes.grid.row.ref.key == new
         await press(pilot, "u")
         await agree(pilot, app)
-        app.sheet = Sheet(su1)
+        app.host_view = HostView(su1)
         await settle(pilot)
         await press(pilot, "escape")
         assert dashboard(pilot).panes.grid.row.ref.key == old
@@ -258,7 +258,7 @@ def test_who_has_moved_on_is_left_there(su1: Host) -> None:
         await agree(pilot, app)
         await press(pilot, "escape", "j")
         here = dashboard(pilot).panes.grid.row.ref
-        app.sheet = Sheet(made_anew(su1, "e" * 64))
+        app.host_view = HostView(made_anew(su1, "e" * 64))
         await settle(pilot)
         assert dashboard(pilot).panes.grid.row.ref == here
 

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from netdash.model.host import Failure, Host
 from netdash.tui import actions
 from netdash.tui.config import Options
-from netdash.tui.host_app import _says_the_same
+from netdash.tui.host_app import _same_on_screen
 from netdash.tui.popup import ASIDE, help_lines
 from netdash.view.layout import size as line_size
 from netdash.view.views import VIEWS
@@ -308,14 +308,14 @@ def test_the_way_into_a_port_is_told_once() -> None:
 
 def test_a_poll_of_a_host_at_rest_says_nothing_new(host: Callable[[str], Host]) -> None:
     shown = replace(host("docker28.5-nft-full"), taken=100.0)
-    assert _says_the_same(shown, replace(shown, taken=105.0))
-    assert not _says_the_same(shown, replace(shown, taken=160.0))  # the ages on screen are old
-    assert not _says_the_same(shown, replace(shown, containers=(shown.containers or ())[1:]))
-    assert not _says_the_same(shown, replace(shown, pending=frozenset(("rules",))))
+    assert _same_on_screen(shown, replace(shown, taken=105.0))
+    assert not _same_on_screen(shown, replace(shown, taken=160.0))  # the ages on screen are old
+    assert not _same_on_screen(shown, replace(shown, containers=(shown.containers or ())[1:]))
+    assert not _same_on_screen(shown, replace(shown, pending=frozenset(("rules",))))
     young = replace(shown, containers=tuple(replace(one, started_at=70.0) for one in shown.containers or ()))
-    assert not _says_the_same(young, replace(young, taken=105.0))  # an age in seconds is on screen
+    assert not _same_on_screen(young, replace(young, taken=105.0))  # an age in seconds is on screen
     gone = replace(shown, failures={"docker": Failure("docker", "does not answer")})
-    assert not _says_the_same(gone, replace(gone, taken=105.0))  # the seconds since then are on screen
+    assert not _same_on_screen(gone, replace(gone, taken=105.0))  # the seconds since then are on screen
 
 
 @cache

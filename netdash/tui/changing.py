@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 
 from netdash.tui.dashboard import Dashboard
-from netdash.tui.host_view import Sheet
+from netdash.tui.host_view import HostView
 from netdash.tui.interfaces import Changes, Made
 from netdash.tui.own_changes import OwnChanges
 from netdash.view.detail import is_own_forward, port_of
@@ -19,41 +19,41 @@ def begin(dashboard: Dashboard, what: str) -> None:
     """Opens the dialog of one of _DIALOGS; says why where it cannot. A pause ends: plans are of the newest host."""
     app = dashboard.netdash
     app.paused = False
-    if app.unchangeable or app.changes is None or app.sheet is None:
+    if app.unchangeable or app.changes is None or app.host_view is None:
         dashboard.say(f"nothing is changed here: {app.unchangeable}", Tone.WARN)
     else:
-        _DIALOGS[what](dashboard, app.changes, app.sheet)
+        _DIALOGS[what](dashboard, app.changes, app.host_view)
 
 
-def _publish(dashboard: Dashboard, changes: Changes, sheet: Sheet) -> None:
+def _publish(dashboard: Dashboard, changes: Changes, host_view: HostView) -> None:
     row = dashboard.panes.grid.row
-    owners = sheet.containers(row.ref) if row else ()
-    container = sheet.container(owners[0]) if owners else None
+    owners = host_view.containers(row.ref) if row else ()
+    container = host_view.container(owners[0]) if owners else None
     if row is None or container is None:
         dashboard.say("belongs to no container: nothing to publish", Tone.DIM)
         return
     from netdash.tui.publishing import Publish
 
-    port = port_of(sheet.host, sheet.thing(row.ref))
-    dashboard.app.push_screen(Publish(changes, sheet.host, container, port), partial(_closed, dashboard))
+    port = port_of(host_view.host, host_view.thing(row.ref))
+    dashboard.app.push_screen(Publish(changes, host_view.host, container, port), partial(_closed, dashboard))
 
 
-def _run(dashboard: Dashboard, changes: Changes, sheet: Sheet) -> None:
+def _run(dashboard: Dashboard, changes: Changes, host_view: HostView) -> None:
     from netdash.tui.publishing import Run
 
-    dashboard.app.push_screen(Run(changes, sheet.host), partial(_closed, dashboard))
+    dashboard.app.push_screen(Run(changes, host_view.host), partial(_closed, dashboard))
 
 
-def _undo(dashboard: Dashboard, changes: Changes, sheet: Sheet) -> None:
+def _undo(dashboard: Dashboard, changes: Changes, host_view: HostView) -> None:
     from netdash.tui.undo import Undo
 
     row = dashboard.panes.grid.row
-    port = port_of(sheet.host, sheet.thing(row.ref)) if row else None
+    port = port_of(host_view.host, host_view.thing(row.ref)) if row else None
     own = port if port and is_own_forward(port) else None
     dashboard.app.push_screen(Undo(changes, own), partial(_closed, dashboard))
 
 
-def _recover(dashboard: Dashboard, changes: Changes, _: Sheet) -> None:
+def _recover(dashboard: Dashboard, changes: Changes, _: HostView) -> None:
     from netdash.tui.undo import Recover
 
     dashboard.app.push_screen(Recover(changes), partial(_closed, dashboard))

@@ -56,7 +56,7 @@ def _target(dashboard: Dashboard) -> Ref | None:
 
 def _follow(dashboard: Dashboard) -> None:
     """The link under the cursor; on a row itself, its containers, and on a container its path card."""
-    panes, sheet = dashboard.panes, dashboard.sheet
+    panes, host_view = dashboard.panes, dashboard.host_view
     target = None if panes.lost() else _target(dashboard)
     if target is None:
         return
@@ -64,9 +64,9 @@ def _follow(dashboard: Dashboard) -> None:
         if target.kind == "container":
             dashboard.focus_on(panes.card)
             return
-        owners = sheet.containers(target) if sheet else ()
+        owners = host_view.containers(target) if host_view else ()
         if not owners:
-            known = sheet is not None and sheet.host.containers is not None
+            known = host_view is not None and host_view.host.containers is not None
             dashboard.say("belongs to no container" if known else "which containers there are is not known", Tone.DIM)
             return
         target = Ref("container", owners[0])
@@ -171,20 +171,20 @@ def _help(dashboard: Dashboard) -> None:
 
 
 def _copy(dashboard: Dashboard) -> None:
-    panes, sheet = dashboard.panes, dashboard.sheet
+    panes, host_view = dashboard.panes, dashboard.host_view
     if panes.lost():
         return
     row = panes.grid.row
     ref = _target(dashboard) or (row.ref if row else None)
-    found = sheet.find(ref) if sheet and ref else None
-    if sheet is None or ref is None or found is None:
+    found = host_view.find(ref) if host_view and ref else None
+    if host_view is None or ref is None or found is None:
         dashboard.say("nothing to copy here", Tone.DIM)
         return
     from netdash.tui import copy
     from netdash.tui.popup import Popup
 
     view, place = found
-    offers = copy.choices(sheet.host, view, sheet.rows(view).things[place], dashboard.netdash.there)
+    offers = copy.choices(host_view.host, view, host_view.rows(view).things[place], dashboard.netdash.there)
     if ref.kind == "address":
         offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
 
@@ -225,7 +225,7 @@ def _change(what: str, dashboard: Dashboard) -> None:
 
 def _go(dashboard: Dashboard, name: str) -> None:
     """By name, or by the start of a name or an id."""
-    host = dashboard.sheet.host if dashboard.sheet else None
+    host = dashboard.host_view.host if dashboard.host_view else None
     found = list((host.containers if host else None) or ())
     exact = [each for each in found if name and each.name == name]
     near = exact or [each for each in found if name and (each.name.startswith(name) or each.id.startswith(name))]
@@ -268,7 +268,7 @@ def _sort(dashboard: Dashboard, key: str) -> None:
 def _free(dashboard: Dashboard, text: str) -> None:
     """Whether a host port is free, and who has it: `8080`, or `53/udp`."""
     port = port_and_protocol(text)
-    host = dashboard.sheet.host if dashboard.sheet else None
+    host = dashboard.host_view.host if dashboard.host_view else None
     if port is None or port[1] not in ("tcp", "udp"):
         dashboard.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
     elif host is not None:
@@ -327,7 +327,7 @@ _WITH_ARGUMENT: Mapping[str, Callable[[Dashboard, str], None]] = {
 }
 _ARGUMENTS: Mapping[str, Callable[[Dashboard], Sequence[str]]] = {
     "go": lambda dashboard: [
-        container.name for container in (dashboard.sheet.host.containers if dashboard.sheet else None) or ()
+        container.name for container in (dashboard.host_view.host.containers if dashboard.host_view else None) or ()
     ],
     "host": _hosts_known,
     "sort": lambda dashboard: [column.key for column in dashboard.panes.places.view.columns],

@@ -98,10 +98,10 @@ def load_config(path: Path | str | None = None) -> Options:
     import tomllib  # only where there is a file: importing takes longer than reading it
 
     try:
-        told = tomllib.loads(text)
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also an integer of thousands of digits
         raise _wrong(chosen, f"is not TOML: {error}") from error
-    return _File(chosen, text, told).options()
+    return _File(chosen, text, values).options()
 
 
 def _wrong(path: Path | str, what: str, hint: str = "") -> NetdashError:

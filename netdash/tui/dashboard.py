@@ -18,7 +18,7 @@ from netdash.tui import header
 from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.grid import Grid
 from netdash.tui.host_app import HostApp, is_small
-from netdash.tui.host_view import Sheet
+from netdash.tui.host_view import HostView
 from netdash.tui.panes import Panes
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box
@@ -71,8 +71,8 @@ class Dashboard(Screen[None]):
         return self.app  # type: ignore[return-value]
 
     @property
-    def sheet(self) -> Sheet | None:
-        return self.netdash.sheet
+    def host_view(self) -> HostView | None:
+        return self.netdash.host_view
 
     def compose(self) -> ComposeResult:
         yield self.top_bar
@@ -89,7 +89,7 @@ class Dashboard(Screen[None]):
 
     # --- from host to screen ------------------------------------------------------------------------------------------
 
-    def update_sheet(self, sheet: Sheet) -> None:  # noqa: ARG002
+    def update_host(self, host_view: HostView) -> None:  # noqa: ARG002
         if self.is_mounted:
             self.refresh_all()
 
@@ -125,7 +125,7 @@ class Dashboard(Screen[None]):
         wide, own = panes.extent.width, panes.own_changes
         self.top_bar.show(
             *header.header(
-                self.sheet.host if self.sheet else None,
+                self.host_view.host if self.host_view else None,
                 app.paused,
                 app.gone,
                 wide,
@@ -224,7 +224,7 @@ class Dashboard(Screen[None]):
             return not app.unchangeable
         return {
             Needs.NOTHING: True,
-            Needs.HOST: self.sheet is not None,
+            Needs.HOST: self.host_view is not None,
             Needs.LIVE: app.feed.live,
             Needs.ORDER: panes.places.here.ask.sort is not None,
             Needs.FLEET: app.fleet is not None,
@@ -255,20 +255,20 @@ class Dashboard(Screen[None]):
 
     def follow(self, ref: Ref) -> None:
         """Goes to what `ref` names, and remembers where it came from."""
-        sheet, panes = self.sheet, self.panes
-        if sheet is None:
+        host_view, panes = self.host_view, self.panes
+        if host_view is None:
             return
         if ref.kind == "chain":
             _, _, table, chain = (*ref.key.split(" ", 3), "", "", "")[:4]
             panes.places.remember()
             panes.go(BY_NAME["rules"], None, f"chain:{chain} table:{table}")
         else:
-            found = sheet.find(ref)
+            found = host_view.find(ref)
             if found is None:
                 self.say(f"{clean(ref.key, 60)}: not a thing of this host", Tone.WARN)
                 return
             view, place = found
-            here, there = panes.grid.row, sheet.rows(view).ref(place)
+            here, there = panes.grid.row, host_view.rows(view).ref(place)
             if here is not None and here.ref == there:
                 self.say(f"{clean(ref.key, 60)} is what is selected", Tone.DIM)
                 return

@@ -99,7 +99,7 @@ class Dialog(Overlay[Made | None]):
         self.begin()
 
     def on_resize(self) -> None:
-        self.tell()
+        self.repaint()
 
     def _seen(self) -> None:
         self._painted = time.monotonic()
@@ -142,12 +142,12 @@ class Dialog(Overlay[Made | None]):
             self.form.display = stage is Stage.ASKING  # what is agreed to is the plan: it gets the room
         self.set_focus(self.form if stage is Stage.ASKING and self.form is not None else self.box)
         self._painted = None if stage is Stage.SURE else 0.0
-        self.tell()
+        self.repaint()
         if stage is Stage.SURE:
             self.box.scroll(-len(self.box.lines))
             self.call_after_refresh(self._seen)
 
-    def tell(self, note: str = "") -> None:
+    def repaint(self, note: str = "") -> None:
         """Everything anew; `note` stands in the foot until the next key."""
         if not self.is_mounted:
             return
@@ -201,11 +201,9 @@ class Dialog(Overlay[Made | None]):
     def act(self, key: str) -> None:
         self.steps, self.failed, self.counted = [], set(), ""
         self.enter(Stage.BUSY)
-        sheet, name = self.netdash.sheet, self.remakes()
-        before = next(
-            (container.id for container in (sheet.host.containers if sheet else None) or () if container.name == name),
-            None,
-        )
+        host_view, name = self.netdash.host_view, self.remakes()
+        containers = (host_view.host.containers if host_view else None) or ()
+        before = next((container.id for container in containers if container.name == name), None)
         self.background.start(lambda: self.work(key), partial(self.done, Made(name, before) if name else None))
 
     def step(self, text: str) -> None:
@@ -217,7 +215,7 @@ class Dialog(Overlay[Made | None]):
             self._last_failed()
         self.steps.append(text)
         self.counted, self._since = "", time.monotonic()
-        self.tell()
+        self.repaint()
         self.box.scroll(len(self.steps))
 
     def _last_failed(self) -> None:
@@ -228,7 +226,7 @@ class Dialog(Overlay[Made | None]):
     def _tick(self) -> None:
         """The step under way tells how long it has been."""
         if self.stage is Stage.BUSY:
-            self.tell()
+            self.repaint()
 
     def count(self, text: str) -> None:
         """Called from the thread: how far the step under way has come."""
@@ -236,7 +234,7 @@ class Dialog(Overlay[Made | None]):
 
     def _count(self, text: str) -> None:
         self.counted = text
-        self.tell()
+        self.repaint()
 
     def done(self, made: Made | None, result: Told | NetdashError) -> None:
         if isinstance(result, NetdashError):
@@ -268,7 +266,7 @@ class Dialog(Overlay[Made | None]):
     def action_back(self) -> None:
         """One level back; what is being done is not left alone."""
         if self.stage is Stage.BUSY:
-            self.tell("it is being done, and ends first")
+            self.repaint("it is being done, and ends first")
         elif self.stage is Stage.SURE and self.form is not None:
             self.enter(Stage.ASKING)
         else:
@@ -283,7 +281,7 @@ class Dialog(Overlay[Made | None]):
         if not self.working or self._held:
             return False
         self._held = True
-        self.tell("it is being done; once more quits all the same, and leaves the rest to netdash recover")
+        self.repaint("it is being done; once more quits all the same, and leaves the rest to netdash recover")
         return True
 
     @property

@@ -42,7 +42,7 @@ class Field:
         """Which of the offers it holds; -1: none of them."""
         if self.chosen < len(self.offers) and self.offers[self.chosen].text == self.text:
             return self.chosen
-        return next((at for at, one in enumerate(self.offers) if one.text == self.text), -1)
+        return next((at for at, offer in enumerate(self.offers) if offer.text == self.text), -1)
 
 
 class Form(Surface, can_focus=True):
@@ -68,7 +68,7 @@ class Form(Surface, can_focus=True):
         """Other fields, some of them the same; the cursor stays on its own."""
         name = self.here.name
         self.fields = list(fields)
-        self.cursor = next((at for at, one in enumerate(self.fields) if one.name == name), 0)
+        self.cursor = next((at for at, field in enumerate(self.fields) if field.name == name), 0)
         self.styles.height = self.lines
         self.refresh()
 

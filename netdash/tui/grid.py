@@ -1,4 +1,5 @@
-"""The list widget: paints only the lines on screen and keeps its cursor by what the row is. Owns no host data."""
+"""The list widget, which paints only the lines on screen and keeps its cursor by what the row is; and the three linked
+panes of each view, which list what belongs to the selection."""
 
 from __future__ import annotations
 
@@ -7,15 +8,19 @@ from dataclasses import replace
 
 from rich.style import Style
 from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal
 from textual.message import Message
 from textual.strip import Strip
 
 from netdash.model.host import Ref
-from netdash.tui.host_view import Listing
+from netdash.tui import header
+from netdash.tui.host_view import Ask, HostView, Listing
 from netdash.tui.surface import ListWidget
 from netdash.tui.theme import LINKED, MARKER, PICKED, Inks, seal, segment, strip
-from netdash.view.table import Column, Row, widths
+from netdash.view.table import Column, Row, View, widths
 from netdash.view.text import Line, Span, Tone, fit, width
+from netdash.view.views import BY_NAME
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
@@ -269,3 +274,68 @@ def _title(column: Column, size: int, mark: str) -> str:
 def _aligned(text: str, size: int, column: Column) -> str:
     have = width(text)
     return " " * (size - have) + text if column.right and have < size else fit(text, size, column.middle)
+
+
+LINKED_VIEWS: Mapping[str, tuple[str, str, str]] = {
+    "containers": ("rules", "routes", "proxies"),
+    "ports": ("containers", "rules", "proxies"),
+    "networks": ("containers", "rules", "routes"),
+    "rules": ("containers", "ports", "routes"),
+    "routes": ("containers", "networks", "rules"),
+    "proxies": ("containers", "ports", "rules"),
+    "links": ("containers", "networks", "routes"),
+    "drift": ("containers", "ports", "rules"),
+}
+
+BRIEF: Mapping[str, Mapping[str, int]] = {
+    "containers": {"name": 10, "address": 11, "published": 6},
+    "ports": {"port": 5, "proto": 3, "bind": 7, "target": 14},
+    "networks": {"name": 8, "bridge": 8, "subnet": 13},
+    "rules": {"table": 0, "chain": 8, "rule": 3, "action": 21, "packets": 5},
+    "routes": {"dst": 13, "gateway": 11, "dev": 7},
+    "proxies": {"pid": 7, "bind": 12, "target": 13},
+}
+"""The columns that a third of the screen has room for, and the cells that they are cut to; with 0 one that leaves
+where the others do not fit."""
+
+
+class LinkedPanes(Horizontal):
+    def __init__(self) -> None:
+        super().__init__(id="linked")
+        self.grids = tuple(Grid(id=f"linked{at}", titled=True, joint=at > 0) for at in range(3))
+
+    def compose(self) -> ComposeResult:
+        yield from self.grids
+
+    def show(self, host_view: HostView, main: View, ref: Ref | None, everything: bool) -> None:
+        """Lists what belongs to `ref`; with `everything` all there is, and marks what belongs. All, too, where there is
+        nothing to belong to."""
+        for grid, name in zip(self.grids, LINKED_VIEWS[main.name], strict=True):
+            _fill(grid, host_view, BY_NAME[name], ref, everything)
+
+
+def _fill(grid: Grid, host_view: HostView, view: View, ref: Ref | None, everything: bool) -> None:
+    rows = host_view.rows(view)
+    linked = host_view.deciding(view, ref) if ref else []
+    order: Sequence[int] = range(len(rows)) if everything or ref is None else linked
+    known = view.known(host_view.host)
+    grid.only = BRIEF[view.name]
+    grid.title = _headline_of(
+        view, f"{len(linked)} of {len(rows)}" if known and ref else str(len(rows)) if known else "?"
+    )
+    grid.mark(host_view.related(ref) if ref and everything else frozenset())
+    listing = Listing(Ask(view), rows, order)
+    keep = grid.row.ref if grid.row and grid.listing and grid.listing.ask.view is view else None
+    at = listing.place(keep, host_view.index(view)) if keep else None
+    if at is None:
+        at = min(linked) if everything and linked else 0
+    notice: Sequence[Line] = ()
+    if not len(order):
+        notice = (
+            ((Span(" none", Tone.DIM),),) if known else header.notice(view, host_view.host, "", "", grid.size.width)[1:]
+        )
+    grid.show(listing, at, notice)
+
+
+def _headline_of(view: View, count: str) -> Line:
+    return (Span("─ ", Tone.DIM), Span(view.title, Tone.TITLE), Span(f" {count} "))

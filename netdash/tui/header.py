@@ -145,9 +145,9 @@ def _tabs(current: View, name: Callable[[View], str]) -> Line:
     spans: list[Span] = []
     for view in VIEWS:
         here = view.name == current.name
-        told = f"{view.digit}{name(view)}"
+        label = f"{view.digit}{name(view)}"
         tone = Tone.TITLE if here else Tone.DIM
-        spans.append(Span(f"[{told}]" if here else f" {told} ", tone, Ref("view", view.name)))
+        spans.append(Span(f"[{label}]" if here else f" {label} ", tone, Ref("view", view.name)))
     return tuple(spans)
 
 
@@ -218,8 +218,8 @@ def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
 def _failed(view: View, host: Host, source: str, wide: int) -> Sequence[Line]:
     failure = host.failures[source]
     what = "nothing was compared" if source == view.name and view.findings else f"{source} could not be read"
-    told = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {what}", Tone.KEY))
-    lines: list[Line] = [(), told, *_wrapped(clean(failure.reason, 400), wide, Tone.PLAIN)]
+    title = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {what}", Tone.KEY))
+    lines: list[Line] = [(), title, *_wrapped(clean(failure.reason, 400), wide, Tone.PLAIN)]
     if failure.remedy:
         lines += _wrapped("→ " + clean(failure.remedy, 400), wide, Tone.GOOD)
     return lines

@@ -22,7 +22,7 @@ from netdash.model.host import Host
 from netdash.tui import theme
 from netdash.tui.config import Options
 from netdash.tui.garbage import EVERY, Collector
-from netdash.tui.host_view import Sheet, ShowsHost
+from netdash.tui.host_view import HostView, ShowsHost
 from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
 from netdash.tui.surface import Surface
 from netdash.tui.term.display import TerminalApp
@@ -40,27 +40,27 @@ AGES = 20.0  # seconds after which what a host says of times is old
 class Arrived(Message):
     """A host has come from the feed's thread."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, host_view: HostView) -> None:
         super().__init__()
-        self.sheet = sheet
+        self.host_view = host_view
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, Arrived)
 
 
-def _says_the_same(shown: Host, host: Host) -> bool:
+def _same_on_screen(shown: Host, host: Host) -> bool:
     """Whether only time has passed, and not much: a poll of a host at rest."""
     if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES or _young(shown):
         return False
     if unavailable.silent(host) is not None or (shown.heard is None) != (host.heard is None):
         return False
     ours = (getattr(shown, name) is getattr(host, name) for name in _PARTS)
-    told = (shown.name, shown.failures, shown.pending)
-    return all(ours) and told == (host.name, host.failures, host.pending)
+    named = (shown.name, shown.failures, shown.pending)
+    return all(ours) and named == (host.name, host.failures, host.pending)
 
 
 def _young(host: Host) -> bool:
-    """Whether an age on screen is told in seconds."""
+    """Whether an age on screen is in seconds."""
     since = (
         container.started_at if container.running else container.finished_at for container in host.containers or ()
     )
@@ -80,7 +80,9 @@ class HostApp(TerminalApp):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar = [Binding("ctrl+c,ctrl+q", "quit", "Quit", priority=True, show=False)]
 
-    sheet: var[Sheet | None] = var(None, always_update=True)  # a `reactive` of the app would repaint the whole screen
+    host_view: var[HostView | None] = var(
+        None, always_update=True
+    )  # a `reactive` of the app would repaint the whole screen
     paused: var[bool] = var(False)
 
     def __init__(self, feed: Feed, options: Options, changes: Changes | None = None) -> None:
@@ -91,7 +93,7 @@ class HostApp(TerminalApp):
         self.changes = changes  # None: nothing can be changed
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
-        self._warmed: Sheet | None = None  # the newest one that the feed's thread filled
+        self._warmed: HostView | None = None  # the newest one that the feed's thread filled
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
         self.register_theme(theme.DARK)
@@ -147,33 +149,38 @@ class HostApp(TerminalApp):
 
     def _publish(self, host: Host) -> None:
         """Called by the feed, from any thread."""
-        if self._warmed and _says_the_same(self._warmed.host, host):
+        if self._warmed and _same_on_screen(self._warmed.host, host):
             return
         if self.paused or current_thread() is main_thread():
-            self.post_message(Arrived(Sheet(host)))
+            self.post_message(Arrived(HostView(host)))
         else:
-            self._warmed = Sheet(host, self._warmed).warm()
+            self._warmed = HostView(host, self._warmed).warm()
             self.post_message(Arrived(self._warmed))
 
     def on_arrived(self, message: Arrived) -> None:
-        host = message.sheet.host
+        host = message.host_view.host
         if "docker" not in host.failures and host.containers is not None:
             self.answered = host.taken
-        if host.containers is None and "docker" in host.pending and self.sheet and self.sheet.host.name == host.name:
+        if (
+            host.containers is None
+            and "docker" in host.pending
+            and self.host_view
+            and self.host_view.host.name == host.name
+        ):
             return  # it is being read: what is known of it stays
         if self.paused:
             self.held = host
         else:
-            self.sheet = message.sheet
+            self.host_view = message.host_view
 
-    def watch_sheet(self, sheet: Sheet | None) -> None:
+    def watch_host_view(self, host_view: HostView | None) -> None:
         for screen in self.screen_stack:
-            if sheet is not None and isinstance(screen, ShowsHost):
-                screen.update_sheet(sheet)
+            if host_view is not None and isinstance(screen, ShowsHost):
+                screen.update_host(host_view)
 
     def watch_paused(self, paused: bool) -> None:
         if not paused and self.held is not None:
-            self.sheet, self.held = Sheet(self.held), None
+            self.host_view, self.held = HostView(self.held), None
 
     @property
     def age(self) -> float | None:
@@ -185,7 +192,7 @@ class HostApp(TerminalApp):
     def gone(self) -> float | None:
         """Seconds that the engine, or the host, has not answered although it once did; None when it does, or never
         has."""
-        host = self.sheet.host if self.sheet else None
+        host = self.host_view.host if self.host_view else None
         if host is not None and self.fleet is not None and "host" in host.failures:
             return next((state.age for state in self.fleet.states() if state.name == self.fleet.chosen), None)
         if host is None or not host.live or "docker" not in host.failures or host.containers is None:
@@ -205,7 +212,7 @@ class HostApp(TerminalApp):
             return "a recording cannot be changed"
         if self.changes is None or (self.fleet is not None and self.fleet.chosen != LOCAL):
             return "only this machine's own engine: run netdash on that host"
-        host = self.sheet.host if self.sheet else None
+        host = self.host_view.host if self.host_view else None
         failure = host.failures.get("docker") if host else None
         if failure is not None:
             return f"no engine: {failure.reason}"
@@ -233,15 +240,15 @@ class HostApp(TerminalApp):
         if os.environ.get("NETDASH_DEBUG"):
             super()._handle_exception(error)
         else:
-            told = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
-            self.exit(Exit.FAULT, Exit.FAULT, theme.message(f"{told} (NETDASH_DEBUG=1 shows where)"))
+            message = clean(f"netdash: internal error: {type(error).__name__}: {error}", 200)
+            self.exit(Exit.FAULT, Exit.FAULT, theme.message(f"{message} (NETDASH_DEBUG=1 shows where)"))
         self._return_code = Exit.FAULT
 
     def fail(self, error: BaseException) -> None:
         """What another thread raised ends netdash as what its own raises."""
-        told = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+        fault = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
         with contextlib.suppress(RuntimeError):  # it ends already
-            self.call_later(self._handle_exception, told)
+            self.call_later(self._handle_exception, fault)
 
     def leave_terminal(self) -> None:
         if isinstance(self._driver, Terminal):

@@ -23,17 +23,17 @@ NEAREST = 100  # linked rows that are looked at for the best one
 class ShowsHost(Protocol):
     """A screen that follows the host as it changes."""
 
-    def update_sheet(self, sheet: Sheet) -> None: ...
+    def update_host(self, host_view: HostView) -> None: ...
 
 
 _WEIGHTS = {Verb.DNAT: 0, Verb.REDIRECT: 0, Verb.SNAT: 1, Verb.MASQUERADE: 1}
 
 
-class Sheet:
+class HostView:
     """Rows and relations of one frozen host. Filled on demand, or ahead in the feed's thread by `warm`."""
 
-    def __init__(self, host: Host, before: Sheet | None = None) -> None:
-        """`before`: the sheet of the host before this one, whose indexes serve again where no row came or went."""
+    def __init__(self, host: Host, before: HostView | None = None) -> None:
+        """`before`: the view of the host before this one, whose indexes serve again where no row came or went."""
         self.host = host
         self._before = before
         self._rows: dict[str, Rows] = {}
@@ -64,7 +64,7 @@ class Sheet:
         same = len(old) == len(new) and all(a is b or ref_of(a) == ref_of(b) for a, b in zip(old, new, strict=True))
         return before._index[view.name] if same else None
 
-    def warm(self) -> Sheet:
+    def warm(self) -> HostView:
         """Fills what the first paint and the first key need; meant for the feed's thread."""
         for view in VIEWS:
             self.index(view)
@@ -116,11 +116,11 @@ class Sheet:
         thing = self.thing(ref)
         ports = self.host.ports or ()
         if isinstance(thing, Port):
-            return frozenset(ref_of(one) for one in (thing.dnat, thing.proxy) if one is not None)
+            return frozenset(ref_of(own) for own in (thing.dnat, thing.proxy) if own is not None)
         if isinstance(thing, Proxy):
             where = (thing.proto, thing.host_ip, thing.host_port)
             mine = [port for port in ports if (port.proto, port.host_ip, port.host_port) == where]
-            return frozenset(ref_of(one) for port in mine for one in (port, port.dnat) if one is not None)
+            return frozenset(ref_of(own) for port in mine for own in (port, port.dnat) if own is not None)
         return (
             frozenset(ref_of(port) for port in ports if port.dnat is thing) if isinstance(thing, Rule) else frozenset()
         )
@@ -225,12 +225,12 @@ class Listing:
         return at + (self.gone is not None and at >= self.gone_at)
 
 
-def arrange(sheet: Sheet, ask: Ask) -> Steps[Listing]:
+def arrange(host_view: HostView, ask: Ask) -> Steps[Listing]:
     """The listing for `ask`, in steps of well under a millisecond where the rows allow it."""
-    rows = sheet.rows(ask.view)
+    rows = host_view.rows(ask.view)
     order: Sequence[int] = range(len(rows))
     if ask.within is not None:
-        order = sheet.belonging(ask.view, ask.within)
+        order = host_view.belonging(ask.view, ask.within)
         yield
     if ask.text.strip():
         order = yield from _matching(rows, order, Filter.parse(ask.text, ask.view.columns))

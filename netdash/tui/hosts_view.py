@@ -98,7 +98,9 @@ def hosts_popup(fleet: Fleet) -> Popup:
         states = fleet.states()
         names = short_names([clean(state.name) for state in states])
         room = max(map(width, names), default=0)
-        lines = [_host(one, name, one.name == fleet.chosen, room) for one, name in zip(states, names, strict=True)]
+        lines = [
+            _host(state, name, state.name == fleet.chosen, room) for state, name in zip(states, names, strict=True)
+        ]
         return lines, [(state.name, state.name) for state in states]
 
     return Choice("Hosts", make, "show")
@@ -125,11 +127,11 @@ class _Everywhere(Sequence[Line]):
         self._room = room
         self._view = BY_NAME["containers"]
         self._places: list[tuple[HostState, Rows, int]] = []  # a place of -1: the marked row of a lost host
-        for one in states:
-            rows = self._view.rows(one.host)
-            unknown = not self._view.known(one.host) and not one.reading
-            self._places += [(one, rows, at) for at in (range(-1, 0) if unknown else range(len(rows)))]
-        self.offers = [(one.name, self._offer(one, rows, at)) for one, rows, at in self._places]
+        for state in states:
+            rows = self._view.rows(state.host)
+            unknown = not self._view.known(state.host) and not state.reading
+            self._places += [(state, rows, at) for at in (range(-1, 0) if unknown else range(len(rows)))]
+        self.offers = [(state.name, self._offer(state, rows, at)) for state, rows, at in self._places]
         self._columns = with_host(self._view).columns
         shown = [column.key in _COLUMNS for column in self._columns]
         step = max(1, len(self._places) // SAMPLE)
@@ -141,7 +143,7 @@ class _Everywhere(Sequence[Line]):
     def shows(self, states: Sequence[HostState]) -> bool:
         """Whether these are the same hosts as they were."""
         return len(states) == len(self._hosts) and all(
-            one.host is host for one, host in zip(states, self._hosts, strict=True)
+            state.host is host for state, host in zip(states, self._hosts, strict=True)
         )
 
     def __len__(self) -> int:
@@ -153,23 +155,23 @@ class _Everywhere(Sequence[Line]):
     def __getitem__(self, at: slice) -> Sequence[Line]: ...
     def __getitem__(self, at: int | slice) -> Line | Sequence[Line]:
         if isinstance(at, slice):
-            return [self[one] for one in range(*at.indices(len(self)))]
-        one, rows, place = self._places[at]
+            return [self[place] for place in range(*at.indices(len(self)))]
+        state, rows, place = self._places[at]
         if place < 0:
-            return self._marked(one)
-        cells = zip(self._row(one, rows, place).cells, self._sizes, strict=True)
-        return tuple(part for cell, size in cells if size for part in (_cell(cell, size, one.lost), Span(" " * _GAP)))
+            return self._marked(state)
+        cells = zip(self._row(state, rows, place).cells, self._sizes, strict=True)
+        return tuple(part for cell, size in cells if size for part in (_cell(cell, size, state.lost), Span(" " * _GAP)))
 
-    def _offer(self, one: HostState, rows: Rows, at: int) -> str:
-        return f"{one.name}\n{rows.ref(at).key if at >= 0 else ''}"
+    def _offer(self, state: HostState, rows: Rows, at: int) -> str:
+        return f"{state.name}\n{rows.ref(at).key if at >= 0 else ''}"
 
-    def _row(self, one: HostState, rows: Rows, at: int) -> Row:
+    def _row(self, state: HostState, rows: Rows, at: int) -> Row:
         row = rows[at]
-        return Row(row.ref, (Span(clean(one.name), Tone.BAD if one.lost else Tone.PLAIN), *row.cells))
+        return Row(row.ref, (Span(clean(state.name), Tone.BAD if state.lost else Tone.PLAIN), *row.cells))
 
-    def _marked(self, one: HostState) -> Line:
-        row = lost(self._view, Named(one.name, one.host))
-        name, why = row.cells[:2] if row else (Span(clean(one.name)), Span("?"))
+    def _marked(self, state: HostState) -> Line:
+        row = lost(self._view, Named(state.name, state.host))
+        name, why = row.cells[:2] if row else (Span(clean(state.name)), Span("?"))
         first = self._sizes[0] or width(name.text)
         return (
             Span(fit(name.text, first), name.tone),
@@ -193,20 +195,20 @@ def short_names(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _host(one: HostState, shown: str, chosen: bool, room: int) -> Line:
+def _host(state: HostState, shown: str, chosen: bool, room: int) -> Line:
     name = Span(fit(shown, room), Tone.TITLE if chosen else Tone.KEY)
-    return (_mark(one), Span(" "), name, Span("  "), *_known(one), *_trouble(one))
+    return (_mark(state), Span(" "), name, Span("  "), *_known(state), *_trouble(state))
 
 
-def _mark(one: HostState) -> Span:
-    if one.lost:
+def _mark(state: HostState) -> Span:
+    if state.lost:
         return Span("✗", Tone.BAD)
-    return Span("…", Tone.DIM) if one.reading else Span("●", Tone.GOOD)
+    return Span("…", Tone.DIM) if state.reading else Span("●", Tone.GOOD)
 
 
-def _known(one: HostState) -> Line:
-    host = one.host
-    if one.age is None:
+def _known(state: HostState) -> Line:
+    host = state.host
+    if state.age is None:
         return ()
     engine = f"{clean(host.engine.name)} {clean(host.engine.version, 16)}" if host.engine else no_engine(host).text
     number = None if host.containers is None else len(host.containers)
@@ -219,12 +221,12 @@ def _short(reason: str) -> str:
     return reason if width(reason) <= _REASON else reason.rpartition(": ")[2]
 
 
-def _trouble(one: HostState) -> Line:
-    if one.lost:
-        failure = one.host.failures["host"]
-        since = f"gone {age(one.age)} · " if one.age is not None else ""
+def _trouble(state: HostState) -> Line:
+    if state.lost:
+        failure = state.host.failures["host"]
+        since = f"gone {age(state.age)} · " if state.age is not None else ""
         return (Span(f"{since}{_short(clean(failure.reason, 200))}", Tone.BAD),)
-    if one.age is None:
+    if state.age is None:
         return (Span("reading…", Tone.DIM),)
-    missing = sorted({name.partition(":")[0] for name in one.host.failures})
-    return (Span(f"no {', '.join(missing)}", Tone.UNKNOWN),) if missing else (Span(f"{age(one.age)} ago", Tone.DIM),)
+    missing = sorted({name.partition(":")[0] for name in state.host.failures})
+    return (Span(f"no {', '.join(missing)}", Tone.UNKNOWN),) if missing else (Span(f"{age(state.age)} ago", Tone.DIM),)

@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from netdash.model.errors import NetdashError
 from netdash.publish.undo import Pending
-from netdash.tui.host_view import Sheet
+from netdash.tui.host_view import HostView
 from netdash.tui.interfaces import Changes
 from netdash.tui.work import Background
 from netdash.view.detail import forward_end, is_own_forward, port_of
@@ -25,7 +25,7 @@ class OwnChanges:
         self._pending: Pending | None = None
         self._changes = changes
         self._changed = changed
-        self._asked: Sheet | None = None  # the host for which it was read last
+        self._asked: HostView | None = None  # the host for which it was read last
 
     def read(self, then: Callable[[], None] = lambda: None) -> None:
         def known(found: Pending | NetdashError) -> None:
@@ -39,13 +39,13 @@ class OwnChanges:
 
         self.background.start(self._changes.pending, known)
 
-    def lines(self, sheet: Sheet, thing: object, wide: int) -> Sequence[Line]:
+    def lines(self, host_view: HostView, thing: object, wide: int) -> Sequence[Line]:
         """Until when netdash forwards this port; the records are read once a host."""
-        port = port_of(sheet.host, thing)
+        port = port_of(host_view.host, thing)
         if port is None or not is_own_forward(port):
             return ()
-        if self._asked is not sheet:
-            self._asked = sheet
+        if self._asked is not host_view:
+            self._asked = host_view
             self.read()
         record = self._pending.forward_of(port.proto, port.host_port, port.container_id) if self._pending else None
-        return forward_end(record, sheet.host.taken, wide) if record else ()
+        return forward_end(record, host_view.host.taken, wide) if record else ()

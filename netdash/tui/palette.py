@@ -26,7 +26,7 @@ class Commands(Provider):
             if not action.argument:
                 yield action.title or action.command.capitalize(), action.help, action.command
         screen = self.app.screen_stack[0]
-        host = screen.sheet.host if isinstance(screen, Dashboard) and screen.sheet else None
+        host = screen.host_view.host if isinstance(screen, Dashboard) and screen.host_view else None
         for container in (host.containers if host else None) or ():
             yield f"Go to {clean(container.name, 60)}", "container", f"go {container.name}"
 

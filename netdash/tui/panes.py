@@ -1,10 +1,10 @@
-"""The panes: a list, the card of the thing under its cursor, and the linked lists. Owns how they share the screen, and
-the one selection that all of them follow. Knows no key."""
+"""The panes: a list, the card of the thing under its cursor, and the linked lists. Owns how they share the screen, the
+one selection that all of them follow, and the places in the views. Knows no key."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -15,11 +15,9 @@ from textual.widget import Widget
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.relations import ref_of
 from netdash.tui import header
-from netdash.tui.grid import Grid
-from netdash.tui.history import Place, Places
+from netdash.tui.grid import Grid, LinkedPanes
 from netdash.tui.host_app import HostApp
-from netdash.tui.host_view import Ask, Listing, Sheet, arrange
-from netdash.tui.linked_panes import LinkedPanes
+from netdash.tui.host_view import Ask, HostView, Listing, arrange
 from netdash.tui.surface import Box
 from netdash.tui.work import Work
 from netdash.view.card import card
@@ -30,6 +28,57 @@ from netdash.view.views import BY_NAME, VIEWS
 if TYPE_CHECKING:
     from netdash.tui.interfaces import Made
     from netdash.tui.own_changes import OwnChanges
+
+
+LONGEST = 100  # steps back that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A view as the user left it."""
+
+    ask: Ask
+    ref: Ref | None = None  # the row under the cursor; None where the cursor has not been yet
+    at: int = 0  # its number, for when the row is gone
+    cell: int = -1
+
+
+class Places:
+    """The place in every view, and the history of follows."""
+
+    def __init__(self, first: View) -> None:
+        self.view = first
+        self._places: dict[str, Place] = {}
+        self._history: list[Place] = []
+
+    @property
+    def here(self) -> Place:
+        return self.of(self.view)
+
+    def of(self, view: View) -> Place:
+        return self._places.get(view.name) or Place(Ask(view))
+
+    def put(self, place: Place) -> None:
+        self._places[place.ask.view.name] = place
+
+    def change(self, **values: object) -> None:
+        """Changes what is asked of the view on screen."""
+        self.put(replace(self.here, ask=replace(self.here.ask, **values)))  # type: ignore[arg-type]
+
+    def remember(self) -> None:
+        """Makes the present place one to come back to."""
+        self._history.append(self.here)
+        del self._history[:-LONGEST]
+
+    def back(self) -> bool:
+        """Returns to the place before; False when there is none."""
+        if not self._history:
+            return False
+        place = self._history.pop()
+        self.put(place)
+        self.view = place.ask.view
+        return True
+
 
 LINKED_FROM = (120, 30)
 SAMPLE = 3  # rows whose cards say how high the card is to be
@@ -66,9 +115,9 @@ class Panes(Vertical):
         self._needed: tuple[object, int] = (None, 0)  # lines for the card, and for what they were found
 
     @property
-    def sheet(self) -> Sheet | None:
+    def host_view(self) -> HostView | None:
         app: HostApp = self.app  # type: ignore[assignment]
-        return app.sheet
+        return app.host_view
 
     def compose(self) -> ComposeResult:
         yield self.grid
@@ -89,10 +138,10 @@ class Panes(Vertical):
 
     def rearrange(self) -> None:
         """Works out which rows the list shows; a long list takes several steps and the old one stays meanwhile."""
-        if self.sheet is None:
+        if self.host_view is None:
             self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.extent.width))
             return
-        self.work.start(arrange(self.sheet, self.places.here.ask), self._arrange)
+        self.work.start(arrange(self.host_view, self.places.here.ask), self._arrange)
 
     def go(self, view: View, ref: Ref | None = None, text: str | None = None) -> None:
         """Shows a view, the cursor on `ref`; a filter that would hide it is taken away."""
@@ -122,26 +171,26 @@ class Panes(Vertical):
 
     def counterpart(self, view: View) -> Ref | None:
         """The row of another view that stands for the selection: None where its cursor is on one that belongs."""
-        sheet, here = self.sheet, self.grid.row
-        return sheet.counterpart(view, here.ref, self.places.of(view).ref) if sheet and here else None
+        host_view, here = self.host_view, self.grid.row
+        return host_view.counterpart(view, here.ref, self.places.of(view).ref) if host_view and here else None
 
     def _arrange(self, listing: Listing) -> None:
         self.stand()
         self._land()
-        sheet, place = self.sheet, self.places.here
-        if sheet is None or listing.ask != place.ask:
+        host_view, place = self.host_view, self.places.here
+        if host_view is None or listing.ask != place.ask:
             return
         at = None
         if place.ref is not None:
             near = listing[place.at].ref == place.ref if place.at < len(listing) else False
-            at = place.at if near else listing.place(place.ref, sheet.index(listing.ask.view))
+            at = place.at if near else listing.place(place.ref, host_view.index(listing.ask.view))
             if at is None:
                 listing = self._with_gone(listing, place)
                 at = place.at if listing.gone is None else listing.gone_at
         notice: Sequence[Line] = ()
         if not len(listing):
             ask = place.ask
-            notice = header.notice(ask.view, sheet.host, ask.text, self.name_of(ask.within), self.extent.width)
+            notice = header.notice(ask.view, host_view.host, ask.text, self.name_of(ask.within), self.extent.width)
         self.grid.cell = place.cell
         self.grid.show(listing, place.at if at is None else at, notice)
         self.fit_heights(listing)
@@ -154,17 +203,17 @@ class Panes(Vertical):
 
     def _land(self) -> None:
         """The cursor goes to the container that a change made, as soon as the host shows it."""
-        made = self.awaited.container(self.sheet.host) if self.awaited and self.sheet else None
+        made = self.awaited.container(self.host_view.host) if self.awaited and self.host_view else None
         if made is not None and self.places.view.kind == "container":
             self.places.put(replace(self.places.here, ref=ref_of(made), cell=-1))
             self.awaited = None
 
     def _with_gone(self, listing: Listing, place: Place) -> Listing:
         """With the row under the cursor, where it has left the list by itself: another would be taken for it."""
-        shown, row, sheet = self.grid.listing, self.grid.row, self.sheet
-        if shown is None or row is None or sheet is None or shown.ask != listing.ask or row.ref != place.ref:
+        shown, row, host_view = self.grid.listing, self.grid.row, self.host_view
+        if shown is None or row is None or host_view is None or shown.ask != listing.ask or row.ref != place.ref:
             return listing
-        index = sheet.index(listing.ask.view)
+        index = host_view.index(listing.ask.view)
         at = index.get(row.ref)
         if at is None and not shown.struck:
             self._say(f"{name_in(row)} is gone", Tone.WARN)
@@ -199,8 +248,8 @@ class Panes(Vertical):
         ref = self.grid.row.ref if self.grid.row else None
         self.stand()
         self.write_card()
-        if self.sheet and self.linked_shown:
-            self.linked.show(self.sheet, self.places.view, ref, self.everything)
+        if self.host_view and self.linked_shown:
+            self.linked.show(self.host_view, self.places.view, ref, self.everything)
         self.mark()
 
     def follow_later(self) -> None:
@@ -218,12 +267,12 @@ class Panes(Vertical):
         """Marks in the list what belongs to the thing under the cursor of the pane that has the keys."""
         focused = self.screen.focused
         row = (focused if isinstance(focused, Grid) else self.grid).row
-        linked = self.sheet.related(row.ref) if self.sheet and row else frozenset()
+        linked = self.host_view.related(row.ref) if self.host_view and row else frozenset()
         self.grid.mark(linked, frozenset(self.picked))
 
     def write_card(self) -> None:
-        sheet, row = self.sheet, self.grid.row
-        if sheet is None or row is None:
+        host_view, row = self.host_view, self.grid.row
+        if host_view is None or row is None:
             self.card.show((), same=False)
             return
         same = self._card_of == row.ref
@@ -232,31 +281,31 @@ class Panes(Vertical):
             gone: Line = (Span(f" {name_in(row)}", Tone.KEY), Span(" is gone: no key acts on it"))
             self.card.show((gone,), same)
         else:
-            self.card.show(self._card_lines(sheet, row.ref), same)
+            self.card.show(self._card_lines(host_view, row.ref), same)
 
-    def _card_lines(self, sheet: Sheet, ref: Ref) -> Sequence[Line]:
-        container = sheet.container(ref.key) if ref.kind == "container" else None
+    def _card_lines(self, host_view: HostView, ref: Ref) -> Sequence[Line]:
+        container = host_view.container(ref.key) if ref.kind == "container" else None
         wide = self.extent.width
-        return card(sheet.host, container, wide) if container else self._detail(sheet, ref, wide)
+        return card(host_view.host, container, wide) if container else self._detail(host_view, ref, wide)
 
-    def _detail(self, sheet: Sheet, ref: Ref, wide: int) -> Sequence[Line]:
+    def _detail(self, host_view: HostView, ref: Ref, wide: int) -> Sequence[Line]:
         """What is known of a thing, and the path card of the container that it belongs to, where that is only one."""
         from netdash.view.detail import detail  # the first selection is a container
 
-        owners = sheet.containers(ref)
-        owner = sheet.container(owners[0]) if len(owners) == 1 else None
-        thing = sheet.thing(ref)
-        lines = detail(sheet.host, thing, wide) if thing else ()
+        owners = host_view.containers(ref)
+        owner = host_view.container(owners[0]) if len(owners) == 1 else None
+        thing = host_view.thing(ref)
+        lines = detail(host_view.host, thing, wide) if thing else ()
         if self.own_changes is not None and isinstance(thing, (Port, Proxy)):
-            lines = (*lines, *self.own_changes.lines(sheet, thing, wide))
-        return (*lines, (), *card(sheet.host, owner, wide, inwards=ref.kind != "port")) if owner else lines
+            lines = (*lines, *self.own_changes.lines(host_view, thing, wide))
+        return (*lines, (), *card(host_view.host, owner, wide, inwards=ref.kind != "port")) if owner else lines
 
     def name_of(self, ref: Ref | None) -> str:
         """A name for people."""
-        if ref is None or self.sheet is None:
+        if ref is None or self.host_view is None:
             return ""
-        found = self.sheet.find(ref)
-        return name_in(self.sheet.rows(found[0])[found[1]]) if found else ref.key
+        found = self.host_view.find(ref)
+        return name_in(self.host_view.rows(found[0])[found[1]]) if found else ref.key
 
     # --- layout -------------------------------------------------------------------------------------------------------
 
@@ -283,14 +332,14 @@ class Panes(Vertical):
     def _card_need(self, listing: Listing) -> int:
         """Lines that the cards of some rows need, and the card's own edge. Asked anew only where another answer is to
         be expected."""
-        sheet = self.sheet
-        if sheet is None or not len(listing):
+        host_view = self.host_view
+        if host_view is None or not len(listing):
             return 2
         sample = range(0, len(listing), max(1, len(listing) // SAMPLE))
         few = min(len(listing), FEW)
-        host = sheet.host
+        host = host_view.host
         key = (listing.ask.view.name, listing.ask.text, self.extent, host.pending, frozenset(host.failures), few)
         if self._needed[0] != key:
-            needs = sorted(len(self._card_lines(sheet, listing[at].ref)) for at in sample)
+            needs = sorted(len(self._card_lines(host_view, listing[at].ref)) for at in sample)
             self._needed = (key, needs[len(needs) * 3 // 4] + 1)
         return self._needed[1]

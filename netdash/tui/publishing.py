@@ -24,7 +24,7 @@ from netdash.view.form_choices import Offer
 from netdash.view.text import Line, Span, Tone, clean
 
 if TYPE_CHECKING:
-    from netdash.tui.host_view import Sheet
+    from netdash.tui.host_view import HostView
     from netdash.tui.interfaces import Changes
 
 Asked = TypeVar("Asked", Request, NewContainer)
@@ -67,7 +67,7 @@ class Planning(Dialog, Generic[Asked]):
         self._entered = False
 
     def field(self, name: str) -> Field:
-        return next((one for one in self.filled.fields if one.name == name), Field(name, name))
+        return next((field for field in self.filled.fields if field.name == name), Field(name, name))
 
     def asked(self) -> Asked:
         """Raises NetdashError(USAGE) for what cannot be read."""
@@ -88,9 +88,9 @@ class Planning(Dialog, Generic[Asked]):
     def begin(self) -> None:
         self.plan_again()
 
-    def update_sheet(self, sheet: Sheet) -> None:
+    def update_host(self, host_view: HostView) -> None:
         """A newer host: whoever has taken the port meanwhile is in the plan."""
-        self.host = sheet.host
+        self.host = host_view.host
         if self.stage is Stage.ASKING:
             self.plan_again()
 
@@ -134,7 +134,7 @@ class Planning(Dialog, Generic[Asked]):
     def _refresh(self, facts: Facts | None) -> None:
         self.annotate(facts)
         self.filled.refresh()
-        self.tell()
+        self.repaint()
 
     # --- agreeing and doing -------------------------------------------------------------------------------------------
 
@@ -148,10 +148,10 @@ class Planning(Dialog, Generic[Asked]):
     def ready(self) -> bool:
         self._entered = self.wrong is None and self.background.busy  # it goes on when the plan is there
         if self._entered:
-            self.tell("making the plan…")
+            self.repaint("making the plan…")
             return False
         if self.draft is None or self.draft.plan.refusals:
-            self.tell("it cannot be done: see above" if self.draft is None else "refused: see above")
+            self.repaint("it cannot be done: see above" if self.draft is None else "refused: see above")
             return False
         return True
 
@@ -176,8 +176,8 @@ def _became(made: Plan, found: Outcome, wide: int) -> Sequence[Line]:
     down = found.downtime(made.downtime)
     took = plan_lines.hanging([Span(clean(down))], wide) if down else ()
     back: list[Line] = []
-    for one in made.undo:
-        back += plan_lines.hanging([Span("undo: u here, or ", Tone.DIM), Span(one)], wide)
+    for command in made.undo:
+        back += plan_lines.hanging([Span("undo: u here, or ", Tone.DIM), Span(command)], wide)
     return (*good(made.title, wide), *took, *plan_lines.proofs(found.proofs, wide), *back)
 
 
@@ -267,9 +267,9 @@ class Publish(Planning[Request]):
         host_port.note = form_choices.host_note(self.host, spec, facts, self.mode, self.forcing.text == "yes")
         bind.note = form_choices.address_note(self.host, spec.bind, self.mode)
 
-    def update_sheet(self, sheet: Sheet) -> None:
-        self.container = sheet.container(self.container.id) or self.container
-        super().update_sheet(sheet)
+    def update_host(self, host_view: HostView) -> None:
+        self.container = host_view.container(self.container.id) or self.container
+        super().update_host(host_view)
 
 
 # --- R ----------------------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ class Run(Planning[NewContainer]):
         super().__init__(changes, "run a new container", host, fields)
 
     def asked(self) -> NewContainer:
-        image, name, ports = (self.field(one).text.strip() for one in ("image", "name", "ports"))
+        image, name, ports = (self.field(field).text.strip() for field in ("image", "name", "ports"))
         if not image:
             raise NetdashError("which image? type its name, or choose one with ← →")
         words = ports.replace(",", " ").split()

@@ -19,15 +19,15 @@ from netdash.view.text import Line, Span, Tone
 
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
-    from netdash.tui.host_view import Sheet
+    from netdash.tui.host_view import HostView
 
 _KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("Esc", "close"))
 
 
 def show(dashboard: Dashboard) -> None:
     """Opens the matrix of the host on screen."""
-    if dashboard.sheet is not None:
-        reach = Reach(dashboard.sheet)
+    if dashboard.host_view is not None:
+        reach = Reach(dashboard.host_view)
         dashboard.app.push_screen(reach, lambda target: dashboard.follow(target) if target else None)
 
 
@@ -41,15 +41,15 @@ class Reach(Overlay[Ref | None]):
         Binding("enter", "follow", show=False),
     ]
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, host_view: HostView) -> None:
         super().__init__()
         self.head, self.foot = Bar(id="reach-head", panel=True), Bar(id="reach-foot", panel=True)
         self.box = Box(id="reach-box")
         self.work: Work[tuple[Line, ...]] = Work()
-        self._host = sheet.host
+        self._host = host_view.host
         self._matrix: Matrix | None = None
         self._shown = False
-        self._waiting: Sheet | None = None  # came while the matrix was made
+        self._waiting: HostView | None = None  # came while the matrix was made
 
     def compose(self) -> ComposeResult:
         yield self.head
@@ -65,15 +65,15 @@ class Reach(Overlay[Ref | None]):
     def on_resize(self) -> None:
         self._start()
 
-    def update_sheet(self, sheet: Sheet) -> None:
+    def update_host(self, host_view: HostView) -> None:
         """A newer host: where more than counters moved everything is asked again, once what is asked now is there. The
         old lines stay until then."""
         if self.work.busy and self._matrix is None:
-            self._waiting = sheet
+            self._waiting = host_view
             return
         self._waiting = None
-        if _asked(sheet.host) != _asked(self._host):
-            self._host, self._matrix = sheet.host, None
+        if _asked(host_view.host) != _asked(self._host):
+            self._host, self._matrix = host_view.host, None
             self._start()
 
     def _start(self) -> None:
@@ -96,12 +96,12 @@ class Reach(Overlay[Ref | None]):
         self.box.show(lines or (nothing,), same=self._shown)
         self._shown = True
         if self._waiting is not None:
-            self.update_sheet(self._waiting)
+            self.update_host(self._waiting)
 
-    def _title(self, told: tuple[str, ...] = ()) -> None:
+    def _title(self, words: tuple[str, ...] = ()) -> None:
         if self._matrix is not None:
-            told = (*told, f"{len(self._matrix.aims)} ports, {len(self._matrix.senders)} senders")
-        self.head.show((Span(" reach ", Tone.TITLE), Span("  ".join(told))), (Span("Esc close ", Tone.DIM),))
+            words = (*words, f"{len(self._matrix.aims)} ports, {len(self._matrix.senders)} senders")
+        self.head.show((Span(" reach ", Tone.TITLE), Span("  ".join(words))), (Span("Esc close ", Tone.DIM),))
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 

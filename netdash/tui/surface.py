@@ -234,7 +234,7 @@ class Box(ListWidget):
         return self.lines[at][index].ref
 
     def show(self, lines: Sequence[Line], same: bool) -> None:
-        """Shows other lines; `same` when they tell of the same thing as before, whose place is then kept."""
+        """Shows other lines; `same` when they describe the same thing as before, whose place is then kept."""
         if lines == self.lines:
             return
         self.lines = lines
@@ -303,8 +303,8 @@ class Box(ListWidget):
             return Strip.blank(wide, inks.blank)
         below = len(self.lines) - at - 1
         if y == self.size.height - 1 and below:
-            way = "j" if self.has_focus else self.more
-            return strip((Span(f"   … {below + 1} more lines: {way}", Tone.DIM),), wide, inks)
+            key = "j" if self.has_focus else self.more
+            return strip((Span(f"   … {below + 1} more lines: {key}", Tone.DIM),), wide, inks)
         chosen = -1
         if self.has_focus and self.links:
             line, index = self.links[self.link]

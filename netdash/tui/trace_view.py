@@ -18,7 +18,7 @@ from netdash.trace import default_questions
 from netdash.trace.default_questions import Usual
 from netdash.trace.model import Question, Trace
 from netdash.trace.tracer import trace
-from netdash.tui.host_view import Sheet
+from netdash.tui.host_view import HostView
 from netdash.tui.popup import Overlay, Popup
 from netdash.tui.surface import Bar, Box, ListWidget
 from netdash.tui.theme import MARKER, strip
@@ -29,7 +29,7 @@ from netdash.view.text import Line, Span, Tone, clean, fit, safe, width
 
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
-    from netdash.tui.host_view import Sheet
+    from netdash.tui.host_view import HostView
 
 
 SHARE = 0.35  # of the lines that the questions may take
@@ -55,9 +55,9 @@ class Questions(ListWidget):
         """Other questions, as more of the host is known: the cursor stays on its own, and with `again` each keeps its
         answer until there is a newer one."""
         before, answers, here = self.usual, self.answers, self.usual[self.cursor]
-        known = {one.question: answer for one, answer in zip(before, answers, strict=True)} if again else {}
-        self.usual, self.answers = usual, [known.get(one.question) for one in usual]
-        self.place(next((at for at, one in enumerate(usual) if one.follows(here)), self.cursor))
+        known = {default.question: answer for default, answer in zip(before, answers, strict=True)} if again else {}
+        self.usual, self.answers = usual, [known.get(default.question) for default in usual]
+        self.place(next((at for at, default in enumerate(usual) if default.follows(here)), self.cursor))
         self.refresh()
 
     @property
@@ -77,11 +77,11 @@ class Questions(ListWidget):
         here = at == self.cursor
         inks = (self.colours.cursor if self.has_focus else self.colours.idle) if here else self.inks
         answer = self.answers[at]
-        told: Line = (Span("…", Tone.DIM),) if answer is None else walk.verdict(answer)
-        asked = min(round(wide * ASKED), max(width(clean(one.text)) for one in self.usual))
+        verdict: Line = (Span("…", Tone.DIM),) if answer is None else walk.verdict(answer)
+        asked = min(round(wide * ASKED), max(width(clean(default.text)) for default in self.usual))
         mark = Span(MARKER if here else " ", Tone.TITLE)
         return strip(
-            (mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *told), wide, inks
+            (mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *verdict), wide, inks
         )
 
     def on_click(self, event: events.Click) -> None:
@@ -102,7 +102,7 @@ class Walk(Overlay[Ref | None]):
         Binding("y", "copy", show=False),
     ]
 
-    def __init__(self, sheet: Sheet, asked: Callable[[Sheet], Sequence[Usual]]) -> None:
+    def __init__(self, host_view: HostView, asked: Callable[[HostView], Sequence[Usual]]) -> None:
         """`asked`: what is asked of a host."""
         super().__init__()
         self.head, self.tabs, self.foot = (
@@ -111,10 +111,10 @@ class Walk(Overlay[Ref | None]):
             Bar(id="walk-foot", panel=True),
         )
         self._asked = asked
-        self.questions = Questions(asked(sheet))
+        self.questions = Questions(asked(host_view))
         self.box = Box(id="walk-box")
         self.work: Work[None] = Work()
-        self._host: Host = sheet.host
+        self._host: Host = host_view.host
         self._part = 0
         self._shown: tuple[Question, int] | None = None  # the question and the part in the box
 
@@ -130,13 +130,13 @@ class Walk(Overlay[Ref | None]):
         self._ask()
 
     def on_resize(self) -> None:
-        self._tell()
+        self._repaint()
 
-    def update_sheet(self, sheet: Sheet) -> None:
+    def update_host(self, host_view: HostView) -> None:
         """A newer host: what is asked may be more, everything is asked again, and the old verdicts stay until the new
         ones are there; of a thing that is gone the old questions stay."""
-        again, self._host = not self._host.pending, sheet.host
-        self.questions.ask(self._asked(sheet) or self.questions.usual, again)
+        again, self._host = not self._host.pending, host_view.host
+        self.questions.ask(self._asked(host_view) or self.questions.usual, again)
         self._ask()
 
     def _ask(self) -> None:
@@ -144,18 +144,18 @@ class Walk(Overlay[Ref | None]):
         self.questions.styles.height = max(1, min(len(self.questions.usual), round(self.app.size.height * SHARE)))
         if self._host.pending:
             self.work.stop()
-            self._tell()
+            self._repaint()
             return
-        self.work.start(self._answering(self._host), lambda _: self._tell())
+        self.work.start(self._answering(self._host), lambda _: self._repaint())
 
     def _answering(self, host: Host) -> Steps[None]:
-        """The question under the cursor first: its way is on screen."""
+        """The question under the cursor first: its path is on screen."""
         usual = self.questions.usual
         here = self.questions.cursor
         for at in (here, *(at for at in range(len(usual)) if at != here)):
             self.questions.answers[at] = trace(host, usual[at].question)
             if at == here:
-                self._tell()
+                self._repaint()
             yield
         self.questions.refresh()
 
@@ -165,7 +165,7 @@ class Walk(Overlay[Ref | None]):
     def answer(self) -> Trace | None:
         return self.questions.answers[self.questions.cursor]
 
-    def _tell(self) -> None:
+    def _repaint(self) -> None:
         answer = self.answer
         if not self.is_mounted:
             return
@@ -189,8 +189,8 @@ class Walk(Overlay[Ref | None]):
 
     def _wait(self) -> None:
         """The question has no answer yet."""
-        told = unavailable.waiting(self._host) or "…"
-        self.box.show(((), (Span(f" {told}", Tone.DIM),)), same=False)
+        reason = unavailable.waiting(self._host) or "…"
+        self.box.show(((), (Span(f" {reason}", Tone.DIM),)), same=False)
         self._shown = None
         self.head.show((Span(" trace ", Tone.TITLE),), (Span("Esc close ", Tone.DIM),))
         self.tabs.show(())
@@ -199,7 +199,7 @@ class Walk(Overlay[Ref | None]):
 
     def on_questions_moved(self) -> None:
         self._part = 0
-        self._tell()
+        self._repaint()
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Walk(Overlay[Ref | None]):
         if answer is not None:
             count = len(walk.parts(answer, self.app.size.width))
             self._part = (self._part + step) % count
-            self._tell()
+            self._repaint()
 
     def action_follow(self) -> None:
         if self.focused is self.questions:
@@ -230,7 +230,7 @@ class Walk(Overlay[Ref | None]):
         message.stop()
         if message.ref.kind == "part":
             self._part = int(message.ref.key)
-            self._tell()
+            self._repaint()
         else:
             self.dismiss(message.ref)
 
@@ -252,8 +252,8 @@ class Walk(Overlay[Ref | None]):
 
         self.app.push_screen(Popup("Copy", offers=offers), copied)
 
-    def _say(self, told: str, tone: Tone) -> None:
-        self.foot.show((Span(" "), Span(told, tone)))
+    def _say(self, text: str, tone: Tone) -> None:
+        self.foot.show((Span(" "), Span(text, tone)))
 
     def action_back(self) -> None:
         if self.focused is self.box:
@@ -289,61 +289,63 @@ MOST = 60  # questions that are asked at once
 def ask(dashboard: Dashboard) -> None:
     """Traces the packets of the thing under the cursor, or between the two that are marked; says why where there are
     none."""
-    sheet, panes = dashboard.sheet, dashboard.panes
+    host_view, panes = dashboard.host_view, dashboard.panes
     row = panes.grid.row
-    if sheet is None or row is None:
+    if host_view is None or row is None:
         return
     ref = (panes.grid.target if dashboard.focused is panes.grid else None) or row.ref
     asked = partial(_asked, ref, panes.picked)
-    if asked(sheet):
-        dashboard.app.push_screen(Walk(sheet, asked), lambda target: dashboard.follow(target) if target else None)
+    if asked(host_view):
+        dashboard.app.push_screen(Walk(host_view, asked), lambda target: dashboard.follow(target) if target else None)
     else:
-        dashboard.say(_why_not(sheet, ref, len(panes.picked) == 2), Tone.DIM)
+        dashboard.say(_why_not(host_view, ref, len(panes.picked) == 2), Tone.DIM)
 
 
-def _asked(ref: Ref, picked: tuple[Ref, ...], sheet: Sheet) -> tuple[Usual, ...]:
-    found = _between(sheet, *picked) if len(picked) == 2 else _of(sheet, ref)
+def _asked(ref: Ref, picked: tuple[Ref, ...], host_view: HostView) -> tuple[Usual, ...]:
+    found = _between(host_view, *picked) if len(picked) == 2 else _of(host_view, ref)
     return found[:MOST]
 
 
-def _why_not(sheet: Sheet, ref: Ref, picked: bool) -> str:
-    if sheet.host.pending:
-        return f"{unavailable.waiting(sheet.host)}: no packet to ask of yet"
-    if sheet.host.containers is None:
+def _why_not(host_view: HostView, ref: Ref, picked: bool) -> str:
+    if host_view.host.pending:
+        return f"{unavailable.waiting(host_view.host)}: no packet to ask of yet"
+    if host_view.host.containers is None:
         return "which containers there are is not known: no packet to ask of"
     if picked:
         return "no packet goes between these two: each has to belong to a running container of its own"
-    owners = [sheet.container(key) for key in sheet.containers(ref)]
+    owners = [host_view.container(key) for key in host_view.containers(ref)]
     if any(owner is not None and owner.running for owner in owners):
         return "its container has no address: no packet to ask of"
     return f"belongs to no {'running ' if owners else ''}container: no packet to ask of"
 
 
-def _between(sheet: Sheet, one: Ref, other: Ref) -> tuple[Usual, ...]:
-    """Both ways, the first picked as the sender first."""
-    first, second = _container(sheet, one), _container(sheet, other)
+def _between(host_view: HostView, sender: Ref, receiver: Ref) -> tuple[Usual, ...]:
+    """Both directions, the first picked as the sender first."""
+    first, second = _container(host_view, sender), _container(host_view, receiver)
     if first is None or second is None or first is second:
         return ()
     return (
-        *default_questions.between(sheet.host, first, second),
-        *default_questions.between(sheet.host, second, first),
+        *default_questions.between(host_view.host, first, second),
+        *default_questions.between(host_view.host, second, first),
     )
 
 
-def _container(sheet: Sheet, ref: Ref) -> Container | None:
-    owners = sheet.containers(ref)
-    return sheet.container(owners[0]) if owners else None
+def _container(host_view: HostView, ref: Ref) -> Container | None:
+    owners = host_view.containers(ref)
+    return host_view.container(owners[0]) if owners else None
 
 
-def _of(sheet: Sheet, ref: Ref) -> tuple[Usual, ...]:
+def _of(host_view: HostView, ref: Ref) -> tuple[Usual, ...]:
     """A port's and its rule's and proxy's own packets; of everything else, those of its containers."""
-    host, thing = sheet.host, sheet.thing(ref)
+    host, thing = host_view.host, host_view.thing(ref)
     ports = host.ports or ()
     if isinstance(thing, Port):
         return default_questions.of_port(host, thing)
     if isinstance(thing, (Rule, Proxy)):
         own = [port for port in ports if port.dnat is thing or port.proxy is thing]
         if own:
-            return tuple(one for port in own for one in default_questions.of_port(host, port))
-    owners = [sheet.container(key) for key in sheet.containers(ref)]
-    return tuple(one for owner in owners if owner is not None for one in default_questions.of_container(host, owner))
+            return tuple(default for port in own for default in default_questions.of_port(host, port))
+    owners = [host_view.container(key) for key in host_view.containers(ref)]
+    return tuple(
+        default for owner in owners if owner is not None for default in default_questions.of_container(host, owner)
+    )

@@ -14,7 +14,7 @@ from netdash.publish.journal import Journal
 from netdash.publish.undo import Choice, Course, Damaged, Recovery, Taken
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.interfaces import Changes
-from netdash.view import json_changes as told
+from netdash.view import json_changes
 from netdash.view.plan_lines import hanging
 from netdash.view.text import Line, Span, Tone, clean
 
@@ -87,11 +87,11 @@ class Undo(Asking[tuple[Taken | None, Course | None]]):
         return self.chosen.change.name if isinstance(self.chosen, Journal) else ""
 
     def work(self, key: str) -> Told:  # noqa: ARG002
-        one = self.chosen
-        if one is None:
+        chosen = self.chosen
+        if chosen is None:
             raise NetdashError("there is nothing to take back")
         self.step(self.sentences()[0])
-        outage = self.changes.take_back(one, self.step)
+        outage = self.changes.take_back(chosen, self.step)
         down = f"; it was down for {outage.text}" if outage else ""
         return lambda wide: good(f"taken back{down}", wide)
 
@@ -127,7 +127,7 @@ class Recover(Asking[Sequence[Recovery | Damaged]]):
         if not self.found:
             return ()
         which = [f"{self.at + 1} of {len(self.found)}"] if len(self.found) > 1 else []
-        return (*which, *told.recovery_lines(self.record))
+        return (*which, *json_changes.recovery_lines(self.record))
 
     def answers(self) -> dict[str, str]:
         if self.choice is not None:
@@ -136,10 +136,12 @@ class Recover(Asking[Sequence[Recovery | Damaged]]):
         return {**words, **({"tab": "next"} if len(self.found) > 1 else {})}
 
     def _refused(self, choice: Choice) -> bool:
-        one = self.record
+        record = self.record
         if choice is Choice.FORGET:
             return False
-        return isinstance(one, Damaged) or bool((one.finish if choice is Choice.FINISH else one.rollback).refusal)
+        return isinstance(record, Damaged) or bool(
+            (record.finish if choice is Choice.FINISH else record.rollback).refusal
+        )
 
     def action_answer(self, key: str) -> None:
         if self.stage is not Stage.SURE or (key == "y" and self.choice is not None):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from netdash.model.host import Host, Ref
-from netdash.tui import actions
+from netdash.tui import actions, commands
 from netdash.tui.config import Options
 from tests.tui_hosts import crowd
 from tests.tui_stage import dashboard, press, settle, show, text
@@ -328,6 +328,11 @@ def test_bindings_have_the_ids_that_the_config_file_knows() -> None:
     show(crowd(1), scene)
     assert {key.id for key in actions.KEYS} <= found
     assert found <= set(actions.IDS)
+
+
+def test_every_action_of_the_table_is_carried_out() -> None:
+    assert {action.id for action in actions.ACTIONS if action.keys or not action.argument} == set(commands._ACTIONS)
+    assert {action.id for action in actions.ACTIONS if action.argument} == set(commands._WITH_ARGUMENT)
 
 
 def test_mouse_selects_follows_and_scrolls() -> None:

@@ -14,7 +14,7 @@ from netdash.publish.request import NewContainer
 from netdash.publish.state import Forward, Opened
 from netdash.publish.undo import Choice, Pending, Unreadable
 from netdash.tui.dialog import Stage
-from netdash.tui.host_view import Sheet
+from netdash.tui.host_view import HostView
 from netdash.tui.publishing import Publish, Run
 from netdash.tui.undo import Recover, Undo
 from tests.publish_stage import Fake, agree, journal, own, until
@@ -111,7 +111,7 @@ def test_a_forward_of_netdash_says_so_until_when_and_is_ended_there(su1: Host) -
         assert "netdash unpublish trusting_shtern 9000 ends it" in text(app)
         assert "it lasts until it is ended" in text(app)
         fake.found = Pending((replace(mine, until=(shown.taken or 0) + 90), later))
-        app.sheet = Sheet(replace(shown))
+        app.host_view = HostView(replace(shown))
         await settle(pilot)
         assert "it ends by itself at " in text(app)
         await press(pilot, "u")
@@ -212,7 +212,7 @@ def test_recovery_waits_for_the_engine(su1: Host) -> None:
     async def scene(pilot, app):
         await asyncio.sleep(0.05)
         assert app.screen is dashboard(pilot)
-        app.sheet = Sheet(su1)
+        app.host_view = HostView(su1)
         await until(pilot, lambda: isinstance(app.screen, Recover))
 
     show(down, scene, changes=fake)

@@ -11,7 +11,7 @@ from netdash.model.host import Failure, Host
 from netdash.trace.model import Verdict
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
-from netdash.tui.host_view import Sheet
+from netdash.tui.host_view import HostView
 from netdash.tui.trace_view import Walk
 from tests.show_hosts import early
 from tests.test_tui_screen import compare
@@ -128,7 +128,7 @@ def test_a_walk_follows_the_host(host: Callable[[str], Host]) -> None:
     async def scene(pilot, app):
         await press(pilot, "t")
         assert walk_of(app).answer.verdict is Verdict.DROPPED
-        app.sheet = Sheet(mended)
+        app.host_view = HostView(mended)
         await settle(pilot)
         assert walk_of(app).answer.verdict is Verdict.DELIVERED
         assert "✓ delivered" in text(app)
@@ -152,7 +152,7 @@ def test_what_is_not_read_yet_has_no_verdict_and_is_asked_when_it_is(
         assert not any(mark in seen for mark in ("✓", "✗", "?", "could not be read"))
         await press(pilot, "j")
         here = walk_of(app).questions.usual[1].text
-        app.sheet = Sheet(whole)
+        app.host_view = HostView(whole)
         await settle(pilot)
         walk = walk_of(app)
         assert walk.questions.usual[walk.questions.cursor].text == here
@@ -171,7 +171,7 @@ def test_a_source_that_fails_ends_the_waiting(host: Callable[[str], Host]) -> No
 
     async def scene(pilot, app):
         await press(pilot, "t")
-        app.sheet = Sheet(failed)
+        app.host_view = HostView(failed)
         await settle(pilot)
         assert "reading" not in text(app)
         assert "? unknown  the packet filter's rules could not be read" in text(app)
