@@ -74,10 +74,7 @@ def _silenced(asking: Asking, first: Walked, found: Exchange) -> Exchange:
 
 def _frozen(asking: Asking, first: Walked) -> Exchange | None:
     paused = paused_in(asking.host)
-    at, sender = first.run.end_at, asking.question.container
-    for container in paused:
-        if container.id == sender:
-            return Exchange(False, Decision(container.name, f"{container.name} is paused: it sends nothing"))
+    at = first.run.end_at
     if not paused or first.run.packet.icmp is not None or not isinstance(at, Namespace):
         return None
     users = users_of(asking.host, at)
@@ -99,6 +96,12 @@ def users_of(host: Host, space: Namespace) -> list[Container]:
 @lru_cache(maxsize=2)  # of the host on screen and of the one that comes
 def paused_in(host: Host) -> tuple[Container, ...]:
     return tuple(container for container in host.containers or () if container.state == "paused")
+
+
+def paused_sender(host: Host, container: str | None) -> tuple[str, ...]:
+    """A remark and no verdict: others in its network namespace may send what its processes do not."""
+    frozen = (one.name for one in paused_in(host) if one.id == container)
+    return tuple(f"{name} is paused: it sends nothing until it is unpaused" for name in frozen)
 
 
 def contradicted(host: Host, run: Run, found: Exchange, open_: Decision | None) -> Exchange:

@@ -148,6 +148,9 @@ def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
             if run.choose(f"of {names}, who all have {ip}, {one.space.name} answers"):
                 return one
     if found:
+        other = _other_mac(run, bridge, found[0], ip)
+        if other:
+            raise run.end(Verdict.UNKNOWN, f"bridge {bridge}", other)
         return found[0]
     wrong = [(space, end) for space, end in namespaces_of(run.host).at(ip) if _network_bridge(space, end) == bridge]
     for space, end in wrong:
@@ -155,6 +158,23 @@ def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
     if _foreign_port(run, bridge):
         return None
     raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody on {bridge} has {ip}: host unreachable")
+
+
+def _other_mac(run: Run, bridge: str, port: Port, ip: IP) -> str:
+    """That another than this container answered this host for its address just now (REACHABLE: confirmed); ""."""
+    heard = next(
+        (
+            entry.mac
+            for entry in (run.host.neighbours if run.space is None else None) or ()
+            if entry.ip == ip and entry.dev == bridge and entry.state == "REACHABLE"
+        ),
+        None,
+    )
+    device = lookups_of(port.space.net).links.get(port.space.device(port.endpoint) or "")
+    own = [mac.lower() for mac in (port.endpoint.mac, device.mac if device else None) if mac]
+    if not heard or not own or heard.lower() in own:
+        return ""
+    return f"{heard} answers for {ip}, the engine gave {port.space.name} {own[0]}"
 
 
 def _flooded(run: Run, bridge: str, ip: IP) -> Port | None:

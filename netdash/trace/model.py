@@ -173,7 +173,7 @@ class Trace:
     reply: Reply | None = None  # None: no answer is to be expected
     unsure: tuple[Rule, ...] = ()  # rules that may match and cannot be told, with or without a bearing on the verdict
     ends: tuple[End, ...] = ()
-    assumed: tuple[str, ...] = ()  # sentences: what was not read and is taken to be as the engine sets it up
+    assumed: tuple[str, ...] = ()  # sentences: what was not read and taken as the engine sets it up, and other remarks
     exchange: Exchange = Exchange(None)
     receiver: str | None = None  # id of the container whose namespace took it
 

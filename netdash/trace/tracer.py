@@ -7,7 +7,7 @@ from netdash.model.host import IP, Host, Proxy
 from netdash.model.records import replace
 from netdash.trace import macvlan
 from netdash.trace.container_namespace import Namespace, namespaces_of
-from netdash.trace.exchange import Asking, contradicted, exchanged
+from netdash.trace.exchange import Asking, contradicted, exchanged, paused_sender
 from netdash.trace.explore import Explored, Walked, blockers, explore, undecided, walk
 from netdash.trace.link_layer import narrowest
 from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Trace, Tuple4, Verdict
@@ -90,7 +90,11 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         reply,
         explored.unsure,
         explored.ends,
-        (*first.run.assumed, *filter(None, (narrowest(first.run) if verdict.arrives else None,))),
+        (
+            *first.run.assumed,
+            *filter(None, (narrowest(first.run) if verdict.arrives else None,)),
+            *paused_sender(host, question.container),
+        ),
         exchange,
         _receiver(first.run.end_at),
     )

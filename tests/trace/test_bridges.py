@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.parse.iproute import parse_bridging
-from netdash.trace.model import Trace
+from netdash.trace.model import Origin, Question, Trace, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.tracer import trace
 from tests.conftest import RECORDINGS
@@ -255,3 +256,20 @@ def test_what_came_by_one_of_two_ports_leaves_by_the_other() -> None:
     answers = with_a_machine()
     answers["rules/iptables-legacy-save.txt"] = BY_CARD.replace("--physdev-in eth0", "--physdev-out tap+")
     assert ask(answers, "outside@203.0.113.1 203.0.113.100:80").answered is False
+
+
+def test_another_mac_that_answers_for_a_containers_address_leaves_it_open_who_gets_the_packet() -> None:
+    bundle = load(RECORDINGS / "duplicate-ip")
+    whole = Builder().build(bundle)
+    web = next(container for container in whole.containers or () if container.name == "web")
+    alone = replace(whole, containers=(web,))
+    asked = Question(Origin.HOST, ip_address("172.17.0.2"), dport=80)
+    assert trace(alone, asked).answered is True  # the host's neighbour is web's own MAC
+    neighbours = tuple(replace(entry, mac="02:42:ac:11:00:03") for entry in whole.neighbours or ())
+    given = replace(alone, neighbours=neighbours)
+    answer = trace(given, asked)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.decided_by is not None
+    assert answer.decided_by.text == "02:42:ac:11:00:03 answers for 172.17.0.2, the engine gave web 02:42:ac:11:00:02"
+    stale = tuple(replace(entry, state="STALE") for entry in neighbours)
+    assert trace(replace(alone, neighbours=stale), asked).answered is True
