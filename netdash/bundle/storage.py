@@ -25,10 +25,11 @@ _LATEST = 1 << 33  # seconds since the epoch, in the year 2242
 _BUNDLE = "a bundle is a directory, a .tar.gz, or what the collector printed"
 
 
-def load(path: Path) -> Recording:
-    """Read a bundle, or what the collector printed. Raises NetdashError with one line for whatever is wrong with it."""
+def load(path: Path, inside: tuple[str, ...] = CONTAINER_FILES) -> Recording:
+    """Read a bundle, or what the collector printed. Raises NetdashError with one line for whatever is wrong with it.
+    `inside`: the files of each container that are wanted, in a bundle."""
     try:
-        found = read_files(path, frozenset(BY_PATH), CONTAINER_FILES, is_stream)
+        found = read_files(path, frozenset(BY_PATH), inside, is_stream)
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise NetdashError(f"cannot read {path}: {_reason(error)}", _BUNDLE) from error
     return _completed(parse(found) if isinstance(found, str) else _of_files(path, found))

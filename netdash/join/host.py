@@ -104,7 +104,9 @@ class Builder:
 
     What a kind of answer needs is imported when the first of that kind comes: the screen shows containers before."""
 
-    def __init__(self) -> None:
+    def __init__(self, compare: bool = True) -> None:
+        """`compare`: the rules with those that the engine should have written."""
+        self._compares = compare
         self._sources = Sources()
         self._listed, self._inspected = _Parsed(parse_listed), _Parsed(parse_inspected)
         self._inner = _InnerAnswers()
@@ -172,7 +174,7 @@ class Builder:
 
     def _compared(self, host: Host, failures: dict[str, Failure]) -> Host:
         """The host with what the engine should have written and is not so."""
-        if host.containers is None or host.networks is None or host.ruleset is None:
+        if not self._compares or host.containers is None or host.networks is None or host.ruleset is None:
             return host
         from netdash.drift.incremental import Comparing
 

@@ -16,6 +16,7 @@ from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift
 from netdash.model.host import Container, Host, Ruleset
+from netdash.view.views import BY_NAME
 from tests.bench.many import many
 from tests.conftest import RECORDINGS
 
@@ -209,3 +210,11 @@ def test_a_builder_is_given_another_host() -> None:
     for name in NAMES:
         recording: Recording = load(RECORDINGS / name)
         assert _differences(builder.build(recording), Builder().build(recording)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_list_of_containers_needs_nothing_of_what_is_within_them(name: str) -> None:
+    bundle = RECORDINGS / name
+    whole, part = Builder().build(load(bundle)), Builder(compare=False).build(load(bundle, ("netns.txt",)))
+    view = BY_NAME["containers"]
+    assert [row.cells for row in view.rows(part)] == [row.cells for row in view.rows(whole)]
