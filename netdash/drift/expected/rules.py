@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netdash.drift.expected import iptables, iptables_filter, netavark, nftables
+from netdash.drift.expected import iptables, netavark, nftables
 from netdash.drift.expected.mode import Layout, Mode
 from netdash.drift.expected.network_family import Attached, Evidence, Publication, Side, sides_of
 from netdash.drift.expected.rule import Expected
@@ -50,7 +50,7 @@ class ExpectedRules:
 
     def isolation(self) -> Iterator[Expected]:
         for side in self._beside:
-            yield from iptables_filter.isolation_beside(self._mode, side)
+            yield from iptables.isolation_beside(self._mode, side)
 
 
 def _base(mode: Mode, family: str) -> Iterator[Expected]:
@@ -58,7 +58,7 @@ def _base(mode: Mode, family: str) -> Iterator[Expected]:
         yield from nftables.base(mode, family)
         return
     yield from iptables.nat_base(mode, family)
-    yield from iptables_filter.filter_base(mode, family)
+    yield from iptables.filter_base(mode, family)
 
 
 def _network(mode: Mode, side: Side) -> Iterator[Expected]:
@@ -66,7 +66,7 @@ def _network(mode: Mode, side: Side) -> Iterator[Expected]:
         yield from nftables.of_network(side)
         return
     yield from iptables.nat_of_network(mode, side)
-    yield from iptables_filter.filter_of_network(mode, side)
+    yield from iptables.filter_of_network(mode, side)
 
 
 def _address(mode: Mode, container: Container, side: Side, address: IP) -> Iterator[Expected]:
