@@ -42,11 +42,12 @@ class Unchanged:
 
     def of(self, records: tuple[T, ...]) -> tuple[T, ...]:
         last = self._last
-        if len(last) != len(records) or any(
-            old is not new and self._matters(old) != self._matters(new) for old, new in zip(last, records, strict=True)
+        if len(last) == len(records) and all(
+            old is new or self._matters(old) == self._matters(new) for old, new in zip(last, records, strict=True)
         ):
-            self._last = records
-        return self._last
+            return last
+        self._last = records
+        return records
 
 
 # --- conditions and targets of rules ----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from netdash.model.host import (
     Rule,
     RulesNote,
 )
+from netdash.model.memory import Unchanged
 from netdash.model.rule_references import RuleKey, of_rules
 from netdash.model.rule_references import host_port as _host_port
 
@@ -293,6 +294,14 @@ def _strays_of(sources: _Sources) -> _Strays:
     return _Strays(_owners(sources.host), _mentions(sources.host))
 
 
+def _of_container(container: Container) -> tuple[object, ...]:
+    """What of a container bears on what belongs to it."""
+    return container.id, container.name, container.running, container.endpoints, container.shares_with
+
+
+_containers = Unchanged(_of_container)
+
+
 def _owners(host: Host) -> _Owners:
     return _owners_of(_Sources(host, *_of_engine(host)))
 
@@ -306,7 +315,8 @@ def _strays(host: Host) -> _Strays:
 
 
 def _of_engine(host: Host) -> tuple[object, ...]:
-    return host.containers, host.networks, _shape(host), host.proxies, host.listeners, host.drift
+    containers = None if host.containers is None else _containers.of(host.containers)
+    return containers, host.networks, _shape(host), host.proxies, host.listeners, host.drift
 
 
 def _of_kernel(host: Host) -> tuple[object, ...]:

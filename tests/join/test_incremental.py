@@ -16,6 +16,7 @@ from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift
 from netdash.model.host import Container, Host, Ruleset
+from netdash.model.relations import ref_of, related
 from netdash.view.views import BY_NAME
 from tests.bench.many import many
 from tests.conftest import RECORDINGS
@@ -202,7 +203,10 @@ def test_after_any_change_the_host_is_what_a_fresh_builder_makes_of_it(seed: int
             lacking = dict(answers)
             _source(random, lacking)
             given = replace(recording, answers=lacking)
-        assert _differences(builder.build(given), Builder().build(given)) == [], f"after step {step}"
+        host, fresh = builder.build(given), Builder().build(given)
+        assert _differences(host, fresh) == [], f"after step {step}"
+        for container in host.containers or ():
+            assert related(host, ref_of(container)) == related(fresh, ref_of(container)), f"after step {step}"
 
 
 def test_a_builder_is_given_another_host() -> None:
