@@ -15,7 +15,7 @@ from netdash.collect.answer_store import AnswerStore
 from netdash.collect.command import ask
 from netdash.collect.container_namespaces import Inside, Target
 from netdash.collect.filter_rules import RuleReader
-from netdash.collect.netlink import Events, changed_tables, namespace_ids, routing_events, rule_events
+from netdash.collect.netlink import changed_tables, namespace_ids, received, routing_events, rule_events
 from netdash.collect.procfs import HostListeners, Proxies, read_sysctls
 from netdash.model.host import Failure
 from netdash.model.source import BY_PATH, Source
@@ -125,7 +125,7 @@ class MachineReader:
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        changes: dict[Events, Callable[[Any], None]] = {self._wake_reader: self._take_orders}
+        changes: dict[socket.socket, Callable[[socket.socket], None]] = {self._wake_reader: self._take_orders}
         route_events, filter_events = routing_events(), rule_events()
         if filter_events:
             changes[filter_events] = self._filter_changed
@@ -174,14 +174,14 @@ class MachineReader:
                 self._settled("sockets")
             self._put_inside(())
 
-    def _filter_changed(self, events: Events) -> None:
-        changed_tables(events)
+    def _filter_changed(self, events: socket.socket) -> None:
+        received(events)
         self._settled("rules")
 
-    def _routing_changed(self, events: Events) -> None:
+    def _routing_changed(self, events: socket.socket) -> None:
         """When messages were lost, everything is read again."""
-        found = changed_tables(events)
-        changed = {"dump"} if found is None else found
+        data, dropped = received(events)
+        changed = {"dump"} if dropped else changed_tables(data)
         if "links" in changed:  # the kernel tells of no IPv4 route that goes with its device
             changed.add("routes")
         for table in changed - {"neighbours"}:

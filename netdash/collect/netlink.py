@@ -1,75 +1,90 @@
-"""What no tool prints: that the kernel's tables changed, and the numbers of network namespaces, by pyroute2. Asks only,
-never sets.
+"""The kernel's netlink sockets, as far as no tool prints what they say: that something changed, and the numbers of
+network namespaces. Asks only, never sets.
 
-Of an event only its kind is used: what changed is asked of iproute2 and nft then. pyroute2 is loaded at the first call:
-it takes 0.13 s and 14 MiB, which neither the first rows nor a command on a recording wait for."""
+Of an event only its header is read: what changed is asked of iproute2 and nft then. pyroute2's sockets are not used for
+events: they read ahead into a queue of their own, so that `select` does not tell of what waits there."""
 
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import struct
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-Events = Any
-"""A socket of pyroute2's, which `select` takes; its classes have no types."""
-
-_TABLES = {"LINK": "links", "ADDR": "links", "ROUTE": "routes", "NEIGH": "neighbours", "RULE": "policy"}
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
+_REQUEST = 0x1  # NLM_F_REQUEST
+_NEIGHBOUR = 28  # RTM_NEWNEIGH
+_TABLES = {16: "links", 20: "links", 24: "routes", _NEIGHBOUR: "neighbours", 32: "policy"}
+"""RTM_NEWLINK, NEWADDR, NEWROUTE, NEWNEIGH, NEWRULE -> the table that changed; RTM_DEL… is each number and one."""
 _GROUPS = (1, 3, 5, 7, 8, 9, 11, 19)  # RTNLGRP: link, neigh, ipv4 ifaddr route rule, ipv6 ifaddr route rule
-_NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
-_NETFILTER = 12  # NETLINK_NETFILTER
-_GETGEN, _NEWGEN = 0x0A10, 0x0A0F  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NFT_MSG_NEWGEN
-_LIMIT = 1.0  # seconds that the kernel may take for one answer
 _NO_NUMBER = 0xFFFFFFFF  # NETNSA_NSID_NOT_ASSIGNED
+_NETFILTER = 12  # NETLINK_NETFILTER
+_NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
+_GETGEN, _NEWGEN = 0x0A10, 0x0A0F  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NFT_MSG_NEWGEN
+_GENERATION_ID = 1  # NFTA_GEN_ID
+_BUFFER = 1 << 21
+_LIMIT = 1.0  # seconds that the kernel may take for one answer
 
 
-def routing_events() -> Events | None:
+def routing_events() -> socket.socket | None:
     """A socket that receives what changes in links, addresses, routes, policy rules and neighbours; None where the
     kernel does not allow it."""
-    from pyroute2 import IPRoute  # type: ignore[import-untyped]
-
-    return _listening(IPRoute(), _GROUPS)
+    return _events(socket.NETLINK_ROUTE, _GROUPS)
 
 
-def rule_events() -> Events | None:
+def rule_events() -> socket.socket | None:
     """A socket that becomes readable when rules of nftables change; None without the right to listen."""
-    from pyroute2.netlink.nfnetlink.nftsocket import NFTSocket  # type: ignore[import-untyped]
-
-    return _listening(NFTSocket(), (_NFTABLES_GROUP,))
+    return _events(_NETFILTER, (_NFTABLES_GROUP,))
 
 
-def _listening(events: Any, groups: Iterable[int]) -> Any:
+def _events(protocol: int, groups: Iterable[int]) -> socket.socket | None:
+    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     try:
-        events.bind(groups=sum(1 << (group - 1) for group in groups))
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        link.bind((0, sum(1 << (group - 1) for group in groups)))
     except OSError:
-        events.close()
+        link.close()
         return None
-    return events
+    link.setblocking(False)
+    return link
 
 
-def changed_tables(events: Events) -> set[str] | None:
-    """Which of "links", "routes", "policy" and "neighbours" the events that have come concern; None where the kernel
-    had to drop some of them (ENOBUFS). A bridge announces the MAC addresses that it learns as neighbours, of which `ip
-    neigh` lists none."""
-    found = set()
-    while select.select([events], [], [], 0)[0]:
+def received(events: socket.socket) -> tuple[bytes, bool]:
+    """Everything that has come, and whether the kernel had to drop some of it (ENOBUFS)."""
+    parts, dropped = [], False
+    while True:
         try:
-            messages = list(events.get())
+            parts.append(events.recv(1 << 16))
+        except BlockingIOError:
+            return b"".join(parts), dropped
         except OSError:
-            return None
-        for message in messages:
-            kind = str(message.get("event", "")).removeprefix("RTM_NEW").removeprefix("RTM_DEL")
-            if kind != "NEIGH" or message.get("family") != socket.AF_BRIDGE:
-                found.add(_TABLES.get(kind, ""))
+            dropped = True
+
+
+def changed_tables(data: bytes) -> set[str]:
+    """Which of "links", "routes", "policy" and "neighbours" these messages concern. A bridge tells of the MAC addresses
+    that it learns as neighbours, of which `ip neigh` lists none."""
+    found = {
+        _TABLES.get(kind & ~1, "")
+        for kind, message in _messages(data)
+        if kind & ~1 != _NEIGHBOUR or message[:1] != bytes([socket.AF_BRIDGE])
+    }
     return found - {""}
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(type, what follows the header) of each message."""
+    start = 0
+    while start + _HEADER.size <= len(data):
+        size, kind, *_ = _HEADER.unpack_from(data, start)
+        yield kind, data[start + _HEADER.size : start + size]
+        start += max(_HEADER.size, (size + 3) & ~3)
 
 
 def namespace_ids(pids: Iterable[int]) -> dict[str, int]:
     """By process id the number that this network namespace has for that of the process, to which a veth's link_netnsid
     refers; -1 where it has none. Needs no privilege. A process that is gone is left out. Raises OSError."""
-    from pyroute2 import IPRoute, NetlinkError
+    from pyroute2 import IPRoute, NetlinkError  # type: ignore[import-untyped]  # 0.13 s: not before the first rows
 
     found = {}
     with IPRoute() as routing:
@@ -81,13 +96,31 @@ def namespace_ids(pids: Iterable[int]) -> dict[str, int]:
 
 
 def generation() -> int | None:
-    """A number that grows with every change by nft or iptables-nft; None where it cannot be asked. Every list of rules
-    asks for it: one message, without pyroute2."""
-    request = struct.pack("=IHHIIBBH", 20, _GETGEN, 1, 1, 0, 0, 0, 0)  # nlmsghdr with NLM_F_REQUEST, nfgenmsg
-    with contextlib.suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as link:
-        link.settimeout(_LIMIT)
-        link.send(request)
-        answer = link.recv(1 << 12)
-        if len(answer) >= 28 and struct.unpack_from("=H", answer, 4)[0] == _NEWGEN:
-            return int.from_bytes(answer[24:28], "big")  # NFTA_GEN_ID, the first attribute
+    """A number that grows with every change by nft or iptables-nft; None where it cannot be asked."""
+    with contextlib.suppress(OSError), _question(_NETFILTER) as link:
+        kind, answer = _ask(link, _GETGEN, bytes(4))
+        number = _attribute(answer[4:], _GENERATION_ID)
+        if kind == _NEWGEN and len(number) == 4:
+            return int.from_bytes(number, "big")
     return None
+
+
+def _question(protocol: int) -> socket.socket:
+    link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    link.settimeout(_LIMIT)
+    return link
+
+
+def _ask(link: socket.socket, kind: int, body: bytes) -> tuple[int, bytes]:
+    link.send(_HEADER.pack(_HEADER.size + len(body), kind, _REQUEST, 1, 0) + body)
+    return next(_messages(link.recv(1 << 15)), (0, b""))
+
+
+def _attribute(attributes: bytes, wanted: int) -> bytes:
+    """The value of a netlink attribute; b"" where it is not there."""
+    while len(attributes) >= 4:
+        size, kind = struct.unpack_from("=HH", attributes)
+        if kind & 0x3FFF == wanted:
+            return attributes[4:size]
+        attributes = attributes[max(4, (size + 3) & ~3) :]
+    return b""
