@@ -83,9 +83,10 @@ def host(
     without: tuple[str, ...] = (),
     inner: list[dict[str, object]] | None = None,
     inner_sysctls: str | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Host:
     """`legacy`: as iptables-legacy-save prints it; `nft`: what stands under "nftables". `routes` and `rules` come
-    before the usual ones; `without` are files that were not read."""
+    before the usual ones; `more` are further files, `without` those that were not read."""
     network = {"Id": NETWORK, "Name": "bridge", "Driver": "bridge", "IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}
     answers: dict[str, object] = {
         "docker/version.json": {"Version": "28.5.2"},
@@ -107,6 +108,7 @@ def host(
         if inner_sysctls is not None:
             answers[f"containers/{name}/sysctl.txt"] = inner_sysctls
         answers[f"containers/{name}/listeners.txt"] = "tcp LISTEN 0 9 *:80 *:*\n"
+    answers |= more or {}
     if legacy is not None:
         answers["rules/iptables-legacy-save.txt"] = legacy
     return Builder().build(Recording({name: one for name, one in answers.items() if name not in without}))

@@ -276,6 +276,9 @@ class _Work:
         known, mode = self._known, self._mode
         if mode.empty and known.ruleset.complete:
             yield Undecided("engine", f"{_GONE}: flushed, or it was told to write none (--iptables=false)")
+        nft = next((part for part in known.ruleset.unread if part.source == "nft"), None)
+        if nft is not None and not self._opaque and not mode.legacy:
+            yield Undecided("rules", f"not all rules were read, and another table may decide first: {nft.reason}")
         if self._opaque:
             many = "a rule" if self._opaque == 1 else f"{self._opaque} rules"
             why = "; ".join(one.reason for one in known.ruleset.unread) or "what may be theirs is not understood"

@@ -38,24 +38,31 @@ def parse_inside(answers: Mapping[str, object]) -> Inside | None:
 
 
 def _rules(answers: Mapping[str, object]) -> Ruleset | None:
-    """The rules inside: whole, or those of nat alone as `iptables -t nat -S` lists them (nat.txt)."""
+    """The rules inside: whole, or those of nat alone as iptables-save or `iptables -t nat -S` lists them (nat.txt)."""
     paths = {name: answers.get(name) for name in _RULES}
     nat = answers.get("nat.txt")
     if all(path is None for path in paths.values()):
-        if not isinstance(nat, str) or not any(line.startswith("-A ") for line in nat.splitlines()):
+        if not isinstance(nat, str) or not nat.strip():
             return None
         paths = {"iptables-save.txt": _as_saved(nat)}
     from netdash.bundle.recording import Recording
     from netdash.rules.ruleset import read_ruleset
 
     found = read_ruleset(Recording({f"rules/{name}": one for name, one in paths.items() if one is not None}))
-    if found is None or not any(chain.rules or chain.policy == "drop" for chain in found.chains):
+    if found is None:
         return None
+    if not found.unread and not any(chain.rules or chain.policy == "drop" for chain in found.chains):
+        return _NOTHING
     return found if paths.get("nft.json") is not None else replace(found, unread=())
 
 
+_NOTHING = Ruleset(())  # the same object for all containers whose rules were read and decide nothing
+
+
 def _as_saved(listed: str) -> str:
-    """`iptables -S` as iptables-save prints it."""
+    """`iptables -S` as iptables-save prints it, which stays as it is."""
+    if "*nat" in listed.splitlines():
+        return listed
     heads = {"-P": ":{} {} [0:0]", "-N": ":{} - [0:0]"}
     lines = ["*nat"]
     for line in listed.splitlines():

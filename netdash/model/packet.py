@@ -51,6 +51,7 @@ class Packet:
     dst_type: str | None = None
     mark: int | None = None
     ephemeral: tuple[int, int] | None = None  # where `sport` lies when it is not known
+    held: frozenset[int] = frozenset()  # ports of the sender's own sockets: the kernel chooses none of them for another
     ephemeral_dport: tuple[int, int] | None = None  # the same of `dport`, of an answer
     tcp_flags: frozenset[str] | None = None  # those that are set
     icmp: tuple[int, int] | None = None  # type and code

@@ -118,19 +118,24 @@ def _port(name: str) -> _Ask:
         port = getattr(packet, name)
         if port is not None:
             return _said(_holds(match.values, port), match)
-        return _among(match, packet.ephemeral if name == "sport" else packet.ephemeral_dport)
+        return _among(match, packet.ephemeral if name == "sport" else packet.ephemeral_dport, packet.held)
 
     return ask
 
 
-def _among(match: Match, span: tuple[int, int] | None) -> Answer:
-    """The same of a port that is somewhere in a range."""
+def _among(match: Match, span: tuple[int, int] | None, held: frozenset[int] = frozenset()) -> Answer:
+    """The same of a port that is somewhere in a range, and none of `held`."""
     values: Any = match.values
     if span is None:
         return Answer.UNSURE
     if any(low <= span[0] and span[1] <= high for low, high in values):
         return _said(True, match)
-    return _said(False, match) if all(high < span[0] or span[1] < low for low, high in values) else Answer.UNSURE
+    common = (range(max(low, span[0]), min(high, span[1]) + 1) for low, high in values)
+    return (
+        _said(False, match)
+        if all(len(ports) <= len(held) and held.issuperset(ports) for ports in common)
+        else Answer.UNSURE
+    )
 
 
 def _either_port(match: Match, packet: Packet) -> Answer:
@@ -140,7 +145,7 @@ def _either_port(match: Match, packet: Packet) -> Answer:
     if any(_holds(match.values, port) for port in known):
         return _said(True, match)
     if len(known) < 2:
-        return _among(match, packet.ephemeral) if packet.dport is not None else Answer.UNSURE
+        return _among(match, packet.ephemeral, packet.held) if packet.dport is not None else Answer.UNSURE
     return _said(False, match)
 
 

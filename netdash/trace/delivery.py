@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from netdash.kernel.sockets import device_of, find_listener
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP
@@ -14,6 +16,7 @@ from netdash.trace.namespace_state import lookups_of, number
 from netdash.trace.run import Ended, Run
 
 _PORTLESS = ("icmp", "ipv6-icmp")
+_RESOLVER = (ip_address("127.0.0.11"), 53)
 
 
 def local(run: Run) -> Ended:
@@ -61,6 +64,9 @@ def _listening(run: Run, place: str) -> Ended:
         elsewhere = next(iter(listeners), None) if run.space is not None else None
         hint = f"{run.inside}{f', only on {elsewhere.ip}' if elsewhere else ''}"
         what = f"nothing listens on {socket_text(packet.dst, packet.dport)}/{proto}{hint}"
+        if (packet.dst, packet.dport) == _RESOLVER and run.space is not None and run.net.ruleset is None:
+            what = f"the engine's resolver answers there by rules{run.inside}, which were not read"
+            return run.end(Verdict.UNKNOWN, place, what)
         return run.end(Verdict.NO_LISTENER, place, what)
     if heard.full:
         what = f"its queue of connections is full: {socket_text(heard.ip, heard.port)}{run.inside} accepts none"

@@ -103,7 +103,9 @@ def _martian(run: Run, src: IP, dst: IP, iif: str) -> None:
             question = f"net.ipv4.conf.{iif}.route_localnet is on"
             if not either(run, iif, "route_localnet", question):
                 run.stop(
-                    Verdict.MARTIAN, f"{ROUTE} {name}", f"loopback {name} {ip} came in by {iif}: route_localnet is off"
+                    Verdict.MARTIAN,
+                    f"{ROUTE} {name}",
+                    f"loopback {name} {ip} came in by {iif}{run.inside}: route_localnet is off",
                 )
 
 

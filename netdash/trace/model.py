@@ -169,13 +169,19 @@ class Trace:
     decided_by: Decision | None
     translation: Tuple4  # the packet at its end; of a conntrack entry, its reply tuple turned round
     blockers: tuple[Decision, ...] = ()  # what would still stop it, were `decided_by` mended
-    then: Trace | None = None  # docker-proxy's own connection to the container
+    then: Trace | None = None  # the userland proxy's own connection to the container
     reply: Reply | None = None  # None: no answer is to be expected
     unsure: tuple[Rule, ...] = ()  # rules that may match and cannot be told, with or without a bearing on the verdict
     ends: tuple[End, ...] = ()
     assumed: tuple[str, ...] = ()  # sentences: what was not read and taken as the engine sets it up, and other remarks
     exchange: Exchange = Exchange(None)
     receiver: str | None = None  # id of the container whose namespace took it
+    proxy: str = ""  # the command of the userland proxy that took it
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in words, with the proxy's own name."""
+        return f"answered by {self.proxy}" if self.proxy else self.verdict.value
 
     @property
     def answered(self) -> bool | None:

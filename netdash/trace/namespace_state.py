@@ -98,7 +98,7 @@ class Lookups:
         self.sockets = by_port(net.listeners or ())
         self.proxies = _by_pid_and_port(net.proxies or ())
         own = net.ruleset if isinstance(net, Inner) else None
-        self.hooks = Hooks(own) if own is not None else None
+        self.hooks = Hooks(own) if own is not None and (own.chains or own.unread) else None
 
 
 def _by_pid_and_port(proxies: Iterable[Proxy]) -> dict[object, list[Proxy]]:

@@ -12,8 +12,8 @@ _DATA = frozenset({"ack", "psh"})
 _SMALL = (41, 300)  # bytes of a packet with a request or an answer of a line or two
 
 
-def first_packet(question: Question, ephemeral: tuple[int, int]) -> Packet:
-    """`ephemeral`: where the sender's port lies when it is not told."""
+def first_packet(question: Question, ephemeral: tuple[int, int], held: frozenset[int] = frozenset()) -> Packet:
+    """`ephemeral`: where the sender's port lies when it is not told; it is none of `held`."""
     family = question.dst.version
     proto = "ipv6-icmp" if family == 6 and question.proto == "icmp" else question.proto
     ports = proto not in ("icmp", "ipv6-icmp")
@@ -27,6 +27,7 @@ def first_packet(question: Question, ephemeral: tuple[int, int]) -> Packet:
         ctstate="INVALID",
         mark=question.mark,
         ephemeral=ephemeral if ports and question.sport is None else None,
+        held=held,
         tcp_flags=frozenset({"syn"}) if proto == "tcp" else None,
         icmp=None if ports else (8 if family == 4 else 128, 0),
         ctdir="",

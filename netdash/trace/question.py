@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 
 from netdash.kernel.routing import OUTSIDE, entrance
-from netdash.model.addresses import address
+from netdash.model.addresses import LOOPBACK, address
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Container, Endpoint, Host
 from netdash.model.index import called, find_container
@@ -15,7 +15,6 @@ from netdash.trace.container_namespace import namespaces_of
 from netdash.trace.model import Origin, Question
 
 _WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
-_LOCALHOST = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 DEFAULT_BRIDGE = "bridge"  # the network on which Docker resolves no names
 
 
@@ -48,6 +47,8 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
         raise NetdashError(f"{target!r} names no port", f"{target}:80, or --proto icmp", Exit.USAGE)
     if asked.iif is not None and origin is not Origin.OUTSIDE:
         raise NetdashError("--iif is the device that a packet from outside comes in by", "FROM outside", Exit.USAGE)
+    if asked.iif == "lo":
+        raise NetdashError("nothing from outside comes in by lo", "FROM host", Exit.USAGE)
     if asked.size is not None and asked.proto not in ("udp", "icmp"):
         raise NetdashError("--size is for udp and icmp", "of TCP each end chooses what fits its device", Exit.USAGE)
     notes: list[str] = []
@@ -75,7 +76,7 @@ def _asks_for_users(host: Host) -> bool:
 
 def _sender(host: Host, text: str) -> tuple[Origin, Container | None, IP | None]:
     word, at, rest = text.partition("@")
-    src = address(rest) if at else None
+    src = _unmapped(address(rest)) if at else None
     if at and src is None:
         raise NetdashError(f"{rest!r} is no address", "outside@192.0.2.10", Exit.USAGE)
     if word == "outside":
@@ -99,11 +100,13 @@ def _split(text: str) -> tuple[str, int | None]:
 
 
 def _address(host: Host, sender: Container | None, origin: Origin, name: str, asked: Asked, notes: list[str]) -> IP:
-    literal = address(name)
+    literal = _unmapped(address(name))
+    if literal is not None and literal.is_unspecified:
+        return _itself(literal, origin, notes)
     if literal is not None:
         return literal
     if name == "localhost" or (name in ("", "host") and origin is Origin.HOST):
-        return _LOCALHOST[asked.family]
+        return LOOPBACK[asked.family]
     if name in ("", "host"):
         return _own(host, asked, notes)
     if name == "outside":
@@ -117,6 +120,19 @@ def _address(host: Host, sender: Container | None, origin: Origin, name: str, as
     elif len(found) > 1:
         notes.append(f"{name} has {len(found)} addresses: {found[0]} is taken")
     return found[0]
+
+
+def _unmapped(ip: IP | None) -> IP | None:
+    """An IPv4 address in IPv6 notation: a socket that is asked for it sends IPv4 (tcp_v6_connect)."""
+    return (isinstance(ip, IPv6Address) and ip.ipv4_mapped) or ip
+
+
+def _itself(ip: IP, origin: Origin, notes: list[str]) -> IP:
+    """To connect to 0.0.0.0 or :: is to connect to loopback (ip_route_output_key_hash_rcu, tcp_v6_connect)."""
+    if origin is Origin.OUTSIDE:
+        raise NetdashError(f"a packet to {ip} does not leave its sender", "give an address of this host", Exit.USAGE)
+    notes.append(f"a connection to {ip} is one to {LOOPBACK[ip.version]} of the sender")
+    return LOOPBACK[ip.version]
 
 
 def _own(host: Host, asked: Asked, notes: list[str]) -> IP:

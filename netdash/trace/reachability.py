@@ -155,12 +155,12 @@ def told(answer: Trace) -> Reach:
         return Reach(False, _why(answer.decided_by), _rule(answer.decided_by))
     if answer.then is not None and not answer.then.verdict.arrives:
         proxied = answer.then.decided_by
-        return Reach(answer.answered, f"docker-proxy's connection: {_why(proxied)}", _rule(proxied))
+        return Reach(answer.answered, f"{answer.proxy}'s connection: {_why(proxied)}", _rule(proxied))
     if not answer.answered:
         found = answer.exchange
         what = f"{found.packet}: " if found.packet else ""
         return Reach(answer.answered, f"{what}{_why(found.why)}", _rule(found.why))
-    return Reach(True, "docker-proxy" if answer.verdict is Verdict.PROXY else "")
+    return Reach(True, answer.proxy)
 
 
 def _rule(decision: Decision | None) -> Rule | None:

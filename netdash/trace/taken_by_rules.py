@@ -35,6 +35,17 @@ def takers(host: Host, proto: str, ips: Iterable[IP], number: int) -> Takers:
     return tuple(sure.values()), tuple(rule for key, rule in unsure.items() if key not in sure)
 
 
+def unread(host: Host) -> str:
+    """What was not read of all that may take a port; "" where a port that nobody has is free."""
+    if host.listeners is None:
+        return "the host's sockets could not be read"
+    if host.ruleset is None:
+        return "the rules could not be read"
+    if not host.ruleset.complete:
+        return f"not all rules were read: {host.ruleset.unread[0].reason}"
+    return "the engine's containers could not be read" if host.containers is None else ""
+
+
 @lru_cache(maxsize=2)
 def _nat(ruleset: Ruleset) -> DestinationNat:
     from netdash.trace.nat_rules import DestinationNat  # not before there are rules

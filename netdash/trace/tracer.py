@@ -1,4 +1,4 @@
-"""Answers a question: the first packet's way, docker-proxy's own connection, and whether the asker is answered."""
+"""Answers a question: the first packet, the userland proxy's own connection, and whether the asker is answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netdash.trace.exchange import Asking, contradicted, exchanged, paused_sende
 from netdash.trace.explore import Explored, Walked, blockers, explore, undecided, walk
 from netdash.trace.link_layer import narrowest
 from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Trace, Tuple4, Verdict
-from netdash.trace.namespace_state import port_range, routes_of, situation
+from netdash.trace.namespace_state import lookups_of, port_range, routes_of, situation
 from netdash.trace.packets import EPHEMERAL, first_packet
 from netdash.trace.path import from_container, from_host, from_outside
 from netdash.trace.run import Choices, Ended, Run
@@ -52,7 +52,7 @@ def _lacking(found: Trace) -> str:
 
 
 def _trace(host: Host, question: Question, further: bool, behind: bool = True) -> Trace:
-    packet = first_packet(question, _ephemeral(host, question))
+    packet = first_packet(question, *_ephemeral(host, question))
 
     def walked(choices: Choices, forgiven: frozenset[str]) -> Walked:
         run = Run(host, packet, choices, forgiven)
@@ -72,7 +72,7 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
     exchange = Exchange(None if verdict is Verdict.UNKNOWN else False)
     if verdict.arrives or explored.others:
         reply, exchange = _exchanged(Asking(host, question, lambda run: _start(run, question)), explored)
-        exchange = _through(exchange, then)
+        exchange = _through(exchange, then, _proxy(first.run.end_at))
         if explored.others and exchange.answered is not None:
             verdict, decision = first.verdict, None
             translation = _common(first.tuple, *(other.tuple for other in explored.others))
@@ -97,12 +97,8 @@ def _trace(host: Host, question: Question, further: bool, behind: bool = True) -
         ),
         exchange,
         _receiver(first.run.end_at),
+        _proxy(first.run.end_at),
     )
-
-
-def _of_proxy(proxy: Proxy) -> Question:
-    """Its own connection to the container."""
-    return Question(Origin.HOST, proxy.container_ip, proxy.proto, proxy.container_port, uid=0)
 
 
 def _receiver(at: object) -> str | None:
@@ -129,25 +125,32 @@ def _exchanged(asking: Asking, explored: Explored) -> tuple[Reply | None, Exchan
     return reply, exchange
 
 
-def _through(exchange: Exchange, then: Trace | None) -> Exchange:
-    """Of what docker-proxy passes on: its own connection must be answered too."""
+def _proxy(at: object) -> str:
+    return at.command if isinstance(at, Proxy) else ""
+
+
+def _through(exchange: Exchange, then: Trace | None, proxy: str) -> Exchange:
+    """Of what a userland proxy passes on: its own connection must be answered too."""
     if then is None or exchange.answered is False or then.answered:
         return exchange
     why = then.exchange.why or then.decided_by
-    told = Decision(why.place, f"docker-proxy's own connection: {why.text}", why.step) if why else None
+    told = Decision(why.place, f"{proxy}'s own connection: {why.text}", why.step) if why else None
     return replace(then.exchange, why=told)
 
 
 # --- the first packet -------------------------------------------------------------------------------------------------
 
 
-def _ephemeral(host: Host, question: Question) -> tuple[int, int]:
-    """net.ipv4.ip_local_port_range of the sender; of another machine what Linux starts with."""
+def _ephemeral(host: Host, question: Question) -> tuple[tuple[int, int], frozenset[int]]:
+    """net.ipv4.ip_local_port_range of the sender, and the ports that its sockets are bound to, which connect() passes
+    by (__inet_hash_connect, udp_lib_get_port); of another machine what Linux starts with."""
     if question.origin is Origin.OUTSIDE:
-        return EPHEMERAL
+        return EPHEMERAL, frozenset()
     container = namespaces_of(host).container(question.container)
     space = namespaces_of(host).of(container) if container is not None else None
-    return port_range(host if space is None else space.net) or EPHEMERAL
+    net = host if space is None else space.net
+    held = frozenset(port for proto, port in lookups_of(net).sockets if proto == question.proto)
+    return port_range(net) or EPHEMERAL, held
 
 
 def _start(run: Run, question: Question) -> Ended:

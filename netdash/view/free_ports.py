@@ -9,7 +9,7 @@ from itertools import islice
 from netdash.kernel.sockets import bound_socket, reserved, taken
 from netdash.model.host import Host, Port, Rule
 from netdash.model.index import index_of
-from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
+from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers, unread
 from netdash.view.text import clean
 
 LAST = 65535
@@ -32,16 +32,16 @@ class Answer:
 
 
 def look(host: Host, proto: str, number: int) -> Answer:
-    """A port is taken by a socket, or by a rule of nat that leads its packets elsewhere. Free needs every host socket
-    and the rules to have been read; taken does not."""
+    """A port is taken by a socket, or by a rule of nat that leads its packets elsewhere. Free needs every host socket,
+    all rules and the containers to have been read; taken does not."""
     same = [port for port in host.ports or () if port.proto == proto]
     here = [port for port in same if port.host_port == number]
     by = tuple(port for port in here if taken(port))
     rules, unsure = takers(host, proto, ANYWHERE, number)
-    known = host.listeners is not None and host.ruleset is not None and not unsure
-    free = False if by or rules else True if known else None
+    known = not unread(host)
+    free = False if by or rules else True if known and not unsure else None
     offers: tuple[int, ...] = ()
-    if host.listeners is not None and host.ruleset is not None:
+    if known:
         used = {port.host_port for port in same if reserved(port)}
         offers = tuple(islice(_offers(host, proto, number, used), OFFERS))
     wanted = tuple(port for port in here if not port.live)
@@ -70,10 +70,8 @@ def sentences(host: Host, answer: Answer) -> list[str]:
 
 
 def _lacking(host: Host, answer: Answer) -> str:
-    if host.listeners is None:
-        return "the host's sockets could not be read"
-    if host.ruleset is None:
-        return "the rules could not be read"
+    if why := unread(host):
+        return clean(why, 200)
     return f"rule {', '.join(clean(rule.place) for rule in answer.unsure[:3])} may take it"
 
 

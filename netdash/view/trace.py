@@ -27,7 +27,7 @@ _GAP = Span("  ")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the ways that a trace tells: the packet's, docker-proxy's own connection's, the answer's."""
+    """One of the ways that a trace tells: the packet's, the userland proxy's own connection's, the answer's."""
 
     name: str
     verdict: Verdict
@@ -41,7 +41,7 @@ def verdict(answer: Trace) -> Line:
     came, lacking = answer.answered, answer.exchange
     if answer.verdict is Verdict.UNKNOWN and came is False:
         return (Span(f"{_GLYPHS[came]} no answer", _TONES[came]), *_because(lacking.why))
-    spans = [Span(f"{_GLYPHS[came]} {answer.verdict.value}", _TONES[came])]
+    spans = [Span(f"{_GLYPHS[came]} {answer.outcome}", _TONES[came])]
     if came or not answer.verdict.arrives:
         return (*spans, *(_receiver(answer) if came else _because(answer.decided_by)))
     if answer.then is not None and not answer.then.verdict.arrives:
@@ -141,7 +141,8 @@ def parts(answer: Trace, room: int) -> tuple[Part, ...]:
     found = [_part("packet", answer.hops, answer.verdict, answer.decided_by, room, (*_ends(answer, room),))]
     if answer.then is not None:
         then = answer.then
-        found.append(_part("docker-proxy's own", then.hops, then.verdict, then.decided_by, room, (*_ends(then, room),)))
+        name, ends = f"{answer.proxy}'s own", tuple(_ends(then, room))
+        found.append(_part(name, then.hops, then.verdict, then.decided_by, room, ends))
     if answer.reply is not None:
         reply: Reply = answer.reply
         found.append(_part("answer", reply.hops, reply.verdict, reply.decided_by, room, ()))
