@@ -12,8 +12,9 @@ from netdash.join.host import Builder
 from netdash.kernel.sockets import taken
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
-from netdash.trace.model import Verdict
+from netdash.trace.model import Trace, Verdict
 from netdash.trace.question import Asked, question
+from netdash.trace.tracer import trace
 from netdash.view.columns_engine import DRIFT
 from netdash.view.free_ports import look
 from tests.conftest import RECORDINGS
@@ -135,3 +136,41 @@ def test_without_nft_no_difference_is_not_everything_in_order(recording: Callabl
     assert DRIFT.doubt(without(recorded)) == ""
     assert "nft was not read" in DRIFT.doubt(without(recorded, "rules/nft.json"))
     assert DRIFT.doubt(without(recording("docker20.10-legacy"), "rules/nft.json")) == ""
+
+
+# --- what no router passes on ---------------------------------------------------------------------------------------
+
+
+def sent(sender: str, target: str, proto: str, more: dict[str, object] | None = None) -> Trace:
+    on = host(more=more)
+    return trace(on, question(on, sender, target, Asked(proto=proto))[0])
+
+
+@pytest.mark.parametrize(
+    ("sender", "target", "proto", "verdict", "why"),
+    [
+        ("outside", "255.255.255.255:9", "udp", Verdict.NO_LISTENER, "nothing listens"),
+        ("outside@0.0.0.0", "255.255.255.255:67", "udp", Verdict.NO_LISTENER, "nothing listens"),
+        ("outside", "224.0.0.1:9", "udp", Verdict.NO_LISTENER, "nothing listens"),
+        ("outside", "255.255.255.255:22", "tcp", Verdict.DROPPED, "TCP takes nothing"),
+        ("host", "255.255.255.255:80", "tcp", Verdict.NO_ROUTE, "TCP does not connect there"),
+        ("web", "224.0.0.9:80", "tcp", Verdict.NO_ROUTE, "224.0.0.9 is a multicast address"),
+        ("host", "239.1.1.1:80", "udp", Verdict.FORWARDED, ""),
+    ],
+)
+def test_what_is_sent_to_many_is_never_routed(sender: str, target: str, proto: str, verdict: Verdict, why: str) -> None:
+    answer = sent(sender, target, proto)
+    assert answer.verdict is verdict
+    assert (why in answer.decided_by.text) if answer.decided_by else not why
+    assert all(hop.hook != "forward" for hop in answer.hops)
+    assert all(hop.routed is None or hop.routed.gateway is None for hop in answer.hops)
+
+
+@pytest.mark.parametrize("sender", ["web", "outside", "host"])
+def test_a_link_local_destination_does_not_leave_its_link(sender: str, recording: Callable[[str], Recording]) -> None:
+    on = without(recording("docker28.5-nft-full"))
+    for target in ("[fe80::1]:80", "[fe80::77]:80"):
+        answer = trace(on, question(on, sender, target, Asked())[0])
+        assert all(hop.hook != "forward" for hop in answer.hops)
+        assert answer.verdict is (Verdict.FORWARDED if sender == "host" else answer.verdict)
+        assert sender == "host" or not answer.verdict.arrives

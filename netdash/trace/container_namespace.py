@@ -249,7 +249,8 @@ def _links(space: Namespace) -> Iterator[Link]:
 
 
 def _local(links: tuple[Link, ...]) -> Iterator[Route]:
-    """The local table, which /proc does not show: the kernel makes it of the addresses (fib_add_ifaddr)."""
+    """The local table, which /proc does not show, and the links of link-local addresses: the kernel makes them of the
+    addresses (fib_add_ifaddr, addrconf_add_linklocal)."""
     for family, net in ((4, LOOPBACK_NETS[0]), (6, LOOPBACK_NETS[1])):
         yield Route(family, "local", "local", net, None, "lo", None, 0, "kernel", "host")
     for link in links:
@@ -259,6 +260,8 @@ def _local(links: tuple[Link, ...]) -> Iterator[Route]:
             yield Route(
                 address.version, "local", "local", only(address.ip), None, link.name, address.ip, 0, "kernel", "host"
             )
+            if address.version == 6 and address.ip.is_link_local:
+                yield Route(6, "main", "unicast", address.network, None, link.name, address.ip, 256, "kernel", "link")
             if address.version == 4 and address.network.prefixlen < 31:
                 wide = only(address.network.broadcast_address)
                 yield Route(4, "local", "broadcast", wide, None, link.name, address.ip, 0, "kernel", "link")

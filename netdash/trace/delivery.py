@@ -35,6 +35,8 @@ def local(run: Run) -> Ended:
         return Ended(Verdict.DELIVERED, None)
     if run.packet.proto in _PORTLESS:
         return _echoed(run)
+    if run.packet.proto == "tcp" and run.packet.dst_type in ("BROADCAST", "MULTICAST"):
+        return run.end(Verdict.DROPPED, place, f"TCP takes nothing that is sent to {run.packet.dst}, which many have")
     return _listening(run, place)
 
 

@@ -49,15 +49,19 @@ def way_in(run: Run) -> Way:
     if packet.dst is None or packet.src is None or packet.iif is None:
         raise run.end(Verdict.UNKNOWN, place_of(run), "the packet's addresses are not known here")
     _martian(run, packet.src, packet.dst, packet.iif)
-    flow = Flow(packet.dst, packet.src, packet.iif, "", packet.mark, packet.proto, *_ports(packet))
+    many = _to_many(packet.dst)
+    if many:
+        return _received(run, packet.src, packet.dst, packet.iif, many)
+    strict = packet.iif if _of_link(packet.dst) else ""  # rt6_need_strict
+    flow = Flow(packet.dst, packet.src, packet.iif, strict, packet.mark, packet.proto, *_ports(packet))
     route = _found(run, flow)
-    if route.kind in ("local", "broadcast", "anycast") or packet.dst.is_multicast:
-        asked = packet.dst if route.kind == "local" else _NO_SOURCE[packet.family]  # ip_route_input_slow, brd_input
-        _source(run, packet.src, asked, packet.iif, "")
-        if run.space is None:
-            run.say(f"{packet.dst} is {'an address of this host' if route.kind == 'local' else route.kind}")
-        return Way(True, packet.iif)
+    if route.kind in ("local", "broadcast", "anycast"):
+        return _received(run, packet.src, packet.dst, packet.iif, route.kind)
     _forwards(run, packet.iif)
+    for ip, end in ((packet.dst, "destination"), (packet.src, "source")):
+        if _of_link(ip):
+            what = f"link-local {end} {ip}: it is not forwarded from the link of {packet.iif}{run.inside}"
+            run.stop(Verdict.DROPPED, place_of(run), what)
     if route.kind != "unicast":
         run.stop(Verdict.MARTIAN, place_of(run), f"a {route.kind} route leads to {packet.dst}")
     device, gateway = _next_hop(run, route)
@@ -65,6 +69,25 @@ def way_in(run: Run) -> Way:
     _source(run, packet.src, packet.dst, packet.iif, device)
     run.say(f"{packet.dst} {f'via {gateway} ' if gateway else ''}by {device}")
     return Way(False, device, gateway)
+
+
+def _received(run: Run, src: IP, dst: IP, iif: str, kind: str) -> Way:
+    asked = dst if kind == "local" else _NO_SOURCE[dst.version]  # ip_route_input_slow, brd_input
+    if src not in _ZERO:
+        _source(run, src, asked, iif, "")
+    if run.space is None:
+        run.say(f"{dst} is {'an address of this host' if kind == 'local' else kind}")
+    return Way(True, iif)
+
+
+def _to_many(dst: IP) -> str:
+    """What no router passes on, whatever the routes say (ip_route_input_rcu, __mkroute_output); "" of all others."""
+    return "multicast" if dst.is_multicast else "broadcast" if dst in _BROADCAST else ""
+
+
+def _of_link(ip: IP) -> bool:
+    """Whether it means something on one link only (ip6_forward). IPv4 routes 169.254.0.0/16 like any other."""
+    return ip.version == 6 and ip.is_link_local
 
 
 def _come(run: Run) -> None:
@@ -96,7 +119,7 @@ def _martian(run: Run, src: IP, dst: IP, iif: str) -> None:
         return
     if src.is_multicast or src == _BROADCAST.network_address:
         run.stop(Verdict.MARTIAN, place_of(run), f"{src} cannot be a source")
-    if src in _ZERO or dst in _ZERO:
+    if (src in _ZERO and dst not in _BROADCAST) or dst in _ZERO:
         run.stop(Verdict.MARTIAN, place_of(run), "addresses in 0.0.0.0/8 are not routed")
     for ip, name in ((dst, "destination"), (src, "source")):
         if ip.is_loopback and iif != "lo":
@@ -224,12 +247,17 @@ def _may_send(run: Run, src: IP | None) -> None:
 def _leaving(run: Run, dst: IP, route: Route, src: IP | None) -> Way:
     if route.kind == "local":
         return Way(True, "lo", None, route.prefsrc or dst)
-    if route.kind == "broadcast" and run.packet.proto == "tcp":
-        raise run.end(Verdict.NO_ROUTE, place_of(run), f"{dst} is a broadcast address: TCP does not connect there")
-    if route.kind not in ("unicast", "broadcast"):
-        what = f"{dst} is a {route.kind} address: a socket does not send there"
+    kind = _to_many(dst) or route.kind
+    if kind in ("broadcast", "multicast") and run.packet.proto == "tcp":
+        raise run.end(Verdict.NO_ROUTE, place_of(run), f"{dst} is a {kind} address: TCP does not connect there")
+    if kind not in ("unicast", "broadcast", "multicast"):
+        what = f"{dst} is a {kind} address: a socket does not send there"
         raise run.end(Verdict.NO_ROUTE, place_of(run), what)
     device, gateway = _next_hop(run, route)
+    if _to_many(dst) or _of_link(dst):
+        gateway = None  # its receivers are on the link
+    if _of_link(dst):
+        run.assume(f"{dst} is asked for on the link of {device}{run.inside}")
     run.routed(Routed(route, device, gateway, dst))
     scope = HOST_SCOPE if route.kind == "broadcast" else LINK_SCOPE if gateway is None else UNIVERSE
     chosen = route.prefsrc or src or _source_of(run, device, gateway, dst, scope)

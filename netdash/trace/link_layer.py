@@ -135,7 +135,7 @@ def is_here(run: Run, ip: IP) -> bool:
 def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
     """The container on this bridge that has an address; None: somebody else's port. Ends the run when nobody has it."""
     containers_read(run)
-    if address_type(ip, known_routes(run)) == "BROADCAST":
+    if address_type(ip, known_routes(run)) in ("BROADCAST", "MULTICAST"):
         return _flooded(run, bridge, ip)
     found = [
         Port(space, end)
@@ -185,9 +185,12 @@ def _flooded(run: Run, bridge: str, ip: IP) -> Port | None:
     ports = [port for port in ports if _bridge_of(run, port.space, port.endpoint) == bridge]
     listen = [port for port in ports if _listens(run, port.space.net, ip)]
     names = ", ".join(one.space.name for one in listen)
-    run.say(f"a broadcast to all ports of {bridge}" + (f": {names} listen" if names else ""))
+    run.say(
+        f"a {'multicast' if ip.is_multicast else 'broadcast'} to all ports of {bridge}"
+        + (f": {names} listen" if names else "")
+    )
     if not listen and ((run.asker and _listens(run, run.host, ip)) or _foreign_port(run, bridge)):
-        what = f"who answers the broadcast on {bridge} is not known: no container listens, others may"
+        what = f"who answers {ip} on {bridge} is not known: no container listens, others may"
         raise run.end(Verdict.UNKNOWN, f"bridge {bridge}", what)
     if not ports:
         raise run.end(Verdict.NO_ROUTE, f"bridge {bridge}", f"nobody else is on {bridge}")

@@ -350,7 +350,7 @@ def _by_device(run: Run, way: Way) -> Ended:
     if behind is not None:
         return _inside(run, behind[0], behind[0].device(behind[1]))
     containers_read(run)
-    if towards is not None:
+    if towards is not None and run.packet.dst_type not in ("BROADCAST", "MULTICAST"):
         ask_outside(run, way.device, towards)
     run.end_at = way.device
     run.say(f"leaves this host by {way.device}")
