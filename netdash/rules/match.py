@@ -29,8 +29,7 @@ def holds(matches: tuple[Match, ...], packet: Packet) -> Answer:
         held = condition(match, packet)
         if held is Answer.NO:
             return Answer.NO
-        if held is Answer.UNSURE:
-            answer = Answer.UNSURE
+        answer = held if held is Answer.UNSURE else answer
     return answer
 
 
@@ -130,12 +129,8 @@ def _among(match: Match, span: tuple[int, int] | None, held: frozenset[int] = fr
         return Answer.UNSURE
     if any(low <= span[0] and span[1] <= high for low, high in values):
         return _said(True, match)
-    common = (range(max(low, span[0]), min(high, span[1]) + 1) for low, high in values)
-    return (
-        _said(False, match)
-        if all(len(ports) <= len(held) and held.issuperset(ports) for ports in common)
-        else Answer.UNSURE
-    )
+    common = (port for low, high in values for port in range(max(low, span[0]), min(high, span[1]) + 1))
+    return _said(False, match) if all(port in held for port in common) else Answer.UNSURE
 
 
 def _either_port(match: Match, packet: Packet) -> Answer:
