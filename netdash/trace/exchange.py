@@ -9,6 +9,7 @@ from functools import lru_cache
 from netdash.kernel.conntrack_entries import flows_of, one_sided, ports_left, unanswered, waits
 from netdash.model.addresses import socket_text
 from netdash.model.host import Container, Host, Proxy
+from netdash.model.index import index_of
 from netdash.model.packet import Packet
 from netdash.model.records import replace
 from netdash.trace.conntrack import Connection
@@ -43,12 +44,38 @@ def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
         _remember_stale(asking.host, first.run)
     if _to_many(got):
         return _by_one_of_many(asking, first)
+    if astray := _astray(asking.host, first):
+        return None, astray
     reply, back = _answer(first, answer_to(got), first.run.connections)
     found = _judged(asking, first, back, reply, "the answer")
     if found.answered is False or got.tcp_flags is None:
         return reply, _silenced(asking, first, found)
     later = _with_data(asking, first, back) if reply.verdict.arrives else found
     return reply, _silenced(asking, first, later if later.answered is False or found.answered else found)
+
+
+def _astray(host: Host, first: Walked) -> Exchange | None:
+    """A packet for an address of a bridge network that leaves this host by another device: whoever has that address out
+    there is not the container; whether anybody has one that is no container's is not known."""
+    got, device = first.run.packet, first.run.end_at
+    if first.verdict is not Verdict.FORWARDED or not isinstance(device, str) or got.dst is None:
+        return None
+    index = index_of(host)
+    for container in host.containers or ():
+        for end in container.endpoints:
+            bridge = index.bridge(end)
+            if bridge and bridge != device and any(own.ip == got.dst for own in end.addresses):
+                text = (
+                    f"{got.dst} is {container.name}'s address on {bridge}, and the packet leaves by {device}"
+                )
+                return Exchange(False, Decision("routes", text))
+    for network in host.networks or ():
+        if network.bridge not in (None, device) and any(got.dst in subnet for subnet in network.subnets):
+            text = (
+                f"{got.dst} is in the subnet of {network.bridge}, and the packet leaves by {device}"
+            )
+            return Exchange(None, Decision("routes", text))
+    return None
 
 
 def _to_many(got: Packet) -> bool:

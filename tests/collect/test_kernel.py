@@ -211,3 +211,12 @@ def test_routes_of_a_process_are_read_without_its_sockets() -> None:
     assert text is not None
     assert [line for line in text.splitlines() if line.startswith("## ")] == ["## /proc/PID/net/route"]
     assert proc_net(os.getpid(), sockets=False, routes=False) is None
+
+
+def test_a_bridge_s_timers_are_no_change(iproute: Path) -> None:
+    tables = RoutingTables(5)
+    bridge = {"ifindex": 2, "ifname": "br9", "linkinfo": {"info_kind": "bridge", "info_data": {"gc_timer": 1.5}}}
+    iproute.write_text(json.dumps([bridge]))
+    before = tables.read("links")[0]["ip/addr.json"]
+    iproute.write_text(json.dumps([bridge]).replace("1.5", "299.01"))
+    assert tables.read("links")[0]["ip/addr.json"] is before

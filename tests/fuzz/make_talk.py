@@ -228,8 +228,8 @@ def _stale(r: Random) -> Lines:
     """An entry of conntrack from the time of other rules."""
     src, dst, port = r.choice(OUTSIDE[4]), r.choice(HOST[4]), r.choice((80, 5001, 8080))
     to, old = r.choice((dst, "10.1.0.3", "10.1.0.9")), r.choice((port, 80))
-    back = f"-r {to} -q {src} --reply-port-src {old} --reply-port-dst {_STALE}"
-    return _lines("flow", f"-p udp -s {src} -d {dst} --sport {_STALE} --dport {port} {back} -t 300")
+    nat = "" if (to, old) == (dst, port) else f" --dst-nat {to}:{old}"  # without it the kernel translates nothing
+    return _lines("flow", f"-p udp -s {src} -d {dst} --sport {_STALE} --dport {port} -t 300{nat}")
 
 
 def _neighbours(r: Random) -> Lines:
