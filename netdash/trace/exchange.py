@@ -65,15 +65,11 @@ def _astray(host: Host, first: Walked) -> Exchange | None:
         for end in container.endpoints:
             bridge = index.bridge(end)
             if bridge and bridge != device and any(own.ip == got.dst for own in end.addresses):
-                text = (
-                    f"{got.dst} is {container.name}'s address on {bridge}, and the packet leaves by {device}"
-                )
+                text = f"{got.dst} is {container.name}'s address on {bridge}, and the packet leaves by {device}"
                 return Exchange(False, Decision("routes", text))
     for network in host.networks or ():
         if network.bridge not in (None, device) and any(got.dst in subnet for subnet in network.subnets):
-            text = (
-                f"{got.dst} is in the subnet of {network.bridge}, and the packet leaves by {device}"
-            )
+            text = f"{got.dst} is in the subnet of {network.bridge}, and the packet leaves by {device}"
             return Exchange(None, Decision("routes", text))
     return None
 
