@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netdash.bundle.recording import load
+from netdash.bundle.storage import load
 from netdash.cli.feeds import StillFeed
 from netdash.join.host import Builder
 from netdash.model.host import Host
