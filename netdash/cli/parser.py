@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +12,7 @@ from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.numbers import port_number
-from netdash.publish.request import GRACE, Mode, parse_duration
+from netdash.publish.request import GRACE, Mode, parse_duration, parse_lasting
 from netdash.view.text import safe
 from netdash.view.views import VIEWS
 
@@ -217,7 +217,7 @@ def add_changes(commands: argparse._SubParsersAction[Any], shared: argparse.Argu
     publish.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
     publish.add_argument("port", metavar="[HOST:]PORT", help="8080:80, 80, 8000-8002:8000-8002; with /udp for UDP")
     publish.add_argument("--bind", metavar="IP", help="only on this address of the host")
-    publish.add_argument("--for", dest="seconds", metavar="TIME", type=_duration, help="30m: it ends by itself")
+    publish.add_argument("--for", dest="seconds", metavar="TIME", type=_lasting, help="30m: it ends by itself")
     _mode(publish, Mode.FORWARD)
     _shared_by_changes(publish)
     unpublish = command("unpublish", "take a published port back")
@@ -277,8 +277,12 @@ def _confirmed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
 
 
-def _duration(text: str) -> float:
+def _lasting(text: str) -> float:
+    return _duration(text, parse_lasting)
+
+
+def _duration(text: str, parse: Callable[[str], float] = parse_duration) -> float:
     try:
-        return parse_duration(text)
+        return parse(text)
     except NetdashError as error:
         raise argparse.ArgumentTypeError(f"{error.message} ({error.hint})") from error

@@ -120,5 +120,13 @@ def parse_duration(text: str) -> float:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def parse_lasting(text: str) -> float:
+    """The same for what lasts that long: not no time at all."""
+    seconds = parse_duration(text)
+    if not seconds:
+        raise _wrong(f"{text!r} is no time at all", "as 45s, 30m, 2h or 1d; without it there is no end")
+    return seconds
+
+
 def _wrong(message: str, hint: str = "as 8080:80, 80, or 8000-8002:8000-8002") -> NetdashError:
     return NetdashError(message, hint, Exit.USAGE)

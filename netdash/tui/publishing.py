@@ -16,7 +16,7 @@ from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan, plan
 from netdash.publish.plan_others import fresh_name, plan_new
 from netdash.publish.preflight import Facts
-from netdash.publish.request import Mode, NewContainer, Request, Spec, parse_duration, parse_spec
+from netdash.publish.request import Mode, NewContainer, Request, Spec, parse_lasting, parse_spec
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form
 from netdash.view import form_choices, plan_lines
@@ -221,7 +221,7 @@ class Publish(Planning[Request]):
             container_id=self.container.id,
             spec=self.spec(),
             mode=mode,
-            seconds=parse_duration(lasting) if lasting and mode is Mode.FORWARD else None,
+            seconds=parse_lasting(lasting) if lasting and mode is Mode.FORWARD else None,
             discard=mode is Mode.RECREATE and self.keeping.text == "lose",
             force=self.forcing.text == "yes",
         )

@@ -47,6 +47,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["publish", "web", "8000-8001:80", "--yes"], 2, "2 host ports for 1 container ports"),
         (["publish", "web", "80", "--mode", "recreate", "--for", "5m"], 2, "--for ends a forward"),
         (["publish", "web", "80", "--for", "soon"], 2, "is not a duration"),
+        (["publish", "web", "80", "--for", "0m"], 2, "is no time at all"),
         (["publish", "web", "80", "--mode", "magic"], 2, "invalid choice"),
         (["publish", "web"], 2, "required"),
         (["unpublish", "web", "8080:80", "--yes"], 2, "is not the host's port"),
