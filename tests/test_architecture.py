@@ -20,7 +20,7 @@ MAX_FUNCTION = 60
 
 BUILT_ON_DOCKER = PACKAGE / "engine" / "unix_socket.py"  # itself imported within functions only
 
-PURE = ("model", "parse", "bundle", "rules", "kernel", "trace", "drift", "join", "publish")
+PURE = ("model", "parse", "bundle", "rules", "kernel", "trace", "drift", "join", "change", "publish", "doctor")
 """The layers that compute, lowest first: each may import itself and those before it."""
 
 MAY_IMPORT = {

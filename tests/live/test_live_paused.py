@@ -36,12 +36,19 @@ def test_a_connection_opens_and_nobody_answers(paused: Lab) -> None:
     with pytest.raises(LabError, match="timed out"):
         paused.fetch(f"http://{HOST_IP}:8090/")
     assert paused.outside(sys.executable, "-c", CONNECT, HOST_IP, "8090").split() == ["opened", "silent"]
-    for words in (("outside", f"{HOST_IP}:8090"), ("host", "127.0.0.1:8090"), ("frozen", f"{INTERNET_IP}:80")):
+    for words in (("outside", f"{HOST_IP}:8090"), ("host", "127.0.0.1:8090")):
         done = paused.netdash("trace", *words, "--json")
         told = json.loads(done.stdout)
         assert told["answered"] is False, told
         assert done.returncode == 1
         assert "frozen is paused" in paused.netdash("trace", *words).stdout
+
+
+def test_what_a_paused_container_would_send_is_traced_with_a_remark(paused: Lab) -> None:
+    """Its namespace and the rules let the packet pass: `nsenter` into it is answered."""
+    words = ("frozen", f"{INTERNET_IP}:80")
+    assert json.loads(paused.netdash("trace", *words, "--json").stdout)["answered"] is True
+    assert "frozen is paused: it sends nothing until it is unpaused" in paused.netdash("trace", *words).stdout
 
 
 def test_the_dashboard_has_no_tick_for_it(paused: Lab) -> None:

@@ -1,0 +1,141 @@
+"""A change of a host as data: what a command would change, one record a thing. Changes nothing by itself.
+
+Every change can be applied to a `Host` (`change.apply`), which gives the host as it would be read after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from netdash.model.host import IP, Net, Rule
+
+
+class RuleEdit(Enum):
+    """What is done to a chain (iptables(8))."""
+
+    APPEND = "append"
+    INSERT = "insert"
+    DELETE = "delete"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPlace:
+    """A chain. `family`: ip, ip6, inet, bridge, netdev, arp; `backend`: of the ruleset, nft or legacy."""
+
+    family: str
+    table: str
+    chain: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """A rule that is written or taken away. `position`: 1-based; None at the end, or (DELETE) the first equal rule.
+    `rule`: None for a deletion by position."""
+
+    chain: ChainPlace
+    edit: RuleEdit
+    rule: Rule | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """`policy`: accept or drop, of a base chain."""
+
+    chain: ChainPlace
+    policy: str
+
+
+class ChainEdit(Enum):
+    NEW = "new"
+    FLUSH = "flush"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainChange:
+    """A chain that is made, emptied or removed. `chain` with an empty name is every chain of its table, with an empty
+    table every table of its family."""
+
+    chain: ChainPlace
+    edit: ChainEdit
+
+
+@dataclass(frozen=True, slots=True)
+class SysctlChange:
+    """`name` with dots, as sysctl(8) prints it. `container`: id of that whose network namespace it is in; None: this
+    host."""
+
+    name: str
+    value: str
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """`ip route add|replace|del`. `destination` None: the default route of `family`. `table`: its number or name."""
+
+    add: bool
+    family: int
+    destination: Net | None
+    gateway: IP | None = None
+    device: str | None = None
+    kind: str = "unicast"  # blackhole, unreachable, prohibit …
+    metric: int | None = None
+    table: str = "main"
+    replace: bool = False
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChange:
+    """`ip link set DEVICE up|down`."""
+
+    device: str
+    up: bool
+    container: str | None = None
+
+
+class ContainerEdit(Enum):
+    STOP = "stop"
+    START = "start"
+    RESTART = "restart"  # its rules, veth and proxies are written anew by the engine
+    UNPAUSE = "unpause"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerChange:
+    """What `docker stop|start|restart|unpause|rm` does to a container, by id."""
+
+    container: str
+    edit: ContainerEdit
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentChange:
+    """`docker network connect|disconnect`: ids of the network and the container."""
+
+    network: str
+    container: str
+    connect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRestart:
+    """`systemctl restart docker`: the engine writes all of its rules anew, and starts its proxies."""
+
+
+Change = (
+    RuleChange
+    | PolicyChange
+    | ChainChange
+    | SysctlChange
+    | RouteChange
+    | LinkChange
+    | ContainerChange
+    | AttachmentChange
+    | EngineRestart
+)
