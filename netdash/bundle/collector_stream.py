@@ -315,7 +315,7 @@ class _Reader:
             elif text.strip():
                 yield name, scrub(name, load_json(text))
         except ValueError as error:
-            self._failures.setdefault("docker", Failure("docker", f"{name} is not JSON: {str(error)[:100]}"))
+            self._failures.setdefault(Source.DOCKER, Failure(Source.DOCKER, f"{name} is not JSON: {str(error)[:100]}"))
 
     def _check(self, answers: dict[str, Answer]) -> None:
         """One failure for rules of which nothing came; containers of which no details came; sources without a word."""
@@ -324,7 +324,7 @@ class _Reader:
         if parts and not any(path in answers for path in SOURCES[Source.RULES]):
             failures = [self._failures.pop(name) for name in parts]
             self._failures[Source.RULES] = whole_failure(Source.RULES, failures, self._as_root)
-        if "docker" in self._failures:
+        if Source.DOCKER in self._failures:
             for path in SOURCES[Source.DOCKER]:
                 answers.pop(path, None)
         elif "docker/containers.json" in answers:

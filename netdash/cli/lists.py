@@ -15,7 +15,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
-from netdash.model.source import SOURCES
+from netdash.model.source import SOURCES, Source
 from netdash.view import json_changes, json_host, several_hosts, terminal, unavailable
 from netdash.view.filter import Filter
 from netdash.view.table import View
@@ -24,16 +24,17 @@ from netdash.view.views import BY_NAME
 
 PIPED = 120  # cells of a card that goes to a file or a pipe
 
-ALL_WAYS = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
+ALL_WAYS = frozenset(SOURCES) - {Source.NEIGHBOURS, Source.INSIDE}
 _NEEDED = {
-    "containers": frozenset({"docker", "links"}),
+    "containers": frozenset({Source.DOCKER, Source.LINKS}),
     "ports": ALL_WAYS,
-    "networks": frozenset({"docker", "links", "rules", "proxies"}),  # rules: for the marks
-    "rules": frozenset({"rules", "docker", "links"}),  # the engine: a rootless one has its rules elsewhere
-    "routes": frozenset({"routes"}),
-    "proxies": frozenset({"proxies", "listeners", "docker"}),
-    "links": frozenset({"links", "neighbours", "docker"}),
-    "drift": ALL_WAYS - {"sysctls"},
+    "networks": frozenset({Source.DOCKER, Source.LINKS, Source.RULES, Source.PROXIES}),  # rules: for the marks
+    # The engine: a rootless one has its rules elsewhere.
+    "rules": frozenset({Source.RULES, Source.DOCKER, Source.LINKS}),
+    "routes": frozenset({Source.ROUTES}),
+    "proxies": frozenset({Source.PROXIES, Source.LISTENERS, Source.DOCKER}),
+    "links": frozenset({Source.LINKS, Source.NEIGHBOURS, Source.DOCKER}),
+    "drift": ALL_WAYS - {Source.SYSCTLS},
 }
 """Sources that a list needs; the JSON of containers tells their ways too."""
 
@@ -137,7 +138,7 @@ def free(arguments: Arguments) -> int:
     from netdash.view.free_ports import look, sentences
 
     number, proto = _port(arguments.free or "")
-    host = host_of(arguments, ALL_WAYS - {"sysctls"})
+    host = host_of(arguments, ALL_WAYS - {Source.SYSCTLS})
     answer = look(host, proto, number)
     if arguments.json:
         document(json_host.dumps(json_changes.free_port(host, answer)))
@@ -186,7 +187,7 @@ def host_of(arguments: Arguments, sources: frozenset[str]) -> Host:
 
 def traced_host(arguments: Arguments) -> Host:
     """The host as the trace of one packet needs it: also what is seen inside its containers."""
-    return Builder().build(_recording(arguments, ALL_WAYS | {"neighbours"}, True, _LOOKED_INTO))
+    return Builder().build(_recording(arguments, ALL_WAYS | {Source.NEIGHBOURS}, True, _LOOKED_INTO))
 
 
 _LOOKED_INTO = 40  # containers: each takes some 30 ms

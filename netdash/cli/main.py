@@ -200,8 +200,9 @@ def _still(bundle: Path) -> StillFeed:
 def _engine_is_missing(arguments: Arguments) -> bool:
     """Whether no engine answers; says so."""
     from netdash.collect.once import read_once
+    from netdash.model.source import Source
 
-    failure = read_once(arguments.options(frozenset({"docker"}))).failures.get("docker")
+    failure = read_once(arguments.options(frozenset({Source.DOCKER}))).failures.get(Source.DOCKER)
     if failure is not None:
         printing.note(f"{failure.reason}; opening the demo host instead")
     return failure is not None

@@ -11,6 +11,7 @@ from netdash.apply import change, forward, publication, state_directory
 from netdash.apply.preflight import survey
 from netdash.cli import printing
 from netdash.cli.arguments import Arguments
+from netdash.cli.lists import ALL_WAYS
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import begins_id
@@ -183,9 +184,6 @@ def published(arguments: Arguments) -> int:
     return ends
 
 
-_SOURCES = frozenset({"docker", "links", "routes", "rules", "proxies", "listeners", "sysctls"})
-
-
 def local(arguments: Arguments) -> None:
     """Raises NetdashError for a recording and for another host: what netdash changed is kept on its own host."""
     if arguments.bundle is not None:
@@ -206,7 +204,7 @@ def read(arguments: Arguments) -> Host:
     from netdash.collect.once import read_once
     from netdash.join.host import Builder
 
-    return Builder().build(read_once(arguments.options(_SOURCES)))
+    return Builder().build(read_once(arguments.options(ALL_WAYS)))
 
 
 def found(host: Host, wanted: str) -> Container:

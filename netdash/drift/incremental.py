@@ -9,8 +9,9 @@ from netdash.drift.engine_rules import Carried, carried
 from netdash.model.drift import Drift
 from netdash.model.host import Failure, Host, Link, Port
 from netdash.model.memory import Memory, Unchanged, same
+from netdash.model.source import Source
 
-_NEEDED = frozenset({"docker", "docker: inspect", "rules", "links", "proxies"})
+_NEEDED = frozenset({Source.DOCKER, "docker: inspect", Source.RULES, Source.LINKS, Source.PROXIES})
 SETTLED = 3.0  # seconds
 """An engine writes rules and tells of containers one after the other, and both are read at their own time: on a live
 host a difference counts when it has lasted so long. What the first look finds was there before."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
+from netdash.model.source import Source
 
 if TYPE_CHECKING:
     import ssl
@@ -37,7 +38,7 @@ class EngineError(NetdashError):
 
     @property
     def failure(self) -> Failure:
-        return Failure("docker", self.message, self.hint)
+        return Failure(Source.DOCKER, self.message, self.hint)
 
 
 class EngineGone(EngineError):  # noqa: N818  # it is what happened

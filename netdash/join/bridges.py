@@ -10,6 +10,7 @@ from netdash.model.addresses import interface
 from netdash.model.engine_process import EngineProcess, Place, is_proved
 from netdash.model.host import Container, Endpoint, Engine, Failure, Link, Network
 from netdash.model.numbers import decimal
+from netdash.model.source import Source
 from netdash.parse.docker import parse_network
 from netdash.parse.json_values import Json, decoded, items, mapping, text
 
@@ -75,7 +76,7 @@ def elsewhere(
     `kernel`: the answer place.KERNEL."""
     if process is not None and process.place is Place.ELSEWHERE:
         where = f"the engine's are in the network namespace of {process.title}, which could not be entered"
-        return Failure("rules", where, "run with sudo")
+        return Failure(Source.RULES, where, "run with sudo")
     if process is not None and (is_proved(kernel) or process.place is Place.ENTERED or not live):
         return None  # one that lost all its bridges is still here
     if engine is None:
@@ -83,13 +84,13 @@ def elsewhere(
     if networks is None or links is None:
         why = "the engine is rootless, and whether its devices are these could not be read"
         bridged = any(link.kind == "bridge" for link in links or ())
-        return Failure("rules", why) if engine.rootless and not live and not bridged else None
+        return Failure(Source.RULES, why) if engine.rootless and not live and not bridged else None
     names = {link.name for link in links}
     theirs = {network.bridge for network in networks if network.bridge}
     if not theirs or theirs & names:
         return None
     if engine.rootless:
         why = "the engine is rootless: its rules are in a network namespace of its own"
-        return Failure("rules", why, "see docker info")
+        return Failure(Source.RULES, why, "see docker info")
     why = "none of the engine's bridges is here: its rules are in another network namespace"
-    return Failure("rules", why, "run netdash where the engine runs") if live else None
+    return Failure(Source.RULES, why, "run netdash where the engine runs") if live else None

@@ -29,7 +29,7 @@ from netdash.model.host import (
     Ruleset,
 )
 from netdash.model.memory import Unchanged, same
-from netdash.model.source import KEPT, SOURCES
+from netdash.model.source import KEPT, SOURCES, Source
 from netdash.parse.docker import created, parse_inspected, parse_listed, resolve_shared
 from netdash.parse.json_values import Json, mapping, objects
 
@@ -135,10 +135,10 @@ class Builder:
         wrong = elsewhere(recording.live, engine, process, kernel, networks, links)
         if wrong:
             ruleset = None
-            failures["rules"] = wrong
+            failures[Source.RULES] = wrong
             if proxies is not None and (process is not None or recording.live):
                 proxies, forged = None, ()
-                failures["proxies"] = replace(wrong, source="proxies")
+                failures[Source.PROXIES] = replace(wrong, source=Source.PROXIES)
         ports = self._ports(containers, links, routes, ruleset, proxies, listeners)
         host = Host(
             name=recording.hostname or _hostname(recording),
@@ -203,7 +203,7 @@ class Builder:
         try:
             parsed = self._sources.once("containers", self._parse_containers, listed, inspected)
         except ValueError as error:
-            failures["docker"] = malformed("docker", error)
+            failures[Source.DOCKER] = malformed(Source.DOCKER, error)
             return None
         if networks is not None:
             parsed = self._sources.once(
@@ -343,7 +343,7 @@ def _engine_alone(recording: Recording, why: str) -> Recording:
     """Without what was read of another kernel than the engine's: next to its containers it would be told of them."""
     reason, remedy = f"the engine is not on this machine: {why}", "run netdash where the engine runs"
     kept = {path: answer for path, answer in recording.answers.items() if path.startswith("docker/")}
-    lost: dict[str, Failure] = {source: Failure(source, reason, remedy) for source in SOURCES if source != "docker"}
+    lost: dict[str, Failure] = {name: Failure(name, reason, remedy) for name in SOURCES if name != Source.DOCKER}
     failures = {source: one for source, one in recording.failures.items() if source.partition(":")[0] not in lost}
     pending = recording.pending - lost.keys()
     return replace(recording, answers=kept, failures={**failures, **lost}, pending=pending)

@@ -68,11 +68,13 @@ class Sources:
         if link is None and addr is None:
             return None
         if addr is None and not recording.live:
-            failures.setdefault("links", Failure("links", "their addresses are not in this recording"))
+            failures.setdefault(Source.LINKS, Failure(Source.LINKS, "their addresses are not in this recording"))
             return None
         from netdash.parse.iproute import parse_links
 
-        return self._read("links", failures, lambda a, b: parse_links(a, b, self._links_before), link, addr, need=2)
+        return self._read(
+            Source.LINKS, failures, lambda a, b: parse_links(a, b, self._links_before), link, addr, need=2
+        )
 
     def neighbours(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Neighbour, ...] | None:
         answer = recording.answers.get("ip/neigh.json")
@@ -80,7 +82,7 @@ class Sources:
             return None
         from netdash.parse.iproute import parse_neighbours
 
-        return self._read("neighbours", failures, parse_neighbours, answer)
+        return self._read(Source.NEIGHBOURS, failures, parse_neighbours, answer)
 
     def bridging(self, recording: Recording, failures: dict[str, Failure]) -> Bridging | None:
         fdb, vlans = (recording.answers.get(f"ip/bridge-{name}.json") for name in ("fdb", "vlan"))
@@ -108,21 +110,21 @@ class Sources:
                 part = f"routes: {path.removeprefix('ip/').removesuffix('.json')}"
                 failures.setdefault(part, Failure(part, "not read"))
         listed = (answers.get(f"ip/{name}.json") for name in ("route4", "route6", "nexthop"))
-        routes = self._read("routes", failures, parse_routes, *listed, need=2)
+        routes = self._read(Source.ROUTES, failures, parse_routes, *listed, need=2)
         policy = self._read(
             "policy", failures, parse_policy, answers.get("ip/rule4.json"), answers.get("ip/rule6.json")
         )
         return routes, policy
 
     def ruleset(self, recording: Recording, failures: dict[str, Failure]) -> Ruleset | None:
-        if "rules" in recording.pending:
+        if Source.RULES in recording.pending:
             return None
         from netdash.rules.ruleset import RulesetReader
 
         self._rules = self._rules or RulesetReader()
         ruleset = self._rules.read(recording)
         if ruleset is None:
-            failures.setdefault("rules", Failure("rules", "not read"))
+            failures.setdefault(Source.RULES, Failure(Source.RULES, "not read"))
             return None
         unread = _unread(ruleset, recording.failures)
         for part in unread:
@@ -161,7 +163,7 @@ class Sources:
         from netdash.parse.proc import parse_listeners, parse_proxies
 
         owners = self.once("owners", parse_owners, recording.text(OWNERS))
-        listeners = self._read("listeners", failures, parse_listeners, sockets, decode=_undecoded)
+        listeners = self._read(Source.LISTENERS, failures, parse_listeners, sockets, decode=_undecoded)
         if listeners is not None:
             listeners = self.once("marked", mark_forged, listeners, owners, process)
         if argv is None:
@@ -180,7 +182,7 @@ class Sources:
         failures: dict[str, Failure],
     ) -> tuple[Network, ...] | None:
         answer = recording.answers.get("docker/networks.json")
-        if answer is None and not recording.live and "docker" not in failures:
+        if answer is None and not recording.live and Source.DOCKER not in failures:
             failures["networks"] = Failure("networks", "not in this recording")
         parsed = self._read("networks", failures, _parse_networks, answer)
         if parsed is None:

@@ -24,6 +24,7 @@ from netdash.model.host import (
     Ruleset,
 )
 from netdash.model.relations import ref_of
+from netdash.model.source import Source
 
 
 class Index:
@@ -206,7 +207,7 @@ def called(containers: Iterable[Container], word: str) -> list[Container]:
 def find_container(host: Host, word: str, hint: str = "see: netdash containers") -> Container:
     """The one container that a user's word stands for. Raises NetdashError with the nearest names, or the hint."""
     if host.containers is None:
-        failure = host.failures.get("docker")
+        failure = host.failures.get(Source.DOCKER)
         raise NetdashError("containers could not be read" + (f": {failure.reason}" if failure else ""))
     found = called(host.containers, word)
     if len(found) == 1:

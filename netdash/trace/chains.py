@@ -12,6 +12,7 @@ from netdash.model.host import Chain, Effect, Rule, Target, Unread, Verb
 from netdash.model.numbers import decimal
 from netdash.model.packet import Ends, Packet
 from netdash.model.records import replace
+from netdash.model.source import Source
 from netdash.rules.match import Answer, condition, holds
 from netdash.rules.verdict_map import mapped
 from netdash.trace import zones
@@ -37,7 +38,7 @@ def ip_hook(run: Run, hook: str, reroute: Reroute | None = None) -> None:
         return
     run.hop(run.at(hook), hook=hook)
     if run.hooks is None:
-        failure = run.host.failures.get("rules")
+        failure = run.host.failures.get(Source.RULES)
         why = f": {failure.reason}" if failure else ""
         run.unread("rules decide otherwise", f"the packet filter's rules could not be read{why}")
         return
@@ -90,7 +91,7 @@ def _full(run: Run) -> None:
     if connection.original is not None or connection.answering or connection.untracked:
         return
     if run.host.sysctls is None:
-        run.without("sysctls", "the sysctls")
+        run.without(Source.SYSCTLS, "the sysctls")
     found = [(run.net.sysctls or {}).get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("count", "max")]
     count, most = (int(text) if text.isascii() and text.isdigit() else 0 for text in found)
     full = f"a full connection table ({count} of {most})"

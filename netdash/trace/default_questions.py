@@ -12,9 +12,10 @@ from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
 from netdash.model.index import index_of
 from netdash.model.records import replace
 from netdash.model.shared_namespace import sharing
+from netdash.model.source import Source
 from netdash.trace.model import Origin, Question
 
-_ENTRANCE = ("links", "routes")
+_ENTRANCE = (Source.LINKS, Source.ROUTES)
 _ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 _DNS = ip_address("127.0.0.11")  # the engine's resolver, in every container of a user-defined network

@@ -8,6 +8,7 @@ from netdash.kernel.sockets import device_of, find_listener
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP
 from netdash.model.records import replace
+from netdash.model.source import Source
 from netdash.trace import proxy
 from netdash.trace.chains import ip_hook
 from netdash.trace.container_namespace import Namespace, arrival, bound_to
@@ -74,7 +75,7 @@ def _listening(run: Run, place: str) -> Ended:
         what = f"its queue of connections is full: {socket_text(heard.ip, heard.port)}{run.inside} accepts none"
         return run.end(Verdict.DROPPED, place, what)
     if run.net.proxies is None and (heard.command is None or "proxy" in heard.command):
-        run.without("proxies", "the userland proxies")
+        run.without(Source.PROXIES, "the userland proxies")
     by = proxy.proxy_of(run.net, heard, packet.dst)
     if by is not None:
         run.say(f"{by.command} (pid {by.pid}) takes it for {socket_text(by.container_ip, by.container_port)}")

@@ -12,6 +12,7 @@ from netdash.kernel.source_address import HOST_SCOPE, LINK_SCOPE, UNIVERSE, chos
 from netdash.model.host import IP, PolicyRule, Route
 from netdash.model.packet import Packet
 from netdash.model.records import replace
+from netdash.model.source import Source
 from netdash.trace.model import Routed, Verdict
 from netdash.trace.namespace_state import (
     either,
@@ -25,7 +26,7 @@ from netdash.trace.namespace_state import (
 )
 from netdash.trace.run import Run
 
-ROUTE = "routes"
+ROUTE = Source.ROUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def known_routes(run: Run) -> tuple[Route, ...]:
     """Ends the run where they were not read."""
     routes = routes_of(run.net, run.packet.family)
     if routes is None:
-        failure = run.host.failures.get("routes") or run.host.failures.get(f"routes: route{run.packet.family}")
+        failure = run.host.failures.get(Source.ROUTES) or run.host.failures.get(f"routes: route{run.packet.family}")
         why = f": {failure.reason}" if failure else ""
         raise run.end(Verdict.UNKNOWN, place_of(run), f"the routes could not be read{why}")
     if run.space is not None:

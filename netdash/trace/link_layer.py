@@ -12,6 +12,7 @@ from netdash.kernel.routing import address_type
 from netdash.kernel.sockets import find_listener
 from netdash.model.host import IP, Endpoint, Host, Link
 from netdash.model.records import replace
+from netdash.model.source import Source
 from netdash.trace.chains import base, ip_hook, not_read
 from netdash.trace.container_namespace import Namespace, namespaces_of
 from netdash.trace.forwarding import known_routes
@@ -205,7 +206,7 @@ def _listens(run: Run, net: Host, ip: IP) -> bool:
 def containers_read(run: Run) -> None:
     """Asked where a container may be who takes the packet."""
     if run.host.containers is None:
-        run.without("docker", "the containers")
+        run.without(Source.DOCKER, "the containers")
     if run.host.networks is None:
         run.without("networks", "the networks")
 

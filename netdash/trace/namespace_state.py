@@ -14,6 +14,7 @@ from netdash.model.host import IP, Host, Link, Net, PolicyRule, Proxy, Route
 from netdash.model.numbers import decimal
 from netdash.model.packet import Packet
 from netdash.model.records import replace
+from netdash.model.source import Source
 from netdash.trace.hooks import Hooks
 from netdash.trace.run import Run
 
@@ -200,5 +201,5 @@ def port_range(net: Host) -> tuple[int, int] | None:
 def link_of(run: Run, name: str | None) -> Link | None:
     """A device of the namespace where the packet is."""
     if name and run.net.links is None:
-        run.without("links", "the devices")
+        run.without(Source.LINKS, "the devices")
     return lookups_of(run.net).links.get(name or "")

@@ -11,6 +11,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Container, Endpoint, Host
 from netdash.model.index import called, find_container
 from netdash.model.numbers import port_number
+from netdash.model.source import Source
 from netdash.trace.container_namespace import namespaces_of
 from netdash.trace.model import Origin, Question
 
@@ -142,7 +143,7 @@ def _own(host: Host, asked: Asked, notes: list[str]) -> IP:
         link = next((link for link in host.links or () if link.name == asked.iif), None)
         ip = next((one.ip for one in (link.addresses if link else ()) if one.version == asked.family), ip)
     if ip is None:
-        unread = host.failures.get("links") or host.failures.get("routes")
+        unread = host.failures.get(Source.LINKS) or host.failures.get(Source.ROUTES)
         if unread is not None:
             raise NetdashError(f"this host's addresses are not known: {unread.reason}", unread.remedy, Exit.UNKNOWN)
         raise NetdashError("which address this host has outside is not known", "give the address", Exit.USAGE)

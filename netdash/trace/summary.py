@@ -12,10 +12,11 @@ from netdash.kernel.source_address import source_address
 from netdash.model.host import IP, Container, Endpoint, Host, Interface, Link, Network, Port, Route, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.shared_namespace import sharing
+from netdash.model.source import Source
 from netdash.trace import default_questions
 from netdash.trace.model import Decision, Hop, Question, Step, Trace, Verdict
 
-NEEDED = frozenset(("rules", "routes", "links", "docker"))
+NEEDED = frozenset((Source.RULES, Source.ROUTES, Source.LINKS, Source.DOCKER))
 """Sources without which nothing is traced while they are still being read."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from netdash.model.host import Host, Ref
+from netdash.model.source import Source
 from netdash.tui.actions import first_key
 from netdash.view import unavailable
 from netdash.view.filter import Filter, columns_of
@@ -71,9 +72,9 @@ def _engine(host: Host, wide: int) -> list[Span]:
     if engine is not None:
         rootless = " rootless" if engine.rootless else ""
         parts.append(Span(f"{clean(engine.name)} {clean(engine.version, 20)}{rootless}"))
-        if "docker" in host.failures and "host" not in host.failures:
-            return [*parts, Span(clean(host.failures["docker"].reason, 60), Tone.BAD)] if wide >= WIDE else parts
-    elif "docker" in host.pending:
+        if Source.DOCKER in host.failures and "host" not in host.failures:
+            return [*parts, Span(clean(host.failures[Source.DOCKER].reason, 60), Tone.BAD)] if wide >= WIDE else parts
+    elif Source.DOCKER in host.pending:
         parts.append(Span("engine: reading…", Tone.DIM))
     elif "host" in host.failures:
         return [Span(clean(host.failures["host"].reason, 60), Tone.BAD)]
@@ -83,7 +84,7 @@ def _engine(host: Host, wide: int) -> list[Span]:
     if carried:
         parts.append(Span("+".join(carried)))
     elif host.ruleset is None:
-        parts.append(Span("rules …" if "rules" in host.pending else "rules ?", Tone.UNKNOWN))
+        parts.append(Span("rules …" if Source.RULES in host.pending else "rules ?", Tone.UNKNOWN))
     if unavailable.namespace(host) and host.process:
         parts.append(Span(f"netns of pid {host.process.pid}", Tone.WARN))
     if host.privileged is not None:
@@ -93,7 +94,7 @@ def _engine(host: Host, wide: int) -> list[Span]:
 
 def no_engine(host: Host) -> Span:
     """What stands for the engine where it did not answer: only where there is none it is said that there is none."""
-    failure = host.failures.get("docker")
+    failure = host.failures.get(Source.DOCKER)
     absent = failure is not None and failure.reason.startswith(ABSENT)
     return Span("no engine", Tone.WARN) if absent else Span("engine ?", Tone.UNKNOWN)
 
@@ -119,9 +120,9 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int, old: float |
         return Span("✗ no answer", Tone.BAD)
     if paused:
         return Span("‖ paused", Tone.WARN)
-    if "docker" in host.pending and host.heard is None:
+    if Source.DOCKER in host.pending and host.heard is None:
         return Span("◦ reading", Tone.UNKNOWN)
-    if "docker" in host.failures:
+    if Source.DOCKER in host.failures:
         return Span("◦ without engine", Tone.WARN)
     silent = unavailable.silent(host)
     if silent is not None:

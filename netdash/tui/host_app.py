@@ -19,6 +19,7 @@ from textual.strip import Strip
 
 from netdash.model.errors import Exit
 from netdash.model.host import Host
+from netdash.model.source import Source
 from netdash.tui import theme
 from netdash.tui.config import Options
 from netdash.tui.garbage import EVERY, Collector
@@ -50,7 +51,7 @@ class Arrived(Message):
 
 def _same_on_screen(shown: Host, host: Host) -> bool:
     """Whether only time has passed, and not much: a poll of a host at rest."""
-    if "docker" in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES or _young(shown):
+    if Source.DOCKER in host.failures or (host.taken or 0.0) - (shown.taken or 0.0) > AGES or _young(shown):
         return False
     if unavailable.silent(host) is not None or (shown.heard is None) != (host.heard is None):
         return False
@@ -159,11 +160,11 @@ class HostApp(TerminalApp):
 
     def on_arrived(self, message: Arrived) -> None:
         host = message.host_view.host
-        if "docker" not in host.failures and host.containers is not None:
+        if Source.DOCKER not in host.failures and host.containers is not None:
             self.answered = host.taken
         if (
             host.containers is None
-            and "docker" in host.pending
+            and Source.DOCKER in host.pending
             and self.host_view
             and self.host_view.host.name == host.name
         ):
@@ -195,7 +196,7 @@ class HostApp(TerminalApp):
         host = self.host_view.host if self.host_view else None
         if host is not None and self.fleet is not None and "host" in host.failures:
             return next((state.age for state in self.fleet.states() if state.name == self.fleet.chosen), None)
-        if host is None or not host.live or "docker" not in host.failures or host.containers is None:
+        if host is None or not host.live or Source.DOCKER not in host.failures or host.containers is None:
             return None
         return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
 
@@ -213,7 +214,7 @@ class HostApp(TerminalApp):
         if self.changes is None or (self.fleet is not None and self.fleet.chosen != LOCAL):
             return "only this machine's own engine: run netdash on that host"
         host = self.host_view.host if self.host_view else None
-        failure = host.failures.get("docker") if host else None
+        failure = host.failures.get(Source.DOCKER) if host else None
         if failure is not None:
             return f"no engine: {failure.reason}"
         return "" if host is not None and host.containers is not None else "the engine has not answered yet"

@@ -13,6 +13,7 @@ from netdash.model.index import index_of
 from netdash.model.kept import old_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.shared_namespace import why_lost
+from netdash.model.source import Source
 from netdash.trace.summary import Leaves, Outbound, obstacle, outbound
 from netdash.view import formatting, layout, unavailable
 from netdash.view.columns_engine import TONES, drift_place
@@ -23,7 +24,7 @@ from netdash.view.text import Line, Span, Tone, clean
 
 PEERS = Span(f" {'PEERS':<6}", Tone.TITLE)
 MOST_PEERS = 12  # of one network; the view of containers lists them all
-_SOURCES = ("docker", "rules", "routes", "proxies", "listeners", "links", "sysctls")
+_SOURCES = (Source.DOCKER, Source.RULES, Source.ROUTES, Source.PROXIES, Source.LISTENERS, Source.LINKS, Source.SYSCTLS)
 
 
 def card(host: Host, container: Container, width: int, inwards: bool = True) -> tuple[Line, ...]:

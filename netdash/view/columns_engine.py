@@ -9,6 +9,7 @@ from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import IP, Binding, Container, Endpoint, Host, Interface, Network, Ref
 from netdash.model.index import Index, index_of
 from netdash.model.relations import address_ref, ref_of
+from netdash.model.source import Source
 from netdash.view import formatting
 from netdash.view.formatting import NOTHING, UNKNOWN
 from netdash.view.table import Column, Row, Rows, View
@@ -31,7 +32,7 @@ def _container(host: Host, index: Index, container: Container) -> Row:
         _addresses(host, container),
         _networks_cell(index, container),
         _bridges_cell(host, index, container),
-        formatting.unknown(host, "docker") if host.ports is None else formatting.published(container, own_ports),
+        formatting.unknown(host, Source.DOCKER) if host.ports is None else formatting.published(container, own_ports),
         Span(clean(container.compose), Tone.DIM) if container.compose else NOTHING,
         Span(clean(container.image), Tone.DIM),
     )
@@ -96,7 +97,7 @@ def _networks_cell(index: Index, container: Container) -> Span:
 def _bridges_cell(host: Host, index: Index, container: Container) -> Span:
     ends = [end for end in container.endpoints if end.network not in ("host", "none")]
     if ends and host.networks is None:
-        return formatting.unknown(host, "docker")
+        return formatting.unknown(host, Source.DOCKER)
     names = [_device(index, end) for end in ends]
     known = [name for name in names if name]
     if not known:
@@ -127,7 +128,7 @@ CONTAINERS = View(
         Column("compose", "COMPOSE", leaves=8, most=16, least=8),
         Column("image", "IMAGE", leaves=9, most=30, least=10),
     ),
-    sources=("docker",),
+    sources=(Source.DOCKER,),
     rows=_containers,
     empty="no containers yet",
     known=lambda host: host.containers is not None,
@@ -152,7 +153,7 @@ def _network(host: Host, index: Index, network: Network) -> Row:
         Span(clean(device), Tone.PLAIN, formatting.link_ref(device)) if device else NOTHING,
         Span(", ".join(map(str, network.subnets)), Tone.KEY) if network.subnets else NOTHING,
         UNKNOWN if gateways is None else _gateways(gateways),
-        formatting.unknown(host, "docker") if members is None else Span(str(members)),
+        formatting.unknown(host, Source.DOCKER) if members is None else Span(str(members)),
         Span(flags, Tone.BAD if mark else Tone.WARN) if flags else NOTHING,
         Span(clean(network.compose), Tone.DIM) if network.compose else NOTHING,
     )
@@ -191,7 +192,7 @@ NETWORKS = View(
         Column("flags", "FLAGS", leaves=3, most=34, least=8),
         Column("compose", "COMPOSE", leaves=8, most=16, least=8),
     ),
-    sources=("docker",),
+    sources=(Source.DOCKER,),
     rows=_networks,
     empty="no networks",
     known=lambda host: host.networks is not None,
@@ -266,7 +267,7 @@ DRIFT = View(
         Column("why", "WHY", most=60, least=20),
         Column("text", "TEXT", leaves=8, most=110, least=20),
     ),
-    sources=("docker", "rules", "links", "proxies", "drift"),
+    sources=(Source.DOCKER, Source.RULES, Source.LINKS, Source.PROXIES, "drift"),
     rows=_drift,
     empty="nothing differs from what the engine should have written",
     known=lambda host: host.drift is not None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netdash.model.host import Container, Host, Link, Neighbour, PolicyRule, Route
 from netdash.model.index import Index, by_table, index_of
 from netdash.model.relations import address_ref, ref_of
+from netdash.model.source import Source
 from netdash.view import formatting
 from netdash.view.formatting import NOTHING
 from netdash.view.table import Column, Row, Rows, View
@@ -98,7 +99,7 @@ ROUTES = View(
         Column("kind", "KIND", leaves=2, most=17, least=10),
         Column("protocol", "FROM", leaves=8, most=10),
     ),
-    sources=("routes",),
+    sources=(Source.ROUTES,),
     rows=_routes,
     empty="no routes",
     known=lambda host: host.routes is not None,
@@ -142,7 +143,7 @@ def _owner(host: Host, index: Index, link: Link, container: Container | None) ->
     if link.kind != "veth" or link.master is None:
         return formatting.owner(host, container) if container else NOTHING
     if container is None and link.master in index.bridges_with_unknown_ports:
-        return formatting.unknown(host, "links")
+        return formatting.unknown(host, Source.LINKS)
     return formatting.owner(host, container)
 
 
@@ -199,7 +200,7 @@ LINKS = View(
         Column("mtu", "MTU", right=True, leaves=7, most=6),
         Column("mac", "MAC", leaves=8, most=17),
     ),
-    sources=("links", "neighbours"),
+    sources=(Source.LINKS, Source.NEIGHBOURS),
     rows=_links,
     empty="no links",
     known=lambda host: host.links is not None,

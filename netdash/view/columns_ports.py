@@ -8,6 +8,7 @@ from netdash.model.addresses import socket_text
 from netdash.model.host import Host, Port, Proxy, Ref, Rule, RulesNote
 from netdash.model.index import Index, index_of
 from netdash.model.relations import address_ref, ref_of
+from netdash.model.source import Source
 from netdash.view import formatting
 from netdash.view.formatting import NOTHING, UNKNOWN
 from netdash.view.table import Column, Row, Rows, View
@@ -74,7 +75,7 @@ def _holder(host: Host, port: Port) -> Span:
     """Who has the host's port: a process with its pid, a rule alone, or nobody."""
     holder = port.holder
     if holder is None:
-        return formatting.unknown(host, "listeners")
+        return formatting.unknown(host, Source.LISTENERS)
     if holder.kind == "nobody":
         return Span("nobody", Tone.DIM)
     if holder.kind == "rule":
@@ -88,7 +89,7 @@ def _dnat(host: Host, port: Port) -> Span:
     if port.dnat is not None:
         return Span(clean(port.dnat.place), Tone.PLAIN, ref_of(port.dnat))
     if host.ruleset is None:
-        return formatting.unknown(host, "rules")
+        return formatting.unknown(host, Source.RULES)
     known = host.ruleset.whole(port.host_ip.version) and not port.unsure
     if host.proxies is None and host.engine is not None and host.engine.rootless:
         known = False  # only the proxy tells the address that the rule is for
@@ -133,7 +134,7 @@ PORTS = View(
         Column("packets", "PACKETS", right=True, leaves=7, most=7),
         Column("listening", "LISTENING", leaves=1, most=14, least=10),
     ),
-    sources=("docker", "listeners", "rules", "proxies"),
+    sources=(Source.DOCKER, Source.LISTENERS, Source.RULES, Source.PROXIES),
     rows=_ports,
     empty="no port of this host is in use",
     known=lambda host: host.ports is not None and (host.listeners is not None or bool(host.ports)),
@@ -229,7 +230,7 @@ RULES = View(
         Column("text", "RULE", leaves=2, most=90, least=20),
         Column("backend", "BACKEND", leaves=8, most=7),
     ),
-    sources=("rules",),
+    sources=(Source.RULES,),
     rows=_rules,
     empty="no rules",
     known=lambda host: host.ruleset is not None,
@@ -292,7 +293,7 @@ PROXIES = View(
         Column("memory", "MEMORY", right=True, leaves=3, most=9),
         Column("sockets", "SOCKETS", right=True, leaves=4, most=7),
     ),
-    sources=("proxies",),
+    sources=(Source.PROXIES,),
     rows=_proxies,
     empty="no userland proxy runs",
     known=lambda host: host.proxies is not None,

@@ -11,6 +11,7 @@ from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.model.kept import old_of
 from netdash.model.relations import address_ref, ref_of
+from netdash.model.source import Source
 from netdash.view.text import Span, Tone, clean
 
 UNKNOWN = Span("?", Tone.UNKNOWN)
@@ -109,7 +110,7 @@ def owner(host: Host, container: Container | None) -> Span:
     if container is not None:
         return Span(clean(container.name), Tone.KEY, ref_of(container))
     if host.containers is None:
-        return unknown(host, "docker")
+        return unknown(host, Source.DOCKER)
     return UNKNOWN if "docker: inspect" in host.failures else NOTHING
 
 

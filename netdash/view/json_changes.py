@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from netdash.model.host import Host
 from netdash.model.index import index_of
+from netdash.model.source import Source
 from netdash.publish.checks import port_list
 from netdash.publish.journal import Journal, Outage
 from netdash.publish.outcome import Outcome
@@ -175,5 +176,5 @@ def free_port(host: Host, answer: Answer) -> Json:
         "taken_by_rules": [rule.place for rule in answer.rules],
         "wanted_by": [port_entry(index, port) for port in answer.wanted_by],
         "next_free": list(answer.offers),
-        "unknown": unknown(host, ("docker", "listeners", "rules", "proxies")),
+        "unknown": unknown(host, (Source.DOCKER, Source.LISTENERS, Source.RULES, Source.PROXIES)),
     }
