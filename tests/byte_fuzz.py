@@ -35,9 +35,9 @@ from netdash.view.card import card
 from netdash.view.detail import detail
 from netdash.view.views import VIEWS
 from tests.conftest import bundle
-from tests.hostile_text import PAYLOADS, FoundError, Terminal, check
-from tests.streams import stream, texts
-from tests.test_publish_state import CHANGE, RECORD
+from tests.publish.test_state import CHANGE, RECORD
+from tests.support.hostile_text import PAYLOADS, FoundError, Terminal, check
+from tests.support.streams import stream, texts
 
 HOSTS = "docker20.10-legacy docker28.5-nft-full docker29.7-nftables-full podman5.8-nftables docker20.10-swarm".split()
 AT_ONCE = 50  # mutations of one host
@@ -259,8 +259,8 @@ _CONFIG = ("interval = 2.0\n", "read_only = true\n", "theme = 'dark'\n", "[keys]
 
 def screens(dice: random.Random, host: Host) -> None:
     """The dashboard on the host: every view, its card, menus, the walk, the forms; the bytes of every screen."""
-    from tests.publish_stage import Fake
-    from tests.tui_stage import press, show
+    from tests.support.publish_stage import Fake
+    from tests.support.tui_stage import press, show
 
     async def scene(pilot: object, app: object) -> None:
         for key in dice.choice(_WALKS):

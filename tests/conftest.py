@@ -17,7 +17,7 @@ from netdash.model.host import Host
 
 if TYPE_CHECKING:
     from netdash.trace.reachability import Matrix
-    from tests.read_engines import FakeEngine
+    from tests.support.read_engines import FakeEngine
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "tests" / "recordings"
@@ -62,7 +62,7 @@ def host() -> Callable[[str], Host]:
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[FakeEngine]:
     """An engine on a socket of its own that answers as the test wants."""
-    from tests.read_engines import running
+    from tests.support.read_engines import running
 
     with running(tmp_path / "d.sock") as one:
         yield one
@@ -78,7 +78,7 @@ def su1(host: Callable[[str], Host]) -> Host:
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Puts an `ssh` in PATH that runs a script; returns its folder."""
 
-    from tests.streams import fake_ssh
+    from tests.support.streams import fake_ssh
 
     def put(script: str) -> Path:
         folder = fake_ssh(tmp_path / "bin", script)

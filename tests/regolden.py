@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from tests.golden_commands import GOLDEN, OTHERS, SHOWN, commands, run
+from tests.support.golden_commands import GOLDEN, OTHERS, SHOWN, commands, run
 
 
 def main() -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import byte_fuzz, hostile_text
+from tests import byte_fuzz
 from tests.conftest import ROOT, bundle
+from tests.support import hostile_text
 
 
 def test_no_mutation_reaches_a_terminal_or_the_clipboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

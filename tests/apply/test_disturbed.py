@@ -20,7 +20,7 @@ from netdash.publish.request import Mode, Request, parse_spec
 from netdash.publish.state import Opened
 from netdash.publish.undo import Choice
 from netdash.view import json_changes as told
-from tests.fake_engine import FakeEngine, bound
+from tests.support.fake_engine import FakeEngine, bound
 
 NAME, PORT, OTHER = "web", 8080, "somebody"
 STEPS = ("hold", "stop", "commit", "create", "connect", "part", "name", "start", "verify", "release")

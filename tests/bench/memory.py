@@ -21,7 +21,7 @@ from netdash.model.host import Host
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from tests.bench.rules import for_iptables
-from tests.tui_stage import Stage, settle
+from tests.support.tui_stage import Stage, settle
 
 BUNDLE = Path(__file__).parents[1] / "recordings" / "docker28.5-nft-full"
 RULES = 10_000

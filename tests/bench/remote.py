@@ -29,7 +29,7 @@ from terminal import cpu_seconds  # noqa: E402
 from netdash.bundle.collector_stream import ASKED  # noqa: E402
 from netdash.collect.hosts import QUICK, SLOW  # noqa: E402
 from netdash.collect.ssh import Session, address  # noqa: E402
-from tests.read_engines import FakeEngine  # noqa: E402
+from tests.support.read_engines import FakeEngine  # noqa: E402
 
 RECORDED = HERE.parent / "recordings/docker29.7-nftables-full/docker"
 FIRST_PORT = 20_000

@@ -20,7 +20,7 @@ from netdash.model.source import SOURCES
 from netdash.view import json_host
 from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS, ROOT
-from tests.streams import MARK, section, stream, texts
+from tests.support.streams import MARK, section, stream, texts
 
 FILES = {
     "docker/version.json": '{"Version": "28.5.2"}',

@@ -19,7 +19,7 @@ from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode
 from tests.conftest import RECORDINGS
-from tests.test_publish_state import CHANGE, RECORD
+from tests.publish.test_state import CHANGE, RECORD
 
 BUNDLE = str(RECORDINGS / "docker20.10-legacy")
 

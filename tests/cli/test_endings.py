@@ -28,8 +28,8 @@ import sys, threading, time
 from netdash.model.errors import Exit
 from netdash.tui import app
 from netdash.tui.config import Options
-from tests.tui_hosts import crowd
-from tests.tui_stage import Stage
+from tests.support.tui_hosts import crowd
+from tests.support.tui_stage import Stage
 class Breaking(Stage):
     def shown(self):
         threading.Thread(target=self.breaks).start()

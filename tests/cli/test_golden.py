@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden_commands import GOLDEN, commands, run
+from tests.support.golden_commands import GOLDEN, commands, run
 
 COMMANDS = dict(commands())
 

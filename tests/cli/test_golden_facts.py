@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests import raw_answers as raw
-from tests.golden_commands import GOLDEN, OTHERS, SHOWN
+from tests.support import raw_answers as raw
+from tests.support.golden_commands import GOLDEN, OTHERS, SHOWN
 
 PORTS = (*SHOWN, *(name for name, view in OTHERS.items() if view == "ports"))
 CONTAINERS = (*SHOWN, "docker20.10-nft-full")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests import raw_answers as raw
 from tests.conftest import RECORDINGS
-from tests.golden_commands import GOLDEN, TRACED
 from tests.kernel_trace import packets
+from tests.support import raw_answers as raw
+from tests.support.golden_commands import GOLDEN, TRACED
 
 TRACES = [(name, file) for name, questions in TRACED.items() for file in questions]
 LINE = re.compile(

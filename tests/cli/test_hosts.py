@@ -18,7 +18,7 @@ from netdash.model.errors import NetdashError
 from netdash.tui.config import Options
 from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS
-from tests.streams import fake_ssh, saying, stream, texts
+from tests.support.streams import fake_ssh, saying, stream, texts
 
 OLD, NEW = "docker20.10-nft-full", "docker29.7-nftables-full"
 BOTH = ("--host", "ssh://old", "--host", "ssh://root@new:2222")

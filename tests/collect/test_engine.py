@@ -14,7 +14,7 @@ from netdash.collect.engine import EngineReader, Pace
 from netdash.engine.first_answer import FirstAnswers
 from netdash.model.host import Failure
 from netdash.model.source import AWAITED
-from tests.read_engines import FORBIDDEN, FakeEngine, container, running, until
+from tests.support.read_engines import FORBIDDEN, FakeEngine, container, running, until
 
 LIMIT = 0.2
 PACE = Pace(burst=0.001, silence=30, first=0.02, longest=0.05)

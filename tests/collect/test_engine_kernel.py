@@ -27,7 +27,7 @@ from netdash.trace.model import Origin, Question, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.summary import Leaves, outbound
 from netdash.trace.tracer import trace
-from tests.read_engines import FakeEngine
+from tests.support.read_engines import FakeEngine
 
 Recorded = Callable[[str], Recording]
 OURS = os.uname().release

@@ -26,7 +26,7 @@ from netdash.engine.first_answer import FirstAnswers
 from netdash.model.host import Failure
 from netdash.model.processes import OWNERS, PROXIES
 from netdash.model.source import AWAITED, Source
-from tests.read_engines import FakeEngine, container
+from tests.support.read_engines import FakeEngine, container
 
 
 class Published:

@@ -21,7 +21,7 @@ from netdash.model.engine_process import EngineProcess, Place, parse_engine_proc
 from netdash.model.host import Failure, Host
 from netdash.view import json_host, unavailable
 from netdash.view.views import BY_NAME
-from tests.read_engines import FakeEngine
+from tests.support.read_engines import FakeEngine
 
 ENGINE = "host/engine.txt"
 

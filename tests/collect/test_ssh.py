@@ -13,7 +13,7 @@ from netdash.collect.ssh import DROPS, MAX_STARTING, Address, Session, address, 
 from netdash.collect.ssh_reason import HostError, explained
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.source import SOURCES, Options
-from tests.streams import ANSWERS, FILES, SLEEP, WHERE, saying, stream
+from tests.support.streams import ANSWERS, FILES, SLEEP, WHERE, saying, stream
 
 # --- names and arguments ----------------------------------------------------------------------------------------------
 

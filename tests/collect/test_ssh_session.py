@@ -20,7 +20,7 @@ from netdash.collect.hosts import QUICK, SLOW, RemoteReader
 from netdash.collect.ssh import Session, read_remote
 from netdash.collect.ssh_reason import HostError
 from netdash.model.source import SOURCES, Options
-from tests.streams import ANSWERS, FILES, MARK, SLEEP, WHERE, saying, stream
+from tests.support.streams import ANSWERS, FILES, MARK, SLEEP, WHERE, saying, stream
 
 
 def test_one_connection_answers_again_and_again(ssh: Callable[[str], Path]) -> None:

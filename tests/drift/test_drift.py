@@ -14,7 +14,7 @@ import pytest
 from netdash.drift.compare import compare
 from netdash.model.drift import DriftKind
 from netdash.model.host import Chain, Host, Rule, Verb
-from tests.drift_hosts import known, texts, with_rules
+from tests.support.drift_hosts import known, texts, with_rules
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())

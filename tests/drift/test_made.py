@@ -11,8 +11,8 @@ from netdash.drift.incremental import SETTLED, Comparing
 from netdash.model.drift import DriftKind
 from netdash.model.host import Failure, Network, Ruleset, Unread
 from tests.conftest import joined
-from tests.drift_hosts import chain_of, known, texts, with_rules, written
-from tests.show_hosts import hostile
+from tests.support.drift_hosts import chain_of, known, texts, with_rules, written
+from tests.support.show_hosts import hostile
 
 
 @pytest.mark.parametrize(

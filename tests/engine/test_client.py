@@ -13,7 +13,7 @@ import pytest
 
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError
-from tests.read_engines import FakeEngine, until
+from tests.support.read_engines import FakeEngine, until
 
 LIMIT = 0.2
 

@@ -13,7 +13,7 @@ import pytest
 from netdash.engine.client import EngineClient
 from netdash.engine.context import Tls, locate
 from netdash.engine.errors import EngineError
-from tests.read_engines import running
+from tests.support.read_engines import running
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from netdash.collect.once import Options, read_once
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, Refused
-from tests.read_engines import FORBIDDEN, FakeEngine, running
+from tests.support.read_engines import FORBIDDEN, FakeEngine, running
 
 LIMIT = 1.0
 

@@ -13,7 +13,7 @@ import pytest
 
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError
-from tests.read_engines import FakeEngine, running
+from tests.support.read_engines import FakeEngine, running
 
 FILES = Path(__file__).parents[1] / "tls"
 LIMIT = 2.0

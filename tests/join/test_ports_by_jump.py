@@ -9,7 +9,7 @@ import pytest
 
 from netdash.publish.checks import choose, conflicts, port_refusals
 from netdash.view.free_ports import look, sentences
-from tests.trace_hosts import host, table
+from tests.support.trace_hosts import host, table
 
 NODE_PORT = table(
     "nat",

@@ -27,7 +27,7 @@ from netdash.view.columns_ports import PORTS
 from netdash.view.form_choices import inside_note
 from netdash.view.free_ports import look
 from tests.conftest import RECORDINGS
-from tests.show_hosts import container
+from tests.support.show_hosts import container
 
 ANY4, ANY6, WEB = ip_address("0.0.0.0"), ip_address("::"), ip_address("172.17.0.2")
 

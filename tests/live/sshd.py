@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab import ROOT, Lab, LabError, run, until
 
-from tests.read_engines import FakeEngine
+from tests.support.read_engines import FakeEngine
 
 PORT = 2222
 PLAIN, IN_GROUP = "plain", "grouped"  # users without root; the second may use the engine's socket

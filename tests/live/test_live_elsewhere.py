@@ -106,7 +106,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from tests.read_engines import FakeEngine
+from tests.support.read_engines import FakeEngine
 rule = "add rule ip nat DOCKER tcp dport 8080 dnat to 10.9.9.9:80"
 subprocess.run(["nft", f"add table ip nat; add chain ip nat DOCKER; {rule}"], check=True)
 FakeEngine(Path(sys.argv[1])).start()

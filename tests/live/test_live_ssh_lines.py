@@ -18,7 +18,7 @@ from sshd import PORT, Space, Sshd, why_not
 from terminal import Terminal
 
 from netdash.collect.ssh import DROPS
-from tests.read_engines import container
+from tests.support.read_engines import container
 
 RELAY = Path(__file__).with_name("relay.py")
 FAR = "ssh://root@far"

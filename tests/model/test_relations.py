@@ -15,7 +15,7 @@ from netdash.model.host import IP, Chain, Container, Host, Net, Network, Port, R
 from netdash.model.relations import containers_of, ref_of, related
 from netdash.rules.ruleset import read_ruleset
 from tests.conftest import joined
-from tests.show_hosts import container, host, port
+from tests.support.show_hosts import container, host, port
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())

@@ -19,7 +19,7 @@ from netdash.publish.journal import Journal
 from netdash.view import json_host
 from netdash.view.card import card
 from netdash.view.columns_engine import CONTAINERS
-from tests.test_publish_state import CHANGE
+from tests.publish.test_state import CHANGE
 
 OLD = "web.netdash-20260102-030405"
 DUE = 1_767_323_045.0

@@ -16,7 +16,7 @@ from netdash.publish.plan_others import configured, fresh_name, plan_new, plan_w
 from netdash.publish.plan_text import lines
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_spec
-from tests.show_hosts import HOSTILE, WEB, blind, container, host, hostile, port
+from tests.support.show_hosts import HOSTILE, WEB, blind, container, host, hostile, port
 
 FACTS = Facts(program="/usr/sbin/docker-proxy")
 DETAILS = Details(changes=0, auto_remove=False, restart=("always", 0), health=False, stop_seconds=None)

@@ -16,7 +16,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.publish import payload
 from netdash.publish.journal import Journal, load_journal
 from netdash.publish.undo import LATE, Choice, Pending, Seen, Shown, Unreadable, Way, finish, rollback, shown, suspects
-from tests.test_publish_state import CHANGE, INSPECT
+from tests.publish.test_state import CHANGE, INSPECT
 
 WHOLE = Path(__file__).parents[1] / "journals/interrupted.jsonl"
 NAME = "1795920458-bb332c97"

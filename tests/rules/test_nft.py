@@ -16,7 +16,7 @@ from netdash.model.host import Effect, Match, NamedObject, Table, Target, Verb
 from netdash.rules.nft_listing import Listing, elements, parse_nft
 from netdash.rules.nft_match import Draft
 from netdash.rules.nft_rule import read_rule
-from tests import nft_shapes
+from tests.support import nft_shapes
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 LISTINGS = sorted(RECORDINGS.glob("*/rules/nft.json"))

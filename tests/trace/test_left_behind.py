@@ -21,7 +21,7 @@ from netdash.trace.summary import Leaves, inbound, outbound
 from netdash.trace.tracer import trace
 from netdash.view.card import card
 from netdash.view.json_host import show
-from tests.drift_hosts import known, texts
+from tests.support.drift_hosts import known, texts
 
 OWNER, FOLLOWER = "a" * 64, "b" * 64
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from netdash.trace.model import Verdict
-from tests.trace_hosts import (
+from tests.support.trace_hosts import (
     HOST,
     MASQUERADED,
     PUBLISHED,

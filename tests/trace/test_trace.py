@@ -8,7 +8,7 @@ import pytest
 
 from netdash.trace.hooks import CONNTRACK, Hooks
 from netdash.trace.model import Verdict
-from tests.trace_hosts import (
+from tests.support.trace_hosts import (
     DB,
     HOST,
     MASQUERADED,

@@ -21,7 +21,7 @@ from netdash.view import trace
 from netdash.view.terminal import text
 from tests.conftest import bundle
 from tests.fuzz.unread import case, wrong
-from tests.trace_hosts import from_host, from_outside, from_web, host, table
+from tests.support.trace_hosts import from_host, from_outside, from_web, host, table
 
 DROPS = table("filter", "-A FORWARD -i eth0 -j DROP", "-A FORWARD -j ACCEPT")
 PUBLISHED = table("nat", "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80")

@@ -24,8 +24,8 @@ from netdash.model.host import Host, Verb
 from netdash.tui import copy as clipboard
 from netdash.tui.copy import choices, osc52, rule_command
 from netdash.view.views import VIEWS
-from tests.tui_hosts import container, crowd, rule
-from tests.tui_stage import press, show, text
+from tests.support.tui_hosts import container, crowd, rule
+from tests.support.tui_stage import press, show, text
 
 ROOT = Path(__file__).parents[2]
 

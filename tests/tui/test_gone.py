@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netdash.model.host import Host
-from tests.tui_hosts import crowd
-from tests.tui_stage import dashboard, press, settle, show, text
+from tests.support.tui_hosts import crowd
+from tests.support.tui_stage import dashboard, press, settle, show, text
 
 
 def without(host: Host, *names: str) -> Host:

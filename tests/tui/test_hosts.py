@@ -15,8 +15,8 @@ from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.hosts_view import short_names
 from netdash.tui.interfaces import HostState, Publish
-from tests.tui_hosts import container, crowd
-from tests.tui_stage import dashboard, press, settle, text
+from tests.support.tui_hosts import container, crowd
+from tests.support.tui_stage import dashboard, press, settle, text
 
 LOST = {source: Failure(source, "No route to host", "is it up?") for source in ("host", *SOURCES)}
 

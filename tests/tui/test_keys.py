@@ -11,8 +11,8 @@ import pytest
 from netdash.model.host import Host, Ref
 from netdash.tui import actions, commands
 from netdash.tui.config import Options
-from tests.tui_hosts import crowd
-from tests.tui_stage import dashboard, press, settle, show, text
+from tests.support.tui_hosts import crowd
+from tests.support.tui_stage import dashboard, press, settle, show, text
 
 
 def play(host: Host, *pressed: str, size: tuple[int, int] = (120, 40), options: Options | None = None) -> dict:

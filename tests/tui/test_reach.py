@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from netdash.model.host import Host
 from netdash.tui.reach_view import Reach
-from tests.test_tui_screen import compare
-from tests.tui_stage import dashboard, press, show, text
+from tests.support.tui_stage import dashboard, press, show, text
+from tests.tui.test_screen import compare
 
 
 def test_the_matrix_on_the_screen(host: Callable[[str], Host]) -> None:

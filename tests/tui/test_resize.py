@@ -13,8 +13,8 @@ from textual.pilot import Pilot
 
 from netdash.model.host import Host
 from netdash.tui.grid import Grid
-from tests.tui_hosts import crowd
-from tests.tui_stage import dashboard, press, settle, show, text
+from tests.support.tui_hosts import crowd
+from tests.support.tui_stage import dashboard, press, settle, show, text
 
 SIZES = [(80, 24), (100, 30), (120, 40), (160, 48), (220, 60)]
 

@@ -16,9 +16,9 @@ from netdash.publish.undo import Pending
 from netdash.tui.config import Options
 from netdash.tui.publishing import Publish
 from tests.conftest import ROOT
-from tests.publish_stage import Fake
-from tests.test_publish_state import RECORD
-from tests.tui_stage import dashboard, press, show, text
+from tests.publish.test_state import RECORD
+from tests.support.publish_stage import Fake
+from tests.support.tui_stage import dashboard, press, show, text
 
 
 @pytest.mark.parametrize(

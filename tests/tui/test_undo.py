@@ -17,10 +17,10 @@ from netdash.tui.dialog import Stage
 from netdash.tui.host_view import HostView
 from netdash.tui.publishing import Publish, Run
 from netdash.tui.undo import Recover, Undo
-from tests.publish_stage import Fake, agree, journal, own, until
-from tests.test_publish_state import RECORD
-from tests.test_tui_screen import compare
-from tests.tui_stage import dashboard, press, settle, show, text
+from tests.publish.test_state import RECORD
+from tests.support.publish_stage import Fake, agree, journal, own, until
+from tests.support.tui_stage import dashboard, press, settle, show, text
+from tests.tui.test_screen import compare
 
 # --- R ----------------------------------------------------------------------------------------------------------------
 

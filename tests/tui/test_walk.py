@@ -13,9 +13,9 @@ from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.host_view import HostView
 from netdash.tui.trace_view import Walk
-from tests.show_hosts import early
-from tests.test_tui_screen import compare
-from tests.tui_stage import dashboard, press, settle, show, text
+from tests.support.show_hosts import early
+from tests.support.tui_stage import dashboard, press, settle, show, text
+from tests.tui.test_screen import compare
 
 
 def walk_of(app: Netdash) -> Walk:

@@ -15,8 +15,8 @@ from netdash.view.columns_ports import PORTS
 from netdash.view.detail import detail
 from netdash.view.text import Line
 from netdash.view.views import VIEWS, destination
-from tests.show_hosts import blind, container, early, host, hostile, port
-from tests.tui_hosts import crowd
+from tests.support.show_hosts import blind, container, early, host, hostile, port
+from tests.support.tui_hosts import crowd
 
 WIDTHS = [40, 57, 80, 99, 100, 120, 160, 200]
 

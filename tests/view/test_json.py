@@ -13,7 +13,7 @@ from netdash.model.host import Host
 from netdash.view import json_host
 from netdash.view.free_ports import look
 from netdash.view.views import BY_NAME, VIEWS
-from tests.show_hosts import blind, container, host, hostile, port
+from tests.support.show_hosts import blind, container, host, hostile, port
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())

@@ -17,7 +17,7 @@ from netdash.view import text as view_text
 from netdash.view.text import Span, clean, fit, safe, shell_command, width
 from netdash.view.views import VIEWS
 from tests.conftest import DEMO, ROOT
-from tests.tui_hosts import container, crowd
+from tests.support.tui_hosts import container, crowd
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from netdash.view.table import Column, Row, widths
 from netdash.view.terminal import painted, table
 from netdash.view.text import MAX_TEXT, Span, Tone, clean, fit, width
 from netdash.view.views import BY_NAME, VIEWS
-from tests.show_hosts import HOSTILE, container, host, hostile, port
+from tests.support.show_hosts import HOSTILE, container, host, hostile, port
 
 PLAIN, HOSTILE_HOST = host(), hostile()
 

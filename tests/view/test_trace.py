@@ -18,7 +18,7 @@ from netdash.view import reachability, terminal
 from netdash.view import trace as walk
 from netdash.view.text import width
 from tests.conftest import RECORDINGS, joined, matrix
-from tests.trace_hosts import WEB, from_outside, host, table
+from tests.support.trace_hosts import WEB, from_outside, host, table
 
 FULL = "docker28.5-nft-full"
 

@@ -15,7 +15,7 @@ from netdash.view.table import Row
 from netdash.view.text import Tone
 from netdash.view.unavailable import missing, reason, sentence
 from netdash.view.views import BY_NAME, VIEW_OF, VIEWS, destination
-from tests.show_hosts import blind, container, dnat, host, hostile, port
+from tests.support.show_hosts import blind, container, dnat, host, hostile, port
 
 
 def row(name: str, given: Host, at: int = 0) -> dict[str, str]:

@@ -19,7 +19,7 @@ from netdash.rules.match import Answer, applies
 from netdash.rules.ruleset import read_ruleset
 from netdash.trace.nat_rules import DestinationNat, translated
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 TRACED = ["docker20.10-nft-full", "docker29.7-nftables-full"]
 Loader = Callable[[str], Recording]
 

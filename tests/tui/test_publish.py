@@ -15,11 +15,11 @@ from netdash.publish.undo import Pending
 from netdash.tui.dialog import Stage
 from netdash.tui.host_view import HostView
 from netdash.tui.publishing import Publish
-from tests.publish_stage import DETAILS, SIZES, Fake, agree, dialog, journal, own, until
-from tests.show_hosts import hostile
-from tests.test_publish_state import CHANGE
-from tests.test_tui_screen import compare
-from tests.tui_stage import dashboard, press, settle, show, text
+from tests.publish.test_state import CHANGE
+from tests.support.publish_stage import DETAILS, SIZES, Fake, agree, dialog, journal, own, until
+from tests.support.show_hosts import hostile
+from tests.support.tui_stage import dashboard, press, settle, show, text
+from tests.tui.test_screen import compare
 
 # --- P ----------------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from netdash.cli.main import main
 from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS, bundle
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 SHOWN = {
     "su1": ("trusting_shtern",),

@@ -20,10 +20,10 @@ from netdash.tui.host_app import _same_on_screen
 from netdash.tui.popup import ASIDE, help_lines
 from netdash.view.layout import size as line_size
 from netdash.view.views import VIEWS
-from tests.tui_hosts import container, crowd
-from tests.tui_stage import dashboard, press, settle, show, text
+from tests.support.tui_hosts import container, crowd
+from tests.support.tui_stage import dashboard, press, settle, show, text
 
-GOLDEN = Path(__file__).parent / "golden" / "screens"
+GOLDEN = Path(__file__).parents[1] / "golden" / "screens"
 SIZES = ((80, 24), (120, 40), (160, 48))
 
 

@@ -16,8 +16,7 @@ from netdash.view import json_host
 from netdash.view.card import card
 from netdash.view.text import Line
 from netdash.view.views import BY_NAME
-
-from .conftest import RECORDINGS
+from tests.conftest import RECORDINGS
 
 Hosts = Callable[[str], Host]
 NAMES = sorted(one.parent.parent.name for one in RECORDINGS.glob("*/docker/containers.json"))

@@ -37,8 +37,8 @@ from netdash.publish.undo import (
 )
 from netdash.tui.app import Netdash
 from netdash.tui.dialog import Dialog, Stage
-from tests.test_publish_state import CHANGE
-from tests.tui_stage import press, settle
+from tests.publish.test_state import CHANGE
+from tests.support.tui_stage import press, settle
 
 SIZES = [(80, 24), (120, 40)]
 DETAILS = Details(changes=3, auto_remove=False, restart=("always", 0), health=False, stop_seconds=None)

@@ -13,7 +13,7 @@ from netdash.model.packet import Packet
 from netdash.rules.match import applies
 from netdash.rules.ruleset import read_ruleset
 from netdash.trace.nat_rules import DestinationNat
-from tests.test_rules import WEB
+from tests.trace.test_translation import WEB
 
 
 def _legacy(*lines: str) -> Ruleset:
