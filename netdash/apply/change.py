@@ -18,15 +18,15 @@ from netdash.engine.errors import EngineGone
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish import payload, undo
 from netdash.publish.journal import Change, Journal, Outage
-from netdash.publish.outcome import Failed, Note
 from netdash.publish.state import Opened
+from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Seen, Way
 
 if TYPE_CHECKING:
     from netdash.publish.plan import Plan
     from netdash.publish.request import Request
 
-Told = Callable[[str], None]
+Told = Callable[[Statement], None]
 """Called with each step before it is done."""
 
 
@@ -45,7 +45,7 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
         answers=plan.answers is True,
         grace=request.grace,
         followers=survey.followers(engine, inspect),
-        downtime=plan.downtime,
+        stop_seconds=plan.stop_seconds,
     )
     return _carry_out(engine, replace(journal_files.begin(equal(engine, inspect, wanted)), source=inspect), tell)
 
@@ -76,7 +76,7 @@ def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     except EngineGone:
         raise
     except KeyboardInterrupt:
-        tell(Note("interrupted: netdash recover --finish, or --rollback"))
+        tell(say(Kind.INTERRUPTED))
         raise
     except NetdashError as error:
         raise _failed(engine, journal, tell, error) from error
@@ -84,7 +84,7 @@ def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
 
 def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashError) -> NetdashError:
     """Takes the change back, so that the service runs; answers with why, and with what of that failed too."""
-    tell(Failed("it failed: everything is taken back"))
+    tell(say(Kind.FAILED_TAKES_BACK))
     now = journal_files.load(journal_files.path_of(journal.change)) or journal
     try:
         rollback(engine, replace(now, source=journal.source), tell)
@@ -92,7 +92,7 @@ def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashEr
         raise
     except NetdashError as second:
         return NetdashError(f"{error.message}; {second.message}", second.hint, Exit.REFUSED)
-    tell(Note("it is taken back"))
+    tell(say(Kind.TAKEN_BACK))
     return NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED)
 
 
@@ -138,14 +138,14 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         journal_files.append(change, {"undoing": False})
     for at in left:
         word, _, argument = change.steps[at].partition(":")
-        tell(sentence(change, at))
+        tell(step_statement(change, at))
         stopped = watch.stopped() if word == "stop" else {}
         now = journal_files.append(change, {"begin": at, **stopped})
         result = STEPS[word][0](engine, journal, argument)
         started = watch.started(now) if word == "start" else {}
         journal = replace(journal_files.append(change, {"done": at, "result": result, **started}), source=source)
         if started:
-            tell(Note(journal_files.sentence(change.name, journal.outage)))
+            tell(say(Kind.WAS_DOWN, container=change.name, measured=journal.outage))
     journal = journal_files.append(change, {"settled": time.time()})
     if change.grace:
         _reap_later(change)
@@ -171,7 +171,7 @@ def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool
         _named(engine, change, agreed=agreed and bool(undo.name_taken(change, seen)))
         return ended
     for step in course.steps:
-        tell(step)
+        tell(say(Kind.COURSE_STEP, text=step))
     if course.way is not Way.RECORD:
         anew = _from_new(engine, journal) if course.way is Way.FROM_NEW else _from_settings(journal)
         journal_files.end(change)
@@ -194,7 +194,7 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
     try:
         for at in journal.to_undo:
             word, _, argument = change.steps[at].partition(":")
-            tell(f"take back: {sentence(change, at)}")
+            tell(say(Kind.TAKE_BACK, step=step_statement(change, at)))
             stops = word == "start" and new_runs and not old_runs
             now = journal_files.append(change, {"undo": at, **(watch.stopped() if stops else {})})
             STEPS[word][1](engine, journal, argument)
@@ -202,7 +202,7 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
             now = journal_files.append(change, {"undone": at, **started})
             if started:
                 ended = now.outage
-                tell(Note(journal_files.sentence(change.name, ended)))
+                tell(say(Kind.WAS_DOWN, container=change.name, measured=ended))
     except EngineGone:
         raise
     except NetdashError as error:
@@ -231,7 +231,7 @@ def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, er
     if now.new is None or not (now.old is None or (seen.new is not None and seen.new.running)):
         hint = error.hint or _forget(journal.change)
         raise NetdashError(f"it is not taken back: {error.message}", hint, Exit.REFUSED) from error
-    tell(Failed("it failed: the new one is put back"))
+    tell(say(Kind.FAILED_PUTS_NEW_BACK))
     try:
         _finish_again(engine, journal_files.load(journal_files.path_of(journal.change)) or journal, tell)
     except EngineGone:
@@ -239,7 +239,7 @@ def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, er
     except NetdashError as second:
         reason = f"{error.message}; the new one is not put back: {second.message}"
         raise NetdashError(f"it is not taken back: {reason}", _forget(journal.change), Exit.REFUSED) from error
-    tell(Note("the new one runs again"))
+    tell(say(Kind.NEW_RUNS_AGAIN))
     raise NetdashError(f"it is not taken back, the new one runs: {error.message}", error.hint, Exit.REFUSED) from error
 
 
@@ -291,8 +291,8 @@ def _reap_later(change: Change) -> None:
     child.leave("cleanup_daemon", str(journal_files.path_of(change)))
 
 
-def overdue() -> tuple[str, ...]:
-    """Remove what is past its grace time; what was done, and what could not be, in sentences."""
+def overdue() -> tuple[Statement, ...]:
+    """Remove what is past its grace time; what was done, and what could not be."""
     notes = []
     for journal in journal_files.listed():
         change, due = journal.change, journal.due
@@ -300,9 +300,9 @@ def overdue() -> tuple[str, ...]:
             try:
                 settle(local(change.engine), journal)
             except NetdashError as error:
-                notes.append(f"{change.backup} is kept: {error.message}")
+                notes.append(say(Kind.OLD_KEPT, container=change.backup, reason=error.message))
             else:
-                notes.extend([f"{change.backup} is removed: its time is over"] if change.old_id else [])
+                notes.extend([say(Kind.OLD_REMOVED, container=change.backup)] if change.old_id else [])
     return tuple(notes)
 
 
@@ -315,20 +315,21 @@ def pending() -> tuple[Journal, ...]:
     return journal_files.listed()
 
 
-def sentence(change: Change, at: int) -> str:
+def step_statement(change: Change, at: int) -> Statement:
     """What the step is, for its user."""
     word, _, argument = change.steps[at].partition(":")
+    name = change.name
     return {
-        "park": f"stop {argument[:12]}, which uses the network of {change.name}",
-        "follow": f"make {argument[:12]} anew in the network of the new {change.name}",
-        "hold": f"hold the restart policy of {change.name}",
-        "stop": f"stop {change.name}",
-        "commit": f"keep what {change.name} wrote outside its volumes",
-        "create": f"create {change.temporary}",
-        "connect": f"connect network {argument}",
-        "part": f"rename {change.name} to {change.backup}",
-        "name": f"rename {change.temporary} to {change.name}",
-        "start": f"start {change.name}",
-        "verify": f"wait until {change.name} is well",
-        "release": f"give {change.name} its restart policy",
+        "park": say(Kind.STOP_FOLLOWER, container=name, follower=argument[:12]),
+        "follow": say(Kind.RECREATE_FOLLOWER, container=name, follower=argument[:12]),
+        "hold": say(Kind.HOLD, container=name),
+        "stop": say(Kind.STOP, container=name),
+        "commit": say(Kind.KEEP_CHANGES, container=name),
+        "create": say(Kind.CREATE, container=change.temporary),
+        "connect": say(Kind.CONNECT_NETWORK, network=argument),
+        "part": say(Kind.RENAME, container=name, name=change.backup),
+        "name": say(Kind.RENAME, container=change.temporary, name=name),
+        "start": say(Kind.START, container=name),
+        "verify": say(Kind.WAIT, container=name),
+        "release": say(Kind.RELEASE, container=name),
     }[word]

@@ -30,7 +30,7 @@ class Wanted:
     answers: bool = False
     grace: float = 0.0
     followers: tuple[str, ...] = ()  # ids of the containers in its network namespace
-    downtime: str = ""  # as planned
+    stop_seconds: int | None = None  # as planned
 
 
 def equal(engine: EngineClient, inspect: dict[str, Any], wanted: Wanted) -> Change:
@@ -72,7 +72,7 @@ def equal(engine: EngineClient, inspect: dict[str, Any], wanted: Wanted) -> Chan
         grace=wanted.grace,
         settings=payload.settings(inspect),
         environment=_has_environment(engine, inspect),
-        downtime=wanted.downtime,
+        stop_seconds=wanted.stop_seconds,
     )
 
 

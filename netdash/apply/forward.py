@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netdash.apply import child, state_directory
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Forward, load_forward, verdict
+from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Unreadable
 
 if TYPE_CHECKING:
@@ -115,25 +116,28 @@ def lost(records: Iterable[Forward]) -> tuple[Forward, ...]:
     return tuple(record for record in records if state(record) == "lost")
 
 
-def reconcile() -> tuple[str, ...]:
-    """Records and processes made to agree: what was lost is started again, or dropped with a reason. What was done, in
-    sentences."""
+def reconcile() -> tuple[Statement, ...]:
+    """Records and processes made to agree: what was lost is started again, or dropped with a reason. What was done."""
     notes = []
     for forward in listed():
-        ports = ", ".join(str(port) for port in sorted({port.host_port for port in forward.ports}))
         if state(forward) == "over":
             end_one(forward)
-            notes.append(f"the forward of {forward.container} port {ports} is over: its time has ended")
+            notes.append(_say(Kind.FORWARD_OVER, forward))
         elif state(forward) == "lost":
-            notes.append(f"the forward of {forward.container} port {ports} {again(forward)}")
+            notes.append(again(forward))
     return tuple(notes)
 
 
-def again(one: Forward) -> str:
+def again(one: Forward) -> Statement:
     """Start it anew: its keeper died. A port that is to be had no more is dropped, and said."""
     end_one(one)
     try:
         _start(replace(one, phase="starting", target=(), problem="", keeper=None, boot=state_directory.boot_id()))
     except NetdashError as error:
-        return f"was lost, and is dropped: {error.message}"
-    return "was lost, and is open again"
+        return _say(Kind.FORWARD_DROPPED, one, reason=error.message)
+    return _say(Kind.FORWARD_REOPENED, one)
+
+
+def _say(kind: Kind, one: Forward, **values: str) -> Statement:
+    ports = tuple(str(number) for number in sorted({port.host_port for port in one.ports}))
+    return say(kind, container=one.container, ports=ports, **values)

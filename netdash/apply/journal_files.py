@@ -10,7 +10,7 @@ from pathlib import Path
 
 from netdash.apply import state_directory
 from netdash.model.errors import Exit, NetdashError
-from netdash.publish.journal import Change, Journal, Outage, load_journal
+from netdash.publish.journal import Change, Journal, load_journal
 from netdash.publish.undo import Unreadable
 
 _SUFFIX = ".jsonl"
@@ -87,9 +87,3 @@ class Stopwatch:
             return {"down": time.monotonic() - self.since, "exact": True}
         seconds = time.time() - journal.stopped
         return {"down": seconds if seconds >= 0 else None, "exact": False}
-
-
-def sentence(name: str, outage: Outage | None) -> str:
-    if outage is None:
-        return f"how long {name} was down is not known: the clock was set back meanwhile"
-    return f"{name} was down for {outage.text}"

@@ -19,6 +19,7 @@ from netdash.model.host import Host
 from netdash.parse.json_values import integer, items, mapping, text
 from netdash.publish.payload import anonymous, restart_policy
 from netdash.publish.preflight import Details, Facts
+from netdash.publish.statement import Kind, Statement, say
 
 _CAP_NET_BIND_SERVICE = 1 << 10
 Json = dict[str, Any]
@@ -27,7 +28,7 @@ Json = dict[str, Any]
 def survey(address: str, host: Host, container_id: str | None, details: bool, image: str = "") -> Facts:
     """The facts for a plan on this container, or for a new one. Never raises: what is in the way is `unable`."""
     if host.other_kernel:
-        return Facts(unable=f"the engine is not on this machine: {host.other_kernel} (change it where it runs)")
+        return Facts(unable=say(Kind.ENGINE_ON_ANOTHER_MACHINE, reason=host.other_kernel))
     try:
         engine = local(address)
         engine.negotiate()
@@ -41,7 +42,7 @@ def survey(address: str, host: Host, container_id: str | None, details: bool, im
             image_here=has_image(engine, image) if image else None,
         )
     except NetdashError as error:
-        return Facts(unable=f"{error.message} ({error.hint})" if error.hint else error.message)
+        return Facts(unable=say(Kind.ENGINE_ERROR, message=error.message, hint=error.hint))
 
 
 def _may_write(engine: EngineClient) -> None:
@@ -102,7 +103,7 @@ def _details(engine: EngineClient, identity: str) -> Details | None:
         dependents=tuple(_dependents(inspect, others, follow)),
         missing=missing,
         followers=tuple(sorted(str(others[one].get("Name", "")).lstrip("/") or one[:12] for one in follow)),
-        sharers=None if shared is None else shared.sentence,
+        sharers=None if shared is None else shared.processes,
         tmpfs=_tmpfs(host),
         anonymous=anonymous(inspect, borrowed),
         swarm_service=text(labels.get("com.docker.swarm.service.name")),
@@ -174,7 +175,7 @@ def _tmpfs(host: Mapping[str, Any]) -> tuple[str, ...]:
     return (*map(str, mapping(host.get("Tmpfs"))), *mounted)
 
 
-def _dependents(inspect: Json, others: Mapping[str, Json], following: Iterable[str]) -> Iterable[str]:
+def _dependents(inspect: Json, others: Mapping[str, Json], following: Iterable[str]) -> Iterable[Statement]:
     """Containers that name this one in their settings, or follow it, with what becomes of them."""
     identity, name = str(inspect["Id"]), str(inspect.get("Name", "")).lstrip("/")
     for other, raw in others.items():
@@ -183,14 +184,14 @@ def _dependents(inspect: Json, others: Mapping[str, Json], following: Iterable[s
         used = [what for key, what in _SHARED if _uses(host.get(key), identity, name)]
         if other in following and host.get("AutoRemove") is True:
             used.insert(0, "network")
-        yield from (f"{who} uses the {what} of {name}, and would have to be made anew too" for what in used)
+        yield from (say(Kind.USES_NAMESPACE, container=name, user=who, namespace=what) for what in used)
         if any(str(item).partition(":")[0].lstrip("/") == name for item in items(host.get("Links"))):
-            yield f"{who} is linked to {name} (--link): its link would lead to the old one"
+            yield say(Kind.LINKED, container=name, user=who)
         used_volumes = [str(item).split(":")[0] for item in items(host.get("VolumesFrom"))]
         if any(
             used_volume and (identity.startswith(used_volume) or used_volume == name) for used_volume in used_volumes
         ):
-            yield f"{who} takes its volumes from {name}: it keeps them, but names a container that goes"
+            yield say(Kind.USES_VOLUMES, container=name, user=who)
 
 
 _SHARED = (("IpcMode", "IPC"), ("PidMode", "processes"))
@@ -310,7 +311,6 @@ def _executable(pid: int) -> str | None:
 
 
 _PROC = Path("/proc")
-_NAMED = 3  # processes that are named; the rest is a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,13 +320,6 @@ class Sharers:
 
     containers: tuple[str, ...]
     processes: tuple[tuple[int, str], ...]
-
-    @property
-    def sentence(self) -> str:
-        """Of the processes; "" where there is none."""
-        named = ", ".join(f"{name} (pid {pid})" for pid, name in self.processes[:_NAMED])
-        more = len(self.processes) - _NAMED
-        return f"{named} and {more} more" if more > 0 else named
 
 
 def sharers(owner: str, pids: Mapping[str, int], proc: Path = _PROC) -> Sharers | None:

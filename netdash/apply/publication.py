@@ -18,16 +18,17 @@ from netdash.parse.json_values import integer, mapping
 from netdash.publish import undo
 from netdash.publish.checks import port_list
 from netdash.publish.journal import Journal, Outage
-from netdash.publish.outcome import Note, Outcome
+from netdash.publish.outcome import Outcome
 from netdash.publish.request import GRACE, Mode, Request
 from netdash.publish.state import Forward
+from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable, Way
 
 if TYPE_CHECKING:
     from netdash.publish.plan import Plan
     from netdash.publish.preflight import Facts
 
-Told = Callable[[str], None]
+Told = Callable[[Statement], None]
 _PROOF = 5.0  # seconds for a port to answer that answered inside
 _MIB = 1 << 20
 
@@ -42,7 +43,7 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
             outage = change.recreate(made, request, address, (), tell).outage
             return Outcome(prove(made.ports, 0.0), outage)
         *opening, proving = made.steps
-        tell("; ".join(opening))  # one process does them: which of them failed is not told apart
+        tell(say(Kind.STEPS, steps=tuple(opening)))  # one process does them: which of them failed is not told apart
         record = forward.begin(made, address, facts.program or "")
         tell(proving)
         proofs = prove(made.ports, _PROOF if made.answers else 0.0)
@@ -53,18 +54,18 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
         return Outcome(proofs)
 
 
-def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count: Told) -> Outcome:
+def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count: Callable[[str], None]) -> Outcome:
     """Carry out a plan of `plan_new`; `count`: how much of the image has come, at the end "". Raises as `publish`."""
     with state_directory.one_at_a_time():
         tidy(tell)
         if not facts.image_here:
-            tell(f"pull {image}")
+            tell(say(Kind.PULL, image=image))
             _pull(address, image, count)
         change.start_new(made, image, address, GRACE, tell)
         return Outcome(prove(made.ports, _PROOF))
 
 
-def _pull(address: str, image: str, count: Told) -> None:
+def _pull(address: str, image: str, count: Callable[[str], None]) -> None:
     layers: dict[str, tuple[int, int]] = {}
     for event in pull(local(address), image):
         told = mapping(event.get("progressDetail"))
@@ -83,10 +84,9 @@ def _pull(address: str, image: str, count: Told) -> None:
 def tidy(tell: Told) -> None:
     """What is due is done, and what is pending is said. Call it while the change is locked."""
     for note in (*change.overdue(), *forward.reconcile()):
-        tell(Note(note))
+        tell(note)
     for journal in change.unfinished():
-        name = journal.change.name
-        tell(Note(f"a change of {name} was interrupted: netdash recover --finish, or --rollback"))
+        tell(say(Kind.CHANGE_INTERRUPTED, container=journal.change.name))
 
 
 def untouched(name: str) -> None:
@@ -187,7 +187,7 @@ def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
             return
         if isinstance(one, Forward):
             if choice is Choice.FINISH:
-                tell(f"the forward of {port_list(one.ports)} {forward.again(one)}")
+                tell(forward.again(one))
             else:
                 forward.end_one(one)
             return
@@ -204,7 +204,7 @@ def recover_all(choice: Choice, tell: Told) -> tuple[str, ...]:
     failed = []
     with state_directory.one_at_a_time():
         for note in change.overdue():
-            tell(Note(note))
+            tell(note)
     found = pending()
     records: tuple[Taken, ...] = (*found.interrupted, *found.lost)
     for record in records:

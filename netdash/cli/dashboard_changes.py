@@ -3,7 +3,7 @@ this loads: it loads `apply` when it is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class LocalChanges:
             return survey(self._address(), host, asked.container_id, asked.mode is Mode.RECREATE)
         return survey(self._address(), host, None, details=False, image=asked.image)
 
-    def act(self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told) -> Outcome:
+    def act(
+        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Callable[[str], None]
+    ) -> Outcome:
         from netdash.apply import publication
         from netdash.publish.request import Request
 

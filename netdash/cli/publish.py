@@ -16,14 +16,15 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import begins_id
 from netdash.publish.outcome import Outcome
-from netdash.publish.plan import Plan, plan
-from netdash.publish.plan_others import configured, fresh_name, plan_new, plan_without
-from netdash.publish.plan_text import lines
+from netdash.publish.plan import Plan, configured, fresh_name, plan, plan_new, plan_without
 from netdash.publish.request import Mode, Request, Spec, parse_spec
 from netdash.publish.state import Forward
+from netdash.publish.statement import Statement
 from netdash.publish.undo import Choice, Damaged
 from netdash.view import json_changes as as_json
 from netdash.view.json_host import SCHEMA, dumps
+from netdash.view.plan import measured_downtime, plain
+from netdash.view.statements import text
 from netdash.view.text import clean, safe
 
 
@@ -47,6 +48,11 @@ def run(arguments: Arguments) -> int:
 # --- publish ----------------------------------------------------------------------------------------------------------
 
 
+def report(statement: Statement) -> None:
+    """What a running change says: on stderr."""
+    printing.note(text(statement))
+
+
 def publish(arguments: Arguments) -> int:
     spec = parse_spec(arguments.port, arguments.protocol, arguments.bind)
     mode = Mode(arguments.mode)
@@ -61,7 +67,7 @@ def publish(arguments: Arguments) -> int:
     made = plan(request, host, facts)
     if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
-    return result(arguments, made, publication.publish(made, request, address, facts, printing.note))
+    return result(arguments, made, publication.publish(made, request, address, facts, report))
 
 
 def _request(arguments: Arguments, container: Container, spec: Spec, mode: Mode) -> Request:
@@ -138,9 +144,9 @@ def _without(arguments: Arguments, spec: Spec) -> int:
     if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
     with state_directory.one_at_a_time():
-        publication.tidy(printing.note)
+        publication.tidy(report)
         publication.untouched(container.name)
-        outage = change.recreate(made, request, address, ports, printing.note).outage
+        outage = change.recreate(made, request, address, ports, report).outage
     return result(arguments, made, Outcome(outage=outage))
 
 
@@ -156,7 +162,7 @@ def start(arguments: Arguments) -> int:
     made = plan_new(arguments.image, name, specs, host, facts)
     if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
-    outcome = publication.start(made, arguments.image, address, facts, printing.note, printing.progress)
+    outcome = publication.start(made, arguments.image, address, facts, report, printing.progress)
     return result(arguments, made, outcome)
 
 
@@ -222,7 +228,7 @@ def engine(arguments: Arguments) -> str:
 
 def agreed(arguments: Arguments, made: Plan) -> bool:
     """Whether to go on with a plan: it is shown, and its owner asked where that is to be done."""
-    told = lines(made)
+    told = plain(made)
     if not made.refusals:
         return confirmed(arguments, told, as_json.plan(made))
     if arguments.json:
@@ -255,9 +261,10 @@ def result(arguments: Arguments, made: Plan, outcome: Outcome) -> int:
     if arguments.json:
         write_json({**as_json.plan(made), "done": True, **as_json.outcome(outcome)})
         return Exit.FINE
-    down = outcome.downtime(made.downtime)
-    said = [made.title, *([down] if down else []), *(proof.sentence for proof in outcome.proofs), *made.warnings]
-    printing.write(map(clean, [*said, *(f"undo: {one}" for one in made.undo)]))
+    down = measured_downtime(made, outcome)
+    proofs = (proof.sentence for proof in outcome.proofs)
+    said = [text(made.title), *([down] if down else []), *proofs, *map(text, made.warnings)]
+    printing.write(map(clean, [*said, *(f"undo: {text(undo)}" for undo in made.undo)]))
     return Exit.FINE
 
 
@@ -278,7 +285,7 @@ def undo(arguments: Arguments) -> int:
     said = course.steps
     if not confirmed(arguments, said, {"schema": SCHEMA, "steps": said, "done": False}):
         return Exit.FINE
-    outage = publication.take_back(last, printing.note)
+    outage = publication.take_back(last, report)
     return _done(arguments, said, as_json.outage(outage))
 
 
@@ -293,12 +300,12 @@ def _done(arguments: Arguments, said: Sequence[str], more: Mapping[str, object] 
 def recover(arguments: Arguments) -> int:
     """Without a way to go: what is pending; exit 1 when anything is, 4 where a record cannot be read."""
     if arguments.forget:
-        publication.forget(arguments.forget, printing.note)
+        publication.forget(arguments.forget, report)
         return _done(arguments, [f"the record {arguments.forget} is forgotten; nothing else was changed"])
     if not (arguments.finish or arguments.rollback):
         return _pending(arguments)
     said = as_json.interrupted(publication.pending())
-    failed = publication.recover_all(Choice.FINISH if arguments.finish else Choice.ROLLBACK, printing.note)
+    failed = publication.recover_all(Choice.FINISH if arguments.finish else Choice.ROLLBACK, report)
     if failed:
         raise NetdashError("; ".join(failed), "netdash recover tells what is there now", Exit.REFUSED)
     return _done(arguments, said)

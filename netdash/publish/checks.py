@@ -13,57 +13,52 @@ from netdash.model.index import index_of
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
+from netdash.publish.statement import Kind, Statement, say
 from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
 
-FORCEABLE = " (--force does it all the same)"
 
-
-def standing(container: Container) -> str:
-    """Why no port of this container can be published at all; "" where nothing is known against it."""
+def standing(container: Container) -> Statement | None:
+    """Why no port of this container can be published at all; None where nothing is known against it."""
     name, mode = container.name, container.network_mode
     if mode == "host":
-        return f"{name} uses the host's network: what it listens on is the host's already"
+        return say(Kind.HOST_NETWORK, container=name)
     if mode == "none":
-        return f"{name} has no network (network mode none)"
+        return say(Kind.NO_NETWORK_MODE, container=name)
     if mode.startswith("container:"):
         other = container.shares_with or mode.removeprefix("container:")[:12]
-        return f"{name} uses the network of {other}: publish on that one"
+        return say(Kind.SHARES_NETWORK, container=name, other=other)
     if container.state != "running":
-        hint = "docker unpause" if container.state == "paused" else "docker start"
-        return f"{name} is {container.state}, not running: {hint} {name}"
-    return ""
+        return say(Kind.NOT_RUNNING, container=name, state=container.state)
+    return None
 
 
-def way(host: Host, container: Container, mode: Mode) -> tuple[Endpoint | None, str]:
+def endpoint(host: Host, container: Container, mode: Mode) -> tuple[Endpoint | None, Statement | None]:
     """The endpoint that a port leads to, or why there is none: on a bridge, not internal, and for a forward one of
     this host's; the one of the default route first."""
     if host.networks is None:
-        return None, "the engine's networks could not be read"
-    reasons: list[str] = []
-    found: list[Endpoint] = []
-    for end in container.endpoints:
-        network = index_of(host).network(end)
-        reason = _unreachable(host if mode is Mode.FORWARD else None, end, network)
-        reasons += [reason] if reason else []
-        found += [] if reason else [end]
+        return None, say(Kind.NETWORKS_UNREAD)
+    here = host if mode is Mode.FORWARD else None
+    reasons = [(end, _unreachable(here, end, index_of(host).network(end))) for end in container.endpoints]
+    found = [end for end, reason in reasons if reason is None]
     if not found:
-        return None, "; ".join(reasons) or f"{container.name} is on no network"
+        why = tuple(reason for _, reason in reasons if reason)
+        return None, say(Kind.NO_ENDPOINT, reasons=why) if why else say(Kind.NO_NETWORK, container=container.name)
     gateways = container.default_gateways or frozenset()
-    return next((end for end in found if gateways.intersection(end.gateways)), found[0]), ""
+    return next((end for end in found if gateways.intersection(end.gateways)), found[0]), None
 
 
-def _unreachable(host: Host | None, end: Endpoint, network: Network | None) -> str:
+def _unreachable(host: Host | None, end: Endpoint, network: Network | None) -> Statement | None:
     if network is None:
-        return f"network {end.network} is not known"
+        return say(Kind.NETWORK_UNKNOWN, network=end.network)
     if network.internal:
-        return f"network {network.name} is internal: nothing is published from it"
+        return say(Kind.NETWORK_INTERNAL, network=network.name)
     if network.driver != "bridge":
-        return f"network {network.name} is {network.driver}: this host has no bridge to it"
+        return say(Kind.NETWORK_WITHOUT_BRIDGE, network=network.name, driver=network.driver)
     if not end.addresses:
-        return f"the container has no address on network {network.name}"
+        return say(Kind.NO_ADDRESS, network=network.name)
     if host is not None and host.links is not None and network.bridge not in {link.name for link in host.links}:
-        return f"the bridge {network.bridge} is not here: the engine is in another network namespace"
-    return ""
+        return say(Kind.BRIDGE_NOT_HERE, bridge=network.bridge)
+    return None
 
 
 # --- the host's port --------------------------------------------------------------------------------------------------
@@ -71,20 +66,14 @@ def _unreachable(host: Host | None, end: Endpoint, network: Network | None) -> s
 
 def port_refusals(
     host: Host, low: int | None, proto: str, ips: tuple[IP, ...], number: int, force: bool
-) -> Iterator[str]:
+) -> Iterator[Statement]:
     """Why this host port cannot be had. `low`: the lowest port that who binds it may bind, None where not known."""
     if low is not None and number < low:
-        yield f"{proto} port {number} needs root, or CAP_NET_BIND_SERVICE: ports below {low} are privileged"
-    seen: set[str] = set()
-    for port in (conflict for ip in ips for conflict in conflicts(host, proto, ip, number)):
-        if not port.live and force:
-            continue
-        text = _held(host, port) + ("" if port.live else FORCEABLE)
-        if text not in seen:
-            seen.add(text)
-            yield text
+        yield say(Kind.PRIVILEGED_PORT, proto=proto, port=number, lowest=low)
+    found = (conflict for ip in ips for conflict in conflicts(host, proto, ip, number))
+    yield from dict.fromkeys(_held(host, port) for port in found if port.live or not force)
     for rule in takers(host, proto, ips, number)[0]:
-        yield f"what comes in for {proto} port {number} is taken by rule {rule.place}: {rule.text}"
+        yield say(Kind.PORT_TRANSLATED, proto=proto, port=number, rule=rule.place, text=rule.text)
 
 
 def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
@@ -98,19 +87,21 @@ def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
     return int(told) if told.isascii() and told.isdigit() else None
 
 
-def _held(host: Host, port: Port) -> str:
-    where = f"{port.proto} {sockets.bound_socket(port)}"
+def _held(host: Host, port: Port) -> Statement:
     owner = next((container.name for container in host.containers or () if container.id == port.container_id), None)
+    at = sockets.bound_socket(port)
     if not port.live:
-        return f"{where} is wanted by container {owner or '?'}, which is not running"
-    parts = [f"container {owner}"] if owner else []
-    holder = port.holder
-    if holder is not None and holder.kind == "rule" and port.dnat is not None:
-        parts.append(f"rule {port.dnat.place}")
-    elif holder is not None and holder.kind != "nobody":
-        name = holder.command or ("a process that only root sees" if holder.kind == "process" else holder.kind)
-        parts.append(f"{name} pid {holder.pid}" if holder.pid else name)
-    return f"{where} is held by {', '.join(parts) or 'a process'}"
+        return say(Kind.PORT_RESERVED, proto=port.proto, at=at, container=owner)
+    holder, by_rule = port.holder, port.holder is not None and port.holder.kind == "rule" and port.dnat is not None
+    known = holder is not None and holder.kind != "nobody" and not by_rule
+    return say(
+        Kind.PORT_HELD,
+        proto=port.proto,
+        at=at,
+        container=owner,
+        rule=port.dnat.place if by_rule and port.dnat is not None else None,
+        holder=(holder.kind, holder.command, holder.pid) if known and holder is not None else None,
+    )
 
 
 def port_list(ports: tuple[Opened, ...]) -> str:
@@ -118,14 +109,12 @@ def port_list(ports: tuple[Opened, ...]) -> str:
     return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} … {texts[-1]}"
 
 
-def bind_refusal(host: Host, ip: IP | None) -> str:
-    """Why this address cannot be bound; "" where it can, or where that is not known."""
-    if ip is None or ip.is_unspecified or host.links is None:
-        return ""
-    if ip.is_loopback and ip.version == 4:
-        return ""
+def bind_refusal(host: Host, ip: IP | None) -> Statement | None:
+    """Why this address cannot be bound; None where it can, or where that is not known."""
+    if ip is None or ip.is_unspecified or host.links is None or (ip.is_loopback and ip.version == 4):
+        return None
     ours = {address.ip for link in host.links for address in link.addresses}
-    return "" if ip in ours else f"{ip} is not an address of this host"
+    return None if ip in ours else say(Kind.NOT_OWN_ADDRESS, address=str(ip))
 
 
 # --- inside the container ---------------------------------------------------------------------------------------------
@@ -139,96 +128,75 @@ def _local(socket: Listener) -> str:
     return f"{socket.ip}%{socket.device}" if socket.device else str(socket.ip)
 
 
-def listening_warning(container: Container, target: IP | None, proto: str, port: int) -> str:
-    """What is wrong with who listens on the container's port; "" when somebody does."""
+def listening_warning(container: Container, target: IP | None, proto: str, port: int) -> Statement | None:
+    """What is wrong with who listens on the container's port; None when somebody does."""
     heard, listening = sockets.inside(container, proto, target, port)
     if listening:
-        return ""
-    what = f"{proto} port {port}"
+        return None
+    asked = {"container": container.name, "proto": proto, "port": port}
     if heard is not None:
-        where = f"listens on {what} only at device {heard.device}"
-        return f"{container.name} {where}: whether packets come in there is not known"
+        return say(Kind.LISTENS_AT_DEVICE, **asked, device=heard.device)
     if container.listeners is None:
-        return f"whether anything listens on {what} of {container.name} could not be read"
-    same = [listener for listener in container.listeners or () if (listener.proto, listener.port) == (proto, port)]
+        return say(Kind.LISTENERS_UNREAD, **asked)
+    same = [listener for listener in container.listeners if (listener.proto, listener.port) == (proto, port)]
     if same:
-        return f"{container.name} listens on {what} only at {', '.join(map(_local, same[:3]))}: not reached"
-    others = sorted(
-        {(listener.proto, listener.port) for listener in container.listeners or () if not listener.ip.is_loopback}
-    )
-    have = ", ".join(f"{number}/{kind}" for kind, number in others[:6]) or "nothing"
-    return f"nothing listens on {what} of {container.name} now; what listens: {have}"
+        return say(Kind.LISTENS_ELSEWHERE, **asked, addresses=tuple(map(_local, same[:3])))
+    outward = (listener for listener in container.listeners if not listener.ip.is_loopback)
+    others = sorted({(listener.proto, listener.port) for listener in outward})
+    return say(Kind.NOBODY_LISTENS, **asked, others=tuple(f"{number}/{kind}" for kind, number in others[:6]))
 
 
 # --- making it anew ---------------------------------------------------------------------------------------------------
 
 
-def recreate_refusals(container: Container, details: Details | None, request: Request) -> Iterator[str]:
+def recreate_refusals(container: Container, details: Details | None, request: Request) -> Iterator[Statement]:
     if details is None:
-        yield "the container's settings could not be read"
+        yield say(Kind.SETTINGS_UNREAD)
         return
-    name = container.name
     if details.swarm_service:
-        yield (
-            f"{name} is a task of the swarm service {details.swarm_service}, which would replace it: "
-            f"docker service update --publish-add … {details.swarm_service}"
-        )
+        yield say(Kind.SWARM_TASK, container=container.name, service=details.swarm_service)
     if details.auto_remove:
-        yield f"{name} was started with --rm: to stop it is to lose it; forward mode does not touch it"
+        yield say(Kind.AUTO_REMOVE, container=container.name)
     if details.changes is None and not request.discard:
-        yield "what the container wrote outside its volumes could not be counted"
-    for one in details.missing:
-        yield f"it takes volumes from {one}, which does not exist any more: nothing like it can be created"
-    if not request.force:
-        yield from (f"{dependent}{FORCEABLE}" for dependent in details.dependents)
+        yield say(Kind.CHANGES_UNREAD)
+    yield from (say(Kind.VOLUMES_GONE, container=missing) for missing in details.missing)
+    yield from () if request.force else details.dependents
 
 
-def recreate_warnings(container: Container, details: Details, request: Request) -> Iterator[str]:
+def recreate_warnings(container: Container, details: Details, request: Request) -> Iterator[Statement]:
     if details.changes:
-        files = f"{details.changes} files and folders changed outside its volumes"
-        if request.discard:
-            yield f"{files} are lost when the old container is removed"
-        else:
-            yield f"{files} are kept: they become an image, which the new container starts from"
-    yield from (dependent for dependent in details.dependents if request.force)
-    yield from _sharing(container.name, details.sharers)
+        yield say(Kind.CHANGES_LOST if request.discard else Kind.CHANGES_KEPT, files=details.changes)
+    yield from details.dependents if request.force else ()
+    if details.sharers is None:
+        yield say(Kind.SHARERS_UNREAD, container=container.name)
+    elif details.sharers:
+        yield say(Kind.SHARERS, container=container.name, processes=details.sharers)
     for volume in details.anonymous:
-        yield f"anonymous volume {volume.name[:12]} stays at {volume.at}, from now on by its name"
+        yield say(Kind.ANONYMOUS_VOLUME, volume=volume.name[:12], path=volume.at)
     if details.forwards:
-        ports = ", ".join(map(str, details.forwards))
-        yield f"netdash's forward of port {ports} stays with the old container: it waits, and ends when that is removed"
+        yield say(Kind.FORWARDS_STAY, ports=tuple(map(str, details.forwards)))
     if details.image_moved:
-        yield "its image's name means another image by now: it is made from the old one, by id"
+        yield say(Kind.IMAGE_MOVED)
     if details.random_ports:
-        yield "host ports that the engine chose at random are chosen anew"
+        yield say(Kind.RANDOM_PORTS)
     if not details.fixed_addresses:
-        yield "addresses that the engine chose may change"
+        yield say(Kind.ADDRESSES_CHANGE)
     if container.compose:
-        yield (
-            f"compose project {container.compose} does not know of it: the next `docker compose up` that makes "
-            f"{container.service or container.name} anew undoes it; write the port into the compose file"
-        )
+        yield say(Kind.COMPOSE_PROJECT, project=container.compose, service=container.service or container.name)
 
 
-def _sharing(name: str, sharers: str | None) -> Iterator[str]:
-    if sharers is None:
-        yield f"which other processes use the network namespace of {name} could not be read"
-    elif sharers:
-        yield f"{sharers} in the network of {name}, but of no container in it: left with nothing but lo"
-
-
-def forced_ports(host: Host, proto: str, ips: tuple[IP, ...], numbers: tuple[int, ...], force: bool) -> Iterator[str]:
+def forced_ports(
+    host: Host, proto: str, ips: tuple[IP, ...], numbers: tuple[int, ...], force: bool
+) -> Iterator[Statement]:
     """Ports of stopped containers that are taken by force."""
     if force:
         found = (conflict for ip in ips for number in numbers for conflict in conflicts(host, proto, ip, number))
-        yield from dict.fromkeys(f"{_held(host, one)}: it cannot start again" for one in found if not one.live)
+        yield from dict.fromkeys(say(Kind.PORT_FORCED, port=_held(host, port)) for port in found if not port.live)
 
 
-def bypass(ips: tuple[IP, ...]) -> str:
+def firewall_warning(ips: tuple[IP, ...]) -> Statement | None:
     """Of a port that the engine publishes. 0.0.0.0 is more than many expect of a firewall that is switched on."""
-    if any(ip.is_unspecified for ip in ips):
-        return "bound to every address: Docker's rules come before ufw and firewalld zones, which do not filter it"
-    return ""
+    return say(Kind.BEFORE_FIREWALL) if any(ip.is_unspecified for ip in ips) else None
 
 
 LAST = 65535

@@ -21,10 +21,6 @@ class Outage:
     seconds: float
     exact: bool = True
 
-    @property
-    def text(self) -> str:
-        return f"{'' if self.exact else 'at most '}{self.seconds:.1f} s"
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -53,7 +49,7 @@ class Change:
     grace: float = 0.0  # seconds
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: bool = True
-    downtime: str = ""  # what the plan said of it
+    stop_seconds: int | None = None  # of the plan: None where nothing is stopped
 
     def line(self) -> str:
         return json.dumps({"netdash": SCHEMA, **asdict(self)})
@@ -205,7 +201,7 @@ def _change(raw: dict[str, Any]) -> Change | None:
             grace=float(raw["grace"]),
             settings=dict(raw.get("settings", {})),
             environment=raw.get("environment") is not False,
-            downtime=str(raw.get("downtime", "")),
+            stop_seconds=None if raw.get("stop_seconds") is None else int(raw["stop_seconds"]),
         )
     except (KeyError, TypeError, ValueError, IndexError):
         return None

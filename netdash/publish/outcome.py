@@ -29,19 +29,3 @@ class Outcome:
 
     proofs: tuple[Proof, ...] = ()
     outage: Outage | None = None
-
-    def downtime(self, planned: str) -> str:
-        """The measured beside the planned one; "" where nothing was stopped."""
-        return f"downtime: {self.outage.text}; planned: {planned}" if self.outage else ""
-
-
-class Note(str):
-    """A sentence beside the steps: it is done when it is told."""
-
-    __slots__ = ()
-
-
-class Failed(Note):
-    """Says what follows from it that the step before failed."""
-
-    __slots__ = ()

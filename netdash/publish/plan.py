@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
@@ -12,70 +14,132 @@ from netdash.publish import checks
 from netdash.publish.checks import choose
 from netdash.publish.planned_reach import Reach, reach
 from netdash.publish.preflight import Details, Facts
-from netdash.publish.request import Mode, Request
+from netdash.publish.request import Mode, Request, Spec
 from netdash.publish.state import Opened
+from netdash.publish.statement import Kind, Statement, say
 
 ANY4, ANY6 = IPv4Address(0), IPv6Address(0)
+_STOP_SECONDS = 10  # Docker's, of a container without a stop timeout of its own
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`ports`: what will be open, by address; `host_ip` "" is every address of the engine's choice. `answers`: whether
-    something listens behind each of them now, None where that is not known. `steps`, `undo`, `lost`, `warnings`,
-    `refusals`: sentences in order; with a refusal nothing may be done."""
+    something listens behind each of them now, None where that is not known. `stop_seconds`: after which the container
+    is killed, None where none is stopped. With a refusal nothing may be done."""
 
-    title: str
+    title: Statement
     container: str
     container_id: str
     mode: Mode | None  # None: a new container
-    ports: tuple[Opened, ...]
-    steps: tuple[str, ...]
-    undo: tuple[str, ...]
-    downtime: str = "none"
-    lost: tuple[str, ...] = ()
-    client: str = ""  # the address that the container sees clients by
+    ports: tuple[Opened, ...] = ()
+    steps: tuple[Statement, ...] = ()
+    undo: tuple[Statement, ...] = ()
+    stop_seconds: int | None = None
+    lost: tuple[Statement, ...] = ()
+    client: Statement | None = None  # the address that the container sees clients by
     reach: tuple[Reach, ...] = ()
-    warnings: tuple[str, ...] = ()
-    refusals: tuple[str, ...] = ()
+    warnings: tuple[Statement, ...] = ()
+    refusals: tuple[Statement, ...] = ()
     file: tuple[str, ...] = ()  # lines for the compose file
     network: str = ""  # forward: the network that it leads into
     seconds: float | None = None
     answers: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request for a running container, with what was found for it."""
+
+    request: Request
+    host: Host
+    facts: Facts
+    container: Container
+    end: Endpoint
+    numbers: tuple[int, ...]  # the host's ports, as asked for or chosen
+    ips: tuple[IP, ...]  # that are bound
+
+    @property
+    def inside(self) -> tuple[int, ...]:
+        return tuple(port.container_port for port in self.request.spec.ports)
+
+    def target(self, ip: IP) -> IP:
+        """The container's address of the same family, else the one that it has: a proxy leads from one to the other."""
+        ips = [address.ip for address in self.end.addresses]
+        return next((own for own in ips if own.version == ip.version), ips[0])
+
+    def title(self, kind: Kind) -> Statement:
+        spec = self.request.spec
+        return say(
+            kind,
+            container=self.container.name,
+            bind=str(spec.bind) if spec.bind else "",
+            host_ports=self.numbers,
+            ports=self.inside,
+            proto=spec.proto,
+        )
+
+    def refusals(self) -> Iterator[Statement]:
+        """Those that both modes have."""
+        spec = self.request.spec
+        yield from _known(checks.bind_refusal(self.host, spec.bind))
+        low = checks.lowest_port(self.host, self.facts, self.request.mode)
+        for number in self.numbers:
+            yield from checks.port_refusals(self.host, low, spec.proto, self.ips, number, self.request.force)
+
+    def warnings(self) -> Iterator[Statement]:
+        proto, target = self.request.spec.proto, self.target(self.ips[0])
+        for port in self.inside:
+            yield from _known(checks.listening_warning(self.container, target, proto, port))
+        yield from checks.forced_ports(self.host, proto, self.ips, self.numbers, self.request.force)
+        if self.request.mode is Mode.RECREATE:
+            yield from _known(checks.firewall_warning(self.ips))
+        if self.host.listeners is None:
+            yield say(Kind.HOST_SOCKETS_UNREAD)
+
+    def answers(self) -> bool | None:
+        target, proto = self.target(self.ips[0]), self.request.spec.proto
+        heard = [checks.listens(self.container, target, proto, port) for port in self.inside]
+        return None if None in heard else all(heard)
+
+    def reach(self) -> tuple[Reach, ...]:
+        """Of the first port, with its proxies as they will run; pid 0: they do not yet."""
+        proto, number = self.request.spec.proto, self.numbers[0]
+        proxies = tuple(
+            Proxy(0, None, OWN_PROXY, "", proto, ip, number, self.target(ip), self.inside[0]) for ip in self.ips
+        )
+        return reach(self.host, self.request.mode, self.ips, proxies)
+
+
+def _known(found: Statement | None) -> tuple[Statement, ...]:
+    return () if found is None else (found,)
+
+
 def plan(request: Request, host: Host, facts: Facts) -> Plan:
     """What `netdash publish` will do. Never raises: what is wrong is a refusal in the plan."""
     container = next((container for container in host.containers or () if container.id == request.container_id), None)
     if container is None:
-        return _refused(request, request.container_id[:12], "the container is gone")
+        return _refused(request, request.container_id[:12], say(Kind.CONTAINER_GONE))
     reason = facts.unable or checks.standing(container)
     if reason:
         return _refused(request, container.name, reason)
-    numbers = _numbers(request, host)
+    inside = tuple(port.container_port for port in request.spec.ports)
+    named = tuple(port.host_port for port in request.spec.ports if port.host_port is not None)
+    numbers = named or choose(host, request.spec.proto, inside)
     if numbers is None:
-        return _refused(
-            request, container.name, "no host port can be chosen: the host's sockets are not known; name it"
-        )
-    end, reason = checks.way(host, container, request.mode)
+        return _refused(request, container.name, say(Kind.NO_PORT_TO_CHOOSE))
+    end, reason = checks.endpoint(host, container, request.mode)
     if end is None:
-        return _refused(request, container.name, reason)
-    if request.mode is Mode.FORWARD:
-        return _forward(request, host, facts, container, end, numbers)
-    return _recreate(request, host, facts, container, end, numbers)
+        return _refused(request, container.name, *_known(reason))
+    asked = _Asked(request, host, facts, container, end, numbers, bound(host, request.spec.bind))
+    return _forward(asked) if request.mode is Mode.FORWARD else _recreate(asked)
 
 
-def _refused(request: Request, name: str, reason: str) -> Plan:
-    pairs = ", ".join(str(port.host_port or port.container_port) for port in request.spec.ports[:3])
-    title = f"publish {name} {pairs}/{request.spec.proto}"
-    return Plan(title, name, request.container_id, request.mode, (), (), (), refusals=(reason,))
-
-
-def _numbers(request: Request, host: Host) -> tuple[int, ...] | None:
-    """The host's ports, as asked for or chosen."""
-    told = tuple(port.host_port for port in request.spec.ports if port.host_port is not None)
-    if told:
-        return told
-    return choose(host, request.spec.proto, tuple(port.container_port for port in request.spec.ports))
+def _refused(request: Request, name: str, *reasons: Statement) -> Plan:
+    ports = tuple(str(port.host_port or port.container_port) for port in request.spec.ports[:3])
+    title = say(Kind.PUBLISH, container=name, ports=ports, proto=request.spec.proto)
+    return Plan(title, name, request.container_id, request.mode, refusals=reasons)
 
 
 def has_ipv6(host: Host) -> bool:
@@ -90,208 +154,118 @@ def bound(host: Host, bind: IP | None) -> tuple[IP, ...]:
     return (ANY4, ANY6) if has_ipv6(host) else (ANY4,)
 
 
-def _target(end: Endpoint, ip: IP) -> IP:
-    """The container's address of the same family, else the one that it has: a proxy leads from one to the other."""
-    ips = [address.ip for address in end.addresses]
-    return next((one for one in ips if one.version == ip.version), ips[0])
-
-
-def _arrow(request: Request, container: Container, numbers: tuple[int, ...]) -> str:
-    inside = tuple(port.container_port for port in request.spec.ports)
-    bind = f"{request.spec.bind} " if request.spec.bind else ""
-    return f"{bind}{span(numbers)} → {container.name} {span(inside)}/{request.spec.proto}"
-
-
-def span(numbers: tuple[int, ...]) -> str:
-    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
-
-
-def _common(request: Request, host: Host, facts: Facts, ips: tuple[IP, ...], numbers: tuple[int, ...]) -> list[str]:
-    """Refusals that both modes have."""
-    found = [refusal for refusal in (checks.bind_refusal(host, request.spec.bind),) if refusal]
-    low = checks.lowest_port(host, facts, request.mode)
-    for number in numbers:
-        found += checks.port_refusals(host, low, request.spec.proto, ips, number, request.force)
-    return found
-
-
-def _warnings(
-    request: Request, host: Host, container: Container, end: Endpoint, ips: tuple[IP, ...], numbers: tuple[int, ...]
-) -> list[str]:
-    proto, inside = request.spec.proto, tuple(port.container_port for port in request.spec.ports)
-    found = [checks.listening_warning(container, _target(end, ips[0]), proto, port) for port in inside]
-    found += checks.forced_ports(host, proto, ips, numbers, request.force)
-    found.append(checks.bypass(ips) if request.mode is Mode.RECREATE else "")
-    if host.listeners is None:
-        found.append("whether the host's port is free could not be read: the attempt will tell")
-    return [one for one in found if one]
-
-
-def _proxies(request: Request, end: Endpoint, ips: tuple[IP, ...], number: int) -> tuple[Proxy, ...]:
-    """The first port's userland proxies as they will run, for the trace; pid 0: they do not yet."""
-    inside = request.spec.ports[0].container_port
-    return tuple(Proxy(0, None, OWN_PROXY, "", request.spec.proto, ip, number, _target(end, ip), inside) for ip in ips)
-
-
-def _answers(request: Request, container: Container, end: Endpoint, ips: tuple[IP, ...]) -> bool | None:
-    heard = [
-        checks.listens(container, _target(end, ips[0]), request.spec.proto, port.container_port)
-        for port in request.spec.ports
-    ]
-    return None if None in heard else all(heard)
+def _connect(ports: Iterable[Opened], answers: bool | None) -> Statement:
+    return say(Kind.CONNECT, ports=tuple(sorted({port.host_port for port in ports})), answers=answers)
 
 
 # --- forward ----------------------------------------------------------------------------------------------------------
 
 
-def _forward(
-    request: Request, host: Host, facts: Facts, container: Container, end: Endpoint, numbers: tuple[int, ...]
-) -> Plan:
-    spec = request.spec
-    ips = bound(host, spec.bind)
-    ports = tuple(
-        Opened(spec.proto, str(ip), number, one.container_port)
-        for number, one in zip(numbers, spec.ports, strict=True)
-        for ip in ips
-    )
-    refusals = _common(request, host, facts, ips, numbers)
-    if facts.engine_here is False:
-        refusals.append("the engine is in another network namespace: a forward from here does not reach its containers")
-    name = container.name
-    program = facts.program or "netdash's own forwarder (no docker-proxy is installed)"
-    suffix = "" if spec.proto == "tcp" else f"/{spec.proto}"
-    last = f"netdash unpublish {name} {span(numbers)}{suffix}"
-    until = f"for {duration(request.seconds)}" if request.seconds else f"until `{last}`"
-    steps = [
-        f"{program} {_listening_at(one)} → {socket_text(_target(end, ip), one.container_port)}"
-        for one, ip in zip(ports, ips * len(numbers), strict=True)
-    ]
-    steps.append(f"a process of netdash's keeps it {until}, and follows {name} when its address changes")
-    answers = _answers(request, container, end, ips)
-    steps.append(proof(ports, answers))
-    gateway = next(
-        (str(gateway) for gateway in end.gateways if gateway.version == _target(end, ips[0]).version), "this host"
+def _forward(asked: _Asked) -> Plan:
+    request, container, answers = asked.request, asked.container, asked.answers()
+    spec, name, numbers = request.spec, container.name, asked.numbers
+    pairs = [(number, port, ip) for number, port in zip(numbers, asked.inside, strict=True) for ip in asked.ips]
+    ports = tuple(Opened(spec.proto, str(ip), number, port) for number, port, ip in pairs)
+    refusals = [*asked.refusals()]
+    if asked.facts.engine_here is False:
+        refusals.append(say(Kind.ENGINE_NAMESPACE))
+    first = asked.target(asked.ips[0])
+    gateways = (str(gateway) for gateway in asked.end.gateways if gateway.version == first.version)
+    named = {"container": name, "host_ports": numbers, "proto": spec.proto}
+    steps = (
+        say(
+            Kind.FORWARD_PORT,
+            program=asked.facts.program,
+            at=socket_text(ip, number),
+            proto=spec.proto,
+            target=socket_text(asked.target(ip), port),
+        )
+        for number, port, ip in pairs
     )
     return Plan(
-        title=f"forward {_arrow(request, container, numbers)}",
+        title=asked.title(Kind.FORWARD),
         container=name,
         container_id=container.id,
         mode=Mode.FORWARD,
         ports=ports,
-        steps=tuple(steps),
-        undo=(f"{last}: the process ends, nothing else was changed",),
-        lost=(),
-        client=f"{name} sees every client as {gateway}",
-        reach=reach(host, Mode.FORWARD, ips, _proxies(request, end, ips, numbers[0])),
-        warnings=tuple(_warnings(request, host, container, end, ips, numbers)),
+        steps=(*steps, say(Kind.KEEP_FORWARD, **named, seconds=request.seconds), _connect(ports, answers)),
+        undo=(say(Kind.UNPUBLISH, **named),),
+        client=say(Kind.CLIENT_GATEWAY, container=name, gateway=next(gateways, None)),
+        reach=asked.reach(),
+        warnings=tuple(asked.warnings()),
         refusals=tuple(refusals),
-        network=end.network,
+        network=asked.end.network,
         seconds=request.seconds,
         answers=answers,
     )
 
 
-def _listening_at(one: Opened) -> str:
-    return f"at {socket_text(one.host_ip, one.host_port)}/{one.proto}"
-
-
-def proof(ports: tuple[Opened, ...], answers: bool | None) -> str:
-    must = "it must answer, or all is taken back" if answers else "what comes back is told"
-    return f"connect to port {span(tuple(sorted({port.host_port for port in ports})))} from this host: {must}"
-
-
-def duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
-
-
 # --- recreate ---------------------------------------------------------------------------------------------------------
 
 
-def _recreate(
-    request: Request, host: Host, facts: Facts, container: Container, end: Endpoint, numbers: tuple[int, ...]
-) -> Plan:
-    spec, name = request.spec, container.name
-    ips = bound(host, spec.bind)
+def _recreate(asked: _Asked) -> Plan:
+    request, container, details = asked.request, asked.container, asked.facts.details
+    spec, name, answers = request.spec, container.name, asked.answers()
     bind = str(spec.bind) if spec.bind else ""
     ports = tuple(
-        Opened(spec.proto, bind, number, one.container_port) for number, one in zip(numbers, spec.ports, strict=True)
+        Opened(spec.proto, bind, number, port) for number, port in zip(asked.numbers, asked.inside, strict=True)
     )
-    details = facts.details
-    answers = _answers(request, container, end, ips)
-    refusals = _common(request, host, facts, ips, numbers)
-    refusals += checks.recreate_refusals(container, details, request)
-    warnings = _warnings(request, host, container, end, ips, numbers)
-    warnings += checks.recreate_warnings(container, details, request) if details else ()
+    again = () if details is None else checks.recreate_warnings(container, details, request)
+    undo = Kind.UNDO_IN_TIME if request.grace else Kind.UNPUBLISH_RECREATE
+    create = say(Kind.CREATE_EQUAL, ports=asked.numbers, drops=False)
     return Plan(
-        title=f"make {name} anew with {_arrow(request, container, numbers)}",
+        title=asked.title(Kind.RECREATE),
         container=name,
         container_id=container.id,
         mode=Mode.RECREATE,
         ports=ports,
-        steps=recreate_steps(request, container, details, f"with port {span(numbers)}", proof(ports, answers)),
-        undo=recreate_undo(request, name),
-        downtime=downtime(details),
-        lost=lost(request, details),
-        client=f"{name} sees the address of each client; those on this host as the bridge's gateway",
-        reach=reach(host, Mode.RECREATE, ips, _proxies(request, end, ips, numbers[0])),
-        warnings=tuple(warnings),
-        refusals=tuple(refusals),
+        steps=tuple(_recreate_steps(request, name, details, create, _connect(ports, answers))),
+        undo=(say(undo, container=name, grace=request.grace),),
+        stop_seconds=_stop_seconds(details),
+        lost=tuple(_lost(request, details)),
+        client=say(Kind.CLIENT_OWN, container=name),
+        reach=asked.reach(),
+        warnings=(*asked.warnings(), *again),
+        refusals=(*asked.refusals(), *checks.recreate_refusals(container, details, request)),
         file=compose_lines(container, ports) if container.compose else (),
         answers=answers,
     )
 
 
-def recreate_steps(
-    request: Request, container: Container, details: Details | None, what: str, proof: str
-) -> tuple[str, ...]:
+def _recreate_steps(
+    request: Request, name: str, details: Details | None, create: Statement, connect: Statement | None
+) -> Iterator[Statement]:
     """In the order of apply's steps; what need not be done is left out."""
-    name = container.name
-    steps = []
     if details and details.restart[0] not in ("", "no"):
-        steps.append(f"hold the restart policy of {name} ({details.restart[0]}) meanwhile")
-    followers = ", ".join(details.followers) if details else ""
+        yield say(Kind.HOLD_RESTART, container=name, policy=details.restart[0])
+    followers = details.followers if details else ()
     if followers:
-        steps.append(f"stop {followers}: what uses the network namespace of {name} loses it")
-    steps.append(f"stop {name}")
+        yield say(Kind.STOP_FOLLOWERS, container=name, followers=followers)
+    yield say(Kind.STOP, container=name)
     if not request.discard:
-        steps.append("keep what it wrote outside its volumes: commit it to an image (skipped where it wrote nothing)")
-    steps.append(f"create its equal {what}, and connect the same networks")
-    steps.append(f"rename the old one to {name}.netdash-TIME, and the new one to {name}")
-    steps.append(f"start {name}; wait until it is {'healthy' if details and details.health else 'running steadily'}")
-    steps.append(proof)
+        yield say(Kind.COMMIT)
+    yield create
+    yield say(Kind.RENAME_BOTH, container=name)
+    yield say(Kind.START_AND_WAIT, container=name, health=bool(details and details.health))
+    yield from _known(connect)
     if followers:
-        steps.append(f"make {followers} anew in the network namespace of the new {name}, and start what ran")
-    steps.append(f"remove the old one after {duration(request.grace)}" if request.grace else "remove the old one")
-    return tuple(steps)
+        yield say(Kind.RECREATE_FOLLOWERS, container=name, followers=followers)
+    yield say(Kind.REMOVE_OLD, grace=request.grace)
 
 
-def recreate_undo(request: Request, name: str) -> tuple[str, ...]:
-    if not request.grace:
-        return (f"netdash unpublish --mode recreate {name} PORT makes {name} anew without the port",)
-    return (
-        f"within {duration(request.grace)}: netdash undo (the old {name} comes back as it was; "
-        "what the new one wrote outside its volumes is lost)",
-    )
+def _stop_seconds(details: Details | None) -> int:
+    return details.stop_seconds if details and details.stop_seconds is not None else _STOP_SECONDS
 
 
-def downtime(details: Details | None) -> str:
-    stop = details.stop_seconds if details and details.stop_seconds is not None else 10
-    return f"from its stop (killed after {stop} s) until the new one has started: usually seconds; it is measured"
-
-
-def lost(request: Request, details: Details | None) -> tuple[str, ...]:
+def _lost(request: Request, details: Details | None) -> Iterator[Statement]:
     """All that goes with the old container."""
-    files = f"{details.changes} files and folders that it wrote outside its volumes" if details else ""
-    return (
-        *([files] if request.discard and details and details.changes else []),
-        "what its processes hold in memory",
-        *([f"what is in its tmpfs {', '.join(details.tmpfs)}"] if details and details.tmpfs else []),
-        "its log, with the old container",
-        f"its id {request.container_id[:12]}, where others hold it",
-    )
+    if request.discard and details and details.changes:
+        yield say(Kind.LOST_FILES, files=details.changes)
+    yield say(Kind.LOST_MEMORY)
+    if details and details.tmpfs:
+        yield say(Kind.LOST_TMPFS, paths=details.tmpfs)
+    yield say(Kind.LOST_LOG)
+    yield say(Kind.LOST_ID, id=request.container_id[:12])
 
 
 def compose_lines(container: Container, ports: tuple[Opened, ...]) -> tuple[str, ...]:
@@ -302,3 +276,119 @@ def compose_lines(container: Container, ports: tuple[Opened, ...]) -> tuple[str,
         proto = "" if port.proto == "tcp" else f"/{port.proto}"
         lines.append(f'      - "{bind}{port.host_port}:{port.container_port}{proto}"')
     return tuple(lines)
+
+
+# --- without a port ---------------------------------------------------------------------------------------------------
+
+
+def configured(container: Container, spec: Spec) -> tuple[Opened, ...]:
+    """What the container's own settings publish at these host ports."""
+    numbers = {port.container_port for port in spec.ports}
+    return tuple(
+        Opened(
+            binding.proto, str(binding.host_ip) if binding.host_ip else "", binding.host_port, binding.container_port
+        )
+        for binding in container.configured
+        if binding.host_port in numbers and binding.host_port is not None and binding.proto == spec.proto
+    )
+
+
+def plan_without(request: Request, facts: Facts, container: Container) -> Plan:
+    """What `netdash unpublish` does to a port that the engine publishes: the same container without it."""
+    ports = configured(container, request.spec)
+    numbers = tuple(sorted({port.host_port for port in ports}))
+    name, details, proto = container.name, facts.details, request.spec.proto
+    refusals = _known(facts.unable or checks.standing(container))
+    refusals = refusals or tuple(checks.recreate_refusals(container, details, request))
+    missing = {port.container_port for port in request.spec.ports} - set(numbers)
+    if missing:
+        absent = tuple(map(str, sorted(missing)))
+        refusals = (*refusals, say(Kind.NOT_PUBLISHED, container=name, ports=absent, proto=proto))
+    create = say(Kind.CREATE_EQUAL, ports=numbers, drops=True)
+    return Plan(
+        title=say(Kind.RECREATE_WITHOUT, container=name, host_ports=numbers, proto=proto),
+        container=name,
+        container_id=container.id,
+        mode=Mode.RECREATE,
+        ports=ports,
+        steps=tuple(_recreate_steps(request, name, details, create, None)),
+        undo=(say(Kind.UNDO) if request.grace else say(Kind.PUBLISH_AGAIN, container=name),),
+        stop_seconds=_stop_seconds(details),
+        lost=tuple(_lost(request, details)),
+        warnings=tuple(checks.recreate_warnings(container, details, request)) if details else (),
+        refusals=refusals,
+    )
+
+
+# --- a new container --------------------------------------------------------------------------------------------------
+
+
+def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: Facts) -> Plan:
+    """What `netdash run IMAGE -p …` will do."""
+    ports, refusals = _opened(host, specs)
+    ips = tuple(dict.fromkeys(ip for spec in specs for ip in bound(host, spec.bind)))
+    steps = (
+        *(() if facts.image_here else (say(Kind.PULL, image=image),)),
+        say(Kind.CREATE_FROM_IMAGE, container=name, image=image, ports=len(ports)),
+        say(Kind.START_WELL, container=name),
+        *((_connect(ports, None),) if ports else ()),
+    )
+    return Plan(
+        title=say(Kind.RUN, container=name, image=image, ports=tuple(map(_port_text, ports))),
+        container=name,
+        container_id="",
+        mode=None,
+        ports=ports,
+        steps=steps,
+        undo=(say(Kind.UNDO_RUN),),
+        reach=reach(host, Mode.RECREATE, ips, ()) if ips else (),
+        warnings=_known(checks.firewall_warning(ips)),
+        refusals=tuple(dict.fromkeys((*_new_refusals(name, specs, host, facts), *refusals))),
+    )
+
+
+def _port_text(port: Opened) -> str:
+    where = socket_text(port.host_ip, port.host_port) if port.host_ip else str(port.host_port)
+    return f"{where} → {port.container_port}/{port.proto}"
+
+
+def _opened(host: Host, specs: tuple[Spec, ...]) -> tuple[tuple[Opened, ...], list[Statement]]:
+    """The ports, those of netdash's choice chosen; and why some cannot be."""
+    found: list[Opened] = []
+    refusals: list[Statement] = []
+    named = frozenset(port.host_port for spec in specs for port in spec.ports if port.host_port is not None)
+    for spec in specs:
+        inside = tuple(port.container_port for port in spec.ports)
+        asked = tuple(port.host_port for port in spec.ports if port.host_port is not None)
+        numbers = asked or choose(host, spec.proto, inside, named.union(opened.host_port for opened in found))
+        if numbers is None:
+            refusals.append(say(Kind.NO_PORT_TO_CHOOSE))
+            continue
+        bind = str(spec.bind) if spec.bind else ""
+        found += (Opened(spec.proto, bind, number, port) for number, port in zip(numbers, inside, strict=True))
+    keys = [(opened.proto, opened.host_ip, opened.host_port) for opened in found]
+    refusals += [say(Kind.PORT_TWICE, proto=key[0], port=key[2]) for key in keys if keys.count(key) > 1]
+    return tuple(found), refusals
+
+
+def _new_refusals(name: str, specs: tuple[Spec, ...], host: Host, facts: Facts) -> Iterator[Statement]:
+    if facts.unable:
+        yield facts.unable
+        return
+    if not _NAME.fullmatch(name):
+        yield say(Kind.BAD_NAME, name=name)
+    if any(container.name == name for container in host.containers or ()):
+        yield say(Kind.NAME_EXISTS, name=name)
+    low = checks.lowest_port(host, facts, None)
+    for spec in specs:
+        yield from _known(checks.bind_refusal(host, spec.bind))
+        for port in spec.ports:
+            if port.host_port is not None:
+                ips = bound(host, spec.bind)
+                yield from checks.port_refusals(host, low, spec.proto, ips, port.host_port, force=False)
+
+
+def fresh_name(image: str, token: str) -> str:
+    """A name for a container that got none: the image's last word and a token."""
+    word = re.sub(r"[^a-zA-Z0-9_.-]", "", image.partition("@")[0].rpartition("/")[2].partition(":")[0])
+    return f"{word.lstrip('_.-') or 'container'}-{token}"

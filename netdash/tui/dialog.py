@@ -14,13 +14,14 @@ from textual.binding import Binding
 from textual.events import Key
 
 from netdash.model.errors import NetdashError
-from netdash.publish.outcome import Failed, Note
+from netdash.publish.statement import Statement
 from netdash.tui.form import Form
 from netdash.tui.interfaces import Made
 from netdash.tui.popup import Overlay
 from netdash.tui.surface import Bar, Box
 from netdash.tui.work import Background
-from netdash.view.plan_lines import hanging
+from netdash.view.plan import hanging
+from netdash.view.statements import text
 from netdash.view.text import Line, Span, Tone, clean
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Dialog(Overlay[Made | None]):
         self.form = form
         self.background: Background[Any] = Background(self)
         self.stage = Stage.ASKING
-        self.steps: list[str] = []
+        self.steps: list[Statement] = []
         self.failed: set[int] = set()  # places among the steps
         self.counted = ""
         self._held = False
@@ -193,7 +194,7 @@ class Dialog(Overlay[Made | None]):
             count = f"  {self.counted}" if last and self.counted else ""
             waited = int(time.monotonic() - self._since) if last else 0
             count += f"  {waited} s" if waited >= SLOW else ""
-            lines += hanging([glyph, Span(clean(step) + count)], self.wide)
+            lines += hanging([glyph, Span(clean(text(step)) + count)], self.wide)
         return [*lines, *([()] if lines and over else []), *(self.result(self.wide) if over else ())]
 
     # --- doing --------------------------------------------------------------------------------------------------------
@@ -206,21 +207,21 @@ class Dialog(Overlay[Made | None]):
         before = next((container.id for container in containers if container.name == name), None)
         self.background.start(lambda: self.work(key), partial(self.done, Made(name, before) if name else None))
 
-    def step(self, text: str) -> None:
+    def step(self, statement: Statement) -> None:
         """Called from the thread before a step is done."""
-        self.call_later(self._step, text)
+        self.call_later(self._step, statement)
 
-    def _step(self, text: str) -> None:
-        if isinstance(text, Failed):
+    def _step(self, statement: Statement) -> None:
+        if statement.failed:
             self._last_failed()
-        self.steps.append(text)
+        self.steps.append(statement)
         self.counted, self._since = "", time.monotonic()
         self.repaint()
         self.box.scroll(len(self.steps))
 
     def _last_failed(self) -> None:
         """Marks the last step; after a sentence that is none, nothing was under way."""
-        if self.steps and not isinstance(self.steps[-1], Note):
+        if self.steps and self.steps[-1].is_step:
             self.failed.add(len(self.steps) - 1)
 
     def _tick(self) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netdash.publish.plan import Plan
     from netdash.publish.preflight import Facts
     from netdash.publish.request import NewContainer, Request
+    from netdash.publish.statement import Statement
     from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
 
 
@@ -78,8 +79,8 @@ class Fleet(Feed, Protocol):
         """Publishes another host from now on, beginning with what is known of it; returns at once."""
 
 
-Told = Callable[[str], None]
-"""Called with a sentence, from the thread that does the work."""
+Told = Callable[["Statement"], None]
+"""Called with what is done next, from the thread that does the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,9 @@ class Changes(Protocol):
     def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
         """What a plan needs beside the host; changes nothing."""
 
-    def act(self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Told) -> Outcome:
+    def act(
+        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Callable[[str], None]
+    ) -> Outcome:
         """Carries out an agreed plan: `tell` hears each step before it is done, `count` how far one has come."""
 
     def pending(self) -> Pending:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from netdash.model.errors import NetdashError
 from netdash.model.host import Container, Host, Port
-from netdash.publish.checks import FORCEABLE
 from netdash.publish.outcome import Outcome
-from netdash.publish.plan import Plan, plan
-from netdash.publish.plan_others import fresh_name, plan_new
+from netdash.publish.plan import Plan, fresh_name, plan, plan_new
 from netdash.publish.preflight import Facts
 from netdash.publish.request import Mode, NewContainer, Request, Spec, parse_lasting, parse_spec
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form
-from netdash.view import form_choices, plan_lines
+from netdash.view import form_choices
+from netdash.view import plan as plan_view
 from netdash.view.form_choices import Offer
+from netdash.view.statements import text
 from netdash.view.text import Line, Span, Tone, clean
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Planning(Dialog, Generic[Asked]):
             return failure(self.wrong, self.wide)
         if self.draft is None:
             return ((Span(" asking the engine…", Tone.DIM),),)
-        return plan_lines.told(self.draft.plan, self.wide)
+        return plan_view.styled(self.draft.plan, self.wide)
 
     def ready(self) -> bool:
         self._entered = self.wrong is None and self.background.busy  # it goes on when the plan is there
@@ -173,12 +173,12 @@ class Planning(Dialog, Generic[Asked]):
 
 def _became(made: Plan, found: Outcome, wide: int) -> Sequence[Line]:
     """What was done, how long it took, what a real connection said, how to take it back."""
-    down = found.downtime(made.downtime)
-    took = plan_lines.hanging([Span(clean(down))], wide) if down else ()
+    down = plan_view.measured_downtime(made, found)
+    took = plan_view.hanging([Span(clean(down))], wide) if down else ()
     back: list[Line] = []
     for command in made.undo:
-        back += plan_lines.hanging([Span("undo: u here, or ", Tone.DIM), Span(command)], wide)
-    return (*good(made.title, wide), *took, *plan_lines.proofs(found.proofs, wide), *back)
+        back += plan_view.hanging([Span("undo: u here, or ", Tone.DIM), Span(text(command))], wide)
+    return (*good(text(made.title), wide), *took, *plan_view.proofs(found.proofs, wide), *back)
 
 
 # --- P ----------------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Publish(Planning[Request]):
         self.field("mode").note = Span(_COST[self.mode], Tone.DIM)
         last = self.lasting if self.mode is Mode.FORWARD else self.keeping
         refusals = self.draft.plan.refusals if self.draft else ()
-        forced = self.forcing.text == "yes" or any(refusal.endswith(FORCEABLE) for refusal in refusals)
+        forced = self.forcing.text == "yes" or any(refusal.forceable for refusal in refusals)
         self.filled.show((*self.always, last, *((self.forcing,) if forced else ())))
         port, host_port, bind = (self.field(name) for name in ("port", "host_port", "bind"))
         try:

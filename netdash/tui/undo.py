@@ -11,11 +11,13 @@ from textual.binding import Binding
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Port
 from netdash.publish.journal import Journal
+from netdash.publish.statement import Kind, say
 from netdash.publish.undo import Choice, Course, Damaged, Recovery, Taken
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.interfaces import Changes
 from netdash.view import json_changes
-from netdash.view.plan_lines import hanging
+from netdash.view.plan import hanging
+from netdash.view.statements import outage as outage_text
 from netdash.view.text import Line, Span, Tone, clean
 
 Found = TypeVar("Found")
@@ -90,9 +92,9 @@ class Undo(Asking[tuple[Taken | None, Course | None]]):
         chosen = self.chosen
         if chosen is None:
             raise NetdashError("there is nothing to take back")
-        self.step(self.sentences()[0])
+        self.step(say(Kind.COURSE_STEP, text=self.sentences()[0]))
         outage = self.changes.take_back(chosen, self.step)
-        down = f"; it was down for {outage.text}" if outage else ""
+        down = f"; it was down for {outage_text(outage)}" if outage else ""
         return lambda wide: good(f"taken back{down}", wide)
 
 

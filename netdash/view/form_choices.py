@@ -12,6 +12,7 @@ from netdash.publish.plan import bound, has_ipv6
 from netdash.publish.preflight import Facts
 from netdash.publish.request import Mode, Spec
 from netdash.view.free_ports import look
+from netdash.view.statements import refusal as refusal_text
 from netdash.view.text import Span, Tone, clean
 
 MOST = 12  # choices of one field
@@ -81,7 +82,7 @@ def host_note(host: Host, spec: Spec, facts: Facts | None, mode: Mode | None, fo
     low = checks.lowest_port(host, facts, mode) if facts else None
     for number in numbers:
         for refusal in checks.port_refusals(host, low, spec.proto, bound(host, spec.bind), number, force):
-            return Span(f"✗ {clean(refusal)}", Tone.BAD)
+            return Span(f"✗ {clean(refusal_text(refusal))}", Tone.BAD)
     if host.listeners is None:
         return Span("? the host's sockets could not be read", Tone.UNKNOWN)
     return Span("free", Tone.GOOD)
@@ -101,7 +102,7 @@ def addresses(host: Host) -> tuple[Offer, ...]:
 def address_note(host: Host, bind: IP | None, mode: Mode | None) -> Span:
     refusal = checks.bind_refusal(host, bind)
     if refusal:
-        return Span(f"✗ {refusal}", Tone.BAD)
+        return Span(f"✗ {clean(refusal_text(refusal))}", Tone.BAD)
     if bind is not None:
         return Span("this host only", Tone.DIM) if bind.is_loopback else Span("")
     if mode is Mode.FORWARD:

@@ -16,6 +16,8 @@ from netdash.publish.state import Forward
 from netdash.publish.undo import Course, Damaged, Pending, Recovery
 from netdash.view.free_ports import Answer
 from netdash.view.json_host import SCHEMA, Json, port_entry, unknown
+from netdash.view.statements import downtime, refusal, text
+from netdash.view.statements import outage as outage_text
 
 
 def plan(made: Plan) -> dict[str, object]:
@@ -23,19 +25,19 @@ def plan(made: Plan) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "plan": {
-            "title": made.title,
+            "title": text(made.title),
             "mode": made.mode.value if made.mode else "run",
             "container": made.container,
             "container_id": made.container_id[:12] or None,
             "ports": [asdict(port) for port in made.ports],
-            "steps": list(made.steps),
-            "undo": list(made.undo),
-            "downtime": made.downtime,
-            "lost": list(made.lost),
-            "client_address": made.client or None,
-            "reach": [asdict(one) for one in made.reach],
-            "warnings": list(made.warnings),
-            "refusals": list(made.refusals),
+            "steps": list(map(text, made.steps)),
+            "undo": list(map(text, made.undo)),
+            "downtime": downtime(made.stop_seconds),
+            "lost": list(map(text, made.lost)),
+            "client_address": text(made.client) if made.client else None,
+            "reach": [{"who": each.who.value, "yes": each.yes, "why": text(each.why)} for each in made.reach],
+            "warnings": list(map(text, made.warnings)),
+            "refusals": list(map(refusal, made.refusals)),
             "compose_lines": list(made.file),
         },
         "done": False,
@@ -146,7 +148,7 @@ def journal(one: Journal) -> dict[str, object]:
         "steps_left": [change.steps[at] for at in one.left],
         "created": change.created,
         "due": one.due,
-        "downtime": change.downtime or None,
+        "downtime": None if change.stop_seconds is None else downtime(change.stop_seconds),
         **outage(one.outage),
     }
 
@@ -162,7 +164,7 @@ def journal_sentence(one: Journal) -> str:
         done = len(one.done)
         return f"{what}, {kind}, interrupted after {done} of {len(change.steps)} steps: netdash recover"
     kept = f", {change.backup} is kept meanwhile" if change.backup else ""
-    down = f", was down for {one.outage.text}" if one.outage else ""
+    down = f", was down for {outage_text(one.outage)}" if one.outage else ""
     return f"{what}, {kind}{down}, can be taken back{kept}: netdash undo"
 
 

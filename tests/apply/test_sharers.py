@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from netdash.apply.preflight import Sharers, following, sharers
+from netdash.publish.statement import Kind, say
+from netdash.view.statements import text
 
 OWNER, SIDE, OTHER = "a" * 64, "b" * 64, "c" * 64
 PIDS = {OWNER: 10, SIDE: 20, OTHER: 30}
@@ -39,8 +41,12 @@ def proc(tmp_path: Path) -> Path:
 def test_the_namespace_tells(proc: Path) -> None:
     found = sharers(OWNER, PIDS, proc)
     assert found == Sharers((SIDE,), ((31, "tcpdump"), (40, "socat")))
-    assert found.sentence == "tcpdump (pid 31), socat (pid 40)"
-    assert Sharers((), tuple((pid, "x") for pid in range(5))).sentence == "x (pid 0), x (pid 1), x (pid 2) and 2 more"
+
+
+def test_the_first_three_are_named() -> None:
+    for count, named in ((2, "x (pid 0), x (pid 1)"), (5, "x (pid 0), x (pid 1), x (pid 2) and 2 more")):
+        said = say(Kind.SHARERS, container="web", processes=tuple((pid, "x") for pid in range(count)))
+        assert text(said) == f"{named} in the network of web, but of no container in it: left with nothing but lo"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from netdash.publish.journal import Outage
 from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode
+from netdash.publish.statement import Kind, say
 from tests.conftest import RECORDINGS
 from tests.publish.test_state import CHANGE, RECORD
 
@@ -72,9 +73,9 @@ def test_read_only_in_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[str]) -> None:
-    made = Plan("title", "web", "f" * 64, Mode.RECREATE, (), (), (), downtime="at most so long")
+    made = Plan(say(Kind.STOP, container="web"), "web", "f" * 64, Mode.RECREATE, stop_seconds=7)
     for outage, line, document in (
-        (Outage(14.24), "downtime: 14.2 s; planned: at most so long\n", [14.24, True]),
+        (Outage(14.24), "downtime: 14.2 s; planned: from its stop (killed after 7 s)", [14.24, True]),
         (Outage(3.0, exact=False), "downtime: at most 3.0 s; planned", [3.0, False]),
         (None, "", [None, None]),
     ):
@@ -88,8 +89,8 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
         publish.result(arguments, made, Outcome(outage=outage))
         told = json.loads(capsys.readouterr().out)
         assert [told["down_seconds"], told["down_exact"]] == document
-        assert told["plan"]["downtime"] == "at most so long"
-    journal_files.begin(replace(CHANGE, downtime="so long"))
+        assert told["plan"]["downtime"].startswith("from its stop (killed after 7 s)")
+    journal_files.begin(replace(CHANGE, stop_seconds=7))
     journal_files.append(CHANGE, {"begin": 0, "stopped": 1.0})
     journal_files.append(CHANGE, {"done": 0, "result": "", "down": 14.24, "exact": True})
     journal_files.append(CHANGE, {"settled": time.time()})
@@ -97,7 +98,8 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
     assert "made anew, was down for 14.2 s, can be taken back" in capsys.readouterr().out
     assert main(["published", "--json"]) == 0
     (change,) = json.loads(capsys.readouterr().out)["changes"]
-    assert (change["downtime"], change["down_seconds"], change["down_exact"]) == ("so long", 14.24, True)
+    assert change["downtime"].startswith("from its stop (killed after 7 s)")
+    assert (change["down_seconds"], change["down_exact"]) == (14.24, True)
 
 
 def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from netdash.publish.checks import choose, conflicts, port_refusals
 from netdash.view.free_ports import look, sentences
+from netdash.view.statements import refusal
 from tests.support.trace_hosts import host, table
 
 NODE_PORT = table(
@@ -72,7 +73,8 @@ def test_it_names_the_rule_and_offers_ports_that_no_rule_takes() -> None:
 
 def test_publishing_refuses_what_a_rule_redirects() -> None:
     def refused(address: str, port: int) -> list[str]:
-        return list(port_refusals(host(REDIRECT), 0, "tcp", (ip_address(address),), port, True))
+        found = port_refusals(host(REDIRECT), 0, "tcp", (ip_address(address),), port, True)
+        return list(map(refusal, found))
 
     told = "what comes in for tcp port 8443 is taken by rule nat/PREROUTING #1"
     assert [text.partition(":")[0] for text in refused("0.0.0.0", 8443)] == [told]

@@ -11,11 +11,12 @@ import pytest
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Binding, Chain, Engine, Holder, Host, Listener, PolicyRule, Route, Ruleset
 from netdash.publish.payload import Volume
-from netdash.publish.plan import Plan, plan
-from netdash.publish.plan_others import configured, fresh_name, plan_new, plan_without
-from netdash.publish.plan_text import lines
+from netdash.publish.plan import Plan, configured, fresh_name, plan, plan_new, plan_without
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_spec
+from netdash.publish.statement import Kind, say
+from netdash.view.plan import plain as lines
+from netdash.view.statements import refusal, text
 from tests.support.show_hosts import HOSTILE, WEB, blind, container, host, hostile, port
 
 FACTS = Facts(program="/usr/sbin/docker-proxy")
@@ -93,6 +94,10 @@ def made(text: str = "8081:80", on: Host | None = None, facts: Facts = FACTS, **
     return plan(Request(WEB, parse_spec(text, bind=bind), **more), on, facts)
 
 
+def refusals(plan: Plan) -> list[str]:
+    return list(map(refusal, plan.refusals))
+
+
 def test_a_forward_in_full() -> None:
     assert lines(made(seconds=1800.0)) == (
         "forward 8081 → web 80/tcp",
@@ -146,27 +151,28 @@ def test_losing_is_said_and_never_the_default() -> None:
     facts = replace(FACTS, details=replace(DETAILS, changes=3))
     kept = made(facts=facts, mode=Mode.RECREATE)
     lost = made(facts=facts, mode=Mode.RECREATE, discard=True)
-    assert not any("files" in one for one in kept.lost)
-    assert lost.lost[0] == "3 files and folders that it wrote outside its volumes"
+    assert Kind.LOST_FILES not in {one.kind for one in kept.lost}
+    assert lost.lost[0] == say(Kind.LOST_FILES, files=3)
     assert lost.lost[1:] == kept.lost
-    assert not any("commit" in step for step in lost.steps)
+    assert Kind.COMMIT not in {step.kind for step in lost.steps}
 
 
 def test_who_else_is_in_its_network_is_said() -> None:
     for sharers, said in (
         (None, ["which other processes use the network namespace of web could not be read"]),
-        ("", []),
-        ("socat (pid 4)", ["socat (pid 4) in the network of web, but of no container in it: left with nothing but lo"]),
+        ((), []),
+        (((4, "socat"),), ["socat (pid 4) in the network of web, but of no container in it: left with nothing but lo"]),
     ):
         plan = made(facts=replace(FACTS, details=replace(DETAILS, sharers=sharers)), mode=Mode.RECREATE)
-        assert [one for one in plan.warnings if "network of" in one or "namespace" in one] == said
+        found = [text(one) for one in plan.warnings if one.kind in (Kind.SHARERS, Kind.SHARERS_UNREAD)]
+        assert found == said
 
 
 def test_compose_lines() -> None:
     on = host(containers=(container(compose="shop", service="front", listeners=(HTTPD,)),))
     found = made(on=on, facts=replace(FACTS, details=DETAILS), mode=Mode.RECREATE, bind="172.25.34.8")
     assert found.file == ("services:", "  front:", "    ports:", '      - "172.25.34.8:8081:80"')
-    assert any("docker compose up" in one for one in found.warnings)
+    assert Kind.COMPOSE_PROJECT in {one.kind for one in found.warnings}
 
 
 def test_a_port_of_netdashs_choice_is_free() -> None:
@@ -175,7 +181,7 @@ def test_a_port_of_netdashs_choice_is_free() -> None:
     assert {one.host_port for one in made("80", on).ports} == {8083}
     assert {one.host_port for one in made("3000-3001", on).ports} == {3000, 3001}
     unknown = replace(on, listeners=None)
-    assert made("80", unknown).refusals == ("no host port can be chosen: the host's sockets are not known; name it",)
+    assert refusals(made("80", unknown)) == ["no host port can be chosen: the host's sockets are not known; name it"]
 
 
 ELSEWHERE = {"network_mode": "container:" + "9" * 64, "shares_with": "db", "endpoints": ()}
@@ -195,7 +201,7 @@ ELSEWHERE = {"network_mode": "container:" + "9" * 64, "shares_with": "db", "endp
 def test_containers_that_have_nothing_to_publish(changes: dict[str, Any], reason: str) -> None:
     found = made(on=host(containers=(container(**changes),)))
     assert len(found.refusals) == 1
-    assert reason in found.refusals[0]
+    assert reason in refusals(found)[0]
     assert found.steps == ()
 
 
@@ -210,7 +216,7 @@ def test_containers_that_have_nothing_to_publish(changes: dict[str, Any], reason
 def test_networks_that_lead_nowhere(changes: dict[str, Any], reason: str) -> None:
     plain = host(containers=(container(),))
     network = replace((plain.networks or ())[0], **changes)
-    assert reason in made(on=replace(plain, networks=(network,))).refusals[0]
+    assert reason in refusals(made(on=replace(plain, networks=(network,))))[0]
 
 
 @pytest.mark.parametrize(
@@ -229,22 +235,22 @@ def test_networks_that_lead_nowhere(changes: dict[str, Any], reason: str) -> Non
 )
 def test_who_has_the_port(entry: Any, bind: str | None, reason: str) -> None:
     on = host(containers=(container(listeners=(HTTPD,)),), ports=(entry,))
-    refusals = made(on=on, bind=bind).refusals
-    assert refusals == () if not reason else reason in refusals[0]
+    found = refusals(made(on=on, bind=bind))
+    assert found == [] if not reason else reason in found[0]
 
 
 def test_a_stopped_containers_port_can_be_forced() -> None:
     on = host(containers=(container(listeners=(HTTPD,)),), ports=(port(8081, live=False, holder=Holder("nobody")),))
     found = made(on=on, force=True)
     assert found.refusals == ()
-    assert found.warnings == (
+    assert list(map(text, found.warnings)) == [
         "tcp 0.0.0.0:8081 is wanted by container web, which is not running: it cannot start again",
-    )
+    ]
 
 
 def test_rights_and_addresses() -> None:
     poor = replace(FACTS, lowest_port=1024)
-    assert "ports below 1024 are privileged" in made("80:80", facts=poor).refusals[0]
+    assert "ports below 1024 are privileged" in refusals(made("80:80", facts=poor))[0]
     assert made("8081:80", facts=poor).refusals == ()
     engine = Engine("docker", "28", True, None, None)
     rootless = host(
@@ -254,12 +260,13 @@ def test_rights_and_addresses() -> None:
     )
     facts = replace(poor, details=DETAILS)
     assert made("80:80", facts=facts, mode=Mode.RECREATE).refusals == ()  # the engine binds it, and is root
-    assert "privileged" in made("80:80", rootless, facts=facts, mode=Mode.RECREATE).refusals[0]
-    assert made(bind="9.9.9.9").refusals == ("9.9.9.9 is not an address of this host",)
+    assert "privileged" in refusals(made("80:80", rootless, facts=facts, mode=Mode.RECREATE))[0]
+    assert refusals(made(bind="9.9.9.9")) == ["9.9.9.9 is not an address of this host"]
     assert made(bind="127.0.0.5").refusals == ()
     away = replace(FACTS, engine_here=False)
-    assert "another network namespace" in made(facts=away).refusals[0]
-    assert made(facts=Facts(unable="no permission")).refusals == ("no permission",)
+    assert "another network namespace" in refusals(made(facts=away))[0]
+    unable = say(Kind.ENGINE_ERROR, message="no permission", hint="use sudo")
+    assert refusals(made(facts=Facts(unable=unable))) == ["no permission (use sudo)"]
 
 
 LOCAL = Listener("tcp", ip_address("127.0.0.1"), 80)
@@ -279,7 +286,7 @@ SIX = Listener("tcp", ip_address("::"), 80, dual=True)
 def test_who_listens_inside(listeners: Any, warning: str, answers: bool | None) -> None:
     found = made(on=host(containers=(container(listeners=listeners),)))
     assert found.refusals == ()
-    assert found.warnings == ((warning,) if warning else ())
+    assert list(map(text, found.warnings)) == ([warning] if warning else [])
     assert found.answers is answers
 
 
@@ -290,12 +297,12 @@ def test_who_listens_inside(listeners: Any, warning: str, answers: bool | None) 
         ({"changes": None}, "could not be counted"),
         ({"missing": ("donor",)}, "takes volumes from donor, which does not exist any more"),
         ({"swarm_service": "shop_web"}, "docker service update --publish-add … shop_web"),
-        ({"dependents": ("db uses the network of web",)}, "db uses the network of web (--force does it all the same)"),
+        ({"dependents": (say(Kind.LINKED, container="web", user="db"),)}, "would lead to the old one (--force does it"),
     ],
 )
 def test_containers_that_are_not_made_anew(changes: dict[str, Any], reason: str) -> None:
     facts = replace(FACTS, details=replace(DETAILS, **changes))
-    assert reason in made(facts=facts, mode=Mode.RECREATE).refusals[0]
+    assert reason in refusals(made(facts=facts, mode=Mode.RECREATE))[0]
     assert made(facts=facts).refusals == ()  # a forward does not touch it
 
 
@@ -310,21 +317,21 @@ def test_filtered_hosts_are_not_called_reachable() -> None:
     for ruleset, (yes, why) in verdicts.items():
         near = made(on=replace(plain, ruleset=ruleset)).reach[1]
         assert near.yes is yes
-        assert why in near.why
+        assert why in text(near.why)
     nobody = made("8081:99").reach
     assert [one.yes for one in nobody] == [False, False, False]
-    assert "no listener" in nobody[1].why
+    assert "no listener" in text(nobody[1].why)
     lost = made(on=replace(plain, routes=tuple(one for one in plain.routes or () if one is not BRIDGE_ROUTE))).reach
     assert [one.yes for one in lost] == [False, False, False]
-    assert "the routes lead elsewhere" in lost[0].why
+    assert "the routes lead elsewhere" in text(lost[0].why)
     near, far = made(bind="127.0.0.1").reach[1:]
     assert (near.yes, far.yes) == (False, False)
 
 
 def test_unread_and_hostile_hosts_are_refused_or_said() -> None:
-    assert made(on=blind()).refusals == ("the container is gone",)
+    assert refusals(made(on=blind())) == ["the container is gone"]
     unread = replace(host(containers=(container(listeners=(HTTPD,)),)), listeners=None)
-    assert any("could not be read: the attempt will tell" in one for one in made(on=unread).warnings)
+    assert Kind.HOST_SOCKETS_UNREAD in {one.kind for one in made(on=unread).warnings}
     told = lines(made(on=hostile()))
     assert any(HOSTILE[:5] in one for one in told)
 
@@ -340,7 +347,7 @@ def test_taking_a_port_of_the_engine_back() -> None:
     assert [one.host_port for one in configured(web, request.spec)] == [8080]
     assert plan_without(request, facts, web).refusals == ()
     other = replace(request, spec=parse_spec("8080-8081"))
-    assert plan_without(other, facts, web).refusals == ("web does not publish port 8081/tcp",)
+    assert refusals(plan_without(other, facts, web)) == ["web does not publish port 8081/tcp"]
     assert plan_without(request, facts, replace(web, state="exited")).refusals != ()
 
 
@@ -349,14 +356,14 @@ def test_a_new_container() -> None:
     facts = replace(FACTS, image_here=False)
     found = plan_new("shop/web:2", "fresh", (parse_spec("8081:80"), parse_spec("81")), on, facts)
     assert found.refusals == ()
-    assert found.steps[0] == "pull shop/web:2"
+    assert text(found.steps[0]) == "pull shop/web:2"
     assert [(one.host_port, one.container_port) for one in found.ports] == [(8081, 80), (8082, 81)]
     bad = plan_new("x", "web", (parse_spec("8080:80"), parse_spec("9:9"), parse_spec("9:9")), on, facts)
-    assert [one.split(",")[0] for one in bad.refusals] == [
+    assert [one.split(",")[0] for one in refusals(bad)] == [
         "there is a container web already",
         "tcp 0.0.0.0:8080 is held by container web",
         "tcp port 9 is asked for twice",
     ]
-    assert plan_new("x", "bad name", (), on, facts).refusals == ("'bad name' is not a name that Docker takes",)
+    assert refusals(plan_new("x", "bad name", (), on, facts)) == ["'bad name' is not a name that Docker takes"]
     assert fresh_name("reg:5000/a/web:2@sha256:1", "ff") == "web-ff"
     assert fresh_name("@", "ff") == "container-ff"

@@ -18,7 +18,9 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.publish import payload
 from netdash.publish.journal import Change, Journal, Outage, load_journal
 from netdash.publish.state import Forward, Opened, Process, addresses, load_forward, running, target, verdict
+from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Seen, Shown
+from netdash.view.statements import text
 
 PORT = Opened("tcp", "0.0.0.0", 8080, 80)
 RECORD = Forward(
@@ -151,11 +153,11 @@ def test_a_new_one_that_somebody_stopped_is_not_done(running: bool, monkeypatch:
 def test_an_outage_is_measured_and_one_that_was_interrupted_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     Scripted(monkeypatch, "", NetdashError("no"))
     monkeypatch.setattr(change, "_reap_later", lambda _: None)
-    heard: list[str] = []
+    heard: list[Statement] = []
     made = change.finish(None, journal_files.begin(CHANGE), heard.append)  # type: ignore[arg-type]
     assert made.outage is not None
     assert (made.outage.exact, made.stopped) == (True, None)
-    assert heard[-1] == f"web was down for {made.outage.text}"
+    assert heard[-1] == say(Kind.WAS_DOWN, container="web", measured=made.outage)
     lines = [CHANGE.line(), '{"begin": 0, "stopped": 100.0}']
     for more, ends in (
         ([], (100.0, None)),
@@ -171,23 +173,23 @@ def test_an_outage_is_measured_and_one_that_was_interrupted_is_a_bound(monkeypat
 @pytest.mark.parametrize(("now", "said"), [(107.0, "web was down for at most 7.0 s"), (99.0, "the clock was set back")])
 def test_an_outage_goes_on_while_nobody_measures_it(now: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Scripted(monkeypatch, "", NetdashError("no"))
-    heard: list[str] = []
+    heard: list[Statement] = []
     left = journal_files.begin(CHANGE)
     journal_files.append(CHANGE, {"begin": 0, "stopped": 100.0})
     left = journal_files.append(CHANGE, {"done": 0, "result": ""})
     monkeypatch.setattr(time, "time", lambda: now)
     change.rollback(None, left, heard.append)  # type: ignore[arg-type]
-    assert any(said in line for line in heard)
+    assert any(said in text(each) for each in heard)
 
 
 def test_a_container_that_runs_was_not_down_until_now(monkeypatch: pytest.MonkeyPatch) -> None:
     Scripted(monkeypatch, "", NetdashError("no"))
     monkeypatch.setattr(change, "look", lambda *_: Seen(Shown(CHANGE.old_id, "web", "running")))
-    heard: list[str] = []
+    heard: list[Statement] = []
     journal_files.begin(CHANGE)
     left = journal_files.append(CHANGE, {"begin": 0, "stopped": 100.0})
     assert change.rollback(None, left, heard.append) is None  # type: ignore[arg-type]
-    assert not any("down for" in line for line in heard)
+    assert not any(each.kind is Kind.WAS_DOWN for each in heard)
 
 
 class Scripted:
@@ -250,7 +252,7 @@ def test_a_record_without_its_process_is_lost_and_one_that_is_over_is_dropped() 
     assert {one.id for one in forward.listed()} == {"a", "b", "c"}
     assert [one.id for one in forward.lost(forward.listed())] == ["b"]
     forward.end_one(records["b"])
-    assert forward.reconcile() == ("the forward of web port 53, 8080 is over: its time has ended",)
+    assert list(map(text, forward.reconcile())) == ["the forward of web port 53, 8080 is over: its time has ended"]
     assert [one.id for one in forward.listed()] == ["a"]
 
 

@@ -20,6 +20,7 @@ from netdash.publish.plan import Plan
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, NewContainer, Request
 from netdash.publish.state import Forward
+from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import (
     Choice,
     Course,
@@ -98,8 +99,8 @@ class Fake:
         found = [Recovery(one, shown(one, SEEN), finish(one, SEEN), rollback(one, SEEN)) for one in self.found.journals]
         return (*found, *(Damaged(one, ("web.netdash-1 is exited",)) for one in self.found.unreadable))
 
-    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Callable[[str], None]) -> None:
-        tell("start web")
+    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Callable[[Statement], None]) -> None:
+        tell(say(Kind.START, container="web"))
         self.recovered.append(choice)
         self.found = Pending()
 

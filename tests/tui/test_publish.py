@@ -8,13 +8,13 @@ import pytest
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure, Host
-from netdash.publish.outcome import Failed, Note
-from netdash.publish.plan_text import lines
 from netdash.publish.request import Mode, Request
+from netdash.publish.statement import Kind, say
 from netdash.publish.undo import Pending
 from netdash.tui.dialog import Stage
 from netdash.tui.host_view import HostView
 from netdash.tui.publishing import Publish
+from netdash.view.plan import plain as lines
 from tests.publish.test_state import CHANGE
 from tests.support.publish_stage import DETAILS, SIZES, Fake, agree, dialog, journal, own, until
 from tests.support.show_hosts import hostile
@@ -121,7 +121,7 @@ def test_what_is_refused_is_not_asked_for(su1: Host) -> None:
 
 def test_nobody_is_forced_but_who_may_be(su1: Host) -> None:
     """A refusal that may be forced offers to; no other does."""
-    fake = Fake(details=replace(DETAILS, dependents=("db is linked to trusting_shtern",)))
+    fake = Fake(details=replace(DETAILS, dependents=(say(Kind.LINKED, container="trusting_shtern", user="db"),)))
 
     async def scene(pilot, app):
         await press(pilot, "P")
@@ -191,13 +191,13 @@ class Failing(Fake):
 
     def act(self, asked, made, facts, tell, count):
         for told in (
-            "stop web",
-            "create web-new",
-            Failed("it failed: everything is taken back"),
-            "take back: stop web",
+            say(Kind.STOP, container="web"),
+            say(Kind.CREATE, container="web-new"),
+            say(Kind.FAILED_TAKES_BACK),
+            say(Kind.TAKE_BACK, step=say(Kind.STOP, container="web")),
         ):
             tell(told)
-        tell(Note("it is taken back"))
+        tell(say(Kind.TAKEN_BACK))
         raise NetdashError("taken back: no space left on device", code=Exit.REFUSED)
 
 
