@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from netdash.publish.plan import Plan
     from netdash.publish.request import Request
 
-Told = Callable[[Statement], None]
+Report = Callable[[Statement], None]
 """Called with each step before it is done."""
 
 
-def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...], tell: Told) -> Journal:
+def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...], report: Report) -> Journal:
     """Make the container anew as planned. Raises NetdashError(REFUSED); then everything is as it was, or a journal says
     what is left to be done."""
     engine = local(address)
@@ -47,10 +47,10 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
         followers=survey.followers(engine, inspect),
         stop_seconds=plan.stop_seconds,
     )
-    return _carry_out(engine, replace(journal_files.begin(equal(engine, inspect, wanted)), source=inspect), tell)
+    return _carry_out(engine, replace(journal_files.begin(equal(engine, inspect, wanted)), source=inspect), report)
 
 
-def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) -> Journal:
+def start_new(plan: Plan, image: str, address: str, grace: float, report: Report) -> Journal:
     """Start a container of `image` with the plan's ports. Raises NetdashError as `recreate`."""
     now = time.time()
     when = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
@@ -66,52 +66,52 @@ def start_new(plan: Plan, image: str, address: str, grace: float, tell: Told) ->
         image=image,
         grace=grace,
     )
-    return _carry_out(local(address), journal_files.begin(change), tell)
+    return _carry_out(local(address), journal_files.begin(change), report)
 
 
-def _carry_out(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
+def _carry_out(engine: EngineClient, journal: Journal, report: Report) -> Journal:
     """All steps; what fails is rolled back at once, unless the engine itself is gone."""
     try:
-        return finish(engine, journal, tell)
+        return finish(engine, journal, report)
     except EngineGone:
         raise
     except KeyboardInterrupt:
-        tell(say(Kind.INTERRUPTED))
+        report(say(Kind.INTERRUPTED))
         raise
     except NetdashError as error:
-        raise _failed(engine, journal, tell, error) from error
+        raise _failed(engine, journal, report, error) from error
 
 
-def _failed(engine: EngineClient, journal: Journal, tell: Told, error: NetdashError) -> NetdashError:
+def _failed(engine: EngineClient, journal: Journal, report: Report, error: NetdashError) -> NetdashError:
     """Takes the change back, so that the service runs; answers with why, and with what of that failed too."""
-    tell(say(Kind.FAILED_TAKES_BACK))
+    report(say(Kind.FAILED_TAKES_BACK))
     now = journal_files.load(journal_files.path_of(journal.change)) or journal
     try:
-        rollback(engine, replace(now, source=journal.source), tell)
+        rollback(engine, replace(now, source=journal.source), report)
     except EngineGone:
         raise
     except NetdashError as second:
         return NetdashError(f"{error.message}; {second.message}", second.hint, Exit.REFUSED)
-    tell(say(Kind.TAKEN_BACK))
+    report(say(Kind.TAKEN_BACK))
     return NetdashError(f"taken back: {error.message}", error.hint, Exit.REFUSED)
 
 
-def resume(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
+def resume(engine: EngineClient, journal: Journal, report: Report) -> Journal:
     """Finish what was interrupted; where that fails midway, it is taken back. Raises NetdashError(REFUSED)."""
     course = undo.finish(journal, look(engine, journal))
     if course.way is Way.REFUSED:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(journal.change), Exit.REFUSED)
     try:
-        return _finish_again(engine, journal, tell)
+        return _finish_again(engine, journal, report)
     except EngineGone:
         raise
     except NetdashError as error:
         if not journal.change.old_id:
             raise
-        raise _failed(engine, journal, tell, error) from error
+        raise _failed(engine, journal, report, error) from error
 
 
-def _finish_again(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
+def _finish_again(engine: EngineClient, journal: Journal, report: Report) -> Journal:
     """Whoever died may have taken the new container along: it is started and looked at again."""
     change = journal.change
     seen = look(engine, journal)
@@ -126,10 +126,10 @@ def _finish_again(engine: EngineClient, journal: Journal, tell: Told) -> Journal
     done = {at: result for at, result in journal.done.items() if at not in again}
     if any(one is not None and one.running for one in (seen.old, seen.new)):
         journal_files.append(change, journal_files.NONE)
-    return finish(engine, replace(journal, done=done), tell)
+    return finish(engine, replace(journal, done=done), report)
 
 
-def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
+def finish(engine: EngineClient, journal: Journal, report: Report) -> Journal:
     """Do what is left. Raises NetdashError(REFUSED)."""
     change, source = journal.change, journal.source
     left = journal.left
@@ -138,14 +138,14 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
         journal_files.append(change, {"undoing": False})
     for at in left:
         word, _, argument = change.steps[at].partition(":")
-        tell(step_statement(change, at))
+        report(step_statement(change, at))
         stopped = watch.stopped() if word == "stop" else {}
         now = journal_files.append(change, {"begin": at, **stopped})
         result = STEPS[word][0](engine, journal, argument)
         started = watch.started(now) if word == "start" else {}
         journal = replace(journal_files.append(change, {"done": at, "result": result, **started}), source=source)
         if started:
-            tell(say(Kind.WAS_DOWN, container=change.name, measured=journal.outage))
+            report(say(Kind.WAS_DOWN, container=change.name, measured=journal.outage))
     journal = journal_files.append(change, {"settled": time.time()})
     if change.grace:
         _reap_later(change)
@@ -154,7 +154,7 @@ def finish(engine: EngineClient, journal: Journal, tell: Told) -> Journal:
     return journal
 
 
-def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool = False) -> Outage | None:
+def rollback(engine: EngineClient, journal: Journal, report: Report, *, agreed: bool = False) -> Outage | None:
     """Take back what was done, and end the journal; where something that it needs is gone, by another way, or not at
     all. `agreed`: its course was shown before. Answers how long that took the service down, None where it did not.
     Raises NetdashError(REFUSED)."""
@@ -167,15 +167,15 @@ def rollback(engine: EngineClient, journal: Journal, tell: Told, *, agreed: bool
     if course.way is Way.REFUSED:
         raise NetdashError(f"nothing was changed: {course.refusal}", _forget(change), Exit.REFUSED)
     if course.way is Way.PLANNED:
-        ended = _undo_steps(engine, journal, seen, tell)
+        ended = _undo_steps(engine, journal, seen, report)
         _named(engine, change, agreed=agreed and bool(undo.name_taken(change, seen)))
         return ended
     for step in course.steps:
-        tell(say(Kind.COURSE_STEP, text=step))
+        report(say(Kind.COURSE_STEP, text=step))
     if course.way is not Way.RECORD:
         anew = _from_new(engine, journal) if course.way is Way.FROM_NEW else _from_settings(journal)
         journal_files.end(change)
-        return _carry_out(engine, anew, tell).outage
+        return _carry_out(engine, anew, report).outage
     journal_files.end(change)
     return None
 
@@ -184,7 +184,7 @@ def _forget(change: Change) -> str:
     return f"netdash recover --forget {change.id} leaves everything as it is"
 
 
-def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) -> Outage | None:
+def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, report: Report) -> Outage | None:
     """Last first. Until the old one runs the new one is there: where that fails, it is put back."""
     change, results = journal.change, journal.results
     watch, ended = Stopwatch(), None
@@ -194,7 +194,7 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
     try:
         for at in journal.to_undo:
             word, _, argument = change.steps[at].partition(":")
-            tell(say(Kind.TAKE_BACK, step=step_statement(change, at)))
+            report(say(Kind.TAKE_BACK, step=step_statement(change, at)))
             stops = word == "start" and new_runs and not old_runs
             now = journal_files.append(change, {"undo": at, **(watch.stopped() if stops else {})})
             STEPS[word][1](engine, journal, argument)
@@ -202,11 +202,11 @@ def _undo_steps(engine: EngineClient, journal: Journal, seen: Seen, tell: Told) 
             now = journal_files.append(change, {"undone": at, **started})
             if started:
                 ended = now.outage
-                tell(say(Kind.WAS_DOWN, container=change.name, measured=ended))
+                report(say(Kind.WAS_DOWN, container=change.name, measured=ended))
     except EngineGone:
         raise
     except NetdashError as error:
-        return _put_back(engine, journal, seen, tell, error)
+        return _put_back(engine, journal, seen, report, error)
     if "stop" in change.steps and journal.begun:
         STEPS["stop"][1](engine, replace(journal, results=results), "")
     journal_files.end(change)
@@ -222,24 +222,24 @@ def _named(engine: EngineClient, change: Change, *, agreed: bool) -> None:
         raise NetdashError(f"the old one runs again, as {now.old.name}: {taken}", hint, Exit.REFUSED)
 
 
-def _put_back(engine: EngineClient, journal: Journal, seen: Seen, tell: Told, error: NetdashError) -> Outage | None:
+def _put_back(engine: EngineClient, journal: Journal, seen: Seen, report: Report, error: NetdashError) -> Outage | None:
     """The old one cannot be had back: the new one runs again, where it ran before or is the only one that is left.
     Where both are gone the old one is made anew. Raises NetdashError(REFUSED)."""
     now = look(engine, journal)
     if now.new is None and now.old is None:
-        return rollback(engine, journal_files.load(journal_files.path_of(journal.change)) or journal, tell)
+        return rollback(engine, journal_files.load(journal_files.path_of(journal.change)) or journal, report)
     if now.new is None or not (now.old is None or (seen.new is not None and seen.new.running)):
         hint = error.hint or _forget(journal.change)
         raise NetdashError(f"it is not taken back: {error.message}", hint, Exit.REFUSED) from error
-    tell(say(Kind.FAILED_PUTS_NEW_BACK))
+    report(say(Kind.FAILED_PUTS_NEW_BACK))
     try:
-        _finish_again(engine, journal_files.load(journal_files.path_of(journal.change)) or journal, tell)
+        _finish_again(engine, journal_files.load(journal_files.path_of(journal.change)) or journal, report)
     except EngineGone:
         raise
     except NetdashError as second:
         reason = f"{error.message}; the new one is not put back: {second.message}"
         raise NetdashError(f"it is not taken back: {reason}", _forget(journal.change), Exit.REFUSED) from error
-    tell(say(Kind.NEW_RUNS_AGAIN))
+    report(say(Kind.NEW_RUNS_AGAIN))
     raise NetdashError(f"it is not taken back, the new one runs: {error.message}", error.hint, Exit.REFUSED) from error
 
 

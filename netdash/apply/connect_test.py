@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from netdash.publish.outcome import Proof
 from netdash.publish.state import Opened
 
+_CONNECT = 3.0  # seconds
 _LISTEN = 0.5  # seconds that a connection must stay: a proxy accepts at once, and hangs up when nobody is behind it
 _PAUSE = 0.2
 
@@ -39,27 +40,33 @@ def _until(one: Opened, address: str, end: float) -> Proof:
 def _tcp(address: str, port: int) -> tuple[bool, str]:
     """Nothing is sent: a server that waits for a request waits on; one that is not there is told by the hang-up."""
     try:
-        with socket.create_connection((address, port), 3.0) as door:
-            door.settimeout(_LISTEN)
-            answer = door.recv(1)
-            return (True, "answers") if answer else (False, "is accepted and closed at once: nobody is behind it")
-    except TimeoutError as error:
-        if error.errno == errno.ETIMEDOUT or "connect" in str(error):
-            return False, "does not answer"
-        return True, "is accepted, and the server waits for a request"
+        connection = socket.create_connection((address, port), _CONNECT)
+    except TimeoutError:
+        return False, "does not answer"
     except OSError as error:
         return False, (error.strerror or str(error)).lower()
+    with connection:
+        connection.settimeout(_LISTEN)
+        try:
+            answer = connection.recv(1)
+        except TimeoutError as error:
+            if error.errno == errno.ETIMEDOUT:  # of TCP itself, not of this waiting
+                return False, "does not answer"
+            return True, "is accepted, and the server waits for a request"
+        except OSError as error:
+            return False, (error.strerror or str(error)).lower()
+    return (True, "answers") if answer else (False, "is accepted and closed at once: nobody is behind it")
 
 
 def _udp(address: str, port: int) -> tuple[bool | None, str]:
     """An empty datagram: a closed port answers with an ICMP error."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as door:
-        door.settimeout(_LISTEN)
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(_LISTEN)
         try:
-            door.connect((address, port))
-            door.send(b"")
-            door.recv(1)
+            client.connect((address, port))
+            client.send(b"")
+            client.recv(1)
         except TimeoutError:
             return None, "nothing refuses the datagram; UDP does not tell more"
         except OSError as error:

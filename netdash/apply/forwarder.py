@@ -35,27 +35,27 @@ class Tcp:
     def __init__(self, host: Address, container: Address, family: int) -> None:
         self.container = container
         self.selector = selectors.DefaultSelector()
-        self.door = socket.socket(family, socket.SOCK_STREAM)
-        self.door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener = socket.socket(family, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            self.door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self.door.bind(host)
-        self.door.listen(1024)
-        self.door.setblocking(False)
-        self.selector.register(self.door, selectors.EVENT_READ, self._accept)
+            self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.listener.bind(host)
+        self.listener.listen(1024)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.pairs: dict[socket.socket, tuple[Pair, Pair]] = {}  # (from it, to it)
 
     def serve(self) -> None:
         while True:
             for key, events in self.selector.select():
-                if key.fileobj is self.door:
+                if key.fileobj is self.listener:
                     self._accept()
                 elif isinstance(key.fileobj, socket.socket) and key.fileobj in self.pairs:
                     self._move(key.fileobj, events)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
-            client, _ = self.door.accept()
+            client, _ = self.listener.accept()
             inside = socket.socket(socket.AF_INET6 if ":" in self.container[0] else socket.AF_INET)
             for one in (client, inside):
                 one.setblocking(False)
@@ -119,23 +119,23 @@ class Udp:
     def __init__(self, host: Address, container: Address, family: int) -> None:
         self.container = container
         self.selector = selectors.DefaultSelector()
-        self.door = socket.socket(family, socket.SOCK_DGRAM)
+        self.listener = socket.socket(family, socket.SOCK_DGRAM)
         if family == socket.AF_INET6:
-            self.door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self.door.bind(host)
-        self.door.setblocking(False)
-        self.selector.register(self.door, selectors.EVENT_READ)
+            self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.listener.bind(host)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ)
         self.clients: dict[Address, tuple[socket.socket, float]] = {}
 
     def serve(self) -> None:
         while True:
             for key, _ in self.selector.select(_IDLE / 3):
                 with contextlib.suppress(OSError):
-                    self._from_client() if key.fileobj is self.door else self._from_container(key)
+                    self._from_client() if key.fileobj is self.listener else self._from_container(key)
             self._forget()
 
     def _from_client(self) -> None:
-        data, client = self.door.recvfrom(_PIECE)
+        data, client = self.listener.recvfrom(_PIECE)
         inside = self.clients[client][0] if client in self.clients else self._new(client)
         self.clients[client] = (inside, time.monotonic())
         inside.send(data)
@@ -149,7 +149,7 @@ class Udp:
 
     def _from_container(self, key: selectors.SelectorKey) -> None:
         assert isinstance(key.fileobj, socket.socket)  # noqa: S101  # for the type: only sockets are registered
-        self.door.sendto(key.fileobj.recv(_PIECE), key.data)
+        self.listener.sendto(key.fileobj.recv(_PIECE), key.data)
 
     def _forget(self) -> None:
         late = time.monotonic() - _IDLE

@@ -61,7 +61,7 @@ def unreadable() -> tuple[Unreadable, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _texts() -> Iterator[tuple[Path, str | NetdashError]]:
+def _texts() -> Iterator[tuple[Path, str | state_directory.PathError]]:
     return state_directory.texts(state_directory.journals(), _SUFFIX)
 
 

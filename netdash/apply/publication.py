@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from netdash.publish.plan import Plan
     from netdash.publish.preflight import Facts
 
-Told = Callable[[Statement], None]
+Report = Callable[[Statement], None]
 _PROOF = 5.0  # seconds for a port to answer that answered inside
 _MIB = 1 << 20
 
 
-def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told) -> Outcome:
+def publish(made: Plan, request: Request, address: str, facts: Facts, report: Report) -> Outcome:
     """Carry out a plan of `core.publish.plan.plan`. Raises NetdashError(REFUSED); then it is taken back, or a journal
     says what is left."""
     with state_directory.one_at_a_time():
-        tidy(tell)
+        tidy(report)
         untouched(made.container)
         if made.mode is Mode.RECREATE:
-            outage = change.recreate(made, request, address, (), tell).outage
+            outage = change.recreate(made, request, address, (), report).outage
             return Outcome(prove(made.ports, 0.0), outage)
         *opening, proving = made.steps
-        tell(say(Kind.STEPS, steps=tuple(opening)))  # one process does them: which of them failed is not told apart
+        report(say(Kind.STEPS, steps=tuple(opening)))  # one process does them: which of them failed is not told apart
         record = forward.begin(made, address, facts.program or "")
-        tell(proving)
+        report(proving)
         proofs = prove(made.ports, _PROOF if made.answers else 0.0)
         failed = next((proof for proof in proofs if proof.works is False), None)
         if made.answers and failed is not None:
@@ -54,14 +54,14 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, tell: Told
         return Outcome(proofs)
 
 
-def start(made: Plan, image: str, address: str, facts: Facts, tell: Told, count: Callable[[str], None]) -> Outcome:
+def start(made: Plan, image: str, address: str, facts: Facts, report: Report, count: Callable[[str], None]) -> Outcome:
     """Carry out a plan of `plan_new`; `count`: how much of the image has come, at the end "". Raises as `publish`."""
     with state_directory.one_at_a_time():
-        tidy(tell)
+        tidy(report)
         if not facts.image_here:
-            tell(say(Kind.PULL, image=image))
+            report(say(Kind.PULL, image=image))
             _pull(address, image, count)
-        change.start_new(made, image, address, GRACE, tell)
+        change.start_new(made, image, address, GRACE, report)
         return Outcome(prove(made.ports, _PROOF))
 
 
@@ -81,12 +81,12 @@ def _pull(address: str, image: str, count: Callable[[str], None]) -> None:
 # --- before and after -------------------------------------------------------------------------------------------------
 
 
-def tidy(tell: Told) -> None:
+def tidy(report: Report) -> None:
     """What is due is done, and what is pending is said. Call it while the change is locked."""
     for note in (*change.overdue(), *forward.reconcile()):
-        tell(note)
+        report(note)
     for journal in change.unfinished():
-        tell(say(Kind.CHANGE_INTERRUPTED, container=journal.change.name))
+        report(say(Kind.CHANGE_INTERRUPTED, container=journal.change.name))
 
 
 def untouched(name: str) -> None:
@@ -110,13 +110,13 @@ def pending() -> Pending:
     return Pending(forwards, forward.lost(forwards), change.pending(), unreadable, time.time())
 
 
-def take_back(one: Taken, tell: Told) -> Outage | None:
+def take_back(one: Taken, report: Report) -> Outage | None:
     """End a forward, or roll a change back; how long that took a container down. Raises NetdashError(REFUSED)."""
     with state_directory.one_at_a_time():
         if isinstance(one, Forward):
             forward.end_one(one)
             return None
-        return change.rollback(local(one.change.engine), _now(one), tell, agreed=True)
+        return change.rollback(local(one.change.engine), _now(one), report, agreed=True)
 
 
 def _now(one: Journal) -> Journal:
@@ -176,7 +176,7 @@ def _shown_of(one: Unreadable, address: str) -> tuple[str, ...]:
     return undo.suspects(one, found)
 
 
-def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
+def recover(one: Taken | Unreadable, choice: Choice, report: Report) -> None:
     """Finish a record, roll it back, or forget it; one that cannot be read is only forgotten. Raises
     NetdashError(REFUSED)."""
     with state_directory.one_at_a_time():
@@ -187,7 +187,7 @@ def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
             return
         if isinstance(one, Forward):
             if choice is Choice.FINISH:
-                tell(forward.again(one))
+                report(forward.again(one))
             else:
                 forward.end_one(one)
             return
@@ -196,20 +196,20 @@ def recover(one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
             journal_files.end(now.change)
             return
         act = change.resume if choice is Choice.FINISH else change.rollback
-        act(local(now.change.engine), now, tell)
+        act(local(now.change.engine), now, report)
 
 
-def recover_all(choice: Choice, tell: Told) -> tuple[str, ...]:
+def recover_all(choice: Choice, report: Report) -> tuple[str, ...]:
     """Every record by itself; why some could not be, in sentences."""
     failed = []
     with state_directory.one_at_a_time():
         for note in change.overdue():
-            tell(note)
+            report(note)
     found = pending()
     records: tuple[Taken, ...] = (*found.interrupted, *found.lost)
     for record in records:
         try:
-            recover(record, choice, tell)
+            recover(record, choice, report)
         except NetdashError as error:
             hint = f" ({error.hint})" if error.hint else ""
             failed.append(f"{_title(record)}: {error.message}{hint}")
@@ -220,12 +220,12 @@ def _title(one: Taken) -> str:
     return f"the forward to {one.container}" if isinstance(one, Forward) else one.change.name
 
 
-def forget(identity: str, tell: Told) -> None:
+def forget(identity: str, report: Report) -> None:
     """End the record of that id, whatever it is about: nothing else is changed. Raises NetdashError(REFUSED)."""
     found = pending()
     records: tuple[Taken | Unreadable, ...] = (*found.journals, *found.lost, *found.unreadable)
     for record in records:
         if identity == (record.change.id if isinstance(record, Journal) else record.id):
-            recover(record, Choice.FORGET, tell)
+            recover(record, Choice.FORGET, report)
             return
     raise NetdashError(f"there is no record {identity}", "netdash recover lists them", Exit.REFUSED)

@@ -102,24 +102,32 @@ _PAIR = re.compile(r'"(name|backup|temporary|container|engine)": "([\w.:/-]{1,30
 _HINT = "netdash keeps its state where nobody else can write; NETDASH_STATE_DIR names another place"
 
 
+class PathError(NetdashError):
+    """What is wrong with a path: `reason`."""
+
+    def __init__(self, path: Path, doing: str, reason: object, hint: str = "") -> None:
+        super().__init__(f"cannot {doing} {path}: {reason}", hint, Exit.REFUSED)
+        self.reason = str(reason)
+
+
 @contextlib.contextmanager
-def _told(path: Path, doing: str) -> Iterator[None]:
-    """Raises NetdashError(REFUSED) for what is wrong with a path; FileNotFoundError is the caller's."""
+def _path_errors(path: Path, doing: str) -> Iterator[None]:
+    """Raises PathError for what is wrong with a path; FileNotFoundError is the caller's."""
     try:
         yield
     except trusted.UntrustedError as error:
-        raise NetdashError(f"cannot {doing} {path}: {error}", _HINT, Exit.REFUSED) from error
+        raise PathError(path, doing, error, _HINT) from error
     except FileNotFoundError:
         raise
     except PermissionError as error:
-        raise NetdashError(f"cannot {doing} {path}: {error.strerror}", "use sudo", Exit.REFUSED) from error
+        raise PathError(path, doing, error.strerror, "use sudo") from error
     except OSError as error:
-        raise NetdashError(f"cannot {doing} {path}: {error.strerror}", code=Exit.REFUSED) from error
+        raise PathError(path, doing, error.strerror) from error
 
 
 def ensure(folder: Path) -> Path:
     """Make the folder where there is none. Raises NetdashError(REFUSED)."""
-    with _told(folder, "use"):
+    with _path_errors(folder, "use"):
         os.close(trusted.folder(folder, make=True))
     return folder
 
@@ -128,7 +136,7 @@ def write(path: Path, text: str) -> None:
     """Replace the file as a whole, on disk when this returns. Raises NetdashError(REFUSED)."""
     beside = f".{path.name}.{os.getpid()}"
     try:
-        with _told(path, "write"), _folder(path.parent) as folder:
+        with _path_errors(path, "write"), _folder(path.parent) as folder:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside, dir_fd=folder)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -144,29 +152,29 @@ def write(path: Path, text: str) -> None:
                 raise
         sync(path.parent)
     except FileNotFoundError as error:
-        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+        raise PathError(path, "write", error.strerror) from error
 
 
 def append(path: Path, line: str) -> None:
     """Add a line, on disk when this returns; one that was cut off before stays by itself. Raises
     NetdashError(REFUSED), also where there is no such file."""
     try:
-        with _told(path, "write"), open(trusted.file(path, os.O_RDWR | os.O_APPEND), "r+b", buffering=0) as file:
+        with _path_errors(path, "write"), open(trusted.file(path, os.O_RDWR | os.O_APPEND), "r+b", buffering=0) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else f"\n{line}"
             file.write(f"{line}\n".encode())
             os.fsync(file.fileno())
     except FileNotFoundError as error:
-        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.REFUSED) from error
+        raise PathError(path, "write", error.strerror) from error
 
 
 def read(path: Path) -> str:
     """Raises FileNotFoundError, and NetdashError(REFUSED) for a file that is not to be relied on."""
-    with _told(path, "read"), open(trusted.file(path), "rb") as file:
+    with _path_errors(path, "read"), open(trusted.file(path), "rb") as file:
         text = file.read(_MOST + 1)
     if len(text) > _MOST:
-        raise NetdashError(f"cannot read {path}: it has more than {_MOST >> 20} MiB", code=Exit.REFUSED)
+        raise PathError(path, "read", f"it has more than {_MOST >> 20} MiB")
     return text.decode("utf-8", "replace")
 
 
@@ -187,11 +195,11 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str | NetdashError]]:
+def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str | PathError]]:
     """Every file of that kind, or why it cannot be read; nothing where there is no folder. Raises NetdashError where
     the folder may not be read."""
     try:
-        with _told(folder, "read"), _folder(folder) as parent:
+        with _path_errors(folder, "read"), _folder(folder) as parent:
             listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
             try:
                 names = sorted(name for name in os.listdir(listed) if name.endswith(suffix) and name[0] != ".")
@@ -204,15 +212,15 @@ def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str | NetdashError]
             yield folder / name, read(folder / name)
         except FileNotFoundError:
             continue  # another netdash has ended it meanwhile
-        except NetdashError as error:
+        except PathError as error:
             yield folder / name, error
 
 
-def unreadable(path: Path, text: str | NetdashError, parse: Callable[[str], object]) -> Unreadable | None:
+def unreadable(path: Path, text: str | PathError, parse: Callable[[str], object]) -> Unreadable | None:
     """What is known of a record without its meaning; None where `parse` finds one."""
     identity = path.name.partition(".")[0]
-    if isinstance(text, NetdashError):
-        return Unreadable(identity, str(path), text.message.removeprefix(f"cannot read {path}: "))
+    if isinstance(text, PathError):
+        return Unreadable(identity, str(path), text.reason)
     if parse(text) is not None:
         return None
     words = dict(_PAIR.findall(text[:_HEAD]))
@@ -223,7 +231,7 @@ def unreadable(path: Path, text: str | NetdashError, parse: Callable[[str], obje
 
 def remove(path: Path) -> None:
     """A record that is over. Raises NetdashError(REFUSED)."""
-    with contextlib.suppress(FileNotFoundError), _told(path, "remove"):
+    with contextlib.suppress(FileNotFoundError), _path_errors(path, "remove"):
         path.unlink()
         sync(path.parent)
 
@@ -231,7 +239,7 @@ def remove(path: Path) -> None:
 def set_aside(path: Path) -> None:
     """A record that cannot be read, whatever lies there: it keeps its content under a name that is not looked at.
     Raises NetdashError(REFUSED)."""
-    with _told(path, "rename"):
+    with _path_errors(path, "rename"):
         path.rename(path.with_name(f".{path.name}.forgotten"))
         sync(path.parent)
 
@@ -245,7 +253,7 @@ def empty() -> bool:
 def one_at_a_time() -> Iterator[None]:
     """Held while something is changed. Raises NetdashError(REFUSED) when another netdash holds it."""
     path = ensure(_run()) / "lock"
-    with _told(path, "use"):
+    with _path_errors(path, "use"):
         handle = trusted.file(path, os.O_WRONLY | os.O_CREAT)
     with open(handle, "w"):
         try:
