@@ -27,6 +27,7 @@ from netdash.trace.model import Origin, Question, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.summary import Leaves, outbound
 from netdash.trace.tracer import trace
+from netdash.view.statements import text
 from tests.support.read_engines import FakeEngine
 
 Recorded = Callable[[str], Recording]
@@ -99,7 +100,8 @@ def test_of_another_kernel_nothing_is_joined(recording: Recorded) -> None:
         question(host, "outside", ":8080", Asked())
     assert raised.value.code is Exit.UNKNOWN
     facts = survey("unix:///none", host, web.id, details=False)
-    assert "not on this machine: it is a virtual machine" in facts.unable
+    assert facts.unable is not None
+    assert "not on this machine: it is a virtual machine" in text(facts.unable)
 
 
 @pytest.mark.parametrize("line", ["here\n", "", "nonsense", "anotherx y"])

@@ -315,7 +315,8 @@ def test_an_engine_that_cannot_be_changed_refuses(su1: Host) -> None:
         await press(pilot, "P")
         assert "refused: the engine on tcp://box is not on a socket of this machine" in text(app)
 
-    show(su1, scene, changes=Fake(unable="the engine on tcp://box is not on a socket of this machine"))
+    message = "the engine on tcp://box is not on a socket of this machine"
+    show(su1, scene, changes=Fake(unable=say(Kind.ENGINE_ERROR, message=message, hint="")))
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)], ids=str)
