@@ -111,6 +111,11 @@ def state(one: Forward) -> str:
     return one.phase if state_directory.alive(one.keeper) and found != "lost" else found
 
 
+def waiting() -> Iterator[Forward]:
+    """Those of which a port may be closed, and is opened again."""
+    return (one for one in listed() if state(one) in ("waiting", "lost"))
+
+
 def lost(records: Iterable[Forward]) -> tuple[Forward, ...]:
     """Those whose keeper died, or that a reboot ended."""
     return tuple(record for record in records if state(record) == "lost")

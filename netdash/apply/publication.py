@@ -3,8 +3,10 @@ theirs. Each holds the lock by itself."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 Report = Callable[[Statement], None]
 _PROOF = 5.0  # seconds for a port to answer that answered inside
 _MIB = 1 << 20
+_NAMES = 3.0  # seconds for the engine to tell the names of its containers
 
 
 def publish(made: Plan, request: Request, address: str, facts: Facts, report: Report) -> Outcome:
@@ -104,10 +107,21 @@ def readable(found: Pending) -> None:
 
 
 def pending() -> Pending:
-    """Reads the records alone. Raises NetdashError where they may not be read."""
-    forwards = forward.listed()
+    """Reads the records, and the names of the containers. Raises NetdashError where the records may not be read."""
+    forwards = forwards_now()
     unreadable = (*forward.unreadable(), *journal_files.unreadable())
     return Pending(forwards, forward.lost(forwards), change.pending(), unreadable, time.time())
+
+
+def forwards_now() -> tuple[Forward, ...]:
+    """The records of forwards, oldest first, with the name that each container has now; the one that it had where the
+    engine does not answer."""
+    found = forward.listed()
+    names: dict[str, str] = {}
+    for address in {one.engine for one in found}:
+        with contextlib.suppress(NetdashError):
+            names |= {container.id: container.name for container in every(local(address, _NAMES))}
+    return tuple(replace(one, container=names.get(one.container_id, one.container)) for one in found)
 
 
 def take_back(one: Taken, report: Report) -> Outage | None:

@@ -3,6 +3,7 @@ blocks no other. To what was read of this host they add which old containers net
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
 from netdash.model.kept import may_be_kept
-from netdash.model.source import KEPT, SOURCES
+from netdash.model.source import KEPT, SOURCES, WAITING
 from netdash.parse.json_values import mapping
 from netdash.publish.journal import Journal
+from netdash.publish.state import Forward
 
 if TYPE_CHECKING:
     from netdash.engine.first_answer import First, FirstAnswers
@@ -85,7 +87,7 @@ class LiveFeed:
 
     def _build(self, recording: Recording) -> None:
         """In one thread at a time: the builder is not for two."""
-        host = self._builder.build(with_kept(recording))
+        host = self._builder.build(with_own_records(recording))
         with self._lock:
             self._newest = host
             if self._publish is not None:
@@ -219,17 +221,27 @@ def dumps(journals: Iterable[Journal]) -> str:
     return "".join(f"{identity} {'-' if until is None else int(until)}\n" for identity, until in due)
 
 
-def with_kept(recording: Recording) -> Recording:
-    """The journals are read only where a container has such a name; where they may not be read it stays unknown."""
-    if not may_be_kept(_names(recording)):
-        return recording
-    from netdash.apply import journal_files
+def with_own_records(recording: Recording) -> Recording:
+    """What netdash's own records add to a host; where they may not be read it stays unknown. The journals are read only
+    where a container has such a name, the forwards where the host's sockets are told."""
+    found = dict[str, str]()
+    with contextlib.suppress(NetdashError):
+        if may_be_kept(_names(recording)):
+            from netdash.apply import journal_files
 
-    try:
-        text = dumps(journal_files.listed())
-    except NetdashError:
-        return recording
-    return replace(recording, answers={**recording.answers, KEPT: text})
+            found[KEPT] = dumps(journal_files.listed())
+        if "host/listeners.txt" in recording.answers:
+            from netdash.apply import forward
+
+            found[WAITING] = "".join(map(waiting_ports, forward.waiting()))
+    return replace(recording, answers={**recording.answers, **found}) if any(found.values()) else recording
+
+
+def waiting_ports(one: Forward) -> str:
+    """Its ports, a line each."""
+    return "".join(
+        f"{port.proto} {port.host_ip} {port.host_port} {port.container_port} {one.container_id}\n" for port in one.ports
+    )
 
 
 def _names(recording: Recording) -> Iterator[str]:

@@ -204,10 +204,10 @@ def _recording(
         from netdash.collect.hosts import read_host
 
         return read_host(arguments.hosts[0], arguments.options(sources, whole, containers))
-    from netdash.cli.feeds import with_kept
+    from netdash.cli.feeds import with_own_records
     from netdash.collect.once import read_once
 
-    return with_kept(read_once(arguments.options(sources, whole, containers)))
+    return with_own_records(read_once(arguments.options(sources, whole, containers)))
 
 
 def tell_missing(host: Host, sources: Iterable[str]) -> None:

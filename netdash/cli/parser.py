@@ -244,6 +244,7 @@ def add_changes(commands: argparse._SubParsersAction[Any], shared: argparse.Argu
     way = recover.add_mutually_exclusive_group()
     way.add_argument("--finish", action="store_true", help="do the rest")
     way.add_argument("--rollback", action="store_true", help="take back what was done")
+    recover.add_argument("--yes", "-y", action="store_true", help="as of the other commands; recover never asks")
     way.add_argument("--forget", metavar="ID", default="", help="end this record, and change nothing else")
 
 

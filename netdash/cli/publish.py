@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from netdash.apply import change, forward, publication, state_directory
 from netdash.apply.preflight import survey
@@ -91,10 +91,12 @@ def unpublish(arguments: Arguments) -> int:
         raise NetdashError(f"{arguments.port!r} is not the host's port", "as 8080 or 8000-8002", Exit.USAGE)
     publication.untouched(arguments.container)
     numbers = {port.container_port for port in spec.ports}
-    mine = [one for one in forward.listed() if _is(one, arguments.container) and _shares(one, spec, numbers)]
+    of_container = [one for one in publication.forwards_now() if _is(one, arguments.container)]
+    mine = [one for one in of_container if _shares(one, spec, numbers)]
     if mine and arguments.mode != Mode.RECREATE.value:
         return _end_forwards(arguments, mine, numbers)
-    return _without(arguments, spec)
+    other = replace(spec, proto="udp" if spec.proto == "tcp" else "tcp")
+    return _without(arguments, spec, other, any(_shares(one, other, numbers) for one in of_container))
 
 
 def _is(one: Forward, wanted: str) -> bool:
@@ -125,13 +127,18 @@ def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) 
     return Exit.FINE
 
 
-def _without(arguments: Arguments, spec: Spec) -> int:
-    """A port that the engine publishes goes only with its container: that is made anew."""
+def _without(arguments: Arguments, spec: Spec, other: Spec, forwarded: bool) -> int:
+    """A port that the engine publishes goes only with its container: that is made anew. `other`: the same port of the
+    other protocol; whether that is forwarded."""
     host = read(arguments)
     container = found(host, arguments.container)
     ports = configured(container, spec)
     if not ports:
-        raise NetdashError(f"{container.name} publishes no port {arguments.port}", "see: netdash ports", Exit.REFUSED)
+        number = arguments.port.partition("/")[0]
+        there = forwarded or configured(container, other)
+        hint = f"netdash unpublish {container.name} {number}/{other.proto}" if there else "see: netdash ports"
+        has = f"; it publishes {number}/{other.proto}" if there else ""
+        raise NetdashError(f"{container.name} publishes no port {number}/{spec.proto}{has}", hint, Exit.REFUSED)
     if arguments.mode != Mode.RECREATE.value:
         raise NetdashError(
             f"the engine publishes port {arguments.port} of {container.name}: it goes only with a restart",
@@ -207,10 +214,11 @@ def allowed(arguments: Arguments) -> None:
 
 
 def read(arguments: Arguments) -> Host:
+    from netdash.cli.feeds import with_own_records
     from netdash.collect.once import read_once
     from netdash.join.host import Builder
 
-    return Builder().build(read_once(arguments.options(ALL_WAYS)))
+    return Builder().build(with_own_records(read_once(arguments.options(ALL_WAYS))))
 
 
 def found(host: Host, wanted: str) -> Container:

@@ -29,7 +29,7 @@ from netdash.model.host import (
     Ruleset,
 )
 from netdash.model.memory import Unchanged, same
-from netdash.model.source import KEPT, SOURCES, Source
+from netdash.model.source import KEPT, SOURCES, WAITING, Source
 from netdash.parse.docker import created, parse_inspected, parse_listed, resolve_shared
 from netdash.parse.json_values import Json, mapping, objects
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from netdash.drift.incremental import Comparing
     from netdash.join.veth_pairs import Wiring
     from netdash.kernel.entrance import Entrance
+    from netdash.model.kept import WaitingPort
 
 _NOTHING: Mapping[str, object] = {}
 
@@ -139,7 +140,8 @@ class Builder:
             if proxies is not None and (process is not None or recording.live):
                 proxies, forged = None, ()
                 failures[Source.PROXIES] = replace(wrong, source=Source.PROXIES)
-        ports = self._ports(containers, links, routes, ruleset, proxies, listeners)
+        waiting = self._sources.parsed(recording, WAITING) or ()
+        ports = self._ports(containers, links, routes, ruleset, proxies, listeners, waiting)
         host = Host(
             name=recording.hostname or _hostname(recording),
             taken=recording.taken,
@@ -283,6 +285,7 @@ class Builder:
         ruleset: Ruleset | None,
         proxies: tuple[Proxy, ...] | None,
         listeners: tuple[Listener, ...] | None,
+        waiting: tuple[WaitingPort, ...],
     ) -> tuple[Port, ...] | None:
         if containers is None and listeners is None:
             return None
@@ -299,7 +302,7 @@ class Builder:
             lambda *_: Ledger(entrance, ruleset, proxies, listeners),
             *(entrance, shape, ruleset.unread if ruleset else (), proxies, listeners),
         )
-        ports = self._sources.once("ports", lambda *_: ledger.ports(containers), ledger, containers)
+        ports = self._sources.once("ports", lambda *_: ledger.ports(containers, waiting), ledger, containers, waiting)
         self._uncounted = ports
         return self._sources.once("counted", recounted, ports, ruleset)
 

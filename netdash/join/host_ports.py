@@ -14,6 +14,7 @@ from netdash.kernel.sockets import ByPort, by_port, holds, inside, scope_of
 from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Binding, Chain, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
 from netdash.model.index import owners_of
+from netdash.model.kept import WaitingPort
 from netdash.model.packet import Packet
 from netdash.model.processes import HOLDERS, OWN_PROXY
 
@@ -60,7 +61,7 @@ class Ledger:
         self._entrance = way
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
 
-    def ports(self, containers: tuple[Container, ...]) -> tuple[Port, ...]:
+    def ports(self, containers: tuple[Container, ...], waiting: tuple[WaitingPort, ...] = ()) -> tuple[Port, ...]:
         """By protocol, port and address; a container's ports first where others share the number. A container that is
         the same object as last time is not looked at again."""
         published = [port for container in containers for port in self._of(container)]
@@ -68,7 +69,7 @@ class Ledger:
         taken |= {(one.proto, one.host_ip, one.host_port) for port in published if (one := port.proxy)}
         found = [*published, *self._forwarded(taken, containers), *self._translated(taken, containers)]
         taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
-        found += self._others(taken, containers)
+        found += (*self._others(taken, containers), *self._waiting(waiting, containers))
         self._known = {container.id: (container, self._of(container)) for container in containers}
         return tuple(sorted(found, key=_order))
 
@@ -96,7 +97,7 @@ class Ledger:
                 if six and host_ip == ANY[4] and (binding.proto, binding.host_port) not in six_told:
                     yield from self._also_by_ipv6(owner, binding, binding.host_port)
             else:
-                yield self._down(container, binding, host_ip, binding.host_port)
+                yield self._down(container.id, binding, host_ip, binding.host_port)
 
     def _also_by_ipv6(self, owner: _Owner, binding: Binding, host_port: int) -> Iterator[Port]:
         """Podman tells 0.0.0.0 for a port without an address; netavark's rules translate IPv6 too on a dual stack."""
@@ -104,7 +105,7 @@ class Ledger:
         if port.dnat and not port.unsure and not _foreign(owner.container, port.target_ip):
             yield port
 
-    def _down(self, container: Container, binding: Binding, host_ip: IP, host_port: int) -> Port:
+    def _down(self, container_id: str, binding: Binding, host_ip: IP, host_port: int) -> Port:
         return Port(
             proto=binding.proto,
             host_ip=host_ip,
@@ -116,7 +117,7 @@ class Ledger:
             listening=False,
             listener=None,
             scope=scope_of(host_ip),
-            container_id=container.id,
+            container_id=container_id,
             holder=self._holder(binding.proto, host_ip, host_port, None, None),
             live=False,
         )
@@ -276,6 +277,15 @@ class Ledger:
                 holder=Holder("netdash", proxy.pid, OWN_PROXY),
             )
 
+    def _waiting(self, waiting: tuple[WaitingPort, ...], containers: tuple[Container, ...]) -> Iterator[Port]:
+        """Ports of netdash's forwards that are closed, but for those whose proxies the ledger has."""
+        by_id = {container.id: container for container in containers} if waiting else {}
+        for one in waiting:
+            owner, proxy = by_id.get(one.container_id), self._proxies.get((one.proto, one.host_ip, one.host_port))
+            if proxy is None or (owner is not None and _foreign(owner, proxy.container_ip)):
+                binding = Binding(one.proto, one.container_port, one.host_ip, one.host_port)
+                yield replace(self._down(one.container_id, binding, one.host_ip, one.host_port), waiting=True)
+
     def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Other host listeners; a host-network container is told by its first process, a proxy tells where it leads."""
         by_pid = {
@@ -362,12 +372,5 @@ def _holder_of(listener: Listener, proxy: Proxy | None) -> Holder:
 
 
 def _order(port: Port) -> tuple[object, ...]:
-    return (
-        port.proto,
-        port.host_port,
-        port.host_ip.version,
-        int(port.host_ip),
-        port.container_id is None,
-        not port.live,
-        port.device or "",
-    )
+    place = port.proto, port.host_port, port.host_ip.version, int(port.host_ip)
+    return (*place, port.container_id is None, not port.live, port.device or "")

@@ -338,6 +338,7 @@ class Port:
     dnat_from_here: bool | None = None  # whether this host's own packets (by loopback where that is bound) meet a DNAT
     dual: bool = False  # bound to ::, and answers IPv4 too
     device: str | None = None  # its socket is bound to this device
+    waiting: bool = False  # of netdash's forward that waits: not `live`, and opens when it can
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ FILES = (
     _traced("rules/ipset.txt", "parse.netfilter:parse_ipsets", "ipset", "save", module="ip_set"),
     _traced("host/conntrack.txt", "parse.netfilter:parse_conntrack", "conntrack", "-L", module="nf_conntrack_netlink"),
     SourceFile("host/kept.txt", Source.TRACE, "model.kept:parse_kept", missing=_NOTHING),  # netdash's own journals
+    SourceFile("host/waiting.txt", Source.TRACE, "model.kept:parse_waiting", missing=_NOTHING),  # and its forwards
     _container("addr.json", Source.INSIDE, _LINKS, *_IP, "-d", "addr"),
     _container("route.json", Source.INSIDE, _ROUTES, *_IP, *_ROUTE_WORDS),
     _container("listeners.txt", Source.INSIDE, _LISTENERS, "ss", "-Hltnu"),
@@ -162,6 +163,8 @@ CONTAINER_FILES = tuple(file.path.removeprefix(_CONTAINER) for file in FILES if 
 KEPT = "host/kept.txt"
 """Until when netdash keeps the old containers of those that it made anew: a line each, `ID UNTIL`. UNTIL is in seconds
 since the epoch, "-" while the change is not finished."""
+WAITING = "host/waiting.txt"
+"""Ports of netdash's forwards that are not open now: a line each, `PROTO ADDRESS PORT CONTAINER_PORT CONTAINER_ID`."""
 
 
 def commands(*sources: str) -> Iterator[SourceFile]:

@@ -76,6 +76,17 @@ def port_refusals(
         yield say(Kind.PORT_TRANSLATED, proto=proto, port=number, rule=rule.place, text=rule.text)
 
 
+def unknown_ports(host: Host, proto: str, ips: tuple[IP, ...], numbers: tuple[int, ...]) -> Iterator[Statement]:
+    """What was not read, or cannot be told, of whether these host ports are taken."""
+    if host.listeners is None:
+        yield say(Kind.HOST_SOCKETS_UNREAD)
+    if host.ruleset is None:
+        yield say(Kind.HOST_RULES_UNREAD)
+    unsure = dict.fromkeys(rule.place for number in numbers for rule in takers(host, proto, ips, number)[1])
+    if unsure:
+        yield say(Kind.HOST_RULES_UNSURE, rules=", ".join([*unsure][:3]))
+
+
 def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
     """The lowest port that may be bound: by this process for a forward, else by the engine, which is root unless it is
     rootless."""
@@ -90,6 +101,8 @@ def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
 def _held(host: Host, port: Port) -> Statement:
     owner = next((container.name for container in host.containers or () if container.id == port.container_id), None)
     at = sockets.bound_socket(port)
+    if port.waiting:
+        return say(Kind.PORT_OF_FORWARD, proto=port.proto, at=at, container=owner)
     if not port.live:
         return say(Kind.PORT_RESERVED, proto=port.proto, at=at, container=owner)
     holder, by_rule = port.holder, port.holder is not None and port.holder.kind == "rule" and port.dnat is not None
@@ -191,7 +204,8 @@ def forced_ports(
     """Ports of stopped containers that are taken by force."""
     if force:
         found = (conflict for ip in ips for number in numbers for conflict in conflicts(host, proto, ip, number))
-        yield from dict.fromkeys(say(Kind.PORT_FORCED, port=_held(host, port)) for port in found if not port.live)
+        kinds = {False: Kind.PORT_FORCED, True: Kind.FORWARD_FORCED}
+        yield from dict.fromkeys(say(kinds[port.waiting], port=_held(host, port)) for port in found if not port.live)
 
 
 def firewall_warning(ips: tuple[IP, ...]) -> Statement | None:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 
-from netdash.model.addresses import socket_text
+from netdash.model.addresses import address, socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Proxy
 from netdash.model.processes import OWN_PROXY
 from netdash.publish import checks
@@ -90,13 +91,12 @@ class _Asked:
 
     def warnings(self) -> Iterator[Statement]:
         proto, target = self.request.spec.proto, self.target(self.ips[0])
+        yield from checks.unknown_ports(self.host, proto, self.ips, self.numbers)
         for port in self.inside:
             yield from _known(checks.listening_warning(self.container, target, proto, port))
         yield from checks.forced_ports(self.host, proto, self.ips, self.numbers, self.request.force)
         if self.request.mode is Mode.RECREATE:
             yield from _known(checks.firewall_warning(self.ips))
-        if self.host.listeners is None:
-            yield say(Kind.HOST_SOCKETS_UNREAD)
 
     def answers(self) -> bool | None:
         target, proto = self.target(self.ips[0]), self.request.spec.proto
@@ -342,9 +342,14 @@ def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: 
         steps=steps,
         undo=(say(Kind.UNDO_RUN),),
         reach=reach(host, Mode.RECREATE, ips, ()) if ips else (),
-        warnings=_known(checks.firewall_warning(ips)),
+        warnings=(*_unknown(host, ports), *_known(checks.firewall_warning(ips))),
         refusals=tuple(dict.fromkeys((*_new_refusals(name, specs, host, facts), *refusals))),
     )
+
+
+def _unknown(host: Host, ports: tuple[Opened, ...]) -> dict[Statement, None]:
+    each = ((port.proto, bound(host, address(port.host_ip)), (port.host_port,)) for port in ports)
+    return dict.fromkeys(chain.from_iterable(checks.unknown_ports(host, *port) for port in each))
 
 
 def _port_text(port: Opened) -> str:

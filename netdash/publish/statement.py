@@ -106,6 +106,7 @@ class Kind(StrEnum):
     PRIVILEGED_PORT = auto()
     PORT_HELD = auto()
     PORT_RESERVED = auto()
+    PORT_OF_FORWARD = auto()
     PORT_TRANSLATED = auto()
     NOT_OWN_ADDRESS = auto()
     ENGINE_NAMESPACE = auto()
@@ -128,8 +129,11 @@ class Kind(StrEnum):
     LISTENS_ELSEWHERE = auto()
     NOBODY_LISTENS = auto()
     PORT_FORCED = auto()
+    FORWARD_FORCED = auto()
     BEFORE_FIREWALL = auto()
     HOST_SOCKETS_UNREAD = auto()
+    HOST_RULES_UNREAD = auto()
+    HOST_RULES_UNSURE = auto()
     CHANGES_LOST = auto()
     CHANGES_KEPT = auto()
     SHARERS_UNREAD = auto()
@@ -183,4 +187,4 @@ _NOTES = frozenset(
         Kind.FORWARD_DROPPED,
     }
 )
-_FORCEABLE = frozenset({Kind.PORT_RESERVED, Kind.USES_NAMESPACE, Kind.LINKED, Kind.USES_VOLUMES})
+_FORCEABLE = frozenset({Kind.PORT_RESERVED, Kind.PORT_OF_FORWARD, Kind.USES_NAMESPACE, Kind.LINKED, Kind.USES_VOLUMES})

@@ -104,7 +104,7 @@ def _listening(host: Host, index: Index, port: Port) -> Span:
 
 def _inside(host: Host, port: Port) -> Span:
     if not port.live:
-        return Span("not running", Tone.DIM)
+        return Span("fwd waits" if port.waiting else "not running", Tone.DIM)
     if port.listening is None:
         return formatting.unknown_yet(host)
     if not port.listening:

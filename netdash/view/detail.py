@@ -128,7 +128,8 @@ def _port(host: Host, port: Port, width: int) -> list[Line]:
     if container is None:
         return lines + (_fact("RULE", formatting.rule_evidence([port.dnat]), width) if port.dnat else [])
     if not port.live:
-        said = f"set up on {container.name}, which is not running"
+        forward = f"netdash's forward to {container.name} waits: it opens when the container runs and the port is free"
+        said = forward if port.waiting else f"set up on {container.name}, which is not running"
         return lines + layout.text(IN, clean(said), width, Tone.DIM)
     paths = [path for path in inbound(host, container) if ref_of(path.port) == ref_of(port)]
     for path in paths[:1]:

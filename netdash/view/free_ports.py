@@ -63,7 +63,7 @@ def sentences(host: Host, answer: Answer) -> list[str]:
     else:
         lines = [f"{what} is taken: {_who(host, port)}" for port in answer.taken_by]
         lines += [f"{what} is taken by rule {clean(rule.place)}: {clean(rule.text)}" for rule in answer.rules]
-    lines += [f"{what} is wanted by {_owner(host, port)}, which is not running" for port in answer.wanted_by]
+    lines += [f"{what} is wanted by {_wanted_by(host, port)}" for port in answer.wanted_by]
     if answer.offers:
         lines.append(f"next free: {', '.join(map(str, answer.offers))}")
     return lines
@@ -86,6 +86,11 @@ def _who(host: Host, port: Port) -> str:
         name = clean(holder.command or holder.kind, 40)
         parts.append(f"held by {name} pid {holder.pid}" if holder.pid else f"held by {name}")
     return ", ".join(parts)
+
+
+def _wanted_by(host: Host, port: Port) -> str:
+    owner = _owner(host, port)
+    return f"netdash's forward to {owner}, which waits" if port.waiting else f"{owner}, which is not running"
 
 
 def _owner(host: Host, port: Port) -> str:

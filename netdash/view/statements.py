@@ -269,6 +269,9 @@ WORDS: Mapping[Kind, str | Callable[..., str]] = {
     ),
     Kind.PORT_HELD: _port_held,
     Kind.PORT_RESERVED: _port_reserved,
+    Kind.PORT_OF_FORWARD: lambda proto, at, container: (
+        f"{proto} {at} is wanted by netdash's forward to {container or '?'}, which waits"
+    ),
     Kind.PORT_TRANSLATED: "what comes in for {proto} port {port} is taken by rule {rule}: {text}",
     Kind.NOT_OWN_ADDRESS: "{address} is not an address of this host",
     Kind.ENGINE_NAMESPACE: (
@@ -299,10 +302,13 @@ WORDS: Mapping[Kind, str | Callable[..., str]] = {
     Kind.LISTENS_ELSEWHERE: "{container} listens on {proto} port {port} only at {addresses}: not reached",
     Kind.NOBODY_LISTENS: _nobody_listens,
     Kind.PORT_FORCED: "{port}: it cannot start again",
+    Kind.FORWARD_FORCED: "{port}: it cannot open again",
     Kind.BEFORE_FIREWALL: (
         "bound to every address: Docker's rules come before ufw and firewalld zones, which do not filter it"
     ),
     Kind.HOST_SOCKETS_UNREAD: "whether the host's port is free could not be read: the attempt will tell",
+    Kind.HOST_RULES_UNREAD: "whether a rule takes the host's port is not known: the rules could not be read",
+    Kind.HOST_RULES_UNSURE: "whether a rule takes the host's port is not known: {rules} may take it",
     Kind.CHANGES_LOST: (
         "{files} files and folders changed outside its volumes are lost when the old container is removed"
     ),

@@ -10,17 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import journal_files, state_directory
+from netdash.apply import journal_files, publication, state_directory
 from netdash.cli import publish
 from netdash.cli.arguments import Arguments
 from netdash.cli.main import main
+from netdash.engine.client import EngineClient
+from netdash.engine.errors import EngineGone
+from netdash.model.host import Binding
 from netdash.publish.journal import Outage
 from netdash.publish.outcome import Outcome
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode
 from netdash.publish.statement import Kind, say
+from netdash.publish.undo import Shown
 from tests.conftest import RECORDINGS
 from tests.publish.test_state import CHANGE, RECORD
+from tests.support.show_hosts import container, host
 
 BUNDLE = str(RECORDINGS / "docker20.10-legacy")
 
@@ -126,7 +131,7 @@ def test_what_was_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     assert "interrupted after 0 of 4 steps" in capsys.readouterr().out
     assert main(["publish", "web", "80", "--yes"]) == 4
     assert "a change of web was interrupted (netdash recover)" in capsys.readouterr().err
-    assert main(["recover", "--rollback"]) == 0  # nothing was begun: no engine is needed
+    assert main(["recover", "--rollback", "--yes"]) == 0  # nothing was begun: no engine is needed
     assert journal_files.listed() == ()
 
 
@@ -146,3 +151,53 @@ def test_hostile_records_print_nothing_raw(capsys: pytest.CaptureFixture[str]) -
     assert out.count("\n") == 1
     assert len(out) < 600
     assert os.path.exists(folder / "1-a.json")
+
+
+# --- a container that got another name --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forwarded(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The record of a forward to web, which the engine calls web2 by now; another container is web."""
+    listed = (Shown(RECORD.container_id, "web2", "running"), Shown("a" * 64, "web", "running"))
+    monkeypatch.setattr(publication, "every", lambda _: listed)
+    folder = state_directory.ensure(state_directory.forwards())
+    for name, ports in (("1-a", RECORD.ports[:1]), ("2-b", RECORD.ports[1:])):
+        record = replace(RECORD, id=name, until=None, keeper=None, ports=ports)
+        state_directory.write(folder / f"{name}.json", record.dumps())
+    return folder / "1-a.json"
+
+
+def test_a_forward_is_shown_and_ended_by_the_name_of_today(forwarded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["published"]) == 0
+    assert "→ web2 (172.17.0.2) port 80" in capsys.readouterr().out
+    assert main(["unpublish", "web", "8080", "--yes"]) != 0  # it is another container
+    assert forwarded.exists()
+    assert main(["unpublish", "web2", "8080", "--yes"]) == 0
+    assert not forwarded.exists()
+
+
+def test_a_forward_is_ended_by_its_old_name_where_the_engine_does_not_answer(
+    forwarded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: EngineClient) -> None:
+        raise EngineGone("gone")
+
+    monkeypatch.setattr(publication, "every", gone)
+    assert main(["unpublish", "web", "8080", "--yes"]) == 0
+    assert not forwarded.exists()
+
+
+def test_the_port_of_the_other_protocol_is_named(
+    forwarded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = container(id=RECORD.container_id, name="web2", configured=(Binding("tcp", 80, None, 9090),))
+    monkeypatch.setattr(publish, "read", lambda _: host(containers=(there,)))
+    for words, said in (
+        ("53", "web2 publishes no port 53/tcp; it publishes 53/udp (netdash unpublish web2 53/udp)"),
+        ("8080/udp", "web2 publishes no port 8080/udp; it publishes 8080/tcp (netdash unpublish web2 8080/tcp)"),
+        ("9090/udp", "web2 publishes no port 9090/udp; it publishes 9090/tcp (netdash unpublish web2 9090/tcp)"),
+        ("54", "web2 publishes no port 54/tcp (see: netdash ports)"),
+    ):
+        assert main(["unpublish", "web2", words, "--yes"]) == 4
+        assert said in capsys.readouterr().err

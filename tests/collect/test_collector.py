@@ -306,6 +306,7 @@ NOT_THERE = {
     "ip/link.json",  # of older recordings: ip/addr.json has it too
     "nat.txt",
     "host/kept.txt",  # netdash's own journals
+    "host/waiting.txt",  # and its forwards
     "ip/netns.json",  # numbers of namespaces: the addresses inside tell whose end a veth is
     "host/engine.txt",  # which process the engine is: only its socket tells that
 }

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from netdash.apply import journal_files
+from netdash.apply import journal_files, state_directory
 from netdash.bundle.recording import Recording
-from netdash.cli.feeds import dumps, with_kept
+from netdash.cli.feeds import dumps, with_own_records
 from netdash.join.host import Builder
 from netdash.model.host import Host
-from netdash.model.kept import old_of, parse_kept
-from netdash.model.source import KEPT
+from netdash.model.kept import old_of, parse_kept, parse_waiting
+from netdash.model.source import KEPT, WAITING
 from netdash.publish.journal import Journal
 from netdash.view import json_host
 from netdash.view.card import card
 from netdash.view.columns_engine import CONTAINERS
 from tests.publish.test_state import CHANGE
+from netdash.view.columns_ports import PORTS
+from netdash.view.free_ports import look, sentences
 
 OLD = "web.netdash-20260102-030405"
 DUE = 1_767_323_045.0
@@ -76,6 +79,52 @@ def test_they_are_read_where_a_container_has_such_a_name(
     journal_files.begin(replace(CHANGE, grace=600.0))
     journal_files.append(CHANGE, {"settled": 100.0})
     listed = [{"Id": CHANGE.old_id, "Names": [f"/{name}"], "State": "exited", "Image": "x"}]
-    recording = with_kept(Recording({"docker/containers.json": listed}, live=True))
+    recording = with_own_records(Recording({"docker/containers.json": listed}, live=True))
     assert (KEPT in recording.answers) is read
     assert Builder().build(recording).kept_until == ({CHANGE.old_id: 700.0} if read else {})
+
+
+# --- forwards that wait -----------------------------------------------------------------------------------------------
+
+
+def test_a_forward_that_waits_is_a_port_that_somebody_wants(
+    host: Callable[[str], Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETDASH_STATE_DIR", str(tmp_path / "state"))
+    folder = state_directory.ensure(state_directory.forwards())
+    listed = [{"Id": RECORD.container_id, "Names": ["/db"], "State": "exited", "Image": "x"}]
+    answers = {"docker/containers.json": listed, "host/listeners.txt": "", "rules/nft.json": '{"nftables": []}'}
+    here = replace(RECORD, until=None, boot=state_directory.boot_id(), keeper=state_directory.process(os.getpid()))
+    for phase, keeper, waits in (("up", here.keeper, False), ("waiting", here.keeper, True), ("up", None, True)):
+        record = replace(here, phase=phase, keeper=keeper, target=())
+        state_directory.write(folder / "1-a.json", record.dumps())
+        built = Builder().build(with_own_records(Recording(dict(answers), live=True)))
+        found = [port for port in built.ports or () if port.host_port == 8080]
+        assert [(port.live, port.waiting, port.container_id) for port in found] == (
+            [(False, True, RECORD.container_id)] if waits else []
+        )
+        answer = look(built, "tcp", 8080)
+        assert ("tcp port 8080 is wanted by netdash's forward to db, which waits" in sentences(built, answer)) is waits
+        assert [row.cells[9].text for row in PORTS.rows(built) if row.cells[0].text == "8080"] == (
+            ["fwd waits"] if waits else []
+        )
+
+
+def test_the_port_of_a_forward_that_is_open_is_not_wanted_twice(host: Callable[[str], Host]) -> None:
+    """Of a forward with two ports one may wait while the other is open."""
+    text = f"tcp 0.0.0.0 8080 80 {RECORD.container_id}\ntcp :: 8080 80 {RECORD.container_id}\n"
+    proxy = (
+        "12 1 netdash-proxy -proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80\n"
+    )
+    listed = [{"Id": RECORD.container_id, "Names": ["/db"], "State": "running", "Image": "x"}]
+    answers = {"docker/containers.json": listed, "host/docker-proxy.txt": proxy, WAITING: text}
+    for foreign in (False, True):
+        listed[0]["NetworkSettings"] = {"Networks": {"b": {"IPAddress": "172.17.0.9" if foreign else "172.17.0.2"}}}
+        built = Builder().build(Recording(dict(answers), live=True))
+        waiting = [str(port.host_ip) for port in built.ports or () if port.waiting]
+        assert waiting == (["0.0.0.0", "::"] if foreign else ["::"])
+
+
+def test_what_no_record_would_say_is_no_port() -> None:
+    lines = ("", "tcp", "tcp x 1 2 f", "tcp ::1 0 2 f", "tcp ::1 1 99999 f", "tcp ::1 1 2 f g")
+    assert parse_waiting("\n".join(lines)) == ()

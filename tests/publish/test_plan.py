@@ -13,7 +13,7 @@ from netdash.model.host import Binding, Chain, Engine, Holder, Host, Listener, P
 from netdash.publish.payload import Volume
 from netdash.publish.plan import Plan, configured, fresh_name, plan, plan_new, plan_without
 from netdash.publish.preflight import Details, Facts
-from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_spec
+from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_lifetime, parse_spec
 from netdash.publish.statement import Kind, say
 from netdash.view.plan import plain as lines
 from netdash.view.statements import refusal, text
@@ -71,6 +71,10 @@ def test_durations() -> None:
     for wrong in ("", "m", "-1m", "1w", "1.5h"):
         with pytest.raises(NetdashError):
             parse_duration(wrong)
+    assert (parse_duration("0"), parse_lifetime("1s")) == (0, 1)
+    for nothing in ("0", "0s", "0m", "00h", "0d"):
+        with pytest.raises(NetdashError):
+            parse_lifetime(nothing)
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------
@@ -246,6 +250,28 @@ def test_a_stopped_containers_port_can_be_forced() -> None:
     assert list(map(text, found.warnings)) == [
         "tcp 0.0.0.0:8081 is wanted by container web, which is not running: it cannot start again",
     ]
+
+
+def test_the_port_of_a_forward_that_waits_is_refused_and_can_be_forced() -> None:
+    waits = port(8081, live=False, holder=Holder("nobody"), waiting=True)
+    on = host(containers=(container(listeners=(HTTPD,)),), ports=(waits,))
+    assert refusals(made(on=on)) == [
+        "tcp 0.0.0.0:8081 is wanted by netdash's forward to web, which waits (--force does it all the same)"
+    ]
+    assert list(map(text, made(on=on, force=True).warnings)) == [
+        "tcp 0.0.0.0:8081 is wanted by netdash's forward to web, which waits: it cannot open again"
+    ]
+
+
+def test_what_was_not_read_of_the_hosts_port_is_the_first_warning() -> None:
+    unread = replace(routed(), ruleset=None)
+    for found in (
+        made(on=unread),
+        made(on=unread, facts=replace(FACTS, details=DETAILS), mode=Mode.RECREATE),
+        plan_new("nginx", "fresh", (parse_spec("8081:80"),), unread, FACTS),
+    ):
+        assert found.warnings[0].kind is Kind.HOST_RULES_UNREAD
+    assert made(on=replace(routed(), listeners=None)).warnings[0].kind is Kind.HOST_SOCKETS_UNREAD
 
 
 def test_rights_and_addresses() -> None:
