@@ -13,7 +13,7 @@ from netdash.model.host import Binding, Chain, Engine, Holder, Host, Listener, P
 from netdash.publish.payload import Volume
 from netdash.publish.plan import Plan, configured, fresh_name, plan, plan_new, plan_without
 from netdash.publish.preflight import Details, Facts
-from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_lifetime, parse_spec
+from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_lasting, parse_spec
 from netdash.publish.statement import Kind, say
 from netdash.view.plan import plain as lines
 from netdash.view.statements import refusal, text
@@ -71,10 +71,10 @@ def test_durations() -> None:
     for wrong in ("", "m", "-1m", "1w", "1.5h"):
         with pytest.raises(NetdashError):
             parse_duration(wrong)
-    assert (parse_duration("0"), parse_lifetime("1s")) == (0, 1)
+    assert (parse_duration("0"), parse_lasting("1s")) == (0, 1)
     for nothing in ("0", "0s", "0m", "00h", "0d"):
         with pytest.raises(NetdashError):
-            parse_lifetime(nothing)
+            parse_lasting(nothing)
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------
