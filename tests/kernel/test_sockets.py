@@ -26,6 +26,7 @@ from netdash.view.columns_engine import CONTAINERS
 from netdash.view.columns_ports import PORTS
 from netdash.view.form_choices import inside_note
 from netdash.view.free_ports import look
+from netdash.view.statements import text
 from tests.conftest import RECORDINGS
 from tests.support.show_hosts import container
 
@@ -145,7 +146,9 @@ def test_by_which_device_packets_come_in_may_not_be_known(recording):
     web = next(one for one in host.containers if one.name == "web")
     (port,) = [one for one in host.ports if (one.host_port, one.host_ip) == (8080, ANY4)]
     assert (port.listening, checks.listens(web, port.target_ip, "tcp", 80)) == (None, None)
-    assert "only at device eth0" in checks.listening_warning(web, port.target_ip, "tcp", 80)
+    warning = checks.listening_warning(web, port.target_ip, "tcp", 80)
+    assert warning is not None
+    assert "only at device eth0" in text(warning)
     made = trace(host, Question(Origin.HOST, port.target_ip, "tcp", 80))
     assert (made.verdict, "eth0" in made.decided_by.text) == (Verdict.UNKNOWN, True)
 

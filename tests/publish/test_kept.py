@@ -20,9 +20,9 @@ from netdash.publish.journal import Journal
 from netdash.view import json_host
 from netdash.view.card import card
 from netdash.view.columns_engine import CONTAINERS
-from tests.publish.test_state import CHANGE
 from netdash.view.columns_ports import PORTS
 from netdash.view.free_ports import look, sentences
+from tests.publish.test_state import CHANGE, RECORD
 
 OLD = "web.netdash-20260102-030405"
 DUE = 1_767_323_045.0
