@@ -43,6 +43,10 @@ class Netdash(HostApp):
             changing.know(self.dashboard, self.changes)
 
     @property
+    def filled(self) -> bool:
+        return self.dashboard.panes.filled
+
+    @property
     def dashboard(self) -> Dashboard:
         return self.screen_stack[0]  # type: ignore[return-value]
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from threading import current_thread, main_thread
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ComposeResult
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from netdash.tui.interfaces import Changes
 
 MINUTE = 60.0
+PATIENCE = 3.0  # seconds from the start that keys wait for the rows that they act on
 AGES = 20.0  # seconds after which what a host says of times is old
 
 
@@ -95,6 +97,8 @@ class HostApp(TerminalApp):
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
         self._warmed: HostView | None = None  # the newest one that the feed's thread filled
+        self._painted = False
+        self._impatient = monotonic() + PATIENCE
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
         self.register_theme(theme.DARK)
@@ -126,10 +130,21 @@ class HostApp(TerminalApp):
         self.call_after_refresh(self._settle)
 
     def _settle(self) -> None:
+        self._painted = True
         self.collector.begin()
         self.set_interval(EVERY, self.collector.tick)
         self.feed.shown()
         self.settled()
+
+    @property
+    def ready(self) -> bool:
+        """Not before the first picture; after that keys wait a little for what the view lists: they would be lost."""
+        return self._painted and (monotonic() > self._impatient or self.filled)
+
+    @property
+    def filled(self) -> bool:
+        """Whether what is on screen has been read."""
+        return self.host_view is not None
 
     def settled(self) -> None:
         """The first picture is painted: what may take longer begins."""

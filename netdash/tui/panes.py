@@ -130,6 +130,12 @@ class Panes(Vertical):
         linked = [grid for grid in self.linked.grids if grid.listing] if self.linked_shown else []
         return [self.grid, self.card, *linked]
 
+    @property
+    def filled(self) -> bool:
+        """Whether the list shows what was read, and not what is still being read or arranged."""
+        host = self.host_view.host if self.host_view else None
+        return host is not None and not self.work.busy and host.pending.isdisjoint(self.places.view.sources)
+
     def fade(self, faded: bool) -> None:
         for pane in (self.grid, self.card, *self.linked.grids):
             pane.fade(faded)

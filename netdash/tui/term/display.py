@@ -11,7 +11,7 @@ from typing import ClassVar
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.binding import Binding
-from textual.events import InputEvent, Paste
+from textual.events import InputEvent, Key, Paste
 from textual.message import Message
 from textual.screen import Screen
 
@@ -22,6 +22,8 @@ from netdash.tui.term.picture import Picture
 _WHOLE = "\x1b[?2026h", "\x1b[?2026l"
 _LONGEST = 1.0  # seconds that a key waits for what the one before began
 _MOST = 1000  # keys that wait; more have not been typed
+_AT_ONCE = ("ctrl+c", "ctrl+q")  # quit, whatever is under way
+_AGAIN = 0.005  # seconds between two looks whether keys can be handed on
 
 
 class TerminalApp(App[int]):
@@ -89,15 +91,22 @@ class TerminalApp(App[int]):
 
     def typed(self, message: Message) -> None:
         """Hands a key on when the work of the one before is done: it acts on the result of that."""
-        if not isinstance(message, (InputEvent, Paste)):
+        if not isinstance(message, (InputEvent, Paste)) or (isinstance(message, Key) and message.key in _AT_ONCE):
             self.post_message(message)
             return
         self._keys.append(message)
         if self._typing is None or self._typing.done():
             self._typing = asyncio.get_running_loop().create_task(self._type())
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something on screen that keys can act on."""
+        return True
+
     async def _type(self) -> None:
         while self._keys:
+            while not self.ready:
+                await asyncio.sleep(_AGAIN)
             self.post_message(self._keys.popleft())
             until = time.monotonic() + _LONGEST
             quiet = 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import select
 import signal
@@ -142,6 +143,7 @@ class Terminal(Driver):
         self._writer: Writer | None = None
         self._reader: threading.Thread | None = None
         self._stop_reading = threading.Event()
+        self._early = 0  # bytes typed before the terminal was set up, when Enter still came as a line feed
         self._owner: Owner = app  # type: ignore[assignment]
 
     @property
@@ -162,6 +164,7 @@ class Terminal(Driver):
     def start_application_mode(self) -> None:
         self._before = _attributes(self._input)
         self._enter()
+        self._early = _waiting(self._input)
         signal.signal(signal.SIGWINCH, lambda *_: self._resized())
         signal.signal(signal.SIGTSTP, lambda *_: self._suspend())
         signal.signal(signal.SIGCONT, lambda *_: self._continued())
@@ -243,6 +246,9 @@ class Terminal(Driver):
                     data = os.read(self._input, _READ)
                     if not data:
                         return  # the terminal is gone
+            if self._early:
+                data = data[: self._early].replace(b"\n", b"\r") + data[self._early :]
+                self._early = max(0, self._early - len(data))
             now = time.monotonic()
             for unit in splitter.feed(data, now) if data else splitter.tick(now):
                 for message in keyboard.messages(unit):
@@ -258,6 +264,15 @@ def _attributes(terminal: int) -> list[Any] | None:
         return termios.tcgetattr(terminal)
     except termios.error:
         return None
+
+
+def _waiting(terminal: int) -> int:
+    """How many bytes were typed and not read yet."""
+    try:
+        answer = fcntl.ioctl(terminal, termios.FIONREAD, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def _set(terminal: int, attributes: list[Any]) -> None:
