@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from netdash.model.host import IP, Net, Rule
+from netdash.model.host import IP, Net, PolicyRule, Rule
 
 
 class RuleEdit(Enum):
@@ -21,12 +21,14 @@ class RuleEdit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChainPlace:
-    """A chain. `family`: ip, ip6, inet, bridge, netdev, arp; `backend`: of the ruleset, nft or legacy."""
+    """A chain. `family`: ip, ip6, inet, bridge, netdev, arp; `backend`: iptables-nft, iptables-legacy or nft, as a
+    Chain's; `container`: id of that whose network namespace it is in, None: this host."""
 
     family: str
     table: str
     chain: str
     backend: str
+    container: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class ChainEdit(Enum):
 @dataclass(frozen=True, slots=True)
 class ChainChange:
     """A chain that is made, emptied or removed. `chain` with an empty name is every chain of its table, with an empty
-    table every table of its family."""
+    table every table of its family, with an empty family every family; a table whose chains are all removed is removed
+    with its sets."""
 
     chain: ChainPlace
     edit: ChainEdit
@@ -75,7 +78,8 @@ class SysctlChange:
 
 @dataclass(frozen=True, slots=True)
 class RouteChange:
-    """`ip route add|replace|del`. `destination` None: the default route of `family`. `table`: its number or name."""
+    """`ip route add|replace|del`. `destination` None: the default route of `family`. `table`: its number or name.
+    What is None is not asked for by a deletion, and its kind "unicast" is any."""
 
     add: bool
     family: int
@@ -85,7 +89,18 @@ class RouteChange:
     kind: str = "unicast"  # blackhole, unreachable, prohibit …
     metric: int | None = None
     table: str = "main"
+    source: IP | None = None
     replace: bool = False
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRuleChange:
+    """`ip rule add|del`. `named`: the command names the rule's priority; the kernel chooses one otherwise."""
+
+    add: bool
+    rule: PolicyRule
+    named: bool = True
     container: str | None = None
 
 
@@ -134,6 +149,7 @@ Change = (
     | ChainChange
     | SysctlChange
     | RouteChange
+    | PolicyRuleChange
     | LinkChange
     | ContainerChange
     | AttachmentChange

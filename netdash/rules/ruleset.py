@@ -224,7 +224,7 @@ class RulesetReader:
         for (table, name), saved in listing.chains.items() if listing else ():
             if seen is not None and ((family, table, name) in seen or not saved.texts):
                 continue
-            yield shape_of_saved(_frame(family, table, name, backend, saved), path, saved, self._body)
+            yield shape_of_saved(builtin_chain(family, table, name, backend, saved.policy), path, saved, self._body)
 
     # --- numbers ------------------------------------------------------------------------------------------------------
 
@@ -332,14 +332,15 @@ def _same_rules(before: Listing | None, now: Listing) -> bool:
     return all(one.policy == other.policy and one.texts == other.texts for one, other in pairs)
 
 
-def _frame(family: str, table: str, name: str, backend: str, saved: SavedChain) -> Chain:
+def builtin_chain(family: str, table: str, name: str, backend: str, policy: str | None) -> Chain:
+    """A chain of iptables, without its rules: a base chain where iptables has one of that name, with this policy."""
     hook = _HOOKS.get(name)
     if hook is None or table not in TABLES:
         return Chain(family, table, name, backend, ())
     nat = -100 if hook in ("prerouting", "output") else 100
     kind = "nat" if table == "nat" else "route" if table == "mangle" and hook == "output" else "filter"
     priority = 150 if (table, backend) == ("security", IPTABLES) else PRIORITIES.get(table, nat)
-    return Chain(family, table, name, backend, (), kind, hook, priority, saved.policy)
+    return Chain(family, table, name, backend, (), kind, hook, priority, policy)
 
 
 def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, answers: Mapping[str, object]) -> str:

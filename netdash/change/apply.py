@@ -1,0 +1,191 @@
+"""Host + changes -> the host as it would be read after them. Pure: nothing is changed anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from netdash.change.errors import CannotModel
+from netdash.change.links import Devices, carried, switched
+from netdash.change.model import (
+    AttachmentChange,
+    ChainChange,
+    Change,
+    ContainerChange,
+    EngineRestart,
+    LinkChange,
+    PolicyChange,
+    PolicyRuleChange,
+    RouteChange,
+    RuleChange,
+    SysctlChange,
+)
+from netdash.change.routes import changed_policy, changed_routes
+from netdash.change.rules import changed_rules
+from netdash.change.sysctls import written
+from netdash.join.derived import derived
+from netdash.model.host import Container, Endpoint, Host, Inside
+from netdash.model.shared_namespace import namespace_owner, sharing
+from netdash.trace.container_namespace import namespaces_of
+
+T = TypeVar("T")
+
+__all__ = ["CannotModel", "apply"]
+
+
+def apply(host: Host, changes: Sequence[Change], compare: bool = True) -> Host:
+    """The changes one after the other. `compare` False leaves `drift` unknown, which costs less. Raises CannotModel."""
+    for change in changes:
+        host = _applied(host, change)
+    return derived(host, compare)
+
+
+def _applied(host: Host, change: Change) -> Host:
+    match change:
+        case RuleChange() | PolicyChange() | ChainChange():
+            return _rules(host, change)
+        case SysctlChange():
+            return _sysctl(host, change)
+        case RouteChange():
+            return _route(host, change)
+        case PolicyRuleChange():
+            return _policy(host, change)
+        case LinkChange():
+            return _link(host, change)
+        case ContainerChange() | AttachmentChange() | EngineRestart():
+            raise CannotModel("what the engine does to its containers is not modelled")
+
+
+def _read(value: T | None, what: str) -> T:
+    if value is None:
+        raise CannotModel(f"{what} were not read: what the change makes of them is not known")
+    return value
+
+
+# --- what is in a network namespace: this host's, or a container's ----------------------------------------------------
+
+
+def _inside(host: Host, container: str) -> tuple[Container, Inside]:
+    """The container whose network namespace it is, and what was read in it."""
+    found = next((one for one in host.containers or () if one.id == container), None)
+    if found is None:
+        raise CannotModel(f"there is no container {container[:12]}")
+    owner = sharing(host, found)
+    if not owner.running or owner.inside is None:
+        raise CannotModel(f"{found.name}: its network namespace was not read")
+    return owner, owner.inside
+
+
+def _with_inside(host: Host, owner: Container, inside: Inside) -> Host:
+    """For all that share the namespace."""
+    return replace(
+        host,
+        containers=tuple(
+            replace(one, inside=inside) if one.id == owner.id or namespace_owner(one) == owner.name else one
+            for one in host.containers or ()
+        ),
+    )
+
+
+def _rules(host: Host, change: RuleChange | PolicyChange | ChainChange) -> Host:
+    if change.chain.container is None:
+        return replace(host, ruleset=changed_rules(_read(host.ruleset, "the rules"), change))
+    owner, inside = _inside(host, change.chain.container)
+    ruleset = changed_rules(_read(inside.ruleset, f"{owner.name}'s rules"), change)
+    return _with_inside(host, owner, replace(inside, ruleset=ruleset))
+
+
+def _sysctl(host: Host, change: SysctlChange) -> Host:
+    if change.container is None:
+        names = [link.name for link in host.links or ()]
+        return replace(host, sysctls=written(_read(host.sysctls, "the sysctls"), change.name, change.value, names))
+    owner, inside = _inside(host, change.container)
+    names = [link.name for link in _read(inside.links, f"{owner.name}'s devices")]
+    changed = written(dict(inside.sysctls), change.name, change.value, names)
+    return _with_inside(host, owner, replace(inside, sysctls=tuple(changed.items())))
+
+
+def _route(host: Host, change: RouteChange) -> Host:
+    if change.container is None:
+        links = _read(host.links, "the devices")
+        return replace(host, routes=changed_routes(_read(host.routes, "the routes"), links, host.policy, change))
+    owner, inside = _inside(host, change.container)
+    links, routes = _read(inside.links, "the devices"), _read(inside.routes, "the routes")
+    return _with_inside(host, owner, replace(inside, routes=changed_routes(routes, links, inside.policy, change)))
+
+
+def _policy(host: Host, change: PolicyRuleChange) -> Host:
+    if change.container is None:
+        return replace(host, policy=changed_policy(_read(host.policy, "the policy rules"), change))
+    owner, inside = _inside(host, change.container)
+    policy = changed_policy(_read(inside.policy, f"{owner.name}'s policy rules"), change)
+    return _with_inside(host, owner, replace(inside, policy=policy))
+
+
+# --- devices, and the other ends of their veths -----------------------------------------------------------------------
+
+
+def _link(host: Host, change: LinkChange) -> Host:
+    if change.container is not None:
+        return _link_inside(host, change.device, change.container, change.up)
+    if any(network.parent == change.device for network in host.networks or ()):
+        raise CannotModel(f"{change.device} carries a container network: what becomes of that is not modelled")
+    devices = Devices(_read(host.links, "the devices"), _read(host.routes, "the routes"))
+    other = _other_end(host, change.device)
+    there = None if other is None else _device_inside(host, *other)
+    changed = switched(devices, change.device, change.up, None if there is None else there[1].link(there[2]).up)
+    host = _with_devices(host, changed, change)
+    if there is None:
+        return host
+    owner, inner, name = there
+    return _with_inner_devices(host, owner, carried(inner, name, change.up))
+
+
+def _with_devices(host: Host, devices: Devices, change: LinkChange) -> Host:
+    """Neighbours of a device that goes down are forgotten, and what its bridge has learned of it."""
+    host = replace(host, links=devices.links, routes=devices.routes)
+    if change.up:
+        return host
+    if host.neighbours is not None:
+        host = replace(host, neighbours=tuple(one for one in host.neighbours if one.dev != change.device))
+    if host.bridging is not None and host.bridging.fdb is not None:
+        fdb = tuple(one for one in host.bridging.fdb if one.port != change.device or one.fixed)
+        host = replace(host, bridging=replace(host.bridging, fdb=fdb))
+    return host
+
+
+def _other_end(host: Host, veth: str) -> tuple[Container, Endpoint] | None:
+    """The container's end of a veth of this host."""
+    ends = ((one, end) for one in host.containers or () if one.running for end in one.endpoints)
+    return next((pair for pair in ends if pair[1].veth == veth), None)
+
+
+def _device_inside(host: Host, container: Container, end: Endpoint) -> tuple[Container, Devices, str] | None:
+    """None where nothing was read inside."""
+    space = namespaces_of(host).of(container)
+    inside = container.inside
+    if space is None or inside is None or inside.links is None or inside.routes is None:
+        return None
+    return container, Devices(inside.links, inside.routes), space.device(end)
+
+
+def _link_inside(host: Host, device: str, container: str, up: bool) -> Host:
+    owner, inside = _inside(host, container)
+    devices = Devices(_read(inside.links, "the devices"), _read(inside.routes, "the routes"))
+    space = namespaces_of(host).of(owner)
+    veth = next((end.veth for end in owner.endpoints if space is not None and space.device(end) == device), None)
+    here = None if host.links is None else Devices(host.links, host.routes or ())
+    connected = here.link(veth).up if here is not None and veth is not None else None
+    host = _with_inner_devices(host, owner, switched(devices, device, up, connected))
+    if here is None or veth is None:
+        return host
+    here = carried(here, veth, up)
+    return replace(host, links=here.links, routes=host.routes and here.routes)
+
+
+def _with_inner_devices(host: Host, owner: Container, devices: Devices) -> Host:
+    found = next(one for one in host.containers or () if one.id == owner.id)
+    if found.inside is None:
+        return host
+    return _with_inside(host, owner, replace(found.inside, links=devices.links, routes=devices.routes))

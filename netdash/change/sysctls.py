@@ -1,0 +1,45 @@
+"""Sysctls that are written, and the others that the kernel writes with them (devinet.c, addrconf.c)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from netdash.change.errors import CannotModel
+
+_CONF = re.compile(r"net\.(ipv[46])\.conf\.([^.]+)\.([a-z0-9_]+)")
+_BRIDGES = "net.bridge."
+
+
+def written(sysctls: Mapping[str, str], name: str, value: str, devices: Iterable[str]) -> Mapping[str, str]:
+    """`devices`: those of the namespace. Raises CannotModel for a name that the kernel does not have there."""
+    if name.startswith(_BRIDGES) and name not in sysctls:
+        raise CannotModel(f"{name} does not exist: br_netfilter is not loaded")
+    found = _CONF.fullmatch(name)
+    known = ("all", "default", *(device.replace(".", "/") for device in devices))
+    if found and found[2] not in known:
+        raise CannotModel(f"{name} does not exist: there is no device {found[2]}")
+    if found and found[3] == "disable_ipv6":
+        raise CannotModel(f"{name}: the IPv6 addresses that go or come with it are not modelled")
+    changed = {**sysctls, name: value}
+    if name == "net.ipv4.ip_forward" or (found and found[2] == "all" and found[3] == "forwarding"):
+        family = found[1] if found else "ipv4"
+        changed |= {f"net.{family}.conf.{device}.forwarding": value for device in known}
+        changed |= {"net.ipv4.ip_forward": value} if family == "ipv4" else {}
+    elif found and (found[1], found[2]) == ("ipv4", "default") and found[3] != "forwarding":
+        changed |= _following(sysctls, found[3], value)
+    return changed
+
+
+def _following(sysctls: Mapping[str, str], key: str, value: str) -> dict[str, str]:
+    """IPv4 devices follow the default until they are given a value of their own (devinet_copy_dflt_conf). Whether
+    one was is not told: what is as the default was follows it."""
+    before = sysctls.get(f"net.ipv4.conf.default.{key}")
+    return {
+        name: value
+        for name, known in sysctls.items()
+        if (found := _CONF.fullmatch(name))
+        and (found[1], found[3]) == ("ipv4", key)
+        and found[2] not in ("all", "default")
+        and before == known
+    }
