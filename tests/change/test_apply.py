@@ -24,7 +24,7 @@ from netdash.change.model import (
 from netdash.model.host import Host, PolicyRule, Route, Rule
 from netdash.rules.iptables_rule import parse_line
 from netdash.trace.model import Verdict
-from tests.trace_hosts import (
+from tests.support.trace_hosts import (
     IDS,
     MASQUERADED,
     OUTSIDE,
