@@ -13,7 +13,7 @@ from netdash.bundle.recording import Answer, Recording, container_path
 from netdash.bundle.redact import scrub
 from netdash.model.engine_process import KERNEL
 from netdash.model.errors import NetdashError
-from netdash.model.host import Failure
+from netdash.model.host import Failure, FailureKind
 from netdash.model.source import (
     BY_PATH,
     SOURCES,
@@ -21,7 +21,6 @@ from netdash.model.source import (
     SourceFile,
     container_commands,
     needs_root,
-    not_installed,
     whole_failure,
 )
 from netdash.parse.json_values import load_json
@@ -244,7 +243,7 @@ class _Reader:
 
     def _missing(self, rest: str) -> None:
         path, _, tool = rest.partition(" ")
-        self._fail(path, *not_installed(tool))
+        self._report(path, lambda file: file.not_installed(tool))
 
     def _failed(self, rest: str) -> None:
         source, _, why = rest.partition(" ")
@@ -260,13 +259,18 @@ class _Reader:
     def _end_all(self, _: str) -> None:
         self.done = True
 
-    def _fail(self, path: str, why: str, remedy: str = "") -> None:
+    def _fail(self, path: str, why: str) -> None:
+        def failed(file: SourceFile) -> Failure | None:
+            if not (needs_root(why) and self._as_root):
+                return file.failure(why)
+            reason = f"{file.source} need root" if file.source is Source.RULES else why
+            return file.failure(reason, self._as_root, FailureKind.NO_RIGHT)
+
+        self._report(path, failed)
+
+    def _report(self, path: str, failed: Callable[[SourceFile], Failure | None]) -> None:
         file = _FILES.get(path)
-        if file is None or self._source != file.source:
-            return
-        if needs_root(why) and self._as_root:
-            why, remedy = (f"{file.source} need root" if file.source is Source.RULES else why), self._as_root
-        failure = file.failure(why, remedy)
+        failure = failed(file) if file is not None and self._source == file.source else None
         if failure is not None:
             self._failures.setdefault(failure.source, failure)
 
@@ -323,7 +327,7 @@ class _Reader:
         parts = [name for name in self._failures if name.startswith("rules: ")]
         if parts and not any(path in answers for path in SOURCES[Source.RULES]):
             failures = [self._failures.pop(name) for name in parts]
-            self._failures[Source.RULES] = whole_failure(Source.RULES, failures, self._as_root)
+            self._failures[Source.RULES] = whole_failure(Source.RULES, failures)
         if Source.DOCKER in self._failures:
             for path in SOURCES[Source.DOCKER]:
                 answers.pop(path, None)
@@ -344,7 +348,7 @@ class _Reader:
         families = {table[0] for table in nft_tables(nft) if is_xtables(table)}
         for family, tool in (("ip", "iptables"), ("ip6", "ip6tables")):
             missed = self._failures.get(f"rules: {tool}")
-            if family not in families and missed is not None and missed.reason.endswith("is not installed"):
+            if family not in families and missed is not None and missed.kind is FailureKind.NO_TOOL:
                 del self._failures[missed.source]
                 answers[f"rules/{tool}-save.txt"] = ""
 

@@ -46,7 +46,7 @@ def _of_files(path: Path, found: Files) -> Recording:
         why = next((f"{name}: {reason}" for name, reason in found.refused.items()), "")
         raise NetdashError(f"{path} is not a netdash bundle", why or "expected docker/, ip/, rules/, host/ inside")
     _decode_api_answers(answers, path)
-    failures = {source: Failure(source, *_pair(value)) for source, value in _mapping(meta.get("failures")).items()}
+    failures = {source: Failure.of(source, value) for source, value in _mapping(meta.get("failures")).items()}
     failures |= dict(_refusals({**found.refused, **dict.fromkeys(sorted(cut), "it ends within a line: it is cut off")}))
     taken = meta.get("taken")
     hostname = meta.get("hostname")
@@ -129,14 +129,6 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _pair(value: object) -> tuple[str, str]:
-    match value:
-        case [str(reason), str(remedy)]:
-            return reason, remedy
-        case _:
-            return "not in this recording", ""
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -155,7 +147,7 @@ def dump(recording: Recording, path: Path, version: str) -> None:
         "taken": recording.taken,
         "hostname": recording.hostname,
         "privileged": recording.privileged,
-        "failures": {name: [failure.reason, failure.remedy] for name, failure in sorted(recording.failures.items())},
+        "failures": {name: failure.words for name, failure in sorted(recording.failures.items())},
     }
     files[META] = json.dumps(meta, indent=1) + "\n"
     try:

@@ -142,7 +142,7 @@ def read_namespace(
     output = run([*enter, "--", sys.executable, "-m", _INNER_PROGRAM, asked], limit * 2)
     try:
         answers, failures = json.loads(output.text)
-        return dict(answers), {source: Failure(source, *map(str, words)) for source, words in failures.items()}
+        return dict(answers), {source: Failure.of(source, words) for source, words in failures.items()}
     except (ValueError, TypeError, AttributeError):
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netdash.collect.command import find, run
 from netdash.collect.netlink import generation
-from netdash.model.host import Failure
+from netdash.model.host import Failure, FailureKind
 from netdash.model.source import BY_PATH, Source, needs_root, not_installed, whole_failure
 from netdash.parse.netfilter import is_xtables, nft_tables
 
@@ -71,7 +71,7 @@ class RuleReader:
         for family in self.families:
             self._saved(family)
         if not self._answers and self._failures:
-            self._failures = {Source.RULES: whole_failure(Source.RULES, self._failures.values(), _AS_ROOT)}
+            self._failures = {Source.RULES: whole_failure(Source.RULES, self._failures.values())}
         return dict(self._answers), dict(self._failures)
 
     def _nft(self) -> None:
@@ -97,7 +97,8 @@ class RuleReader:
             self._answers.pop(family.legacy_answer, None)
         if legacy is None:
             source = f"rules: {family.tool}-legacy"
-            self._failures[source] = Failure(source, f"only root can see whether {source[7:]} has rules", _AS_ROOT)
+            reason = f"only root can see whether {source[7:]} has rules"
+            self._failures[source] = Failure(source, reason, _AS_ROOT, FailureKind.NO_RIGHT)
         if NFT in self._answers and not any(is_xtables(table, (family.name,)) for table in self._tables):
             self._put(family.answer, "")  # there is no table that iptables-nft could show
             return
@@ -132,13 +133,13 @@ class RuleReader:
         source = f"rules: {tool.removesuffix('-save')}"
         path = self.find(tool)
         if path is None:
-            self._failures[source] = Failure(source, *not_installed(tool))
+            self._failures[source] = not_installed(source, tool)
             return None
         output = run((path, *options), self.limit)
         if not output.problem:
             return output.text
         if needs_root(output.errors):
-            self._failures[source] = Failure(source, "rules need root", _AS_ROOT)
+            self._failures[source] = Failure(source, "rules need root", _AS_ROOT, FailureKind.NO_RIGHT)
         else:
             self._failures[source] = Failure(source, f"{tool}: {output.problem}")
         return None

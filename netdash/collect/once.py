@@ -284,8 +284,7 @@ def main(asked: str) -> None:
     question = json.loads(asked)
     found = tuple(Target(*row) for row in question["targets"])
     answers, failures = read_kernel(frozenset(question["sources"]), found, question["limit"], question["whole"])
-    reasons = {source: (failure.reason, failure.remedy) for source, failure in failures.items()}
-    sys.stdout.write(json.dumps((answers, reasons)))
+    sys.stdout.write(json.dumps((answers, {source: failure.words for source, failure in failures.items()})))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.host import Failure
+from netdash.model.host import Failure, FailureKind
 from netdash.model.source import Source
 
 if TYPE_CHECKING:
@@ -33,16 +33,24 @@ _MOST = 200  # characters of another program's words
 class EngineError(NetdashError):
     """The engine could not be asked, or did not answer as an engine does."""
 
+    kind = FailureKind.OTHER
+
     def __init__(self, reason: str, remedy: str = "", code: Exit = Exit.UNREADABLE) -> None:
         super().__init__(reason, remedy, code)
 
     @property
     def failure(self) -> Failure:
-        return Failure(Source.DOCKER, self.message, self.hint)
+        return Failure(Source.DOCKER, self.message, self.hint, self.kind)
 
 
 class EngineGone(EngineError):  # noqa: N818  # it is what happened
     """No answer: nothing is known of what the engine did with the last call."""
+
+
+class EngineAbsent(EngineGone):
+    """Nothing is at the engine's address."""
+
+    kind = FailureKind.NO_ENGINE
 
 
 class EngineLate(EngineGone):
@@ -164,7 +172,7 @@ def _of_connection(address: str, error: BaseException, limit: float, code: Exit)
     if number in (errno.EACCES, errno.EPERM):
         return EngineGone(f"no permission to use {address}", "run with sudo, or join group docker", code)
     if number in (errno.ENOENT, errno.ENOTDIR):
-        return EngineGone(f"there is no Docker engine on {address}", "is dockerd running? or set DOCKER_HOST", code)
+        return EngineAbsent(f"there is no Docker engine on {address}", "is dockerd running? or set DOCKER_HOST", code)
     if number == errno.ECONNREFUSED:
         return EngineGone(f"the Docker engine refuses connections on {address}", _RUNNING, code)
     if number in (errno.EHOSTUNREACH, errno.ENETUNREACH):

@@ -13,6 +13,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 
 from netdash.model.drift import Binding, Drift
 from netdash.model.engine_process import EngineProcess
+from netdash.model.failure import Failure, FailureKind
 from netdash.model.kernel_state import (
     AddressDetail,
     BridgePort,
@@ -52,6 +53,7 @@ __all__ = [
     "Ends",
     "Engine",
     "Failure",
+    "FailureKind",
     "Holder",
     "Host",
     "Inside",
@@ -81,15 +83,6 @@ __all__ = [
 ]
 
 Interface = IPv4Interface | IPv6Interface
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A source that could not be read: what, why, and what the user can do about it ("" when nothing)."""
-
-    source: str
-    reason: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from netdash.model.host import Failure
+from netdash.model.host import Failure, FailureKind
 
 
 class Source(StrEnum):
@@ -51,16 +51,17 @@ class SourceFile(NamedTuple):
         """What a failure to read the file is reported under, as "rules: iptables-legacy"."""
         return self.source if self.missing is Missing.SOURCE else f"{self.source}: {part_name(self.path)}"
 
-    def failure(self, reason: str, remedy: str = "") -> Failure | None:
+    def failure(self, reason: str, remedy: str = "", kind: FailureKind = FailureKind.OTHER) -> Failure | None:
         """The failure to read it; None where nothing is reported."""
         if self.missing is Missing.NOTHING:
             return None
         if self.command[:1] == ("ip",) and "SELECTOR" in reason:
             reason, remedy = "the ip of busybox prints no JSON", "install iproute2"
-        return Failure(self.name, reason, remedy)
+        return Failure(self.name, reason, remedy, kind)
 
     def not_installed(self, tool: str = "") -> Failure | None:
-        return self.failure(*not_installed(tool or self.command[0]))
+        missing = not_installed(self.name, tool or self.command[0])
+        return None if self.missing is Missing.NOTHING else missing
 
     def parse(self) -> Callable[..., Any]:
         """The parser; its module is imported when the first answer comes."""
@@ -190,12 +191,14 @@ def needs_root(errors: str) -> bool:
     return any(words in errors for words in _NEEDS_ROOT)
 
 
-def whole_failure(source: Source, parts: Iterable[Failure], as_root: str) -> Failure:
+def whole_failure(source: Source, parts: Iterable[Failure]) -> Failure:
     """One failure for all parts: the lack of a right before the lack of a tool."""
     failures = tuple(parts)
-    of_rights = tuple(part for part in failures if as_root and part.remedy == as_root)[:1]
-    reasons = dict.fromkeys(part.reason for part in of_rights or failures)
-    remedies = dict.fromkeys(part.remedy for part in of_rights or failures if part.remedy)
+    of_rights = next((part for part in failures if part.kind is FailureKind.NO_RIGHT), None)
+    if of_rights is not None:
+        return replace(of_rights, source=source)
+    reasons = dict.fromkeys(part.reason for part in failures)
+    remedies = dict.fromkeys(part.remedy for part in failures if part.remedy)
     return Failure(source, ", ".join(reasons), " and ".join(remedies))
 
 
@@ -208,10 +211,10 @@ _PACKAGES = {
 }
 
 
-def not_installed(tool: str) -> tuple[str, str]:
-    """The reason and what can be done."""
+def not_installed(source: str, tool: str) -> Failure:
     package = _PACKAGES.get(tool, "iptables" if "tables" in tool else "")
-    return f"{tool[:60]} is not installed", f"install {package}" if package else ""
+    remedy = f"install {package}" if package else ""
+    return Failure(source, f"{tool[:60]} is not installed", remedy, FailureKind.NO_TOOL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,19 +173,20 @@ def _source(run: Run, src: IP, dst: IP, iif: str, oif: str) -> None:
     if mode == 0:
         return
     wrong = _unexpected(run, src, dst, iif, oif, mode or 1)
-    if not wrong:
+    if wrong is None:
         return
     if mode is None:
         if not run.choose(f"net.ipv4.conf.{iif}.rp_filter{run.inside} is on"):
             return
         mode = 1
-    verdict = Verdict.MARTIAN if wrong.startswith("source") else Verdict.DROPPED
+    verdict, why = wrong
     place = f"net.ipv4.conf.{iif}.rp_filter" if run.space is None else f"{run.space.name} rp_filter"
-    run.stop(verdict, place, f"rp_filter of {iif}{run.inside} is {mode}: {wrong}")
+    run.stop(verdict, place, f"rp_filter of {iif}{run.inside} is {mode}: {why}")
 
 
-def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> str:
-    """What is wrong with a source by the reverse look-up; "" for nothing (__fib_validate_source)."""
+def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> tuple[Verdict, str] | None:
+    """What becomes of the packet, and what is wrong with its source by the reverse look-up; None where nothing is
+    (__fib_validate_source)."""
     mark = run.packet.mark
     if mark != 0 and not either(run, iif, "src_valid_mark", f"net.ipv4.conf.{iif}.src_valid_mark is on"):
         mark = 0
@@ -193,21 +194,23 @@ def _unexpected(run: Run, src: IP, dst: IP, iif: str, oif: str, mode: int) -> st
     flow = Flow(src, dst, oif or "lo", "", mark, run.packet.proto, dport, sport)
     route = _look_up(run, flow).route
     if route is None:
-        return f"no route leads back to {src}"
+        return Verdict.DROPPED, f"no route leads back to {src}"
     if route.kind == "local":
         if not either(run, iif, "accept_local", f"net.ipv4.conf.{iif}.accept_local is on"):
-            return f"source {src} is this host's own"
+            return Verdict.MARTIAN, f"source {src} is this host's own"
     elif route.kind != "unicast":
-        return f"source {src}: its route is {route.kind}"
+        return Verdict.MARTIAN, f"source {src}: its route is {route.kind}"
     devices = [route.dev] if route.dev else [device for _, device in route.hops]
     if iif in devices:
-        return ""
+        return None
     if not devices:
         raise run.end(Verdict.UNKNOWN, place_of(run), f"by which device the way back to {src} leads is not known")
     if mode == 1:
-        return f"the way back to {src} leads out by {devices[0]}"
+        return Verdict.DROPPED, f"the way back to {src} leads out by {devices[0]}"
     loose = _look_up(run, replace(flow, oif=iif)).route
-    return "" if loose is None or loose.kind == "unicast" else f"the way back to {src} is {loose.kind}"
+    if loose is None or loose.kind == "unicast":
+        return None
+    return Verdict.DROPPED, f"the way back to {src} is {loose.kind}"
 
 
 # --- a packet that goes out -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from netdash.model.host import Host, Ref
+from netdash.model.host import FailureKind, Host, Ref
 from netdash.model.source import Source
 from netdash.tui.actions import first_key
 from netdash.view import unavailable
@@ -19,7 +19,6 @@ from netdash.view.views import VIEWS
 WIDE = 100  # columns from which words are not shortened
 NARROW = 60  # columns under which there is room for the pane's own trouble only
 KEPT = 3  # hints at the end: how to see the others and to quit stay where there is little room
-ABSENT = "there is no "  # so begins the reason where no engine is, and not another one why it could not be asked
 DOT = Span(" · ", Tone.DIM)
 
 
@@ -95,7 +94,7 @@ def _engine(host: Host, wide: int) -> list[Span]:
 def no_engine(host: Host) -> Span:
     """What stands for the engine where it did not answer: only where there is none it is said that there is none."""
     failure = host.failures.get(Source.DOCKER)
-    absent = failure is not None and failure.reason.startswith(ABSENT)
+    absent = failure is not None and failure.kind is FailureKind.NO_ENGINE
     return Span("no engine", Tone.WARN) if absent else Span("engine ?", Tone.UNKNOWN)
 
 

@@ -15,7 +15,7 @@ from netdash.bundle.recording import Recording
 from netdash.collect.command import find, run
 from netdash.collect.filter_rules import RuleFamily, RuleReader
 from netdash.join.host import Builder
-from netdash.model.host import Failure
+from netdash.model.host import Failure, FailureKind
 
 IPTABLES = {"nftables": [{"table": {"family": "ip", "name": "nat", "handle": 1}}]}
 BOTH = {"nftables": [*IPTABLES["nftables"], {"table": {"family": "ip6", "name": "filter", "handle": 2}}]}
@@ -172,7 +172,9 @@ def test_a_missing_tool_is_named_with_its_package_and_the_rest_is_read(tools: To
     (tools.folder / "nft").unlink()
     answers, failures = tools.reader().read()
     assert answers["rules/iptables-save.txt"] == SAVED
-    assert failures == {"rules: nft": Failure("rules: nft", "nft is not installed", "install nftables")}
+    assert failures == {
+        "rules: nft": Failure("rules: nft", "nft is not installed", "install nftables", FailureKind.NO_TOOL)
+    }
 
 
 def test_without_nft_the_kernel_says_whether_there_was_ever_a_rule(tools: Tools) -> None:
@@ -204,7 +206,7 @@ def test_without_root(tools: Tools, errors: str) -> None:
         tools.put(name, "", 1, errors)
     answers, failures = tools.reader().read()
     assert answers == {}
-    assert failures == {"rules": Failure("rules", "rules need root", "run with sudo")}
+    assert failures == {"rules": Failure("rules", "rules need root", "run with sudo", FailureKind.NO_RIGHT)}
 
 
 def test_a_tool_that_begins_to_fail_takes_its_old_answer_along(tools: Tools) -> None:
