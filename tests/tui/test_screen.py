@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from netdash.model.host import Failure, Host
+from netdash.model.host import Failure, FailureKind, Host
 from netdash.tui import actions
 from netdash.tui.config import Options
 from netdash.tui.host_app import _same_on_screen
@@ -362,7 +362,10 @@ def test_the_help_can_be_asked_for_before_the_terminal_told_its_size() -> None:
 @pytest.mark.parametrize(
     ("failure", "told"),
     [
-        (Failure("docker", "there is no Docker engine on unix:///run/docker.sock"), "no engine"),
+        (
+            Failure("docker", "there is no Docker engine on /run/docker.sock", "", FailureKind.NO_ENGINE),
+            "no engine",
+        ),
         (Failure("docker", "no permission to use unix:///run/docker.sock"), "engine ?"),
         (None, "engine ?"),
     ],
