@@ -79,6 +79,10 @@ def _run(arguments: Arguments) -> int:
         from netdash.cli import trace
 
         return trace.run_trace(arguments) if command == "trace" else trace.run_reach(arguments)
+    if command == "doctor":
+        from netdash.cli import doctor
+
+        return doctor.run(arguments)
     from netdash.cli import lists
 
     return lists.run(arguments)

@@ -51,6 +51,16 @@ TRACED = {
 """Questions by recorded host and golden file; the first of each host also as JSON."""
 
 
+EXAMINED = (
+    "app-on-loopback",
+    "docker20.10-legacy",
+    "docker28.5-rootless-HOSTNS",
+    "forward-drop-ahead",
+    "iptables-flush",
+)
+"""Recorded hosts of which the doctor's findings are kept."""
+
+
 def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
     """(golden file below GOLDEN, arguments)."""
     for name, containers in SHOWN.items():
@@ -69,6 +79,9 @@ def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield f"{name}/trace-{file}.json", (*asked, "--json")
     yield "masq-missing/reach.txt", ("--from", str(bundle("masq-missing")), "reach")
     yield "masq-missing/reach.json", ("--from", str(bundle("masq-missing")), "reach", "--json")
+    for name in EXAMINED:
+        yield f"{name}/doctor.txt", ("--from", str(bundle(name)), "doctor")
+    yield "iptables-flush/doctor.json", ("--from", str(bundle("iptables-flush")), "doctor", "--json")
     for name, view_name in OTHERS.items():
         yield f"{name}/{view_name}.txt", ("--from", str(RECORDINGS / name), view_name)
 

@@ -1,0 +1,107 @@
+"""Causes that are rules of the engine which are not there."""
+
+from __future__ import annotations
+
+from netdash.doctor.cause import Cause, Failed
+from netdash.doctor.fixes import engine_restart, restart
+from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE
+from netdash.model.drift import Drift, DriftKind
+from netdash.model.finding import Evidence, Severity
+from netdash.model.host import Host, Rule
+from netdash.model.index import index_of
+from netdash.model.relations import ref_of
+from netdash.trace.model import Step
+
+
+def evidence_of(step: Step) -> Evidence:
+    tool = "nft" if step.backend == "nft" else "iptables-legacy" if step.backend == LEGACY else "iptables"
+    tool = tool.replace("iptables", "ip6tables") if step.family == "ip6" else tool
+    count = step.source.packets if step.source is not None else None
+    text = step.text if count is None else f"{step.text} ({count:,} packets)"
+    place = f"{step.table}/{step.chain} {'policy' if step.rule is None else f'#{step.rule}'}"
+    family = f"{step.family} " if tool == "nft" else ""
+    return Evidence(f"{tool} {family}{place}", text, ("rules", ref_of(step.source)) if step.source else None)
+
+
+def rule_evidence(rule: Rule) -> Evidence:
+    tool = {"iptables-nft": "iptables", LEGACY: LEGACY}.get(rule.backend, f"nft {rule.family}")
+    tool = tool.replace("iptables", "ip6tables") if rule.family == "ip6" else tool
+    count = "" if rule.packets is None else f" ({rule.packets:,} packets)"
+    return Evidence(
+        f"{tool} {rule.table}/{rule.chain} #{rule.position}", f"{rule.text}{count}", ("rules", ref_of(rule))
+    )
+
+
+def lost_rules(failed: Failed) -> Cause | None:
+    """None of the engine's chains is there."""
+    host = failed.host
+    if "drift: engine" not in host.failures:
+        return None
+    native = host.engine is not None and host.engine.firewall == "nftables"
+    tables = {(chain.family, chain.table) for chain in host.ruleset.chains} if host.ruleset else set()
+    if native:
+        code, what = "v29-nft-flush-ruleset", f"table ip {NATIVE_TABLE} is gone"
+    elif ("ip", "filter") in tables or ("ip", "nat") in tables:
+        code, what = "iptables-flush", "the chain DOCKER is in no table"
+    else:
+        code, what = "nft-flush-ruleset", "the tables ip nat and ip filter are gone"
+    return Cause(
+        code,
+        Severity.CRITICAL,
+        "engine",
+        f"the engine's rules are gone, all of them: {what}; something flushed them (a firewall that was reloaded?)",
+        (
+            Evidence("rules", f"{what}; {len(missing(host))} rules that the engine writes are missing"),
+            *((evidence_of(failed.decided_by.step),) if failed.decided_by.step is not None else ()),
+        ),
+        *engine_restart("writes all of its rules again"),
+        confidence=0.9,
+    )
+
+
+def missing(host: Host) -> list[Drift]:
+    return [one for one in host.drift or () if one.kind is DriftKind.MISSING]
+
+
+def missing_rule(failed: Failed) -> Cause | None:
+    """One that the engine should have written would have let it through, or translated it."""
+    index, port = index_of(failed.host), failed.asked.port
+    of_port = index.drift_of_port(port) if port is not None else []
+    for one in of_port:
+        if one.kind is DriftKind.MISSING:
+            code = "dnat-missing" if _translates(one) else "accept-missing"
+            return _one_missing(failed, one, code)
+    ends = failed.container.endpoints if failed.container is not None else ()
+    for end in ends:
+        for one in index.drift_of_network(end.network_id):
+            if one.kind is DriftKind.MISSING and _bears_on(failed, one):
+                return _one_missing(failed, one, "masq-missing" if _masquerades(one) else "accept-missing")
+    return None
+
+
+def _translates(one: Drift) -> bool:
+    return one.table == "nat" or "dnat" in one.chain or one.chain.startswith("nat-")
+
+
+def _masquerades(one: Drift) -> bool:
+    return "POSTROUTING" in one.chain or "postrouting" in one.chain
+
+
+def _bears_on(failed: Failed, one: Drift) -> bool:
+    """A translation of the source decides whether the answer comes back; a rule that accepts, whether it passes."""
+    return _masquerades(one) is (failed.decided_by.step is None)
+
+
+def _one_missing(failed: Failed, one: Drift, code: str) -> Cause:
+    whose = index_of(failed.host).name(one.container_id)
+    port = failed.asked.port
+    target = f"the engine's rule that {one.why} is missing"
+    tool = "nft" if one.backend == "nft" else "iptables"
+    evidence = [Evidence(f"{tool} {one.table}/{one.chain}", f"not there: {one.text}", ("drift", ref_of(one)))]
+    if failed.decided_by.step is not None:
+        evidence.append(evidence_of(failed.decided_by.step))
+    container = failed.receiver if one.container_id else None
+    severity = Severity.CRITICAL if code == "dnat-missing" else Severity.HIGH
+    fix = restart(container, "the engine writes its rules again") if container else engine_restart("writes it again")
+    thing = (one.container_id, port.host_port, port.proto) if one.container_id and port else (one.network_id, one.text)
+    return Cause(code, severity, (code, whose, thing), target, tuple(evidence), *fix)

@@ -1,0 +1,309 @@
+"""Causes that are rules: somebody's that drops, a policy, or one of the engine's that is not there."""
+
+from __future__ import annotations
+
+from netdash.change.model import ChainPlace
+from netdash.doctor.cause import Cause, Failed
+from netdash.doctor.cause_engine_rules import evidence_of, lost_rules, missing_rule, rule_evidence
+from netdash.doctor.fixes import (
+    NOTHING,
+    Fixed,
+    accept_device,
+    both,
+    by_hand,
+    delete_rule,
+    insert_accept,
+    place_of,
+    policy,
+    replace_rule,
+    xt_rule,
+)
+from netdash.doctor.owners import belongs, is_engines, is_users, owner, owner_of
+from netdash.drift.expected.mode import LEGACY
+from netdash.model.finding import Lasts, Severity
+from netdash.model.host import Chain, Host, Rule, Verb
+from netdash.model.index import index_of
+from netdash.trace.model import Step, Verdict
+
+
+def of_rule(failed: Failed) -> Cause | None:
+    """Where a rule, or the policy of a chain, ended it."""
+    step = failed.decided_by.step
+    if step is None:
+        return None
+    if step.inside:
+        return _unnamed(failed, step)
+    rule = step.source
+    if rule is None:
+        return lost_rules(failed) or missing_rule(failed) or _policy(failed, step)
+    if is_users(rule):
+        return _docker_user(failed, rule)
+    if step.hook == "input":
+        return _input(failed, step)
+    if step.family == "bridge":
+        return _bridge_family(step)
+    if owner_of(rule) == "firewalld":
+        return _firewalld(failed, step)
+    if (step.family, step.table, step.chain) == ("ip", "filter", "FORWARD") and not is_engines(rule):
+        return _forward_rule(rule)
+    return _unnamed(failed, step)
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+def _policy(failed: Failed, step: Step) -> Cause:
+    place = ChainPlace(step.family, step.table, step.chain, "legacy" if step.backend == LEGACY else "nft")
+    backend = LEGACY if step.backend == LEGACY else "iptables-nft" if _is_iptables(step) else "nft"
+    if step.hook == "input":
+        return _input(failed, step)
+    if step.family == "bridge":
+        return _bridge_family(step)
+    name = f"{'' if step.family == 'ip' else f'{step.family} '}{step.table}/{step.chain}"
+    whose = owner(step.table, step.chain)
+    if step.backend == LEGACY and not _engine_is_legacy(failed.host):
+        return Cause(
+            "legacy-nft-mix",
+            Severity.CRITICAL,
+            place,
+            f"{name} of iptables-legacy drops what it does not know: the engine's rules are in nft, and both decide",
+            (evidence_of(step),),
+            *policy(place, LEGACY),
+        )
+    if not _is_iptables(step) and step.backend == "nft" and step.hook == "forward":
+        native = failed.host.engine is not None and failed.host.engine.firewall == "nftables"
+        bridges = _bridges(failed)
+        return Cause(
+            "v29-nft-second-table" if native else "forward-drop-ahead",
+            Severity.CRITICAL,
+            place,
+            f"table {step.family} {step.table} drops what is forwarded ({step.chain}, policy drop), {belongs(whose)}: "
+            "what the engine's table accepts is still dropped there",
+            (evidence_of(step),),
+            *accept_device(place, bridges),
+        )
+    return Cause(
+        "dropped",
+        Severity.HIGH,
+        place,
+        f"dropped by the policy of {name}: no rule before it lets the packet through",
+        (evidence_of(step),),
+        *policy(place, backend),
+    )
+
+
+def _is_iptables(step: Step) -> bool:
+    """Whether iptables-nft keeps the chain."""
+    return step.backend == "iptables-nft" or (
+        step.family in ("ip", "ip6")
+        and step.table in ("filter", "nat", "mangle", "raw", "security")
+        and step.chain.isupper()
+    )
+
+
+def _engine_is_legacy(host: Host) -> bool:
+    return any(chain.name == "DOCKER" and chain.backend == LEGACY and chain.rules for chain in _chains(host))
+
+
+def _bridges(failed: Failed) -> tuple[str, ...]:
+    """Of the networks that the packet is about."""
+    index = index_of(failed.host)
+    ends = (end for one in (failed.receiver, failed.sender) if one is not None for end in one.endpoints)
+    return tuple(dict.fromkeys(bridge for end in ends if (bridge := index.bridge(end))))
+
+
+# --- somebody's rules -------------------------------------------------------------------------------------------------
+
+
+def _docker_user(failed: Failed, rule: Rule) -> Cause:
+    """The engine's user drops it: by mistake where the port was meant to be allowed."""
+    port = failed.asked.port
+    allowed = _allows_host_port(failed, rule) if port is not None else None
+    if allowed is not None and port is not None:
+        sentence = (
+            f"{allowed.place} allows the host's port {port.host_port}, but there packets carry the container's port "
+            f"{port.container_port}: {rule.place} drops them"
+        )
+        return Cause(
+            "docker-user-host-port",
+            Severity.HIGH,
+            (rule.place, port.host_port),
+            sentence,
+            (rule_evidence(allowed), rule_evidence(rule)),
+            *_by_original_port(allowed, port.host_port, port.proto),
+        )
+    return Cause(
+        "docker-user-drop",
+        Severity.HIGH,
+        rule.place,
+        f"{rule.place} {_does(rule)}{_of_what(rule)}",
+        (rule_evidence(rule),),
+        *delete_rule(rule),
+    )
+
+
+def _allows_host_port(failed: Failed, rule: Rule) -> Rule | None:
+    """A rule before it that lets the published port through, as if the destination were not translated yet."""
+    port = failed.asked.port
+    if port is None or port.container_port == port.host_port or failed.host.ruleset is None:
+        return None
+    for chain in failed.host.ruleset.chains:
+        if (chain.family, chain.table, chain.name) == (rule.family, rule.table, rule.chain):
+            for one in chain.rules[: rule.position - 1]:
+                meant = any(
+                    match.key in ("dport", "port")
+                    and not match.negated
+                    and any(isinstance(pair, tuple) and pair[0] <= port.host_port <= pair[1] for pair in match.values)
+                    for match in one.matches
+                )
+                if meant and one.target.verb in (Verb.ACCEPT, Verb.RETURN):
+                    return one
+    return None
+
+
+def _by_original_port(rule: Rule, port: int, proto: str) -> Fixed:
+    """The rule asks conntrack for the port as the client asked for it."""
+    verb = rule.target.verb.value.upper()
+    conditions = f"-p {proto} -m conntrack --ctorigdstport {port} --ctdir ORIGINAL"
+    return replace_rule(rule, xt_rule(place_of(rule), f"{conditions} -j {verb}", rule.backend, rule.position))
+
+
+def _input(failed: Failed, step: Step) -> Cause:
+    """What is meant for this host itself: from a container, or for a proxy, which takes what no DNAT translates."""
+    if failed.asked.question.container is not None:
+        return _to_this_host(failed, step)
+    found = _unnamed(failed, step)
+    if failed.asked.question.dst.version == 4 or found.code not in ("dropped", "rejected"):
+        return found
+    whose = owner(step.table, step.chain)
+    text = (
+        f"{whose or 'the firewall'} keeps outside from published ports by IPv6, which docker-proxy serves: {step.place}"
+    )
+    return Cause("input-drop-v6", Severity.INFO, step.place, text, found.evidence)
+
+
+_DENIES = ("ufw", "firewalld", "csf", "Shorewall")
+"""Firewalls that keep everybody from this host who is not allowed: so is a container, as they are meant to."""
+
+
+def _chains(host: Host) -> tuple[Chain, ...]:
+    return host.ruleset.chains if host.ruleset is not None else ()
+
+
+def _to_this_host(failed: Failed, step: Step) -> Cause:
+    bridge = next((hop.packet.iif for hop in failed.hops if hop.hook == "input" and hop.packet.iif), None)
+    bridge = bridge or next(iter(_bridges(failed)), None) or "docker0"
+    name = f"{'' if step.family == 'ip' else f'{step.family} '}{step.table}/{step.chain}"
+    what = "policy" if step.source is None else f"#{step.rule}"
+    place = ChainPlace(step.family, step.table, step.chain, "legacy" if step.backend == LEGACY else "nft")
+    base = ChainPlace(step.family, step.table, "INPUT", place.backend)
+    fix = (
+        insert_accept(base, step.backend, bridge, f"containers on {bridge} reach this host's ports")
+        if _is_iptables(step) or step.backend == LEGACY
+        else accept_device(place, (bridge,))
+    )
+    kept = any(owner(chain.table, chain.name) in _DENIES for chain in _chains(failed.host))
+    return Cause(
+        "input-drop-container-to-host",
+        Severity.INFO if kept else Severity.MEDIUM,
+        (place, bridge),
+        f"{name} {what} drops what containers on {bridge} send to this host: they reach none of its ports, nor those "
+        "that other containers publish",
+        (evidence_of(step),),
+        *fix,
+    )
+
+
+def _bridge_family(step: Step) -> Cause:
+    whose = owner(step.table, step.chain)
+    what = "policy drop" if step.source is None else f"#{step.rule}"
+    place = ChainPlace("bridge", step.table, step.chain, "nft")
+    fix = (
+        by_hand(("nft", "delete", "table", "bridge", step.table), "removes the whole table")
+        if step.source is None
+        else delete_rule(step.source)
+    )
+    return Cause(
+        "nft-bridge-drop",
+        Severity.HIGH,
+        (step.table, step.chain, step.rule),
+        f"table bridge {step.table} ({step.chain}, {what}) drops what passes between containers, {belongs(whose)}",
+        (evidence_of(step),),
+        *(policy(place, "nft") if step.source is None else fix),
+    )
+
+
+def _firewalld(failed: Failed, step: Step) -> Cause:
+    bridges = _bridges(failed)
+    commands = [
+        by_hand(
+            ("firewall-cmd", "--permanent", "--zone=docker", f"--add-interface={bridge}"),
+            f"puts {bridge} into firewalld's zone docker, whose packets it lets through",
+            (Lasts.FIREWALL, Lasts.ENGINE, Lasts.BOOT),
+        )
+        for bridge in bridges
+    ]
+    commands.append(by_hand(("firewall-cmd", "--reload"), "firewalld uses it"))
+    place = ChainPlace(step.family, step.table, step.chain, "nft")
+    fixes, _ = both(*commands)
+    _, changes = accept_device(place, bridges)
+    return Cause(
+        "firewalld-reject",
+        Severity.HIGH,
+        (step.table, step.chain, step.rule),
+        f"firewalld {_does_word(failed)} what containers send: {', '.join(bridges) or 'their bridge'} is in no zone "
+        "that lets it through",
+        (evidence_of(step),),
+        fixes,
+        changes,
+    )
+
+
+def _forward_rule(rule: Rule) -> Cause:
+    return Cause(
+        "forward-drop-ahead",
+        Severity.CRITICAL,
+        rule.place,
+        f"{rule.place} {_does(rule)}{_of_what(rule)} before the engine's rules are asked, {belongs(owner_of(rule))}",
+        (rule_evidence(rule),),
+        *delete_rule(rule),
+    )
+
+
+def _unnamed(failed: Failed, step: Step) -> Cause:
+    """A cause that has no name yet: said by the rule and by whom it belongs to."""
+    rule = step.source
+    whose = owner(step.table, step.chain, (rule.comment if rule is not None else None) or "")
+    code = "rejected" if failed.verdict is Verdict.REJECTED else "dropped"
+    where = f"inside {step.inside} " if step.inside else ""
+    family = "" if step.family == "ip" else f"{step.family} "
+    what = f"rule {step.rule} of {where}{family}{step.table}/{step.chain}" if rule else f"the policy of {step.place}"
+    fix = delete_rule(rule) if rule is not None and not step.inside and not is_engines(rule) else NOTHING
+    return Cause(
+        code,
+        Severity.HIGH,
+        (step.inside, step.place),
+        f"{code} by {what}, {belongs(whose)}: {step.text}",
+        (evidence_of(step),),
+        *fix,
+    )
+
+
+def _does(rule: Rule) -> str:
+    return "rejects" if rule.target.verb is Verb.REJECT else "drops"
+
+
+def _does_word(failed: Failed) -> str:
+    return "rejects" if failed.verdict is Verdict.REJECTED else "drops"
+
+
+def _of_what(rule: Rule) -> str:
+    """What it asks of a packet, in a few words: the device and the source."""
+    devices = [
+        str(value) for match in rule.matches if match.key == "iif" and not match.negated for value in match.values
+    ]
+    sources = [
+        str(value) for match in rule.matches if match.key == "src" and not match.negated for value in match.values
+    ]
+    words = f" what comes in by {', '.join(devices)}" if devices else " what comes" if sources else ""
+    return words + (f" from {', '.join(sources[:3])}" if sources else "") or " every packet that it meets"

@@ -1,0 +1,161 @@
+"""Commands that mend, and the changes that they make."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+from netdash.change.model import (
+    ChainPlace,
+    Change,
+    ContainerChange,
+    ContainerEdit,
+    EngineRestart,
+    LinkChange,
+    PolicyChange,
+    RouteChange,
+    RuleChange,
+    RuleEdit,
+    SysctlChange,
+)
+from netdash.model.finding import Fix, Lasts
+from netdash.model.host import Container, Match, Net, Rule, Target, Verb
+from netdash.rules.iptables_rule import parse_line
+
+Fixed = tuple[tuple[Fix, ...], tuple[Change, ...]]
+NOTHING: Fixed = ((), ())
+
+_KERNEL = (Lasts.ENGINE, Lasts.FIREWALL)
+_RULES = (Lasts.ENGINE,)
+
+
+def both(*several: Fixed) -> Fixed:
+    """One after the other."""
+    return tuple(fix for fixes, _ in several for fix in fixes), tuple(one for _, changes in several for one in changes)
+
+
+def place_of(rule: Rule) -> ChainPlace:
+    return ChainPlace(rule.family, rule.table, rule.chain, "legacy" if rule.backend == "iptables-legacy" else "nft")
+
+
+def delete_rule(rule: Rule) -> Fixed:
+    """By what it says, so that a rule that moved is not mistaken for it."""
+    change = RuleChange(place_of(rule), RuleEdit.DELETE, position=rule.position)
+    if not rule.text.startswith("-A "):
+        listed = ("nft", "-a", "list", "chain", rule.family, rule.table, rule.chain)
+        gone = ("nft", "delete", "rule", rule.family, rule.table, rule.chain, "handle", "N")
+        return (
+            Fix(listed, f"changes nothing: shows the handle N of rule {rule.position}, {rule.text}"),
+            Fix(gone, "removes that rule", _RULES),
+        ), (change,)
+    words = shlex.split(rule.text)
+    command = (*iptables(rule.family, rule.backend), *_table(rule.table), "-D", *words[1:])
+    return (Fix(command, f"removes {rule.place}", _RULES),), (change,)
+
+
+def replace_rule(old: Rule, new: Rule) -> Fixed:
+    words = shlex.split(new.text)
+    command = (*iptables(old.family, old.backend), *_table(old.table), "-R", old.chain, str(old.position), *words[2:])
+    change = RuleChange(place_of(old), RuleEdit.REPLACE, new, old.position)
+    return (Fix(command, f"rewrites {old.place}", _RULES),), (change,)
+
+
+def iptables(family: str, backend: str) -> tuple[str, ...]:
+    name = "ip6tables" if family == "ip6" else "iptables"
+    return (f"{name}-legacy" if backend == "iptables-legacy" else name,)
+
+
+def _table(table: str) -> tuple[str, ...]:
+    return () if table == "filter" else ("-t", table)
+
+
+def policy(place: ChainPlace, backend: str) -> Fixed:
+    """Of a base chain: accept."""
+    change = PolicyChange(place, "accept")
+    if backend == "nft":
+        command: tuple[str, ...] = ("nft", "chain", place.family, place.table, place.chain, "{ policy accept; }")
+    else:
+        command = (*iptables(place.family, backend), *_table(place.table), "-P", place.chain, "ACCEPT")
+    return (Fix(command, f"lets through what no rule of {place.table}/{place.chain} decides", _RULES),), (change,)
+
+
+def accept_device(place: ChainPlace, devices: Iterable[str]) -> Fixed:
+    """First in an nft chain: what comes from and goes to these bridges is left to the engine's own rules."""
+    fixes, changes = [], []
+    for device in devices:
+        for key, word in (("iif", "iifname"), ("oif", "oifname")):
+            command = ("nft", "insert", "rule", place.family, place.table, place.chain, word, device, "accept")
+            text = f'{word} "{device}" accept'
+            rule = Rule(
+                *(place.family, place.table, place.chain, 1, text),
+                (Match(key, (device,)),),
+                Target(Verb.ACCEPT),
+                *(0, 0, "nft"),
+            )
+            fixes.append(Fix(command, f"this table lets {word} {device} through; the engine's rules go on to decide"))
+            changes.append(RuleChange(place, RuleEdit.INSERT, rule, 1))
+    return tuple(fixes), tuple(changes)
+
+
+def xt_rule(place: ChainPlace, text: str, backend: str, position: int = 1) -> Rule:
+    """A rule of iptables by its words behind the chain's name."""
+    line = f"-A {place.chain} {text}"
+    body = parse_line(line)
+    where = (place.family, place.table, place.chain, position)
+    return Rule(*where, line, body.matches, body.target, 0, 0, backend, not_understood=body.not_understood)
+
+
+def insert_accept(place: ChainPlace, backend: str, device: str, why: str) -> Fixed:
+    """First in an iptables chain: what comes in by a bridge."""
+    words = ("-i", device, "-j", "ACCEPT")
+    rule = xt_rule(place, " ".join(words), backend)
+    command = (*iptables(place.family, backend), *_table(place.table), "-I", place.chain, *words)
+    return (Fix(command, why, _RULES),), (RuleChange(place, RuleEdit.INSERT, rule, 1),)
+
+
+def sysctl(name: str, value: str, why: str, container: Container | None = None) -> Fixed:
+    command: tuple[str, ...] = ("sysctl", "-w", f"{name}={value}")
+    if container is not None:
+        command = (*_inside(container), *command)
+    lasts = _KERNEL if container is None else (Lasts.ENGINE, Lasts.FIREWALL)
+    change = SysctlChange(name, value, container.id if container is not None else None)
+    return (Fix(command, f"{why}; for every boot, put it into /etc/sysctl.d", lasts),), (change,)
+
+
+def _inside(container: Container) -> tuple[str, ...]:
+    return ("nsenter", "-t", str(container.pid or "PID"), "-n")
+
+
+def link_up(device: str) -> Fixed:
+    return (Fix(("ip", "link", "set", device, "up"), f"sets {device} up", _KERNEL),), (LinkChange(device, True),)
+
+
+def restart(container: Container, why: str) -> Fixed:
+    """Interrupts it."""
+    change = ContainerChange(container.id, ContainerEdit.RESTART)
+    lasts = (Lasts.ENGINE, Lasts.BOOT)
+    return (Fix(("docker", "restart", container.name), f"{why}; {container.name} restarts", lasts),), (change,)
+
+
+def engine_restart(why: str) -> Fixed:
+    """Without live-restore every container stops."""
+    text = f"{why}; containers restart, unless live-restore is on"
+    return (Fix(("systemctl", "restart", "docker"), text, (Lasts.ENGINE, Lasts.BOOT)),), (EngineRestart(),)
+
+
+def add_route(family: int, destination: Net, device: str, source: str) -> Fixed:
+    command = ("ip", *(("-6",) if family == 6 else ()), "route", "add", str(destination), "dev", device, "src", source)
+    change = RouteChange(True, family, destination, device=device)
+    return (Fix(command, f"leads {destination} to {device} again", _KERNEL),), (change,)
+
+
+def delete_route(family: int, kind: str, destination: Net, table: str) -> Fixed:
+    words = ("ip", *(("-6",) if family == 6 else ()), "route", "del", kind, str(destination))
+    command = (*words, *(("table", table) if table != "main" else ()))
+    change = RouteChange(False, family, destination, kind=kind, table=table)
+    return (Fix(command, f"takes the {kind} route to {destination} away", _KERNEL),), (change,)
+
+
+def by_hand(command: tuple[str, ...], changes: str, survives: tuple[Lasts, ...] = ()) -> Fixed:
+    """A command that no change models."""
+    return (Fix(command, changes, survives),), ()

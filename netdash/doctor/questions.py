@@ -1,0 +1,177 @@
+"""The packets that ought to be answered on a host that works: of every published port, every way out, every pair of
+containers that share a network. Asks nothing by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from netdash.kernel.routing import entrance, uplink
+from netdash.model.finding import Direction, Hit
+from netdash.model.host import IP, Container, Endpoint, Host, Network, Port, Route, Scope
+from netdash.model.index import index_of
+from netdash.model.records import replace
+from netdash.model.shared_namespace import namespace_owner, sharing
+from netdash.trace import default_questions
+from netdash.trace.model import Origin, Question
+
+_ALL_PAIRS = 6  # containers of a network: of more, each asks the next one
+_PEER_PORTS = 3  # of one container that the next one asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`receiver`: id of the container that ought to get the packet; None where it leaves this host."""
+
+    question: Question
+    hit: Hit
+    receiver: str | None = None
+    port: Port | None = None
+
+
+def questions(host: Host) -> Iterator[Asked]:
+    """Those of one host, in its own order."""
+    for container in host.containers or ():
+        if container.running:
+            yield from _inwards(host, container)
+            yield from _outwards(host, container)
+    for network in host.networks or ():
+        yield from _peers(host, network)
+
+
+# --- in ---------------------------------------------------------------------------------------------------------------
+
+
+def _inwards(host: Host, container: Container) -> Iterator[Asked]:
+    for port in index_of(host).ports(container.id):
+        if port.live:
+            hit = Hit(container.id, Direction.IN, f"{port.host_port}/{port.proto}", _network_of(container, port))
+            for usual in default_questions.of_port(host, port):
+                yield Asked(usual.question, hit, container.id, port)
+            for asked in _by_other_routes(host, port):
+                yield Asked(asked, hit, container.id, port)
+            for asked in _from_neighbours(host, container, port):
+                yield Asked(asked, hit, container.id, port)
+
+
+def _network_of(container: Container, port: Port) -> str:
+    ends = (end for end in container.endpoints for own in end.addresses if own.ip == port.target_ip)
+    return next((end.network for end in ends), "")
+
+
+def _by_other_routes(host: Host, port: Port) -> Iterator[Question]:
+    """A client to whom a route of its own leads, and whose packet comes in by the default route's device: the answer
+    takes another way than the question."""
+    device, own = uplink(4, host.links, host.routes)
+    if port.scope is Scope.LOOPBACK or port.host_ip.version != 4 or device is None or own is None:
+        return
+    for route in host.routes or ():
+        if _is_detour(host, route, device):
+            client = route.dst.network_address + 1
+            dst = own if port.host_ip.is_unspecified else port.host_ip
+            yield Question(Origin.OUTSIDE, dst, port.proto, port.host_port, src=client, iif=device)
+
+
+def _is_detour(host: Host, route: Route, device: str) -> bool:
+    """A route to others' networks by another wire than the default route. Clients of a tunnel do not come by the
+    wire."""
+    link = index_of(host).link(route.dev)
+    return (
+        (route.family, route.table, route.kind) == (4, "main", "unicast")
+        and route.gateway is not None
+        and 0 < route.dst.prefixlen < 32
+        and link is not None
+        and link.kind in (None, "veth", "vlan", "bond")
+        and route.dev != device
+    )
+
+
+def _from_neighbours(host: Host, container: Container, port: Port) -> Iterator[Question]:
+    """Another container on the same network asks for the port at this host's address, as it is told to everybody."""
+    network = next((end for end in container.endpoints if any(own.ip == port.target_ip for own in end.addresses)), None)
+    if network is None or port.scope is Scope.LOOPBACK or port.host_ip.version != 4:
+        return
+    _, own = entrance(4, host.links, host.routes)
+    dst = own if port.host_ip.is_unspecified else port.host_ip
+    other = next((one for one in _members(host, network.network_id) if one.id != container.id), None)
+    if other is not None and dst is not None:
+        yield Question(Origin.CONTAINER, dst, port.proto, port.host_port, container=other.id)
+
+
+# --- out --------------------------------------------------------------------------------------------------------------
+
+
+def _outwards(host: Host, container: Container) -> Iterator[Asked]:
+    """By every address family that one of its networks leads out with."""
+    owner = sharing(host, container)
+    if namespace_owner(container) is not None or owner.user_space:
+        return
+    for usual in default_questions.outwards(host, container):
+        family = usual.question.dst.version
+        ends = [end for end in owner.endpoints if _leads_out(host, end, family)]
+        if ends or owner.network_mode == "host":
+            hit = Hit(container.id, Direction.OUT, network=ends[0].network if ends else "")
+            yield Asked(usual.question, hit)
+            for refused in _refusing(host, family):
+                yield Asked(replace(usual.question, dst=refused), hit)
+
+
+def _leads_out(host: Host, end: Endpoint, family: int) -> bool:
+    network = index_of(host).network(end)
+    mode = "" if network is None else network.gateway_modes[family == 6]
+    closed = network is not None and (network.internal or network.driver in ("null", "none") or mode == "isolated")
+    translated = network is None or (network.masquerade and mode != "routed")
+    reachable = any(gateway.version == family for gateway in end.gateways)
+    return not closed and translated and reachable and any(own.version == family for own in end.addresses)
+
+
+def _refusing(host: Host, family: int) -> Iterator[IP]:
+    """An address behind each of the main table's routes that refuse a part of the world."""
+    for route in host.routes or ():
+        refuses = route.kind in ("blackhole", "unreachable", "prohibit") and route.table == "main"
+        if refuses and route.family == family and 0 < route.dst.prefixlen < (32 if family == 4 else 128):
+            yield route.dst.network_address + 1
+
+
+# --- peers ------------------------------------------------------------------------------------------------------------
+
+
+def _peers(host: Host, network: Network) -> Iterator[Asked]:
+    """Each container of a network and the next one, both ways; in a small one all of them."""
+    if not network.icc or network.driver not in ("bridge", "overlay", "macvlan", "ipvlan"):
+        return
+    members = _members(host, network.id)
+    if len(members) <= _ALL_PAIRS:
+        pairs = [(one, other) for one in members for other in members if one is not other]
+    else:
+        around = [*members[1:], members[0]]
+        pairs = [pair for one, other in zip(members, around, strict=True) for pair in ((one, other), (other, one))]
+    for sender, receiver in pairs:
+        yield from _between(host, network, sender, receiver)
+
+
+def _members(host: Host, network_id: str) -> list[Container]:
+    return [
+        one
+        for one in host.containers or ()
+        if one.running
+        and namespace_owner(one) is None
+        and any(end.network_id == network_id and end.addresses for end in one.endpoints)
+    ]
+
+
+def _between(host: Host, network: Network, sender: Container, receiver: Container) -> Iterator[Asked]:
+    end = next(end for end in receiver.endpoints if end.network_id == network.id)
+    hit = Hit(receiver.id, Direction.PEERS, network=network.name)
+    usuals = default_questions.between(host, sender, receiver)
+    for usual in usuals[:_PEER_PORTS]:
+        asked = replace(usual.question, dst=end.addresses[0].ip)
+        port = f"{asked.dport}/{asked.proto}" if asked.dport else ""
+        if not _only_on_loopback(receiver, asked):
+            yield Asked(asked, replace(hit, port=port), receiver.id)
+
+
+def _only_on_loopback(receiver: Container, asked: Question) -> bool:
+    """What a container serves to itself alone is nobody else's."""
+    heard = [one for one in receiver.listeners or () if (one.proto, one.port) == (asked.proto, asked.dport)]
+    return bool(heard) and all(one.ip.is_loopback for one in heard)

@@ -1,0 +1,162 @@
+"""Findings as lines, and as JSON: the cause first, then who is hit, the evidence and what mends it. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from netdash.doctor.examine import Report
+from netdash.model.finding import Evidence, Finding, Fix, Hit, Severity
+from netdash.model.host import Host
+from netdash.model.index import index_of
+from netdash.view import layout
+from netdash.view.json_host import SCHEMA, Json
+from netdash.view.text import Line, SafeText, Span, Tone, clean
+
+_GLYPHS = {Severity.CRITICAL: "✗", Severity.HIGH: "✗", Severity.MEDIUM: "!", Severity.INFO: "·"}
+_TONES = {
+    Severity.CRITICAL: Tone.BAD,
+    Severity.HIGH: Tone.BAD,
+    Severity.MEDIUM: Tone.WARN,
+    Severity.INFO: Tone.DIM,
+}
+_SHOWN = 6  # hits that are named; the rest is a number
+_PROVED = {True: ("proved on a model of this host", Tone.GOOD), None: ("not tried on a model", Tone.DIM)}
+
+
+def lines(host: Host, report: Report, wide: int) -> list[Line]:
+    """All findings, then what was not checked."""
+    found: list[Line] = []
+    for finding in report.findings:
+        found += [*of_finding(host, finding, wide), ()]
+    if not report.findings:
+        found.append((Span("✓ nothing found", Tone.GOOD),))
+    return [*found, *_not_checked(report.not_checked, wide)]
+
+
+def of_finding(host: Host, finding: Finding, wide: int) -> list[Line]:
+    """One finding with its evidence and its fix."""
+    tone = _TONES[finding.severity]
+    lead = Span(f"{_GLYPHS[finding.severity]} ", tone)
+    words = [Span(f"{word} ") for word in clean(finding.sentence).split()]
+    head = [Span(f"{finding.severity.name.lower()} ", tone), Span(f"{finding.code}: ", Tone.KEY), *words]
+    found = layout.paragraph(lead, head, wide)
+    if finding.hits:
+        found += layout.text(_label("hits"), clean(hits(host, finding.hits)), wide)
+    for evidence in finding.evidence:
+        found += layout.paragraph(_label("seen"), _evidence(evidence), wide)
+    for fix in finding.fix:
+        found += _fix(fix, wide)
+    return found + _proof(finding, wide)
+
+
+def _label(word: str) -> Span:
+    return Span(f"  {word:6}", Tone.DIM)
+
+
+def _evidence(evidence: Evidence) -> list[Span]:
+    told = [Span(f"{word} ", Tone.KEY) for word in clean(evidence.source).split()]
+    return [*told, *(Span(f"{word} ") for word in clean(evidence.text).split())]
+
+
+def _fix(fix: Fix, wide: int) -> list[Line]:
+    """The command whole: it is there to be copied."""
+    lasting = f"; lasts over {', '.join(one.value for one in fix.survives)}" if fix.survives else ""
+    return [(_label("fix"), Span(command(fix), Tone.KEY)), *layout.text(_label(""), clean(fix.changes + lasting), wide)]
+
+
+def command(fix: Fix) -> SafeText:
+    """To paste into a shell; one that cannot be written there safely says so."""
+    words = [clean(word) for word in fix.command]
+    unsafe = next((word for word, raw in zip(words, fix.command, strict=True) if word != raw), None)
+    if unsafe is not None:
+        return clean(f"# no safe command: {unsafe!r} cannot be written in one")
+    return clean(shlex.join(words))
+
+
+def _proof(finding: Finding, wide: int) -> list[Line]:
+    if not finding.fix:
+        return []
+    text, tone = _PROVED[finding.proved or None]
+    found = layout.text(_label(""), text, wide, tone)
+    for opened in finding.also_opens:
+        found += layout.text(_label(""), f"also opens {clean(opened)}", wide, Tone.WARN)
+    return found
+
+
+def hits(host: Host, found: Sequence[Hit]) -> str:
+    """web 8080/tcp in, web out, and 3 more."""
+    told = list(dict.fromkeys(_hit(host, hit) for hit in found))
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return ", ".join(told[:_SHOWN]) + more
+
+
+def _hit(host: Host, hit: Hit) -> str:
+    who = name(host, hit)
+    where = f" on {hit.network}" if hit.direction.value == "peers" and hit.network else ""
+    return " ".join(filter(None, (who, hit.port, hit.direction.value))) + where
+
+
+def name(host: Host, hit: Hit) -> str:
+    """The container's; this host where it is nobody's."""
+    return "this host" if hit.container is None else index_of(host).name(hit.container) or hit.container[:12]
+
+
+def _not_checked(reasons: Mapping[str, str], wide: int) -> list[Line]:
+    found: list[Line] = []
+    for source, reason in reasons.items():
+        found += layout.text(Span("? ", Tone.UNKNOWN), f"not checked: {clean(source)}: {clean(reason)}", wide)
+    return found
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def json(host: Host, report: Report) -> Json:
+    return {
+        "schema": SCHEMA,
+        "findings": [_json(host, finding) for finding in report.findings],
+        "not_checked": dict(report.not_checked),
+    }
+
+
+def _json(host: Host, finding: Finding) -> Json:
+    return {
+        "code": finding.code,
+        "severity": finding.severity.name.lower(),
+        "sentence": finding.sentence,
+        "since": finding.since,
+        "hits": [_json_hit(host, hit) for hit in finding.hits],
+        "evidence": [_json_evidence(one) for one in finding.evidence],
+        "fix": _json_fixes(finding.fix),
+        "proved": finding.proved,
+        "also_opens": list(finding.also_opens),
+        "confidence": finding.confidence,
+        "not_checked": list(finding.not_checked),
+    }
+
+
+def _json_hit(host: Host, hit: Hit) -> Json:
+    who = None if hit.container is None else name(host, hit)
+    return {
+        "container": who,
+        "port": hit.port or None,
+        "network": hit.network or None,
+        "direction": hit.direction.value,
+    }
+
+
+def _json_evidence(one: Evidence) -> Json:
+    ref = None if one.ref is None else {"view": one.ref[0], "key": getattr(one.ref[1], "key", str(one.ref[1]))}
+    return {"source": one.source, "text": one.text, "ref": ref}
+
+
+def _json_fixes(fixes: Iterable[Fix]) -> list[Json]:
+    return [
+        {
+            "command": shlex.join(fix.command),
+            "changes": fix.changes,
+            "survives": [one.name.lower() for one in fix.survives],
+        }
+        for fix in fixes
+    ]

@@ -1,0 +1,79 @@
+"""The first finding of each recorded host that has one thing broken, and silence on those that have nothing broken."""
+
+from __future__ import annotations
+
+import pytest
+
+from netdash.bundle.storage import load
+from netdash.doctor.examine import examine
+from netdash.join.host import Builder
+from netdash.model.finding import Severity
+from netdash.model.host import Host
+from tests.conftest import bundle
+
+FIRST = {
+    "accept-missing": ("accept-missing", "docker restart web"),
+    "app-on-loopback": ("app-on-loopback", ""),
+    "bridge-route-missing": ("bridge-route-missing", "ip route add 172.17.0.0/16 dev docker0 src 172.17.0.1"),
+    "container-eth0-down": ("container-eth0-down", "docker restart web"),
+    "container-paused": ("container-paused", "docker unpause web"),
+    "default-route-missing": ("default-route-missing", ""),
+    "dnat-shadow-foreign": ("dnat-shadow-foreign", "iptables -t nat -D PREROUTING -p tcp -m tcp --dport 8080 -j DNAT"),
+    "docker-user-host-port": ("docker-user-host-port", "iptables -R DOCKER-USER 1 -p tcp"),
+    "firewalld-reject": ("firewalld-reject", "firewall-cmd --permanent --zone=docker --add-interface=docker0"),
+    "forward-drop-ahead": ("forward-drop-ahead", "iptables -D FORWARD -j DROP"),
+    "host-ip-changed": ("host-ip-changed", ""),
+    "iface-forward-off": ("iface-forward-off", "sysctl -w net.ipv4.conf.docker0.forwarding=1"),
+    "ip-forward-off": ("ip-forward-off", "sysctl -w net.ipv4.ip_forward=1"),
+    "iptables-flush": ("iptables-flush", "systemctl restart docker"),
+    "legacy-nft-mix": ("legacy-nft-mix", "iptables-legacy -P FORWARD ACCEPT"),
+    "multi-network-wrong-gateway": ("multi-network-wrong-gateway", "nsenter -t"),
+    "policy-rule-hijack": ("policy-rule-hijack", "ip rule del pref 5270"),
+    "proxy-dead": ("proxy-dead", "docker restart web"),
+    "rp-filter-strict": ("rp-filter-strict", "sysctl -w net.ipv4.conf.eth0.rp_filter=2"),
+    "tailscale-exit-node": ("tailscale-exit-node", "ip rule add pref 5269 to 172.17.0.0/16 lookup main"),
+    "v29-nft-flush-ruleset": ("v29-nft-flush-ruleset", "systemctl restart docker"),
+    "v29-nft-second-table": ("v29-nft-second-table", "nft insert rule inet filter forward iifname docker0 accept"),
+    "veth-no-master": ("veth-no-master", "ip link set veth4841bfa master docker0"),
+}
+"""By recording: the code, and how the first command of its fix begins."""
+
+HEALTHY = (
+    "docker20.10-legacy",
+    "docker20.10-nft-full",
+    "docker20.10-swarm",
+    "docker28.5-nft-full",
+    "docker28.5-rootless-CHILDNS",
+    "docker28.5-rootless-HOSTNS",
+    "docker28.5-ufw",
+    "docker29.7-iptables",
+    "docker29.7-nftables-full",
+    "podman5.8-nftables",
+    "podman5.8-pods",
+    "hairpin-no-proxy-mode",
+    "v29-routed-no-return",
+)
+
+
+def _host(name: str) -> Host:
+    return Builder().build(load(bundle(name)))
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_first_finding_is_the_cause_and_its_fix_names_the_thing(name: str) -> None:
+    first = examine(_host(name)).findings[0]
+    code, fix = FIRST[name]
+    assert first.code == code
+    assert (" ".join(first.fix[0].command) if first.fix else "").startswith(fix)
+    assert first.evidence
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_one_cause_is_one_finding(name: str) -> None:
+    alarms = [one.code for one in examine(_host(name)).findings if one.severity < Severity.INFO]
+    assert len(alarms) == 1
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_host_raises_no_alarm(name: str) -> None:
+    assert [one for one in examine(_host(name)).findings if one.severity < Severity.INFO] == []
