@@ -16,11 +16,17 @@ from netdash.view import json_host
 from netdash.view.card import card
 from netdash.view.text import Line
 from netdash.view.views import BY_NAME
-from tests.conftest import RECORDINGS
+from tests.support.changed_hosts import NAMES, changed
 
 Hosts = Callable[[str], Host]
-NAMES = sorted(one.parent.parent.name for one in RECORDINGS.glob("*/docker/containers.json"))
+SEEDS = range(24)
 LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
+
+
+@pytest.fixture(params=[*NAMES, *SEEDS])
+def joined(request: pytest.FixtureRequest, host: Hosts) -> Host:
+    """A recorded host, or by number one that was changed afterwards."""
+    return host(request.param) if isinstance(request.param, str) else changed(request.param)
 
 
 def translating(answer: Trace, hook: str) -> Step | None:
@@ -46,9 +52,7 @@ def running(host: Host) -> Iterator[Container]:
     return (one for one in host.containers or () if one.running and not one.user_space)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_way_out_is_the_traces(name: str, host: Hosts) -> None:
-    joined = host(name)
+def test_the_way_out_is_the_traces(joined: Host) -> None:
     for one in running(joined):
         for way in json_host.show(joined, one)["outbound"]:  # type: ignore[attr-defined]
             source = None if one.network_mode == "host" else way["source"]
@@ -90,9 +94,7 @@ def of_rules(answer: Trace) -> bool:
     return any(hop.hook == hook and hop is not answer.hops[-1] for hop in answer.hops)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_published_port_goes_where_the_trace_goes(name: str, host: Hosts) -> None:
-    joined = host(name)
+def test_a_published_port_goes_where_the_trace_goes(joined: Host) -> None:
     for port in joined.ports or ():
         if not port.live or port.container_id is None or port.unsure:
             continue
@@ -121,9 +123,7 @@ def answered(traces: list[Trace]) -> bool | None:
     return False if False in found else None if None in found else True
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_stops_a_path_is_what_stops_its_traces(name: str, host: Hosts) -> None:
-    joined = host(name)
+def test_what_stops_a_path_is_what_stops_its_traces(joined: Host) -> None:
     ports = {(one.proto, str(one.host_ip), one.host_port): one for one in joined.ports or () if one.live}
     for container in running(joined):
         shown = json_host.show(joined, container)
@@ -149,9 +149,7 @@ def words(lines: Iterable[Line]) -> str:
     return " ".join("".join(span.text for span in line).strip() for line in lines)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_card_and_the_ports_show_what_the_json_has(name: str, host: Hosts) -> None:
-    joined = host(name)
+def test_the_card_and_the_ports_show_what_the_json_has(joined: Host) -> None:
     for container in running(joined):
         shown, text = json_host.show(joined, container), words(card(joined, container, 400))
         for path in shown["outbound"]:  # type: ignore[attr-defined]
