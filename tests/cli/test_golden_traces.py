@@ -83,3 +83,32 @@ def test_each_line_names_a_rule_that_is_there_and_its_counter(name: str, file: s
             if (at.chain.startswith(chain) if cut else at.chain == chain)
         }
         assert (int(counted) if counted else None) in counters
+
+
+def test_who_reaches_what_is_what_the_engine_published_and_a_real_client_got() -> None:
+    matrix = json.JSONDecoder().raw_decode((GOLDEN / "masq-missing" / "reach.json").read_text("utf-8"))[0]
+    inspected = raw.inspected("masq-missing")
+    published = {
+        (port[0], port[2], found["Id"])
+        for found in inspected.values()
+        if found["State"]["Running"]
+        for port in raw.published(found)
+    }
+    keys = ("proto", "port", "container")
+    aims = [tuple(aim[key] for key in keys) for aim in matrix["aims"] if aim["kind"] == "published"]
+    assert set(aims) == published
+    answers = {tuple(cell["of"]): cell for row in matrix["classes"]["cells"] for cell in row if cell}
+    answers |= {tuple(cell["of"]): cell for cell in matrix["alone"]}
+    assert len(answers) == len(matrix["senders"]) * len(matrix["aims"])
+    (client,) = re.findall(r"^# in\(.* -> 203\.0\.113\.2:8080\) curl_rc=(\d+)", trace_of_the_kernel(), re.MULTILINE)
+    outside = [sender["from"] for sender in matrix["senders"]].index("outside")
+    (aim,) = (at for at, found in enumerate(matrix["aims"]) if (found["ip"], found["port"]) == ("203.0.113.2", 8080))
+    assert answers[outside, aim]["reaches"] is (client == "0")
+    for cell in answers.values():
+        if rule := re.fullmatch(r"(\w+)/(\S+) #(\d+)", cell["why"] or ""):
+            place = raw.Place("iptables-nft", "ip", rule[1], rule[2], int(rule[3]))
+            assert raw.rules("masq-missing")[place].text.endswith("-j DROP")
+
+
+def trace_of_the_kernel() -> str:
+    return (RECORDINGS / "masq-missing" / "kernel-trace.txt").read_text("utf-8")
