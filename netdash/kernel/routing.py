@@ -139,12 +139,8 @@ def _rules(policy: tuple[PolicyRule, ...] | None, family: int) -> tuple[PolicyRu
 def address_type(ip: IP, routes: tuple[Route, ...], device: str | None = None) -> str:
     """What the local table says of an address: LOCAL, BROADCAST, MULTICAST … else UNICAST (inet_addr_type); with a
     device, only of routes by that one."""
-    if ip.is_multicast:
-        return "MULTICAST"
-    if ip.is_unspecified or ip == _EVERYBODY:
-        return "BROADCAST" if ip.version == 4 else "UNSPEC"
-    route = _tables(routes).local(ip)
-    return "UNICAST" if route is None or device not in (None, route.dev) else route.kind.upper()
+    kind, dev = _tables(routes).type_of(ip)
+    return kind if device in (None, dev) or dev is None else "UNICAST"
 
 
 _EVERYBODY = ip_address("255.255.255.255")
@@ -162,7 +158,7 @@ _REMEMBERED = 4096  # addresses
 class _Tables:
     """Routes by family, table, prefix length and network."""
 
-    __slots__ = ("_lengths", "_local", "_nets", "routes")
+    __slots__ = ("_lengths", "_nets", "_types", "routes")
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes = routes  # kept alive: the cache below knows it by its identity
@@ -173,15 +169,26 @@ class _Tables:
             self._nets.setdefault((route.family, route.table, length, int(route.dst.network_address)), []).append(route)
             lengths.setdefault((route.family, route.table), set()).add(length)
         self._lengths = {key: sorted(found, reverse=True) for key, found in lengths.items()}
-        self._local: dict[IP, Route | None] = {}
+        self._types: dict[tuple[int, int], tuple[str, str | None]] = {}
 
-    def local(self, ip: IP) -> Route | None:
-        """What the local table has for an address; remembered, as each packet asks at each hook."""
-        if ip not in self._local:
-            if len(self._local) >= _REMEMBERED:
-                self._local.clear()
-            self._local[ip] = self.best(Flow(ip), _LOCAL, _PLAIN)
-        return self._local[ip]
+    def type_of(self, ip: IP) -> tuple[str, str | None]:
+        """The type of an address, and the device of the route that says so; remembered, as each packet asks at each
+        hook."""
+        key = ip.version, int(ip)
+        known = self._types.get(key)
+        if known is None:
+            if len(self._types) >= _REMEMBERED:
+                self._types.clear()
+            known = self._types[key] = self._type_of(ip)
+        return known
+
+    def _type_of(self, ip: IP) -> tuple[str, str | None]:
+        if ip.is_multicast:
+            return "MULTICAST", None
+        if ip.is_unspecified or ip == _EVERYBODY:
+            return ("BROADCAST" if ip.version == 4 else "UNSPEC"), None
+        route = self.best(Flow(ip), _LOCAL, _PLAIN)
+        return ("UNICAST", None) if route is None else (route.kind.upper(), route.dev or "")
 
     def best(self, flow: Flow, rule: PolicyRule, here: Situation) -> Route | None:
         """The longest prefix's route of the lowest metric by a device that the flow may use; of equals, the first. What

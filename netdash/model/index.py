@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 from netdash.model.drift import Drift
@@ -67,6 +67,40 @@ class Index:
     def bridge(self, endpoint: Endpoint) -> str | None:
         network = self.network(endpoint)
         return network.bridge if network else None
+
+    def ends_at(self, ip: IP) -> Sequence[tuple[Container, Endpoint]]:
+        """The endpoints that have an address, by the engine's word."""
+        return self._ends_by_address.get((ip.version, int(ip)), ())
+
+    @cached_property
+    def _ends_by_address(self) -> dict[tuple[int, int], list[tuple[Container, Endpoint]]]:
+        found: dict[tuple[int, int], list[tuple[Container, Endpoint]]] = {}
+        for container in self.containers.values():
+            for end in container.endpoints:
+                for own in end.addresses:
+                    found.setdefault((own.version, int(own.ip)), []).append((container, end))
+        return found
+
+    def networks_around(self, ip: IP) -> Iterator[Network]:
+        """The networks of whose subnets an address is."""
+        number, bits = int(ip), ip.max_prefixlen
+        for version, length in self._subnet_lengths:
+            if version == ip.version:
+                yield from self._by_subnet.get((version, length, number >> (bits - length)), ())
+
+    @cached_property
+    def _by_subnet(self) -> dict[tuple[int, int, int], list[Network]]:
+        found: dict[tuple[int, int, int], list[Network]] = {}
+        for network in self.networks.values():
+            for net in network.subnets:
+                length = net.prefixlen
+                key = net.version, length, int(net.network_address) >> (net.max_prefixlen - length)
+                found.setdefault(key, []).append(network)
+        return found
+
+    @cached_property
+    def _subnet_lengths(self) -> tuple[tuple[int, int], ...]:
+        return tuple(dict.fromkeys(key[:2] for key in self._by_subnet))
 
     def gateways(self, network: Network) -> tuple[IP, ...] | None:
         """Those that the network names, and for an address family without one those that its containers have: an

@@ -4,7 +4,7 @@ of their conditions surely fails."""
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Any
 
@@ -19,48 +19,61 @@ _Place = tuple[int, Rule]
 class Indexed:
     """The rules of one chain by the one condition that rules out most packets."""
 
-    __slots__ = ("_kinds", "_lengths", "_others", "_ports", "_ranged", "_rules")
+    __slots__ = ("_all", "_kinds", "_lengths", "_masks", "_others", "_ports", "_ranged", "_rules", "_wide")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
         self._others: list[_Place] = []
         self._ranged = False  # whether a rule may stand under several keys of one packet
         self._kinds: dict[str, dict[Hashable, list[_Place]]] = {}
-        self._lengths: dict[str, set[int]] = {}  # of the prefixes by which rules are found
+        self._all: dict[str, list[_Place]] = {}  # of each kind, whatever their keys
+        self._wide: dict[tuple[str, Hashable], _Spans] = {}  # by a port's name and protocol
         for at, rule in enumerate(rules) if len(rules) > _SHORT else ():
-            kind, keys = _telling(rule)
-            if kind is None:
-                self._others.append((at, rule))
-                continue
-            found = self._kinds.get(kind)
-            if found is None:
-                found = self._kinds[kind] = {}
-            self._ranged = self._ranged or (kind in (*_RANGES, "dport") and len(keys) > 1)
-            for key in keys:
-                if key in found:
-                    found[key].append((at, rule))
-                else:
-                    found[key] = [(at, rule)]
+            self._add((at, rule), *_telling(rule))
         self._ports = sorted({key[1] for key in self._kinds.get("dport", ()) if isinstance(key, tuple)})
-        for kind in _ADDRESSES:
-            self._lengths[kind] = {key[1] for key in self._kinds.get(kind, ()) if isinstance(key, tuple)}
+        self._lengths = {kind: self._seconds(kind) for kind in _ADDRESSES}  # of the prefixes by which rules are found
+        self._masks = {kind: self._seconds(kind) for kind in _MARKS}
+        for spans in self._wide.values():
+            spans.sort()
 
-    def candidates(self, packet: Packet) -> Iterable[Rule]:
-        """The rules that this packet may match, in order."""
-        if not self._kinds:
-            return self._rules
+    def _add(self, place: _Place, kind: str | None, keys: list[Any]) -> None:
+        if kind is None:
+            self._others.append(place)
+            return
+        if kind in _WIDE:
+            self._ranged = self._ranged or len(keys) > 1
+            for proto, low, high in keys:
+                self._wide.setdefault((kind, proto), _Spans()).add(low, high, place)
+            return
+        found = self._kinds.setdefault(kind, {})
+        self._all.setdefault(kind, []).append(place)
+        self._ranged = self._ranged or (kind in (*_RANGES, *_MARKS, "dport") and len(keys) > 1)
+        for key in keys:
+            if key in found:
+                found[key].append(place)
+            else:
+                found[key] = [place]
+
+    def _seconds(self, kind: str) -> set[Any]:
+        return {key[1] for key in self._kinds.get(kind, ()) if isinstance(key, tuple)}
+
+    def candidates(self, packet: Packet, start: int = 0) -> Iterator[_Place]:
+        """The rules that this packet may match, in order, with their places in the chain, from one place on."""
+        if not self._kinds and not self._wide:
+            return iter(list(enumerate(self._rules))[start:])
         lists = [self._others] if self._others else []
         for kind, rules in self._kinds.items():
             keys = self._keys(kind, packet)
-            lists += [found for key in keys if (found := rules.get(key))] if keys is not None else rules.values()
-        if self._ranged:
-            lists = [self._once(lists)]
+            lists += [self._all[kind]] if keys is None else [found for key in keys if (found := rules.get(key))]
+        for (kind, proto), spans in self._wide.items():
+            if packet.proto in (None, proto):
+                lists.append(spans.around(*(_span(_WIDE[kind], packet) or _ANY_PORT)))
+        if start:
+            lists = [found[bisect_left(found, start, key=_position) :] for found in lists]
         if len(lists) == 1:
-            return [rule for _, rule in lists[0]]
-        return [rule for _, rule in merge(*lists, key=_position)]
-
-    def _once(self, lists: list[list[_Place]]) -> list[_Place]:
-        return sorted({place[0]: place for found in lists for place in found}.values(), key=_position)
+            return iter(lists[0])
+        merged = merge(*lists, key=_position)
+        return _once(merged) if self._ranged else merged
 
     def _keys(self, kind: str, packet: Packet) -> list[Hashable] | None:
         """What rules are found by for this packet; None: that is not known."""
@@ -70,6 +83,9 @@ class Indexed:
             low, high = packet.ephemeral_dport
             among = self._ports[bisect_left(self._ports, low) : bisect_right(self._ports, high)]
             return [(packet.proto, port) for port in among]
+        if kind in _MARKS:
+            mark: int | None = getattr(packet, kind)
+            return None if mark is None else [(mark & mask, mask) for mask in self._masks[kind]]
         if kind not in _ADDRESSES:
             key = _key(kind, packet)
             return None if key is None else [key]
@@ -81,16 +97,68 @@ class Indexed:
         return [(version, length, number >> (bits - length) << (bits - length)) for length in lengths]
 
 
+class _Spans:
+    """Rules by wide ranges of numbers."""
+
+    __slots__ = ("_by_high", "_by_low")
+
+    def __init__(self) -> None:
+        self._by_low: list[tuple[int, int, _Place]] = []
+        self._by_high: list[tuple[int, int, _Place]] = []
+
+    def add(self, low: int, high: int, place: _Place) -> None:
+        self._by_low.append((low, high, place))
+
+    def sort(self) -> None:
+        self._by_high = sorted(self._by_low, key=_high)
+        self._by_low.sort(key=_low)
+
+    def around(self, first: int, last: int) -> list[_Place]:
+        """Those whose range has a number of this one, in order."""
+        begun = bisect_right(self._by_low, last, key=_low)
+        over = bisect_left(self._by_high, first, key=_high)
+        if begun < len(self._by_high) - over:
+            found = [place for _, high, place in self._by_low[:begun] if high >= first]
+        else:
+            found = [place for low, _, place in self._by_high[over:] if low <= last]
+        return sorted(found, key=_position)
+
+
+def _low(span: tuple[int, int, _Place]) -> int:
+    return span[0]
+
+
+def _high(span: tuple[int, int, _Place]) -> int:
+    return span[1]
+
+
+def _once(places: Iterable[_Place]) -> Iterator[_Place]:
+    last = -1
+    for place in places:
+        if place[0] != last:
+            last = place[0]
+            yield place
+
+
 _ADDRESSES = ("dst", "src")
+_MARKS = ("mark", "connmark")
 _RANGES = {"dports": ("dport", "ephemeral_dport"), "sports": ("sport", "ephemeral")}
+_WIDE = {f"wide {kind}": kind for kind in _RANGES}
+_ANY_PORT = (0, 65535)
 _BUCKET = 8  # bits: ranges of ports are found by the 256 ports that a port is among
-_WIDE = 32  # buckets; a wider range is not found by them
+_MANY_BUCKETS = 32  # a wider range is found by its ends
+
+
+def _span(kind: str, packet: Packet) -> tuple[int, int] | None:
+    """Where the packet's port lies; None: that is not known."""
+    name, between = _RANGES[kind]
+    port: int | None = getattr(packet, name)
+    span: tuple[int, int] | None = getattr(packet, between)
+    return span if port is None else (port, port)
 
 
 def _buckets(kind: str, packet: Packet) -> list[Hashable] | None:
-    name, between = _RANGES[kind]
-    port = getattr(packet, name)
-    span = (port, port) if port is not None else getattr(packet, between)
+    span = _span(kind, packet)
     if packet.proto is None or span is None:
         return None
     return [(packet.proto, bucket) for bucket in range(span[0] >> _BUCKET, (span[1] >> _BUCKET) + 1)]
@@ -100,11 +168,13 @@ def _ranged(plain: Mapping[str, tuple[Any, ...]]) -> _Found | None:
     """By a protocol and ranges of its destination's or source's ports."""
     for kind, (name, _) in _RANGES.items():
         protos, ports = plain.get("proto"), plain.get(name)
-        if not protos or not ports:
+        if not protos or not ports or all(low == 0 and high == _ANY_PORT[1] for low, high in ports):
             continue
         found = {bucket for low, high in ports for bucket in range(low >> _BUCKET, (high >> _BUCKET) + 1)}
-        if len(found) <= _WIDE:
+        if len(found) <= _MANY_BUCKETS:
             return kind, [(proto, bucket) for proto in protos for bucket in sorted(found)]
+        if len(ports) <= _MANY:
+            return f"wide {kind}", [(proto, low, high) for proto in protos for low, high in ports]
     return None
 
 
@@ -140,11 +210,21 @@ def _telling(rule: Rule) -> tuple[str | None, list[Hashable]]:
         return ranged
     if wide is not None:
         return wide
+    for kind in _MARKS:
+        marks = [_masked(str(value)) for value in plain.get(kind, ())]
+        if marks and None not in marks:
+            return kind, list(marks)
     for kind in ("mac", "iif", "oif"):
         names = plain.get(kind)
         if names and not any(str(name).endswith("+") for name in names):
             return kind, list(names)
     return None, []
+
+
+def _masked(wanted: str) -> tuple[int, int] | None:
+    """(value, mask) of a mark; None of a range."""
+    value, _, mask = wanted.partition("/")
+    return None if "-" in wanted else (int(value, 16), int(mask or "0xffffffff", 16))
 
 
 def _by_address(plain: Mapping[str, tuple[Any, ...]]) -> tuple[_Found | None, _Found | None]:

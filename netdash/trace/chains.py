@@ -142,7 +142,7 @@ class _Walk:
         self._run = run
         self._hooks = hooks
         self._hook = hook
-        self._rewritten = 0  # how often a rule changed addresses or ports
+        self._changed = 0  # how often a rule changed addresses, ports or marks
 
     def chain(self, chain: Chain, deep: int = 0) -> str:
         """_ACCEPT, or _NEXT at the chain's end."""
@@ -159,14 +159,16 @@ class _Walk:
         return _NEXT
 
     def _candidates(self, chain: Chain) -> Iterator[Rule]:
-        """The rules to try. Once the packet was rewritten, all that follow: it is found by what it was."""
-        before = self._rewritten
-        for rule in self._hooks.indexed(chain).candidates(self._run.packet):
-            yield rule
-            if self._rewritten != before:
-                at = next(at for at, one in enumerate(chain.rules) if one is rule)
-                yield from chain.rules[at + 1 :]
-                return
+        """The rules to try; once a rule has changed the packet, those that the changed one may match."""
+        indexed = self._hooks.indexed(chain)
+        start: int | None = 0
+        while start is not None:
+            before, places, start = self._changed, indexed.candidates(self._run.packet, start), None
+            for at, rule in places:
+                yield rule
+                if self._changed != before:
+                    start = at + 1
+                    break
 
     # --- does it match ------------------------------------------------------------------------------------------------
 
@@ -229,6 +231,7 @@ class _Walk:
     def _effects(self, rule: Rule, effects: Iterable[Effect]) -> None:
         run = self._run
         for effect in effects:
+            self._changed += effect.kind in ("mark", "connmark")
             if effect.kind == "mark":
                 run.packet = replace(run.packet, mark=_marked(run.packet.mark, run.connection.mark, effect))
             elif effect.kind == "connmark" and run.packet.ctdir:
@@ -255,11 +258,11 @@ class _Walk:
         new = ip if field in ("src", "dst") else port
         if field is None or new is None or run.packet.ctdir != "":
             raise run.end(Verdict.UNKNOWN, rule.place, "it rewrites the packet in a way that is not followed")
-        self._rewritten += 1
+        self._changed += 1
         changed: dict[str, Any] = {field: new}
         if field == "sport":
             changed["ephemeral"] = None
-        run.packet = looked_at(run.net, replace(run.packet, **changed))
+        run.packet = looked_at(run.net, run.packet, **changed)
 
     def _untracks(self, rule: Rule, effect: Effect) -> bool:
         if effect.keep is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
 
@@ -31,12 +31,22 @@ class Namespace:
     routes: tuple[Route, ...]
     assumed: tuple[str, ...]  # sentences
     networks: dict[str, Network]  # by endpoint's network id
-    net: Host  # its devices, routes, rules and switches, as a host has them
+    host: Host  # on which it is
     recorded: bool = False  # a recording looks inside each container: what is missing was lost, and is not assumed
+    _ends: dict[str | None, Endpoint | None] = field(default_factory=dict)  # by device, once it was asked
+    _devices: dict[int, str] = field(default_factory=dict)  # by an endpoint's identity
+    _net: list[Inner] = field(default_factory=list)  # once it was asked for
 
     @property
     def name(self) -> str:
         return self.container.name
+
+    @property
+    def net(self) -> Inner:
+        """Its devices, routes, rules and switches, as a host has them. Made when a walk comes here: most never do."""
+        if not self._net:
+            self._net.append(_as_host(self, self.host))
+        return self._net[0]
 
     @property
     def hooks(self) -> Hooks | None:
@@ -67,6 +77,11 @@ class Namespace:
 
     def endpoint(self, device: str | None) -> Endpoint | None:
         """The attachment behind a device of this namespace."""
+        if device not in self._ends:
+            self._ends[device] = self._attached(device)
+        return self._ends[device]
+
+    def _attached(self, device: str | None) -> Endpoint | None:
         ends = self.container.endpoints
         link = self.link(device)
         if link is not None:
@@ -90,6 +105,13 @@ class Namespace:
         }
 
     def device(self, endpoint: Endpoint) -> str:
+        """The device of this namespace at an attachment of its container."""
+        known = self._devices.get(id(endpoint))
+        if known is None:
+            known = self._devices[id(endpoint)] = self._device(endpoint)
+        return known
+
+    def _device(self, endpoint: Endpoint) -> str:
         for link in self.links or ():
             if self.endpoint(link.name) is endpoint and link.name != "lo":
                 return link.name
@@ -179,8 +201,7 @@ def _namespace(container: Container, networks: dict[str, Network], host: Host) -
     links = inside.links if inside else None
     made = tuple(_set_up(container, networks, version))
     routes = made if read is None else (*read, *_missing(read, made, links))
-    space = Namespace(container, links, routes, tuple(assumed), networks, host, not host.live)
-    return replace(space, net=_as_host(space, host))
+    return Namespace(container, links, routes, tuple(assumed), networks, host, not host.live)
 
 
 def _missing(read: tuple[Route, ...], made: tuple[Route, ...], links: tuple[Link, ...] | None) -> Iterator[Route]:
@@ -201,7 +222,7 @@ def _as_host(space: Namespace, host: Host) -> Inner:
     """The namespace as a walk meets it. Of switches that were not read the host's own `all` and `default` hold: IPv4's
     are handed down when a namespace is made (devinet_init_net)."""
     inside = space.container.inside
-    sharing = [one for one in host.containers or () if namespace_owner(one) == space.name]
+    sharing = _sharing(host).get(space.name, ())
     listeners = space.container.listeners
     if listeners is not None:
         more = (listener for one in sharing for listener in one.listeners or ())
@@ -229,6 +250,17 @@ def _as_host(space: Namespace, host: Host) -> Inner:
         sysctls=ChainMap(dict(inside.sysctls) if inside else {}, _handed_down(host)),
         privileged=None,
     )
+
+
+@lru_cache(maxsize=2)
+def _sharing(host: Host) -> dict[str, list[Container]]:
+    """The containers that use another's namespace, by its owner's name."""
+    found: dict[str, list[Container]] = {}
+    for container in host.containers or ():
+        owner = namespace_owner(container)
+        if owner:
+            found.setdefault(owner, []).append(container)
+    return found
 
 
 @lru_cache(maxsize=2)

@@ -61,14 +61,13 @@ def _astray(host: Host, first: Walked) -> Exchange | None:
     if first.verdict is not Verdict.FORWARDED or not isinstance(device, str) or got.dst is None:
         return None
     index = index_of(host)
-    for container in host.containers or ():
-        for end in container.endpoints:
-            bridge = index.bridge(end)
-            if bridge and bridge != device and any(own.ip == got.dst for own in end.addresses):
-                text = f"{got.dst} is {container.name}'s address on {bridge}, and the packet leaves by {device}"
-                return Exchange(False, Decision("routes", text))
-    for network in host.networks or ():
-        if network.bridge not in (None, device) and any(got.dst in subnet for subnet in network.subnets):
+    for container, end in index.ends_at(got.dst):
+        bridge = index.bridge(end)
+        if bridge and bridge != device:
+            text = f"{got.dst} is {container.name}'s address on {bridge}, and the packet leaves by {device}"
+            return Exchange(False, Decision("routes", text))
+    for network in index.networks_around(got.dst):
+        if network.bridge not in (None, device):
             text = f"{got.dst} is in the subnet of {network.bridge}, and the packet leaves by {device}"
             return Exchange(None, Decision("routes", text))
     return None

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from netdash.model.host import Rule
 from netdash.model.records import replace
 from netdash.trace.model import UNREAD, Decision, End, Hop, Tuple4, Verdict
-from netdash.trace.run import Choices, Ended, Run
+from netdash.trace.run import MOST_WALKS, Choices, Ended, Run
 
-_MANY = 64  # walks until it is given up to tell the ends apart
 _BLOCKERS = 8
 
 
@@ -70,7 +69,7 @@ def explore(walk: Walk) -> Explored:
         last = waiting.pop()
         taken = last.run.choices.taken
         for at in range(len(last.run.choices.given), len(taken)):
-            if walked >= _MANY:
+            if walked >= MOST_WALKS:
                 return Explored(first, (_end(first), replace(_end(last), verdict=Verdict.UNKNOWN)), tuple(unsure))
             given = (*(answer for _, answer in taken[:at]), True)
             other = walk(Choices(given), frozenset())

@@ -223,9 +223,8 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
     if packet.dst is None:
         raise run.end(Verdict.UNKNOWN, place_of(run), "the packet's destination is not known here")
     _may_send(run, src)
-    flow = Flow(packet.dst, src or _NO_SOURCE[packet.family], "lo", bound, packet.mark, packet.proto)
-    sport, dport = _ports(packet)
-    flow = replace(flow, sport=sport, dport=dport, uid=packet.uid)
+    none = _NO_SOURCE[packet.family]
+    flow = Flow(packet.dst, src or none, "lo", bound, packet.mark, packet.proto, *_ports(packet), uid=packet.uid)
     way = _leaving(run, packet.dst, _found(run, flow), src)
     if src is None and packet.proto in _CONNECTS and packet.family == 4 and way.prefsrc is not None:
         again = _leaving(run, packet.dst, _found(run, replace(flow, src=way.prefsrc)), src)  # ip_route_connect

@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from netdash.kernel.link_state import carrier
 from netdash.kernel.routing import Flow, Situation, address_type, find
@@ -131,16 +132,18 @@ class Inner(Host):
     kept: list[Lookups] = field(default_factory=list)
 
 
-def looked_at(net: Host, packet: Packet) -> Packet:
-    """The packet with the types of its addresses."""
+def looked_at(net: Host, packet: Packet, **changes: Any) -> Packet:
+    """The packet with some changes, and with the types of its addresses."""
     routes = routes_of(net, packet.family)
     if routes is None:
-        return packet
+        return replace(packet, **changes) if changes else packet
+    src, dst = changes.get("src", packet.src), changes.get("dst", packet.dst)
     return replace(
         packet,
+        **changes,
         routes=lookups_of(net).routes,
-        src_type=address_type(packet.src, routes) if packet.src else None,
-        dst_type=address_type(packet.dst, routes) if packet.dst else None,
+        src_type=address_type(src, routes) if src else None,
+        dst_type=address_type(dst, routes) if dst else None,
     )
 
 

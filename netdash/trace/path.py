@@ -29,7 +29,7 @@ from netdash.trace.link_layer import (
     neighbour,
 )
 from netdash.trace.model import Verdict
-from netdash.trace.namespace_state import link_of, looked_at
+from netdash.trace.namespace_state import link_of, looked_at, lookups_of
 from netdash.trace.neighbour_discovery import ask_on_bridge, ask_outside, asked_from_outside, port_of, proxied
 from netdash.trace.return_routes import network_of
 from netdash.trace.run import Ended, Run
@@ -60,8 +60,7 @@ def _sends(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
     source = src or way.prefsrc
     if source is None and way.local:
         source = run.packet.dst
-    packet = replace(run.packet, src=source, iif="", oif=way.device, physdev_in="", physdev_out="")
-    run.packet = looked_at(run.net, packet)
+    run.packet = looked_at(run.net, run.packet, src=source, iif="", oif=way.device, physdev_in="", physdev_out="")
     run.sent = run.sent or run.packet
     turned = [way]
 
@@ -100,8 +99,7 @@ def from_outside(run: Run, device: str) -> Ended:
         return _at_bridge(run, port, device, _on_link(run, link))
     device = master.name if master is not None else device
     asked_from_outside(run, device)
-    packet = replace(run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False)
-    run.packet = looked_at(run.net, packet)
+    run.packet = looked_at(run.net, run.packet, iif=device, oif="", physdev_in="", physdev_out="", bridged=False)
     return _ip(run)
 
 
@@ -210,8 +208,7 @@ def _at_bridge(run: Run, veth: str | None, bridge: str, towards: IP | None) -> E
     host."""
     run.hop(f"bridge {bridge}")
     check_device(run, _admin_down(run, bridge))
-    packet = replace(run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False)
-    run.packet = looked_at(run.net, packet)
+    run.packet = looked_at(run.net, run.packet, iif=bridge, oif="", physdev_in=veth, physdev_out="", bridged=False)
     if veth is not None:
         ingress(run, veth)
     up = towards is None or is_here(run, towards) or proxied(run, bridge, towards)
@@ -299,7 +296,7 @@ def _ip(run: Run, met: bool = False) -> Ended:
 
 
 def _forward(run: Run, way: Way) -> Ended:
-    run.packet = looked_at(run.net, replace(run.packet, oif=way.device))
+    run.packet = looked_at(run.net, run.packet, oif=way.device)
     if run.ttl is not None:  # ip_forward
         if run.ttl <= 1:
             run.stop(Verdict.DROPPED, run.at("time to live"), f"a rule set its time to live to {run.ttl}: it ends here")
@@ -363,7 +360,7 @@ def _ipsec(run: Run) -> None:
     """xfrm_lookup: a policy takes what leaves, forwarded or not. Whether its tunnel is up is not followed. Policies
     that were not read matter where a daemon that makes them listens."""
     src, dst = run.packet.src, run.packet.dst
-    if run.host.ipsec is None and any((listener.proto, listener.port) in _IKE for listener in run.host.listeners or ()):
+    if run.host.ipsec is None and any(port in lookups_of(run.host).sockets for port in _IKE):
         run.without("ipsec", "the IPsec policies")
     for policy in run.host.ipsec or () if src is not None and dst is not None else ():
         if policy.direction == "out" and src in policy.src and dst in policy.dst:
@@ -387,5 +384,5 @@ def _inside(run: Run, space: Namespace, device: str) -> Ended:
     check_device(run, space.link(device))
     if run.packet.dst is None or run.packet.src is None:
         return run.end(Verdict.UNKNOWN, space.name, "the packet's addresses are not known here")
-    run.packet = looked_at(run.net, replace(run.packet, iif=device, oif=""))
+    run.packet = looked_at(run.net, run.packet, iif=device, oif="")
     return _ip(run)

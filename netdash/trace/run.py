@@ -12,6 +12,8 @@ from netdash.trace.conntrack import NO_ZONE, Connection
 from netdash.trace.hooks import Hooks, hooks_of
 from netdash.trace.model import UNREAD, Decision, Hop, Routed, Step, Verdict
 
+MOST_WALKS = 64  # of one packet, until it is given up to tell the ends apart
+
 
 class Ended(Exception):  # noqa: N818  # no error: every way ends
     """The packet's way is over."""
@@ -82,7 +84,10 @@ class Run:
         self.mtus: list[tuple[int, str]] = []  # of the devices that it passed: (MTU, name)
         self.may_be_lost = False  # a queue or a narrower device on its way drops what is larger, or more
         self.ttl: int | None = None  # once a rule has set it
+        self._place: tuple[str, Packet, str, str] | None = None  # of the hop where the packet is: as Hop has them
+        self._said: list[str] = []  # there
         self._steps: list[Step] = []
+        self._routed: Routed | None = None
         self.facts: dict[str, bool] = {}  # what was supposed, and holds for the whole exchange
         self.of_flow: dict[str, bool] = {}  # the same of packets in this direction
 
@@ -115,22 +120,22 @@ class Run:
     def hop(self, place: str, text: str = "", hook: str = "") -> None:
         """The packet comes to another place."""
         self._close()
-        inside = self.space.name if self.space is not None else ""
-        self.hops.append(Hop(place, text, self.packet, hook=hook, inside=inside))
+        self._place = place, self.packet, hook, self.space.name if self.space is not None else ""
+        self._said = [text] if text else []
 
     def routed(self, decision: Routed) -> None:
         """A routing decision at the place where the packet is."""
-        self.hops[-1] = replace(self.hops[-1], routed=decision)
+        self._routed = decision
 
     def say(self, text: str) -> None:
         """What happened at the place where the packet is."""
-        last = self.hops[-1]
-        self.hops[-1] = replace(last, text=f"{last.text}; {text}" if last.text else text)
+        self._said.append(text)
 
     def _close(self) -> None:
-        if self._steps and self.hops:
-            self.hops[-1] = replace(self.hops[-1], steps=(*self.hops[-1].steps, *self._steps))
-        self._steps = []
+        if self._place is not None:
+            place, packet, hook, inside = self._place
+            self.hops.append(Hop(place, "; ".join(self._said), packet, tuple(self._steps), hook, self._routed, inside))
+        self._place, self._said, self._steps, self._routed = None, [], [], None
 
     def told(self) -> tuple[Hop, ...]:
         self._close()
@@ -138,8 +143,14 @@ class Run:
 
     def tell(self, hops: tuple[Hop, ...]) -> None:
         """What was met by another packet that this one needs."""
+        more = [hop for hop in hops if hop.steps]
+        if not more:
+            return
         self._close()
-        self.hops += [hop for hop in hops if hop.steps]
+        last = more.pop()
+        self.hops += more
+        self._place = last.place, last.packet, last.hook, last.inside
+        self._said, self._steps, self._routed = [last.text] if last.text else [], list(last.steps), last.routed
 
     def assume(self, sentence: str) -> None:
         if sentence not in self.assumed:
@@ -187,7 +198,13 @@ class Run:
     # --- what cannot be told, and the end -----------------------------------------------------------------------------
 
     def choose(self, what: str) -> bool:
-        """Whether something happens that cannot be told; each answer is a walk of its own."""
+        """Whether something happens that cannot be told; each answer is a walk of its own. Ends the way where there
+        are more of them than walks are made."""
+        taken = self.choices.taken
+        if len(taken) >= MOST_WALKS:
+            place = self.unsure[0].place if self.unsure else "trace"
+            text = f"cannot tell whether {taken[0][0]}, nor {len(taken)} more things like that"
+            raise self.end(Verdict.UNKNOWN, place, text)
         return self.choices.take(what)
 
     def unread(self, what: str, why: str) -> None:

@@ -17,6 +17,7 @@ SPANS = ((32768, 60999), (1024, 40000), (50000, 50010))
 def _ports(choice: random.Random) -> str:
     low = choice.randrange(1, 65000)
     span = f"{low}:{low + choice.randrange(500)}"
+    wide = f"{low // 2}:{low // 2 + 8192 + choice.randrange(20000)}"
     return choice.choice(
         (
             f"--dport {low}",
@@ -24,6 +25,12 @@ def _ports(choice: random.Random) -> str:
             f"--dport {span}",
             f"--sport {span}",
             f"-m multiport --dports {low},40000,{span}",
+            f"--dport {wide}",
+            f"--sport {wide}",
+            f"-m multiport --dports {low},{wide},{span}",
+            f"-m mark --mark {choice.randrange(4)}",
+            f"-m mark --mark {choice.randrange(4)}/{choice.choice((1, 2, 255))}",
+            f"-m connmark --mark {choice.randrange(4)}",
         )
     )
 
@@ -33,7 +40,8 @@ def _packet(choice: random.Random) -> Packet:
     spans = {"ephemeral_dport": choice.choice(SPANS) if to is None else None}
     spans["ephemeral"] = choice.choice(SPANS) if back is None else None
     src, dst = (ip_address(f"10.0.0.{choice.randrange(1, 9)}") for _ in range(2))
-    return Packet(4, choice.choice(("tcp", "udp")), src, dst, back, to, **spans)
+    marks = {name: choice.choice((None, 0, choice.randrange(300))) for name in ("mark", "connmark")}
+    return Packet(4, choice.choice(("tcp", "udp")), src, dst, back, to, **spans, **marks)
 
 
 def test_every_rule_that_may_match_is_a_candidate() -> None:
@@ -50,8 +58,9 @@ def test_every_rule_that_may_match_is_a_candidate() -> None:
     indexed = Indexed(rules)
     for _ in range(300):
         packet = _packet(choice)
-        found = [rule.position for rule in indexed.candidates(packet)]
-        needed = {rule.position for rule in rules if applies(rule, packet) is not Answer.NO}
+        start = choice.choice((0, choice.randrange(300)))
+        found = [rule.position for _, rule in indexed.candidates(packet, start)]
+        needed = {rule.position for rule in rules[start:] if applies(rule, packet) is not Answer.NO}
         assert needed <= set(found)
         assert found == sorted(set(found))
 
