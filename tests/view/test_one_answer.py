@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -19,14 +20,21 @@ from netdash.view.views import BY_NAME
 from tests.support.changed_hosts import NAMES, changed
 
 Hosts = Callable[[str], Host]
+Shown = list[tuple[Container, dict[str, Any]]]
 SEEDS = range(24)
 LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 
 
-@pytest.fixture(params=[*NAMES, *SEEDS])
+@pytest.fixture(scope="module", params=[*NAMES, *SEEDS])
 def joined(request: pytest.FixtureRequest, host: Hosts) -> Host:
     """A recorded host, or by number one that was changed afterwards."""
     return host(request.param) if isinstance(request.param, str) else changed(request.param)
+
+
+@pytest.fixture(scope="module")
+def shown(joined: Host) -> Shown:
+    """What the JSON says of each running container: made once, it takes longest."""
+    return [(container, json_host.show(joined, container)) for container in running(joined)]
 
 
 def translating(answer: Trace, hook: str) -> Step | None:
@@ -52,9 +60,9 @@ def running(host: Host) -> Iterator[Container]:
     return (one for one in host.containers or () if one.running and not one.user_space)
 
 
-def test_the_way_out_is_the_traces(joined: Host) -> None:
-    for one in running(joined):
-        for way in json_host.show(joined, one)["outbound"]:  # type: ignore[attr-defined]
+def test_the_way_out_is_the_traces(joined: Host, shown: Shown) -> None:
+    for one, facts in shown:
+        for way in facts["outbound"]:
             source = None if one.network_mode == "host" else way["source"]
             if source is None and one.network_mode != "host":
                 continue
@@ -123,18 +131,17 @@ def answered(traces: list[Trace]) -> bool | None:
     return False if False in found else None if None in found else True
 
 
-def test_what_stops_a_path_is_what_stops_its_traces(joined: Host) -> None:
+def test_what_stops_a_path_is_what_stops_its_traces(joined: Host, shown: Shown) -> None:
     ports = {(one.proto, str(one.host_ip), one.host_port): one for one in joined.ports or () if one.live}
-    for container in running(joined):
-        shown = json_host.show(joined, container)
-        for path in shown["inbound"]:  # type: ignore[attr-defined]
+    for container, facts in shown:
+        for path in facts["inbound"]:
             port = ports[path["proto"], path["host_ip"], path["host_port"]]
             asked = [one.question for one in default_questions.of_port(joined, port)]
             certain = answered([trace(joined, question) for question in asked])
             assert bool(path["broken"]) or certain is not False, asked
             if path["broken"] == []:
                 assert certain is not False
-        for path in shown["outbound"]:  # type: ignore[attr-defined]
+        for path in facts["outbound"]:
             if path["source"] is None or container.network_mode == "host":
                 continue
             source = ip_address(path["source"])
@@ -149,10 +156,10 @@ def words(lines: Iterable[Line]) -> str:
     return " ".join("".join(span.text for span in line).strip() for line in lines)
 
 
-def test_the_card_and_the_ports_show_what_the_json_has(joined: Host) -> None:
-    for container in running(joined):
-        shown, text = json_host.show(joined, container), words(card(joined, container, 400))
-        for path in shown["outbound"]:  # type: ignore[attr-defined]
+def test_the_card_and_the_ports_show_what_the_json_has(joined: Host, shown: Shown) -> None:
+    for container, facts in shown:
+        text = words(card(joined, container, 400))
+        for path in facts["outbound"]:
             assert path["leaves_as"] is None or path["leaves"] in ("host", "untranslated") or path["leaves_as"] in text
             if path["nat"] is not None:
                 assert f"{path['nat']['table']}/{path['nat']['chain']} #{path['nat']['rule']}" in text
