@@ -479,6 +479,7 @@ read_proxies() {
         file host/docker-proxy.txt proxy_lines
         file host/memory.txt proxy_sizes
         file host/process-owner.txt process_owners
+        file host/stopped.txt stopped_processes
     else
         say "failed proxies the network namespaces of processes cannot be read: $(last_line "$proxies")"
     fi
@@ -572,7 +573,13 @@ process_owners() {
         }'
 }
 
-# A number of /proc/PID/status; nothing when the process is gone.
+# `PID` a line, of those that are stopped.
+stopped_processes() {
+    # shellcheck disable=SC2086 # numbers
+    [ -z "$holders" ] || printf '%s\n' $holders | awk "$status"'status($1, "State:") == "T"'
+}
+
+# A word of /proc/PID/status; nothing when the process is gone.
 # shellcheck disable=SC2016 # awk's own $
 status='function status(pid, name, file, line, found, word) {
     file = "/proc/" pid "/status"

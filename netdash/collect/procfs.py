@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from netdash.collect.sockets import Waiting, listing, owners_of, waiting_sockets
-from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF
+from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF, STOPPED
 
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 
@@ -40,8 +40,8 @@ class Proxies:
         self._known: dict[int, _Known] = {}
 
     def read(self) -> Mapping[str, object]:
-        """By bundle path: the proxies' arguments, their memory, and who runs them and other holders of ports. Raises
-        OSError."""
+        """By bundle path: the proxies' arguments, their memory, and who runs them and other holders of ports, and which
+        of all these are stopped. Raises OSError."""
         pids = set(psutil.pids())
         if self._times % self._every == 0:
             self._seen.clear()
@@ -65,6 +65,7 @@ class Proxies:
             OWNERS: "".join(
                 [f"{SELF} {uid} - {_user(uid)}\n", *(f"{known.owner}\n" for known in self._known.values())]
             ),
+            STOPPED: "".join(f"{pid}\n" for pid, known in self._known.items() if _is_stopped(known.process)),
         }
 
 
@@ -82,6 +83,14 @@ def _look(pid: int) -> _Known | None:
         return _Known(process, owner, line, memory)
     except (OSError, psutil.Error):
         return None
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    """Not while a debugger looks at it, which lets it go on."""
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except (OSError, psutil.Error):
+        return False
 
 
 def _may_hold_ports(pid: int) -> bool:

@@ -159,16 +159,29 @@ class Sources:
         sockets, argv = recording.text("host/listeners.txt"), recording.text("host/docker-proxy.txt")
         if sockets is None and argv is None:
             return None, (), None
-        from netdash.model.processes import OWNERS, mark_forged, parse_owners, split_forged
+        from netdash.model.processes import (
+            OWNERS,
+            STOPPED,
+            mark_forged,
+            mark_silent,
+            mark_stopped,
+            parse_owners,
+            split_forged,
+        )
         from netdash.parse.proc import parse_listeners, parse_proxies
 
         owners = self.once("owners", parse_owners, recording.text(OWNERS))
         listeners = self._read(Source.LISTENERS, failures, parse_listeners, sockets, decode=_undecoded)
+        stopped: frozenset[int] | None = self.parsed(recording, STOPPED)
         if listeners is not None:
             listeners = self.once("marked", mark_forged, listeners, owners, process)
+        if listeners is not None and stopped:
+            listeners = self.once("silent", mark_silent, listeners, stopped)
         if argv is None:
             return None, (), listeners
         bare = self.once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
+        if stopped is not None:
+            bare = self.once("stopped", mark_stopped, bare, stopped)
         if process is None or process.place is not Place.ENTERED:  # else the sockets are of another namespace
             bare = self.once("proxies", _proxies_with_sockets, bare, listeners)
         proxies, forged = self.once("split", split_forged, bare, owners, process)

@@ -127,6 +127,7 @@ class Listener:
     command: str | None = None
     user: str | None = None  # of a process that has the name of an engine's and is none
     full: bool = False  # of TCP: more connections wait to be accepted than it allows; a SYN is dropped
+    stopped: bool = False  # its process is known to be stopped (SIGSTOP): the kernel takes what comes, nobody answers
 
     @property
     def program(self) -> str | None:
@@ -279,6 +280,7 @@ class Proxy:
     rss: int | None = None  # bytes
     listeners: tuple[Listener, ...] | None = None  # the sockets it holds; None when that could not be read
     user: str | None = None  # who runs it, where it is neither the engine's nor netdash's
+    stopped: bool | None = None  # by SIGSTOP: it keeps its sockets and answers nobody; None: not read
 
     @property
     def holds_port(self) -> bool:

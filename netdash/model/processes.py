@@ -19,6 +19,9 @@ OWNERS = "host/process-owner.txt"
 """Bundle path of who runs these processes: a line each, `PID UID EXECUTABLE USER`. EXECUTABLE is `UID:MODE` of its
 file, MODE in octal, or "-" where it could not be looked at. The reader's own line has SELF for its PID."""
 
+STOPPED = "host/stopped.txt"
+"""Bundle path of the pids of those that are stopped (state T in /proc/PID/stat, after a SIGSTOP), a line each."""
+
 SELF = "self"
 HOLDERS = frozenset(("docker-proxy", OWN_PROXY, "dockerd", "rootlesskit", "conmon"))
 """Names of processes that hold published ports for an engine."""
@@ -94,6 +97,19 @@ def parse_owners(text: str | None) -> Owners:
         elif (pid := decimal(words[0], PID_DIGITS)) is not None:
             found[pid] = Owner(uid, words[3], _executable(words[2]))
     return Owners(found, reader)
+
+
+def parse_stopped(text: str) -> frozenset[int]:
+    return frozenset(pid for line in text.splitlines() if (pid := decimal(line.strip(), PID_DIGITS)) is not None)
+
+
+def mark_stopped(proxies: tuple[Proxy, ...], stopped: frozenset[int]) -> tuple[Proxy, ...]:
+    return tuple(replace(proxy, stopped=proxy.pid in stopped) for proxy in proxies)
+
+
+def mark_silent(listeners: tuple[Listener, ...], stopped: frozenset[int]) -> tuple[Listener, ...]:
+    """The listeners, with a mark on those of stopped processes."""
+    return tuple(replace(listener, stopped=True) if listener.pid in stopped else listener for listener in listeners)
 
 
 def _executable(text: str) -> tuple[int, int] | None:

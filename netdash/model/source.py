@@ -115,6 +115,7 @@ FILES = (
     SourceFile("host/docker-proxy.txt", Source.PROXIES, "parse.proc:parse_proxies", missing=_WHOLE),
     SourceFile("host/memory.txt", Source.PROXIES, "parse.proc:parse_proxies", missing=_NOTHING),
     SourceFile("host/process-owner.txt", Source.PROXIES, _OWNERS, missing=_NOTHING),
+    SourceFile("host/stopped.txt", Source.PROXIES, "model.processes:parse_stopped", missing=_NOTHING),
     SourceFile("host/listeners.txt", Source.LISTENERS, _LISTENERS, missing=_WHOLE),
     SourceFile("host/engine.txt", Source.LISTENERS, "model.engine_process:parse_engine_process"),
     SourceFile("host/engine-kernel.txt", Source.LISTENERS, "model.engine_process:other_kernel", missing=_NOTHING),

@@ -80,11 +80,19 @@ def _listening(run: Run, place: str) -> Ended:
     if by is not None:
         run.say(f"{by.command} (pid {by.pid}) takes it for {socket_text(by.container_ip, by.container_port)}")
         run.end_at = by
+        _stopped(run, by.command, by.pid, bool(by.stopped))
         return Ended(Verdict.PROXY, None)
     if heard.program == "dockerd" and run.space is None:
         return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
     run.say(f"{heard.program or 'a process'} listens on {socket_text(heard.ip, heard.port)}")
+    _stopped(run, heard.program, heard.pid, heard.stopped)
     return Ended(Verdict.DELIVERED, None)
+
+
+def _stopped(run: Run, program: str | None, pid: int | None, stopped: bool) -> None:
+    if stopped:
+        run.silent = f"{program or 'the process'} (pid {pid}) is stopped (SIGSTOP): it answers nobody"
+        run.say("it is stopped: its kernel takes what comes, the process answers nobody")
 
 
 def _heard_at(run: Run, dst: IP) -> str | None:

@@ -87,7 +87,7 @@ def _by_one_of_many(asking: Asking, first: Walked) -> tuple[Reply | None, Exchan
 
 
 def _silenced(asking: Asking, first: Walked, found: Exchange) -> Exchange:
-    """A frozen process keeps its sockets: its kernel takes packets and opens connections, and nobody answers."""
+    """A frozen or stopped process keeps its sockets: the kernel takes packets and connections, and nobody answers."""
     if found.answered is False:
         return found
     frozen = _frozen(asking, first)
@@ -95,6 +95,8 @@ def _silenced(asking: Asking, first: Walked, found: Exchange) -> Exchange:
 
 
 def _frozen(asking: Asking, first: Walked) -> Exchange | None:
+    if first.run.silent:
+        return Exchange(False, Decision("this host", first.run.silent))
     paused = paused_in(asking.host)
     at = first.run.end_at
     if not paused or first.run.packet.icmp is not None or not isinstance(at, Namespace):

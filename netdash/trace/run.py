@@ -79,6 +79,7 @@ class Run:
         self.asker: str | None = None  # the container that sends it, by id; None: this host
         self.beside = False  # it left by macvlan or ipvlan, with an address of that wire
         self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
+        self.silent = ""  # why whoever took it answers nobody
         self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
         self.remembered: set[tuple[str, str, str]] = set()  # what rules have put on lists: (table, list, field)
         self.mtus: list[tuple[int, str]] = []  # of the devices that it passed: (MTU, name)

@@ -187,4 +187,4 @@ def holding(published: Port | None, listeners: Iterable[Listener]) -> Hashable:
 
 
 def _proxy(proxy: Proxy) -> Hashable:
-    return proxy.command, proxy.proto, proxy.host_ip, proxy.user, proxy.holds_port
+    return proxy.command, proxy.proto, proxy.host_ip, proxy.user, proxy.holds_port, proxy.stopped

@@ -111,6 +111,8 @@ def _inside(host: Host, port: Port) -> Span:
         return Span("○ nobody", Tone.BAD)
     if port.holder is None:
         return Span("● inside, ?", Tone.UNKNOWN)  # what leads to it could not be read
+    if port.proxy is not None and port.proxy.stopped:
+        return Span("proxy stopped", Tone.BAD if port.dnat is None else Tone.WARN)
     if port.holder.kind == "nobody":
         return Span("inside only", Tone.BAD)  # the container's socket is there, but nothing leads to it
     return Span(f"● {clean(port.listener, 24)}" if port.listener else "● yes", Tone.GOOD)
@@ -251,7 +253,10 @@ def _proxy(host: Host, index: Index, proxy: Proxy) -> Row:
     sockets = None if proxy.listeners is None else len(proxy.listeners)
     cells = (
         Span(str(proxy.pid), Tone.KEY, ref_of(proxy)),
-        Span(clean(proxy.program, 40), Tone.PLAIN if proxy.user is None else Tone.BAD),
+        Span(
+            clean(proxy.program, 40) + " stopped" * bool(proxy.stopped),
+            Tone.PLAIN if proxy.user is None and not proxy.stopped else Tone.BAD,
+        ),
         Span(clean(proxy.proto)),
         Span(socket_text(proxy.host_ip, proxy.host_port), Tone.PLAIN, Ref("port", _key(proxy))),
         Span(socket_text(proxy.container_ip, proxy.container_port), Tone.PLAIN, address_ref(proxy.container_ip)),
@@ -285,7 +290,7 @@ PROXIES = View(
     kind="proxy",
     columns=(
         Column("pid", "PID", right=True, most=8),
-        Column("command", "COMMAND", leaves=6, most=16),
+        Column("command", "COMMAND", leaves=6, most=21),
         Column("proto", "PROTO", most=5),
         Column("bind", "BIND", most=28, least=15),
         Column("target", "TARGET", most=28, least=15),

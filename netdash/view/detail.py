@@ -139,6 +139,7 @@ def _port(host: Host, port: Port, width: int) -> list[Line]:
 
 def _proxy(_: Host, proxy: Proxy, width: int) -> list[Line]:
     note = f"child of {proxy.ppid or '?'}" + (": not the engine's" if proxy.user else "")
+    note += ", stopped (SIGSTOP): it answers nobody" * bool(proxy.stopped)
     lines = [_head(clean(f"{proxy.program} {proxy.pid}"), ref_of(proxy), note, width)]
     port = Ref("port", f"{proxy.proto}/{proxy.host_ip}/{proxy.host_port}")
     bind = Span(f"{socket_text(proxy.host_ip, proxy.host_port)}/{clean(proxy.proto)}", Tone.KEY, port)

@@ -17,6 +17,7 @@ from netdash.view.text import Line, Span, Tone, clean
 
 IN = Span(f" {'IN':<6}", Tone.TITLE)
 MOST_TRACED = 8  # ports of one container that are traced; a trace of the others is a key away
+STOPPED = "stopped (SIGSTOP)"
 _OR = Hop((Span("or", Tone.DIM),))
 
 
@@ -35,7 +36,16 @@ def paths_in(host: Host, container: Container, width: int) -> list[Line]:
 
 def _path_kind(port: Port) -> tuple[object, ...]:
     """Ports fold into one path only when they go the same way."""
-    return port.host_ip, port.dnat is None, port.proxy is None, port.listening, port.listener, port.dnat_from_here
+    proxy = None if port.proxy is None else port.proxy.stopped
+    return (
+        port.host_ip,
+        port.dnat is None,
+        port.proxy is None,
+        proxy,
+        port.listening,
+        port.listener,
+        port.dnat_from_here,
+    )
 
 
 def inbound_path(host: Host, run: Sequence[Inbound], label: Span, width: int, traced: bool = True) -> list[Line]:
@@ -186,7 +196,8 @@ def _proxy_hop(run: Sequence[Inbound]) -> Hop:
     proxies = [path.port.proxy for path in run if path.port.proxy]
     first, last = proxies[0], proxies[-1]
     pids = f"pid {first.pid}" if len(proxies) == 1 else f"pids {first.pid}…{last.pid}"
-    return Hop((Span(f"{clean(first.command, 24)} "), Span(pids, Tone.PLAIN, ref_of(first))))
+    stopped = (Span(f" {STOPPED}", Tone.BAD),) if first.stopped else ()
+    return Hop((Span(f"{clean(first.command, 24)} "), Span(pids, Tone.PLAIN, ref_of(first)), *stopped))
 
 
 def _proxy_beside(run: Sequence[Inbound], width: int) -> list[Line]:

@@ -219,7 +219,7 @@ def _proxy_entry(proxy: Proxy | None) -> dict[str, object] | None:
     if proxy is None:
         return None
     ends = _fields(proxy, "host_ip host_port container_ip container_port")
-    return {"pid": proxy.pid, "command": proxy.program, **ends}
+    return {"pid": proxy.pid, "command": proxy.program, **ends, "stopped": proxy.stopped}
 
 
 def _proxy(index: Index, proxy: Proxy) -> Json:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from netdash.bundle.recording import Recording
 from netdash.bundle.redact import scrub
 from netdash.collect.ssh import collector, script
 from netdash.model.engine_process import other_kernel
+from netdash.model.processes import STOPPED
 from netdash.model.source import CONTAINER_FILES, FILES, Source, container_commands
 from netdash.parse.proc import parse_listeners
 
@@ -251,6 +253,21 @@ def test_a_failed_tool_is_no_list_without_proxies(shell: str, tool: str, fault: 
     else:
         assert shell == "busybox", "which has these tools itself"
         assert str(process.pid) in str(listed)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_proxy_that_is_stopped_is_told(shell: str, tmp_path: Path) -> None:
+    path, proxy = tools(tmp_path / "bin"), tmp_path / "docker-proxy"
+    shutil.copy(shutil.which("sleep") or "sleep", proxy)
+    with subprocess.Popen([proxy, "60"]) as process:
+        try:
+            runs = recorded(shell, path, "proxies").answers[STOPPED]
+            process.send_signal(signal.SIGSTOP)
+            stands = recorded(shell, path, "proxies").answers[STOPPED]
+        finally:
+            process.kill()
+    pid = str(process.pid)
+    assert (pid in str(runs).split(), pid in str(stands).split()) == (False, True)
 
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shell != "busybox"])  # which has an awk itself

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -24,9 +25,9 @@ from netdash.collect.once import Options, read_once
 from netdash.collect.procfs import Proxies, belongs, read_sysctls
 from netdash.engine.first_answer import FirstAnswers
 from netdash.model.host import Failure
-from netdash.model.processes import OWNERS, PROXIES
+from netdash.model.processes import OWNERS, PROXIES, STOPPED
 from netdash.model.source import AWAITED, Source
-from tests.support.read_engines import FakeEngine, container
+from tests.support.read_engines import FakeEngine, container, until
 
 
 class Published:
@@ -294,6 +295,21 @@ def test_a_docker_proxy_is_found_and_its_end_noticed(tmp_path: Path) -> None:
     assert f"{process.pid} {user} {user}:{mode:o} {pwd.getpwuid(user).pw_name}\n" in str(found[OWNERS])
     assert str(found[OWNERS]).startswith(f"self {user} - ")
     assert not [text for text in proxies.read().values() if str(process.pid) in str(text).split()]
+
+
+def test_a_docker_proxy_that_is_stopped_is_told_at_once(tmp_path: Path) -> None:
+    program = tmp_path / "docker-proxy"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    proxies = Proxies()
+    with subprocess.Popen([program, "30"]) as process:
+        try:
+            until(lambda: str(process.pid) in str(proxies.read()[OWNERS]).split(), 10)
+            process.send_signal(signal.SIGSTOP)
+            until(lambda: str(process.pid) in str(proxies.read()[STOPPED]).split(), 10)
+            process.send_signal(signal.SIGCONT)
+            until(lambda: str(process.pid) not in str(proxies.read()[STOPPED]).split(), 10)
+        finally:
+            process.kill()
 
 
 def test_a_process_is_looked_at_again_when_it_has_become_a_proxy(tmp_path: Path) -> None:
