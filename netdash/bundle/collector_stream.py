@@ -22,6 +22,7 @@ from netdash.model.source import (
     container_commands,
     needs_root,
     whole_failure,
+    without_timers,
 )
 from netdash.parse.json_values import load_json
 from netdash.parse.netfilter import is_xtables, nft_tables
@@ -308,7 +309,7 @@ class _Reader:
             elif path.startswith("containers/") and path.rpartition("/")[2] in _PARTS:
                 yield from _of_inside(path, text)
             elif path != KERNEL or text.strip():
-                yield path, text
+                yield path, without_timers(path, text)
 
     def _of_engine(self, path: str, text: str) -> Iterator[tuple[str, Answer]]:
         """Decoded at once, and only what may be kept of it."""
@@ -391,7 +392,7 @@ def _of_inside(path: str, text: str) -> Iterator[tuple[str, Answer]]:
     for part in f"\n{text}".split("\n## ")[1:]:
         name, _, told = part.partition("\n")
         if name in _PARTS[file]:
-            yield f"{folder}/{name}", f"{told}\n" if told and not told.endswith("\n") else told
+            yield f"{folder}/{name}", without_timers(name, f"{told}\n" if told and not told.endswith("\n") else told)
 
 
 def _ids(answer: Answer) -> set[str]:

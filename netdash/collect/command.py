@@ -4,7 +4,6 @@ files of the table of sources that a tool prints."""
 from __future__ import annotations
 
 import os
-import re
 import selectors
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from netdash.model.host import Failure
-from netdash.model.source import SourceFile
+from netdash.model.source import SourceFile, without_timers
 
 MAX_OUTPUT = 128 << 20  # bytes; 10,000 rules as JSON are 4.3 MB
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -57,10 +56,6 @@ def run(argv: Sequence[str], limit: float, most: int = MAX_OUTPUT) -> Output:
     return Output(out.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), problem)
 
 
-_TIMERS = re.compile(r'("[a-z_]+_timer": *)[0-9.]+')
-"""Of bridges, which `ip -d` counts down: without them an answer differs only where something changed."""
-
-
 def ask(
     files: Iterable[SourceFile], limit: float, enter: Sequence[str] = ()
 ) -> tuple[dict[str, object], dict[str, Failure]]:
@@ -72,7 +67,7 @@ def ask(
         tool = find(file.command[0])
         output = run((*enter, tool, *file.command[1:]), limit) if tool else None
         if output is not None and not output.problem:
-            answers[file.path] = _TIMERS.sub(r"\g<1>0", output.text) if file.command[0] == "ip" else output.text
+            answers[file.path] = without_timers(file.path, output.text)
         elif failure := file.failure(output.problem) if output else file.not_installed():
             failures[failure.source] = failure
     return answers, failures

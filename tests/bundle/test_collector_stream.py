@@ -68,6 +68,20 @@ def test_a_stream_shows_the_same_host_as_the_bundle(name: str) -> None:
         assert {**mine, "unknown": None} == {**theirs, "unknown": None}, view.name
 
 
+def test_bridges_timers_are_no_change() -> None:
+    """Two readings of a host on which nothing changed are equal, as those of this machine are."""
+
+    def read(seconds: str) -> Recording:
+        link = f'[{{"ifname": "br9", "linkinfo": {{"info_data": {{"gc_timer": {seconds}, "hello_timer":{seconds}}}}}}}]'
+        inside = f"## addr.json\n{link}\n## route.json\n[]\n"
+        return of(stream({**FILES, "ip/addr.json": link, "containers/web/inside.txt": inside}))
+
+    before, after = read("1.5"), read("299.01")
+    assert "br9" in str(before.answers["ip/addr.json"])
+    assert "br9" in str(before.answers["containers/web/addr.json"])
+    assert before.answers == after.answers
+
+
 def test_a_cut_stream_is_missing_what_is_cut_and_never_shorter() -> None:
     lines = stream(FILES)
     whole = of(lines)
