@@ -190,32 +190,33 @@ def _shown_of(one: Unreadable, address: str) -> tuple[str, ...]:
     return undo.suspects(one, found)
 
 
-def recover(one: Taken | Unreadable, choice: Choice, report: Report) -> None:
-    """Finish a record, roll it back, or forget it; one that cannot be read is only forgotten. Raises
-    NetdashError(REFUSED)."""
+def recover(one: Taken | Unreadable, choice: Choice, report: Report) -> Outage | None:
+    """Finish a record, roll it back, or forget it; one that cannot be read is only forgotten. How long its change took
+    a container down. Raises NetdashError(REFUSED)."""
     with state_directory.one_at_a_time():
         if isinstance(one, Unreadable):
             if choice is not Choice.FORGET:
                 raise NetdashError(one.sentence, code=Exit.REFUSED)
             state_directory.set_aside(Path(one.path))
-            return
+            return None
         if isinstance(one, Forward):
             if choice is Choice.FINISH:
                 report(forward.again(one))
             else:
                 forward.end_one(one)
-            return
+            return None
         now = _now(one)
         if choice is Choice.FORGET:
             journal_files.end(now.change)
-            return
-        act = change.resume if choice is Choice.FINISH else change.rollback
-        act(local(now.change.engine), now, report)
+            return None
+        if choice is Choice.FINISH:
+            return change.resume(local(now.change.engine), now, report).outage
+        return change.rollback(local(now.change.engine), now, report)
 
 
-def recover_all(choice: Choice, report: Report) -> tuple[str, ...]:
-    """Every record by itself; why some could not be, in sentences."""
-    failed = []
+def recover_all(choice: Choice, report: Report) -> tuple[tuple[Outage, ...], tuple[str, ...]]:
+    """Every record by itself: how long their changes took containers down; why some could not be, in sentences."""
+    outages, failed = [], []
     with state_directory.one_at_a_time():
         for note in change.overdue():
             report(note)
@@ -223,11 +224,11 @@ def recover_all(choice: Choice, report: Report) -> tuple[str, ...]:
     records: tuple[Taken, ...] = (*found.interrupted, *found.lost)
     for record in records:
         try:
-            recover(record, choice, report)
+            outages.append(recover(record, choice, report))
         except NetdashError as error:
             hint = f" ({error.hint})" if error.hint else ""
             failed.append(f"{_title(record)}: {error.message}{hint}")
-    return (*failed, *(one.sentence for one in found.unreadable))
+    return tuple(filter(None, outages)), (*failed, *(one.sentence for one in found.unreadable))
 
 
 def _title(one: Taken) -> str:

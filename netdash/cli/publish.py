@@ -313,10 +313,11 @@ def recover(arguments: Arguments) -> int:
     if not (arguments.finish or arguments.rollback):
         return _pending(arguments)
     said = as_json.interrupted(publication.pending())
-    failed = publication.recover_all(Choice.FINISH if arguments.finish else Choice.ROLLBACK, report)
+    outages, failed = publication.recover_all(Choice.FINISH if arguments.finish else Choice.ROLLBACK, report)
     if failed:
         raise NetdashError("; ".join(failed), "netdash recover tells what is there now", Exit.REFUSED)
-    return _done(arguments, said)
+    longest = max(outages, key=lambda outage: outage.seconds, default=None)
+    return _done(arguments, said, as_json.outage(longest))
 
 
 def _pending(arguments: Arguments) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from netdash.apply import change, journal_files, publication, steps
-from netdash.model.errors import NetdashError
+from netdash.cli.main import main
+from netdash.model.errors import Exit, NetdashError
 from netdash.publish.journal import Change, Journal
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode, Request, parse_spec
@@ -108,7 +110,7 @@ def take_back(_: FakeEngine) -> None:
 
 def recover(choice: Choice) -> Callable[[FakeEngine], None]:
     def all_of_it(_: FakeEngine) -> None:
-        failed = publication.recover_all(choice, lambda _: None)
+        _, failed = publication.recover_all(choice, lambda _: None)
         if failed:
             raise NetdashError("; ".join(failed))
 
@@ -220,3 +222,17 @@ def check(engine: FakeEngine, failed: str, published: bool | None) -> None:
 def mine(one: dict[str, Any]) -> bool:
     """Whether it is none of a stranger."""
     return f"{NAME}.netdash" in one["Name"]
+
+
+@pytest.mark.parametrize("way", ["finish", "rollback"])
+def test_recover_tells_how_long_the_service_was_down(
+    way: str, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(way, engine, monkeypatch)
+    assert main(["recover", f"--{way}", "--json"]) == Exit.FINE
+    document = json.loads(capsys.readouterr().out)
+    assert document["done"] is True
+    assert document["down_seconds"] >= 0
+    assert document["down_exact"] is True
+    assert main(["recover", f"--{way}", "--json"]) == Exit.FINE
+    assert json.loads(capsys.readouterr().out)["down_seconds"] is None
