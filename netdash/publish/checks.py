@@ -10,6 +10,7 @@ from netdash.kernel.sockets import overlaps, reserved
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Listener, Network, Port
 from netdash.model.index import index_of
+from netdash.model.shared_namespace import why_lost
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
@@ -20,6 +21,8 @@ from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
 def standing(container: Container) -> Statement | None:
     """Why no port of this container can be published at all; None where nothing is known against it."""
     name, mode = container.name, container.network_mode
+    if container.left_behind:
+        return say(Kind.LEFT_BEHIND, text=why_lost(container))
     if mode == "host":
         return say(Kind.HOST_NETWORK, container=name)
     if mode == "none":

@@ -92,6 +92,7 @@ class Kind(StrEnum):
     HOST_NETWORK = auto()
     NO_NETWORK_MODE = auto()
     SHARES_NETWORK = auto()
+    LEFT_BEHIND = auto()
     NOT_RUNNING = auto()
     NETWORKS_UNREAD = auto()
     NETWORK_UNKNOWN = auto()

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from netdash.model.shared_namespace import sharing
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.host_view import HostView
 from netdash.tui.interfaces import Changes, Made
 from netdash.tui.own_changes import OwnChanges
 from netdash.view.detail import is_own_forward, port_of
-from netdash.view.text import Tone
+from netdash.view.text import Tone, clean
 
 AGAIN = 1.0  # seconds until it is looked again whether there is room for an offer
 
@@ -32,10 +33,19 @@ def _publish(dashboard: Dashboard, changes: Changes, host_view: HostView) -> Non
     if row is None or container is None:
         dashboard.say("belongs to no container: nothing to publish", Tone.DIM)
         return
+    from netdash.publish.checks import standing
+    from netdash.view.statements import refusal
+
+    owner = sharing(host_view.host, container)
+    reason = standing(owner)
+    if reason is not None:
+        dashboard.say(clean(refusal(reason)), Tone.WARN)
+        return
     from netdash.tui.publishing import Publish
 
     port = port_of(host_view.host, host_view.thing(row.ref))
-    dashboard.app.push_screen(Publish(changes, host_view.host, container, port), partial(_closed, dashboard))
+    user = container.name if owner is not container else ""
+    dashboard.app.push_screen(Publish(changes, host_view.host, owner, port, user), partial(_closed, dashboard))
 
 
 def _run(dashboard: Dashboard, changes: Changes, host_view: HostView) -> None:

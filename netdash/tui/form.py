@@ -44,6 +44,11 @@ class Field:
             return self.chosen
         return next((at for at, offer in enumerate(self.offers) if offer.text == self.text), -1)
 
+    def fill(self, text: str) -> None:
+        """Unless the user has filled it."""
+        if not self.edited:
+            self.text = text
+
 
 class Form(Surface, can_focus=True):
     """The caret is at the end of a field; left and right are for its choices."""

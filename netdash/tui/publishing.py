@@ -185,7 +185,8 @@ def _became(made: Plan, found: Outcome, wide: int) -> Sequence[Line]:
 
 
 class Publish(Planning[Request]):
-    def __init__(self, changes: Changes, host: Host, container: Container, port: Port | None) -> None:
+    def __init__(self, changes: Changes, host: Host, container: Container, port: Port | None, user: str = "") -> None:
+        """`user`: the container that was meant, where it uses the network of `container`."""
         inside = form_choices.container_ports(container)
         first = inside[0] if inside else Offer("", "", "tcp")
         if port is not None and port.container_port is not None:
@@ -201,7 +202,8 @@ class Publish(Planning[Request]):
         self.lasting = Field("for", "for", "", _WITHOUT_END, "without end", only=_DURATION)
         self.keeping = Field("changes", "changes", "keep", _CHANGES, typed=False, tall=True)
         self.forcing = Field("force", "force", "no", _FORCE, typed=False)
-        super().__init__(changes, f"publish a port of {container.name}", host, (*self.always, self.lasting))
+        whose = f"{container.name}, whose network {user} uses" if user else container.name
+        super().__init__(changes, f"publish a port of {whose}", host, (*self.always, self.lasting))
         self._offer_ports()
 
     @property
@@ -269,7 +271,21 @@ class Publish(Planning[Request]):
 
     def update_host(self, host_view: HostView) -> None:
         self.container = host_view.container(self.container.id) or self.container
+        if self.stage is Stage.ASKING:
+            self.host = host_view.host
+            self._offer_again()
         super().update_host(host_view)
+
+    def _offer_again(self) -> None:
+        """What was read since the form opened is offered, and fills what is empty and was not typed in."""
+        port, proto = self.field("port"), self.field("proto")
+        port.offers = form_choices.container_ports(self.container)
+        self.field("bind").offers = form_choices.addresses(self.host)
+        if port.offers and not port.text:
+            port.fill(port.offers[0].text)
+            proto.fill(port.offers[0].proto)
+        if not self.field("host_port").text:
+            self._offer_ports()
 
 
 # --- R ----------------------------------------------------------------------------------------------------------------

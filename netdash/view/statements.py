@@ -254,6 +254,7 @@ WORDS: Mapping[Kind, str | Callable[..., str]] = {
     Kind.HOST_NETWORK: "{container} uses the host's network: what it listens on is the host's already",
     Kind.NO_NETWORK_MODE: "{container} has no network (network mode none)",
     Kind.SHARES_NETWORK: "{container} uses the network of {other}: publish on that one",
+    Kind.LEFT_BEHIND: "{text}",
     Kind.NOT_RUNNING: _not_running,
     Kind.NETWORKS_UNREAD: "the engine's networks could not be read",
     Kind.NETWORK_UNKNOWN: "network {network} is not known",

@@ -30,18 +30,10 @@ def page(lab: Lab, port: int) -> str:
 
 
 def open_form(terminal: Terminal) -> None:
-    """P, again where the form opened before the container's sockets were read: then it offers no port."""
-
-    def offers_a_port() -> bool:
-        terminal.press("P")
-        assert terminal.wait_for(f"publish a port of {NAME}"), terminal.text
-        if "type it: 80" not in terminal.text:
-            return True
-        terminal.press("\x1b")
-        terminal.settle(1.0)
-        return False
-
-    assert until(offers_a_port, 30), terminal.text
+    """The container's port is offered as soon as its sockets were read, which may be after the form opened."""
+    terminal.press("P")
+    assert terminal.wait_for(f"publish a port of {NAME}"), terminal.text
+    assert terminal.wait_for(lambda: "container port" in terminal.text and "type it: 80" not in terminal.text, 30)
 
 
 def agree(terminal: Terminal) -> None:
