@@ -16,6 +16,7 @@ from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, FailureKind
 from netdash.model.source import (
     BY_PATH,
+    KEPT,
     SOURCES,
     Source,
     SourceFile,
@@ -100,7 +101,8 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 """Files that hold several, each after a line `## NAME`."""
 _FILES: Mapping[str, SourceFile] = {
     **BY_PATH,
-    KERNEL: BY_PATH[KERNEL]._replace(source=Source.DOCKER),  # made of the engine's answers, and asked for with them
+    KERNEL: BY_PATH[KERNEL]._replace(source=Source.DOCKER),  # made of the engine's answers, and asked with them
+    KEPT: BY_PATH[KEPT]._replace(source=Source.PROXIES),  # it costs as little, and changes as often
     **{f"{path}l": BY_PATH[path] for path in SOURCES[Source.DOCKER]},
     **{
         path.replace("-save", "-either"): BY_PATH[path]

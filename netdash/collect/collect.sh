@@ -485,6 +485,32 @@ read_proxies() {
     fi
 }
 
+# Netdash's own journals on that host, as far as this user may read them.
+read_kept() {
+    state=/var/lib/netdash
+    [ "$uid" = 0 ] || state=${XDG_STATE_HOME:-${HOME:-}/.local/state}/netdash
+    set --
+    for each in "${NETDASH_STATE_DIR:-$state}"/journal/*.jsonl; do
+        [ ! -f "$each" ] || [ ! -r "$each" ] || set -- "$@" "$each"
+    done
+    [ $# = 0 ] || file host/kept.txt kept_until "$@"
+}
+
+# `ID UNTIL` a line: the old containers that netdash keeps, and when it removes them; `-` while a change is not finished.
+kept_until() {
+    awk '
+        function number(text) { sub(/^[^:]*: /, "", text); return text + 0 }
+        FNR == 1 {
+            id = ""
+            if (match($0, /"old_id": "[0-9a-f]+"/)) id = substr($0, RSTART + 11, RLENGTH - 12)
+            grace = match($0, /"grace": [0-9.]+/) ? number(substr($0, RSTART, RLENGTH)) : ""
+            if (id != "") until[id] = "-"
+        }
+        id != "" && /^\{"settled": [0-9.]+\}/ && grace != "" { until[id] = sprintf("%.0f", int(number($0) + grace)) }
+        id != "" && /^\{"undoing": / { until[id] = "-" }
+        END { for (id in until) print id, until[id] }' "$@" | sort
+}
+
 # Sets `holders`, the processes that may hold ports, and `seen`, a file of each that may be a proxy.
 find_processes() {
     holders=
@@ -828,7 +854,10 @@ collect() {
         routes) read_routes ;;
         neighbours) read_neighbours ;;
         rules) read_rules ;;
-        proxies) read_proxies ;;
+        proxies)
+            read_kept
+            read_proxies
+            ;;
         listeners) read_listeners ;;
         sysctls) read_sysctls ;;
         inside) part inside read_inside ;;
