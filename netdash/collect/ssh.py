@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from netdash.bundle.collector_stream import ASKED, TRACE, Parts, parse
+from netdash.bundle.collector_parts import Parts
+from netdash.bundle.collector_stream import ASKED, TRACE, parse
 from netdash.bundle.recording import Recording
 from netdash.collect.command import find
 from netdash.collect.ssh_reason import HostError, explained

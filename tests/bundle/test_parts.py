@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.collector_stream import Parts, parse
+from netdash.bundle.collector_parts import Parts
+from netdash.bundle.collector_stream import parse
 from netdash.collect.ssh import collector
 from netdash.model.errors import NetdashError
 from tests.collect.test_collector import SHELLS, tools
