@@ -18,6 +18,7 @@ from netdash.model.source import (
     BY_PATH,
     KEPT,
     SOURCES,
+    WAITING,
     Source,
     SourceFile,
     container_commands,
@@ -46,7 +47,8 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 _FILES: Mapping[str, SourceFile] = {
     **BY_PATH,
     KERNEL: BY_PATH[KERNEL]._replace(source=Source.DOCKER),  # made of the engine's answers, and asked with them
-    KEPT: BY_PATH[KEPT]._replace(source=Source.PROXIES),  # it costs as little, and changes as often
+    # netdash's own records cost as little as its proxies, and change as often
+    **{path: BY_PATH[path]._replace(source=Source.PROXIES) for path in (KEPT, WAITING)},
     **{f"{path}l": BY_PATH[path] for path in SOURCES[Source.DOCKER]},
     **{
         path.replace("-save", "-either"): BY_PATH[path]

@@ -485,15 +485,64 @@ read_proxies() {
     fi
 }
 
-# Netdash's own journals on that host, as far as this user may read them.
-read_kept() {
-    state=/var/lib/netdash
-    [ "$uid" = 0 ] || state=${XDG_STATE_HOME:-${HOME:-}/.local/state}/netdash
-    set --
-    for each in "${NETDASH_STATE_DIR:-$state}"/journal/*.jsonl; do
+# Netdash's own records on this host, as far as this user may read them.
+read_own_records() {
+    if [ "$uid" = 0 ]; then
+        state=/var/lib/netdash
+        run=/run/netdash
+    else
+        state=${XDG_STATE_HOME:-${HOME:-}/.local/state}/netdash
+        run=${XDG_RUNTIME_DIR:-/nowhere}/netdash
+    fi
+    records host/kept.txt kept_until "${NETDASH_STATE_DIR:-$state}"/journal/*.jsonl
+    records host/waiting.txt waiting_ports "${NETDASH_STATE_DIR:-$run}"/published/*.json
+}
+
+# PATH FUNCTION FILE…: what the function prints of the files that can be read; nothing where there is none.
+records() {
+    path=$1
+    say_of=$2
+    shift 2
+    for each in "$@"; do
+        shift
         [ ! -f "$each" ] || [ ! -r "$each" ] || set -- "$@" "$each"
     done
-    [ $# = 0 ] || file host/kept.txt kept_until "$@"
+    [ $# = 0 ] || file "$path" "$say_of" "$@"
+}
+
+# `PROTO ADDRESS PORT CONTAINER_PORT CONTAINER_ID` a line: ports of forwards that wait, or whose process is gone.
+waiting_ports() {
+    read -r boot </proc/sys/kernel/random/boot_id
+    awk -v boot="$boot" -v now="$(date +%s)" '
+        function value() { sub(/^[^:]*: "?/, ""); sub(/"?,?$/, ""); return $0 }
+        function alive(line, file, word) {
+            file = "/proc/" pid "/stat"
+            line = ""
+            if (pid != "") { getline line < file; close(file) }
+            sub(/^.*\) /, "", line)
+            split(line, word)
+            return word[20] "" == ticks "" && word[1] !~ /[ZX]/
+        }
+        function tell(each, here) {
+            here = pid != "" && alive()
+            if (here && (begun == boot || over()) ? phase == "waiting" : !over())
+                for (each = 1; each <= count; each++) print port[each], id
+        }
+        function over() { return until ~ /^[0-9.]+$/ && now + 0 >= until + 0 }
+        FNR == 1 {
+            if (NR > 1) tell()
+            count = parts = 0
+            id = phase = begun = until = pid = ticks = ""
+        }
+        /^ "container_id": / { id = value(); next }
+        /^ "phase": / { phase = value(); next }
+        /^ "boot": / { begun = value(); next }
+        /^ "until": / { until = value(); next }
+        /^  "pid": / { pid = value(); next }
+        /^  "ticks": / { ticks = value(); next }
+        /^   "(proto|host_ip|host_port)": / { part[++parts % 3] = value(); next }
+        /^   "container_port": / { port[++count] = part[1] " " part[2] " " part[0] " " value(); parts = 0 }
+        END { if (NR) tell() }' "$@"
 }
 
 # `ID UNTIL` a line: the old containers that netdash keeps, and when it removes them; `-` while a change is not finished.
@@ -855,7 +904,7 @@ collect() {
         neighbours) read_neighbours ;;
         rules) read_rules ;;
         proxies)
-            read_kept
+            read_own_records
             read_proxies
             ;;
         listeners) read_listeners ;;

@@ -11,22 +11,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from netdash.apply import journal_files
 from netdash.bundle.collector_stream import ASKED, parse
 from netdash.bundle.recording import Recording
 from netdash.bundle.redact import scrub
-from netdash.cli.feeds import dumps
 from netdash.collect.ssh import collector, script
 from netdash.model.engine_process import other_kernel
 from netdash.model.processes import STOPPED
-from netdash.model.source import CONTAINER_FILES, FILES, KEPT, Source, container_commands
+from netdash.model.source import CONTAINER_FILES, FILES, Source, container_commands
 from netdash.parse.proc import parse_listeners
-from tests.publish.test_state import CHANGE
 
 _KNOWN = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
 SHELLS = {name: argv for name, argv in _KNOWN.items() if shutil.which(name)} or {"sh": ["sh"]}
@@ -272,29 +268,6 @@ def test_a_proxy_that_is_stopped_is_told(shell: str, tmp_path: Path) -> None:
             process.kill()
     pid = str(process.pid)
     assert (pid in str(runs).split(), pid in str(stands).split()) == (False, True)
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_until_when_old_containers_are_kept_is_read_there_too(
-    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As this machine reads it from the same journals; what is no journal is passed by."""
-    state = tmp_path / "state"
-    monkeypatch.setenv("NETDASH_STATE_DIR", str(state))
-    path = tools(tmp_path / "bin")
-    assert KEPT not in recorded(shell, path, "proxies", NETDASH_STATE_DIR=str(state)).answers
-    forged = {"image": '"old_id": "ee", "grace": 9', "grace": 600.5, "settings": {"grace": 7}}
-    for number, entries in enumerate(
-        ([], [{"begin": 0}, {"settled": 1_767_323_045.75}], [{"settled": 5}, {"undoing": True}])
-    ):
-        change = replace(CHANGE, id=f"{number}-{CHANGE.id}", old_id=f"{number}" * 64, created=float(number), **forged)
-        journal_files.begin(change)
-        for entry in entries:
-            journal_files.append(change, entry)
-    os.mkfifo(state / "journal" / "fifo.jsonl")
-    (state / "journal" / "damaged.jsonl").write_bytes(b'{"netdash": 1, "old_')
-    found = recorded(shell, path, "proxies", NETDASH_STATE_DIR=str(state)).answers[KEPT]
-    assert found == dumps(journal_files.listed()) == f"{'0' * 64} -\n{'1' * 64} 1767323646\n{'2' * 64} -\n"
 
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shell != "busybox"])  # which has an awk itself
