@@ -17,7 +17,7 @@ _SELECTORS = ("iif", "oif", "fwmark", "tos", "ipproto", "sport", "dport", "suppr
 _KNOWN = {
     *(*_SELECTORS, "priority", "not", "src", "srclen", "dst", "dstlen", "fwmask", "protocol", "suppress_prefixlen"),
     *("suppress_prefixlength", "table", "action", "goto", "nop", "l3mdev", "iif_detached", "uid_start", "uid_end"),
-    *("oif_detached", "unresolved", "to_tbl", "flags"),
+    *("oif_detached", "unresolved", "to_tbl", "flags", "sport_start", "sport_end", "dport_start", "dport_end"),
 }
 """Words of `ip -j rule`; what is not among them is a selector that is not understood."""
 
@@ -231,6 +231,8 @@ def _policy(family: int, raw: Json) -> PolicyRule:
     for key in _SELECTORS:
         if key in raw and key == "suppress_ifgroup":
             selectors.append((key, _GROUPS.get(str(raw[key]), str(raw[key]))))
+        elif f"{key}_start" in raw:
+            selectors.append((key, f"{raw[f'{key}_start']}-{raw.get(f'{key}_end')}"))
         elif key in raw:
             mask = raw.get("fwmask") if key == "fwmark" else None
             selectors.append((key, f"{raw[key]}" + (f"/{mask}" if mask else "")))

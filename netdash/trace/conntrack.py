@@ -29,11 +29,16 @@ class Connection:
     answering: bool = False  # the packet at hand goes in the direction of the reply
     replied: bool = False  # the first answer has passed (IPS_SEEN_REPLY)
     assured: bool = False  # TCP: so has the packet after it (IPS_ASSURED)
+    missed: bool = False  # conntrack did not see the answer as one: it looked in another zone
     mark: int | None = 0
     zone: tuple[int, int] = NO_ZONE  # by which each direction is known: of its packets, of the answers
     destination: Target | None = None  # what the destination became; None: it stayed
     source: Target | None = None
     bound: set[str] = field(default_factory=set)  # kinds of nat that were decided, also to leave it as it is
+
+    @property
+    def translates(self) -> bool:
+        return self.destination is not None or self.source is not None
 
     @property
     def reply(self) -> Ends | None:
@@ -74,7 +79,7 @@ class Connection:
 
     def shown(self, packet: Packet) -> Packet:
         """The packet with what rules may ask of its connection."""
-        if self.original is None or self.untracked:
+        if self.original is None or self.untracked or self._out_of_turn(packet):
             return replace(packet, ctstate="UNTRACKED" if self.untracked else "INVALID", ctdir="", connmark=None)
         status = {"DNAT"} if self.destination else set()
         status |= {"SNAT"} if self.source else set()
@@ -90,6 +95,10 @@ class Connection:
             original=self.original,
             reply=self.reply,
         )
+
+    def _out_of_turn(self, packet: Packet) -> bool:
+        """tcp_conntracks[]: after a SYN whose answer was not seen, whatever is no SYN is invalid."""
+        return self.missed and not self.answering and packet.tcp_flags is not None and "syn" not in packet.tcp_flags
 
     def translate(self, packet: Packet, hook: str) -> Packet:
         """nf_nat_packet: what was bound is done to this packet, in the answer's direction the other way round."""

@@ -206,7 +206,7 @@ def _passed(connections: dict[str, Connection], answering: bool) -> dict[str, Co
             one,
             answering=answering,
             confirmed=True,
-            replied=one.replied or not answering,
+            replied=one.replied or (not answering and not one.missed),
             assured=one.replied,
             untracked=False,
         )

@@ -7,6 +7,7 @@ from netdash.model.host import Effect, Rule
 from netdash.model.numbers import decimal
 from netdash.trace.conntrack import Connection
 from netdash.trace.model import Verdict
+from netdash.trace.namespace_state import number
 from netdash.trace.run import Run
 
 
@@ -30,9 +31,18 @@ def find(run: Run) -> None:
         return
     way = connection.answering
     if connection.zone[way] != zone[way]:
-        what = f"conntrack has its connection in zone {connection.zone[way]}, and looks in {zone[way]}: it is not found"
-        if connection.destination is None and connection.source is None:
-            what = f"{what}, and becomes a connection of its own, which is not followed"
-            raise run.end(Verdict.UNKNOWN, run.at("conntrack"), what)
-        run.say(what)
-        run.connection = Connection(answering=connection.answering, replied=connection.replied, zone=zone)
+        where = f"conntrack has its connection in zone {connection.zone[way]}, and looks in {zone[way]}"
+        run.say(f"{where}: it is not found, and the packet begins one of its own where it may")
+        connection.missed = True
+        begins = run.packet.tcp_flags is None or _may_begin(run)
+        if way and begins and zone[1] == connection.zone[0] and not connection.translates:
+            what = f"{where}: its own connection has the addresses and ports of that one, so it gets another port"
+            raise run.end(Verdict.DROPPED, run.at("conntrack"), what)
+        stray = way and not begins
+        run.connection = Connection(answering=stray, replied=stray and connection.replied, zone=zone)
+
+
+def _may_begin(run: Run) -> bool:
+    """tcp_new: an answer to a SYN begins no connection, later packets do unless nf_conntrack_tcp_loose is off."""
+    flags = run.packet.tcp_flags or frozenset()
+    return "syn" not in flags and number(run.net, "net.netfilter.nf_conntrack_tcp_loose") != 0

@@ -54,7 +54,7 @@ def ask(host: Host, probe: Probe) -> Trace:
 def compare(said: Trace, fate: Fate) -> Judgement:
     if said.verdict is Verdict.UNKNOWN:
         return Judgement("unknown", "; ".join(f"{rule.place} {rule.text}" for rule in said.unsure) or _reason(said))
-    expected = (*_verdicts(fate), *_refused_inside(said, fate))
+    expected = (*_verdicts(fate), *_refused_inside(said, fate), *_ignored(said, fate))
     unsure = bool(said.unsure) or not all(step.sure for step in said.steps) or _asks_for_neighbour(said)
     blame = unsure or _blames_a_rule(said) is (fate.end == "dropped")
     if said.verdict not in expected and said.verdict is Verdict.DROPPED and _asks_for_neighbour(said):
@@ -122,6 +122,12 @@ def _refused_inside(said: Trace, fate: Fate) -> tuple[Verdict, ...]:
     """What is heard at the receiver's device may still be refused by its routes, which the watcher does not see."""
     inside = bool(said.hops) and said.hops[-1].place == fate.at
     return (Verdict.MARTIAN,) if fate.end == "received" and inside else ()
+
+
+def _ignored(said: Trace, fate: Fate) -> tuple[Verdict, ...]:
+    """Behind the last hook, TCP and ping ignore what is sent to many (tcp_v4_rcv, icmp_echo_ignore_broadcasts)."""
+    many = bool(said.hops) and said.hops[-1].packet.dst_type in ("BROADCAST", "MULTICAST")
+    return (Verdict.DROPPED,) if many and fate.end in ("delivered", "received") and not _blames_a_rule(said) else ()
 
 
 def _asks_for_neighbour(said: Trace) -> bool:

@@ -139,3 +139,11 @@ def test_rules_of_output_see_the_device_of_the_first_route() -> None:
     assert first.verdict is Verdict.DROPPED
     then = from_host(host(rules + table("filter", "-A OUTPUT -o docker0 -j DROP")), dst=HOST, dport=8080)
     assert then.verdict is Verdict.DELIVERED
+
+
+@pytest.mark.parametrize(("sport", "device"), [(40007, "eth1"), (40021, "eth0")])
+def test_a_policy_rule_for_a_range_of_ports_applies_to_them(sport: int, device: str) -> None:
+    rule = {"priority": 900, "src": "all", "sport_start": 40000, "sport_end": 40020, "table": "7"}
+    route = {"dst": "default", "gateway": "198.51.100.1", "dev": "eth1", "table": "7"}
+    found = from_host(host(rules=[rule], routes=[route]), sport=sport)
+    assert found.hops[-1].place == device
