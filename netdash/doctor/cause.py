@@ -60,14 +60,15 @@ class Cause:
 
 
 def failed(host: Host, asked: Asked, trace: Trace) -> Failed | None:
-    """None where the asker gets its answer, or where that cannot be told."""
+    """None where the asker gets its answer, or where that cannot be told. Of a packet that comes in by a named device
+    only the way in is asked: its answer may well leave by another one."""
     if trace.verdict is Verdict.UNKNOWN:
         return None
     if not trace.verdict.arrives:
         return _ended(host, asked, trace, trace.hops, trace.verdict, trace.decided_by)
     if trace.then is not None and not trace.then.verdict.arrives:
         return failed(host, asked, trace.then)
-    if trace.exchange.answered is not False:
+    if trace.exchange.answered is not False or asked.question.iif is not None:
         return None
     if trace.then is not None and trace.then.exchange.answered is False:
         return failed(host, asked, trace.then)

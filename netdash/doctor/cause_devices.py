@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netdash.doctor.cause import Cause, Failed
-from netdash.doctor.fixes import both, by_hand, link_up, restart
+from netdash.doctor.fixes import both, by_hand, delete_route, link_up, restart
 from netdash.kernel.link_state import trouble
 from netdash.kernel.routing import uplinks_of
 from netdash.model.finding import Evidence, Severity
@@ -113,8 +113,8 @@ def _dead_way_out(failed: Failed, link: Link, what: str) -> Cause:
         sentence = f"{link.name} {'is down' if what == 'down' else 'has no carrier'}: {text}"
         fix = link_up(link.name) if what == "down" else ((), ())
         return Cause("link-down", Severity.CRITICAL, link.name, sentence, tuple(evidence), *fix)
-    command = ("ip", "route", "del", str(route.dst), "dev", link.name) if route is not None else ()
-    away = by_hand(command, "sends it by the default route again, past the tunnel") if command else ((), ())
+    wide = [one for one in failed.host.routes or () if one.dev == link.name and one.dst.prefixlen <= 1]
+    away = both(*(delete_route(one, "what it took goes by the other routes again, past the tunnel") for one in wide))
     return Cause(
         "vpn-default-capture",
         Severity.HIGH,

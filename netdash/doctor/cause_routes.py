@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from netdash.doctor.cause import Cause, Failed
 from netdash.doctor.cause_devices import of_device, without_gateway
-from netdash.doctor.fixes import NOTHING, Fixed, add_route, both, by_hand, delete_route, restart, sysctl
+from netdash.doctor.fixes import (
+    NOTHING,
+    Fixed,
+    add_route,
+    both,
+    delete_policy_rule,
+    delete_route,
+    restart,
+    rule_to_main,
+    sysctl,
+)
 from netdash.kernel.routing import Flow, Lookup, device_of, find, stops
 from netdash.model.finding import Evidence, Severity
 from netdash.model.host import IP, Container, Endpoint, PolicyRule, Route
@@ -83,7 +93,7 @@ def _other_route(failed: Failed, end: Endpoint, bridge: str, dst: IP) -> Cause:
             (end.network, chosen.dst if chosen else None),
             f"another route has addresses of network {end.network} ({subnet}): {instead}",
             evidence,
-            *(delete_route(dst.version, chosen.kind, chosen.dst, chosen.table) if chosen is not None else NOTHING),
+            *(delete_route(chosen) if chosen is not None else NOTHING),
         )
     gateway = next((ip for ip in end.gateways if ip.version == dst.version), None)
     fix = add_route(dst.version, subnet, bridge, str(gateway)) if gateway is not None else NOTHING
@@ -112,7 +122,7 @@ def _outwards(failed: Failed, dst: IP) -> Cause:
             (route.kind, route.dst),
             f"a {route.kind} route refuses everything for {route.dst}",
             (_evidence(route),),
-            *delete_route(route.family, route.kind, route.dst, route.table),
+            *delete_route(route),
         )
     family = "IPv6" if dst.version == 6 else "IPv4"
     default = any(
@@ -167,19 +177,14 @@ def _by_policy(failed: Failed, found: Lookup) -> Cause:
 
 
 def _before(failed: Failed, rule: PolicyRule | None) -> Fixed:
-    """The containers' networks are looked for in the main table first."""
+    """The rule goes where it is of the containers; of one for everybody they are excepted."""
     if rule is None or rule.priority <= 1:
         return NOTHING
-    nets = [
-        net for one in failed.host.networks or () if one.bridge for net in one.subnets if net.version == rule.family
-    ]
-    six = ("-6",) if rule.family == 6 else ()
-    pref = str(rule.priority - 1)
-    commands = [("ip", *six, "rule", "add", "pref", pref, "to", str(net), "lookup", "main") for net in nets]
     if any(key in ("src", "iif") for key, _ in rule.selectors):
-        commands = [("ip", *six, "rule", "del", "pref", str(rule.priority))]
-        return by_hand(commands[0], "containers take this host's own routes again")
-    return both(*(by_hand(one, f"{one[-3]} is looked for in the main table first") for one in commands))
+        return delete_policy_rule(rule)
+    networks = failed.host.networks or ()
+    nets = [net for one in networks if one.bridge for net in one.subnets if net.version == rule.family]
+    return both(*(rule_to_main(rule, net) for net in nets))
 
 
 def _leading_to(failed: Failed, route: Route) -> PolicyRule | None:
@@ -293,7 +298,8 @@ def _inner_filter(failed: Failed, last: Hop) -> Cause | None:
     container = next((one for one in (failed.receiver, failed.sender) if one and one.name == last.inside), None)
     if container is None:
         return None
-    device = last.packet.iif or "eth0"
+    inner = (container.inside.links if container.inside else None) or ()
+    device = next((link.name for link in inner if any(own.ip == last.packet.dst for own in link.addresses)), "all")
     names = " and ".join(end.network for end in container.endpoints)
     return Cause(
         "multi-network-wrong-gateway",

@@ -53,8 +53,7 @@ def of_rule(failed: Failed) -> Cause | None:
 
 
 def _policy(failed: Failed, step: Step) -> Cause:
-    place = ChainPlace(step.family, step.table, step.chain, "legacy" if step.backend == LEGACY else "nft")
-    backend = LEGACY if step.backend == LEGACY else "iptables-nft" if _is_iptables(step) else "nft"
+    place = _place(step)
     if step.hook == "input":
         return _input(failed, step)
     if step.family == "bridge":
@@ -88,8 +87,12 @@ def _policy(failed: Failed, step: Step) -> Cause:
         place,
         f"dropped by the policy of {name}: no rule before it lets the packet through",
         (evidence_of(step),),
-        *policy(place, backend),
+        *policy(place, step.backend),
     )
+
+
+def _place(step: Step) -> ChainPlace:
+    return ChainPlace(step.family, step.table, step.chain, step.backend)
 
 
 def _is_iptables(step: Step) -> bool:
@@ -195,8 +198,8 @@ def _to_this_host(failed: Failed, step: Step) -> Cause:
     bridge = bridge or next(iter(_bridges(failed)), None) or "docker0"
     name = f"{'' if step.family == 'ip' else f'{step.family} '}{step.table}/{step.chain}"
     what = "policy" if step.source is None else f"#{step.rule}"
-    place = ChainPlace(step.family, step.table, step.chain, "legacy" if step.backend == LEGACY else "nft")
-    base = ChainPlace(step.family, step.table, "INPUT", place.backend)
+    place = _place(step)
+    base = ChainPlace(step.family, step.table, "INPUT", step.backend)
     fix = (
         insert_accept(base, step.backend, bridge, f"containers on {bridge} reach this host's ports")
         if _is_iptables(step) or step.backend == LEGACY

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import Cause, failed
 from netdash.doctor.causes import cause
+from netdash.doctor.classes import classes
+from netdash.doctor.prove import proved
 from netdash.doctor.questions import Asked, questions
 from netdash.model.finding import Finding, Hit
 from netdash.model.host import Host
@@ -26,8 +28,8 @@ class Report:
 
 
 def examine(host: Host) -> Report:
-    candidates = list(_of_traces(host))
-    return Report(tuple(sorted((one.finding for one in candidates), key=_rank)), not_checked(host))
+    found = [proved(host, candidate) for candidate in _of_traces(host)]
+    return Report(tuple(sorted(found, key=_rank)), not_checked(host))
 
 
 def not_checked(host: Host) -> Mapping[str, str]:
@@ -36,13 +38,38 @@ def not_checked(host: Host) -> Mapping[str, str]:
 
 def _of_traces(host: Host) -> Iterator[Candidate]:
     found: dict[Hashable, tuple[Cause, list[Asked]]] = {}
-    for asked in questions(host):
-        trouble = failed(host, asked, answer(host, asked.question))
-        why = cause(trouble) if trouble is not None else None
-        if why is not None:
-            found.setdefault((why.code, why.thing), (why, []))[1].append(asked)
+    for members in classes(host, list(questions(host))):
+        for why, asks in _of_class(host, members):
+            found.setdefault((why.code, why.thing), (why, []))[1].extend(asks)
     for why, asks in found.values():
         yield Candidate(_finding(why, asks), why.changes, tuple(asked.question for asked in asks))
+
+
+_SAMPLE = 3  # of a class whose questions fail
+
+
+def _of_class(host: Host, members: Sequence[Asked]) -> Iterator[tuple[Cause, Sequence[Asked]]]:
+    """The causes of questions that fare alike. Where the first few have one cause, the others have it too."""
+    first = _cause(host, members[0])
+    if first is None:
+        return
+    told = [first, *(_cause(host, asked) for asked in members[1:_SAMPLE])]
+    if len(members) > _SAMPLE and all(why is not None and _same(why, first) for why in told):
+        yield first, members
+        return
+    told += [_cause(host, asked) for asked in members[_SAMPLE:]]
+    for why, asked in zip(told, members, strict=True):
+        if why is not None:
+            yield why, (asked,)
+
+
+def _cause(host: Host, asked: Asked) -> Cause | None:
+    trouble = failed(host, asked, answer(host, asked.question))
+    return cause(trouble) if trouble is not None else None
+
+
+def _same(one: Cause, other: Cause) -> bool:
+    return (one.code, one.thing) == (other.code, other.thing)
 
 
 def _finding(why: Cause, asks: Iterable[Asked]) -> Finding:

@@ -13,13 +13,14 @@ from netdash.change.model import (
     EngineRestart,
     LinkChange,
     PolicyChange,
+    PolicyRuleChange,
     RouteChange,
     RuleChange,
     RuleEdit,
     SysctlChange,
 )
 from netdash.model.finding import Fix, Lasts
-from netdash.model.host import Container, Match, Net, Rule, Target, Verb
+from netdash.model.host import Container, Match, Net, PolicyRule, Route, Rule, Target, Verb
 from netdash.rules.iptables_rule import parse_line
 
 Fixed = tuple[tuple[Fix, ...], tuple[Change, ...]]
@@ -35,7 +36,7 @@ def both(*several: Fixed) -> Fixed:
 
 
 def place_of(rule: Rule) -> ChainPlace:
-    return ChainPlace(rule.family, rule.table, rule.chain, "legacy" if rule.backend == "iptables-legacy" else "nft")
+    return ChainPlace(rule.family, rule.table, rule.chain, rule.backend)
 
 
 def delete_rule(rule: Rule) -> Fixed:
@@ -144,16 +145,38 @@ def engine_restart(why: str) -> Fixed:
 
 
 def add_route(family: int, destination: Net, device: str, source: str) -> Fixed:
-    command = ("ip", *(("-6",) if family == 6 else ()), "route", "add", str(destination), "dev", device, "src", source)
+    command = ("ip", *_six(family), "route", "add", str(destination), "dev", device, "src", source)
     change = RouteChange(True, family, destination, device=device)
     return (Fix(command, f"leads {destination} to {device} again", _KERNEL),), (change,)
 
 
-def delete_route(family: int, kind: str, destination: Net, table: str) -> Fixed:
-    words = ("ip", *(("-6",) if family == 6 else ()), "route", "del", kind, str(destination))
-    command = (*words, *(("table", table) if table != "main" else ()))
-    change = RouteChange(False, family, destination, kind=kind, table=table)
-    return (Fix(command, f"takes the {kind} route to {destination} away", _KERNEL),), (change,)
+def delete_route(route: Route, why: str = "") -> Fixed:
+    kind = () if route.kind == "unicast" else (route.kind,)
+    by = ("dev", route.dev) if route.dev else ()
+    table = ("table", route.table) if route.table != "main" else ()
+    command = ("ip", *_six(route.family), "route", "del", *kind, str(route.dst), *by, *table)
+    change = RouteChange(False, route.family, route.dst, device=route.dev, kind=route.kind, table=route.table)
+    return (Fix(command, why or f"takes the route to {route.dst} away", _KERNEL),), (change,)
+
+
+def rule_to_main(rule: PolicyRule, net: Net) -> Fixed:
+    """Before a policy rule: what goes to a network is looked for in the main table."""
+    priority = rule.priority - 1
+    words = ("to", str(net), "lookup", "main")
+    command = ("ip", *_six(rule.family), "rule", "add", "pref", str(priority), *words)
+    made = PolicyRule(rule.family, priority, f"from all {' '.join(words)}", "main", (("dst", str(net)),))
+    text = f"{net} is looked for in the main table first"
+    return (Fix(command, text, _KERNEL),), (PolicyRuleChange(True, made),)
+
+
+def delete_policy_rule(rule: PolicyRule) -> Fixed:
+    command = ("ip", *_six(rule.family), "rule", "del", "pref", str(rule.priority))
+    text = "containers take this host's own routes again"
+    return (Fix(command, text, _KERNEL),), (PolicyRuleChange(False, rule),)
+
+
+def _six(family: int) -> tuple[str, ...]:
+    return ("-6",) if family == 6 else ()
 
 
 def by_hand(command: tuple[str, ...], changes: str, survives: tuple[Lasts, ...] = ()) -> Fixed:

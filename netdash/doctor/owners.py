@@ -9,7 +9,7 @@ from netdash.model.host import Rule
 
 _ENGINE = re.compile(r"DOCKER(?!-USER)[A-Z0-9-]*|NETAVARK[A-Z0-9_-]*|CNI-[A-Z0-9-]*")
 _BY_NAME = (
-    (re.compile(r"firewalld", re.ASCII), "firewalld"),
+    (re.compile(r"firewalld|[A-Z_]+_(ZONES|ZONES_SOURCE|direct)|(IN|FWDI|FWDO|PRE|POST)_\w+"), "firewalld"),
     (re.compile(r"ufw6?-[a-z0-9-]+"), "ufw"),
     (re.compile(r"KUBE-[A-Z0-9-]+|FLANNEL-[A-Z]+|CNI-HOSTPORT-[A-Z]+|kube-router.*"), "Kubernetes (k3s, kube-proxy)"),
     (re.compile(r"cali-[\w:-]+"), "Calico"),

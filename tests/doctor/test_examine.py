@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from netdash.bundle.storage import load
+from netdash.change.apply import apply
+from netdash.change.model import ChainChange, ChainEdit, ChainPlace
 from netdash.doctor.examine import examine
 from netdash.join.host import Builder
 from netdash.model.finding import Severity
@@ -77,3 +79,37 @@ def test_one_cause_is_one_finding(name: str) -> None:
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_host_raises_no_alarm(name: str) -> None:
     assert [one for one in examine(_host(name)).findings if one.severity < Severity.INFO] == []
+
+
+PROVED = (
+    "bridge-route-missing",
+    "dnat-shadow-foreign",
+    "docker-user-host-port",
+    "firewalld-reject",
+    "forward-drop-ahead",
+    "iface-forward-off",
+    "ip-forward-off",
+    "legacy-nft-mix",
+    "multi-network-wrong-gateway",
+    "policy-rule-hijack",
+    "rp-filter-strict",
+    "v29-nft-second-table",
+)
+
+
+@pytest.mark.parametrize("name", PROVED)
+def test_the_fix_mends_on_the_model_and_opens_nothing_else(name: str) -> None:
+    first = examine(_host(name)).findings[0]
+    assert first.proved is True
+    assert first.also_opens == ()
+
+
+def test_a_fix_says_what_else_it_opens() -> None:
+    """A firewall that lets nobody reach this host's own services: a rule for the bridge lets containers do so."""
+    host = _host("su1")
+    chain = ChainPlace("ip", "filter", "IN_public_allow", "iptables-legacy")
+    closed = apply(host, [ChainChange(chain, ChainEdit.FLUSH)])
+    first = examine(closed).findings[0]
+    assert first.code == "input-drop-container-to-host"
+    assert first.proved is True
+    assert first.also_opens == ("22/tcp of this host to trusting_shtern",)

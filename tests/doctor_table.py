@@ -1,0 +1,74 @@
+"""What the doctor says first of each recorded fault: `python -m tests.doctor_table DIR`. A folder's name is what is
+broken there; one that begins with `_healthy` or `neg-`, or is named with --healthy, has nothing broken."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netdash.bundle.storage import load
+from netdash.doctor.examine import examine
+from netdash.join.host import Builder
+from netdash.model.finding import Finding, Severity
+
+_CONTROLS = ("upstream-drop", "v29-cross-network-published-port", "neg-icmp-blocked")
+"""Hosts on which what fails is not the host's fault, or works."""
+
+_SAME = {"proxy-listens-dnat-blocked-local-only": "accept-missing", "pool-blocked-by-vpn": "vpn-default-capture"}
+"""Folders whose host is, to the last rule and socket, that of another: either name is right."""
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    expected: str  # "" for nothing above info
+    first: str
+    right: bool
+    others: tuple[str, ...]  # alarms beside the expected one
+    proved: str
+
+
+def rows(folder: Path, healthy: bool) -> Iterator[Row]:
+    for bundle in sorted(path for path in folder.iterdir() if (path / "ip").is_dir() or (path / "docker").is_dir()):
+        found = examine(Builder().build(load(bundle))).findings
+        quiet = healthy or bundle.name.startswith("_healthy") or bundle.name in _CONTROLS
+        yield _row(bundle.name, "" if quiet else bundle.name, found)
+
+
+def _row(name: str, expected: str, found: Sequence[Finding]) -> Row:
+    alarms = tuple(one.code for one in found if one.severity < Severity.INFO)
+    if not expected:
+        return Row(name, "", alarms[0] if alarms else "", not alarms, alarms, "")
+    first = found[0] if found else None
+    names = {expected, _SAME.get(expected, expected)}
+    right = first is not None and first.code in names
+    others = tuple(code for code in alarms if code not in names)
+    proof = {True: "proved", False: "not mended", None: "-"}[first.proved if first is not None else None]
+    return Row(name, expected, first.code if first is not None else "", right, others, proof)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--healthy", action="store_true", help="nothing is broken on any of these hosts")
+    asked = parser.parse_args(arguments)
+    told = [row for folder in asked.folders for row in rows(folder, asked.healthy)]
+    for row in told:
+        mark = "right" if row.right else "WRONG"
+        beside = f"  also: {', '.join(row.others)}" if row.others else ""
+        sys.stdout.write(f"{mark}  {row.name:40} {row.first or 'silent':32} {row.proved:10}{beside}\n")
+    faults = [row for row in told if row.expected]
+    quiet = [row for row in told if not row.expected]
+    right = sum(row.right for row in faults)
+    proved = sum(row.proved == "proved" for row in faults)
+    beside = sum(len(row.others) for row in faults)
+    sys.stdout.write(f"{right} of {len(faults)} faults first by name, {proved} fixes proved, {beside} alarms beside\n")
+    sys.stdout.write(f"{sum(row.right for row in quiet)} of {len(quiet)} hosts without a fault are silent\n")
+    return 0 if all(row.right for row in told) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
