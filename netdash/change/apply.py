@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from netdash.change.containers import changed_containers
 from netdash.change.errors import CannotModel
 from netdash.change.links import Devices, carried, switched
 from netdash.change.model import (
-    AttachmentChange,
     ChainChange,
     Change,
-    ContainerChange,
-    EngineRestart,
     LinkChange,
     PolicyChange,
     PolicyRuleChange,
@@ -53,8 +51,8 @@ def _applied(host: Host, change: Change) -> Host:
             return _policy(host, change)
         case LinkChange():
             return _link(host, change)
-        case ContainerChange() | AttachmentChange() | EngineRestart():
-            raise CannotModel("what the engine does to its containers is not modelled")
+        case _:
+            return changed_containers(host, change)
 
 
 def _read(value: T | None, what: str) -> T:

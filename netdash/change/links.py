@@ -144,3 +144,25 @@ def _peer(devices: Devices, link: Link) -> Link | None:
 def _with(devices: Devices, changed: Link) -> Devices:
     links = tuple(changed if link.name == changed.name else link for link in devices.links)
     return replace(devices, links=links)
+
+
+# --- veths that come and go -------------------------------------------------------------------------------------------
+
+
+def plugged(devices: Devices, veth: Link) -> Devices:
+    """With a new port of a bridge, whose other end is up."""
+    return _bridged(replace(devices, links=(*devices.links, veth)), veth)
+
+
+def unplugged(devices: Devices, name: str) -> Devices:
+    """Without this port of a bridge."""
+    gone = next((link for link in devices.links if link.name == name), None)
+    if gone is None:
+        return devices
+    routes = (_without_device(route, name) for route in devices.routes)
+    left = Devices(
+        tuple(link for link in devices.links if link is not gone),
+        tuple(route for route in routes if route is not None and route.dev != name),
+    )
+    bridge = next((link for link in left.links if link.name == gone.master and link.kind == "bridge"), None)
+    return left if bridge is None else _bridged(left, bridge)

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from netdash.model.host import IP, Net, PolicyRule, Rule
+from netdash.model.drift import Binding
+from netdash.model.host import IP, Chain, Net, PolicyRule, Rule
 
 
 class RuleEdit(Enum):
@@ -60,10 +61,11 @@ class ChainEdit(Enum):
 class ChainChange:
     """A chain that is made, emptied or removed. `chain` with an empty name is every chain of its table, with an empty
     table every table of its family, with an empty family every family; a table whose chains are all removed is removed
-    with its sets."""
+    with its sets. `base`: a new chain's hook, priority and policy."""
 
     chain: ChainPlace
     edit: ChainEdit
+    base: Chain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +119,27 @@ class ContainerEdit(Enum):
     STOP = "stop"
     START = "start"
     RESTART = "restart"  # its rules, veth and proxies are written anew by the engine
+    PAUSE = "pause"
     UNPAUSE = "unpause"
     REMOVE = "remove"
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerChange:
-    """What `docker stop|start|restart|unpause|rm` does to a container, by id."""
+    """What `docker stop|start|restart|pause|unpause|rm` does to a container, by id."""
 
     container: str
     edit: ContainerEdit
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRun:
+    """`docker run`: a new container on one network, by its id."""
+
+    name: str
+    image: str
+    network: str
+    bindings: tuple[Binding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,7 @@ Change = (
     | PolicyRuleChange
     | LinkChange
     | ContainerChange
+    | ContainerRun
     | AttachmentChange
     | EngineRestart
 )

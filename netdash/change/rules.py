@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from netdash.change.errors import CannotModel
@@ -17,25 +17,28 @@ from netdash.rules.ruleset import builtin_chain
 def changed_rules(ruleset: Ruleset, change: RuleChange | PolicyChange | ChainChange) -> Ruleset:
     """Raises CannotModel where the tool would refuse."""
     if isinstance(change, ChainChange):
-        return _CHAIN_EDITS[change.edit](ruleset, change.chain)
+        if change.edit is ChainEdit.NEW:
+            return _new(ruleset, change.chain, change.base)
+        return (_flushed if change.edit is ChainEdit.FLUSH else _removed)(ruleset, change.chain)
     chain = _found(ruleset, change.chain) or _builtin(change.chain)
     if isinstance(change, PolicyChange):
         if chain.hook is None:
             raise CannotModel(f"{_named(change.chain)} is no base chain: it has no policy")
         return _with(ruleset, replace(chain, policy=change.policy))
-    return _with(ruleset, replace(chain, rules=numbered(_edited(chain, change))))
+    return _with(ruleset, replace(chain, rules=numbered(_edited(ruleset, chain, change))))
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
-def _edited(chain: Chain, change: RuleChange) -> Iterable[Rule]:
+def _edited(ruleset: Ruleset, chain: Chain, change: RuleChange) -> Iterable[Rule]:
     rules = list(chain.rules)
     if change.edit is RuleEdit.DELETE:
         del rules[_aimed(chain, change)]
         return rules
     if change.rule is None:
         raise CannotModel(f"no rule is given for {_named(change.chain)}")
+    _leads_somewhere(ruleset, change)
     made = _placed(change.rule, chain)
     if change.edit is RuleEdit.REPLACE:
         rules[_aimed(chain, replace(change, rule=None))] = made
@@ -47,6 +50,12 @@ def _edited(chain: Chain, change: RuleChange) -> Iterable[Rule]:
             raise CannotModel(f"{_named(change.chain)} has {len(rules)} rules: there is no place {at}")
         rules.insert(at - 1, made)
     return rules
+
+
+def _leads_somewhere(ruleset: Ruleset, change: RuleChange) -> None:
+    for name in leads_to(change.rule.target) if change.rule else ():
+        if _found(ruleset, replace(change.chain, chain=name)) is None:
+            raise CannotModel(f"there is no chain or target {name}")
 
 
 def _aimed(chain: Chain, change: RuleChange) -> int:
@@ -98,10 +107,10 @@ def numbered(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 # --- chains -----------------------------------------------------------------------------------------------------------
 
 
-def _new(ruleset: Ruleset, place: ChainPlace) -> Ruleset:
+def _new(ruleset: Ruleset, place: ChainPlace, base: Chain | None) -> Ruleset:
     if _found(ruleset, place) is not None:
         raise CannotModel(f"{_named(place)} is there already")
-    return _with(ruleset, Chain(place.family, place.table, place.chain, place.backend, ()))
+    return _with(ruleset, base or Chain(place.family, place.table, place.chain, place.backend, ()))
 
 
 def _flushed(ruleset: Ruleset, place: ChainPlace) -> Ruleset:
@@ -140,13 +149,6 @@ def _removable(ruleset: Ruleset, place: ChainPlace, gone: list[Chain]) -> None:
         for rule in chain.rules if _within(chain, table) else ():
             if place.chain in leads_to(rule.target):
                 raise CannotModel(f"{rule.place} leads to {_named(place)}")
-
-
-_CHAIN_EDITS: dict[ChainEdit, Callable[[Ruleset, ChainPlace], Ruleset]] = {
-    ChainEdit.NEW: _new,
-    ChainEdit.FLUSH: _flushed,
-    ChainEdit.REMOVE: _removed,
-}
 
 
 def leads_to(target: Target) -> frozenset[str]:

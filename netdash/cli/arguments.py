@@ -47,6 +47,7 @@ class Arguments:
     rollback: bool = False
     forget: str = ""  # the id of a record
     target: Path  # of a recording that is written: always given there
+    changes: Sequence[str] = ()  # of what-if: command lines
     sender: str = ""  # of a trace: host, outside, outside@IP or a container
     receiver: str = ""
     proto: str = "tcp"

@@ -83,6 +83,10 @@ def _run(arguments: Arguments) -> int:
         from netdash.cli import doctor
 
         return doctor.run(arguments)
+    if command == "what-if":
+        from netdash.cli import what_if
+
+        return what_if.run(arguments)
     from netdash.cli import lists
 
     return lists.run(arguments)

@@ -102,6 +102,13 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     trace.add_argument("--json", action="store_true", help="stable JSON")
     reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
     reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+    what_if = commands.add_parser(
+        "what-if", parents=[shared], help="who would lose or win reach by commands; none of them is run"
+    )
+    what_if.add_argument(
+        "changes", nargs="+", metavar="COMMAND", help="each in quotes: iptables, nft, ip, sysctl -w, docker; in order"
+    )
+    what_if.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
 
 
 def _port(text: str) -> int:

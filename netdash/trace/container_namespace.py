@@ -4,7 +4,7 @@ the engine sets them up."""
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
@@ -297,6 +297,14 @@ def _local(links: tuple[Link, ...]) -> Iterator[Route]:
             if address.version == 4 and address.network.prefixlen < 31:
                 wide = only(address.network.broadcast_address)
                 yield Route(4, "local", "broadcast", wide, None, link.name, address.ip, 0, "kernel", "link")
+
+
+def set_up_routes(host: Host, container: Container, devices: Sequence[str]) -> Iterator[Route]:
+    """The routes that the engine gives to a new namespace, whose devices have these names, an endpoint each."""
+    networks = {one.id: one for one in host.networks or ()} | {one.name: one for one in host.networks or ()}
+    names = {_assumed_device(end): name for end, name in zip(container.endpoints, devices, strict=True)}
+    for route in _set_up(container, networks, host.engine.version if host.engine else ""):
+        yield replace(route, dev=names.get(route.dev or "", route.dev))
 
 
 def _set_up(container: Container, networks: dict[str, Network], version: str) -> Iterator[Route]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from netdash.change.difference import Difference, Moved
 from netdash.model.packet import Packet
 from netdash.trace.model import Decision, End, Exchange, Hop, Question, Reply, Step, Trace, Tuple4
 from netdash.trace.reach_matrix import Cell, Matrix
 from netdash.view.json_host import SCHEMA, Json
+from netdash.view.what_if import THIS_HOST, named
 
 
 def trace(answer: Trace) -> Json:
@@ -30,6 +32,28 @@ def reach(matrix: Matrix) -> Json:
         ],
         "classes": {**classes, "cells": [[_cell(cell) for cell in row] for row in matrix.cells]},
         "alone": [{"pairs": single.pairs, **(_cell(single.cell) or {})} for single in matrix.alone],
+    }
+
+
+def difference(found: Difference) -> Json:
+    """`from` and `to`: a container's name, `outside` or `this host`; `by`: what stops it now, or did before."""
+    return {
+        "schema": SCHEMA,
+        "lost": [_moved(one) for one in found.lost],
+        "gained": [_moved(one) for one in found.gained],
+        "unknown": [_moved(one) for one in found.unknown],
+        "assumed": list(found.assumed),
+    }
+
+
+def _moved(one: Moved) -> Json:
+    return {
+        "from": named(one.sender),
+        "to": one.to or THIS_HOST,
+        "proto": one.aim.proto,
+        "address": str(one.aim.ip),
+        "port": one.aim.port,
+        "by": one.by,
     }
 
 

@@ -10,7 +10,7 @@ from netdash.model.host import Host, Ref, Rule
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender
-from netdash.view.text import Line, Span, Tone, clean, fit, width
+from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
 
 _WORDS = {True: (" yes ", Tone.GOOD), False: (" no  ", Tone.BAD), None: ("  ?  ", Tone.UNKNOWN)}
 
@@ -67,13 +67,13 @@ def _group(sender: Sender, cell: Reach) -> _Group:
 def _line(reaches: bool | None, why: str, rule: Rule | None, names: Sequence[str], room: int) -> Line:
     word, tone = _WORDS[reaches]
     reason = clean(why)
-    listed = _listed(names, max(room - 8 - width(reason), room // 3))
-    left = max(0, room - 7 - width(listed))
+    shown = listed(names, max(room - 8 - width(reason), room // 3))
+    left = max(0, room - 7 - width(shown))
     reasons = (
         Span("  "),
         Span(fit(reason, left).rstrip(), Tone.KEY if rule else Tone.DIM, ref_of(rule) if rule else None),
     )
-    return Span(word, tone), Span(listed), *(reasons if reason else ())
+    return Span(word, tone), Span(shown), *(reasons if reason else ())
 
 
 _ORDER = {True: 0, False: 1, None: 2}
@@ -89,15 +89,3 @@ def _head(host: Host, aim: Aim) -> Line:
 
 
 _KINDS = {"published": "published", "container": "inside", "host": "of this host"}
-
-
-def _listed(names: Sequence[str], room: int) -> str:
-    """As many names as fit, and how many are left out."""
-    shown = ""
-    for at, name in enumerate(names):
-        longer = f"{shown}, {name}" if shown else name
-        left = len(names) - at - 1
-        if width(longer) + (len(f" +{left}") if left else 0) > room and shown:
-            return f"{shown} +{left + 1}"
-        shown = longer
-    return shown

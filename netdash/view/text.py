@@ -7,6 +7,7 @@ import codecs
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -217,3 +218,15 @@ def nft_command(template: str, *names: str) -> SafeText:
 
 def _impossible(name: str) -> SafeText:
     return safe(f"# no safe command: the name {clean(repr(name), 60)} cannot be written in one")
+
+
+def listed(names: Sequence[str], room: int) -> str:
+    """As many names as fit, and how many are left out."""
+    shown = ""
+    for at, name in enumerate(names):
+        longer = f"{shown}, {name}" if shown else name
+        left = len(names) - at - 1
+        if width(longer) + (len(f" +{left}") if left else 0) > room and shown:
+            return f"{shown} +{left + 1}"
+        shown = longer
+    return shown

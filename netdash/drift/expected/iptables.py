@@ -128,25 +128,25 @@ def _translation(mode: Mode, one: Publication, owner: Owner, why: str) -> Iterat
 # --- the filter table -------------------------------------------------------------------------------------------------
 
 
-_FIRST, _SECOND = "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"
+FIRST, SECOND = "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"
 
 
 def filter_base(mode: Mode, family: str) -> Iterator[Expected]:
     """The jumps from FORWARD on."""
-    filtered = {name: Place(family, "filter", name) for name in ("FORWARD", "DOCKER-FORWARD", _FIRST, _SECOND)}
+    filtered = {name: Place(family, "filter", name) for name in ("FORWARD", "DOCKER-FORWARD", FIRST, SECOND)}
     forward, ours = filtered["FORWARD"], filtered["DOCKER-FORWARD"]
     user = "lets the rules in DOCKER-USER decide first"
     if mode.layout is Layout.STAGES:
         # 20.10 has no DOCKER-USER for IPv6.
         yield Expected(forward, (), jump("DOCKER-USER"), user, required=family == "ip")
-        yield Expected(forward, (), jump(_FIRST), "leads to what keeps networks apart")
-        for name in (_FIRST, _SECOND):
+        yield Expected(forward, (), jump(FIRST), "leads to what keeps networks apart")
+        for name in (FIRST, SECOND):
             yield Expected(filtered[name], (), RETURN, "goes on where no isolation rule dropped", required=False)
     elif mode.layout in (Layout.FORWARD, Layout.INTERNAL):
         yield Expected(forward, (), jump("DOCKER-USER"), user)
         yield Expected(forward, (), jump("DOCKER-FORWARD"), "leads to Docker's filter")
         yield Expected(ours, (), jump("DOCKER-CT"), "leads to what lets known flows through")
-        apart = _FIRST if mode.layout is Layout.FORWARD else "DOCKER-INTERNAL"
+        apart = FIRST if mode.layout is Layout.FORWARD else "DOCKER-INTERNAL"
         yield Expected(ours, (), jump(apart), "leads to what keeps networks apart")
         yield Expected(ours, (), jump("DOCKER-BRIDGE"), "leads to what lets published ports through")
         yield Expected(ours, (), jump("DOCKER-INGRESS"), "leads to swarm's ingress", required=False)
@@ -187,7 +187,7 @@ def _stages(side: Side) -> Iterator[Expected]:
     writer, bridge, name = _Writer(side), side.bridge, side.network.name
     yield writer.within("FORWARD", side.network.icc)
     if side.closed:
-        yield from writer.closed(_FIRST)
+        yield from writer.closed(FIRST)
         return
     yield writer.rule("FORWARD", (oif(bridge), KNOWN_FLOW), ACCEPT, f"lets answers in to {name}")
     yield writer.rule("FORWARD", (oif(bridge),), jump("DOCKER"), f"leads to the published ports on {name}")
@@ -198,8 +198,8 @@ def _stages(side: Side) -> Iterator[Expected]:
 def _isolation(writer: _Writer) -> Iterator[Expected]:
     bridge, name = writer.side.bridge, writer.side.network.name
     why = f"keeps {name} from other networks"
-    yield writer.rule(_FIRST, (iif(bridge), oif(bridge, True)), jump(_SECOND), why)
-    yield writer.rule(_SECOND, (oif(bridge),), DROP, f"keeps other networks from {name}")
+    yield writer.rule(FIRST, (iif(bridge), oif(bridge, True)), jump(SECOND), why)
+    yield writer.rule(SECOND, (oif(bridge),), DROP, f"keeps other networks from {name}")
 
 
 def isolation_beside(mode: Mode, side: Side) -> Iterator[Expected]:
@@ -207,8 +207,8 @@ def isolation_beside(mode: Mode, side: Side) -> Iterator[Expected]:
     if mode.layout is Layout.STAGES and not side.closed:
         writer, bridge = _Writer(side), side.bridge
         for chain, matches, target in (
-            (_FIRST, (iif(bridge), oif(bridge, True)), jump(_SECOND)),
-            (_SECOND, (oif(bridge),), DROP),
+            (FIRST, (iif(bridge), oif(bridge, True)), jump(SECOND)),
+            (SECOND, (oif(bridge),), DROP),
         ):
             place = Place("ip6", "filter", chain)
             yield Expected(place, matches, target, "keeps networks apart", writer.owner, required=False)
@@ -219,7 +219,7 @@ def _forward(side: Side, stages: bool) -> Iterator[Expected]:
     name = network.name
     if side.closed:
         yield writer.within("DOCKER-FORWARD", network.icc)
-        yield from writer.closed(_FIRST if stages else "DOCKER-INTERNAL")
+        yield from writer.closed(FIRST if stages else "DOCKER-INTERNAL")
         return
     yield writer.rule("DOCKER-CT", (oif(bridge), KNOWN_FLOW), ACCEPT, f"lets answers in to {name}")
     yield writer.rule("DOCKER-BRIDGE", (oif(bridge),), jump("DOCKER"), f"leads to the published ports on {name}")
@@ -246,5 +246,5 @@ def _entrance(writer: _Writer, stages: bool) -> Iterator[Expected]:
         icmp = proto("ipv6-icmp" if side.family == "ip6" else "icmp")
         yield writer.rule("DOCKER", (oif(bridge), icmp), ACCEPT, f"lets ICMP in to {name}: it is routed")
         if stages:
-            yield writer.rule(_FIRST, (iif(bridge), KNOWN_FLOW), ACCEPT, f"lets answers of the routed {name} out")
-            yield writer.rule(_FIRST, (oif(bridge),), RETURN, f"lets others in to the routed {name}")
+            yield writer.rule(FIRST, (iif(bridge), KNOWN_FLOW), ACCEPT, f"lets answers of the routed {name} out")
+            yield writer.rule(FIRST, (oif(bridge),), RETURN, f"lets others in to the routed {name}")

@@ -1,0 +1,148 @@
+"""Who loses and who wins reach by changes: the reach matrices of a host before and after, compared pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from netdash.change.apply import apply
+from netdash.change.commands import read_command
+from netdash.change.model import Change, ContainerChange, ContainerEdit, ContainerRun
+from netdash.model.host import Host
+from netdash.model.index import index_of
+from netdash.trace.model import Question
+from netdash.trace.reach_matrix import Aim, Matrix, Reach, Sender
+from netdash.trace.reachability import reach, told
+from netdash.trace.tracer import reaches
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One sender and one port whose answer is another after the change. `to`: the container's name, None this host's
+    own; `by`: what stops it after the change, or stopped it before, or why it cannot be told."""
+
+    sender: Sender
+    aim: Aim
+    to: str | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`unknown`: pairs whose answer before or after cannot be told, and may be another. `assumed`: sentences."""
+
+    lost: tuple[Moved, ...]
+    gained: tuple[Moved, ...]
+    unknown: tuple[Moved, ...]
+    assumed: tuple[str, ...] = ()
+
+
+def what_if(host: Host, commands: Sequence[str]) -> Difference:
+    """The commands in their order. Raises CannotModel, and NetdashError for a name that is not there."""
+    after = host
+    changes: list[Change] = []
+    for command in commands:
+        made = read_command(after, command)
+        after = apply(after, made, compare=False)
+        changes += made
+    return difference(host, after, tuple(assumptions(after, changes)))
+
+
+def assumptions(after: Host, changes: Sequence[Change]) -> Iterator[str]:
+    """What is taken for granted of containers that begin to run."""
+    for change in changes:
+        started = isinstance(change, ContainerChange) and change.edit is ContainerEdit.START
+        for one in after.containers or ():
+            ours = one.id == change.container if isinstance(change, ContainerChange) else False
+            ours = (ours and started) or (isinstance(change, ContainerRun) and one.name == change.name)
+            ports = ", ".join(dict.fromkeys(f"{each.container_port}/{each.proto}" for each in one.bindings))
+            if ours and ports:
+                yield f"{one.name} listens on {ports}: what its image starts is not known"
+
+
+def difference(before: Host, after: Host, assumed: tuple[str, ...] = ()) -> Difference:
+    was, now = _Answers(before, "did not run before"), _Answers(after, "does not run")
+    aims = dict.fromkeys((*was.aims, *now.aims))
+    senders = {**{_key(one): one for one in was.matrix.senders}, **{_key(one): one for one in now.matrix.senders}}
+    lost: list[Moved] = []
+    gained: list[Moved] = []
+    unknown: list[Moved] = []
+    for key, sender in senders.items():
+        for aim in aims:
+            old, new = was.answer(key, aim), now.answer(key, aim)
+            if old.reaches is new.reaches and (old.reaches is not None or old.why == new.why):
+                continue
+            if old.reaches is None or new.reaches is None:
+                found, by = unknown, new.why if new.reaches is None else old.why
+            elif old.reaches:
+                found, by = lost, new.why
+            else:
+                found, by = gained, old.why
+            found.append(Moved(sender, was.aim(aim) or now.aim(aim) or aim, was.owner(aim) or now.owner(aim), by))
+    return Difference(tuple(lost), tuple(gained), tuple(unknown), assumed)
+
+
+_SenderKey = tuple[str, str | None]
+
+
+def _key(sender: Sender) -> _SenderKey:
+    return sender.name, sender.container
+
+
+def _bare(aim: Aim) -> Aim:
+    """A port by its address alone: whose it is may change."""
+    return Aim("", aim.proto, aim.ip, aim.port)
+
+
+class _Answers:
+    """Of one host: what each sender is told of each port, also of a port that this host does not have."""
+
+    def __init__(self, host: Host, absent: str) -> None:
+        """`absent`: what is said of a sender that is not here."""
+        self._host = host
+        self._absent = absent
+        self.matrix: Matrix = reach(host)
+        self._by_aim = self.matrix.by_aim()
+        self._senders = {_key(sender): at for at, sender in enumerate(self.matrix.senders)}
+        self._places: dict[Aim, int] = {}
+        for at, aim in enumerate(self.matrix.aims):
+            self._places.setdefault(_bare(aim), at)
+        self._sender_class = _places(self.matrix.sender_classes)
+        self._aim_class = _places(self.matrix.aim_classes)
+        self._asked: dict[tuple[int, Aim], Reach] = {}
+
+    @property
+    def aims(self) -> tuple[Aim, ...]:
+        return tuple(self._places)
+
+    def aim(self, bare: Aim) -> Aim | None:
+        at = self._places.get(bare)
+        return None if at is None else self.matrix.aims[at]
+
+    def owner(self, bare: Aim) -> str | None:
+        found = self.aim(bare)
+        return index_of(self._host).name(found.container) if found is not None and found.container else None
+
+    def answer(self, key: _SenderKey, bare: Aim) -> Reach:
+        sender, at = self._senders.get(key), self._places.get(bare)
+        if sender is None:
+            return Reach(False, f"{key[0]} {self._absent}")
+        if at is None:
+            return self._of_others(sender, bare)
+        cell = self._by_aim[at].get(sender) or self.matrix.cells[self._sender_class[sender]][self._aim_class[at]]
+        if cell is None:
+            return Reach(None, "cannot be told")
+        return cell.reach if cell.reach.reaches else self.matrix.said(cell, sender, at)
+
+    def _of_others(self, sender: int, aim: Aim) -> Reach:
+        """Traced for one of a class of senders: an address that is nobody's is the same to all of them."""
+        key = self._sender_class[sender], aim
+        if key not in self._asked:
+            one = self.matrix.senders[sender]
+            question = Question(one.origin, aim.ip, aim.proto, aim.port, container=one.container)
+            self._asked[key] = told(reaches(self._host, question))
+        return self._asked[key]
+
+
+def _places(classes: tuple[tuple[int, ...], ...]) -> Mapping[int, int]:
+    return {member: at for at, members in enumerate(classes) for member in members}

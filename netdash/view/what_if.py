@@ -1,0 +1,56 @@
+"""Who would lose or win reach, as lines: those of whom the same is said stand together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from netdash.change.difference import Difference, Moved
+from netdash.model.addresses import socket_text
+from netdash.trace.model import Origin
+from netdash.trace.reach_matrix import Sender
+from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
+
+THIS_HOST = "this host"
+_KINDS = (("lost", " loses ", Tone.BAD), ("gained", " wins  ", Tone.GOOD), ("unknown", "   ?   ", Tone.UNKNOWN))
+
+
+def named(sender: Sender) -> str:
+    return THIS_HOST if sender.origin is Origin.HOST else sender.name
+
+
+def lines(found: Difference, room: int) -> Iterator[Line]:
+    """Lines of at most `room` cells: per group who, and which ports; behind it by what."""
+    for sentence in found.assumed:
+        yield (Span(fit(f"taken: {clean(sentence)}", room), Tone.DIM),)
+    moved = {"lost": found.lost, "gained": found.gained, "unknown": found.unknown}
+    if not any(moved.values()):
+        yield (Span(fit("nobody loses or wins reach", room)),)
+    for kind, word, tone in _KINDS:
+        for (senders, by), ports in _groups(moved[kind]).items():
+            yield from _group(word, tone, senders, (by, ports), room)
+
+
+def _group(word: str, tone: Tone, senders: Sequence[str], said: tuple[str, Sequence[str]], room: int) -> Iterator[Line]:
+    by, ports = said
+    left = room - width(word) - 2
+    reason = fit(clean(by), max(20, left // 2)).rstrip()
+    yield (
+        Span(word, tone),
+        Span(listed([clean(name, 60) for name in senders], max(10, left - width(reason)))),
+        Span("  "),
+        Span(reason, Tone.DIM),
+    )
+    for port in ports:
+        yield (Span(fit(f"         {clean(port, 120)}", room).rstrip()),)
+
+
+def _groups(moved: Sequence[Moved]) -> dict[tuple[tuple[str, ...], str], list[str]]:
+    """Ports by the senders and the reason that they have in common."""
+    by_port: dict[tuple[str, str], list[str]] = {}
+    for one in moved:
+        port = f"{one.to or THIS_HOST}  {socket_text(one.aim.ip, one.aim.port)}/{one.aim.proto}"
+        by_port.setdefault((port, one.by), []).append(named(one.sender))
+    found: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for (port, by), senders in by_port.items():
+        found.setdefault((tuple(senders), by), []).append(port)
+    return found

@@ -1,0 +1,54 @@
+"""`netdash what-if`: who loses and who wins, as text and JSON, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from netdash.cli.main import main
+from tests.conftest import bundle
+
+HOST = ("--from", str(bundle("accept-missing")))
+
+
+def _ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(("what-if", *arguments, *HOST))
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_who_wins_by_the_rule_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _ran(capsys, "iptables -I DOCKER -d 172.17.0.2 -o docker0 -p tcp --dport 80 -j ACCEPT", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert (found["schema"], found["lost"], found["unknown"]) == (1, [], [])
+    wins = {"from": "outside", "to": "web", "proto": "tcp", "address": "203.0.113.2", "port": 8080}
+    assert {**wins, "by": "filter/FORWARD policy"} in found["gained"]
+
+
+def test_commands_hold_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _ran(capsys, "iptables -P FORWARD ACCEPT", "iptables -I FORWARD -i eth0 -j DROP")
+    assert (code, out) == (0, "nobody loses or wins reach\n")
+
+
+def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _ran(capsys, "ip link set docker0 down")
+    assert code == 1
+    assert any(line.startswith(" loses outside, this host") for line in out.splitlines())
+    assert "         web  [2001:db8:113::2]:8080/tcp\n" in out
+
+
+def test_what_a_container_is_taken_to_listen_on_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _ran(capsys, "docker run -p 9090:90 --name new nginx", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert found["assumed"] == ["new listens on 90/tcp: what its image starts is not known"]
+    assert {one["port"] for one in found["gained"] if one["from"] == "outside"} == {9090, 90}
+
+
+@pytest.mark.parametrize("command", ["reboot", "iptables -D FORWARD 77", "docker stop nobody"])
+def test_what_is_not_understood_changes_nothing(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, notes = _ran(capsys, command)
+    assert (code, out) == (2, "")
+    assert notes.startswith("netdash: ")
