@@ -56,6 +56,8 @@ class Arguments:
     mark: int = 0
     iif: str | None = None
     ipv6: bool = False  # names stand for IPv6 addresses
+    prove: bool = False  # compare the trace with what the kernel does
+    wait: float | None = None  # seconds for that packet to come
 
     def options(
         self, sources: frozenset[str] | None = None, whole: bool = False, containers: int | None = None

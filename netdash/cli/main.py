@@ -75,6 +75,10 @@ def _run(arguments: Arguments) -> int:
         from netdash.cli import publish
 
         return publish.run(arguments)
+    if command == "trace" and arguments.prove:
+        from netdash.cli import prove
+
+        return prove.run(arguments)
     if command in ("trace", "reach"):
         from netdash.cli import trace
 

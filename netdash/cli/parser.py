@@ -34,6 +34,8 @@ def parse(argv: Sequence[str]) -> Arguments:
     arguments, rest = parser.parse_known_args(argv, Arguments())
     if arguments.hosts and arguments.bundle is not None:
         parser.error("--host and --from exclude each other")
+    if arguments.wait is not None and not arguments.prove:
+        parser.error("--seconds is how long --prove awaits a packet")
     unknown = [word for word in rest if word.startswith("-")]
     if unknown or (rest and not arguments.view):
         parser.error(f"unknown argument {(unknown or rest)[0]!r}")
@@ -86,7 +88,7 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     trace = commands.add_parser(
         "trace",
         parents=[shared],
-        help="what becomes of a packet, rule by rule; nothing is sent",
+        help="what becomes of a packet, rule by rule; nothing is sent without --prove",
         argument_default=argparse.SUPPRESS,
     )
     trace.add_argument("sender", metavar="FROM", help="host, outside, outside@IP, or a container")
@@ -99,6 +101,10 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     trace.add_argument("--mark", type=_mark, metavar="N", help="mark of the sending socket, or of the packet outside")
     trace.add_argument("--iif", metavar="DEV", help="device that a packet from outside comes in by")
     trace.add_argument("-6", dest="ipv6", action="store_true", help="names and :PORT stand for IPv6 addresses")
+    trace.add_argument(
+        "--prove", action="store_true", help="have the kernel trace such a packet, and compare: sends one, or awaits it"
+    )
+    trace.add_argument("--seconds", dest="wait", metavar="N", type=_seconds, help="that --prove awaits it; default 30")
     trace.add_argument("--json", action="store_true", help="stable JSON")
     reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
     reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")

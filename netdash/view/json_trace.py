@@ -5,6 +5,7 @@ from __future__ import annotations
 from netdash.change.difference import Difference, Moved
 from netdash.model.packet import Packet
 from netdash.trace.model import Decision, End, Exchange, Hop, Question, Reply, Step, Trace, Tuple4
+from netdash.trace.proof import Item, Proof
 from netdash.trace.reach_matrix import Cell, Matrix
 from netdash.view.json_host import SCHEMA, Json
 from netdash.view.what_if import THIS_HOST, named
@@ -13,6 +14,27 @@ from netdash.view.what_if import THIS_HOST, named
 def trace(answer: Trace) -> Json:
     """What a trace says; `then` is a trace of its own, without a schema."""
     return {"schema": SCHEMA, **_trace(answer)}
+
+
+def proved(answer: Trace, proof: Proof) -> Json:
+    """The same, with what the kernel did; `steps` are the kernel's, with the hooks that the packet came to."""
+    return {
+        **trace(answer),
+        "proved": {
+            "equal": proof.equal,
+            "why": proof.why or None,
+            "differs_at": proof.differs_at,
+            "predicted": [_item(one) for one, _ in proof.rows if one is not None],
+            "steps": [_item(one) for one in proof.steps],
+            "invisible": [_step(step) for step in proof.invisible],
+        },
+    }
+
+
+def _item(item: Item) -> Json:
+    if isinstance(item, Step):
+        return _step(item)
+    return {"hook": item.hook or None, "packet": None if item.packet is None else _packet(item.packet)}
 
 
 def reach(matrix: Matrix) -> Json:

@@ -209,8 +209,8 @@ def _part(
 def _columns(hops: Sequence[Hop], room: int) -> tuple[int, int]:
     """Cells for the places and for what the rules do there, from those that were met."""
     steps = [step for hop in hops for step in hop.steps]
-    places = max((width(_whole_place(step)) for step in steps), default=0)
-    actions = max((width(_action(step).text) for step in steps), default=0)
+    places = max((width(whole_place(step)) for step in steps), default=0)
+    actions = max((width(action(step).text) for step in steps), default=0)
     place = max(_PLACE[0], min(places, _PLACE[1], room // 3))
     left = room - 3 - place - 2 * len(_GAP.text) - _COUNT
     return place, max(8, min(max(actions, _ACTION[0]), _ACTION[1], left))
@@ -218,7 +218,7 @@ def _columns(hops: Sequence[Hop], room: int) -> tuple[int, int]:
 
 def _station(hop: Hop, before: Packet | None, room: int) -> Iterator[Line]:
     """What became of the packet on the way here, then the place and what happened there: `routes  10.66.0.3 by br1`."""
-    for change in _changes(before, hop.packet) if before is not None else ():
+    for change in changes(before, hop.packet) if before is not None else ():
         yield layout.crop((Span("   ⇒ ", Tone.HOP), Span(change, Tone.WARN)), room)
     label = Span(f" {clean(hop.place, 60)}  ", Tone.TITLE)
     if hop.text:
@@ -227,7 +227,7 @@ def _station(hop: Hop, before: Packet | None, room: int) -> Iterator[Line]:
         yield layout.crop((label,), room)
 
 
-def _changes(old: Packet, new: Packet) -> list[str]:
+def changes(old: Packet, new: Packet) -> list[str]:
     spans = []
     for name, was, now in (
         ("to", (old.dst, old.dport), (new.dst, new.dport)),
@@ -244,14 +244,14 @@ def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Lin
     """✗ filter/DOCKER-USER #1   DROP   3 pkts   -i eth0 …"""
     mark, tone = (" ✗ ", Tone.BAD) if decides else (" ? ", Tone.UNKNOWN) if not step.sure else ("   ", Tone.DIM)
     count = formatting.packets(step.source) if step.source else ""
-    action = _action(step)
+    does = action(step)
     place, taken = columns
     free = room - 3 - place - taken - _COUNT - 3 * len(_GAP.text)
     line = [
         Span(mark, tone),
         Span(_place(step, place), Tone.BAD if decides else Tone.KEY, _ref(step)),
         _GAP,
-        Span(fit(action.text, taken), action.tone if not decides else Tone.BAD, action.ref),
+        Span(fit(does.text, taken), does.tone if not decides else Tone.BAD, does.ref),
         _GAP,
         Span(fit(count, _COUNT), Tone.DIM),
     ]
@@ -263,15 +263,15 @@ def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Lin
 
 def _place(step: Step, cells: int) -> str:
     """The step's place in so many cells: of a long chain the position stays."""
-    where, blank, at = _whole_place(step).rpartition(" ")
+    where, blank, at = whole_place(step).rpartition(" ")
     return fit(fit(where, max(1, cells - 1 - width(at))).rstrip() + blank + at, cells)
 
 
-def _whole_place(step: Step) -> str:
+def whole_place(step: Step) -> str:
     return clean(("legacy " if step.backend == "iptables-legacy" else "") + step.place, 80)
 
 
-def _action(step: Step) -> Span:
+def action(step: Step) -> Span:
     if step.source is None:
         return Span(step.verdict.upper(), Tone.BAD if step.verdict == "drop" else Tone.DIM)
     if step.to:

@@ -27,6 +27,10 @@ def main() -> int:
 
         return campaign(options.seed, options.unread)
     enter_own_namespace("tests.fuzz", sys.argv[1:])
+    if options.prove:
+        from tests.fuzz.prove import campaign as prove
+
+        return prove(options.seed, options.prove)
     return _check() if options.check else _campaign(options)
 
 
@@ -116,6 +120,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="save what was shrunk, beside a base")
     parser.add_argument("--check", action="store_true", help="only try the oracle on situations that are known")
     parser.add_argument("--unread", type=int, metavar="N", help="recorded hosts with sources taken away, instead")
+    parser.add_argument("--prove", type=int, metavar="N", help="packets with the code of `trace --prove`, instead")
     parser.add_argument("--unknown", action="store_true", help="tell what is unknown, too")
     return parser.parse_args()
 

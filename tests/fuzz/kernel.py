@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from netdash.parse.netfilter import nft_tables
+from netdash.rules.handles import positions
 from tests.fuzz.frames import Tuple
 from tests.fuzz.make import Probe
 from tests.fuzz.oracle import Event, Oracle, Sight
@@ -59,17 +60,9 @@ class Fate:
 
 def places(answers: Mapping[str, object]) -> Places:
     """`answers` of a recording."""
-    rules: dict[tuple[str, str, str, int], int] = {}
-    count: dict[tuple[str, str, str], int] = {}
-    tables = set()
-    for one in json.loads(str(answers["rules/nft.json"]))["nftables"]:
-        if "table" in one:
-            tables.add((one["table"]["family"], one["table"]["name"]))
-        rule = one.get("rule")
-        if rule:
-            chain = (rule["family"], rule["table"], rule["chain"])
-            count[chain] = rules[(*chain, rule["handle"])] = count.get(chain, 0) + 1
-    return Places(rules, frozenset(tables), {**_legacy("ip", answers), **_legacy("ip6", answers)})
+    listing = answers["rules/nft.json"]
+    rules = {(*chain, handle): position for (chain, handle), position in positions(listing).items()}
+    return Places(rules, nft_tables(str(listing)), {**_legacy("ip", answers), **_legacy("ip6", answers)})
 
 
 def _legacy(family: str, answers: Mapping[str, object]) -> dict[tuple[str, str, str], int]:

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from netdash.parse.nftrace import GROUP, TraceEvent, trace_events
 from tests.fuzz.frames import Tuple, read
 from tests.fuzz.namespaces import run
 
@@ -115,7 +116,7 @@ class Oracle:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 12)
         self._socket.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
         self._socket.bind((0, 0))
-        self._socket.setsockopt(270, 1, 9)  # SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTRACE
+        self._socket.setsockopt(270, 1, GROUP)  # SOL_NETLINK, NETLINK_ADD_MEMBERSHIP
         self._socket.setblocking(False)
         for family in (2, 10):
             self._configure(family, 0, (1, struct.pack("B", 3)))  # NFULNL_CFG_CMD_PF_BIND
@@ -161,20 +162,8 @@ class Oracle:
 
 # --- decoding ---------------------------------------------------------------------------------------------------------
 
-_TRACE, _LOG = 0xA11, 0x400  # NFT_MSG_TRACE, NFULNL_MSG_PACKET
-_FAMILIES = {1: "inet", 2: "ip", 5: "netdev", 7: "bridge", 10: "ip6"}
-_VERDICTS = {
-    0: "drop",
-    1: "accept",
-    2: "stolen",
-    3: "queue",
-    -1: "continue",
-    -2: "break",
-    -3: "jump",
-    -4: "goto",
-    -5: "return",
-}
-_POLICY, _RETURN = 1, 2  # NFT_TRACETYPE_…
+_LOG = 0x400  # NFULNL_MSG_PACKET
+_FAMILIES = {2: "ip", 10: "ip6"}
 
 
 def _messages(data: bytes) -> Iterator[Event]:
@@ -184,11 +173,8 @@ def _messages(data: bytes) -> Iterator[Event]:
         if size < 16:
             return
         body = data[at + 16 : at + size]
-        if kind == _TRACE:
-            event = _traced(dict(_attributes(body[4:])))
-            if event:
-                yield event
-        elif kind == _LOG:
+        yield from map(_traced, trace_events(data[at : at + size]))
+        if kind == _LOG:
             event = _logged(body[0], dict(_attributes(body[4:])))
             if event:
                 yield event
@@ -205,19 +191,9 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (size + 3) & ~3
 
 
-def _traced(parts: dict[int, bytes]) -> Event | None:
-    family = _FAMILIES.get(_number(parts[15]), "?")
-    table, chain = _text(parts[1]), _text(parts[2])
-    kind = _number(parts[4])
-    packet = read(parts[8], parts.get(9)) if 8 in parts else None
-    if kind == _POLICY:
-        return Event(family, table, chain, _VERDICTS[_signed(parts[16])], packet=packet)
-    if 3 not in parts:
-        return None  # the end of a chain
-    verdict = dict(_attributes(parts[5]))
-    word = _VERDICTS.get(_signed(verdict[1]), "?")
-    to = _text(verdict[2]) if 2 in verdict else None
-    return Event(family, table, chain, word, struct.unpack("!Q", parts[3])[0], to=to, packet=packet)
+def _traced(one: TraceEvent) -> Event:
+    packet = read(one.network, one.transport) if one.network else None
+    return Event(one.family, one.table, one.chain, one.verdict, one.handle, to=one.to, packet=packet)
 
 
 def _logged(family: int, parts: dict[int, bytes]) -> Event | None:
@@ -231,14 +207,6 @@ def _logged(family: int, parts: dict[int, bytes]) -> Event | None:
     packet = read(parts[9]) if 9 in parts else None
     name = _FAMILIES.get(family, "?")
     return Event(name, table.strip(), chain, "", position=int(number), legacy=True, packet=packet)
-
-
-def _number(value: bytes) -> int:
-    return int(struct.unpack("!I", value)[0])
-
-
-def _signed(value: bytes) -> int:
-    return int(struct.unpack("!i", value)[0])
 
 
 def _text(value: bytes) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("nft", "iptables-nft-restore", "iptables-legacy-restore", "ip", "bridge", "unshare")
-SEED, PACKETS = 4, 600
+SEED, PACKETS, PROVED = 4, 600, 20
 
 
 def test_the_oracle_sees_known_situations_as_they_are() -> None:
@@ -22,6 +22,12 @@ def test_the_oracle_sees_known_situations_as_they_are() -> None:
 def test_every_prediction_is_what_the_kernel_does() -> None:
     said = _fuzz("--seed", str(SEED), "--packets", str(PACKETS), "--shrink", "1")
     assert f"{PACKETS} packets" in said
+
+
+def test_random_packets_are_proved() -> None:
+    said = _fuzz("--seed", str(SEED + 1), "--prove", str(PROVED))
+    assert f"{PROVED} packets with --prove" in said
+    assert "differs" not in said
 
 
 def _fuzz(*options: str) -> str:
