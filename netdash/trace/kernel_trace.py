@@ -35,16 +35,12 @@ class Flow:
         if self.over:
             return False
         headers = event.headers
-        if not self._known and not (event.table == self.name and event.handle is not None):
-            self._early.setdefault(event.id, []).append(event)
-            return False
-        if not self._known and headers is not None:
-            self.events = self._early.get(event.id, [])
-        elif headers is not None and headers not in self._known:
-            # Either of another packet, or what a rule has made of this one: ids tell, and are never used twice at once.
-            if event.id not in self._ids:
+        if not self._known:
+            if event.table != self.name or event.handle is None or headers is None:
+                self._early.setdefault(event.id, []).append(event)
                 return False
-        elif headers is None and event.id not in self._ids:
+            self.events = self._early.pop(event.id, [])
+        elif headers not in self._known and event.id not in self._ids:
             return False
         return self._add(event, headers)
 

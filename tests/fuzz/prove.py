@@ -3,7 +3,6 @@ that the game's own senders send. `python -m tests.fuzz --prove N`."""
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections import Counter
@@ -73,20 +72,6 @@ def _prove(world: World, host: Host, handles: Handles, probe: Probe) -> Proof | 
         world.received()
         world.send(probe.sender, probe.packet, probe.mark)
         kernel.watch(flow, _FIRST)
-    if os.environ.get("DBG"):
-        for e in flow.events:
-            print(
-                "   EV",
-                hex(e.id),
-                e.family,
-                e.table,
-                e.chain,
-                e.handle,
-                e.verdict,
-                e.headers,
-                len(e.network),
-                len(e.transport),
-            )
     walk = walk_of(flow, handles, dict(socket.if_nameindex()))
     return proved(answer, walk) if walk.hops else None
 
