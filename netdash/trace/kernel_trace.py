@@ -18,6 +18,13 @@ _IP = ("ip", "ip6")  # a packet's family as its events tell it, also in tables o
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 
 
+_MOST_EARLY = 4096  # packets that others have traced, while ours is awaited
+
+
+def _to(headers: Headers) -> tuple[object, ...]:
+    return headers.dst, headers.dport
+
+
 @dataclass(slots=True)
 class Flow:
     """The first packet that the table `name` marked; `take` every event in the kernel's order."""
@@ -37,12 +44,22 @@ class Flow:
         headers = event.headers
         if not self._known:
             if event.table != self.name or event.handle is None or headers is None:
-                self._early.setdefault(event.id, []).append(event)
+                if len(self._early) < _MOST_EARLY:
+                    self._early.setdefault(event.id, []).append(event)
                 return False
             self.events = self._early.pop(event.id, [])
-        elif headers not in self._known and event.id not in self._ids:
+        elif headers not in self._known and not (event.id in self._ids and self._may_become(headers)):
             return False
         return self._add(event, headers)
+
+    def _may_become(self, headers: Headers | None) -> bool:
+        """Whether a rule can have made this of the packet: one hook changes one end. When a packet is gone, the kernel
+        may give its id to another one."""
+        return headers is None or any(
+            known.proto == headers.proto
+            and ((known.src, known.sport) == (headers.src, headers.sport) or _to(known) == _to(headers))
+            for known in self._known
+        )
 
     def _add(self, event: TraceEvent, headers: Headers | None) -> bool:
         if event.network:

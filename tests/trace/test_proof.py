@@ -115,6 +115,14 @@ def test_a_later_packet_of_the_flow_and_others_packets_are_left_out() -> None:
     assert _walk(both).hops == _walk(events).hops
     assert _walk([*events, *(replace(event, id=event.id + 1) for event in events)]).hops == _walk(events).hops
     assert _walk([*events, *events]).hops == _walk(events).hops
+    reused = [replace(event, id=events[-1].id) for event in others if event.network and event.table != NAME]
+    foreign = [replace(event, network=_from(event.network, 9)) for event in reused]
+    assert _walk([*events[:-1], *foreign, events[-1]]).hops == _walk(events).hops
+
+
+def _from(network: bytes, last: int) -> bytes:
+    """The same header with both addresses changed."""
+    return network[:15] + bytes([last]) + network[16:19] + bytes([last])
 
 
 def test_what_was_traced_before_the_packet_was_marked_is_not_lost() -> None:
