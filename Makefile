@@ -1,5 +1,5 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
-# make lock: the locked versions anew · make test-lowest: the fast tests with the lowest versions that are allowed
+# make lock: the locked versions anew · make test-lowest: the tests of what uses the packages, with the lowest versions
 # make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
 # make soak MINUTES=30: the dashboard while containers, networks and rules come and go (root)
 # make disturbed: all 200 cases of a change that somebody else, or the engine's death, disturbs (root)
@@ -90,10 +90,10 @@ $(VENV)/.dev: pyproject.toml .ci/dev.lock
 	$(OURSELVES)
 	@touch $@ $(VENV)/.run
 
-# The fast tests with the lowest versions that pyproject.toml allows.
+# The fast tests with the lowest versions that pyproject.toml allows: of the folders that use the packages.
 test-lowest:
 	$(MAKE) VENV=.venv-lowest .venv-lowest/.lowest
-	.venv-lowest/bin/pytest -m "not live" -n $(WORKERS) --dist worksteal
+	.venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal $(addprefix tests/,engine collect apply tui cli)
 
 $(VENV)/.lowest: pyproject.toml .ci/lowest.lock
 	@.ci/venv $(PYTHON) $(VENV)
