@@ -181,11 +181,18 @@ def container_commands(*sources: str) -> Iterator[SourceFile]:
 
 
 _TIMERS = re.compile(r'("[a-z_]+_timer": *)[0-9.]+')
+_LIFETIMES = re.compile(r', *"(?:valid_life_time|preferred_life_time|expires)": *(?!(?:0|4294967295)\b)[0-9]+')
 
 
 def without_timers(path: str, text: str) -> str:
-    """An answer without the timers of bridges, which `ip -d` counts down: it differs only where something changed."""
-    return _TIMERS.sub(r"\g<1>0", text) if path.endswith("addr.json") else text
+    """An answer without what `ip` counts down, the timers of bridges and the lifetimes of addresses and routes, but for
+    those that are over or have no end: so it differs only where something changed."""
+    if path.endswith("addr.json"):
+        text = _TIMERS.sub(r"\g<1>0", text)
+    return _LIFETIMES.sub("", text) if path.endswith(_COUNTED) else text
+
+
+_COUNTED = ("addr.json", "route.json", "route4.json", "route6.json")
 
 
 def part_name(path: str) -> str:

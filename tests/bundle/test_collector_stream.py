@@ -68,18 +68,24 @@ def test_a_stream_shows_the_same_host_as_the_bundle(name: str) -> None:
         assert {**mine, "unknown": None} == {**theirs, "unknown": None}, view.name
 
 
-def test_bridges_timers_are_no_change() -> None:
+def test_what_is_counted_down_is_no_change() -> None:
     """Two readings of a host on which nothing changed are equal, as those of this machine are."""
 
-    def read(seconds: str) -> Recording:
-        link = f'[{{"ifname": "br9", "linkinfo": {{"info_data": {{"gc_timer": {seconds}, "hello_timer":{seconds}}}}}}}]'
-        inside = f"## addr.json\n{link}\n## route.json\n[]\n"
-        return of(stream({**FILES, "ip/addr.json": link, "containers/web/inside.txt": inside}))
+    def read(seconds: int, lease: int = 4294967295) -> Recording:
+        address = f'"local": "10.0.0.9","valid_life_time":{seconds},"preferred_life_time":{lease}'
+        timers = f'"linkinfo": {{"info_data": {{"gc_timer": {seconds}.01, "hello_timer":{seconds}}}}}'
+        link = f'[{{"ifname": "br9", {timers}, "addr_info": [{{{address}}}]}}]'
+        route = f'[{{"dst":"fd00::/64","dev":"br9","expires":{seconds},"pref":"medium"}}]'
+        inside = f"## addr.json\n{link}\n## route.json\n{route}\n"
+        return of(stream({**FILES, "ip/addr.json": link, "ip/route6.json": route, "containers/web/inside.txt": inside}))
 
-    before, after = read("1.5"), read("299.01")
-    assert "br9" in str(before.answers["ip/addr.json"])
-    assert "br9" in str(before.answers["containers/web/addr.json"])
-    assert before.answers == after.answers
+    before, after = read(1790), read(86)
+    assert before.answers == after.answers != read(86, 0).answers, "one that is not preferred any more differs"
+    for folder, routes in (("ip", "route6"), ("containers/web", "route")):
+        (link,) = json.loads(str(before.answers[f"{folder}/addr.json"]))
+        assert link["addr_info"] == [{"local": "10.0.0.9", "preferred_life_time": 4294967295}]
+        (route,) = json.loads(str(before.answers[f"{folder}/{routes}.json"]))
+        assert route == {"dst": "fd00::/64", "dev": "br9", "pref": "medium"}
 
 
 def test_a_cut_stream_is_missing_what_is_cut_and_never_shorter() -> None:
