@@ -74,6 +74,7 @@ def _listening(run: Run, place: str) -> Ended:
     if heard.full:
         what = f"its queue of connections is full: {socket_text(heard.ip, heard.port)}{run.inside} accepts none"
         return run.end(Verdict.DROPPED, place, what)
+    run.heard = heard
     if run.net.proxies is None and (heard.command is None or "proxy" in heard.command):
         run.without(Source.PROXIES, "the userland proxies")
     by = proxy.proxy_of(run.net, heard, packet.dst)

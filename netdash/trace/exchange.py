@@ -194,6 +194,7 @@ def _later(before: Run, packet: Packet, connections: dict[str, Connection], choi
     run = Run(before.host, packet, choices)
     run.connections = {name: replace(one, bound=set(one.bound)) for name, one in connections.items()}
     run.connection = run.connections.setdefault("", run.connection)
+    run.heard = before.heard
     run.later, run.asked, run.facts = True, before.sent, dict(before.facts)
     run.resolved = set(before.resolved)
     return run

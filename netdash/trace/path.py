@@ -55,8 +55,8 @@ def from_host(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
 def _sends(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
     """A process of the namespace where the packet is sends it."""
     way = way_out(run, src)
-    if by is not None:
-        proxy.answers(run, by, way, src)
+    if run.heard is not None and run.connection.answering:
+        proxy.answers(run, run.heard, by, src)
     source = src or way.prefsrc
     if source is None and way.local:
         source = run.packet.dst

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Host, Listener, Proxy
 from netdash.model.numbers import decimal
 from netdash.model.processes import OWN_PROXY
-from netdash.trace.forwarding import Way
+from netdash.trace.forwarding import way_out
 from netdash.trace.model import Verdict
 from netdash.trace.namespace_state import lookups_of
 from netdash.trace.run import Run
@@ -28,23 +29,30 @@ def proxy_of(net: Host, heard: Listener, dst: IP) -> Proxy | None:
     return next(iter(exact or wild), None)
 
 
-def answers(run: Run, proxy: Proxy, way: Way, asked: IP | None) -> None:
+def answers(run: Run, heard: Listener, proxy: Proxy | None, asked: IP | None) -> None:
     """Ends the run of an answer that its asker does not take: of UDP, a socket on every address answers from the one
-    that the route to the asker prefers."""
-    if proxy.proto != "udp" or not proxy.host_ip.is_unspecified or way.prefsrc in (None, asked):
+    that the route to the asker prefers, unless its program tells the kernel another (IP_PKTINFO)."""
+    if heard.proto != "udp" or not heard.ip.is_unspecified or asked is None or run.answered_before():
         return
-    by_route = _by_route(run, proxy)
+    source = way_out(run.aside(), None).prefsrc
+    by_route = _by_route(run, heard, proxy) if source not in (None, asked) else False
+    name = proxy.command if proxy is not None else heard.program or f"the socket on {socket_text(heard.ip, heard.port)}"
     if by_route is None:
-        by_route = run.choose(f"{proxy.command} answers from {way.prefsrc}")
+        by_route = run.choose(f"{name}{run.inside} answers from {source}, as the route to who asks prefers")
     if by_route:
-        what = f"{proxy.command} answers from {way.prefsrc}, not from {asked}: who asked that one does not take it"
-        raise run.end(Verdict.DROPPED, proxy.command, what)
+        what = f"{name} answers from {source}, not from {asked}: who asked that one does not take it"
+        raise run.end(Verdict.DROPPED, name, what)
 
 
-def _by_route(run: Run, proxy: Proxy) -> bool | None:
-    """Whether a proxy leaves it to the route from where it answers; None where that is not known."""
+def _by_route(run: Run, heard: Listener, proxy: Proxy | None) -> bool | None:
+    """Whether a program leaves it to the route from where it answers; None where that is not known."""
+    if proxy is None:
+        return False if heard.program in _AS_ASKED else None
     if proxy.command == OWN_PROXY:
         return True
     version = run.host.engine.version if run.host.engine else ""
     major = decimal(version.partition(".")[0])
     return None if proxy.command != "docker-proxy" or major is None else major < _AS_ASKED_SINCE
+
+
+_AS_ASKED = ("chronyd", "coredns", "dnsmasq", "pihole-FTL")  # programs that answer from the address that was asked

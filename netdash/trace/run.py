@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Protocol
 
 from netdash.kernel.conntrack_entries import flows_of
-from netdash.model.host import IP, Chain, Container, Host, Rule
+from netdash.model.host import IP, Chain, Container, Host, Listener, Rule
 from netdash.model.packet import Packet
 from netdash.model.records import replace
 from netdash.trace.conntrack import NO_ZONE, Connection
@@ -80,6 +81,7 @@ class Run:
         self.beside = False  # it left by macvlan or ipvlan, with an address of that wire
         self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
         self.silent = ""  # why whoever took it answers nobody
+        self.heard: Listener | None = None  # the socket that took it; of an answer, the one that sends it
         self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
         self.remembered: set[tuple[str, str, str]] = set()  # what rules have put on lists: (table, list, field)
         self.mtus: list[tuple[int, str]] = []  # of the devices that it passed: (MTU, name)
@@ -141,6 +143,12 @@ class Run:
     def told(self) -> tuple[Hop, ...]:
         self._close()
         return tuple(self.hops)
+
+    def aside(self) -> Run:
+        """A copy that asks routes and says nothing of them."""
+        made = copy(self)
+        made._said = []
+        return made
 
     def tell(self, hops: tuple[Hop, ...]) -> None:
         """What was met by another packet that this one needs."""

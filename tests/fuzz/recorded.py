@@ -13,6 +13,7 @@ from tests.fuzz.namespaces import run
 from tests.fuzz.world import OWN, PEERS, Peer, World
 
 _SOURCES = frozenset(("links", "routes", "neighbours", "rules", "listeners", "sysctls"))
+_PROGRAM = "dnsmasq"  # answers from the address that was asked, as the game's servers do
 _SUBNETS = {"br0": ("10.1.0.0/24", "fd00:1::/64"), "br1": ("10.2.0.0/24", "fd00:2::/64")}
 
 
@@ -29,6 +30,8 @@ def record(world: World) -> Recording:
     answers["ip/bridge-fdb.json"] = run("bridge", "-j", "fdb")
     found = sockets_of({peer.name: world.pid(peer.name) for peer in PEERS if peer.container})
     answers |= {f"containers/{name}/listeners.txt": text for name, text in found.items()}
+    for path in [path for path in answers if path.endswith("listeners.txt")]:
+        answers[path] = str(answers[path]).replace('"python', f'"{_PROGRAM}')
     return Recording(answers, read.failures, taken=0, hostname="fuzz", live=False, privileged=True)
 
 

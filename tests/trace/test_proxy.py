@@ -1,10 +1,12 @@
-"""From which address docker-proxy answers UDP: before Docker 28 from the one that the route to the asker prefers."""
+"""From which address a socket on every address answers UDP: by itself from the one that the route to the asker prefers,
+as docker-proxy does before Docker 28."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -12,9 +14,10 @@ from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.processes import OWN_PROXY, PROXIES
-from netdash.trace.model import Reply, Verdict
+from netdash.trace.model import Origin, Question, Reply, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.tracer import trace
+from tests.support import trace_hosts
 
 
 def answer(host: Host, sender: str, target: str) -> Reply:
@@ -64,3 +67,26 @@ def test_a_recording_may_hold_the_pid_of_what_started_a_proxy(recording: Callabl
     told = trace(replace(host, listeners=forged), question(host, "c-six", "10.66.0.1:5353", Asked("udp"))[0])
     assert told.verdict is Verdict.DELIVERED
     assert "nobody" in str(told)
+
+
+DNS = 'udp UNCONN 0 0 {}:53 0.0.0.0:* users:(("{}",pid=9,fd=3))\n'
+
+
+@pytest.mark.parametrize(
+    ("bound", "program", "asked", "answered"),
+    [
+        ("0.0.0.0", "resolver", trace_hosts.HOST, None),
+        ("*", "resolver", trace_hosts.HOST, None),
+        ("0.0.0.0", "dnsmasq", trace_hosts.HOST, True),
+        (trace_hosts.HOST, "resolver", trace_hosts.HOST, True),
+        ("0.0.0.0", "resolver", "172.17.0.1", True),
+    ],
+)
+def test_a_container_asks_an_address_of_the_host(bound: str, program: str, asked: str, answered: bool | None) -> None:
+    host = trace_hosts.host(more={"host/listeners.txt": DNS.format(bound, program)})
+    found = trace(host, Question(Origin.CONTAINER, ip_address(asked), "udp", 53, container=trace_hosts.IDS["web"]))
+    assert found.verdict is Verdict.DELIVERED
+    assert found.answered is answered
+    if answered is None:
+        assert found.exchange.why is not None
+        assert "resolver answers from 172.17.0.1" in found.exchange.why.text
