@@ -1,5 +1,5 @@
 """Sends one packet from this host, or from inside a container's network namespace: a SYN, an empty datagram or an echo
-request. Waits for no answer."""
+request."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import secrets
+import select
 import socket
 import struct
 import threading
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from netdash.model.host import IP
 from netdash.trace.model import Question
 
+_STAYS = 0.5  # seconds: a proxy that finds nobody behind it closes sooner
 _CLONE_NEWNET = 0x40000000
 _ICMP_HEADER = struct.Struct("!BBHHH")
 _REQUEST = {4: 8, 6: 128}
@@ -41,6 +43,21 @@ class ProbeSocket:
         except OSError as error:
             return (error.strerror or str(error)).lower()
         return ""
+
+    def connected(self, seconds: float) -> tuple[bool | None, str]:
+        """Of TCP, once it was sent: whether somebody serves there, and what happened in words. None: it is accepted and
+        nothing more comes, which a proxy does too that has nobody behind it."""
+        if not select.select([], [self.socket], [], seconds)[1]:
+            return False, f"no answer within {seconds:g} s"
+        number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            return False, os.strerror(number).lower()
+        if not select.select([self.socket], [], [], _STAYS)[0]:
+            return None, "is accepted"
+        try:
+            return (True, "answers") if self.socket.recv(1) else (False, "is accepted and closed at once")
+        except OSError as error:
+            return False, (error.strerror or str(error)).lower()
 
     def _payload(self, dst: IP) -> bytes:
         data = bytes(max(0, (self.question.size or 0) - _HEADERS[dst.version]))

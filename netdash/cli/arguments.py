@@ -56,6 +56,7 @@ class Arguments:
     mark: int = 0
     iif: str | None = None
     ipv6: bool = False  # names stand for IPv6 addresses
+    probe: bool = False  # confirm findings by connections
     prove: bool = False  # compare the trace with what the kernel does
     wait: float | None = None  # seconds for that packet to come
 

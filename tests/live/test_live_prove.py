@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import GATEWAY_IP, HOST_IP, INTERNET_IP, Lab, LabError, until
+from lab import GATEWAY_IP, HOST_IP, IMAGE, INTERNET_IP, Lab, LabError, until
 
 KILLS = 10
 
@@ -139,3 +139,16 @@ def test_nothing_is_left_of_what_is_killed(host: Lab) -> None:
         process.kill()
         process.communicate(timeout=20)
         assert until(lambda: "netdash" not in host.on_host("nft", "list", "tables"), 5)
+
+
+def test_a_finding_is_confirmed_by_connections(host: Lab) -> None:
+    serve = ("sh", "-c", "exec httpd -f -p 127.0.0.1:80 -h /www")
+    host.docker("run", "-d", "--name", "probed", "-p", "8092:80", IMAGE, *serve)
+    assert until(lambda: ":80 " in host.inside("probed", "ss", "-Hltn"), 10)
+    done = host.netdash("doctor", "probed", "--probe", "--json")
+    answer = json.loads(done.stdout)
+    assert "app-on-loopback" in {one["code"] for one in answer["findings"]}
+    told = [one for one in answer["probes"] if one["code"] == "app-on-loopback"]
+    assert told
+    assert all(one["connected"] is False for one in told), told
+    assert done.stderr.count("netdash: probes ") == len(answer["probes"])
