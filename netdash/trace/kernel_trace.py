@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from netdash.model.packet import Packet
 from netdash.parse.nftrace import Headers, TraceEvent
 from netdash.rules.handles import Handles
-from netdash.trace.marking import FIRST, LAST
+from netdash.trace.marking import FIRST, LAST, MARK
 from netdash.trace.model import Hop, Step
 
 _IP = ("ip", "ip6")  # a packet's family as its events tell it, also in tables of inet
@@ -43,7 +43,7 @@ class Flow:
             return False
         headers = event.headers
         if not self._known:
-            if event.table != self.name or event.handle is None or headers is None:
+            if event.table != self.name or not event.chain.endswith(MARK) or headers is None:
                 if len(self._early) < _MOST_EARLY:
                     self._early.setdefault(event.id, []).append(event)
                 return False
@@ -114,7 +114,7 @@ def walk_of(flow: Flow, handles: Handles, devices: Mapping[int, str]) -> Walk:
             continue
         elif event.chain.endswith(LAST):
             through = True
-        elif event.network:
+        elif event.network and event.chain.endswith(FIRST):
             hook = event.chain.removesuffix(FIRST)
             hops.append(Hop(hook, "", packet, hook=hook))
             through = False

@@ -1,9 +1,10 @@
 """The nftables table that has the kernel trace one packet: as text for nft, and as what is shown before it is loaded.
 
-It has a chain before all others and one behind all others at each hook. The first marks: in a packet that leaves a
-bridge for the routing the mark of an earlier hook is lost. The last shows that the packet passed, and as what. A set of
-one element keeps it to one flow, on a busy port too. The flag `owner`: the kernel removes the table when the socket
-that made it is closed, so also when netdash is killed."""
+It has three chains at each hook. The first of all chains marks: in a packet that leaves a bridge for the routing the
+mark of an earlier hook is lost. The second shows as what the packet came, the last of all that it passed, and as what:
+they count, because the kernel tells the headers only with a rule that matches. A set of one element keeps it to one
+flow, on a busy port too. The flag `owner`: the kernel removes the table when the socket that made it is closed, so also
+when netdash is killed."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from netdash.model.host import IP, Chain, Ruleset
 from netdash.trace.model import Origin, Trace
 
-FIRST, LAST = "-first", "-last"
+MARK, FIRST, LAST = "-mark", "-first", "-last"
 """Ends of the names of chains."""
 _EARLIEST, _LATEST = -(1 << 31), (1 << 31) - 2
 _USUAL = -350  # before the tables of iptables and the defragmentation's -400 alone
@@ -93,9 +94,15 @@ def _table(family: str, name: str, wanted: Wanted, hooks: list[tuple[str, str]],
         rule = _later(wanted)
         if hook in (wanted.hook, "ingress") or (family == "bridge" and hook == "prerouting"):
             rule = _start(wanted, hook)
-        first = f"type filter {where} priority {_before(family, hook, ruleset)}; policy accept;"
-        lines.append(f"  chain {hook}{FIRST} {{ {first} {rule} meta nftrace set 1; }}")
-        lines.append(f"  chain {hook}{LAST} {{ type filter {where} priority {_LATEST}; policy accept; counter; }}")
+        before = _before(family, hook, ruleset)
+        chains = (
+            (MARK, before - 1, f"{rule} meta nftrace set 1"),
+            (FIRST, before, "counter"),
+            (LAST, _LATEST, "counter"),
+        )
+        for end, priority, does in chains:
+            head = f"type filter {where} priority {priority}; policy accept;"
+            lines.append(f"  chain {hook}{end} {{ {head} {does}; }}")
     return "\n".join([*lines, "}", ""])
 
 
@@ -103,7 +110,7 @@ def _before(family: str, hook: str, ruleset: Ruleset) -> int:
     """A priority ahead of every base chain at this hook."""
     families = _FAMILIES.get(family, ("netdev", "inet"))
     there = [chain.priority for chain in _at(ruleset, families, hook) if chain.priority is not None]
-    return max(_EARLIEST + 1, min([_USUAL, *(priority - 1 for priority in there)]))
+    return max(_EARLIEST + 2, min([_USUAL, *(priority - 1 for priority in there)]))
 
 
 def _at(ruleset: Ruleset, families: Iterable[str], hook: str) -> Iterator[Chain]:

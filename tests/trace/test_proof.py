@@ -120,6 +120,24 @@ def test_a_later_packet_of_the_flow_and_others_packets_are_left_out() -> None:
     assert _walk([*events[:-1], *foreign, events[-1]]).hops == _walk(events).hops
 
 
+def test_a_packet_whose_source_was_changed_is_followed_though_the_mark_does_not_know_it_any_more() -> None:
+    """On loopback it comes to prerouting translated, and has its mark still."""
+    events = _events("translated")
+    number = events[0].id
+    unmarked = [
+        event for event in events if not (event.chain.endswith("-mark") and event.handle and event.id != number)
+    ]
+    assert len(unmarked) == len(events) - 2
+    assert _walk(unmarked).hops == _walk(events).hops
+
+
+def test_a_packet_that_others_trace_is_not_ours() -> None:
+    """It meets the counters of the table, and no rule that marks."""
+    others = [event for event in _events("dropped") if not event.chain.endswith("-mark")]
+    assert _walk(others).hops == ()
+    assert _walk([*others, *_events("translated")]).hops == _walk(_events("translated")).hops
+
+
 def _from(network: bytes, last: int) -> bytes:
     """The same header with both addresses changed."""
     return network[:15] + bytes([last]) + network[16:19] + bytes([last])
