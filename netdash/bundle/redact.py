@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netdash.model.environment import proxy_variables
+
 _ALL = None  # keep the value as it is
 
 Shape = Mapping[str, object]
-"""Key -> None (keep) or a nested shape. "*" stands for every key of a map."""
+"""Key -> None (keep), a nested shape, or a function that gives what is kept. "*" stands for every key of a map."""
+
+
+def _proxy_names(environment: object) -> object:
+    return list(proxy_variables(environment)) if isinstance(environment, list) else None
+
 
 _LABELS: Shape = {
     "com.docker.compose.project": _ALL,
@@ -39,7 +46,7 @@ _CONTAINER: Shape = {
         **dict.fromkeys("Status Running Paused Restarting Dead Pid ExitCode Error StartedAt FinishedAt".split()),
         "Health": {"Status": _ALL},
     },
-    "Config": {"Image": _ALL, "Hostname": _ALL, "ExposedPorts": _ALL, "Labels": _LABELS},
+    "Config": {"Image": _ALL, "Hostname": _ALL, "ExposedPorts": _ALL, "Labels": _LABELS, "Env": _proxy_names},
     "HostConfig": dict.fromkeys(
         "NetworkMode PortBindings PublishAllPorts AutoRemove RestartPolicy Links ExtraHosts Dns".split()
     ),
@@ -91,4 +98,6 @@ def _keep(value: object, shape: Shape) -> object:
 
 
 def _inner(value: object, shape: object) -> object:
+    if callable(shape):
+        return shape(value)
     return value if shape is _ALL or not isinstance(shape, Mapping) else _keep(value, shape)

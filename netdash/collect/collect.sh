@@ -445,7 +445,7 @@ sysctl_files='
         ipv4/conf/*/forwarding ipv4/conf/*/rp_filter ipv4/conf/*/route_localnet \
         ipv4/conf/*/accept_local ipv4/conf/*/src_valid_mark ipv4/conf/*/ignore_routes_with_linkdown \
         ipv4/conf/*/proxy_arp ipv4/conf/*/arp_ignore ipv4/conf/*/arp_filter \
-        ipv6/conf/*/forwarding ipv6/conf/*/disable_ipv6 ipv6/conf/*/proxy_ndp'
+        ipv6/conf/*/forwarding ipv6/conf/*/disable_ipv6 ipv6/conf/*/proxy_ndp ipv6/conf/*/accept_ra'
 
 # `net.NAME = VALUE` a line; the dots of a device's own name are slashes, as sysctl prints it.
 sysctl_lines() {

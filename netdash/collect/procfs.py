@@ -212,7 +212,7 @@ _PER_DEVICE = {
         *("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark"),
         *("ignore_routes_with_linkdown", "proxy_arp", "arp_ignore", "arp_filter"),
     ),
-    "ipv6": ("forwarding", "disable_ipv6", "proxy_ndp"),
+    "ipv6": ("forwarding", "disable_ipv6", "proxy_ndp", "accept_ra"),
 }
 
 

@@ -23,6 +23,7 @@ def parse_inside(answers: Mapping[str, object]) -> Inside | None:
         return None
     from netdash.parse.iproute import parse_links, parse_neighbours, parse_policy, parse_routes
     from netdash.parse.proc import parse_proc_routes, parse_sysctls
+    from netdash.parse.resolver import parse_names, parse_resolver
 
     found = _parsed(lambda answer: parse_routes(answer, None), routes)
     if found is None and isinstance(sockets, str):
@@ -34,7 +35,12 @@ def parse_inside(answers: Mapping[str, object]) -> Inside | None:
     neighbours = _parsed(parse_neighbours, answers.get("neigh.json"))
     if links is None and found is None and not pairs and rules is None:
         return None
-    return Inside(links, found, pairs, policy, neighbours, rules)
+    resolver, names = answers.get("resolv.conf"), answers.get("hosts")
+    return Inside(
+        *(links, found, pairs, policy, neighbours, rules),
+        resolver=parse_resolver(resolver) if isinstance(resolver, str) else None,
+        names=parse_names(names) if isinstance(names, str) else None,
+    )
 
 
 def _rules(answers: Mapping[str, object]) -> Ruleset | None:

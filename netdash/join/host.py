@@ -160,6 +160,7 @@ class Builder:
             sysctls=self._sources.parsed(recording, "host/sysctl.txt"),
             bridging=self._sources.bridging(recording, failures),
             flows=self._sources.parsed(recording, "host/conntrack.txt"),
+            conntrack_counts=self._sources.parsed(recording, "host/conntrack-stats.txt"),
             ipsets=self._sources.parsed(recording, "rules/ipset.txt"),
             ipsec=self._sources.parsed(recording, "ip/xfrm.txt"),
             qdiscs=self._sources.parsed(recording, "rules/tc.txt"),

@@ -94,6 +94,9 @@ class Engine:
     rootless: bool
     userland_proxy: bool | None  # None where the API does not say (before 29)
     firewall: str | None  # /info.FirewallBackend.Driver, API 1.49+: "iptables", "nftables", "iptables+firewalld"
+    live_restore: bool | None = None
+    pools: tuple[tuple[Net, int], ...] | None = None
+    """Default address pools: (base, prefix length of a network); empty: Docker's own; None: not told."""
 
 
 # --- what the engine manages ------------------------------------------------------------------------------------------
@@ -149,6 +152,18 @@ class Inside:
     policy: tuple[PolicyRule, ...] | None = None
     neighbours: tuple[Neighbour, ...] | None = None
     ruleset: Ruleset | None = None  # None: not read
+    resolver: Resolver | None = None
+    names: tuple[tuple[IP, str], ...] | None = None  # of its /etc/hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """What /etc/resolv.conf says. `upstreams`: whom Docker's resolver at 127.0.0.11 asks, as Docker notes it there;
+    None: not noted. Those that it asks from the host's network namespace are in `from_host`."""
+
+    servers: tuple[IP, ...]
+    upstreams: tuple[IP, ...] | None = None
+    from_host: frozenset[IP] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +189,10 @@ class Container:
     default_gateways: frozenset[IP] | None = None  # of its default IPv4 routes, as seen inside
     inside: Inside | None = None  # what was read in its network namespace beside the listeners
     left_behind: bool = False  # the namespace that it shares is its owner's no more
+    error: str = ""  # why the engine could not start it last time
+    restarts: int | None = None  # by the engine, after its program ended
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # --add-host: (name, address)
+    proxy_variables: tuple[str, ...] | None = None  # names of what it has of http_proxy and the like, never a value
 
     @property
     def short_id(self) -> str:
@@ -210,6 +229,9 @@ class Network:
     parent: str | None  # macvlan, ipvlan
     compose: str | None
     mode: str = ""  # macvlan: bridge private vepa passthru; ipvlan: l2 l3 l3s; "" is the driver's default
+    ranges: tuple[Net, ...] = ()  # --ip-range: where its containers' addresses are chosen from
+    reserved: tuple[IP, ...] = ()  # --aux-address
+    mtu: int | None = None  # com.docker.network.driver.mtu
 
 
 # --- the kernel's state -----------------------------------------------------------------------------------------------
@@ -377,3 +399,4 @@ class Host:
     flows: tuple[TrackedFlow, ...] | None = None  # connections that the kernel tracked; None: not read
     kept_until: Mapping[str, float] = field(default_factory=dict)  # old containers by id: when netdash removes them
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known
+    conntrack_counts: Mapping[str, int] | None = None  # what conntrack counted since the start: drop, insert_failed …

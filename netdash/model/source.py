@@ -78,6 +78,7 @@ _NFT, _SAVE = "rules.nft_listing:parse_nft", "rules.iptables_save:parse_save"
 _LISTENERS, _OWNERS = "parse.proc:parse_listeners", "model.processes:parse_owners"
 _NFT_COMMAND = ("nft", "-j", "-a", "list", "ruleset")
 _ROUTE_WORDS = ("-d", "route", "show", "table", "all")
+_CONNTRACK = "nf_conntrack_netlink"
 _WHOLE, _NOTHING = Missing.SOURCE, Missing.NOTHING
 
 _CONTAINER = "containers/*/"
@@ -125,7 +126,8 @@ FILES = (
     _traced("rules/tc.txt", "parse.iproute:parse_qdiscs", "tc", "qdisc"),
     _traced("ip/xfrm.txt", "parse.iproute:parse_policies", "ip", "xfrm", "policy", module="xfrm_user"),
     _traced("rules/ipset.txt", "parse.netfilter:parse_ipsets", "ipset", "save", module="ip_set"),
-    _traced("host/conntrack.txt", "parse.netfilter:parse_conntrack", "conntrack", "-L", module="nf_conntrack_netlink"),
+    _traced("host/conntrack.txt", "parse.netfilter:parse_conntrack", "conntrack", "-L", module=_CONNTRACK),
+    _traced("host/conntrack-stats.txt", "parse.netfilter:parse_counts", "conntrack", "-S", module=_CONNTRACK),
     SourceFile("host/kept.txt", Source.TRACE, "model.kept:parse_kept", missing=_NOTHING),  # netdash's own journals
     SourceFile("host/waiting.txt", Source.TRACE, "model.kept:parse_waiting", missing=_NOTHING),  # and its forwards
     _container("addr.json", Source.INSIDE, _LINKS, *_IP, "-d", "addr"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from netdash.model.addresses import address, interface, subnet
-from netdash.model.host import Binding, Container, Endpoint, Engine, Network
+from netdash.model.environment import proxy_variables
+from netdash.model.host import IP, Binding, Container, Endpoint, Engine, Net, Network
 from netdash.model.numbers import decimal, port_and_protocol
 from netdash.parse.json_values import Json, integer, items, mapping, text
 
@@ -28,7 +30,23 @@ def parse_engine(version: object, info: object) -> Engine | None:
         rootless=any("rootless" in option for option in security),
         userland_proxy=_told(firewall.get("Info"), "EnableUserlandProxy"),
         firewall=text(firewall.get("Driver")),
+        live_restore=_switch(facts, "LiveRestoreEnabled"),
+        pools=_address_pools(facts),
     )
+
+
+def _switch(facts: Json, name: str) -> bool | None:
+    value = facts.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def _address_pools(facts: Json) -> tuple[tuple[Net, int], ...] | None:
+    if not facts.get("ServerVersion"):
+        return None
+    pools = (mapping(pool) for pool in items(facts.get("DefaultAddressPools")))
+    pairs = ((subnet(text(pool.get("Base")) or ""), integer(pool.get("Size"))) for pool in pools)
+    found = tuple((base, size) for base, size in pairs if base and size is not None)
+    return found if len(found) == len(items(facts.get("DefaultAddressPools"))) else None
 
 
 def _told(pairs: object, name: str) -> bool | None:
@@ -72,7 +90,24 @@ def parse_inspected(raw: Json) -> Container | None:
         compose=_project(labels),
         service=text(labels.get("com.docker.compose.service")),
         listeners=None,
+        error=text(state.get("Error")) or "",
+        restarts=integer(raw.get("RestartCount")),
+        extra_hosts=_extra_hosts(host.get("ExtraHosts")),
+        proxy_variables=_proxy_variables(config.get("Env")),
     )
+
+
+def _extra_hosts(value: object) -> tuple[tuple[str, str], ...]:
+    """NAME:ADDRESS, of newer engines also NAME=ADDRESS."""
+    pairs = (re.split("[:=]", one, maxsplit=1) for one in items(value) if isinstance(one, str))
+    return tuple((pair[0], pair[1].strip("[]")) for pair in pairs if len(pair) == 2)
+
+
+def _proxy_variables(value: object) -> tuple[str, ...] | None:
+    """The names only: a value may hold a password."""
+    if not isinstance(value, list):
+        return None
+    return tuple(proxy_variables(value))
 
 
 def created(raw: Json) -> float:
@@ -305,7 +340,17 @@ def parse_network(raw: Json) -> Network | None:
         parent=text(options.get("parent")),
         compose=text(mapping(raw.get("Labels")).get("com.docker.compose.project")),
         mode=_mode(options),
+        ranges=tuple(one for pool in pools if (value := text(pool.get("IPRange"))) and (one := subnet(value))),
+        reserved=tuple(ip for pool in pools for ip in _auxiliary(pool)),
+        mtu=decimal(text(options.get("com.docker.network.driver.mtu")) or "", 6),
     )
+
+
+def _auxiliary(pool: Json) -> Iterator[IP]:
+    """The API's AuxiliaryAddresses: name -> address."""
+    for value in mapping(pool.get("AuxiliaryAddresses")).values():
+        if ip := address(text(value)):
+            yield ip
 
 
 def _mode(options: Mapping[str, object]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from netdash.model.addresses import address, subnet
 from netdash.model.host import Net, TrackedFlow
+from netdash.model.numbers import decimal
 from netdash.model.packet import Ends
 
 _PLAIN = ("hash:ip", "hash:net", "bitmap:ip")
@@ -26,6 +27,16 @@ def parse_ipsets(text: str) -> Mapping[str, tuple[Net, ...]]:
             else:
                 found[words[1]] = None
     return {name: tuple(members) for name, members in found.items() if members is not None}
+
+
+def parse_counts(text: str) -> Mapping[str, int]:
+    """`conntrack -S`: NAME=NUMBER of each processor, summed up."""
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        for name, _, number in (word.partition("=") for word in line.split()):
+            if name != "cpu" and (count := decimal(number, 20)) is not None:
+                found[name] = found.get(name, 0) + count
+    return found
 
 
 _PAIR = re.compile(r"\b(src|dst|sport|dport|type|code|id)=(\S+)")

@@ -1,0 +1,182 @@
+"""What conntrack remembers: connections that go where nobody is any more, or that nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netdash.doctor.candidate import Candidate
+from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record, of_rule
+from netdash.doctor.fixes import NOTHING, by_hand
+from netdash.kernel.conntrack_entries import unanswered
+from netdash.model.addresses import address, socket_text
+from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
+from netdash.model.host import IP, Host, Net, Network, Port, TrackedFlow
+from netdash.model.index import index_of
+from netdash.trace.default_questions import out
+
+
+def check_stale_udp(host: Host) -> Iterator[Candidate]:
+    """A client that sent while the container was down has an entry without its DNAT, and keeps it as long as it sends:
+    rules of nat are asked for the first packet only."""
+    here = {ip.ip for link in host.links or () for ip in link.addresses}
+    owners = index_of(host).owners
+    for port in host.ports or ():
+        if port.proto != "udp" or not port.live or port.dnat is None or not port.container_id:
+            continue
+        stale = [flow for flow in host.flows or () if _passes_by(flow, port, here) and flow.original.src not in owners]
+        if stale:
+            yield _stale(host, port, stale)
+
+
+def _passes_by(flow: TrackedFlow, port: Port, here: set[IP]) -> bool:
+    ends, reply = flow.original, flow.reply
+    if flow.proto != "udp" or flow.replied or ends.dport != port.host_port or ends.dst not in here or ends.src in here:
+        return False
+    if not port.host_ip.is_unspecified and ends.dst != port.host_ip:
+        return False
+    return (reply.src, reply.sport) != (port.target_ip, port.container_port)
+
+
+def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
+    flow, name = stale[0], index_of(host).name(port.container_id) or ""
+    clients = sorted({str(one.original.src) for one in stale})
+    return candidate(
+        "udp-stale-conntrack",
+        Severity.HIGH,
+        f"datagrams of {', '.join(clients[:3])} for {port.host_port}/udp do not come to {name}: their connection is "
+        "from before it started, and keeps them away as long as they are sent",
+        (hit_of_port(port),),
+        [
+            Evidence(
+                "conntrack",
+                f"udp {flow.original.src} to {flow.original.dst}:{port.host_port}, answered by {flow.reply.src} "
+                f"instead of {port.target_ip}, {'replied' if flow.replied else 'unreplied'}",
+            ),
+            *([of_rule(port.dnat)] if port.dnat else []),
+        ],
+        [
+            Fix(
+                ("conntrack", "-D", "-p", "udp", "--orig-port-dst", str(port.host_port)),
+                "forgets these entries: the next datagram meets the rules again",
+            )
+        ],
+    )
+
+
+def check_gone(host: Host) -> Iterator[Candidate]:
+    """Containers that call an address of their own network which no container has now."""
+    if host.containers is None or host.networks is None:
+        return
+    index = index_of(host)
+    own = {ip.ip for link in host.links or () for ip in link.addresses}
+    told: set[tuple[str, IP]] = set()
+    for flow in host.flows or ():
+        caller, ip = index.owners.get(flow.original.src) if flow.original.src else None, flow.original.dst
+        if caller is None or ip is None or ip in own or ip in index.owners or ip.is_multicast:
+            continue
+        network = next((one for one in host.networks if one.bridge and any(ip in net for net in one.subnets)), None)
+        if network is None or (caller.id, ip) in told or ip in network.gateways or unanswered(host, [flow]) is None:
+            continue
+        told.add((caller.id, ip))
+        port = flow.original.dport
+        yield candidate(
+            "stale-upstream-ip",
+            Severity.MEDIUM,
+            f"{caller.name} calls {socket_text(ip, port)} on {network.name}, which no container has: "
+            "a name that it resolved once, before that container was made anew",
+            (Hit(caller.id, Direction.PEERS, network=network.name),),
+            [Evidence("conntrack", f"{flow.proto} {flow.original.src} to {socket_text(ip, port)}, unanswered")],
+            [Fix(("docker", "restart", caller.name), "it resolves its names again")],
+            confidence=0.8,
+        )
+
+
+def check_extra_hosts(host: Host) -> Iterator[Candidate]:
+    """--add-host with an address of the engine's networks that no container has (any more)."""
+    if host.containers is None or host.networks is None:
+        return
+    index = index_of(host)
+    nets = [(net, network) for network in host.networks if network.bridge for net in network.subnets]
+    for container in host.containers:
+        for name, word in container.extra_hosts if container.running else ():
+            found = [(ip, network) for net, network in nets for ip in _in(word, net) if ip not in index.owners]
+            for ip, network in found[:1]:
+                if ip not in (index.gateways(network) or ()):
+                    yield candidate(
+                        "stale-extra-host",
+                        Severity.MEDIUM,
+                        f"{container.name} has {name} as {ip} by --add-host, and no container has that address",
+                        (Hit(container.id, Direction.NAMES),),
+                        [
+                            of_container(container, f"extra host {name}:{ip}"),
+                            of_record("network", network.name, network),
+                        ],
+                        [
+                            Fix(
+                                ("docker", "network", "connect", network.name, container.name),
+                                f"on one network containers find each other by name; drop the --add-host {name}",
+                            )
+                        ],
+                        confidence=0.8,
+                    )
+
+
+def _in(word: str, net: Net) -> Iterator[IP]:
+    ip = address(word)
+    if ip is not None and ip.version == net.version and ip in net:
+        yield ip
+
+
+def check_untranslated(host: Host) -> Iterator[Candidate]:
+    """Networks whose packets leave with their own addresses, as they were set up: whether anybody beyond this host has
+    a route back is seen only where somebody was asked and did not answer."""
+    for network in host.networks or ():
+        routed = "routed" in network.gateway_modes[:1]
+        if network.driver != "bridge" or network.internal or (network.masquerade and not routed):
+            continue
+        asked = list(_unanswered_out(host, network))
+        attached = members(host, network)
+        if not attached:
+            continue
+        yield _untranslated(host, network, routed, asked)
+
+
+def _unanswered_out(host: Host, network: Network) -> Iterator[TrackedFlow]:
+    for flow in host.flows or ():
+        src, dst = flow.original.src, flow.original.dst
+        if src is None or dst is None or dst.is_multicast or flow.reply.dst != src or flow.reply.src != dst:
+            continue
+        mine = any(src.version == net.version and src in net and dst not in net for net in network.subnets)
+        here = any(dst in net for one in host.networks or () for net in one.subnets if dst.version == net.version)
+        if mine and not here and src not in network.gateways and unanswered(host, [flow]) is not None:
+            yield flow
+
+
+def _untranslated(host: Host, network: Network, routed: bool, asked: list[TrackedFlow]) -> Candidate:
+    attached = members(host, network)
+    subnet = next((net for net in network.subnets if net.version == 4), network.subnets[0] if network.subnets else "")
+    setting = "gateway mode routed" if routed else "masquerading is switched off"
+    ask = asked[0].original if asked else None
+    proof = f", and {socket_text(ask.dst, ask.dport)} did not answer" if ask and ask.dst else ""
+    back = by_hand(
+        ("ip", "route", "add", str(subnet), "via", "THIS-HOST"), "on the router beyond this host: the way back"
+    )
+    own = masquerade(host, network, "what leaves the network takes this host's address")
+    return candidate(
+        "v29-routed-no-return" if routed else "masq-missing",
+        Severity.INFO if not asked else Severity.MEDIUM if routed else Severity.HIGH,
+        f"what leaves {network.name} keeps its own address ({setting}){proof}: routers beyond this host need a route "
+        f"to {subnet}",
+        [Hit(one.id, Direction.OUT, network=network.name) for one in attached],
+        [
+            of_record(f"network {network.name}", setting, network),
+            *(
+                Evidence(
+                    "conntrack", f"{one.proto} {one.original.src} to {one.original.dst} unanswered, not translated"
+                )
+                for one in asked[:3]
+            ),
+        ],
+        *((back if routed else own if own[0] else back) if asked else NOTHING),
+        asks=tuple(out(one, None, 4) for one in attached) if asked and not routed else (),
+    )

@@ -1,0 +1,120 @@
+"""IPv6 beside what its packets show: a lost default route, ports that only IPv4 reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netdash.doctor.candidate import Candidate
+from netdash.doctor.checks.parts import KEPT, candidate, of_record, of_sysctl
+from netdash.doctor.fixes import sysctl
+from netdash.model.addresses import socket_text
+from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
+from netdash.model.host import IP, Container, Host, Link
+from netdash.model.index import index_of
+
+_ALL = "net.ipv6.conf.all.forwarding"
+
+
+def check_router_advertisements(host: Host) -> Iterator[Candidate]:
+    """A host that forwards takes no route from its router's advertisements any more, unless accept_ra is 2."""
+    told = host.sysctls or {}
+    if told.get(_ALL) != "1" or host.routes is None or "routes: route6" in host.failures:
+        return
+    if any(route.family == 6 and route.default and route.kind == "unicast" for route in host.routes):
+        return
+    for link in host.links or ():
+        name = f"net.ipv6.conf.{link.name.replace('.', '/')}.accept_ra"
+        if told.get(name) == "1" and _of_internet(link):
+            own = next(ip for ip in link.addresses if ip.version == 6 and not ip.ip.is_link_local)
+            yield candidate(
+                "v6-ra-lost",
+                Severity.HIGH,
+                f"this host has no IPv6 default route: it forwards IPv6, so it ignores its router's advertisements on "
+                f"{link.name}",
+                (Hit(None, Direction.OUT),),
+                [
+                    of_sysctl(_ALL, "1"),
+                    of_sysctl(name, "1 (2 takes advertisements also while forwarding)"),
+                    of_record(f"device {link.name}", f"{own}, and no default route", link),
+                ],
+                *sysctl(name, "2", "the next advertisement brings the default route back"),
+            )
+
+
+def _of_internet(link: Link) -> bool:
+    """A device that leads out, with an address that a router gave or that others route to."""
+    outward = link.kind not in ("bridge", "tun", "wireguard", "dummy") and link.master is None and link.up
+    addresses = [one.ip for one in link.addresses if one.version == 6]
+    return outward and any(not one.is_link_local and not one.is_loopback for one in addresses)
+
+
+def check_published(host: Host) -> Iterator[Candidate]:
+    """Ports published for every address that IPv6 clients cannot reach: the container has no IPv6, and no proxy leads
+    them to its IPv4 address."""
+    own = _own_address(host)
+    if own is None or host.ruleset is None or host.listeners is None:
+        return
+    for container in host.containers or ():
+        ports = _four_only(host, container) if container.running else []
+        if ports:
+            yield _only_four(host, container, ports, own)
+
+
+def _own_address(host: Host) -> IP | None:
+    """An IPv6 address by which clients elsewhere reach this host."""
+    bridges = {network.bridge for network in host.networks or ()}
+    for link in host.links or ():
+        if link.name not in bridges and _of_internet(link):
+            return next(ip.ip for ip in link.addresses if ip.version == 6 and not ip.ip.is_link_local)
+    return None
+
+
+def _four_only(host: Host, container: Container) -> list[str]:
+    ports = index_of(host).ports(container.id)
+    six = {(port.proto, port.host_port) for port in ports if port.host_ip.version == 6 or port.dual}
+    everywhere = {
+        (one.proto, one.container_port)
+        for one in container.configured
+        if one.host_ip is None or one.host_ip.version == 6
+    }
+    return [
+        f"{port.host_port}/{port.proto}"
+        for port in ports
+        if port.live
+        and port.dnat is not None
+        and port.proxy is None
+        and port.host_ip.is_unspecified
+        and (port.proto, port.host_port) not in six
+        and (port.proto, port.container_port) in everywhere
+        and not any(
+            one.port == port.host_port and one.proto == port.proto and (one.ip.version == 6 or one.dual)
+            for one in host.listeners or ()
+        )
+    ]
+
+
+def _only_four(host: Host, container: Container, ports: list[str], own: IP) -> Candidate:
+    first = int(ports[0].partition("/")[0])
+    return candidate(
+        "v6-proxy-off",
+        Severity.MEDIUM,
+        f"{', '.join(ports)} of {container.name} can be reached by IPv4 only: it has no IPv6 address, and the engine "
+        f"runs no proxy that leads clients of {own} to it",
+        [Hit(container.id, Direction.IN, port) for port in ports],
+        [
+            Evidence("listeners", f"nothing listens on {socket_text(own, first)}"),
+            Evidence("rules", f"no ip6tables rule takes {ports[0]}"),
+            *(
+                of_record("ports", socket_text(port.host_ip, port.host_port), port)
+                for port in index_of(host).ports(container.id)[:1]
+            ),
+        ],
+        [
+            Fix(
+                ("docker", "network", "create", "--ipv6", "NAME"),
+                "with IPv6 on its network the engine translates IPv6 too; or userland-proxy: true in daemon.json",
+                KEPT,
+            )
+        ],
+        confidence=0.8,
+    )

@@ -1,0 +1,148 @@
+"""Devices: shapers that let nothing through, bridges that do not do for Docker what it needs of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from netdash.doctor.candidate import Candidate
+from netdash.doctor.checks.parts import candidate, hit_of_port, members, of_record, of_rule, of_sysctl
+from netdash.doctor.fixes import sysctl
+from netdash.kernel.routing import entrance
+from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
+from netdash.model.host import Container, Host, Link, Network, Port
+from netdash.model.index import index_of
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.summary import answer
+
+_RATE = re.compile(r"\brate (\d+)([KMGT]?)bit\b")
+_LOSS = re.compile(r"\bloss (?:random )?(\d+(?:\.\d+)?)%")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_USELESS = 8000  # bits a second: a full packet takes longer than a connection waits for it
+_FEW = 4  # questions that a fix is tried with
+_BRIDGE_NF = "net.bridge.bridge-nf-call-iptables"
+
+
+def check_queues(host: Host) -> Iterator[Candidate]:
+    index = index_of(host)
+    for device, text in (host.qdiscs or {}).items():
+        link, owner = index.link(device), index.veths.get(device)
+        bad = _stops(text)
+        if not bad and owner is None:
+            continue
+        who = f"the veth of {owner.name}" if owner else "this host"
+        hits = [Hit(owner.id, Direction.IN), Hit(owner.id, Direction.OUT)] if owner else [Hit(None, Direction.OUT)]
+        yield candidate(
+            "tc-drop",
+            Severity.HIGH if bad else Severity.INFO,
+            f"a traffic shaper on {device} ({who}) {bad or 'limits or delays what leaves by it'}: "
+            "no rule and no counter shows it",
+            hits,
+            [of_record("tc qdisc", f"{device}: {text}", link) if link else Evidence("tc qdisc", f"{device}: {text}")],
+            [Fix(("tc", "qdisc", "del", "dev", device, "root"), "takes the shaper away until somebody sets it again")],
+            confidence=1.0 if bad else 0.5,
+        )
+
+
+def _stops(text: str) -> str:
+    """What it does to nearly all packets; "" where it only limits."""
+    rate, loss = _RATE.search(text), _LOSS.search(text)
+    if rate is not None and int(rate[1][:18]) * _UNITS[rate[2]] < _USELESS:
+        return f"lets {rate[0].removeprefix('rate ')} a second through, which is nothing"
+    if loss is not None and float(loss[1]) >= 20:
+        return f"loses {loss[1]} % of the packets"
+    return ""
+
+
+# --- without userland proxies -----------------------------------------------------------------------------------------
+
+
+def check_bridges(host: Host) -> Iterator[Candidate]:
+    """Without a proxy a container comes back to its own bridge by the host's rules: the bridge must ask them, and must
+    send a frame out by the port that it came in by."""
+    index = index_of(host)
+    for network in host.networks or ():
+        if network.driver != "bridge" or not network.bridge:
+            continue
+        attached = members(host, network)
+        ports = [port for one in attached for port in index.ports(one.id) if _without_proxy(port, network.bridge)]
+        if not ports:
+            continue
+        if len(attached) > 1:
+            yield from _unfiltered(host, network, attached, ports)
+        yield from _one_way(host, network, attached, ports)
+
+
+def _without_proxy(port: Port, bridge: str) -> bool:
+    """Its rule takes what comes in by the bridge itself too, as the engine writes it without proxies."""
+    rule = port.dnat
+    if not port.live or rule is None or port.proxy is not None:
+        return False
+    return not any(match.key == "iif" and match.negated and bridge in match.values for match in rule.matches)
+
+
+def _unfiltered(host: Host, network: Network, attached: list[Container], ports: list[Port]) -> Iterator[Candidate]:
+    value = (host.sysctls or {}).get(_BRIDGE_NF)
+    failing = [
+        asked
+        for port in ports[:1]
+        for one in attached
+        if one.id != port.container_id and (asked := _called(host, one, port)) and _fails(host, asked)
+    ]
+    if value != "0" or not failing:
+        return
+    yield candidate(
+        "bridge-nf-off",
+        Severity.HIGH,
+        f"containers on {network.name} cannot call each other by this host's address and a published port: answers "
+        "cross the bridge past the rules and are not translated back",
+        [*(Hit(one.id, Direction.PEERS, network=network.name) for one in attached), *map(hit_of_port, ports)],
+        [of_sysctl(_BRIDGE_NF, value), *(of_rule(port.dnat) for port in ports[:1] if port.dnat)],
+        *sysctl(_BRIDGE_NF, "1", "bridged packets meet the rules"),
+        tuple(failing[:_FEW]),
+    )
+
+
+def _called(host: Host, caller: Container, port: Port) -> Question | None:
+    """The caller's first packet to the port by an address of this host."""
+    ip = port.host_ip if not port.host_ip.is_unspecified else entrance(4, host.links, host.routes)[1]
+    if ip is None or ip.is_loopback:
+        return None
+    return Question(Origin.CONTAINER, ip, port.proto, port.host_port, container=caller.id)
+
+
+def _fails(host: Host, question: Question) -> bool:
+    found = answer(host, question)
+    return found.answered is False or (found.verdict is not Verdict.UNKNOWN and not found.verdict.arrives)
+
+
+def _one_way(host: Host, network: Network, attached: list[Container], ports: list[Port]) -> Iterator[Candidate]:
+    index = index_of(host)
+    for container in attached:
+        link = next((index.link(end.veth) for end in container.endpoints if index.network(end) is network), None)
+        if link is None or link.hairpin is not False:
+            continue
+        own = [port for port in ports if port.container_id == container.id]
+        failing = [asked for port in own if (asked := _called(host, container, port)) and _fails(host, asked)]
+        if failing:
+            yield _without_hairpin(network, container, link, own, failing)
+
+
+def _without_hairpin(
+    network: Network, container: Container, link: Link, own: list[Port], failing: list[Question]
+) -> Candidate:
+    return candidate(
+        "hairpin-no-proxy-mode",
+        Severity.MEDIUM,
+        f"{container.name} cannot call itself by this host's address and its published port: "
+        f"its bridge port {link.name} does not send frames back",
+        [Hit(container.id, Direction.PEERS, f"{port.host_port}/{port.proto}", network.name) for port in own],
+        [of_record(f"bridge link {link.name}", "hairpin off", link)],
+        [
+            Fix(
+                ("bridge", "link", "set", "dev", link.name, "hairpin", "on"),
+                "frames may leave by the port that they came in by, until the container is started anew",
+            )
+        ],
+        asks=tuple(failing),
+    )

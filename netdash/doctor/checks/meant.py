@@ -1,0 +1,119 @@
+"""What is cut off because somebody set it up so: told, never an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from netdash.doctor.candidate import Candidate
+from netdash.doctor.checks.parts import KEPT, candidate, hits_of, listing, members, names_of, of_container, of_record
+from netdash.model.finding import Direction, Fix, Hit, Severity
+from netdash.model.host import Container, Host, Network
+from netdash.model.index import index_of
+
+
+def check(host: Host) -> Iterator[Candidate]:
+    for network in host.networks or ():
+        attached = members(host, network)
+        if attached and network.internal:
+            yield from _internal(host, network, attached)
+        if len(attached) > 1 and not network.icc and network.driver == "bridge":
+            yield _apart(network, attached)
+        if attached and network.driver in ("macvlan", "ipvlan"):
+            yield _beside(network, attached)
+    for container in host.containers or ():
+        if container.running and container.network_mode == "none":
+            yield _without(container)
+    yield from _isolated(host)
+
+
+def _internal(host: Host, network: Network, attached: list[Container]) -> Iterator[Candidate]:
+    """Only of containers that have no other way out."""
+    index = index_of(host)
+    only = [one for one in attached if all((net := index.network(end)) and net.internal for end in one.endpoints)]
+    if not only:
+        return
+    wanted = [one for one in only if one.configured]
+    published = f"; the published ports of {names_of(wanted)} have no effect" if wanted else ""
+    yield candidate(
+        "internal-network",
+        Severity.INFO,
+        f"{names_of(only)} cannot reach the Internet, nor be reached: {network.name} is an internal network{published}",
+        hits_of(only, Direction.OUT, network.name),
+        [of_record(f"network {network.name}", "internal", network)],
+        [
+            Fix(("docker", "network", "connect", "NAME", one.name), "one more network, with a way out", KEPT)
+            for one in only[:1]
+        ],
+    )
+
+
+def _apart(network: Network, attached: list[Container]) -> Candidate:
+    return candidate(
+        "icc-false",
+        Severity.INFO,
+        f"containers on {network.name} cannot reach each other: it was created with enable_icc=false",
+        hits_of(attached, Direction.PEERS, network.name),
+        [of_record(f"network {network.name}", "com.docker.network.bridge.enable_icc=false", network)],
+        [Fix(("docker", "network", "create", "NAME"), "on another network they reach each other", KEPT)],
+    )
+
+
+def _beside(network: Network, attached: list[Container]) -> Candidate:
+    return candidate(
+        "macvlan-host",
+        Severity.INFO,
+        f"this host and {names_of(attached)} cannot reach each other: the kernel passes nothing between "
+        f"{network.driver} devices and their parent {network.parent or ''}".rstrip(),
+        hits_of(attached, Direction.IN, network.name),
+        [
+            of_record(
+                f"network {network.name}", f"driver {network.driver}, parent {network.parent or 'not told'}", network
+            )
+        ],
+        [
+            Fix(
+                ("ip", "link", "add", "shim", "link", network.parent or "PARENT", "type", "macvlan", "mode", "bridge"),
+                "a device of this host beside theirs; give it an address, and routes to theirs",
+            )
+        ]
+        if network.driver == "macvlan"
+        else (),
+    )
+
+
+def _without(container: Container) -> Candidate:
+    wanted = "; its published ports have no effect" if container.configured else ""
+    return candidate(
+        "network-none",
+        Severity.INFO,
+        f"{container.name} has no network: it was started with --network none{wanted}",
+        (Hit(container.id, Direction.OUT),),
+        [of_container(container, "network mode none")],
+        [Fix(("docker", "run", "--network", "NETWORK"), "create it anew (with its other options) on a network", KEPT)],
+    )
+
+
+def _isolated(host: Host) -> Iterator[Candidate]:
+    """Pairs of networks that no container joins: Docker keeps them apart."""
+    if host.engine is None or host.engine.name != "docker":
+        return
+    plain = [(one, members(host, one)) for one in host.networks or () if one.driver == "bridge" and not one.internal]
+    used = [(network, attached) for network, attached in plain if attached]
+    pairs = [
+        (one, other)
+        for (one, here), (other, there) in combinations(used, 2)
+        if not {container.id for container in here} & {container.id for container in there}
+    ]
+    if pairs:
+        names = sorted({network.name for pair in pairs for network in pair})
+        yield candidate(
+            "isolation-between-networks",
+            Severity.INFO,
+            f"containers on {listing(names)} reach each other only within one network, or by published ports: "
+            "Docker keeps networks apart",
+            (),
+            [of_record(f"network {network.name}", "bridge network of its own", network) for network, _ in used[:4]],
+            [Fix(("docker", "network", "connect", "NETWORK", "CONTAINER"), "a container on both reaches both", KEPT)],
+            confidence=0.2,
+        )

@@ -1,0 +1,305 @@
+"""Subnets of the engine's networks: what they take from others, and what is left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Network, ip_network
+
+from netdash.change.model import RouteChange
+from netdash.doctor.candidate import Candidate
+from netdash.doctor.checks.parts import KEPT, candidate, hits_of, members, names_of, of_record
+from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
+from netdash.model.host import IP, Container, Host, Neighbour, Net, Network, Route
+from netdash.model.index import index_of
+from netdash.model.numbers import decimal
+from netdash.trace.default_questions import out
+
+_DEFAULT = "bridge"
+_LOCAL = ("bridge", "macvlan", "ipvlan")
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")))
+_BUILT_IN = tuple(
+    (ip_network(base), size)
+    for base, size in (
+        *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
+        ("192.168.0.0/16", 20),
+    )
+)
+"""Docker's default address pools (libnetwork/ipamutils)."""
+_ON_LINK_ONLY = 28  # the first engine whose choice of a subnet looks at routes without a gateway alone
+_MANY = 4096  # subnets of one pool that are looked at
+
+
+# --- overlaps ---------------------------------------------------------------------------------------------------------
+
+
+def check_overlaps(host: Host) -> Iterator[Candidate]:
+    for network in host.networks or ():
+        if network.driver == "bridge" and network.bridge and host.routes is not None:
+            for subnet in network.subnets:
+                yield from _overlap(host, network, subnet)
+
+
+def _overlap(host: Host, network: Network, subnet: Net) -> Iterator[Candidate]:
+    routes = list(_others_routes(host, network, subnet))
+    if routes:
+        yield _taken_by_route(host, network, subnet, routes)
+    lost = list(_lost(host, network, subnet))
+    if lost:
+        yield _takes_others(host, network, subnet, lost)
+
+
+def _taken_by_route(host: Host, network: Network, subnet: Net, routes: list[Route]) -> Candidate:
+    """The narrower route wins: what is for these addresses leaves by it, a container's too."""
+    gone = [one for one in members(host, network) if any(ip in route.dst for ip in _ips(one) for route in routes)]
+    ways = ", ".join(dict.fromkeys(f"{route.dst} dev {route.dev}" for route in routes))
+    hit = f"{names_of(gone)} cannot be reached" if gone else "containers that get an address there cannot be reached"
+    return candidate(
+        "subnet-overlap-lan",
+        Severity.CRITICAL if gone else Severity.MEDIUM,
+        f"the subnet {subnet} of network {network.name} overlaps with a route of another network ({ways}): {hit}, "
+        "because the route wins",
+        [*hits_of(gone, Direction.IN, network.name), *hits_of(gone, Direction.OUT, network.name)],
+        [
+            of_record(f"network {network.name}", f"subnet {subnet} on {network.bridge}", network),
+            *(of_record(f"route table {one.table}", f"{one.dst} dev {one.dev or '-'}", one) for one in routes),
+        ],
+        [
+            *(
+                Fix(
+                    ("ip", "route", "del", str(route.dst), "dev", route.dev or ""),
+                    "its packets go to the bridge again; who set the route (a VPN?) may set it again",
+                    (Lasts.ENGINE, Lasts.FIREWALL),
+                )
+                for route in routes
+            ),
+            *_renumber(host, network),
+        ],
+        tuple(RouteChange(False, one.family, one.dst, one.gateway, one.dev, table=one.table) for one in routes),
+        tuple(out(one, None, subnet.version) for one in gone),
+    )
+
+
+def _ips(container: Container) -> list[IP]:
+    return [own.ip for end in container.endpoints for own in end.addresses]
+
+
+def _takes_others(host: Host, network: Network, subnet: Net, lost: list[tuple[IP, str, str]]) -> Candidate:
+    elsewhere = ", ".join(dict.fromkeys(str(ip) for ip, _, _ in lost))
+    return candidate(
+        "subnet-overlap-lan",
+        Severity.CRITICAL,
+        f"network {network.name} has taken {subnet}: {elsewhere} beyond this host is looked for on {network.bridge}",
+        (Hit(None, Direction.OUT, network=network.name), *hits_of(members(host, network), Direction.OUT, network.name)),
+        [
+            of_record(f"network {network.name}", f"subnet {subnet} on {network.bridge}", network),
+            *(Evidence(source, text) for _, source, text in lost),
+        ],
+        _renumber(host, network),
+    )
+
+
+def _renumber(host: Host, network: Network) -> list[Fix]:
+    if network.name == _DEFAULT:
+        restart = ("systemctl", "restart", "docker")
+        return [Fix(restart, 'first set "bip" in /etc/docker/daemon.json to a range that nobody uses', KEPT)]
+    leave = [
+        Fix(
+            ("docker", "network", "disconnect", "-f", network.name, one.name),
+            f"{one.name} leaves {network.name}; connect it to the new network afterwards",
+            KEPT,
+        )
+        for one in members(host, network)
+    ]
+    remove = ("docker", "network", "rm", network.name)
+    return [
+        *leave,
+        Fix(remove, f"{network.name} is removed; create it anew with --subnet of a range nobody uses", KEPT),
+    ]
+
+
+def _others_routes(host: Host, network: Network, subnet: Net) -> Iterator[Route]:
+    """Routes of others to a part of the subnet, or to all of it: by a device that is none of the engine's."""
+    bridges = {one.bridge for one in host.networks or ()}
+    for route in host.routes or ():
+        if route.table != "main" or route.kind != "unicast" or route.default or route.dev in bridges:
+            continue
+        same = route.dst.version == subnet.version and not route.dst.network_address.is_link_local
+        if same and _within(route.dst, subnet) and not _macvlan_of(host, network, route):
+            yield route
+
+
+def _within(part: Net, whole: Net) -> bool:
+    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]  # of one family
+
+
+def _macvlan_of(host: Host, network: Network, route: Route) -> bool:
+    """A device that hangs on the bridge itself: a way of this host into the same network."""
+    link = index_of(host).link(route.dev)
+    return link is not None and (link.lower == network.bridge or link.master == network.bridge)
+
+
+def _lost(host: Host, network: Network, subnet: Net) -> Iterator[tuple[IP, str, str]]:
+    """Addresses in the subnet that answered elsewhere or that are asked for names, and that nobody on the bridge has:
+    (address, where it was read, what it says)."""
+    own = {ip.ip for one in host.links or () for ip in one.addresses} | index_of(host).owners.keys()
+    for ip in sorted(_resolvers(host) - own, key=int):
+        if ip.version == subnet.version and ip in subnet:
+            yield ip, "resolv.conf of containers", f"nameserver {ip}"
+    seekers = [one for one in host.neighbours or () if one.dev == network.bridge and _unanswered(one)]
+    sought = {one.ip: one for one in seekers if one.ip in subnet and one.ip not in own}
+    for flow in host.flows or ():
+        # Its answer was sent to an address of this host's: it left translated, so not by this bridge.
+        neighbour = sought.get(flow.original.dst) if flow.original.dst else None
+        if neighbour is not None and flow.replied and flow.reply.dst != flow.original.src:
+            del sought[neighbour.ip]
+            text = f"{neighbour.ip} {neighbour.state} on {neighbour.dev}; it answered {flow.original.src} before"
+            yield neighbour.ip, "neighbours and conntrack", text
+
+
+def _unanswered(neighbour: Neighbour) -> bool:
+    return neighbour.state in ("FAILED", "INCOMPLETE") and neighbour.mac is None
+
+
+def _resolvers(host: Host) -> set[IP]:
+    read = (one.inside.resolver for one in host.containers or () if one.inside and one.inside.resolver)
+    return {ip for one in read for ip in (*one.servers, *(one.upstreams or ())) if not ip.is_loopback}
+
+
+def check_public(host: Host) -> Iterator[Candidate]:
+    """Subnets whose addresses belong to somebody on the Internet."""
+    for network in host.networks or ():
+        for subnet in network.subnets:
+            mine = any(subnet.overlaps(net) for net in _PRIVATE if subnet.version == 4)
+            nat = network.driver == "bridge" and network.gateway_modes[0] != "routed" and network.masquerade
+            if subnet.version == 4 and not mine and nat and not network.internal:
+                yield candidate(
+                    "subnet-public",
+                    Severity.INFO,
+                    f"network {network.name} has {subnet}, which is no private range: "
+                    "whoever has these addresses on the Internet cannot be reached from here",
+                    hits_of(members(host, network), Direction.OUT, network.name),
+                    [of_record(f"network {network.name}", f"subnet {subnet}", network)],
+                )
+
+
+# --- address pools ----------------------------------------------------------------------------------------------------
+
+
+def check_pools(host: Host) -> Iterator[Candidate]:
+    """Whether `docker network create` still finds a subnet, as libnetwork looks for one."""
+    engine = host.engine
+    if engine is None or engine.name != "docker" or engine.pools is None or not host.networks or host.routes is None:
+        return
+    pools = engine.pools or _BUILT_IN
+    taken = [net for network in host.networks for net in network.subnets if net.version == 4]
+    blocking = list(_blocking(host, decimal(engine.version.partition(".")[0], 3) or 0))
+    free_of_networks = list(_free(pools, taken))
+    if any(True for one in free_of_networks if not any(one.overlaps(route.dst) for route in blocking)):
+        return
+    shown = ", ".join(f"{base} in /{size}" for base, size in pools[:3]) + (" …" if len(pools) > 3 else "")
+    told = Evidence("docker info", f"default address pools {shown}")
+    if free_of_networks:
+        yield _blocked(blocking, free_of_networks, told)
+    else:
+        yield _used_up(host, taken, told)
+
+
+def _free(pools: Iterable[tuple[Net, int]], taken: Sequence[Net]) -> Iterator[IPv4Network]:
+    for base, size in pools:
+        if isinstance(base, IPv4Network) and base.prefixlen <= size <= 32:
+            for at, one in enumerate(base.subnets(new_prefix=size)):
+                if at == _MANY:
+                    break
+                if not any(one.overlaps(net) for net in taken):
+                    yield one
+
+
+def _blocking(host: Host, version: int) -> Iterator[Route]:
+    """Routes of this host that the engine leaves their range to."""
+    bridges = {network.bridge for network in host.networks or ()}
+    for route in host.routes or ():
+        here = route.family == 4 and route.table == "main" and not route.default and route.dev not in bridges
+        if here and route.kind == "unicast" and (route.gateway is None or version < _ON_LINK_ONLY):
+            yield route
+
+
+def _blocked(blocking: list[Route], free: list[IPv4Network], told: Evidence) -> Candidate:
+    wide = [route for route in blocking if any(one.overlaps(route.dst) for one in free)]
+    devices = ", ".join(sorted({route.dev or "-" for route in wide}))
+    return candidate(
+        "pool-blocked-by-vpn",
+        Severity.HIGH,
+        f"no new network can be created: routes by {devices} cover every address pool that Docker may choose from",
+        (),
+        [told, *(of_record("route table main", f"{route.dst} dev {route.dev}", route) for route in wide[:4])],
+        [
+            Fix(
+                ("docker", "network", "create", "--subnet", "172.30.250.0/24", "NAME"),
+                "an explicit subnet is not compared with the routes; or disconnect the VPN meanwhile",
+                KEPT,
+            )
+        ],
+    )
+
+
+def _used_up(host: Host, taken: Sequence[Net], told: Evidence) -> Candidate:
+    empty = [one for one in host.networks or () if one.bridge and one.name != _DEFAULT and not members(host, one)]
+    idle = f"; unused: {', '.join(sorted(one.name for one in empty)[:4])}" if empty else ""
+    return candidate(
+        "pool-exhausted",
+        Severity.HIGH,
+        "no new network can be created: all of Docker's default address pools are used",
+        (),
+        [told, Evidence("networks", f"{len(taken)} subnets are in use{idle}")],
+        [
+            Fix(
+                ("docker", "network", "prune"),
+                "removes networks that no container, running or stopped, is on; "
+                "or add default-address-pools to /etc/docker/daemon.json and restart the engine",
+                KEPT,
+            )
+        ],
+    )
+
+
+# --- addresses of one network -----------------------------------------------------------------------------------------
+
+
+def check_addresses_left(host: Host) -> Iterator[Candidate]:
+    for network in host.networks or ():
+        if network.driver not in _LOCAL or network.scope != "local" or host.containers is None:
+            continue
+        for subnet in network.subnets:
+            if subnet.version == 4 and subnet.prefixlen < 31:
+                yield from _left(host, network, subnet)
+
+
+def _left(host: Host, network: Network, subnet: Net) -> Iterator[Candidate]:
+    chosen = next((one for one in network.ranges if _within(one, subnet)), subnet)
+    attached = members(host, network)
+    used = {own.ip for one in attached for end in one.endpoints for own in end.addresses if own.ip in chosen}
+    if not used:
+        return
+    kept = {
+        subnet.network_address,
+        subnet.broadcast_address,
+        *network.reserved,
+        *(index_of(host).gateways(network) or ()),
+    }
+    room = chosen.num_addresses - len({ip for ip in kept if ip in chosen} - used)
+    if len(used) < room:
+        return
+    yield candidate(
+        "subnet-ips-exhausted",
+        Severity.MEDIUM,
+        f"network {network.name} has no free address: {chosen} has room for {room}, all taken by {names_of(attached)}",
+        hits_of(attached, Direction.PEERS, network.name),
+        [of_record(f"network {network.name}", f"{chosen}, {len(used)} of {room} addresses in use", network)],
+        [
+            Fix(
+                ("docker", "network", "create", "--subnet", "172.30.250.0/24", f"{network.name}-wide"),
+                "a second network with more room; containers that do not fit are connected to it instead",
+                KEPT,
+            )
+        ],
+    )

@@ -1,0 +1,65 @@
+"""What conntrack remembers of connections that do not come where they should."""
+
+from __future__ import annotations
+
+import pytest
+
+from netdash.model.finding import Severity
+from tests.doctor.checks.stage import BRIDGE, container, found, made
+from tests.support.trace_hosts import DB, WEB, table
+
+UDP = {"5000/udp": [{"HostIp": "0.0.0.0", "HostPort": "5000"}]}
+DNAT = table("nat", f"-A PREROUTING -p udp -m udp --dport 5000 -j DNAT --to-destination {WEB}:5000")
+
+
+def datagram(src: str, answered_by: str, replied: str = "[UNREPLIED] ") -> str:
+    return (
+        f"udp 17 25 src={src} dst=203.0.113.2 sport=7777 dport=5000 {replied}"
+        f"src={answered_by} dst={src} sport=5000 dport=7777 use=1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "stale"),
+    [
+        (datagram("192.0.2.10", "203.0.113.2"), True),
+        (datagram("192.0.2.10", "172.17.0.9"), True),  # the container's address of before
+        (datagram("192.0.2.10", WEB), False),
+        (datagram("203.0.113.2", "203.0.113.2"), False),  # this host's own, which a proxy takes
+        (datagram("172.17.0.3", "203.0.113.2"), False),  # a container's, which a proxy takes
+        (datagram("192.0.2.10", "203.0.113.2", ""), False),  # somebody answers
+    ],
+)
+def test_datagrams_that_an_old_entry_keeps_away(line: str, stale: bool) -> None:
+    web = container("web", WEB, PortBindings=UDP)
+    web["NetworkSettings"] = {**web["NetworkSettings"], "Ports": UDP}  # type: ignore[dict-item]
+    more = {"docker/inspect.json": [web, container("db", DB)], "host/conntrack.txt": line}
+    assert bool(found(made(more, legacy=DNAT), "udp-stale-conntrack")) is stale
+
+
+def syn(dst: str, seconds: int = 100) -> str:
+    ends = f"src={WEB} dst={dst} sport=40000 dport=80"
+    return f"tcp 6 {seconds} SYN_SENT {ends} [UNREPLIED] src={dst} dst={WEB} sport=80 dport=40000 use=1\n"
+
+
+@pytest.mark.parametrize(
+    ("dst", "gone"), [("172.17.0.9", True), ("172.17.0.3", False), ("172.17.0.1", False), ("192.0.2.10", False)]
+)
+def test_a_container_that_calls_an_address_which_nobody_has(dst: str, gone: bool) -> None:
+    assert bool(found(made({"host/conntrack.txt": syn(dst)}), "stale-upstream-ip")) is gone
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "asked"),
+    [
+        ("com.docker.network.bridge.enable_ip_masquerade=false", "masq-missing", Severity.HIGH),
+        ("com.docker.network.bridge.gateway_mode_ipv4=routed", "v29-routed-no-return", Severity.MEDIUM),
+    ],
+)
+def test_what_leaves_untranslated_alarms_once_somebody_does_not_answer(option: str, code: str, asked: Severity) -> None:
+    """Routers beyond the host may know the way back: a setting alone is no fault."""
+    name, value = option.split("=")
+    networks = [{**BRIDGE, "Options": {"com.docker.network.bridge.name": "docker0", name: value}}]
+    for line, severity in (("", Severity.INFO), (syn("192.0.2.10", 119), Severity.INFO), (syn("192.0.2.10"), asked)):
+        (finding,) = found(made({"docker/networks.json": networks, "host/conntrack.txt": line}), code)
+        assert finding.severity is severity, line
