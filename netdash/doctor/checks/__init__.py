@@ -11,6 +11,7 @@ from netdash.doctor.checks import (
     addresses,
     connections,
     containers,
+    engine,
     engine_rules,
     exposure,
     ipv6,
@@ -58,7 +59,7 @@ _POOLS = Needs("address pools", lambda host: host.engine is not None and host.en
 
 CHECKS: tuple[tuple[Check, tuple[Needs, ...]], ...] = (
     (containers.check, (_ENGINE,)),
-    (containers.check_engine, (_RULES, _LISTENERS, _PROXIES)),
+    (engine.check, (_RULES, _LISTENERS, _PROXIES)),
     (limits.check_conntrack, (_SYSCTLS,)),
     (limits.check_inserts, (_COUNTS,)),
     (limits.check_ephemeral, (_CONNTRACK, _INSIDE)),
@@ -74,6 +75,7 @@ CHECKS: tuple[tuple[Check, tuple[Needs, ...]], ...] = (
     (ports.check_unpublished, (_ENGINE,)),
     (addresses.check, (_ENGINE, _INSIDE)),
     (connections.check_stale_udp, (_CONNTRACK,)),
+    (connections.check_loopback_services, (_CONNTRACK, _LISTENERS)),
     (connections.check_gone, (_CONNTRACK, _NETWORKS)),
     (connections.check_untranslated, (_CONNTRACK, _NETWORKS)),
     (connections.check_extra_hosts, (_ENGINE, _NETWORKS)),

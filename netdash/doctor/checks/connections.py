@@ -8,9 +8,10 @@ from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record, of_rule
 from netdash.doctor.fixes import NOTHING, by_hand
 from netdash.kernel.conntrack_entries import unanswered
+from netdash.kernel.sockets import by_port
 from netdash.model.addresses import address, socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
-from netdash.model.host import IP, Host, Net, Network, Port, TrackedFlow
+from netdash.model.host import IP, Container, Host, Listener, Net, Network, Port, TrackedFlow
 from netdash.model.index import index_of
 from netdash.trace.default_questions import out
 
@@ -89,6 +90,51 @@ def check_gone(host: Host) -> Iterator[Candidate]:
             [Fix(("docker", "restart", caller.name), "it resolves its names again")],
             confidence=0.8,
         )
+
+
+def check_loopback_services(host: Host) -> Iterator[Candidate]:
+    """Containers that called a service of this host which listens on loopback alone: for them nobody is there."""
+    index = index_of(host)
+    here = {own.ip for link in host.links or () for own in link.addresses if not own.ip.is_loopback}
+    heard = by_port(host.listeners or ())
+    told: set[tuple[str, str, int]] = set()
+    for flow in host.flows or ():
+        caller = index.owners.get(flow.original.src) if flow.original.src else None
+        ip, port = flow.original.dst, flow.original.dport
+        sockets = heard.get((flow.proto, port or 0), ())
+        if caller is None or ip not in here or not sockets or not all(one.ip.is_loopback for one in sockets):
+            continue
+        if port is not None and (caller.id, flow.proto, port) not in told and not _translated(host, flow):
+            told.add((caller.id, flow.proto, port))
+            yield _on_loopback(caller, flow, sockets[0])
+
+
+def _translated(host: Host, flow: TrackedFlow) -> bool:
+    """Whether it did not end at this host, but at a container that publishes the port."""
+    ports = {(port.proto, port.host_port) for port in host.ports or () if port.dnat is not None and port.live}
+    return flow.reply.src != flow.original.dst or (flow.proto, flow.original.dport) in ports
+
+
+def _on_loopback(caller: Container, flow: TrackedFlow, socket: Listener) -> Candidate:
+    asked = socket_text(flow.original.dst, flow.original.dport) if flow.original.dst else ""
+    who = socket.program or "a process"
+    return candidate(
+        "host-service-loopback",
+        Severity.HIGH,
+        f"{caller.name} calls {asked} of this host, where {who} listens on {socket.ip} only: connections are refused",
+        (Hit(caller.id, Direction.OUT),),
+        [
+            Evidence("listeners", f"{socket_text(socket.ip, socket.port)} {who}"),
+            Evidence("conntrack", f"{flow.proto} {flow.original.src} to {asked}"),
+        ],
+        [
+            Fix(
+                ("ss", "-Hltnup", "sport", "=", f":{socket.port}"),
+                f"shows {who}: set it to listen on {flow.original.dst} too",
+            )
+        ],
+        confidence=0.9,
+    )
 
 
 def check_extra_hosts(host: Host) -> Iterator[Candidate]:

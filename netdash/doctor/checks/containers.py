@@ -1,4 +1,4 @@
-"""What the engine says of its containers: paused, ill, restarting; and the engine that is not there."""
+"""What the engine says of its containers: paused, ill, restarting, left behind."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 from netdash.change.model import ContainerChange, ContainerEdit
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import KEPT, candidate, hit_of_port, of_container, of_rule
+from netdash.doctor.checks.parts import KEPT, candidate, hit_of_port, of_container
 from netdash.doctor.fixes import restart
-from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
-from netdash.model.host import Container, Host, Rule, Verb
+from netdash.model.finding import Direction, Fix, Hit, Lasts, Severity
+from netdash.model.host import Container, Host
 from netdash.model.index import index_of
-from netdash.model.source import Source
 
 _OFTEN = 3  # restarts after which it is no accident
 _JUST_NOW = 60.0  # seconds: a container that was restarted often and runs for less is still falling over
@@ -131,52 +130,3 @@ def _proxy_variables(container: Container) -> Iterator[Candidate]:
         ],
         confidence=0.3,
     )
-
-
-# --- the engine -------------------------------------------------------------------------------------------------------
-
-
-def check_engine(host: Host) -> Iterator[Candidate]:
-    """Of an engine that does not answer: with live-restore its containers and rules are still there, its proxies and
-    its resolver are not."""
-    if host.containers is not None or Source.DOCKER not in host.failures or host.listeners is None:
-        return
-    rules = _publishing(host)
-    if not rules or host.proxies or host.proxies is None or any(_held(host, rule) for rule in rules):
-        return
-    ports = sorted({pair[0] for rule in rules for pair in _ports(rule)})
-    yield candidate(
-        "dockerd-down-live-restore",
-        Severity.HIGH,
-        "Docker is down and its containers run on: published ports are dead on 127.0.0.1, and names do not resolve "
-        "in containers",
-        (*(Hit(None, Direction.IN, f"{port}/tcp") for port in ports), Hit(None, Direction.NAMES)),
-        [
-            Evidence("engine", host.failures[Source.DOCKER].reason),
-            Evidence("processes", "no docker-proxy runs, and nobody holds the published ports"),
-            *map(of_rule, rules[:2]),
-        ],
-        [Fix(("systemctl", "start", "docker"), "starts the engine, its resolver and its proxies", KEPT)],
-        confidence=0.9,
-    )
-
-
-def _publishing(host: Host) -> list[Rule]:
-    chains = host.ruleset.chains if host.ruleset else ()
-    return [
-        rule
-        for chain in chains
-        if chain.table == "nat" and chain.name == "DOCKER"
-        for rule in chain.rules
-        if rule.target.verb is Verb.DNAT
-    ]
-
-
-def _ports(rule: Rule) -> list[tuple[int, int]]:
-    found = (match.values for match in rule.matches if match.key == "dport" and not match.negated)
-    return [pair for values in found for pair in values if isinstance(pair, tuple)]
-
-
-def _held(host: Host, rule: Rule) -> bool:
-    ports = [pair[0] for pair in _ports(rule)]
-    return any(listener.port in ports for listener in host.listeners or ())

@@ -63,3 +63,28 @@ def test_what_leaves_untranslated_alarms_once_somebody_does_not_answer(option: s
     for line, severity in (("", Severity.INFO), (syn("192.0.2.10", 119), Severity.INFO), (syn("192.0.2.10"), asked)):
         (finding,) = found(made({"docker/networks.json": networks, "host/conntrack.txt": line}), code)
         assert finding.severity is severity, line
+
+
+HEARD = 'tcp LISTEN 0 5 127.0.0.1:9000 0.0.0.0:* users:(("python3",pid=7,fd=3))\n'
+
+
+def call(dst: str, port: int, answered_by: str = "") -> str:
+    ends = f"src={WEB} dst={dst} sport=45218 dport={port}"
+    reply = f"src={answered_by or dst} dst={WEB} sport={port} dport=45218"
+    return f"tcp 6 118 TIME_WAIT {ends} {reply} [ASSURED] use=1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "listeners", "refused"),
+    [
+        (call("172.17.0.1", 9000), HEARD, True),
+        (call("203.0.113.2", 9000), HEARD, True),
+        (call("172.17.0.1", 9000), HEARD + "tcp LISTEN 0 5 172.17.0.1:9000 0.0.0.0:*\n", False),
+        (call("172.17.0.1", 9001), HEARD, False),  # nobody listens: it may be gone on purpose
+        (call("192.0.2.10", 9000), HEARD, False),
+        (call("203.0.113.2", 9000, DB), HEARD, False),  # translated to a container
+    ],
+)
+def test_a_service_of_this_host_that_containers_cannot_reach(line: str, listeners: str, refused: bool) -> None:
+    on = made({"host/conntrack.txt": line, "host/listeners.txt": listeners})
+    assert bool(found(on, "host-service-loopback")) is refused
