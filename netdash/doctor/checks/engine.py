@@ -5,60 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import KEPT, candidate, of_rule, of_sysctl
-from netdash.doctor.fixes import sysctl
+from netdash.doctor.checks.parts import KEPT, candidate, of_rule
+from netdash.drift.expected.mode import NATIVE_TABLE
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
 from netdash.model.host import Host, Rule, Verb
 from netdash.model.source import Source
 
-_FORWARD = "net.ipv4.ip_forward"
-_NATIVE = "docker-bridges"  # the table of an engine that writes nftables itself
-
 
 def check(host: Host) -> Iterator[Candidate]:
-    if host.containers is not None or Source.DOCKER in host.pending or host.process is not None or host.proxies:
+    """With live-restore its containers and rules are still there, its proxies and its resolver are not."""
+    if host.containers is not None or Source.DOCKER in host.pending or host.process is not None:
         return
-    if (host.sysctls or {}).get(_FORWARD) == "0" and _native(host):
-        yield _refuses_to_start(host)
-    elif host.proxies is not None and host.listeners is not None:
-        rules = _publishing(host)
-        if rules and not any(_held(host, rule) for rule in rules):
-            yield _down(host, rules)
-
-
-def _unanswered(host: Host) -> Evidence:
-    failure = host.failures.get(Source.DOCKER)
-    return Evidence("engine", failure.reason if failure else "its API was not read")
-
-
-def _native(host: Host) -> bool:
-    return any(chain.table == _NATIVE for chain in (host.ruleset.chains if host.ruleset else ()))
-
-
-def _refuses_to_start(host: Host) -> Candidate:
-    """With its own nftables rules Docker does not switch forwarding on, as it does with iptables."""
-    fixes, changes = sysctl(_FORWARD, "1", "this host forwards packets")
-    start = Fix(("systemctl", "start", "docker"), "starts the engine and its containers", KEPT)
-    return candidate(
-        "v29-nft-ip-forward-off",
-        Severity.CRITICAL,
-        "Docker does not run, and this host does not forward packets: with firewall-backend nftables Docker refuses to "
-        "start until net.ipv4.ip_forward is 1",
-        (Hit(None, Direction.IN), Hit(None, Direction.OUT)),
-        [
-            of_sysctl(_FORWARD, "0"),
-            Evidence("rules", f"table ip {_NATIVE} is Docker's, of firewall-backend nftables"),
-            _unanswered(host),
-        ],
-        (*fixes, start),
-        changes,
-        confidence=0.8,
-    )
+    rules = _publishing(host)
+    if rules and host.proxies == () and host.listeners is not None and not any(_held(host, rule) for rule in rules):
+        yield _down(host, rules)
 
 
 def _down(host: Host, rules: list[Rule]) -> Candidate:
-    """With live-restore its containers and rules are still there, its proxies and its resolver are not."""
     ports = sorted({pair[0] for rule in rules for pair in _ports(rule)})
+    failure = host.failures.get(Source.DOCKER)
     return candidate(
         "dockerd-down-live-restore",
         Severity.HIGH,
@@ -66,7 +31,7 @@ def _down(host: Host, rules: list[Rule]) -> Candidate:
         "in containers",
         (*(Hit(None, Direction.IN, f"{port}/tcp") for port in ports), Hit(None, Direction.NAMES)),
         [
-            _unanswered(host),
+            Evidence("engine", failure.reason if failure else "its API was not read"),
             Evidence("processes", "no docker-proxy runs, and nobody holds the published ports"),
             *map(of_rule, rules[:2]),
         ],
@@ -78,7 +43,7 @@ def _down(host: Host, rules: list[Rule]) -> Candidate:
 def _publishing(host: Host) -> list[Rule]:
     """The engine's rules for published ports."""
     chains = host.ruleset.chains if host.ruleset else ()
-    own = (chain for chain in chains if chain.table == _NATIVE or (chain.table, chain.name) == ("nat", "DOCKER"))
+    own = (chain for chain in chains if chain.table == NATIVE_TABLE or (chain.table, chain.name) == ("nat", "DOCKER"))
     return [rule for chain in own for rule in chain.rules if rule.target.verb is Verb.DNAT and _ports(rule)]
 
 

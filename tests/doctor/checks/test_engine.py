@@ -9,20 +9,6 @@ from tests.doctor.checks.stage import found, made, recorded
 from tests.support.trace_hosts import DB, WEB, table
 
 GONE = ("docker/version.json", "docker/inspect.json", "docker/networks.json", "docker/info.json")
-TABLE = {"family": "ip", "name": "docker-bridges", "handle": 1}
-CHAIN = {"family": "ip", "table": "docker-bridges", "name": "nat-OUTPUT", "handle": 2}
-NATIVE = [{"table": TABLE}, {"chain": CHAIN}]
-
-
-@pytest.mark.parametrize(
-    ("forward", "rules", "without", "refuses"),
-    [("0", NATIVE, GONE, True), ("1", NATIVE, GONE, False), ("0", [], GONE, False), ("0", NATIVE, (), False)],
-)
-def test_an_engine_that_refuses_to_start(forward: str, rules: object, without: tuple[str, ...], refuses: bool) -> None:
-    on = made({}, nft=rules, sysctls={"net.ipv4.ip_forward": forward}, without=without)
-    assert bool(found(on, "v29-nft-ip-forward-off")) is refuses
-
-
 PUBLISHING = table("nat", f"-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
 
 
