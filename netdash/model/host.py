@@ -23,6 +23,7 @@ from netdash.model.kernel_state import (
     IpsecPolicy,
     Neighbour,
     PolicyRule,
+    Resolver,
     TrackedFlow,
 )
 from netdash.model.rules import (
@@ -70,6 +71,7 @@ __all__ = [
     "Port",
     "Proxy",
     "Ref",
+    "Resolver",
     "Route",
     "Rule",
     "RulesNote",
@@ -154,16 +156,6 @@ class Inside:
     ruleset: Ruleset | None = None  # None: not read
     resolver: Resolver | None = None
     names: tuple[tuple[IP, str], ...] | None = None  # of its /etc/hosts
-
-
-@dataclass(frozen=True, slots=True)
-class Resolver:
-    """What /etc/resolv.conf says. `upstreams`: whom Docker's resolver at 127.0.0.11 asks, as Docker notes it there;
-    None: not noted. Those that it asks from the host's network namespace are in `from_host`."""
-
-    servers: tuple[IP, ...]
-    upstreams: tuple[IP, ...] | None = None
-    from_host: frozenset[IP] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,3 +114,13 @@ class Bridging:
 
     fdb: tuple[FdbEntry, ...] | None  # their forwarding tables
     vlans: Mapping[str, tuple[PortVlan, ...]] | None  # by port, or by the bridge's own name
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """What /etc/resolv.conf says. `upstreams`: whom Docker's resolver at 127.0.0.11 asks, as Docker notes it there;
+    None: not noted. Those that it asks from the host's network namespace are in `from_host`."""
+
+    servers: tuple[IP, ...]
+    upstreams: tuple[IP, ...] | None = None
+    from_host: frozenset[IP] = frozenset()

@@ -27,8 +27,8 @@ def _down(host: Host, rules: list[Rule]) -> Candidate:
     return candidate(
         "dockerd-down-live-restore",
         Severity.HIGH,
-        "Docker is down and its containers run on: published ports are dead on 127.0.0.1, and names do not resolve "
-        "in containers",
+        "Docker does not answer, and nobody holds the ports that its rules publish: it seems to be down while its "
+        "containers run on. Published ports are dead on 127.0.0.1, and names do not resolve in containers",
         (*(Hit(None, Direction.IN, f"{port}/tcp") for port in ports), Hit(None, Direction.NAMES)),
         [
             Evidence("engine", failure.reason if failure else "its API was not read"),
@@ -36,7 +36,7 @@ def _down(host: Host, rules: list[Rule]) -> Candidate:
             *map(of_rule, rules[:2]),
         ],
         [Fix(("systemctl", "start", "docker"), "starts the engine, its resolver and its proxies", KEPT)],
-        confidence=0.9,
+        confidence=0.7,
     )
 
 

@@ -23,7 +23,7 @@ def _written_anew() -> Fixed:
 
 def check(host: Host) -> Iterator[Candidate]:
     missing = [one for one in host.drift or () if one.kind is DriftKind.MISSING]
-    if _FLUSHED in host.failures and missing:
+    if _FLUSHED in host.failures and missing and host.ruleset is not None and host.ruleset.complete:
         yield _flushed(host, missing)
         return
     yield from _of_ports(host)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 
 from netdash.change.model import RouteChange
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import KEPT, candidate, hits_of, members, names_of, of_record
+from netdash.model.addresses import subnet as net_of
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
 from netdash.model.host import IP, Container, Host, Neighbour, Net, Network, Route
 from netdash.model.index import index_of
@@ -16,13 +17,15 @@ from netdash.trace.default_questions import out
 
 _DEFAULT = "bridge"
 _LOCAL = ("bridge", "macvlan", "ipvlan")
-_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")))
+_PRIVATE = tuple(
+    net
+    for base in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
+    if (net := net_of(base))
+)
 _BUILT_IN = tuple(
-    (ip_network(base), size)
-    for base, size in (
-        *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
-        ("192.168.0.0/16", 20),
-    )
+    (net, size)
+    for base, size in (*((f"172.{second}.0.0/16", 16) for second in range(17, 32)), ("192.168.0.0/16", 20))
+    if (net := net_of(base))
 )
 """Docker's default address pools (libnetwork/ipamutils)."""
 _ON_LINK_ONLY = 28  # the first engine whose choice of a subnet looks at routes without a gateway alone
