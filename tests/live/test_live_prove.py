@@ -42,7 +42,6 @@ def nothing_stays(host: Lab) -> Iterator[None]:
         ("proved-web", f"{INTERNET_IP}:80"),
         ("proved-web", f"{INTERNET_IP}:53", "--proto", "udp"),
         ("proved-web", f"{INTERNET_IP}", "--proto", "icmp"),
-        ("proved-web", "proved-web:80"),
         ("proved-peer", f"{HOST_IP}:8091"),
         ("proved-peer", "10.81.0.1:22"),
     ],
@@ -55,6 +54,12 @@ def test_what_netdash_sends_goes_as_predicted(host: Lab, words: tuple[str, ...])
     assert answer["steps"]
     assert "flags owner" in done.stderr
     assert "netdash: sends one " in done.stderr
+
+
+def test_a_packet_that_stays_inside_its_container_proves_nothing(host: Lab) -> None:
+    done = host.netdash("trace", "proved-peer", "proved-peer:80", "--prove")
+    assert done.returncode == 5
+    assert "no such packet came to this host's rules" in done.stdout
 
 
 def test_a_packet_that_the_isolation_drops(host: Lab) -> None:
