@@ -45,6 +45,9 @@ class Arguments:
     name: str | None = None
     finish: bool = False
     rollback: bool = False
+    watch: bool = False  # of the doctor: go on, and tell what changes
+    report: Path | None = None
+    mask: bool = False
     forget: str = ""  # the id of a record
     target: Path  # of a recording that is written: always given there
     changes: Sequence[str] = ()  # of what-if: command lines

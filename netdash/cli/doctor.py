@@ -1,56 +1,157 @@
-"""`netdash doctor`: what is broken on a host, why, and what mends it."""
+"""`netdash doctor`: what is broken on a host, why, and what mends it; once, or as it appears and goes."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
+from netdash.bundle.recording import Recording
 from netdash.cli import probe
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import PIPED, whole_host
-from netdash.cli.printing import colour, document, room, write
+from netdash.cli.printing import colour, document, note, room, write
 from netdash.doctor.examine import Report, examine
 from netdash.doctor.probes import probes
-from netdash.model.errors import Exit
-from netdash.model.finding import Severity
+from netdash.doctor.watch import Watch
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.finding import Finding, Severity
 from netdash.model.host import Host
 from netdash.model.index import find_container
-from netdash.view import findings, json_host, terminal
+from netdash.view import findings, json_host, report, terminal
+from netdash.view.mask import masked
 from netdash.view.text import safe
+
+if TYPE_CHECKING:
+    from netdash.cli.feeds import Reader
+
+_INTERVAL = 5.0  # seconds between two looks at what sends no events
 
 
 def run(arguments: Arguments) -> int:
     """Print what was found: exit 1 where something is broken or at risk, 3 where nothing could be read, else 0."""
-    if arguments.probe:
-        from netdash.cli.publish import allowed, local
-
-        local(arguments)
-        allowed(arguments)
+    _check(arguments)
+    if arguments.watch and arguments.bundle is None:
+        return _watch(arguments)
     host = whole_host(arguments)
-    report = examine(host)
-    if arguments.container:
-        report = _of(report, find_container(host, arguments.container).id)
-    told = list(probe.probed(host, probes(host, report.findings))) if arguments.probe else []
-    if arguments.json:
+    found = _asked_for(arguments, host)
+    told = list(probe.probed(host, probes(host, found.findings))) if arguments.probe else []
+    code = exit_code(host, found)
+    if arguments.mask:
+        host, found = masked(host, found)
+    if arguments.report is not None:
+        _write(arguments.report, host, found)
+    elif arguments.json:
         more = {"probes": [probe.json(one) for one in told]} if arguments.probe else {}
-        document(json_host.dumps({**findings.json(host, report), **more}))
+        document(json_host.dumps({**findings.json(host, found), **more}))
     else:
-        write(terminal.text(findings.lines(host, report, room() or PIPED), colour()))
+        write(terminal.text(findings.lines(host, found, room() or PIPED), colour()))
+    if not arguments.json:
         write(safe(probe.sentence(host, one)) for one in told)
-    return exit_code(host, report)
+    return code
 
 
-def _of(report: Report, container: str) -> Report:
-    """What hits one container, or everybody."""
+def _check(arguments: Arguments) -> None:
+    """Raises NetdashError where probes are not possible, or would tell names that are to be masked."""
+    if not arguments.probe:
+        return
+    from netdash.cli.publish import allowed, local
+
+    if arguments.watch or arguments.mask:
+        raise NetdashError("--probe goes with neither --watch nor --mask", "", Exit.USAGE)
+    local(arguments)
+    allowed(arguments)
+
+
+def _asked_for(arguments: Arguments, host: Host) -> Report:
+    """All findings, or those that hit one container or everybody."""
+    found = examine(host)
+    if not arguments.container:
+        return found
+    container = find_container(host, arguments.container).id
     kept = (
         finding
-        for finding in report.findings
+        for finding in found.findings
         if not finding.hits or any(hit.container in (container, None) for hit in finding.hits)
     )
-    return replace(report, findings=tuple(kept))
+    return replace(found, findings=tuple(kept))
 
 
-def exit_code(host: Host, report: Report) -> int:
-    if any(finding.severity < Severity.INFO for finding in report.findings):
+def exit_code(host: Host, found: Report) -> int:
+    if any(finding.severity < Severity.INFO for finding in found.findings):
         return Exit.FINDINGS
     read = (host.containers, host.links, host.routes, host.ruleset)
     return Exit.UNREADABLE if all(source is None for source in read) else Exit.FINE
+
+
+def _write(path: Path, host: Host, found: Report) -> None:
+    text = "".join(f"{line}\n" for line in report.lines(host, found))
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise NetdashError(f"cannot write {path}: {error.strerror}", code=Exit.OUTPUT) from error
+    note(f"wrote {len(found.findings)} findings to {path}")
+
+
+# --- as they appear and go --------------------------------------------------------------------------------------------
+
+
+def _watch(arguments: Arguments) -> int:
+    """A line or, with --json, an object for each change; ends with Ctrl-C."""
+    from netdash.cli.feeds import with_own_records
+    from netdash.join.host import Builder
+
+    builder, watch = Builder(), Watch()
+    with _recordings(arguments) as recordings:
+        for recording in recordings:
+            host = builder.build(with_own_records(recording))
+            if not host.pending:
+                new, gone = watch.look(_asked_for(arguments, host), time.time())
+                _tell(arguments, host, new, gone)
+    return Exit.FINE
+
+
+@contextmanager
+def _recordings(arguments: Arguments) -> Iterator[Iterator[Recording]]:
+    """Of one live host, the newest whenever something changed."""
+    news: SimpleQueue[Recording] = SimpleQueue()
+    reader = _reader(arguments)
+    reader.start(news.put)
+    try:
+        yield _newest(news)
+    finally:
+        reader.stop()
+
+
+def _newest(news: SimpleQueue[Recording]) -> Iterator[Recording]:
+    while True:
+        recording = news.get()
+        while not news.empty():
+            recording = news.get()
+        yield recording
+
+
+def _reader(arguments: Arguments) -> Reader:
+    from netdash.collect.hosts import named, reader
+
+    if len(arguments.hosts) > 1:
+        raise NetdashError("doctor --watch is for one host", "name one --host", Exit.USAGE)
+    where = named(arguments.hosts, arguments.sudo)[0][1] if arguments.hosts else None
+    return reader(where, arguments.options(), arguments.interval or _INTERVAL)
+
+
+def _tell(arguments: Arguments, host: Host, new: tuple[Finding, ...], gone: tuple[Finding, ...]) -> None:
+    if arguments.mask:
+        there, told = masked(host, Report((*new, *gone), {}))
+        host, new, gone = there, told.findings[: len(new)], told.findings[len(new) :]
+    for appeared, changed in ((True, new), (False, gone)):
+        for finding in changed:
+            if arguments.json:
+                document(json_host.dumps(findings.json_change(host, finding, appeared), None))
+            else:
+                wide = room() or PIPED
+                write(terminal.text(findings.change(host, finding, appeared, time.time(), wide), colour()))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
+
 from netdash.change.model import ChainPlace
 from netdash.doctor.cause import Cause, Failed
 from netdash.doctor.cause_engine_rules import evidence_of, lost_rules, missing_rule, rule_evidence
@@ -21,9 +24,11 @@ from netdash.doctor.fixes import (
 from netdash.doctor.owners import belongs, is_engines, is_users, owner, owner_of
 from netdash.drift.expected.mode import LEGACY
 from netdash.model.finding import Lasts, Severity
-from netdash.model.host import Chain, Host, Rule, Verb
+from netdash.model.host import Chain, Host, Net, Rule, Verb
 from netdash.model.index import index_of
-from netdash.trace.model import Step, Verdict
+from netdash.model.records import replace
+from netdash.trace.model import Origin, Step, Verdict
+from netdash.trace.summary import answer
 
 
 def of_rule(failed: Failed) -> Cause | None:
@@ -36,6 +41,8 @@ def of_rule(failed: Failed) -> Cause | None:
     rule = step.source
     if rule is None:
         return lost_rules(failed) or missing_rule(failed) or _policy(failed, step)
+    if limit := _limit(failed, rule):
+        return limit
     if is_users(rule):
         return _docker_user(failed, rule)
     if step.hook == "input":
@@ -118,6 +125,50 @@ def _bridges(failed: Failed) -> tuple[str, ...]:
 # --- somebody's rules -------------------------------------------------------------------------------------------------
 
 
+def _limit(failed: Failed, rule: Rule) -> Cause | None:
+    """A rule that lets some clients in and keeps others out: meant so."""
+    if failed.asked.question.origin is not Origin.OUTSIDE or not any(map(_names_clients, _until(failed.host, rule))):
+        return None
+    clients = [net for one in _until(failed.host, rule) for net in _clients(one)]
+    allowed = [net for net in clients if net.version == failed.asked.question.dst.version and _gets_in(failed, net)]
+    listed = any(match.key in _LISTS for one in _until(failed.host, rule) for match in one.matches)
+    if not allowed and not listed:
+        return None
+    whom = ", ".join(map(str, allowed[:3])) or "the clients of a list"
+    text = f"{rule.place} limits who reaches published ports from outside: {whom} may"
+    return Cause("docker-user-limit", Severity.INFO, rule.place, text, (rule_evidence(rule),))
+
+
+_LISTS = ("set", "recent", "mac", "connmark", "mark", "policy")
+"""Conditions that tell clients apart by what no sample address shows."""
+
+
+def _names_clients(rule: Rule) -> bool:
+    return any(match.key == "src" or match.key in _LISTS for match in rule.matches)
+
+
+def _until(host: Host, rule: Rule) -> tuple[Rule, ...]:
+    """The rules of its chain before it, and itself."""
+    for chain in _chains(host):
+        same = (chain.family, chain.table, chain.name, chain.backend)
+        if same == (rule.family, rule.table, rule.chain, rule.backend):
+            return chain.rules[: rule.position]
+    return (rule,)
+
+
+def _clients(rule: Rule) -> Iterator[Net]:
+    for match in rule.matches:
+        if match.key == "src":
+            yield from (value for value in match.values if isinstance(value, IPv4Network | IPv6Network))
+
+
+def _gets_in(failed: Failed, net: Net) -> bool:
+    """Whether a client of this network gets its answer, or loses it at another place."""
+    client = net.network_address + (1 if net.num_addresses > 2 else 0)
+    found = answer(failed.host, replace(failed.asked.question, src=client))
+    return found.verdict.arrives or (found.decided_by is not None and found.decided_by.place != failed.decided_by.place)
+
+
 def _docker_user(failed: Failed, rule: Rule) -> Cause:
     """The engine's user drops it: by mistake where the port was meant to be allowed."""
     port = failed.asked.port
@@ -135,6 +186,8 @@ def _docker_user(failed: Failed, rule: Rule) -> Cause:
             (rule_evidence(allowed), rule_evidence(rule)),
             *_by_original_port(allowed, port.host_port, port.proto),
         )
+    if failed.back and rule.text.startswith("-A "):
+        return _answers_dropped(rule)
     return Cause(
         "docker-user-drop",
         Severity.HIGH,
@@ -142,6 +195,20 @@ def _docker_user(failed: Failed, rule: Rule) -> Cause:
         f"{rule.place} {_does(rule)}{_of_what(rule)}",
         (rule_evidence(rule),),
         *delete_rule(rule),
+    )
+
+
+def _answers_dropped(rule: Rule) -> Cause:
+    """A rule that was meant for clients from outside meets the answers to what containers send, too."""
+    before, jump, target = rule.text.partition(" -j ")
+    words = f"{before.removeprefix(f'-A {rule.chain}').strip()} -m conntrack --ctstate NEW{jump}{target}"
+    return Cause(
+        "docker-user-drop",
+        Severity.HIGH,
+        (rule.place, "answers"),
+        f"{rule.place} drops the answers to what containers send: it is not for new connections only",
+        (rule_evidence(rule),),
+        *replace_rule(rule, xt_rule(place_of(rule), words.strip(), rule.backend, rule.position)),
     )
 
 

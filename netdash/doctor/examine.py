@@ -9,6 +9,7 @@ from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import Cause, failed
 from netdash.doctor.causes import cause
 from netdash.doctor.classes import classes
+from netdash.doctor.merge import merged
 from netdash.doctor.prove import proved
 from netdash.doctor.questions import Asked, questions
 from netdash.model.finding import Finding, Hit
@@ -28,8 +29,13 @@ class Report:
 
 
 def examine(host: Host) -> Report:
-    found = [proved(host, candidate) for candidate in _of_traces(host)]
+    """Of a host that was read to the end."""
+    found = [proved(host, candidate) for candidate in merged(_candidates(host))]
     return Report(tuple(sorted(found, key=_rank)), not_checked(host))
+
+
+def _candidates(host: Host) -> Iterator[Candidate]:
+    yield from _of_traces(host)
 
 
 def not_checked(host: Host) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from netdash.doctor.examine import Report
 from netdash.model.finding import Evidence, Finding, Fix, Hit, Severity
@@ -21,7 +22,7 @@ _TONES = {
     Severity.INFO: Tone.DIM,
 }
 _SHOWN = 6  # hits that are named; the rest is a number
-_PROVED = {True: ("proved on a model of this host", Tone.GOOD), None: ("not tried on a model", Tone.DIM)}
+PROVED = {True: ("proved on a model of this host", Tone.GOOD), None: ("not tried on a model", Tone.DIM)}
 
 
 def lines(host: Host, report: Report, wide: int) -> list[Line]:
@@ -75,20 +76,30 @@ def command(fix: Fix) -> SafeText:
 
 
 def _proof(finding: Finding, wide: int) -> list[Line]:
-    if not finding.fix:
+    if not finding.fix or (finding.severity is Severity.INFO and finding.proved is None):
         return []
-    text, tone = _PROVED[finding.proved or None]
+    text, tone = PROVED[finding.proved or None]
     found = layout.text(_label(""), text, wide, tone)
     for opened in finding.also_opens:
         found += layout.text(_label(""), f"also opens {clean(opened)}", wide, Tone.WARN)
     return found
 
 
-def hits(host: Host, found: Sequence[Hit]) -> str:
+def hits(host: Host, found: Sequence[Hit], most: int = _SHOWN) -> str:
     """web 8080/tcp in, web out, and 3 more."""
     told = list(dict.fromkeys(_hit(host, hit) for hit in found))
-    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    return ", ".join(told[:_SHOWN]) + more
+    more = f" and {len(told) - most} more" if len(told) > most else ""
+    return ", ".join(told[:most]) + more
+
+
+def change(host: Host, finding: Finding, appeared: bool, now: float, wide: int) -> list[Line]:
+    """A finding that appeared, whole; one line of one that is gone."""
+    when = Span(f"{datetime.fromtimestamp(now):%H:%M:%S} ", Tone.DIM)
+    if appeared:
+        first, *rest = of_finding(host, finding, wide)
+        return [(when, *first), *rest]
+    lasted = f", after {now - finding.since:.0f} s" if finding.since is not None else ""
+    return [(when, Span("✓ gone ", Tone.GOOD), Span(f"{finding.code}: {clean(finding.sentence)}{lasted}"))]
 
 
 def _hit(host: Host, hit: Hit) -> str:
@@ -118,6 +129,10 @@ def json(host: Host, report: Report) -> Json:
         "findings": [_json(host, finding) for finding in report.findings],
         "not_checked": dict(report.not_checked),
     }
+
+
+def json_change(host: Host, finding: Finding, appeared: bool) -> Json:
+    return {"schema": SCHEMA, "event": "appeared" if appeared else "gone", "finding": _json(host, finding)}
 
 
 def _json(host: Host, finding: Finding) -> Json:

@@ -52,7 +52,6 @@ HEALTHY = (
     "docker29.7-nftables-full",
     "podman5.8-nftables",
     "podman5.8-pods",
-    "hairpin-no-proxy-mode",
     "v29-routed-no-return",
 )
 

@@ -1,0 +1,46 @@
+"""Candidates that tell of one cause -> one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from netdash.doctor.candidate import Candidate
+from netdash.model.finding import Finding
+
+
+def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """In their order; the first of a cause lends its words, the others what they hit and know beside."""
+    found: list[Candidate] = []
+    for candidate in candidates:
+        at = next((at for at, known in enumerate(found) if _same(known.finding, candidate.finding)), None)
+        if at is None:
+            found.append(candidate)
+        else:
+            found[at] = _both(found[at], candidate)
+    return found
+
+
+def _same(one: Finding, other: Finding) -> bool:
+    """One code, and somebody or something in common. A finding without hits is of the whole host."""
+    if one.code != other.code:
+        return False
+    containers = {hit.container for hit in one.hits} & {hit.container for hit in other.hits}
+    return not one.hits or not other.hits or bool(containers)
+
+
+def _both(one: Candidate, other: Candidate) -> Candidate:
+    first, second = one.finding, other.finding
+    mending = one if one.changes or not other.changes else other
+    known = {(evidence.source, evidence.text) for evidence in first.evidence}
+    more = tuple(evidence for evidence in second.evidence if (evidence.source, evidence.text) not in known)
+    finding = replace(
+        first,
+        severity=min(first.severity, second.severity),
+        hits=tuple(dict.fromkeys((*first.hits, *second.hits))),
+        evidence=(*first.evidence, *more),
+        fix=mending.finding.fix or first.fix or second.fix,
+        confidence=max(first.confidence, second.confidence),
+        not_checked=tuple(dict.fromkeys((*first.not_checked, *second.not_checked))),
+    )
+    return Candidate(finding, mending.changes, one.asks or other.asks)

@@ -1,0 +1,30 @@
+"""Which findings appeared and which are gone since the look before. Pure: told what time it is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+
+from netdash.doctor.examine import Report
+from netdash.model.finding import Finding
+
+
+@dataclass(slots=True)
+class Watch:
+    """Remembers since when each finding is there."""
+
+    known: dict[Hashable, Finding] = field(default_factory=dict)
+
+    def look(self, report: Report, now: float) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """(those that appeared, those that are gone), each with the time since when it was seen. `now`: seconds since
+        the epoch."""
+        here = {key_of(one): one for one in report.findings}
+        old = self.known
+        self.known = {key: replace(one, since=old[key].since if key in old else now) for key, one in here.items()}
+        new = tuple(one for key, one in self.known.items() if key not in old)
+        return new, tuple(one for key, one in old.items() if key not in here)
+
+
+def key_of(finding: Finding) -> Hashable:
+    """The same while it is the same cause: who is hit by it may change, and so may counters in its evidence."""
+    return finding.code, finding.evidence[0].source if finding.evidence else finding.sentence

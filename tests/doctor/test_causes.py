@@ -1,0 +1,120 @@
+"""Rules that somebody added to a host that works: whose they are, whether they are meant, and what mends it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from netdash.bundle.storage import load
+from netdash.change.apply import apply
+from netdash.change.model import ChainChange, ChainEdit, ChainPlace, Change, RuleChange, RuleEdit, SysctlChange
+from netdash.doctor.examine import examine
+from netdash.doctor.fixes import xt_rule
+from netdash.join.host import Builder
+from netdash.model.finding import Finding, Severity
+from netdash.model.host import Host
+from tests.conftest import bundle
+
+
+@cache
+def _healthy() -> Host:
+    """`web` publishes 8080 and is reached; DOCKER-USER is empty."""
+    host = Builder().build(load(bundle("docker-user-host-port")))
+    return apply(host, [ChainChange(_place("DOCKER-USER"), ChainEdit.FLUSH)])
+
+
+def _place(chain: str, table: str = "filter") -> ChainPlace:
+    return ChainPlace("ip", table, chain, "iptables-nft")
+
+
+def _append(chain: str, *rules: str, table: str = "filter") -> list[Change]:
+    place = _place(chain, table)
+    return [RuleChange(place, RuleEdit.APPEND, xt_rule(place, text, place.backend)) for text in rules]
+
+
+def _first(*changes: Change) -> Finding:
+    return examine(apply(_healthy(), changes)).findings[0]
+
+
+def test_the_host_is_healthy_before() -> None:
+    assert [one for one in examine(_healthy()).findings if one.severity < Severity.INFO] == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ("-i eth0 ! -s 192.0.2.0/24 -m conntrack --ctstate NEW -j DROP",),
+        ("-s 192.0.2.0/24 -j RETURN", "-i eth0 -m conntrack --ctstate NEW -j DROP"),
+        ("-s 192.0.2.7 -p tcp -j ACCEPT", "-i eth0 -m conntrack --ctstate NEW -j REJECT"),
+        ("-i eth0 -m set ! --match-set friends src -j DROP",),
+    ],
+)
+def test_a_rule_that_lets_some_clients_in_is_meant(rules: tuple[str, ...]) -> None:
+    found = examine(apply(_healthy(), _append("DOCKER-USER", *rules))).findings
+    assert [one for one in found if one.severity < Severity.INFO] == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ("-i eth0 -m conntrack --ctstate NEW -j DROP",),
+        ("-i eth0 -p tcp --dport 80 -j DROP",),
+        ("-s 192.0.2.0/24 -p tcp --dport 443 -j ACCEPT", "-i eth0 -m conntrack --ctstate NEW -j DROP"),
+        ("-j DROP",),
+    ],
+)
+def test_a_rule_that_lets_nobody_in_is_found(rules: tuple[str, ...]) -> None:
+    first = _first(*_append("DOCKER-USER", *rules))
+    assert (first.code, first.proved) == ("docker-user-drop", True)
+    assert first.evidence[0].source == f"iptables filter/DOCKER-USER #{len(rules)}"
+
+
+def test_a_limit_that_drops_answers_too_is_rewritten_and_stays_a_limit() -> None:
+    first = _first(*_append("DOCKER-USER", "-i eth0 ! -s 192.0.2.0/24 -j DROP"))
+    assert (first.code, first.proved, first.also_opens) == ("docker-user-drop", True, ())
+    assert "answers" in first.sentence
+    command = "iptables -R DOCKER-USER 1 -i eth0 ! -s 192.0.2.0/24 -m conntrack --ctstate NEW -j DROP"
+    assert " ".join(first.fix[0].command) == command
+
+
+@pytest.mark.parametrize(
+    ("chain", "whose"),
+    [
+        ("f2b-docker", "fail2ban"),
+        ("CROWDSEC_CHAIN", "CrowdSec"),
+        ("ts-forward", "Tailscale"),
+        ("KUBE-FORWARD", "Kubernetes"),
+        ("ufw-before-forward", "ufw"),
+        ("mine", "nobody known"),
+    ],
+)
+def test_a_cause_without_a_name_says_whose_rule_it_is(chain: str, whose: str) -> None:
+    jump = RuleChange(_place("FORWARD"), RuleEdit.INSERT, xt_rule(_place("FORWARD"), f"-j {chain}", "iptables-nft"), 1)
+    made = ChainChange(_place(chain), ChainEdit.NEW)
+    first = _first(made, jump, *_append(chain, "-p tcp -j DROP"))
+    assert first.code == "dropped"
+    assert f"belongs to {whose}" in first.sentence
+    assert f"filter/{chain}" in first.sentence
+    assert first.proved is True
+
+
+def test_a_drop_before_the_address_is_translated_is_found() -> None:
+    first = _first(*_append("PREROUTING", "-i eth0 -p tcp --dport 8080 -j DROP", table="mangle"))
+    assert (first.code, first.proved) == ("dropped", True)
+    assert first.fix[0].command[:4] == ("iptables", "-t", "mangle", "-D")
+
+
+def test_two_causes_are_two_findings_and_each_is_told() -> None:
+    """The one that is met first hides the other from the packet that comes in, not from the one that leaves."""
+    found = examine(
+        apply(
+            _healthy(),
+            [
+                *_append("DOCKER-USER", "-i eth0 -m conntrack --ctstate NEW -j DROP"),
+                SysctlChange("net.ipv4.ip_forward", "0"),
+            ],
+        )
+    ).findings
+    assert "ip-forward-off" in {one.code for one in found}
+    assert found[0].severity is Severity.CRITICAL

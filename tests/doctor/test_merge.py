@@ -1,0 +1,47 @@
+"""What several tell of one cause is one finding; two causes of one kind stay two."""
+
+from __future__ import annotations
+
+from netdash.change.model import ContainerChange, ContainerEdit
+from netdash.doctor.candidate import Candidate
+from netdash.doctor.merge import merged
+from netdash.model.finding import Direction, Evidence, Finding, Fix, Hit, Severity
+
+RESTART = Fix(("docker", "restart", "web"), "writes its rules again")
+
+
+def _candidate(code: str, container: str | None, source: str, severity: Severity = Severity.HIGH) -> Candidate:
+    hits = () if container is None else (Hit(container, Direction.IN),)
+    return Candidate(Finding(code, severity, f"{code} by {source}", hits, (Evidence(source, "seen"),)))
+
+
+def test_one_cause_told_twice_is_one_finding_with_all_of_its_evidence() -> None:
+    check = Candidate(
+        Finding(
+            "proxy-dead",
+            Severity.MEDIUM,
+            "check",
+            (Hit("web", Direction.OUT),),
+            (Evidence("b", "seen"),),
+            (RESTART,),
+        ),
+        (ContainerChange("web", ContainerEdit.RESTART),),
+    )
+    (one,) = merged([_candidate("proxy-dead", "web", "a"), check])
+    assert one.finding.sentence == "proxy-dead by a"
+    assert one.finding.severity is Severity.HIGH
+    assert [evidence.source for evidence in one.finding.evidence] == ["a", "b"]
+    assert [hit.direction for hit in one.finding.hits] == [Direction.IN, Direction.OUT]
+    assert (one.finding.fix, one.changes) == ((RESTART,), check.changes)
+
+
+def test_the_same_fault_of_two_containers_is_two_findings() -> None:
+    assert len(merged([_candidate("app-on-loopback", "web", "a"), _candidate("app-on-loopback", "db", "b")])) == 2
+
+
+def test_what_is_said_of_the_whole_host_is_one_finding() -> None:
+    assert len(merged([_candidate("conntrack-full", "web", "a"), _candidate("conntrack-full", None, "b")])) == 1
+
+
+def test_other_causes_stay_apart() -> None:
+    assert len(merged([_candidate("ip-forward-off", "web", "a"), _candidate("masq-missing", "web", "b")])) == 2

@@ -1,0 +1,40 @@
+"""Findings as they appear and go."""
+
+from __future__ import annotations
+
+from netdash.doctor.examine import Report
+from netdash.doctor.watch import Watch
+from netdash.model.finding import Direction, Evidence, Finding, Hit, Severity
+
+
+def _report(*findings: Finding) -> Report:
+    return Report(findings, {})
+
+
+def _finding(code: str, source: str, packets: int, *containers: str) -> Finding:
+    hits = tuple(Hit(one, Direction.IN) for one in containers)
+    return Finding(code, Severity.HIGH, f"{code}: {packets} packets", hits, (Evidence(source, f"{packets} packets"),))
+
+
+def test_a_finding_is_told_when_it_appears_and_when_it_is_gone() -> None:
+    watch, one = Watch(), _finding("dropped", "iptables filter/FORWARD #1", 4, "web")
+    assert watch.look(_report(), 10.0) == ((), ())
+    (new,), gone = watch.look(_report(one), 20.0)
+    assert (new.code, new.since, gone) == ("dropped", 20.0, ())
+    assert watch.look(_report(one), 30.0) == ((), ())
+    new_, (old,) = watch.look(_report(), 40.0)
+    assert (new_, old.code, old.since) == ((), "dropped", 20.0)
+
+
+def test_counters_and_hits_that_change_are_the_same_finding() -> None:
+    watch = Watch()
+    watch.look(_report(_finding("dropped", "iptables filter/FORWARD #1", 4, "web")), 10.0)
+    assert watch.look(_report(_finding("dropped", "iptables filter/FORWARD #1", 9, "web", "db")), 20.0) == ((), ())
+
+
+def test_the_same_fault_by_another_rule_is_another_finding() -> None:
+    watch = Watch()
+    watch.look(_report(_finding("dropped", "iptables filter/FORWARD #1", 4, "web")), 10.0)
+    new, gone = watch.look(_report(_finding("dropped", "iptables raw/PREROUTING #1", 4, "web")), 20.0)
+    assert [one.evidence[0].source for one in new] == ["iptables raw/PREROUTING #1"]
+    assert [one.evidence[0].source for one in gone] == ["iptables filter/FORWARD #1"]
