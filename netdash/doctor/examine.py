@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from netdash.doctor import host_causes
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import Cause, failed
 from netdash.doctor.causes import cause
@@ -36,6 +37,7 @@ def examine(host: Host) -> Report:
 
 def _candidates(host: Host) -> Iterator[Candidate]:
     yield from _of_traces(host)
+    yield from host_causes.candidates(host)
 
 
 def not_checked(host: Host) -> Mapping[str, str]:

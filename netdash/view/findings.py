@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -21,6 +22,7 @@ _TONES = {
     Severity.MEDIUM: Tone.WARN,
     Severity.INFO: Tone.DIM,
 }
+_ALIKE = 3  # findings of one code that are only to be known; the rest is a number
 _SHOWN = 6  # hits that are named; the rest is a number
 PROVED = {True: ("proved on a model of this host", Tone.GOOD), None: ("not tried on a model", Tone.DIM)}
 
@@ -28,8 +30,15 @@ PROVED = {True: ("proved on a model of this host", Tone.GOOD), None: ("not tried
 def lines(host: Host, report: Report, wide: int) -> list[Line]:
     """All findings, then what was not checked."""
     found: list[Line] = []
+    left: Counter[str] = Counter()
     for finding in report.findings:
-        found += [*of_finding(host, finding, wide), ()]
+        left[finding.code] += 1
+        if finding.severity < Severity.INFO or left[finding.code] <= _ALIKE:
+            found += [*of_finding(host, finding, wide), ()]
+    for code, count in left.items():
+        more = count - _ALIKE
+        if more > 0 and all(one.severity is Severity.INFO for one in report.findings if one.code == code):
+            found += [(Span("· ", Tone.DIM), Span(f"{more} more of {code}; --json has them all", Tone.DIM)), ()]
     if not report.findings:
         found.append((Span("✓ nothing found", Tone.GOOD),))
     return [*found, *_not_checked(report.not_checked, wide)]
