@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from netdash.doctor import host_causes
+from netdash.doctor import checks, host_causes
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import Cause, failed
 from netdash.doctor.causes import cause
@@ -38,10 +38,13 @@ def examine(host: Host) -> Report:
 def _candidates(host: Host) -> Iterator[Candidate]:
     yield from _of_traces(host)
     yield from host_causes.candidates(host)
+    yield from checks.candidates(host)
 
 
 def not_checked(host: Host) -> Mapping[str, str]:
-    return {str(failure.source): failure.reason for failure in host.failures.values()}
+    """What is known not to have been read, and what a check wanted."""
+    failed = {str(failure.source): failure.reason for failure in host.failures.values()}
+    return failed | {source: reason for source, reason in checks.not_checked(host).items() if source not in failed}
 
 
 def _of_traces(host: Host) -> Iterator[Candidate]:
