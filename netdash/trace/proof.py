@@ -43,7 +43,8 @@ class Proof:
 
 def unseen(answer: Trace, why: str) -> Proof:
     """No packet was seen: the prediction stands alone."""
-    return Proof(None, _rows(list(_predicted(answer)), []), None, why, _invisible(answer))
+    ours = list(_predicted(answer))
+    return Proof(None, _rows(ours, []), None, why if ours else f"{why}, as predicted", _invisible(answer))
 
 
 def proved(answer: Trace, walk: Walk) -> Proof:

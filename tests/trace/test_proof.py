@@ -225,6 +225,9 @@ def test_no_packet_is_neither_equal_nor_different() -> None:
     proof = unseen(_asked(_host(), "dropped"), "no such packet came")
     assert (proof.equal, proof.differs_at, proof.steps) == (None, None, ())
     assert proof.rows
+    assert proof.why == "no such packet came"
+    inside = replace(_asked(_host(), "dropped"), hops=())
+    assert unseen(inside, "no such packet came").why == "no such packet came, as predicted"
 
 
 def test_legacy_rules_are_told_to_be_invisible() -> None:
