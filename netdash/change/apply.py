@@ -96,11 +96,11 @@ def _rules(host: Host, change: RuleChange | PolicyChange | ChainChange) -> Host:
 
 def _sysctl(host: Host, change: SysctlChange) -> Host:
     if change.container is None:
-        names = [link.name for link in host.links or ()]
-        return replace(host, sysctls=written(_read(host.sysctls, "the sysctls"), change.name, change.value, names))
+        sysctls = _read(host.sysctls, "the sysctls")
+        return replace(host, sysctls=written(sysctls, change.name, change.value, host.links or ()))
     owner, inside = _inside(host, change.container)
-    names = [link.name for link in _read(inside.links, f"{owner.name}'s devices")]
-    changed = written(dict(inside.sysctls), change.name, change.value, names)
+    links = _read(inside.links, f"{owner.name}'s devices")
+    changed = written(dict(inside.sysctls), change.name, change.value, links)
     return _with_inside(host, owner, replace(inside, sysctls=tuple(changed.items())))
 
 

@@ -77,7 +77,8 @@ def _without_proxies(host: Host, container: Container, own: set[IP]) -> Host:
 
 
 def attached(host: Host, rules: EngineRules, container: Container) -> Host:
-    """`container`: as it will run, with its addresses; it is in the host already, as it was before."""
+    """`container`: as it will run, with its addresses; it is in the host already, as it was before. Its default route
+    tells by which network its ports are published."""
     gateways = frozenset(
         route.gateway
         for route in (container.inside.routes if container.inside else None) or ()
@@ -194,19 +195,29 @@ def fresh_endpoint(host: Host, network: Network, beside: tuple[Endpoint, ...]) -
     return Endpoint(network.name, network.id, None, tuple(own), network.gateways, (), ())
 
 
-def fresh_inside(host: Host, container: Container, before: Inside | None, keep: bool = False) -> Inside:
-    """A new network namespace as the engine sets it up. `keep`: it is the one of before, with the devices that are new
-    and without those that are gone."""
+def fresh_inside(
+    host: Host,
+    container: Container,
+    before: Inside | None = None,
+    leading: Endpoint | None = None,
+    keep: bool = False,
+) -> Inside:
+    """A network namespace as the engine sets it up, its default route by `leading` where that is known. `keep`: it is
+    the one of before, with the devices that are new and without those that are gone."""
     names = [f"eth{number}" for number in range(len(container.endpoints))]
     lo = Link(1, "lo", None, True, "UNKNOWN", 65536, None, None, None, None, _loopback(), flags=frozenset({"LOOPBACK"}))
     links = [lo]
     for number, (name, end) in enumerate(zip(names, container.endpoints, strict=True)):
         links.append(Link(number + 2, name, "veth", True, "UP", 1500, end.mac, None, None, 0, end.addresses))
-    routes = tuple(set_up_routes(host, container, names))
+    ends = tuple(replace(end, gateway_priority=_FIRST) if end is leading else end for end in container.endpoints)
+    routes = tuple(set_up_routes(host, replace(container, endpoints=ends), names))
     if keep and before is not None and before.links is not None and before.routes is not None:
         return _kept(before, tuple(links), routes)
     ruleset = before.ruleset if before is not None else Ruleset(())
     return Inside(tuple(links), routes, (), (*usual_rules(4), *usual_rules(6)), (), ruleset)
+
+
+_FIRST = 1 << 31  # above every priority that a gateway may have
 
 
 def _loopback() -> tuple[Interface, ...]:

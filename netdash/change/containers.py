@@ -14,6 +14,7 @@ from netdash.change.model import (
     AttachmentChange,
     ContainerChange,
     ContainerEdit,
+    ContainerRepublish,
     ContainerRun,
     EngineRestart,
 )
@@ -23,7 +24,7 @@ from netdash.model.drift import Binding
 from netdash.model.host import Container, Endpoint, Host, Listener, Network
 from netdash.model.shared_namespace import namespace_owner
 
-EngineChange = ContainerChange | ContainerRun | AttachmentChange | EngineRestart
+EngineChange = ContainerChange | ContainerRun | ContainerRepublish | AttachmentChange | EngineRestart
 
 
 def changed_containers(host: Host, change: EngineChange) -> Host:
@@ -33,6 +34,8 @@ def changed_containers(host: Host, change: EngineChange) -> Host:
             return _edited(host, _named(host, change.container), change.edit)
         case ContainerRun():
             return _run(host, change)
+        case ContainerRepublish():
+            return _republished(host, _named(host, change.container), change.bindings)
         case AttachmentChange():
             return _rejoined(host, _named(host, change.container), change)
         case EngineRestart():
@@ -107,8 +110,7 @@ def _started(host: Host, container: Container) -> Host:
     rules = EngineRules(host)
     if container.running:
         host = _with(detached(host, rules, container), down(container))
-        again = replace(container, state="running", left_behind=False)
-        return attached(host, rules, replace(again, inside=fresh_inside(host, again, container.inside)))
+        return _again(host, rules, container)
     if any(binding.host_port is None for binding in container.configured):
         raise CannotModel(f"the engine chooses a port of {container.name} when it starts")
     ends: list[Endpoint] = []
@@ -116,7 +118,14 @@ def _started(host: Host, container: Container) -> Host:
         network = _network(host, end.network_id, end.network)
         ends.append(replace(fresh_endpoint(host, network, tuple(ends)), names=end.names, links=end.links))
     started = _listening(replace(container, state="running", endpoints=tuple(ends)), container.configured, host)
-    return attached(host, rules, replace(started, inside=fresh_inside(host, started, None)))
+    return attached(host, rules, replace(started, inside=fresh_inside(host, started)))
+
+
+def _again(host: Host, rules: EngineRules, container: Container) -> Host:
+    """One that ran, and was taken off: its default route leads where its published ports came from."""
+    again = replace(container, state="running", left_behind=False)
+    inside = fresh_inside(host, again, container.inside, rules.leading(container))
+    return attached(host, rules, replace(again, inside=inside))
 
 
 def _network(host: Host, *words: str) -> Network:
@@ -173,7 +182,15 @@ def _run(host: Host, change: ContainerRun) -> Host:
     )
     made = _listening(plain, change.bindings, host)
     host = replace(host, containers=(made, *(host.containers or ())))
-    return attached(host, EngineRules(host), replace(made, inside=fresh_inside(host, made, None)))
+    return attached(host, EngineRules(host), replace(made, inside=fresh_inside(host, made)))
+
+
+def _republished(host: Host, container: Container, more: tuple[Binding, ...]) -> Host:
+    _modelled(host, container)
+    rules = EngineRules(host)
+    host = _with(detached(host, rules, container), down(container))
+    bindings = (*container.bindings, *_bindings(more, host))
+    return _again(host, rules, replace(container, bindings=bindings, configured=(*container.configured, *more)))
 
 
 def _rejoined(host: Host, container: Container, change: AttachmentChange) -> Host:
@@ -191,7 +208,7 @@ def _rejoined(host: Host, container: Container, change: AttachmentChange) -> Hos
     rules = EngineRules(host)
     host = _with(detached(host, rules, container), down(container))
     again = replace(container, endpoints=ends)
-    return attached(host, rules, replace(again, inside=fresh_inside(host, again, container.inside, keep=True)))
+    return attached(host, rules, replace(again, inside=fresh_inside(host, again, container.inside, None, keep=True)))
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------
@@ -210,8 +227,7 @@ def _restarted(host: Host) -> Host:
     rules = rules.with_chains()
     for one in running:
         if not one.shares_with:
-            again = replace(one, state="running", left_behind=False)
-            host = attached(host, rules, replace(again, inside=fresh_inside(host, again, one.inside)))
+            host = _again(host, rules, one)
     return host
 
 
@@ -222,8 +238,7 @@ def _forwarding(host: Host, rules: EngineRules) -> Host:
         return host
     if rules.native:
         raise CannotModel(f"{name} is 0: the engine does not start with its nftables backend then")
-    names = [link.name for link in host.links or ()]
-    host = replace(host, sysctls=written(host.sysctls, name, "1", names))
+    host = replace(host, sysctls=written(host.sysctls, name, "1", host.links or ()))
     return host if host.ruleset is None else replace(host, ruleset=rules.closed(host.ruleset))
 
 

@@ -16,7 +16,7 @@ from netdash.drift.expected.mode import LEGACY, Layout, Mode, Undecided, is_own,
 from netdash.drift.expected.network_family import Evidence
 from netdash.drift.expected.rule import Expected, PlaceKey
 from netdash.drift.expected.rules import ExpectedRules
-from netdash.model.host import Chain, Container, Host, Rule, Ruleset, Verb
+from netdash.model.host import Chain, Container, Endpoint, Host, Rule, Ruleset, Verb
 from netdash.rules.merge import IPTABLES, NFT
 from netdash.rules.ruleset import builtin_chain
 
@@ -44,6 +44,12 @@ class EngineRules:
     def native(self) -> bool:
         """Whether it writes with nftables."""
         return self.mode.layout is Layout.NATIVE
+
+    def leading(self, container: Container) -> Endpoint | None:
+        """The attachment that its published ports lead to now."""
+        told = {ip for one in container.bindings for ip in self._evidence.get((one.proto, one.host_port or 0), ())}
+        found = [end for end in container.endpoints if any(address.ip in told for address in end.addresses)]
+        return found[0] if len(found) == 1 else None
 
     def after(self, host: Host) -> EngineRules:
         """The same, by what rules and proxies of this host send where."""
@@ -173,6 +179,8 @@ class EngineRules:
         verb, own = expected.target.verb, expected.owner
         if expected.place.chain == FIRST and expected.matches and verb in (Verb.RETURN, Verb.ACCEPT):
             return 0  # of a routed network
+        if (expected.target.chain or "").startswith("filter-forward-in"):
+            return 0  # a verdict map before that of what leaves
         if not expected.matches and verb in (Verb.RETURN, Verb.DROP):
             return 9
         if self.mode.since_28 and expected.place.key[1:] == ("filter", "DOCKER"):

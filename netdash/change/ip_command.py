@@ -158,7 +158,7 @@ def _option(key: str, value: str) -> Mapping[str, object]:
 
 def _hex(text: str) -> str:
     try:
-        return hex(int(text, 0))
+        return hex(int(text, 0)) if int(text, 0) else "0"  # as iproute2 prints it
     except ValueError:
         raise CannotModel(f"ip rule … fwmark {text}: not a mark") from None
 

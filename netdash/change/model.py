@@ -143,6 +143,14 @@ class ContainerRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerRepublish:
+    """A container that is made anew, with these published ports beside its own."""
+
+    container: str
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AttachmentChange:
     """`docker network connect|disconnect`: ids of the network and the container."""
 
@@ -166,6 +174,7 @@ Change = (
     | LinkChange
     | ContainerChange
     | ContainerRun
+    | ContainerRepublish
     | AttachmentChange
     | EngineRestart
 )

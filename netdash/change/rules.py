@@ -122,7 +122,7 @@ def _flushed(ruleset: Ruleset, place: ChainPlace) -> Ruleset:
 
 
 def _removed(ruleset: Ruleset, place: ChainPlace) -> Ruleset:
-    """A chain by itself must be empty and named by no rule; with its table all goes."""
+    """A chain by itself must be named by no rule, and for iptables be empty; with its table all goes."""
     gone = [chain for chain in ruleset.chains if _within(chain, place)]
     if place.chain:
         _removable(ruleset, place, gone)
@@ -142,7 +142,7 @@ def _removed(ruleset: Ruleset, place: ChainPlace) -> Ruleset:
 def _removable(ruleset: Ruleset, place: ChainPlace, gone: list[Chain]) -> None:
     if not gone:
         raise CannotModel(f"{_named(place)} does not exist")
-    if gone[0].rules:
+    if gone[0].rules and place.backend != NFT:
         raise CannotModel(f"{_named(place)} is not empty")
     table = replace(place, chain="")
     for chain in ruleset.chains:

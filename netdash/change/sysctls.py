@@ -6,17 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 
 from netdash.change.errors import CannotModel
+from netdash.model.host import Link
 
 _CONF = re.compile(r"net\.(ipv[46])\.conf\.([^.]+)\.([a-z0-9_]+)")
 _BRIDGES = "net.bridge."
 
 
-def written(sysctls: Mapping[str, str], name: str, value: str, devices: Iterable[str]) -> Mapping[str, str]:
-    """`devices`: those of the namespace. Raises CannotModel for a name that the kernel does not have there."""
+def written(sysctls: Mapping[str, str], name: str, value: str, links: Iterable[Link]) -> Mapping[str, str]:
+    """`links`: those of the namespace. Raises CannotModel for a name that the kernel does not have there."""
     if name.startswith(_BRIDGES) and name not in sysctls:
         raise CannotModel(f"{name} does not exist: br_netfilter is not loaded")
     found = _CONF.fullmatch(name)
-    known = ("all", "default", *(device.replace(".", "/") for device in devices))
+    devices = {link.name.replace(".", "/"): link for link in links}
+    known = ("all", "default", *devices)
     if found and found[2] not in known:
         raise CannotModel(f"{name} does not exist: there is no device {found[2]}")
     if found and found[3] == "disable_ipv6":
@@ -27,19 +29,18 @@ def written(sysctls: Mapping[str, str], name: str, value: str, devices: Iterable
         changed |= {f"net.{family}.conf.{device}.forwarding": value for device in known}
         changed |= {"net.ipv4.ip_forward": value} if family == "ipv4" else {}
     elif found and (found[1], found[2]) == ("ipv4", "default") and found[3] != "forwarding":
-        changed |= _following(sysctls, found[3], value)
+        changed |= _following(sysctls, found[3], value, devices)
     return changed
 
 
-def _following(sysctls: Mapping[str, str], key: str, value: str) -> dict[str, str]:
-    """IPv4 devices follow the default until they are given a value of their own (devinet_copy_dflt_conf). Whether
-    one was is not told: what is as the default was follows it."""
+def _following(sysctls: Mapping[str, str], key: str, value: str, devices: Mapping[str, Link]) -> dict[str, str]:
+    """IPv4 devices follow the default until they have an address, or are given a value of their own
+    (devinet_copy_dflt_conf, ipv4_devconf_setall). Whether one was is not told: what was as the default
+    follows."""
     before = sysctls.get(f"net.ipv4.conf.default.{key}")
-    return {
-        name: value
-        for name, known in sysctls.items()
-        if (found := _CONF.fullmatch(name))
-        and (found[1], found[3]) == ("ipv4", key)
-        and found[2] not in ("all", "default")
-        and before == known
-    }
+    names = [
+        f"net.ipv4.conf.{device}.{key}"
+        for device, link in devices.items()
+        if all(address.version == 6 for address in link.addresses)
+    ]
+    return {name: value for name in names if name in sysctls and sysctls[name] == before}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from itertools import chain
 
-from netdash.model.addresses import address, socket_text
-from netdash.model.host import IP, Container, Endpoint, Host, Proxy
+from netdash.change.model import ContainerRepublish
+from netdash.model.addresses import socket_text
+from netdash.model.host import IP, Binding, Container, Endpoint, Host, Proxy
 from netdash.model.processes import OWN_PROXY
 from netdash.publish import checks
 from netdash.publish.checks import choose
-from netdash.publish.planned_reach import Reach, reach
+from netdash.publish.planned_reach import Asked, Reach, forwarded, reach, reach_after
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request, Spec
 from netdash.publish.state import Opened
@@ -21,7 +20,6 @@ from netdash.publish.statement import Kind, Statement, say
 
 ANY4, ANY6 = IPv4Address(0), IPv6Address(0)
 _STOP_SECONDS = 10  # Docker's, of a container without a stop timeout of its own
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     """A request for a running container, with what was found for it."""
 
     request: Request
@@ -84,7 +82,7 @@ class _Asked:
     def refusals(self) -> Iterator[Statement]:
         """Those that both modes have."""
         spec = self.request.spec
-        yield from _known(checks.bind_refusal(self.host, spec.bind))
+        yield from known(checks.bind_refusal(self.host, spec.bind))
         low = checks.lowest_port(self.host, self.facts, self.request.mode)
         for number in self.numbers:
             yield from checks.port_refusals(self.host, low, spec.proto, self.ips, number, self.request.force)
@@ -93,10 +91,10 @@ class _Asked:
         proto, target = self.request.spec.proto, self.target(self.ips[0])
         yield from checks.unknown_ports(self.host, proto, self.ips, self.numbers)
         for port in self.inside:
-            yield from _known(checks.listening_warning(self.container, target, proto, port))
+            yield from known(checks.listening_warning(self.container, target, proto, port))
         yield from checks.forced_ports(self.host, proto, self.ips, self.numbers, self.request.force)
         if self.request.mode is Mode.RECREATE:
-            yield from _known(checks.firewall_warning(self.ips))
+            yield from known(checks.firewall_warning(self.ips))
 
     def answers(self) -> bool | None:
         target, proto = self.target(self.ips[0]), self.request.spec.proto
@@ -105,14 +103,18 @@ class _Asked:
 
     def reach(self) -> tuple[Reach, ...]:
         """Of the first port, with its proxies as they will run; pid 0: they do not yet."""
-        proto, number = self.request.spec.proto, self.numbers[0]
+        spec, number = self.request.spec, self.numbers[0]
+        port = Asked(self.ips, spec.proto, number)
+        if self.request.mode is Mode.RECREATE:
+            binding = Binding(spec.proto, self.inside[0], spec.bind, number)
+            return reach_after(self.host, ContainerRepublish(self.container.id, (binding,)), port)
         proxies = tuple(
-            Proxy(0, None, OWN_PROXY, "", proto, ip, number, self.target(ip), self.inside[0]) for ip in self.ips
+            Proxy(0, None, OWN_PROXY, "", spec.proto, ip, number, self.target(ip), self.inside[0]) for ip in self.ips
         )
-        return reach(self.host, self.request.mode, self.ips, proxies)
+        return reach(forwarded(self.host, proxies), port)
 
 
-def _known(found: Statement | None) -> tuple[Statement, ...]:
+def known(found: Statement | None) -> tuple[Statement, ...]:
     return () if found is None else (found,)
 
 
@@ -131,8 +133,8 @@ def plan(request: Request, host: Host, facts: Facts) -> Plan:
         return _refused(request, container.name, say(Kind.NO_PORT_TO_CHOOSE))
     end, reason = checks.endpoint(host, container, request.mode)
     if end is None:
-        return _refused(request, container.name, *_known(reason))
-    asked = _Asked(request, host, facts, container, end, numbers, bound(host, request.spec.bind))
+        return _refused(request, container.name, *known(reason))
+    asked = _Request(request, host, facts, container, end, numbers, bound(host, request.spec.bind))
     return _forward(asked) if request.mode is Mode.FORWARD else _recreate(asked)
 
 
@@ -154,14 +156,14 @@ def bound(host: Host, bind: IP | None) -> tuple[IP, ...]:
     return (ANY4, ANY6) if has_ipv6(host) else (ANY4,)
 
 
-def _connect(ports: Iterable[Opened], answers: bool | None) -> Statement:
+def connecting(ports: Iterable[Opened], answers: bool | None) -> Statement:
     return say(Kind.CONNECT, ports=tuple(sorted({port.host_port for port in ports})), answers=answers)
 
 
 # --- forward ----------------------------------------------------------------------------------------------------------
 
 
-def _forward(asked: _Asked) -> Plan:
+def _forward(asked: _Request) -> Plan:
     request, container, answers = asked.request, asked.container, asked.answers()
     spec, name, numbers = request.spec, container.name, asked.numbers
     pairs = [(number, port, ip) for number, port in zip(numbers, asked.inside, strict=True) for ip in asked.ips]
@@ -188,7 +190,7 @@ def _forward(asked: _Asked) -> Plan:
         container_id=container.id,
         mode=Mode.FORWARD,
         ports=ports,
-        steps=(*steps, say(Kind.KEEP_FORWARD, **named, seconds=request.seconds), _connect(ports, answers)),
+        steps=(*steps, say(Kind.KEEP_FORWARD, **named, seconds=request.seconds), connecting(ports, answers)),
         undo=(say(Kind.UNPUBLISH, **named),),
         client=say(Kind.CLIENT_GATEWAY, container=name, gateway=next(gateways, None)),
         reach=asked.reach(),
@@ -203,7 +205,7 @@ def _forward(asked: _Asked) -> Plan:
 # --- recreate ---------------------------------------------------------------------------------------------------------
 
 
-def _recreate(asked: _Asked) -> Plan:
+def _recreate(asked: _Request) -> Plan:
     request, container, details = asked.request, asked.container, asked.facts.details
     spec, name, answers = request.spec, container.name, asked.answers()
     bind = str(spec.bind) if spec.bind else ""
@@ -219,7 +221,7 @@ def _recreate(asked: _Asked) -> Plan:
         container_id=container.id,
         mode=Mode.RECREATE,
         ports=ports,
-        steps=tuple(_recreate_steps(request, name, details, create, _connect(ports, answers))),
+        steps=tuple(_recreate_steps(request, name, details, create, connecting(ports, answers))),
         undo=(say(undo, container=name, grace=request.grace),),
         stop_seconds=_stop_seconds(details),
         lost=tuple(_lost(request, details)),
@@ -247,7 +249,7 @@ def _recreate_steps(
     yield create
     yield say(Kind.RENAME_BOTH, container=name)
     yield say(Kind.START_AND_WAIT, container=name, health=bool(details and details.health))
-    yield from _known(connect)
+    yield from known(connect)
     if followers:
         yield say(Kind.RECREATE_FOLLOWERS, container=name, followers=followers)
     yield say(Kind.REMOVE_OLD, grace=request.grace)
@@ -298,7 +300,7 @@ def plan_without(request: Request, facts: Facts, container: Container) -> Plan:
     ports = configured(container, request.spec)
     numbers = tuple(sorted({port.host_port for port in ports}))
     name, details, proto = container.name, facts.details, request.spec.proto
-    refusals = _known(facts.unable or checks.standing(container))
+    refusals = known(facts.unable or checks.standing(container))
     refusals = refusals or tuple(checks.recreate_refusals(container, details, request))
     missing = {port.container_port for port in request.spec.ports} - set(numbers)
     if missing:
@@ -318,82 +320,3 @@ def plan_without(request: Request, facts: Facts, container: Container) -> Plan:
         warnings=tuple(checks.recreate_warnings(container, details, request)) if details else (),
         refusals=refusals,
     )
-
-
-# --- a new container --------------------------------------------------------------------------------------------------
-
-
-def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: Facts) -> Plan:
-    """What `netdash run IMAGE -p …` will do."""
-    ports, refusals = _opened(host, specs)
-    ips = tuple(dict.fromkeys(ip for spec in specs for ip in bound(host, spec.bind)))
-    steps = (
-        *(() if facts.image_here else (say(Kind.PULL, image=image),)),
-        say(Kind.CREATE_FROM_IMAGE, container=name, image=image, ports=len(ports)),
-        say(Kind.START_WELL, container=name),
-        *((_connect(ports, None),) if ports else ()),
-    )
-    return Plan(
-        title=say(Kind.RUN, container=name, image=image, ports=tuple(map(_port_text, ports))),
-        container=name,
-        container_id="",
-        mode=None,
-        ports=ports,
-        steps=steps,
-        undo=(say(Kind.UNDO_RUN),),
-        reach=reach(host, Mode.RECREATE, ips, ()) if ips else (),
-        warnings=(*_unknown(host, ports), *_known(checks.firewall_warning(ips))),
-        refusals=tuple(dict.fromkeys((*_new_refusals(name, specs, host, facts), *refusals))),
-    )
-
-
-def _unknown(host: Host, ports: tuple[Opened, ...]) -> dict[Statement, None]:
-    each = ((port.proto, bound(host, address(port.host_ip)), (port.host_port,)) for port in ports)
-    return dict.fromkeys(chain.from_iterable(checks.unknown_ports(host, *port) for port in each))
-
-
-def _port_text(port: Opened) -> str:
-    where = socket_text(port.host_ip, port.host_port) if port.host_ip else str(port.host_port)
-    return f"{where} → {port.container_port}/{port.proto}"
-
-
-def _opened(host: Host, specs: tuple[Spec, ...]) -> tuple[tuple[Opened, ...], list[Statement]]:
-    """The ports, those of netdash's choice chosen; and why some cannot be."""
-    found: list[Opened] = []
-    refusals: list[Statement] = []
-    named = frozenset(port.host_port for spec in specs for port in spec.ports if port.host_port is not None)
-    for spec in specs:
-        inside = tuple(port.container_port for port in spec.ports)
-        asked = tuple(port.host_port for port in spec.ports if port.host_port is not None)
-        numbers = asked or choose(host, spec.proto, inside, named.union(opened.host_port for opened in found))
-        if numbers is None:
-            refusals.append(say(Kind.NO_PORT_TO_CHOOSE))
-            continue
-        bind = str(spec.bind) if spec.bind else ""
-        found += (Opened(spec.proto, bind, number, port) for number, port in zip(numbers, inside, strict=True))
-    keys = [(opened.proto, opened.host_ip, opened.host_port) for opened in found]
-    refusals += [say(Kind.PORT_TWICE, proto=key[0], port=key[2]) for key in keys if keys.count(key) > 1]
-    return tuple(found), refusals
-
-
-def _new_refusals(name: str, specs: tuple[Spec, ...], host: Host, facts: Facts) -> Iterator[Statement]:
-    if facts.unable:
-        yield facts.unable
-        return
-    if not _NAME.fullmatch(name):
-        yield say(Kind.BAD_NAME, name=name)
-    if any(container.name == name for container in host.containers or ()):
-        yield say(Kind.NAME_EXISTS, name=name)
-    low = checks.lowest_port(host, facts, None)
-    for spec in specs:
-        yield from _known(checks.bind_refusal(host, spec.bind))
-        for port in spec.ports:
-            if port.host_port is not None:
-                ips = bound(host, spec.bind)
-                yield from checks.port_refusals(host, low, spec.proto, ips, port.host_port, force=False)
-
-
-def fresh_name(image: str, token: str) -> str:
-    """A name for a container that got none: the image's last word and a token."""
-    word = re.sub(r"[^a-zA-Z0-9_.-]", "", image.partition("@")[0].rpartition("/")[2].partition(":")[0])
-    return f"{word.lstrip('_.-') or 'container'}-{token}"

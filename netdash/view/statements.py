@@ -235,12 +235,10 @@ WORDS: Mapping[Kind, str | Callable[..., str]] = {
     Kind.CLIENT_OWN: "{container} sees the address of each client; those on this host as the bridge's gateway",
     Kind.REACHED_AT: "at {address}",
     Kind.REACHED_FROM_OUTSIDE_AT: "at {address}, as far as this host decides",
+    Kind.REACHED_IF_LISTENS: "at {address}, if the image listens on {port}",
     Kind.LOOPBACK_ONLY: "bound to loopback",
-    Kind.DOCKER_RULES_FIRST: (
-        "Docker's rules let it in before ufw, firewalld zones and other input rules; DOCKER-USER can stop it"
-    ),
+    Kind.NOT_MODELLED: "{why}",
     Kind.OWN_ADDRESS_UNKNOWN: "this host's address towards its network is not known",
-    Kind.IMAGE_DECIDES: "the image decides what listens",
     Kind.DEPENDS_ON_RULES: "hangs on {rules}",
     Kind.NOT_REACHED: "{verdict}: {why}",
     Kind.ROUTED_AWAY: "the routes lead elsewhere",

@@ -220,11 +220,11 @@ def test_one_device_alone_forwards_no_more() -> None:
     assert from_outside(apply(_published(), (SysctlChange("net.ipv4.conf.docker0.forwarding", "0"),))).verdict.arrives
 
 
-def test_devices_follow_the_default_until_they_have_a_value_of_their_own() -> None:
-    start = host(sysctls={"net.ipv4.conf.eth1.rp_filter": "2"})
+def test_devices_follow_the_default_until_they_have_an_address_or_a_value_of_their_own() -> None:
+    start = host(sysctls={"net.ipv4.conf.vweb.rp_filter": "2", "net.ipv4.conf.vdb.rp_filter": "0"})
     known = apply(start, (SysctlChange("net.ipv4.conf.default.rp_filter", "1"),)).sysctls or {}
-    values = [known[f"net.ipv4.conf.{name}.rp_filter"] for name in ("all", "default", "eth0", "eth1")]
-    assert values == ["0", "1", "1", "2"]
+    values = [known[f"net.ipv4.conf.{name}.rp_filter"] for name in ("all", "default", "eth0", "vweb", "vdb")]
+    assert values == ["0", "1", "0", "2", "1"]
 
 
 def test_a_sysctl_of_a_module_that_is_not_loaded() -> None:

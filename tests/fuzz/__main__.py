@@ -1,5 +1,5 @@
 """`python -m tests.fuzz --seed S --packets N`: as root; works in network namespaces of its own only.
-`--unread N`: recorded hosts with sources taken away."""
+`--unread N`: recorded hosts with sources taken away; `--changes N`: changes that are made, beside their model."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ def main() -> int:
         from tests.fuzz.prove import campaign as prove
 
         return prove(options.seed, options.prove)
+    if options.changes:
+        from tests.fuzz import changes
+
+        return changes.campaign(options.seed, options.changes)
     return _check() if options.check else _campaign(options)
 
 
@@ -121,6 +125,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="only try the oracle on situations that are known")
     parser.add_argument("--unread", type=int, metavar="N", help="recorded hosts with sources taken away, instead")
     parser.add_argument("--prove", type=int, metavar="N", help="packets with the code of `trace --prove`, instead")
+    parser.add_argument("--changes", type=int, metavar="N", help="random changes of the hosts, instead of packets")
     parser.add_argument("--unknown", action="store_true", help="tell what is unknown, too")
     return parser.parse_args()
 

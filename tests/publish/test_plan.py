@@ -11,7 +11,8 @@ import pytest
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Binding, Chain, Engine, Holder, Host, Listener, PolicyRule, Route, Ruleset
 from netdash.publish.payload import Volume
-from netdash.publish.plan import Plan, configured, fresh_name, plan, plan_new, plan_without
+from netdash.publish.plan import Plan, configured, plan, plan_without
+from netdash.publish.plan_new import fresh_name, plan_new
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_lasting, parse_spec
 from netdash.publish.statement import Kind, say
@@ -135,11 +136,9 @@ def test_a_recreation_in_full() -> None:
         "lost: what its processes hold in memory; its log, with the old container; its id f3f3f3f3f3f3, where others "
         "hold it",
         "client address: web sees the address of each client; those on this host as the bridge's gateway",
-        "reached from this host: yes, at 127.0.0.1",
-        "reached from its network: ?, Docker's rules let it in before ufw, firewalld zones and other input rules; "
-        "DOCKER-USER can stop it",
-        "reached from outside: ?, Docker's rules let it in before ufw, firewalld zones and other input rules; "
-        "DOCKER-USER can stop it",
+        "reached from this host: ?, the rules that the engine would write are not known: not all was read",
+        "reached from its network: ?, the rules that the engine would write are not known: not all was read",
+        "reached from outside: ?, the rules that the engine would write are not known: not all was read",
         "undo: within 10 m: netdash undo (the old web comes back as it was; what the new one wrote outside its volumes "
         "is lost)",
         "warning: nothing listens on tcp port 81 of web now; what listens: 80/tcp",
