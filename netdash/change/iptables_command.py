@@ -61,6 +61,8 @@ def read(host: Host, words: list[str], container: str | None) -> tuple[Change, .
     if command == "-P":
         if len(rest) != 2 or rest[1] not in ("ACCEPT", "DROP"):
             raise CannotModel(f"{tool} -P needs a chain, and ACCEPT or DROP")
+        if table == "nat" and rest[1] == "DROP":
+            raise CannotModel(f"{tool} refuses the policy DROP in the table nat")
         return (PolicyChange(where.chain(rest[0]), rest[1].lower()),)
     if len(rest) > 1 or (command == "-N" and not rest):
         raise CannotModel(f"{tool} {command} needs one chain")

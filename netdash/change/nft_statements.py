@@ -77,15 +77,20 @@ _FIELDS = {
 def _match(word: str, words: Words) -> object:
     left = _left(word, words)
     if words.peek() in ("set", "&", "|", "<", ">", "<=", ">=", "map", "vmap"):
-        if words.peek() == "set" and "meta" in left:
+        if words.peek() == "set" and left in _SETTABLE:
             words.take()
             return {"mangle": {"key": left, "value": _value(words, numeric=True)}}
         raise CannotModel(f"nft … {word} … {words.peek()}: not understood")
     sign = words.take() if words.peek() in ("!=", "==") else "=="
-    listed = "ct" in left
+    listed = left in _LISTED
     right = _right(words, listed)
     op = "!=" if sign == "!=" else "in" if listed and not isinstance(right, dict) else "=="
     return {"match": {"op": op, "left": left, "right": right}}
+
+
+_LISTED: tuple[dict[str, object], ...] = ({"ct": {"key": "state"}}, {"ct": {"key": "status"}})
+"""Of these several values may stand with commas, without braces."""
+_SETTABLE: tuple[dict[str, object], ...] = ({"meta": {"key": "mark"}}, {"ct": {"key": "mark"}})
 
 
 def _left(word: str, words: Words) -> dict[str, object]:
@@ -95,7 +100,7 @@ def _left(word: str, words: Words) -> dict[str, object]:
             raise CannotModel(f"nft … meta {word}: not understood")
     if word in _META:
         return {"meta": {"key": word}}
-    if word == "ct" and words.peek() in ("state", "status", "direction"):
+    if word == "ct" and words.peek() in ("state", "status", "direction", "mark"):
         return {"ct": {"key": words.take()}}
     if word == "fib":
         flags = [words.take()]
@@ -117,8 +122,8 @@ def _right(words: Words, listed: bool) -> object:
         found = []
         while words.peek() != "}":
             found.append(_value(words))
-            if words.peek() == ",":
-                words.take()
+            if words.peek() != "}":
+                words.expect(",")
         words.expect("}")
         return {"set": found}
     value = _value(words)
@@ -137,7 +142,7 @@ _NUMBER = re.compile(r"\d+|0x[0-9a-fA-F]+")
 def _value(words: Words, numeric: bool = False) -> object:
     """A number, a range, a network, an address or a name."""
     word = words.take()
-    if word in ("{", "}", ",", ";"):
+    if word in ("{", "}", ",", ";", "."):
         raise CannotModel(f"nft: a value is missing before {word!r}")
     if _NUMBER.fullmatch(word):
         return int(word, 0)
@@ -220,7 +225,7 @@ def _nat(word: str, words: Words) -> object:
 
 
 def _target(word: str, written: str) -> dict[str, object]:
-    found = re.fullmatch(r"(?:\[([^\]]+)\]|([\d.]+)|([0-9a-fA-F:]+(?<!:)))?(?::(\d+)(?:-(\d+))?)?", written)
+    found = _TARGET.fullmatch(written)
     if found is None:
         raise CannotModel(f"nft … {word} to {written}: not understood")
     ip = next((part for part in found.groups()[:3] if part), None)
@@ -232,6 +237,10 @@ def _target(word: str, written: str) -> dict[str, object]:
     if found[4]:
         said["port"] = {"range": [int(found[4]), int(found[5])]} if found[5] else int(found[4])
     return said
+
+
+_TARGET = re.compile(r"(?:\[([^\]]+)\]|([\d.]+)|([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*))?(?::(\d+)(?:-(\d+))?)?")
+"""[IPv6]:PORT, IPv4:PORT, an IPv6 address without a port, or :PORT."""
 
 
 def _log(_word: str, words: Words) -> object:

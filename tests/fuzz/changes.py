@@ -15,7 +15,7 @@ from netdash.change.apply import CannotModel, apply
 from netdash.change.commands import read_command
 from netdash.change.rules import meaning
 from netdash.join.host import Builder
-from netdash.model.host import Host, Link, Route
+from netdash.model.host import Host, Link, Port, Route
 from tests.fuzz import make, make_scenery, make_xt
 from tests.fuzz.judge import ask
 from tests.fuzz.namespaces import CommandError, renew, run
@@ -110,7 +110,7 @@ def _differences(planned: Host, after: Host) -> Iterator[str]:
         ("policy", {*(planned.policy or ())}, {*(after.policy or ())}),
         ("devices", {*map(_device, planned.links or ())}, {*map(_device, after.links or ())}),
         ("sysctls", _sysctls(planned), _sysctls(after)),
-        ("ports", {*map(str, planned.ports or ())}, {*map(str, after.ports or ())}),
+        ("ports", {*map(_port, planned.ports or ())}, {*map(_port, after.ports or ())}),
     ):
         if ours != theirs:
             more, less = (sorted(map(str, one))[:3] for one in (ours - theirs, theirs - ours))
@@ -175,6 +175,13 @@ def _routes(routes: tuple[Route, ...] | None) -> set[tuple[object, ...]]:
 def _device(link: Link) -> tuple[object, ...]:
     own = frozenset(one for one in link.addresses if not one.ip.is_link_local)
     return link.name, link.up, link.state in ("UP", "UNKNOWN"), link.master, link.port and link.port.state, own
+
+
+def _port(port: Port) -> tuple[object, ...]:
+    """Without the counters of its rules."""
+    rules = tuple(rule.place for rule in (port.dnat, *port.unsure) if rule)
+    own = (port.proto, port.host_ip, port.host_port, port.target_ip, port.container_port, port.scope)
+    return *own, rules, port.listening, port.holder and port.holder.kind, port.dnat_from_here, port.device
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
