@@ -4,6 +4,7 @@
 # make soak MINUTES=30: the dashboard while containers, networks and rules come and go (root)
 # make disturbed: all 200 cases of a change that somebody else, or the engine's death, disturbs (root)
 # make fuzz SEED=1 N=3000 KEEP=DIR: the packet trace against the kernel, on random hosts (root)
+# make fuzz-changes SEED=1 N=1000: changes of random hosts, made and beside that modelled (root)
 # make fuzz-unread SEED=1 N=5000: recorded hosts with sources taken away: their answers stay, or become unknown
 # make fuzz-bundles SEED=1 N=5000: recorded hosts with damaged files: 0 exceptions
 # make fuzz-bytes SEED=1 N=20000: hostile bytes in every source, and what reaches the terminal and the clipboard
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench soak disturbed fuzz fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines test-lowest lock clean
+.PHONY: run test lint bench soak disturbed fuzz fuzz-changes fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines test-lowest lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -51,6 +52,9 @@ SEED ?= 1
 N ?= 1000
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seed $(SEED) --packets $(N) $(if $(KEEP),--keep $(KEEP))
+
+fuzz-changes: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --changes $(N)
 
 fuzz-unread: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --seed $(SEED) --unread $(N)
