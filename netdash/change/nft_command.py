@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from netdash.change.errors import CannotModel
 from netdash.change.model import ChainChange, ChainEdit, ChainPlace, Change, RuleChange, RuleEdit
@@ -64,8 +64,15 @@ def _one(ruleset: Ruleset | None, words: Words) -> Iterator[Change]:
     if verb not in ("add", "insert") or words.peek() in ("handle", "position", "index"):
         raise CannotModel(f"nft {verb} rule: {_HANDLE}", "iptables -D names a rule by what it says")
     said, comment = statements(words)
+    said = [_REJECTS.get(family, one) if one == {"reject": None} else one for one in said]
     yield from _rule(ruleset, place, verb, {"expr": said, "comment": comment, "family": family})
 
+
+_REJECTS: Mapping[str, object] = {
+    family: {"reject": {"type": kind, "expr": "port-unreachable"}}
+    for family, kind in (("ip", "icmp"), ("ip6", "icmpv6"), ("inet", "icmpx"), ("bridge", "icmpx"))
+}
+"""What nft makes of a plain `reject`."""
 
 _VERBS = ("add", "create", "insert", "delete", "destroy", "flush")
 
