@@ -26,7 +26,8 @@ def read_command(host: Host, command: str) -> tuple[Change, ...]:
     except ValueError as error:
         raise CannotModel(f"{command!r} cannot be read: {error}") from error
     for word in words:
-        if word in _SHELL or (word.endswith(";") and words[0] != "nft") or _EXPANDED.search(word):
+        divides = word.endswith(";") and words[0] != "nft"
+        if word in _SHELL or divides or _EXPANDED.search(word):
             raise CannotModel(f"{word!r} is for a shell: write one command a word, each in quotes, as it is executed")
     words, container = _within(host, words[1:] if words[:1] == ["sudo"] else words)
     if not words:
@@ -38,7 +39,7 @@ def read_command(host: Host, command: str) -> tuple[Change, ...]:
     return read(host, words, container)
 
 
-_SHELL = frozenset(("&&", "||", "|", ";", "&", ">", ">>", "<", "<<"))
+_SHELL = frozenset(("&&", "||", "|", "&", ">", ">>", "<", "<<"))
 _EXPANDED = re.compile(r"\$[({A-Za-z]|`")
 
 

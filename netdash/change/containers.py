@@ -137,9 +137,10 @@ def _network(host: Host, *words: str) -> Network:
 
 
 def _listening(container: Container, asked: tuple[Binding, ...], host: Host) -> Container:
-    """With these published ports, as the engine tells them, and something that listens on each."""
+    """With these published ports, as the engine tells them, and something that listens on each; without any, what
+    listens is not known."""
     ports = dict.fromkeys((binding.proto, binding.container_port) for binding in asked)
-    listeners = tuple(Listener(proto, ANY[6], port, dual=True) for proto, port in ports)
+    listeners = tuple(Listener(proto, ANY[6], port, dual=True) for proto, port in ports) or None
     return replace(container, bindings=tuple(_bindings(asked, host)), configured=asked, listeners=listeners)
 
 

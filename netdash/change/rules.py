@@ -69,6 +69,9 @@ def _aimed(chain: Chain, change: RuleChange) -> int:
         for at, rule in enumerate(chain.rules):
             if meaning(rule) == wanted:
                 return at
+    unread = next((rule for rule in chain.rules if rule.not_understood), None)
+    if unread is not None:
+        raise CannotModel(f"{unread.place} is not understood: whether it is the one that is meant cannot be told")
     raise CannotModel(f"{_named(change.chain)} has no such rule")
 
 
