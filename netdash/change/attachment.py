@@ -32,27 +32,28 @@ from netdash.trace.container_namespace import set_up_routes
 # --- off --------------------------------------------------------------------------------------------------------------
 
 
-def detached(host: Host, rules: EngineRules, container: Container) -> Host:
-    """Without what the engine made for it; the container itself is as it was."""
+def detached(host: Host, rules: EngineRules, *containers: Container) -> Host:
+    """Without what the engine made for them; the containers themselves are as they were."""
     if host.ruleset is not None:
-        host = replace(host, ruleset=rules.without(host.ruleset, container))
+        host = replace(host, ruleset=rules.without(host.ruleset, containers))
+    ends = [end for container in containers for end in container.endpoints]
+    own = {address.ip for end in ends for address in end.addresses}
+    veths = {end.veth for end in ends if end.veth}
     if host.links is not None:
         devices = Devices(host.links, host.routes or ())
-        for end in container.endpoints:
-            devices = unplugged(devices, end.veth) if end.veth else devices
+        for veth in veths:
+            devices = unplugged(devices, veth)
         host = replace(host, links=devices.links, routes=host.routes and devices.routes)
-    own = {address.ip for end in container.endpoints for address in end.addresses}
-    veths = {end.veth for end in container.endpoints if end.veth}
     if host.neighbours is not None:
         host = replace(host, neighbours=tuple(one for one in host.neighbours if one.ip not in own))
     if host.bridging is not None and host.bridging.fdb is not None:
         fdb = tuple(one for one in host.bridging.fdb if one.port not in veths)
         host = replace(host, bridging=replace(host.bridging, fdb=fdb))
-    return _without_proxies(host, container, own)
+    published = {(binding.proto, binding.host_port) for container in containers for binding in container.bindings}
+    return _without_proxies(host, published, own)
 
 
-def _without_proxies(host: Host, container: Container, own: set[IP]) -> Host:
-    published = {(binding.proto, binding.host_port) for binding in container.bindings}
+def _without_proxies(host: Host, published: set[tuple[str, int | None]], own: set[IP]) -> Host:
     gone = [
         proxy
         for proxy in host.proxies or ()
@@ -92,7 +93,7 @@ def attached(host: Host, rules: EngineRules, container: Container) -> Host:
         host, containers=tuple(container if one.id == container.id else one for one in host.containers or ())
     )
     if host.ruleset is not None:
-        host = replace(host, ruleset=rules.after(host).with_(host.ruleset, container))
+        host = replace(host, ruleset=rules.with_(host.ruleset, container))
     return _with_proxies(host, rules, container)
 
 

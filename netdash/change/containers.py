@@ -209,7 +209,8 @@ def _rejoined(host: Host, container: Container, change: AttachmentChange) -> Hos
     rules = EngineRules(host)
     host = _with(detached(host, rules, container), down(container))
     again = replace(container, endpoints=ends)
-    return attached(host, rules, replace(again, inside=fresh_inside(host, again, container.inside, None, keep=True)))
+    inside = fresh_inside(host, again, container.inside, None, keep=True)
+    return attached(host, rules.after(host), replace(again, inside=inside))
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------
@@ -219,16 +220,16 @@ def _restarted(host: Host) -> Host:
     """What runs runs again. The engine turns forwarding on, puts its bridges up, and writes all of its rules."""
     rules = EngineRules(host)
     running = [one for one in host.containers or () if one.running and one.network_mode != "host"]
+    running = [one for one in running if not one.shares_with]
+    host = detached(host, rules, *running)
     for one in running:
-        if not one.shares_with:
-            host = _with(detached(host, rules, one), down(one))
+        host = _with(host, down(one))
     host = _bridges_up(_forwarding(host, rules))
     if host.ruleset is not None:
         host = replace(host, ruleset=rules.anew(host.ruleset, ()))
     rules = rules.with_chains()
     for one in running:
-        if not one.shares_with:
-            host = _again(host, rules, one)
+        host = _again(host, rules, one)
     return host
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netdash.change.apply import apply
@@ -12,7 +12,7 @@ from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.trace.model import Question
 from netdash.trace.reach_matrix import Aim, Matrix, Reach, Sender
-from netdash.trace.reachability import reach, told
+from netdash.trace.reachability import reaching, told
 from netdash.trace.tracer import reaches
 
 
@@ -39,13 +39,28 @@ class Difference:
 
 def what_if(host: Host, commands: Sequence[str]) -> Difference:
     """The commands in their order. Raises CannotModel, and NetdashError for a name that is not there."""
+    return _ended(asking(host, commands))
+
+
+def asking(host: Host, commands: Sequence[str]) -> Generator[None, None, Difference]:
+    """The same in steps of one trace each, or less; a command is one step."""
     after = host
     changes: list[Change] = []
     for command in commands:
         made = read_command(after, command)
         after = apply(after, made, compare=False)
         changes += made
-    return difference(host, after, tuple(assumptions(after, changes)))
+        yield
+    return (yield from differing(host, after, tuple(assumptions(after, changes))))
+
+
+def _ended(steps: Generator[None, None, Difference]) -> Difference:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            made: Difference = stop.value
+            return made
 
 
 def assumptions(after: Host, changes: Sequence[Change]) -> Iterator[str]:
@@ -61,13 +76,20 @@ def assumptions(after: Host, changes: Sequence[Change]) -> Iterator[str]:
 
 
 def difference(before: Host, after: Host, assumed: tuple[str, ...] = ()) -> Difference:
-    was, now = _Answers(before, "did not run before"), _Answers(after, "does not run")
+    return _ended(differing(before, after, assumed))
+
+
+def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[None, None, Difference]:
+    """`difference` in steps."""
+    was = _Answers(before, (yield from reaching(before)), "did not run before")
+    now = _Answers(after, (yield from reaching(after)), "does not run")
     aims = dict.fromkeys((*was.aims, *now.aims))
     senders = {**{_key(one): one for one in was.matrix.senders}, **{_key(one): one for one in now.matrix.senders}}
     lost: list[Moved] = []
     gained: list[Moved] = []
     unknown: list[Moved] = []
     for key, sender in senders.items():
+        yield
         for aim in aims:
             old, new = was.answer(key, aim), now.answer(key, aim)
             if old.reaches is new.reaches and (old.reaches is not None or old.why == new.why):
@@ -97,11 +119,11 @@ def _bare(aim: Aim) -> Aim:
 class _Answers:
     """Of one host: what each sender is told of each port, also of a port that this host does not have."""
 
-    def __init__(self, host: Host, absent: str) -> None:
+    def __init__(self, host: Host, matrix: Matrix, absent: str) -> None:
         """`absent`: what is said of a sender that is not here."""
         self._host = host
         self._absent = absent
-        self.matrix: Matrix = reach(host)
+        self.matrix = matrix
         self._by_aim = self.matrix.by_aim()
         self._senders = {_key(sender): at for at, sender in enumerate(self.matrix.senders)}
         self._places: dict[Aim, int] = {}

@@ -66,14 +66,14 @@ class EngineRules:
 
     # --- one container ------------------------------------------------------------------------------------------------
 
-    def without(self, ruleset: Ruleset, container: Container) -> Ruleset:
-        """`container`: as it ran."""
+    def without(self, ruleset: Ruleset, containers: Iterable[Container]) -> Ruleset:
+        """`containers`: as they ran."""
         live = Live(self.mode, ruleset)
         gone = {
             id(entry.rule)
+            for container in containers
             for expected in self._of(container)
             for entry in live.of(expected, expected.meanings())
-            if expected.owner.container is not None
         }
         return _replaced(ruleset, {}, gone)
 

@@ -80,8 +80,26 @@ def meaning(rule: Rule) -> Hashable:
     target = rule.target
     if target.verb is Verb.CONTINUE and target.effects:
         target = replace(target, detail="")
-    matches = Counter((match.key, frozenset(match.values), match.negated) for match in rule.matches)
+    matches = Counter((match.key, _merged(match.values), match.negated) for match in rule.matches)
     return frozenset(matches.items()), target, rule.comment, rule.not_understood
+
+
+def _merged(values: tuple[object, ...]) -> Hashable:
+    """Ranges of numbers as few as possible: the tools join those that touch each other."""
+    spans = sorted(value for value in values if isinstance(value, tuple) and _is_span(value))
+    if not spans or len(spans) < len(values):
+        return frozenset(values)
+    found = [spans[0]]
+    for low, high in spans[1:]:
+        if low > found[-1][1] + 1:
+            found.append((low, high))
+        else:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+    return tuple(found)
+
+
+def _is_span(value: tuple[object, ...]) -> bool:
+    return len(value) == 2 and all(isinstance(end, int) for end in value)
 
 
 def _placed(rule: Rule, chain: Chain) -> Rule:

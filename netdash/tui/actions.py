@@ -90,6 +90,10 @@ ACTIONS = (
         "reach", "", "who reaches which port, and which rule keeps who does not", "Look", Needs.HOST, command="reach"
     ),
     Action(
+        "what_if", "", "who would lose or win reach by a command, which is not run", "Look", Needs.HOST,
+        command="what-if", argument="COMMAND",
+    ),
+    Action(
         "free", "", "whether a host port is free, and who has it", "Look", Needs.HOST, command="free", argument="PORT"
     ),
     Action("command", "colon", "command line: :rules  :free 8080  :q", "Do", hint="command"),

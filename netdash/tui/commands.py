@@ -235,6 +235,13 @@ def _go(dashboard: Dashboard, name: str) -> None:
         dashboard.say(f"{len(near) or 'no'} containers are called {clean(name, 40)}", Tone.WARN)
 
 
+def _what_if(dashboard: Dashboard, text: str) -> None:
+    if dashboard.host_view is not None:
+        from netdash.tui import what_if_view
+
+        what_if_view.show(dashboard, dashboard.host_view.host, text)
+
+
 def _host(dashboard: Dashboard, name: str) -> None:
     """By name, or by any part of it that only one host has."""
     known = _hosts_known(dashboard)
@@ -321,6 +328,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
 _WITH_ARGUMENT: Mapping[str, Callable[[Dashboard, str], None]] = {
     "filter": lambda dashboard, text: dashboard.narrow(text=text),
     "free": _free,
+    "what_if": _what_if,
     "go": _go,
     "host": _host,
     "sort": _sort,
