@@ -26,6 +26,8 @@ def written(sysctls: Mapping[str, str], name: str, value: str, links: Iterable[L
     changed = {**sysctls, name: value}
     if name == "net.ipv4.ip_forward" or (found and found[2] == "all" and found[3] == "forwarding"):
         family = found[1] if found else "ipv4"
+        if family == "ipv4" and sysctls.get(name) == value:
+            return changed  # devinet_sysctl_forward acts on another value only
         changed |= {f"net.{family}.conf.{device}.forwarding": value for device in known}
         changed |= {"net.ipv4.ip_forward": value} if family == "ipv4" else {}
     elif found and (found[1], found[2]) == ("ipv4", "default") and found[3] != "forwarding":

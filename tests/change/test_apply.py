@@ -214,6 +214,12 @@ def test_ip_forward_is_written_for_every_device() -> None:
     assert [known[f"net.ipv4.conf.{name}.forwarding"] for name in names] == ["0"] * 4
 
 
+def test_ip_forward_that_is_on_already_leaves_the_devices_alone() -> None:
+    start = host(sysctls={"net.ipv4.conf.docker0.forwarding": "0"})
+    known = apply(start, (SysctlChange("net.ipv4.ip_forward", "1"),)).sysctls or {}
+    assert known["net.ipv4.conf.docker0.forwarding"] == "0"
+
+
 def test_one_device_alone_forwards_no_more() -> None:
     after = apply(host(MASQUERADED), (SysctlChange("net.ipv4.conf.docker0.forwarding", "0"),))
     assert from_web(after).verdict is Verdict.DROPPED

@@ -10,13 +10,7 @@ from tests.support.tui_stage import press, show, text
 
 
 async def _typed(pilot, command: str) -> None:
-    await press(pilot, "colon")
-    for letter in f"what-if {command}":
-        await press(
-            pilot,
-            {" ": "space", "-": "minus", ".": "full_stop", "=": "equals_sign", "_": "underscore"}.get(letter, letter),
-        )
-    await press(pilot, "enter")
+    await press(pilot, "colon", *f"what-if {command}", "enter")
 
 
 def test_the_difference_on_the_screen(host: Callable[[str], Host]) -> None:
