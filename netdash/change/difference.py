@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netdash.change.apply import apply
 from netdash.change.commands import read_command
 from netdash.change.model import Change, ContainerChange, ContainerEdit, ContainerRun
+from netdash.kernel.routing import OUTSIDE
 from netdash.model.host import Host
 from netdash.model.index import index_of
-from netdash.trace.model import Question
+from netdash.trace.model import Origin, Question, Trace
 from netdash.trace.reach_matrix import Aim, Matrix, Reach, Sender
-from netdash.trace.reachability import reaching, told
+from netdash.trace.reachability import reaching, reason, told
 from netdash.trace.tracer import reaches
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One sender and one port whose answer is another after the change. `to`: the container's name, None this host's
-    own; `by`: what stops it after the change, or stopped it before, or why it cannot be told."""
+    """One sender and one port whose answer is another after the change. `to`: the container's name, "outside", None for
+    this host's own; `by`: what stops it after the change, or stopped it before, or why it cannot be told."""
 
     sender: Sender
     aim: Aim
@@ -83,7 +84,7 @@ def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[
     """`difference` in steps."""
     was = _Answers(before, (yield from reaching(before)), "did not run before")
     now = _Answers(after, (yield from reaching(after)), "does not run")
-    aims = dict.fromkeys((*was.aims, *now.aims))
+    aims = dict.fromkeys((*was.aims, *now.aims, *_OUT))
     senders = {**{_key(one): one for one in was.matrix.senders}, **{_key(one): one for one in now.matrix.senders}}
     lost: list[Moved] = []
     gained: list[Moved] = []
@@ -91,6 +92,8 @@ def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[
     for key, sender in senders.items():
         yield
         for aim in aims:
+            if aim.kind == _OUTSIDE and sender.origin is Origin.OUTSIDE:
+                continue
             old, new = was.answer(key, aim), now.answer(key, aim)
             if old.reaches is new.reaches and (old.reaches is not None or old.why == new.why):
                 continue
@@ -100,10 +103,14 @@ def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[
                 found, by = lost, new.why
             else:
                 found, by = gained, old.why
-            found.append(Moved(sender, was.aim(aim) or now.aim(aim) or aim, was.owner(aim) or now.owner(aim), by))
+            to = _OUTSIDE if aim.kind == _OUTSIDE else was.owner(aim) or now.owner(aim)
+            found.append(Moved(sender, was.aim(aim) or now.aim(aim) or aim, to, by))
     return Difference(tuple(lost), tuple(gained), tuple(unknown), assumed)
 
 
+_OUTSIDE = "outside"
+_OUT = tuple(Aim(_OUTSIDE, "tcp", ip, 443) for ip in OUTSIDE.values())
+"""Somebody on the Internet."""
 _SenderKey = tuple[str, str | None]
 
 
@@ -157,13 +164,20 @@ class _Answers:
         return cell.reach if cell.reach.reaches else self.matrix.said(cell, sender, at)
 
     def _of_others(self, sender: int, aim: Aim) -> Reach:
-        """Traced for one of a class of senders: an address that is nobody's is the same to all of them."""
+        """Traced for one of a class of senders: an address that is nobody's here is the same to all of them."""
         key = self._sender_class[sender], aim
         if key not in self._asked:
             one = self.matrix.senders[sender]
             question = Question(one.origin, aim.ip, aim.proto, aim.port, container=one.container)
-            self._asked[key] = told(reaches(self._host, question))
+            answer = reaches(self._host, question)
+            self._asked[key] = _way_out(answer) if aim.kind == _OUTSIDE else told(answer)
         return self._asked[key]
+
+
+def _way_out(answer: Trace) -> Reach:
+    """Who is outside answers what reaches him with an address that he can answer."""
+    stops = answer.exchange.why if answer.verdict.arrives else answer.decided_by
+    return replace(told(answer), reaches=answer.answered, why=reason(stops))
 
 
 def _places(classes: tuple[tuple[int, ...], ...]) -> Mapping[int, int]:

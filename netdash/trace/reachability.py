@@ -148,18 +148,18 @@ def told(answer: Trace) -> Reach:
     """A trace as a cell."""
     if answer.verdict is Verdict.UNKNOWN:
         rule = answer.unsure[0] if answer.unsure else None
-        return Reach(None, rule.place if rule else _why(answer.decided_by), rule)
+        return Reach(None, rule.place if rule else reason(answer.decided_by), rule)
     if answer.verdict is Verdict.FORWARDED:
         return Reach(None, f"{answer.hops[-1].text}: whether it comes back to this host is not known")
     if not answer.verdict.arrives:
-        return Reach(False, _why(answer.decided_by), _rule(answer.decided_by))
+        return Reach(False, reason(answer.decided_by), _rule(answer.decided_by))
     if answer.then is not None and not answer.then.verdict.arrives:
         proxied = answer.then.decided_by
-        return Reach(answer.answered, f"{answer.proxy}'s connection: {_why(proxied)}", _rule(proxied))
+        return Reach(answer.answered, f"{answer.proxy}'s connection: {reason(proxied)}", _rule(proxied))
     if not answer.answered:
         found = answer.exchange
         what = f"{found.packet}: " if found.packet else ""
-        return Reach(answer.answered, f"{what}{_why(found.why)}", _rule(found.why))
+        return Reach(answer.answered, f"{what}{reason(found.why)}", _rule(found.why))
     return Reach(True, answer.proxy)
 
 
@@ -167,7 +167,7 @@ def _rule(decision: Decision | None) -> Rule | None:
     return decision.step.source if decision is not None and decision.step is not None else None
 
 
-def _why(decision: Decision | None) -> str:
+def reason(decision: Decision | None) -> str:
     if decision is None:
         return "cannot be told"
     return decision.place if decision.step is not None else decision.text

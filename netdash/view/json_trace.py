@@ -8,7 +8,7 @@ from netdash.trace.model import Decision, End, Exchange, Hop, Question, Reply, S
 from netdash.trace.proof import Item, Proof
 from netdash.trace.reach_matrix import Cell, Matrix
 from netdash.view.json_host import SCHEMA, Json
-from netdash.view.what_if import THIS_HOST, named
+from netdash.view.what_if import THIS_HOST, address_of, named
 
 
 def trace(answer: Trace) -> Json:
@@ -58,7 +58,7 @@ def reach(matrix: Matrix) -> Json:
 
 
 def difference(found: Difference) -> Json:
-    """`from` and `to`: a container's name, `outside` or `this host`; `by`: what stops it now, or did before."""
+    """`from` and `to`: a container's name, `outside` (any address), or `this host`; `by`: what stops it, or did."""
     return {
         "schema": SCHEMA,
         "lost": [_moved(one) for one in found.lost],
@@ -73,7 +73,7 @@ def _moved(one: Moved) -> Json:
         "from": named(one.sender),
         "to": one.to or THIS_HOST,
         "proto": one.aim.proto,
-        "address": str(one.aim.ip),
+        "address": address_of(one),
         "port": one.aim.port,
         "by": one.by,
     }

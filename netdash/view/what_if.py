@@ -18,6 +18,11 @@ def named(sender: Sender) -> str:
     return THIS_HOST if sender.origin is Origin.HOST else sender.name
 
 
+def address_of(one: Moved) -> str:
+    """Whoever is outside has any address."""
+    return str(one.aim.ip) if one.aim.kind != "outside" else "0.0.0.0/0" if one.aim.ip.version == 4 else "::/0"
+
+
 def lines(found: Difference, room: int) -> Iterator[Line]:
     """Lines of at most `room` cells: per group who, and which ports; behind it by what."""
     for sentence in found.assumed:
@@ -33,13 +38,8 @@ def lines(found: Difference, room: int) -> Iterator[Line]:
 def _group(word: str, tone: Tone, senders: Sequence[str], said: tuple[str, Sequence[str]], room: int) -> Iterator[Line]:
     by, ports = said
     left = room - width(word) - 2
-    reason = fit(clean(by), max(20, left // 2)).rstrip()
-    yield (
-        Span(word, tone),
-        Span(listed([clean(name, 60) for name in senders], max(10, left - width(reason)))),
-        Span("  "),
-        Span(reason, Tone.DIM),
-    )
+    shown = listed([clean(name, 60) for name in senders], left // 2)
+    yield Span(word, tone), Span(shown), Span("  "), Span(fit(clean(by), left - width(shown)).rstrip(), Tone.DIM)
     for port in ports:
         yield (Span(fit(f"         {clean(port, 120)}", room).rstrip()),)
 
@@ -48,7 +48,7 @@ def _groups(moved: Sequence[Moved]) -> dict[tuple[tuple[str, ...], str], list[st
     """Ports by the senders and the reason that they have in common."""
     by_port: dict[tuple[str, str], list[str]] = {}
     for one in moved:
-        port = f"{one.to or THIS_HOST}  {socket_text(one.aim.ip, one.aim.port)}/{one.aim.proto}"
+        port = f"{one.to or THIS_HOST}  {socket_text(address_of(one), one.aim.port)}/{one.aim.proto}"
         by_port.setdefault((port, one.by), []).append(named(one.sender))
     found: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for (port, by), senders in by_port.items():

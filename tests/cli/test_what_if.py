@@ -12,6 +12,9 @@ from tests.conftest import bundle
 HOST = ("--from", str(bundle("accept-missing")))
 
 
+CLOSED = "iptables -I FORWARD -i eth0 -m conntrack --ctstate NEW -j DROP"
+
+
 def _ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = main(("what-if", *arguments, *HOST))
     said = capsys.readouterr()
@@ -28,8 +31,15 @@ def test_who_wins_by_the_rule_that_is_missing(capsys: pytest.CaptureFixture[str]
 
 
 def test_commands_hold_one_after_the_other(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = _ran(capsys, "iptables -P FORWARD ACCEPT", "iptables -I FORWARD -i eth0 -j DROP")
+    code, out, _ = _ran(capsys, "iptables -P FORWARD ACCEPT", CLOSED)
     assert (code, out) == (0, "nobody loses or wins reach\n")
+
+
+def test_who_is_cut_off_from_the_world(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _ran(capsys, "ip route del default", "--json")
+    lost = [(one["from"], one["to"], one["address"], one["by"]) for one in json.loads(out)["lost"]]
+    why = "no route leads to 1.1.1.1"
+    assert (code, lost) == (1, [(name, "outside", "0.0.0.0/0", why) for name in ("this host", "web")])
 
 
 def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
