@@ -16,7 +16,7 @@ from netdash.drift.expected.mode import LEGACY, Layout, Mode, Undecided, is_own,
 from netdash.drift.expected.network_family import Evidence
 from netdash.drift.expected.rule import Expected, PlaceKey
 from netdash.drift.expected.rules import ExpectedRules
-from netdash.model.host import Chain, Container, Endpoint, Host, Rule, Ruleset, Verb
+from netdash.model.host import Chain, Container, Endpoint, Engine, Host, Rule, Ruleset, Verb
 from netdash.rules.merge import IPTABLES, NFT
 from netdash.rules.ruleset import builtin_chain
 
@@ -32,9 +32,7 @@ class EngineRules:
         held: Carried | None = carried(host.proxies)
         mode = mode_of(host.engine, host.ruleset, held is not None and held.dockers)
         if isinstance(mode, Undecided) or mode.layout is Layout.SHARED:
-            raise CannotModel(
-                f"the rules that the engine would write are not known: {getattr(mode, 'reason', host.engine.version)}"
-            )
+            raise CannotModel(f"the rules that the engine would write are not known: {_why(mode, host.engine)}")
         self.mode: Mode = mode
         self._evidence: Evidence = evidence(mode.layout, host.ruleset, held)
         self._expected = ExpectedRules(mode, host.networks)
@@ -230,3 +228,7 @@ def _replaced(ruleset: Ruleset, made: dict[PlaceKey, tuple[Chain | None, list[Ru
             chains.append(chain)
     chains += [replace(chain, rules=numbered(rules)) for chain, rules in fresh.values() if chain is not None]
     return replace(ruleset, chains=tuple(chains), shape=None)
+
+
+def _why(mode: Mode | Undecided, engine: Engine) -> str:
+    return mode.reason if isinstance(mode, Undecided) else f"of Docker {engine.version[:40]} not all are"
