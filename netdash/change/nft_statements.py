@@ -84,6 +84,8 @@ def _match(word: str, words: Words) -> object:
     sign = words.take() if words.peek() in ("!=", "==") else "=="
     listed = left in _LISTED
     right = _right(words, listed)
+    if sign == "!=" and isinstance(right, list):
+        right = {"|": right}  # of bits: nft compares with all of them at once
     op = "!=" if sign == "!=" else "in" if listed and not isinstance(right, dict) else "=="
     return {"match": {"op": op, "left": left, "right": right}}
 

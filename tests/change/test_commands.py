@@ -124,6 +124,7 @@ def test_which_iptables_it_is() -> None:
         ("nft insert rule inet t c ip saddr 10.0.0.0/8 counter accept", "ip saddr 10.0.0.0/8 counter accept"),
         ("nft 'add rule t c iifname \"eth0\" tcp dport { 80, 443 } drop'", 'iifname "eth0" tcp dport { 80, 443 } drop'),
         ("nft add rule ip t c ct state established,related accept", "ct state established,related accept"),
+        ("nft add rule ip t c ct state != new,untracked drop", "ct state != new | untracked drop"),
         ("nft add rule ip t c ip daddr != 10.0.0.1-10.0.0.9 drop", "ip daddr != 10.0.0.1-10.0.0.9 drop"),
         ("nft add rule ip t c tcp dport 80 dnat to 10.0.0.1:8080", "tcp dport 80 dnat to 10.0.0.1:8080"),
         ("nft add rule ip t c oifname != docker0 masquerade", 'oifname != "docker0" masquerade'),
