@@ -20,22 +20,24 @@ def check_stale_udp(host: Host) -> Iterator[Candidate]:
     """A client that sent while the container was down has an entry without its DNAT, and keeps it as long as it sends:
     rules of nat are asked for the first packet only."""
     here = {ip.ip for link in host.links or () for ip in link.addresses}
-    owners = index_of(host).owners
-    for port in host.ports or ():
+    senders = here | index_of(host).owners.keys()
+    waiting: dict[int | None, list[TrackedFlow]] = {}
+    for flow in host.flows or ():
+        ends = flow.original
+        if flow.proto == "udp" and not flow.replied and ends.dst in here and ends.src not in senders:
+            waiting.setdefault(ends.dport, []).append(flow)
+    for port in host.ports or () if waiting else ():
         if port.proto != "udp" or not port.live or port.dnat is None or not port.container_id:
             continue
-        stale = [flow for flow in host.flows or () if _passes_by(flow, port, here) and flow.original.src not in owners]
+        stale = [flow for flow in waiting.get(port.host_port, ()) if _passes_by(flow, port)]
         if stale:
             yield _stale(host, port, stale)
 
 
-def _passes_by(flow: TrackedFlow, port: Port, here: set[IP]) -> bool:
-    ends, reply = flow.original, flow.reply
-    if flow.proto != "udp" or flow.replied or ends.dport != port.host_port or ends.dst not in here or ends.src in here:
-        return False
-    if not port.host_ip.is_unspecified and ends.dst != port.host_ip:
-        return False
-    return (reply.src, reply.sport) != (port.target_ip, port.container_port)
+def _passes_by(flow: TrackedFlow, port: Port) -> bool:
+    """Whether its datagrams go elsewhere than the port's rule leads."""
+    bound = port.host_ip.is_unspecified or flow.original.dst == port.host_ip
+    return bound and (flow.reply.src, flow.reply.sport) != (port.target_ip, port.container_port)
 
 
 def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
@@ -190,12 +192,17 @@ def check_untranslated(host: Host) -> Iterator[Candidate]:
 def _unanswered_out(host: Host, network: Network) -> Iterator[TrackedFlow]:
     for flow in host.flows or ():
         src, dst = flow.original.src, flow.original.dst
-        if src is None or dst is None or dst.is_multicast or flow.reply.dst != src or flow.reply.src != dst:
+        if flow.replied or src is None or dst is None or flow.reply.dst != src or flow.reply.src != dst:
             continue
-        mine = any(src.version == net.version and src in net and dst not in net for net in network.subnets)
-        here = any(dst in net for one in host.networks or () for net in one.subnets if dst.version == net.version)
-        if mine and not here and src not in network.gateways and unanswered(host, [flow]) is not None:
+        if dst.is_multicast or src in network.gateways or not _within(src, network.subnets):
+            continue
+        here = any(_within(dst, one.subnets) for one in host.networks or ())
+        if not here and unanswered(host, [flow]) is not None:
             yield flow
+
+
+def _within(ip: IP, nets: tuple[Net, ...]) -> bool:
+    return any(ip.version == net.version and ip in net for net in nets)
 
 
 def _untranslated(host: Host, network: Network, routed: bool, asked: list[TrackedFlow]) -> Candidate:

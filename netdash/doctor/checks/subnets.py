@@ -150,7 +150,7 @@ def _lost(host: Host, network: Network, subnet: Net) -> Iterator[tuple[IP, str, 
             yield ip, "resolv.conf of containers", f"nameserver {ip}"
     seekers = [one for one in host.neighbours or () if one.dev == network.bridge and _unanswered(one)]
     sought = {one.ip: one for one in seekers if one.ip in subnet and one.ip not in own}
-    for flow in host.flows or ():
+    for flow in (host.flows or ()) if sought else ():
         # Its answer was sent to an address of this host's: it left translated, so not by this bridge.
         neighbour = sought.get(flow.original.dst) if flow.original.dst else None
         if neighbour is not None and flow.replied and flow.reply.dst != flow.original.src:
