@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from netdash.change.model import Change
 from netdash.model.finding import Finding
+from netdash.model.host import Host
 from netdash.trace.model import Question
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """`finding`: without proof. `changes`: what the commands of its fix change, () where that cannot be told as data.
-    `asks`: the questions that fail today and that the fix must answer, () where no packet shows the fault."""
+    `asks`: the questions that fail today and that the fix must answer, () where no packet shows the fault: there
+    `again`, the check that found it, must find nothing on the changed host."""
 
     finding: Finding
     changes: tuple[Change, ...] = ()
     asks: tuple[Question, ...] = ()
+    again: Callable[[Host], Iterator[Candidate]] | None = None

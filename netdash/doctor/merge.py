@@ -13,7 +13,7 @@ def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
     """In their order; the first of a cause lends its words, the others what they hit and know beside."""
     found: list[Candidate] = []
     for candidate in candidates:
-        at = next((at for at, known in enumerate(found) if _same(known.finding, candidate.finding)), None)
+        at = next((at for at, known in enumerate(found) if same(known.finding, candidate.finding)), None)
         if at is None:
             found.append(candidate)
         else:
@@ -21,7 +21,7 @@ def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
     return found
 
 
-def _same(one: Finding, other: Finding) -> bool:
+def same(one: Finding, other: Finding) -> bool:
     """One code, and somebody or something in common. A finding without hits is of the whole host."""
     if one.code != other.code:
         return False
@@ -43,4 +43,4 @@ def _both(one: Candidate, other: Candidate) -> Candidate:
         confidence=max(first.confidence, second.confidence),
         not_checked=tuple(dict.fromkeys((*first.not_checked, *second.not_checked))),
     )
-    return Candidate(finding, mending.changes, one.asks or other.asks)
+    return Candidate(finding, mending.changes, one.asks or other.asks, mending.again)

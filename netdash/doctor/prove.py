@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from netdash.change.apply import CannotModel, apply
 from netdash.doctor.candidate import Candidate
+from netdash.doctor.merge import same
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.finding import Finding
 from netdash.model.host import Host
@@ -22,16 +23,26 @@ _WATCHED = 200  # questions that are compared before and after
 def proved(host: Host, candidate: Candidate) -> Finding:
     """The finding with its proof. A fix that does not mend is taken away."""
     finding, asks = candidate.finding, candidate.asks[:_ASKED]
-    if not (finding.fix and candidate.changes and asks):
+    if not (finding.fix and candidate.changes and (asks or candidate.again)):
         return finding
     try:
-        after = apply(host, candidate.changes, compare=False)
+        after = apply(host, candidate.changes, compare=not asks)
     except CannotModel:
         return finding
+    if not asks:
+        return _found_no_more(host, after, candidate)
     verdicts = [_mended(answer(host, asked), trace(after, asked)) for asked in asks]
     if False in verdicts:
         return replace(finding, fix=(), proved=False)
     if None in verdicts:
+        return finding
+    return replace(finding, proved=True, also_opens=tuple(_opened(host, after, candidate)))
+
+
+def _found_no_more(host: Host, after: Host, candidate: Candidate) -> Finding:
+    """Where the check finds it still, the model may hold less than the command does: then nothing is proved."""
+    finding, again = candidate.finding, candidate.again
+    if again is None or any(same(one.finding, finding) for one in again(after)):
         return finding
     return replace(finding, proved=True, also_opens=tuple(_opened(host, after, candidate)))
 

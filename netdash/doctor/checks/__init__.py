@@ -4,6 +4,7 @@ read is not checked, and said so."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from netdash.doctor.candidate import Candidate
@@ -98,7 +99,8 @@ CHECKS: tuple[tuple[Check, tuple[Needs, ...]], ...] = (
 def candidates(host: Host) -> Iterator[Candidate]:
     """Of all checks. A check of which a part was not read may still find something in what was."""
     for check, _ in CHECKS:
-        yield from check(host)
+        for found in check(host):
+            yield replace(found, again=check)
 
 
 def not_checked(host: Host) -> dict[str, str]:

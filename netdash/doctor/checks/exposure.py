@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
+from netdash.change.model import ChainPlace
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import (
     KEPT,
@@ -18,6 +19,7 @@ from netdash.doctor.checks.parts import (
     of_sysctl,
     run_anew,
 )
+from netdash.doctor.fixes import Fixed, both, insert_drop
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
@@ -132,7 +134,7 @@ def _bypassed(host: Host, port: Port, rule: Rule) -> Candidate:
         "published ports are forwarded, and never meet the rules for this host",
         (hit_of_port(port),),
         [of_rule(rule), *([of_rule(port.dnat)] if port.dnat else []), _published(port)],
-        _closing(host, port),
+        *_closing(host, port),
     )
 
 
@@ -140,21 +142,29 @@ def _published(port: Port) -> Evidence:
     return of_record("ports", f"published on {socket_text(port.host_ip, port.host_port)}", port)
 
 
-def _closing(host: Host, port: Port) -> list[Fix]:
-    fixes = []
-    chains = host.ruleset.chains if host.ruleset else ()
+def _closing(host: Host, port: Port) -> Fixed:
+    """By a rule in DOCKER-USER where the engine asks it, and by another way to publish."""
+    family = "ip6" if port.host_ip.version == 6 else "ip"
     device, _ = entrance(port.host_ip.version, host.links, host.routes)
-    if device and any(chain.name == "DOCKER-USER" for chain in chains):
-        tool = "ip6tables" if port.host_ip.version == 6 else "iptables"
-        words = (
-            *(tool, "-I", "DOCKER-USER", "-i", device, "-p", port.proto),
-            *("-m", "conntrack", "--ctorigdstport", str(port.host_port), "--ctdir", "ORIGINAL", "-j", "DROP"),
-        )
-        fixes.append(Fix(words, f"nobody reaches {port.host_port} by {device} any more", (Lasts.ENGINE,)))
+    place = _place(host, family, "filter", "DOCKER-USER")
     anew = run_anew(
         host, port, "127.0.0.1:", "or: create it anew (with its other options), published on 127.0.0.1 only"
     )
-    return [*fixes, anew]
+    if place is None or device is None:
+        return (anew,), ()
+    words = (
+        *("-i", device, "-p", port.proto, "-m", "conntrack"),
+        *("--ctorigdstport", str(port.host_port), "--ctdir", "ORIGINAL"),
+    )
+    return both(insert_drop(place, words, f"nobody reaches {port.host_port} by {device} any more"), ((anew,), ()))
+
+
+def _place(host: Host, family: str, table: str, name: str) -> ChainPlace | None:
+    """A chain of iptables that is there."""
+    for chain in host.ruleset.chains if host.ruleset else ():
+        if (chain.family, chain.table, chain.name) == (family, table, name) and chain.backend != "nft":
+            return ChainPlace(family, table, name, chain.backend)
+    return None
 
 
 def _open(host: Host, ports: list[Port], rule: Rule | None) -> Candidate:
@@ -166,7 +176,7 @@ def _open(host: Host, ports: list[Port], rule: Rule | None) -> Candidate:
         f"{names}{more} are published past the host's firewall: what it denies by default does not apply to them",
         map(hit_of_port, ports[:20]),
         [*([of_rule(rule)] if rule else []), *map(_published, ports[:2])],
-        _closing(host, ports[0]),
+        _closing(host, ports[0])[0],
         confidence=0.5,
     )
 
@@ -224,13 +234,11 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
                 for one in seen[:2]
             ),
         ],
-        [
-            Fix(
-                ("iptables", "-t", "raw", "-I", "PREROUTING", "-d", str(port.host_ip), "!", "-i", "lo", "-j", "DROP"),
-                "nobody else's packets for 127.0.0.1 come in; Docker 28 and later do the same by themselves",
-                (Lasts.ENGINE,),
-            )
-        ],
+        *insert_drop(
+            _place(host, "ip", "raw", "PREROUTING") or ChainPlace("ip", "raw", "PREROUTING", "iptables-nft"),
+            ("-d", str(port.host_ip), "!", "-i", "lo"),
+            "nobody else's packets for 127.0.0.1 come in; Docker 28 and later do the same by themselves",
+        ),
         confidence=1.0 if seen or bridge else 0.5,
     )
 

@@ -37,7 +37,7 @@ def check_router_advertisements(host: Host) -> Iterator[Candidate]:
                     of_sysctl(name, "1 (2 takes advertisements also while forwarding)"),
                     of_record(f"device {link.name}", f"{own}, and no default route", link),
                 ],
-                *sysctl(name, "2", "the next advertisement brings the default route back"),
+                sysctl(name, "2", "the next advertisement brings the default route back")[0],
             )
 
 
