@@ -116,7 +116,7 @@ def insert_accept(place: ChainPlace, backend: str, device: str, why: str) -> Fix
 
 def insert_drop(place: ChainPlace, words: tuple[str, ...], why: str) -> Fixed:
     """First in an iptables chain; `words`: its conditions."""
-    rule = xt_rule(place, shlex.join((*words, "-j", "DROP")), place.backend)
+    rule = xt_rule(place, " ".join((*words, "-j", "DROP")), place.backend)
     command = (*iptables(place.family, place.backend), *_table(place.table), "-I", place.chain, *words, "-j", "DROP")
     return (Fix(command, why, _RULES),), (RuleChange(place, RuleEdit.INSERT, rule, 1),)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record, of_rule
-from netdash.doctor.fixes import NOTHING, by_hand
+from netdash.doctor.fixes import NOTHING, both, by_hand
 from netdash.kernel.conntrack_entries import unanswered
 from netdash.kernel.sockets import by_port
 from netdash.model.addresses import address, socket_text
@@ -230,6 +230,6 @@ def _untranslated(host: Host, network: Network, routed: bool, asked: list[Tracke
                 for one in asked[:3]
             ),
         ],
-        *((back if routed else own if own[0] else back) if asked else NOTHING),
-        asks=tuple(out(one, None, 4) for one in attached) if asked and not routed else (),
+        *((both(own, back) if routed else own if own[0] else back) if asked else NOTHING),
+        asks=tuple(out(one, None, 4) for one in attached) if asked and own[0] else (),
     )

@@ -19,7 +19,7 @@ from netdash.doctor.checks.parts import (
     of_sysctl,
     run_anew,
 )
-from netdash.doctor.fixes import Fixed, both, insert_drop
+from netdash.doctor.fixes import Fixed, both, by_hand, delete_rule, insert_drop
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
@@ -347,19 +347,15 @@ def _direct(host: Host, rule: Rule, network: Network) -> Candidate:
         + " others in by published ports only",
         (Hit(owner.id if owner else None, Direction.IN, network=network.name),),
         [of_rule(rule)],
-        [
-            Fix(
-                (
-                    "docker",
-                    "network",
-                    "create",
-                    "-o",
-                    "com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected",
-                    "NAME",
-                ),
-                "containers on such a network may be asked by their own addresses; or publish the port",
-                KEPT,
-            )
-        ],
+        *(_for_all(network) if newer or not ip else delete_rule(rule)),
         confidence=0.7 if ip else 0.6,
+    )
+
+
+def _for_all(network: Network) -> Fixed:
+    option = "com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected"
+    return by_hand(
+        ("docker", "network", "create", "-o", option, f"{network.name}-open"),
+        "containers on such a network may be asked by their own addresses; or publish the port",
+        KEPT,
     )

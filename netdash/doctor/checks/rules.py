@@ -7,8 +7,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, hit_of_port, listing, of_rule
-from netdash.doctor.fixes import delete_rule
-from netdash.model.finding import Evidence, Fix, Severity
+from netdash.doctor.fixes import both, delete_rule
+from netdash.model.finding import Evidence, Severity
 from netdash.model.host import IP, Host, Port, Rule, Verb
 from netdash.model.index import index_of
 from netdash.parse.netfilter import is_xtables
@@ -27,8 +27,9 @@ def check_tables(host: Host) -> Iterator[Candidate]:
         if not is_xtables((family, table)):
             continue
         inside = [chain for chain in chains if (chain.family, chain.table) == (family, table)]
-        if any(chain.name.startswith("DOCKER") for chain in inside):
-            yield _refused(family, table, [rule for chain in inside for rule in chain.rules if rule.packets is None])
+        own = [rule for chain in inside for rule in chain.rules if rule.packets is None]
+        if own and any(chain.name.startswith("DOCKER") for chain in inside):
+            yield _refused(family, table, own)
 
 
 def _refused(family: str, table: str, native: list[Rule]) -> Candidate:
@@ -41,12 +42,7 @@ def _refused(family: str, table: str, native: list[Rule]) -> Candidate:
         "publish a port or make a network, and iptables-save leaves the whole table out",
         (),
         [Evidence(f"{tool}-save", f"leaves out table {table} as incompatible"), *map(of_rule, native[:3])],
-        [
-            Fix(
-                ("nft", "-a", "list", "chain", family, table, native[0].chain if native else "FORWARD"),
-                "shows the rule with its handle, for: nft delete rule; then write it into a table of your own",
-            )
-        ],
+        *both(*map(delete_rule, native)),
     )
 
 

@@ -27,9 +27,19 @@ def exposed() -> Host:
     return host(PUBLISHED + table("filter", *asked), more={"docker/inspect.json": [web, container("db", DB)]})
 
 
+def on_loopback() -> Host:
+    ports = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}
+    web = container("web", WEB, PortBindings=ports)
+    web["NetworkSettings"] = {**web["NetworkSettings"], "Ports": ports}  # type: ignore[dict-item]
+    rule = f"-A PREROUTING -d 127.0.0.1/32 -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80"
+    more = {"docker/inspect.json": [web, container("db", DB)]}
+    return host(table("nat", rule) + table("raw"), more=more, sysctls={"net.ipv4.conf.docker0.route_localnet": "1"})
+
+
 @pytest.mark.parametrize(
     ("on", "code"),
     [
+        (on_loopback(), "v29-loopback-publish-from-lan"),
         (host(sysctls={COUNT: "1000", MAX: "1000"}), "conntrack-full"),
         (exposed(), "ufw-bypass"),
     ],
