@@ -27,7 +27,7 @@ def check_stale_udp(host: Host) -> Iterator[Candidate]:
         if flow.proto == "udp" and not flow.replied and ends.dst in here and ends.src not in senders:
             waiting.setdefault(ends.dport, []).append(flow)
     for port in host.ports or () if waiting else ():
-        if port.proto != "udp" or not port.live or port.dnat is None or not port.container_id:
+        if port.proto != "udp" or not port.live or port.dnat is None or port.target_ip is None or not port.container_id:
             continue
         stale = [flow for flow in waiting.get(port.host_port, ()) if _passes_by(flow, port)]
         if stale:

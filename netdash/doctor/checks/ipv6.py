@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import KEPT, candidate, of_record, of_sysctl
 from netdash.doctor.fixes import sysctl
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
-from netdash.model.host import IP, Container, Host, Link
+from netdash.model.host import IP, Container, Host, Link, Port
 from netdash.model.index import index_of
 
+_ANY = IPv4Address(0)
 _ALL = "net.ipv6.conf.all.forwarding"
 
 
@@ -55,7 +57,8 @@ def check_published(host: Host) -> Iterator[Candidate]:
     if own is None or host.ruleset is None or host.listeners is None:
         return
     for container in host.containers or ():
-        ports = _four_only(host, container) if container.running else []
+        six = any(own.version == 6 for end in container.endpoints for own in end.addresses)
+        ports = _four_only(host, container) if container.running and not six else []
         if ports:
             yield _only_four(host, container, ports, own)
 
@@ -69,45 +72,45 @@ def _own_address(host: Host) -> IP | None:
     return None
 
 
-def _four_only(host: Host, container: Container) -> list[str]:
-    ports = index_of(host).ports(container.id)
-    six = {(port.proto, port.host_port) for port in ports if port.host_ip.version == 6 or port.dual}
-    everywhere = {
+def _four_only(host: Host, container: Container) -> list[Port]:
+    """Its ports for every address that IPv4 alone reaches, by a rule as the engine writes it without proxies."""
+    wanted = {
         (one.proto, one.container_port)
         for one in container.configured
         if one.host_ip is None or one.host_ip.version == 6
     }
+    heard = {(one.proto, one.port) for one in host.listeners or () if one.ip.version == 6 or one.dual}
+    taken = {(port.proto, port.host_port) for port in _six(host, container) if port.dnat is not None or port.proxy}
     return [
-        f"{port.host_port}/{port.proto}"
-        for port in ports
-        if port.live
-        and port.dnat is not None
-        and port.proxy is None
-        and port.host_ip.is_unspecified
-        and (port.proto, port.host_port) not in six
-        and (port.proto, port.container_port) in everywhere
-        and not any(
-            one.port == port.host_port and one.proto == port.proto and (one.ip.version == 6 or one.dual)
-            for one in host.listeners or ()
-        )
+        port
+        for port in index_of(host).ports(container.id)
+        if (port.live and port.dnat is not None and port.proxy is None and port.host_ip == _ANY)
+        and not any(match.key == "iif" and match.negated for match in port.dnat.matches)
+        and (port.proto, port.container_port) in wanted
+        and (port.proto, port.host_port) not in heard | taken
     ]
 
 
-def _only_four(host: Host, container: Container, ports: list[str], own: IP) -> Candidate:
-    first = int(ports[0].partition("/")[0])
+def _six(host: Host, container: Container) -> list[Port]:
+    return [port for port in index_of(host).ports(container.id) if port.host_ip.version == 6 or port.dual]
+
+
+def _only_four(host: Host, container: Container, ports: list[Port], own: IP) -> Candidate:
+    """An alarm where the engine says that it publishes the port on [::] too."""
+    names = [f"{port.host_port}/{port.proto}" for port in ports]
+    told = {(port.proto, port.host_port) for port in _six(host, container)} & {
+        (one.proto, one.host_port) for one in ports
+    }
     return candidate(
         "v6-proxy-off",
-        Severity.MEDIUM,
-        f"{', '.join(ports)} of {container.name} can be reached by IPv4 only: it has no IPv6 address, and the engine "
+        Severity.MEDIUM if told else Severity.INFO,
+        f"{', '.join(names)} of {container.name} can be reached by IPv4 only: it has no IPv6 address, and the engine "
         f"runs no proxy that leads clients of {own} to it",
-        [Hit(container.id, Direction.IN, port) for port in ports],
+        [Hit(container.id, Direction.IN, name) for name in names],
         [
-            Evidence("listeners", f"nothing listens on {socket_text(own, first)}"),
-            Evidence("rules", f"no ip6tables rule takes {ports[0]}"),
-            *(
-                of_record("ports", socket_text(port.host_ip, port.host_port), port)
-                for port in index_of(host).ports(container.id)[:1]
-            ),
+            Evidence("listeners", f"nothing listens on {socket_text(own, ports[0].host_port)}"),
+            Evidence("rules", f"no ip6tables rule takes {names[0]}"),
+            of_record("ports", socket_text(ports[0].host_ip, ports[0].host_port), ports[0]),
         ],
         [
             Fix(

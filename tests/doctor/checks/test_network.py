@@ -65,6 +65,23 @@ def test_a_host_that_forwards_ignores_its_router(sysctls: dict[str, str], routes
     assert bool(found(made(more, sysctls=sysctls), "v6-ra-lost")) is lost
 
 
+@pytest.mark.parametrize(
+    ("rule", "bound", "severity"),
+    [
+        ("-A PREROUTING -p tcp -m tcp --dport 8080", ("0.0.0.0",), Severity.INFO),
+        ("-A PREROUTING -p tcp -m tcp --dport 8080", ("0.0.0.0", "::"), Severity.MEDIUM),
+        ("-A PREROUTING ! -i docker0 -p tcp -m tcp --dport 8080", ("0.0.0.0", "::"), None),  # a proxy is to take it
+    ],
+)
+def test_a_port_that_ipv6_clients_cannot_reach(rule: str, bound: tuple[str, ...], severity: Severity | None) -> None:
+    web = container("web", WEB, PortBindings={"80/tcp": [{"HostIp": "", "HostPort": "8080"}]})
+    ports = {"80/tcp": [{"HostIp": ip, "HostPort": "8080"} for ip in bound]}
+    web["NetworkSettings"] = {**web["NetworkSettings"], "Ports": ports}  # type: ignore[dict-item]
+    more = {"ip/addr.json": UPLINK, "docker/inspect.json": [web, container("db", DB)]}
+    on = made(more, legacy=table("nat", f"{rule} -j DNAT --to-destination {WEB}:80"))
+    assert [one.severity for one in found(on, "v6-proxy-off")] == ([severity] if severity is not None else [])
+
+
 def sized(uplink: int, bridge: int) -> list[dict[str, object]]:
     sizes = {"eth0": uplink, "docker0": bridge}
     return [{**one, "mtu": sizes.get(str(one["ifname"]), 1500)} for one in LINKS]
