@@ -220,6 +220,7 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
     bridge = next((name for name in _bridges(host, port) if docker and _localnet(host, name) == "1"), None)
     name = f"net.ipv4.conf.{bridge}.route_localnet" if bridge else ""
     who = f"; {seen[0].original.src} did" if seen else ""
+    backend = port.dnat.backend if port.dnat and port.dnat.backend != "nft" else "iptables-nft"
     return candidate(
         "v29-loopback-publish-from-lan",
         Severity.HIGH if seen or bridge else Severity.INFO,
@@ -235,7 +236,7 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
             ),
         ],
         *insert_drop(
-            _place(host, "ip", "raw", "PREROUTING") or ChainPlace("ip", "raw", "PREROUTING", "iptables-nft"),
+            _place(host, "ip", "raw", "PREROUTING") or ChainPlace("ip", "raw", "PREROUTING", backend),
             ("-d", str(port.host_ip), "!", "-i", "lo"),
             "nobody else's packets for 127.0.0.1 come in; Docker 28 and later do the same by themselves",
         ),
