@@ -227,17 +227,17 @@ def _loopback() -> tuple[Interface, ...]:
 
 def _kept(before: Inside, links: tuple[Link, ...], routes: tuple[Route, ...]) -> Inside:
     """Devices are known by their addresses: their names inside follow the order in which they came."""
-    known = {link.addresses: link for link in before.links or ()}
-    wanted = {link.addresses: link for link in links}
-    names = {link.name: known[link.addresses].name for link in links if link.addresses in known}
+    known = {_own(link): link for link in before.links or ()}
+    wanted = {_own(link) for link in links}
+    names = {link.name: known[_own(link)].name for link in links if _own(link) in known}
     free = (f"eth{number}" for number in range(len(links) + len(known)))
     used = {*names.values(), "lo"}
     for link in links:
         if link.name not in names:
             names[link.name] = next(name for name in free if name not in used)
             used.add(names[link.name])
-    kept = [link for link in before.links or () if link.addresses in wanted or link.name == "lo"]
-    fresh = [replace(link, name=names[link.name]) for link in links if link.addresses not in known]
+    kept = [link for link in before.links or () if _own(link) in wanted or link.name == "lo"]
+    fresh = [replace(link, name=names[link.name]) for link in links if _own(link) not in known]
     here = {link.name for link in (*kept, *fresh)}
     old = [route for route in before.routes or () if (route.dev or "lo") in here]
     made = [replace(route, dev=names.get(route.dev or "", route.dev)) for route in routes]
@@ -247,6 +247,11 @@ def _kept(before: Inside, links: tuple[Link, ...], routes: tuple[Route, ...]) ->
     old = [route for route in old if not (route.default and route.family in moved and route.table == "main")]
     made = [route for route in made if route.dev in new or (route.default and route.family in moved)]
     return replace(before, links=(*kept, *fresh), routes=(*old, *made))
+
+
+def _own(link: Link) -> frozenset[Interface]:
+    """Without what the kernel gives to every device of IPv6."""
+    return frozenset(address for address in link.addresses if not address.ip.is_link_local)
 
 
 def _has(routes: list[Route], wanted: Route) -> bool:
