@@ -50,6 +50,7 @@ class Arguments:
     mask: bool = False
     forget: str = ""  # the id of a record
     target: Path  # of a recording that is written: always given there
+    every: bool = False  # of who: a row a sender and port
     changes: Sequence[str] = ()  # of what-if: command lines
     sender: str = ""  # of a trace: host, outside, outside@IP or a container
     receiver: str = ""

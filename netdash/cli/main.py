@@ -87,6 +87,10 @@ def _run(arguments: Arguments) -> int:
         from netdash.cli import doctor
 
         return doctor.run(arguments)
+    if command == "who":
+        from netdash.cli import who
+
+        return who.run(arguments)
     if command == "what-if":
         from netdash.cli import what_if
 

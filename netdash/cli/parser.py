@@ -112,6 +112,10 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     trace.add_argument("--json", action="store_true", help="stable JSON")
     reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
     reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+    who = commands.add_parser("who", parents=[shared], help="who reaches a container or its port, and whom it reaches")
+    who.add_argument("receiver", metavar="CONTAINER[:PORT]", help="its name, or the start of its id; with /udp for UDP")
+    who.add_argument("--all", dest="every", action="store_true", help="do not fold the rows that fare alike")
+    who.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
     what_if = commands.add_parser(
         "what-if", parents=[shared], help="who would lose or win reach by commands; none of them is run"
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from netdash.model.host import IP, Rule
 from netdash.model.records import replace
-from netdash.trace.model import Origin
+from netdash.trace.model import Origin, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,22 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """`reaches` None: cannot be told. `why`: the first thing that stops the packet or its answer."""
+    """`reaches` None: cannot be told. `why`: the first thing that stops the packet or its answer. `verdict`: of the
+    packet that does not arrive; one that arrives and is not answered has the verdict of the first packet."""
 
     reaches: bool | None
     why: str
     rule: Rule | None = None  # the one that decides, where one does
+    verdict: Verdict = Verdict.UNKNOWN
+
+    @property
+    def word(self) -> str:
+        """The verdict in the words of a trace: ok, dropped, no route …, no answer, unknown."""
+        if self.reaches is None:
+            return Verdict.UNKNOWN.value
+        if self.reaches:
+            return "ok"
+        return "no answer" if self.verdict.arrives else self.verdict.value
 
 
 @dataclass(frozen=True, slots=True)

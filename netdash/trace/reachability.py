@@ -15,9 +15,9 @@ from netdash.trace.reach_matrix import Aim, Alone, Cell, Kind, Matrix, Reach, Se
 from netdash.trace.tracer import reaches
 
 
-def reach(host: Host) -> Matrix:
-    """The whole matrix, of IPv4 and IPv6 addresses."""
-    steps = reaching(host)
+def reach(host: Host, senders: Sequence[Sender] | None = None, aims: Sequence[Aim] | None = None) -> Matrix:
+    """The matrix of these senders and aims, or of all that there are, of IPv4 and IPv6 addresses."""
+    steps = reaching(host, senders, aims)
     while True:
         try:
             next(steps)
@@ -26,14 +26,17 @@ def reach(host: Host) -> Matrix:
             return made
 
 
-def reaching(host: Host) -> Generator[None, None, Matrix]:
+def reaching(
+    host: Host, senders: Sequence[Sender] | None = None, aims: Sequence[Aim] | None = None
+) -> Generator[None, None, Matrix]:
     """The same in steps of one trace each, or less."""
-    work = _Work(host, tuple(_senders(host)), tuple(dict.fromkeys(_aims(host))))
+    asking = senders_of(host) if senders is None else senders
+    work = _Work(host, tuple(asking), tuple(dict.fromkeys(aims_of(host) if aims is None else aims)))
     yield
     return (yield from work.matrix())
 
 
-def _senders(host: Host) -> Iterator[Sender]:
+def senders_of(host: Host) -> Iterator[Sender]:
     """A container in another's namespace is that one to the kernel. One that was left behind is its own: nothing leads
     out of it; as an aim it is none, having no address."""
     yield Sender("outside", Origin.OUTSIDE)
@@ -43,7 +46,7 @@ def _senders(host: Host) -> Iterator[Sender]:
             yield Sender(container.name, Origin.CONTAINER, container.id)
 
 
-def _aims(host: Host) -> Iterator[Aim]:
+def aims_of(host: Host) -> Iterator[Aim]:
     own = {family: entrance(family, host.links, host.routes)[1] for family in (4, 6)}
     for port in host.ports or ():
         if not port.live or port.proto not in ("tcp", "udp"):
@@ -146,21 +149,28 @@ def _classes(kinds: Sequence[tuple[Hashable, Kind]]) -> tuple[tuple[int, ...], .
 
 def told(answer: Trace) -> Reach:
     """A trace as a cell."""
+    if answer.verdict is Verdict.FORWARDED:
+        return Reach(None, f"{answer.hops[-1].text}: whether it comes back to this host is not known")
+    return told_of_any(answer)
+
+
+def told_of_any(answer: Trace) -> Reach:
+    """The same where the packet may be meant for another machine."""
     if answer.verdict is Verdict.UNKNOWN:
         rule = answer.unsure[0] if answer.unsure else None
         return Reach(None, rule.place if rule else reason(answer.decided_by), rule)
-    if answer.verdict is Verdict.FORWARDED:
-        return Reach(None, f"{answer.hops[-1].text}: whether it comes back to this host is not known")
-    if not answer.verdict.arrives:
-        return Reach(False, reason(answer.decided_by), _rule(answer.decided_by))
+    ended = answer.verdict
+    if not ended.arrives:
+        return Reach(False, reason(answer.decided_by), _rule(answer.decided_by), ended)
     if answer.then is not None and not answer.then.verdict.arrives:
         proxied = answer.then.decided_by
-        return Reach(answer.answered, f"{answer.proxy}'s connection: {reason(proxied)}", _rule(proxied))
+        why = f"{answer.proxy}'s connection: {reason(proxied)}"
+        return Reach(answer.answered, why, _rule(proxied), answer.then.verdict)
     if not answer.answered:
         found = answer.exchange
         what = f"{found.packet}: " if found.packet else ""
-        return Reach(answer.answered, f"{what}{reason(found.why)}", _rule(found.why))
-    return Reach(True, answer.proxy)
+        return Reach(answer.answered, f"{what}{reason(found.why)}", _rule(found.why), ended)
+    return Reach(True, answer.proxy, verdict=ended)
 
 
 def _rule(decision: Decision | None) -> Rule | None:

@@ -1,5 +1,5 @@
-"""What the golden files of the command line hold: every list view, `show`, `trace` and `reach`, on recorded hosts, as
-text and JSON."""
+"""What the golden files of the command line hold: every list view, `show`, `trace`, `reach` and `who`, on recorded
+hosts, as text and JSON."""
 
 from __future__ import annotations
 
@@ -79,6 +79,9 @@ def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield f"{name}/trace-{file}.json", (*asked, "--json")
     yield "masq-missing/reach.txt", ("--from", str(bundle("masq-missing")), "reach")
     yield "masq-missing/reach.json", ("--from", str(bundle("masq-missing")), "reach", "--json")
+    yield "masq-missing/who.txt", ("--from", str(bundle("masq-missing")), "who", "web")
+    yield "masq-missing/who.json", ("--from", str(bundle("masq-missing")), "who", "web", "--json")
+    yield "docker28.5-nft-full/who-c1.txt", ("--from", str(bundle("docker28.5-nft-full")), "who", "c1:80")
     for name in EXAMINED:
         yield f"{name}/doctor.txt", ("--from", str(bundle(name)), "doctor")
     yield "iptables-flush/doctor.json", ("--from", str(bundle("iptables-flush")), "doctor", "--json")
