@@ -140,6 +140,10 @@ def _outwards(failed: Failed, dst: IP) -> Cause:
 
 
 def _look_up(failed: Failed, dst: IP) -> Lookup:
+    """The route that the packet took; where none was taken, what refuses it."""
+    routed = next((hop.routed for hop in reversed(failed.hops) if hop.routed and not hop.inside), None)
+    if failed.verdict is not Verdict.NO_ROUTE and routed is not None and routed.dst == dst:
+        return Lookup(routed.route)
     packet = failed.hops[-1].packet
     flow = Flow(dst, packet.src, packet.iif or "lo", mark=packet.mark, proto=packet.proto)
     routes, rules = failed.host.routes or (), failed.host.policy
@@ -180,10 +184,11 @@ def _before(failed: Failed, rule: PolicyRule | None) -> Fixed:
     """The rule goes where it is of the containers; of one for everybody they are excepted."""
     if rule is None or rule.priority <= 1:
         return NOTHING
-    if any(key in ("src", "iif") for key, _ in rule.selectors):
+    networks = [one for one in failed.host.networks or () if one.bridge]
+    nets = [net for one in networks for net in one.subnets if net.version == rule.family]
+    theirs = {one.bridge for one in networks} | {str(net) for net in nets}
+    if any(key in ("src", "iif") and value in theirs for key, value in rule.selectors):
         return delete_policy_rule(rule)
-    networks = failed.host.networks or ()
-    nets = [net for one in networks if one.bridge for net in one.subnets if net.version == rule.family]
     return both(*(rule_to_main(rule, net) for net in nets))
 
 

@@ -334,7 +334,7 @@ def _forward_rule(rule: Rule) -> Cause:
         "forward-drop-ahead",
         Severity.CRITICAL,
         rule.place,
-        f"{rule.place} {_does(rule)}{_of_what(rule)} before the engine's rules are asked, {belongs(owner_of(rule))}",
+        f"{rule.place}, {belongs(owner_of(rule))}, {_does(rule)}{_of_what(rule)} before the engine's rules are asked",
         (rule_evidence(rule),),
         *delete_rule(rule),
     )
@@ -376,4 +376,6 @@ def _of_what(rule: Rule) -> str:
         str(value) for match in rule.matches if match.key == "src" and not match.negated for value in match.values
     ]
     words = f" what comes in by {', '.join(devices)}" if devices else " what comes" if sources else ""
-    return words + (f" from {', '.join(sources[:3])}" if sources else "") or " every packet that it meets"
+    plain = words + (f" from {', '.join(sources[:3])}" if sources else "")
+    conditions = rule.text.removeprefix(f"-A {rule.chain} ").partition(" -j ")[0]
+    return plain or (" every packet" if conditions.startswith("-j ") else f" what meets {conditions}")

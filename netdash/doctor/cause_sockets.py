@@ -182,6 +182,8 @@ def _proxy(failed: Failed, container: Container) -> Cause | None:
         return _untranslated(failed, container, port)
     if failed.host.proxies is None:
         return None
+    if _without_proxies(failed, dnat):
+        return _no_ipv6(failed, container, port)
     return Cause(
         "proxy-dead",
         Severity.MEDIUM,
@@ -194,6 +196,36 @@ def _proxy(failed: Failed, container: Container) -> Cause | None:
             rule_evidence(dnat),
         ),
         *restart(container, "starts its proxy again"),
+    )
+
+
+def _without_proxies(failed: Failed, dnat: Rule) -> bool:
+    """Whether the engine runs without a userland proxy: its DNAT rule then takes what its own bridge sends, too."""
+    engine = failed.host.engine
+    if engine is not None and engine.userland_proxy is not None:
+        return not engine.userland_proxy
+    return is_engines(dnat) and not any(match.key == "iif" and match.negated for match in dnat.matches)
+
+
+def _no_ipv6(failed: Failed, container: Container, port: Port) -> Cause | None:
+    """Without a proxy nobody answers by IPv6 for a container that has no IPv6 address."""
+    if failed.asked.question.dst.version == 4:
+        return None
+    return Cause(
+        "v6-proxy-off",
+        Severity.MEDIUM,
+        (container.id, port.host_port, port.proto),
+        f"{port.host_port}/{port.proto} of {container.name} is published for IPv6 too, and nobody serves it there: the "
+        "engine runs without docker-proxy, and the container has no IPv6 address",
+        (
+            Evidence("sockets of this host", f"nothing listens on [::]:{port.host_port}/{port.proto}"),
+            Evidence(f"docker inspect {container.name}", "no IPv6 address", ("containers", ref_of(container))),
+        ),
+        *by_hand(
+            ("docker", "network", "create", "--ipv6", "NAME"),
+            f"a network with IPv6, for {container.name} to join",
+            (Lasts.FIREWALL, Lasts.ENGINE, Lasts.BOOT),
+        ),
     )
 
 

@@ -7,11 +7,13 @@ import re
 from netdash.drift.expected.mode import NATIVE_TABLE, NETAVARK_TABLE
 from netdash.model.host import Rule
 
-_ENGINE = re.compile(r"DOCKER(?!-USER)[A-Z0-9-]*|NETAVARK[A-Z0-9_-]*|CNI-[A-Z0-9-]*")
+_ENGINE = re.compile(r"DOCKER(?!-USER)[A-Z0-9-]*|NETAVARK[A-Z0-9_-]*")
 _BY_NAME = (
     (re.compile(r"firewalld|[A-Z_]+_(ZONES|ZONES_SOURCE|direct)|(IN|FWDI|FWDO|PRE|POST)_\w+"), "firewalld"),
     (re.compile(r"ufw6?-[a-z0-9-]+"), "ufw"),
-    (re.compile(r"KUBE-[A-Z0-9-]+|FLANNEL-[A-Z]+|CNI-HOSTPORT-[A-Z]+|kube-router.*"), "Kubernetes (k3s, kube-proxy)"),
+    (re.compile(r"KUBE-[A-Z0-9-]+|FLANNEL-[A-Z]+|kube-router.*"), "Kubernetes (k3s, kube-proxy)"),
+    (re.compile(r"CNI-[\w-]+"), "CNI's plugins (k3s and other Kubernetes, Podman)"),
+    (re.compile(r"PVEFW-[\w-]+"), "Proxmox"),
     (re.compile(r"cali-[\w:-]+"), "Calico"),
     (re.compile(r"ts-[a-z]+"), "Tailscale"),
     (re.compile(r"f2b-.*|fail2ban.*|addr-set-.*"), "fail2ban"),

@@ -3,6 +3,7 @@ containers that share a network. Asks nothing by itself."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from netdash.trace import default_questions
 from netdash.trace.model import Origin, Question
 
 _ALL_PAIRS = 6  # containers of a network: of more, each asks the next one
+_TUNNEL = re.compile(r"(tun|tap|wg|tailscale|ppp|zt|utun|nebula)\w*\d")
 _PEER_PORTS = 3  # of one container that the next one asks for
 
 
@@ -65,8 +67,9 @@ def _by_other_routes(host: Host, port: Port) -> Iterator[Question]:
     device, own = uplink(4, host.links, host.routes)
     if port.scope is Scope.LOOPBACK or port.host_ip.version != 4 or device is None or own is None:
         return
+    inner = [net for network in host.networks or () for net in network.subnets if net.version == 4]
     for route in host.routes or ():
-        if _is_detour(host, route, device):
+        if _is_detour(host, route, device) and not any(net.overlaps(route.dst) for net in inner):
             client = route.dst.network_address + 1
             dst = own if port.host_ip.is_unspecified else port.host_ip
             yield Question(Origin.OUTSIDE, dst, port.proto, port.host_port, src=client, iif=device)
@@ -82,6 +85,7 @@ def _is_detour(host: Host, route: Route, device: str) -> bool:
         and 0 < route.dst.prefixlen < 32
         and link is not None
         and link.kind in (None, "veth", "vlan", "bond")
+        and not _TUNNEL.match(link.name)
         and route.dev != device
     )
 

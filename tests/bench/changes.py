@@ -19,6 +19,7 @@ from typing import Any
 from netdash import __version__
 from netdash.bundle.recording import Recording
 from netdash.bundle.storage import dump
+from netdash.doctor.examine import examine
 from netdash.join.host import Builder
 from netdash.model.relations import ref_of, related
 from tests.bench.many import many
@@ -77,6 +78,14 @@ def _cost(recording: Recording, change: Callable[[Recording, int], Recording]) -
     return 1000 * median(builds[1:]), 1000 * median(relations[1:])
 
 
+def _examined(recording: Recording) -> float:
+    """Milliseconds for the doctor's findings of a host that is built."""
+    host = Builder().build(recording)
+    begin = time.process_time()
+    examine(host)
+    return 1000 * (time.process_time() - begin)
+
+
 def _listed(recording: Recording) -> float:
     """Seconds of CPU of `netdash --from RECORDING containers`."""
     with tempfile.TemporaryDirectory() as folder:
@@ -93,13 +102,15 @@ def _listed(recording: Recording) -> float:
 
 
 def main() -> None:
-    print("containers  one's health: build, related   one stops: build, related   list from a recording   (CPU)")
+    print(
+        "containers  one's health: build, related   one stops: build, related   list from a recording   doctor   (CPU)"
+    )
     for size in SIZES:
         recording = many(size)
         health, stop = _cost(recording, _health), _cost(recording, _stop)
         print(
             f"{size:10}  {health[0]:17.1f} {health[1]:6.1f} ms  {stop[0]:18.1f} {stop[1]:6.1f} ms"
-            f"  {_listed(recording):18.2f} s"
+            f"  {_listed(recording):18.2f} s  {_examined(recording):8.0f} ms"
         )
 
 

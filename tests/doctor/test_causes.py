@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from functools import cache
+from ipaddress import ip_address, ip_network
 
 import pytest
 
+from netdash.bundle.recording import Recording
 from netdash.bundle.storage import load
 from netdash.change.apply import apply
-from netdash.change.model import ChainChange, ChainEdit, ChainPlace, Change, RuleChange, RuleEdit, SysctlChange
+from netdash.change.model import (
+    ChainChange,
+    ChainEdit,
+    ChainPlace,
+    Change,
+    PolicyRuleChange,
+    RouteChange,
+    RuleChange,
+    RuleEdit,
+    SysctlChange,
+)
 from netdash.doctor.examine import examine
 from netdash.doctor.fixes import xt_rule
 from netdash.join.host import Builder
 from netdash.model.finding import Finding, Severity
-from netdash.model.host import Host
+from netdash.model.host import Host, PolicyRule
 from tests.conftest import bundle
 
 
@@ -86,6 +100,7 @@ def test_a_limit_that_drops_answers_too_is_rewritten_and_stays_a_limit() -> None
         ("ts-forward", "Tailscale"),
         ("KUBE-FORWARD", "Kubernetes"),
         ("ufw-before-forward", "ufw"),
+        ("PVEFW-FORWARD", "Proxmox"),
         ("mine", "nobody known"),
     ],
 )
@@ -103,6 +118,47 @@ def test_a_drop_before_the_address_is_translated_is_found() -> None:
     first = _first(*_append("PREROUTING", "-i eth0 -p tcp --dport 8080 -j DROP", table="mangle"))
     assert (first.code, first.proved) == ("dropped", True)
     assert first.fix[0].command[:4] == ("iptables", "-t", "mangle", "-D")
+
+
+def test_a_narrower_route_takes_a_networks_addresses() -> None:
+    net, gateway = ip_network("172.17.0.0/24"), ip_address("203.0.113.1")
+    first = _first(RouteChange(True, 4, net, gateway, "eth0"))
+    assert (first.code, first.proved) == ("subnet-overlap-lan", True)
+    assert first.fix[0].command == ("ip", "route", "del", "172.17.0.0/24", "dev", "eth0")
+
+
+def test_a_policy_rule_of_the_hosts_own_stays_and_the_containers_are_excepted() -> None:
+    """As Synology and others write: what this host sends goes by a table that knows no container."""
+    table = [RouteChange(True, 4, None, ip_address("203.0.113.1"), "eth0", table="50")]
+    rule = PolicyRule(4, 3, "from 172.17.0.1 lookup 50", "50", (("src", "172.17.0.1"),))
+    first = _first(*table, PolicyRuleChange(True, rule))
+    assert first.code == "policy-rule-hijack"
+    assert first.fix[0].command == ("ip", "rule", "add", "pref", "2", "to", "172.17.0.0/16", "lookup", "main")
+
+
+def test_an_engine_without_proxies_has_none_to_miss() -> None:
+    codes = {one.code for one in examine(Builder().build(load(bundle("hairpin-no-proxy-mode")))).findings}
+    assert "v6-proxy-off" in codes
+    assert "proxy-dead" not in codes
+
+
+def _damaged(name: str, seed: int) -> Recording:
+    """Answers that are missing, and lists and texts that lost a part."""
+    chance, recording = random.Random(seed), load(bundle(name))
+    answers = {path: answer for path, answer in recording.answers.items() if chance.random() < 0.9}
+    for path, answer in answers.items():
+        if isinstance(answer, str) and chance.random() < 0.2:
+            answers[path] = "".join(line for line in answer.splitlines(True) if chance.random() < 0.8)
+        elif isinstance(answer, list) and chance.random() < 0.2:
+            answers[path] = [one for one in answer if chance.random() < 0.7]
+    return replace(recording, answers=answers)
+
+
+@pytest.mark.parametrize("name", ["docker20.10-legacy", "iptables-flush", "multi-network-wrong-gateway", "su1"])
+def test_a_host_of_which_parts_are_missing_is_examined(name: str) -> None:
+    for seed in range(3):
+        found = examine(Builder().build(_damaged(name, seed)))
+        assert all(one.sentence and one.evidence for one in found.findings)
 
 
 def test_two_causes_are_two_findings_and_each_is_told() -> None:
