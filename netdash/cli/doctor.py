@@ -33,7 +33,7 @@ _INTERVAL = 5.0  # seconds between two looks at what sends no events
 
 
 def run(arguments: Arguments) -> int:
-    """Print what was found: exit 1 where something is broken or at risk, 3 where nothing could be read, else 0."""
+    """Print what was found: exit 1 where something is broken or at risk, 3 where no container could be read, else 0."""
     _check(arguments)
     if arguments.watch and arguments.bundle is None:
         return _watch(arguments)
@@ -84,8 +84,7 @@ def _asked_for(arguments: Arguments, host: Host) -> Report:
 def exit_code(host: Host, found: Report) -> int:
     if any(finding.severity < Severity.INFO for finding in found.findings):
         return Exit.FINDINGS
-    read = (host.containers, host.links, host.routes, host.ruleset)
-    return Exit.UNREADABLE if all(source is None for source in read) else Exit.FINE
+    return Exit.UNREADABLE if host.containers is None else Exit.FINE
 
 
 def _write(path: Path, host: Host, found: Report) -> None:
@@ -105,12 +104,15 @@ def _watch(arguments: Arguments) -> int:
     from netdash.cli.feeds import with_own_records
     from netdash.join.host import Builder
 
-    builder, watch = Builder(), Watch()
+    builder, watch, begun = Builder(), Watch(), False
     with _recordings(arguments) as recordings:
         for recording in recordings:
             host = builder.build(with_own_records(recording))
             if not host.pending:
                 new, gone = watch.look(_asked_for(arguments, host), time.time())
+                if not begun:
+                    note(f"watching {len(new)} findings")
+                begun = True
                 _tell(arguments, host, new, gone)
     return Exit.FINE
 

@@ -40,7 +40,9 @@ def lines(host: Host, report: Report, wide: int) -> list[Line]:
         if more > 0 and all(one.severity is Severity.INFO for one in report.findings if one.code == code):
             found += [(Span("· ", Tone.DIM), Span(f"{more} more of {code}; --json has them all", Tone.DIM)), ()]
     if not report.findings:
-        found.append((Span("✓ nothing found", Tone.GOOD),))
+        whole = None not in (host.containers, host.ruleset, host.links, host.routes)
+        told = Span("✓ nothing found", Tone.GOOD) if whole else Span("? nothing found in what was read", Tone.UNKNOWN)
+        found.append((told,))
     return [*found, *_not_checked(report.not_checked, wide)]
 
 

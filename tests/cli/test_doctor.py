@@ -26,6 +26,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "host").mkdir()
     (tmp_path / "host" / "docker-proxy.txt").write_text("")
     assert main(["--from", str(tmp_path), "doctor"]) == 3
+    assert "✓" not in capsys.readouterr().out
 
 
 def test_one_container_is_told_of_what_hits_it(capsys: pytest.CaptureFixture[str]) -> None:
