@@ -14,7 +14,7 @@ from netdash.publish.checks import choose
 from netdash.publish.plan import Plan, bound, connecting, known
 from netdash.publish.planned_reach import Asked, Reach, reach_after
 from netdash.publish.preflight import Facts
-from netdash.publish.request import Spec
+from netdash.publish.request import Spec, last_word
 from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
 
@@ -104,5 +104,5 @@ def _new_refusals(name: str, specs: tuple[Spec, ...], host: Host, facts: Facts) 
 
 def fresh_name(image: str, token: str) -> str:
     """A name for a container that got none: the image's last word and a token."""
-    word = re.sub(r"[^a-zA-Z0-9_.-]", "", image.partition("@")[0].rpartition("/")[2].partition(":")[0])
+    word = re.sub(r"[^a-zA-Z0-9_.-]", "", last_word(image))
     return f"{word.lstrip('_.-') or 'container'}-{token}"

@@ -130,3 +130,8 @@ def parse_lasting(text: str) -> float:
 
 def _wrong(message: str, hint: str = "as 8080:80, 80, or 8000-8002:8000-8002") -> NetdashError:
     return NetdashError(message, hint, Exit.USAGE)
+
+
+def last_word(image: str) -> str:
+    """What an image is called without registry, path, tag and digest: `postgres` of `docker.io/library/postgres:16`."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]

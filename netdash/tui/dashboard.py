@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.events import Key, Resize
+from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
@@ -301,14 +301,9 @@ class Dashboard(Screen[None]):
         self.panes.still = asking
         self.set_class(asking, "-asking")
 
-    def on_key(self, event: Key) -> None:
-        """A text field that is open has every key, before it has the focus as well."""
-        if self.asking and self.focused is not self.prompt:
-            self.prompt.on_key(event)
-
-    def on_prompt_typed(self, message: Prompt.Typed) -> None:
+    def on_text_field_edited(self) -> None:
         if self.prompt.sign == "/":
-            self.narrow(text=message.text)
+            self.narrow(text=self.prompt.value)
 
     def on_prompt_entered(self, message: Prompt.Entered) -> None:
         self._set_asking(False)

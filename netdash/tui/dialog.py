@@ -93,8 +93,6 @@ class Dialog(Overlay[Made | None]):
         yield self.foot
 
     def on_mount(self) -> None:
-        if self.form is not None:
-            self.form.styles.height = self.form.lines
         self.enter(Stage.ASKING)
         self.set_interval(1.0, self._tick)
         self.begin()
@@ -141,7 +139,7 @@ class Dialog(Overlay[Made | None]):
         self.stage = stage
         if self.form is not None:
             self.form.display = stage is Stage.ASKING  # what is agreed to is the plan: it gets the room
-        self.set_focus(self.form if stage is Stage.ASKING and self.form is not None else self.box)
+        self.set_focus(self.form.here if stage is Stage.ASKING and self.form is not None else self.box)
         self._painted = None if stage is Stage.SURE else 0.0
         self.repaint()
         if stage is Stage.SURE:

@@ -1,192 +1,178 @@
-"""Fields to type in and to choose from, a line each, and below them the choices of the field under the cursor."""
+"""Fields to type in and to choose from, a line each, and below them the choices of the field that has the keys. Choices
+are always in view, with what each means: a list that opens would hide the plan and take Enter and the arrows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import ClassVar
 
-from textual import events
-from textual.message import Message
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
 from textual.strip import Strip
 
 from netdash.tui.surface import Surface
-from netdash.tui.theme import MARKER, strip
+from netdash.tui.text_field import TextField
+from netdash.tui.theme import MARKER, Inks, strip
 from netdash.view.form_choices import Offer
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 
 LABEL = 16  # cells
-LONGEST = 200  # characters of one field
+VALUE = 18  # cells at least before the note
 CHOICES = 2  # lines
 
 
-@dataclass(slots=True)
-class Field:
-    """`text` as it will be read; `blank` is shown where that is empty. A field that is not `typed` only offers. `tall`:
-    its offers stand one below the other. `only`: characters that it takes, "" for all. `edited`: by the user, and so
-    not to be filled in any more."""
+class Field(TextField):
+    """`blank` is shown where the text is empty. A field that is not `typed` only offers. `tall`: its offers stand one
+    below the other. `edited`: by the user, and so not to be filled in any more. Left and right choose as long as the
+    whole text is selected, as it is when one comes to the field."""
 
-    name: str
-    label: str
-    text: str = ""
-    offers: Sequence[Offer] = ()
-    blank: str = ""
-    typed: bool = True
-    tall: bool = False
-    only: str = ""
-    note: Span = field(default_factory=lambda: Span(""))
-    edited: bool = False
-    chosen: int = 0  # the offer that was chosen last
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        text: str = "",
+        offers: Sequence[Offer] = (),
+        blank: str = "",
+        typed: bool = True,
+        tall: bool = False,
+        only: str = "",
+    ) -> None:
+        super().__init__(f"field-{name}", only)
+        self.label, self.offers, self.blank = label, offers, blank
+        self.typed, self.tall = typed, tall
+        self.note = Span("")
+        self.edited = False
+        self._chosen = 0  # the offer that was chosen last
+        self.put(text)
+
+    @property
+    def text(self) -> str:
+        return self.value
 
     @property
     def at(self) -> int:
         """Which of the offers it holds; -1: none of them."""
-        if self.chosen < len(self.offers) and self.offers[self.chosen].text == self.text:
-            return self.chosen
+        if self._chosen < len(self.offers) and self.offers[self._chosen].text == self.text:
+            return self._chosen
         return next((at for at, offer in enumerate(self.offers) if offer.text == self.text), -1)
 
     def fill(self, text: str) -> None:
-        """Unless the user has filled it."""
-        if not self.edited:
-            self.text = text
-
-
-class Form(Surface, can_focus=True):
-    """The caret is at the end of a field; left and right are for its choices."""
-
-    class Changed(Message):
-        """The user typed or chose."""
-
-        def __init__(self, field: Field) -> None:
-            super().__init__()
-            self.field = field
-
-    def __init__(self, fields: Sequence[Field]) -> None:
-        super().__init__(id="form")
-        self.fields = list(fields)
-        self.cursor = 0
-
-    @property
-    def here(self) -> Field:
-        return self.fields[self.cursor]
-
-    def show(self, fields: Sequence[Field]) -> None:
-        """Other fields, some of them the same; the cursor stays on its own."""
-        name = self.here.name
-        self.fields = list(fields)
-        self.cursor = next((at for at, field in enumerate(self.fields) if field.name == name), 0)
-        self.styles.height = self.lines
-        self.refresh()
-
-    @property
-    def lines(self) -> int:
-        return len(self.fields) + CHOICES
+        """Follows from another field, unless the user has filled it."""
+        if not self.edited and text != self.text:
+            self.put(text)
 
     # --- painting -----------------------------------------------------------------------------------------------------
 
-    def line(self, y: int, wide: int) -> Strip:
-        if y >= len(self.fields):
-            return strip(self._choices(y - len(self.fields), wide), wide, self.inks)
-        field = self.fields[y]
-        here = y == self.cursor and self.has_focus
-        shown = Span(clean(field.text), Tone.KEY) if field.text else Span(clean(field.blank), Tone.DIM)
-        caret = Span("▏" if here and field.typed else " ", Tone.TITLE)
-        value = (shown, caret) if field.text or not here else (caret, shown)
-        room = max(1, 18 - sum(width(span.text) for span in value))
-        mark = Span(MARKER if here else " ", Tone.TITLE)
-        label = Span(fit(field.label, LABEL - 1), Tone.TITLE if here else Tone.DIM)
-        inks = self.colours.cursor if here else self.inks
-        return strip((mark, label, *value, Span(" " * room), field.note), wide, inks)
+    @property
+    def inks(self) -> Inks:
+        return self.colours.cursor if self.has_focus else self.colours.ground
 
-    def _choices(self, at: int, wide: int) -> Line:
-        field = self.here
-        if not field.offers or not self.has_focus:
-            return ()
-        if field.tall:
-            return _offer(field, at) if at < len(field.offers) else ()
-        lines: list[list[Span]] = [[Span(" ← →  ", Tone.DIM)]]
-        for each in range(len(field.offers)):
-            spans = _offer(field, each)
-            if sum(width(span.text) for span in (*lines[-1], *spans)) >= wide:
-                lines.append([Span("      ")])
-            lines[-1] += spans
-        return tuple(lines[at]) if at < len(lines) else ()
+    def lead(self) -> Line:
+        here = self.has_focus
+        label = Span(fit(self.label, LABEL - 1), Tone.TITLE if here else Tone.DIM)
+        return Span(MARKER if here else " ", Tone.TITLE), label
+
+    def ghost(self) -> str:
+        return "" if self.value else " " * (self.has_focus) + self.blank
+
+    def tail(self, used: int) -> Line:
+        return Span(" " * max(1, VALUE - used)), self.note
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def on_key(self, event: events.Key) -> None:
-        edit = _EDITS.get(event.key)
-        printable = event.is_printable and event.character
-        if edit is None and not printable:
-            return
-        event.stop()
-        event.prevent_default()
-        if edit is not None:
-            edit(self)
-        elif self.here.typed:
-            self._type(event.character or "")
-        elif event.character == " ":
-            self._choose(1)
-        self.refresh()
+    def replace(self, text: str, start: int, end: int) -> None:
+        if self.typed:
+            super().replace(text, start, end)
+            self.edited = True
+        elif text == " ":
+            self.choose(1)
 
-    def on_paste(self, event: events.Paste) -> None:
-        event.stop()
-        if self.here.typed:
-            self._type("".join(each for each in event.text[:LONGEST] if each.isprintable()))
-            self.refresh()
-
-    def _type(self, text: str) -> None:
-        only = self.here.only
-        kept = "".join(each for each in text if not only or each in only)
-        self._set((self.here.text + kept).lstrip()[:LONGEST])
-
-    def _set(self, text: str) -> None:
-        field = self.here
-        if text != field.text:
-            field.text, field.edited = text, True
-            self.post_message(self.Changed(field))
-
-    def _choose(self, step: int) -> None:
+    def choose(self, step: int) -> None:
         """The next choice; from a text that is none of them the first."""
-        field = self.here
-        if field.offers:
-            before = field.at
-            field.chosen = (before + step) % len(field.offers) if before >= 0 else 0
-            if field.chosen != before:
-                field.text, field.edited = field.offers[field.chosen].text, True
-                self.post_message(self.Changed(field))
+        if self.offers:
+            before = self.at
+            self._chosen = (before + step) % len(self.offers) if before >= 0 else 0
+            if self._chosen != before:
+                self.put(self.offers[self._chosen].text)
+                self.edited = True
+                self.post_message(self.Edited(self))
+            self.select_all()
 
-    def _move(self, step: int) -> None:
-        self.cursor = (self.cursor + step) % len(self.fields)
+    def action_cursor_left(self, select: bool = False) -> None:
+        self.choose(-1) if self._chooses and not select else super().action_cursor_left(select)
 
-    def _rub(self) -> None:
-        if self.here.typed:
-            self._set(self.here.text[:-1])
+    def action_cursor_right(self, select: bool = False) -> None:
+        self.choose(1) if self._chooses and not select else super().action_cursor_right(select)
 
-    def _clear(self) -> None:
-        if self.here.typed:
-            self._set("")
+    @property
+    def _chooses(self) -> bool:
+        return bool(self.offers) and (self.whole or not self.typed)
 
-    def on_click(self, event: events.Click) -> None:
-        if event.y < len(self.fields):
-            self.cursor = event.y
-            self.focus()
-            self.refresh()
+    async def action_submit(self) -> None:
+        await self.run_action("screen.enter")
+
+    async def action_leave(self) -> None:
+        await self.run_action("screen.back")
+
+
+class Choices(Surface):
+    def line(self, y: int, wide: int) -> Strip:
+        field = self.screen.focused
+        return strip(_choices(field, y, wide) if isinstance(field, Field) else (), wide, self.inks)
+
+
+class Form(Vertical):
+    BINDINGS: ClassVar = [
+        Binding("up,shift+tab", "move(-1)", show=False),
+        Binding("down,tab", "move(1)", show=False),
+    ]
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        super().__init__(id="form")
+        self.fields = fields
+        self.here = fields[0]  # the one that has the keys, or had them last
+        self._choices = Choices(id="choices")
+
+    def compose(self) -> ComposeResult:
+        yield from self.fields
+        yield self._choices
+
+    def on_mount(self) -> None:
+        self.screen.set_focus(self.here)  # before, there is no field yet
+
+    def repaint(self) -> None:
+        for field in self.fields:
+            field.refresh()
+        self._choices.refresh()
+
+    def on_descendant_focus(self) -> None:
+        focused = self.screen.focused
+        if isinstance(focused, Field):
+            self.here = focused
+        self._choices.refresh()
+
+    def action_move(self, step: int) -> None:
+        shown = [field for field in self.fields if field.display]
+        at = shown.index(self.here) if self.here in shown else 0
+        self.screen.set_focus(shown[(at + step) % len(shown)])
+
+
+def _choices(field: Field, at: int, wide: int) -> Line:
+    if not field.offers:
+        return ()
+    if field.tall:
+        return _offer(field, at) if at < len(field.offers) else ()
+    lines: list[list[Span]] = [[Span(" ← →  ", Tone.DIM)]]
+    for each in range(len(field.offers)):
+        spans = _offer(field, each)
+        if sum(width(span.text) for span in (*lines[-1], *spans)) >= wide:
+            lines.append([Span("      ")])
+        lines[-1] += spans
+    return tuple(lines[at]) if at < len(lines) else ()
 
 
 def _offer(field: Field, at: int) -> Line:
     chosen = at == field.at
     opened, closed = ("[", "]") if chosen else (" ", " ")
     return (Span(f"{opened}{clean(field.offers[at].told)}{closed} ", Tone.TITLE if chosen else Tone.DIM),)
-
-
-_EDITS: dict[str, Callable[[Form], None]] = {
-    "up": lambda form: form._move(-1),
-    "shift+tab": lambda form: form._move(-1),
-    "down": lambda form: form._move(1),
-    "tab": lambda form: form._move(1),
-    "left": lambda form: form._choose(-1),
-    "right": lambda form: form._choose(1),
-    "backspace": Form._rub,
-    "ctrl+u": Form._clear,
-    "ctrl+w": Form._clear,
-}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
-from rich.style import Style
-from textual import events
+from textual.binding import Binding
 from textual.message import Message
-from textual.strip import Strip
 
-from netdash.tui.surface import Surface
-from netdash.tui.theme import seal, segment
-from netdash.view.text import Tone, clean
-
-LONGEST = 200  # characters of one line
+from netdash.tui.text_field import TextField
+from netdash.view.text import Line, Span, Tone, clean
 
 Complete = Callable[[str], Sequence[str]]
 
@@ -22,17 +18,11 @@ def _nothing(typed: str) -> Sequence[str]:  # noqa: ARG001
     return ()
 
 
-class Prompt(Surface, can_focus=True):
+class Prompt(TextField):
     """`sign` is what stands before the text: "/" or ":"."""
 
     PANEL = True
-
-    class Typed(Message):
-        """The text changed."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+    BINDINGS: ClassVar = [Binding("tab", "accept", show=False), Binding("shift+tab,up,down", "stay", show=False)]
 
     class Entered(Message):
         """Enter, or Esc: `text` is None when it was given up."""
@@ -42,106 +32,53 @@ class Prompt(Surface, can_focus=True):
             self.text = text
 
     def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
+        super().__init__(id)
+        self.select_on_focus = False
         self.sign = "/"
-        self.text = ""
         self.hint = ""
-        self.at = 0
         self._complete: Complete = _nothing
 
     def open(self, sign: str, text: str, hint: str, complete: Complete = _nothing) -> None:
-        self.sign, self.text, self.hint, self.at, self._complete = sign, text, hint, len(text), complete
-        self.focus()
-        self.refresh()
+        self.sign, self.hint, self._complete = sign, hint, complete
+        self.put(text)
+        self.screen.set_focus(self)
 
-    def line(self, y: int, wide: int) -> Strip:  # noqa: ARG002
-        inks = self.inks
-        before, under, after = self.text[: self.at], self.text[self.at : self.at + 1], self.text[self.at + 1 :]
-        offers = self._complete(self.text) if self.text else ()
-        ghost = offers[0][len(self.text) :] if offers and not after and not under else ""
-        dim = inks.tones[Tone.DIM]
-        segments = [
-            segment(f" {self.sign}", inks.key),
-            segment(clean(before), inks.tones[Tone.KEY]),
-            segment(clean(under or ghost[:1] or " "), inks.blank + Style(reverse=True)),
-            segment(clean(after), inks.tones[Tone.KEY]),
-            segment(clean(ghost[1:]), dim),
-        ]
-        rest = "   ".join(clean(offer, 40) for offer in offers[1:8]) if offers else "" if self.text else self.hint
-        return seal([*segments, segment("   " + rest, dim)], wide, inks.blank)
+    @property
+    def _offers(self) -> Sequence[str]:
+        return self._complete(self.value) if self.value else ()
 
-    def on_key(self, event: events.Key) -> None:
-        edit = _EDITS.get(event.key)
-        if edit is None and not (event.is_printable and event.character):
-            if event.key not in ("ctrl+c", "ctrl+q"):
-                event.stop()
-            return
-        event.stop()
-        event.prevent_default()
-        old = self.text
-        if edit is not None:
-            edit(self)
-        elif len(self.text) < LONGEST:
-            self._insert(event.character or "")
-        if self.text != old:
-            self.post_message(self.Typed(self.text))
-        self.refresh()
+    def lead(self) -> Line:
+        return (Span(f" {self.sign}", Tone.TITLE),)
 
-    def on_paste(self, event: events.Paste) -> None:
-        event.stop()
-        first = event.text.strip().splitlines()[:1]  # the rest is never a command
-        self._insert("".join(each for line in first for each in line if each.isprintable())[: LONGEST - len(self.text)])
-        self.post_message(self.Typed(self.text))
-        self.refresh()
+    def ghost(self) -> str:
+        return self._offers[0][len(self.value) :] if self._offers and self.cursor_at_end else ""
 
-    def _insert(self, text: str) -> None:
-        self.text = self.text[: self.at] + text + self.text[self.at :]
-        self.at += len(text)
+    def tail(self, used: int) -> Line:  # noqa: ARG002
+        rest = "   ".join(clean(offer, 40) for offer in self._offers[1:8])
+        return (Span("   " + (rest if self.value else self.hint), Tone.DIM),)
 
-    def _rub(self) -> None:
-        if not self.text:
-            self.post_message(self.Entered(None))
-        self.text = self.text[: max(0, self.at - 1)] + self.text[self.at :]
-        self.at = max(0, self.at - 1)
+    def action_accept(self) -> None:
+        if self._offers:
+            self.put(self._offers[0])
 
-    def _delete(self) -> None:
-        self.text = self.text[: self.at] + self.text[self.at + 1 :]
+    def action_cursor_right(self, select: bool = False) -> None:
+        if self.cursor_at_end and not select:
+            self.action_accept()
+        else:
+            super().action_cursor_right(select)
 
-    def _clear(self) -> None:
-        self.text, self.at = self.text[self.at :], 0
+    def action_delete_left(self) -> None:
+        """In an empty field as Esc."""
+        if self.value:
+            super().action_delete_left()
+        else:
+            self.action_leave()
 
-    def _rub_word(self) -> None:
-        start = len(self.text[: self.at].rstrip().rpartition(" ")[0])
-        self.text, self.at = self.text[:start] + self.text[self.at :], start
+    def action_stay(self) -> None:
+        """The keys stay here."""
 
-    def _go(self, to: int) -> None:
-        self.at = max(0, min(to, len(self.text)))
+    async def action_submit(self) -> None:
+        self.post_message(self.Entered(self.value))
 
-    def _accept(self) -> None:
-        offers = self._complete(self.text) if self.text else ()
-        if offers:
-            self.text = offers[0]
-            self.at = len(self.text)
-
-    def _enter(self) -> None:
-        self.post_message(self.Entered(self.text))
-
-    def _give_up(self) -> None:
+    def action_leave(self) -> None:
         self.post_message(self.Entered(None))
-
-
-_EDITS: dict[str, Callable[[Prompt], None]] = {
-    "backspace": Prompt._rub,
-    "delete": Prompt._delete,
-    "ctrl+u": Prompt._clear,
-    "ctrl+w": Prompt._rub_word,
-    "left": lambda prompt: prompt._go(prompt.at - 1),
-    "right": lambda prompt: prompt._accept() if prompt.at == len(prompt.text) else prompt._go(prompt.at + 1),
-    "home": lambda prompt: prompt._go(0),
-    "ctrl+a": lambda prompt: prompt._go(0),
-    "end": lambda prompt: prompt._go(LONGEST),
-    "ctrl+e": lambda prompt: prompt._go(LONGEST),
-    "tab": Prompt._accept,
-    "enter": Prompt._enter,
-    "escape": Prompt._give_up,
-}

@@ -18,7 +18,8 @@ from netdash.publish.preflight import Facts
 from netdash.publish.request import Mode, NewContainer, Request, Spec, parse_lasting, parse_spec
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form
-from netdash.view import form_choices
+from netdash.tui.text_field import TextField
+from netdash.view import databases, form_choices
 from netdash.view import plan as plan_view
 from netdash.view.form_choices import Offer
 from netdash.view.statements import text
@@ -68,7 +69,7 @@ class Planning(Dialog, Generic[Asked]):
         self._entered = False
 
     def field(self, name: str) -> Field:
-        return next((field for field in self.filled.fields if field.name == name), Field(name, name))
+        return next(field for field in self.filled.fields if field.id == f"field-{name}")
 
     def asked(self) -> Asked:
         """Raises NetdashError(USAGE) for what cannot be read."""
@@ -95,12 +96,12 @@ class Planning(Dialog, Generic[Asked]):
         if self.stage is Stage.ASKING:
             self.plan_again()
 
-    def on_form_changed(self, message: Form.Changed) -> None:
+    def on_text_field_edited(self, message: Field.Edited) -> None:
         self._entered = False
         self.changed(message.field)
         self.plan_again()
 
-    def changed(self, field: Field) -> None:
+    def changed(self, field: TextField) -> None:
         """What follows from a field that the user changed."""
 
     def plan_again(self) -> None:
@@ -134,7 +135,7 @@ class Planning(Dialog, Generic[Asked]):
 
     def _refresh(self, facts: Facts | None) -> None:
         self.annotate(facts)
-        self.filled.refresh()
+        self.filled.repaint()
         self.repaint()
 
     # --- agreeing and doing -------------------------------------------------------------------------------------------
@@ -204,8 +205,9 @@ class Publish(Planning[Request]):
         self.keeping = Field("changes", "changes", "keep", _CHANGES, typed=False, tall=True)
         self.forcing = Field("force", "force", "no", _FORCE, typed=False)
         whose = f"{container.name}, whose network {user} uses" if user else container.name
-        super().__init__(changes, f"publish a port of {whose}", host, (*self.always, self.lasting))
-        self._offer_ports()
+        fields = (*self.always, self.lasting, self.keeping, self.forcing)
+        super().__init__(changes, f"publish a port of {whose}", host, fields)
+        self._follow_port()
 
     @property
     def mode(self) -> Mode:
@@ -235,31 +237,29 @@ class Publish(Planning[Request]):
     def made(self, asked: Request, host: Host, facts: Facts) -> Plan:
         return plan(asked, host, facts)
 
-    def changed(self, field: Field) -> None:
-        if field.name == "port":
-            offer = field.offers[field.at] if field.at >= 0 else None
-            if offer is not None:
-                self.field("proto").text = offer.proto
-        if field.name in ("port", "proto"):
-            self._offer_ports()
+    def changed(self, field: TextField) -> None:
+        port, proto = self.field("port"), self.field("proto")
+        if field is port and port.at >= 0:
+            proto.put(port.offers[port.at].proto)
+        if field in (port, proto):
+            self._follow_port()
 
-    def _offer_ports(self) -> None:
-        """The host's port follows the container's until it is typed."""
+    def _follow_port(self) -> None:
+        """The host's port and address follow the container's port until they are typed."""
         field = self.field("host_port")
         try:
             spec = parse_spec(self.field("port").text, self.field("proto").text)
         except NetdashError:
             return
         field.offers = form_choices.host_ports(self.host, spec.proto, tuple(port.container_port for port in spec.ports))
-        if not field.edited:
-            field.text, field.chosen = field.offers[0].text if field.offers else "", 0
+        field.fill(field.offers[0].text if field.offers else "")
+        self.field("bind").fill("127.0.0.1" if databases.why(self.container.image, spec) else "")
 
     def annotate(self, facts: Facts | None) -> None:
         self.field("mode").note = Span(_COST[self.mode], Tone.DIM)
-        last = self.lasting if self.mode is Mode.FORWARD else self.keeping
         refusals = self.draft.plan.refusals if self.draft else ()
-        forced = self.forcing.text == "yes" or any(refusal.forceable for refusal in refusals)
-        self.filled.show((*self.always, last, *((self.forcing,) if forced else ())))
+        self.lasting.display, self.keeping.display = self.mode is Mode.FORWARD, self.mode is Mode.RECREATE
+        self.forcing.display = self.forcing.text == "yes" or any(refusal.forceable for refusal in refusals)
         port, host_port, bind = (self.field(name) for name in ("port", "host_port", "bind"))
         try:
             spec = self.spec()
@@ -268,7 +268,8 @@ class Publish(Planning[Request]):
             return
         port.note = form_choices.inside_note(self.container, spec)
         host_port.note = form_choices.host_note(self.host, spec, facts, self.mode, self.forcing.text == "yes")
-        bind.note = form_choices.address_note(self.host, spec.bind, self.mode)
+        database = databases.why(self.container.image, spec)
+        bind.note = form_choices.address_note(self.host, spec.bind, self.mode, database)
 
     def update_host(self, host_view: HostView) -> None:
         self.container = host_view.container(self.container.id) or self.container
@@ -286,7 +287,7 @@ class Publish(Planning[Request]):
             port.fill(port.offers[0].text)
             proto.fill(port.offers[0].proto)
         if not self.field("host_port").text:
-            self._offer_ports()
+            self._follow_port()
 
 
 # --- R ----------------------------------------------------------------------------------------------------------------
@@ -323,3 +324,13 @@ class Run(Planning[NewContainer]):
         image.note = _HERE[facts.image_here if facts else None]
         taken = any(container.name == name.text for container in self.host.containers or ())
         name.note = Span("✗ there is one already", Tone.BAD) if name.text and taken else Span("")
+        self.field("ports").note = self._exposed()
+
+    def _exposed(self) -> Span:
+        """A warning where a database would be open to everybody."""
+        try:
+            asked = self.asked()
+        except NetdashError:
+            return Span("")
+        why = next((why for spec in asked.specs if spec.bind is None and (why := databases.why(asked.image, spec))), "")
+        return Span(f"for this host only: 127.0.0.1:…, as {why}", Tone.WARN) if why else Span("")

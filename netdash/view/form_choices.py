@@ -99,12 +99,16 @@ def addresses(host: Host) -> tuple[Offer, ...]:
     return found[:MOST]
 
 
-def address_note(host: Host, bind: IP | None, mode: Mode | None) -> Span:
+def address_note(host: Host, bind: IP | None, mode: Mode | None, database: str = "") -> Span:
+    """`database`: why the port is a database's, "" where it is none."""
     refusal = checks.bind_refusal(host, bind)
     if refusal:
         return Span(f"✗ {clean(refusal_text(refusal))}", Tone.BAD)
-    if bind is not None:
-        return Span("this host only", Tone.DIM) if bind.is_loopback else Span("")
+    if bind is not None and not bind.is_unspecified:
+        why = f", as {database}" if database else ""
+        return Span(f"this host only{why}", Tone.DIM) if bind.is_loopback else Span("")
+    if database and mode is Mode.FORWARD:
+        return Span(f"from everywhere, and {database}", Tone.WARN)
     if mode is Mode.FORWARD:
         return Span("from everywhere that the firewall lets in", Tone.DIM)
-    return Span("from everywhere: not even ufw or firewalld zones filter it", Tone.WARN)
+    return Span("from everywhere, past ufw and firewalld zones", Tone.WARN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual.events import Paste
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure, Host
@@ -90,7 +91,13 @@ def test_made_anew(su1: Host, size: tuple[int, int]) -> None:
         (("ctrl+u", *"8000-8002"), "8000-8002"),
         (("ctrl+u",), "which port of the container?"),
         (("ctrl+u", *"80-79"), "'80-79': a range runs upwards"),
-        (("ctrl+u", *"8x0y"), "container port 80▏"),
+        (("ctrl+u", *"8x0y"), "container port 80 "),
+        (tuple("81"), "nothing listens on it now"),
+        (("down", *"22"), "✗ tcp 0.0.0.0:22 is held by sshd pid 1021"),
+        (("down", "up", "end", "1"), "container port 801 "),
+        (("shift+tab", "shift+tab", " "), "the container restarts"),
+        (tuple("5432"), "this host only, as 5432 is PostgreSQL's port"),
+        (("down", "down", *"0.0.0.0", "up", "up", *"5432"), "from everywhere, and 5432 is PostgreSQL's port"),
         (("tab", "tab", *"192.0.2.7"), "✗ 192.0.2.7 is not an address of this host"),
         (("tab", "tab", "right"), "this host only"),
         (("up", *"5m5"), "'5m5' is not a duration"),
@@ -101,6 +108,34 @@ def test_it_is_checked_while_one_types(su1: Host, keys: tuple[str, ...], said: s
     async def scene(pilot, app):
         await press(pilot, "P", *keys)
         assert said in text(app)
+
+    show(su1, scene, changes=Fake())
+
+
+@pytest.mark.parametrize(
+    ("pasted", "value"),
+    [("8080", "8080"), ("  8080\r\n9090\n", "8080"), ("\x1b[31m80\x1b]0;x\x07\u202e", "[31m80]0;x"), ("\n", "80")],
+)
+def test_a_paste_is_one_value_without_escapes(su1: Host, pasted: str, value: str) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "P")
+        app.post_message(Paste(pasted))
+        await settle(pilot)
+        assert app.focused.text == value
+
+    show(su1, scene, changes=Fake())
+
+
+def test_tab_goes_from_field_to_field_and_selects(su1: Host) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "P")
+        seen = []
+        for key in ("tab", "tab", "shift+tab", "shift+tab", "shift+tab", "tab"):
+            await press(pilot, key)
+            seen.append((app.focused.label, app.focused.whole))
+        assert seen == [
+            (label, True) for label in ("host port", "address", "host port", "container port", "for", "container port")
+        ]
 
     show(su1, scene, changes=Fake())
 
