@@ -59,7 +59,7 @@ def canonical(name: str) -> str | None:
 
 
 DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
-THEMES = ("netdash", "netdash-light", "ansi")
+THEMES = ("netdash", "netdash-light", "netdash-contrast", "ansi")
 _MOST = 1 << 20  # bytes of the file
 _ALWAYS = "ctrl+c"  # quits, whatever the file says
 KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo")
@@ -69,7 +69,7 @@ KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo")
 class Options:
     interval: float = DEFAULT_INTERVAL
     mouse: bool = True
-    theme: str | None = None  # None: by what the terminal can show
+    theme: str | None = None  # None: by the terminal's colours and background
     read_only: bool = False  # nothing is ever changed
     keys: Mapping[str, str] = field(default_factory=dict)  # id of an action -> Textual's names of keys
     hosts: tuple[str, ...] = ()  # as --host; none: this one

@@ -29,6 +29,7 @@ from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
 from netdash.tui.surface import Surface
 from netdash.tui.term.display import TerminalApp
 from netdash.tui.term.driver import Terminal
+from netdash.tui.term.keyboard import Background
 from netdash.view import unavailable
 from netdash.view.text import Span, Tone, clean, fit
 
@@ -101,8 +102,9 @@ class HostApp(TerminalApp):
         self._impatient = monotonic() + PATIENCE
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
-        self.register_theme(theme.DARK)
-        self.register_theme(theme.LIGHT)
+        self.light = False  # the terminal's background, as it says
+        for each in (theme.DARK, theme.LIGHT, theme.CONTRAST):
+            self.register_theme(each)
         self.theme = self._theme()
         self.colours = self._palette()
         self.set_keymap(dict(options.keys))
@@ -111,8 +113,13 @@ class HostApp(TerminalApp):
         wanted = self.options.theme
         if wanted is None:
             few = self.console.color_system not in ("truecolor", "256") and not self._in_memory
-            wanted = "ansi" if self.no_color or few else "netdash"
-        return "ansi-dark" if wanted == "ansi" else wanted
+            wanted = "ansi" if self.no_color or few else "netdash-light" if self.light else "netdash"
+        return f"ansi-{'light' if self.light else 'dark'}" if wanted == "ansi" else wanted
+
+    def on_background(self, message: Background) -> None:
+        """The terminal has said what its background is."""
+        self.light = message.light
+        self.theme = self._theme()
 
     @property
     def _in_memory(self) -> bool:
@@ -120,7 +127,7 @@ class HostApp(TerminalApp):
         return not sys.__stdout__ or not sys.__stdout__.isatty()
 
     def _palette(self) -> theme.Palette:
-        return theme.palette(self.get_css_variables(), self.native_ansi_color, self.no_color)
+        return theme.palette(self.get_css_variables(), self.native_ansi_color, self.no_color, self.light)
 
     def on_load(self) -> None:
         self.feed.start(self._publish)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -47,6 +47,22 @@ LIGHT = Theme(
     panel="#e3e8ee",
     dark=False,
 )
+CONTRAST = Theme(
+    name="netdash-contrast",
+    primary="#7fdfff",
+    secondary="#ffffff",
+    accent="#7fdfff",
+    success="#7fff7f",
+    warning="#ffff66",
+    error="#ff9c9c",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#262626",
+    dark=True,
+    variables={"least-contrast": "7"},
+)
+READABLE = 4.5  # contrast of text and ground: what WCAG 2.1 calls AA; 7 is AAA
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +89,10 @@ class Palette:
     faded: Inks  # what is no longer current
 
 
-def palette(variables: Mapping[str, str], ansi: bool, colourless: bool) -> Palette:
-    """The inks of a theme, from its CSS variables (`App.theme_variables`); `ansi` for the terminal's own colours,
-    `colourless` for none: only weight, dimness, underline and reverse are left."""
-    return _ansi(colourless) if ansi or colourless else _coloured(variables)
+def palette(variables: Mapping[str, str], ansi: bool, colourless: bool, light: bool = False) -> Palette:
+    """The inks of a theme, from its CSS variables (`App.theme_variables`); `ansi` for the terminal's own 16 colours,
+    on a `light` ground or a dark one; `colourless` for none: only weight, dimness, underline and reverse are left."""
+    return _ansi(colourless, light) if ansi or colourless else _coloured(variables)
 
 
 def _coloured(variables: Mapping[str, str]) -> Palette:
@@ -105,8 +121,18 @@ def _coloured(variables: Mapping[str, str]) -> Palette:
     cell = Style(underline=True, bold=True, bgcolor=back.blend(accent, 0.42).rich_color)
     marks = (style(accent, bold=True), style(dim, bold=True), style(faint), style(accent, bold=True))
 
+    least = float(variables.get("least-contrast", READABLE))
+
     def inks(base: Style, over: Style | None = None) -> Inks:
-        return _inks(base, over or Style(), tones, cell, marks)
+        made = _inks(base, over or Style(), tones, cell, marks)
+        return replace(
+            made,
+            tones={tone: _readable(style, least) for tone, style in made.tones.items()},
+            cells={tone: _readable(style, least) for tone, style in made.cells.items()},
+            mark=_readable(made.mark, least),
+            head=_readable(made.head, least),
+            key=_readable(made.key, least),
+        )
 
     return Palette(
         ground=inks(ground(back)),
@@ -117,19 +143,46 @@ def _coloured(variables: Mapping[str, str]) -> Palette:
     )
 
 
-def _ansi(colourless: bool) -> Palette:
+def contrast(first: Color, second: Color) -> float:
+    """From 1, the same, to 21, black on white (WCAG 2.1, relative luminance)."""
+    darker, lighter = sorted(map(_luminance, (first, second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: Color) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in colour.normalized
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _readable(style: Style, least: float) -> Style:
+    """The style, its text made lighter or darker as far as its ground needs."""
+    if style.color is None or style.bgcolor is None:
+        return style
+    ink, ground = Color.from_rich_color(style.color), Color.from_rich_color(style.bgcolor)
+    end = max((Color(0, 0, 0), Color(255, 255, 255)), key=lambda far: contrast(far, ground))
+    mixed = (ink.blend(end, step / 20) for step in range(21))
+    return style + Style(color=next((ink for ink in mixed if contrast(ink, ground) >= least), end).rich_color)
+
+
+def _ansi(colourless: bool, light: bool) -> Palette:
     words = {
         Tone.PLAIN: "none",
         Tone.DIM: "dim",
         Tone.TITLE: "bold cyan",
         Tone.KEY: "bold",
         Tone.GOOD: "green",
-        Tone.WARN: "yellow",
-        Tone.BAD: "bold red",
-        Tone.UNKNOWN: "italic yellow",
+        Tone.WARN: "bright_yellow",
+        Tone.BAD: "bold bright_red",
+        Tone.UNKNOWN: "italic bright_yellow",
         Tone.HOP: "cyan",
     }
-    marks = tuple(Style.parse(each) for each in ("bold cyan", "bold dim", "dim", "bold cyan"))
+    if light:  # of the 16, only these two can be read on white everywhere
+        words |= {Tone.TITLE: "bold blue", Tone.HOP: "blue", Tone.BAD: "bold red"}
+        words |= {Tone.GOOD: "none", Tone.WARN: "bold", Tone.UNKNOWN: "italic"}
+    accent = "bold blue" if light else "bold cyan"
+    marks = tuple(Style.parse(each) for each in (accent, "bold dim", "dim", accent))
     tones = {tone: Style.parse(each) for tone, each in words.items()}
     if colourless:
         marks = tuple(style.without_color for style in marks)
@@ -139,7 +192,11 @@ def _ansi(colourless: bool) -> Palette:
         return _inks(Style(), Style.parse(over), tones, Style.parse("underline bold not reverse"), marks)
 
     return Palette(
-        inks("none"), inks("none"), inks("default on default reverse not dim"), inks("bold"), inks("dim not bold")
+        inks("none"),
+        inks("none"),
+        inks("default on default reverse not dim"),
+        inks("bold"),
+        inks("default dim not bold"),
     )
 
 

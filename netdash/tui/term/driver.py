@@ -108,6 +108,7 @@ _ON = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h"  # its own screen, no cursor, no
 _KITTY_ON = "\x1b[>1u"  # Kitty's keys: Esc is known at once; pushed, and popped at the end
 _MOUSE_ON = "\x1b[?1000h\x1b[?1006h"
 _ASKS = "\x1b[?2026$p"  # whether it takes a picture as one
+_ASKS_GROUND = "\x1b]11;?\x1b\\"  # its background, which the theme follows
 # A terminal without a second screen keeps the picture: the shell's prompt comes on a free line below it.
 _OFF = (
     "\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?7h\x1b[0m"
@@ -176,8 +177,9 @@ class Terminal(Driver):
     def _enter(self) -> None:
         self._writer = Writer(self._output, self._loop, self._owner.drained)
         self._modes()
-        quiet = os.environ.get("TERM", "").startswith(("linux", "vt")) or "Apple" in os.environ.get("TERM_PROGRAM", "")
-        self.write(_KITTY_ON + ("" if quiet else _ASKS))
+        console = os.environ.get("TERM", "").startswith(("linux", "vt"))
+        quiet = console or "Apple" in os.environ.get("TERM_PROGRAM", "")
+        self.write(_KITTY_ON + ("" if console else _ASKS_GROUND) + ("" if quiet else _ASKS))
 
     def _modes(self) -> None:
         if self._before is not None:

@@ -3,6 +3,7 @@ and each unit ends: at its own end, at a limit of size, or of time. What Textual
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +20,7 @@ LONGEST_PASTE = 65536
 
 _PASTE, _PASTED = b"\x1b[200~", b"\x1b[201~"
 _MOUSE = b"\x1b[M"  # X10: three bytes of any value follow
+_GROUND = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4}(?:/[0-9a-fA-F]{1,4}){2})(?:/[0-9a-fA-F]{1,4})?(?:\x07|\x1b\\)")
 _STRINGS = (b"]", b"P", b"_", b"^", b"X")  # OSC, DCS, APC, PM, SOS: to BEL or ST
 
 
@@ -26,6 +28,15 @@ class Kind(Enum):
     TEXT = "text"  # one character
     SEQUENCE = "sequence"  # ESC and what belongs to it
     PASTE = "paste"
+    GROUND = "ground"  # the terminal's background: RED/GREEN/BLUE, 1 to 4 hexadecimal digits each
+
+
+class Background(Message):
+    """What the terminal says of its background."""
+
+    def __init__(self, light: bool) -> None:
+        super().__init__()
+        self.light = light
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ class Splitter:
 
     def feed(self, data: bytes, now: float) -> list[Unit]:
         units = self.tick(now)  # what was cut off long ago is not continued
-        if self._left == b"\x1b" and not self._pasting and data[:1] not in (b"[", b"O"):
+        if self._left == b"\x1b" and not self._pasting and data[:1] not in (b"[", b"O", b"]"):
             self._left = b""  # pressed, and then another key: a terminal sends those of Alt at once
             units.append(Unit(Kind.SEQUENCE, "\x1b"))
         self._left += data
@@ -160,6 +171,8 @@ def _units(unit: bytes) -> list[Unit]:
         released = button & 3 == 3 and button < 32
         sgr = f"\x1b[<{0 if released else button};{x};{y}{'m' if released else 'M'}"
         return [Unit(Kind.SEQUENCE, sgr)] if x > 0 and y > 0 and button >= 0 else []
+    if ground := _GROUND.fullmatch(unit):
+        return [Unit(Kind.GROUND, ground[1].decode("ascii"))]
     if unit == _PASTED or unit[1:2] in _STRINGS or len(unit) > _KEY:
         return []
     return [Unit(Kind.SEQUENCE, _any(unit))]
@@ -180,6 +193,9 @@ class Keyboard:
     def messages(self, unit: Unit) -> Sequence[Message]:
         if unit.kind is Kind.PASTE:
             return [events.Paste(unit.text.replace("\x00", ""))]
+        if unit.kind is Kind.GROUND:
+            red, green, blue = (int(part, 16) / (16 ** len(part) - 1) for part in unit.text.split("/"))
+            return [Background(0.299 * red + 0.587 * green + 0.114 * blue > 0.5)]
         if unit.text == "\x1b":
             return [events.Key("escape", "\x1b")]
         try:
