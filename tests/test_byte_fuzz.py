@@ -45,7 +45,8 @@ KEYS = [*"12345678", "1", "j", "y", "\r", "t", "\t", "\x1b", "?", "\x1b", "4", "
 NARROW = {"LC_ALL": "C", "PYTHONUTF8": "0"}
 COPIED = re.compile(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
 OWN = re.compile(
-    r"\x1b\]22;default\x07|\x1b\[(?:[0-9;]*[mHJKXC]|[?>=<][0-9;]*\$?[hlpucqt]|[0-9;]*[ut])|\x1b[78=>]|[\r\n]"
+    r"\x1b\]22;default\x07|\x1b\]11;\?\x1b\\|"
+    r"\x1b\[(?:[0-9;]*[mHJKXC]|[?>=<][0-9;]*\$?[hlpucqt]|[0-9;]*[ut])|\x1b[78=>]|[\r\n]"
 )
 
 
