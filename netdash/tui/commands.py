@@ -9,20 +9,26 @@ from functools import partial
 from netdash.model.host import Ref
 from netdash.model.numbers import port_and_protocol
 from netdash.model.relations import ref_of
-from netdash.tui.actions import ACTIONS, COMMANDS, first_key
+from netdash.tui.actions import ACTIONS, BY_ID, COMMANDS, Needs, first_key
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.grid import Grid
 from netdash.tui.surface import Box, ListWidget
-from netdash.view.text import Tone, clean, safe
+from netdash.view.text import Line, Tone, clean, safe
 from netdash.view.views import BY_NAME
 
 FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
 COMMAND_HINT = "rules   ports   free 8080   go NAME   help   q      Tab completes"
 OFFERS = 8
+_SAY_IT = (Needs.CHANGES, Needs.FLEET)  # what needs these says itself what is missing
 
 
 def perform(dashboard: Dashboard, identity: str) -> None:
-    _ACTIONS[identity](dashboard)
+    needs, why_not = BY_ID[identity].needs, dashboard.why_not(identity)
+    says_it = needs in _SAY_IT or (needs is Needs.ROW and dashboard.panes.grid.on_struck)
+    if why_not and not says_it:
+        dashboard.say(why_not, Tone.DIM)
+    else:
+        _ACTIONS[identity](dashboard)
 
 
 # --- moving -----------------------------------------------------------------------------------------------------------
@@ -57,8 +63,11 @@ def _target(dashboard: Dashboard) -> Ref | None:
 def _follow(dashboard: Dashboard) -> None:
     """The link under the cursor; on a row itself, its containers, and on a container its path card."""
     panes, host_view = dashboard.panes, dashboard.host_view
-    target = None if panes.lost() else _target(dashboard)
+    if panes.lost():
+        return
+    target = _target(dashboard)
     if target is None:
+        dashboard.say("nothing here leads anywhere else", Tone.DIM)
         return
     if dashboard.focused is panes.grid and panes.grid.row and target == panes.grid.row.ref:
         if target.kind == "container":
@@ -117,8 +126,6 @@ def _reverse(dashboard: Dashboard) -> None:
 def _linked(dashboard: Dashboard) -> None:
     """In the containers, and in a linked pane, it is the linked panes that show all; elsewhere the list does."""
     panes = dashboard.panes
-    if not dashboard.works("linked"):
-        return
     if dashboard.focused is not panes.grid or panes.places.view.kind == "container":
         panes.everything = not panes.everything
         panes.selected()
@@ -129,15 +136,13 @@ def _linked(dashboard: Dashboard) -> None:
 
 
 def _pause(dashboard: Dashboard) -> None:
-    if dashboard.works("pause"):
-        dashboard.netdash.paused = not dashboard.netdash.paused
-        dashboard.write_header()
+    dashboard.netdash.paused = not dashboard.netdash.paused
+    dashboard.write_header()
 
 
 def _refresh(dashboard: Dashboard) -> None:
-    if dashboard.works("refresh"):
-        dashboard.netdash.feed.refresh()
-        dashboard.say("reading everything again…", Tone.DIM)
+    dashboard.netdash.feed.refresh()
+    dashboard.say("reading everything again…", Tone.DIM)
 
 
 def _hosts(dashboard: Dashboard) -> None:
@@ -162,12 +167,19 @@ def _reach(dashboard: Dashboard) -> None:
 
 
 def _help(dashboard: Dashboard) -> None:
-    from netdash.tui.popup import Popup, help_lines
+    from netdash.tui.popup import ASIDE, TWO_COLUMNS, Help, help_lines, side_by_side
 
     app = dashboard.netdash
     works = [action.id for action in ACTIONS if dashboard.works(action.id)]
-    lines = help_lines(works, app.options.keys, dashboard.panes.extent.width, app.unchangeable)
-    app.push_screen(Popup("Keys that work here", lines))
+    wide, why_not = dashboard.panes.extent.width, app.unchangeable
+    column = (wide - ASIDE) // 2
+
+    def lines(words: str) -> Sequence[Line]:
+        if wide < TWO_COLUMNS:
+            return help_lines(works, app.options.keys, wide, why_not, words)
+        return side_by_side(help_lines(works, app.options.keys, column + ASIDE, why_not, words), column)
+
+    app.push_screen(Help("Keys that work here", lines))
 
 
 def _copy(dashboard: Dashboard) -> None:

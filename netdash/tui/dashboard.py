@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widget import Widget
 
 from netdash.model.host import Ref
@@ -19,7 +20,7 @@ from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.grid import Grid
 from netdash.tui.host_app import HostApp, is_small
 from netdash.tui.host_view import HostView
-from netdash.tui.panes import Panes
+from netdash.tui.panes import LINKED_FROM, Panes
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box
 from netdash.view.layout import size as width_of
@@ -65,6 +66,7 @@ class Dashboard(Screen[None]):
         self.panes = Panes(self.write_header, self.write_footer, self.say)
         self.foot, self.prompt = Bar(id="footer", panel=True), Prompt(id="prompt")
         self._message: Line = ()
+        self._patience: Timer | None = None
 
     @property
     def netdash(self) -> HostApp:
@@ -187,7 +189,9 @@ class Dashboard(Screen[None]):
         """A word to the user at the foot, until the next key or a few seconds."""
         self._message = (Span(" "), Span(text, tone))
         self.write_footer()
-        self.set_timer(PATIENCE, self.hush)
+        if self._patience is not None:
+            self._patience.stop()  # it is that of the message before
+        self._patience = self.set_timer(PATIENCE, self.hush)
 
     def hush(self) -> None:
         if self._message:
@@ -201,10 +205,12 @@ class Dashboard(Screen[None]):
         return not self.asking
 
     def action_perform(self, identity: str) -> None:
+        self.hush()
         self.commands.perform(self, identity)
 
     def action_view(self, name: str) -> None:
         """Another view, its cursor on what belongs to the selection."""
+        self.hush()
         view = BY_NAME[name]
         if view is not self.panes.places.view:
             self.panes.go(view, self.panes.counterpart(view))
@@ -213,22 +219,34 @@ class Dashboard(Screen[None]):
 
     def works(self, identity: str) -> bool:
         """Whether the action does something here and now."""
+        return not self.why_not(identity)
+
+    def why_not(self, identity: str) -> str:
+        """Why the action does nothing here and now, for people; "" where it does something."""
         needs, panes, app = BY_ID[identity].needs, self.panes, self.netdash
-        if needs is Needs.LINKED:
-            here = panes.grid.row is not None or panes.places.here.ask.within is not None
-            listed = panes.places.view.kind != "container" and self.focused is panes.grid
-            return here and (panes.linked_shown or listed)
-        if needs is Needs.ROW:
-            return panes.grid.row is not None and not panes.grid.on_struck
         if needs is Needs.CHANGES:
-            return not app.unchangeable
-        return {
-            Needs.NOTHING: True,
-            Needs.HOST: self.host_view is not None,
-            Needs.LIVE: app.feed.live,
-            Needs.ORDER: panes.places.here.ask.sort is not None,
-            Needs.FLEET: app.fleet is not None,
+            return app.unchangeable
+        if needs is Needs.LINKED:
+            return self._why_nothing_is_linked()
+        if needs is Needs.ROW and panes.why_lost:
+            return panes.why_lost
+        there, missing = {
+            Needs.NOTHING: (True, ""),
+            Needs.HOST: (self.host_view is not None, "nothing has been read yet"),
+            Needs.LIVE: (app.feed.live, "a recording stays as it is"),
+            Needs.ROW: (panes.grid.row is not None, "there is no row under the cursor"),
+            Needs.ORDER: (panes.places.here.ask.sort is not None, "nothing is sorted: sort by a column first"),
+            Needs.FLEET: (app.fleet is not None, "this is the only host"),
         }[needs]
+        return "" if there else missing
+
+    def _why_nothing_is_linked(self) -> str:
+        panes = self.panes
+        if panes.grid.row is None and panes.places.here.ask.within is None:
+            return "there is no row under the cursor"
+        if panes.linked_shown or (panes.places.view.kind != "container" and self.focused is panes.grid):
+            return ""
+        return f"the linked panes need a terminal of {LINKED_FROM[0]}x{LINKED_FROM[1]}"
 
     def focus_on(self, pane: Widget) -> None:
         self.set_focus(pane)
@@ -270,7 +288,7 @@ class Dashboard(Screen[None]):
             view, place = found
             here, there = panes.grid.row, host_view.rows(view).ref(place)
             if here is not None and here.ref == there:
-                self.say(f"{clean(ref.key, 60)} is what is selected", Tone.DIM)
+                self.say(f"{header.fit_name(panes.name_of(ref), 60)} is what is selected", Tone.DIM)
                 return
             panes.places.remember()
             panes.go(view, there)

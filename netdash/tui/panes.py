@@ -233,11 +233,17 @@ class Panes(Vertical):
         if grid.listing is not None and grid.row is not None and grid.listing.ask.view is self.places.view:
             self.places.put(replace(here, ref=grid.row.ref, at=grid.cursor, cell=grid.cell))
 
+    @property
+    def why_lost(self) -> str:
+        """That the thing under the cursor is gone; "" where it is there."""
+        row = self.grid.row if self.grid.on_struck else None
+        return f"{name_in(row)} is gone: no key acts on it" if row is not None else ""
+
     def lost(self) -> bool:
         """Whether the thing under the cursor is gone; says so."""
-        if self.grid.on_struck and self.grid.row is not None:
-            self._say(f"{name_in(self.grid.row)} is gone: no key acts on it", Tone.WARN)
-        return self.grid.on_struck
+        if self.why_lost:
+            self._say(self.why_lost, Tone.WARN)
+        return bool(self.why_lost)
 
     def moved(self) -> None:
         """The cursor of the list stands on another row; where it has left one that is gone, that row goes too."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from textwrap import wrap
 from typing import ClassVar, TypeVar
 
@@ -15,12 +16,14 @@ from textual.strip import Strip
 
 from netdash.tui.actions import CHANGING, first_key, groups, keys_of
 from netdash.tui.surface import ListWidget
+from netdash.tui.text_field import TextField
 from netdash.tui.theme import MARKER, strip
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 from netdash.view.views import VIEWS
 
 Answer = TypeVar("Answer")
 
+TWO_COLUMNS = 120  # columns from which the help has two
 ASIDE = 6  # columns that a popup leaves free
 KEY = 15  # columns for the names of keys
 MEASURED = 200  # lines that say how wide a popup is
@@ -29,22 +32,38 @@ Offer = tuple[str, str]
 """A label and the text that is copied."""
 
 
-def help_lines(works: Iterable[str], remapped: Mapping[str, str], wide: int, why_not: str = "") -> list[Line]:
+def help_lines(
+    works: Iterable[str], remapped: Mapping[str, str], wide: int, why_not: str = "", words: str = ""
+) -> list[Line]:
     """The keys of the table that work now, by group, for a terminal that is so wide; `why_not`: why those that change
-    something do not."""
+    something do not; `words`: only those that these are said of."""
     lines: list[Line] = []
+
+    def add(group: str, entries: Iterable[tuple[str, str]]) -> None:
+        found = [entry for entry in entries if all(word in " ".join(entry).casefold() for word in words.split())]
+        if found:
+            lines.extend([*([()] if lines else []), (Span(group, Tone.TITLE),)])
+            lines.extend(line for entry in found for line in _key(*entry, wide))
+
     for group, members in groups(works).items():
-        lines += [(), (Span(group, Tone.TITLE),)] if lines else [(Span(group, Tone.TITLE),)]
-        for action in members:
-            lines += _key(keys_of(action, remapped), action.help, wide)
+        entries = [(keys_of(action, remapped), action.help) for action in members]
         if group == "Go":
             digits = f"{VIEWS[0].digit} … {VIEWS[-1].digit}"
-            lines += _key(digits, "a view, the cursor on what belongs to the selection", wide)
+            entries.append((digits, "a view, the cursor on what belongs to the selection"))
+        add(group, entries)
     if why_not:
         off = "  ".join(first_key(each, remapped) for each in CHANGING)
-        lines += [(), (Span("Change", Tone.TITLE),)]
-        lines += _key(off, f"off: {clean(why_not)}", wide)
+        add("Change", [(off, f"off: {clean(why_not)}")])
     return lines
+
+
+def side_by_side(lines: Sequence[Line], wide: int) -> list[Line]:
+    """In two columns, parted between two groups; the left one takes `wide` cells."""
+    blanks = [at for at, line in enumerate(lines) if not line]
+    part = min(blanks, key=lambda at: abs(at - len(lines) / 2), default=len(lines))
+    left, right = lines[:part], lines[part + 1 :]
+    pairs = zip_longest(left, right, fillvalue=())
+    return [(*line, Span(" " * (wide - sum(width(span.text) for span in line))), *beside) for line, beside in pairs]
 
 
 def _key(name: str, text: str, wide: int) -> Iterator[Line]:
@@ -63,6 +82,7 @@ class Menu(ListWidget):
     def __init__(self, title: str, lines: Sequence[Line], offers: Sequence[Offer], verb: str) -> None:
         super().__init__()
         self.title, self.offers, self.verb = title, offers, verb
+        self.foot = "Esc close"  # where there is nothing to choose
         self.lines = lines or [_offer(offer) for offer in offers]
 
     @property
@@ -88,12 +108,15 @@ class Menu(ListWidget):
     def line(self, y: int, wide: int) -> Strip:
         inks = self.inks
         if y == 0:
-            foot = f"⏎ {self.verb}   Esc close" if self.offers else "Esc close"
+            foot = f"⏎ {self.verb}   Esc close" if self.offers else self.foot
             room = wide - width(self.title) - width(foot) - 2
             bar = (Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot), Span(" "))
             return strip(bar, wide, self.colours.cursor)
+        below = self.count - self.top - self.page
+        if y == self.size.height - 1 and below > 0:
+            return strip((Span(f"   … {below} more: {'j' if self.offers else 'PgDn'}", Tone.DIM),), wide, inks)
         at = self.row_at(y)
-        if at is None:
+        if at is None or at >= self.top + self.page:
             return Strip.blank(wide, inks.blank)
         here = bool(self.offers) and at == self.cursor
         mark = Span(MARKER if here else " ", Tone.TITLE)
@@ -174,3 +197,54 @@ class Popup(Overlay[str | None]):
     def action_choose(self) -> None:
         offers = self.menu.offers
         self.dismiss(offers[self.menu.cursor][1] if offers else None)
+
+
+class Search(TextField):
+    """Words that the help is searched for."""
+
+    PANEL = True
+
+    def lead(self) -> Line:
+        return (Span(" /", Tone.TITLE),)
+
+    def tail(self, used: int) -> Line:  # noqa: ARG002
+        return (Span("   Enter keeps it, Esc clears it", Tone.DIM),)
+
+    async def action_submit(self) -> None:
+        await self.run_action("screen.searched")
+
+    async def action_leave(self) -> None:
+        self.put("")
+        await self.run_action("screen.searched")
+
+
+class Help(Popup):
+    """The keys that work; `make` gives the lines for the words that are searched for."""
+
+    BINDINGS: ClassVar = [Binding("slash", "search", show=False)]
+
+    def __init__(self, title: str, make: Callable[[str], Sequence[Line]]) -> None:
+        super().__init__(title, make(""))
+        self.make = make
+        self.field = Search("search")
+        self.field.display = False
+        self.menu.foot = "/ search   Esc close"
+
+    def compose(self) -> ComposeResult:
+        yield self.menu
+        yield self.field
+
+    def action_search(self) -> None:
+        self.field.display = True
+        self.set_focus(self.field)
+
+    def action_searched(self) -> None:
+        self.field.display = bool(self.field.value)
+        self.set_focus(self.menu)
+        self.on_text_field_edited()
+
+    def on_text_field_edited(self) -> None:
+        words = self.field.value.casefold()
+        self.menu.lines = self.make(words) or [(Span(f"no key is said to do that: {clean(words, 40)}"),)]
+        self.menu.place(0)
+        self.menu.refresh(layout=True)

@@ -184,7 +184,7 @@ class Walk(Overlay[Ref | None]):
         self._shown = shown
         self.head.show((Span(" trace ", Tone.TITLE), *walk.head(self._host, answer)), (Span("Esc close ", Tone.DIM),))
         self.tabs.show(_tabs(parts, self._part))
-        self.foot.show(_hints(len(parts) > 1))
+        self.foot.show(_hints(len(parts) > 1, self.focused is self.box))
         self.questions.refresh()
 
     def _wait(self) -> None:
@@ -194,7 +194,7 @@ class Walk(Overlay[Ref | None]):
         self._shown = None
         self.head.show((Span(" trace ", Tone.TITLE),), (Span("Esc close ", Tone.DIM),))
         self.tabs.show(())
-        self.foot.show(_hints(False))
+        self.foot.show((Span(" Esc", Tone.TITLE), Span(" close ", Tone.DIM)))
         self.questions.refresh()
 
     def on_questions_moved(self) -> None:
@@ -211,7 +211,11 @@ class Walk(Overlay[Ref | None]):
         self.box.turn(pages)
 
     def action_pane(self) -> None:
-        self.set_focus(self.questions if self.focused is self.box else self.box)
+        self._focus(self.questions if self.focused is self.box else self.box)
+
+    def _focus(self, pane: ListWidget) -> None:
+        self.set_focus(pane)
+        self._repaint()
 
     def action_part(self, step: int) -> None:
         answer = self.answer
@@ -222,7 +226,7 @@ class Walk(Overlay[Ref | None]):
 
     def action_follow(self) -> None:
         if self.focused is self.questions:
-            self.set_focus(self.box)
+            self._focus(self.box)
         elif self.box.target is not None:
             self.dismiss(self.box.target)
 
@@ -257,7 +261,7 @@ class Walk(Overlay[Ref | None]):
 
     def action_back(self) -> None:
         if self.focused is self.box:
-            self.set_focus(self.questions)
+            self._focus(self.questions)
         else:
             self.action_close()
 
@@ -276,10 +280,12 @@ def _tabs(parts: Sequence[walk.Part], current: int) -> Line:
     return tuple(spans)
 
 
-def _hints(several: bool) -> Line:
-    keys = [("j k", "which packet"), ("Tab", "its way"), ("⏎", "go to the rule"), ("y", "copy")]
-    if several:
-        keys.insert(2, ("h l", "packet, answer"))
+def _hints(several: bool, inside: bool) -> Line:
+    """`inside`: the keys are the path's, and not the questions'."""
+    keys = [("j k", "which rule"), ("⏎", "go there"), ("Tab", "packets")] if inside else [("j k", "which packet")]
+    keys += [] if inside else [("⏎", "rule by rule")]
+    keys += [("h l", "packet, answer")] if several else []
+    keys += [("y", "copy"), ("Esc", "back" if inside else "close")]
     return tuple(span for key, word in keys for span in (Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)))
 
 

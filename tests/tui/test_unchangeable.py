@@ -59,7 +59,7 @@ def test_the_help_names_the_keys_where_they_work(su1: Host) -> None:
         assert " P publish" in text(app)
         await press(pilot, "?", "G")
         assert "publish a port of this container" in text(app)
-        assert ":recover       finish, roll back or forget what was interrupted" in text(app)
+        assert ":recover       finish, roll back or forget what was" in text(app)
         assert "off:" not in text(app)
 
     show(su1, scene, (120, 60), changes=Fake())
