@@ -15,11 +15,11 @@ from netdash.cli import probe
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import PIPED, whole_host
 from netdash.cli.printing import colour, document, note, room, write
-from netdash.doctor.examine import Report, examine
+from netdash.doctor.examine import examine
 from netdash.doctor.probes import probes
 from netdash.doctor.watch import Watch
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.finding import Finding, Severity
+from netdash.model.finding import Finding, Health, Severity
 from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.view import findings, json_host, report, terminal
@@ -67,7 +67,7 @@ def _check(arguments: Arguments) -> None:
     allowed(arguments)
 
 
-def _asked_for(arguments: Arguments, host: Host) -> Report:
+def _asked_for(arguments: Arguments, host: Host) -> Health:
     """All findings, or those that hit one container or everybody."""
     found = examine(host)
     if not arguments.container:
@@ -81,13 +81,13 @@ def _asked_for(arguments: Arguments, host: Host) -> Report:
     return replace(found, findings=tuple(kept))
 
 
-def exit_code(host: Host, found: Report) -> int:
+def exit_code(host: Host, found: Health) -> int:
     if any(finding.severity < Severity.INFO for finding in found.findings):
         return Exit.FINDINGS
     return Exit.UNREADABLE if host.containers is None else Exit.FINE
 
 
-def _write(path: Path, host: Host, found: Report) -> None:
+def _write(path: Path, host: Host, found: Health) -> None:
     text = "".join(f"{line}\n" for line in report.lines(host, found))
     try:
         path.write_text(text, "utf-8")
@@ -148,7 +148,7 @@ def _reader(arguments: Arguments) -> Reader:
 
 def _tell(arguments: Arguments, host: Host, new: tuple[Finding, ...], gone: tuple[Finding, ...]) -> None:
     if arguments.mask:
-        there, told = masked(host, Report((*new, *gone), {}))
+        there, told = masked(host, Health((*new, *gone), {}))
         host, new, gone = there, told.findings[: len(new)], told.findings[len(new) :]
     for appeared, changed in ((True, new), (False, gone)):
         for finding in changed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from netdash.doctor import checks, host_causes
 from netdash.doctor.candidate import Candidate
@@ -13,7 +12,8 @@ from netdash.doctor.classes import classes
 from netdash.doctor.merge import merged
 from netdash.doctor.prove import proved
 from netdash.doctor.questions import Asked, questions
-from netdash.model.finding import Finding, Hit
+from netdash.doctor.standing import standings
+from netdash.model.finding import Finding, Health, Hit
 from netdash.model.host import Host
 from netdash.model.source import Source
 from netdash.trace.summary import answer
@@ -21,22 +21,15 @@ from netdash.trace.summary import answer
 _NEEDED = (Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS, Source.SYSCTLS, Source.LISTENERS, Source.PROXIES)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """`findings`: worst first. `not_checked`: by source, why it could not be read."""
-
-    findings: tuple[Finding, ...]
-    not_checked: Mapping[str, str]
-
-
-def examine(host: Host) -> Report:
+def examine(host: Host) -> Health:
     """Of a host that was read to the end."""
-    found = [proved(host, candidate) for candidate in merged(_candidates(host))]
-    return Report(tuple(sorted(found, key=_rank)), not_checked(host))
+    groups = classes(host, list(questions(host)))
+    found = tuple(sorted((proved(host, one) for one in merged(_candidates(host, groups))), key=_rank))
+    return Health(found, not_checked(host), *standings(host, found, groups))
 
 
-def _candidates(host: Host) -> Iterator[Candidate]:
-    yield from _of_traces(host)
+def _candidates(host: Host, groups: Iterable[Sequence[Asked]]) -> Iterator[Candidate]:
+    yield from _of_traces(host, groups)
     yield from host_causes.candidates(host)
     yield from checks.candidates(host)
 
@@ -47,9 +40,9 @@ def not_checked(host: Host) -> Mapping[str, str]:
     return failed | {source: reason for source, reason in checks.not_checked(host).items() if source not in failed}
 
 
-def _of_traces(host: Host) -> Iterator[Candidate]:
+def _of_traces(host: Host, groups: Iterable[Sequence[Asked]]) -> Iterator[Candidate]:
     found: dict[Hashable, tuple[Cause, list[Asked]]] = {}
-    for members in classes(host, list(questions(host))):
+    for members in groups:
         for why, asks in _of_class(host, members):
             found.setdefault((why.code, why.thing), (why, []))[1].extend(asks)
     for why, asks in found.values():

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
-from netdash.doctor.examine import Report
-from netdash.model.finding import Finding
+from netdash.model.finding import Finding, Health
 
 
 @dataclass(slots=True)
@@ -15,7 +14,7 @@ class Watch:
 
     known: dict[Hashable, Finding] = field(default_factory=dict)
 
-    def look(self, report: Report, now: float) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    def look(self, report: Health, now: float) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """(those that appeared, those that are gone), each with the time since when it was seen. `now`: seconds since
         the epoch."""
         here = {key_of(one): one for one in report.findings}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from functools import lru_cache
+
+from netdash.model.host import Host
 
 
 class Severity(IntEnum):
@@ -69,7 +73,8 @@ class Finding:
     `since`: seconds since the epoch when it was first seen, None in a single reading. `proved`: whether the questions
     that fail are answered on the model after the fix; None where no fix is known or it cannot be modelled.
     `also_opens`: sentences on what the fix lets through beside that. `confidence`: 0 to 1. `not_checked`: sources
-    that were not read and that might tell another cause."""
+    that were not read and that might tell another cause. `works`: nothing fails today: it is at risk, or open to more
+    people than it should be (`exposes`)."""
 
     code: str
     severity: Severity
@@ -82,3 +87,67 @@ class Finding:
     confidence: float = 1.0
     not_checked: tuple[str, ...] = ()
     since: float | None = None
+    works: bool = False
+    exposes: bool = False
+
+    @property
+    def mark(self) -> Mark:
+        if self.severity is Severity.INFO:
+            return Mark.NOTHING
+        return Mark.RISK if self.works or self.severity is Severity.MEDIUM else Mark.BROKEN
+
+
+class Mark(Enum):
+    """The one alphabet of verdicts: what a glyph and a word stand for on every surface."""
+
+    OK = "ok"  # arrives, and the answer comes back
+    BROKEN = "broken"
+    RISK = "at risk"  # works, and will not stay so, or works for people for whom it should not
+    UNKNOWN = "unknown"
+    NOTHING = "nothing"  # not published, not asked, or meant
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a container fares: its published ports, and its way out. `finding`: place in `Health.findings` of the worst
+    that hits it."""
+
+    inwards: Mark
+    outwards: Mark
+    finding: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Health:
+    """`findings`: worst first. `not_checked`: by source, why it could not be read. `standings`: by container id.
+    `ports`: by container id and published port, "8080/tcp"."""
+
+    findings: tuple[Finding, ...]
+    not_checked: Mapping[str, str]
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    ports: Mapping[tuple[str, str], Mark] = field(default_factory=dict)
+
+    def count(self, mark: Mark) -> int:
+        """Containers that fare so in either direction, and no worse."""
+        return sum(worst(one.inwards, one.outwards) is mark for one in self.standings.values())
+
+
+WORST_FIRST = (Mark.BROKEN, Mark.RISK, Mark.UNKNOWN, Mark.OK, Mark.NOTHING)
+
+
+def worst(*marks: Mark) -> Mark:
+    return min(marks, key=WORST_FIRST.index, default=Mark.NOTHING)
+
+
+@lru_cache(maxsize=4)  # the host on screen, the one before, the one that comes, and one of another machine
+def _known(_: Host) -> list[Health]:
+    return []
+
+
+def health_of(host: Host) -> Health | None:
+    """What was found on this host; None while it is not examined."""
+    return next(iter(_known(host)), None)
+
+
+def keep_health(host: Host, health: Health) -> None:
+    _known(host)[:] = [health]

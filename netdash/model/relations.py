@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from netdash.model.drift import Drift
+from netdash.model.finding import Finding, health_of
 from netdash.model.host import (
     IP,
     Chain,
@@ -87,6 +88,7 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     Proxy: lambda one: ("proxy", str(one.pid)),
     Link: lambda one: ("link", one.name),
     Drift: lambda one: ("drift", _drift_key(one)),
+    Finding: lambda one: ("finding", f"{one.code} {one.sentence}"),
     Neighbour: lambda one: ("neighbour", f"{one.dev} {_text(one.ip)}"),
 }
 
@@ -103,7 +105,7 @@ def related(host: Host, ref: Ref) -> frozenset[Ref]:
     found |= owners.ownerless.get(ref, set())
     for key in (*owners.network_keys.get(ref, ()), *strays.keys.get(ref, ())):
         found |= mentions.by_key.get(key, set())
-    for identity in _of(owners, mentions, ref):
+    for identity in _of(host, ref):
         found |= owners.belongings[identity]
         for key in owners.known_by[identity]:
             found |= mentions.by_key.get(key, set())
@@ -112,11 +114,16 @@ def related(host: Host, ref: Ref) -> frozenset[Ref]:
 
 def containers_of(host: Host, ref: Ref) -> tuple[str, ...]:
     """Ids of the containers that `ref` belongs to, in the host's order."""
-    found = _of(_owners(host), _mentions(host), ref)
+    found = _of(host, ref)
     return tuple(container.id for container in host.containers or () if container.id in found)
 
 
-def _of(owners: _Owners, mentions: _Mentions, ref: Ref) -> set[str]:
+def _of(host: Host, ref: Ref) -> set[str]:
+    if ref.kind == "finding":
+        health = health_of(host)
+        mine = (one for one in health.findings if ref_of(one) == ref) if health is not None else iter(())
+        return {hit.container for one in mine for hit in one.hits if hit.container is not None}
+    owners, mentions = _owners(host), _mentions(host)
     found = set(owners.of_ref.get(ref, ()))
     for key in mentions.of_ref.get(ref, ()):
         found |= owners.of_key.get(key, set())

@@ -112,10 +112,11 @@ def _escape(dashboard: Dashboard) -> None:
 
 
 def _sort_next(dashboard: Dashboard) -> None:
-    """The next column, and after the last the view's own order."""
+    """The next column, and after the last the view's own order. Where rows have a verdict, the worst come first."""
     ask = dashboard.panes.places.here.ask
     shown = [index for index, size in enumerate(dashboard.panes.grid.sizes()) if size]
-    after = [index for index in shown if ask.sort is None or index > ask.sort]
+    shown.sort(key=lambda index: ask.view.columns[index].key != "in")
+    after = shown[shown.index(ask.sort) + 1 :] if ask.sort in shown else shown
     dashboard.narrow(sort=after[0] if after else None, down=False)
 
 

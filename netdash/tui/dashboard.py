@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 
+from netdash.model.finding import health_of
 from netdash.model.host import Ref
 from netdash.tui import header
 from netdash.tui.actions import BY_ID, KEYS, Needs
@@ -23,9 +24,10 @@ from netdash.tui.host_view import HostView
 from netdash.tui.panes import LINKED_FROM, Panes
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box
+from netdash.view import marks
 from netdash.view.layout import size as width_of
 from netdash.view.text import Line, Span, Tone, clean
-from netdash.view.views import BY_NAME, VIEWS
+from netdash.view.views import BY_NAME, PANES
 
 WIDE = 90  # columns from which the foot names sorting
 MARKED = 18  # cells of the name of what is marked
@@ -55,7 +57,7 @@ class Dashboard(Screen[None]):
         ),
         *(
             Binding(view.digit, f"view('{view.name}')", show=False, id=f"view_{view.digit}", priority=True)
-            for view in VIEWS
+            for view in PANES
         ),
     ]
 
@@ -63,6 +65,7 @@ class Dashboard(Screen[None]):
         super().__init__()
         self.commands = commands
         self.top_bar, self.tab_bar = Bar(id="header", panel=True), Bar(id="tabs")
+        self.banner = Bar(id="banner")
         self.panes = Panes(self.write_header, self.write_footer, self.say)
         self.foot, self.prompt = Bar(id="footer", panel=True), Prompt(id="prompt")
         self._message: Line = ()
@@ -78,6 +81,7 @@ class Dashboard(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield self.top_bar
+        yield self.banner
         yield self.tab_bar
         yield self.panes
         yield self.foot
@@ -140,7 +144,13 @@ class Dashboard(Screen[None]):
         ask, listing = panes.places.here.ask, panes.grid.listing
         shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
         note = header.filter_note(ask.text, panes.name_of(ask.within), shown, total, panes.work.busy)
-        self.tab_bar.show(header.tabs(panes.places.view, wide, wide - width_of(note)), note)
+        host = self.host_view.host if self.host_view else None
+        self.tab_bar.show(header.tabs(host, panes.places.view, wide, wide - width_of(note)), note)
+        health = health_of(host) if host is not None else None
+        line = marks.banner(health, wide) if health is not None else ()
+        self.banner.show(line)
+        self.set_class(bool(line), "-alarmed")
+        panes.extra = int(bool(line))
         self.write_footer()
 
     def _number_of_host(self) -> str:

@@ -67,6 +67,12 @@ class Grid(ListWidget):
         self._sizes: list[int] = []
         self._measured: tuple[object, ...] = ()
 
+    @property
+    def _edge(self) -> int:
+        """Cells left of the first column."""
+        led = self.listing is not None and len(self.listing) and self.listing[0].lead is not None and not self.only
+        return EDGE + bool(led)
+
     # --- what it shows ------------------------------------------------------------------------------------------------
 
     @property
@@ -133,7 +139,7 @@ class Grid(ListWidget):
         measured = (id(listing), self.size.width, start)
         if measured != self._measured:
             sample = [listing[at] for at in range(start, min(len(listing), start + 2 * SAMPLE))]
-            room = self.size.width - EDGE - 1 - self.joint
+            room = self.size.width - self._edge - 1 - self.joint
             gap = 1 if self.titled else 2  # linked panes are narrow
             self._sizes = _some_widths(listing.ask.view.columns, sample, room, gap, self.only)
             shown = sum(1 for size in self._sizes if size)
@@ -172,7 +178,7 @@ class Grid(ListWidget):
         inks = self.colours.ground
         if self.listing is None:
             return Strip.blank(wide, inks.blank)
-        segments = [segment(" " * EDGE, inks.head)]
+        segments = [segment(" " * self._edge, inks.head)]
         ask = self.listing.ask
         for index, (column, size) in enumerate(zip(ask.view.columns, self.sizes(), strict=False)):
             if size:
@@ -197,10 +203,16 @@ class Grid(ListWidget):
     def _cells(
         self, listing: Listing, row: Row, wide: int, inks: Inks, mark: str, chosen: int, struck: bool = False
     ) -> Strip:
-        segments = [segment(mark + " ", inks.mark)]
+        segments = [segment(mark, inks.mark)]
+        if row.lead is not None and not self.only:
+            segments.append(segment(row.lead.text[:1], inks.tones[row.lead.tone]))
+        segments.append(segment(" ", inks.mark))
         sizes = self.sizes()  # before the gap, which it may change
         columns, space = listing.ask.view.columns, self._gap
+        covered = self._covered(row, wide, listing.ask.view.keeps) if row.why and not self.only else len(sizes)
         for index, size in enumerate(sizes):
+            if index == covered:
+                break
             if not size:
                 continue
             cell = row.cells[index]
@@ -211,7 +223,20 @@ class Grid(ListWidget):
                 segments += [segment(text, inks.cells[cell.tone]), segment(space, inks.blank)]
             else:
                 segments.append(segment(text + space, inks.tones[cell.tone]))
+        if row.why is not None and not self.only:
+            segments.append(segment(row.why.text, inks.tones[row.why.tone] + (STRUCK if struck else Style())))
         return seal(segments, wide, inks.blank)
+
+    def _covered(self, row: Row, wide: int, keeps: int) -> int:
+        """The first column that the row's `why` stands in the place of: as far to the right as there is room for all of
+        it."""
+        need = width(row.why.text) if row.why else 0
+        left, found = self._edge + self.joint, keeps
+        for index, size in enumerate(self._sizes):
+            if size and index >= keeps and (index == keeps or left + need < wide):
+                found = index
+            left += size + len(self._gap) if size else 0
+        return len(self._sizes) if left + need < wide else found
 
     def _thumb(self, y: int) -> bool:
         """A scroll bar of one cell, only where there is more than the pane holds."""
@@ -242,7 +267,7 @@ class Grid(ListWidget):
             self.post_message(self.Followed(self, self.target))
 
     def _cell_at(self, x: int) -> int:
-        left = EDGE + self.joint
+        left = self._edge + self.joint
         for index, size in enumerate(self.sizes()):
             if size and left <= x < left + size:
                 return index
@@ -254,7 +279,9 @@ def _some_widths(
     columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int, only: Mapping[str, int]
 ) -> list[int]:
     """`widths` for some of the columns, as if the others were not there."""
-    kept = [index for index, column in enumerate(columns) if not only or column.key in only]
+    kept = [
+        index for index, column in enumerate(columns) if (column.key in only if only else column.screen is not False)
+    ]
     some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
     shown = [
         replace(column, title="", leaves=not only[column.key], least=only[column.key] or column.least)
@@ -277,6 +304,7 @@ def _aligned(text: str, size: int, column: Column) -> str:
 
 
 LINKED_VIEWS: Mapping[str, tuple[str, str, str]] = {
+    "health": ("containers", "rules", "routes"),
     "containers": ("rules", "routes", "proxies"),
     "ports": ("containers", "rules", "proxies"),
     "networks": ("containers", "rules", "routes"),

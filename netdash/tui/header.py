@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from netdash.model.finding import health_of
 from netdash.model.host import FailureKind, Host, Ref
 from netdash.model.source import Source
 from netdash.tui.actions import first_key
-from netdash.view import unavailable
+from netdash.view import marks, unavailable
 from netdash.view.filter import Filter, columns_of
 from netdash.view.formatting import age
 from netdash.view.layout import size
 from netdash.view.table import View
 from netdash.view.text import Line, Span, Tone, clean, fit, width
-from netdash.view.views import VIEWS
+from netdash.view.views import PANES
 
 WIDE = 100  # columns from which words are not shortened
 NARROW = 60  # columns under which there is room for the pane's own trouble only
@@ -134,20 +135,28 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int, old: float |
     return Span("● live", Tone.GOOD)
 
 
-def tabs(current: View, wide: int, room: int) -> Line:
+def tabs(host: Host | None, current: View, wide: int, room: int) -> Line:
     """The views with their digits; the current one stands out by brackets too, for those who see no colour. Where
     `room` is too small for their names, the others are their digits alone."""
-    titled = _tabs(current, lambda view: f" {view.title if wide >= WIDE else view.short}")
-    return titled if size(titled) <= room else _tabs(current, lambda view: f" {view.short}" if view is current else "")
+    for name, apart in ((lambda view: f" {view.title}", " "), (lambda view: f" {view.short}", "")):
+        found = _tabs(host, current, name, apart)
+        if size(found) <= room and (wide >= WIDE or not apart):
+            return found
+    return _tabs(host, current, lambda view: f" {view.short}" if view is current else "", " ")
 
 
-def _tabs(current: View, name: Callable[[View], str]) -> Line:
+def _tabs(host: Host | None, current: View, name: Callable[[View], str], apart: str) -> Line:
+    health = health_of(host) if host is not None else None
     spans: list[Span] = []
-    for view in VIEWS:
+    for view in PANES:
         here = view.name == current.name
         label = f"{view.digit}{name(view)}"
         tone = Tone.TITLE if here else Tone.DIM
-        spans.append(Span(f"[{label}]" if here else f" {label} ", tone, Ref("view", view.name)))
+        ref = Ref("view", view.name)
+        spans.append(Span(f"[{label}" if here else f"{apart}{label}", tone, ref))
+        if view.findings and view.kind == "finding" and health is not None:
+            spans += [Span(f" {span.text.strip()}", span.tone, ref) for span in marks.counts(health)[:1]]
+        spans.append(Span(f"]{'' if apart else ' '}" if here else " ", tone, ref))
     return tuple(spans)
 
 
@@ -206,7 +215,7 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
 
 def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
     """The views that have something although this one has nothing."""
-    others = [each for each in VIEWS if each is not view and each.known(host) and len(each.rows(host))]
+    others = [each for each in PANES if each is not view and each.known(host) and len(each.rows(host))]
     if not others:
         return ()
     spans = [Span("   what could be read: ", Tone.DIM)]

@@ -19,10 +19,12 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from netdash.model.errors import Exit
+from netdash.model.finding import health_of, keep_health
 from netdash.model.host import Host
 from netdash.model.source import Source
 from netdash.tui import theme
 from netdash.tui.config import Options
+from netdash.tui.examiner import Examiner
 from netdash.tui.garbage import EVERY, Collector
 from netdash.tui.host_view import HostView, ShowsHost
 from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
@@ -50,6 +52,14 @@ class Arrived(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, Arrived)
+
+
+class Examined(Message):
+    """What is wrong with a host is known."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self.host = host
 
 
 def _same_on_screen(shown: Host, host: Host) -> bool:
@@ -100,6 +110,7 @@ class HostApp(TerminalApp):
         self._warmed: HostView | None = None  # the newest one that the feed's thread filled
         self._painted = False
         self._impatient = monotonic() + PATIENCE
+        self.examiner = Examiner(self._examined, self.fail)
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
         self.light = False  # the terminal's background, as it says
@@ -174,11 +185,25 @@ class HostApp(TerminalApp):
         """Called by the feed, from any thread."""
         if self._warmed and _same_on_screen(self._warmed.host, host):
             return
+        self.examiner.look(host, self._warmed.host if self._warmed else None)
         if self.paused or current_thread() is main_thread():
             self.post_message(Arrived(HostView(host)))
         else:
             self._warmed = HostView(host, self._warmed).warm()
             self.post_message(Arrived(self._warmed))
+
+    def _examined(self, host: Host) -> None:
+        """Called by the examiner's thread: the same host, of which more is known."""
+        self.post_message(Examined(host))
+
+    def on_examined(self, message: Examined) -> None:
+        shown = self.host_view.host if self.host_view else None
+        health = health_of(message.host)
+        if shown is None or health is None or shown.name != message.host.name:
+            return
+        if shown is not message.host:
+            keep_health(shown, health)  # only little has changed since; it is examined next
+        self.host_view = HostView(shown, self.host_view)
 
     def on_arrived(self, message: Arrived) -> None:
         host = message.host_view.host

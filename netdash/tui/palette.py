@@ -12,7 +12,7 @@ from netdash.tui import commands
 from netdash.tui.actions import COMMANDS
 from netdash.tui.dashboard import Dashboard
 from netdash.view.text import clean
-from netdash.view.views import VIEWS
+from netdash.view.views import PANES
 
 
 class Commands(Provider):
@@ -20,7 +20,7 @@ class Commands(Provider):
 
     def _offers(self) -> Iterator[tuple[str, str, str]]:
         """Title, help, and the command line that does it."""
-        for view in VIEWS:
+        for view in PANES:
             yield view.title, f"show the view (key {view.digit})", view.name
         for action in COMMANDS.values():
             if not action.argument:

@@ -106,6 +106,7 @@ class Panes(Vertical):
         self.everything = False  # linked panes show all rows and mark the linked ones
         self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
         self.still = False  # no pane changes its height
+        self.extra = 0  # lines above the panes beside the header and the tabs
         self.own_changes: OwnChanges | None = None
         self.awaited: Made | None = None  # by a change: the cursor goes there
         self.work: Work[Listing] = Work()
@@ -330,7 +331,7 @@ class Panes(Vertical):
         what most rows of the view need, so that the selection never moves a pane."""
         if self.still and self.grid.styles.height is not None:
             return  # nothing jumps while a filter is typed; the list shrinks to its rows when it is kept
-        body = self.extent.height - 3
+        body = self.extent.height - 3 - self.extra
         rows = max(len(listing), len(self.grid.notice)) + 2
         linked = max(6, round(body * 0.24)) if self.linked_shown else 0
         card = self._card_need(listing)

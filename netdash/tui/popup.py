@@ -19,7 +19,7 @@ from netdash.tui.surface import ListWidget
 from netdash.tui.text_field import TextField
 from netdash.tui.theme import MARKER, strip
 from netdash.view.text import Line, Span, Tone, clean, fit, width
-from netdash.view.views import VIEWS
+from netdash.view.views import PANES
 
 Answer = TypeVar("Answer")
 
@@ -48,7 +48,7 @@ def help_lines(
     for group, members in groups(works).items():
         entries = [(keys_of(action, remapped), action.help) for action in members]
         if group == "Go":
-            digits = f"{VIEWS[0].digit} … {VIEWS[-1].digit}"
+            digits = f"{PANES[0].digit} … {PANES[-1].digit}"
             entries.append((digits, "a view, the cursor on what belongs to the selection"))
         add(group, entries)
     if why_not:

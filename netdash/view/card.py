@@ -18,6 +18,7 @@ from netdash.trace.summary import Leaves, Outbound, obstacle, outbound
 from netdash.view import formatting, layout, unavailable
 from netdash.view.columns_engine import TONES, drift_place
 from netdash.view.columns_kernel import destination
+from netdash.view.health import hit_lines
 from netdash.view.inbound import IN, obstacle_lines, paths_in
 from netdash.view.layout import MORE, Hop
 from netdash.view.text import Line, Span, Tone, clean
@@ -30,7 +31,7 @@ _SOURCES = (Source.DOCKER, Source.RULES, Source.ROUTES, Source.PROXIES, Source.L
 def card(host: Host, container: Container, width: int, inwards: bool = True) -> tuple[Line, ...]:
     """Lines of at most `width` cells; 40 and more are readable, from 100 the evidence stands below its hop. `inwards`
     False where the one that matters has been told already."""
-    lines = [_head(host, container, width)]
+    lines = [_head(host, container, width), *hit_lines(host, container, width)]
     if container.left_behind:
         lines += layout.text(IN, why_lost(container), width, Tone.BAD)
         lines += layout.text(MORE, f"docker restart {container.name}", width, Tone.GOOD)

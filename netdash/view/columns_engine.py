@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift, DriftKind
+from netdash.model.finding import Finding, worst
 from netdash.model.host import IP, Binding, Container, Endpoint, Host, Interface, Network, Ref
 from netdash.model.index import Index, index_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.view import formatting
+from netdash.view import formatting, marks
 from netdash.view.formatting import NOTHING, UNKNOWN
 from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Span, Tone, clean
@@ -25,9 +26,11 @@ def _containers(host: Host) -> Rows:
 
 def _container(host: Host, index: Index, container: Container) -> Row:
     own_ports = index.ports(container.id)
+    state = formatting.state(container)
     cells = (
         Span(clean(container.name), Tone.KEY, ref_of(container)),
-        formatting.state(container),
+        *marks.cells(host, container),
+        state,
         _for(host, container),
         _addresses(host, container),
         _networks_cell(index, container),
@@ -36,21 +39,38 @@ def _container(host: Host, index: Index, container: Container) -> Row:
         Span(clean(container.compose), Tone.DIM) if container.compose else NOTHING,
         Span(clean(container.image), Tone.DIM),
     )
+    standing = marks.standing_of(host, container)
     since = container.started_at if container.running else container.finished_at
     first = next((int(end.ip) for end in _interfaces(container)), None)
     port = min((port.host_port for port in own_ports), default=None)
+    fares = worst(standing.inwards, standing.outwards) if standing is not None else None
     sort = (
         container.name.casefold(),
+        marks.rank(fares),
+        marks.rank(standing.outwards if standing else None),
         (not container.running, container.state),
         None if not since or host.taken is None else host.taken - since,
         first,
-        cells[4].text,
-        cells[5].text,
-        port,
+        cells[6].text,
         cells[7].text,
-        cells[8].text,
+        port,
+        cells[9].text,
+        cells[10].text,
     )
-    return Row(ref_of(container), cells, sort)
+    finding = marks.finding_of(host, standing)
+    lead = state.with_text(state.text[:1])
+    why = _why(host, container, finding, state)
+    return Row(ref_of(container), cells, sort, lead, marks.tags(fares, finding), why)
+
+
+def _why(host: Host, container: Container, finding: Finding | None, state: Span) -> Span | None:
+    """What stands in the place of its address and ports: the worst that hits it, or that it is not just running."""
+    if finding is not None:
+        return Span(clean(finding.sentence, 200), marks.TONES[finding.mark])
+    if formatting.kept(host, container) or state.text[2:] == "running":
+        return None
+    since = formatting.how_long(host, container)
+    return Span(f"{state.text[2:]}{f', {since} ago' if since and not container.running else ''}", state.tone)
 
 
 def _for(host: Host, container: Container) -> Span:
@@ -119,7 +139,9 @@ CONTAINERS = View(
     kind="container",
     columns=(
         Column("name", "NAME", most=28, least=16, middle=True),
-        Column("state", "STATE", most=24, least=12),
+        Column("in", "IN ", most=3, short="IN", screen=True),
+        Column("out", "OUT ", most=4, short="OUT", screen=True),
+        Column("state", "STATE", most=24, least=12, screen=False),
         Column("for", "FOR", leaves=6, most=8),
         Column("address", "ADDRESS", most=33, least=15),
         Column("network", "NETWORK", leaves=1, most=22, least=10),
@@ -132,6 +154,7 @@ CONTAINERS = View(
     rows=_containers,
     empty="no containers yet",
     known=lambda host: host.containers is not None,
+    keeps=3,
 )
 
 # --- networks ---------------------------------------------------------------------------------------------------------
@@ -147,6 +170,7 @@ def _network(host: Host, index: Index, network: Network) -> Row:
     members, gateways = index.members(network), index.gateways(network)
     mark = formatting.drift_mark(index.drift_of_network(network.id))
     flags = f"{mark}{formatting.network_flags(network)}".strip()
+    fares = marks.of_network(host, network)
     cells = (
         Span(clean(network.name), Tone.KEY, ref_of(network)),
         Span(clean(network.driver)),
@@ -169,7 +193,7 @@ def _network(host: Host, index: Index, network: Network) -> Row:
         cells[6].text,
         cells[7].text,
     )
-    return Row(ref_of(network), cells, sort)
+    return Row(ref_of(network), cells, sort, marks.lead(fares), marks.tags(fares))
 
 
 def _gateways(ips: Sequence[IP]) -> Span:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from netdash.model.addresses import socket_text
-from netdash.model.host import Host, Port, Proxy, Ref, Rule, RulesNote
+from netdash.model.host import Host, Port, Proxy, Ref, Rule, RulesNote, Verb
 from netdash.model.index import Index, index_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.view import formatting
+from netdash.view import formatting, marks
 from netdash.view.formatting import NOTHING, UNKNOWN
 from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Span, Tone, clean
@@ -25,6 +25,7 @@ def _ports(host: Host) -> Rows:
 def _port(host: Host, index: Index, port: Port) -> Row:
     container = index.containers.get(port.container_id or "")
     rule = port.dnat
+    mark = marks.of_port(host, port)
     cells = (
         Span(str(port.host_port), Tone.KEY if port.live else Tone.DIM),
         Span(clean(port.proto)),
@@ -54,7 +55,7 @@ def _port(host: Host, index: Index, port: Port) -> Row:
         rule.packets if rule else None,
         cells[9].text,
     )
-    return Row(ref_of(port), cells, sort)
+    return Row(ref_of(port), cells, sort, marks.lead(mark), marks.tags(mark))
 
 
 def _target(host: Host, port: Port) -> Span:
@@ -148,15 +149,15 @@ PORTS = View(
 def _rules(host: Host) -> Rows:
     """What a tool could not show stands first: it says which of the rules below are not told in full."""
     if host.ruleset is None:
-        return Rows((), _rule)
-    return Rows((*map(_noted, host.ruleset.notes), *host.ruleset.rules), _rule_or_note)
+        return Rows((), _note)
+    blamed = marks.blamed(host)
+    return Rows(
+        (*map(_noted, host.ruleset.notes), *host.ruleset.rules),
+        lambda record: _note(record) if isinstance(record, RulesNote) else _rule(record, blamed),
+    )
 
 
 _noted = lru_cache(maxsize=64)(RulesNote)
-
-
-def _rule_or_note(record: Rule | RulesNote) -> Row:
-    return _note(record) if isinstance(record, RulesNote) else _rule(record)
 
 
 def _note(note: RulesNote) -> Row:
@@ -165,7 +166,7 @@ def _note(note: RulesNote) -> Row:
     return Row(ref_of(note), cells, (("", "", 0), ("", "", "", 0), 0, "", None, None, text, ""))
 
 
-def _rule(rule: Rule) -> Row:
+def _rule(rule: Rule, blamed: frozenset[Ref]) -> Row:
     text = formatting.rule_body(rule)
     if rule.not_understood:
         text = f"{text}  (not interpreted: {clean(', '.join(rule.not_understood), 80)})"
@@ -174,7 +175,7 @@ def _rule(rule: Rule) -> Row:
         _plain(clean(table)),
         _chain(rule.backend, rule.family, rule.table, rule.chain),
         _dim(str(rule.position)),
-        _action(rule),
+        _action(rule, blamed),
         NOTHING if packets is None else _plain(formatting.short_number(packets)),
         Span(formatting.rate(rule.rate), Tone.GOOD) if rule.rate else BLANK,
         Span(text),
@@ -185,7 +186,6 @@ def _rule(rule: Rule) -> Row:
     return Row(ref_of(rule), cells, sort)
 
 
-_VERBS = {"drop": Tone.BAD, "reject": Tone.BAD, "other": Tone.UNKNOWN}
 BLANK = Span("")
 
 
@@ -205,9 +205,10 @@ def _chain(backend: str, family: str, table: str, name: str) -> Span:
     return Span(clean(name), Tone.KEY, Ref("chain", f"{backend} {family} {table} {name}"))
 
 
-def _action(rule: Rule) -> Span:
+def _action(rule: Rule, blamed: frozenset[Ref]) -> Span:
+    """Red only where it is to blame for something that is broken."""
     target = rule.target
-    tone = _VERBS.get(target.verb.value, Tone.PLAIN)
+    tone = Tone.UNKNOWN if target.verb is Verb.OTHER else Tone.BAD if blamed and ref_of(rule) in blamed else Tone.PLAIN
     if target.chain:
         ref = Ref("chain", f"{rule.backend} {rule.family} {rule.table} {target.chain}")
         return Span(clean(formatting.action(rule)), tone, ref)

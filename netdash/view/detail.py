@@ -9,6 +9,7 @@ from typing import Any
 from netdash.kernel.sockets import bound_socket
 from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift
+from netdash.model.finding import Finding
 from netdash.model.host import (
     Chain,
     Container,
@@ -32,6 +33,7 @@ from netdash.view import formatting, layout
 from netdash.view.card import RULES, card, drift_lines
 from netdash.view.columns_engine import drift_place, port_text
 from netdash.view.columns_kernel import destination, devices, gateways, link_state
+from netdash.view.findings import of_finding
 from netdash.view.inbound import IN, inbound_path
 from netdash.view.layout import MORE
 from netdash.view.text import Line, Span, Tone, clean
@@ -268,6 +270,7 @@ _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Link: _link,
     Neighbour: _neighbour,
     Drift: _drift,
+    Finding: of_finding,
 }
 
 

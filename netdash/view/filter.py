@@ -14,12 +14,15 @@ _RANGE = re.compile(r"(?<![\w.:-])(?:[\d.]+:|\[[^]]*\]:)?(\d{1,5})-(\d{1,5})(?![
 """Ports that are shown folded: 8000-8002, perhaps with an address before it."""
 
 
+TAGS = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """One word. `column` None: any cell may contain it."""
 
     text: str  # casefolded
-    column: int | None = None
+    column: int | None = None  # TAGS: of `is:`
     negated: bool = False
     key: str = ""  # what stands before a colon like a column's key, and is none
 
@@ -27,6 +30,8 @@ class Term:
         return self.found(row, whole) is not self.negated
 
     def found(self, row: Row, whole: str) -> bool:
+        if self.column == TAGS:
+            return any(tag.startswith(self.text) for tag in row.tags)
         within = whole if self.column is None else row.cells[self.column].text.casefold()
         return self.text in within or (self.text.isascii() and self.text.isdigit() and _folded(self.text, within))
 
@@ -45,7 +50,8 @@ class Filter:
 
     @staticmethod
     def parse(text: str, columns: Sequence[Column]) -> Filter:
-        """`key:value` names a column by its key, its title or the start of one; any other colon is plain text.
+        """`is:broken`, `is:risk`, `is:exposed`, `is:unknown`, `is:ok` ask how a row fares. `key:value` names a column
+        by its key, its title or the start of one; any other colon is plain text.
         A lone "!" and an empty value hold for every row, so that typing goes on undisturbed."""
         return Filter(tuple(_term(word, columns) for word in text.casefold().split()))
 
@@ -70,7 +76,7 @@ class Filter:
 
 
 def columns_of(view: View) -> str:
-    return f"columns: {', '.join(column.key for column in view.columns)}"
+    return f"columns: {', '.join(column.key for column in view.columns if not column.screen)}"
 
 
 def nearest(key: str, columns: Sequence[Column]) -> str:
@@ -89,6 +95,8 @@ def _term(word: str, columns: Sequence[Column]) -> Term:
     negated = word.startswith("!")
     word = word.removeprefix("!")
     key, colon, value = word.partition(":")
+    if colon and key == "is":
+        return Term(value, TAGS, negated)
     if colon and key:
         column = _column(key, columns)
         if column is not None:

@@ -7,27 +7,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from netdash.doctor.examine import Report
-from netdash.model.finding import Evidence, Finding, Fix, Hit, Severity
-from netdash.model.host import Host
+from netdash.model.finding import Evidence, Finding, Fix, Health, Hit, Severity
+from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
-from netdash.view import layout
+from netdash.view import layout, marks
 from netdash.view.json_host import SCHEMA, Json
 from netdash.view.text import Line, SafeText, Span, Tone, clean
 
-_GLYPHS = {Severity.CRITICAL: "✗", Severity.HIGH: "✗", Severity.MEDIUM: "!", Severity.INFO: "·"}
-_TONES = {
-    Severity.CRITICAL: Tone.BAD,
-    Severity.HIGH: Tone.BAD,
-    Severity.MEDIUM: Tone.WARN,
-    Severity.INFO: Tone.DIM,
-}
 _ALIKE = 3  # findings of one code that are only to be known; the rest is a number
 _SHOWN = 6  # hits that are named; the rest is a number
 PROVED = {True: ("proved on a model of this host", Tone.GOOD), None: ("not tried on a model", Tone.DIM)}
 
 
-def lines(host: Host, report: Report, wide: int) -> list[Line]:
+def lines(host: Host, report: Health, wide: int) -> list[Line]:
     """All findings, then what was not checked."""
     found: list[Line] = []
     left: Counter[str] = Counter()
@@ -48,8 +40,9 @@ def lines(host: Host, report: Report, wide: int) -> list[Line]:
 
 def of_finding(host: Host, finding: Finding, wide: int) -> list[Line]:
     """One finding with its evidence and its fix."""
-    tone = _TONES[finding.severity]
-    lead = Span(f"{_GLYPHS[finding.severity]} ", tone)
+    mark = finding.mark
+    tone = marks.TONES[mark]
+    lead = Span(f"{marks.GLYPHS[mark]} ", tone)
     words = [Span(f"{word} ") for word in clean(finding.sentence).split()]
     head = [Span(f"{finding.severity.name.lower()} ", tone), Span(f"{finding.code}: ", Tone.KEY), *words]
     found = layout.paragraph(lead, head, wide)
@@ -67,7 +60,8 @@ def _label(word: str) -> Span:
 
 
 def _evidence(evidence: Evidence) -> list[Span]:
-    told = [Span(f"{word} ", Tone.KEY) for word in clean(evidence.source).split()]
+    ref = evidence.ref[1] if evidence.ref is not None and isinstance(evidence.ref[1], Ref) else None
+    told = [Span(f"{word} ", Tone.KEY, ref) for word in clean(evidence.source).split()]
     return [*told, *(Span(f"{word} ") for word in clean(evidence.text).split())]
 
 
@@ -134,7 +128,7 @@ def _not_checked(reasons: Mapping[str, str], wide: int) -> list[Line]:
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def json(host: Host, report: Report) -> Json:
+def json(host: Host, report: Health) -> Json:
     return {
         "schema": SCHEMA,
         "findings": [_json(host, finding) for finding in report.findings],

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from netdash.doctor.examine import Report
 from netdash.kernel.routing import OUTSIDE
 from netdash.model.addresses import address
-from netdash.model.finding import Evidence, Finding, Fix
+from netdash.model.finding import Evidence, Finding, Fix, Health
 from netdash.model.host import IP, Host
 
 Mask = Callable[[str], str]
@@ -19,13 +18,13 @@ _HEX = r"\b[0-9a-f]{12}(?:[0-9a-f]{52})?\b"
 _SAMPLES = frozenset(map(str, OUTSIDE.values()))
 
 
-def masked(host: Host, report: Report) -> tuple[Host, Report]:
+def masked(host: Host, report: Health) -> tuple[Host, Health]:
     """Both with other names and addresses; the host only for the names of its containers."""
     mask = mask_of(host)
     containers = tuple(replace(one, name=mask(one.name)) for one in host.containers or ())
     reasons = {source: mask(reason) for source, reason in report.not_checked.items()}
     findings = tuple(_finding(one, mask) for one in report.findings)
-    return replace(host, name=host.name and "this-host", containers=containers), Report(findings, reasons)
+    return replace(host, name=host.name and "this-host", containers=containers), Health(findings, reasons)
 
 
 def mask_of(host: Host) -> Mask:

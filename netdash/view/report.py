@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from netdash.doctor.examine import Report
-from netdash.model.finding import Evidence, Finding
+from netdash.model.finding import Evidence, Finding, Health
 from netdash.model.host import Host
 from netdash.view.findings import PROVED, command, hits
 from netdash.view.text import SafeText, clean, safe
@@ -16,7 +15,7 @@ from netdash.view.text import SafeText, clean, safe
 _MOST = 40  # hits and lines of evidence of one finding
 
 
-def lines(host: Host, report: Report) -> Iterator[SafeText]:
+def lines(host: Host, report: Health) -> Iterator[SafeText]:
     yield safe(f"# netdash doctor: {clean(host.name or 'this host')}")
     yield safe("")
     yield from (safe(f"- {line}") for line in _state(host))

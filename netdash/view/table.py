@@ -21,6 +21,7 @@ class Column:
     short: str = ""  # title where it is narrow
     least: int = 0  # cells that it may be cut to before another column leaves; 0: none of it is cut
     middle: bool = False  # cut in the middle: names that differ at their ends only
+    screen: bool | None = None  # True: only in the dashboard, False: only printed, None: everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,9 @@ class Row:
     ref: Ref
     cells: tuple[Span, ...]  # one a column
     sort: tuple[object, ...] = ()  # per column sort keys, when the text does not sort right
+    lead: Span | None = None  # one glyph before the first column, in the dashboard
+    tags: tuple[str, ...] = ()  # what `is:` asks for
+    why: Span | None = None  # in the dashboard it stands in the place of the last columns, and is not cut for them
 
 
 EXTRA = 8  # rank of a column from which it only takes what the others leave
@@ -80,6 +84,7 @@ class View:
     known: Callable[[Host], bool]  # whether the list could be read at all; else no rows mean nothing
     findings: bool = False  # each row is something wrong
     doubt: Callable[[Host], str] = lambda _: ""  # why no rows do not mean that there is nothing
+    keeps: int = 1  # columns, from the left, that a row's `why` never covers
 
     def nothing(self, host: Host) -> str:
         """What to say when there are no rows."""

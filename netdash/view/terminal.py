@@ -24,6 +24,7 @@ def table(view: View, rows: Sequence[Row], room: int | None, colour: bool) -> It
     """A header and a line a row. `room` None: everything in full, and a dash for what is empty, so that columns can be
     counted; otherwise columns in which no row says anything make room for the others. No line ends in spaces."""
     sizes = widths(view.columns, rows, room, shown=_telling(view, rows)) if room else _full(view, rows)
+    sizes = [0 if column.screen else size for size, column in zip(sizes, view.columns, strict=True)]
     heads = [Span(column.title, Tone.TITLE) for column in view.columns]
     for cells in (heads, *(row.cells for row in rows)):
         parts = [
@@ -52,7 +53,10 @@ def painted(tone: Tone, text: SafeText) -> SafeText:
 
 
 def _telling(view: View, rows: Sequence[Row]) -> list[bool]:
-    return [any(row.cells[at].text not in ("", "—") for row in rows) for at in range(len(view.columns))]
+    return [
+        not column.screen and any(row.cells[at].text not in ("", "—") for row in rows)
+        for at, column in enumerate(view.columns)
+    ]
 
 
 def _full(view: View, rows: Sequence[Row]) -> list[int]:

@@ -9,17 +9,22 @@ from netdash.model.relations import ref_of
 from netdash.view.columns_engine import CONTAINERS, DRIFT, NETWORKS
 from netdash.view.columns_kernel import LINKS, ROUTES
 from netdash.view.columns_ports import PORTS, PROXIES, RULES
+from netdash.view.health import HEALTH
 from netdash.view.table import View
 
 VIEWS: tuple[View, ...] = (CONTAINERS, PORTS, NETWORKS, RULES, ROUTES, PROXIES, LINKS, DRIFT)
+"""The lists, each also a command."""
 
-BY_NAME: dict[str, View] = {view.name: view for view in VIEWS}
+PANES: tuple[View, ...] = (HEALTH, *VIEWS)
+"""What the dashboard has, in the order of its tabs."""
+
+BY_NAME: dict[str, View] = {view.name: view for view in PANES}
 
 
 # --- where a reference leads ------------------------------------------------------------------------------------------
 
 VIEW_OF = {
-    **{view.kind: view.name for view in VIEWS},
+    **{view.kind: view.name for view in PANES},
     "chain": "rules",
     "note": "rules",
     "policy": "routes",

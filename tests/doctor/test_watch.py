@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from netdash.doctor.examine import Report
 from netdash.doctor.watch import Watch
-from netdash.model.finding import Direction, Evidence, Finding, Hit, Severity
+from netdash.model.finding import Direction, Evidence, Finding, Health, Hit, Severity
 
 
-def _report(*findings: Finding) -> Report:
-    return Report(findings, {})
+def _report(*findings: Finding) -> Health:
+    return Health(findings, {})
 
 
 def _finding(code: str, source: str, packets: int, *containers: str) -> Finding:

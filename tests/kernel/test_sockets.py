@@ -293,7 +293,7 @@ def test_a_stopped_container_shows_what_the_engine_will_choose_from(host):
         ),
     )
     (row,) = CONTAINERS.rows(replace(host("app-on-loopback"), containers=(stopped,), ports=()))
-    assert row.cells[6].text == "(8000-8010→80) (127.0.0.1:any→70/udp)"
+    assert row.cells[8].text == "(8000-8010→80) (127.0.0.1:any→70/udp)"
 
 
 def test_the_device_of_an_address_is_found_by_links_or_by_routes():

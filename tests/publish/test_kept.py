@@ -38,7 +38,7 @@ def kept(host: Host, **changes: object) -> Host:
 def drawn(host: Host) -> tuple[str, str, object]:
     one = (host.containers or ())[0]
     card_text = "\n".join("".join(span.text for span in line) for line in card(host, one, 120))
-    return CONTAINERS.rows(host)[0].cells[3].text, card_text, json_host.show(host, one)["container"]
+    return CONTAINERS.rows(host)[0].cells[5].text, card_text, json_host.show(host, one)["container"]
 
 
 def test_until_when_it_is_kept_stands_in_the_list_on_the_card_and_in_the_json(host: Callable[[str], Host]) -> None:

@@ -14,6 +14,7 @@ from netdash.model.host import (
     Holder,
     Host,
     Link,
+    Listener,
     Match,
     Network,
     Port,
@@ -49,7 +50,7 @@ def container(number: int, **changes: object) -> Container:
         exposed=((80, "tcp"),),
         compose=None,
         service=None,
-        listeners=(),
+        listeners=(Listener("tcp", ip_address("0.0.0.0"), 80),),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -81,7 +82,7 @@ def crowd(containers: int, ports: int | None = None, rules: int | None = None, t
         ledger.append(Port("tcp", wild, 20000 + number, 80, ip, dnat, proxy, True, "httpd", Scope.ALL, one.id, holder))
         dnats.append(dnat)
         proxies.append(proxy)
-        links.append(_link(10 + number, f"veth{number}", "veth"))
+        links.append(replace(_link(10 + number, f"veth{number}", "veth"), master=BRIDGE))
     holder = Holder("process", 77, "other")
     for number in range(len(ledger), ports or 0):
         wild = ip_address("0.0.0.0")

@@ -71,6 +71,8 @@ async def settle(pilot: Pilot[int]) -> None:
 
 def _busy(pilot: Pilot[int]) -> bool:
     screens = list(pilot.app.screen_stack)
+    if isinstance(pilot.app, Netdash) and pilot.app.examiner.busy:
+        return True
     pumps = [pilot.app, *screens, *(widget for screen in screens for widget in screen.walk_children())]
     if any(pump._message_queue is not None and not pump._message_queue.empty() for pump in pumps):
         return True

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from netdash.bundle.storage import load
-from netdash.doctor.examine import Report, examine
+from netdash.doctor.examine import examine
 from netdash.join.host import Builder
-from netdash.model.finding import Direction, Evidence, Finding, Fix, Hit, Severity
+from netdash.model.finding import Direction, Evidence, Finding, Fix, Health, Hit, Severity
 from netdash.model.host import Host
 from netdash.view import findings, report
 from netdash.view.json_host import dumps
@@ -28,7 +28,7 @@ HOSTILE = Finding(
 )
 
 
-def _found(name: str) -> tuple[Host, Report]:
+def _found(name: str) -> tuple[Host, Health]:
     host = Builder().build(load(bundle(name)))
     return host, examine(host)
 
@@ -44,7 +44,7 @@ def test_only_a_command_is_ever_wider_than_the_terminal(name: str, wide: int) ->
 
 def test_foreign_text_is_neither_an_escape_sequence_nor_markup() -> None:
     host, _ = _found("iptables-flush")
-    told = Report((HOSTILE,), {})
+    told = Health((HOSTILE,), {})
     shown = "\n".join("".join(span.text for span in line) for line in findings.lines(host, told, 80))
     written = "\n".join(report.lines(host, told))
     assert "\x1b" not in shown + written
