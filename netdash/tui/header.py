@@ -15,7 +15,7 @@ from netdash.view.formatting import age
 from netdash.view.layout import size
 from netdash.view.table import View
 from netdash.view.text import Line, Span, Tone, clean, fit, width
-from netdash.view.views import PANES
+from netdash.view.views import PANES, VIEWS
 
 WIDE = 100  # columns from which words are not shortened
 NARROW = 60  # columns under which there is room for the pane's own trouble only
@@ -215,7 +215,7 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
 
 def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
     """The views that have something although this one has nothing."""
-    others = [each for each in PANES if each is not view and each.known(host) and len(each.rows(host))]
+    others = [each for each in VIEWS if each is not view and each.known(host) and len(each.rows(host))]
     if not others:
         return ()
     spans = [Span("   what could be read: ", Tone.DIM)]
