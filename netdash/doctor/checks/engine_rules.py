@@ -89,7 +89,7 @@ def _of_ports(host: Host) -> Iterator[Candidate]:
     index = index_of(host)
     for container in host.containers or ():
         lacking = [port for port in index.ports(container.id) if port.live and _lost_dnat(host, port)]
-        if lacking:
+        if lacking and host.proxies is not None:  # else it is not known whether one answers
             yield _without_dnat(host, container, lacking)
 
 

@@ -43,3 +43,9 @@ def test_a_container_that_lost_the_rule_of_its_port_names_it() -> None:
     (finding,) = found(recorded("dnat-missing-proxied"), "dnat-missing-proxied")
     assert "8080/tcp of web" in finding.sentence
     assert "--dport 8080" in finding.evidence[0].text
+
+
+def test_a_lost_rule_alarms_only_where_it_is_known_whether_a_proxy_answers() -> None:
+    unread = recorded("dnat-missing-proxied", without=("host/docker-proxy.txt",))
+    assert not found(unread, "dnat-missing")
+    assert not found(unread, "dnat-missing-proxied")
