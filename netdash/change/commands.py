@@ -53,15 +53,16 @@ def _within(host: Host, words: list[str]) -> tuple[list[str], str | None]:
         return rest[1:], find_container(host, rest[0] if rest else "").id
     if tool != "nsenter":
         return words, None
-    pid, at = None, 1
+    pid, entered, at = None, False, 1
     while at < len(words) and words[at].startswith("-"):
         named = _NAMESPACE.fullmatch(words[at])
+        entered |= words[at].startswith(("-n", "--net", "-a", "--all"))
         if words[at] in ("-t", "--target"):
             pid, at = decimal((words[at + 1 : at + 2] or [""])[0]), at + 1
         elif named:
             pid = decimal(named[1] or named[2] or "") or pid
         at += 1
-    found = next((one for one in host.containers or () if pid and one.pid == pid), None)
+    found = next((one for one in host.containers or () if entered and pid and one.pid == pid), None)
     if found is None:
         raise CannotModel(f"{' '.join(words[:at])}: of which container the network namespace is cannot be told")
     return words[at:], found.id

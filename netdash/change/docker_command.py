@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from netdash.change.errors import CannotModel
@@ -45,6 +46,7 @@ def read(host: Host, words: list[str], container: str | None) -> tuple[Change, .
         names = list(_names(args[1:], ("-t", "--time", "--timeout", "-s", "--signal")))
         if not names:
             raise CannotModel(f"docker {args[0]}: a container is missing")
+        _refused(host, args, names)
         return tuple(ContainerChange(find_container(host, name).id, _EDITS[args[0]]) for name in names)
     if args[0] == "network" and args[1:2] and args[1] in ("connect", "disconnect"):
         return (_attachment(host, args[1] == "connect", args[2:]),)
@@ -54,6 +56,27 @@ def read(host: Host, words: list[str], container: str | None) -> tuple[Change, .
         f"docker {' '.join(args[:2])}: not understood",
         f"these are: run, {', '.join(_EDITS)}, network connect, network disconnect",
     )
+
+
+_ENDING = ("KILL", "TERM", "9", "15")
+
+
+def _refused(host: Host, args: list[str], names: list[str]) -> None:
+    """A container that runs is removed by force only; what it does with most signals is its own."""
+    signal = next(_values(args, "--signal", "-s"), "KILL")
+    if args[0] == "kill" and signal.upper().removeprefix("SIG") not in _ENDING:
+        raise CannotModel(f"docker kill: what a container does with {signal} is not known")
+    forced = any(arg.startswith("--force") or re.fullmatch("-[a-z]*f[a-z]*", arg) for arg in args)
+    running = next((name for name in names if find_container(host, name).running), None)
+    if args[0] == "rm" and running is not None and not forced:
+        raise CannotModel(f"docker rm {running}: it runs", "the engine removes it with -f only")
+
+
+def _values(args: list[str], long: str, short: str) -> Iterator[str]:
+    for at, arg in enumerate(args):
+        name, equals, value = arg.partition("=")
+        if name in (long, short):
+            yield value if equals else "".join(args[at + 1 : at + 2])
 
 
 def read_service(_host: Host, words: list[str], _container: str | None) -> tuple[Change, ...]:

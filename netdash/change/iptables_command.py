@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from netdash.change.errors import CannotModel
@@ -19,11 +19,12 @@ from netdash.change.model import (
     RuleEdit,
 )
 from netdash.model.addresses import subnet
-from netdash.model.host import Host, Rule, Ruleset, Verb
+from netdash.model.host import Host, Match, Rule, Ruleset, Verb
 from netdash.model.numbers import decimal
 from netdash.rules.iptables_rule import parse_line
 from netdash.rules.iptables_save import TABLES
 from netdash.rules.merge import IPTABLES, LEGACY
+from netdash.rules.names import known_protocol
 
 TOOLS = tuple(f"{tool}{backend}" for tool in ("iptables", "ip6tables") for backend in ("", "-nft", "-legacy"))
 
@@ -185,14 +186,27 @@ def _each_address(args: list[str]) -> Iterator[list[str]]:
 
 
 def _rule(chain: ChainPlace, args: list[str]) -> Rule:
-    shown = [_quoted(word) for word in _completed(chain, args)]
+    shown = [_quoted(word) for word in _completed(chain, _target_last(args))]
     body = parse_line(" ".join(["-A", chain.chain, *shown]))
     if body.not_understood or (body.target.verb is Verb.OTHER and not body.target.net):
         what = body.not_understood[0] if body.not_understood else body.target.detail
         raise CannotModel(f"{what!r} of the rule is not understood", "addresses and ports are written as numbers")
     _possible(chain, body.target.verb, [match.key for match in body.matches])
+    _of_protocol(body.matches)
     place = (chain.family, chain.table, chain.chain)
     return Rule(*place, 1, body.text, body.matches, body.target, 0, 0, chain.backend, body.comment, body.not_understood)
+
+
+def _target_last(args: list[str]) -> list[str]:
+    """As iptables-save prints it. Behind a verdict, which has no options of its own, stand conditions."""
+    at = next((at for at, word in enumerate(args) if word in ("-j", "-g")), len(args))
+    option, name, rest = args[at : at + 1], args[at + 1 : at + 2], args[at + 2 :]
+    if option and not name:
+        raise CannotModel(f"{option[0]} needs a target")
+    if option != ["-g"] and name not in (["ACCEPT"], ["DROP"], ["RETURN"], ["REJECT"]):
+        return args
+    own = 2 if name == ["REJECT"] and rest[:1] == ["--reject-with"] else 0
+    return [*args[:at], *rest[own:], *option, *name, *rest[:own]]
 
 
 def _completed(chain: ChainPlace, args: list[str]) -> Iterator[str]:
@@ -233,6 +247,21 @@ _HOOKS = {
 }
 _BASES = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _NO_DEVICE = {"iif": ("OUTPUT", "POSTROUTING"), "oif": ("PREROUTING", "INPUT")}
+
+
+_PORTS = ("sport", "dport", "port")
+_WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
+
+
+def _of_protocol(matches: Sequence[Match]) -> None:
+    """What the tool refuses: a protocol that nobody knows, and ports of one that has none."""
+    protocols = [match for match in matches if match.key == "proto"]
+    for name in (name for match in protocols for name in match.values):
+        if not known_protocol(str(name)):
+            raise CannotModel(f"-p {name}: not a protocol that is known here")
+    ports = any(match.key in _PORTS for match in matches)
+    if ports and not any(not one.negated and set(one.values) <= {*_WITH_PORTS} for one in protocols):
+        raise CannotModel("a port needs its protocol: -p tcp or -p udp")
 
 
 def _possible(chain: ChainPlace, verb: Verb, keys: list[str]) -> None:

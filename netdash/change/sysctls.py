@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 
 from netdash.change.errors import CannotModel
 from netdash.model.host import Link
+from netdash.model.numbers import decimal
 
 _CONF = re.compile(r"net\.(ipv[46])\.conf\.([^.]+)\.([a-z0-9_]+)")
 _BRIDGES = "net.bridge."
+_FORWARD = "net.ipv4.ip_forward"
 
 
 def written(sysctls: Mapping[str, str], name: str, value: str, links: Iterable[Link]) -> Mapping[str, str]:
@@ -23,16 +25,26 @@ def written(sysctls: Mapping[str, str], name: str, value: str, links: Iterable[L
         raise CannotModel(f"{name} does not exist: there is no device {found[2]}")
     if found and found[3] == "disable_ipv6":
         raise CannotModel(f"{name}: the IPv6 addresses that go or come with it are not modelled")
+    _understood(sysctls, name, found[3] if found else None, value)
     changed = {**sysctls, name: value}
-    if name == "net.ipv4.ip_forward" or (found and found[2] == "all" and found[3] == "forwarding"):
+    if name == _FORWARD or (found and found[2] == "all" and found[3] == "forwarding"):
         family = found[1] if found else "ipv4"
         if family == "ipv4" and sysctls.get(name) == value:
             return changed  # devinet_sysctl_forward acts on another value only
         changed |= {f"net.{family}.conf.{device}.forwarding": value for device in known}
-        changed |= {"net.ipv4.ip_forward": value} if family == "ipv4" else {}
+        changed |= {_FORWARD: value} if family == "ipv4" else {}
     elif found and (found[1], found[2]) == ("ipv4", "default") and found[3] != "forwarding":
         changed |= _following(sysctls, found[3], value, devices)
     return changed
+
+
+def _understood(sysctls: Mapping[str, str], name: str, of_device: str | None, value: str) -> None:
+    """`of_device`: which of a device's settings it is. One that was read of any device, all have."""
+    here = name == _FORWARD or name in sysctls
+    if not here and not (of_device and any(known.endswith(f".{of_device}") for known in sysctls)):
+        raise CannotModel(f"{name} is none of the sysctls that were read: whether it exists, and decides, is not known")
+    if decimal(value) is None and decimal(sysctls.get(name, "0")) is not None:
+        raise CannotModel(f"{name}: {value!r} is not a number")
 
 
 def _following(sysctls: Mapping[str, str], key: str, value: str, devices: Mapping[str, Link]) -> dict[str, str]:

@@ -40,6 +40,11 @@ def protocol(name: str) -> str:
     return _PROTOCOLS.get(name, name)
 
 
+def known_protocol(name: str) -> bool:
+    """Whether it is a name that `protocol` gives, or a number."""
+    return name in _PROTOCOLS.values() or name.isdecimal()
+
+
 def number(text: str) -> int | None:
     """A decimal or 0x… number."""
     try:

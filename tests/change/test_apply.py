@@ -238,6 +238,21 @@ def test_a_sysctl_of_a_module_that_is_not_loaded() -> None:
         apply(host(), (SysctlChange("net.bridge.bridge-nf-call-ip6tables", "1"),))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("net.ipv4.ip_forwad", "0"),
+        ("net.ipv4.conf.eth0.rp_filtr", "1"),
+        ("vm.swappiness", "1"),
+        ("net.ipv4.ip_forward", "off"),
+        ("net.ipv4.conf.eth0.rp_filter", ""),
+    ],
+)
+def test_a_sysctl_that_is_not_known_or_no_number(name: str, value: str) -> None:
+    with pytest.raises(CannotModel):
+        apply(host(MASQUERADED), (SysctlChange(name, value),))
+
+
 def test_a_sysctl_within_a_container() -> None:
     start = host(inner_sysctls="net.ipv4.conf.all.rp_filter = 0\n")
     after = apply(start, (SysctlChange("net.ipv4.conf.all.rp_filter", "1", IDS["web"]),))

@@ -73,6 +73,11 @@ def _rule(command: str) -> RuleChange:
             '-s 10.0.0.1/32 -j LOG --log-prefix "x "',
         ),
         ("sudo iptables -A FORWARD -j MARK --set-mark 1", "-j MARK --set-xmark 0x1/0xffffffff"),
+        ("iptables -A FORWARD -j DROP -p tcp --dport 80", "-p tcp -m tcp --dport 80 -j DROP"),
+        (
+            "iptables -A FORWARD -j REJECT --reject-with tcp-reset -p tcp ! -i eth0",
+            "-p tcp ! -i eth0 -j REJECT --reject-with tcp-reset",
+        ),
     ],
 )
 def test_a_rule_means_what_iptables_save_would_print(command: str, saved: str) -> None:
@@ -209,12 +214,17 @@ def test_devices_and_sysctls() -> None:
 
 def test_within_a_container() -> None:
     assert _one("docker exec -u root web ip link set eth0 down") == LinkChange("eth0", False, IDS["web"])
+    assert _one("nsenter -t 11 -a ip link set eth0 down") == LinkChange("eth0", False, IDS["web"])
     assert _one("nsenter -t 11 -n ip link set eth0 down") == LinkChange("eth0", False, IDS["web"])
     assert _one("nsenter --net=/proc/12/ns/net ip link set eth0 down") == LinkChange("eth0", False, IDS["db"])
 
 
 def test_the_engine() -> None:
     assert _one("docker stop -t 0 web") == ContainerChange(IDS["web"], ContainerEdit.STOP)
+    assert _one("docker kill -s KILL web") == _one("docker kill --signal=9 web") == _one("docker stop web")
+    assert (
+        _one("docker rm -vf web") == _one("docker rm --force web") == ContainerChange(IDS["web"], ContainerEdit.REMOVE)
+    )
     assert len(read_command(HOST, "docker restart web db")) == 2
     assert _one("docker network connect bridge web") == AttachmentChange(NETWORK, IDS["web"], connect=True)
     assert _one("systemctl restart docker") == EngineRestart()
@@ -244,6 +254,15 @@ def test_the_engine() -> None:
         "iptables -P FORWARD REJECT",
         "iptables -t nat -P PREROUTING DROP",
         "iptables -I FORWARD 0 -j DROP",
+        "iptables -I FORWARD -p tcp -j DROP --dport 99999",
+        "iptables -I FORWARD -j DROP # for now",
+        "iptables -I FORWARD -j ACCEPT 2>/dev/null",
+        "iptables -I FORWARD -j REJECT --reject-wiht tcp-reset",
+        "iptables -I FORWARD -j",
+        "iptables -I FORWARD --dport 80 -j DROP",
+        "iptables -I FORWARD -p icmp --dport 80 -j DROP",
+        "iptables -I FORWARD ! -p tcp --sport 80 -j DROP",
+        "iptables -I FORWARD -p tpc -j DROP",
         "nft -f /etc/nftables.conf",
         "nft delete rule ip t c handle 7",
         "nft add rule ip t c tcp flags & (fin | syn) == syn drop",
@@ -268,9 +287,13 @@ def test_the_engine() -> None:
         "docker compose up",
         "docker exec",
         "docker stop nobody",
+        "docker rm web",
+        "docker kill -s HUP web",
+        "docker kill --signal=USR1 web",
         "docker network connect nowhere web",
         "systemctl restart nginx",
         "nsenter -t 4242 -n ip link set eth0 down",
+        "nsenter -t 11 -m ip link set eth0 down",
     ],
 )
 def test_what_cannot_be_read_with_certainty_is_refused_in_one_line(command: str) -> None:
