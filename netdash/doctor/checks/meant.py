@@ -10,6 +10,8 @@ from netdash.doctor.checks.parts import KEPT, candidate, hits_of, listing, membe
 from netdash.model.finding import Direction, Fix, Hit, Severity
 from netdash.model.host import Container, Host, Network
 from netdash.model.index import index_of
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.summary import answer
 
 
 def check(host: Host) -> Iterator[Candidate]:
@@ -19,8 +21,9 @@ def check(host: Host) -> Iterator[Candidate]:
             yield from _internal(host, network, attached)
         if len(attached) > 1 and not network.icc and network.driver == "bridge":
             yield _apart(network, attached)
-        if attached and network.driver in ("macvlan", "ipvlan"):
-            yield _beside(network, attached)
+        beside = _beside(host, attached) if network.driver in ("macvlan", "ipvlan") else []
+        if beside:
+            yield _kept_from_host(network, beside)
     for container in host.containers or ():
         if container.running and container.network_mode == "none":
             yield _without(container)
@@ -59,7 +62,20 @@ def _apart(network: Network, attached: list[Container]) -> Candidate:
     )
 
 
-def _beside(network: Network, attached: list[Container]) -> Candidate:
+def _beside(host: Host, attached: list[Container]) -> list[Container]:
+    """Those that this host does not reach: with a device of its own beside theirs it does."""
+    return [
+        one
+        for one in attached
+        if any(
+            answer(host, Question(Origin.HOST, address.ip, "icmp")).verdict is Verdict.NO_ROUTE
+            for end in one.endpoints
+            for address in end.addresses
+        )
+    ]
+
+
+def _kept_from_host(network: Network, attached: list[Container]) -> Candidate:
     return candidate(
         "macvlan-host",
         Severity.INFO,

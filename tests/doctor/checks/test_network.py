@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from netdash.bundle.storage import load
+from netdash.doctor.checks import candidates
 from netdash.model.finding import Severity
-from tests.doctor.checks.stage import container, found, made
+from tests.doctor.checks.stage import RECORDINGS, container, found, made, recorded
 from tests.support.trace_hosts import DB, LINKS, WEB, table
 
 RESOLVER = "udp UNCONN 0 0 127.0.0.11:40084 0.0.0.0:*\ntcp LISTEN 0 9 *:80 *:*\n"
@@ -145,3 +147,29 @@ def test_a_mac_that_two_have() -> None:
     assert len(found(made(macs("02:42:ac:11:00:02", "02:42:ac:11:00:02")), "duplicate-mac")) == 1
     assert not found(made(macs("02:42:ac:11:00:02", "02:42:ac:11:00:03")), "duplicate-mac")
     assert not found(made(macs("", "")), "duplicate-mac")
+
+
+@pytest.mark.parametrize("shim", [False, True])
+def test_a_host_with_a_device_beside_its_macvlan_containers_reaches_them(shim: bool) -> None:
+    answers = load(RECORDINGS / "macvlan-host").answers
+    device: dict[str, object] = {
+        "ifindex": 9,
+        "ifname": "shim0",
+        "link": "eth0",
+        "flags": ["UP", "LOWER_UP"],
+        "operstate": "UP",
+        "address": "6a:0e:5a:77:0c:84",
+        "linkinfo": {"info_kind": "macvlan", "info_data": {"mode": "bridge"}},
+    }
+    own = {"family": "inet", "local": "203.0.113.31", "prefixlen": 32, "scope": "global"}
+    added: dict[str, list[dict[str, object]]] = {
+        "ip/link.json": [device],
+        "ip/addr.json": [{**device, "addr_info": [own]}],
+        "ip/route4.json": [
+            {"dst": "203.0.113.64", "dev": "shim0", "scope": "link"},
+            {"type": "local", "dst": "203.0.113.31", "dev": "shim0", "table": "local", "prefsrc": "203.0.113.31"},
+        ],
+    }
+    more = {path: [*answers[path], *rows] for path, rows in added.items()}  # type: ignore[misc]
+    found = {one.finding.code for one in candidates(recorded("macvlan-host", more if shim else None))}
+    assert ("macvlan-host" in found) is not shim
