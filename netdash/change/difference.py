@@ -86,6 +86,7 @@ def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[
     now = _Answers(after, (yield from reaching(after)), "does not run")
     aims = dict.fromkeys((*was.aims, *now.aims, *_OUT))
     senders = {**{_key(one): one for one in was.matrix.senders}, **{_key(one): one for one in now.matrix.senders}}
+    routed = (before.routes, before.policy) != (after.routes, after.policy)
     lost: list[Moved] = []
     gained: list[Moved] = []
     unknown: list[Moved] = []
@@ -95,6 +96,8 @@ def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[
             if aim.kind == _OUTSIDE and sender.origin is Origin.OUTSIDE:
                 continue
             old, new = was.answer(key, aim), now.answer(key, aim)
+            if routed and sender.origin is Origin.OUTSIDE and old.reaches and new.reaches:
+                old, new = was.from_internet(aim), now.from_internet(aim)
             if old.reaches is new.reaches and (old.reaches is not None or old.why == new.why):
                 continue
             if old.reaches is None or new.reaches is None:
@@ -162,6 +165,11 @@ class _Answers:
         if cell is None:
             return Reach(None, "cannot be told")
         return cell.reach if cell.reach.reaches else self.matrix.said(cell, sender, at)
+
+    def from_internet(self, aim: Aim) -> Reach:
+        """Where no route leads to the Internet any more, `outside` is a neighbour, whom the answer still finds."""
+        question = Question(Origin.OUTSIDE, aim.ip, aim.proto, aim.port, src=OUTSIDE[aim.ip.version])
+        return told(reaches(self._host, question))
 
     def _of_others(self, sender: int, aim: Aim) -> Reach:
         """Traced for one of a class of senders: an address that is nobody's here is the same to all of them."""

@@ -42,6 +42,19 @@ def test_who_is_cut_off_from_the_world(capsys: pytest.CaptureFixture[str]) -> No
     assert (code, lost) == (1, [(name, "outside", "0.0.0.0/0", why) for name in ("this host", "web")])
 
 
+def test_whom_the_answer_of_a_published_port_finds_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a default route a neighbour still gets his answer, and nobody else does."""
+    told = {}
+    for kind, command in (("lost", "ip route del default"), ("gained", "ip route add default via 203.0.113.1")):
+        recording = "docker28.5-ufw" if kind == "lost" else "default-route-missing"
+        assert main(("what-if", command, "--json", "--from", str(bundle(recording)))) == 1
+        moved = json.loads(capsys.readouterr().out)[kind]
+        told[kind] = [(one["to"], one["port"], one["by"]) for one in moved if one["from"] == "outside"]
+    why = "the answer: no route leads to 1.1.1.1"
+    assert told["lost"] == [("web", 8080, why), ("c1", 8081, why)]
+    assert ("web", 8080, why) in told["gained"]
+
+
 def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _ran(capsys, "ip link set docker0 down")
     assert code == 1
