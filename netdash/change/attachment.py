@@ -227,6 +227,7 @@ def _loopback() -> tuple[Interface, ...]:
 
 def _kept(before: Inside, links: tuple[Link, ...], routes: tuple[Route, ...]) -> Inside:
     """Devices are known by their addresses: their names inside follow the order in which they came."""
+    links = tuple(link for link in links if link.name != "lo")
     known = {_own(link): link for link in before.links or ()}
     wanted = {_own(link) for link in links}
     names = {link.name: known[_own(link)].name for link in links if _own(link) in known}

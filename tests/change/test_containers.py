@@ -22,7 +22,8 @@ def _with_link_local(host: Host) -> Host:
         inside = one.inside
         if inside is not None and inside.links is not None:
             links = (replace(link, addresses=(*link.addresses, own)) for link in inside.links if link.name != "lo")
-            inside = replace(inside, links=(*(link for link in inside.links if link.name == "lo"), *links))
+            lo = (replace(link, addresses=link.addresses[:1]) for link in inside.links if link.name == "lo")
+            inside = replace(inside, links=(*lo, *links))
         made.append(replace(one, inside=inside))
     return replace(host, containers=tuple(made))
 
