@@ -27,7 +27,7 @@ from netdash.model.host import (
 )
 from netdash.model.kernel_state import BridgePort
 from netdash.model.processes import OWN_PROXY
-from netdash.trace.container_namespace import set_up_routes
+from netdash.trace.container_namespace import local_routes, set_up_routes
 
 # --- off --------------------------------------------------------------------------------------------------------------
 
@@ -247,6 +247,8 @@ def _kept(before: Inside, links: tuple[Link, ...], routes: tuple[Route, ...]) ->
     moved = {route.family for route in defaults if not _has(old, route)}
     old = [route for route in old if not (route.default and route.family in moved and route.table == "main")]
     made = [route for route in made if route.dev in new or (route.default and route.family in moved)]
+    if any(route.table == "local" for route in old):
+        made += [route for route in local_routes(tuple(fresh)) if route.dev in new]
     return replace(before, links=(*kept, *fresh), routes=(*old, *made))
 
 

@@ -231,7 +231,7 @@ def _as_host(space: Namespace, host: Host) -> Inner:
     names = {_assumed_device(end): space.device(end) for end in space.container.endpoints}
     routes = tuple(replace(route, dev=names[route.dev]) if route.dev in names else route for route in space.routes)
     if not any(route.table == "local" for route in routes):
-        routes = (*routes, *_local(links))
+        routes = (*routes, *local_routes(links))
     return Inner(
         name=space.name,
         taken=host.taken,
@@ -280,7 +280,7 @@ def _links(space: Namespace) -> Iterator[Link]:
         yield Link(index + 2, name, "veth", True, "UP", None, end.mac, None, None, None, end.addresses)
 
 
-def _local(links: tuple[Link, ...]) -> Iterator[Route]:
+def local_routes(links: tuple[Link, ...]) -> Iterator[Route]:
     """The local table, which /proc does not show, and the links of link-local addresses: the kernel makes them of the
     addresses (fib_add_ifaddr, addrconf_add_linklocal)."""
     for family, net in ((4, LOOPBACK_NETS[0]), (6, LOOPBACK_NETS[1])):
