@@ -206,9 +206,14 @@ def _fold_senders(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _why(row: Row) -> str:
     """The reason without the sender's own name."""
-    name = row.senders[0].name
-    own = rf"(?<![\w.-])(inside|keeps) {re.escape(name)}(?![\w.-])"
-    return re.sub(own, r"\1 the sender", row.reach.why) if name in row.reach.why else row.reach.why
+    return _without(row.reach.why, row.senders[0].name, "the sender")
+
+
+def _without(why: str, name: str, instead: str) -> str:
+    """A container's name where it says in whose namespace something is, and nowhere else."""
+    if name not in why:
+        return why
+    return re.sub(rf"(?<![\w.-])(inside|keeps) {re.escape(name)}(?![\w.-])", rf"\1 {instead}", why)
 
 
 def _fold_aims(host: Host, rows: Iterable[Row]) -> Iterator[Row]:
@@ -231,10 +236,15 @@ def _why_there(host: Host, row: Row) -> str:
     published = next((port for port in index_of(host).ports(aim.container or "") if _is(port, aim)), None)
     target = (published.target_ip, published.container_port) if published is not None else (None, None)
     for ip, port in ((aim.ip, aim.port), target):
-        why = why.replace(f"{socket_text(ip, port)}/{aim.proto}", "its port") if ip is not None else why
+        why = _swapped(why, f"{socket_text(ip, port)}/{aim.proto}", "its port") if ip is not None else why
     owner = index_of(host).name(aim.container)
-    why = why.replace(str(aim.ip), "its address")
-    return _NUMBER.sub("#…", why.replace(f"inside {owner}", "inside it") if owner else why)
+    why = _swapped(why, str(aim.ip), "its address")
+    return _NUMBER.sub("#…", _without(why, owner, "it") if owner else why)
+
+
+def _swapped(why: str, address: str, instead: str) -> str:
+    """An address, and not one that begins or ends so."""
+    return re.sub(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\w)", instead, why)
 
 
 def _folded(row: Row, senders: tuple[Sender, ...], aims: tuple[Aim, ...], why: str) -> Row:

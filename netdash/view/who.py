@@ -93,7 +93,8 @@ def _aim(host: Host, row: Row, subject: Subject) -> str:
     aim = row.aims[0]
     if len(row.aims) > 1:
         owners = {one.container for one in row.aims if one.container is not None}
-        return f"{len(row.aims)} ports" + (f" of {len(owners)} containers" if owners else f" of {THIS_HOST}")
+        several = f"{len(owners)} containers" if len(owners) > 1 else index_of(host).name(aim.container) or THIS_HOST
+        return f"{len(row.aims)} ports of {clean(several, 60)}"
     where = f"{socket_text(aim.ip, aim.port)}/{clean(aim.proto, 10)}"
     if aim.kind == INTERNET:
         return f"Internet {where}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netdash.model.index import find_container
+from netdash.model.records import replace
 from netdash.trace import reachability
 from netdash.trace.reach_matrix import Reach, Sender
 from netdash.trace.reachability import told
@@ -85,6 +86,16 @@ def test_a_reason_of_many_names_none_of_them() -> None:
         if len(row.senders) > 1 and row.aims[0].ip.version == 6 and row.aims[0].port == 8081 and not row.reach.reaches
     ]
     assert no_route.reach.why == "no route inside the sender leads to 2001:db8:1::2"
+
+
+def test_a_name_that_begins_another_is_not_taken_for_it() -> None:
+    host = joined(FULL)
+    renamed = tuple(replace(one, name="c-no") if one.name == "rnd" else one for one in host.containers or ())
+    host = replace(host, containers=renamed)
+    found = who(host, of_container(host, find_container(host, "c-none"))).folded(host)
+    reasons = {row.reach.why for row in found.reaches if not row.reach.reaches}
+    assert reasons
+    assert all("inside c-none leads" in why for why in reasons if why.startswith("no route"))
 
 
 def test_the_way_out_says_as_whom_and_by_which_rule() -> None:
