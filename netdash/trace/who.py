@@ -63,6 +63,12 @@ class Who:
         aims = sorted(_fold_aims(host, self.reaches), key=lambda row: (row.aims[0].kind != INTERNET, *_rank(row)))
         return replace(self, reached_by=tuple(senders), reaches=tuple(aims))
 
+    def unfold(self, folded: Row) -> tuple[Row, ...]:
+        """The rows that one stands for."""
+        senders, aims = set(folded.senders), set(folded.aims)
+        every = (*self.reached_by, *self.reaches)
+        return tuple(row for row in every if row.senders[0] in senders and row.aims[0] in aims)
+
 
 # --- what is asked about ----------------------------------------------------------------------------------------------
 

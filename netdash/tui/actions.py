@@ -65,6 +65,7 @@ ACTIONS = (
     Action("pause", "p", "pause; again goes on", "Look", Needs.LIVE, "pause", "pause"),
     Action("refresh", "ctrl+r", "read everything again now", "Look", Needs.LIVE, command="refresh"),
     Action("trace", "t", "trace its packets rule by rule; with two marked, between those", "Do", Needs.ROW, "trace"),
+    Action("who", "w", "who reaches this container, port or network; whom it reaches", "Do", Needs.ROW, command="who"),
     Action("mark", "space", "mark this one, and another: t asks between the two; Esc unmarks", "Do", Needs.ROW),
     Action("copy", "y", "copy an address, a rule, a command, JSON", "Do", Needs.ROW, "copy", "copy"),
     Action(

@@ -226,6 +226,12 @@ def _trace(dashboard: Dashboard) -> None:
         trace_view.ask(dashboard)
 
 
+def _who(dashboard: Dashboard) -> None:
+    from netdash.tui import who_view
+
+    who_view.show(dashboard)
+
+
 def _change(what: str, dashboard: Dashboard) -> None:
     if what != "publish" or not dashboard.panes.lost():
         from netdash.tui import changing
@@ -324,6 +330,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "pause": _pause,
     "refresh": _refresh,
     "trace": _trace,
+    "who": _who,
     "mark": _mark,
     "copy": _copy,
     "publish": partial(_change, "publish"),

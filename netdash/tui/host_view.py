@@ -232,6 +232,11 @@ def arrange(host_view: HostView, ask: Ask) -> Steps[Listing]:
     if ask.within is not None:
         order = host_view.belonging(ask.view, ask.within)
         yield
+    return (yield from ordered(rows, order, ask))
+
+
+def ordered(rows: Rows, order: Sequence[int], ask: Ask) -> Steps[Listing]:
+    """Those of the rows that the filter leaves, sorted."""
     if ask.text.strip():
         order = yield from _matching(rows, order, Filter.parse(ask.text, ask.view.columns))
     if ask.sort is not None:

@@ -72,7 +72,7 @@ class Reach(Overlay[Ref | None]):
             self._waiting = host_view
             return
         self._waiting = None
-        if _asked(host_view.host) != _asked(self._host):
+        if decides(host_view.host) != decides(self._host):
             self._host, self._matrix = host_view.host, None
             self._start()
 
@@ -128,8 +128,8 @@ class Reach(Overlay[Ref | None]):
         self.dismiss(target)
 
 
-def _asked(host: Host) -> tuple[object, ...]:
-    """All of a host that the matrix hangs on."""
+def decides(host: Host) -> tuple[object, ...]:
+    """All of a host that the reach of anybody hangs on."""
     rules = host.ruleset
     shape = rules.shape if rules is not None and rules.shape is not None else rules
     return (

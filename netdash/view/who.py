@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from netdash.model.addresses import socket_text
+from netdash.model.finding import Mark
 from netdash.model.host import Endpoint, Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.reach_matrix import Aim, Sender
 from netdash.trace.who import INTERNET, Row, Subject, Who
-from netdash.view import table
+from netdash.view import marks, table
 from netdash.view.json_host import SCHEMA, Json
 from netdash.view.table import Column, Rows, View
 from netdash.view.text import Span, Tone, clean
 from netdash.view.what_if import THIS_HOST, named
 
 COLUMNS = (
-    Column("from", "from", least=8, middle=True),
+    Column("from", "from", least=10, middle=True),
     Column("network", "network", leaves=2),
-    Column("to", "to", most=60, least=16, middle=True),
+    Column("to", "to", most=60, least=18, middle=True),
     Column("verdict", "verdict", most=20),
-    Column("why", "why", most=200),
+    Column("why", "why", least=34, middle=True),
 )
-_MARKS = {True: ("✓", Tone.GOOD), False: ("✗", Tone.BAD), None: ("?", Tone.UNKNOWN)}
-_WORST_FIRST = (False, None, True)
+_MARKS = {True: Mark.OK, False: Mark.BROKEN, None: Mark.UNKNOWN}
 
 
 def listed(host: Host, found: Sequence[Row], subject: Subject) -> View:
@@ -47,13 +47,13 @@ def _row(host: Host, row: Row, subject: Subject) -> table.Row:
     sender, aim = row.senders[0], row.aims[0]
     alone = len(row.senders) == 1
     reach = row.reach
-    glyph, tone = _MARKS[reach.reaches]
+    mark = _MARKS[reach.reaches]
     owner = sender.container if alone else None
     cells = (
         Span(_sender(row), Tone.KEY, Ref("container", owner) if owner else None),
         Span(_networks(host, row), Tone.DIM),
         Span(_aim(host, row, subject)),
-        Span(f"{glyph} {reach.word}", tone),
+        Span(f"{marks.GLYPHS[mark]} {reach.word}", marks.TONES[mark]),
         Span(
             clean(_why(host, row)),
             Tone.PLAIN if reach.reaches else Tone.KEY,
@@ -64,7 +64,7 @@ def _row(host: Host, row: Row, subject: Subject) -> table.Row:
         cells[0].text.casefold(),
         cells[1].text,
         (aim.ip.version, int(aim.ip), aim.port),
-        _WORST_FIRST.index(reach.reaches),
+        marks.rank(mark),
         None,
     )
     return table.Row(Ref("who", key(row)), cells, sort)
@@ -79,7 +79,7 @@ def key(row: Row) -> str:
 
 def _sender(row: Row) -> str:
     if len(row.senders) > 1:
-        return f"{len(row.senders)} containers"
+        return f"{len(row.senders)} others"
     return clean(named(row.senders[0]), 60)
 
 
@@ -95,7 +95,7 @@ def _aim(host: Host, row: Row, subject: Subject) -> str:
         owners = {one.container for one in row.aims if one.container is not None}
         several = f"{len(owners)} containers" if len(owners) > 1 else index_of(host).name(aim.container) or THIS_HOST
         return f"{len(row.aims)} ports of {clean(several, 60)}"
-    where = f"{socket_text(aim.ip, aim.port)}/{clean(aim.proto, 10)}"
+    where = socket_text(aim.ip, aim.port) + ("" if aim.proto == "tcp" else f"/{clean(aim.proto, 10)}")
     if aim.kind == INTERNET:
         return f"Internet {where}"
     owner = index_of(host).name(aim.container) if aim.container else THIS_HOST
@@ -141,6 +141,19 @@ def sections(host: Host, found: Who) -> Iterator[tuple[str, View]]:
         yield f"who reaches {name}", listed(host, found.reached_by, found.subject)
     if found.subject.senders:
         yield f"whom {name} reaches", listed(host, found.reaches, found.subject)
+
+
+def sentence(host: Host, row: Row) -> str:
+    """One packet in words."""
+    aim = row.aims[0]
+    to = "the Internet" if aim.kind == INTERNET else index_of(host).name(aim.container) or THIS_HOST
+    return f"from {named(row.senders[0])} to {to} {socket_text(aim.ip, aim.port)}/{aim.proto}"
+
+
+def text(shown: Iterable[table.Row]) -> Iterator[str]:
+    """Rows to copy, a line each."""
+    for row in shown:
+        yield "  ".join(cell.text for cell in row.cells if cell.text)
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------

@@ -27,14 +27,14 @@ def test_every_pair_is_in_the_json_and_folded_in_the_text(capsys: pytest.Capture
     _, folded, _ = _ran(capsys, "c1:80")
     _, unfolded, _ = _ran(capsys, "c1:80", "--all")
     assert len(unfolded.splitlines()) == len(found["reached_by"]) + 2 > len(folded.splitlines())
-    assert "12 containers" in folded
-    assert "containers" not in unfolded
+    assert "12 others" in folded
+    assert "others" not in unfolded
 
 
 def test_who_is_dropped_by_which_rule(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = _ran(capsys, "c1:8081")
     line = next(line.split() for line in out.splitlines() if line.startswith("c-nomasq"))
-    assert line[2:] == ["203.0.113.2:8081/tcp", "✗", "dropped", "filter/DOCKER-ISOLATION-STAGE-2", "#7"]
+    assert line[2:] == ["203.0.113.2:8081", "✗", "dropped", "filter/DOCKER-ISOLATION-STAGE-2", "#7"]
 
 
 @pytest.mark.parametrize(
