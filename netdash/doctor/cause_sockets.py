@@ -5,7 +5,7 @@ from __future__ import annotations
 from netdash.change.model import ContainerChange, ContainerEdit
 from netdash.doctor.cause import Cause, Failed
 from netdash.doctor.cause_engine_rules import rule_evidence
-from netdash.doctor.fixes import NOTHING, Fixed, by_hand, delete_rule, restart
+from netdash.doctor.fixes import NOTHING, Fixed, by_hand, delete_rule, reload_podman, restart
 from netdash.doctor.owners import belongs, is_engines, owner_of
 from netdash.model.addresses import socket_text
 from netdash.model.drift import DriftKind
@@ -238,8 +238,10 @@ def _dnat(failed: Failed, port: Port) -> Rule | None:
 
 def _untranslated(failed: Failed, container: Container, port: Port) -> Cause | None:
     missing = [one for one in index_of(failed.host).drift_of_port(port) if one.kind is DriftKind.MISSING]
-    if not missing or port.proxy is not None:
+    if port.proxy is not None:
         return None
+    if not missing:
+        return _of_podman(failed, port)
     one = missing[0]
     return Cause(
         "dnat-missing",
@@ -248,4 +250,19 @@ def _untranslated(failed: Failed, container: Container, port: Port) -> Cause | N
         f"the rule that leads {port.host_port}/{port.proto} to {container.name} is gone, and no docker-proxy serves it",
         (Evidence(f"iptables {one.table}/{one.chain}", f"not there: {one.text}", ("drift", ref_of(one))),),
         *restart(container, "the engine writes its rules again"),
+    )
+
+
+def _of_podman(failed: Failed, port: Port) -> Cause | None:
+    """Which rules netavark should have written is not always known; one that translates the port is needed."""
+    engine = failed.host.engine
+    if engine is None or engine.name != "podman" or port.dnat is not None:
+        return None
+    return Cause(
+        "dnat-missing",
+        Severity.CRITICAL,
+        "podman",
+        "no rule leads published ports to their containers: those that Podman wrote are gone",
+        (Evidence("rules", f"none translates {port.host_port}/{port.proto}"),),
+        (reload_podman(),),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from netdash.doctor import checks, host_causes
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import Cause, failed
 from netdash.doctor.causes import cause
 from netdash.doctor.classes import classes
+from netdash.doctor.fixes import for_podman
 from netdash.doctor.merge import merged
 from netdash.doctor.prove import proved
 from netdash.doctor.questions import Asked, questions
@@ -24,8 +26,16 @@ _NEEDED = (Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS, Source.SYSC
 def examine(host: Host) -> Health:
     """Of a host that was read to the end."""
     groups = classes(host, list(questions(host)))
-    found = tuple(sorted((proved(host, one) for one in merged(_candidates(host, groups))), key=_rank))
+    found = tuple(
+        sorted((_for_engine(host, proved(host, one)) for one in merged(_candidates(host, groups))), key=_rank)
+    )
     return Health(found, not_checked(host), *standings(host, found, groups))
+
+
+def _for_engine(host: Host, finding: Finding) -> Finding:
+    if host.engine is None or host.engine.name != "podman":
+        return finding
+    return replace(finding, fix=tuple(map(for_podman, finding.fix)))
 
 
 def _candidates(host: Host, groups: Iterable[Sequence[Asked]]) -> Iterator[Candidate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 
 from netdash.change.model import (
     ChainPlace,
@@ -149,6 +150,17 @@ def engine_restart(why: str) -> Fixed:
     """Without live-restore every container stops."""
     text = f"{why}; containers restart, unless live-restore is on"
     return (Fix(("systemctl", "restart", "docker"), text, (Lasts.ENGINE, Lasts.BOOT)),), (EngineRestart(),)
+
+
+def reload_podman() -> Fix:
+    return Fix(("podman", "network", "reload", "--all"), "Podman writes the rules of all containers that run again")
+
+
+def for_podman(fix: Fix) -> Fix:
+    """It takes docker's commands, has no service that writes rules, and its host may have no docker."""
+    if fix.command == ("systemctl", "restart", "docker"):
+        return reload_podman()
+    return replace(fix, command=("podman", *fix.command[1:])) if fix.command[:1] == ("docker",) else fix
 
 
 def add_route(family: int, destination: Net, device: str, source: str) -> Fixed:

@@ -46,7 +46,7 @@ def questions(host: Host) -> Iterator[Asked]:
 
 def _inwards(host: Host, container: Container) -> Iterator[Asked]:
     for port in index_of(host).ports(container.id):
-        if port.live:
+        if port.live and not (port.dnat is None and port.proxy is None and _only_internal(host, container)):
             hit = Hit(container.id, Direction.IN, f"{port.host_port}/{port.proto}", _network_of(container, port))
             for usual in default_questions.of_port(host, port):
                 yield Asked(usual.question, hit, container.id, port)
@@ -54,6 +54,12 @@ def _inwards(host: Host, container: Container) -> Iterator[Asked]:
                 yield Asked(asked, hit, container.id, port)
             for asked in _from_neighbours(host, container, port):
                 yield Asked(asked, hit, container.id, port)
+
+
+def _only_internal(host: Host, container: Container) -> bool:
+    """To a container without another network the engine leads no published port."""
+    networks = [index_of(host).network(end) for end in container.endpoints]
+    return bool(networks) and all(network is not None and network.internal for network in networks)
 
 
 def _network_of(container: Container, port: Port) -> str:

@@ -83,11 +83,15 @@ def _listening(run: Run, place: str) -> Ended:
         run.end_at = by
         _stopped(run, by.command, by.pid, bool(by.stopped))
         return Ended(Verdict.PROXY, None)
-    if heard.program == "dockerd" and run.space is None:
-        return run.end(Verdict.NO_LISTENER, "this host", "dockerd only keeps the port: it answers nobody")
+    if heard.program in _KEEPERS and run.space is None:
+        return run.end(Verdict.NO_LISTENER, "this host", f"{heard.program} only keeps the port: it answers nobody")
     run.say(f"{heard.program or 'a process'} listens on {socket_text(heard.ip, heard.port)}")
     _stopped(run, heard.program, heard.pid, heard.stopped)
     return Ended(Verdict.DELIVERED, None)
+
+
+_KEEPERS = ("dockerd", "conmon")
+"""Of an engine without a proxy: it listens on a published port so that nobody else takes it."""
 
 
 def _stopped(run: Run, program: str | None, pid: int | None, stopped: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netdash.bundle.storage import load
@@ -112,3 +114,15 @@ def test_a_fix_says_what_else_it_opens() -> None:
     assert first.code == "input-drop-container-to-host"
     assert first.proved is True
     assert first.also_opens == ("22/tcp of this host to trusting_shtern",)
+
+
+@pytest.mark.parametrize("name", ["podman5.8-nftables", "podman5.8-pods"])
+def test_a_podman_host_whose_rules_are_flushed(name: str) -> None:
+    """conmon listens on the published ports, and answers nobody."""
+    recording = load(bundle(name))
+    empty = {"nftables": [{"metainfo": {"version": "1.1.3", "json_schema_version": 1}}]}
+    host = Builder().build(replace(recording, answers={**recording.answers, "rules/nft.json": empty}))
+    findings = examine(host).findings
+    assert (findings[0].code, findings[0].severity) == ("dnat-missing", Severity.CRITICAL)
+    assert findings[0].fix[0].command == ("podman", "network", "reload", "--all")
+    assert not {"docker", "systemctl"} & {fix.command[0] for one in findings for fix in one.fix}

@@ -134,11 +134,11 @@ def test_a_stopped_proxy_is_told_wherever_it_is_shown() -> None:
 
 def test_another_process_of_the_host_that_is_stopped_does_not_answer_either() -> None:
     recording = load(RECORDINGS / "dnat-missing-proxied")
-    line = 'tcp LISTEN 0 9 0.0.0.0:9000 0.0.0.0:* users:(("conmon",pid=17897,fd=3))\n'
+    line = 'tcp LISTEN 0 9 0.0.0.0:9000 0.0.0.0:* users:(("socat",pid=17897,fd=3))\n'
     listeners = str(recording.text("host/listeners.txt")) + line
     answers = {**recording.answers, "host/listeners.txt": listeners}
     asked = Question(Origin.HOST, ip_address("127.0.0.1"), dport=9000)
     assert trace(Builder().build(replace(recording, answers=answers)), asked).answered is True
     answer = trace(Builder().build(replace(recording, answers={**answers, STOPPED: "17897\n"})), asked)
     assert (answer.verdict, answer.answered) == (Verdict.DELIVERED, False)
-    assert "conmon (pid 17897) is stopped (SIGSTOP): it answers nobody" in words(answer)
+    assert "socat (pid 17897) is stopped (SIGSTOP): it answers nobody" in words(answer)
