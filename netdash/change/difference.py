@@ -36,6 +36,7 @@ class Difference:
     gained: tuple[Moved, ...]
     unknown: tuple[Moved, ...]
     assumed: tuple[str, ...] = ()
+    complete: bool = True  # False where containers were not read: of those nothing is told
 
 
 def what_if(host: Host, commands: Sequence[str]) -> Difference:
@@ -108,7 +109,7 @@ def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[
                 found, by = gained, old.why
             to = _OUTSIDE if aim.kind == _OUTSIDE else was.owner(aim) or now.owner(aim)
             found.append(Moved(sender, was.aim(aim) or now.aim(aim) or aim, to, by))
-    return Difference(tuple(lost), tuple(gained), tuple(unknown), assumed)
+    return Difference(tuple(lost), tuple(gained), tuple(unknown), assumed, before.containers is not None)
 
 
 _OUTSIDE = "outside"

@@ -26,4 +26,4 @@ def run(arguments: Arguments) -> int:
 def exit_code(found: Difference) -> int:
     if found.lost or found.gained:
         return Exit.FINDINGS
-    return Exit.UNKNOWN if found.unknown else Exit.FINE
+    return Exit.UNKNOWN if found.unknown or not found.complete else Exit.FINE

@@ -65,6 +65,7 @@ def difference(found: Difference) -> Json:
         "gained": [_moved(one) for one in found.gained],
         "unknown": [_moved(one) for one in found.unknown],
         "assumed": list(found.assumed),
+        "complete": found.complete,
     }
 
 

@@ -29,7 +29,9 @@ def lines(found: Difference, room: int) -> Iterator[Line]:
         yield (Span(fit(f"taken: {clean(sentence)}", room), Tone.DIM),)
     moved = {"lost": found.lost, "gained": found.gained, "unknown": found.unknown}
     if not any(moved.values()):
-        yield (Span(fit("nobody loses or wins reach", room)),)
+        blind = "containers were not read: who loses or wins is not known"
+        text = "nobody loses or wins reach" if found.complete else blind
+        yield (Span(fit(text, room)),)
     for kind, word, tone in _KINDS:
         for (senders, by), ports in _groups(moved[kind]).items():
             yield from _group(word, tone, senders, (by, ports), room)

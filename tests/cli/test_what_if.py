@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,12 @@ def test_whom_the_answer_of_a_published_port_finds_no_more(capsys: pytest.Captur
     why = "the answer: no route leads to 1.1.1.1"
     assert told["lost"] == [("web", 8080, why), ("c1", 8081, why)]
     assert ("web", 8080, why) in told["gained"]
+
+
+def test_without_the_engine_nobody_is_not_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blind = shutil.copytree(bundle("accept-missing"), tmp_path / "blind", ignore=shutil.ignore_patterns("docker"))
+    assert main(("what-if", "iptables -P INPUT ACCEPT", "--from", str(blind))) == 5
+    assert capsys.readouterr().out == "containers were not read: who loses or wins is not known\n"
 
 
 def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
