@@ -23,6 +23,14 @@ class Watch:
         new = tuple(one for key, one in self.known.items() if key not in old)
         return new, tuple(one for key, one in old.items() if key not in here)
 
+    def dated(self, report: Health, now: float) -> Health:
+        """The same with the time since when each finding is there. `now` as of `look`."""
+        self.look(report, now)
+        return replace(report, findings=tuple(replace(one, since=self._since(one)) for one in report.findings))
+
+    def _since(self, finding: Finding) -> float | None:
+        return self.known[key_of(finding)].since
+
 
 def key_of(finding: Finding) -> Hashable:
     """The same while it is the same cause: who is hit by it may change, and so may counters in its evidence."""

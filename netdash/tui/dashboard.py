@@ -14,8 +14,9 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 
-from netdash.model.finding import health_of
+from netdash.model.finding import Mark, health_of
 from netdash.model.host import Ref
+from netdash.model.relations import ref_of
 from netdash.tui import header
 from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.grid import Grid
@@ -69,6 +70,7 @@ class Dashboard(Screen[None]):
         self.panes = Panes(self.write_header, self.write_footer, self.say)
         self.foot, self.prompt = Bar(id="footer", panel=True), Prompt(id="prompt")
         self._message: Line = ()
+        self._alarms: tuple[str | None, frozenset[Ref]] | None = None  # the host, and what was wrong with it
         self._patience: Timer | None = None
 
     @property
@@ -95,9 +97,25 @@ class Dashboard(Screen[None]):
 
     # --- from host to screen ------------------------------------------------------------------------------------------
 
-    def update_host(self, host_view: HostView) -> None:  # noqa: ARG002
+    def update_host(self, host_view: HostView) -> None:
         if self.is_mounted:
             self.refresh_all()
+            self._announce(host_view)
+
+    def _announce(self, host_view: HostView) -> None:
+        """Says once what has begun to be wrong, or that it is mended, while one looks."""
+        health = health_of(host_view.host)
+        if health is None:
+            return
+        alarms = {ref_of(one): one for one in health.findings if one.mark is not Mark.NOTHING}
+        before, self._alarms = self._alarms, (host_view.host.name, frozenset(alarms))
+        if before is None or before[0] != host_view.host.name or not host_view.host.live:
+            return
+        new = [one for ref, one in alarms.items() if ref not in before[1]]
+        if new:
+            self.say(f"{marks.GLYPHS[new[0].mark]} {clean(new[0].sentence, 200)}", marks.TONES[new[0].mark])
+        elif before[1] and not alarms:
+            self.say("✓ nothing is wrong any more", Tone.GOOD)
 
     def refresh_all(self) -> None:
         """Everything anew from the host and the place; cursor, scroll and focus stay."""

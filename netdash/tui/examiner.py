@@ -13,7 +13,7 @@ from netdash.model.source import Source
 
 _NEEDED = frozenset((Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS))
 _BRIEF, _USUAL = 0.0005, sys.getswitchinterval()  # seconds
-_AGAIN = 30.0  # seconds after which a host is examined again of which only counters and neighbours changed
+_AGAIN = 60.0  # seconds after which a host is examined again of which only counters and neighbours changed
 
 
 class Examiner:
@@ -48,7 +48,9 @@ class Examiner:
     def _run(self) -> None:
         try:
             from netdash.doctor.examine import examine  # the first rows do not wait for it
+            from netdash.doctor.watch import Watch
 
+            watches: dict[str | None, Watch] = {}
             while self._wake.wait():
                 self._wake.clear()
                 host = self._next
@@ -56,9 +58,12 @@ class Examiner:
                     self._last, self._at = host, time.monotonic()
                     sys.setswitchinterval(_BRIEF)  # a key waits no longer than this for the interpreter
                     try:
-                        keep_health(host, examine(host))
+                        health = examine(host)
                     finally:
                         sys.setswitchinterval(_USUAL)
+                    if host.live:
+                        health = watches.setdefault(host.name, Watch()).dated(health, host.taken or time.time())
+                    keep_health(host, health)
                     self._told(host)
                 self.busy = self._wake.is_set()
         except BaseException as error:  # it ends netdash as an error of its own does

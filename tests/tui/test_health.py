@@ -1,0 +1,72 @@
+"""What is wrong is on the screen unasked: marks and reasons in the lists, the banner, the pane Health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from netdash.model.host import Host
+from tests.support.tui_hosts import crowd
+from tests.support.tui_stage import dashboard, press, settle, show, text
+
+
+def see(host: Host, *keys: str, size: tuple[int, int] = (80, 24)) -> str:
+    seen: list[str] = []
+
+    async def scene(pilot, app):
+        await press(pilot, *keys)
+        seen.append(text(app))
+
+    show(host, scene, size)
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", ["docker28.5-nft-full", "docker29.7-nftables-full", "docker20.10-nft-full"])
+def test_a_healthy_host_is_calm(host: Callable[[str], Host], name: str) -> None:
+    seen = see(host(name), "0")
+    assert "✗" not in seen
+    assert seen.splitlines()[1].startswith("[0 Health")
+
+
+def test_a_row_that_is_hit_says_why_and_the_card_how_to_mend_it(host: Callable[[str], Host]) -> None:
+    lines = see(host("forward-drop-ahead")).splitlines()
+    row = next(line for line in lines if line.startswith("▌● web"))
+    assert "✗" in row
+    assert "filter/FORWARD #1" in row
+    assert "filter/FORWARD #1" in lines[1]
+    assert any(line.startswith(" FIX   iptables -D FORWARD") for line in lines)
+
+
+def test_health_opens_a_finding_with_its_evidence_and_its_fix(host: Callable[[str], Host]) -> None:
+    seen = see(host("forward-drop-ahead"), "0", size=(120, 40))
+    assert "forward-drop-ahead" in seen
+    for word in ("hits", "seen", "fix"):
+        assert f"\n  {word}" in seen
+
+
+@pytest.mark.parametrize(("words", "there"), [("is:broken", True), ("!is:broken", False), ("is:ok", False)])
+def test_the_filter_knows_how_a_row_fares(host: Callable[[str], Host], words: str, there: bool) -> None:
+    rows = see(host("forward-drop-ahead"), "slash", *words, "enter").splitlines()[4:8]
+    assert any("web" in row for row in rows) is there
+
+
+def test_what_begins_to_be_wrong_is_said_once() -> None:
+    whole = crowd(3)
+    links = tuple(replace(link, master=None) if link.name == "veth1" else link for link in whole.links or ())
+    broken = replace(whole, links=links, taken=5_010.0)
+
+    async def scene(pilot, app):
+        app.feed.publish(broken)
+        await settle(pilot)
+        assert "veth1" in text(app).splitlines()[-1]
+        assert "since" not in text(app)
+        await press(pilot, "0")
+        assert "veth1" in text(app)
+        dashboard(pilot).hush()
+        app.feed.publish(replace(broken, taken=5_020.0))
+        await settle(pilot)
+        assert "veth1" not in text(app).splitlines()[-1]
+
+    show(whole, scene, (100, 30))
