@@ -23,17 +23,18 @@ class Examiner:
         self._told, self._failed = told, failed
         self._wake = threading.Event()
         self._next: Host | None = None
-        self._last: Host | None = None
+        self._last: Host | None = None  # that was examined
+        self._seen: Host | None = None
         self._at = 0.0
         self._thread: threading.Thread | None = None
         self.busy = False  # whether a host waits or is being examined
 
-    def look(self, host: Host, before: Host | None) -> None:
-        """Any thread may call it. What was known of the host `before` is shown until this one is examined."""
-        if before is not None and before.name == host.name and health_of(host) is None:
-            known = health_of(before)
-            if known is not None:
-                keep_health(host, known)
+    def look(self, host: Host) -> None:
+        """Any thread may call it. What was known of the same host before is shown until this one is examined."""
+        before, self._seen = self._seen, host
+        known = health_of(before) if before is not None and before.name == host.name else None
+        if known is not None and health_of(host) is None:
+            keep_health(host, known)
         if _NEEDED & host.pending or host.containers is None:
             return
         last, self._next = self._last, host

@@ -185,7 +185,7 @@ class HostApp(TerminalApp):
         """Called by the feed, from any thread."""
         if self._warmed and _same_on_screen(self._warmed.host, host):
             return
-        self.examiner.look(host, self._warmed.host if self._warmed else None)
+        self.examiner.look(host)
         if self.paused or current_thread() is main_thread():
             self.post_message(Arrived(HostView(host)))
         else:
