@@ -6,19 +6,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from netdash.change.addresses import added, removed
 from netdash.change.containers import changed_containers
 from netdash.change.errors import CannotModel
-from netdash.change.links import Devices, carried, switched
+from netdash.change.links import Devices, carried, hairpinned, mastered, switched
 from netdash.change.model import (
+    AddressChange,
     ChainChange,
     Change,
+    HairpinChange,
     LinkChange,
+    MasterChange,
     PolicyChange,
     PolicyRuleChange,
+    ProcessEnd,
+    QdiscRemoval,
     RouteChange,
     RuleChange,
     SysctlChange,
+    TrackedRemoval,
 )
+from netdash.change.removals import removed_state
 from netdash.change.routes import changed_policy, changed_routes
 from netdash.change.rules import changed_rules
 from netdash.change.sysctls import written
@@ -51,6 +59,12 @@ def _applied(host: Host, change: Change) -> Host:
             return _policy(host, change)
         case LinkChange():
             return _link(host, change)
+        case AddressChange():
+            return _address(host, change)
+        case MasterChange() | HairpinChange():
+            return _port(host, change)
+        case QdiscRemoval() | TrackedRemoval() | ProcessEnd():
+            return removed_state(host, change)
         case _:
             return changed_containers(host, change)
 
@@ -129,7 +143,7 @@ def _link(host: Host, change: LinkChange) -> Host:
         return _link_inside(host, change.device, change.container, change.up)
     if any(network.parent == change.device for network in host.networks or ()):
         raise CannotModel(f"{change.device} carries a container network: what becomes of that is not modelled")
-    devices = Devices(_read(host.links, "the devices"), _read(host.routes, "the routes"))
+    devices = _devices(host)
     other = _other_end(host, change.device)
     there = None if other is None else _device_inside(host, *other)
     changed = switched(devices, change.device, change.up, None if there is None else there[1].link(there[2]).up)
@@ -138,6 +152,28 @@ def _link(host: Host, change: LinkChange) -> Host:
         return host
     owner, inner, name = there
     return _with_inner_devices(host, owner, carried(inner, name, change.up))
+
+
+def _address(host: Host, change: AddressChange) -> Host:
+    edit = added if change.add else removed
+    if change.container is None:
+        devices = edit(_devices(host), change.device, change.address)
+        return replace(host, links=devices.links, routes=devices.routes)
+    owner, inside = _inside(host, change.container)
+    devices = Devices(_read(inside.links, "the devices"), _read(inside.routes, "the routes"))
+    return _with_inner_devices(host, owner, edit(devices, change.device, change.address))
+
+
+def _port(host: Host, change: MasterChange | HairpinChange) -> Host:
+    if isinstance(change, MasterChange):
+        devices = mastered(_devices(host), change.device, change.bridge)
+    else:
+        devices = hairpinned(_devices(host), change.device, change.on)
+    return replace(host, links=devices.links, routes=devices.routes)
+
+
+def _devices(host: Host) -> Devices:
+    return Devices(_read(host.links, "the devices"), _read(host.routes, "the routes"))
 
 
 def _with_devices(host: Host, devices: Devices, change: LinkChange) -> Host:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from netdash.change.attachment import attached, detached, fresh_endpoint, fresh_inside
 from netdash.change.engine_rules import EngineRules
 from netdash.change.errors import CannotModel
-from netdash.change.links import Devices, switched
+from netdash.change.links import Devices, switched, unplugged
 from netdash.change.model import (
     AttachmentChange,
     ContainerChange,
@@ -17,6 +17,7 @@ from netdash.change.model import (
     ContainerRepublish,
     ContainerRun,
     EngineRestart,
+    NetworkRemoval,
 )
 from netdash.change.sysctls import written
 from netdash.join.host_ports import ANY
@@ -24,7 +25,7 @@ from netdash.model.drift import Binding
 from netdash.model.host import Container, Endpoint, Host, Listener, Network
 from netdash.model.shared_namespace import namespace_owner
 
-EngineChange = ContainerChange | ContainerRun | ContainerRepublish | AttachmentChange | EngineRestart
+EngineChange = ContainerChange | ContainerRun | ContainerRepublish | AttachmentChange | NetworkRemoval | EngineRestart
 
 
 def changed_containers(host: Host, change: EngineChange) -> Host:
@@ -38,6 +39,8 @@ def changed_containers(host: Host, change: EngineChange) -> Host:
             return _republished(host, _named(host, change.container), change.bindings)
         case AttachmentChange():
             return _rejoined(host, _named(host, change.container), change)
+        case NetworkRemoval():
+            return _without_network(host, change.network)
         case EngineRestart():
             return _restarted(host)
 
@@ -211,6 +214,21 @@ def _rejoined(host: Host, container: Container, change: AttachmentChange) -> Hos
     again = replace(container, endpoints=ends)
     inside = fresh_inside(host, again, container.inside, None, keep=True)
     return attached(host, rules.after(host), replace(again, inside=inside))
+
+
+def _without_network(host: Host, identity: str) -> Host:
+    """The engine takes its bridge and its rules away."""
+    network = _network(host, identity)
+    if any(end.network_id == network.id for one in host.containers or () if one.running for end in one.endpoints):
+        raise CannotModel(f"{network.name} has containers: the engine does not remove it")
+    if network.driver != "bridge":
+        raise CannotModel(f"{network.name}, a network of the driver {network.driver}, is not modelled")
+    if host.ruleset is not None:
+        host = replace(host, ruleset=EngineRules(host).without_network(host.ruleset, network))
+    if host.links is not None and network.bridge:
+        devices = unplugged(Devices(host.links, host.routes or ()), network.bridge)
+        host = replace(host, links=devices.links, routes=host.routes and devices.routes)
+    return replace(host, networks=tuple(one for one in host.networks or () if one is not network))
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------

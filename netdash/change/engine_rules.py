@@ -9,14 +9,14 @@ from dataclasses import replace
 
 from netdash.change.errors import CannotModel
 from netdash.change.model import ChainPlace, PolicyChange
-from netdash.change.rules import changed_rules, numbered
+from netdash.change.rules import changed_rules, leads_to, numbered
 from netdash.drift.engine_rules import Carried, Live, carried, evidence
 from netdash.drift.expected.iptables import FIRST
-from netdash.drift.expected.mode import LEGACY, Layout, Mode, Undecided, is_own, mode_of
+from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE, Layout, Mode, Undecided, is_own, mode_of
 from netdash.drift.expected.network_family import Evidence
 from netdash.drift.expected.rule import Expected, PlaceKey
 from netdash.drift.expected.rules import ExpectedRules
-from netdash.model.host import Chain, Container, Endpoint, Engine, Host, Rule, Ruleset, Verb
+from netdash.model.host import Chain, Container, Endpoint, Engine, Host, Network, Rule, Ruleset, Verb
 from netdash.rules.merge import IPTABLES, NFT
 from netdash.rules.ruleset import builtin_chain
 
@@ -71,6 +71,18 @@ class EngineRules:
             id(entry.rule)
             for container in containers
             for expected in self._of(container)
+            for entry in live.of(expected, expected.meanings())
+        }
+        return _replaced(ruleset, {}, gone)
+
+    def without_network(self, ruleset: Ruleset, network: Network) -> Ruleset:
+        """Without what it writes for this network alone."""
+        live = Live(self.mode, ruleset)
+        gone = {
+            id(entry.rule)
+            for family in self.mode.families
+            for expected in self._expected.of_networks(family, frozenset())
+            if expected.owner.network == network.id
             for entry in live.of(expected, expected.meanings())
         }
         return _replaced(ruleset, {}, gone)
@@ -150,8 +162,8 @@ class EngineRules:
         for expected in used:
             if self._writes(expected):
                 by_place.setdefault(expected.place.key, []).append(expected)
-        for family in self.mode.families if self.mode.layout is not Layout.NATIVE else ():
-            by_place.setdefault((family, "filter", "DOCKER-USER"), [])
+        for key in self._chains_beside(used):
+            by_place.setdefault(key, [])
         live = Live(self.mode, ruleset)
         made: dict[PlaceKey, tuple[Chain | None, list[Rule]]] = {}
         for key, wanted in by_place.items():
@@ -165,6 +177,17 @@ class EngineRules:
             if is_own(self.mode.layout, chain) and key not in made and chain.backend == self._backend:
                 made[key] = chain, []
         return _replaced(ruleset, made, set())
+
+    def _chains_beside(self, used: Iterable[Expected]) -> Iterator[PlaceKey]:
+        """Chains that it makes whether a rule of its own is in them or not."""
+        for family in self.mode.families:
+            if self.mode.layout is Layout.NATIVE:
+                yield from ((family, NATIVE_TABLE, name) for name in _NATIVE_BASES)
+            else:
+                yield family, "filter", "DOCKER-USER"
+        for one in used:
+            family, table, _ = one.place.key
+            yield from ((family, table, name) for name in leads_to(one.target))
 
     def closed(self, ruleset: Ruleset) -> Ruleset:
         """With a FORWARD chain that drops what no rule lets through."""

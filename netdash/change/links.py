@@ -96,11 +96,11 @@ def _put_up(devices: Devices, link: Link, connected: bool | None) -> Devices:
     state = ("UP" if carries else "DOWN" if link.kind == "bridge" else "LOWERLAYERDOWN") if plain else "UNKNOWN"
     flags = link.flags | ({"UP", _LOWER_UP} if carries else {"UP", _NO_CARRIER})
     changed = replace(link, up=True, state=state, flags=flags)
-    fresh = [route for route in _connected(changed) if route not in devices.routes]
+    fresh = [route for route in connected_routes(changed) if route not in devices.routes]
     return _with(Devices(devices.links, (*devices.routes, *fresh)), changed)
 
 
-def _connected(link: Link) -> Iterable[Route]:
+def connected_routes(link: Link) -> Iterable[Route]:
     """What the kernel makes of the IPv4 addresses of a device (fib_add_ifaddr)."""
     down = not carrier(link)
     for address in link.addresses:
@@ -132,6 +132,25 @@ def _port_state(port: Link, bridge_up: bool) -> BridgePort | None:
     if port.port is None or port.port.state not in ("disabled", "forwarding"):
         return port.port
     return replace(port.port, state="forwarding" if bridge_up and port.up and carrier(port) else "disabled")
+
+
+def mastered(devices: Devices, name: str, bridge: str) -> Devices:
+    """`ip link set NAME master BRIDGE`. The port begins with the kernel's own settings (br_add_if)."""
+    link = devices.link(name)
+    if devices.link(bridge).kind != "bridge":
+        raise CannotModel(f"{bridge} is no bridge")
+    if link.master is not None or link.kind not in (None, "veth"):
+        raise CannotModel(f"{name} is a port of {link.master} or a {link.kind}: what becomes of that is not modelled")
+    changed = replace(link, master=bridge, port=BridgePort(), hairpin=False)
+    return _bridged(_with(devices, changed), changed)
+
+
+def hairpinned(devices: Devices, name: str, on: bool) -> Devices:
+    """`bridge link set dev NAME hairpin on|off`."""
+    link = devices.link(name)
+    if link.hairpin is None:
+        raise CannotModel(f"{name} is no port of a bridge, or its settings were not read")
+    return _with(devices, replace(link, hairpin=on))
 
 
 def _peer(devices: Devices, link: Link) -> Link | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netdash.model.drift import Binding
-from netdash.model.host import IP, Chain, Net, PolicyRule, Rule
+from netdash.model.host import IP, Chain, Interface, Net, PolicyRule, Rule
 
 
 class RuleEdit(Enum):
@@ -115,6 +115,54 @@ class LinkChange:
     container: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AddressChange:
+    """`ip address add|del ADDRESS dev DEVICE`."""
+
+    add: bool
+    device: str
+    address: Interface
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MasterChange:
+    """`ip link set DEVICE master BRIDGE`, of a device of this host."""
+
+    device: str
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class HairpinChange:
+    """`bridge link set dev DEVICE hairpin on|off`, of a device of this host."""
+
+    device: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QdiscRemoval:
+    """`tc qdisc del dev DEVICE root`, of a device of this host."""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRemoval:
+    """`conntrack -D -p PROTO --orig-port-dst PORT`."""
+
+    proto: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnd:
+    """`kill PID`, of a process that ends by it."""
+
+    pid: int
+
+
 class ContainerEdit(Enum):
     STOP = "stop"
     START = "start"
@@ -160,6 +208,13 @@ class AttachmentChange:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkRemoval:
+    """`docker network rm`, by id."""
+
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRestart:
     """`systemctl restart docker`: the engine writes all of its rules anew, and starts its proxies."""
 
@@ -172,9 +227,16 @@ Change = (
     | RouteChange
     | PolicyRuleChange
     | LinkChange
+    | AddressChange
+    | MasterChange
+    | HairpinChange
+    | QdiscRemoval
+    | TrackedRemoval
+    | ProcessEnd
     | ContainerChange
     | ContainerRun
     | ContainerRepublish
     | AttachmentChange
+    | NetworkRemoval
     | EngineRestart
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from netdash.doctor.cause import Cause, Failed
-from netdash.doctor.fixes import both, by_hand, delete_route, link_up, restart
+from netdash.doctor.fixes import add_address, both, delete_route, link_up, master, plain_queue, restart
 from netdash.kernel.link_state import trouble
 from netdash.kernel.routing import uplinks_of
+from netdash.model.addresses import interface
 from netdash.model.finding import Evidence, Severity
-from netdash.model.host import Container, Endpoint, Host, Link, Network
+from netdash.model.host import Container, Endpoint, Host, Interface, Link, Network
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 
@@ -89,14 +90,13 @@ def _queue(failed: Failed, link: Link) -> Cause | None:
         return None
     owner = index_of(failed.host).veths.get(link.name)
     whose = f", of {owner.name}," if owner else ""
-    command = ("tc", "qdisc", "del", "dev", link.name, "root")
     return Cause(
         "tc-drop",
         Severity.HIGH,
         link.name,
         f"the queue of {link.name}{whose} drops every packet",
         (Evidence(f"tc qdisc {link.name}", queue, ("links", ref_of(link))),),
-        *by_hand(command, f"gives {link.name} its plain queue again"),
+        *plain_queue(link.name, f"gives {link.name} its plain queue again"),
     )
 
 
@@ -164,14 +164,13 @@ def _bridge_of(host: Host, veth: str) -> str | None:
 
 
 def no_master(container: Container, veth: Link, bridge: str) -> Cause:
-    command = ("ip", "link", "set", veth.name, "master", bridge)
     return Cause(
         "veth-no-master",
         Severity.CRITICAL,
         veth.name,
         f"{veth.name}, the host's end of {container.name}, is not in its bridge {bridge}",
         (_evidence(veth, f"master {veth.master}" if veth.master else "no master"),),
-        *both(by_hand(command, f"connects {container.name} to {bridge} again")),
+        *master(veth.name, bridge, f"connects {container.name} to {bridge} again"),
     )
 
 
@@ -182,7 +181,8 @@ def without_gateway(host: Host, end: Endpoint, link: Link) -> Cause | None:
     gateways = index_of(host).gateways(network) if network is not None else ()
     for gateway in gateways or ():
         if gateway not in have and gateway in end.gateways and network is not None:
-            return _gateway_missing(network, link, f"{gateway}/{_prefix(end, gateway.version)}")
+            own = interface(str(gateway), _prefix(end, gateway.version))
+            return _gateway_missing(network, link, own) if own is not None else None
     return None
 
 
@@ -190,14 +190,13 @@ def _prefix(end: Endpoint, version: int) -> int:
     return next((own.network.prefixlen for own in end.addresses if own.version == version), 16)
 
 
-def _gateway_missing(network: Network, link: Link, own: str) -> Cause:
-    gateway = own.partition("/")[0]
+def _gateway_missing(network: Network, link: Link, own: Interface) -> Cause:
     has = ", ".join(map(str, link.addresses)) or "no address"
     return Cause(
         "bridge-ip-missing",
         Severity.CRITICAL,
         link.name,
-        f"{link.name} lost its address {gateway}, by which network {network.name} leaves",
+        f"{link.name} lost its address {own.ip}, by which network {network.name} leaves",
         (_evidence(link, has),),
-        *by_hand(("ip", "addr", "add", own, "dev", link.name), f"gives {link.name} its address and its route again"),
+        *add_address(link.name, own, f"gives {link.name} its address and its route again"),
     )

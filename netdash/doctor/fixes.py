@@ -7,27 +7,36 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from netdash.change.model import (
+    AddressChange,
+    AttachmentChange,
     ChainPlace,
     Change,
     ContainerChange,
     ContainerEdit,
     EngineRestart,
+    HairpinChange,
     LinkChange,
+    MasterChange,
+    NetworkRemoval,
     PolicyChange,
     PolicyRuleChange,
+    ProcessEnd,
+    QdiscRemoval,
     RouteChange,
     RuleChange,
     RuleEdit,
     SysctlChange,
+    TrackedRemoval,
 )
 from netdash.model.finding import Fix, Lasts
-from netdash.model.host import Container, Match, Net, PolicyRule, Route, Rule, Target, Verb
+from netdash.model.host import Container, Interface, Match, Net, Network, PolicyRule, Route, Rule, Target, Verb
 from netdash.rules.iptables_rule import parse_line
 
 Fixed = tuple[tuple[Fix, ...], tuple[Change, ...]]
 NOTHING: Fixed = ((), ())
 
 _KERNEL = (Lasts.ENGINE, Lasts.FIREWALL)
+_ALL = (Lasts.ENGINE, Lasts.FIREWALL, Lasts.BOOT)
 _RULES = (Lasts.ENGINE,)
 
 
@@ -137,6 +146,65 @@ def _inside(container: Container) -> tuple[str, ...]:
 
 def link_up(device: str) -> Fixed:
     return (Fix(("ip", "link", "set", device, "up"), f"sets {device} up", _KERNEL),), (LinkChange(device, True),)
+
+
+def add_address(device: str, own: Interface, changes: str) -> Fixed:
+    command = ("ip", "addr", "add", str(own), "dev", device)
+    return (Fix(command, changes, _KERNEL),), (AddressChange(True, device, own),)
+
+
+def given_up(device: str, own: Interface, changes: str, container: Container | None = None) -> Fixed:
+    """An address that a device loses, of this host or of a container."""
+    command: tuple[str, ...] = ("ip", "addr", "del", str(own), "dev", device)
+    if container is not None:
+        command = (*_inside(container), *command)
+    change = AddressChange(False, device, own, container.id if container is not None else None)
+    return (Fix(command, changes, _KERNEL),), (change,)
+
+
+def master(device: str, bridge: str, changes: str) -> Fixed:
+    command = ("ip", "link", "set", device, "master", bridge)
+    return (Fix(command, changes, _KERNEL),), (MasterChange(device, bridge),)
+
+
+def hairpin(device: str, changes: str) -> Fixed:
+    command = ("bridge", "link", "set", "dev", device, "hairpin", "on")
+    return (Fix(command, changes, _KERNEL),), (HairpinChange(device, True),)
+
+
+def plain_queue(device: str, changes: str) -> Fixed:
+    command = ("tc", "qdisc", "del", "dev", device, "root")
+    return (Fix(command, changes, _KERNEL),), (QdiscRemoval(device),)
+
+
+def forget(proto: str, port: int, changes: str) -> Fixed:
+    """Entries of conntrack for a port of this host."""
+    command = ("conntrack", "-D", "-p", proto, "--orig-port-dst", str(port))
+    return (Fix(command, changes, _KERNEL),), (TrackedRemoval(proto, port),)
+
+
+def kill(pid: int, changes: str) -> Fixed:
+    return (Fix(("kill", str(pid)), changes, _KERNEL),), (ProcessEnd(pid),)
+
+
+def start(container: Container, changes: str) -> Fixed:
+    command = ("docker", "start", container.name)
+    return (Fix(command, changes, _ALL),), (ContainerChange(container.id, ContainerEdit.START),)
+
+
+def stop(container: Container, changes: str) -> Fixed:
+    command = ("docker", "stop", container.name)
+    return (Fix(command, changes, _KERNEL),), (ContainerChange(container.id, ContainerEdit.STOP),)
+
+
+def disconnect(network: Network, container: Container, changes: str) -> Fixed:
+    command = ("docker", "network", "disconnect", "-f", network.name, container.name)
+    return (Fix(command, changes, _ALL),), (AttachmentChange(network.id, container.id, False),)
+
+
+def remove_network(network: Network, changes: str) -> Fixed:
+    command = ("docker", "network", "rm", network.name)
+    return (Fix(command, changes, _ALL),), (NetworkRemoval(network.id),)
 
 
 def restart(container: Container, why: str) -> Fixed:

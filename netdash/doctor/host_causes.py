@@ -35,4 +35,4 @@ def candidates(host: Host) -> Iterator[Candidate]:
         (Evidence(f"sysctl {_FORWARD}", "0"),),
         fixes,
     )
-    yield Candidate(found, changes)
+    yield Candidate(found, changes, again=candidates)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from netdash.bundle.storage import load
-from netdash.change.apply import apply
+from netdash.change.apply import CannotModel, apply
 from netdash.change.commands import read_command
+from netdash.change.model import AttachmentChange, NetworkRemoval
 from netdash.join.host import Builder
 from netdash.model.addresses import interface
 from netdash.model.host import Host
@@ -45,3 +48,32 @@ def test_one_network_less_and_more_keeps_the_other_devices() -> None:
     again = next(one for one in left.containers or () if one.name == "c-hostip")
     assert again.inside is not None
     assert again.inside.links == before.inside.links
+
+
+def test_a_network_is_removed_with_its_bridge_and_rules_once_nobody_is_on_it() -> None:
+    host = Builder(compare=False).build(load(bundle("docker28.5-nft-full")))
+    end = next(end for one in host.containers or () if one.name == "c-unprot" for end in one.endpoints)
+    network = next(one for one in host.networks or () if one.id == end.network_id)
+    removal = NetworkRemoval(network.id)
+    with pytest.raises(CannotModel):
+        apply(host, [removal], compare=False)
+    members = [
+        one for one in host.containers or () if one.running and end.network in {e.network for e in one.endpoints}
+    ]
+    left = apply(host, [AttachmentChange(network.id, one.id, False) for one in members], compare=False)
+    after = apply(left, [removal], compare=False)
+    assert network.bridge is not None
+    assert _mentions(left, network.bridge)
+    assert not _mentions(after, network.bridge)
+    assert network.id not in {one.id for one in after.networks or ()}
+
+
+def _mentions(host: Host, bridge: str) -> list[str]:
+    """What the engine made for a bridge."""
+    rules = host.ruleset.rules if host.ruleset else ()
+    links = [link.name for link in host.links or () if link.name == bridge]
+    return [
+        *links,
+        *(route.dev for route in host.routes or () if route.dev == bridge),
+        *(r.text for r in rules if bridge in r.text),
+    ]

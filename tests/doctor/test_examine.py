@@ -90,11 +90,14 @@ PROVED = (
     "forward-drop-ahead",
     "iface-forward-off",
     "ip-forward-off",
+    "iptables-flush",
     "legacy-nft-mix",
     "multi-network-wrong-gateway",
     "policy-rule-hijack",
     "rp-filter-strict",
+    "v29-nft-flush-ruleset",
     "v29-nft-second-table",
+    "veth-no-master",
 )
 
 

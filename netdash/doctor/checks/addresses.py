@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, names_of, of_container, of_record
+from netdash.doctor.fixes import both, by_hand, given_up
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
-from netdash.model.host import IP, Container, Endpoint, Host
+from netdash.model.host import IP, Container, Endpoint, Host, Interface
 from netdash.model.index import index_of
 
 
@@ -28,7 +29,7 @@ def _added_inside(host: Host) -> Iterator[Candidate]:
                 owner, end = given.get(address.ip, (container, None))
                 if owner is container or end is None or end.network_id not in own or owner.shares_with:
                     continue
-                yield _twice(host, address.ip, owner, end, container, link.name)
+                yield _twice(host, address, owner, end, container, link.name)
 
 
 def _given(host: Host) -> dict[IP, tuple[Container, Endpoint]]:
@@ -41,7 +42,9 @@ def _given(host: Host) -> dict[IP, tuple[Container, Endpoint]]:
     }
 
 
-def _twice(host: Host, ip: IP, owner: Container, end: Endpoint, other: Container, device: str) -> Candidate:
+def _twice(host: Host, address: Interface, owner: Container, end: Endpoint, other: Container, device: str) -> Candidate:
+    ip, restart = address.ip, ("docker", "restart", other.name)
+    gone = given_up(device, address, f"{other.name} gives the address up until it adds it again", other)
     heard = [one for one in host.neighbours or () if one.ip == ip and one.mac and one.mac != end.mac]
     return candidate(
         "duplicate-ip",
@@ -53,13 +56,7 @@ def _twice(host: Host, ip: IP, owner: Container, end: Endpoint, other: Container
             of_container(other, f"{device} inside has {ip} as well"),
             *(of_record("neighbours", f"{ip} is at {one.mac} on {one.dev}", one) for one in heard),
         ],
-        [
-            Fix(
-                ("nsenter", "-t", str(other.pid or "PID"), "-n", "ip", "addr", "del", str(ip), "dev", device),
-                f"{other.name} gives the address up until it adds it again",
-            ),
-            Fix(("docker", "restart", other.name), f"{other.name} starts with its own address alone"),
-        ],
+        *both(gone, by_hand(restart, f"or: {other.name} starts with its own address alone")),
     )
 
 
@@ -77,7 +74,7 @@ def _on_this_host(host: Host) -> Iterator[Candidate]:
                     f"packets for {owner.name} end on this host",
                     (Hit(owner.id, Direction.IN, network=end.network),),
                     [of_record(f"device {link.name}", str(address), link), of_container(owner, f"has {address.ip}")],
-                    [Fix(("ip", "addr", "del", str(address), "dev", link.name), "this host gives the address up")],
+                    *given_up(link.name, address, "this host gives the address up"),
                 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record, of_rule
-from netdash.doctor.fixes import NOTHING, both, by_hand
+from netdash.doctor.fixes import NOTHING, both, by_hand, forget
 from netdash.kernel.conntrack_entries import unanswered
 from netdash.kernel.sockets import by_port
 from netdash.model.addresses import address, socket_text
@@ -57,12 +57,7 @@ def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
             ),
             *([of_rule(port.dnat)] if port.dnat else []),
         ],
-        [
-            Fix(
-                ("conntrack", "-D", "-p", "udp", "--orig-port-dst", str(port.host_port)),
-                "forgets these entries: the next datagram meets the rules again",
-            )
-        ],
+        *forget("udp", port.host_port, "forgets these entries: the next datagram meets the rules again"),
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, hit_of_port, members, of_record, of_rule, of_sysctl
-from netdash.doctor.fixes import sysctl
+from netdash.doctor.fixes import hairpin, plain_queue, sysctl
 from netdash.kernel.routing import entrance
-from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
+from netdash.model.finding import Direction, Evidence, Hit, Severity
 from netdash.model.host import Container, Host, Link, Network, Port
 from netdash.model.index import index_of
 from netdash.trace.model import Origin, Question, Verdict
@@ -39,7 +39,7 @@ def check_queues(host: Host) -> Iterator[Candidate]:
             "no rule and no counter shows it",
             hits,
             [of_record("tc qdisc", f"{device}: {text}", link) if link else Evidence("tc qdisc", f"{device}: {text}")],
-            [Fix(("tc", "qdisc", "del", "dev", device, "root"), "takes the shaper away until somebody sets it again")],
+            *plain_queue(device, "takes the shaper away until somebody sets it again"),
             confidence=1.0 if bad else 0.5,
         )
 
@@ -138,11 +138,6 @@ def _without_hairpin(
         f"its bridge port {link.name} does not send frames back",
         [Hit(container.id, Direction.PEERS, f"{port.host_port}/{port.proto}", network.name) for port in own],
         [of_record(f"bridge link {link.name}", "hairpin off", link)],
-        [
-            Fix(
-                ("bridge", "link", "set", "dev", link.name, "hairpin", "on"),
-                "frames may leave by the port that they came in by, until the container is started anew",
-            )
-        ],
+        *hairpin(link.name, "frames may leave by the port that they came in by, until the container is started anew"),
         asks=tuple(failing),
     )

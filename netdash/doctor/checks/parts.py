@@ -14,8 +14,6 @@ from netdash.model.relations import ref_of
 from netdash.trace.model import Question
 
 KEPT = (Lasts.ENGINE, Lasts.FIREWALL, Lasts.BOOT)
-UNTIL_BOOT = (Lasts.ENGINE, Lasts.FIREWALL)
-"""What a command survives that changes the kernel's state beside the rules."""
 
 
 def candidate(

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import (
     KEPT,
-    UNTIL_BOOT,
     candidate,
     hit_of_port,
     of_container,
@@ -15,7 +14,7 @@ from netdash.doctor.checks.parts import (
     of_rule,
     run_anew,
 )
-from netdash.doctor.fixes import restart
+from netdash.doctor.fixes import NOTHING, both, kill, restart, start, stop
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
 from netdash.model.host import Binding, Container, Host, Port, Proxy, Scope
@@ -44,16 +43,16 @@ def _taken(host: Host, container: Container, port: Port) -> Candidate:
     who = other.name if other else f"{holder.command or 'a process'}" if holder else "a process"
     pid = f" (pid {holder.pid})" if holder and holder.pid and not other else ""
     state = "cannot start" if failed else f"is {container.state} and could not start"
-    free = ("docker", "stop", other.name) if other else ("kill", str(holder.pid)) if holder and holder.pid else ()
+    ends = f"{who} ends and frees the port; better by its own service manager"
+    free = stop(other, ends) if other else kill(holder.pid, ends) if holder and holder.pid else NOTHING
     said = [of_container(container, container.error)] if failed else []
-    fix = [Fix(free, f"{who} ends and frees the port; better by its own service manager", UNTIL_BOOT)] if free else []
     return candidate(
         "port-taken-by-process",
         Severity.HIGH if failed else Severity.INFO,
         f"{container.name} {state}: {port.host_port}/{port.proto} is held by {who}{pid}",
         (hit_of_port(port),),
         [of_record("listeners", f"{socket_text(port.host_ip, port.host_port)} {who}{pid}", port), *said],
-        [*fix, Fix(("docker", "start", container.name), "starts it once the port is free", KEPT)],
+        *both(free, start(container, "starts it once the port is free")),
     )
 
 
@@ -133,7 +132,7 @@ def _orphans(host: Host, proxies: Iterable[Proxy]) -> Iterator[Candidate]:
             "which no container has",
             (Hit(None, Direction.IN, port),),
             [of_record(f"docker-proxy {proxy.pid}", proxy.argv, proxy)],
-            [Fix(("kill", str(proxy.pid)), f"frees {port}", UNTIL_BOOT)],
+            *kill(proxy.pid, f"frees {port}"),
         )
 
 

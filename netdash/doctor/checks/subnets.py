@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
 
-from netdash.change.model import RouteChange
+from netdash.change.model import NetworkRemoval, RouteChange
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import KEPT, candidate, hits_of, members, names_of, of_record
+from netdash.doctor.fixes import Fixed, both, by_hand, disconnect, remove_network
 from netdash.model.addresses import subnet as net_of
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
 from netdash.model.host import IP, Container, Host, Neighbour, Net, Network, Route
@@ -75,7 +76,7 @@ def _taken_by_route(host: Host, network: Network, subnet: Net, routes: list[Rout
                 )
                 for route in routes
             ),
-            *_renumber(host, network),
+            *_renumber(host, network)[0],
         ],
         tuple(RouteChange(False, one.family, one.dst, one.gateway, one.dev, table=one.table) for one in routes),
         tuple(out(one, None, subnet.version) for one in gone),
@@ -97,27 +98,20 @@ def _takes_others(host: Host, network: Network, subnet: Net, lost: list[tuple[IP
             of_record(f"network {network.name}", f"subnet {subnet} on {network.bridge}", network),
             *(Evidence(source, text) for _, source, text in lost),
         ],
-        _renumber(host, network),
+        *_renumber(host, network),
     )
 
 
-def _renumber(host: Host, network: Network) -> list[Fix]:
+def _renumber(host: Host, network: Network) -> Fixed:
     if network.name == _DEFAULT:
         restart = ("systemctl", "restart", "docker")
-        return [Fix(restart, 'first set "bip" in /etc/docker/daemon.json to a range that nobody uses', KEPT)]
-    leave = [
-        Fix(
-            ("docker", "network", "disconnect", "-f", network.name, one.name),
-            f"{one.name} leaves {network.name}; connect it to the new network afterwards",
-            KEPT,
-        )
+        return by_hand(restart, 'first set "bip" in /etc/docker/daemon.json to a range that nobody uses', KEPT)
+    leave = (
+        disconnect(network, one, f"{one.name} leaves {network.name}; connect it to the new network afterwards")
         for one in members(host, network)
-    ]
-    remove = ("docker", "network", "rm", network.name)
-    return [
-        *leave,
-        Fix(remove, f"{network.name} is removed; create it anew with --subnet of a range nobody uses", KEPT),
-    ]
+    )
+    anew = f"{network.name} is removed; create it anew with --subnet of a range nobody uses"
+    return both(*leave, remove_network(network, anew))
 
 
 def _others_routes(host: Host, network: Network, subnet: Net) -> Iterator[Route]:
@@ -254,15 +248,19 @@ def _used_up(host: Host, taken: Sequence[Net], told: Evidence) -> Candidate:
         "no new network can be created: all of Docker's default address pools are used",
         (),
         [told, Evidence("networks", f"{len(taken)} subnets are in use{idle}")],
-        [
-            Fix(
-                ("docker", "network", "prune"),
-                "removes networks that no container, running or stopped, is on; "
-                "or add default-address-pools to /etc/docker/daemon.json and restart the engine",
-                KEPT,
-            )
-        ],
+        *_prune(host),
     )
+
+
+def _prune(host: Host) -> Fixed:
+    used = {end.network_id for one in host.containers or () for end in one.endpoints}
+    gone = [one for one in host.networks or () if one.name not in ("bridge", "host", "none") and one.id not in used]
+    text = (
+        "removes networks that no container, running or stopped, is on; "
+        "or add default-address-pools to /etc/docker/daemon.json and restart the engine"
+    )
+    fix = Fix(("docker", "network", "prune"), text, KEPT)
+    return (fix,), tuple(NetworkRemoval(one.id) for one in gone) if host.containers is not None else ()
 
 
 # --- addresses of one network -----------------------------------------------------------------------------------------

@@ -36,9 +36,34 @@ def on_loopback() -> Host:
     return host(table("nat", rule) + table("raw"), more=more, sysctls={"net.ipv4.conf.docker0.route_localnet": "1"})
 
 
+def with_stale_datagrams() -> Host:
+    ports = {"80/udp": [{"HostIp": "0.0.0.0", "HostPort": "5000"}]}
+    web = container("web", WEB, PortBindings=ports)
+    web["NetworkSettings"] = {**web["NetworkSettings"], "Ports": ports}  # type: ignore[dict-item]
+    ends = "src=192.0.2.10 dst=203.0.113.2 sport=7 dport=5000", "src=203.0.113.2 dst=192.0.2.10 sport=5000 dport=7"
+    line = f"udp 17 25 {ends[0]} [UNREPLIED] {ends[1]} use=1\n"
+    rule = f"-A PREROUTING -p udp -m udp --dport 5000 -j DNAT --to-destination {WEB}:80"
+    more = {"docker/inspect.json": [web, container("db", DB)], "host/conntrack.txt": line}
+    return host(table("nat", rule), more=more)
+
+
+def with_an_address_twice() -> Host:
+    own = [{"family": "inet", "local": DB, "prefixlen": 16}, {"family": "inet", "local": WEB, "prefixlen": 16}]
+    inside = [{"ifindex": 2, "ifname": "eth0", "flags": ["UP"], "mtu": 1500, "addr_info": own}]
+    more = {"docker/inspect.json": [container("web", WEB), container("db", DB)], "containers/db/addr.json": inside}
+    return host(more=more)
+
+
+def shaped() -> Host:
+    return host(more={"rules/tc.txt": "qdisc netem 8001: dev vweb root refcnt 2 limit 1000 loss 100%\n"})
+
+
 @pytest.mark.parametrize(
     ("on", "code"),
     [
+        (with_stale_datagrams(), "udp-stale-conntrack"),
+        (with_an_address_twice(), "duplicate-ip"),
+        (shaped(), "tc-drop"),
         (on_loopback(), "v29-loopback-publish-from-lan"),
         (host(sysctls={COUNT: "1000", MAX: "1000"}), "conntrack-full"),
         (exposed(), "ufw-bypass"),
