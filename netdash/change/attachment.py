@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from netdash.change.engine_rules import EngineRules
 from netdash.change.errors import CannotModel
+from netdash.change.inner_rules import with_resolver_rules
 from netdash.change.links import Devices, plugged, unplugged
 from netdash.kernel.routing import usual_rules
 from netdash.model.addresses import LOOPBACK, interface
@@ -215,6 +216,8 @@ def fresh_inside(
     if keep and before is not None and before.links is not None and before.routes is not None:
         return _kept(before, tuple(links), routes)
     ruleset = before.ruleset if before is not None else Ruleset(())
+    if ruleset is not None and host.engine is not None and host.engine.firewall != "nftables":
+        ruleset = with_resolver_rules(ruleset, container.listeners or ())
     return Inside(tuple(links), routes, (), (*usual_rules(4), *usual_rules(6)), (), ruleset)
 
 

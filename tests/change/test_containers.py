@@ -9,10 +9,10 @@ import pytest
 from netdash.bundle.storage import load
 from netdash.change.apply import CannotModel, apply
 from netdash.change.commands import read_command
-from netdash.change.model import AttachmentChange, NetworkRemoval
+from netdash.change.model import AttachmentChange, ContainerChange, ContainerEdit, NetworkRemoval
 from netdash.join.host import Builder
 from netdash.model.addresses import interface
-from netdash.model.host import Host
+from netdash.model.host import Host, Verb
 from tests.conftest import bundle
 
 
@@ -77,3 +77,19 @@ def _mentions(host: Host, bridge: str) -> list[str]:
         *(route.dev for route in host.routes or () if route.dev == bridge),
         *(r.text for r in rules if bridge in r.text),
     ]
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_a_restart_writes_the_rules_of_the_resolver_again(flushed: bool) -> None:
+    nat = "-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n" + ("-N DOCKER_OUTPUT\n-N DOCKER_POSTROUTING\n" if flushed else "")
+    sockets = "udp UNCONN 0 0 127.0.0.11:40084 0.0.0.0:*\ntcp LISTEN 0 9 127.0.0.11:44777 0.0.0.0:*\n"
+    recording = load(bundle("docker-user-host-port"))
+    inner = {"containers/web/nat.txt": nat, "containers/web/listeners.txt": sockets}
+    host = Builder(compare=False).build(replace(recording, answers={**recording.answers, **inner}))
+    web = next(one for one in host.containers or () if one.name == "web")
+    after = apply(host, [ContainerChange(web.id, ContainerEdit.RESTART)], compare=False)
+    inside = next(one.inside for one in after.containers or () if one.id == web.id)
+    assert inside is not None
+    assert inside.ruleset is not None
+    led = [one.text.rpartition(" ")[2] for one in inside.ruleset.rules if one.target.verb is Verb.DNAT]
+    assert led == ["127.0.0.11:40084", "127.0.0.11:44777"]
