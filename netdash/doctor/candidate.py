@@ -15,9 +15,9 @@ from netdash.trace.model import Question
 class Candidate:
     """`finding`: without proof. `changes`: what the commands of its fix change, () where that cannot be told as data.
     `asks`: the questions that fail today and that the fix must answer, () where no packet shows the fault: there
-    `again`, the check that found it, must find nothing on the changed host."""
+    `again`, the check that found it, must find nothing on the changed host; None there is not told."""
 
     finding: Finding
     changes: tuple[Change, ...] = ()
     asks: tuple[Question, ...] = ()
-    again: Callable[[Host], Iterator[Candidate]] | None = None
+    again: Callable[[Host], Iterator[Candidate] | None] | None = None

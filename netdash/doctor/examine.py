@@ -12,7 +12,7 @@ from netdash.doctor.causes import cause
 from netdash.doctor.classes import classes
 from netdash.doctor.fixes import for_podman
 from netdash.doctor.merge import merged
-from netdash.doctor.prove import proved
+from netdash.doctor.prove import all_proved
 from netdash.doctor.questions import Asked, questions
 from netdash.doctor.standing import standings
 from netdash.model.finding import Finding, Health, Hit
@@ -26,9 +26,8 @@ _NEEDED = (Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS, Source.SYSC
 def examine(host: Host) -> Health:
     """Of a host that was read to the end."""
     groups = classes(host, list(questions(host)))
-    found = tuple(
-        sorted((_for_engine(host, proved(host, one)) for one in merged(_candidates(host, groups))), key=_rank)
-    )
+    tried = all_proved(host, merged(_candidates(host, groups)))
+    found = tuple(sorted((_for_engine(host, one) for one in tried), key=_rank))
     return Health(found, not_checked(host), *standings(host, found, groups))
 
 

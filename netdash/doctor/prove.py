@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from netdash.change.apply import CannotModel, apply
@@ -18,6 +19,16 @@ from netdash.trace.tracer import trace
 
 _ASKED = 12  # of the questions that a cause ended; they fare alike
 _WATCHED = 200  # questions that are compared before and after
+_TRIED = 4  # findings of one code: each costs a host made anew
+
+
+def all_proved(host: Host, candidates: Iterable[Candidate]) -> Iterator[Finding]:
+    """Of many of one code only the first are tried; `proved` of the others stays unknown."""
+    tried: Counter[str] = Counter()
+    for candidate in candidates:
+        code = candidate.finding.code
+        tried[code] += bool(candidate.changes)
+        yield proved(host, candidate) if tried[code] <= _TRIED else candidate.finding
 
 
 def proved(host: Host, candidate: Candidate) -> Finding:
@@ -26,7 +37,7 @@ def proved(host: Host, candidate: Candidate) -> Finding:
     if not (finding.fix and candidate.changes and (asks or candidate.again)):
         return finding
     try:
-        after = apply(host, candidate.changes, compare=not asks)
+        after = apply(host, candidate.changes, compare=False)
     except CannotModel:
         return finding
     if not asks:
@@ -41,8 +52,9 @@ def proved(host: Host, candidate: Candidate) -> Finding:
 
 def _found_no_more(host: Host, after: Host, candidate: Candidate) -> Finding:
     """Where the check finds it still, the model may hold less than the command does: then nothing is proved."""
-    finding, again = candidate.finding, candidate.again
-    if again is None or any(same(one.finding, finding) for one in again(after)):
+    finding = candidate.finding
+    left = candidate.again(after) if candidate.again is not None else None
+    if left is None or any(same(one.finding, finding) for one in left):
         return finding
     return replace(finding, proved=True, also_opens=tuple(_opened(host, after, candidate)))
 

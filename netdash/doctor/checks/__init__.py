@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from netdash.doctor.candidate import Candidate
@@ -25,6 +26,7 @@ from netdash.doctor.checks import (
     rules,
     subnets,
 )
+from netdash.join.derived import derived
 from netdash.model.host import Host
 from netdash.model.source import Source
 
@@ -98,9 +100,17 @@ CHECKS: tuple[tuple[Check, tuple[Needs, ...]], ...] = (
 
 def candidates(host: Host) -> Iterator[Candidate]:
     """Of all checks. A check of which a part was not read may still find something in what was."""
-    for check, _ in CHECKS:
+    for check, needs in CHECKS:
+        again = partial(_again, check, needs, host)
         for found in check(host):
-            yield replace(found, again=check)
+            yield replace(found, again=again)
+
+
+def _again(check: Check, needs: tuple[Needs, ...], before: Host, after: Host) -> Iterator[Candidate] | None:
+    """What the check finds on the changed host; None where it is not told there what it was told before."""
+    after = derived(after) if _DRIFT in needs else after
+    blind = any(need.read(before) and not need.read(after) for need in needs)
+    return None if blind else check(after)
 
 
 def not_checked(host: Host) -> dict[str, str]:

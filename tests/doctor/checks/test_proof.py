@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netdash.change.model import SysctlChange
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.prove import proved
+from netdash.doctor.prove import all_proved, proved
 from netdash.model.host import Host
 from tests.doctor.checks.stage import container, of_code
 from tests.support.trace_hosts import DB, PUBLISHED, WEB, host, table
@@ -79,3 +81,19 @@ def test_a_fix_that_leaves_the_cause_is_not() -> None:
     little = Candidate(full.finding, (SysctlChange(MAX, "1001"),), again=full.again)
     assert proved(on, little).proved is None
     assert proved(on, little).fix == full.finding.fix
+
+
+def test_of_many_findings_of_one_code_the_first_are_tried() -> None:
+    on = shaped()
+    (one,) = all_proved(on, [of(on, "tc-drop")])
+    assert one.proved is True
+    told = [finding.proved for finding in all_proved(on, [of(on, "tc-drop")] * 6)]
+    assert told == [True, True, True, True, None, None]
+
+
+def test_a_check_that_is_not_told_any_more_proves_nothing() -> None:
+    on = shaped()
+    candidate = of(on, "tc-drop")
+    assert candidate.again is not None
+    assert candidate.again(replace(on, qdiscs=None)) is None
+    assert list(candidate.again(replace(on, qdiscs={})) or ()) == []
