@@ -120,7 +120,10 @@ def test_a_rule_that_is_added_before_the_packet_comes_is_the_first_step_that_dif
     differs = proved["steps"][proved["differs_at"]]
     assert (differs["table"], differs["chain"], differs["rule"]) == ("filter", "DOCKER-USER", 1)
     assert (differs["verdict"], "late" in differs["text"]) == ("drop", True)
-    assert proved["steps"][: proved["differs_at"]] == proved["predicted"][: proved["differs_at"]]
+    walks = [
+        [{**step, "packets": None} for step in proved[walk][: proved["differs_at"]]] for walk in ("steps", "predicted")
+    ]
+    assert walks[0] == walks[1]
 
 
 def test_a_packet_that_does_not_come(host: Lab) -> None:
