@@ -35,7 +35,7 @@ _INTERVAL = 5.0  # seconds between two looks at what sends no events
 def run(arguments: Arguments) -> int:
     """Print what was found: exit 1 where something is broken or at risk, 3 where no container could be read, else 0."""
     _check(arguments)
-    if arguments.watch and arguments.bundle is None:
+    if arguments.watch:
         return _watch(arguments)
     host = whole_host(arguments)
     found = _asked_for(arguments, host)
@@ -56,7 +56,10 @@ def run(arguments: Arguments) -> int:
 
 
 def _check(arguments: Arguments) -> None:
-    """Raises NetdashError where probes are not possible, or would tell names that are to be masked."""
+    """Raises NetdashError where probes are not possible, or would tell names that are to be masked; and where there is
+    nothing to watch."""
+    if arguments.watch and arguments.bundle is not None:
+        raise NetdashError("a recording does not change", "--watch is for a live host", Exit.USAGE)
     if not arguments.probe:
         return
     from netdash.cli.publish import allowed, local

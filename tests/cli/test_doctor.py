@@ -29,6 +29,11 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "✓" not in capsys.readouterr().out
 
 
+def test_a_recording_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--from", str(bundle("ip-forward-off")), "doctor", "--watch"]) == 2
+    assert "a recording does not change" in capsys.readouterr().err
+
+
 def test_one_container_is_told_of_what_hits_it(capsys: pytest.CaptureFixture[str]) -> None:
     code, out = _doctor(capsys, "veth-no-master", "web", "--json")
     assert code == 1
