@@ -25,6 +25,7 @@ MANY = RECORDINGS / "docker28.5-nft-full"
 SIZES = ((80, 24), (120, 40), (160, 48))
 SCENES: tuple[tuple[str, Path, str, tuple[tuple[int, int], ...]], ...] = (
     ("broken", RECORDINGS / "docker-user-host-port", "", SIZES[:2]),
+    ("health", RECORDINGS / "docker-user-host-port", "0", SIZES[1:2]),
     ("demo", DEMO, "", SIZES),
     ("many", MANY, "G", SIZES),
     ("rules", DEMO, "4", SIZES[1:2]),
@@ -40,6 +41,9 @@ PADDED = re.compile(r'x="([\d.]+)"( y="[\d.]+") textLength="([\d.]+)"([^>]*)>([^
 async def picture(host: Host, size: tuple[int, int], keys: str) -> str:
     app = Netdash(StillFeed(host), Options())
     async with app.run_test(size=size) as pilot:
+        await pilot.pause(0.3)
+        while app.examiner.busy:
+            await pilot.pause(0.1)
         await pilot.pause(0.3)
         if keys:
             await pilot.press(*keys)
