@@ -12,7 +12,9 @@ from pathlib import Path
 from netdash.bundle.storage import load
 from netdash.doctor.examine import examine
 from netdash.join.host import Builder
-from netdash.model.finding import Finding, Severity
+from netdash.model.finding import Finding, Health, Severity, keep_health
+from netdash.model.host import Host
+from netdash.view.columns_engine import CONTAINERS
 
 _CONTROLS = ("upstream-drop", "v29-cross-network-published-port", "neg-icmp-blocked")
 """Hosts on which what fails is not the host's fault, or works."""
@@ -29,25 +31,33 @@ class Row:
     right: bool
     others: tuple[str, ...]  # alarms beside the expected one
     proved: str
+    shown: bool  # whether the list of containers says it on the row of somebody who is hit
 
 
 def rows(folder: Path, healthy: bool) -> Iterator[Row]:
     for bundle in sorted(path for path in folder.iterdir() if (path / "ip").is_dir() or (path / "docker").is_dir()):
-        found = examine(Builder().build(load(bundle))).findings
+        host = Builder().build(load(bundle))
+        health = examine(host)
+        keep_health(host, health)
         quiet = healthy or bundle.name.startswith("_healthy") or bundle.name in _CONTROLS
-        yield _row(bundle.name, "" if quiet else bundle.name, found)
+        yield _row(bundle.name, "" if quiet else bundle.name, health.findings, _shown(host, health))
 
 
-def _row(name: str, expected: str, found: Sequence[Finding]) -> Row:
+def _shown(host: Host, health: Health) -> bool:
+    rows = CONTAINERS.rows(host) if health.findings else ()
+    return any(row.why is not None and row.why.text.startswith(health.findings[0].sentence[:60]) for row in rows)
+
+
+def _row(name: str, expected: str, found: Sequence[Finding], shown: bool) -> Row:
     alarms = tuple(one.code for one in found if one.severity < Severity.INFO)
     if not expected:
-        return Row(name, "", alarms[0] if alarms else "", not alarms, alarms, "")
+        return Row(name, "", alarms[0] if alarms else "", not alarms, alarms, "", shown)
     first = found[0] if found else None
     names = {expected, _SAME.get(expected, expected)}
     right = first is not None and first.code in names
     others = tuple(code for code in alarms if code not in names)
     proof = {True: "proved", False: "not mended", None: "-"}[first.proved if first is not None else None]
-    return Row(name, expected, first.code if first is not None else "", right, others, proof)
+    return Row(name, expected, first.code if first is not None else "", right, others, proof, shown)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,13 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in told:
         mark = "right" if row.right else "WRONG"
         beside = f"  also: {', '.join(row.others)}" if row.others else ""
-        sys.stdout.write(f"{mark}  {row.name:40} {row.first or 'silent':32} {row.proved:10}{beside}\n")
+        sys.stdout.write(
+            f"{mark}  {row.name:40} {row.first or 'silent':32} {row.proved:10} {'row' if row.shown else '':4}{beside}\n"
+        )
     faults = [row for row in told if row.expected]
     quiet = [row for row in told if not row.expected]
     right = sum(row.right for row in faults)
     proved = sum(row.proved == "proved" for row in faults)
     beside = sum(len(row.others) for row in faults)
+    shown = sum(row.shown for row in faults)
     sys.stdout.write(f"{right} of {len(faults)} faults first by name, {proved} fixes proved, {beside} alarms beside\n")
+    sys.stdout.write(f"{shown} stand on the row of a container that is hit\n")
     sys.stdout.write(f"{sum(row.right for row in quiet)} of {len(quiet)} hosts without a fault are silent\n")
     return 0 if all(row.right for row in told) else 1
 
