@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record, of_rule
@@ -14,6 +14,7 @@ from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
 from netdash.model.host import IP, Container, Host, Listener, Net, Network, Port, TrackedFlow
 from netdash.model.index import index_of
 from netdash.trace.default_questions import out
+from netdash.trace.summary import Leaves, outbound
 
 
 def check_stale_udp(host: Host) -> Iterator[Candidate]:
@@ -179,9 +180,14 @@ def check_untranslated(host: Host) -> Iterator[Candidate]:
             continue
         asked = list(_unanswered_out(host, network))
         attached = members(host, network)
-        if not attached:
-            continue
-        yield _untranslated(host, network, routed, asked)
+        if attached and not _leaves_translated(host, network, attached):
+            yield _untranslated(host, network, routed, asked)
+
+
+def _leaves_translated(host: Host, network: Network, attached: Iterable[Container]) -> bool:
+    """Whether somebody else's rule gives what leaves this host's address; conntrack may know older packets."""
+    ways = (way for one in attached for way in outbound(host, one) if way.network == network.name)
+    return any(way.leaves in (Leaves.MASQUERADE, Leaves.SNAT) for way in ways)
 
 
 def _unanswered_out(host: Host, network: Network) -> Iterator[TrackedFlow]:

@@ -65,6 +65,13 @@ def test_what_leaves_untranslated_alarms_once_somebody_does_not_answer(option: s
         assert finding.severity is severity, line
 
 
+def test_an_old_entry_is_no_alarm_once_a_rule_translates() -> None:
+    option = {"com.docker.network.bridge.name": "docker0", "com.docker.network.bridge.enable_ip_masquerade": "false"}
+    more = {"docker/networks.json": [{**BRIDGE, "Options": option}], "host/conntrack.txt": syn("192.0.2.10")}
+    rules = table("nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
+    assert not found(made(more, legacy=rules), "masq-missing")
+
+
 HEARD = 'tcp LISTEN 0 5 127.0.0.1:9000 0.0.0.0:* users:(("python3",pid=7,fd=3))\n'
 
 
