@@ -188,9 +188,10 @@ def _docker_user(failed: Failed, rule: Rule) -> Cause:
         )
     if failed.back and rule.text.startswith("-A "):
         return _answers_dropped(rule)
+    closes = any(match.key == "ctorigdstport" and not match.negated for match in rule.matches)
     return Cause(
         "docker-user-drop",
-        Severity.HIGH,
+        Severity.INFO if closes else Severity.HIGH,  # who names the published port as the client asked for it means it
         rule.place,
         f"{rule.place} {_does(rule)}{_of_what(rule)}",
         (rule_evidence(rule),),

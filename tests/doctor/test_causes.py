@@ -51,6 +51,14 @@ def _first(*changes: Change) -> Finding:
     return examine(apply(_healthy(), changes)).findings[0]
 
 
+def test_a_rule_that_closes_one_published_port_is_meant() -> None:
+    """As the doctor itself advises where a firewall denies the port."""
+    rule = "-i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP"
+    found = examine(apply(_healthy(), _append("DOCKER-USER", rule))).findings
+    assert [one.severity for one in found if one.code == "docker-user-drop"] == [Severity.INFO]
+    assert all(one.severity is Severity.INFO for one in found)
+
+
 def test_the_host_is_healthy_before() -> None:
     assert [one for one in examine(_healthy()).findings if one.severity < Severity.INFO] == []
 
