@@ -54,7 +54,7 @@ def lost_rules(failed: Failed) -> Cause | None:
             Evidence("rules", f"{what}; {len(missing(host))} rules that the engine writes are missing"),
             *((evidence_of(failed.decided_by.step),) if failed.decided_by.step is not None else ()),
         ),
-        *engine_restart("writes all of its rules again"),
+        *engine_restart(host, "writes all of its rules again"),
         confidence=0.9,
     )
 
@@ -102,6 +102,10 @@ def _one_missing(failed: Failed, one: Drift, code: str) -> Cause:
         evidence.append(evidence_of(failed.decided_by.step))
     container = failed.receiver if one.container_id else None
     severity = Severity.CRITICAL if code == "dnat-missing" else Severity.HIGH
-    fix = restart(container, "the engine writes its rules again") if container else engine_restart("writes it again")
+    fix = (
+        restart(container, "the engine writes its rules again")
+        if container
+        else engine_restart(failed.host, "writes it again")
+    )
     thing = (one.container_id, port.host_port, port.proto) if one.container_id and port else (one.network_id, one.text)
     return Cause(code, severity, (code, whose, thing), target, tuple(evidence), *fix)

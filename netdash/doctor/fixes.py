@@ -29,7 +29,7 @@ from netdash.change.model import (
     TrackedRemoval,
 )
 from netdash.model.finding import Fix, Lasts
-from netdash.model.host import Container, Interface, Match, Net, Network, PolicyRule, Route, Rule, Target, Verb
+from netdash.model.host import Container, Host, Interface, Match, Net, Network, PolicyRule, Route, Rule, Target, Verb
 from netdash.rules.iptables_rule import parse_line
 
 Fixed = tuple[tuple[Fix, ...], tuple[Change, ...]]
@@ -214,10 +214,18 @@ def restart(container: Container, why: str) -> Fixed:
     return (Fix(("docker", "restart", container.name), f"{why}; {container.name} restarts", lasts),), (change,)
 
 
-def engine_restart(why: str) -> Fixed:
-    """Without live-restore every container stops."""
-    text = f"{why}; containers restart, unless live-restore is on"
-    return (Fix(("systemctl", "restart", "docker"), text, (Lasts.ENGINE, Lasts.BOOT)),), (EngineRestart(),)
+def engine_restart(host: Host, why: str) -> Fixed:
+    """Without live-restore every container stops, and only those with a restart policy start again by themselves."""
+    command, lasting = ("systemctl", "restart", "docker"), (Lasts.ENGINE, Lasts.BOOT)
+    running = tuple(container.name for container in host.containers or () if container.running)
+    goes_on = host.engine is not None and (host.engine.live_restore or host.engine.name == "podman")
+    if goes_on or not running:
+        return (Fix(command, why, lasting),), (EngineRestart(),)
+    known = host.engine is not None and host.engine.live_restore is False
+    stop = Fix(
+        command, f"{why}; all containers stop: live-restore is {'off' if known else 'not known to be on'}", lasting
+    )
+    return (stop, Fix(("docker", "start", *running), "those that ran run again")), (EngineRestart(),)
 
 
 def reload_podman() -> Fix:

@@ -17,8 +17,8 @@ from netdash.trace.summary import answer, obstacle
 _FLUSHED = "drift: engine"
 
 
-def _written_anew() -> Fixed:
-    return engine_restart("the engine writes all of its rules anew")
+def _written_anew(host: Host) -> Fixed:
+    return engine_restart(host, "the engine writes all of its rules anew")
 
 
 def check(host: Host) -> Iterator[Candidate]:
@@ -54,7 +54,7 @@ def _flushed(host: Host, missing: list[Drift]) -> Candidate:
             Evidence("rules", f"{len(missing)} rules of the engine are missing, with all of its chains"),
             *(_policy(host)),
         ],
-        *_written_anew(),
+        *_written_anew(host),
         tuple(out(one, None, 4) for one in cut),
     )
 
@@ -150,7 +150,7 @@ def _without_masquerade(host: Host, network: Network, one: Drift) -> Candidate:
         "which nobody beyond this host can answer",
         [Hit(each.id, Direction.OUT, network=network.name) for each in cut],
         [_evidence(one)],
-        *(lone if lone[0] else _written_anew()),
+        *(lone if lone[0] else _written_anew(host)),
         tuple(out(each, None, 4) for each in cut),
     )
 
@@ -185,5 +185,5 @@ def _rest(host: Host) -> Iterator[Candidate]:
                 f"{len(left)} {several}" if len(left) > 1 else single,
                 [Hit(one, Direction.IN) for one in dict.fromkeys(one.container_id for one in left if one.container_id)],
                 map(_evidence, left[:8]),
-                *(_written_anew() if kind is DriftKind.MISSING else NOTHING),
+                *(_written_anew(host) if kind is DriftKind.MISSING else NOTHING),
             )
