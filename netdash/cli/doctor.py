@@ -33,7 +33,8 @@ _INTERVAL = 5.0  # seconds between two looks at what sends no events
 
 
 def run(arguments: Arguments) -> int:
-    """Print what was found: exit 1 where something is broken or at risk, 3 where no container could be read, else 0."""
+    """Print what was found: exit 1 where something is broken or at risk, else 3 where containers, rules, routes or
+    devices were not all read, else 0."""
     _check(arguments)
     if arguments.watch:
         return _watch(arguments)
@@ -87,7 +88,9 @@ def _asked_for(arguments: Arguments, host: Host) -> Health:
 def exit_code(host: Host, found: Health) -> int:
     if any(finding.severity < Severity.INFO for finding in found.findings):
         return Exit.FINDINGS
-    return Exit.UNREADABLE if host.containers is None else Exit.FINE
+    read = (host.containers, host.ruleset, host.routes, host.links)
+    whole = all(part is not None for part in read) and host.ruleset is not None and host.ruleset.complete
+    return Exit.FINE if whole else Exit.UNREADABLE
 
 
 def _write(path: Path, host: Host, found: Health) -> None:

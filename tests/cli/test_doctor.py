@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "host" / "docker-proxy.txt").write_text("")
     assert main(["--from", str(tmp_path), "doctor"]) == 3
     assert "✓" not in capsys.readouterr().out
+    part = shutil.copytree(bundle("docker28.5-ufw"), tmp_path / "part", ignore=shutil.ignore_patterns("rules"))
+    assert main(["--from", str(part), "doctor"]) == 3
 
 
 def test_a_recording_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:
