@@ -21,7 +21,7 @@ def of_device(failed: Failed) -> Cause | None:
 
 
 def _evidence(link: Link, text: str, where: str = "") -> Evidence:
-    return Evidence(f"link {link.name}{where}", text, None if where else ("links", ref_of(link)))
+    return Evidence(f"link {link.name}{where}", text, None if where else ref_of(link))
 
 
 # --- within a container -----------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def _queue(failed: Failed, link: Link) -> Cause | None:
         Severity.HIGH,
         link.name,
         f"the queue of {link.name}{whose} drops every packet",
-        (Evidence(f"tc qdisc {link.name}", queue, ("links", ref_of(link))),),
+        (Evidence(f"tc qdisc {link.name}", queue, ref_of(link)),),
         *plain_queue(link.name, f"gives {link.name} its plain queue again"),
     )
 
@@ -108,7 +108,7 @@ def _dead_way_out(failed: Failed, link: Link, what: str) -> Cause:
     kind = f" ({link.kind})" if link.kind else ""
     evidence = [_evidence(link, f"{what}{kind}")]
     if route is not None:
-        evidence.append(Evidence(f"route {route.dst} dev {link.name}", f"table {route.table}", _ref(route)))
+        evidence.append(Evidence(f"route {route.dst} dev {link.name}", f"table {route.table}", ref_of(route)))
     if not tunnel:
         sentence = f"{link.name} {'is down' if what == 'down' else 'has no carrier'}: {text}"
         fix = link_up(link.name) if what == "down" else ((), ())
@@ -123,10 +123,6 @@ def _dead_way_out(failed: Failed, link: Link, what: str) -> Cause:
         tuple(evidence),
         *away,
     )
-
-
-def _ref(thing: object) -> tuple[str, object]:
-    return "routes", ref_of(thing)
 
 
 # --- bridges ----------------------------------------------------------------------------------------------------------

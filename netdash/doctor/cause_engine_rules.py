@@ -20,16 +20,14 @@ def evidence_of(step: Step) -> Evidence:
     text = step.text if count is None else f"{step.text} ({count:,} packets)"
     place = f"{step.table}/{step.chain} {'policy' if step.rule is None else f'#{step.rule}'}"
     family = f"{step.family} " if tool == "nft" else ""
-    return Evidence(f"{tool} {family}{place}", text, ("rules", ref_of(step.source)) if step.source else None)
+    return Evidence(f"{tool} {family}{place}", text, ref_of(step.source) if step.source else None)
 
 
 def rule_evidence(rule: Rule) -> Evidence:
     tool = {"iptables-nft": "iptables", LEGACY: LEGACY}.get(rule.backend, f"nft {rule.family}")
     tool = tool.replace("iptables", "ip6tables") if rule.family == "ip6" else tool
     count = "" if rule.packets is None else f" ({rule.packets:,} packets)"
-    return Evidence(
-        f"{tool} {rule.table}/{rule.chain} #{rule.position}", f"{rule.text}{count}", ("rules", ref_of(rule))
-    )
+    return Evidence(f"{tool} {rule.table}/{rule.chain} #{rule.position}", f"{rule.text}{count}", ref_of(rule))
 
 
 def lost_rules(failed: Failed) -> Cause | None:
@@ -97,7 +95,7 @@ def _one_missing(failed: Failed, one: Drift, code: str) -> Cause:
     port = failed.asked.port
     target = f"the engine's rule that {one.why} is missing"
     tool = "nft" if one.backend == "nft" else "iptables"
-    evidence = [Evidence(f"{tool} {one.table}/{one.chain}", f"not there: {one.text}", ("drift", ref_of(one)))]
+    evidence = [Evidence(f"{tool} {one.table}/{one.chain}", f"not there: {one.text}", ref_of(one))]
     if failed.decided_by.step is not None:
         evidence.append(evidence_of(failed.decided_by.step))
     container = failed.receiver if one.container_id else None

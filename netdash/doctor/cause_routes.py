@@ -203,11 +203,11 @@ def _evidence(route: Route) -> Evidence:
     by = f"dev {device_of(route)}" if device_of(route) else ""
     via = f"via {route.gateway} " if route.gateway else ""
     name = "default" if route.default else str(route.dst)
-    return Evidence(f"route {where}{kind}{name}".rstrip(), f"{via}{by}" or "refuses", ("routes", ref_of(route)))
+    return Evidence(f"route {where}{kind}{name}".rstrip(), f"{via}{by}" or "refuses", ref_of(route))
 
 
 def _policy_evidence(rule: PolicyRule | None) -> list[Evidence]:
-    return [] if rule is None else [Evidence(f"ip rule {rule.priority}", rule.text, ("routes", ref_of(rule)))]
+    return [] if rule is None else [Evidence(f"ip rule {rule.priority}", rule.text, ref_of(rule))]
 
 
 # --- within a container -----------------------------------------------------------------------------------------------

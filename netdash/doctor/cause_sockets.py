@@ -28,7 +28,7 @@ def of_state(failed: Failed) -> Cause | None:
         Severity.HIGH,
         container.id,
         f"{container.name} is paused: connections are accepted by the kernel, and nobody answers",
-        (Evidence(f"docker inspect {container.name}", "State.Paused is true", ("containers", ref_of(container))),),
+        (Evidence(f"docker inspect {container.name}", "State.Paused is true", ref_of(container)),),
         fixes,
         (ContainerChange(container.id, ContainerEdit.UNPAUSE),),
     )
@@ -53,7 +53,7 @@ def of_address(failed: Failed) -> Cause | None:
         (container.id, port.host_ip, port.host_port, port.proto),
         f"{container.name} publishes {socket_text(port.host_ip, port.host_port)}: this host does not have that address",
         (
-            Evidence(f"docker inspect {container.name}", f"HostIp {port.host_ip}", ("ports", ref_of(port))),
+            Evidence(f"docker inspect {container.name}", f"HostIp {port.host_ip}", ref_of(port)),
             Evidence("links", f"no device has {port.host_ip}"),
         ),
         *by_hand(
@@ -219,7 +219,7 @@ def _no_ipv6(failed: Failed, container: Container, port: Port) -> Cause | None:
         "engine runs without docker-proxy, and the container has no IPv6 address",
         (
             Evidence("sockets of this host", f"nothing listens on [::]:{port.host_port}/{port.proto}"),
-            Evidence(f"docker inspect {container.name}", "no IPv6 address", ("containers", ref_of(container))),
+            Evidence(f"docker inspect {container.name}", "no IPv6 address", ref_of(container)),
         ),
         *by_hand(
             ("docker", "network", "create", "--ipv6", "NAME"),
@@ -248,7 +248,7 @@ def _untranslated(failed: Failed, container: Container, port: Port) -> Cause | N
         Severity.CRITICAL,
         (container.id, port.host_port, port.proto),
         f"the rule that leads {port.host_port}/{port.proto} to {container.name} is gone, and no docker-proxy serves it",
-        (Evidence(f"iptables {one.table}/{one.chain}", f"not there: {one.text}", ("drift", ref_of(one))),),
+        (Evidence(f"iptables {one.table}/{one.chain}", f"not there: {one.text}", ref_of(one)),),
         *restart(container, "the engine writes its rules again"),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import lru_cache
 
-from netdash.model.host import Host
+from netdash.model.host import Host, Ref
 
 
 class Severity(IntEnum):
@@ -51,11 +51,11 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """`source`: where it was read, as one would name it: "iptables nat/DOCKER #3", "sysctl net.ipv4.ip_forward";
-    `text`: what it says there; `ref`: (view, key of the row) that shows it, None where no pane has it."""
+    `text`: what it says there; `ref`: the row that shows it, None where no pane has it."""
 
     source: str
     text: str
-    ref: tuple[str, object] | None = None
+    ref: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class Finding:
     `since`: seconds since the epoch when it was first seen, None in a single reading. `proved`: whether the questions
     that fail are answered on the model after the fix; None where no fix is known or it cannot be modelled.
     `also_opens`: sentences on what the fix lets through beside that. `confidence`: 0 to 1. `not_checked`: sources
-    that were not read and that might tell another cause. `works`: nothing fails today: it is at risk, or open to more
-    people than it should be (`exposes`)."""
+    that were not read and that might tell another cause. `exposes`: nothing fails, but it is open to
+    more people than it should be."""
 
     code: str
     severity: Severity
@@ -87,14 +87,13 @@ class Finding:
     confidence: float = 1.0
     not_checked: tuple[str, ...] = ()
     since: float | None = None
-    works: bool = False
     exposes: bool = False
 
     @property
     def mark(self) -> Mark:
         if self.severity is Severity.INFO:
             return Mark.NOTHING
-        return Mark.RISK if self.works or self.severity is Severity.MEDIUM else Mark.BROKEN
+        return Mark.RISK if self.exposes or self.severity is Severity.MEDIUM else Mark.BROKEN
 
 
 class Mark(Enum):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from netdash.model.finding import Evidence, Finding, Fix, Health, Hit, Severity
-from netdash.model.host import Host, Ref
+from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.view import layout, marks
 from netdash.view.json_host import SCHEMA, Json
@@ -60,8 +60,7 @@ def _label(word: str) -> Span:
 
 
 def _evidence(evidence: Evidence) -> list[Span]:
-    ref = evidence.ref[1] if evidence.ref is not None and isinstance(evidence.ref[1], Ref) else None
-    told = [Span(f"{word} ", Tone.KEY, ref) for word in clean(evidence.source).split()]
+    told = [Span(f"{word} ", Tone.KEY, evidence.ref) for word in clean(evidence.source).split()]
     return [*told, *(Span(f"{word} ") for word in clean(evidence.text).split())]
 
 
@@ -167,7 +166,7 @@ def _json_hit(host: Host, hit: Hit) -> Json:
 
 
 def _json_evidence(one: Evidence) -> Json:
-    ref = None if one.ref is None else {"view": one.ref[0], "key": getattr(one.ref[1], "key", str(one.ref[1]))}
+    ref = None if one.ref is None else {"kind": one.ref.kind, "key": one.ref.key}
     return {"source": one.source, "text": one.text, "ref": ref}
 
 

@@ -86,7 +86,7 @@ def blamed(host: Host) -> frozenset[Ref]:
 @lru_cache(maxsize=4)
 def _blamed(health: Health) -> frozenset[Ref]:
     broken = (one for one in health.findings if one.mark is Mark.BROKEN)
-    return frozenset(at.ref[1] for one in broken for at in one.evidence if at.ref and isinstance(at.ref[1], Ref))
+    return frozenset(at.ref for one in broken for at in one.evidence if at.ref)
 
 
 def finding_of(host: Host, standing: Standing | None) -> Finding | None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from netdash.doctor.examine import examine
 from netdash.model.host import Host
+from netdash.tui.host_view import HostView
 from tests.support.tui_hosts import crowd
 from tests.support.tui_stage import dashboard, press, settle, show, text
 
@@ -71,3 +73,15 @@ def test_what_begins_to_be_wrong_is_said_once(monkeypatch: pytest.MonkeyPatch) -
 
     show(whole, scene, (100, 30))
     assert [words.split()[1] for words in said] == ["veth1,", "nothing"]
+
+
+def test_what_is_open_to_too_many_is_found_by_the_filter(host: Callable[[str], Host]) -> None:
+    rows = see(host("v29-loopback-publish-from-lan"), "slash", *"is:exposed", "enter").splitlines()
+    assert any("web" in row and "127.0.0.1" in row for row in rows[3:7])
+
+
+def test_the_evidence_of_a_check_leads_to_its_row(host: Callable[[str], Host]) -> None:
+    found = examine(host("dnat-missing-proxied")).findings
+    refs = [evidence.ref for finding in found for evidence in finding.evidence if evidence.ref is not None]
+    assert refs
+    assert all(HostView(host("dnat-missing-proxied")).find(ref) for ref in refs)

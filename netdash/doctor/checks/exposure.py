@@ -135,6 +135,7 @@ def _bypassed(host: Host, port: Port, rule: Rule) -> Candidate:
         (hit_of_port(port),),
         [of_rule(rule), *([of_rule(port.dnat)] if port.dnat else []), _published(port)],
         *_closing(host, port),
+        exposes=True,
     )
 
 
@@ -241,6 +242,7 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
             "nobody else's packets for 127.0.0.1 come in; Docker 28 and later do the same by themselves",
         ),
         confidence=1.0 if seen or bridge else 0.5,
+        exposes=True,
     )
 
 
@@ -309,6 +311,7 @@ def _reachable(network: Network, container: Container, ip: IP, port: Listener) -
             )
         ],
         confidence=0.3,
+        exposes=True,
     )
 
 

@@ -26,15 +26,15 @@ def candidate(
     changes: tuple[Change, ...] = (),
     asks: tuple[Question, ...] = (),
     confidence: float = 1.0,
+    exposes: bool = False,
 ) -> Candidate:
-    found = Finding(code, severity, sentence, tuple(hits), tuple(evidence), tuple(fix), confidence=confidence)
-    return Candidate(found, changes, asks)
+    parts = (tuple(hits), tuple(evidence), tuple(fix))
+    return Candidate(Finding(code, severity, sentence, *parts, confidence=confidence, exposes=exposes), changes, asks)
 
 
 def of_record(source: str, text: str, thing: object) -> Evidence:
     """Evidence that a row of the dashboard shows."""
-    ref = ref_of(thing)
-    return Evidence(source, text, (ref.kind, ref.key))
+    return Evidence(source, text, ref_of(thing))
 
 
 def of_rule(rule: Rule) -> Evidence:
