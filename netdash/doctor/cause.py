@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from netdash.change.model import Change
 from netdash.doctor.questions import Asked
+from netdash.drift.expected.mode import LEGACY
 from netdash.model.finding import Evidence, Fix, Severity
 from netdash.model.host import Container, Host, Rule
 from netdash.model.index import index_of
+from netdash.model.relations import ref_of
 from netdash.trace.model import Decision, Hop, Trace, Verdict
 
 
@@ -90,3 +92,11 @@ def _ended(
     back: bool = False,
 ) -> Failed | None:
     return None if decision is None else Failed(host, asked, trace, hops, verdict, decision, back)
+
+
+def rule_evidence(rule: Rule) -> Evidence:
+    """A rule as the tool that lists it names it, with its counter."""
+    tool = {"iptables-nft": "iptables", LEGACY: LEGACY}.get(rule.backend, f"nft {rule.family}")
+    tool = tool.replace("iptables", "ip6tables") if rule.family == "ip6" else tool
+    count = "" if rule.packets is None else f" ({rule.packets:,} packets)"
+    return Evidence(f"{tool} {rule.table}/{rule.chain} #{rule.position}", f"{rule.text}{count}", ref_of(rule))

@@ -7,7 +7,7 @@ from netdash.doctor.fixes import engine_restart, restart
 from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.finding import Evidence, Severity
-from netdash.model.host import Host, Rule
+from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.model import Step
@@ -21,13 +21,6 @@ def evidence_of(step: Step) -> Evidence:
     place = f"{step.table}/{step.chain} {'policy' if step.rule is None else f'#{step.rule}'}"
     family = f"{step.family} " if tool == "nft" else ""
     return Evidence(f"{tool} {family}{place}", text, ref_of(step.source) if step.source else None)
-
-
-def rule_evidence(rule: Rule) -> Evidence:
-    tool = {"iptables-nft": "iptables", LEGACY: LEGACY}.get(rule.backend, f"nft {rule.family}")
-    tool = tool.replace("iptables", "ip6tables") if rule.family == "ip6" else tool
-    count = "" if rule.packets is None else f" ({rule.packets:,} packets)"
-    return Evidence(f"{tool} {rule.table}/{rule.chain} #{rule.position}", f"{rule.text}{count}", ref_of(rule))
 
 
 def lost_rules(failed: Failed) -> Cause | None:

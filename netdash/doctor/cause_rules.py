@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from netdash.change.model import ChainPlace
-from netdash.doctor.cause import Cause, Failed
-from netdash.doctor.cause_engine_rules import evidence_of, lost_rules, missing_rule, rule_evidence
+from netdash.doctor.cause import Cause, Failed, rule_evidence
+from netdash.doctor.cause_engine_rules import evidence_of, lost_rules, missing_rule
 from netdash.doctor.fixes import (
     NOTHING,
     Fixed,

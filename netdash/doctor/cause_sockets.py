@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from netdash.change.model import ContainerChange, ContainerEdit
-from netdash.doctor.cause import Cause, Failed
-from netdash.doctor.cause_engine_rules import rule_evidence
+from netdash.doctor.cause import Cause, Failed, rule_evidence
 from netdash.doctor.fixes import NOTHING, Fixed, by_hand, delete_rule, reload_podman, restart
 from netdash.doctor.owners import belongs, is_engines, owner_of
 from netdash.model.addresses import socket_text

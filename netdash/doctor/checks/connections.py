@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record, of_rule
+from netdash.doctor.cause import rule_evidence
+from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record
 from netdash.doctor.fixes import NOTHING, both, by_hand, forget
 from netdash.kernel.conntrack_entries import unanswered
 from netdash.kernel.sockets import by_port
@@ -56,7 +57,7 @@ def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
                 f"udp {flow.original.src} to {flow.original.dst}:{port.host_port}, answered by {flow.reply.src} "
                 f"instead of {port.target_ip}, {'replied' if flow.replied else 'unreplied'}",
             ),
-            *([of_rule(port.dnat)] if port.dnat else []),
+            *([rule_evidence(port.dnat)] if port.dnat else []),
         ],
         *forget("udp", port.host_port, "forgets these entries: the next datagram meets the rules again"),
     )

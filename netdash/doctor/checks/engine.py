@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import KEPT, candidate, of_rule
+from netdash.doctor.cause import rule_evidence
+from netdash.doctor.checks.parts import KEPT, candidate
 from netdash.drift.expected.mode import NATIVE_TABLE
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
 from netdash.model.host import Host, Rule, Verb
@@ -33,7 +34,7 @@ def _down(host: Host, rules: list[Rule]) -> Candidate:
         [
             Evidence("engine", failure.reason if failure else "its API was not read"),
             Evidence("processes", "no docker-proxy runs, and nobody holds the published ports"),
-            *map(of_rule, rules[:2]),
+            *map(rule_evidence, rules[:2]),
         ],
         [Fix(("systemctl", "start", "docker"), "starts the engine, its resolver and its proxies", KEPT)],
         confidence=0.7,

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from netdash.change.model import ChainPlace
 from netdash.doctor.candidate import Candidate
+from netdash.doctor.cause import rule_evidence
 from netdash.doctor.checks.parts import (
     KEPT,
     candidate,
@@ -15,7 +16,6 @@ from netdash.doctor.checks.parts import (
     members,
     of_container,
     of_record,
-    of_rule,
     of_sysctl,
     run_anew,
 )
@@ -133,7 +133,7 @@ def _bypassed(host: Host, port: Port, rule: Rule) -> Candidate:
         f"{port.host_port}/{port.proto} of {name} is open to the world although the firewall denies it: packets for "
         "published ports are forwarded, and never meet the rules for this host",
         (hit_of_port(port),),
-        [of_rule(rule), *([of_rule(port.dnat)] if port.dnat else []), _published(port)],
+        [rule_evidence(rule), *([rule_evidence(port.dnat)] if port.dnat else []), _published(port)],
         *_closing(host, port),
         exposes=True,
     )
@@ -176,7 +176,7 @@ def _open(host: Host, ports: list[Port], rule: Rule | None) -> Candidate:
         Severity.INFO,
         f"{names}{more} are published past the host's firewall: what it denies by default does not apply to them",
         map(hit_of_port, ports[:20]),
-        [*([of_rule(rule)] if rule else []), *map(_published, ports[:2])],
+        [*([rule_evidence(rule)] if rule else []), *map(_published, ports[:2])],
         _closing(host, ports[0])[0],
         confidence=0.5,
     )
@@ -229,7 +229,7 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
         f"and a neighbour on {device} can still reach it{who}",
         (hit_of_port(port),),
         [
-            *([of_rule(port.dnat)] if port.dnat else []),
+            *([rule_evidence(port.dnat)] if port.dnat else []),
             *([of_sysctl(name, "1")] if name else []),
             *(
                 Evidence("conntrack", f"{one.original.src} to {one.original.dst}:{one.original.dport}")
@@ -350,7 +350,7 @@ def _direct(host: Host, rule: Rule, network: Network) -> Candidate:
         + ("Docker 28 and later let" if newer and ip else "this rule lets" if ip else "Docker lets")
         + " others in by published ports only",
         (Hit(owner.id if owner else None, Direction.IN, network=network.name),),
-        [of_rule(rule)],
+        [rule_evidence(rule)],
         *(_for_all(network) if newer or not ip else delete_rule(rule)),
         confidence=0.7 if ip else 0.6,
     )

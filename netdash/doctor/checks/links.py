@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import candidate, hit_of_port, members, of_record, of_rule, of_sysctl
+from netdash.doctor.cause import rule_evidence
+from netdash.doctor.checks.parts import candidate, hit_of_port, members, of_record, of_sysctl
 from netdash.doctor.fixes import hairpin, plain_queue, sysctl
 from netdash.kernel.routing import entrance
 from netdash.model.finding import Direction, Evidence, Hit, Severity
@@ -97,7 +98,7 @@ def _unfiltered(host: Host, network: Network, attached: list[Container], ports: 
         f"containers on {network.name} cannot call each other by this host's address and a published port: answers "
         "cross the bridge past the rules and are not translated back",
         [*(Hit(one.id, Direction.PEERS, network=network.name) for one in attached), *map(hit_of_port, ports)],
-        [of_sysctl(_BRIDGE_NF, value), *(of_rule(port.dnat) for port in ports[:1] if port.dnat)],
+        [of_sysctl(_BRIDGE_NF, value), *(rule_evidence(port.dnat) for port in ports[:1] if port.dnat)],
         *sysctl(_BRIDGE_NF, "1", "bridged packets meet the rules"),
         tuple(failing[:_FEW]),
     )

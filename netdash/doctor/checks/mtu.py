@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import KEPT, candidate, members, of_record, of_rule
+from netdash.doctor.cause import rule_evidence
+from netdash.doctor.checks.parts import KEPT, candidate, members, of_record
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
 from netdash.model.host import Host, Link, Network, Rule, Verb
 from netdash.model.index import index_of
@@ -52,7 +53,7 @@ def _narrow(host: Host, network: Network, bridge: Link, uplink: Link) -> Candida
         [
             of_record(f"device {uplink.name}", f"mtu {uplink.mtu}", uplink),
             of_record(f"device {bridge.name}", f"mtu {bridge.mtu}", bridge),
-            *([of_rule(silent)] if silent is not None else []),
+            *([rule_evidence(silent)] if silent is not None else []),
         ],
         [
             Fix(

@@ -8,7 +8,7 @@ from netdash.change.model import ChainPlace, Change, RuleChange, RuleEdit
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.fixes import NOTHING, Fixed, iptables, xt_rule
 from netdash.model.finding import Direction, Evidence, Finding, Fix, Hit, Lasts, Severity
-from netdash.model.host import Container, Host, Network, Port, Rule
+from netdash.model.host import Container, Host, Network, Port
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.model import Question
@@ -35,12 +35,6 @@ def candidate(
 def of_record(source: str, text: str, thing: object) -> Evidence:
     """Evidence that a row of the dashboard shows."""
     return Evidence(source, text, ref_of(thing))
-
-
-def of_rule(rule: Rule) -> Evidence:
-    tool = rule.backend if rule.backend == "iptables-legacy" else "iptables" if "iptables" in rule.backend else "nft"
-    counted = "" if rule.packets is None else f" ({rule.packets} packets)"
-    return of_record(f"{tool} {rule.place}", rule.text + counted, rule)
 
 
 def of_container(container: Container, text: str) -> Evidence:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from netdash.doctor.candidate import Candidate
+from netdash.doctor.cause import rule_evidence
 from netdash.doctor.checks.parts import (
     KEPT,
     candidate,
     hit_of_port,
     of_container,
     of_record,
-    of_rule,
     run_anew,
 )
 from netdash.doctor.fixes import NOTHING, both, kill, restart, start, stop
@@ -109,7 +109,7 @@ def _dead(host: Host, container: Container, dead: list[Port]) -> Candidate:
         [
             Evidence("processes", f"no docker-proxy for {ports}, and no socket holds it"),
             *(of_record("ports", socket_text(port.host_ip, port.host_port), port) for port in dead[:2]),
-            *map(of_rule, rules[:1]),
+            *map(rule_evidence, rules[:1]),
         ],
         *restart(container, "the engine starts its proxies and writes its rules anew"),
         tuple(usual.question for port in dead for usual in of_port(host, port) if usual.sender == "from this host"),

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import candidate, hit_of_port, listing, of_rule
+from netdash.doctor.cause import rule_evidence
+from netdash.doctor.checks.parts import candidate, hit_of_port, listing
 from netdash.doctor.fixes import both, delete_rule
 from netdash.model.finding import Evidence, Severity
 from netdash.model.host import IP, Host, Port, Rule, Verb
@@ -41,7 +42,7 @@ def _refused(family: str, table: str, native: list[Rule]) -> Candidate:
         f"{tool} cannot read table {table} any more, because nft wrote a rule of its own into it: Docker cannot "
         "publish a port or make a network, and iptables-save leaves the whole table out",
         (),
-        [Evidence(f"{tool}-save", f"leaves out table {table} as incompatible"), *map(of_rule, native[:3])],
+        [Evidence(f"{tool}-save", f"leaves out table {table} as incompatible"), *map(rule_evidence, native[:3])],
         *both(*map(delete_rule, native)),
     )
 
@@ -86,6 +87,6 @@ def _one_client(host: Host, rule: Rule, seen: IP | None, ports: list[Port]) -> C
         f"{listing(names)} sees {seen or 'this host'} for every client: a rule translates what comes in to published "
         "ports too, not only what leaves",
         map(hit_of_port, ports),
-        [of_rule(rule)],
+        [rule_evidence(rule)],
         *delete_rule(rule),
     )
