@@ -12,7 +12,7 @@ import time
 from types import TracebackType
 
 from netdash.model.errors import Exit, NetdashError
-from netdash.parse.nftrace import GROUP, trace_events
+from netdash.parse.netfilter import GROUP, trace_events
 from netdash.trace.kernel_trace import Flow
 
 _LIBRARY = "libnftables.so.1"

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from netdash.bundle.archive import META, Files, read_files
 from netdash.bundle.collector_stream import is_stream, parse
-from netdash.bundle.recording import Answer, Recording
-from netdash.bundle.redact import scrub
+from netdash.bundle.recording import Answer, Recording, scrub
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
 from netdash.model.source import BY_PATH, CONTAINER_FILES, SOURCES, Missing, Source, part_name

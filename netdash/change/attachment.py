@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 
 from netdash.change.engine_rules import EngineRules
-from netdash.change.errors import CannotModel
-from netdash.change.inner_rules import with_resolver_rules
 from netdash.change.links import Devices, plugged, unplugged
+from netdash.change.model import CannotModel, ChainChange, ChainEdit, ChainPlace, RuleChange, RuleEdit
+from netdash.change.rules import changed_rules
 from netdash.kernel.routing import usual_rules
 from netdash.model.addresses import LOOPBACK, interface
 from netdash.model.host import (
@@ -24,10 +25,14 @@ from netdash.model.host import (
     Network,
     Proxy,
     Route,
+    Rule,
     Ruleset,
+    Verb,
 )
 from netdash.model.kernel_state import BridgePort
 from netdash.model.processes import OWN_PROXY
+from netdash.rules.iptables_rule import parse_line
+from netdash.rules.merge import IPTABLES
 from netdash.trace.container_namespace import local_routes, set_up_routes
 
 # --- off --------------------------------------------------------------------------------------------------------------
@@ -262,3 +267,48 @@ def _own(link: Link) -> frozenset[Interface]:
 
 def _has(routes: list[Route], wanted: Route) -> bool:
     return any(route.default and route.family == wanted.family and route.gateway == wanted.gateway for route in routes)
+
+
+# --- the engine's rules in its namespace: port 53 of 127.0.0.11 leads to the ports of its resolver --------------------
+
+RESOLVER = ip_address("127.0.0.11")
+_OUTPUT, _POSTROUTING = "DOCKER_OUTPUT", "DOCKER_POSTROUTING"
+
+
+def with_resolver_rules(ruleset: Ruleset, listeners: Iterable[Listener]) -> Ruleset:
+    """As they are when the container has started; those that are there stay."""
+    sockets = [one for one in listeners if one.ip == RESOLVER]
+    if not sockets or any(_leads_to_resolver(rule) for rule in ruleset.rules):
+        return ruleset
+    backend = next((chain.backend for chain in ruleset.chains if chain.table == "nat"), IPTABLES)
+    for name in (_OUTPUT, _POSTROUTING):
+        edit = ChainEdit.FLUSH if _has_nat_chain(ruleset, name) else ChainEdit.NEW
+        ruleset = changed_rules(ruleset, ChainChange(ChainPlace("ip", "nat", name, backend), edit))
+    for chain, words in _lines(sockets):
+        place = ChainPlace("ip", "nat", chain, backend)
+        ruleset = changed_rules(ruleset, RuleChange(place, RuleEdit.APPEND, _rule(place, words)))
+    return ruleset
+
+
+def _leads_to_resolver(rule: Rule) -> bool:
+    return rule.target.verb is Verb.DNAT and rule.target.address == RESOLVER
+
+
+def _has_nat_chain(ruleset: Ruleset, name: str) -> bool:
+    return any((chain.table, chain.name) == ("nat", name) for chain in ruleset.chains)
+
+
+def _lines(sockets: list[Listener]) -> Iterator[tuple[str, str]]:
+    yield "OUTPUT", f"-d {RESOLVER}/32 -j {_OUTPUT}"
+    yield "POSTROUTING", f"-d {RESOLVER}/32 -j {_POSTROUTING}"
+    for one in sockets:
+        match = f"-p {one.proto} -m {one.proto}"
+        yield _OUTPUT, f"-d {RESOLVER}/32 {match} --dport 53 -j DNAT --to-destination {RESOLVER}:{one.port}"
+        yield _POSTROUTING, f"-s {RESOLVER}/32 {match} --sport {one.port} -j SNAT --to-source :53"
+
+
+def _rule(place: ChainPlace, words: str) -> Rule:
+    line = f"-A {place.chain} {words}"
+    body = parse_line(line)
+    where = (place.family, place.table, place.chain, 1)
+    return Rule(*where, line, body.matches, body.target, 0, 0, place.backend, not_understood=body.not_understood)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from netdash.change.attachment import attached, detached, fresh_endpoint, fresh_inside
 from netdash.change.engine_rules import EngineRules
-from netdash.change.errors import CannotModel
 from netdash.change.links import Devices, switched, unplugged
 from netdash.change.model import (
     AttachmentChange,
+    CannotModel,
     ContainerChange,
     ContainerEdit,
     ContainerRepublish,
@@ -23,7 +23,7 @@ from netdash.change.sysctls import written
 from netdash.join.host_ports import ANY
 from netdash.model.drift import Binding
 from netdash.model.host import Container, Endpoint, Host, Listener, Network
-from netdash.model.shared_namespace import namespace_owner
+from netdash.model.index import namespace_owner
 
 EngineChange = ContainerChange | ContainerRun | ContainerRepublish | AttachmentChange | NetworkRemoval | EngineRestart
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from netdash.change.errors import CannotModel
 from netdash.change.model import (
     AttachmentChange,
+    CannotModel,
     Change,
     ContainerChange,
     ContainerEdit,

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import replace
 
-from netdash.change.errors import CannotModel
-from netdash.change.model import ChainPlace, PolicyChange
+from netdash.change.model import CannotModel, ChainPlace, PolicyChange
 from netdash.change.rules import changed_rules, leads_to, numbered
 from netdash.drift.engine_rules import Carried, Live, carried, evidence
 from netdash.drift.expected.iptables import FIRST

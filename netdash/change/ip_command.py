@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from netdash.change.errors import CannotModel
-from netdash.change.model import Change, LinkChange, PolicyRuleChange, RouteChange
+from netdash.change.model import CannotModel, Change, LinkChange, PolicyRuleChange, RouteChange
 from netdash.model.addresses import address, subnet
 from netdash.model.host import Host
 from netdash.model.numbers import decimal

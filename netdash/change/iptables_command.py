@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from netdash.change.errors import CannotModel
 from netdash.change.model import (
+    CannotModel,
     ChainChange,
     ChainEdit,
     ChainPlace,

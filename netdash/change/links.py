@@ -1,15 +1,16 @@
-"""Devices that are set up or down, and what the kernel does with their routes, addresses and bridges then."""
+"""Devices that are set up or down, are put on bridges, get or lose IPv4 addresses; and what the kernel does with their
+routes and bridges then."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from netdash.change.errors import CannotModel
+from netdash.change.model import CannotModel
 from netdash.kernel.link_state import carrier
 from netdash.model.addresses import only
-from netdash.model.host import Link, Route
-from netdash.model.kernel_state import BridgePort
+from netdash.model.host import Interface, Link, Route
+from netdash.model.kernel_state import AddressDetail, BridgePort
 
 _NO_CARRIER, _LOWER_UP = "NO-CARRIER", "LOWER_UP"
 
@@ -185,3 +186,54 @@ def unplugged(devices: Devices, name: str) -> Devices:
     )
     bridge = next((link for link in left.links if link.name == gone.master and link.kind == "bridge"), None)
     return left if bridge is None else _bridged(left, bridge)
+
+
+# --- IPv4 addresses that come and go, with the routes that the kernel keeps for each (fib_add_ifaddr) -----------------
+
+
+def added(devices: Devices, name: str, address: Interface) -> Devices:
+    """`ip address add`. A second one of a network is a secondary: its network's route is there already."""
+    link = _modelled(devices, name, address)
+    if address in link.addresses:
+        raise CannotModel(f"{name} has {address} already")
+    second = any(one.network == address.network for one in link.addresses)
+    detail = AddressDetail(flags=frozenset({"secondary"} if second else ()))
+    changed = replace(
+        link,
+        addresses=(*link.addresses, address),
+        details=(*link.details, detail) if link.details or not link.addresses else (),
+    )
+    own = Route(4, "local", "local", only(address.ip), None, name, address.ip, 0, "kernel", "host")
+    alone = replace(changed, addresses=(address,))
+    connected = connected_routes(alone) if link.up and not second else ()
+    fresh = [route for route in (own, *connected) if route not in devices.routes]
+    return _with(replace(devices, routes=(*devices.routes, *fresh)), changed)
+
+
+def removed(devices: Devices, name: str, address: Interface) -> Devices:
+    """`ip address del`. With it go the routes whose source it is, and that of its network where it was the last."""
+    link = _modelled(devices, name, address)
+    if address not in link.addresses:
+        raise CannotModel(f"{name} does not have {address}")
+    at = link.addresses.index(address)
+    if any(one.network == address.network for one in link.addresses[at + 1 :]):
+        raise CannotModel(f"{name} has other addresses of {address.network}, which the kernel may remove as well")
+    changed = replace(
+        link,
+        addresses=link.addresses[:at] + link.addresses[at + 1 :],
+        details=link.details[:at] + link.details[at + 1 :],
+    )
+    elsewhere = any(one.ip == address.ip for other in devices.links if other is not link for one in other.addresses)
+    left = []
+    for route in devices.routes:
+        own = route.dev == name and route.kind == "local" and route.dst == only(address.ip)
+        sourced = route.prefsrc == address.ip and (route.dev == name or not elsewhere)
+        if not own and not sourced:
+            left.append(route)
+    return _with(replace(devices, routes=tuple(left)), changed)
+
+
+def _modelled(devices: Devices, name: str, address: Interface) -> Link:
+    if address.version != 4:
+        raise CannotModel(f"{address}: IPv6 addresses that come or go are not modelled")
+    return devices.link(name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netdash.model.drift import Binding
+from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Chain, Interface, Net, PolicyRule, Rule
 
 
@@ -240,3 +241,11 @@ Change = (
     | NetworkRemoval
     | EngineRestart
 )
+
+
+class CannotModel(NetdashError):  # noqa: N818
+    """What the host would be after a change is not known: what the change needs was not read, the command would fail,
+    or netdash has no model of it."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason, hint, Exit.USAGE)

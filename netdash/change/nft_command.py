@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from netdash.change.errors import CannotModel
-from netdash.change.model import ChainChange, ChainEdit, ChainPlace, Change, RuleChange, RuleEdit
+from netdash.change.model import CannotModel, ChainChange, ChainEdit, ChainPlace, Change, RuleChange, RuleEdit
 from netdash.change.nft_statements import Words, statements
 from netdash.model.host import Chain, Host, Rule, Ruleset
 from netdash.parse.json_values import Json, integer, items, mapping, text

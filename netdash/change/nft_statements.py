@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from netdash.change.errors import CannotModel
+from netdash.change.model import CannotModel
 from netdash.model.addresses import address, subnet
 from netdash.model.numbers import decimal
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 
-from netdash.change.errors import CannotModel
-from netdash.change.model import PolicyRuleChange, RouteChange
+from netdash.change.model import CannotModel, PolicyRuleChange, RouteChange
 from netdash.kernel.routing import look_up, usual_rules
 from netdash.model.host import IP, Link, Net, PolicyRule, Route
 

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
-from netdash.change.errors import CannotModel
-from netdash.change.model import ChainChange, ChainEdit, ChainPlace, PolicyChange, RuleChange, RuleEdit
+from netdash.change.model import CannotModel, ChainChange, ChainEdit, ChainPlace, PolicyChange, RuleChange, RuleEdit
 from netdash.model.host import Chain, Rule, Ruleset, Target, Verb
 from netdash.rules.iptables_save import TABLES
 from netdash.rules.merge import LEGACY, NFT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from netdash.change.errors import CannotModel
-from netdash.model.host import Link
+from netdash.change.model import CannotModel, Change, SysctlChange
+from netdash.model.host import Host, Link
 from netdash.model.numbers import decimal
 
 _CONF = re.compile(r"net\.(ipv[46])\.conf\.([^.]+)\.([a-z0-9_]+)")
@@ -58,3 +58,26 @@ def _following(sysctls: Mapping[str, str], key: str, value: str, devices: Mappin
         if all(address.version == 6 for address in link.addresses)
     ]
     return {name: value for name in names if name in sysctls and sysctls[name] == before}
+
+
+_QUIET = ("-w", "--write", "-q", "--quiet", "-qw", "-wq", "-e", "--ignore")
+
+
+def read_sysctl(_host: Host, words: list[str], container: str | None) -> tuple[Change, ...]:
+    found = []
+    for word in words[1:]:
+        if word in _QUIET:
+            continue
+        name, equals, value = word.partition("=")
+        if word.startswith("-") or not equals or not name.strip():
+            raise CannotModel(f"sysctl {word}: only NAME=VALUE changes something")
+        found.append(SysctlChange(_dotted(name.strip()), value.strip(), container))
+    if not found:
+        raise CannotModel("sysctl: a NAME=VALUE is missing")
+    return tuple(found)
+
+
+def _dotted(name: str) -> str:
+    """With the separator that comes first a name may have the other one in it: net/ipv4/conf/eth0.1/forwarding."""
+    first = next((letter for letter in name if letter in "./"), ".")
+    return name if first == "." else name.translate(str.maketrans("./", "/."))

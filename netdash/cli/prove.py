@@ -21,7 +21,7 @@ from netdash.model.engine_process import Place
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.records import replace
-from netdash.rules.handles import Handles
+from netdash.rules.nft_listing import Handles
 from netdash.rules.ruleset import read_ruleset
 from netdash.trace.kernel_trace import Flow, Walk, walk_of
 from netdash.trace.marking import Wanted, table_text, wanted_packet

@@ -7,9 +7,8 @@ from netdash.cli.lists import ALL_WAYS, tell_missing, traced_host
 from netdash.cli.printing import colour, document, note, room, write
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
-from netdash.model.index import find_container
+from netdash.model.index import find_container, sharing
 from netdash.model.numbers import port_and_protocol
-from netdash.model.shared_namespace import sharing
 from netdash.trace.who import Who, of_container, who
 from netdash.view import json_host, terminal
 from netdash.view import who as rows

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from netdash.bundle.redact import scrub
+from netdash.bundle.recording import scrub
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate, Refused, joint
 from netdash.kernel.swarm import GWBRIDGE

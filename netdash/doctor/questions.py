@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from netdash.kernel.routing import entrance, uplink
 from netdash.model.finding import Direction, Hit
 from netdash.model.host import IP, Container, Endpoint, Host, Network, Port, Route, Scope
-from netdash.model.index import index_of
+from netdash.model.index import index_of, namespace_owner, sharing
 from netdash.model.records import replace
-from netdash.model.shared_namespace import namespace_owner, sharing
 from netdash.trace import default_questions
 from netdash.trace.model import Origin, Question
 

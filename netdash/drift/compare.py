@@ -16,8 +16,8 @@ from netdash.drift.unexpected import Judgement, World, judge
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import Container, Engine, Network, Port, Rule, Ruleset
+from netdash.model.index import why_lost
 from netdash.model.memory import Memory, same
-from netdash.model.shared_namespace import why_lost
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
 _GONE = "none of the engine's chains is there"

@@ -78,7 +78,7 @@ class FirstAnswers:
         return self._found
 
     def _ask(self, docker_host: str | None) -> None:
-        from netdash.bundle.redact import scrub
+        from netdash.bundle.recording import scrub
         from netdash.engine.client import clock
         from netdash.engine.context import locate
 

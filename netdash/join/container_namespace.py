@@ -22,8 +22,7 @@ def parse_inside(answers: Mapping[str, object]) -> Inside | None:
     if addresses is None and routes is None and sysctls is None and sockets is None and rules is None:
         return None
     from netdash.parse.iproute import parse_links, parse_neighbours, parse_policy, parse_routes
-    from netdash.parse.proc import parse_proc_routes, parse_sysctls
-    from netdash.parse.resolver import parse_names, parse_resolver
+    from netdash.parse.proc import parse_names, parse_proc_routes, parse_resolver, parse_sysctls
 
     found = _parsed(lambda answer: parse_routes(answer, None), routes)
     if found is None and isinstance(sockets, str):

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.model.host import IP, Container, Endpoint, Host
-from netdash.model.index import index_of
-from netdash.model.shared_namespace import sharing
+from netdash.model.index import index_of, sharing
 
 
 @dataclass(frozen=True, slots=True)

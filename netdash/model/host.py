@@ -13,7 +13,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 
 from netdash.model.drift import Binding, Drift
 from netdash.model.engine_process import EngineProcess
-from netdash.model.failure import Failure, FailureKind
+from netdash.model.errors import Failure, FailureKind
 from netdash.model.kernel_state import (
     AddressDetail,
     BridgePort,

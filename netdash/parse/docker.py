@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from netdash.model.addresses import address, interface, subnet
-from netdash.model.environment import proxy_variables
 from netdash.model.host import IP, Binding, Container, Endpoint, Engine, Net, Network
 from netdash.model.numbers import decimal, port_and_protocol
 from netdash.parse.json_values import Json, integer, items, mapping, text
@@ -357,3 +356,14 @@ def _mode(options: Mapping[str, object]) -> str:
     """Of macvlan and ipvlan; ipvlan's l2 has flags that part its containers as macvlan's modes do."""
     mode = text(options.get("macvlan_mode")) or text(options.get("ipvlan_mode")) or ""
     return (text(options.get("ipvlan_flag")) or mode) if mode in ("", "l2") else mode
+
+
+_PROXIES = frozenset(("http_proxy", "https_proxy", "ftp_proxy", "all_proxy"))
+
+
+def proxy_variables(environment: Iterable[object]) -> Iterator[str]:
+    """The names of those that send a program's requests to a proxy; `NAME=VALUE` or `NAME` each."""
+    for one in environment:
+        name = one.partition("=")[0] if isinstance(one, str) else ""
+        if name.lower() in _PROXIES:
+            yield name

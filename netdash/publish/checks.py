@@ -9,8 +9,7 @@ from netdash.kernel import sockets
 from netdash.kernel.sockets import overlaps, reserved
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Listener, Network, Port
-from netdash.model.index import index_of
-from netdash.model.shared_namespace import why_lost
+from netdash.model.index import index_of, why_lost
 from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened

@@ -10,7 +10,7 @@ from netdash.parse.json_values import Json, items, mapping
 from netdash.parse.json_values import text as word
 from netdash.rules import nft_effect
 from netdash.rules.iptables_target import GO_ON, translation
-from netdash.rules.nft_map import arms, cases, elements_of, key_name, verdict
+from netdash.rules.nft_effect import arms, cases, elements_of, key_name, verdict
 from netdash.rules.nft_match import CONTINUE, Draft, Sets, element_text, first, imply, read_match
 from netdash.rules.nft_text import expression, statement
 from netdash.rules.parts import limit_match, protocol_match, word_match

@@ -10,6 +10,7 @@ from typing import Any
 
 from netdash.model.host import Rule
 from netdash.model.packet import Packet
+from netdash.rules.match import Answer
 
 _SHORT = 8  # rules; a shorter chain is tried as it is
 _MANY = 64  # nets of one condition; a rule with more is not found by them
@@ -251,3 +252,26 @@ _NARROW = {4: 24, 6: 64}  # prefix lengths that leave out more packets than a po
 def _prefixes(nets: tuple[Any, ...]) -> list[Hashable]:
     keys: list[Hashable] = [(net.version, net.prefixlen, int(net.network_address)) for net in nets]
     return keys if len(keys) == 1 else list(dict.fromkeys(keys))
+
+
+# --- which elements of a verdict map a packet meets -------------------------------------------------------------------
+
+
+def mapped(elements: tuple[tuple[str, str], ...], key: str, packet: Packet) -> list[tuple[str, Answer]]:
+    """The elements of a verdict map that this packet can meet, as (verdict, YES or UNSURE). `key` is one of Match's."""
+    value = getattr(packet, key) if key in _MAPPED else None
+    if value is None:
+        return [(verdict, Answer.UNSURE) for _, verdict in elements]
+    shown = str(value)
+    found: list[tuple[str, Answer]] = []
+    for name, verdict in elements:
+        if name == shown or (len(name) > 1 and name.endswith("*") and shown.startswith(name[:-1])):
+            return [*found, (verdict, Answer.YES)]
+        if key in _SPANS and set(name) & set("/-"):
+            found.append((verdict, Answer.UNSURE))
+    otherwise = Answer.UNSURE if found else Answer.YES
+    return found + [(verdict, otherwise) for name, verdict in elements if name == "*"]
+
+
+_SPANS = ("src", "dst", "sport", "dport")  # whose elements may be prefixes and ranges
+_MAPPED = ("iif", "oif", "proto", *_SPANS)

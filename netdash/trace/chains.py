@@ -14,7 +14,7 @@ from netdash.model.packet import Ends, Packet
 from netdash.model.records import replace
 from netdash.model.source import Source
 from netdash.rules.match import Answer, condition, holds
-from netdash.rules.verdict_map import mapped
+from netdash.rules.rule_index import mapped
 from netdash.trace import zones
 from netdash.trace.conntrack import NO_ZONE, SOURCE, manipulated_at
 from netdash.trace.conntrack import Target as Translated

@@ -12,9 +12,9 @@ from ipaddress import ip_network
 from netdash.kernel.sockets import device_inside
 from netdash.model.addresses import only
 from netdash.model.host import IP, Container, Endpoint, Host, Link, Listener, Network, Route
+from netdash.model.index import namespace_owner, why_lost
 from netdash.model.numbers import decimal
 from netdash.model.records import replace
-from netdash.model.shared_namespace import namespace_owner, why_lost
 from netdash.trace.hooks import Hooks
 from netdash.trace.namespace_state import Inner, lookups_of
 from netdash.trace.run import Run

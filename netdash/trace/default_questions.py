@@ -9,9 +9,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
-from netdash.model.index import index_of
+from netdash.model.index import index_of, sharing
 from netdash.model.records import replace
-from netdash.model.shared_namespace import sharing
 from netdash.model.source import Source
 from netdash.trace.model import Origin, Question
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netdash.model.packet import Packet
-from netdash.parse.nftrace import Headers, TraceEvent
-from netdash.rules.handles import Handles
+from netdash.parse.netfilter import Headers, TraceEvent
+from netdash.rules.nft_listing import Handles
 from netdash.trace.marking import FIRST, LAST, MARK
 from netdash.trace.model import Hop, Step
 

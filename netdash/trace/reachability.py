@@ -7,7 +7,7 @@ from collections.abc import Generator, Hashable, Iterator, Sequence
 
 from netdash.kernel.routing import entrance
 from netdash.model.host import Container, Host, Rule
-from netdash.model.shared_namespace import namespace_owner
+from netdash.model.index import namespace_owner
 from netdash.trace.container_namespace import namespaces_of
 from netdash.trace.model import Decision, Origin, Question, Trace, Verdict
 from netdash.trace.reach_classes import Kinds

@@ -10,8 +10,7 @@ from functools import lru_cache
 
 from netdash.kernel.source_address import source_address
 from netdash.model.host import IP, Container, Endpoint, Host, Interface, Link, Network, Port, Route, Rule, Verb
-from netdash.model.index import index_of
-from netdash.model.shared_namespace import sharing
+from netdash.model.index import index_of, sharing
 from netdash.model.source import Source
 from netdash.trace import default_questions
 from netdash.trace.model import Decision, Hop, Question, Step, Trace, Verdict

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from netdash.model.addresses import socket_text
 from netdash.model.host import Container, Host, Network, Port
-from netdash.model.index import index_of
+from netdash.model.index import index_of, sharing
 from netdash.model.records import replace
-from netdash.model.shared_namespace import sharing
 from netdash.trace import default_questions
 from netdash.trace.model import Question, Trace, Verdict
 from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender

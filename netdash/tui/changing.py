@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from netdash.model.shared_namespace import sharing
+from netdash.model.index import sharing
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.host_view import HostView
 from netdash.tui.interfaces import Changes, Made

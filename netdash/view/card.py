@@ -9,10 +9,9 @@ from netdash.join.peers import Peer, peer_counts, peers
 from netdash.kernel.link_state import trouble
 from netdash.model.drift import Drift
 from netdash.model.host import Container, Host, Ref, Route
-from netdash.model.index import index_of
+from netdash.model.index import index_of, why_lost
 from netdash.model.kept import old_of
 from netdash.model.relations import address_ref, ref_of
-from netdash.model.shared_namespace import why_lost
 from netdash.model.source import Source
 from netdash.trace.summary import Leaves, Outbound, obstacle, outbound
 from netdash.view import formatting, layout, unavailable

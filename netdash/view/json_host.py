@@ -24,9 +24,8 @@ from netdash.model.host import (
     Rule,
     RulesNote,
 )
-from netdash.model.index import Index, index_of
+from netdash.model.index import Index, index_of, sharing
 from netdash.model.kept import old_of
-from netdash.model.shared_namespace import sharing
 from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
 from netdash.view import unavailable
 from netdash.view.inbound import broken, sentence

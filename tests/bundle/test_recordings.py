@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.recording import Recording
-from netdash.bundle.redact import scrub
+from netdash.bundle.recording import Recording, scrub
 from netdash.bundle.storage import dump, load
 from netdash.join.host import Builder
 from netdash.model.host import Host

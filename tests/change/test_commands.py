@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from netdash.change.commands import read_command
+from netdash.change.difference import read_command
 from netdash.change.model import (
     AttachmentChange,
     ChainChange,

@@ -8,7 +8,7 @@ import pytest
 
 from netdash.bundle.storage import load
 from netdash.change.apply import CannotModel, apply
-from netdash.change.commands import read_command
+from netdash.change.difference import read_command
 from netdash.change.model import AttachmentChange, ContainerChange, ContainerEdit, NetworkRemoval
 from netdash.join.host import Builder
 from netdash.model.addresses import interface

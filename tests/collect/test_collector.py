@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.collector_stream import ASKED, parse
-from netdash.bundle.recording import Recording
-from netdash.bundle.redact import scrub
+from netdash.bundle.recording import Recording, scrub
 from netdash.collect.ssh import collector, script
 from netdash.model.engine_process import other_kernel
 from netdash.model.processes import STOPPED

@@ -13,7 +13,7 @@ from itertools import chain
 from random import Random
 
 from netdash.change.apply import CannotModel, apply
-from netdash.change.commands import read_command
+from netdash.change.difference import read_command
 from netdash.change.rules import meaning
 from netdash.join.host import Builder
 from netdash.model.host import Host, Link, Port, Route, Rule

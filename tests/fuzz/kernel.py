@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from netdash.parse.netfilter import nft_tables
-from netdash.rules.handles import positions
+from netdash.rules.nft_listing import positions
 from tests.fuzz.frames import Tuple
 from tests.fuzz.make import Probe
 from tests.fuzz.oracle import Event, Oracle, Sight

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from netdash.parse.nftrace import GROUP, TraceEvent, trace_events
+from netdash.parse.netfilter import GROUP, TraceEvent, trace_events
 from tests.fuzz.frames import Tuple, read
 from tests.fuzz.namespaces import run
 

@@ -12,7 +12,7 @@ from contextlib import closing
 from netdash.apply.kernel_trace import KernelTrace, table_name
 from netdash.join.host import Builder
 from netdash.model.host import Host
-from netdash.rules.handles import Handles
+from netdash.rules.nft_listing import Handles
 from netdash.trace.kernel_trace import Flow, walk_of
 from netdash.trace.marking import table_text, wanted_packet
 from netdash.trace.proof import Arrival, Item, Proof, proved

@@ -11,8 +11,7 @@ from lab import Lab, LabError, until
 
 from netdash.bundle.storage import load
 from netdash.change.apply import apply
-from netdash.change.commands import read_command
-from netdash.change.difference import Difference, difference
+from netdash.change.difference import Difference, difference, read_command
 from netdash.join.host import Builder
 from netdash.model.host import Host
 

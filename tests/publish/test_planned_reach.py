@@ -6,7 +6,7 @@ import pytest
 
 from netdash.bundle.storage import load
 from netdash.change.apply import apply
-from netdash.change.commands import read_command
+from netdash.change.difference import read_command
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.index import find_container

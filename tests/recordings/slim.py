@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from netdash.bundle.archive import META
-from netdash.bundle.redact import scrub
+from netdash.bundle.recording import scrub
 from netdash.model.source import SOURCES
 
 KEPT_IN_CONTAINERS = ("addr.json", "route.json", "listeners.txt", "proc-net.txt", "resolv.conf", "hosts", "sysctl.txt")

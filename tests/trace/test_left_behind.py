@@ -13,7 +13,7 @@ from netdash.drift.compare import compare
 from netdash.join.host import Builder
 from netdash.model.drift import DriftKind
 from netdash.model.host import Container, Host
-from netdash.model.shared_namespace import why_lost
+from netdash.model.index import why_lost
 from netdash.trace.container_namespace import namespaces_of
 from netdash.trace.model import Origin, Question, Verdict
 from netdash.trace.reachability import reach

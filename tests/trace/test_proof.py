@@ -16,8 +16,8 @@ from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.addresses import address
 from netdash.model.host import Host
-from netdash.parse.nftrace import TraceEvent, trace_events
-from netdash.rules.handles import Handles
+from netdash.parse.netfilter import TraceEvent, trace_events
+from netdash.rules.nft_listing import Handles
 from netdash.trace.kernel_trace import Flow, Walk, walk_of
 from netdash.trace.marking import table_text, wanted_packet
 from netdash.trace.model import Origin, Question, Step, Trace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netdash.bundle.redact import scrub
+from netdash.bundle.recording import scrub
 from netdash.model.finding import Severity
 from tests.doctor.checks.stage import container, found, made
 from tests.support.trace_hosts import DB, PUBLISHED, WEB
