@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from netdash.apply import child, journal_files
 from netdash.apply import preflight as survey
 from netdash.apply.containers import look, new_container
-from netdash.apply.equal import Wanted, equal, fresh
 from netdash.apply.journal_files import Stopwatch
+from netdash.apply.recreate import Wanted, equal, fresh
 from netdash.apply.steps import STEPS, remove_old
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone

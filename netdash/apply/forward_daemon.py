@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from netdash.apply import proxy, state_directory
+from netdash.apply import child, state_directory
 from netdash.engine.client import local
 from netdash.engine.errors import EngineError, Refused
 from netdash.model.errors import NetdashError
@@ -65,7 +65,7 @@ class Keeper:
         """The first attempt is told as it went: who started this waits for it."""
         try:
             self._look()
-        except proxy.ProxyError as error:
+        except child.ProxyError as error:
             self._tell("failed", str(error))
             self._stop()
             sys.exit(1)
@@ -136,7 +136,7 @@ class Keeper:
             return self._soon(_RETRY)
         except EngineError as error:
             if first:
-                raise proxy.ProxyError(error.message) from error
+                raise child.ProxyError(error.message) from error
             return self._soon(_RETRY)  # the container may live on without its engine: so do the proxies
         found = addresses(inspect, self.record.network) if running(inspect) else ()
         if not found:
@@ -152,8 +152,8 @@ class Keeper:
         for port in self.record.ports:
             if port not in self.proxies:
                 try:
-                    self.proxies[port] = proxy.start(self.record.program, port, target(found, port.host_ip))
-                except proxy.ProxyError as error:
+                    self.proxies[port] = child.start_proxy(self.record.program, port, target(found, port.host_ip))
+                except child.ProxyError as error:
                     if first:
                         raise
                     problem = f"{port.host_ip} {port.host_port}/{port.proto}: {error}"
@@ -162,7 +162,7 @@ class Keeper:
 
     def _stop(self) -> None:
         for pid in self.proxies.values():
-            proxy.stop(pid)
+            child.stop_proxy(pid)
         self.proxies.clear()
 
     def _tell(self, phase: str, problem: str, found: tuple[str, ...] = ()) -> None:

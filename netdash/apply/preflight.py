@@ -12,13 +12,13 @@ import psutil
 
 from netdash.apply import forward, trusted
 from netdash.engine.client import EngineClient, local
+from netdash.engine.context import EnginePeer, engine_peer
 from netdash.engine.errors import EngineGone, Refused
-from netdash.engine.process import EnginePeer, engine_peer
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
 from netdash.parse.json_values import integer, items, mapping, text
+from netdash.publish.checks import Details, Facts
 from netdash.publish.payload import anonymous, restart_policy
-from netdash.publish.preflight import Details, Facts
 from netdash.publish.statement import Kind, Statement, say
 
 _CAP_NET_BIND_SERVICE = 1 << 10

@@ -11,24 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdash.apply import change, forward, journal_files, state_directory
-from netdash.apply.connect_test import prove
 from netdash.apply.containers import every, look
+from netdash.apply.probe_socket import prove
 from netdash.apply.steps import pull
 from netdash.engine.client import local
 from netdash.model.errors import Exit, NetdashError
 from netdash.parse.json_values import integer, mapping
 from netdash.publish import undo
 from netdash.publish.checks import port_list
-from netdash.publish.journal import Journal, Outage
-from netdash.publish.outcome import Outcome
+from netdash.publish.journal import Journal, Outage, Outcome
 from netdash.publish.request import GRACE, Mode, Request
 from netdash.publish.state import Forward
 from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable, Way
 
 if TYPE_CHECKING:
+    from netdash.publish.checks import Facts
     from netdash.publish.plan import Plan
-    from netdash.publish.preflight import Facts
 
 Report = Callable[[Statement], None]
 _PROOF = 5.0  # seconds for a port to answer that answered inside

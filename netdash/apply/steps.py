@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from netdash.apply import followers, preflight
-from netdash.apply.connect_test import prove
+from netdash.apply import preflight, recreate
 from netdash.apply.containers import commit, id_of, name_of, new_container, remove, rename, set_restart, stop
 from netdash.apply.containers import inspect as look
+from netdash.apply.probe_socket import prove
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import Refused
 from netdash.model.errors import Exit, NetdashError
@@ -265,7 +265,7 @@ def _unstart(engine: EngineClient, journal: Journal, _: str) -> str:
 
 STEPS: dict[str, tuple[Do, Do]] = {
     "hold": (_hold, _unhold),
-    "park": (followers.park, followers.unpark),
+    "park": (recreate.park, recreate.unpark),
     "stop": (_stop, _unstop),
     "commit": (_commit, _uncommit),
     "create": (_create, _uncreate),
@@ -275,7 +275,7 @@ STEPS: dict[str, tuple[Do, Do]] = {
     "start": (_start, _unstart),
     "verify": (_verify, _keep),
     "release": (_release, _unrelease),
-    "follow": (followers.follow, followers.unfollow),
+    "follow": (recreate.follow, recreate.unfollow),
 }
 """By the word before the colon: (do, take back). What is after the colon is their last argument."""
 
@@ -287,4 +287,4 @@ def remove_old(engine: EngineClient, journal: Journal) -> None:
     inspect = look(engine, _needed(engine, journal)) or {}
     _is_well(inspect, _STEADY)
     remove(engine, f"/containers/{journal.change.old_id}", v="0", force="0")
-    followers.remove_parked(engine, journal)
+    recreate.remove_parked(engine, journal)

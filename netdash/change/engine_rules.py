@@ -11,8 +11,7 @@ from netdash.change.model import CannotModel, ChainPlace, PolicyChange
 from netdash.change.rules import changed_rules, leads_to, numbered
 from netdash.drift.engine_rules import Carried, Live, carried, evidence
 from netdash.drift.expected.iptables import FIRST
-from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE, Layout, Mode, Undecided, is_own, mode_of
-from netdash.drift.expected.network_family import Evidence
+from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE, Evidence, Layout, Mode, Undecided, is_own, mode_of
 from netdash.drift.expected.rule import Expected, PlaceKey
 from netdash.drift.expected.rules import ExpectedRules
 from netdash.model.host import Chain, Container, Endpoint, Engine, Host, Network, Rule, Ruleset, Verb

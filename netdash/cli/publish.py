@@ -15,7 +15,7 @@ from netdash.cli.lists import ALL_WAYS
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import begins_id
-from netdash.publish.outcome import Outcome
+from netdash.publish.journal import Outcome
 from netdash.publish.plan import Plan, configured, plan, plan_without
 from netdash.publish.plan_new import fresh_name, plan_new
 from netdash.publish.request import Mode, Request, Spec, parse_spec

@@ -13,9 +13,9 @@ from typing import Literal
 
 from netdash.collect.engine_answers import Answers, EngineAnswers
 from netdash.engine.client import EngineClient
+from netdash.engine.context import engine_pid
 from netdash.engine.errors import EngineError, EngineLate, Refused
 from netdash.engine.first_answer import First
-from netdash.engine.process import engine_pid
 from netdash.model.host import Failure
 from netdash.model.source import Source
 

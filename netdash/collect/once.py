@@ -24,8 +24,8 @@ from netdash.collect.netlink import namespace_ids
 from netdash.collect.procfs import HostListeners, Proxies, read_sysctls
 from netdash.collect.sockets import read_in
 from netdash.engine.client import EngineClient
+from netdash.engine.context import engine_pid
 from netdash.engine.errors import EngineError, EngineLate
-from netdash.engine.process import engine_pid
 from netdash.model.engine_process import KERNEL
 from netdash.model.host import Failure
 from netdash.model.index import begins_id

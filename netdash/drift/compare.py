@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netdash.drift.engine_rules import Carried, Entry, Live, evidence
-from netdash.drift.expected.mode import LEGACY, Layout, Mode, Undecided, mode_of
-from netdash.drift.expected.network_family import Evidence
+from netdash.drift.expected.mode import LEGACY, Evidence, Layout, Mode, Undecided, mode_of
 from netdash.drift.expected.rule import Expected, socket
 from netdash.drift.expected.rules import ExpectedRules
 from netdash.drift.shadowing import Shadows, taker

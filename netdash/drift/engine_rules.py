@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netdash.drift.expected.mode import LEGACY, Layout, Mode, is_own
-from netdash.drift.expected.network_family import Evidence
+from netdash.drift.expected.mode import LEGACY, Evidence, Layout, Mode, is_own
 from netdash.drift.expected.rule import Expected, Meaning, Place, PlaceKey, in_order, jump, meaning
 from netdash.model.host import IP, Chain, Match, Proxy, Rule, Ruleset, Target, Verb
 from netdash.rules.parts import name_match, port_match

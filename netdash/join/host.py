@@ -35,7 +35,7 @@ from netdash.parse.json_values import Json, mapping, objects
 
 if TYPE_CHECKING:
     from netdash.drift.incremental import Comparing
-    from netdash.join.veth_pairs import Wiring
+    from netdash.join.bridges import VethPairs
     from netdash.kernel.entrance import Entrance
     from netdash.model.kept import WaitingPort
 
@@ -94,7 +94,7 @@ class _Joined:
     container: Container  # as the engine describes it
     inputs: tuple[object, ...]  # what else is known of its namespace
     seen: Container  # with what was read inside
-    wiring: Wiring
+    wiring: VethPairs
     veths: tuple[str | None, ...]  # by endpoint
     joined: Container
 
@@ -212,11 +212,11 @@ class Builder:
             parsed = self._sources.once(
                 "gateways", with_gateways, parsed, recording.answers.get("docker/networks.json")
             )
-        from netdash.join.veth_pairs import Wiring
+        from netdash.join.bridges import VethPairs
 
         wiring = self._sources.once(
             "wiring",
-            Wiring,
+            VethPairs,
             links,
             networks,
             recording.answers.get("ip/netns.json"),
@@ -242,7 +242,7 @@ class Builder:
         return self._joined_all
 
     def _join(
-        self, container: Container, wiring: Wiring, before: _Joined | None, owners: Mapping[str, Container]
+        self, container: Container, wiring: VethPairs, before: _Joined | None, owners: Mapping[str, Container]
     ) -> _Joined:
         """The container with its veths and listeners; the same object as last time when nothing of it changed."""
         inner = self._inner.of(container.name) if container.running else _NOTHING

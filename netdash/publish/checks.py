@@ -1,8 +1,10 @@
-"""Reasons to refuse a publication, and what its owner should know before. Pure: no step is chosen here."""
+"""Reasons to refuse a publication, and what its owner should know before; and what they need beside the Host. Pure: no
+step is chosen here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from netdash.kernel import sockets
@@ -10,11 +12,52 @@ from netdash.kernel.sockets import overlaps, reserved
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Listener, Network, Port
 from netdash.model.index import index_of, why_lost
-from netdash.publish.preflight import Details, Facts
+from netdash.publish.payload import Volume
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
 from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Of the container that is to be made anew. `changes`: files written outside its volumes, None: not known.
+    `dependents`: what becomes of containers that use it. `missing`: containers of --volumes-from that are gone."""
+
+    changes: int | None
+    auto_remove: bool
+    restart: tuple[str, int]
+    health: bool  # whether it has a healthcheck
+    stop_seconds: int | None  # its own stop timeout
+    dependents: tuple[Statement, ...] = ()
+    missing: tuple[str, ...] = ()
+    anonymous: tuple[Volume, ...] = ()
+    swarm_service: str | None = None
+    image_moved: bool = False  # its image's name means another image by now
+    random_ports: bool = False
+    fixed_addresses: bool = True  # every address was asked for
+    followers: tuple[str, ...] = ()  # containers that use its network namespace
+    sharers: (
+        tuple[tuple[int, str], ...] | None
+    ) = ()  # (pid, name) of processes that do and are of none; None: not known
+    tmpfs: tuple[str, ...] = ()  # where
+    forwards: tuple[int, ...] = ()  # host ports that netdash forwards to it
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`unable`: why nothing can be changed from here. `engine_here`: whether the engine shares this process's network
+    namespace. `lowest_port`: the lowest that a process of this user may bind. `program`: path of docker-proxy."""
+
+    unable: Statement | None = None
+    engine_here: bool | None = True
+    lowest_port: int | None = 0
+    program: str | None = None
+    details: Details | None = None
+    image_here: bool | None = None  # of a new container
+
+
+# --- what speaks against it -------------------------------------------------------------------------------------------
 
 
 def standing(container: Container) -> Statement | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from netdash.model.addresses import socket_text
 from netdash.publish.state import SCHEMA, Opened
 
 
@@ -208,3 +209,29 @@ def _change(raw: dict[str, Any]) -> Change | None:
 
 
 _TEXTS = ("id", "kind", "engine", "name", "old_id", "backup", "temporary", "image", "first")
+
+
+# --- what a real connection to a published port said ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`works` None: sent, and nothing came back that says either way (UDP)."""
+
+    proto: str
+    address: str
+    port: int
+    works: bool | None
+    what: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.proto} {socket_text(self.address, self.port)} {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a plan. `outage` None: nothing was stopped, or how long is not known."""
+
+    proofs: tuple[Proof, ...] = ()
+    outage: Outage | None = None

@@ -11,9 +11,8 @@ from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Binding, Container, Endpoint, Host, Proxy
 from netdash.model.processes import OWN_PROXY
 from netdash.publish import checks
-from netdash.publish.checks import choose
+from netdash.publish.checks import Details, Facts, choose
 from netdash.publish.planned_reach import Asked, Reach, forwarded, reach, reach_after
-from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request, Spec
 from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say

@@ -10,10 +10,9 @@ from netdash.change.model import ContainerRun
 from netdash.model.addresses import address, socket_text
 from netdash.model.host import Binding, Host
 from netdash.publish import checks
-from netdash.publish.checks import choose
+from netdash.publish.checks import Facts, choose
 from netdash.publish.plan import Plan, bound, connecting, known
 from netdash.publish.planned_reach import Asked, Reach, reach_after
-from netdash.publish.preflight import Facts
 from netdash.publish.request import Spec, last_word
 from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say

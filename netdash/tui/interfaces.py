@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from netdash.model.host import Container, Host
 
 if TYPE_CHECKING:
-    from netdash.publish.journal import Outage
-    from netdash.publish.outcome import Outcome
+    from netdash.publish.checks import Facts
+    from netdash.publish.journal import Outage, Outcome
     from netdash.publish.plan import Plan
-    from netdash.publish.preflight import Facts
     from netdash.publish.request import NewContainer, Request
     from netdash.publish.statement import Statement
     from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable

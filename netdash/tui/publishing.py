@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from netdash.model.errors import NetdashError
 from netdash.model.host import Container, Host, Port
-from netdash.publish.outcome import Outcome
+from netdash.publish.checks import Facts
+from netdash.publish.journal import Outcome
 from netdash.publish.plan import Plan, plan
 from netdash.publish.plan_new import fresh_name, plan_new
-from netdash.publish.preflight import Facts
 from netdash.publish.request import Mode, NewContainer, Request, Spec, parse_lasting, parse_spec
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from netdash.kernel import sockets
 from netdash.model.host import IP, Container, Host, Listener
 from netdash.publish import checks
-from netdash.publish.checks import choose
+from netdash.publish.checks import Facts, choose
 from netdash.publish.plan import bound, has_ipv6
-from netdash.publish.preflight import Facts
 from netdash.publish.request import Mode, Spec
 from netdash.view.free_ports import look
 from netdash.view.statements import refusal as refusal_text

@@ -9,8 +9,7 @@ from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.model.source import Source
 from netdash.publish.checks import port_list
-from netdash.publish.journal import Journal, Outage
-from netdash.publish.outcome import Outcome
+from netdash.publish.journal import Journal, Outage, Outcome
 from netdash.publish.plan import Plan
 from netdash.publish.state import Forward
 from netdash.publish.undo import Course, Damaged, Pending, Recovery

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from netdash.publish.outcome import Outcome, Proof
+from netdash.publish.journal import Outcome, Proof
 from netdash.publish.plan import Plan
 from netdash.publish.statement import Statement
 from netdash.view import layout

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import forward, journal_files, preflight, proxy, state_directory, trusted
-from netdash.engine.process import EnginePeer, engine_peer
+from netdash.apply import child, forward, journal_files, preflight, state_directory, trusted
+from netdash.engine.context import EnginePeer, engine_peer
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Forward, Opened, Process
 
@@ -171,8 +171,8 @@ def test_a_program_that_others_can_write_is_not_run(tmp_path: Path) -> None:
     for mode in (0o775, 0o757, 0o644):
         path.chmod(mode)
         assert preflight.find_docker_proxy(str(path), (), None) != str(path)
-        with pytest.raises(proxy.ProxyError):
-            proxy.start(str(path), RECORD.ports[0], "192.0.2.1")
+        with pytest.raises(child.ProxyError):
+            child.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
 
 
 def test_a_program_in_a_folder_that_others_can_write_is_not_run(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_a_program_of_another_user_is_not_run(tmp_path: Path) -> None:
     path = program(tmp_path / "docker-proxy")
     os.chown(path, NOBODY, NOBODY)
     assert preflight.find_docker_proxy(str(path), (), None) != str(path)
-    with pytest.raises(proxy.ProxyError, match="belongs to user 65534"):
-        proxy.start(str(path), RECORD.ports[0], "192.0.2.1")
+    with pytest.raises(child.ProxyError, match="belongs to user 65534"):
+        child.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
 
 
 @pytest.mark.parametrize("named", ["", "/none/docker-proxy", "docker-proxy", "/proc/self/fd/0", "/dev/null", "/"])
@@ -212,8 +212,8 @@ def test_what_was_checked_is_what_is_run(tmp_path: Path, monkeypatch: pytest.Mon
         return handle
 
     monkeypatch.setattr(trusted, "program", exchanged)
-    with pytest.raises(proxy.ProxyError, match="ended without a word"):
-        proxy.start(str(path), RECORD.ports[0], "192.0.2.1")
+    with pytest.raises(child.ProxyError, match="ended without a word"):
+        child.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
     assert not (tmp_path / "forged").exists()
 
 
@@ -256,7 +256,7 @@ def test_the_engine_is_who_holds_the_other_end_where_another_made_the_socket(
     """As with systemd's socket activation, where the kernel names init as the one that listens."""
     import socket
 
-    from netdash.engine import process as engine_process
+    from netdash.engine import context
 
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "engine.sock"))
@@ -265,7 +265,7 @@ def test_the_engine_is_who_holds_the_other_end_where_another_made_the_socket(
         with subprocess.Popen([sys.executable, "-c", SERVER, str(number)], pass_fds=[number]) as server:
             try:
                 plain = engine_peer(str(tmp_path / "engine.sock"), 5.0)
-                monkeypatch.setattr(engine_process, "_INIT", os.getpid())
+                monkeypatch.setattr(context, "_INIT", os.getpid())
                 found = engine_peer(str(tmp_path / "engine.sock"), 5.0)
             finally:
                 server.kill()

@@ -17,8 +17,7 @@ from netdash.cli.main import main
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineGone
 from netdash.model.host import Binding
-from netdash.publish.journal import Outage
-from netdash.publish.outcome import Outcome
+from netdash.publish.journal import Outage, Outcome
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode
 from netdash.publish.statement import Kind, say

@@ -15,7 +15,7 @@ from netdash.collect import engine_namespace
 from netdash.collect.answer_store import AnswerStore
 from netdash.collect.engine_namespace import EngineNamespaceReader, MutedStore
 from netdash.collect.once import Options, read_once
-from netdash.engine.process import engine_pid
+from netdash.engine.context import engine_pid
 from netdash.join.host import Builder
 from netdash.model.engine_process import EngineProcess, Place, parse_engine_process
 from netdash.model.host import Failure, Host

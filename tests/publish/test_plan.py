@@ -10,10 +10,10 @@ import pytest
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Binding, Chain, Engine, Holder, Host, Listener, PolicyRule, Route, Ruleset
+from netdash.publish.checks import Details, Facts
 from netdash.publish.payload import Volume
 from netdash.publish.plan import Plan, configured, plan, plan_without
 from netdash.publish.plan_new import fresh_name, plan_new
-from netdash.publish.preflight import Details, Facts
 from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_lasting, parse_spec
 from netdash.publish.statement import Kind, say
 from netdash.view.plan import plain as lines

@@ -10,10 +10,10 @@ from netdash.change.difference import read_command
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.index import find_container
+from netdash.publish.checks import Facts
 from netdash.publish.plan import plan
 from netdash.publish.plan_new import plan_new
 from netdash.publish.planned_reach import Reach
-from netdash.publish.preflight import Facts
 from netdash.publish.request import Mode, Request, parse_spec
 from netdash.view.statements import text
 from tests.conftest import bundle

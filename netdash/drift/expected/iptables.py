@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from netdash.drift.expected.mode import Layout, Mode
-from netdash.drift.expected.network_family import Publication, Side
+from netdash.drift.expected.mode import Layout, Mode, Publication, Side
 from netdash.drift.expected.rule import (
     ACCEPT,
     DROP,

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
-from netdash.drift.expected.mode import NETAVARK_TABLE
-from netdash.drift.expected.network_family import Publication, Side
+from netdash.drift.expected.mode import NETAVARK_TABLE, Publication, Side
 from netdash.drift.expected.rule import (
     ACCEPT,
     DROP,

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from netdash.drift.expected.iptables import LINK_LOCAL, leaving
-from netdash.drift.expected.mode import NATIVE_TABLE, Mode
-from netdash.drift.expected.network_family import Publication, Side
+from netdash.drift.expected.mode import NATIVE_TABLE, Mode, Publication, Side
 from netdash.drift.expected.rule import (
     ACCEPT,
     DROP,

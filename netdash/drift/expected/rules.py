@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdash.drift.expected import iptables, netavark, nftables
-from netdash.drift.expected.mode import Layout, Mode
-from netdash.drift.expected.network_family import Attached, Evidence, Publication, Side, sides_of
+from netdash.drift.expected.mode import Attached, Evidence, Layout, Mode, Publication, Side, sides_of
 from netdash.drift.expected.rule import Expected
 from netdash.model.host import IP, Container, Network
 
