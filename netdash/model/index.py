@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, lru_cache
 
 from netdash.model.drift import Drift
@@ -18,6 +18,7 @@ from netdash.model.host import (
     Network,
     PolicyRule,
     Port,
+    Proxy,
     Ref,
     Route,
     Rule,
@@ -41,6 +42,7 @@ class Index:
         self.owners = owners_of(host.containers or ())
         self.veths: dict[str, Container] = {}
         self._ends: dict[str, list[Endpoint]] = {}
+        self._on: dict[str, set[str]] = {}
         self._ports: dict[str, list[Port]] = {}
         for container in host.containers or ():
             self._attach(container)
@@ -54,6 +56,7 @@ class Index:
             network = self.network(endpoint)
             if network:
                 self._ends.setdefault(network.id, []).append(endpoint)
+                self._on.setdefault(network.id, set()).add(container.id)
             if endpoint.veth:
                 self.veths[endpoint.veth] = container
 
@@ -63,6 +66,10 @@ class Index:
     def members(self, network: Network) -> int | None:
         """How many containers are on it; None where the containers are not known."""
         return len(self._ends.get(network.id, ())) if self.containers_known else None
+
+    def on_network(self, network: Network) -> Set[str]:
+        """Ids of the containers that are on it."""
+        return self._on.get(network.id, frozenset())
 
     def bridge(self, endpoint: Endpoint) -> str | None:
         network = self.network(endpoint)
@@ -115,6 +122,18 @@ class Index:
 
     def ports(self, container_id: str) -> list[Port]:
         return self._ports.get(container_id, [])
+
+    def served_by(self, proxy: Proxy) -> Sequence[Port]:
+        """The ports whose packets this docker-proxy carries."""
+        return self._ports_by_proxy.get(proxy.pid, ())
+
+    @cached_property
+    def _ports_by_proxy(self) -> dict[int, list[Port]]:
+        found: dict[int, list[Port]] = {}
+        for port in (port for ports in self._ports.values() for port in ports):
+            if port.proxy is not None:
+                found.setdefault(port.proxy.pid, []).append(port)
+        return found
 
     def drift_of_port(self, port: Port) -> list[Drift]:
         """What differs of the rules for a published port."""

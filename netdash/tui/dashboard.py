@@ -17,6 +17,7 @@ from textual.widget import Widget
 from netdash.model.finding import Mark, health_of
 from netdash.model.host import Ref
 from netdash.model.relations import ref_of
+from netdash.model.source import Source
 from netdash.tui import header
 from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.grid import Grid
@@ -25,7 +26,7 @@ from netdash.tui.host_view import HostView
 from netdash.tui.panes import LINKED_FROM, Panes
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box
-from netdash.view import marks
+from netdash.view import marks, unavailable
 from netdash.view.layout import size as width_of
 from netdash.view.text import Line, Span, Tone, clean
 from netdash.view.views import BY_NAME, PANES
@@ -34,6 +35,7 @@ WIDE = 90  # columns from which the foot names sorting
 MARKED = 18  # cells of the name of what is marked
 PATIENCE = 4.0  # seconds that a message stands at the foot
 HINTS = ("follow", "next_pane", "filter", "linked", "sort", "pause", "hosts", "trace", "publish")
+VERDICT_SOURCES = (Source.RULES, Source.ROUTES, Source.LINKS, Source.INSIDE)  # without these little can be told
 LAST_HINTS = ("pause", "copy", "command", "help", "quit")
 
 
@@ -165,7 +167,10 @@ class Dashboard(Screen[None]):
         host = self.host_view.host if self.host_view else None
         self.tab_bar.show(header.tabs(host, panes.places.view, wide, wide - width_of(note)), note)
         health = health_of(host) if host is not None else None
-        line = marks.banner(health, wide) if health is not None else ()
+        line: Line = ()
+        if host is not None and health is not None and "host" not in host.failures:
+            unread = [unavailable.sentence(one) for one in unavailable.missing(host, VERDICT_SOURCES)]
+            line = marks.banner(health, wide, unread)
         self.banner.show(line)
         self.set_class(bool(line), "-alarmed")
         panes.extra = int(bool(line))

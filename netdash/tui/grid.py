@@ -18,6 +18,7 @@ from netdash.tui import header
 from netdash.tui.host_view import Ask, HostView, Listing
 from netdash.tui.surface import ListWidget
 from netdash.tui.theme import LINKED, MARKER, PICKED, Inks, seal, segment, strip
+from netdash.view.layout import shorter
 from netdash.view.table import Column, Row, View, widths
 from netdash.view.text import Line, Span, Tone, fit, width
 from netdash.view.views import BY_NAME
@@ -109,8 +110,11 @@ class Grid(ListWidget):
             self.refresh()
 
     def show(self, listing: Listing | None, cursor: int, notice: Sequence[Line] = ()) -> None:
-        """Shows other rows, the cursor on row number `cursor`."""
-        self.listing, self.notice = listing, notice
+        """Shows other rows, the cursor on row number `cursor`. Where the same is asked the row under the cursor keeps
+        its line, whatever came or went above it."""
+        before, self.listing, self.notice = self.listing, listing, notice
+        if self.top and before is not None and listing is not None and before.ask == listing.ask:
+            self.top = max(0, self.top + cursor - self.cursor)
         self._measured = ()
         self._rows.clear()
         self.place(cursor)
@@ -144,10 +148,21 @@ class Grid(ListWidget):
             self._sizes = _some_widths(listing.ask.view.columns, sample, room, gap, self.only)
             shown = sum(1 for size in self._sizes if size)
             left = room - sum(self._sizes) - gap * (shown - 1)
-            self._gap = " " * min(MOST_GAP, gap + left // max(1, shown))
+            lacking = 0 if self.only else self._leave_room(listing.ask.view, sample, room, gap)
+            self._gap = " " * (gap if lacking else min(MOST_GAP, gap + left // max(1, shown)))
             self._measured = measured
             self._rows.clear()
         return self._sizes
+
+    def _leave_room(self, view: View, sample: Sequence[Row], room: int, gap: int) -> int:
+        """The cells that the longest reason lacks beside the columns that it never covers: a long name gives way."""
+        need = max((width(row.why.text) for row in sample if row.why), default=0)
+        kept = [size for size in self._sizes[: view.keeps] if size]
+        lacking = max(0, need - (room - sum(kept) - gap * len(kept)))
+        for index, column in enumerate(view.columns[: view.keeps]):
+            if column.middle and lacking and self._sizes[index]:
+                self._sizes[index] -= min(lacking, max(0, self._sizes[index] - (column.least or self._sizes[index])))
+        return lacking
 
     # --- painting -----------------------------------------------------------------------------------------------------
 
@@ -210,11 +225,13 @@ class Grid(ListWidget):
         sizes = self.sizes()  # before the gap, which it may change
         columns, space = listing.ask.view.columns, self._gap
         covered = self._covered(row, wide, listing.ask.view.keeps) if row.why and not self.only else len(sizes)
+        left = self._edge + self.joint
         for index, size in enumerate(sizes):
             if index == covered:
                 break
             if not size:
                 continue
+            left += size + len(space)
             cell = row.cells[index]
             text = _aligned(cell.text, size, columns[index])
             if struck:
@@ -224,7 +241,8 @@ class Grid(ListWidget):
             else:
                 segments.append(segment(text + space, inks.tones[cell.tone]))
         if row.why is not None and not self.only:
-            segments.append(segment(row.why.text, inks.tones[row.why.tone] + (STRUCK if struck else Style())))
+            reason = shorter(row.why.text, wide - left - 1)
+            segments.append(segment(reason, inks.tones[row.why.tone] + (STRUCK if struck else Style())))
         return seal(segments, wide, inks.blank)
 
     def _covered(self, row: Row, wide: int, keeps: int) -> int:

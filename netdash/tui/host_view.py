@@ -13,6 +13,7 @@ from netdash.model.index import index_of
 from netdash.model.relations import containers_of, ref_of, related
 from netdash.tui.work import Steps
 from netdash.view.filter import Filter
+from netdash.view.marks import blamed
 from netdash.view.table import Row, Rows, View
 from netdash.view.views import BY_NAME, VIEWS, destination
 
@@ -126,14 +127,22 @@ class HostView:
         )
 
     def deciding(self, view: View, ref: Ref) -> list[int]:
-        """`belonging`, but first what decides: what is the thing's own, and of rules those that translate or accept."""
-        own, things = self.direct(ref), self.rows(view).things
-        places = self.belonging(view, ref)
-        return sorted(places, key=lambda place: (own.isdisjoint((ref_of(things[place]),)), _weight(things[place])))
+        """`belonging`, but first what decides: what is to blame where something is wrong, what is the thing's own, and
+        of rules those that translate or accept."""
+        own, things, index = self.direct(ref), self.rows(view).things, self.index(view)
+        first = sorted(index[each] for each in blamed(self.host, ref) if each in index)
+        places = [place for place in self.belonging(view, ref) if place not in first]
+        places.sort(key=lambda place: (own.isdisjoint((ref_of(things[place]),)), _weight(things[place])))
+        return first + places
 
     def counterpart(self, view: View, ref: Ref, current: Ref | None) -> Ref | None:
-        """The row of another view that stands for `ref`: None where `current`, its cursor, still belongs; else one that
-        belongs to the same containers only; else the first that belongs."""
+        """The row of another view that stands for `ref`: what is to blame where something is wrong with it; None where
+        `current`, its cursor, still belongs; else one that belongs to the same containers only; else the first that
+        belongs."""
+        index = self.index(view)
+        guilty = [each for each in blamed(self.host, ref) if each in index]
+        if guilty:
+            return min(guilty, key=index.__getitem__)
         linked = self.belonging(view, ref)
         rows = self.rows(view)
         refs = [rows.ref(place) for place in linked]

@@ -66,7 +66,7 @@ def _container(host: Host, index: Index, container: Container) -> Row:
 def _why(host: Host, container: Container, finding: Finding | None, state: Span) -> Span | None:
     """What stands in the place of its address and ports: the worst that hits it, or that it is not just running."""
     if finding is not None:
-        return Span(clean(finding.sentence, 200), marks.TONES[finding.mark])
+        return marks.why(finding)
     if formatting.kept(host, container) or state.text[2:] == "running":
         return None
     since = formatting.how_long(host, container)
@@ -142,12 +142,12 @@ CONTAINERS = View(
         Column("in", "IN ", most=3, short="IN", screen=True),
         Column("out", "OUT ", most=4, short="OUT", screen=True),
         Column("state", "STATE", most=24, least=12, screen=False),
-        Column("for", "FOR", leaves=6, most=8),
-        Column("address", "ADDRESS", most=33, least=15),
-        Column("network", "NETWORK", leaves=1, most=22, least=10),
-        Column("bridge", "BRIDGE", leaves=7, most=16),
+        Column("for", "FOR", leaves=7, most=8),
+        Column("address", "ADDRESS", leaves=1, most=33, least=15),
+        Column("network", "NETWORK", leaves=2, most=22, least=10),
+        Column("bridge", "BRIDGE", leaves=10, most=16),
         Column("published", "PUBLISHED", most=30, least=14),
-        Column("compose", "COMPOSE", leaves=8, most=16, least=8),
+        Column("compose", "COMPOSE", leaves=11, most=16, least=8),
         Column("image", "IMAGE", leaves=9, most=30, least=10),
     ),
     sources=(Source.DOCKER,),
@@ -193,7 +193,8 @@ def _network(host: Host, index: Index, network: Network) -> Row:
         cells[6].text,
         cells[7].text,
     )
-    return Row(ref_of(network), cells, sort, marks.lead(fares), marks.tags(fares))
+    finding = marks.finding_of_network(host, network)
+    return Row(ref_of(network), cells, sort, marks.lead(fares), marks.tags(fares, finding), marks.why(finding))
 
 
 def _gateways(ips: Sequence[IP]) -> Span:

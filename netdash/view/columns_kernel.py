@@ -6,7 +6,7 @@ from netdash.model.host import Container, Host, Link, Neighbour, PolicyRule, Rou
 from netdash.model.index import Index, by_table, index_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.view import formatting
+from netdash.view import formatting, marks
 from netdash.view.formatting import NOTHING
 from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Span, Tone, clean
@@ -15,11 +15,11 @@ from netdash.view.text import Span, Tone, clean
 
 
 def _routes(host: Host) -> Rows:
-    return Rows(by_table(host.routes, host.policy), _route_or_policy)
+    return Rows(by_table(host.routes, host.policy), lambda record: _route_or_policy(host, record))
 
 
-def _route_or_policy(record: Route | PolicyRule) -> Row:
-    return _policy(record) if isinstance(record, PolicyRule) else _route(record)
+def _route_or_policy(host: Host, record: Route | PolicyRule) -> Row:
+    return _policy(host, record) if isinstance(record, PolicyRule) else _route(host, record)
 
 
 def destination(route: Route) -> str:
@@ -40,7 +40,7 @@ def devices(route: Route) -> list[str]:
     return [route.dev] if route.dev else [dev for _, dev in route.hops if dev]
 
 
-def _route(route: Route) -> Row:
+def _route(host: Host, route: Route) -> Row:
     via, names = gateways(route), devices(route)
     first = route.gateway or next((ip for ip, _ in route.hops if ip), None)
     kind = "" if route.kind == "unicast" else route.kind
@@ -65,10 +65,10 @@ def _route(route: Route) -> Row:
         cells[6].text,
         cells[7].text,
     )
-    return Row(ref_of(route), cells, sort)
+    return marks.marked(host, route, cells, sort)
 
 
-def _policy(rule: PolicyRule) -> Row:
+def _policy(host: Host, rule: PolicyRule) -> Row:
     cells = (
         Span(clean(rule.text), Tone.PLAIN),
         NOTHING,
@@ -80,7 +80,7 @@ def _policy(rule: PolicyRule) -> Row:
         NOTHING,
     )
     sort = ((9, rule.family, rule.priority), None, None, None, rule.priority, rule.table, cells[6].text, None)
-    return Row(ref_of(rule), cells, sort)
+    return marks.marked(host, rule, cells, sort)
 
 
 ROUTES = View(
@@ -134,7 +134,7 @@ def _link(host: Host, index: Index, link: Link) -> Row:
     address = int(link.addresses[0].ip) if link.addresses else None
     name = container.name.casefold() if container else None
     sort = (link.name, cells[1].text, cells[2].text, cells[3].text, address, name, link.mtu, link.mac)
-    return Row(ref_of(link), cells, sort)
+    return marks.marked(host, link, cells, sort)
 
 
 def _owner(host: Host, index: Index, link: Link, container: Container | None) -> Span:
@@ -181,7 +181,7 @@ def _neighbour(host: Host, index: Index, neighbour: Neighbour) -> Row:
         None,
         neighbour.mac,
     )
-    return Row(ref_of(neighbour), cells, sort)
+    return marks.marked(host, neighbour, cells, sort)
 
 
 LINKS = View(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from netdash.model.addresses import socket_text
+from netdash.model.finding import Finding, Mark
 from netdash.model.host import Host, Port, Proxy, Ref, Rule, RulesNote, Verb
 from netdash.model.index import Index, index_of
 from netdash.model.relations import address_ref, ref_of
@@ -55,7 +56,8 @@ def _port(host: Host, index: Index, port: Port) -> Row:
         rule.packets if rule else None,
         cells[9].text,
     )
-    return Row(ref_of(port), cells, sort, marks.lead(mark), marks.tags(mark))
+    finding = marks.finding_of_port(host, port)
+    return Row(ref_of(port), cells, sort, marks.lead(mark), marks.tags(mark, finding), marks.why(finding))
 
 
 def _target(host: Host, port: Port) -> Span:
@@ -141,6 +143,7 @@ PORTS = View(
     rows=_ports,
     empty="no port of this host is in use",
     known=lambda host: host.ports is not None and (host.listeners is not None or bool(host.ports)),
+    keeps=5,
 )
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -150,10 +153,9 @@ def _rules(host: Host) -> Rows:
     """What a tool could not show stands first: it says which of the rules below are not told in full."""
     if host.ruleset is None:
         return Rows((), _note)
-    blamed = marks.blamed(host)
     return Rows(
         (*map(_noted, host.ruleset.notes), *host.ruleset.rules),
-        lambda record: _note(record) if isinstance(record, RulesNote) else _rule(record, blamed),
+        lambda record: _note(record) if isinstance(record, RulesNote) else _rule(host, record),
     )
 
 
@@ -163,10 +165,11 @@ _noted = lru_cache(maxsize=64)(RulesNote)
 def _note(note: RulesNote) -> Row:
     text = clean(note.text)
     cells = (UNKNOWN, NOTHING, NOTHING, Span("note", Tone.UNKNOWN), NOTHING, BLANK, Span(text), NOTHING)
-    return Row(ref_of(note), cells, (("", "", 0), ("", "", "", 0), 0, "", None, None, text, ""))
+    sort = (("", "", 0), ("", "", "", 0), 0, "", None, None, text, "")
+    return Row(ref_of(note), cells, sort, marks.glyph(Mark.UNKNOWN))
 
 
-def _rule(rule: Rule, blamed: frozenset[Ref]) -> Row:
+def _rule(host: Host, rule: Rule) -> Row:
     text = formatting.rule_body(rule)
     if rule.not_understood:
         text = f"{text}  (not interpreted: {clean(', '.join(rule.not_understood), 80)})"
@@ -175,7 +178,7 @@ def _rule(rule: Rule, blamed: frozenset[Ref]) -> Row:
         _plain(clean(table)),
         _chain(rule.backend, rule.family, rule.table, rule.chain),
         _dim(str(rule.position)),
-        _action(rule, blamed),
+        _action(rule, marks.evidence_of(host, rule)),
         NOTHING if packets is None else _plain(formatting.short_number(packets)),
         Span(formatting.rate(rule.rate), Tone.GOOD) if rule.rate else BLANK,
         Span(text),
@@ -183,7 +186,7 @@ def _rule(rule: Rule, blamed: frozenset[Ref]) -> Row:
     )
     place = (table, rule.chain, rule.position)
     sort = (place, (rule.chain, *place), rule.position, cells[3].text, packets, rule.rate, text, rule.backend)
-    return Row(ref_of(rule), cells, sort)
+    return marks.marked(host, rule, cells, sort)
 
 
 BLANK = Span("")
@@ -205,10 +208,10 @@ def _chain(backend: str, family: str, table: str, name: str) -> Span:
     return Span(clean(name), Tone.KEY, Ref("chain", f"{backend} {family} {table} {name}"))
 
 
-def _action(rule: Rule, blamed: frozenset[Ref]) -> Span:
+def _action(rule: Rule, finding: Finding | None) -> Span:
     """Red only where it is to blame for something that is broken."""
-    target = rule.target
-    tone = Tone.UNKNOWN if target.verb is Verb.OTHER else Tone.BAD if blamed and ref_of(rule) in blamed else Tone.PLAIN
+    target, blamed = rule.target, finding is not None and finding.mark is Mark.BROKEN
+    tone = Tone.UNKNOWN if target.verb is Verb.OTHER else Tone.BAD if blamed else Tone.PLAIN
     if target.chain:
         ref = Ref("chain", f"{rule.backend} {rule.family} {rule.table} {target.chain}")
         return Span(clean(formatting.action(rule)), tone, ref)
@@ -237,6 +240,7 @@ RULES = View(
     rows=_rules,
     empty="no rules",
     known=lambda host: host.ruleset is not None,
+    keeps=4,
 )
 
 # --- proxies ----------------------------------------------------------------------------------------------------------
@@ -276,7 +280,10 @@ def _proxy(host: Host, index: Index, proxy: Proxy) -> Row:
         proxy.rss,
         sockets,
     )
-    return Row(ref_of(proxy), cells, sort)
+    ports = index.served_by(proxy)
+    finding = marks.finding_of_proxy(host, proxy, ports)
+    mark = marks.of_proxy(host, ports, finding)
+    return Row(ref_of(proxy), cells, sort, marks.lead(mark), marks.tags(mark, finding), marks.why(finding))
 
 
 def _key(proxy: Proxy) -> str:
@@ -303,4 +310,5 @@ PROXIES = View(
     rows=_proxies,
     empty="no userland proxy runs",
     known=lambda host: host.proxies is not None,
+    keeps=4,
 )

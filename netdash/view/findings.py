@@ -9,7 +9,6 @@ from datetime import datetime
 
 from netdash.model.finding import Evidence, Finding, Fix, Health, Hit, Severity
 from netdash.model.host import Host
-from netdash.model.index import index_of
 from netdash.view import layout, marks
 from netdash.view.json_host import SCHEMA, Json
 from netdash.view.text import Line, SafeText, Span, Tone, clean
@@ -107,14 +106,9 @@ def change(host: Host, finding: Finding, appeared: bool, now: float, wide: int) 
 
 
 def _hit(host: Host, hit: Hit) -> str:
-    who = name(host, hit)
+    who = marks.name(host, hit)
     where = f" on {hit.network}" if hit.direction.value == "peers" and hit.network else ""
     return " ".join(filter(None, (who, hit.port, hit.direction.value))) + where
-
-
-def name(host: Host, hit: Hit) -> str:
-    """The container's; this host where it is nobody's."""
-    return "this host" if hit.container is None else index_of(host).name(hit.container) or hit.container[:12]
 
 
 def _not_checked(reasons: Mapping[str, str], wide: int) -> list[Line]:
@@ -156,7 +150,7 @@ def _json(host: Host, finding: Finding) -> Json:
 
 
 def _json_hit(host: Host, hit: Hit) -> Json:
-    who = None if hit.container is None else name(host, hit)
+    who = None if hit.container is None else marks.name(host, hit)
     return {
         "container": who,
         "port": hit.port or None,

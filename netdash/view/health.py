@@ -7,7 +7,7 @@ from netdash.model.host import Container, Host
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
 from netdash.view import formatting, layout, marks
-from netdash.view.findings import command, name
+from netdash.view.findings import command
 from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Line, Span, Tone, clean
 
@@ -23,7 +23,7 @@ def _finding(host: Host, finding: Finding) -> Row:
     mark = finding.mark
     tone = Tone.PLAIN if finding.severity is Severity.INFO else marks.TONES[mark]
     since = None if finding.since is None or host.taken is None else host.taken - finding.since
-    names = list(dict.fromkeys(name(host, hit) for hit in finding.hits))
+    names = list(dict.fromkeys(marks.name(host, hit) for hit in finding.hits))
     cells = (
         Span(finding.severity.name.lower(), tone),
         Span(clean(finding.sentence, 300), Tone.KEY),

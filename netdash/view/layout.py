@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,29 @@ def crop(line: Line, room: int) -> Line:
             break
         kept.append(span)
     return tuple(kept)
+
+
+_ASIDE = re.compile(
+    r", [^,:;]+,(?= (?:is|are|was|has|drops|refuses|takes)\b)|, which belongs to nobody known| \([^)]*\)"
+)
+_ENDS = re.compile(r"[:;] |,? (?=although |because |before )")
+_PAUSES = re.compile(r", ")
+
+
+def shorter(sentence: str, room: int) -> str:
+    """The sentence in at most `room` cells: whole clauses as long as they say enough, else cut in its middle, so that
+    what it is of and what is wrong with it both stay."""
+    if width(sentence) > room:
+        sentence = _ASIDE.sub("", sentence)
+    if width(sentence) <= room:
+        return sentence
+    clauses = [end.start() for end in _ENDS.finditer(sentence)]
+    pauses = [end.start() for end in _PAUSES.finditer(sentence) if 2 * end.start() > room]
+    for ends in (clauses, pauses):
+        fitting = [at for at in ends if width(sentence[:at]) <= room]
+        if fitting:
+            return sentence[: fitting[-1]]
+    return fit(sentence[: min(clauses, default=len(sentence))], max(1, room), middle=True)
 
 
 def spread(left: Line, right: Line, room: int) -> Line:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from netdash.model.finding import WORST_FIRST, Finding, Health, Mark, Severity, Standing, health_of, worst
-from netdash.model.host import Container, Host, Network, Port, Ref
+from netdash.model.finding import (
+    WORST_FIRST,
+    Direction,
+    Finding,
+    Health,
+    Hit,
+    Mark,
+    Severity,
+    Standing,
+    health_of,
+    worst,
+)
+from netdash.model.host import Container, Host, Network, Port, Proxy, Ref, Rule, Verb
+from netdash.model.index import index_of
+from netdash.model.relations import ref_of
 from netdash.view.layout import size
-from netdash.view.text import Line, Span, Tone, clean, fit, width
+from netdash.view.table import Row
+from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
 
 GLYPHS: Mapping[Mark, str] = {
     Mark.OK: "✓",
@@ -47,6 +61,18 @@ def lead(mark: Mark | None) -> Span:
     return WAITS if mark is None else glyph(mark)
 
 
+_QUIET = Span(" ")
+
+
+def marked(host: Host, thing: object, cells: tuple[Span, ...], sort: tuple[object, ...]) -> Row:
+    """The row of a record that is marked only where it is evidence of something wrong."""
+    finding = evidence_of(host, thing)
+    if finding is None:
+        return Row(ref_of(thing), cells, sort, _QUIET)
+    reason = why_of_rule(host, thing, finding) if isinstance(thing, Rule) else why(finding)
+    return Row(ref_of(thing), cells, sort, glyph(finding.mark), tags(finding.mark, finding), reason)
+
+
 def tags(mark: Mark | None, finding: Finding | None = None) -> tuple[str, ...]:
     """What the filter's `is:` finds."""
     if mark is None:
@@ -69,24 +95,105 @@ def of_port(host: Host, port: Port) -> Mark | None:
 
 
 def of_network(host: Host, network: Network) -> Mark | None:
-    """The worst of its containers'; None until it is known."""
+    """The worst of what is on it; None until it is known."""
     health = health_of(host)
     if health is None:
         return None
-    hit = [one.mark for one in health.findings for it in one.hits if it.network == network.name]
-    return worst(Mark.OK, *hit)
+    found = finding_of_network(host, network)
+    if found is not None:
+        return found.mark
+    if host.containers is None:
+        return Mark.UNKNOWN
+    standings = (health.standings.get(one) for one in index_of(host).on_network(network))
+    return worst(*(worst(one.inwards, one.outwards) if one is not None else Mark.UNKNOWN for one in standings))
 
 
-def blamed(host: Host) -> frozenset[Ref]:
-    """What is the evidence of something broken."""
+def name(host: Host, hit: Hit) -> str:
+    """Who is hit: the container's name; this host where it is nobody's."""
+    return "this host" if hit.container is None else index_of(host).name(hit.container) or hit.container[:12]
+
+
+# --- why a row is marked ----------------------------------------------------------------------------------------------
+
+_NAMES = 60  # cells of the names of those whom a rule cuts off
+
+
+def why(finding: Finding | None) -> Span | None:
+    """What stands in the place of the row's last columns."""
+    return None if finding is None else Span(clean(finding.sentence, 300), TONES[finding.mark])
+
+
+def evidence_of(host: Host, thing: object) -> Finding | None:
+    """The worst that is wrong for which this record is evidence."""
     health = health_of(host)
-    return _blamed(health) if health is not None else frozenset()
+    return _by_evidence(health).get(ref_of(thing)) if health is not None else None
 
 
 @lru_cache(maxsize=4)
-def _blamed(health: Health) -> frozenset[Ref]:
-    broken = (one for one in health.findings if one.mark is Mark.BROKEN)
-    return frozenset(at.ref for one in broken for at in one.evidence if at.ref)
+def _by_evidence(health: Health) -> Mapping[Ref, Finding]:
+    found: dict[Ref, Finding] = {}
+    for finding in health.findings:
+        for evidence in finding.evidence if finding.mark is not Mark.NOTHING else ():
+            if evidence.ref is not None:
+                found.setdefault(evidence.ref, finding)
+    return found
+
+
+def blamed(host: Host, ref: Ref) -> frozenset[Ref]:
+    """The evidence of the worst that hits a container, or one of its ports."""
+    health, index = health_of(host), index_of(host)
+    container = index.containers.get(ref.key) if ref.kind == "container" else None
+    finding = finding_of(host, standing_of(host, container)) if container is not None else None
+    if ref.kind == "port" and health is not None:
+        port = next((port for port in host.ports or () if ref_of(port) == ref), None)
+        finding = finding_of_port(host, port) if port is not None else None
+    return frozenset(each.ref for each in finding.evidence if each.ref) if finding is not None else frozenset()
+
+
+def why_of_rule(host: Host, rule: Rule, finding: Finding) -> Span:
+    """Whom the rule cuts off; of a rule that drops nothing what it has part in."""
+    names = list(dict.fromkeys(clean(name(host, hit)) for hit in finding.hits))
+    if rule.target.verb not in (Verb.DROP, Verb.REJECT) or not names or finding.mark is not Mark.BROKEN:
+        return why(finding) or Span("")
+    return Span(f"cuts off {listed(names, _NAMES)}", TONES[finding.mark])
+
+
+def finding_of_port(host: Host, port: Port) -> Finding | None:
+    """The worst that hits this port, or what comes in to its container on any."""
+    health, number = health_of(host), f"{port.host_port}/{port.proto}"
+    if health is None or of_port(host, port) not in (Mark.BROKEN, Mark.RISK):
+        return None
+    return _first(
+        health,
+        lambda hit: hit.container == port.container_id and hit.direction is Direction.IN and hit.port in ("", number),
+    )
+
+
+def finding_of_proxy(host: Host, proxy: Proxy, ports: Sequence[Port]) -> Finding | None:
+    """What hits the port that it serves, or it is itself evidence of."""
+    own = evidence_of(host, proxy)
+    return own or next(filter(None, (finding_of_port(host, port) for port in ports)), None)
+
+
+def of_proxy(host: Host, ports: Sequence[Port], finding: Finding | None) -> Mark | None:
+    """How the ports fare that it serves; nothing where it serves none; None until it is known."""
+    if finding is not None:
+        return finding.mark
+    marks = [of_port(host, port) for port in ports]
+    return None if health_of(host) is None else worst(*(mark for mark in marks if mark is not None))
+
+
+def finding_of_network(host: Host, network: Network) -> Finding | None:
+    """The worst that hits what is on it, there or wherever."""
+    health, here = health_of(host), index_of(host).on_network(network)
+    if health is None:
+        return None
+    return _first(health, lambda hit: hit.network == network.name or (not hit.network and hit.container in here))
+
+
+def _first(health: Health, hits: Callable[[Hit], bool]) -> Finding | None:
+    alarms = (finding for finding in health.findings if finding.mark is not Mark.NOTHING)
+    return next((finding for finding in alarms if any(map(hits, finding.hits))), None)
 
 
 def finding_of(host: Host, standing: Standing | None) -> Finding | None:
@@ -103,9 +210,13 @@ def counts(health: Health) -> Line:
     return tuple(Span(f"{GLYPHS[mark]}{number} ", TONES[mark]) for mark, number in found if number)
 
 
-def banner(health: Health, room: int) -> Line:
-    """How many are broken, and the worst finding's sentence, in `room` cells; () where nothing is wrong."""
+def banner(health: Health, room: int, unread: Sequence[str] = ()) -> Line:
+    """How many are broken, and the worst finding's sentence, in `room` cells; where nothing is wrong but not all is
+    known, what was not read: `unread`, a sentence each. () where all is well."""
     alarms = [one for one in health.findings if one.severity is not Severity.INFO]
+    if not alarms and unread and health.count(Mark.UNKNOWN):
+        left = (Span(" "), *counts(health), Span(" "))
+        return (*left, Span(fit(clean(unread[0], 300), max(0, room - size(left))), Tone.UNKNOWN))
     if not alarms:
         return ()
     left = (Span(" "), *counts(health), Span(" "))

@@ -84,7 +84,7 @@ def test_columns_leave_in_their_order() -> None:
         if not seen or shown != seen[-1]:
             seen.append(shown)
     left = [next(iter(before - after)) for before, after in pairwise(seen)]
-    assert left[:4] == ["image", "compose", "bridge", "for"]
+    assert left[:6] == ["compose", "bridge", "image", "for", "network", "address"]
 
 
 RULES = [
