@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdash.apply import child, state_directory
+from netdash.apply.state_directory import Records
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Forward, load_forward, verdict
 from netdash.publish.statement import Kind, Statement, say
-from netdash.publish.undo import Unreadable
 
 if TYPE_CHECKING:
     from netdash.publish.plan import Plan
 
-_SUFFIX = ".json"
 _PATIENCE = 20.0  # seconds for a keeper to begin, or to end
 _PAUSE = 0.02
+_RECORDS = Records(state_directory.forwards, ".json", load_forward, lambda forward: forward.created)
+listed, unreadable = _RECORDS.listed, _RECORDS.unreadable
 
 
 def begin(plan: Plan, engine: str, program: str) -> Forward:
@@ -42,7 +43,8 @@ def begin(plan: Plan, engine: str, program: str) -> Forward:
 
 
 def _start(record: Forward) -> Forward:
-    path = state_directory.ensure(state_directory.forwards()) / f"{record.id}{_SUFFIX}"
+    state_directory.ensure(state_directory.forwards())
+    path = _RECORDS.path(record.id)
     state_directory.write(path, record.dumps())
     if not child.leave("forward_daemon", str(path)):
         state_directory.remove(path)
@@ -53,7 +55,7 @@ def _start(record: Forward) -> Forward:
 def _begun(path: Path) -> Forward:
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
-        record = _load(path)
+        record = _RECORDS.load(path)
         if record is None:
             raise NetdashError("the container is gone", code=Exit.REFUSED)
         if record.phase == "failed":
@@ -62,38 +64,15 @@ def _begun(path: Path) -> Forward:
         if record.phase != "starting":
             return record
         time.sleep(_PAUSE)
-    record = _load(path)
+    record = _RECORDS.load(path)
     if record is not None:
         end_one(record)
     raise NetdashError("the port did not open in time", code=Exit.REFUSED)
 
 
-def _load(path: Path) -> Forward | None:
-    try:
-        return load_forward(state_directory.read(path))
-    except FileNotFoundError:
-        return None
-
-
-def listed() -> tuple[Forward, ...]:
-    """The records as they are on disk, oldest first, those that can be read."""
-    found = (load_forward(text) for _, text in _texts() if isinstance(text, str))
-    return tuple(sorted((one for one in found if one), key=lambda one: one.created))
-
-
-def unreadable() -> tuple[Unreadable, ...]:
-    """The others: their keepers may hold ports."""
-    found = (state_directory.unreadable(path, text, load_forward) for path, text in _texts())
-    return tuple(one for one in found if one is not None)
-
-
-def _texts() -> Iterator[tuple[Path, str | state_directory.PathError]]:
-    return state_directory.texts(state_directory.forwards(), _SUFFIX)
-
-
 def end_one(record: Forward) -> None:
     """End its keeper, which ends the proxies, and forget it. Raises NetdashError(REFUSED) when the keeper stays."""
-    path = state_directory.forwards() / f"{record.id}{_SUFFIX}"
+    path = _RECORDS.path(record.id)
     keeper = record.keeper
     if keeper is not None and record.boot == state_directory.boot_id():
         state_directory.end(keeper)

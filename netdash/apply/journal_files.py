@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from netdash.apply import state_directory
+from netdash.apply.state_directory import Records
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.journal import Change, Journal, load_journal
-from netdash.publish.undo import Unreadable
 
-_SUFFIX = ".jsonl"
+_RECORDS = Records(state_directory.journals, ".jsonl", load_journal, lambda journal: journal.change.created)
+load, listed, unreadable = _RECORDS.load, _RECORDS.listed, _RECORDS.unreadable
 
 
 def path_of(change: Change) -> Path:
-    return state_directory.journals() / f"{change.id}{_SUFFIX}"
+    return _RECORDS.path(change.id)
 
 
 def begin(change: Change) -> Journal:
@@ -40,29 +41,6 @@ def append(change: Change, entry: Mapping[str, object]) -> Journal:
 def end(change: Change) -> None:
     """The change is over: nothing of it is left to be done, or to be taken back. Raises NetdashError(REFUSED)."""
     state_directory.remove(path_of(change))
-
-
-def load(path: Path) -> Journal | None:
-    try:
-        return load_journal(state_directory.read(path))
-    except FileNotFoundError:
-        return None
-
-
-def listed() -> tuple[Journal, ...]:
-    """Oldest first, those that can be read."""
-    found = (load_journal(text) for _, text in _texts() if isinstance(text, str))
-    return tuple(sorted((one for one in found if one), key=lambda one: one.change.created))
-
-
-def unreadable() -> tuple[Unreadable, ...]:
-    """The others: what such a record was about is not known, and must not be taken for nothing."""
-    found = (state_directory.unreadable(path, text, load_journal) for path, text in _texts())
-    return tuple(one for one in found if one is not None)
-
-
-def _texts() -> Iterator[tuple[Path, str | state_directory.PathError]]:
-    return state_directory.texts(state_directory.journals(), _SUFFIX)
 
 
 NONE = {"down": None}

@@ -12,12 +12,14 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from netdash.apply import trusted
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Process
 from netdash.publish.undo import Unreadable
 
+T = TypeVar("T")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -216,17 +218,45 @@ def texts(folder: Path, suffix: str) -> Iterator[tuple[Path, str | PathError]]:
             yield folder / name, error
 
 
-def unreadable(path: Path, text: str | PathError, parse: Callable[[str], object]) -> Unreadable | None:
-    """What is known of a record without its meaning; None where `parse` finds one."""
-    identity = path.name.partition(".")[0]
-    if isinstance(text, PathError):
-        return Unreadable(identity, str(path), text.reason)
-    if parse(text) is not None:
-        return None
-    words = dict(_PAIR.findall(text[:_HEAD]))
-    names = tuple(words[key] for key in ("name", "backup", "temporary", "container") if words.get(key))
-    reason = "it is not a record of this version of netdash, or is damaged"
-    return Unreadable(identity, str(path), reason, names, words.get("engine", ""))
+class Records(Generic[T]):
+    """The files of one kind: `FOLDER/ID SUFFIX`, each read by `parse`, which gives None for what is damaged."""
+
+    def __init__(
+        self, folder: Callable[[], Path], suffix: str, parse: Callable[[str], T | None], created: Callable[[T], float]
+    ) -> None:
+        self.folder, self._suffix, self._parse, self._created = folder, suffix, parse, created
+
+    def path(self, identity: str) -> Path:
+        return self.folder() / f"{identity}{self._suffix}"
+
+    def load(self, path: Path) -> T | None:
+        """None where there is none. Raises NetdashError(REFUSED) for a file that is not to be relied on."""
+        try:
+            return self._parse(read(path))
+        except FileNotFoundError:
+            return None
+
+    def listed(self) -> tuple[T, ...]:
+        """As they are on disk, oldest first, those that can be read."""
+        found = (self._parse(text) for _, text in texts(self.folder(), self._suffix) if isinstance(text, str))
+        return tuple(sorted((record for record in found if record is not None), key=self._created))
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The others: what such a record was about is not known, and must not be taken for nothing."""
+        found = (self._unread(path, text) for path, text in texts(self.folder(), self._suffix))
+        return tuple(record for record in found if record is not None)
+
+    def _unread(self, path: Path, text: str | PathError) -> Unreadable | None:
+        """What is known of a record without its meaning; None where it has one."""
+        identity = path.name.partition(".")[0]
+        if isinstance(text, PathError):
+            return Unreadable(identity, str(path), text.reason)
+        if self._parse(text) is not None:
+            return None
+        words = dict(_PAIR.findall(text[:_HEAD]))
+        names = tuple(words[key] for key in ("name", "backup", "temporary", "container") if words.get(key))
+        reason = "it is not a record of this version of netdash, or is damaged"
+        return Unreadable(identity, str(path), reason, names, words.get("engine", ""))
 
 
 def remove(path: Path) -> None:

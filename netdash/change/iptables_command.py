@@ -24,7 +24,7 @@ from netdash.model.numbers import decimal
 from netdash.rules.iptables_rule import parse_line
 from netdash.rules.iptables_save import TABLES
 from netdash.rules.merge import IPTABLES, LEGACY
-from netdash.rules.names import known_protocol
+from netdash.rules.parts import known_protocol
 
 TOOLS = tuple(f"{tool}{backend}" for tool in ("iptables", "ip6tables") for backend in ("", "-nft", "-legacy"))
 

@@ -88,13 +88,13 @@ def _run(arguments: Arguments) -> int:
 
         return doctor.run(arguments)
     if command == "who":
-        from netdash.cli import who
+        from netdash.cli.trace import run_who
 
-        return who.run(arguments)
+        return run_who(arguments)
     if command == "what-if":
-        from netdash.cli import what_if
+        from netdash.cli.trace import run_what_if
 
-        return what_if.run(arguments)
+        return run_what_if(arguments)
     from netdash.cli import lists
 
     return lists.run(arguments)

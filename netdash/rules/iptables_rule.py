@@ -9,7 +9,6 @@ from collections.abc import Callable
 from netdash.model.host import Match
 from netdash.model.memory import kept
 from netdash.rules.iptables_target import CONTINUE, XT_TARGETS, read_target
-from netdash.rules.names import number
 from netdash.rules.parts import (
     Body,
     icmp_match,
@@ -18,6 +17,7 @@ from netdash.rules.parts import (
     mark_match,
     name_match,
     net_match,
+    number,
     owner_match,
     pair_match,
     port_match,

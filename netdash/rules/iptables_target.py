@@ -5,8 +5,7 @@ from __future__ import annotations
 from netdash.model.addresses import address, subnet
 from netdash.model.host import Effect, Target, Verb
 from netdash.model.memory import kept
-from netdash.rules.names import number
-from netdash.rules.parts import FULL
+from netdash.rules.parts import FULL, number
 
 CONTINUE = Target(Verb.CONTINUE)
 _FINAL = {"ACCEPT": Target(Verb.ACCEPT), "DROP": Target(Verb.DROP), "RETURN": Target(Verb.RETURN)}

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from netdash.model.host import Effect, Match, Target, Verb
 from netdash.parse.json_values import Json, items, mapping
 from netdash.parse.json_values import text as word
-from netdash.rules.names import number
 from netdash.rules.nft_match import Draft, Elements, conditions, element_text, fields_of, implied_by, imply
 from netdash.rules.nft_text import expression, statement
-from netdash.rules.parts import FULL
+from netdash.rules.parts import FULL, number
 
 _MARKS = {"meta": "mark", "ct": "connmark"}
 _META = {"nftrace": "trace", "priority": "priority", "pkttype": "pkttype"}

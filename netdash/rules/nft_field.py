@@ -8,18 +8,20 @@ from functools import lru_cache
 
 from netdash.model.host import Match
 from netdash.parse.json_values import mapping
-from netdash.rules.names import icmp_code, number, protocol
 from netdash.rules.nft_text import expression
 from netdash.rules.parts import (
     FULL,
+    icmp_code,
     icmp_match,
     lower_match,
     mark_match,
     name_match,
     net_match,
+    number,
     owner_match,
     pair_match,
     port_match,
+    protocol,
     upper_match,
     word_match,
 )

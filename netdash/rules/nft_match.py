@@ -9,10 +9,9 @@ from typing import Any
 
 from netdash.model.host import Effect, Match, Target, Verb
 from netdash.parse.json_values import Json, items, mapping
-from netdash.rules.names import number
 from netdash.rules.nft_field import Field, Texts, field_of
 from netdash.rules.nft_text import expression, rule_text, statement
-from netdash.rules.parts import Body, mark_match, tcp_flags_match, word_match
+from netdash.rules.parts import Body, mark_match, number, tcp_flags_match, word_match
 
 Elements = tuple[tuple[str, str | None], ...]
 Sets = Mapping[str, Elements]
