@@ -56,7 +56,7 @@ def call(run: Run, hook: str, stage: Stage) -> None:
         _known(run)
         zones.find(run)
         _full(run)
-        run.packet = run.connection.track(run.packet)
+        run.packet = run.connection.track(run.packet, zones.loose(run))
     elif stage.kind == NAT:
         _nat(run, hook)
     elif stage.unread is not None:

@@ -59,23 +59,15 @@ class Connection:
         self.bound = {DESTINATION, SOURCE}
         self.confirmed, self.replied = True, flow.replied
 
-    def track(self, packet: Packet) -> Packet:
-        """nf_conntrack_in: a packet that is not known opens the connection."""
+    def track(self, packet: Packet, loose: bool = True) -> Packet:
+        """nf_conntrack_in: a packet that is not known opens a connection, also a later one of what was not tracked so
+        far: it is the first of its own, and meets the rules of nat. `loose`: nf_conntrack_tcp_loose."""
         if self.untracked:
             return replace(packet, ctstate="UNTRACKED", ctdir="")
-        if self.original is None and (self.answering or self.replied):
-            return self._stray(packet)
-        if self.original is None:
+        if self.original is None and opens(packet, loose):
             self.original = Ends(packet.src, packet.sport, packet.dst, packet.dport)
+            self.answering = self.replied = self.assured = False
         return self.shown(packet)
-
-    def _stray(self, packet: Packet) -> Packet:
-        """A later packet of what was not tracked: no flow of TCP begins with an answer to a SYN, and none of ICMP with
-        an answer (tcp_new, icmp_new); others do, and TCP with data where nf_conntrack_tcp_loose is on."""
-        answers_syn = packet.tcp_flags is not None and "syn" in packet.tcp_flags
-        if packet.proto in ("icmp", "ipv6-icmp") or answers_syn:
-            return self.shown(packet)
-        return replace(packet, ctstate=None, ctdir=None, ctstatus=None, connmark=None)
 
     def shown(self, packet: Packet) -> Packet:
         """The packet with what rules may ask of its connection."""
@@ -125,6 +117,18 @@ class Connection:
             self.destination = target
         else:
             self.source = target
+
+
+def opens(packet: Packet, loose: bool) -> bool:
+    """Whether a connection may begin with this packet: none of ICMP with an answer, none of TCP with the answer to a
+    SYN, with a later packet where nf_conntrack_tcp_loose is on (icmp_new, tcp_new)."""
+    if packet.icmp is not None:
+        return packet.icmp[0] in _ECHO_REQUESTS
+    flags = packet.tcp_flags
+    return flags is None or flags == {"syn"} or (loose and "syn" not in flags)
+
+
+_ECHO_REQUESTS = (8, 128)
 
 
 def _changed(packet: Packet, kind: str, target: Target) -> Packet:

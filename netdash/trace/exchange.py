@@ -18,7 +18,7 @@ from netdash.trace.explore import Explored, Walked, explore, undecided, walk
 from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Verdict
 from netdash.trace.packets import answer_to, with_data
 from netdash.trace.path import Outlet, from_container, from_host, from_outlet, from_outside
-from netdash.trace.return_routes import Lacking, comes_back, leaves_elsewhere
+from netdash.trace.return_routes import Lacking, comes_back, comes_in_by, leaves_elsewhere
 from netdash.trace.run import Choices, Ended, Run
 
 
@@ -38,6 +38,8 @@ _OK = Exchange(True)
 def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
     """The way back of the first answer, and what becomes of the whole exchange that `first` opens."""
     got = first.run.packet
+    if first.run.proven:
+        return None, _OK
     if got.src is None or got.dst is None:
         return None, Exchange(None, Decision("answer", "the packet's addresses are not known where it ends"))
     if got.proto == "udp":
@@ -236,8 +238,16 @@ def _back(run: Run, at: object, packet: Packet) -> Ended:
     if isinstance(at, Outlet):
         return from_outlet(run, at)
     if isinstance(at, str):
-        return from_outside(run, at)
+        return from_outside(run, _comes_in(run, at, packet))
     return from_host(run, packet.src, at if isinstance(at, Proxy) else None)
+
+
+def _comes_in(run: Run, left_by: str, packet: Packet) -> str:
+    """The device that an answer from another machine comes in by; each that it may be is walked."""
+    for device in comes_in_by(run.host, packet, left_by)[1:]:
+        if run.suppose(f"the answer from {packet.src} comes in by {device}, not by {left_by}"):
+            return device
+    return left_by
 
 
 def _reply(explored: Explored) -> Reply:

@@ -227,16 +227,28 @@ def way_out(run: Run, src: IP | None, bound: str = "") -> Way:
     flow = Flow(packet.dst, src or none, "lo", bound, packet.mark, packet.proto, *_ports(packet), uid=packet.uid)
     way = _leaving(run, packet.dst, _found(run, flow), src)
     if src is None and packet.proto in _CONNECTS and packet.family == 4 and way.prefsrc is not None:
-        again = _leaving(run, packet.dst, _found(run, replace(flow, src=way.prefsrc)), src)  # ip_route_connect
-        way = replace(again, prefsrc=way.prefsrc)
+        way = _connected(run, flow, way)
     where = f"{f'via {way.gateway} ' if way.gateway else ''}by {way.device}"
     here = "an address of this host" if run.space is None else "an address of its own: the packet does not leave it"
     run.say(f"{packet.dst} {f'is {here}' if way.local else where}")
     return way
 
 
+def _connected(run: Run, flow: Flow, first: Way) -> Way:
+    """ip_route_connect: connect() looks up the route again, with the source that the first look-up chose. A UDP socket
+    that is not connected goes by the first (udp_sendmsg)."""
+    way: Way | None = None
+    try:
+        found = _found(run, replace(flow, src=first.prefsrc))
+        way = replace(_leaving(run, flow.dst, found, None), prefsrc=first.prefsrc)
+    finally:
+        if way != first and flow.proto == "udp":
+            route = f"by {first.device}, on a route that is looked up without its source {first.prefsrc}"
+            run.assume(f"a UDP socket{run.inside} that is not connected sends {route}")
+    return way
+
+
 _CONNECTS = ("tcp", "udp")
-"""What looks up its route again with the source that the first look-up chose: connect() of TCP and of UDP."""
 _NO_SOURCE: dict[int, IP] = {4: ip_address("0.0.0.0"), 6: ip_address("::")}  # noqa: S104
 """What rules and routes are asked for before the socket has an address."""
 
@@ -253,6 +265,8 @@ def _leaving(run: Run, dst: IP, route: Route, src: IP | None) -> Way:
     kind = _to_many(dst) or route.kind
     if kind in ("broadcast", "multicast") and run.packet.proto == "tcp":
         raise run.end(Verdict.NO_ROUTE, place_of(run), f"{dst} is a {kind} address: TCP does not connect there")
+    if kind == "broadcast":
+        run.assume(f"a program{run.inside} may send to {dst} only where it sets SO_BROADCAST on its socket")
     if kind not in ("unicast", "broadcast", "multicast"):
         what = f"{dst} is a {kind} address: a socket does not send there"
         raise run.end(Verdict.NO_ROUTE, place_of(run), what)

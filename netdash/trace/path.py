@@ -237,8 +237,8 @@ def _admin_down(run: Run, bridge: str) -> Link | None:
 
 
 def _translated_at_bridge(run: Run, bridge: str, veth: str | None) -> Ended:
-    """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, any other is routed; what no route
-    takes goes up to IP too, which drops it."""
+    """br_nf_pre_routing_finish: a new destination on the same bridge is bridged, to the MAC by which this host knows it
+    (br_nf_pre_routing_finish_bridge), any other is routed; what no route takes goes up to IP too, which drops it."""
     try:
         way = way_in(run)
     except Ended as ended:
@@ -248,7 +248,9 @@ def _translated_at_bridge(run: Run, bridge: str, veth: str | None) -> Ended:
         raise
     if not way.local and way.device == bridge and run.packet.dst is not None:
         towards = way.gateway or run.packet.dst
-        return _to_port(run, bridge, veth, neighbour(run, bridge, towards), towards)
+        port = neighbour(run, bridge, towards)
+        ask_on_bridge(run, bridge, "", port_of(run, bridge, port, towards, veth), towards)
+        return _to_port(run, bridge, veth, port, towards)
     bridge_chains(run, "input", veth)
     return local(run) if way.local else _forward(run, way)
 

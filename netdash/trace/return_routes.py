@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from netdash.kernel.routing import address_type
+from netdash.kernel.routing import address_type, uplinks_of
 from netdash.model.host import IP, Host, Network
+from netdash.model.packet import Packet
 from netdash.trace import macvlan
 from netdash.trace.container_namespace import namespaces_of
 from netdash.trace.run import Run
@@ -20,8 +21,10 @@ def comes_back(host: Host, run: Run) -> Lacking | None:
     astray = _astray(host, run, device)
     if astray is not None or run.beside:
         return astray
-    if address_type(src, host.routes) == "LOCAL" or src.is_link_local:
+    if src.is_link_local:
         return None
+    if address_type(src, host.routes) == "LOCAL":
+        return _of_a_bridge(host, run, src, device)
     translated = run.connection.source is not None
     near = any(src in own.network for link in host.links or () if link.name == device for own in link.addresses)
     if translated:
@@ -33,10 +36,28 @@ def comes_back(host: Host, run: Run) -> Lacking | None:
         return _strange(host, src, near)
     if network.bridge == device:
         return None  # a neighbour on its own bridge
+    return _unknown_outside(host, network, src, device, f"{src} leaves untranslated")
+
+
+def _unknown_outside(host: Host, network: Network, src: IP, device: str, what: str) -> Lacking:
+    """Of a source in the subnet of a bridge network: routers know it only where the network is meant to be routed."""
     wide = next((net for net in network.subnets if src in net), src)
-    if network.masquerade and _mode(network, src) in ("nat", "nat-unprotected") and _uplink(host, device, src.version):
-        return False, f"{src} leaves untranslated by {device}: outside nobody knows {wide}, no answer comes back"
-    return None, f"{src} leaves untranslated: answered only if the network outside routes {wide} back here"
+    private = network.masquerade and _mode(network, src) in ("nat", "nat-unprotected") and not src.is_global
+    if private and _uplink(host, device, src.version):
+        return False, f"{what} by {device}: outside nobody knows {wide}, no answer comes back"
+    return None, f"{what}: answered only if the network outside routes {wide} back here"
+
+
+def _of_a_bridge(host: Host, run: Run, src: IP, device: str) -> Lacking | None:
+    """Of a source that is an address of this host: where it is a bridge network's, and the packet leaves by an uplink,
+    others know it no better than the containers' addresses."""
+    owners = [link.name for link in host.links or () if any(src == own.ip for own in link.addresses)]
+    network = network_of(host, src)
+    if network is None or network.bridge not in owners or device in owners or run.answered_before():
+        return None
+    if not _uplink(host, device, src.version):
+        return None
+    return _unknown_outside(host, network, src, device, f"{src}, an address of {network.bridge}, leaves")
 
 
 def _astray(host: Host, run: Run, device: str) -> Lacking | None:
@@ -75,13 +96,22 @@ def _mode(network: Network, ip: IP) -> str:
     return network.gateway_modes[ip.version == 6] or "nat"
 
 
+def comes_in_by(host: Host, answer: Packet, left_by: str) -> tuple[str, ...]:
+    """The devices by which an answer from another machine may come in: by which the packet left; the uplink that has
+    the address which is answered; the one on whose wire the other machine is, whatever route this host takes there."""
+    found = [left_by]
+    for link in host.links or ():
+        if link.name == left_by or link.master is not None:
+            continue
+        asked = any(answer.dst == own.ip for own in link.addresses) and _uplink(host, link.name, answer.family)
+        if asked or any(answer.src in own.network for own in link.addresses if own.version == answer.family):
+            found.append(link.name)
+    return tuple(found)
+
+
 def _uplink(host: Host, device: str, family: int) -> bool:
     """Whether others route by this device: there is a gateway on it."""
-    return any(
-        route.family == family
-        and ((route.dev == device and route.gateway is not None) or any(dev == device for _, dev in route.hops))
-        for route in host.routes or ()
-    )
+    return device in uplinks_of(family, host.routes)
 
 
 def leaves_elsewhere(host: Host, there: Run, back: Run) -> Lacking | None:

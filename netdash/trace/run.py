@@ -80,6 +80,7 @@ class Run:
         self.asker: str | None = None  # the container that sends it, by id; None: this host
         self.beside = False  # it left by macvlan or ipvlan, with an address of that wire
         self.end_at: object = None  # who took it: a Namespace, a device's name, or None for this host
+        self.proven = False  # conntrack shows that the same was answered, which no walk could tell
         self.silent = ""  # why whoever took it answers nobody
         self.heard: Listener | None = None  # the socket that took it; of an answer, the one that sends it
         self.legacy_first: bool | None = None  # which nat is asked first, once that had to be supposed
@@ -147,7 +148,7 @@ class Run:
     def aside(self) -> Run:
         """A copy that asks routes and says nothing of them."""
         made = copy(self)
-        made._said = []
+        made._said, made.assumed = [], []
         return made
 
     def tell(self, hops: tuple[Hop, ...]) -> None:

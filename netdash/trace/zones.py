@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from netdash.model.host import Effect, Rule
 from netdash.model.numbers import decimal
-from netdash.trace.conntrack import Connection
+from netdash.trace.conntrack import Connection, opens
 from netdash.trace.model import Verdict
 from netdash.trace.namespace_state import number
 from netdash.trace.run import Run
@@ -34,7 +34,7 @@ def find(run: Run) -> None:
         where = f"conntrack has its connection in zone {connection.zone[way]}, and looks in {zone[way]}"
         run.say(f"{where}: it is not found, and the packet begins one of its own where it may")
         connection.missed = True
-        begins = run.packet.tcp_flags is None or _may_begin(run)
+        begins = opens(run.packet, loose(run))
         if way and begins and zone[1] == connection.zone[0] and not connection.translates:
             what = f"{where}: its own connection has the addresses and ports of that one, so it gets another port"
             raise run.end(Verdict.DROPPED, run.at("conntrack"), what)
@@ -42,7 +42,6 @@ def find(run: Run) -> None:
         run.connection = Connection(answering=stray, replied=stray and connection.replied, zone=zone)
 
 
-def _may_begin(run: Run) -> bool:
-    """tcp_new: an answer to a SYN begins no connection, later packets do unless nf_conntrack_tcp_loose is off."""
-    flags = run.packet.tcp_flags or frozenset()
-    return "syn" not in flags and number(run.net, "net.netfilter.nf_conntrack_tcp_loose") != 0
+def loose(run: Run) -> bool:
+    """Whether conntrack takes up a connection of TCP whose beginning it did not see."""
+    return number(run.net, "net.netfilter.nf_conntrack_tcp_loose") != 0

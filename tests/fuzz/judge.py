@@ -82,6 +82,7 @@ def _back(said: Reply | None, fate: Fate | None) -> Judgement | None:
         or said.verdict is Verdict.UNKNOWN
         or said.unsure
         or not all(step.sure for step in said.steps)
+        or _asks_for_neighbour(said)
     ):
         return None
     arrived = Verdict.FORWARDED if fate.at and not BY_NAME[fate.at].container else Verdict.DELIVERED
@@ -130,7 +131,7 @@ def _ignored(said: Trace, fate: Fate) -> tuple[Verdict, ...]:
     return (Verdict.DROPPED,) if many and fate.end in ("delivered", "received") and not _blames_a_rule(said) else ()
 
 
-def _asks_for_neighbour(said: Trace) -> bool:
+def _asks_for_neighbour(said: Trace | Reply) -> bool:
     """Whether it ends with ARP or neighbour discovery, for which the peers here have their entries already."""
     return any(hop.packet.arp is not None or (hop.packet.icmp or (0,))[0] in (135, 136) for hop in said.hops)
 

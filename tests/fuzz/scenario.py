@@ -83,7 +83,8 @@ def _nft(lines: list[Line]) -> list[Line]:
         try:
             run("nft", "-f", "-", text="".join(f"{line.text}\n" for line in lines))
         except CommandError as error:
-            lines = _without(lines, {int(number) - 1 for number in _FAILED_LINE.findall(str(error))}, error)
+            at = [index for index, line in enumerate(lines) for _ in line.text.splitlines()]
+            lines = _without(lines, {at[int(number) - 1] for number in _FAILED_LINE.findall(str(error))}, error)
         else:
             return lines
     raise CommandError("nft takes none of it")

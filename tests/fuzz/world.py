@@ -283,6 +283,7 @@ def _send_from_here(packet: Tuple, mark: int) -> None:
     number = {"icmp": socket.IPPROTO_ICMP, "ipv6-icmp": socket.IPPROTO_ICMPV6}.get(packet.proto, 0)
     with socket.socket(family, kind, number) as sender, contextlib.suppress(OSError):
         sender.setblocking(False)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if mark:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
         source = "" if packet.src.is_unspecified else str(packet.src)
@@ -290,7 +291,8 @@ def _send_from_here(packet: Tuple, mark: int) -> None:
         if packet.proto == "tcp":
             sender.connect((str(packet.dst), packet.dport))
         elif packet.proto == "udp":
-            sender.sendto(b"netdash", (str(packet.dst), packet.dport))
+            sender.connect((str(packet.dst), packet.dport))
+            sender.send(b"netdash")
         else:
             sender.sendto(_echo(packet), (str(packet.dst), 0))
 

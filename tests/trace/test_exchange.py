@@ -102,6 +102,20 @@ def test_what_root_sends_is_told_where_rules_ask_for_the_user() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "sender", "target", "words"),
+    [
+        ("k23-v4-rule-from-hostip", "host", "192.0.2.10:80", "a UDP socket that is not connected sends by eth0"),
+        ("r27-broadcast-udp", "cli", "172.17.255.255:80", "only where it sets SO_BROADCAST"),
+    ],
+)
+def test_what_hangs_on_the_sender_s_socket_is_said(name: str, sender: str, target: str, words: str) -> None:
+    host = _host(name)
+    told = {proto: trace(host, question(host, sender, target, Asked(proto))[0]).assumed for proto in ("udp", "tcp")}
+    assert any(words in sentence for sentence in told["udp"])
+    assert not any(words in sentence for sentence in told["tcp"])
+
+
+@pytest.mark.parametrize(
     ("port", "verdict", "words"),
     [
         (3128, Verdict.DROPPED, "TPROXY hands it to port 3128, where nothing listens"),
