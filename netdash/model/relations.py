@@ -123,6 +123,8 @@ def _of(host: Host, ref: Ref) -> set[str]:
         health = health_of(host)
         mine = (one for one in health.findings if ref_of(one) == ref) if health is not None else iter(())
         return {hit.container for one in mine for hit in one.hits if hit.container is not None}
+    if ref.kind == "project":
+        return {one.id for one in host.containers or () if (one.compose or "") == ref.key}
     owners, mentions = _owners(host), _mentions(host)
     found = set(owners.of_ref.get(ref, ()))
     for key in mentions.of_ref.get(ref, ()):

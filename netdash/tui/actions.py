@@ -15,6 +15,7 @@ class Needs(Enum):
     HOST = auto()  # something was read
     LIVE = auto()  # a host, not a recording
     ROW = auto()  # a row under the cursor that is not gone
+    THING = auto()  # the same, and no headline of a group
     ORDER = auto()  # rows that are sorted by a column
     LINKED = auto()  # linked panes, or a list that can be narrowed
     FLEET = auto()  # several hosts
@@ -59,15 +60,18 @@ ACTIONS = (
         "filter", "slash", "filter as you type: word  !word  key:value", "Look", Needs.HOST, "filter",
         "filter", "WORDS",
     ),
+    Action("group", "z", "group by compose project; ⏎ or Space folds one", "Look", Needs.HOST, command="group"),
     Action("linked", "a", "all, or only what belongs to the selection", "Look", Needs.LINKED, "all", "all"),
     Action("sort", "s", "sort by the next column", "Look", Needs.HOST, "sort", "sort", "COLUMN"),
     Action("reverse", "S", "reverse the order", "Look", Needs.ORDER),
     Action("pause", "p", "pause; again goes on", "Look", Needs.LIVE, "pause", "pause"),
     Action("refresh", "ctrl+r", "read everything again now", "Look", Needs.LIVE, command="refresh"),
-    Action("trace", "t", "trace its packets rule by rule; with two marked, between those", "Do", Needs.ROW, "trace"),
-    Action("who", "w", "who reaches this container, port or network; whom it reaches", "Do", Needs.ROW, command="who"),
+    Action("trace", "t", "trace its packets rule by rule; with two marked, between those", "Do", Needs.THING, "trace"),
+    Action(
+        "who", "w", "who reaches this container, port or network; whom it reaches", "Do", Needs.THING, command="who"
+    ),
     Action("mark", "space", "mark this one, and another: t asks between the two; Esc unmarks", "Do", Needs.ROW),
-    Action("copy", "y", "copy an address, a rule, a command, JSON", "Do", Needs.ROW, "copy", "copy"),
+    Action("copy", "y", "copy an address, a rule, a command, JSON", "Do", Needs.THING, "copy", "copy"),
     Action(
         "publish", "P", "publish a port of this container, or of this port's", "Change", Needs.CHANGES, "publish",
         "publish", title="Publish…",

@@ -10,7 +10,7 @@ from netdash.model.host import Ref
 from netdash.model.numbers import port_and_protocol
 from netdash.model.relations import ref_of
 from netdash.tui.actions import ACTIONS, BY_ID, COMMANDS, Needs, first_key
-from netdash.tui.dashboard import Dashboard
+from netdash.tui.dashboard import HEADLINE, Dashboard
 from netdash.tui.grid import Grid
 from netdash.tui.surface import Box, ListWidget
 from netdash.view.text import Line, Tone, clean, safe
@@ -24,7 +24,7 @@ _SAY_IT = (Needs.CHANGES, Needs.FLEET)  # what needs these says itself what is m
 
 def perform(dashboard: Dashboard, identity: str) -> None:
     needs, why_not = BY_ID[identity].needs, dashboard.why_not(identity)
-    says_it = needs in _SAY_IT or (needs is Needs.ROW and dashboard.panes.grid.on_struck)
+    says_it = needs in _SAY_IT or (needs in (Needs.ROW, Needs.THING) and dashboard.panes.grid.on_struck)
     if why_not and not says_it:
         dashboard.say(why_not, Tone.DIM)
     else:
@@ -68,6 +68,9 @@ def _follow(dashboard: Dashboard) -> None:
     target = _target(dashboard)
     if target is None:
         dashboard.say("nothing here leads anywhere else", Tone.DIM)
+        return
+    if dashboard.focused is panes.grid and panes.on_headline:
+        panes.fold()
         return
     if dashboard.focused is panes.grid and panes.grid.row and target == panes.grid.row.ref:
         if target.kind == "container":
@@ -122,6 +125,18 @@ def _sort_next(dashboard: Dashboard) -> None:
 
 def _reverse(dashboard: Dashboard) -> None:
     dashboard.narrow(down=not dashboard.panes.places.here.ask.down)
+
+
+def _group(dashboard: Dashboard) -> None:
+    """By compose project, or no longer: the cursor stays on its row; from a headline it goes to the first below."""
+    panes = dashboard.panes
+    ask = panes.places.here.ask
+    if ask.view.project is None:
+        dashboard.say("containers and networks are grouped by compose project, nothing else is", Tone.DIM)
+        return
+    if panes.on_headline:
+        panes.leave_headline()
+    dashboard.narrow(grouped=not ask.grouped)
 
 
 def _linked(dashboard: Dashboard) -> None:
@@ -209,8 +224,11 @@ def _copy(dashboard: Dashboard) -> None:
 
 
 def _mark(dashboard: Dashboard) -> None:
-    """The newest two stay marked."""
+    """The newest two stay marked; a headline is folded, or unfolded."""
     panes = dashboard.panes
+    if panes.on_headline:
+        panes.fold()
+        return
     if panes.grid.row is not None and not panes.lost():
         ref = panes.grid.row.ref
         kept = tuple(picked for picked in panes.picked if picked != ref)
@@ -233,7 +251,9 @@ def _who(dashboard: Dashboard) -> None:
 
 
 def _change(what: str, dashboard: Dashboard) -> None:
-    if what != "publish" or not dashboard.panes.lost():
+    if what == "publish" and dashboard.panes.on_headline:
+        dashboard.say(HEADLINE, Tone.DIM)
+    elif what != "publish" or not dashboard.panes.lost():
         from netdash.tui import changing
 
         changing.begin(dashboard, what)
@@ -324,6 +344,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "back": _back,
     "escape": _escape,
     "filter": lambda dashboard: dashboard.ask("/", dashboard.panes.places.here.ask.text, FILTER_HINT),
+    "group": _group,
     "linked": _linked,
     "sort": _sort_next,
     "reverse": _reverse,

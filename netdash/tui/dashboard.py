@@ -33,6 +33,7 @@ from netdash.view.views import BY_NAME, PANES
 
 WIDE = 90  # columns from which the foot names sorting
 MARKED = 18  # cells of the name of what is marked
+HEADLINE = "this is the headline of a group: choose a row below it"
 PATIENCE = 4.0  # seconds that a message stands at the foot
 HINTS = ("follow", "next_pane", "filter", "linked", "sort", "pause", "hosts", "trace", "publish")
 VERDICT_SOURCES = (Source.RULES, Source.ROUTES, Source.LINKS, Source.INSIDE)  # without these little can be told
@@ -162,15 +163,13 @@ class Dashboard(Screen[None]):
             ),
         )
         ask, listing = panes.places.here.ask, panes.grid.listing
-        shown, total = (len(listing), len(listing.rows)) if listing is not None else (0, 0)
-        note = header.filter_note(ask.text, panes.name_of(ask.within), shown, total, panes.work.busy)
+        note = header.filter_note(ask, panes.name_of(ask.within), listing, panes.work.busy)
         host = self.host_view.host if self.host_view else None
         self.tab_bar.show(header.tabs(host, panes.places.view, wide, wide - width_of(note)), note)
         health = health_of(host) if host is not None else None
-        line: Line = ()
-        if host is not None and health is not None and "host" not in host.failures:
-            unread = [unavailable.sentence(one) for one in unavailable.missing(host, VERDICT_SOURCES)]
-            line = marks.banner(health, wide, unread)
+        failures = unavailable.missing(host, VERDICT_SOURCES) if host and "host" not in host.failures else ()
+        unread = [unavailable.sentence(failure) for failure in failures]
+        line = marks.banner(health, wide, unread) if health is not None else ()
         self.banner.show(line)
         self.set_class(bool(line), "-alarmed")
         panes.extra = int(bool(line))
@@ -203,6 +202,8 @@ class Dashboard(Screen[None]):
         words["pause"] = "go on" if paused else ""
         if panes.extent.width < WIDE:
             words["sort"] = ""
+        if panes.on_headline and self.focused is panes.grid:
+            words["follow"] = "fold, unfold"
         if len(marked) == 2:
             yield "trace", f"trace {' → '.join(marked)}"
             words["trace"] = ""
@@ -261,13 +262,16 @@ class Dashboard(Screen[None]):
             return app.unchangeable
         if needs is Needs.LINKED:
             return self._why_nothing_is_linked()
-        if needs is Needs.ROW and panes.why_lost:
+        if needs in (Needs.ROW, Needs.THING) and panes.why_lost:
             return panes.why_lost
+        if needs is Needs.THING and panes.on_headline:
+            return HEADLINE
         there, missing = {
             Needs.NOTHING: (True, ""),
             Needs.HOST: (self.host_view is not None, "nothing has been read yet"),
             Needs.LIVE: (app.feed.live, "a recording stays as it is"),
             Needs.ROW: (panes.grid.row is not None, "there is no row under the cursor"),
+            Needs.THING: (panes.grid.row is not None, "there is no row under the cursor"),
             Needs.ORDER: (panes.places.here.ask.sort is not None, "nothing is sorted: sort by a column first"),
             Needs.FLEET: (app.fleet is not None, "this is the only host"),
         }[needs]

@@ -18,6 +18,7 @@ from netdash.tui import header
 from netdash.tui.host_view import Ask, HostView, Listing
 from netdash.tui.surface import ListWidget
 from netdash.tui.theme import LINKED, MARKER, PICKED, Inks, seal, segment, strip
+from netdash.view.groups import KIND
 from netdash.view.layout import shorter
 from netdash.view.table import Column, Row, View, widths
 from netdash.view.text import Line, Span, Tone, fit, width
@@ -248,6 +249,8 @@ class Grid(ListWidget):
     def _covered(self, row: Row, wide: int, keeps: int) -> int:
         """The first column that the row's `why` stands in the place of: as far to the right as there is room for all of
         it."""
+        if row.ref.kind == KIND:
+            return keeps
         need = width(row.why.text) if row.why else 0
         left, found = self._edge + self.joint, keeps
         for index, size in enumerate(self._sizes):

@@ -9,6 +9,7 @@ from netdash.model.finding import health_of
 from netdash.model.host import FailureKind, Host, Ref
 from netdash.model.source import Source
 from netdash.tui.actions import first_key
+from netdash.tui.host_view import Ask, Listing
 from netdash.view import marks, unavailable
 from netdash.view.filter import Filter, columns_of
 from netdash.view.formatting import age
@@ -160,16 +161,18 @@ def _tabs(host: Host | None, current: View, name: Callable[[View], str], apart: 
     return tuple(spans)
 
 
-def filter_note(text: str, within: str, shown: int, total: int, busy: bool) -> Line:
-    """What narrows the pane, at the right of the tabs."""
-    if not text and not within:
-        return ()
+def filter_note(ask: Ask, within: str, listing: Listing | None, busy: bool) -> Line:
+    """What narrows the pane and how many rows that hides, at the right of the tabs."""
     spans: list[Span] = []
     if within:
         spans.append(Span(f"of {fit_name(within)} ", Tone.TITLE))
-    if text:
-        spans.append(Span(f"/{fit_name(text, 30)} ", Tone.TITLE))
-    spans.append(Span("… " if busy else f"{shown} of {total} ", Tone.DIM))
+    if ask.text:
+        spans.append(Span(f"/{fit_name(ask.text, 30)} ", Tone.TITLE))
+    if spans:
+        shown, total = (listing.matching, len(listing.rows)) if listing is not None else (0, 0)
+        spans.append(Span("… " if busy else f"{shown} of {total} ", Tone.DIM))
+    if listing is not None and listing.folded:
+        spans.append(Span(f"{listing.folded} folded ", Tone.WARN))
     return tuple(spans)
 
 

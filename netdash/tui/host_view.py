@@ -13,6 +13,7 @@ from netdash.model.index import index_of
 from netdash.model.relations import containers_of, ref_of, related
 from netdash.tui.work import Steps
 from netdash.view.filter import Filter
+from netdash.view.groups import headline, members
 from netdash.view.marks import blamed
 from netdash.view.table import Row, Rows, View
 from netdash.view.views import BY_NAME, VIEWS, destination
@@ -185,12 +186,14 @@ class Ask:
     sort: int | None = None  # a column; None for the view's own order
     down: bool = False  # sorted from the greatest
     within: Ref | None = None  # only what belongs to this
+    grouped: bool = False  # by compose project
+    folded: frozenset[Ref] = frozenset()  # projects of which only the headline is shown
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The answer: `order` holds places in `rows`. A row that is `gone` from it stays where it was, for as long as the
-    cursor stands on it."""
+    """The answer: `order` holds places in `rows`; `~place` is one in `headlines`. A row that is `gone` from it stays
+    where it was, for as long as the cursor stands on it."""
 
     ask: Ask
     rows: Rows
@@ -198,6 +201,13 @@ class Listing:
     gone: Row | None = None
     gone_at: int = -1
     struck: bool = False  # whether it is nowhere else either
+    headlines: Sequence[Row] = ()
+    folded: int = 0  # rows that are under folded headlines
+
+    @property
+    def matching(self) -> int:
+        """The rows that are asked for, folded ones included."""
+        return len(self.order) - len(self.headlines) + self.folded
 
     def __len__(self) -> int:
         return len(self.order) + (self.gone is not None)
@@ -207,7 +217,8 @@ class Listing:
             if at == self.gone_at:
                 return self.gone
             at -= 1
-        return self.rows[self.order[at]]
+        place = self.order[at]
+        return self.rows[place] if place >= 0 else self.headlines[~place]
 
     def __iter__(self) -> Iterator[Row]:
         return (self[at] for at in range(len(self)))
@@ -216,7 +227,7 @@ class Listing:
         return replace(self, gone=gone, gone_at=min(at, len(self.order)), struck=struck)
 
     def without_gone(self) -> Listing:
-        return Listing(self.ask, self.rows, self.order)
+        return replace(self, gone=None, gone_at=-1, struck=False)
 
     def place(self, ref: Ref, index: Mapping[Ref, int] | None = None, near: int = 0) -> int | None:
         """Where `ref` stands among the shown rows; looks at `near` first, which is where it mostly is."""
@@ -225,6 +236,8 @@ class Listing:
         if index is None:
             return next((at for at, row in enumerate(self) if row.ref == ref), None)
         place = index.get(ref)
+        if place is None:
+            place = next((~at for at, row in enumerate(self.headlines) if row.ref == ref), None)
         if place is None:
             return None
         try:
@@ -236,6 +249,31 @@ class Listing:
 
 def arrange(host_view: HostView, ask: Ask) -> Steps[Listing]:
     """The listing for `ask`, in steps of well under a millisecond where the rows allow it."""
+    listing = yield from _narrowed(host_view, ask)
+    return (yield from _grouped(listing)) if ask.grouped and ask.view.project else listing
+
+
+def _grouped(listing: Listing) -> Steps[Listing]:
+    """By compose project, each with a headline; the rows of folded ones are counted."""
+    ask, rows = listing.ask, listing.rows
+    order: list[int] = []
+    headlines: list[Row] = []
+    folded = 0
+    for ref, places in members(ask.view, rows, listing.order, ask.sort is None).items():
+        own: list[Row] = []
+        for start in range(0, len(places), CHUNK):
+            own += [rows[place] for place in places[start : start + CHUNK]]
+            yield
+        order.append(~len(headlines))
+        headlines.append(headline(ask.view, ref, own, ask.folded))
+        if ref in ask.folded:
+            folded += len(places)
+        else:
+            order += places
+    return Listing(ask, rows, order, headlines=headlines, folded=folded)
+
+
+def _narrowed(host_view: HostView, ask: Ask) -> Steps[Listing]:
     rows = host_view.rows(ask.view)
     order: Sequence[int] = range(len(rows))
     if ask.within is not None:

@@ -20,6 +20,7 @@ from netdash.tui.host_app import HostApp
 from netdash.tui.host_view import Ask, HostView, Listing, arrange
 from netdash.tui.surface import Box
 from netdash.tui.work import Work
+from netdash.view import groups
 from netdash.view.card import card
 from netdash.view.table import Row, View
 from netdash.view.text import Line, Span, Tone
@@ -155,7 +156,9 @@ class Panes(Vertical):
         place = self.places.of(view)
         ask = place.ask
         if ref is not None or text is not None:
-            ask = type(ask)(view, text or "", ask.sort, ask.down)
+            thing = self.host_view.thing(ref) if self.host_view and ref and view.project else None
+            shown = ask.folded - {groups.of_thing(view, thing)} if thing is not None else ask.folded
+            ask = replace(ask, text=text or "", within=None, folded=shown)
         self.places.put(Place(ask, ref or place.ref, place.at, -1 if ref else place.cell))
         self.places.view = view
         self.anew()
@@ -190,7 +193,11 @@ class Panes(Vertical):
         at = None
         if place.ref is not None:
             near = listing[place.at].ref == place.ref if place.at < len(listing) else False
-            at = place.at if near else listing.place(place.ref, host_view.index(listing.ask.view))
+            index = host_view.index(listing.ask.view)
+            at = place.at if near else listing.place(place.ref, index)
+            if at is None and listing.folded and place.ref in index:  # under a headline that is folded
+                thing = listing.rows.things[index[place.ref]]
+                at = listing.place(groups.of_thing(listing.ask.view, thing), index)
             if at is None:
                 listing = self._with_gone(listing, place)
                 at = place.at if listing.gone is None else listing.gone_at
@@ -246,6 +253,30 @@ class Panes(Vertical):
             self._say(self.why_lost, Tone.WARN)
         return bool(self.why_lost)
 
+    @property
+    def on_headline(self) -> bool:
+        """Whether the cursor stands on the headline of a group."""
+        row = self.grid.row
+        return row is not None and row.ref.kind == groups.KIND
+
+    def fold(self) -> None:
+        """Folds the group under the cursor, or unfolds it."""
+        row = self.grid.row
+        if row is not None and not self.lost():
+            self.stand()
+            self.places.change(folded=self.places.here.ask.folded ^ {row.ref})
+            self.rearrange()
+
+    def leave_headline(self) -> None:
+        """The groups are to go: the cursor's place becomes the first row below its headline."""
+        self.stand()
+        listing, row, view = self.grid.listing, self.grid.row, self.places.view
+        if listing is not None and row is not None:
+            things = listing.rows.things
+            below = (at for at in range(len(things)) if groups.of_thing(view, things[at]) == row.ref)
+            self.places.put(replace(self.places.here, ref=next(map(listing.rows.ref, below), None)))
+            self.grid.show(None, 0)
+
     def moved(self) -> None:
         """The cursor of the list stands on another row; where it has left one that is gone, that row goes too."""
         self.awaited = None
@@ -299,6 +330,8 @@ class Panes(Vertical):
     def _card_lines(self, host_view: HostView, ref: Ref) -> Sequence[Line]:
         container = host_view.container(ref.key) if ref.kind == "container" else None
         wide = self.extent.width
+        if ref.kind == groups.KIND:
+            return groups.card(host_view.host, ref, wide)
         return card(host_view.host, container, wide) if container else self._detail(host_view, ref, wide)
 
     def _detail(self, host_view: HostView, ref: Ref, wide: int) -> Sequence[Line]:

@@ -155,6 +155,7 @@ CONTAINERS = View(
     empty="no containers yet",
     known=lambda host: host.containers is not None,
     keeps=3,
+    project=lambda container: container.compose,
 )
 
 # --- networks ---------------------------------------------------------------------------------------------------------
@@ -221,6 +222,7 @@ NETWORKS = View(
     rows=_networks,
     empty="no networks",
     known=lambda host: host.networks is not None,
+    project=lambda network: network.compose,
 )
 
 

@@ -85,6 +85,7 @@ class View:
     findings: bool = False  # each row is something wrong
     doubt: Callable[[Host], str] = lambda _: ""  # why no rows do not mean that there is nothing
     keeps: int = 1  # columns, from the left, that a row's `why` never covers
+    project: Callable[[Any], str | None] | None = None  # the compose project of a thing; None: it is of no project
 
     def nothing(self, host: Host) -> str:
         """What to say when there are no rows."""
