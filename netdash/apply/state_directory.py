@@ -134,7 +134,7 @@ def ensure(folder: Path) -> Path:
     return folder
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace the file as a whole, on disk when this returns. Raises NetdashError(REFUSED)."""
     beside = f".{path.name}.{os.getpid()}"
     try:
@@ -143,7 +143,7 @@ def write(path: Path, text: str) -> None:
                 os.unlink(beside, dir_fd=folder)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
-                with open(os.open(beside, flags, 0o600, dir_fd=folder), "w", encoding="utf-8") as file:
+                with open(os.open(beside, flags, mode, dir_fd=folder), "w", encoding="utf-8") as file:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,7 +142,24 @@ def _dashboard(arguments: Arguments) -> int:
     feed = make(options)
     from netdash.tui.app import run
 
-    return run(feed, options, _changes(arguments) if feed.live else None)
+    return run(feed, options, _changes(arguments) if feed.live else None, partial(_keep_columns, arguments.config))
+
+
+def _keep_columns(config: Path | None, view: str, keys: Sequence[str]) -> None:
+    """Into the config file, which stays its user's: comments, its mode, and where a link leads."""
+    from netdash.apply import state_directory
+    from netdash.bundle.archive import read_regular
+    from netdash.tui.config import MOST, config_path, with_columns
+
+    path = Path(config or config_path()).resolve()
+    try:
+        text, mode = read_regular(path, MOST).decode("utf-8"), path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        state_directory.ensure(path.parent)
+        text, mode = "", 0o600
+    except (OSError, UnicodeDecodeError) as error:
+        raise NetdashError(f"cannot read {path}: {error}") from error
+    state_directory.write(path, with_columns(path, text, view, keys), mode)
 
 
 def _changes(arguments: Arguments) -> LocalChanges:

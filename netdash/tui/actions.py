@@ -61,6 +61,7 @@ ACTIONS = (
         "filter", "WORDS",
     ),
     Action("group", "z", "group by compose project; ⏎ or Space folds one", "Look", Needs.HOST, command="group"),
+    Action("columns", "vertical_line", "which columns this list shows", "Look", Needs.HOST, command="columns"),
     Action("linked", "a", "all, or only what belongs to the selection", "Look", Needs.LINKED, "all", "all"),
     Action("sort", "s", "sort by the next column", "Look", Needs.HOST, "sort", "sort", "COLUMN"),
     Action("reverse", "S", "reverse the order", "Look", Needs.ORDER),
@@ -117,7 +118,8 @@ IDS = (*(action.id for action in KEYS), *(f"view_{digit}" for digit in range(10)
 """What the config file may remap; view_N is the view with the digit N."""
 
 _SHOWN = {
-    "slash": "/", "colon": ":", "question_mark": "?", "minus": "-", "escape": "Esc", "enter": "⏎", "tab": "Tab",
+    "slash": "/", "colon": ":", "question_mark": "?", "vertical_line": "|", "minus": "-", "escape": "Esc",
+    "enter": "⏎", "tab": "Tab",
     "shift+tab": "Shift-Tab", "pagedown": "PgDn", "pageup": "PgUp", "down": "↓", "up": "↑", "left": "←", "right": "→",
     "home": "Home", "end": "End", "backspace": "Backspace", "space": "Space", "f1": "F1",
 }  # fmt: skip

@@ -127,6 +127,12 @@ def _reverse(dashboard: Dashboard) -> None:
     dashboard.narrow(down=not dashboard.panes.places.here.ask.down)
 
 
+def _columns(dashboard: Dashboard) -> None:
+    from netdash.tui import columns_view
+
+    columns_view.choose(dashboard)
+
+
 def _group(dashboard: Dashboard) -> None:
     """By compose project, or no longer: the cursor stays on its row; from a headline it goes to the first below."""
     panes = dashboard.panes
@@ -344,6 +350,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "back": _back,
     "escape": _escape,
     "filter": lambda dashboard: dashboard.ask("/", dashboard.panes.places.here.ask.text, FILTER_HINT),
+    "columns": _columns,
     "group": _group,
     "linked": _linked,
     "sort": _sort_next,

@@ -7,7 +7,7 @@ import contextlib
 import re
 import string
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,9 +60,9 @@ def canonical(name: str) -> str | None:
 
 DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "netdash-contrast", "ansi")
-_MOST = 1 << 20  # bytes of the file
+MOST = 1 << 20  # bytes of the file
 _ALWAYS = "ctrl+c"  # quits, whatever the file says
-KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo")
+KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo", "columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,11 @@ class Options:
     keys: Mapping[str, str] = field(default_factory=dict)  # id of an action -> Textual's names of keys
     hosts: tuple[str, ...] = ()  # as --host; none: this one
     sudo: bool = False  # other hosts are read as root by their sudo
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # view -> the columns it shows; else all
+
+
+Keep = Callable[[str, Sequence[str]], None]
+"""Keeps the columns of a view in the config file. Raises NetdashError."""
 
 
 def config_path() -> Path:
@@ -86,7 +91,7 @@ def load_config(path: Path | str | None = None) -> Options:
     """The options of the file; those by default when `path` is None and there is none. Raises NetdashError(USAGE)."""
     chosen = Path(path) if path is not None else config_path()
     try:
-        text = read_regular(chosen, _MOST).decode("utf-8")
+        text = read_regular(chosen, MOST).decode("utf-8")
     except FileNotFoundError:
         if path is None:
             return Options()
@@ -124,6 +129,7 @@ class _File:
             keys=self._keys(),
             hosts=self._hosts(),
             sudo=self._switch("sudo", False),
+            columns=self._columns(),
         )
 
     def _wrong(self, name: str, what: str, hint: str = "") -> NetdashError:
@@ -164,6 +170,22 @@ class _File:
             raise self._wrong("hosts", "hosts must be a list of texts such as 'ssh://user@host' and 'local'")
         return tuple(value)
 
+    def _columns(self) -> Mapping[str, tuple[str, ...]]:
+        value = self.values.get("columns", {})
+        if not isinstance(value, dict):
+            raise self._wrong("columns", "columns must be a table")
+        if not value:
+            return {}
+        from netdash.view.views import BY_NAME  # only where the file asks for it: the command line reads it too
+
+        self._check_names(value, tuple(BY_NAME), "columns.")
+        for view, keys in value.items():
+            known = [column.key for column in BY_NAME[view].columns if column.screen is not False]
+            if not isinstance(keys, list) or not all(key in known for key in keys):
+                name = f"columns.{view}"
+                raise self._wrong(name, f"{name} must be a list of columns", f"columns: {', '.join(known)}")
+        return {view: tuple(keys) for view, keys in value.items()}
+
     def _keys(self) -> Mapping[str, str]:
         """Each action's keys by their one name. No key may have two actions."""
         value = self.values.get("keys", {})
@@ -198,6 +220,43 @@ class _File:
                 raise self._wrong(name, f"{name}: {_ALWAYS} always quits", "choose another key")
             found.append(key)
         return tuple(dict.fromkeys(found))
+
+
+# --- what the dashboard writes there ----------------------------------------------------------------------------------
+
+
+def with_columns(path: Path, text: str, view: str, keys: Iterable[str]) -> str:
+    """The file's text with the columns of a view, all else as it was, comments too. Raises NetdashError(USAGE) where
+    that is written in a way that only its author can change."""
+    import tomllib
+
+    named = ", ".join(f'"{key}"' for key in keys)
+    line = f"{view} = [{named}]"
+    try:
+        wanted = tomllib.loads(text)
+        wanted["columns"] = {**wanted.get("columns", {}), **tomllib.loads(line)}
+    except (ValueError, TypeError) as error:
+        raise _wrong(path, "is not as it was read", f"by hand: columns.{line}") from error
+    for made in _written(text, view, line):
+        with contextlib.suppress(ValueError):
+            if tomllib.loads(made) == wanted:
+                return made
+    raise _wrong(path, f"has its columns where only its author can change them: columns.{line}")
+
+
+def _written(text: str, view: str, line: str) -> Iterator[str]:
+    """In the place of the line that says it now, in the table of columns, or in one at the end."""
+    lines = text.split("\n")
+    at = _line_of(text, f"columns.{view}")
+    if at is not None:
+        key, _, old = lines[at - 1].partition("=")
+        comment = re.search(r"\]\s*(#.*)", old)
+        said = f"{key.rstrip()} ={line.partition('=')[2]}{'  ' + comment[1] if comment else ''}"
+        yield "\n".join([*lines[: at - 1], said, *lines[at:]])
+    for number, head in enumerate(lines, 1):
+        if re.match(r"\s*\[\s*columns\s*\]", head):
+            yield "\n".join([*lines[:number], line, *lines[number:]])
+    yield f"{text.rstrip()}\n\n[columns]\n{line}\n".lstrip()
 
 
 def _default_keys() -> dict[str, tuple[str, ...]]:

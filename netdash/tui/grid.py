@@ -3,7 +3,7 @@ panes of each view, which list what belongs to the selection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from rich.style import Style
@@ -57,6 +57,7 @@ class Grid(ListWidget):
         self.joint = joint  # a line at the left, towards the pane beside it
         self.title: Line = ()
         self.only: Mapping[str, int] = {}  # the columns it shows and their least cells; none names all
+        self.hidden: Set[str] = frozenset()  # columns that the user does not want
         self.listing: Listing | None = None
         self.notice: Sequence[Line] = ()
         self.linked: frozenset[Ref] = frozenset()
@@ -146,7 +147,7 @@ class Grid(ListWidget):
             sample = [listing[at] for at in range(start, min(len(listing), start + 2 * SAMPLE))]
             room = self.size.width - self._edge - 1 - self.joint
             gap = 1 if self.titled else 2  # linked panes are narrow
-            self._sizes = _some_widths(listing.ask.view.columns, sample, room, gap, self.only)
+            self._sizes = _some_widths(listing.ask.view.columns, sample, room, gap, self.only, self.hidden)
             shown = sum(1 for size in self._sizes if size)
             left = room - sum(self._sizes) - gap * (shown - 1)
             lacking = 0 if self.only else self._leave_room(listing.ask.view, sample, room, gap)
@@ -297,11 +298,13 @@ class Grid(ListWidget):
 
 
 def _some_widths(
-    columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int, only: Mapping[str, int]
+    columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int, only: Mapping[str, int], hidden: Set[str]
 ) -> list[int]:
     """`widths` for some of the columns, as if the others were not there."""
     kept = [
-        index for index, column in enumerate(columns) if (column.key in only if only else column.screen is not False)
+        index
+        for index, column in enumerate(columns)
+        if (column.key in only if only else column.screen is not False and column.key not in hidden)
     ]
     some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
     shown = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Set
 from threading import current_thread, main_thread
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
@@ -23,7 +24,7 @@ from netdash.model.finding import health_of, keep_health
 from netdash.model.host import Host
 from netdash.model.source import Source
 from netdash.tui import theme
-from netdash.tui.config import Options
+from netdash.tui.config import Keep, Options
 from netdash.tui.examiner import Examiner
 from netdash.tui.garbage import EVERY, Collector
 from netdash.tui.host_view import HostView, ShowsHost
@@ -33,6 +34,7 @@ from netdash.tui.term.display import TerminalApp
 from netdash.tui.term.driver import Terminal
 from netdash.tui.term.keyboard import Background
 from netdash.view import unavailable
+from netdash.view.table import View
 from netdash.view.text import Span, Tone, clean, fit
 
 if TYPE_CHECKING:
@@ -99,12 +101,13 @@ class HostApp(TerminalApp):
     )  # a `reactive` of the app would repaint the whole screen
     paused: var[bool] = var(False)
 
-    def __init__(self, feed: Feed, options: Options, changes: Changes | None = None) -> None:
+    def __init__(self, feed: Feed, options: Options, changes: Changes | None = None, keep: Keep | None = None) -> None:
         super().__init__(ansi_color=None)
         self.feed = feed
         self.fleet = feed if isinstance(feed, Fleet) else None
         self.options = options
         self.changes = changes  # None: nothing can be changed
+        self.keep = keep  # writes into the config file; None: there is none
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
         self._warmed: HostView | None = None  # the newest one that the feed's thread filled
@@ -246,6 +249,11 @@ class HostApp(TerminalApp):
         if host is None or not host.live or Source.DOCKER not in host.failures or host.containers is None:
             return None
         return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
+
+    def hidden(self, view: View) -> Set[str]:
+        """The columns of a view that the user does not want; its first ones always stay."""
+        shown = self.options.columns.get(view.name)
+        return frozenset() if shown is None else {column.key for column in view.columns[view.keeps :]} - set(shown)
 
     def there(self, command: str) -> str:
         """A command of a shell so that it runs on the host that is shown."""

@@ -206,6 +206,7 @@ class Panes(Vertical):
             ask = place.ask
             notice = header.notice(ask.view, host_view.host, ask.text, self.name_of(ask.within), self.extent.width)
         self.grid.cell = place.cell
+        self.grid.hidden = self.app.hidden(listing.ask.view)  # type: ignore[attr-defined]
         self.grid.show(listing, place.at if at is None else at, notice)
         self.fit_heights(listing)
         before, self._listed = self._listed, listing.ask.view

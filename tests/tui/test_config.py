@@ -10,7 +10,7 @@ import pytest
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.tui.actions import KEYS, Action
-from netdash.tui.config import DEFAULT_INTERVAL, Options, canonical, load_config
+from netdash.tui.config import DEFAULT_INTERVAL, Options, canonical, load_config, with_columns
 
 
 def write(folder: Path, text: str) -> Path:
@@ -21,9 +21,10 @@ def write(folder: Path, text: str) -> Path:
 
 def test_all_that_can_be_said(tmp_path: Path) -> None:
     told = 'interval = 5\nmouse = false\ntheme = "ansi"\nread_only = true\nhosts = ["ssh://a", "local"]\n'
+    told += '[columns]\ncontainers = ["name", "address"]\n'
     path = write(tmp_path, told + '[keys]\ndown = "n,down"\nview_4 = "r"\n')
-    keys = {"down": "n,down", "view_4": "r"}
-    assert load_config(path) == Options(5.0, False, "ansi", True, keys, ("ssh://a", "local"))
+    keys, columns = {"down": "n,down", "view_4": "r"}, {"containers": ("name", "address")}
+    assert load_config(path) == Options(5.0, False, "ansi", True, keys, ("ssh://a", "local"), columns=columns)
 
 
 def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +38,7 @@ def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch:
     [
         ("intervall = 2", "unknown key: intervall", "did you mean interval?"),
         ("[keys]\ndwn = 'n'", "unknown key: keys.dwn", "did you mean keys.down?"),
-        ("zzz = 1", "unknown key: zzz", "known: interval, mouse, theme, read_only, keys, hosts"),
+        ("zzz = 1", "unknown key: zzz", "known: interval, mouse, theme, read_only, keys, hosts, sudo, columns"),
         ("interval = 0", "interval must be", ""),
         ("interval = true", "interval must be", ""),
         ("interval = 'fast'", "interval must be", ""),
@@ -47,6 +48,11 @@ def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch:
         ("theme = 'pink'", "theme must be one of", ""),
         ("theme = 3", "theme must be one of", ""),
         ("keys = 1", "keys must be a table", ""),
+        ("columns = 1", "columns must be a table", ""),
+        ("[columns]\ncontainer = []", ":2: unknown key: columns.container", "did you mean columns.containers?"),
+        ("[columns]\nports = 'port'", ":2: columns.ports must be a list of columns", "columns: port, proto, bind"),
+        ("[columns]\nports = ['prt']", ":2: columns.ports must be a list of columns", ""),
+        ("[columns]\ncontainers = ['state']", ":2: columns.containers must be a list of columns", ""),
         ("[keys]\ndown = 3", "keys.down must be text", ""),
         ("interval = ", "is not TOML", ""),
         ("interval = " + "9" * 5000, "is not TOML", ""),
@@ -115,3 +121,35 @@ def test_a_file_without_an_end_is_told(tmp_path: Path, kind: str) -> None:
     with pytest.raises(NetdashError, match="larger than 1 MiB" if kind == "large" else "not a regular file") as caught:
         load_config(path)
     assert caught.value.code is Exit.USAGE
+
+
+# --- what the dashboard writes there ----------------------------------------------------------------------------------
+
+KEPT = ("name", "address")
+LINE = 'containers = ["name", "address"]'
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("", f"[columns]\n{LINE}\n"),
+        ("# mine\nmouse = false  # no mouse\n", f"# mine\nmouse = false  # no mouse\n\n[columns]\n{LINE}\n"),
+        ("[keys]\ndown = 'n'", f"[keys]\ndown = 'n'\n\n[columns]\n{LINE}\n"),
+        ("[columns]  # few\nports = ['port']\n[keys]\n", f"[columns]  # few\n{LINE}\nports = ['port']\n[keys]\n"),
+        ("[columns]\n containers = ['image'] # old\n", f"[columns]\n {LINE}  # old\n"),
+        ("columns.containers = []\nmouse = true", f"columns.{LINE}\nmouse = true"),
+        ("# [columns]\nx = '''\n[columns]\n'''", f"# [columns]\nx = '''\n[columns]\n'''\n\n[columns]\n{LINE}\n"),
+    ],
+)
+def test_columns_are_written_and_all_else_stays(text: str, made: str) -> None:
+    assert with_columns(Path("config.toml"), text, "containers", KEPT) == made
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["columns = {}", "[columns]\ncontainers = [\n 'name',\n]\n", "columns = 3", "mouse = ", "[[columns]]\n"],
+)
+def test_a_file_that_is_written_otherwise_is_left_alone(text: str) -> None:
+    with pytest.raises(NetdashError) as caught:
+        with_columns(Path("config.toml"), text, "containers", KEPT)
+    assert f"columns.{LINE}" in caught.value.message + caught.value.hint
