@@ -145,7 +145,7 @@ def _dashboard(arguments: Arguments) -> int:
     return run(feed, options, _changes(arguments) if feed.live else None, partial(_keep_columns, arguments.config))
 
 
-def _keep_columns(config: Path | None, view: str, keys: Sequence[str]) -> None:
+def _keep_columns(config: Path | str | None, view: str, keys: Sequence[str]) -> None:
     """Into the config file, which stays its user's: comments, its mode, and where a link leads."""
     from netdash.apply import state_directory
     from netdash.bundle.archive import read_regular

@@ -60,9 +60,9 @@ ACTIONS = (
         "filter", "slash", "filter as you type: word  !word  key:value", "Look", Needs.HOST, "filter",
         "filter", "WORDS",
     ),
-    Action("group", "z", "group by compose project; ⏎ or Space folds one", "Look", Needs.HOST, command="group"),
+    Action("group", "z", "group by compose project; ⏎ folds one", "Look", Needs.HOST, command="group"),
     Action("columns", "vertical_line", "which columns this list shows", "Look", Needs.HOST, command="columns"),
-    Action("linked", "a", "all, or only what belongs to the selection", "Look", Needs.LINKED, "all", "all"),
+    Action("linked", "a", "all, or only what is linked", "Look", Needs.LINKED, "all", "all"),
     Action("sort", "s", "sort by the next column", "Look", Needs.HOST, "sort", "sort", "COLUMN"),
     Action("reverse", "S", "reverse the order", "Look", Needs.ORDER),
     Action("pause", "p", "pause; again goes on", "Look", Needs.LIVE, "pause", "pause"),
@@ -71,7 +71,7 @@ ACTIONS = (
     Action(
         "who", "w", "who reaches this container, port or network; whom it reaches", "Do", Needs.THING, command="who"
     ),
-    Action("mark", "space", "mark this one, and another: t asks between the two; Esc unmarks", "Do", Needs.ROW),
+    Action("mark", "space", "mark two: t asks between them; Esc unmarks", "Do", Needs.ROW),
     Action("copy", "y", "copy an address, a rule, a command, JSON", "Do", Needs.THING, "copy", "copy"),
     Action(
         "publish", "P", "publish a port of this container, or of this port's", "Change", Needs.CHANGES, "publish",

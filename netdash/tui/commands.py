@@ -9,11 +9,13 @@ from functools import partial
 from netdash.model.host import Ref
 from netdash.model.numbers import port_and_protocol
 from netdash.model.relations import ref_of
+from netdash.tui import grouping
 from netdash.tui.actions import ACTIONS, BY_ID, COMMANDS, Needs, first_key
-from netdash.tui.dashboard import HEADLINE, Dashboard
+from netdash.tui.dashboard import Dashboard
 from netdash.tui.grid import Grid
+from netdash.tui.panes import HEADLINE
 from netdash.tui.surface import Box, ListWidget
-from netdash.view.text import Line, Tone, clean, safe
+from netdash.view.text import Tone, clean
 from netdash.view.views import BY_NAME
 
 FILTER_HINT = "words   !without   key:value      Enter keeps it, Esc clears it"
@@ -70,7 +72,7 @@ def _follow(dashboard: Dashboard) -> None:
         dashboard.say("nothing here leads anywhere else", Tone.DIM)
         return
     if dashboard.focused is panes.grid and panes.on_headline:
-        panes.fold()
+        grouping.fold(panes)
         return
     if dashboard.focused is panes.grid and panes.grid.row and target == panes.grid.row.ref:
         if target.kind == "container":
@@ -133,18 +135,6 @@ def _columns(dashboard: Dashboard) -> None:
     columns_view.choose(dashboard)
 
 
-def _group(dashboard: Dashboard) -> None:
-    """By compose project, or no longer: the cursor stays on its row; from a headline it goes to the first below."""
-    panes = dashboard.panes
-    ask = panes.places.here.ask
-    if ask.view.project is None:
-        dashboard.say("containers and networks are grouped by compose project, nothing else is", Tone.DIM)
-        return
-    if panes.on_headline:
-        panes.leave_headline()
-    dashboard.narrow(grouped=not ask.grouped)
-
-
 def _linked(dashboard: Dashboard) -> None:
     """In the containers, and in a linked pane, it is the linked panes that show all; elsewhere the list does."""
     panes = dashboard.panes
@@ -189,51 +179,26 @@ def _reach(dashboard: Dashboard) -> None:
 
 
 def _help(dashboard: Dashboard) -> None:
-    from netdash.tui.popup import ASIDE, TWO_COLUMNS, Help, help_lines, side_by_side
+    from netdash.tui.popup import show_help
 
     app = dashboard.netdash
     works = [action.id for action in ACTIONS if dashboard.works(action.id)]
-    wide, why_not = dashboard.panes.extent.width, app.unchangeable
-    column = (wide - ASIDE) // 2
-
-    def lines(words: str) -> Sequence[Line]:
-        if wide < TWO_COLUMNS:
-            return help_lines(works, app.options.keys, wide, why_not, words)
-        return side_by_side(help_lines(works, app.options.keys, column + ASIDE, why_not, words), column)
-
-    app.push_screen(Help("Keys that work here", lines))
+    show_help(app, works, app.options.keys, dashboard.panes.extent.width, app.unchangeable)
 
 
 def _copy(dashboard: Dashboard) -> None:
-    panes, host_view = dashboard.panes, dashboard.host_view
-    if panes.lost():
-        return
-    row = panes.grid.row
-    ref = _target(dashboard) or (row.ref if row else None)
-    found = host_view.find(ref) if host_view and ref else None
-    if host_view is None or ref is None or found is None:
-        dashboard.say("nothing to copy here", Tone.DIM)
-        return
-    from netdash.tui import copy
-    from netdash.tui.popup import Popup
+    if not dashboard.panes.lost():
+        from netdash.tui import copy
 
-    view, place = found
-    offers = copy.choices(host_view.host, view, host_view.rows(view).things[place], dashboard.netdash.there)
-    if ref.kind == "address":
-        offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
-
-    def copied(text: str | None) -> None:
-        if text is not None:
-            copy.put(dashboard, safe(text), dashboard.say)
-
-    dashboard.app.push_screen(Popup("Copy", offers=offers), copied)
+        row = dashboard.panes.grid.row
+        copy.choose(dashboard, _target(dashboard) or (row.ref if row else None))
 
 
 def _mark(dashboard: Dashboard) -> None:
     """The newest two stay marked; a headline is folded, or unfolded."""
     panes = dashboard.panes
     if panes.on_headline:
-        panes.fold()
+        grouping.fold(panes)
         return
     if panes.grid.row is not None and not panes.lost():
         ref = panes.grid.row.ref
@@ -351,7 +316,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "escape": _escape,
     "filter": lambda dashboard: dashboard.ask("/", dashboard.panes.places.here.ask.text, FILTER_HINT),
     "columns": _columns,
-    "group": _group,
+    "group": grouping.group,
     "linked": _linked,
     "sort": _sort_next,
     "reverse": _reverse,

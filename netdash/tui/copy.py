@@ -10,7 +10,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
@@ -25,16 +25,39 @@ from netdash.model.host import (
     PolicyRule,
     Port,
     Proxy,
+    Ref,
     Route,
     Rule,
     RulesNote,
 )
-from netdash.tui.popup import Offer
+from netdash.tui.popup import Offer, Popup
 from netdash.tui.term.driver import Terminal
 from netdash.tui.work import Background
 from netdash.view import json_host
 from netdash.view.table import View
 from netdash.view.text import SafeText, Tone, nft_command, safe, shell_command
+
+if TYPE_CHECKING:
+    from netdash.tui.dashboard import Dashboard
+
+
+def choose(dashboard: Dashboard, ref: Ref | None) -> None:
+    """Lists what can be copied of the thing that `ref` names."""
+    host_view = dashboard.host_view
+    found = host_view.find(ref) if host_view and ref else None
+    if host_view is None or ref is None or found is None:
+        dashboard.say("nothing to copy here", Tone.DIM)
+        return
+    view, place = found
+    offers = choices(host_view.host, view, host_view.rows(view).things[place], dashboard.netdash.there)
+    if ref.kind == "address":
+        offers = (("address", ref.key), *(offer for offer in offers if offer[1] != ref.key))
+
+    def copied(text: str | None) -> None:
+        if text is not None:
+            put(dashboard, safe(text), dashboard.say)
+
+    dashboard.app.push_screen(Popup("Copy", offers=offers), copied)
 
 
 def choices(

@@ -23,7 +23,7 @@ from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.grid import Grid
 from netdash.tui.host_app import HostApp, is_small
 from netdash.tui.host_view import HostView
-from netdash.tui.panes import LINKED_FROM, Panes
+from netdash.tui.panes import HEADLINE, LINKED_FROM, Panes
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box
 from netdash.view import marks, unavailable
@@ -33,7 +33,6 @@ from netdash.view.views import BY_NAME, PANES
 
 WIDE = 90  # columns from which the foot names sorting
 MARKED = 18  # cells of the name of what is marked
-HEADLINE = "this is the headline of a group: choose a row below it"
 PATIENCE = 4.0  # seconds that a message stands at the foot
 HINTS = ("follow", "next_pane", "filter", "linked", "sort", "pause", "hosts", "trace", "publish")
 VERDICT_SOURCES = (Source.RULES, Source.ROUTES, Source.LINKS, Source.INSIDE)  # without these little can be told

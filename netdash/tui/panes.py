@@ -82,6 +82,7 @@ class Places:
 
 
 LINKED_FROM = (120, 30)
+HEADLINE = "this is the headline of a group: choose a row below it"
 SAMPLE = 3  # rows whose cards say how high the card is to be
 FEW = 20  # rows; in a longer list one more changes nothing
 
@@ -259,24 +260,6 @@ class Panes(Vertical):
         """Whether the cursor stands on the headline of a group."""
         row = self.grid.row
         return row is not None and row.ref.kind == groups.KIND
-
-    def fold(self) -> None:
-        """Folds the group under the cursor, or unfolds it."""
-        row = self.grid.row
-        if row is not None and not self.lost():
-            self.stand()
-            self.places.change(folded=self.places.here.ask.folded ^ {row.ref})
-            self.rearrange()
-
-    def leave_headline(self) -> None:
-        """The groups are to go: the cursor's place becomes the first row below its headline."""
-        self.stand()
-        listing, row, view = self.grid.listing, self.grid.row, self.places.view
-        if listing is not None and row is not None:
-            things = listing.rows.things
-            below = (at for at in range(len(things)) if groups.of_thing(view, things[at]) == row.ref)
-            self.places.put(replace(self.places.here, ref=next(map(listing.rows.ref, below), None)))
-            self.grid.show(None, 0)
 
     def moved(self) -> None:
         """The cursor of the list stands on another row; where it has left one that is gone, that row goes too."""

@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import ClassVar, TypeVar
 
 from textual import events
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.geometry import Size
 from textual.screen import ModalScreen
@@ -248,3 +248,15 @@ class Help(Popup):
         self.menu.lines = self.make(words) or [(Span(f"no key is said to do that: {clean(words, 40)}"),)]
         self.menu.place(0)
         self.menu.refresh(layout=True)
+
+
+def show_help(app: App[int], works: Sequence[str], keys: Mapping[str, str], wide: int, why_not: str) -> None:
+    """The keys that work, in one column or two."""
+    column = (wide - ASIDE) // 2
+
+    def lines(words: str) -> Sequence[Line]:
+        if wide < TWO_COLUMNS:
+            return help_lines(works, keys, wide, why_not, words)
+        return side_by_side(help_lines(works, keys, column + ASIDE, why_not, words), column)
+
+    app.push_screen(Help("Keys that work here", lines))
