@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netdash.apply import child, journal_files
-from netdash.apply import preflight as survey
+from netdash.apply import child, journal_files, preflight
 from netdash.apply.containers import look, new_container
 from netdash.apply.journal_files import Stopwatch
-from netdash.apply.recreate import Wanted, equal, fresh
+from netdash.apply.recreate import Wanted, fresh, recreation
 from netdash.apply.steps import STEPS, remove_old
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone
@@ -44,10 +43,10 @@ def recreate(plan: Plan, request: Request, address: str, drop: tuple[Opened, ...
         discard=request.discard,
         answers=plan.answers is True,
         grace=request.grace,
-        followers=survey.followers(engine, inspect),
+        followers=preflight.followers(engine, inspect),
         stop_seconds=plan.stop_seconds,
     )
-    return _carry_out(engine, replace(journal_files.begin(equal(engine, inspect, wanted)), source=inspect), report)
+    return _carry_out(engine, replace(journal_files.begin(recreation(engine, inspect, wanted)), source=inspect), report)
 
 
 def start_new(plan: Plan, image: str, address: str, grace: float, report: Report) -> Journal:
@@ -244,14 +243,14 @@ def _put_back(engine: EngineClient, journal: Journal, seen: Seen, report: Report
 
 
 def _from_new(engine: EngineClient, journal: Journal) -> Journal:
-    """The journal of making the old one's equal from the new one."""
+    """The journal of making the old one's recreation from the new one."""
     change = journal.change
     inspect = new_container(engine, journal) or {}
-    found = survey.followers(engine, inspect)
+    found = preflight.followers(engine, inspect)
     wanted = Wanted(
         change.engine, change.name, add=change.drop, drop=change.add, restart=change.restart, followers=found
     )
-    return replace(journal_files.begin(equal(engine, inspect, wanted)), source=inspect)
+    return replace(journal_files.begin(recreation(engine, inspect, wanted)), source=inspect)
 
 
 _OF_OLD = ("hold", "park", "stop", "commit", "part", "follow")

@@ -17,7 +17,7 @@ from netdash.engine.errors import EngineGone, Refused
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
 from netdash.parse.json_values import integer, items, mapping, text
-from netdash.publish.checks import Details, Facts
+from netdash.publish.checks import Details, Preflight
 from netdash.publish.payload import anonymous, restart_policy
 from netdash.publish.statement import Kind, Statement, say
 
@@ -25,16 +25,16 @@ _CAP_NET_BIND_SERVICE = 1 << 10
 Json = dict[str, Any]
 
 
-def survey(address: str, host: Host, container_id: str | None, details: bool, image: str = "") -> Facts:
+def preflight(address: str, host: Host, container_id: str | None, details: bool, image: str = "") -> Preflight:
     """The facts for a plan on this container, or for a new one. Never raises: what is in the way is `unable`."""
     if host.other_kernel:
-        return Facts(unable=say(Kind.ENGINE_ON_ANOTHER_MACHINE, reason=host.other_kernel))
+        return Preflight(unable=say(Kind.ENGINE_ON_ANOTHER_MACHINE, reason=host.other_kernel))
     try:
         engine = local(address)
         engine.negotiate()
         _may_write(engine)
         peer = engine_peer(engine.socket or "", engine.limit)
-        return Facts(
+        return Preflight(
             engine_here=here(peer),
             lowest_port=lowest_port(),
             program=_program(engine, peer, host),
@@ -42,7 +42,7 @@ def survey(address: str, host: Host, container_id: str | None, details: bool, im
             image_here=has_image(engine, image) if image else None,
         )
     except NetdashError as error:
-        return Facts(unable=say(Kind.ENGINE_ERROR, message=error.message, hint=error.hint))
+        return Preflight(unable=say(Kind.ENGINE_ERROR, message=error.message, hint=error.hint))
 
 
 def _may_write(engine: EngineClient) -> None:

@@ -26,7 +26,7 @@ from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable, Way
 
 if TYPE_CHECKING:
-    from netdash.publish.checks import Facts
+    from netdash.publish.checks import Preflight
     from netdash.publish.plan import Plan
 
 Report = Callable[[Statement], None]
@@ -35,7 +35,7 @@ _MIB = 1 << 20
 _NAMES = 3.0  # seconds for the engine to tell the names of its containers
 
 
-def publish(made: Plan, request: Request, address: str, facts: Facts, report: Report) -> Outcome:
+def publish(made: Plan, request: Request, address: str, facts: Preflight, report: Report) -> Outcome:
     """Carry out a plan of `core.publish.plan.plan`. Raises NetdashError(REFUSED); then it is taken back, or a journal
     says what is left."""
     with state_directory.one_at_a_time():
@@ -56,7 +56,9 @@ def publish(made: Plan, request: Request, address: str, facts: Facts, report: Re
         return Outcome(proofs)
 
 
-def start(made: Plan, image: str, address: str, facts: Facts, report: Report, count: Callable[[str], None]) -> Outcome:
+def start(
+    made: Plan, image: str, address: str, facts: Preflight, report: Report, count: Callable[[str], None]
+) -> Outcome:
     """Carry out a plan of `plan_new`; `count`: how much of the image has come, at the end "". Raises as `publish`."""
     with state_directory.one_at_a_time():
         tidy(report)

@@ -31,7 +31,7 @@ from netdash.publish.state import Opened
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How an equal of a container shall differ from it."""
+    """How an recreation of a container shall differ from it."""
 
     address: str
     name: str
@@ -45,7 +45,7 @@ class Wanted:
     stop_seconds: int | None = None  # as planned
 
 
-def equal(engine: EngineClient, inspect: dict[str, Any], wanted: Wanted) -> Change:
+def recreation(engine: EngineClient, inspect: dict[str, Any], wanted: Wanted) -> Change:
     """The change that makes the container anew."""
     ends = payload.endpoints(inspect, engine.api)
     first = payload.first_network(inspect)
@@ -135,7 +135,7 @@ def unpark(engine: EngineClient, journal: Journal, identity: str) -> str:
 
 
 def follow(engine: EngineClient, journal: Journal, identity: str) -> str:
-    """Its equal in the namespace of the new container."""
+    """Its recreation in the namespace of the new container."""
     old = inspect(engine, identity)
     if old is None:
         return ""

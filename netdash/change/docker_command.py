@@ -14,11 +14,10 @@ from netdash.change.model import (
     ContainerRun,
     EngineRestart,
 )
-from netdash.model.addresses import address
+from netdash.model.addresses import parse_spec
 from netdash.model.drift import Binding
 from netdash.model.host import Host, Network
 from netdash.model.index import find_container
-from netdash.model.numbers import port_number
 
 ENGINES = ("docker", "podman")
 _SERVICES = ("docker", "docker.service", "podman", "podman.service")
@@ -151,21 +150,11 @@ _LONG: Mapping[str, str] = {"-p": "--publish", "--net": "--network"}
 
 
 def _bindings(text: str) -> Iterator[Binding]:
-    """`[[IP:]HOST:]PORT[/PROTO]`, where HOST and PORT may be ranges of one length."""
-    body, slash, proto = text.partition("/")
-    before, _, inner = body.rpartition(":")
-    ip, _, outer = before.rpartition(":")
-    bind = address(ip.strip("[]")) if ip else None
-    inside, outside = _ports(text, inner), _ports(text, outer)
-    if (ip and bind is None) or (slash and proto not in ("tcp", "udp")) or len(inside) != len(outside):
-        raise CannotModel(f"docker run -p {text}: as HOST:PORT, IP:HOST:PORT or HOST:PORT/udp")
-    for port, host_port in zip(inside, outside, strict=True):
-        yield Binding(proto or "tcp", port, bind, host_port)
+    spec = parse_spec(text, most=_MOST)
+    for port in spec.ports:
+        if port.host_port is None:
+            raise CannotModel(f"docker run -p {text}: a host port is missing: which one the engine takes is not known")
+        yield Binding(spec.proto, port.container_port, spec.bind, port.host_port)
 
 
-def _ports(text: str, words: str) -> range:
-    first, dash, last = words.partition("-")
-    low, high = port_number(first), port_number(last if dash else first)
-    if low is None or high is None or high < low:
-        raise CannotModel(f"docker run -p {text}: a host port is missing, or is no port")
-    return range(low, high + 1)
+_MOST = 65535

@@ -142,10 +142,10 @@ def _of_json(ruleset: Ruleset | None, written: str) -> Iterator[Change]:
             raise CannotModel("nft: a command in JSON is an object with one member")
         ((verb, what),) = command.items()
         for kind, value in mapping(what).items():
-            yield from _told(ruleset, verb, kind, mapping(value))
+            yield from _of_object(ruleset, verb, kind, mapping(value))
 
 
-def _told(ruleset: Ruleset | None, verb: str, kind: str, value: Json) -> Iterator[Change]:
+def _of_object(ruleset: Ruleset | None, verb: str, kind: str, value: Json) -> Iterator[Change]:
     family, table, name = (text(value.get(key)) or "" for key in ("family", "table", "name"))
     if (verb, kind) == ("flush", "ruleset"):
         yield ChainChange(ChainPlace(family, "", "", NFT), ChainEdit.REMOVE)

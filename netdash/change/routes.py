@@ -140,11 +140,11 @@ def _without(rules: tuple[PolicyRule, ...], change: PolicyRuleChange) -> tuple[P
         if (
             (not change.named or rule.priority == wanted.priority)
             and (wanted.table is None or rule.table == wanted.table)
-            and _says(rule, dict(wanted.selectors))
+            and _has_selectors(rule, dict(wanted.selectors))
         ):
             return rules[:at] + rules[at + 1 :]
     raise CannotModel(f"there is no policy rule {wanted.text or wanted.priority}")
 
 
-def _says(rule: PolicyRule, selectors: Mapping[str, str]) -> bool:
+def _has_selectors(rule: PolicyRule, selectors: Mapping[str, str]) -> bool:
     return selectors.items() <= dict(rule.selectors).items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netdash.model.host import Host
-    from netdash.publish.checks import Facts
+    from netdash.publish.checks import Preflight
     from netdash.publish.journal import Outage, Outcome
     from netdash.publish.plan import Plan
     from netdash.publish.request import NewContainer, Request
@@ -27,16 +27,16 @@ class LocalChanges:
 
         return locate(self._docker_host).address
 
-    def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
-        from netdash.apply.preflight import survey
+    def preflight(self, asked: Request | NewContainer, host: Host) -> Preflight:
+        from netdash.apply.preflight import preflight
         from netdash.publish.request import Mode, Request
 
         if isinstance(asked, Request):
-            return survey(self._address(), host, asked.container_id, asked.mode is Mode.RECREATE)
-        return survey(self._address(), host, None, details=False, image=asked.image)
+            return preflight(self._address(), host, asked.container_id, asked.mode is Mode.RECREATE)
+        return preflight(self._address(), host, None, details=False, image=asked.image)
 
     def act(
-        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Callable[[str], None]
+        self, asked: Request | NewContainer, made: Plan, facts: Preflight, tell: Told, count: Callable[[str], None]
     ) -> Outcome:
         from netdash.apply import publication
         from netdash.publish.request import Request

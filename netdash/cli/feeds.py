@@ -151,7 +151,7 @@ class FleetFeed:
         self, readers: Sequence[tuple[str, Reader]], there: Mapping[str, Callable[[str], str]] | None = None
     ) -> None:
         self._there = there or {}
-        self._members = [_Member(name, reader, self._told) for name, reader in readers]
+        self._members = [_Member(name, reader, self._answered) for name, reader in readers]
         self._shown = self._members[0]
         self._news = threading.Condition()
         self._dirty = True
@@ -198,7 +198,7 @@ class FleetFeed:
             self._dirty = True
             self._news.notify()
 
-    def _told(self, member: _Member) -> None:
+    def _answered(self, member: _Member) -> None:
         with self._news:
             if member is self._shown:
                 self._dirty = True

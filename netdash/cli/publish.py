@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from netdash.apply import change, forward, publication, state_directory
-from netdash.apply.preflight import survey
+from netdash.apply.preflight import preflight
 from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import ALL_WAYS
+from netdash.model.addresses import Spec, parse_spec
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import begins_id
 from netdash.publish.journal import Outcome
 from netdash.publish.plan import Plan, configured, plan, plan_without
 from netdash.publish.plan_new import fresh_name, plan_new
-from netdash.publish.request import Mode, Request, Spec, parse_spec
+from netdash.publish.request import Mode, Request
 from netdash.publish.state import Forward
 from netdash.publish.statement import Statement
 from netdash.publish.undo import Choice, Damaged
@@ -64,7 +65,7 @@ def publish(arguments: Arguments) -> int:
     container = found(host, arguments.container)
     request = _request(arguments, container, spec, mode)
     address = engine(arguments)
-    facts = survey(address, host, request.container_id, mode is Mode.RECREATE)
+    facts = preflight(address, host, request.container_id, mode is Mode.RECREATE)
     made = plan(request, host, facts)
     if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
@@ -148,7 +149,7 @@ def _without(arguments: Arguments, spec: Spec, other: Spec, forwarded: bool) -> 
         )
     request = _request(arguments, container, spec, Mode.RECREATE)
     address = engine(arguments)
-    made = plan_without(request, survey(address, host, container.id, details=True), container)
+    made = plan_without(request, preflight(address, host, container.id, details=True), container)
     if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE
     with state_directory.one_at_a_time():
@@ -166,7 +167,7 @@ def start(arguments: Arguments) -> int:
     host = read(arguments)
     address = engine(arguments)
     name = arguments.name or fresh_name(arguments.image, secrets.token_hex(2))
-    facts = survey(address, host, None, details=False, image=arguments.image)
+    facts = preflight(address, host, None, details=False, image=arguments.image)
     made = plan_new(arguments.image, name, specs, host, facts)
     if not agreed(arguments, made):
         return Exit.REFUSED if made.refusals else Exit.FINE

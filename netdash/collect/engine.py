@@ -155,7 +155,7 @@ class EngineReader:
         threading.Thread(target=self._listen, args=stream, name="engine events", daemon=True).start()
         self._waiting = dict.fromkeys(self._answers.ids())
         self._answers.ask_parts(client)
-        self._told()
+        self._report()
         return client
 
     def _listen(self, client: EngineClient, stream: int, since: int | None) -> None:
@@ -196,7 +196,7 @@ class EngineReader:
         for note in notes:
             if note.error is not None:
                 self._events = Failure("events", note.error.message, note.error.hint)
-                self._told()
+                self._report()
         self._change(client, [note.event for note in notes if note.event])
 
     def _arrived(self) -> list[_Note]:
@@ -225,12 +225,12 @@ class EngineReader:
         self._waiting |= dict.fromkeys([*changed, *self._answers.unread])
         self._late = 0
         self._listed_at = time.monotonic()
-        self._told()
+        self._report()
 
     def _list_again(self, client: EngineClient) -> None:
         self._list(client)
         self._answers.ask_parts(client, ("networks",))
-        self._told()
+        self._report()
 
     def _inspect_one(self, client: EngineClient) -> None:
         """The container that waits longest. Then a pause, so that a key which came meanwhile is worked on."""
@@ -246,10 +246,10 @@ class EngineReader:
             self._list(client)  # is it this container alone, or does the engine refuse everything now?
         if not self._waiting:
             self._patience = self._pace.tell
-            self._told()
+            self._report()
         elif time.monotonic() > self._told_at + self._patience:
             self._patience *= 2  # each telling costs a host that is built
-            self._told()
+            self._report()
         if self._waiting:
             time.sleep(min(time.monotonic() - began, _GAP))
 
@@ -269,9 +269,9 @@ class EngineReader:
         if relist:
             self._answers.ask_parts(client, ("networks",))
         if (removed or relist) and not self._waiting:
-            self._told()
+            self._report()
 
-    def _told(self) -> None:
+    def _report(self) -> None:
         self._heard()
         self._told_at = time.monotonic()
         failures = dict(self._answers.failures())

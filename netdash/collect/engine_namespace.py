@@ -86,7 +86,7 @@ Found = tuple[Mapping[str, object], Mapping[str, Failure]]
 
 def in_other_namespace(pid: int, proc: Path = Path("/proc")) -> bool | None:
     """Whether a process is in another network namespace; None where it cannot be told. Its threads are asked: an engine
-    sends them into containers, and Podman's first one stays there."""
+    sends them into containers, and Podman's main thread may stay there."""
     try:
         own = _namespace(proc / "self")
     except OSError:
@@ -217,7 +217,7 @@ class EngineNamespaceReader:
             return
         other = in_other_namespace(pid)
         if other and self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="beyond", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="engine namespace", daemon=True)
             self._thread.start()
         elif other is False:
             self._muted_store.muted = False

@@ -86,7 +86,7 @@ def read_once(options: Options) -> Recording:
         other = in_other_namespace(pid) if isinstance(pid, int) else None
         read = partial(_inside, options, found)
         if other and isinstance(pid, int):
-            read = partial(_beyond, options, found, pid)
+            read = partial(_in_engine_namespace, options, found, pid)
         inside = _Part(Source.INSIDE, read, patience)
         inside.start()
         more, wrong = _collected([inside])
@@ -238,7 +238,7 @@ def _kernels(source: str) -> bool:
     return source.partition(":")[0] in IN_NAMESPACE
 
 
-def _beyond(options: Options, found: tuple[Target, ...], pid: int) -> _Found:
+def _in_engine_namespace(options: Options, found: tuple[Target, ...], pid: int) -> _Found:
     """The kernel's answers there, under ENGINE a sign that it was entered; nothing without the right to enter."""
     wanted = options.sources & IN_NAMESPACE
     read = read_namespace(pid, wanted, found, options.tool_limit, options.whole)

@@ -33,7 +33,7 @@ class Comparing:
         self._whole: object = None  # the answer of which all is shown
 
     def compare(self, host: Host, ports: tuple[Port, ...]) -> tuple[tuple[Drift, ...] | None, Mapping[str, Failure]]:
-        """`ports`: the ledger's, the same object for as long as only counters move. Gives the differences, None where
+        """`ports`: of the host, the same object for as long as only counters move. Gives the differences, None where
         nothing can be compared, and by source why not, or why a part was not."""
         old = host.failures.keys() & _NEEDED  # what was known before a source failed is not what is
         if host.networks is None or host.containers is None or host.ruleset is None or host.pending & _NEEDED or old:

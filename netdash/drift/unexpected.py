@@ -50,7 +50,7 @@ class World:
         self._unsure = [net for one in unsure for net in one.subnets]
         self._gwbridges = {network.bridge for network in networks if network.name == GWBRIDGE} | {GWBRIDGE}
 
-    def told(self, ip: IP) -> bool:
+    def knows_owner(self, ip: IP) -> bool:
         """Whether the API tells who has this address, or that nobody has."""
         return not any(ip.version == net.version and ip in net for net in self._unsure)
 
@@ -75,7 +75,7 @@ def _judge_own(entry: Entry, mode: Mode, world: World) -> Judgement | None:
     found = _stale(entry, world)
     if found is not None or not _complete(entry, mode):
         return found
-    if not all(world.told(ip) for ip in _addresses(entry)):
+    if not all(world.knows_owner(ip) for ip in _addresses(entry)):
         return None
     owner = next((world.owners[ip] for ip in _addresses(entry) if ip in world.owners), None)
     network = next((world.bridges[name].id for name in _devices(entry) if name in world.bridges), None)
@@ -98,7 +98,7 @@ def _complete(entry: Entry, mode: Mode) -> bool:
 
 def _stale(entry: Entry, world: World) -> Judgement | None:
     for ip in _addresses(entry):
-        if ip not in world.owners and world.told(ip):
+        if ip not in world.owners and world.knows_owner(ip):
             network = world.network_of(ip)
             why = f"names {ip}, which no running container has"
             return Judgement(DriftKind.STALE, why, None, network.id if network else None, _binding(entry))

@@ -64,7 +64,7 @@ def _gateway(network: Network, member: Json) -> Endpoint:
     )
 
 
-def elsewhere(
+def other_namespace(
     live: bool,
     engine: Engine | None,
     process: EngineProcess | None,

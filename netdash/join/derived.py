@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netdash.drift.incremental import Comparing
-from netdash.join.host_ports import Ledger
+from netdash.join.host_ports import HostPorts
 from netdash.kernel.entrance import entrance_of
 from netdash.model.host import Host
 
@@ -15,7 +15,7 @@ def derived(host: Host, compare: bool = True) -> Host:
     """`compare` False: `drift` is None."""
     if host.containers is not None or host.listeners is not None:
         entrance = entrance_of(host.links, host.routes)
-        ports = Ledger(entrance, host.ruleset, host.proxies, host.listeners).ports(host.containers or ())
+        ports = HostPorts(entrance, host.ruleset, host.proxies, host.listeners).ports(host.containers or ())
         host = replace(host, ports=ports)
     failures = {name: one for name, one in host.failures.items() if name.partition(":")[0] != "drift"}
     host = replace(host, drift=None, failures=failures)

@@ -10,7 +10,7 @@ from operator import is_not, itemgetter
 from typing import TYPE_CHECKING
 
 from netdash.bundle.recording import Recording
-from netdash.join.bridges import elsewhere, with_gateways
+from netdash.join.bridges import other_namespace, with_gateways
 from netdash.join.container_namespace import parse_inside
 from netdash.join.sources import Sources, malformed
 from netdash.model.engine_process import KERNEL, other_kernel
@@ -94,7 +94,7 @@ class _Joined:
     container: Container  # as the engine describes it
     inputs: tuple[object, ...]  # what else is known of its namespace
     seen: Container  # with what was read inside
-    wiring: VethPairs
+    veth_pairs: VethPairs
     veths: tuple[str | None, ...]  # by endpoint
     joined: Container
 
@@ -133,7 +133,7 @@ class Builder:
         proxies, forged, listeners = self._sources.sockets(recording, process, failures)
         routes, policy = self._sources.routes(recording, failures)
         ruleset = self._sources.ruleset(recording, failures)
-        wrong = elsewhere(recording.live, engine, process, kernel, networks, links)
+        wrong = other_namespace(recording.live, engine, process, kernel, networks, links)
         if wrong:
             ruleset = None
             failures[Source.RULES] = wrong
@@ -214,8 +214,8 @@ class Builder:
             )
         from netdash.join.bridges import VethPairs
 
-        wiring = self._sources.once(
-            "wiring",
+        veth_pairs = self._sources.once(
+            "veth_pairs",
             VethPairs,
             links,
             networks,
@@ -230,10 +230,10 @@ class Builder:
             known = before.get(container.id)
             if (
                 known is None
-                or (known.container is not container or known.wiring is not wiring)
+                or (known.container is not container or known.veth_pairs is not veth_pairs)
                 or (container.shares_with or container.name in moved)
             ):
-                known = self._join(container, wiring, known, owners)
+                known = self._join(container, veth_pairs, known, owners)
             self._joined_before[container.id] = known
             found.append(known.joined)
         joined = tuple(found)
@@ -242,7 +242,7 @@ class Builder:
         return self._joined_all
 
     def _join(
-        self, container: Container, wiring: VethPairs, before: _Joined | None, owners: Mapping[str, Container]
+        self, container: Container, veth_pairs: VethPairs, before: _Joined | None, owners: Mapping[str, Container]
     ) -> _Joined:
         """The container with its veths and listeners; the same object as last time when nothing of it changed."""
         inner = self._inner.of(container.name) if container.running else _NOTHING
@@ -259,14 +259,14 @@ class Builder:
                 seen = replace(seen, left_behind=True, inside=seen.inside or Inside((), (), ()))
         else:
             seen = before.seen
-        if before is None or before.seen is not seen or before.wiring is not wiring:
-            veths = wiring.veths(seen)
+        if before is None or before.seen is not seen or before.veth_pairs is not veth_pairs:
+            veths = veth_pairs.veths(seen)
             if before is not None and before.seen is seen and before.veths == veths:
                 joined = before.joined
             else:
                 joined = _wired(seen, veths)
                 joined = before.joined if before is not None and before.joined == joined else joined
-            before = _Joined(container, inputs, seen, wiring, veths, joined)
+            before = _Joined(container, inputs, seen, veth_pairs, veths, joined)
         return before
 
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
@@ -290,7 +290,7 @@ class Builder:
     ) -> tuple[Port, ...] | None:
         if containers is None and listeners is None:
             return None
-        from netdash.join.host_ports import Ledger, recounted
+        from netdash.join.host_ports import HostPorts, recounted
         from netdash.kernel.entrance import entrance_of
 
         found = self._sources.once("entrance", entrance_of, links, routes)
@@ -298,12 +298,12 @@ class Builder:
         self._entrance = entrance
         containers = self._publishing.of(containers or ())
         shape = ruleset.shape if ruleset else None
-        ledger = self._sources.once(
-            "ledger",
-            lambda *_: Ledger(entrance, ruleset, proxies, listeners),
+        held = self._sources.once(
+            "host_ports",
+            lambda *_: HostPorts(entrance, ruleset, proxies, listeners),
             *(entrance, shape, ruleset.unread if ruleset else (), proxies, listeners),
         )
-        ports = self._sources.once("ports", lambda *_: ledger.ports(containers, waiting), ledger, containers, waiting)
+        ports = self._sources.once("ports", lambda *_: held.ports(containers, waiting), held, containers, waiting)
         self._uncounted = ports
         return self._sources.once("counted", recounted, ports, ruleset)
 

@@ -1,4 +1,4 @@
-"""The ledger of host ports: what is published, what holds it, and what else listens on the host."""
+"""Host ports: what is published, what holds it, and what else listens on the host."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Owner:
     told: frozenset[IP | None]  # the addresses that the API tells
 
 
-class Ledger:
+class HostPorts:
     """Asks the rules for each published port where its packets go, as they come in by the uplink: the target is read
     from the rule, or from the proxy, never from the container's first network."""
 
@@ -278,7 +278,7 @@ class Ledger:
             )
 
     def _waiting(self, waiting: tuple[WaitingPort, ...], containers: tuple[Container, ...]) -> Iterator[Port]:
-        """Ports of netdash's forwards that are closed, but for those whose proxies the ledger has."""
+        """Ports of netdash's forwards that are closed, but for those whose proxies are known."""
         by_id = {container.id: container for container in containers} if waiting else {}
         for one in waiting:
             owner, proxy = by_id.get(one.container_id), self._proxies.get((one.proto, one.host_ip, one.host_port))
@@ -317,7 +317,7 @@ class Ledger:
             )
 
     def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
-        """Whether it is the socket of a proxy that the ledger has: old ones bind :: for 0.0.0.0."""
+        """Whether it is the socket of a proxy that is known: old ones bind :: for 0.0.0.0."""
         own = self._proxy_keys.get(listener.pid, ("", listener.ip, -1))
         return own in taken and own[2] == listener.port
 

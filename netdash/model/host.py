@@ -328,7 +328,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One line of the ledger of host ports: a published port, or a host listener without a container."""
+    """A port of the host: a published port, or a host listener without a container."""
 
     proto: str
     host_ip: IP

@@ -97,18 +97,18 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
 
 def related(host: Host, ref: Ref) -> frozenset[Ref]:
     """Everything that belongs to the same containers as `ref`, in every view; `ref` itself included."""
-    owners, mentions = _owners(host), _mentions(host)
-    strays = _strays(host)
-    named = mentions.of_ref.get(ref, ())
+    owners, references = _owners(host), _references_of(host)
+    orphans = _orphans_of(host)
+    named = references.of_ref.get(ref, ())
     found = {ref} | {owners.networks[key] for key in named if key in owners.networks}
-    found |= {strays.network[key] for key in named if key in strays.network}
+    found |= {orphans.network[key] for key in named if key in orphans.network}
     found |= owners.ownerless.get(ref, set())
-    for key in (*owners.network_keys.get(ref, ()), *strays.keys.get(ref, ())):
-        found |= mentions.by_key.get(key, set())
+    for key in (*owners.network_keys.get(ref, ()), *orphans.keys.get(ref, ())):
+        found |= references.by_key.get(key, set())
     for identity in _of(host, ref):
         found |= owners.belongings[identity]
         for key in owners.known_by[identity]:
-            found |= mentions.by_key.get(key, set())
+            found |= references.by_key.get(key, set())
     return frozenset(found)
 
 
@@ -125,9 +125,9 @@ def _of(host: Host, ref: Ref) -> set[str]:
         return {hit.container for one in mine for hit in one.hits if hit.container is not None}
     if ref.kind == "project":
         return {one.id for one in host.containers or () if (one.compose or "") == ref.key}
-    owners, mentions = _owners(host), _mentions(host)
+    owners, references = _owners(host), _references_of(host)
     found = set(owners.of_ref.get(ref, ()))
-    for key in mentions.of_ref.get(ref, ()):
+    for key in references.of_ref.get(ref, ()):
         found |= owners.of_key.get(key, set())
     return found
 
@@ -225,7 +225,7 @@ class _Owners:
                 self._name(container.id, key)
 
 
-class _Mentions:
+class _References:
     """What the kernel's things name. Knows no container: it outlives their coming and going."""
 
     def __init__(self, host: Host) -> None:
@@ -259,14 +259,14 @@ def _of_route(route: Route, bridges: set[str]) -> set[_Key]:
     return {route.dev} if route.dev and route.kind == "unicast" else set()
 
 
-class _Strays:
+class _Orphans:
     """Addresses that something names and no container has, in the network that they would belong to."""
 
-    def __init__(self, owners: _Owners, mentions: _Mentions) -> None:
+    def __init__(self, owners: _Owners, references: _References) -> None:
         self.network: dict[_Key, Ref] = {}
         self.keys: dict[Ref, set[_Key]] = {}
         nets = [(net, ref) for net, ref in owners.networks.items() if isinstance(net, (IPv4Network, IPv6Network))]
-        for key in mentions.by_key.keys() - owners.of_key.keys():
+        for key in references.by_key.keys() - owners.of_key.keys():
             if isinstance(key, (IPv4Address, IPv6Address)):
                 ref = next((ref for net, ref in nets if net.version == key.version and key in net), None)
                 if ref is not None:
@@ -294,13 +294,13 @@ def _owners_of(sources: _Sources) -> _Owners:
 
 
 @lru_cache(maxsize=2)
-def _mentions_of(sources: _Sources) -> _Mentions:
-    return _Mentions(sources.host)
+def _named_of(sources: _Sources) -> _References:
+    return _References(sources.host)
 
 
 @lru_cache(maxsize=2)
-def _strays_of(sources: _Sources) -> _Strays:
-    return _Strays(_owners(sources.host), _mentions(sources.host))
+def _unowned_of(sources: _Sources) -> _Orphans:
+    return _Orphans(_owners(sources.host), _references_of(sources.host))
 
 
 def _of_container(container: Container) -> tuple[object, ...]:
@@ -315,12 +315,12 @@ def _owners(host: Host) -> _Owners:
     return _owners_of(_Sources(host, *_of_engine(host)))
 
 
-def _mentions(host: Host) -> _Mentions:
-    return _mentions_of(_Sources(host, *_of_kernel(host)))
+def _references_of(host: Host) -> _References:
+    return _named_of(_Sources(host, *_of_kernel(host)))
 
 
-def _strays(host: Host) -> _Strays:
-    return _strays_of(_Sources(host, *_of_engine(host), *_of_kernel(host)))
+def _orphans_of(host: Host) -> _Orphans:
+    return _unowned_of(_Sources(host, *_of_engine(host), *_of_kernel(host)))
 
 
 def _of_engine(host: Host) -> tuple[object, ...]:

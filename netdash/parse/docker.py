@@ -27,7 +27,7 @@ def parse_engine(version: object, info: object) -> Engine | None:
         name="podman" if podman else "docker",
         version=number,
         rootless=any("rootless" in option for option in security),
-        userland_proxy=_told(firewall.get("Info"), "EnableUserlandProxy"),
+        userland_proxy=_info_option(firewall.get("Info"), "EnableUserlandProxy"),
         firewall=text(firewall.get("Driver")),
         live_restore=_switch(facts, "LiveRestoreEnabled"),
         pools=_address_pools(facts),
@@ -48,7 +48,7 @@ def _address_pools(facts: Json) -> tuple[tuple[Net, int], ...] | None:
     return found if len(found) == len(items(facts.get("DefaultAddressPools"))) else None
 
 
-def _told(pairs: object, name: str) -> bool | None:
+def _info_option(pairs: object, name: str) -> bool | None:
     """One switch among [["EnableUserlandProxy", "true"], …]; None where it is not told."""
     found = [pair[1] for pair in items(pairs) if isinstance(pair, list) and len(pair) == 2 and pair[0] == name]
     return {"true": True, "false": False}.get(found[0]) if found and isinstance(found[0], str) else None

@@ -45,7 +45,7 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Preflight:
     """`unable`: why nothing can be changed from here. `engine_here`: whether the engine shares this process's network
     namespace. `lowest_port`: the lowest that a process of this user may bind. `program`: path of docker-proxy."""
 
@@ -132,7 +132,7 @@ def unknown_ports(host: Host, proto: str, ips: tuple[IP, ...], numbers: tuple[in
         yield say(Kind.HOST_RULES_UNSURE, rules=", ".join([*unsure][:3]))
 
 
-def lowest_port(host: Host, facts: Facts, mode: Mode | None) -> int | None:
+def lowest_port(host: Host, facts: Preflight, mode: Mode | None) -> int | None:
     """The lowest port that may be bound: by this process for a forward, else by the engine, which is root unless it is
     rootless."""
     if mode is Mode.FORWARD:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from netdash.change.model import ContainerRepublish
-from netdash.model.addresses import socket_text
+from netdash.model.addresses import Spec, socket_text
 from netdash.model.host import IP, Binding, Container, Endpoint, Host, Proxy
 from netdash.model.processes import OWN_PROXY
 from netdash.publish import checks
-from netdash.publish.checks import Details, Facts, choose
+from netdash.publish.checks import Details, Preflight, choose
 from netdash.publish.planned_reach import Asked, Reach, forwarded, reach, reach_after
-from netdash.publish.request import Mode, Request, Spec
+from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
 
@@ -52,7 +52,7 @@ class _Request:
 
     request: Request
     host: Host
-    facts: Facts
+    facts: Preflight
     container: Container
     end: Endpoint
     numbers: tuple[int, ...]  # the host's ports, as asked for or chosen
@@ -117,7 +117,7 @@ def known(found: Statement | None) -> tuple[Statement, ...]:
     return () if found is None else (found,)
 
 
-def plan(request: Request, host: Host, facts: Facts) -> Plan:
+def plan(request: Request, host: Host, facts: Preflight) -> Plan:
     """What `netdash publish` will do. Never raises: what is wrong is a refusal in the plan."""
     container = next((container for container in host.containers or () if container.id == request.container_id), None)
     if container is None:
@@ -294,7 +294,7 @@ def configured(container: Container, spec: Spec) -> tuple[Opened, ...]:
     )
 
 
-def plan_without(request: Request, facts: Facts, container: Container) -> Plan:
+def plan_without(request: Request, facts: Preflight, container: Container) -> Plan:
     """What `netdash unpublish` does to a port that the engine publishes: the same container without it."""
     ports = configured(container, request.spec)
     numbers = tuple(sorted({port.host_port for port in ports}))

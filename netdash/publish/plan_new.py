@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from itertools import chain
 
 from netdash.change.model import ContainerRun
-from netdash.model.addresses import address, socket_text
+from netdash.model.addresses import Spec, address, socket_text
 from netdash.model.host import Binding, Host
 from netdash.publish import checks
-from netdash.publish.checks import Facts, choose
+from netdash.publish.checks import Preflight, choose
 from netdash.publish.plan import Plan, bound, connecting, known
 from netdash.publish.planned_reach import Asked, Reach, reach_after
-from netdash.publish.request import Spec, last_word
+from netdash.publish.request import last_word
 from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
-def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: Facts) -> Plan:
+def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: Preflight) -> Plan:
     """What `netdash run IMAGE -p …` will do."""
     ports, refusals = _opened(host, specs)
     ips = tuple(dict.fromkeys(ip for spec in specs for ip in bound(host, spec.bind)))
@@ -84,7 +84,7 @@ def _opened(host: Host, specs: tuple[Spec, ...]) -> tuple[tuple[Opened, ...], li
     return tuple(found), refusals
 
 
-def _new_refusals(name: str, specs: tuple[Spec, ...], host: Host, facts: Facts) -> Iterator[Statement]:
+def _new_refusals(name: str, specs: tuple[Spec, ...], host: Host, facts: Preflight) -> Iterator[Statement]:
     if facts.unable:
         yield facts.unable
         return

@@ -44,14 +44,14 @@ def condition(match: Match, packet: Packet) -> Answer:
 _Ask = Callable[[Match, Packet], Answer]
 
 
-def _said(held: bool, match: Match) -> Answer:
+def _answer(held: bool, match: Match) -> Answer:
     return Answer.YES if held is not match.negated else Answer.NO
 
 
 def _word(name: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
         value = getattr(packet, name)
-        return Answer.UNSURE if value is None else _said(value in match.values, match)
+        return Answer.UNSURE if value is None else _answer(value in match.values, match)
 
     return ask
 
@@ -64,7 +64,7 @@ def _device(name: str) -> _Ask:
         held = device in match.values or any(
             isinstance(value, str) and value.endswith("+") and device.startswith(value[:-1]) for value in match.values
         )
-        return _said(held, match)
+        return _answer(held, match)
 
     return ask
 
@@ -76,8 +76,8 @@ def _within(address: IP | None, match: Match, family: int) -> Answer:
         return Answer.NO  # `ip6 saddr != X` says that the packet is IPv6
     if address is None:
         everything = any(net.prefixlen == 0 for net in ours)
-        return _said(True, match) if everything else Answer.UNSURE
-    return _said(any(address in net for net in ours), match)
+        return _answer(True, match) if everything else Answer.UNSURE
+    return _answer(any(address in net for net in ours), match)
 
 
 def _net(name: str) -> _Ask:
@@ -98,7 +98,7 @@ def _of_connection(ends: str, name: str) -> _Ask:
         value = getattr(found, name) if found else None
         if name in ("src", "dst"):
             return _within(value, match, packet.family)
-        return Answer.UNSURE if value is None else _said(_holds(match.values, value), match)
+        return Answer.UNSURE if value is None else _answer(_holds(match.values, value), match)
 
     return ask
 
@@ -116,7 +116,7 @@ def _port(name: str) -> _Ask:
             return Answer.UNSURE  # `th dport` reads what stands there; a rule of tcp says so in a condition of its own
         port = getattr(packet, name)
         if port is not None:
-            return _said(_holds(match.values, port), match)
+            return _answer(_holds(match.values, port), match)
         return _among(match, packet.ephemeral if name == "sport" else packet.ephemeral_dport, packet.held)
 
     return ask
@@ -128,9 +128,9 @@ def _among(match: Match, span: tuple[int, int] | None, held: frozenset[int] = fr
     if span is None:
         return Answer.UNSURE
     if any(low <= span[0] and span[1] <= high for low, high in values):
-        return _said(True, match)
+        return _answer(True, match)
     common = (port for low, high in values for port in range(max(low, span[0]), min(high, span[1]) + 1))
-    return _said(False, match) if all(port in held for port in common) else Answer.UNSURE
+    return _answer(False, match) if all(port in held for port in common) else Answer.UNSURE
 
 
 def _either_port(match: Match, packet: Packet) -> Answer:
@@ -138,21 +138,21 @@ def _either_port(match: Match, packet: Packet) -> Answer:
         return Answer.UNSURE
     known = [port for port in (packet.sport, packet.dport) if port is not None]
     if any(_holds(match.values, port) for port in known):
-        return _said(True, match)
+        return _answer(True, match)
     if len(known) < 2:
         return _among(match, packet.ephemeral, packet.held) if packet.dport is not None else Answer.UNSURE
-    return _said(False, match)
+    return _answer(False, match)
 
 
 def _state(match: Match, packet: Packet) -> Answer:
     if packet.ctstate is None:
         return Answer.UNSURE
     if packet.ctstate in match.values:
-        return _said(True, match)
+        return _answer(True, match)
     translated = {"DNAT", "SNAT"} & set(match.values)
     if translated and packet.ctstatus is None:
         return Answer.UNSURE  # conntrack's own notion of what has been translated
-    return _said(bool(translated & (packet.ctstatus or frozenset())), match)
+    return _answer(bool(translated & (packet.ctstatus or frozenset())), match)
 
 
 def _status(match: Match, packet: Packet) -> Answer:
@@ -160,13 +160,13 @@ def _status(match: Match, packet: Packet) -> Answer:
         return Answer.NO
     if packet.ctstatus is None:
         return Answer.UNSURE
-    return _said(any(value in packet.ctstatus for value in match.values), match)
+    return _answer(any(value in packet.ctstatus for value in match.values), match)
 
 
 def _type(side: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
         kind = getattr(packet, f"{side}_type") or _kind(getattr(packet, side))
-        return Answer.UNSURE if kind is None else _said(kind in match.values, match)
+        return Answer.UNSURE if kind is None else _answer(kind in match.values, match)
 
     return ask
 
@@ -177,7 +177,7 @@ def _type_by(side: str, device: str) -> _Ask:
     def ask(match: Match, packet: Packet) -> Answer:
         address, name = getattr(packet, side), getattr(packet, device)
         kind = packet.routes.kind(address, name) if packet.routes and address and name else None
-        return Answer.UNSURE if kind is None else _said(kind in match.values, match)
+        return Answer.UNSURE if kind is None else _answer(kind in match.values, match)
 
     return ask
 
@@ -187,14 +187,14 @@ def _rpfilter(match: Match, packet: Packet) -> Answer:
     if packet.routes is None or words - {"loose", "validmark", "accept-local"}:
         return Answer.UNSURE
     back = packet.routes.leads_back(packet, "loose" in words, "validmark" in words, "accept-local" in words)
-    return Answer.UNSURE if back is None else _said(back, match)
+    return Answer.UNSURE if back is None else _answer(back, match)
 
 
 def _in_set(match: Match, packet: Packet) -> Answer:
     name, _, fields = str(match.values[0] if match.values else "").partition(" ")
     address = {"src": packet.src, "dst": packet.dst}.get(fields)
     held = packet.routes.in_set(name, address) if packet.routes is not None and address is not None else None
-    return Answer.UNSURE if held is None else _said(held, match)
+    return Answer.UNSURE if held is None else _answer(held, match)
 
 
 def _length(match: Match, packet: Packet) -> Answer:
@@ -211,7 +211,7 @@ def _kind(address: IP | None) -> str | None:
 
 
 def _family(match: Match, packet: Packet) -> Answer:
-    return _said(f"ipv{packet.family}" in match.values, match)
+    return _answer(f"ipv{packet.family}" in match.values, match)
 
 
 def _mark(name: str) -> _Ask:
@@ -219,7 +219,7 @@ def _mark(name: str) -> _Ask:
         if name == "connmark" and packet.ctdir == "":
             return Answer.NO
         mark = getattr(packet, name)
-        return Answer.UNSURE if mark is None else _said(any(_has(mark, str(value)) for value in match.values), match)
+        return Answer.UNSURE if mark is None else _answer(any(_has(mark, str(value)) for value in match.values), match)
 
     return ask
 
@@ -241,13 +241,13 @@ def _direction(match: Match, packet: Packet) -> Answer:
     direction = packet.ctdir if packet.ctdir is not None else "ORIGINAL" if packet.ctstate == "NEW" else None
     if direction is None:
         return Answer.UNSURE
-    return Answer.NO if direction == "" else _said(direction in match.values, match)
+    return Answer.NO if direction == "" else _answer(direction in match.values, match)
 
 
 def _tcp_flags(match: Match, packet: Packet) -> Answer:
     if packet.proto is None or packet.tcp_flags is None:
         return Answer.UNSURE if packet.proto in (None, "tcp") else Answer.NO
-    return _said(any(_flagged(str(value), packet.tcp_flags) for value in match.values), match)
+    return _answer(any(_flagged(str(value), packet.tcp_flags) for value in match.values), match)
 
 
 def _flagged(value: str, flags: frozenset[str]) -> bool:
@@ -262,7 +262,7 @@ def _icmp(match: Match, packet: Packet) -> Answer:
     if packet.icmp is None or not all(isinstance(value, tuple) for value in values):
         return Answer.UNSURE
     kind, code = packet.icmp
-    return _said(any(one in (None, kind) and two in (None, code) for one, two in values), match)
+    return _answer(any(one in (None, kind) and two in (None, code) for one, two in values), match)
 
 
 def _owner(match: Match, packet: Packet) -> Answer:
@@ -271,7 +271,7 @@ def _owner(match: Match, packet: Packet) -> Answer:
         return Answer.UNSURE if match.negated else Answer.NO
     if packet.uid is None or len(numbers) < len(match.values):
         return Answer.UNSURE
-    return _said(_holds(tuple(numbers), packet.uid), match)
+    return _answer(_holds(tuple(numbers), packet.uid), match)
 
 
 def _whether(name: str) -> _Ask:
@@ -279,7 +279,7 @@ def _whether(name: str) -> _Ask:
 
     def ask(match: Match, packet: Packet) -> Answer:
         value = getattr(packet, name)
-        return Answer.UNSURE if value is None else _said(bool(value), match)
+        return Answer.UNSURE if value is None else _answer(bool(value), match)
 
     return ask
 
@@ -289,11 +289,11 @@ def _packet_type(match: Match, packet: Packet) -> Answer:
     at_port = bool(packet.physdev_in) and packet.iif == packet.physdev_in
     if at_port or packet.dst_type not in ("LOCAL", "UNICAST"):
         return Answer.UNSURE
-    return _said("unicast" in match.values, match)
+    return _answer("unicast" in match.values, match)
 
 
 def _ethertype(match: Match, packet: Packet) -> Answer:
-    return _said(("ipv4" if packet.family == 4 else "ipv6" if packet.family else "arp") in match.values, match)
+    return _answer(("ipv4" if packet.family == 4 else "ipv6" if packet.family else "arp") in match.values, match)
 
 
 def _arp(name: str) -> _Ask:
@@ -302,18 +302,18 @@ def _arp(name: str) -> _Ask:
         if packet.arp is None:
             return Answer.NO
         if isinstance(value, str):
-            return _said(value in match.values, match)
+            return _answer(value in match.values, match)
         return _within(value, match, 4)
 
     return ask
 
 
 def _hops(match: Match, packet: Packet) -> Answer:
-    return Answer.UNSURE if packet.hops is None else _said(_holds(match.values, packet.hops), match)
+    return Answer.UNSURE if packet.hops is None else _answer(_holds(match.values, packet.hops), match)
 
 
 def _fragment(match: Match, packet: Packet) -> Answer:
-    return Answer.UNSURE if packet.whole is None else _said(not packet.whole, match)
+    return Answer.UNSURE if packet.whole is None else _answer(not packet.whole, match)
 
 
 def _helper(match: Match, _: Packet) -> Answer:
@@ -332,8 +332,8 @@ def _any_of(match: Match, packet: Packet) -> Answer:
         return Answer.NO  # `ip daddr . tcp dport != …` says that the packet is IPv4
     answers = {holds(conditions, packet) for conditions in values}
     if Answer.YES in answers:
-        return _said(True, match)
-    return Answer.UNSURE if Answer.UNSURE in answers else _said(False, match)
+        return _answer(True, match)
+    return Answer.UNSURE if Answer.UNSURE in answers else _answer(False, match)
 
 
 _ASK: dict[str, _Ask] = (

@@ -38,7 +38,7 @@ class Skeleton:
     bodies: list[Body] = field(default_factory=list)
     native: list[bool] = field(default_factory=list)  # the body is nft's own
     counters: list[tuple[int | None, int | None] | None] = field(default_factory=list)  # None: it does not count
-    unsaid: int = 0  # native rules with xt parts, which nft names only
+    unparsed: int = 0  # native rules with xt parts, which nft names only
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -222,7 +222,7 @@ class _Reader:
             return
         chain.bodies[at] = draft.body()
         chain.native[at] = True
-        chain.unsaid += bool(draft.modules or draft.target_name)
+        chain.unparsed += bool(draft.modules or draft.target_name)
 
     def _set(self, value: Json) -> bool:
         family, table, name = word(value.get("family")), word(value.get("table")), word(value.get("name"))

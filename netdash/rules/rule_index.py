@@ -30,7 +30,7 @@ class Indexed:
         self._all: dict[str, list[_Place]] = {}  # of each kind, whatever their keys
         self._wide: dict[tuple[str, Hashable], _Spans] = {}  # by a port's name and protocol
         for at, rule in enumerate(rules) if len(rules) > _SHORT else ():
-            self._add((at, rule), *_telling(rule))
+            self._add((at, rule), *_best_keys(rule))
         self._ports = sorted({key[1] for key in self._kinds.get("dport", ()) if isinstance(key, tuple)})
         self._lengths = {kind: self._seconds(kind) for kind in _ADDRESSES}  # of the prefixes by which rules are found
         self._masks = {kind: self._seconds(kind) for kind in _MARKS}
@@ -193,7 +193,7 @@ def _key(kind: str, packet: Packet) -> Hashable:
     return value
 
 
-def _telling(rule: Rule) -> tuple[str | None, list[Hashable]]:
+def _best_keys(rule: Rule) -> tuple[str | None, list[Hashable]]:
     """(kind, keys) of the condition to find the rule by, which is the one that fewest packets meet; (None, []) when it
     has none of a fixed value."""
     effects = rule.target.effects

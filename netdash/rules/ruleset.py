@@ -147,13 +147,13 @@ class RulesetReader:
                 shapes += self._saved(family, path, IPTABLES, None)
         else:
             listing = parse_nft(answers[_NFT_ANSWER], self._decide(set()))
-            uneven = {chain.key for chain in listing.chains if self._uneven(chain, notes)}
-            if uneven:
-                listing = parse_nft(answers[_NFT_ANSWER], self._decide(uneven))
+            mismatched = {chain.key for chain in listing.chains if self._count_mismatch(chain, notes)}
+            if mismatched:
+                listing = parse_nft(answers[_NFT_ANSWER], self._decide(mismatched))
             notes += listing.problems
             unread += [Unread("nft", problem) for problem in listing.problems]
             seen = {chain.key for chain in listing.chains}
-            shapes += [self._skeleton(chain, uneven, answers, notes) for chain in listing.chains]
+            shapes += [self._skeleton(chain, mismatched, answers, notes) for chain in listing.chains]
             for family, path in _SAVES.items():
                 more = list(self._saved(family, path, IPTABLES, seen))
                 notes += [f"nft did not show {_place(one.frame)}, {_tool(path)} does" for one in more]
@@ -182,7 +182,7 @@ class RulesetReader:
         listing = self._listings.get(path) if path and chain.table in TABLES else None
         return listing.chains.get((chain.table, chain.name)) if listing else None
 
-    def _decide(self, uneven: set[tuple[str, str, str]]) -> Decide:
+    def _decide(self, mismatched: set[tuple[str, str, str]]) -> Decide:
         known: Skeleton | None = None
         texts: list[str] = []  # of that chain; empty where they cannot be its rules
 
@@ -190,7 +190,7 @@ class RulesetReader:
             nonlocal known, texts
             if chain is not known:
                 known, saved = chain, self._listed(chain)
-                texts = saved.texts if saved and chain.key not in uneven else []
+                texts = saved.texts if saved and chain.key not in mismatched else []
             if at >= len(texts):
                 return None
             line = self._body(texts[at])
@@ -198,7 +198,7 @@ class RulesetReader:
 
         return decide
 
-    def _uneven(self, chain: Skeleton, notes: list[str]) -> bool:
+    def _count_mismatch(self, chain: Skeleton, notes: list[str]) -> bool:
         """Whether the i-th line cannot be the i-th rule, because there are more of the one than of the other."""
         saved = self._listed(chain)
         if saved is None or len(saved.texts) == len(chain.bodies):
@@ -208,13 +208,13 @@ class RulesetReader:
         return True
 
     def _skeleton(
-        self, chain: Skeleton, uneven: set[tuple[str, str, str]], answers: Mapping[str, object], notes: list[str]
+        self, chain: Skeleton, mismatched: set[tuple[str, str, str]], answers: Mapping[str, object], notes: list[str]
     ) -> Shape:
         """A chain of nft's list, its xt rules from iptables-save where that shows them."""
         path = _SAVES.get(chain.family, "") if chain.table in TABLES else ""
-        listed = self._listed(chain) is not None and chain.key not in uneven
-        if chain.unsaid and path and chain.key not in uneven:
-            notes.append(_unsaid(chain, path, listed, self._listings.get(path), answers))
+        listed = self._listed(chain) is not None and chain.key not in mismatched
+        if chain.unparsed and path and chain.key not in mismatched:
+            notes.append(_unparsed_parts(chain, path, listed, self._listings.get(path), answers))
         return shape_of_native(chain, path, listed)
 
     def _saved(self, family: str, path: str, backend: str, seen: set[tuple[str, str, str]] | None) -> Iterator[Shape]:
@@ -343,7 +343,9 @@ def builtin_chain(family: str, table: str, name: str, backend: str, policy: str 
     return Chain(family, table, name, backend, (), kind, hook, priority, policy)
 
 
-def _unsaid(chain: Skeleton, path: str, listed: bool, listing: Listing | None, answers: Mapping[str, object]) -> str:
+def _unparsed_parts(
+    chain: Skeleton, path: str, listed: bool, listing: Listing | None, answers: Mapping[str, object]
+) -> str:
     tool, table = _tool(path), f"table {chain.family} {chain.table}"
     if answers[path] is None:
         return f"{tool} was not read: nft does not say the details of xt rules in {table}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from netdash.model.host import Container, Host
 
 if TYPE_CHECKING:
-    from netdash.publish.checks import Facts
+    from netdash.publish.checks import Preflight
     from netdash.publish.journal import Outage, Outcome
     from netdash.publish.plan import Plan
     from netdash.publish.request import NewContainer, Request
@@ -101,11 +101,11 @@ LOCAL = "local"  # what a fleet calls this machine
 class Changes(Protocol):
     """Every call may take long: none is made by the screen's own thread. All raise NetdashError."""
 
-    def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
+    def preflight(self, asked: Request | NewContainer, host: Host) -> Preflight:
         """What a plan needs beside the host; changes nothing."""
 
     def act(
-        self, asked: Request | NewContainer, made: Plan, facts: Facts, tell: Told, count: Callable[[str], None]
+        self, asked: Request | NewContainer, made: Plan, facts: Preflight, tell: Told, count: Callable[[str], None]
     ) -> Outcome:
         """Carries out an agreed plan: `tell` hears each step before it is done, `count` how far one has come."""
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from netdash.model.addresses import Spec, parse_spec
 from netdash.model.errors import NetdashError
 from netdash.model.host import Container, Host, Port
-from netdash.publish.checks import Facts
+from netdash.publish.checks import Preflight
 from netdash.publish.journal import Outcome
 from netdash.publish.plan import Plan, plan
 from netdash.publish.plan_new import fresh_name, plan_new
-from netdash.publish.request import Mode, NewContainer, Request, Spec, parse_lasting, parse_spec
+from netdash.publish.request import Mode, NewContainer, Request, parse_lasting
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form
 from netdash.tui.text_field import TextField
@@ -52,7 +53,7 @@ class Draft(Generic[Asked]):
     """A plan, and what it was made of."""
 
     asked: Asked
-    facts: Facts
+    facts: Preflight
     plan: Plan
 
 
@@ -65,7 +66,7 @@ class Planning(Dialog, Generic[Asked]):
         self.host = host
         self.draft: Draft[Asked] | None = None
         self.wrong: NetdashError | None = None
-        self._surveys: dict[object, Facts] = {}
+        self._surveys: dict[object, Preflight] = {}
         self._entered = False
 
     def field(self, name: str) -> Field:
@@ -79,10 +80,10 @@ class Planning(Dialog, Generic[Asked]):
         """Requests of one key have their facts in common."""
         raise NotImplementedError
 
-    def made(self, asked: Asked, host: Host, facts: Facts) -> Plan:
+    def made(self, asked: Asked, host: Host, facts: Preflight) -> Plan:
         raise NotImplementedError
 
-    def annotate(self, facts: Facts | None) -> None:
+    def annotate(self, facts: Preflight | None) -> None:
         """What is said beside the fields."""
 
     # --- planning -----------------------------------------------------------------------------------------------------
@@ -117,8 +118,8 @@ class Planning(Dialog, Generic[Asked]):
         self._refresh(facts)
         self.background.start(lambda: self._plan(asked, host, facts), self._planned)
 
-    def _plan(self, asked: Asked, host: Host, facts: Facts | None) -> Draft[Asked]:
-        known = facts or self.changes.survey(asked, host)
+    def _plan(self, asked: Asked, host: Host, facts: Preflight | None) -> Draft[Asked]:
+        known = facts or self.changes.preflight(asked, host)
         return Draft(asked, known, self.made(asked, host, known))
 
     def _planned(self, draft: Draft[Asked] | NetdashError) -> None:
@@ -133,7 +134,7 @@ class Planning(Dialog, Generic[Asked]):
         if self._entered:
             self.action_enter()
 
-    def _refresh(self, facts: Facts | None) -> None:
+    def _refresh(self, facts: Preflight | None) -> None:
         self.annotate(facts)
         self.filled.repaint()
         self.repaint()
@@ -234,7 +235,7 @@ class Publish(Planning[Request]):
     def key(self, asked: Request) -> object:
         return asked.mode
 
-    def made(self, asked: Request, host: Host, facts: Facts) -> Plan:
+    def made(self, asked: Request, host: Host, facts: Preflight) -> Plan:
         return plan(asked, host, facts)
 
     def changed(self, field: TextField) -> None:
@@ -255,7 +256,7 @@ class Publish(Planning[Request]):
         field.fill(field.offers[0].text if field.offers else "")
         self.field("bind").fill("127.0.0.1" if databases.why(self.container.image, spec) else "")
 
-    def annotate(self, facts: Facts | None) -> None:
+    def annotate(self, facts: Preflight | None) -> None:
         self.field("mode").note = Span(_COST[self.mode], Tone.DIM)
         refusals = self.draft.plan.refusals if self.draft else ()
         self.lasting.display, self.keeping.display = self.mode is Mode.FORWARD, self.mode is Mode.RECREATE
@@ -316,10 +317,10 @@ class Run(Planning[NewContainer]):
     def key(self, asked: NewContainer) -> object:
         return asked.image
 
-    def made(self, asked: NewContainer, host: Host, facts: Facts) -> Plan:
+    def made(self, asked: NewContainer, host: Host, facts: Preflight) -> Plan:
         return plan_new(asked.image, asked.name, asked.specs, host, facts)
 
-    def annotate(self, facts: Facts | None) -> None:
+    def annotate(self, facts: Preflight | None) -> None:
         image, name = self.field("image"), self.field("name")
         image.note = _HERE[facts.image_here if facts else None]
         taken = any(container.name == name.text for container in self.host.containers or ())

@@ -3,7 +3,8 @@ for this host only, unless another address is chosen. Pure."""
 
 from __future__ import annotations
 
-from netdash.publish.request import Spec, last_word
+from netdash.model.addresses import Spec
+from netdash.publish.request import last_word
 
 _PORTS = {
     1433: "SQL Server",

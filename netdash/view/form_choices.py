@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netdash.kernel import sockets
+from netdash.model.addresses import Spec
 from netdash.model.host import IP, Container, Host, Listener
 from netdash.publish import checks
-from netdash.publish.checks import Facts, choose
+from netdash.publish.checks import Preflight, choose
 from netdash.publish.plan import bound, has_ipv6
-from netdash.publish.request import Mode, Spec
+from netdash.publish.request import Mode
 from netdash.view.free_ports import look
 from netdash.view.statements import refusal as refusal_text
 from netdash.view.text import Span, Tone, clean
@@ -73,7 +74,7 @@ def host_ports(host: Host, proto: str, inside: tuple[int, ...]) -> tuple[Offer, 
     return tuple(Offer(str(port), str(port)) for port in (first[0], *look(host, proto, first[0]).offers))
 
 
-def host_note(host: Host, spec: Spec, facts: Facts | None, mode: Mode | None, force: bool) -> Span:
+def host_note(host: Host, spec: Spec, facts: Preflight | None, mode: Mode | None, force: bool) -> Span:
     """Whether the host's port can be had, and who has it."""
     numbers = [port.host_port for port in spec.ports if port.host_port is not None]
     if not numbers:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from netdash.apply.preflight import survey
+from netdash.apply.preflight import preflight
 from netdash.bundle.recording import Recording
 from netdash.collect import engine_namespace
 from netdash.collect.engine_namespace import kernel_of
@@ -99,7 +99,7 @@ def test_of_another_kernel_nothing_is_joined(recording: Recorded) -> None:
     with pytest.raises(NetdashError, match="not on this machine: it is a virtual machine") as raised:
         question(host, "outside", ":8080", Asked())
     assert raised.value.code is Exit.UNKNOWN
-    facts = survey("unix:///none", host, web.id, details=False)
+    facts = preflight("unix:///none", host, web.id, details=False)
     assert facts.unable is not None
     assert "not on this machine: it is a virtual machine" in text(facts.unable)
 

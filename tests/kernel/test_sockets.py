@@ -9,15 +9,15 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 
 from netdash.join.host import Builder
-from netdash.join.host_ports import Ledger
+from netdash.join.host_ports import HostPorts
 from netdash.kernel.entrance import Entrance
 from netdash.kernel.sockets import answers, bound_socket, find_listener, inside
+from netdash.model.addresses import parse_spec
 from netdash.model.host import Binding, Link, Listener, Proxy, Scope
 from netdash.parse.docker import parse_inspected
 from netdash.parse.proc import parse_listeners, parse_proc_net
 from netdash.publish import checks
 from netdash.publish.checks import conflicts
-from netdash.publish.request import parse_spec
 from netdash.trace.default_questions import of_port
 from netdash.trace.model import Origin, Question, Verdict
 from netdash.trace.reachability import reach
@@ -230,7 +230,7 @@ def many(count: int, rootless: bool):
     )
     proxies = tuple(Proxy(one, 1, "docker-proxy", "", "udp", outer, one, target, one) for one in numbers)
     sockets = tuple(Listener("udp", outer, one, pid=one, command="docker-proxy") for one in numbers)
-    return Ledger(Entrance({4: ("eth0", None), 6: (None, None)}), None, proxies, sockets), ours
+    return HostPorts(Entrance({4: ("eth0", None), 6: (None, None)}), None, proxies, sockets), ours
 
 
 def work(count: int, rootless: bool) -> int:

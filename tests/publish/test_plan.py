@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
+from netdash.model.addresses import Spec, Wanted, parse_spec
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Binding, Chain, Engine, Holder, Host, Listener, PolicyRule, Route, Ruleset
-from netdash.publish.checks import Details, Facts
+from netdash.publish.checks import Details, Preflight
 from netdash.publish.payload import Volume
 from netdash.publish.plan import Plan, configured, plan, plan_without
 from netdash.publish.plan_new import fresh_name, plan_new
-from netdash.publish.request import Mode, Request, Spec, Wanted, parse_duration, parse_lasting, parse_spec
+from netdash.publish.request import Mode, Request, parse_duration, parse_lasting
 from netdash.publish.statement import Kind, say
 from netdash.view.plan import plain as lines
 from netdash.view.statements import refusal, text
 from tests.support.show_hosts import HOSTILE, WEB, blind, container, host, hostile, port
 
-FACTS = Facts(program="/usr/sbin/docker-proxy")
+FACTS = Preflight(program="/usr/sbin/docker-proxy")
 DETAILS = Details(changes=0, auto_remove=False, restart=("always", 0), health=False, stop_seconds=None)
 LOCAL_ROUTE = Route(4, "local", "local", ip_network("172.25.34.8/32"), None, "eth0", None, 0, "kernel", "host")
 NEAR_ROUTE = Route(4, "main", "unicast", ip_network("172.25.34.0/24"), None, "eth0", None, 0, "kernel", "link")
@@ -93,7 +94,7 @@ def routed(**changes: Any) -> Host:
     )
 
 
-def made(text: str = "8081:80", on: Host | None = None, facts: Facts = FACTS, **more: Any) -> Plan:
+def made(text: str = "8081:80", on: Host | None = None, facts: Preflight = FACTS, **more: Any) -> Plan:
     bind = more.pop("bind", None)
     on = on or routed()
     return plan(Request(WEB, parse_spec(text, bind=bind), **more), on, facts)
@@ -291,7 +292,7 @@ def test_rights_and_addresses() -> None:
     away = replace(FACTS, engine_here=False)
     assert "another network namespace" in refusals(made(facts=away))[0]
     unable = say(Kind.ENGINE_ERROR, message="no permission", hint="use sudo")
-    assert refusals(made(facts=Facts(unable=unable))) == ["no permission (use sudo)"]
+    assert refusals(made(facts=Preflight(unable=unable))) == ["no permission (use sudo)"]
 
 
 LOCAL = Listener("tcp", ip_address("127.0.0.1"), 80)

@@ -8,13 +8,14 @@ from netdash.bundle.storage import load
 from netdash.change.apply import apply
 from netdash.change.difference import read_command
 from netdash.join.host import Builder
+from netdash.model.addresses import parse_spec
 from netdash.model.host import Host
 from netdash.model.index import find_container
-from netdash.publish.checks import Facts
+from netdash.publish.checks import Preflight
 from netdash.publish.plan import plan
 from netdash.publish.plan_new import plan_new
 from netdash.publish.planned_reach import Reach
-from netdash.publish.request import Mode, Request, parse_spec
+from netdash.publish.request import Mode, Request
 from netdash.view.statements import text
 from tests.conftest import bundle
 
@@ -35,7 +36,7 @@ def _said(found: tuple[Reach, ...]) -> list[tuple[bool | None, str]]:
 
 def _recreated(host: Host, port: str = "9090:80") -> list[tuple[bool | None, str]]:
     web = find_container(host, "web")
-    return _said(plan(Request(web.id, parse_spec(port), Mode.RECREATE), host, Facts()).reach)
+    return _said(plan(Request(web.id, parse_spec(port), Mode.RECREATE), host, Preflight()).reach)
 
 
 def test_a_recreated_container_is_reached_by_its_new_port(healthy: Host) -> None:
@@ -60,7 +61,7 @@ def test_what_nobody_listens_on_is_not_reached(healthy: Host) -> None:
 
 
 def test_of_a_new_container_the_image_decides_what_listens(healthy: Host) -> None:
-    made = plan_new("nginx", "fresh", (parse_spec("9091:80"),), healthy, Facts())
+    made = plan_new("nginx", "fresh", (parse_spec("9091:80"),), healthy, Preflight())
     assert _said(made.reach)[1:] == [(True, "at 203.0.113.2, if the image listens on 80/tcp")] * 2
 
 

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from netdash.model.errors import NetdashError
 from netdash.model.host import Holder, Host, Port, Proxy, Scope
-from netdash.publish.checks import Details, Facts, port_list
+from netdash.publish.checks import Details, Preflight, port_list
 from netdash.publish.journal import Journal, Outage, Outcome, Proof
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode, NewContainer, Request
@@ -54,7 +54,7 @@ class Fake:
     """What changes the host, without a host. `hold`: the work waits in its middle until it is set."""
 
     def __init__(self, pending: Pending | None = None, error: NetdashError | None = None, **facts: Any) -> None:
-        self.facts = Facts(program="/usr/sbin/docker-proxy", image_here=False, **{"details": DETAILS, **facts})
+        self.facts = Preflight(program="/usr/sbin/docker-proxy", image_here=False, **{"details": DETAILS, **facts})
         self.found = pending or Pending()
         self.error = error
         self.hold = threading.Event()
@@ -64,7 +64,7 @@ class Fake:
         self.taken: list[Taken] = []
         self.recovered: list[Choice] = []
 
-    def survey(self, asked: Request | NewContainer, host: Host) -> Facts:
+    def preflight(self, asked: Request | NewContainer, host: Host) -> Preflight:
         self.surveyed.append(asked)
         return self.facts
 

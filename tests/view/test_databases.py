@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netdash.publish.request import parse_spec
+from netdash.model.addresses import parse_spec
 from netdash.view import databases
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from netdash.drift.expected.mode import Layout, Mode, Publication, Side
+from netdash.drift.expected.mode import Layout, Mode, NetworkFamily, Publication
 from netdash.drift.expected.rule import (
     ACCEPT,
     DROP,
@@ -46,7 +46,7 @@ def nat_base(mode: Mode, family: str) -> Iterator[Expected]:
     yield Expected(output, first, jump("DOCKER"), why, others=(other,) if either else ())
 
 
-def nat_of_network(mode: Mode, side: Side) -> Iterator[Expected]:
+def nat_of_network(mode: Mode, side: NetworkFamily) -> Iterator[Expected]:
     """MASQUERADE or SNAT of what leaves, and what keeps the containers' own packets from DNAT."""
     family, bridge, network = side.family, side.bridge, side.network
     owner = Owner(network=network.id)
@@ -67,7 +67,7 @@ def nat_of_network(mode: Mode, side: Side) -> Iterator[Expected]:
         yield Expected(postrouting, (oif(bridge), FROM_LOCAL), leaving(side)[0], why, owner, required=certain)
 
 
-def leaving(side: Side) -> tuple[Target, str]:
+def leaving(side: NetworkFamily) -> tuple[Target, str]:
     """What is done to the source of what leaves a network, and why. SNAT of IPv6 may stand for MASQUERADE: the API's
     option for its address is not read."""
     network = side.network
@@ -76,7 +76,7 @@ def leaving(side: Side) -> tuple[Target, str]:
     return MASQUERADE, f"what leaves {network.name} takes this host's address"
 
 
-def address_rules(mode: Mode, container: Container, side: Side, address: IP) -> Iterator[Expected]:
+def address_rules(mode: Mode, container: Container, side: NetworkFamily, address: IP) -> Iterator[Expected]:
     """Since 28.0 nobody may address a container but by its bridge."""
     if mode.since_28 and side.mode == "nat" and not side.closed:
         why = f"keeps out what comes to {container.name}'s own address by another device than {side.bridge}"
@@ -151,7 +151,7 @@ def filter_base(mode: Mode, family: str) -> Iterator[Expected]:
         yield Expected(ours, (), jump("DOCKER-INGRESS"), "leads to swarm's ingress", required=False)
 
 
-def filter_of_network(mode: Mode, side: Side) -> Iterator[Expected]:
+def filter_of_network(mode: Mode, side: NetworkFamily) -> Iterator[Expected]:
     if mode.layout is Layout.STAGES:
         yield from _stages(side)
     elif mode.layout in (Layout.FORWARD, Layout.INTERNAL):
@@ -161,7 +161,7 @@ def filter_of_network(mode: Mode, side: Side) -> Iterator[Expected]:
 class _Writer:
     """Rules of one network in the filter table."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: NetworkFamily) -> None:
         self.side = side
         self.owner = Owner(network=side.network.id)
 
@@ -182,7 +182,7 @@ class _Writer:
         return self.rule(chain, (iif(bridge), oif(bridge)), ACCEPT if icc else DROP, why)
 
 
-def _stages(side: Side) -> Iterator[Expected]:
+def _stages(side: NetworkFamily) -> Iterator[Expected]:
     writer, bridge, name = _Writer(side), side.bridge, side.network.name
     yield writer.within("FORWARD", side.network.icc)
     if side.closed:
@@ -201,7 +201,7 @@ def _isolation(writer: _Writer) -> Iterator[Expected]:
     yield writer.rule(SECOND, (oif(bridge),), DROP, f"keeps other networks from {name}")
 
 
-def isolation_beside(mode: Mode, side: Side) -> Iterator[Expected]:
+def isolation_beside(mode: Mode, side: NetworkFamily) -> Iterator[Expected]:
     """20.10 keeps networks apart in IPv6 too where they have none; later engines may not."""
     if mode.layout is Layout.STAGES and not side.closed:
         writer, bridge = _Writer(side), side.bridge
@@ -213,7 +213,7 @@ def isolation_beside(mode: Mode, side: Side) -> Iterator[Expected]:
             yield Expected(place, matches, target, "keeps networks apart", writer.owner, required=False)
 
 
-def _forward(side: Side, stages: bool) -> Iterator[Expected]:
+def _forward(side: NetworkFamily, stages: bool) -> Iterator[Expected]:
     writer, bridge, network = _Writer(side), side.bridge, side.network
     name = network.name
     if side.closed:

@@ -136,7 +136,7 @@ def _guarded(rule: Rule) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class NetworkFamily:
     """A bridge network in one address family."""
 
     network: Network
@@ -161,7 +161,7 @@ class Publication:
     """A published port at the address that its packets should go to. `host_port` None: opened without translation."""
 
     container: Container
-    side: Side
+    side: NetworkFamily
     binding: Binding
     address: IP
     host_ip: IP | None  # None: any
@@ -173,29 +173,29 @@ class Publication:
         return f"{number}/{self.binding.proto}"
 
 
-def sides_of(networks: Iterable[Network], family: str) -> tuple[Side, ...]:
+def network_families(networks: Iterable[Network], family: str) -> tuple[NetworkFamily, ...]:
     """The bridge networks that have this family. Drivers without a bridge have no rules."""
-    return tuple(side for network in networks if (side := _side(network, family)))
+    return tuple(side for network in networks if (side := _network_family(network, family)))
 
 
-def _side(network: Network, family: str) -> Side | None:
+def _network_family(network: Network, family: str) -> NetworkFamily | None:
     version = 6 if family == "ip6" else 4
     subnets = tuple(net for net in network.subnets if net.version == version)
     bridged = network.driver == "bridge" and network.bridge and network.name != GWBRIDGE
     if not bridged or not subnets or (version == 6 and not network.ipv6):
         return None
-    return Side(network, family, network.bridge or "", subnets, network.gateway_modes[version == 6])
+    return NetworkFamily(network, family, network.bridge or "", subnets, network.gateway_modes[version == 6])
 
 
 class Attached:
     """Who is on the sides of one family."""
 
-    def __init__(self, sides: Iterable[Side]) -> None:
+    def __init__(self, sides: Iterable[NetworkFamily]) -> None:
         self.sides = tuple(sides)
         self._by_id = {side.network.id: side for side in self.sides}
         self._by_name = {side.network.name: side for side in self.sides}
 
-    def addresses(self, container: Container) -> list[tuple[Side, IP, int]]:
+    def addresses(self, container: Container) -> list[tuple[NetworkFamily, IP, int]]:
         """(side, address, the endpoint's gateway priority) of a container that runs."""
         if not container.running:
             return []
@@ -234,8 +234,8 @@ Evidence = Mapping[tuple[str, int], frozenset[IP]]
 
 
 def _carrier(
-    candidates: list[tuple[Side, IP, int]], container: Container, binding: Binding, evidence: Evidence
-) -> tuple[Side, IP]:
+    candidates: list[tuple[NetworkFamily, IP, int]], container: Container, binding: Binding, evidence: Evidence
+) -> tuple[NetworkFamily, IP]:
     """The endpoint that carries a port is the one with the default gateway: of several the API tells the priority
     only, so rules and proxies decide where they agree with one of them."""
     told = evidence.get((binding.proto, binding.host_port or 0), frozenset())

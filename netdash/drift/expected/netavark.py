@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
-from netdash.drift.expected.mode import NETAVARK_TABLE, Publication, Side
+from netdash.drift.expected.mode import NETAVARK_TABLE, NetworkFamily, Publication
 from netdash.drift.expected.rule import (
     ACCEPT,
     DROP,
@@ -35,7 +35,7 @@ def _place(chain: str) -> Place:
     return Place("inet", NETAVARK_TABLE, chain, native=True)
 
 
-def chain_of(side: Side, net: Net) -> str:
+def chain_of(side: NetworkFamily, net: Net) -> str:
     address = str(net.network_address).replace(".", "_").replace(":", "-")
     return f"nv_{side.network.id[:8]}_{address}_nm{net.prefixlen}"
 
@@ -51,7 +51,7 @@ def base() -> Iterator[Expected]:
     yield Expected(_place("FORWARD"), (), jump("NETAVARK-ISOLATION-1"), "leads to what keeps networks apart")
 
 
-def of_network(side: Side) -> Iterator[Expected]:
+def of_network(side: NetworkFamily) -> Iterator[Expected]:
     """Of a network with a running container; an internal one has none."""
     owner, name = Owner(network=side.network.id), side.network.name
     for net in side.subnets if not side.closed else ():

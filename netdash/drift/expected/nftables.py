@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from netdash.drift.expected.iptables import LINK_LOCAL, leaving
-from netdash.drift.expected.mode import NATIVE_TABLE, Mode, Publication, Side
+from netdash.drift.expected.mode import NATIVE_TABLE, Mode, NetworkFamily, Publication
 from netdash.drift.expected.rule import (
     ACCEPT,
     DROP,
@@ -56,7 +56,7 @@ def base(mode: Mode, family: str) -> Iterator[Expected]:
 class _Writer:
     """Rules in the chains of one bridge."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: NetworkFamily) -> None:
         self.side = side
 
     def rule(
@@ -73,7 +73,7 @@ class _Writer:
         return Expected(place, matches, target, why, owner, required, comment=comment)
 
 
-def of_network(side: Side) -> Iterator[Expected]:
+def of_network(side: NetworkFamily) -> Iterator[Expected]:
     writer, bridge, network = _Writer(side), side.bridge, side.network
     name = network.name
     for chain, asks, leads in _MAPS:
@@ -120,7 +120,7 @@ def _entrance(writer: _Writer) -> Iterator[Expected]:
         yield writer.rule("filter-forward-in", (icmp,), ACCEPT, f"lets ICMP in to {name}: it is routed", "ICMP")
 
 
-def address_rules(container: Container, side: Side, address: IP) -> Iterator[Expected]:
+def address_rules(container: Container, side: NetworkFamily, address: IP) -> Iterator[Expected]:
     if side.mode == "nat" and not side.closed:
         why = f"keeps out what comes to {container.name}'s own address by another device than {side.bridge}"
         yield Expected(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdash.drift.expected import iptables, netavark, nftables
-from netdash.drift.expected.mode import Attached, Evidence, Layout, Mode, Publication, Side, sides_of
+from netdash.drift.expected.mode import Attached, Evidence, Layout, Mode, NetworkFamily, Publication, network_families
 from netdash.drift.expected.rule import Expected
 from netdash.model.host import IP, Container, Network
 
@@ -15,8 +15,10 @@ class ExpectedRules:
 
     def __init__(self, mode: Mode, networks: tuple[Network, ...]) -> None:
         self._mode = mode
-        self._attached = {family: Attached(sides_of(networks, family)) for family in mode.families}
-        self._beside = sides_of(networks, "ip") if "ip6" in mode.families and mode.layout is not Layout.NETAVARK else ()
+        self._attached = {family: Attached(network_families(networks, family)) for family in mode.families}
+        self._beside = (
+            network_families(networks, "ip") if "ip6" in mode.families and mode.layout is not Layout.NETAVARK else ()
+        )
 
     def of_networks(self, family: str, used: frozenset[str]) -> Iterator[Expected]:
         """What all share, and the networks. `used`: the ids of those that a running container is on."""
@@ -60,7 +62,7 @@ def _base(mode: Mode, family: str) -> Iterator[Expected]:
     yield from iptables.filter_base(mode, family)
 
 
-def _network(mode: Mode, side: Side) -> Iterator[Expected]:
+def _network(mode: Mode, side: NetworkFamily) -> Iterator[Expected]:
     if mode.layout is Layout.NATIVE:
         yield from nftables.of_network(side)
         return
@@ -68,7 +70,7 @@ def _network(mode: Mode, side: Side) -> Iterator[Expected]:
     yield from iptables.filter_of_network(mode, side)
 
 
-def _address(mode: Mode, container: Container, side: Side, address: IP) -> Iterator[Expected]:
+def _address(mode: Mode, container: Container, side: NetworkFamily, address: IP) -> Iterator[Expected]:
     if mode.layout is Layout.NATIVE:
         return nftables.address_rules(container, side, address)
     return iptables.address_rules(mode, container, side, address)
