@@ -50,7 +50,7 @@ class Arguments:
     mask: bool = False
     forget: str = ""  # the id of a record
     target: Path  # of a recording that is written: always given there
-    every: bool = False  # of who: a row a sender and port
+    every: bool = False  # nothing is folded
     changes: Sequence[str] = ()  # of what-if: command lines
     sender: str = ""  # of a trace: host, outside, outside@IP or a container
     receiver: str = ""
@@ -60,6 +60,10 @@ class Arguments:
     mark: int = 0
     iif: str | None = None
     ipv6: bool = False  # names stand for IPv6 addresses
+    output: str | None = None  # of a list: json, wide or csv
+    columns: Sequence[str] = ()  # keys; none: all
+    no_headers: bool = False
+    shell: str = ""  # whose completion is printed
     probe: bool = False  # confirm findings by connections
     prove: bool = False  # compare the trace with what the kernel does
     wait: float | None = None  # seconds for that packet to come

@@ -3,7 +3,7 @@ to stdout, notes to stderr."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from netdash import __version__
 from netdash.bundle.recording import Recording
@@ -16,9 +16,9 @@ from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
 from netdash.model.source import SOURCES, Source
-from netdash.view import json_changes, json_host, several_hosts, terminal, unavailable
+from netdash.view import json_changes, json_host, printed, several_hosts, terminal, unavailable
 from netdash.view.filter import Filter
-from netdash.view.table import View
+from netdash.view.table import Row, View
 from netdash.view.text import safe
 from netdash.view.views import BY_NAME
 
@@ -57,10 +57,10 @@ def list_view(arguments: Arguments) -> int:
     if len(rows):
         wanted.check(view, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
-    if arguments.json:
+    if _as_json(arguments):
         document(json_host.dumps(json_host.list_view(host, view, (rows.things[at] for at in kept))))
     elif kept:
-        write(terminal.table(view, [rows[at] for at in kept], room(), colour()))
+        _print(arguments, view, [rows[at] for at in kept])
     elif view.known(host):
         note("nothing matches the filter" if len(rows) else view.nothing(host))
     tell_missing(host, view.sources)
@@ -77,7 +77,7 @@ def list_several(arguments: Arguments) -> int:
 
     view = BY_NAME[arguments.view]
     wanted_hosts = named(arguments.hosts, arguments.sudo)
-    recordings = read_hosts(wanted_hosts, arguments.options(needed(view, arguments.json)))
+    recordings = read_hosts(wanted_hosts, arguments.options(needed(view, _as_json(arguments))))
     told = [
         several_hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)
     ]
@@ -88,10 +88,10 @@ def list_several(arguments: Arguments) -> int:
         wanted.check(wide, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
     lost = [row for one in told if (row := several_hosts.lost(view, one))]
-    if arguments.json:
+    if _as_json(arguments):
         document(json_host.dumps(several_hosts.json(view, told, (things[at] for at in kept))))
     elif kept or lost:
-        write(terminal.table(wide, [*(rows[at] for at in kept), *lost], room(), colour()))
+        _print(arguments, wide, [*(rows[at] for at in kept), *lost])
     else:
         note("nothing matches the filter" if rows else view.empty)
     for one in told:
@@ -103,12 +103,28 @@ def list_several(arguments: Arguments) -> int:
     return Exit.UNREADABLE if lost or unsure else Exit.FINE
 
 
+def _as_json(arguments: Arguments) -> bool:
+    return arguments.json or arguments.output == "json"
+
+
+def _print(arguments: Arguments, view: View, rows: Sequence[Row]) -> None:
+    headers = not arguments.no_headers
+    if arguments.columns:
+        view, rows = printed.columns(view, rows, arguments.columns)
+    if arguments.output == "csv":
+        write(printed.as_csv(view, rows, headers))
+        return
+    cells = None if arguments.output == "wide" else room()
+    every = arguments.every or bool(arguments.filter)
+    write(printed.table(view, rows, printed.How(cells, colour(), headers, every, bool(arguments.columns))))
+
+
 def _listed_host(arguments: Arguments, view: View) -> Host:
     """The list of containers tells nothing of what is within them but who was left behind, nor of drift: of a recording
     of thousands that takes longer than the rest."""
-    if view.name == "containers" and not arguments.json and arguments.bundle is not None:
+    if view.name == "containers" and not _as_json(arguments) and arguments.bundle is not None:
         return Builder(compare=False).build(load(arguments.bundle, ("netns.txt",)))
-    return host_of(arguments, needed(view, arguments.json))
+    return host_of(arguments, needed(view, _as_json(arguments)))
 
 
 def needed(view: View, json: bool) -> frozenset[str]:

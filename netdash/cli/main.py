@@ -6,7 +6,7 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from netdash.cli import printing
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError
+from netdash.view.text import safe
 
 if TYPE_CHECKING:
     from netdash.cli.dashboard_changes import LocalChanges
@@ -53,6 +54,10 @@ def _ended(argv: Sequence[str]) -> int:
 
 
 def _parsed(argv: Sequence[str]) -> Arguments:
+    if "_ARGCOMPLETE" in os.environ:
+        from netdash.cli.completion import answer
+
+        answer()
     if not argv:
         return Arguments()
     from netdash.cli.parser import parse
@@ -69,6 +74,9 @@ def _run(arguments: Arguments) -> int:
     command = arguments.command
     if command in (None, "demo"):
         return _dashboard(arguments)
+    if command in _ABOUT_ITSELF:
+        printing.write(map(safe, _ABOUT_ITSELF[command](arguments)))
+        return Exit.FINE
     gc.set_threshold(_YOUNG)
     from netdash.cli.parser import CHANGES
 
@@ -101,10 +109,31 @@ def _run(arguments: Arguments) -> int:
     return lists.run(arguments)
 
 
+def _version(_: Arguments) -> Iterable[str]:
+    from netdash import __version__
+
+    return (f"netdash {__version__}",)
+
+
+def _completion(arguments: Arguments) -> Iterable[str]:
+    from netdash.cli.completion import script
+
+    return script(arguments.shell).splitlines()
+
+
+def _configuration(arguments: Arguments) -> Iterable[str]:
+    from netdash.tui.config_listing import lines
+
+    return lines(arguments.config)
+
+
+_ABOUT_ITSELF = {"version": _version, "completion": _completion, "config": _configuration}
+
+
 def _look_over_ssh(arguments: Arguments) -> None:
     """An engine on another host, of DOCKER_HOST, --docker-host or the context: that host is looked at as --host does.
     A context that does not exist is reported by whoever asks the engine."""
-    if arguments.bundle is not None or arguments.hosts or arguments.command in ("demo", "collector"):
+    if arguments.bundle is not None or arguments.hosts or arguments.command in ("demo", "collector", *_ABOUT_ITSELF):
         return
     from netdash.engine.context import locate
 

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from netdash import __version__
 from netdash.cli import printing
 from netdash.cli.arguments import Arguments
-from netdash.model.errors import Exit, NetdashError
+from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.model.numbers import port_number
 from netdash.publish.request import GRACE, Mode, parse_duration, parse_lasting
+from netdash.view.printed import FOLDED
 from netdash.view.text import safe
 from netdash.view.views import VIEWS
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line."""
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, and what was probably meant."""
 
     def error(self, message: str) -> NoReturn:
         raise NetdashError(message, f"see: {self.prog} --help", Exit.USAGE)
+
+    def refuse(self, message: str, word: str, known: Iterable[str]) -> NoReturn:
+        raise NetdashError(message, did_you_mean(word, known) or f"see: {self.prog} --help", Exit.USAGE)
+
+    def arguments(self) -> list[argparse.Action]:
+        return self._actions
+
+    def commands(self) -> dict[str, Parser]:
+        found = next((action.choices for action in self._actions if action.dest == "command"), None)
+        return dict(found) if isinstance(found, dict) else {}
+
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        """argparse lists all that may be chosen; of thirty commands that is no help."""
+        if action.dest == "command" and action.choices is not None and value not in action.choices:
+            self.refuse(f"no command {value!r}", value, map(str, action.choices))
+        super()._check_value(action, value)
 
     def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002
         """The help; argparse says nothing of a full disk."""
@@ -30,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(argv: Sequence[str]) -> Arguments:
     """Filter words may stand on both sides of an option. Raises NetdashError(USAGE)."""
-    parser = _parser()
+    parser = command_line()
     arguments, rest = parser.parse_known_args(argv, Arguments())
     if arguments.hosts and arguments.bundle is not None:
         parser.error("--host and --from exclude each other")
@@ -38,38 +55,90 @@ def parse(argv: Sequence[str]) -> Arguments:
         parser.error("--seconds is how long --prove awaits a packet")
     unknown = [word for word in rest if word.startswith("-")]
     if unknown or (rest and not arguments.view):
-        parser.error(f"unknown argument {(unknown or rest)[0]!r}")
+        word = (unknown or rest)[0]
+        asked = parser.commands().get(arguments.command or "", parser)
+        options = [option for action in asked.arguments() for option in action.option_strings]
+        asked.refuse(f"unknown argument {word!r}", word.partition("=")[0], options)
     arguments.filter = [*arguments.filter, *rest]
     return arguments
 
 
-def _parser() -> argparse.ArgumentParser:
+_GROUPS = {
+    "look": "containers ports networks rules routes proxies links drift flows drops map show",
+    "ask": "doctor trace reach who what-if capture",
+    "change": "publish unpublish published run undo recover",
+    "keep": "record collector demo",
+    "netdash itself": "config completion version",
+}
+_ABOUT = "How the containers of this host talk to the world. Without a command: the dashboard."
+_LISTS = {
+    "containers": "containers, their addresses and ports",
+    "ports": "published and listening ports, and who has them",
+    "networks": "the engine's networks, their bridges and subnets",
+    "rules": "rules of iptables and nftables",
+    "routes": "routes and policy rules",
+    "proxies": "docker-proxy processes",
+    "links": "network devices, veths with their containers",
+    "drift": "rules that the engine should have written and that differ",
+}
+_EXAMPLES = """\
+examples:
+  netdash                          the dashboard; sudo netdash sees the rules too
+  netdash doctor                   what is broken, why, and what mends it
+  netdash trace outside :8080      which rule decides
+  netdash --host ssh://box ports   any command on another host
+
+exit codes:
+  0 fine   1 findings   2 usage   3 nothing could be read   4 refused
+  5 cannot be told   70 an error of netdash itself   74 output not written
+"""
+
+
+def command_line() -> Parser:
+    """The parser of everything; its help lists the commands by what they are for."""
     shared = _shared()
-    parser = _Parser(
+    parser = Parser(
         prog="netdash",
         parents=[shared],
-        description="How the containers of this host talk to the world. Without a command: the dashboard.",
+        usage="netdash [OPTION]... [COMMAND ...]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
     )
-    parser.add_argument("--version", action="version", version=f"netdash {__version__}")
-    parser.add_argument("--config", metavar="FILE", help="the dashboard's config file (TOML)")
+    parser.add_argument("-V", "--version", action="version", version=f"netdash {__version__}", help="the version")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    parser.add_argument(
-        "--demo-without-engine", action="store_true", help="open the demo host where no container engine answers"
+    parser.add_argument("--demo-without-engine", action="store_true", help=argparse.SUPPRESS)  # of `make run`
+    commands = parser.add_subparsers(
+        dest="command", prog="netdash", metavar="COMMAND", parser_class=Parser, help=argparse.SUPPRESS
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for view in VIEWS:
-        listing = commands.add_parser(view.name, parents=[shared], help=f"list {view.title.lower()}")
+        listing = commands.add_parser(view.name, parents=[shared], help=_LISTS[view.name])
         listing.set_defaults(view=view.name)
         keys = ", ".join(column.key for column in view.columns)
         listing.add_argument("filter", nargs="*", metavar="FILTER", help=f"word, !word or key:value; keys: {keys}")
-        listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+        listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON, as -o json")
+        listing.add_argument(
+            "-o", "--output", choices=("json", "wide", "csv"), help="wide: nothing is cut; csv: for a spreadsheet"
+        )
+        listing.add_argument("--columns", metavar="KEY,...", type=_words, help="only these, in this order")
+        listing.add_argument("--no-headers", action="store_true", help="no line with the columns' titles")
+        if view.name in FOLDED:
+            listing.add_argument("--all", dest="every", action="store_true", help=FOLDED[view.name])
         if view.name == "ports":
             listing.add_argument("--free", metavar="PORT", help="is this port free? 8080, or 53/udp")
     _add_others(commands, shared)
+    parser.description = "\n".join([_ABOUT, *_listed(commands)])
     return parser
 
 
-def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
+def _listed(commands: argparse._SubParsersAction[Parser]) -> Iterator[str]:
+    """The commands that exist, in their groups."""
+    texts = {each.dest: each.help for each in commands._choices_actions}
+    for title, names in _GROUPS.items():
+        yield f"\n{title}:"
+        yield from (f"  {name:<11} {texts[name]}" for name in names.split() if name in texts)
+
+
+def _add_others(commands: argparse._SubParsersAction[Parser], shared: Parser) -> None:
     show = commands.add_parser("show", parents=[shared], help="one container: its packets' ways in and out")
     show.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
     show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
@@ -86,13 +155,17 @@ def _add_others(commands: argparse._SubParsersAction[_Parser], shared: _Parser) 
     add_changes(commands, shared)
     commands.add_parser("collector", help="print the script that reads a host which one reaches by hand")
     commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
+    commands.add_parser("config", parents=[shared], help="print the configuration, its place, and every key")
+    completion = commands.add_parser("completion", help="print what a shell needs to complete netdash's words")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
+    commands.add_parser("version", help="print the version")
 
 
-def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -> None:
+def _add_trace(commands: argparse._SubParsersAction[Parser], shared: Parser) -> None:
     trace = commands.add_parser(
         "trace",
         parents=[shared],
-        help="what becomes of a packet, rule by rule; nothing is sent without --prove",
+        help="what becomes of a packet and its answer, rule by rule",
         argument_default=argparse.SUPPRESS,
     )
     trace.add_argument("sender", metavar="FROM", help="host, outside, outside@IP, or a container")
@@ -125,6 +198,10 @@ def _add_trace(commands: argparse._SubParsersAction[_Parser], shared: _Parser) -
     what_if.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
 
 
+def _words(text: str) -> list[str]:
+    return [word.strip().casefold() for word in text.split(",") if word.strip()]
+
+
 def _port(text: str) -> int:
     port = port_number(text)
     if port is None:
@@ -148,15 +225,15 @@ def _mark(text: str) -> int:
     return mark
 
 
-def _shared() -> _Parser:
+def _shared() -> Parser:
     """Options that may stand before and after the command."""
-    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument(
         "--from",
         dest="bundle",
         metavar="BUNDLE",
         type=_bundle,
-        action=_Once,
+        action=Once,
         const=[],
         help="read a recording, not this host; - for stdin",
     )
@@ -165,7 +242,7 @@ def _shared() -> _Parser:
         "--host",
         dest="hosts",
         metavar="HOST",
-        action=_Collected,
+        action=Collected,
         const=named,
         help="read ssh://user@host[:port], where only a shell is needed; may be repeated; local is this host",
     )
@@ -180,11 +257,12 @@ def _shared() -> _Parser:
         type=_seconds,
         help="for each call of the engine (default 3), each tool (5), another host's answers (30)",
     )
+    shared.add_argument("--config", metavar="FILE", help="the config file (TOML); netdash config says where it is")
     shared.add_argument("--read-only", action="store_true", help="change nothing; also read_only in the config file")
     return shared
 
 
-class _Once(argparse.Action):
+class Once(argparse.Action):
     """Refuses a second one: of two recordings only one would be shown."""
 
     def __call__(
@@ -200,7 +278,7 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-class _Collected(argparse.Action):
+class Collected(argparse.Action):
     """A list that goes on where the command's own options follow: argparse would begin it anew."""
 
     def __call__(
@@ -231,7 +309,7 @@ def _seconds(text: str) -> float:
 CHANGES = ("publish", "unpublish", "published", "run", "undo", "recover")
 
 
-def add_changes(commands: argparse._SubParsersAction[Any], shared: argparse.ArgumentParser) -> None:
+def add_changes(commands: argparse._SubParsersAction[Any], shared: Parser) -> None:
     def command(name: str, text: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = commands.add_parser(name, parents=[shared], help=text)
         made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")

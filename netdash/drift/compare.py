@@ -19,7 +19,7 @@ from netdash.model.index import why_lost
 from netdash.model.memory import Memory, same
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
-_GONE = "none of the engine's chains is there"
+ENGINE_CHAINS_GONE = "none of the engine's chains is there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class _Work:
             if not self._read(expected) or self._live.may_be(expected):
                 self._opaque += 1
                 continue
-            why = f"{expected.why}; {_GONE}" if self._mode.empty else expected.why
+            why = f"{expected.why}; {ENGINE_CHAINS_GONE}" if self._mode.empty else expected.why
             yield self._drift(DriftKind.MISSING, expected, None, why)
 
     def _read(self, expected: Expected) -> bool:
@@ -274,7 +274,7 @@ class _Work:
         """Ask after the others."""
         known, mode = self._known, self._mode
         if mode.empty and known.ruleset.complete:
-            yield Undecided("engine", f"{_GONE}: flushed, or it was told to write none (--iptables=false)")
+            yield Undecided("engine", f"{ENGINE_CHAINS_GONE}: flushed, or it was told to write none (--iptables=false)")
         nft = next((part for part in known.ruleset.unread if part.source == "nft"), None)
         if nft is not None and not self._opaque and not mode.legacy:
             yield Undecided("rules", f"not all rules were read, and another table may decide first: {nft.reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -61,3 +62,11 @@ class Failure:
                 return cls(source, reason, remedy, kind)
             case _:
                 return cls(source, "not in this recording")
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """ "did you mean NAME?" with the nearest of the names, each behind the prefix; "" where none is near."""
+    import difflib  # only where something was mistyped
+
+    near = difflib.get_close_matches(word[:100], [*known], 1)
+    return f"did you mean {prefix}{near[0]}?" if near else ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from netdash.model.errors import did_you_mean
 from netdash.model.host import Ref
 from netdash.model.numbers import port_and_protocol
 from netdash.model.relations import ref_of
@@ -385,8 +386,5 @@ def execute(dashboard: Dashboard, line: str) -> None:
         else:
             perform(dashboard, action.id)
     else:
-        from difflib import get_close_matches
-
-        near = get_close_matches(verb, (*BY_NAME, *COMMANDS), 1)
-        nearest = f", did you mean {near[0]}?" if near else " (: and then Tab lists them)"
-        dashboard.say(f"no command {clean(verb, 30)}{nearest}", Tone.WARN)
+        near = did_you_mean(verb, (*BY_NAME, *COMMANDS)) or ": and then Tab lists them"
+        dashboard.say(f"no command {clean(verb, 30)} ({near})", Tone.WARN)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from netdash.bundle.archive import read_regular
-from netdash.model.errors import Exit, NetdashError
+from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.tui.actions import IDS, KEYS
 
 _NAMED = frozenset(
@@ -140,10 +140,7 @@ class _File:
     def _check_names(self, values: Mapping[str, object], known: tuple[str, ...], prefix: str) -> None:
         for name in values:
             if name not in known:
-                import difflib
-
-                near = difflib.get_close_matches(name[:100], known, 1)
-                hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
+                hint = did_you_mean(name, known, prefix) or f"known: {', '.join(known)}"
                 raise self._wrong(prefix + name, f"unknown key: {prefix}{_printable(name)}", hint)
 
     def _interval(self) -> float:

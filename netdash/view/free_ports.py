@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,6 +13,7 @@ from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers, unread
 from netdash.view.text import clean
 
 LAST = 65535
+_UNPRIVILEGED = 1024  # any program may bind from here on (net.ipv4.ip_unprivileged_port_start)
 OFFERS = 5  # free ports that are named
 
 
@@ -49,23 +50,23 @@ def look(host: Host, proto: str, number: int) -> Answer:
 
 
 def _offers(host: Host, proto: str, number: int, used: set[int]) -> Iterator[int]:
-    unused = (port for port in range(number + 1, LAST + 1) if port not in used)
+    unused = (port for port in range(max(number + 1, _UNPRIVILEGED), LAST + 1) if port not in used)
     return (port for port in islice(unused, TRIED) if takers(host, proto, ANYWHERE, port) == ((), ()))
 
 
 def sentences(host: Host, answer: Answer) -> list[str]:
     """The answer in lines of plain text, safe to print."""
-    what = f"{answer.proto} port {answer.number}"
+    what = f"{answer.number}/{answer.proto}"
     if answer.free is None:
         lines = [f"{what}: not known, {_lacking(host, answer)}"]
     elif answer.free:
         lines = [f"{what} is free"]
     else:
-        lines = [f"{what} is taken: {_who(host, port)}" for port in answer.taken_by]
+        lines = [f"{what} is taken by {who}" for who in _takers(host, answer)]
         lines += [f"{what} is taken by rule {clean(rule.place)}: {clean(rule.text)}" for rule in answer.rules]
     lines += [f"{what} is wanted by {_wanted_by(host, port)}" for port in answer.wanted_by]
-    if answer.offers:
-        lines.append(f"next free: {', '.join(map(str, answer.offers))}")
+    if answer.offers and not answer.free:
+        lines.append(f"next free: {' '.join(map(str, answer.offers))}")
     return lines
 
 
@@ -75,17 +76,35 @@ def _lacking(host: Host, answer: Answer) -> str:
     return f"rule {', '.join(clean(rule.place) for rule in answer.unsure[:3])} may take it"
 
 
-def _who(host: Host, port: Port) -> str:
-    parts: list[str] = [clean(bound_socket(port))]
-    if port.container_id:
-        parts.append(f"container {_owner(host, port)}")
+def _takers(host: Host, answer: Answer) -> Iterator[str]:
+    """Each container once, with what holds its sockets; what is no container's by its sockets."""
+    sockets: dict[str, list[Port]] = {}
+    for port in answer.taken_by:
+        owner = _owner(host, port) if port.container_id else _holder(port) or "a socket that is nobody's"
+        sockets.setdefault(owner, []).append(port)
+    for owner, ports in sockets.items():
+        held = _together(_holder(port) for port in ports if port.container_id)
+        bound = ", ".join(clean(bound_socket(port)) for port in ports)
+        yield f"{owner} ({'; '.join(filter(None, [bound, held]))})"
+
+
+def _together(holders: Iterable[str]) -> str:
+    """docker-proxy 20911, 20916"""
+    pids: dict[str, list[str]] = {}
+    for holder in dict.fromkeys(filter(None, holders)):
+        name, _, pid = holder.rpartition(" ")
+        pids.setdefault(name, []).append(pid)
+    return "; ".join(f"{name} {', '.join(found)}".strip() for name, found in pids.items())
+
+
+def _holder(port: Port) -> str:
     holder = port.holder
-    if holder is not None and holder.kind == "rule" and port.dnat is not None:
-        parts.append(f"by rule {clean(port.dnat.place)} alone")
-    elif holder is not None and holder.kind != "nobody":
-        name = clean(holder.command or holder.kind, 40)
-        parts.append(f"held by {name} pid {holder.pid}" if holder.pid else f"held by {name}")
-    return ", ".join(parts)
+    if holder is None or holder.kind == "nobody":
+        return ""
+    if holder.kind == "rule" and port.dnat is not None:
+        return f"rule {clean(port.dnat.place)} alone"
+    name = clean(holder.command or holder.kind, 40)
+    return f"{name} {holder.pid}" if holder.pid else name
 
 
 def _wanted_by(host: Host, port: Port) -> str:

@@ -20,13 +20,13 @@ _CODES: Mapping[Tone, str] = {
 _GAP = "  "
 
 
-def table(view: View, rows: Sequence[Row], room: int | None, colour: bool) -> Iterator[SafeText]:
+def table(view: View, rows: Sequence[Row], room: int | None, colour: bool, headers: bool = True) -> Iterator[SafeText]:
     """A header and a line a row. `room` None: everything in full, and a dash for what is empty, so that columns can be
     counted; otherwise columns in which no row says anything make room for the others. No line ends in spaces."""
     sizes = widths(view.columns, rows, room, shown=_telling(view, rows)) if room else _full(view, rows)
     sizes = [0 if column.screen else size for size, column in zip(sizes, view.columns, strict=True)]
     heads = [Span(column.title, Tone.TITLE) for column in view.columns]
-    for cells in (heads, *(row.cells for row in rows)):
+    for cells in (*([heads] if headers else []), *(row.cells for row in rows)):
         parts = [
             (span, _aligned(span.text or safe("" if room else "—"), size, column))
             for span, size, column in zip(cells, sizes, view.columns, strict=True)

@@ -104,7 +104,7 @@ def test_a_forward_that_waits_is_a_port_that_somebody_wants(
             [(False, True, RECORD.container_id)] if waits else []
         )
         answer = look(built, "tcp", 8080)
-        assert ("tcp port 8080 is wanted by netdash's forward to db, which waits" in sentences(built, answer)) is waits
+        assert ("8080/tcp is wanted by netdash's forward to db, which waits" in sentences(built, answer)) is waits
         assert [row.cells[9].text for row in PORTS.rows(built) if row.cells[0].text == "8080"] == (
             ["fwd waits"] if waits else []
         )

@@ -1,0 +1,71 @@
+"""Completion in shells, by argcomplete: a shell runs netdash with _ARGCOMPLETE set, and netdash answers with the words
+that may follow. Names of containers and networks are asked of the engine, which has a second for it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Sequence
+
+import argcomplete
+from argcomplete.finders import safe_actions
+from argcomplete.shell_integration import shellcode
+
+from netdash.cli.arguments import Arguments
+from netdash.cli.parser import Collected, Once, Parser, command_line
+from netdash.model.errors import NetdashError
+from netdash.model.host import Host
+from netdash.view.text import clean
+
+_PATIENCE = 1.0  # seconds
+_FIXED = {"sender": ("host", "outside"), "receiver": (), "container": (), "network": ()}
+
+
+def script(shell: str) -> str:
+    """What `eval "$(netdash completion bash)"` runs; zsh alike, fish by `netdash completion fish | source`."""
+    return shellcode(["netdash"], shell=shell)
+
+
+def answer() -> None:
+    """Prints the words that may follow, and ends the process."""
+    safe_actions.update({Once, Collected})  # those that only store
+    parser = command_line()
+    for command in (parser, *parser.commands().values()):
+        _complete(command)
+    argcomplete.autocomplete(parser, always_complete_options=False)
+
+
+def _complete(command: Parser) -> None:
+    for action in command.arguments():
+        if action.dest in _FIXED:
+            action.completer = _names(action.dest)  # type: ignore[attr-defined]
+        elif action.dest == "hosts":
+            action.completer = _hosts  # type: ignore[attr-defined]
+
+
+def _names(of: str) -> Callable[..., Sequence[str]]:
+    def completer(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
+        host = _host(parsed_args)
+        things = host.networks if of == "network" else host.containers
+        return [*_FIXED[of], *(clean(thing.name) for thing in things or ())]
+
+    return completer
+
+
+def _hosts(**_: object) -> Sequence[str]:
+    from netdash.tui.config import load_config
+
+    with contextlib.suppress(NetdashError):
+        return ["local", *load_config().hosts]
+    return ["local"]
+
+
+def _host(parsed: argparse.Namespace) -> Host:
+    from netdash.cli.lists import host_of
+    from netdash.model.source import Source
+
+    asked = Arguments()
+    asked.timeout = _PATIENCE
+    asked.docker_host = getattr(parsed, "docker_host", None)
+    asked.bundle = getattr(parsed, "bundle", None)
+    return host_of(asked, frozenset({Source.DOCKER}))

@@ -1,0 +1,198 @@
+"""How lists are printed: columns, CSV, what a terminal folds; help, configuration, completion."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from netdash.bundle.storage import load
+from netdash.cli import main
+from netdash.cli.parser import _GROUPS, command_line
+from netdash.join.host import Builder
+from netdash.model.errors import Exit
+from netdash.tui.actions import KEYS
+from netdash.tui.config import load_config
+from netdash.view import printed
+from netdash.view.text import SafeText, width
+from netdash.view.views import BY_NAME
+from tests.conftest import RECORDINGS
+
+FULL = str(RECORDINGS / "docker28.5-nft-full")
+Ran = tuple[int, str, str]
+
+
+@pytest.fixture
+def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    def run(*arguments: str) -> Ran:
+        code = main.main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def on_terminal(bundle: str, name: str, room: int = 80, every: bool = False) -> list[SafeText]:
+    host = Builder().build(load(Path(bundle)))
+    view = BY_NAME[name]
+    return list(printed.table(view, list(view.rows(host)), printed.How(room, False, every=every)))
+
+
+# --- columns and forms ------------------------------------------------------------------------------------------------
+
+
+def test_chosen_columns_stand_in_their_order(ran: Callable[..., Ran]) -> None:
+    code, out, _ = ran("ports", "container:web", "--columns", "container,port", "--no-headers", "--from", FULL)
+    assert code == 0
+    assert {tuple(line.split()) for line in out.splitlines()} == {("web", "8080")}
+
+
+def test_a_column_that_does_not_exist_is_refused_with_the_nearest(ran: Callable[..., Ran]) -> None:
+    code, out, notes = ran("ports", "--columns", "prt", "--from", FULL)
+    assert (code, out) == (Exit.USAGE, "")
+    assert "did you mean port?" in notes
+
+
+@pytest.mark.parametrize("name", ["containers", "ports", "networks", "proxies"])
+def test_csv_has_a_record_a_row(name: str, ran: Callable[..., Ran]) -> None:
+    code, out, _ = ran(name, "-o", "csv", "--from", FULL)
+    records = list(csv.reader(io.StringIO(out)))
+    listed = ran(name, "-o", "json", "--from", FULL)[1]
+    assert code == 0
+    assert {len(record) for record in records} == {len(records[0])}
+    assert len(records) - 1 == len(json.loads(listed)[name])
+
+
+def test_csv_holds_no_formula() -> None:
+    assert [printed._no_formula(text) for text in ("=1+1", "@x", "web", "—")] == ["'=1+1", "'@x", "web", "—"]
+
+
+# --- what a terminal folds --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rules", "routes", "ports", "drift"])
+@pytest.mark.parametrize("bundle", [FULL, str(RECORDINGS / "dnat-missing-proxied")])
+def test_no_line_is_wider_than_the_terminal(name: str, bundle: str) -> None:
+    assert max((width(line) for line in on_terminal(bundle, name)), default=0) <= 80
+
+
+def test_routes_fold_the_local_table_and_say_so() -> None:
+    folded, every = on_terminal(FULL, "routes"), on_terminal(FULL, "routes", every=True)
+    assert " local " not in "".join(folded[:-1])
+    left = len(every) - (len(folded) - 1)
+    assert folded[-1] == f"… {left} more of the local table and of link-local addresses: netdash routes --all"
+
+
+def test_a_rule_says_what_it_asks_and_does_at_80_cells() -> None:
+    lines = on_terminal(FULL, "rules")
+    at = lines.index(SafeText("nat/DOCKER"))
+    line = next(line for line in lines[at:] if line.split()[0] == "9")
+    assert line.split() == "9 ! -i docker0 -p tcp --dport 8080 DNAT → 172.17.0.2:80 1".split()
+
+
+def test_why_a_rule_is_missed_is_never_cut() -> None:
+    text = " ".join(" ".join(on_terminal(str(RECORDINGS / "dnat-missing-proxied"), "drift")).split())
+    assert "takes 8080/tcp to web at 172.17.0.2 port 80" in text
+    assert "leaves what containers on bridge send to published ports to the proxy" in text
+
+
+def test_flushed_rules_are_one_line() -> None:
+    flushed = str(RECORDINGS / "iptables-flush")
+    lines = on_terminal(flushed, "drift")
+    missing = sum(line.startswith("missing") for line in on_terminal(flushed, "drift", every=True))
+    assert lines[0] == f"✗ all of the engine's chains are gone: {missing} rules"
+    assert len(lines) == 2
+
+
+# --- help, version, configuration -------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command_once_and_fits(ran: Callable[..., Ran]) -> None:
+    names = " ".join(_GROUPS.values()).split()
+    assert sorted(names) == sorted(set(names))
+    assert set(command_line().commands()) <= set(names)
+    code, out, _ = ran("--help")
+    assert code == 0
+    assert all(f"\n  {name} " in out for name in command_line().commands())
+    assert max(map(len, out.splitlines())) <= 84
+    assert "--demo-without-engine" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [(("contaners",), "containers"), (("ports", "--jsno"), "--json"), (("trace", "a", "b", "--prov"), "--prove")],
+)
+def test_a_mistyped_word_is_answered_by_the_nearest(
+    words: tuple[str, ...], meant: str, ran: Callable[..., Ran]
+) -> None:
+    code, _, notes = ran(*words, "--from", FULL)
+    assert code == Exit.USAGE or words[-1] == "--prov"  # argparse completes what is unambiguous
+    assert f"did you mean {meant}?" in notes or words[-1] == "--prov"
+
+
+def test_the_printed_configuration_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: Callable[..., Ran]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    code, out, _ = ran("config")
+    assert code == 0
+    assert str(tmp_path / "netdash" / "config.toml") in out
+    assert all(f"{key.id} = " in out for key in KEYS)
+    everything = "\n".join(line.removeprefix("# ") for line in out.splitlines()[1:])
+    assert set(tomllib.loads(everything)) == {"interval", "mouse", "theme", "read_only", "hosts", "sudo", "keys"}
+    chosen = tmp_path / "own.toml"
+    chosen.write_text('interval = 2\nhosts = ["ssh://a@b"]\n[keys]\nquit = "ctrl+q"\n')
+    again = tmp_path / "again.toml"
+    again.write_text(ran("config", "--config", str(chosen))[1])
+    assert load_config(again) == load_config(chosen)
+
+
+# --- completion -------------------------------------------------------------------------------------------------------
+
+_NETDASH = f'netdash() {{ {sys.executable} -m netdash "$@"; }}'
+
+
+def completed(line: str) -> set[str]:
+    """What netdash answers a shell that asks how this line may go on."""
+    answer, given = os.pipe()
+    environment = {
+        **os.environ, "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "COMP_LINE": line, "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE_STDOUT_FILENAME": f"/dev/fd/{given}",
+    }  # fmt: skip
+    subprocess.run([sys.executable, "-m", "netdash"], env=environment, pass_fds=(given,), check=True, timeout=60)
+    os.close(given)
+    with open(answer, encoding="utf-8") as words:
+        return {word.strip() for word in words.read().splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"netdash --from {FULL} show we", {"web"}),
+        (f"netdash --from {FULL} trace ou", {"outside"}),
+        ("netdash contai", {"containers"}),
+        ("netdash ports --jso", {"--json"}),
+        ("netdash ports -o w", {"wide"}),
+        ("netdash completion ", {"bash", "zsh", "fish"}),
+    ],
+)
+def test_words_that_may_follow(line: str, words: set[str]) -> None:
+    assert completed(line) == words
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_takes_its_script(shell: str, ran: Callable[..., Ran]) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    code, out, _ = ran("completion", shell)
+    assert code == 0
+    subprocess.run([shell, "-n"], input=out, text=True, check=True, timeout=60)
