@@ -94,8 +94,14 @@ def _full(run: Run) -> None:
         run.without(Source.SYSCTLS, "the sysctls")
     found = [(run.net.sysctls or {}).get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("count", "max")]
     count, most = (int(text) if text.isascii() and text.isdigit() else 0 for text in found)
+    if not 0 < most <= count:
+        return
     full = f"a full connection table ({count} of {most})"
-    if 0 < most <= count and run.choose(f"{full} drops what is new"):
+    counted = (run.host.conntrack_counts if run.space is None else None) or {}
+    if counted.get("drop") and counted.get("early_drop") == 0:
+        what = f"{full}: it dropped {counted['drop']} new connections so far, and never found an old one to give up"
+        run.stop(Verdict.DROPPED, "conntrack", what)
+    elif run.choose(f"{full} drops what is new"):
         run.stop(Verdict.DROPPED, "conntrack", full)
 
 

@@ -55,7 +55,8 @@ def compare(said: Trace, fate: Fate) -> Judgement:
     if said.verdict is Verdict.UNKNOWN:
         return Judgement("unknown", "; ".join(f"{rule.place} {rule.text}" for rule in said.unsure) or _reason(said))
     expected = (*_verdicts(fate), *_refused_inside(said, fate), *_ignored(said, fate))
-    unsure = bool(said.unsure) or not all(step.sure for step in said.steps) or _asks_for_neighbour(said)
+    unsure = bool(said.unsure) or not all(step.sure for step in said.steps)
+    unsure = unsure or _asks_for_neighbour(said) or _comes_back_too(said)
     blame = unsure or _blames_a_rule(said) is (fate.end == "dropped")
     if said.verdict not in expected and said.verdict is Verdict.DROPPED and _asks_for_neighbour(said):
         return Judgement("unknown", "a neighbour is asked for, which the machines outside know already")
@@ -129,6 +130,11 @@ def _ignored(said: Trace, fate: Fate) -> tuple[Verdict, ...]:
     """Behind the last hook, TCP and ping ignore what is sent to many (tcp_v4_rcv, icmp_echo_ignore_broadcasts)."""
     many = bool(said.hops) and said.hops[-1].packet.dst_type in ("BROADCAST", "MULTICAST")
     return (Verdict.DROPPED,) if many and fate.end in ("delivered", "received") and not _blames_a_rule(said) else ()
+
+
+def _comes_back_too(said: Trace) -> bool:
+    """Whether this host sends it to many, and so to itself: a copy meets rules as well (ip_output, ip_mc_output)."""
+    return any(hop.hook == "output" and hop.packet.dst_type in ("BROADCAST", "MULTICAST") for hop in said.hops)
 
 
 def _asks_for_neighbour(said: Trace | Reply) -> bool:

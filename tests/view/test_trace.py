@@ -125,6 +125,15 @@ def test_a_full_connection_table_may_drop_what_is_new(count: str, verdict: Verdi
     assert ("if not: a full connection table (65536 of 65536) drops what is new" in lines) == (count == "65536")
 
 
+@pytest.mark.parametrize(("early", "verdict"), [(0, Verdict.DROPPED), (3, Verdict.UNKNOWN)])
+def test_a_full_connection_table_that_only_ever_dropped_drops(early: int, verdict: Verdict) -> None:
+    """early_drop counts connections that were given up for new ones."""
+    room = {"net.netfilter.nf_conntrack_max": "65536", "net.netfilter.nf_conntrack_count": "65536"}
+    more = {"host/conntrack-stats.txt": f"cpu=0 found=0 drop=2 early_drop={early} error=0\n"}
+    rule = f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80"
+    assert from_outside(host(table("nat", rule), sysctls=room, more=more)).verdict is verdict
+
+
 def test_a_source_that_hangs_on_a_rule_that_cannot_be_told_is_not_told() -> None:
     """nft alone names MASQUERADE without what it does; the answer is dropped either way."""
     whole = load(RECORDINGS / "tailscale-exit-node")
