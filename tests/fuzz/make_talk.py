@@ -282,6 +282,54 @@ def _switches(r: Random) -> Lines:
     return _lines("sysctl", r.choice(found))
 
 
+def _marked(r: Random) -> Lines:
+    """Connections that keep to the uplink where they came in, by their mark."""
+    device, table = r.choice((("up1", 100), ("up0", 101), ("br1", 100)))
+    new = r.choice(("-m conntrack --ctstate NEW ", "", "-m connmark --mark 0 "))
+    found = [f"mangle -A PREROUTING -i {device} {new}-j CONNMARK --set-mark 0x2"]
+    found += r.sample(
+        (
+            f"mangle -A PREROUTING {r.choice(('', '-i br0 ', '-i br1 '))}-j CONNMARK --restore-mark",
+            "mangle -A OUTPUT -j CONNMARK --restore-mark",
+            f"mangle -A PREROUTING -i {r.choice(('br0', 'br1'))} -p {r.choice(('tcp', 'udp'))} -j MARK --set-mark 0x2",
+            "mangle -A OUTPUT -p udp -j MARK --set-mark 0x2",
+        ),
+        r.choice((1, 2, 2)),
+    )
+    switches = [f"ipv4/conf/all/rp_filter {r.choice('12')}"] if chance(r, 0.4) else []
+    switches += ["ipv4/conf/all/src_valid_mark 1"] if chance(r, 0.4) else []
+    return (
+        *_lines("iptables", "mangle :PREROUTING ACCEPT [0:0]", "mangle :OUTPUT ACCEPT [0:0]", *found),
+        *_lines("ip", f"rule add fwmark 0x2 lookup {table} priority 800"),
+        *_lines("sysctl", *switches),
+    )
+
+
+def _untracked(r: Random) -> Lines:
+    """Packets of one direction, or of one kind, that conntrack does not see."""
+    hook, device = r.choice((("PREROUTING", ""), ("PREROUTING", "-i up0 "), ("PREROUTING", "-i br0 "), ("OUTPUT", "")))
+    what = r.choice(
+        ("", "-p tcp ", "-p udp ", "-p tcp --syn ", "-p tcp ! --syn ", "-p tcp --dport 80 ", "-p tcp --sport 80 ")
+    )
+    loose = _lines("sysctl", "netfilter/nf_conntrack_tcp_loose 0") if chance(r, 0.3) else ()
+    return (*loose, *_lines("iptables", f"raw :{hook} ACCEPT [0:0]", f"raw -A {hook} {device}{what}-j CT --notrack"))
+
+
+def _translated(r: Random) -> Lines:
+    """Sources that somebody's own rules give, and destinations for what this host sends."""
+    source = f"POSTROUTING {r.choice(('', '-o up0 ', '-o up1 ', '-o br0 ', '-s 10.1.0.0/24 '))}"
+    to = r.choice((*HOST[4], "203.0.113.9", "10.1.0.9"))
+    udp = r.choice(("REDIRECT --to-ports 80", "DNAT --to-destination 10.2.0.2:80"))
+    found = (
+        f"nat -I {source}-j SNAT --to-source {to}",
+        f"nat -I {source}-j MASQUERADE",
+        f"nat -I {source}-j ACCEPT",
+        f"nat -A OUTPUT -p tcp --dport {r.choice((80, 8080))} -j DNAT --to-destination {r.choice(CONTAINERS[4])}:80",
+        f"nat -A PREROUTING -p udp --dport 8080 -j {udp}",
+    )
+    return _lines("iptables", "nat :OUTPUT ACCEPT [0:0]", *r.sample(found, r.choice((1, 2))))
+
+
 _KINDS: tuple[Callable[[Random], Lines], ...] = (
     _uplinks,
     _policy,
@@ -295,4 +343,7 @@ _KINDS: tuple[Callable[[Random], Lines], ...] = (
     _proxy_arp,
     _zones,
     _switches,
+    _marked,
+    _untracked,
+    _translated,
 )
