@@ -20,7 +20,20 @@ MAX_FUNCTION = 60
 
 BUILT_ON_DOCKER = PACKAGE / "engine" / "unix_socket.py"  # itself imported within functions only
 
-PURE = ("model", "parse", "bundle", "rules", "kernel", "trace", "drift", "join", "change", "publish", "doctor")
+PURE = (
+    "model",
+    "parse",
+    "bundle",
+    "rules",
+    "kernel",
+    "trace",
+    "drift",
+    "join",
+    "change",
+    "publish",
+    "doctor",
+    "capture",
+)
 """The layers that compute, lowest first: each may import itself and those before it."""
 
 MAY_IMPORT = {
@@ -34,7 +47,7 @@ MAY_IMPORT = {
 """Layer -> the layers that it may import. `cli`, and what starts it, may import all of them."""
 
 TOUCHES_THE_WORLD = {"subprocess", "socket", "threading", "multiprocessing", "asyncio", "time", "select", "signal"}
-PACKAGE_OF = {"docker": "engine", "requests": "engine", "urllib3": "engine", "pyroute2": "collect"}
+PACKAGE_OF = {"docker": "engine", "requests": "engine", "urllib3": "engine", "pyroute2": "collect", "dpkt": "collect"}
 """Package -> the one layer that may import it."""
 
 

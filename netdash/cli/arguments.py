@@ -66,7 +66,13 @@ class Arguments:
     shell: str = ""  # whose completion is printed
     probe: bool = False  # confirm findings by connections
     prove: bool = False  # compare the trace with what the kernel does
-    wait: float | None = None  # seconds for that packet to come
+    wait: float | None = None  # seconds for that packet to come, or of a capture
+    peer: str = ""  # of a capture: an address
+    number: int | None = None  # of a capture: a port
+    packets: int = 100  # of a capture: at most
+    snap: int | None = None  # of a capture: bytes of a frame
+    payload: bool = False
+    write: Path | None = None  # of a capture: a new pcapng file
 
     def options(
         self, sources: frozenset[str] | None = None, whole: bool = False, containers: int | None = None
@@ -76,7 +82,7 @@ class Arguments:
 
         from netdash.model.source import Options
 
-        named = frozenset({self.sender.removeprefix("/"), self.receiver.partition(":")[0]} - {""})
+        named = frozenset({self.sender.removeprefix("/"), self.receiver.partition(":")[0], self.container} - {""})
         asked = Options(docker_host=self.docker_host, whole=whole, sudo=self.sudo, containers=containers, first=named)
         if sources is not None:
             asked = replace(asked, sources=sources)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,33 +81,23 @@ def _run(arguments: Arguments) -> int:
     gc.set_threshold(_YOUNG)
     from netdash.cli.parser import CHANGES
 
-    if command in CHANGES:
-        from netdash.cli import publish
-
-        return publish.run(arguments)
     if command == "trace" and arguments.prove:
-        from netdash.cli import prove
+        command = "prove"
+    module, function = ("publish", "run") if command in CHANGES else _COMMANDS.get(str(command), ("lists", "run"))
+    carried_out: Callable[[Arguments], int] = getattr(import_module(f"netdash.cli.{module}"), function)
+    return carried_out(arguments)
 
-        return prove.run(arguments)
-    if command in ("trace", "reach"):
-        from netdash.cli import trace
 
-        return trace.run_trace(arguments) if command == "trace" else trace.run_reach(arguments)
-    if command == "doctor":
-        from netdash.cli import doctor
-
-        return doctor.run(arguments)
-    if command == "who":
-        from netdash.cli.trace import run_who
-
-        return run_who(arguments)
-    if command == "what-if":
-        from netdash.cli.trace import run_what_if
-
-        return run_what_if(arguments)
-    from netdash.cli import lists
-
-    return lists.run(arguments)
+_COMMANDS = {
+    "trace": ("trace", "run_trace"),
+    "prove": ("prove", "run"),
+    "reach": ("trace", "run_reach"),
+    "who": ("trace", "run_who"),
+    "what-if": ("trace", "run_what_if"),
+    "doctor": ("doctor", "run"),
+    "capture": ("capture", "run"),
+}
+"""Command -> the module that carries it out, and its function; the others are lists."""
 
 
 def _version(_: Arguments) -> Iterable[str]:

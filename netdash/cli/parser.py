@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from netdash import __version__
-from netdash.cli import printing
+from netdash.cli import argument_types, printing
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError, did_you_mean
-from netdash.model.numbers import port_number
 from netdash.publish.request import GRACE, Mode, parse_duration, parse_lasting
 from netdash.view.printed import FOLDED
 from netdash.view.text import safe
@@ -51,7 +50,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     arguments, rest = parser.parse_known_args(argv, Arguments())
     if arguments.hosts and arguments.bundle is not None:
         parser.error("--host and --from exclude each other")
-    if arguments.wait is not None and not arguments.prove:
+    if arguments.wait is not None and arguments.command == "trace" and not arguments.prove:
         parser.error("--seconds is how long --prove awaits a packet")
     unknown = [word for word in rest if word.startswith("-")]
     if unknown or (rest and not arguments.view):
@@ -143,6 +142,7 @@ def _add_others(commands: argparse._SubParsersAction[Parser], shared: Parser) ->
     show.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
     show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
     _add_trace(commands, shared)
+    _add_capture(commands, shared)
     doctor = commands.add_parser("doctor", parents=[shared], help="what is broken, why, and what mends it")
     doctor.add_argument("container", metavar="CONTAINER", nargs="?", default="", help="only what hits this one")
     doctor.add_argument("--probe", action="store_true", help="confirm findings by a few real connections on this host")
@@ -172,16 +172,23 @@ def _add_trace(commands: argparse._SubParsersAction[Parser], shared: Parser) -> 
     trace.add_argument("receiver", metavar="TO", help="IP:PORT, NAME:PORT, or :PORT for this host's own address")
     trace.add_argument("--proto", choices=("tcp", "udp", "icmp"), help="default tcp")
     trace.add_argument(
-        "--size", type=_size, metavar="N", help="bytes of a udp or icmp packet and of its answer; default: a few"
+        "--size",
+        type=argument_types.size,
+        metavar="N",
+        help="bytes of a udp or icmp packet and of its answer; default: a few",
     )
-    trace.add_argument("--sport", type=_port, metavar="N", help="source port; default: an ephemeral one")
-    trace.add_argument("--mark", type=_mark, metavar="N", help="mark of the sending socket, or of the packet outside")
+    trace.add_argument("--sport", type=argument_types.port, metavar="N", help="source port; default: an ephemeral one")
+    trace.add_argument(
+        "--mark", type=argument_types.mark, metavar="N", help="mark of the sending socket, or of the packet outside"
+    )
     trace.add_argument("--iif", metavar="DEV", help="device that a packet from outside comes in by")
     trace.add_argument("-6", dest="ipv6", action="store_true", help="names and :PORT stand for IPv6 addresses")
     trace.add_argument(
         "--prove", action="store_true", help="have the kernel trace such a packet, and compare: sends one, or awaits it"
     )
-    trace.add_argument("--seconds", dest="wait", metavar="N", type=_seconds, help="that --prove awaits it; default 30")
+    trace.add_argument(
+        "--seconds", dest="wait", metavar="N", type=argument_types.seconds, help="that --prove awaits it; default 30"
+    )
     trace.add_argument("--json", action="store_true", help="stable JSON")
     reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
     reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
@@ -202,27 +209,35 @@ def _words(text: str) -> list[str]:
     return [word.strip().casefold() for word in text.split(",") if word.strip()]
 
 
-def _port(text: str) -> int:
-    port = port_number(text)
-    if port is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
-    return port
-
-
-def _size(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 28 <= int(text[:6]) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the size of a packet: 28 to 65535 bytes")
-    return int(text)
-
-
-def _mark(text: str) -> int:
-    try:
-        mark = int(text, 0)
-    except ValueError:
-        mark = -1
-    if not 0 <= mark <= 0xFFFFFFFF:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a mark")
-    return mark
+def _add_capture(commands: argparse._SubParsersAction[Parser], shared: Parser) -> None:
+    capture = commands.add_parser(
+        "capture",
+        parents=[shared],
+        help="a container's packets on both sides of NAT, and which rule loses one",
+        argument_default=argparse.SUPPRESS,
+    )
+    capture.add_argument("container", metavar="CONTAINER", help="its name, or the start of its id")
+    capture.add_argument("--peer", metavar="IP", help="only packets from and to this address")
+    capture.add_argument(
+        "--port",
+        dest="number",
+        metavar="N",
+        type=argument_types.port,
+        help="only this port: the container's, the host's, the peer's",
+    )
+    capture.add_argument(
+        "-c", dest="packets", metavar="N", type=argument_types.packets, help="end after so many; default 100"
+    )
+    capture.add_argument(
+        "--seconds", dest="wait", metavar="N", type=argument_types.seconds, help="end after so long; default 30"
+    )
+    capture.add_argument("-w", dest="write", metavar="FILE.pcapng", type=Path, help="save the packets in a new file")
+    capture.add_argument("--force", action="store_true", help="-w overwrites a file that is there")
+    capture.add_argument(
+        "--snap", metavar="N", type=argument_types.snap, help="bytes of a packet that are saved; default 96"
+    )
+    capture.add_argument("--payload", action="store_true", help="show and save payload too, which may hold secrets")
+    capture.add_argument("--json", action="store_true", help="stable JSON, a line a packet")
 
 
 def _shared() -> Parser:
@@ -250,11 +265,13 @@ def _shared() -> Parser:
         "--sudo", action="store_true", help="read other hosts as root, where their sudo asks for no password"
     )
     shared.add_argument("--docker-host", metavar="URL", help="the engine's socket, as DOCKER_HOST")
-    shared.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between two looks at counters")
+    shared.add_argument(
+        "--interval", metavar="SECONDS", type=argument_types.seconds, help="between two looks at counters"
+    )
     shared.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=argument_types.seconds,
         help="for each call of the engine (default 3), each tool (5), another host's answers (30)",
     )
     shared.add_argument("--config", metavar="FILE", help="the config file (TOML); netdash config says where it is")
@@ -294,16 +311,6 @@ class Collected(argparse.Action):
 
 def _bundle(text: str) -> Path:
     return Path("/dev/stdin" if text == "-" else text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.2 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.2 to 3600")
-    return seconds
 
 
 CHANGES = ("publish", "unpublish", "published", "run", "undo", "recover")

@@ -29,6 +29,11 @@ def write(lines: Iterable[SafeText]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
+def flush() -> None:
+    """Whoever reads a pipe sees each line when it is there."""
+    sys.stdout.flush()
+
+
 def document(json: str) -> None:
     """A JSON text of `as_json.dumps`, which is printable ASCII and newlines."""
     write(map(safe, json.split("\n")))

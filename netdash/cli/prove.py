@@ -49,7 +49,7 @@ def run(arguments: Arguments) -> int:
     local(arguments)
     allowed(arguments)
     host = traced_host(arguments)
-    _same_namespace(host)
+    same_namespace(host)
     wanted, notes = asked(host, arguments)
     with ExitStack() as stack:
         sender = None if wanted.origin is Origin.OUTSIDE else stack.enter_context(closing(_sender(host, wanted)))
@@ -67,7 +67,7 @@ def run(arguments: Arguments) -> int:
     return Exit.UNKNOWN if proof.equal is None else Exit.FINE if proof.equal else Exit.FINDINGS
 
 
-def _same_namespace(host: Host) -> None:
+def same_namespace(host: Host) -> None:
     """Raises NetdashError where the rules are not those of this process's namespace."""
     if host.other_kernel:
         raise NetdashError(f"the engine is not on this machine: {host.other_kernel}", "", Exit.REFUSED)

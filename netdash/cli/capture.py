@@ -1,0 +1,101 @@
+"""`netdash capture`: a container's packets at its own device and at the uplinks, in pairs, as text, JSON lines or a
+file."""
+
+from __future__ import annotations
+
+from netdash.capture.model import SNAP, WHOLE, Fate, Limits, Pair, Plan
+from netdash.capture.points import Wanted, plan
+from netdash.cli.arguments import Arguments
+from netdash.cli.lists import ALL_WAYS, tell_missing, traced_host
+from netdash.cli.printing import colour, flush, note, room, write
+from netdash.cli.prove import same_namespace
+from netdash.model.addresses import address
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.host import IP, Host
+from netdash.model.index import find_container
+from netdash.view import capture as words
+from netdash.view import json_host, terminal
+from netdash.view.text import safe
+
+_WAIT = 0.1  # seconds between two looks at the clock
+
+
+def run(arguments: Arguments) -> int:
+    """Exit 0, 1 where packets were lost, 3 where nothing was seen, 4 where capturing is refused, 5 where a packet was
+    seen on one side only and nobody knows why."""
+    if arguments.bundle is not None:
+        raise NetdashError("nothing can be captured on a recording: it has no packets", code=Exit.USAGE)
+    wanted = Wanted(_peer(arguments.peer), arguments.number)
+    host = traced_host(arguments)
+    made = plan(host, find_container(host, arguments.container), wanted)
+    if any(name not in ("local", ".") for name in arguments.hosts):
+        return _refused(arguments, made)
+    same_namespace(host)
+    return _captured(arguments, host, made)
+
+
+def _peer(text: str) -> IP | None:
+    ip = address(text) if text else None
+    if text and ip is None:
+        raise NetdashError(f"{text!r} is no address", "--peer 192.0.2.10", Exit.USAGE)
+    return ip
+
+
+def _refused(arguments: Arguments, made: Plan) -> int:
+    """Another host: what does the same there, to copy."""
+    from netdash.collect.hosts import named
+
+    _, where = named(arguments.hosts, arguments.sudo)[0]
+    note("capturing is for this host; these do the same on the other one:")
+    for command in words.commands(made, arguments.packets, arguments.snap or SNAP):
+        write([safe(where.there(command) if where is not None and not command.startswith("#") else command)])
+    return Exit.REFUSED
+
+
+def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
+    from netdash.collect.capture import Capture
+    from netdash.collect.pcapng import PcapngFile
+
+    snap = arguments.snap or (WHOLE if arguments.payload else SNAP)
+    limits = Limits(arguments.packets, arguments.wait or 30.0, snap=snap, payload=arguments.payload)
+    file = PcapngFile(arguments.write, arguments.force) if arguments.write is not None else None
+    with Capture(made, host, limits, file, lambda: traced_host(arguments)) as capture:
+        _begin(arguments, made)
+        try:
+            while not capture.ended:
+                _print(arguments, made, capture.step(_WAIT))
+        except KeyboardInterrupt:
+            _print(arguments, made, capture.rest())
+        dropped = capture.dropped
+    for device in capture.gone:
+        note(f"{device} went down or was removed: nothing was captured there then")
+    ended = f"; ended by the limit of {capture.ended}" if capture.ended else ""
+    note(words.summary(capture.packets, capture.counts, dropped, capture.unread) + ended)
+    if file is not None:
+        note(f"saved in {file.path}")
+    tell_missing(host, sorted(ALL_WAYS))
+    return exit_code(capture.packets, capture.counts[Fate.LOST], capture.counts[Fate.UNKNOWN])
+
+
+def exit_code(packets: int, lost: int, unknown: int) -> int:
+    if not packets:
+        return Exit.UNREADABLE
+    return Exit.FINDINGS if lost else Exit.UNKNOWN if unknown else Exit.FINE
+
+
+def _begin(arguments: Arguments, made: Plan) -> None:
+    if arguments.json:
+        write([safe(json_host.dumps(words.plan_json(made), None))])
+        flush()
+    else:
+        for line in terminal.text(words.head(made, room() or 120), False):
+            note(line)
+
+
+def _print(arguments: Arguments, made: Plan, pairs: list[Pair]) -> None:
+    for pair in pairs:
+        if arguments.json:
+            write([safe(json_host.dumps(words.pair_json(made, pair), None))])
+        else:
+            write(terminal.text(words.lines(made, pair, room()), colour()))
+    flush()
