@@ -20,7 +20,7 @@ from netdash.trace.conntrack import NO_ZONE, SOURCE, manipulated_at
 from netdash.trace.conntrack import Target as Translated
 from netdash.trace.hooks import CONNTRACK, NAT, Hooks, Stage
 from netdash.trace.model import Step, Verdict
-from netdash.trace.namespace_state import looked_at
+from netdash.trace.namespace_state import looked_at, number
 from netdash.trace.rule_memory import first_time, remember
 from netdash.trace.run import Run
 from netdash.trace.translate import Untold, translation
@@ -92,17 +92,15 @@ def _full(run: Run) -> None:
         return
     if run.host.sysctls is None:
         run.without(Source.SYSCTLS, "the sysctls")
-    found = [(run.net.sysctls or {}).get(f"net.netfilter.nf_conntrack_{name}", "") for name in ("count", "max")]
-    count, most = (int(text) if text.isascii() and text.isdigit() else 0 for text in found)
+    count, most = (number(run.net, f"net.netfilter.nf_conntrack_{name}") or 0 for name in ("count", "max"))
     if not 0 < most <= count:
         return
     full = f"a full connection table ({count} of {most})"
     counted = (run.host.conntrack_counts if run.space is None else None) or {}
-    if counted.get("drop") and counted.get("early_drop") == 0:
-        what = f"{full}: it dropped {counted['drop']} new connections so far, and never found an old one to give up"
-        run.stop(Verdict.DROPPED, "conntrack", what)
-    elif run.choose(f"{full} drops what is new"):
-        run.stop(Verdict.DROPPED, "conntrack", full)
+    never = counted.get("drop") and counted.get("early_drop") == 0
+    if never or run.choose(f"{full} drops what is new"):
+        more = f": it dropped {counted['drop']} so far, and never found an old one to give up" if never else ""
+        run.stop(Verdict.DROPPED, "conntrack", f"{full}{more}")
 
 
 def _nat(run: Run, hook: str) -> None:
@@ -111,6 +109,8 @@ def _nat(run: Run, hook: str) -> None:
     if connection.original is None or connection.untracked:
         return
     kind = manipulated_at(hook)
+    if moved := connection.moved(hook, run.packet):
+        raise run.end(Verdict.UNKNOWN, run.at("nat"), moved)
     if not connection.answering and not connection.replied and kind not in connection.bound:
         for chain in _in_order(run, hook):
             base(run, hook, chain)
@@ -327,7 +327,7 @@ class _Walk:
             run.leave_open(rule)
             raise run.end(Verdict.UNKNOWN, step.place, "to which address it translates cannot be told", step)
         self._taken(step, target, found)
-        run.connection.bind(self._hook, found, run.packet)
+        run.connection.bind(self._hook, found, run.packet, target.verb is Verb.MASQUERADE)
         return _ACCEPT
 
     def _taken(self, step: Step, target: Target, found: Translated) -> None:

@@ -34,6 +34,7 @@ class Connection:
     zone: tuple[int, int] = NO_ZONE  # by which each direction is known: of its packets, of the answers
     destination: Target | None = None  # what the destination became; None: it stayed
     source: Target | None = None
+    masqueraded: str | None = None  # the device whose address MASQUERADE gave it
     bound: set[str] = field(default_factory=set)  # kinds of nat that were decided, also to leave it as it is
 
     @property
@@ -106,10 +107,19 @@ class Connection:
             return _changed(packet, kind, (self.original.dst, self.original.dport))
         return packet
 
-    def bind(self, hook: str, target: Target | None, packet: Packet) -> None:
+    def moved(self, hook: str, packet: Packet) -> str:
+        """nf_nat_oif_changed: why the kernel drops a packet of what was masqueraded by another device; "" otherwise."""
+        if hook != "postrouting" or self.answering or self.masqueraded in (None, packet.oif):
+            return ""
+        text = f"MASQUERADE gave the connection the address of {self.masqueraded}, and this packet of it leaves by"
+        return f"{text} {packet.oif}: the kernel drops it and forgets the connection, and the next packet opens another"
+
+    def bind(self, hook: str, target: Target | None, packet: Packet, masquerade: bool = False) -> None:
         """nf_nat_setup_info: decides this kind of nat for the connection's life."""
         kind = manipulated_at(hook)
         self.bound.add(kind)
+        if masquerade:
+            self.masqueraded = packet.oif
         now = (packet.dst, packet.dport) if kind == DESTINATION else (packet.src, packet.sport)
         if target is None or target == now:
             return

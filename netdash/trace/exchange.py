@@ -183,7 +183,8 @@ def _with_data(asking: Asking, first: Walked, back: Walked) -> Exchange:
     if explored.ends:
         return Exchange(None, undecided(explored), _reply(explored), what)
     if not there.verdict.arrives:
-        return Exchange(False, there.decision, _reply(explored), what)
+        answered = None if there.verdict is Verdict.UNKNOWN else False
+        return Exchange(answered, there.decision, _reply(explored), what)
     if _place(there.run.end_at) != _place(first.run.end_at) or not _alike(there.run.packet, first.run.packet):
         why = Decision("answer", "later packets of the connection go elsewhere than its first")
         return Exchange(False, why, _reply(explored), what)

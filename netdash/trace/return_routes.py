@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from netdash.kernel.routing import address_type, uplinks_of
-from netdash.model.host import IP, Host, Network
+from netdash.model.host import IP, Host, Link, Network
 from netdash.model.packet import Packet
 from netdash.trace import macvlan
 from netdash.trace.container_namespace import namespaces_of
+from netdash.trace.namespace_state import lookups_of
 from netdash.trace.run import Run
 
 Lacking = tuple[bool | None, str]
@@ -51,9 +54,12 @@ def _unknown_outside(host: Host, network: Network, src: IP, device: str, what: s
 def _of_a_bridge(host: Host, run: Run, src: IP, device: str) -> Lacking | None:
     """Of a source that is an address of this host: where it is a bridge network's, and the packet leaves by an uplink,
     others know it no better than the containers' addresses."""
-    owners = [link.name for link in host.links or () if any(src == own.ip for own in link.addresses)]
+    links = lookups_of(host).links
+    if device in links and any(src == own.ip for own in links[device].addresses):
+        return None
     network = network_of(host, src)
-    if network is None or network.bridge not in owners or device in owners or run.answered_before():
+    bridge = links.get(network.bridge or "") if network is not None else None
+    if network is None or bridge is None or all(src != own.ip for own in bridge.addresses) or run.answered_before():
         return None
     if not _uplink(host, device, src.version):
         return None
@@ -100,13 +106,19 @@ def comes_in_by(host: Host, answer: Packet, left_by: str) -> tuple[str, ...]:
     """The devices by which an answer from another machine may come in: by which the packet left; the uplink that has
     the address which is answered; the one on whose wire the other machine is, whatever route this host takes there."""
     found = [left_by]
-    for link in host.links or ():
-        if link.name == left_by or link.master is not None:
+    for link in _wired(host):
+        if link.name == left_by:
             continue
         asked = any(answer.dst == own.ip for own in link.addresses) and _uplink(host, link.name, answer.family)
         if asked or any(answer.src in own.network for own in link.addresses if own.version == answer.family):
             found.append(link.name)
     return tuple(found)
+
+
+@lru_cache(maxsize=2)  # of the host on screen and of the one that comes
+def _wired(host: Host) -> tuple[Link, ...]:
+    """The devices that have addresses, and are no ports."""
+    return tuple(link for link in host.links or () if link.addresses and link.master is None)
 
 
 def _uplink(host: Host, device: str, family: int) -> bool:
