@@ -169,6 +169,8 @@ class Dashboard(Screen[None]):
         failures = unavailable.missing(host, VERDICT_SOURCES) if host and "host" not in host.failures else ()
         unread = [unavailable.sentence(failure) for failure in failures]
         line = marks.banner(health, wide, unread) if health is not None else ()
+        if host is not None and app.gone is not None and "host" not in host.failures:
+            line = header.gone(host.failures[Source.DOCKER], app.gone, wide)
         self.banner.show(line)
         self.set_class(bool(line), "-alarmed")
         panes.extra = int(bool(line))
@@ -357,6 +359,7 @@ class Dashboard(Screen[None]):
 
     def on_text_field_edited(self) -> None:
         if self.prompt.sign == "/":
+            self.panes.typed = True
             self.narrow(text=self.prompt.value)
 
     def on_prompt_entered(self, message: Prompt.Entered) -> None:

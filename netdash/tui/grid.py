@@ -157,13 +157,17 @@ class Grid(ListWidget):
         return self._sizes
 
     def _leave_room(self, view: View, sample: Sequence[Row], room: int, gap: int) -> int:
-        """The cells that the longest reason lacks beside the columns that it never covers: a long name gives way."""
+        """The cells that the longest reason lacks beside the columns that it never covers: short titles serve, and
+        a long name gives way."""
         need = max((width(row.why.text) for row in sample if row.why), default=0)
         kept = [size for size in self._sizes[: view.keeps] if size]
-        lacking = max(0, need - (room - sum(kept) - gap * len(kept)))
-        for index, column in enumerate(view.columns[: view.keeps]):
-            if column.middle and lacking and self._sizes[index]:
-                self._sizes[index] -= min(lacking, max(0, self._sizes[index] - (column.least or self._sizes[index])))
+        lacking = left = max(0, need - (room - sum(kept) - gap * len(kept)))
+        for index, column in sorted(enumerate(view.columns[: view.keeps]), key=lambda each: each[1].middle):
+            size = self._sizes[index]
+            least = column.least if column.middle else width(column.short)
+            if left and size and least:
+                self._sizes[index] = max(min(size, least), size - left)
+                left -= size - self._sizes[index]
         return lacking
 
     # --- painting -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from netdash.model.finding import health_of
-from netdash.model.host import FailureKind, Host, Ref
+from netdash.model.host import Failure, FailureKind, Host, Ref
 from netdash.model.source import Source
 from netdash.tui.actions import first_key
 from netdash.tui.host_view import Ask, Listing
@@ -186,8 +186,14 @@ def hints(words: Iterable[tuple[str, str]], remapped: Mapping[str, str], room: i
     return tuple(span for pair in pairs for span in pair)
 
 
-def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> Sequence[Line]:
-    """What a pane without rows says: what is missing, why, and how to get it."""
+def gone(failure: Failure, seconds: float, wide: int) -> Line:
+    """The engine stopped answering: why, and how old what is shown is."""
+    old = Span(f"  this is {age(seconds)} old ", Tone.WARN)
+    return (Span(fit(clean(f" ✗ {unavailable.sentence(failure)}", 300), max(0, wide - size([old]))), Tone.BAD), old)
+
+
+def notice(view: View, host: Host | None, text: str, within: str, wide: int, run: str = "") -> Sequence[Line]:
+    """What a pane without rows says: what is missing, why, and how to get it. `run`: the key that runs a container."""
     if host is None:
         return ((), (Span(" reading…", Tone.DIM),))
     missing = [source for source in view.sources if source in host.failures]
@@ -212,7 +218,7 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int) -> 
         empty += _wrapped(f"? {unavailable.sentence(failure)}", wide, Tone.UNKNOWN)
     if view.kind == "container" and host.live:
         how = (Span(" docker run -d -p 8080:80 httpd", Tone.KEY), Span("   and it is here by itself", Tone.DIM))
-        empty += [(), how]
+        empty += [(), *([(Span(f" {run} ", Tone.TITLE), Span("runs one", Tone.KEY))] if run else []), how]
     return tuple(empty)
 
 

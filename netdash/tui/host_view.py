@@ -247,6 +247,18 @@ class Listing:
         return at + (self.gone is not None and at >= self.gone_at)
 
 
+def named(listing: Listing, current: Ref | None) -> int | None:
+    """Where the row stands that the filter's one word is the name of, or else the start of its name; None where there
+    is none, or where the row under the cursor is as good."""
+    word = listing.ask.text.strip().casefold()
+    found: list[tuple[bool, bool, int]] = []
+    for at, row in enumerate(listing if word else ()):
+        name = row.cells[0].text.casefold()
+        if name.startswith(word):
+            found.append((name != word, row.ref != current, at))
+    return min(found)[2] if found else None
+
+
 def arrange(host_view: HostView, ask: Ask) -> Steps[Listing]:
     """The listing for `ask`, in steps of well under a millisecond where the rows allow it."""
     listing = yield from _narrowed(host_view, ask)

@@ -15,9 +15,10 @@ from textual.widget import Widget
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.relations import ref_of
 from netdash.tui import header
+from netdash.tui.actions import first_key
 from netdash.tui.grid import Grid, LinkedPanes
 from netdash.tui.host_app import HostApp
-from netdash.tui.host_view import Ask, HostView, Listing, arrange
+from netdash.tui.host_view import Ask, HostView, Listing, arrange, named
 from netdash.tui.surface import Box
 from netdash.tui.work import Work
 from netdash.view import groups
@@ -108,6 +109,7 @@ class Panes(Vertical):
         self.everything = False  # linked panes show all rows and mark the linked ones
         self.extent = Size(0, 0)  # of the terminal; `size` follows only after the layout
         self.still = False  # no pane changes its height
+        self.typed = False  # the filter was typed: the cursor goes to the row that it names
         self.extra = 0  # lines above the panes beside the header and the tabs
         self.own_changes: OwnChanges | None = None
         self.awaited: Made | None = None  # by a change: the cursor goes there
@@ -119,8 +121,11 @@ class Panes(Vertical):
 
     @property
     def host_view(self) -> HostView | None:
-        app: HostApp = self.app  # type: ignore[assignment]
-        return app.host_view
+        return self.host_app.host_view
+
+    @property
+    def host_app(self) -> HostApp:
+        return self.app  # type: ignore[return-value]
 
     def compose(self) -> ComposeResult:
         yield self.grid
@@ -199,15 +204,21 @@ class Panes(Vertical):
             if at is None and listing.folded and place.ref in index:  # under a headline that is folded
                 thing = listing.rows.things[index[place.ref]]
                 at = listing.place(groups.of_thing(listing.ask.view, thing), index)
+            if self.typed:
+                found = named(listing, place.ref)
+                at = at if found is None else found
             if at is None:
                 listing = self._with_gone(listing, place)
                 at = place.at if listing.gone is None else listing.gone_at
+        self.typed = False
         notice: Sequence[Line] = ()
         if not len(listing):
-            ask = place.ask
-            notice = header.notice(ask.view, host_view.host, ask.text, self.name_of(ask.within), self.extent.width)
+            ask, run = place.ask, first_key("run", self.host_app.options.keys)
+            run = "" if self.host_app.unchangeable else run
+            within = self.name_of(ask.within)
+            notice = header.notice(ask.view, host_view.host, ask.text, within, self.extent.width, run)
         self.grid.cell = place.cell
-        self.grid.hidden = self.app.hidden(listing.ask.view)  # type: ignore[attr-defined]
+        self.grid.hidden = self.host_app.hidden(listing.ask.view)
         self.grid.show(listing, place.at if at is None else at, notice)
         self.fit_heights(listing)
         before, self._listed = self._listed, listing.ask.view

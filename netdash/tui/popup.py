@@ -90,11 +90,16 @@ class Menu(ListWidget):
         return len(self.lines)
 
     @property
+    def _foot(self) -> str:
+        return f"⏎ {self.verb}   Esc close" if self.offers else self.foot
+
+    @property
     def widest(self) -> int:
         return max((sum(width(span.text) for span in line) for line in self.lines[:MEASURED]), default=20)
 
     def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002
-        return min(max(self.widest + 3, 40), container.width - ASIDE)
+        head = width(self.title) + width(self._foot) + 5
+        return min(max(self.widest + 3, head, 40), container.width - ASIDE)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return min(self.count + self.HEAD + self.FOOT, container.height - 4)
@@ -108,9 +113,8 @@ class Menu(ListWidget):
     def line(self, y: int, wide: int) -> Strip:
         inks = self.inks
         if y == 0:
-            foot = f"⏎ {self.verb}   Esc close" if self.offers else self.foot
-            room = wide - width(self.title) - width(foot) - 2
-            bar = (Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(foot), Span(" "))
+            room = wide - width(self.title) - width(self._foot) - 2
+            bar = (Span(" " + self.title, Tone.TITLE), Span(" " * room), Span(self._foot), Span(" "))
             return strip(bar, wide, self.colours.cursor)
         below = self.count - self.top - self.page
         if y == self.size.height - 1 and below > 0:
