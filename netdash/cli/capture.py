@@ -3,12 +3,16 @@ file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from netdash.capture.model import SNAP, WHOLE, Fate, Limits, Pair, Plan
 from netdash.capture.points import Wanted, plan
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import ALL_WAYS, tell_missing, traced_host
 from netdash.cli.printing import colour, flush, note, room, write
 from netdash.cli.prove import same_namespace
+from netdash.collect.netlink import generation
 from netdash.model.addresses import address
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Host
@@ -17,7 +21,11 @@ from netdash.view import capture as words
 from netdash.view import json_host, terminal
 from netdash.view.text import safe
 
+if TYPE_CHECKING:
+    from netdash.collect.capture import Capture
+
 _WAIT = 0.1  # seconds between two looks at the clock
+SHOWN, LASTING = 10_000, 3600.0  # packets and seconds after which a capture in the dashboard ends by itself
 
 
 def run(arguments: Arguments) -> int:
@@ -59,7 +67,7 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
     snap = arguments.snap or (WHOLE if arguments.payload else SNAP)
     limits = Limits(arguments.packets, arguments.wait or 30.0, snap=snap, payload=arguments.payload)
     file = PcapngFile(arguments.write, arguments.force) if arguments.write is not None else None
-    with Capture(made, host, limits, file, lambda: traced_host(arguments)) as capture:
+    with Capture(made, _Newest(arguments, host), limits, file) as capture:
         _begin(arguments, made)
         try:
             while not capture.ended:
@@ -75,6 +83,26 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
         note(f"saved in {file.path}")
     tell_missing(host, sorted(ALL_WAYS))
     return exit_code(capture.packets, capture.counts[Fate.LOST], capture.counts[Fate.UNKNOWN])
+
+
+class _Newest:
+    """Called: the host, read again where rules changed since."""
+
+    def __init__(self, arguments: Arguments, host: Host) -> None:
+        self._arguments, self._host, self._generation = arguments, host, generation()
+
+    def __call__(self) -> Host:
+        if (now := generation()) != self._generation:
+            self._generation, self._host = now, traced_host(self._arguments)
+        return self._host
+
+
+def opened(plan: Plan, newest: Callable[[], Host]) -> Capture:
+    """A capture for the dashboard. Raises NetdashError where its packets are not those of this namespace."""
+    from netdash.collect.capture import Capture
+
+    same_namespace(newest())
+    return Capture(plan, newest, Limits(packets=SHOWN, seconds=LASTING))
 
 
 def exit_code(packets: int, lost: int, unknown: int) -> int:

@@ -18,10 +18,13 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.view.text import safe
 
 if TYPE_CHECKING:
+    from netdash.capture.model import Plan
     from netdash.cli.dashboard_changes import LocalChanges
     from netdash.cli.feeds import FleetFeed, LiveFeed, StillFeed
+    from netdash.collect.capture import Capture
     from netdash.collect.live import LiveReader
     from netdash.collect.ssh import Address
+    from netdash.model.host import Host
     from netdash.model.source import Options as Reading
     from netdash.tui.config import Options
 
@@ -162,7 +165,14 @@ def _dashboard(arguments: Arguments) -> int:
     feed = make(options)
     from netdash.tui.app import run
 
-    return run(feed, options, _changes(arguments) if feed.live else None, partial(_keep_columns, arguments.config))
+    changes, keep = _changes(arguments) if feed.live else None, partial(_keep_columns, arguments.config)
+    return run(feed, options, changes, keep, _open_capture if feed.live else None)
+
+
+def _open_capture(plan: Plan, newest: Callable[[], Host]) -> Capture:
+    from netdash.cli import capture
+
+    return capture.opened(plan, newest)
 
 
 def _keep_columns(config: Path | str | None, view: str, keys: Sequence[str]) -> None:

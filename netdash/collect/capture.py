@@ -13,25 +13,21 @@ from netdash.capture.absence import Absence
 from netdash.capture.model import NANOSECONDS, Fate, Limits, Pair, Plan
 from netdash.capture.pairs import GRACE, Pairing
 from netdash.collect.dissect import NEEDED, dissect
-from netdash.collect.netlink import generation
 from netdash.collect.packet_sockets import PacketSockets, Raw
 from netdash.collect.pcapng import PcapngFile
 from netdash.model.host import Host
+from netdash.model.records import replace
 
 _HELD_BACK = 0.02  # seconds after which no older packet comes from another socket
 
 
 class Capture:
-    """`with Capture(plan, host, limits) as capture`: call `step` until it `ended`. `reread` answers with the host anew,
-    and is called when a packet is missed after the rules changed."""
+    """`with Capture(plan, newest, limits) as capture`: call `step` until it `ended`. `newest` answers with the host as
+    it is, and is called when a packet is missed."""
 
-    def __init__(
-        self, plan: Plan, host: Host, limits: Limits, file: PcapngFile | None = None,
-        reread: Callable[[], Host] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, plan: Plan, newest: Callable[[], Host], limits: Limits, file: PcapngFile | None = None) -> None:
         self.plan, self._limits, self._file = plan, limits, file
-        self._host, self._reread, self._generation = host, reread, generation()
-        self._pairing = Pairing(plan, host.flows or (), Absence(self._newest, plan))
+        self._pairing = Pairing(plan, newest().flows or (), Absence(newest, plan))
         self._sockets = PacketSockets(plan, max(NEEDED, limits.snap if limits.payload else 0))
         self._stack = ExitStack()
         self._held: list[tuple[int, int, Raw]] = []
@@ -101,8 +97,16 @@ class Capture:
             else:
                 self._pairing.add(seen)
 
+    def _doubted(self, pair: Pair) -> Pair:
+        """One that is missed may be among those that the kernel could not keep for netdash."""
+        outcome, dropped = pair.outcome, self.dropped if pair.outcome.fate is Fate.UNKNOWN else 0
+        if not dropped:
+            return pair
+        text = f"{outcome.text}; {dropped} packets came too fast to be captured"
+        return replace(pair, outcome=replace(outcome, text=text))
+
     def _counted(self, pairs: Iterator[Pair]) -> Iterator[Pair]:
-        for pair in pairs:
+        for pair in map(self._doubted, pairs):
             if not pair.late:
                 self.packets += 1
                 self.counts[pair.outcome.fate] += 1
@@ -116,10 +120,3 @@ class Capture:
             if self.bytes >= self._limits.bytes:
                 self.ended = f"{self._limits.bytes >> 20} MiB"
                 return
-
-    def _newest(self) -> Host:
-        """The host, read again where rules changed since."""
-        if self._reread is not None and (now := generation()) != self._generation:
-            self._generation = now
-            self._host = self._reread()
-        return self._host

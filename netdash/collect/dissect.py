@@ -47,7 +47,8 @@ class _Transport:
 def dissect(raw: Raw, payload: bool, saved: int) -> Seen | None:
     """None: no IP packet, or one that cannot be read. With `payload` that is kept too; `saved`: bytes of the frame that
     are kept at most."""
-    start, ethertype, vlan = raw.header, raw.ethertype, raw.vlan
+    start, ethertype = raw.header, raw.ethertype
+    vlan = int.from_bytes(raw.tag[2:]) & 0xFFF if raw.tag else None
     if ethertype in _VLANS and len(raw.data) >= start + 4:
         tag, ethertype = struct.unpack_from("!HH", raw.data, start)
         start, vlan = start + 4, tag & 0xFFF
@@ -70,7 +71,7 @@ def _seen(raw: Raw, start: int, family: int, vlan: int | None, payload: bool, sa
     found = _transport(proto, packet.data, whole) if offset == 0 else _Transport()
     rest = body[found.header :]
     return Seen(
-        raw.point, raw.ns, raw.size, family, proto, src, dst, found.sport, found.dport,
+        raw.point, raw.ns, raw.size + len(raw.tag), family, proto, src, dst, found.sport, found.dport,
         ip_id=packet.id if family == 4 else None,
         length=whole,
         offset=offset,
@@ -82,8 +83,14 @@ def _seen(raw: Raw, start: int, family: int, vlan: int | None, payload: bool, sa
         digest=None if found.icmp and found.icmp.quoted else zlib.crc32(rest[:_HASHED]),
         vlan=vlan,
         malformed=proto in _READABLE and offset == 0 and not found.read,
-        frame=raw.data[: saved if payload else min(saved, start + network + found.header)],
+frame=_frame(raw, saved if payload else min(saved, start + network + found.header)),
     )  # fmt: skip
+
+
+def _frame(raw: Raw, saved: int) -> bytes:
+    """The frame as it was on the wire, with its tag."""
+    kept = raw.data[:saved]
+    return kept[:12] + raw.tag + kept[12:] if raw.tag and raw.header else kept
 
 
 def _network(data: bytes, family: int) -> tuple[Any, int, int, bool]:

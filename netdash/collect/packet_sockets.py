@@ -21,7 +21,8 @@ _TIMESTAMPNS, _RCVBUFFORCE, _ATTACH_FILTER = 35, 33, 26
 _ALL = 3  # ETH_P_ALL: what is sent too
 _ETHERNET = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 _AUX = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
-_VLAN_VALID = 1 << 4  # TP_STATUS_VLAN_VALID
+_VLAN_VALID, _TPID_VALID = 1 << 4, 1 << 6  # TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID
+_VLAN = 0x8100
 _OUTGOING = 4  # PACKET_OUTGOING
 _BUFFER = 8 << 20
 _AT_ONCE = 64  # packets of one socket before the next has its turn
@@ -29,7 +30,8 @@ _AT_ONCE = 64  # packets of one socket before the next has its turn
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A frame as it was captured. `ethertype`: of what `data` holds behind its link header, of `header` bytes."""
+    """A frame as it was captured. `ethertype`: of what `data` holds behind its link header, of `header` bytes. `tag`:
+    the VLAN tag that the kernel took out of the data, as it was on the wire."""
 
     point: int
     ns: int
@@ -37,7 +39,7 @@ class Raw:
     size: int
     ethertype: int
     header: int
-    vlan: int | None
+    tag: bytes = b""
 
 
 class PacketSockets:
@@ -103,8 +105,8 @@ class PacketSockets:
                 data, beside, _, address = one.recvmsg(self._snap, 256)
             except BlockingIOError:
                 return
-            ns, size, vlan = _told(beside, len(data))
-            yield Raw(at, ns, data, size, address[1], self._links[at], vlan)
+            ns, size, tag = _told(beside, len(data))
+            yield Raw(at, ns, data, size, address[1], self._links[at], tag)
 
     def count_drops(self) -> int:
         """How many packets were not kept; the kernel counts anew after each answer."""
@@ -143,17 +145,18 @@ def _attach(made: socket.socket, instructions: Sequence[Instruction]) -> None:
     )  # struct sock_fprog
 
 
-def _told(beside: Sequence[tuple[int, int, bytes]], have: int) -> tuple[int, int, int | None]:
-    """(nanoseconds, bytes of the frame, VLAN) of what came beside the data."""
-    ns, size, vlan = 0, have, None
+def _told(beside: Sequence[tuple[int, int, bytes]], have: int) -> tuple[int, int, bytes]:
+    """(nanoseconds, bytes of the frame, VLAN tag) of what came beside the data."""
+    ns, size, tag = 0, have, b""
     for level, kind, data in beside:
         if (level, kind) == (socket.SOL_SOCKET, _TIMESTAMPNS):
             seconds, rest = struct.unpack("=qq" if len(data) == 16 else "=ll", data[:16])
             ns = seconds * NANOSECONDS + rest
         elif (level, kind) == (_SOL_PACKET, _AUXDATA) and len(data) >= _AUX.size:
-            status, size, _, _, _, tag, _ = _AUX.unpack_from(data)
-            vlan = tag & 0xFFF if status & _VLAN_VALID else None
-    return ns, size, vlan
+            status, size, _, _, _, number, kind = _AUX.unpack_from(data)
+            if status & _VLAN_VALID:
+                tag = struct.pack("!HH", kind if status & _TPID_VALID else _VLAN, number)
+    return ns, size, tag
 
 
 def _refused(error: OSError) -> NetdashError:

@@ -71,6 +71,7 @@ ACTIONS = (
     Action(
         "who", "w", "who reaches this container, port or network; whom it reaches", "Do", Needs.THING, command="who"
     ),
+    Action("capture", "c", "capture its packets on both sides of NAT", "Do", Needs.THING, command="capture"),
     Action("mark", "space", "mark two: t asks between them; Esc unmarks", "Do", Needs.ROW),
     Action("copy", "y", "copy an address, a rule, a command, JSON", "Do", Needs.THING, "copy", "copy"),
     Action(

@@ -15,7 +15,7 @@ from netdash.tui import commands
 from netdash.tui.config import Keep, Options
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.host_app import HostApp
-from netdash.tui.interfaces import Changes, Feed
+from netdash.tui.interfaces import Changes, Feed, OpenCapture
 from netdash.tui.term import endings
 
 if TYPE_CHECKING:
@@ -51,13 +51,19 @@ class Netdash(HostApp):
         return self.screen_stack[0]  # type: ignore[return-value]
 
 
-def run(feed: Feed, options: Options, changes: Changes | None = None, keep: Keep | None = None) -> int:
+def run(
+    feed: Feed,
+    options: Options,
+    changes: Changes | None = None,
+    keep: Keep | None = None,
+    capture: OpenCapture | None = None,
+) -> int:
     """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout. `changes`:
     what may change this host; None for a recording, and for others' hosts. `keep`: writes the chosen columns into the
-    config file."""
+    config file. `capture`: opens a capture on this machine."""
     sys.setswitchinterval(SWITCH)
     endings.watch(feed.stop)
-    app = Netdash(feed, options, changes, keep)
+    app = Netdash(feed, options, changes, keep, capture)
     with endings.restoring(app.leave_terminal, feed.stop, app.fail):
         try:
             code = app.run(mouse=options.mouse)

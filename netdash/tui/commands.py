@@ -222,6 +222,12 @@ def _who(dashboard: Dashboard) -> None:
     who_view.show(dashboard)
 
 
+def _capture(dashboard: Dashboard) -> None:
+    from netdash.tui import capture_view
+
+    capture_view.show(dashboard)
+
+
 def _change(what: str, dashboard: Dashboard) -> None:
     if what == "publish" and dashboard.panes.on_headline:
         dashboard.say(HEADLINE, Tone.DIM)
@@ -325,6 +331,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "refresh": _refresh,
     "trace": _trace,
     "who": _who,
+    "capture": _capture,
     "mark": _mark,
     "copy": _copy,
     "publish": partial(_change, "publish"),

@@ -38,7 +38,7 @@ from netdash.view.table import View
 from netdash.view.text import Span, Tone, clean, fit
 
 if TYPE_CHECKING:
-    from netdash.tui.interfaces import Changes
+    from netdash.tui.interfaces import Changes, OpenCapture
 
 MINUTE = 60.0
 PATIENCE = 3.0  # seconds from the start that keys wait for the rows that they act on
@@ -101,12 +101,20 @@ class HostApp(TerminalApp):
     )  # a `reactive` of the app would repaint the whole screen
     paused: var[bool] = var(False)
 
-    def __init__(self, feed: Feed, options: Options, changes: Changes | None = None, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        options: Options,
+        changes: Changes | None = None,
+        keep: Keep | None = None,
+        capture: OpenCapture | None = None,
+    ) -> None:
         super().__init__(ansi_color=None)
         self.feed = feed
         self.fleet = feed if isinstance(feed, Fleet) else None
         self.options = options
         self.changes = changes  # None: nothing can be changed
+        self.capture = capture  # None: nothing can be captured
         self.keep = keep  # writes into the config file; None: there is none
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
@@ -260,13 +268,18 @@ class HostApp(TerminalApp):
         return self.fleet.there(command) if self.fleet is not None else command
 
     @property
+    def here(self) -> bool:
+        """Whether the host on screen is this machine."""
+        return self.fleet is None or self.fleet.chosen == LOCAL
+
+    @property
     def unchangeable(self) -> str:
         """Why nothing can be changed from here, for people; "" where it can."""
         if self.options.read_only:
             return "read-only (--read-only, or read_only in the config)"
         if not self.feed.live:
             return "a recording cannot be changed"
-        if self.changes is None or (self.fleet is not None and self.fleet.chosen != LOCAL):
+        if self.changes is None or not self.here:
             return "only this machine's own engine: run netdash on that host"
         host = self.host_view.host if self.host_view else None
         failure = host.failures.get(Source.DOCKER) if host else None

@@ -3,13 +3,16 @@ no engine and no file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from netdash.model.host import Container, Host
 
 if TYPE_CHECKING:
+    from netdash.capture.model import Fate, Pair
+    from netdash.capture.model import Plan as Points
     from netdash.publish.checks import Preflight
     from netdash.publish.journal import Outage, Outcome
     from netdash.publish.plan import Plan
@@ -96,6 +99,33 @@ class Made:
 
 
 LOCAL = "local"  # what a fleet calls this machine
+
+
+class Capturing(Protocol):
+    """Packets of a container being captured, in one thread."""
+
+    @property
+    def ended(self) -> str:
+        """By which limit; "" as long as it goes on."""
+
+    @property
+    def packets(self) -> int: ...
+
+    @property
+    def counts(self) -> Mapping[Fate, int]: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+    @property
+    def unread(self) -> int: ...
+
+    def step(self, seconds: float) -> Sequence[Pair]:
+        """Waits at most so long."""
+
+
+OpenCapture = Callable[["Points", Callable[[], Host]], AbstractContextManager[Capturing]]
+"""Begins to capture when it is entered; the second argument answers with the newest host. Raises NetdashError."""
 
 
 class Changes(Protocol):

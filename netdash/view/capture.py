@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from netdash.capture.model import NANOSECONDS, Clause, Dns, Fate, Icmp, Pair, Plan, Point, Seen, Side, Tcp
+from netdash.capture.model import NANOSECONDS, SNAP, Clause, Dns, Fate, Icmp, Pair, Plan, Point, Seen, Side, Tcp
 from netdash.model.addresses import socket_text
 from netdash.model.relations import address_ref, ref_of
 from netdash.view import layout
@@ -294,7 +294,7 @@ def _seen_json(plan: Plan, seen: Seen) -> Json:
 # --- the same with tcpdump --------------------------------------------------------------------------------------------
 
 
-def commands(plan: Plan, packets: int, snap: int) -> list[SafeText]:
+def commands(plan: Plan, packets: int = 100, snap: int = SNAP) -> list[SafeText]:
     """A tcpdump for each point, ready to copy."""
     return [
         shell_command(f"tcpdump -ni {{}} -s {snap} -c {packets} {{}}", point.device, _expression(point))

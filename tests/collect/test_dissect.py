@@ -73,6 +73,14 @@ def test_a_tag_in_the_data_is_read_over() -> None:
     assert (seen(tagged).vlan, seen(tagged).identity) == (100, seen(frame).identity)
 
 
+def test_a_tag_that_the_kernel_took_out_is_saved_where_it_was() -> None:
+    frame = frames.echo(WEB, CLIENT)
+    found = dissect(frames.raw(frame, tag=b"\x81\x00\x20\x64"), False, 96)
+    assert found is not None
+    assert (found.vlan, found.size) == (100, len(frame) + 4)
+    assert found.frame.startswith(frame[:12] + b"\x81\x00\x20\x64" + frame[12:30])
+
+
 def test_later_fragments_have_no_ports() -> None:
     found = seen(frames.ipv4(WEB, CLIENT, bytes(40), 17, _flags_offset=0x2000 | 185))
     assert (found.fragment, found.offset, found.sport, found.malformed) == (True, 1480, None, False)

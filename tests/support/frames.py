@@ -68,10 +68,10 @@ def unreachable(src: str, dst: str, quoted: bytes, code: int = 3, mtu: int = 0) 
     return ipv4(src, dst, struct.pack("!BBHHH", 3, code, 0, 0, mtu) + quoted[14:42], 1)
 
 
-def raw(frame: bytes, point: int = INSIDE, at: float = 0.0, vlan: int | None = None) -> Raw:
+def raw(frame: bytes, point: int = INSIDE, at: float = 0.0, tag: bytes = b"") -> Raw:
     """`at`: seconds after START."""
     ethertype = int.from_bytes(frame[12:14])
-    return Raw(point, START + round(at * SECOND), frame, len(frame), ethertype, 14, vlan)
+    return Raw(point, START + round(at * SECOND), frame, len(frame), ethertype, 14, tag)
 
 
 def seen(frame: bytes, point: int = INSIDE, at: float = 0.0, payload: bool = False) -> Seen:
