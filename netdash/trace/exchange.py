@@ -18,7 +18,7 @@ from netdash.trace.explore import Explored, Walked, explore, undecided, walk
 from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Verdict
 from netdash.trace.packets import answer_to, with_data
 from netdash.trace.path import Outlet, from_container, from_host, from_outlet, from_outside
-from netdash.trace.return_routes import Lacking, comes_back, comes_in_by, leaves_elsewhere
+from netdash.trace.return_routes import Lacking, comes_back, comes_in_by, leaves_elsewhere, turned_back
 from netdash.trace.run import Choices, Ended, Run
 
 
@@ -48,6 +48,8 @@ def exchanged(asking: Asking, first: Walked) -> tuple[Reply | None, Exchange]:
         return _by_one_of_many(asking, first)
     if astray := _astray(asking.host, first):
         return None, astray
+    if asking.question.origin is Origin.OUTSIDE and (turned := turned_back(asking.host, first.run)):
+        return None, Exchange(turned[0], Decision("routes", turned[1]))
     reply, back = _answer(first, answer_to(got), first.run.connections)
     found = _judged(asking, first, back, reply, "the answer")
     if found.answered is False or got.tcp_flags is None:
@@ -263,7 +265,8 @@ def _judged(asking: Asking, first: Walked, back: Walked, reply: Reply, what: str
     if not reply.verdict.arrives:
         return Exchange(None if reply.verdict is Verdict.UNKNOWN else False, reply.decided_by, reply, what)
     lacking = _misdirected(asking, first, back)
-    if lacking is None and asking.question.origin is not Origin.OUTSIDE:
+    ours = asking.question.origin is not Origin.OUTSIDE or first.run.connection.source is not None
+    if lacking is None and ours:  # how others know each other is theirs
         lacking = comes_back(asking.host, first.run)
     lacking = lacking or leaves_elsewhere(asking.host, first.run, back.run)
     return Exchange(lacking[0], Decision("answer", lacking[1])) if lacking else _OK

@@ -126,6 +126,23 @@ def _uplink(host: Host, device: str, family: int) -> bool:
     return device in uplinks_of(family, host.routes)
 
 
+def turned_back(host: Host, run: Run) -> Lacking | None:
+    """Of a packet from another machine that leaves by the device that it came in by, with its source as it was: a
+    machine takes nothing from its own address (fib_validate_source), and a neighbour of the sender answers it past this
+    host, so that nobody translates the answer back."""
+    device, src, dst = run.end_at, run.packet.src, run.packet.dst
+    link = lookups_of(host).links.get(device) if isinstance(device, str) else None
+    if link is None or device != run.came_by or link.kind == "bridge" or run.connection.source is not None:
+        return None
+    if run.next_hop is not None and run.next_hop == src:
+        return False, f"the packet goes back by {device} to {src}, who sent it and takes nothing from its own address"
+    if run.connection.destination is None or src is None or dst is None:
+        return None
+    if any(src in own.network and dst in own.network for own in link.addresses):
+        return False, f"{dst} answers its neighbour {src} past this host, with an address that was not asked"
+    return None, f"{dst} is asked by {device}, as this host was: answered only if {dst} sends its answers by this host"
+
+
 def leaves_elsewhere(host: Host, there: Run, back: Run) -> Lacking | None:
     """Of an answer to another machine: it leaves by another device than the packet came in by. Networks drop what has
     a source of somebody else's (BCP 38), so only a source of the device that it leaves by is taken for certain."""

@@ -121,7 +121,8 @@ class World:
 
     def _beyond(self) -> None:
         """The machines outside pass on to each other what is theirs, and both have the addresses beyond. They drop what
-        comes from private addresses and answers of others' addresses, where it answers nothing of their own."""
+        comes from private addresses or goes to them, and answers of others' addresses, where it answers nothing of
+        their own."""
         out, lan = ("172.31.0.1", "198.51.100.7"), ("172.31.0.2", "198.51.100.1")
         ways = {
             "out": (*out, lan[0], ("192.0.2.0/24",), "203.0.113.0/24", "2001:db8::/64"),
@@ -202,6 +203,8 @@ table inet foreign {{
     type filter hook prerouting priority 0; policy accept;
     ct state established accept
     iifname eth0 ip saddr 10.0.0.0/8 drop
+    iifname eth0 ip daddr 10.0.0.0/8 drop
+    iifname eth0 ip6 daddr fd00::/8 meta l4proto {{ tcp, udp }} drop
     iifname eth0 ip6 saddr fd00::/8 meta l4proto {{ tcp, udp }} drop
     iifname eth0 ip saddr != {0} th sport < 10000 drop
     iifname eth0 ip6 saddr != {1} th sport < 10000 drop

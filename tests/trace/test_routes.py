@@ -147,3 +147,19 @@ def test_a_policy_rule_for_a_range_of_ports_applies_to_them(sport: int, device: 
     route = {"dst": "default", "gateway": "198.51.100.1", "dev": "eth1", "table": "7"}
     found = from_host(host(rules=[rule], routes=[route]), sport=sport)
     assert found.hops[-1].place == device
+
+
+@pytest.mark.parametrize(
+    ("sender", "more", "answered"),
+    [
+        ("203.0.113.50", (), False),
+        ("192.0.2.10", (), None),
+        ("203.0.113.50", ("-A POSTROUTING -o eth0 -j MASQUERADE",), True),
+    ],
+)
+def test_who_is_asked_back_on_the_same_wire_answers_past_this_host(
+    sender: str, more: tuple[str, ...], answered: bool | None
+) -> None:
+    rule = "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 203.0.113.60:80"
+    said = from_outside(host(table("nat", rule, *more)), src=ip_address(sender))
+    assert said.answered is answered, said.exchange.why
