@@ -1,5 +1,6 @@
 # make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
 # make lock: the locked versions anew · make test-lowest: the tests of what uses the packages, with the lowest versions
+# make zipapp, make deb, make image, make man: dist/netdash.pyz, a Debian package, a container image, the man page
 # make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
 # make soak MINUTES=30: the dashboard while containers, networks and rules come and go (root)
 # make disturbed: all 200 cases of a change that somebody else, or the engine's death, disturbs (root)
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench soak disturbed fuzz fuzz-changes fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots engines test-engines test-lowest lock clean
+.PHONY: run test lint bench soak disturbed fuzz fuzz-changes fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots zipapp deb man image engines test-engines test-lowest lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -67,6 +68,12 @@ fuzz-rules: $(VENV)/.dev
 
 fuzz-bundles: $(VENV)/.dev
 	$(BIN)/python -m tests.damage --seed $(SEED) --bundles $(N)
+
+# One file for hosts without a registry, a Debian package, the man page: all in dist/.
+zipapp deb man: $(VENV)/.dev
+	.ci/packages/$@
+image:
+	.ci/packages/$@
 
 engines:
 	tests/engines/make.sh

@@ -63,6 +63,7 @@ class Arguments:
     output: str | None = None  # of a list: json, wide or csv
     columns: Sequence[str] = ()  # keys; none: all
     no_headers: bool = False
+    install: bool = False  # as a plugin of docker
     shell: str = ""  # whose completion is printed
     probe: bool = False  # confirm findings by connections
     prove: bool = False  # compare the trace with what the kernel does

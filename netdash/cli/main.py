@@ -41,13 +41,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     with printing.interruptible():
         try:
             printing.open_all()
-            code = _ended(sys.argv[1:] if argv is None else argv)
+            code = _ended(_given() if argv is None else argv)
             sys.stdout.flush()
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
         except Exception as error:
             return printing.report(error)
         return code
+
+
+def _given() -> Sequence[str]:
+    if not sys.argv[0].endswith("docker-netdash"):
+        return sys.argv[1:]
+    from netdash.cli.docker_plugin import arguments
+
+    return arguments(sys.argv[1:])
 
 
 def _ended(argv: Sequence[str]) -> int:
@@ -116,12 +124,27 @@ def _completion(arguments: Arguments) -> Iterable[str]:
 
 
 def _configuration(arguments: Arguments) -> Iterable[str]:
+    if arguments.install:
+        from netdash.cli.docker_plugin import install
+
+        return (install(),)
     from netdash.tui.config_listing import lines
 
     return lines(arguments.config)
 
 
-_ABOUT_ITSELF = {"version": _version, "completion": _completion, "config": _configuration}
+def _metadata(_: Arguments) -> Iterable[str]:
+    from netdash.cli.docker_plugin import metadata
+
+    return (metadata(),)
+
+
+_ABOUT_ITSELF = {
+    "version": _version,
+    "completion": _completion,
+    "config": _configuration,
+    "docker-cli-plugin-metadata": _metadata,
+}
 
 
 def _look_over_ssh(arguments: Arguments) -> None:
@@ -273,5 +296,7 @@ def _engine_is_missing(arguments: Arguments) -> bool:
 
 
 def demo_bundle() -> Path:
-    """The recorded host that ships in the package."""
-    return Path(__file__).parents[1] / "demo" / "su1"
+    """The recorded host that ships in the package, which is always unpacked: psutil cannot be loaded from a zip."""
+    from importlib.resources import files
+
+    return Path(str(files("netdash"))) / "demo" / "su1"

@@ -155,7 +155,11 @@ def _add_others(commands: argparse._SubParsersAction[Parser], shared: Parser) ->
     add_changes(commands, shared)
     commands.add_parser("collector", help="print the script that reads a host which one reaches by hand")
     commands.add_parser("demo", parents=[shared], help="open the dashboard on a recorded host")
-    commands.add_parser("config", parents=[shared], help="print the configuration, its place, and every key")
+    config = commands.add_parser("config", parents=[shared], help="print the configuration, its place, and every key")
+    config.add_argument(
+        "--install-docker-plugin", dest="install", action="store_true", help="have `docker netdash` run this program"
+    )
+    commands.add_parser("docker-cli-plugin-metadata")  # what docker asks of a plugin; without help: it is not listed
     completion = commands.add_parser("completion", help="print what a shell needs to complete netdash's words")
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
     commands.add_parser("version", help="print the version")

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from importlib.resources import files
 from typing import IO
 
 from netdash.bundle.collector_parts import Parts
@@ -117,7 +117,7 @@ def address(text: str) -> Address:
 
 def collector() -> str:
     """The script's functions, which do nothing by themselves, with the program that lists sockets where Python is."""
-    script, program = (Path(__file__).with_name(name).read_text("utf-8") for name in ("collect.sh", "sockets.py"))
+    script, program = (files(__package__).joinpath(name).read_text("utf-8") for name in ("collect.sh", "sockets.py"))
     asking = "".join(map(_asking, (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.TRACE)))
     return f"{script}{asking}\n# shellcheck disable=SC2016 # Python's own $\nsockets={shlex.quote(program)}\n"
 

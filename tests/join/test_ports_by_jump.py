@@ -61,10 +61,10 @@ def test_a_port_that_a_rule_redirects_is_not_free(port: int, free: bool | None) 
 def test_it_names_the_rule_and_offers_ports_that_no_rule_takes() -> None:
     here = host(REDIRECT)
     assert sentences(here, look(here, "tcp", 8443))[0] == (
-        "tcp port 8443 is taken by rule nat/PREROUTING #1: "
+        "8443/tcp is taken by rule nat/PREROUTING #1: "
         "-A PREROUTING -p tcp -m tcp --dport 8443 -j REDIRECT --to-ports 443"
     )
-    assert sentences(here, look(here, "tcp", 7004))[0] == "tcp port 7004: not known, rule nat/PREROUTING #5 may take it"
+    assert sentences(here, look(here, "tcp", 7004))[0] == "7004/tcp: not known, rule nat/PREROUTING #5 may take it"
     assert look(here, "tcp", 8999).offers == (9101, 9102, 9103, 9104, 9105)
     everything = host(table("nat", "-A PREROUTING -p tcp -j REDIRECT --to-ports 1"))
     assert look(everything, "tcp", 80).offers == ()
@@ -89,5 +89,5 @@ def test_publishing_refuses_what_a_rule_redirects() -> None:
 def test_without_the_rules_no_port_is_called_free() -> None:
     unread = replace(host(REDIRECT), ruleset=None)
     assert look(unread, "tcp", 8443).free is None
-    assert sentences(unread, look(unread, "tcp", 8443)) == ["tcp port 8443: not known, the rules could not be read"]
+    assert sentences(unread, look(unread, "tcp", 8443)) == ["8443/tcp: not known, the rules could not be read"]
     assert not look(unread, "tcp", 8443).offers
