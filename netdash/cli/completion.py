@@ -12,7 +12,8 @@ from argcomplete.finders import safe_actions
 from argcomplete.shell_integration import shellcode
 
 from netdash.cli.arguments import Arguments
-from netdash.cli.parser import Collected, Once, Parser, command_line
+from netdash.cli.options import Collected, Once, Parser
+from netdash.cli.parser import command_line
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
 from netdash.view.text import clean
