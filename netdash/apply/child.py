@@ -59,7 +59,7 @@ class ProxyError(Exception):
     """It could not start; the message says why."""
 
 
-def start_proxy(program: str, one: Opened, target: str) -> int:
+def start_proxy(program: str, port: Opened, target: str) -> int:
     """Its pid, once it listens. It dies with this process: a forward that nobody watches could lead to a stranger who
     got the container's address. docker-proxy tells on descriptor 3: `0`, or `1` and a line with the reason."""
     executable = _executable(program)
@@ -68,7 +68,7 @@ def start_proxy(program: str, one: Opened, target: str) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become(_argv(program, one, target), executable, tell, parent)
+            _become(_argv(program, port, target), executable, tell, parent)
     finally:
         if executable is not None:
             os.close(executable)
@@ -95,13 +95,13 @@ def _executable(program: str) -> int | None:
         raise ProxyError(f"{program}: {error.strerror}") from error
 
 
-def _argv(program: str, one: Opened, target: str) -> list[str]:
+def _argv(program: str, port: Opened, target: str) -> list[str]:
     options = {
-        "-proto": one.proto,
-        "-host-ip": one.host_ip,
-        "-host-port": str(one.host_port),
+        "-proto": port.proto,
+        "-host-ip": port.host_ip,
+        "-host-port": str(port.host_port),
         "-container-ip": target,
-        "-container-port": str(one.container_port),
+        "-container-port": str(port.container_port),
     }
     words = [word for pair in options.items() for word in pair]
     return [OWN_PROXY, *words] if program else argv("forwarder", OWN_PROXY, *words)

@@ -84,10 +84,10 @@ def end_one(record: Forward) -> None:
     state_directory.remove(path)
 
 
-def state(one: Forward) -> str:
+def state(forward: Forward) -> str:
     """starting, up, waiting; `lost` when its keeper died or a reboot ended it, `over` when its time came besides."""
-    found = verdict(one, state_directory.boot_id(), state_directory.alive(one.keeper), time.time())
-    return one.phase if state_directory.alive(one.keeper) and found != "lost" else found
+    found = verdict(forward, state_directory.boot_id(), state_directory.alive(forward.keeper), time.time())
+    return forward.phase if state_directory.alive(forward.keeper) and found != "lost" else found
 
 
 def waiting() -> Iterator[Forward]:
@@ -112,16 +112,16 @@ def reconcile() -> tuple[Statement, ...]:
     return tuple(notes)
 
 
-def again(one: Forward) -> Statement:
+def again(forward: Forward) -> Statement:
     """Start it anew: its keeper died. A port that is to be had no more is dropped, and said."""
-    end_one(one)
+    end_one(forward)
     try:
-        _start(replace(one, phase="starting", target=(), problem="", keeper=None, boot=state_directory.boot_id()))
+        _start(replace(forward, phase="starting", target=(), problem="", keeper=None, boot=state_directory.boot_id()))
     except NetdashError as error:
-        return _say(Kind.FORWARD_DROPPED, one, reason=error.message)
-    return _say(Kind.FORWARD_REOPENED, one)
+        return _say(Kind.FORWARD_DROPPED, forward, reason=error.message)
+    return _say(Kind.FORWARD_REOPENED, forward)
 
 
-def _say(kind: Kind, one: Forward, **values: str) -> Statement:
-    ports = tuple(str(number) for number in sorted({port.host_port for port in one.ports}))
-    return say(kind, container=one.container, ports=ports, **values)
+def _say(kind: Kind, forward: Forward, **values: str) -> Statement:
+    ports = tuple(str(number) for number in sorted({port.host_port for port in forward.ports}))
+    return say(kind, container=forward.container, ports=ports, **values)

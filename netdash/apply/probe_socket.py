@@ -158,12 +158,12 @@ def targets(host_ip: str) -> tuple[str, ...]:
     return ("::1",) if host_ip == "::" else (host_ip,)
 
 
-def _until(one: Opened, address: str, end: float) -> Proof:
-    attempt = _tcp if one.proto == "tcp" else _udp
+def _until(port: Opened, address: str, end: float) -> Proof:
+    attempt = _tcp if port.proto == "tcp" else _udp
     while True:
-        works, what = attempt(address, one.host_port)
+        works, what = attempt(address, port.host_port)
         if works is not False or time.monotonic() >= end:
-            return Proof(one.proto, address, one.host_port, works, what)
+            return Proof(port.proto, address, port.host_port, works, what)
         time.sleep(_PAUSE)
 
 

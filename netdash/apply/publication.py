@@ -103,8 +103,8 @@ def untouched(name: str) -> None:
 
 def readable(found: Pending) -> None:
     """Raises NetdashError(REFUSED) where a record cannot be read: what it was about is not known."""
-    for one in found.unreadable:
-        raise NetdashError(one.sentence, "netdash recover tells what the engine shows of it", Exit.REFUSED)
+    for record in found.unreadable:
+        raise NetdashError(record.sentence, "netdash recover tells what the engine shows of it", Exit.REFUSED)
 
 
 def pending() -> Pending:
@@ -125,17 +125,17 @@ def forwards_now() -> tuple[Forward, ...]:
     return tuple(replace(one, container=names.get(one.container_id, one.container)) for one in found)
 
 
-def take_back(one: Taken, report: Report) -> Outage | None:
+def take_back(taken: Taken, report: Report) -> Outage | None:
     """End a forward, or roll a change back; how long that took a container down. Raises NetdashError(REFUSED)."""
     with state_directory.one_at_a_time():
-        if isinstance(one, Forward):
-            forward.end_one(one)
+        if isinstance(taken, Forward):
+            forward.end_one(taken)
             return None
-        return change.rollback(local(one.change.engine), _now(one), report, agreed=True)
+        return change.rollback(local(taken.change.engine), _now(taken), report, agreed=True)
 
 
-def _now(one: Journal) -> Journal:
-    found = journal_files.load(journal_files.path_of(one.change))
+def _now(journal: Journal) -> Journal:
+    found = journal_files.load(journal_files.path_of(journal.change))
     if found is None:
         raise NetdashError("its time to be taken back is over", code=Exit.REFUSED)
     return found
@@ -144,14 +144,14 @@ def _now(one: Journal) -> Journal:
 # --- what was interrupted ---------------------------------------------------------------------------------------------
 
 
-def course(one: Taken) -> Course:
+def course(taken: Taken) -> Course:
     """What taking it back does, by what the engine shows now; changes nothing. Raises NetdashError where that is not
     known."""
-    if isinstance(one, Forward):
-        return Course(Way.PLANNED, (f"end the forward of {port_list(one.ports)} to {one.container}",))
-    if not one.begun:
+    if isinstance(taken, Forward):
+        return Course(Way.PLANNED, (f"end the forward of {port_list(taken.ports)} to {taken.container}",))
+    if not taken.begun:
         return Course(Way.RECORD, ("nothing was begun: only the record is removed",))
-    return undo.rollback(one, look(local(one.change.engine), one))
+    return undo.rollback(taken, look(local(taken.change.engine), taken))
 
 
 def recoveries(address: str) -> tuple[Recovery | Damaged, ...]:
@@ -161,7 +161,7 @@ def recoveries(address: str) -> tuple[Recovery | Damaged, ...]:
     return (
         *map(_recovery, found.interrupted),
         *map(_recovery_of_forward, found.lost),
-        *(Damaged(one, _shown_of(one, address)) for one in found.unreadable),
+        *(Damaged(record, _shown_of(record, address)) for record in found.unreadable),
     )
 
 
@@ -182,31 +182,31 @@ def _recovery_of_forward(one: Forward) -> Recovery:
     return Recovery(one, ("its process is gone: the port is closed",), again, forgotten)
 
 
-def _shown_of(one: Unreadable, address: str) -> tuple[str, ...]:
+def _shown_of(record: Unreadable, address: str) -> tuple[str, ...]:
     """The containers that such a record may have been about, as the engine shows them now."""
     try:
-        found = every(local(one.engine or address))
+        found = every(local(record.engine or address))
     except NetdashError as error:
         return (f"what the engine shows of it is not known: {error.message}",)
-    return undo.suspects(one, found)
+    return undo.suspects(record, found)
 
 
-def recover(one: Taken | Unreadable, choice: Choice, report: Report) -> Outage | None:
+def recover(record: Taken | Unreadable, choice: Choice, report: Report) -> Outage | None:
     """Finish a record, roll it back, or forget it; one that cannot be read is only forgotten. How long its change took
     a container down. Raises NetdashError(REFUSED)."""
     with state_directory.one_at_a_time():
-        if isinstance(one, Unreadable):
+        if isinstance(record, Unreadable):
             if choice is not Choice.FORGET:
-                raise NetdashError(one.sentence, code=Exit.REFUSED)
-            state_directory.set_aside(Path(one.path))
+                raise NetdashError(record.sentence, code=Exit.REFUSED)
+            state_directory.set_aside(Path(record.path))
             return None
-        if isinstance(one, Forward):
+        if isinstance(record, Forward):
             if choice is Choice.FINISH:
-                report(forward.again(one))
+                report(forward.again(record))
             else:
-                forward.end_one(one)
+                forward.end_one(record)
             return None
-        now = _now(one)
+        now = _now(record)
         if choice is Choice.FORGET:
             journal_files.end(now.change)
             return None
@@ -229,11 +229,11 @@ def recover_all(choice: Choice, report: Report) -> tuple[tuple[Outage, ...], tup
         except NetdashError as error:
             hint = f" ({error.hint})" if error.hint else ""
             failed.append(f"{_title(record)}: {error.message}{hint}")
-    return tuple(filter(None, outages)), (*failed, *(one.sentence for one in found.unreadable))
+    return tuple(filter(None, outages)), (*failed, *(record.sentence for record in found.unreadable))
 
 
-def _title(one: Taken) -> str:
-    return f"the forward to {one.container}" if isinstance(one, Forward) else one.change.name
+def _title(taken: Taken) -> str:
+    return f"the forward to {taken.container}" if isinstance(taken, Forward) else taken.change.name
 
 
 def forget(identity: str, report: Report) -> None:

@@ -92,8 +92,10 @@ def _with_inside(host: Host, owner: Container, inside: Inside) -> Host:
     return replace(
         host,
         containers=tuple(
-            replace(one, inside=inside) if one.id == owner.id or namespace_owner(one) == owner.name else one
-            for one in host.containers or ()
+            replace(container, inside=inside)
+            if container.id == owner.id or namespace_owner(container) == owner.name
+            else container
+            for container in host.containers or ()
         ),
     )
 
@@ -180,16 +182,18 @@ def _with_devices(host: Host, devices: Devices, change: LinkChange) -> Host:
     if change.up:
         return host
     if host.neighbours is not None:
-        host = replace(host, neighbours=tuple(one for one in host.neighbours if one.dev != change.device))
+        host = replace(
+            host, neighbours=tuple(neighbour for neighbour in host.neighbours if neighbour.dev != change.device)
+        )
     if host.bridging is not None and host.bridging.fdb is not None:
-        fdb = tuple(one for one in host.bridging.fdb if one.port != change.device or one.fixed)
+        fdb = tuple(entry for entry in host.bridging.fdb if entry.port != change.device or entry.fixed)
         host = replace(host, bridging=replace(host.bridging, fdb=fdb))
     return host
 
 
 def _other_end(host: Host, veth: str) -> tuple[Container, Endpoint] | None:
     """The container's end of a veth of this host."""
-    ends = ((one, end) for one in host.containers or () if one.running for end in one.endpoints)
+    ends = ((container, end) for container in host.containers or () if container.running for end in container.endpoints)
     return next((pair for pair in ends if pair[1].veth == veth), None)
 
 
@@ -217,7 +221,7 @@ def _link_inside(host: Host, device: str, container: str, up: bool) -> Host:
 
 
 def _with_inner_devices(host: Host, owner: Container, devices: Devices) -> Host:
-    found = next(one for one in host.containers or () if one.id == owner.id)
+    found = next(container for container in host.containers or () if container.id == owner.id)
     if found.inside is None:
         return host
     return _with_inside(host, owner, replace(found.inside, links=devices.links, routes=devices.routes))
@@ -252,12 +256,15 @@ def _forgotten(host: Host, change: TrackedRemoval) -> Host:
 
 def _ended(host: Host, pid: int) -> Host:
     """Its sockets are closed. A container's program ends its container: that is not modelled."""
-    if host.listeners is None or all(one.pid != pid for one in host.listeners):
+    if host.listeners is None or all(listener.pid != pid for listener in host.listeners):
         raise CannotModel(f"no socket of the process {pid} was read")
-    if any(pid == one.pid or any(own.pid == pid for own in one.listeners or ()) for one in host.containers or ()):
+    if any(
+        pid == container.pid or any(own.pid == pid for own in container.listeners or ())
+        for container in host.containers or ()
+    ):
         raise CannotModel(f"the process {pid} is of a container: what becomes of that is not modelled")
     return replace(
         host,
-        listeners=tuple(one for one in host.listeners if one.pid != pid),
-        proxies=None if host.proxies is None else tuple(one for one in host.proxies if one.pid != pid),
+        listeners=tuple(listener for listener in host.listeners if listener.pid != pid),
+        proxies=None if host.proxies is None else tuple(proxy for proxy in host.proxies if proxy.pid != pid),
     )

@@ -51,9 +51,9 @@ def detached(host: Host, rules: EngineRules, *containers: Container) -> Host:
             devices = unplugged(devices, veth)
         host = replace(host, links=devices.links, routes=host.routes and devices.routes)
     if host.neighbours is not None:
-        host = replace(host, neighbours=tuple(one for one in host.neighbours if one.ip not in own))
+        host = replace(host, neighbours=tuple(neighbour for neighbour in host.neighbours if neighbour.ip not in own))
     if host.bridging is not None and host.bridging.fdb is not None:
-        fdb = tuple(one for one in host.bridging.fdb if one.port not in veths)
+        fdb = tuple(entry for entry in host.bridging.fdb if entry.port not in veths)
         host = replace(host, bridging=replace(host.bridging, fdb=fdb))
     published = {(binding.proto, binding.host_port) for container in containers for binding in container.bindings}
     return _without_proxies(host, published, own)
@@ -68,14 +68,14 @@ def _without_proxies(host: Host, published: set[tuple[str, int | None]], own: se
     pids = {proxy.pid for proxy in gone}
     return replace(
         host,
-        proxies=None if host.proxies is None else tuple(one for one in host.proxies if one not in gone),
+        proxies=None if host.proxies is None else tuple(proxy for proxy in host.proxies if proxy not in gone),
         listeners=None
         if host.listeners is None
         else tuple(
-            one
-            for one in host.listeners
-            if one.pid not in pids
-            and not (one.command in ("docker-proxy", "dockerd") and (one.proto, one.port) in published)
+            listener
+            for listener in host.listeners
+            if listener.pid not in pids
+            and not (listener.command in ("docker-proxy", "dockerd") and (listener.proto, listener.port) in published)
         ),
     )
 
@@ -107,7 +107,7 @@ def _plugged(host: Host, rules: EngineRules, container: Container) -> tuple[Cont
     devices = Devices(host.links or (), host.routes or ())
     ends = []
     for number, end in enumerate(container.endpoints):
-        network = next((one for one in host.networks or () if one.id == end.network_id), None)
+        network = next((network for network in host.networks or () if network.id == end.network_id), None)
         if network is None or network.driver != "bridge" or not network.bridge:
             ends.append(end)
             continue
@@ -136,11 +136,11 @@ def _with_proxies(host: Host, rules: EngineRules, container: Container) -> Host:
     """A port that somebody has already is refused, and the container with it."""
     if host.listeners is None:
         return host
-    pid = max((one.pid or 0 for one in host.listeners), default=0)
-    pid = max(pid, *(one.pid for one in host.proxies or ()), 0)
+    pid = max((listener.pid or 0 for listener in host.listeners), default=0)
+    pid = max(pid, *(proxy.pid for proxy in host.proxies or ()), 0)
     proxies, sockets = [], []
     for binding, ip, target in _published(container):
-        holder = next((one for one in host.listeners if _overlaps(one, binding, ip)), None)
+        holder = next((listener for listener in host.listeners if _overlaps(listener, binding, ip)), None)
         if holder is not None:
             what = f"{binding.host_port}/{binding.proto}"
             raise CannotModel(
@@ -188,7 +188,9 @@ def _published(container: Container) -> Iterator[tuple[Binding, IP, IP]]:
 
 def fresh_endpoint(host: Host, network: Network, beside: tuple[Endpoint, ...]) -> Endpoint:
     """With the lowest address of each subnet that nobody has."""
-    taken = {address.ip for one in host.containers or () for end in one.endpoints for address in end.addresses}
+    taken = {
+        address.ip for container in host.containers or () for end in container.endpoints for address in end.addresses
+    }
     taken |= {address.ip for link in host.links or () for address in link.addresses}
     taken |= {*network.gateways, *(address.ip for end in beside for address in end.addresses)}
     own: list[Interface] = []
@@ -277,7 +279,7 @@ _OUTPUT, _POSTROUTING = "DOCKER_OUTPUT", "DOCKER_POSTROUTING"
 
 def with_resolver_rules(ruleset: Ruleset, listeners: Iterable[Listener]) -> Ruleset:
     """As they are when the container has started; those that are there stay."""
-    sockets = [one for one in listeners if one.ip == RESOLVER]
+    sockets = [listener for listener in listeners if listener.ip == RESOLVER]
     if not sockets or any(_leads_to_resolver(rule) for rule in ruleset.rules):
         return ruleset
     backend = next((chain.backend for chain in ruleset.chains if chain.table == "nat"), IPTABLES)
@@ -301,10 +303,10 @@ def _has_nat_chain(ruleset: Ruleset, name: str) -> bool:
 def _lines(sockets: list[Listener]) -> Iterator[tuple[str, str]]:
     yield "OUTPUT", f"-d {RESOLVER}/32 -j {_OUTPUT}"
     yield "POSTROUTING", f"-d {RESOLVER}/32 -j {_POSTROUTING}"
-    for one in sockets:
-        match = f"-p {one.proto} -m {one.proto}"
-        yield _OUTPUT, f"-d {RESOLVER}/32 {match} --dport 53 -j DNAT --to-destination {RESOLVER}:{one.port}"
-        yield _POSTROUTING, f"-s {RESOLVER}/32 {match} --sport {one.port} -j SNAT --to-source :53"
+    for socket in sockets:
+        match = f"-p {socket.proto} -m {socket.proto}"
+        yield _OUTPUT, f"-d {RESOLVER}/32 {match} --dport 53 -j DNAT --to-destination {RESOLVER}:{socket.port}"
+        yield _POSTROUTING, f"-s {RESOLVER}/32 {match} --sport {socket.port} -j SNAT --to-source :53"
 
 
 def _rule(place: ChainPlace, words: str) -> Rule:

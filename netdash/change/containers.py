@@ -46,7 +46,7 @@ def changed_containers(host: Host, change: EngineChange) -> Host:
 
 
 def _named(host: Host, identity: str) -> Container:
-    found = next((one for one in host.containers or () if one.id == identity), None)
+    found = next((container for container in host.containers or () if container.id == identity), None)
     if found is None:
         raise CannotModel(f"there is no container {identity[:12]}")
     return found
@@ -162,7 +162,7 @@ def _run(host: Host, change: ContainerRun) -> Host:
     network = _network(host, change.network)
     if network.driver != "bridge":
         raise CannotModel(f"a container on {network.name}, a network of the driver {network.driver}, is not modelled")
-    if any(one.name == change.name for one in host.containers or ()):
+    if any(container.name == change.name for container in host.containers or ()):
         raise CannotModel(f"there is a container {change.name} already", "name it: docker run --name NAME …")
     plain = Container(
         id=f"new {change.name}",
@@ -219,7 +219,12 @@ def _rejoined(host: Host, container: Container, change: AttachmentChange) -> Hos
 def _without_network(host: Host, identity: str) -> Host:
     """The engine takes its bridge and its rules away."""
     network = _network(host, identity)
-    if any(end.network_id == network.id for one in host.containers or () if one.running for end in one.endpoints):
+    if any(
+        end.network_id == network.id
+        for container in host.containers or ()
+        if container.running
+        for end in container.endpoints
+    ):
         raise CannotModel(f"{network.name} has containers: the engine does not remove it")
     if network.driver != "bridge":
         raise CannotModel(f"{network.name}, a network of the driver {network.driver}, is not modelled")
@@ -237,7 +242,9 @@ def _without_network(host: Host, identity: str) -> Host:
 def _restarted(host: Host) -> Host:
     """What runs runs again. The engine turns forwarding on, puts its bridges up, and writes all of its rules."""
     rules = EngineRules(host)
-    running = [one for one in host.containers or () if one.running and one.network_mode != "host"]
+    running = [
+        container for container in host.containers or () if container.running and container.network_mode != "host"
+    ]
     running = [one for one in running if not one.shares_with]
     host = detached(host, rules, *running)
     for one in running:

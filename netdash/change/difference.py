@@ -69,7 +69,7 @@ def _within(host: Host, words: list[str]) -> tuple[list[str], str | None]:
         elif named:
             pid = decimal(named[1] or named[2] or "") or pid
         at += 1
-    found = next((one for one in host.containers or () if entered and pid and one.pid == pid), None)
+    found = next((container for container in host.containers or () if entered and pid and container.pid == pid), None)
     if found is None:
         raise CannotModel(f"{' '.join(words[:at])}: of which container the network namespace is cannot be told")
     return words[at:], found.id
@@ -143,12 +143,12 @@ def assumptions(after: Host, changes: Sequence[Change]) -> Iterator[str]:
     """What is taken for granted of containers that begin to run."""
     for change in changes:
         started = isinstance(change, ContainerChange) and change.edit is ContainerEdit.START
-        for one in after.containers or ():
-            ours = one.id == change.container if isinstance(change, ContainerChange) else False
-            ours = (ours and started) or (isinstance(change, ContainerRun) and one.name == change.name)
-            ports = ", ".join(dict.fromkeys(f"{each.container_port}/{each.proto}" for each in one.bindings))
+        for container in after.containers or ():
+            ours = container.id == change.container if isinstance(change, ContainerChange) else False
+            ours = (ours and started) or (isinstance(change, ContainerRun) and container.name == change.name)
+            ports = ", ".join(dict.fromkeys(f"{each.container_port}/{each.proto}" for each in container.bindings))
             if ours and ports:
-                yield f"{one.name} listens on {ports}: what its image starts is not known"
+                yield f"{container.name} listens on {ports}: what its image starts is not known"
 
 
 def difference(before: Host, after: Host, assumed: tuple[str, ...] = ()) -> Difference:

@@ -98,8 +98,8 @@ def _names(args: list[str], valued: tuple[str, ...]) -> Iterator[str]:
 
 
 def _network(host: Host, word: str) -> Network:
-    found = [one for one in host.networks or () if word in (one.name, one.id)]
-    found = found or [one for one in host.networks or () if len(word) >= 3 and one.id.startswith(word)]
+    found = [network for network in host.networks or () if word in (network.name, network.id)]
+    found = found or [network for network in host.networks or () if len(word) >= 3 and network.id.startswith(word)]
     if len(found) != 1:
         raise CannotModel(f"there is no network {word!r}", "see: netdash networks")
     return found[0]

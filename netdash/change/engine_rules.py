@@ -43,7 +43,11 @@ class EngineRules:
 
     def leading(self, container: Container) -> Endpoint | None:
         """The attachment that its published ports lead to now."""
-        told = {ip for one in container.bindings for ip in self._evidence.get((one.proto, one.host_port or 0), ())}
+        told = {
+            ip
+            for binding in container.bindings
+            for ip in self._evidence.get((binding.proto, binding.host_port or 0), ())
+        }
         found = [end for end in container.endpoints if any(address.ip in told for address in end.addresses)]
         return found[0] if len(found) == 1 else None
 

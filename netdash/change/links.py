@@ -34,7 +34,7 @@ def switched(devices: Devices, name: str, up: bool, connected: bool | None) -> D
     link = devices.link(name)
     if "LOOPBACK" in link.flags or name == "lo":
         raise CannotModel("a loopback device that goes up or down is not modelled")
-    above = [one.name for one in devices.links if one.lower == name and one.kind != "veth"]
+    above = [link.name for link in devices.links if link.lower == name and link.kind != "veth"]
     bonded = next((one.kind for one in devices.links if one.name == link.master and one.kind != "bridge"), None)
     if above or bonded:
         raise CannotModel(f"{name} carries {above[0] if above else link.master}: what becomes of that is not modelled")

@@ -169,9 +169,9 @@ _CHAIN_KEYS = {"type": "type", "hook": "hook", "prio": "priority", "policy": "po
 def _rule(ruleset: Ruleset | None, place: ChainPlace, verb: str, raw: Json) -> Iterator[Change]:
     """`add` puts it at the end, `insert` first."""
     named = {
-        one.name: one.elements
-        for one in (ruleset.sets if ruleset else ())
-        if (one.family, one.table) == (place.family, place.table)
+        named_set.name: named_set.elements
+        for named_set in (ruleset.sets if ruleset else ())
+        if (named_set.family, named_set.table) == (place.family, place.table)
     }
     draft: Draft = read_rule(raw, named)
     body = draft.body()

@@ -146,16 +146,16 @@ def _removed(ruleset: Ruleset, place: ChainPlace) -> Ruleset:
     gone = [chain for chain in ruleset.chains if _within(chain, place)]
     if place.chain:
         _removable(ruleset, place, gone)
-    elif place.table and not gone and all(not _of(place, one.family, one.name) for one in ruleset.tables):
+    elif place.table and not gone and all(not _of(place, table.family, table.name) for table in ruleset.tables):
         raise CannotModel(f"there is no table {place.family} {place.table}")
     left = _replaced(ruleset, (chain for chain in ruleset.chains if not _within(chain, place)))
     if place.chain or place.backend == LEGACY:
         return left
     return replace(
         left,
-        sets=tuple(one for one in ruleset.sets if not _of(place, one.family, one.table)),
-        objects=tuple(one for one in ruleset.objects if not _of(place, one.family, one.table)),
-        tables=tuple(one for one in ruleset.tables if not _of(place, one.family, one.name)),
+        sets=tuple(named_set for named_set in ruleset.sets if not _of(place, named_set.family, named_set.table)),
+        objects=tuple(item for item in ruleset.objects if not _of(place, item.family, item.table)),
+        tables=tuple(table for table in ruleset.tables if not _of(place, table.family, table.name)),
     )
 
 

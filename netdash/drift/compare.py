@@ -254,12 +254,12 @@ class _Work:
                 reported.add(id(entry.rule))
                 yield _of_rule(entry.rule, found)
 
-    def _drift(self, kind: DriftKind, one: Expected, rule: Rule | None, why: str) -> Drift:
-        place, owner = one.place, one.owner
+    def _drift(self, kind: DriftKind, expected: Expected, rule: Rule | None, why: str) -> Drift:
+        place, owner = expected.place, expected.owner
         return Drift(
             kind,
             *(place.family, place.table, place.chain),
-            rule.text if rule else one.text,
+            rule.text if rule else expected.text,
             why,
             rule.backend if rule else self._backend,
             rule,
@@ -280,7 +280,10 @@ class _Work:
             yield Undecided("rules", f"not all rules were read, and another table may decide first: {nft.reason}")
         if self._opaque:
             many = "a rule" if self._opaque == 1 else f"{self._opaque} rules"
-            why = "; ".join(one.reason for one in known.ruleset.unread) or "what may be theirs is not understood"
+            why = (
+                "; ".join(unread_part.reason for unread_part in known.ruleset.unread)
+                or "what may be theirs is not understood"
+            )
             yield Undecided("rules", f"{many} could not be compared: {why}")
         if any(group == "direct routing" for _, group in self._waived):
             yield Undecided(

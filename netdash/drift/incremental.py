@@ -60,7 +60,10 @@ class Comparing:
             self._inputs = inputs
             known = (host.engine, host.networks, containers, host.ruleset, self._carried, ports, self._devices)
             self._answer = self._comparer.compare(Known(*known))
-        reasons = (Failure(f"drift: {one.part}" if one.part else "drift", one.reason) for one in self._answer.undecided)
+        reasons = (
+            Failure(f"drift: {undecided.part}" if undecided.part else "drift", undecided.reason)
+            for undecided in self._answer.undecided
+        )
         return self._lasting(host), {reason.source: reason for reason in reasons}
 
     def _lasting(self, host: Host) -> tuple[Drift, ...] | None:

@@ -280,11 +280,19 @@ class HostPorts:
     def _waiting(self, waiting: tuple[WaitingPort, ...], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Ports of netdash's forwards that are closed, but for those whose proxies are known."""
         by_id = {container.id: container for container in containers} if waiting else {}
-        for one in waiting:
-            owner, proxy = by_id.get(one.container_id), self._proxies.get((one.proto, one.host_ip, one.host_port))
+        for waiting_port in waiting:
+            owner, proxy = (
+                by_id.get(waiting_port.container_id),
+                self._proxies.get((waiting_port.proto, waiting_port.host_ip, waiting_port.host_port)),
+            )
             if proxy is None or (owner is not None and _foreign(owner, proxy.container_ip)):
-                binding = Binding(one.proto, one.container_port, one.host_ip, one.host_port)
-                yield replace(self._down(one.container_id, binding, one.host_ip, one.host_port), waiting=True)
+                binding = Binding(
+                    waiting_port.proto, waiting_port.container_port, waiting_port.host_ip, waiting_port.host_port
+                )
+                yield replace(
+                    self._down(waiting_port.container_id, binding, waiting_port.host_ip, waiting_port.host_port),
+                    waiting=True,
+                )
 
     def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Other host listeners; a host-network container is told by its first process, a proxy tells where it leads."""

@@ -245,7 +245,10 @@ def _unread(ruleset: Ruleset, failures: Mapping[str, Failure]) -> tuple[Unread, 
         for failure in failures.values()
         if failure.source[:5] == "rules"
     }
-    parts = {one.source: replace(one, reason=failed.get(one.source, one.reason)) for one in ruleset.unread}
+    parts = {
+        unread_part.source: replace(unread_part, reason=failed.get(unread_part.source, unread_part.reason))
+        for unread_part in ruleset.unread
+    }
     legacy = {name: Unread(name, reason) for name, reason in failed.items() if name.endswith("-legacy")}
     return tuple((legacy | parts).values())
 

@@ -36,9 +36,9 @@ class Index:
         self.kept_until = host.kept_until
         self.containers_known = host.containers is not None
         self.containers = {container.id: container for container in host.containers or ()}
-        self.networks = {one.id: one for one in host.networks or ()}
-        self._networks_by_name = {one.name: one for one in host.networks or ()}
-        self.links = {one.name: one for one in host.links or ()}
+        self.networks = {network.id: network for network in host.networks or ()}
+        self._networks_by_name = {network.name: network for network in host.networks or ()}
+        self.links = {link.name: link for link in host.links or ()}
         self.owners = owners_of(host.containers or ())
         self.veths: dict[str, Container] = {}
         self._ends: dict[str, list[Endpoint]] = {}
@@ -162,26 +162,26 @@ class Index:
     @cached_property
     def _drift_by_port(self) -> dict[tuple[str | None, str, int | None], list[Drift]]:
         found: dict[tuple[str | None, str, int | None], list[Drift]] = {}
-        for one in self._drift:
-            if one.binding is not None:
-                key = (one.container_id, one.binding.proto, one.binding.host_port)
-                found.setdefault(key, []).append(one)
+        for drift in self._drift:
+            if drift.binding is not None:
+                key = (drift.container_id, drift.binding.proto, drift.binding.host_port)
+                found.setdefault(key, []).append(drift)
         return found
 
     @cached_property
     def _drift_by_network(self) -> dict[str, list[Drift]]:
         found: dict[str, list[Drift]] = {}
-        for one in self._drift:
-            if one.network_id and one.container_id is None:
-                found.setdefault(one.network_id, []).append(one)
+        for drift in self._drift:
+            if drift.network_id and drift.container_id is None:
+                found.setdefault(drift.network_id, []).append(drift)
         return found
 
     @cached_property
     def _drift_by_container(self) -> dict[str, list[Drift]]:
         found: dict[str, list[Drift]] = {}
-        for one in self._drift:
-            if one.container_id:
-                found.setdefault(one.container_id, []).append(one)
+        for drift in self._drift:
+            if drift.container_id:
+                found.setdefault(drift.container_id, []).append(drift)
         return found
 
     @cached_property
@@ -201,9 +201,9 @@ class Index:
         return self.links.get(name or "")
 
 
-def _bound(one: Drift, port: Port) -> bool:
+def _bound(drift: Drift, port: Port) -> bool:
     """Whether it is of the same address: none and 0.0.0.0 are one."""
-    ip = one.binding.host_ip if one.binding else None
+    ip = drift.binding.host_ip if drift.binding else None
     return ip == port.host_ip or (ip is None and port.host_ip.is_unspecified and port.host_ip.version == 4)
 
 
@@ -298,7 +298,11 @@ def namespace_owner(container: Container) -> str | None:
 def sharing(host: Host, container: Container) -> Container:
     """The container whose namespace this one uses: itself, or X of `container:X`."""
     owner = namespace_owner(container)
-    return container if not owner else next((one for one in host.containers or () if one.name == owner), container)
+    return (
+        container
+        if not owner
+        else next((container for container in host.containers or () if container.name == owner), container)
+    )
 
 
 def why_lost(container: Container) -> str:

@@ -68,12 +68,16 @@ def _route_key(route: Route) -> str:
     return f"{route.table} {route.kind} {_text(route.dst)} {_text(route.gateway)} {route.dev} {route.metric}"
 
 
-def _drift_key(one: Drift) -> str:
+def _drift_key(drift: Drift) -> str:
     """Of a live rule by the rule; of a missing one by what it would say."""
-    binding = one.binding
+    binding = drift.binding
     port = f" {binding.proto}/{_text(binding.host_ip)}/{binding.host_port}" if binding else ""
-    what = _rule_key(one.rule) if one.rule else f"{one.backend} {one.family} {one.table} {one.chain} {one.text}"
-    return f"{one.kind.value} {what}{port} {one.container_id}"
+    what = (
+        _rule_key(drift.rule)
+        if drift.rule
+        else f"{drift.backend} {drift.family} {drift.table} {drift.chain} {drift.text}"
+    )
+    return f"{drift.kind.value} {what}{port} {drift.container_id}"
 
 
 _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
@@ -121,7 +125,7 @@ def containers_of(host: Host, ref: Ref) -> tuple[str, ...]:
 def _of(host: Host, ref: Ref) -> set[str]:
     if ref.kind == "finding":
         health = health_of(host)
-        mine = (one for one in health.findings if ref_of(one) == ref) if health is not None else iter(())
+        mine = (finding for finding in health.findings if ref_of(finding) == ref) if health is not None else iter(())
         return {hit.container for one in mine for hit in one.hits if hit.container is not None}
     if ref.kind == "project":
         return {one.id for one in host.containers or () if (one.compose or "") == ref.key}

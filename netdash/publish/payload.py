@@ -175,10 +175,10 @@ def bindings(old: Json, add: tuple[Opened, ...], drop: tuple[Opened, ...]) -> di
     return made
 
 
-def _is(binding: Json, one: Opened) -> bool:
+def _is(binding: Json, port: Opened) -> bool:
     ip = text(binding.get("HostIp")) or ""
-    same = ip == one.host_ip or (_every(ip) and _every(one.host_ip))
-    return same and binding.get("HostPort") == str(one.host_port)
+    same = ip == port.host_ip or (_every(ip) and _every(port.host_ip))
+    return same and binding.get("HostPort") == str(port.host_port)
 
 
 def _every(host_ip: str) -> bool:

@@ -47,7 +47,9 @@ def plan_new(image: str, name: str, specs: tuple[Spec, ...], host: Host, facts: 
 def _reach_of_new(host: Host, image: str, name: str, first: Opened) -> tuple[Reach, ...]:
     bind = address(first.host_ip)
     binding = Binding(first.proto, first.container_port, bind, first.host_port)
-    network = next((one.id for one in host.networks or () if one.name == _DEFAULT_NETWORK), _DEFAULT_NETWORK)
+    network = next(
+        (network.id for network in host.networks or () if network.name == _DEFAULT_NETWORK), _DEFAULT_NETWORK
+    )
     port = Asked(bound(host, bind), first.proto, first.host_port, first.container_port)
     return reach_after(host, ContainerRun(name, image, network, (binding,)), port)
 

@@ -65,7 +65,7 @@ def reach(after: Host, asked: Asked) -> tuple[Reach, ...]:
     ip = asked.ips[0]
     own = LOOPBACK[ip.version] if ip.is_unspecified else ip
     here = _traced(Client.HOST, reaches(after, Question(Origin.HOST, own, asked.proto, asked.port)), own, asked)
-    if {scope_of(one) for one in asked.ips} == {Scope.LOOPBACK}:
+    if {scope_of(ip) for ip in asked.ips} == {Scope.LOOPBACK}:
         return here, *_others(False, Kind.LOOPBACK_ONLY)
     dst = entrance(ip.version, after.links, after.routes)[1] if ip.is_unspecified else ip
     if dst is None:

@@ -93,12 +93,12 @@ def _object(text: str) -> dict[str, Any] | None:  # the callers check it field b
     return raw if isinstance(raw, dict) and raw.get("netdash") == SCHEMA else None
 
 
-def verdict(one: Forward, boot: str, alive: bool, now: float) -> str:
+def verdict(forward: Forward, boot: str, alive: bool, now: float) -> str:
     """What is to be done with a record: `kept` (its keeper lives), `over` (its time has ended), `lost` (the machine or
     the keeper died in between: to be started anew)."""
-    if one.until is not None and now >= one.until:
+    if forward.until is not None and now >= forward.until:
         return "over"
-    return "kept" if alive and one.boot == boot else "lost"
+    return "kept" if alive and forward.boot == boot else "lost"
 
 
 def running(inspect: Mapping[str, Any]) -> bool:

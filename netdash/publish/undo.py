@@ -257,10 +257,10 @@ def shown(journal: Journal, seen: Seen) -> tuple[str, ...]:
 _MADE = re.compile(r"(.+)\.netdash-\d{8}-\d{6}(-new)?")  # the names that a change gives
 
 
-def suspects(one: Unreadable, found: Iterable[Shown]) -> tuple[str, ...]:
+def suspects(record: Unreadable, found: Iterable[Shown]) -> tuple[str, ...]:
     """What the engine shows that an unreadable record may have been about, what is stopped first."""
     listed = tuple(found)
-    names = {*one.names}
+    names = {*record.names}
     for container in listed:
         made = _MADE.fullmatch(container.name)
         names |= {container.name, made[1]} if made else set()

@@ -254,7 +254,7 @@ def _tcp_flags(mask: object, right: object, op: str) -> _Known | None:
         sets = [_flags(item) for item in items(right["set"])]
     else:
         sets = [_flags(right)]
-    flags = [one for one in sets if one is not None]
+    flags = [named_set for named_set in sets if named_set is not None]
     if bits is None or len(flags) != len(sets) or op in _BOUNDS:
         return None
     if op in ("in", "!"):

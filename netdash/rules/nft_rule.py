@@ -107,7 +107,7 @@ def _target_of(draft: Draft, verb: Verb, parts: Json, detail: str) -> Target | N
     one = ips if ports is None else ports if ips is None else None
     if isinstance(one, dict) and set(one) == {"map"}:
         return _by_map(draft, verb, one["map"], ports is not None, prefix, detail)
-    ip, port = ("" if one is None else element_text(one) for one in (ips, ports))
+    ip, port = ("" if ip is None else element_text(ip) for ip in (ips, ports))
     if ip is None or port is None:
         return None
     return _prefix(verb, ip) if prefix else _translation(verb, ip, port, detail)

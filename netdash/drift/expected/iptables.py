@@ -85,30 +85,33 @@ def address_rules(mode: Mode, container: Container, side: NetworkFamily, address
         yield Expected(place, matches, DROP, why, owner, group="direct routing")
 
 
-def port_rules(mode: Mode, one: Publication) -> Iterator[Expected]:
+def port_rules(mode: Mode, publication: Publication) -> Iterator[Expected]:
     """DNAT, the way through the filter, and what goes with them."""
-    side, binding = one.side, one.binding
-    owner = Owner(side.network.id, one.container.id, binding)
-    family, bridge, name = side.family, side.bridge, one.container.name
+    side, binding = publication.side, publication.binding
+    owner = Owner(side.network.id, publication.container.id, binding)
+    family, bridge, name = side.family, side.bridge, publication.container.name
     inner = dport(binding.proto, binding.container_port)
-    target = f"{one.container.name} at {one.address} port {binding.container_port}"
+    target = f"{publication.container.name} at {publication.address} port {binding.container_port}"
     if side.translated and binding.host_port is not None:
-        yield from _translation(mode, one, owner, f"takes {one.name} to {target}")
+        yield from _translation(mode, publication, owner, f"takes {publication.name} to {target}")
     if side.mode != "nat-unprotected":
         place = Place(family, "filter", "DOCKER")
-        matches = (dst(one.address), iif(bridge, True), oif(bridge), *inner)
+        matches = (dst(publication.address), iif(bridge, True), oif(bridge), *inner)
         yield Expected(place, matches, ACCEPT, f"lets packets through to {target}", owner)
     hairpin = not mode.since_28 or mode.proxy is not True
     if side.translated and binding.host_port is not None and hairpin:
         certain = mode.layout is Layout.STAGES or (mode.since_28 and mode.proxy is False and family == "ip")
-        place, own = Place(family, "nat", "POSTROUTING"), (src(one.address), dst(one.address), *inner)
-        yield Expected(place, own, MASQUERADE, f"lets {name} reach its own {one.name}", owner, required=certain)
+        place, own = Place(family, "nat", "POSTROUTING"), (src(publication.address), dst(publication.address), *inner)
+        yield Expected(place, own, MASQUERADE, f"lets {name} reach its own {publication.name}", owner, required=certain)
 
 
-def _translation(mode: Mode, one: Publication, owner: Owner, why: str) -> Iterator[Expected]:
-    family, binding, bridge = one.side.family, one.binding, one.side.bridge
+def _translation(mode: Mode, publication: Publication, owner: Owner, why: str) -> Iterator[Expected]:
+    family, binding, bridge = publication.side.family, publication.binding, publication.side.bridge
     port = binding.host_port or 0
-    outer: tuple[Match, ...] = (*((dst(one.host_ip),) if one.host_ip else ()), *dport(binding.proto, port))
+    outer: tuple[Match, ...] = (
+        *((dst(publication.host_ip),) if publication.host_ip else ()),
+        *dport(binding.proto, port),
+    )
     guarded: tuple[Match, ...] = (*outer, iif(bridge, True))
     forms: list[tuple[Match, ...]] = [outer, guarded] if mode.proxy is False else [guarded, outer]
     if mode.proxy is not None and family == "ip":
@@ -116,11 +119,13 @@ def _translation(mode: Mode, one: Publication, owner: Owner, why: str) -> Iterat
     elif family == "ip6" and mode.layout is not Layout.STAGES:
         forms = [(src(LINK_LOCAL, True), *forms[0]), *forms, (src(LINK_LOCAL, True), *forms[1])]
     place = Place(family, "nat", "DOCKER")
-    yield Expected(place, forms[0], dnat(one.address, binding.container_port), why, owner, others=tuple(forms[1:]))
-    if mode.since_28 and family == "ip" and one.host_ip is not None and one.host_ip.is_loopback:
-        matches = (dst(one.host_ip), iif("lo", True), *dport(binding.proto, port))
-        why = f"keeps {one.name} on {one.host_ip} from being reached by another device than lo"
-        certain = one.side.mode == "nat"
+    yield Expected(
+        place, forms[0], dnat(publication.address, binding.container_port), why, owner, others=tuple(forms[1:])
+    )
+    if mode.since_28 and family == "ip" and publication.host_ip is not None and publication.host_ip.is_loopback:
+        matches = (dst(publication.host_ip), iif("lo", True), *dport(binding.proto, port))
+        why = f"keeps {publication.name} on {publication.host_ip} from being reached by another device than lo"
+        certain = publication.side.mode == "nat"
         yield Expected(Place(family, "raw", "PREROUTING"), matches, DROP, why, owner, required=certain)
 
 

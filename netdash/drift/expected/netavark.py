@@ -69,21 +69,21 @@ def of_network(side: NetworkFamily) -> Iterator[Expected]:
         yield Expected(_place(chain), (dst(MANY[side.family], True),), MASQUERADE, why, owner, others=others)
 
 
-def port_rules(one: Publication) -> Iterator[Expected]:
+def port_rules(publication: Publication) -> Iterator[Expected]:
     """Where a container is on several networks, each may have the rules."""
-    binding, side = one.binding, one.side
+    binding, side = publication.binding, publication.side
     if binding.host_port is None:
         return
-    owner = Owner(side.network.id, one.container.id, binding)
-    net = next((net for net in side.subnets if one.address in net), side.subnets[0])
+    owner = Owner(side.network.id, publication.container.id, binding)
+    net = next((net for net in side.subnets if publication.address in net), side.subnets[0])
     chain = f"{chain_of(side, net)}_dnat"
-    outer = (*((dst(one.host_ip),) if one.host_ip else ()), *dport(binding.proto, binding.host_port))
-    target = f"{one.container.name} at {one.address} port {binding.container_port}"
-    why = f"leads {one.name} to the rules of {side.network.name}"
-    yield Expected(_place(_PORTS), outer, jump(chain), why, owner, one.certain)
-    to = dnat(one.address, binding.container_port)
-    yield Expected(_place(chain), outer, to, f"takes {one.name} to {target}", owner, one.certain)
+    outer = (*((dst(publication.host_ip),) if publication.host_ip else ()), *dport(binding.proto, binding.host_port))
+    target = f"{publication.container.name} at {publication.address} port {binding.container_port}"
+    why = f"leads {publication.name} to the rules of {side.network.name}"
+    yield Expected(_place(_PORTS), outer, jump(chain), why, owner, publication.certain)
+    to = dnat(publication.address, binding.container_port)
+    yield Expected(_place(chain), outer, to, f"takes {publication.name} to {target}", owner, publication.certain)
     for source in (net, _LOOP):
-        why = f"marks requests of the host's own for {one.name}"
-        certain = one.certain and source.version == 4
+        why = f"marks requests of the host's own for {publication.name}"
+        certain = publication.certain and source.version == 4
         yield Expected(_place(chain), (src(source), *outer), jump(_MARK), why, owner, certain)

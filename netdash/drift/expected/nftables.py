@@ -134,39 +134,39 @@ def address_rules(container: Container, side: NetworkFamily, address: IP) -> Ite
         )
 
 
-def port_rules(mode: Mode, one: Publication) -> Iterator[Expected]:
-    side, binding = one.side, one.binding
-    owner = Owner(side.network.id, one.container.id, binding)
+def port_rules(mode: Mode, publication: Publication) -> Iterator[Expected]:
+    side, binding = publication.side, publication.binding
+    owner = Owner(side.network.id, publication.container.id, binding)
     inner = dport(binding.proto, binding.container_port)
-    target = f"{one.container.name} at {one.address} port {binding.container_port}"
+    target = f"{publication.container.name} at {publication.address} port {binding.container_port}"
     if side.translated and binding.host_port is not None:
-        yield from _translation(mode, one, owner, f"takes {one.name} to {target}")
+        yield from _translation(mode, publication, owner, f"takes {publication.name} to {target}")
     if side.mode != "nat-unprotected":
         place = _place(side.family, f"filter-forward-in__{side.bridge}")
-        yield Expected(place, (dst(one.address), *inner), ACCEPT, f"lets packets through to {target}", owner)
+        yield Expected(place, (dst(publication.address), *inner), ACCEPT, f"lets packets through to {target}", owner)
     if side.translated and mode.proxy is not True:
         place = _place(side.family, f"nat-postrouting-in__{side.bridge}")
-        why = f"lets {one.container.name} reach its own {one.name}"
-        matches = (src(one.address), dst(one.address), *inner)
+        why = f"lets {publication.container.name} reach its own {publication.name}"
+        matches = (src(publication.address), dst(publication.address), *inner)
         yield Expected(place, matches, MASQUERADE, why, owner, required=False, comment="MASQ TO OWN PORT")
 
 
-def _translation(mode: Mode, one: Publication, owner: Owner, why: str) -> Iterator[Expected]:
-    family, binding = one.side.family, one.binding
+def _translation(mode: Mode, publication: Publication, owner: Owner, why: str) -> Iterator[Expected]:
+    family, binding = publication.side.family, publication.binding
     port = binding.host_port or 0
-    outer = (*((dst(one.host_ip),) if one.host_ip else ()), *dport(binding.proto, port))
-    guard, local = iif(one.side.bridge, True), src(LINK_LOCAL, True)
+    outer = (*((dst(publication.host_ip),) if publication.host_ip else ()), *dport(binding.proto, port))
+    guard, local = iif(publication.side.bridge, True), src(LINK_LOCAL, True)
     forms: list[tuple[Match, ...]] = [(guard, *outer), outer]
     if family == "ip6":
         forms = [(guard, local, *outer), (local, *outer), *forms]
     if mode.proxy is True:
         forms = forms[:1]
     others = tuple(forms[1:])
-    place, target = _place(family, _NAT), dnat(one.address, binding.container_port)
+    place, target = _place(family, _NAT), dnat(publication.address, binding.container_port)
     yield Expected(place, forms[0], target, why, owner, others=others, comment="DNAT")
-    if family == "ip" and one.host_ip is not None and one.host_ip.is_loopback:
-        why = f"keeps {one.name} on {one.host_ip} from being reached by another device than lo"
-        matches = (iif("lo", True), dst(one.host_ip), *dport(binding.proto, port))
+    if family == "ip" and publication.host_ip is not None and publication.host_ip.is_loopback:
+        why = f"keeps {publication.name} on {publication.host_ip} from being reached by another device than lo"
+        matches = (iif("lo", True), dst(publication.host_ip), *dport(binding.proto, port))
         place = _place(family, "raw-PREROUTING")
-        certain = one.side.mode == "nat"
+        certain = publication.side.mode == "nat"
         yield Expected(place, matches, DROP, why, owner, certain, comment="DROP REMOTE LOOPBACK")

@@ -128,13 +128,13 @@ _OPTIONS = {"src": "-s", "dst": "-d", "iif": "-i", "oif": "-o", "proto": "-p"}
 _ORDER = ("src", "dst", "iif", "oif", "proto", "dport", "ctstate", "dst_type", "src_type")
 
 
-def _iptables(one: Expected) -> str:
-    words = ["-A", one.place.chain]
-    protocol = next((str(match.values[0]) for match in one.matches if match.key == "proto"), "")
-    for match in sorted(one.matches, key=lambda match: _ORDER.index(match.key)):
+def _iptables(expected: Expected) -> str:
+    words = ["-A", expected.place.chain]
+    protocol = next((str(match.values[0]) for match in expected.matches if match.key == "proto"), "")
+    for match in sorted(expected.matches, key=lambda match: _ORDER.index(match.key)):
         words += ["!"] if match.negated else []
         words += _condition(match, protocol)
-    return " ".join([*words, *_action(one.target)])
+    return " ".join([*words, *_action(expected.target)])
 
 
 def _condition(match: Match, protocol: str) -> list[str]:
@@ -172,27 +172,27 @@ def socket(target: Target) -> str:
     return socket_text(target.address, target.ports[0] if target.ports else None)
 
 
-def _nft(one: Expected) -> str:
+def _nft(expected: Expected) -> str:
     words = []
-    named = {match.key for match in one.matches}
-    for match in one.matches:
+    named = {match.key for match in expected.matches}
+    for match in expected.matches:
         if match.key == "proto" and "dport" in named:
             continue
-        words.append(_nft_condition(match, one))
-    target = one.target
+        words.append(_nft_condition(match, expected))
+    target = expected.target
     if target.verb is Verb.JUMP:
         words.append(f"jump {target.chain}")
     elif target.verb in (Verb.DNAT, Verb.SNAT):
-        family = "" if one.place.family != "inet" else "ip6 " if ":" in str(target.address) else "ip "
+        family = "" if expected.place.family != "inet" else "ip6 " if ":" in str(target.address) else "ip "
         words.append(f"{target.verb.value} {family}to {socket(target)}")
     else:
         words.append(target.verb.value)
-    if one.comment:
-        words.append(f'comment "{one.comment}"')
+    if expected.comment:
+        words.append(f'comment "{expected.comment}"')
     return " ".join(words)
 
 
-def _nft_condition(match: Match, one: Expected) -> str:
+def _nft_condition(match: Match, expected: Expected) -> str:
     value = match.values[0]
     sign = "!= " if match.negated else ""
     match match.key:
@@ -203,7 +203,7 @@ def _nft_condition(match: Match, one: Expected) -> str:
         case "iif" | "oif":
             return f'{match.key}name {sign}"{value}"'
         case "dport":
-            protocol = next(str(each.values[0]) for each in one.matches if each.key == "proto")
+            protocol = next(str(each.values[0]) for each in expected.matches if each.key == "proto")
             return f"{protocol} dport {sign}{_port(value)}"
         case "ctstate":
             return f"ct state {sign}{','.join(map(str, match.values)).lower()}"
@@ -213,4 +213,4 @@ def _nft_condition(match: Match, one: Expected) -> str:
             number, _, mask = str(value).partition("/")
             return f"meta mark & {mask} == {number}"
         case _:
-            return f"ip protocol {value}" if one.place.family == "ip" else f"meta l4proto {value}"
+            return f"ip protocol {value}" if expected.place.family == "ip" else f"meta l4proto {value}"

@@ -76,5 +76,9 @@ def _address(mode: Mode, container: Container, side: NetworkFamily, address: IP)
     return iptables.address_rules(mode, container, side, address)
 
 
-def _port(mode: Mode, one: Publication) -> Iterator[Expected]:
-    return nftables.port_rules(mode, one) if mode.layout is Layout.NATIVE else iptables.port_rules(mode, one)
+def _port(mode: Mode, publication: Publication) -> Iterator[Expected]:
+    return (
+        nftables.port_rules(mode, publication)
+        if mode.layout is Layout.NATIVE
+        else iptables.port_rules(mode, publication)
+    )
