@@ -1,5 +1,6 @@
-"""Feeds of the dashboard: of this host, of a recording, and of several hosts, each of which is read by itself and
-blocks no other. To what was read of this host they add which old containers netdash keeps, and until when."""
+"""What the command line hands to the dashboard: its feeds, of this host, of a recording, and of several hosts, each of
+which is read by itself and blocks no other; and what it may change. To what was read of this host the feeds add which
+old containers netdash keeps, and until when."""
 
 from __future__ import annotations
 
@@ -17,12 +18,16 @@ from netdash.model.host import Host
 from netdash.model.kept import may_be_kept
 from netdash.model.source import KEPT, SOURCES, WAITING
 from netdash.parse.json_values import mapping
-from netdash.publish.journal import Journal
-from netdash.publish.state import Forward
 
 if TYPE_CHECKING:
     from netdash.engine.first_answer import First, FirstAnswers
-    from netdash.tui.interfaces import HostState
+    from netdash.publish.checks import Preflight
+    from netdash.publish.journal import Journal, Outage, Outcome
+    from netdash.publish.plan import Plan
+    from netdash.publish.request import NewContainer, Request
+    from netdash.publish.state import Forward
+    from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
+    from netdash.tui.interfaces import HostState, Told
 
 
 class Reader(Protocol):
@@ -252,3 +257,68 @@ def _names(recording: Recording) -> Iterator[str]:
             names = one.get("Names")
             yield str(one.get("Name"))
             yield from map(str, names if isinstance(names, list) else ())
+
+
+# --- what the dashboard may change on this host ----------------------------------------------------------------------
+# Loads `apply` when it is asked: the first paint does not wait for it.
+
+
+class LocalChanges:
+    """The engine of this machine; `docker_host` as for the feed."""
+
+    def __init__(self, docker_host: str | None) -> None:
+        self._docker_host = docker_host
+
+    def _address(self) -> str:
+        from netdash.engine.context import locate
+
+        return locate(self._docker_host).address
+
+    def preflight(self, asked: Request | NewContainer, host: Host) -> Preflight:
+        from netdash.apply.preflight import preflight
+        from netdash.publish.request import Mode, Request
+
+        if isinstance(asked, Request):
+            return preflight(self._address(), host, asked.container_id, asked.mode is Mode.RECREATE)
+        return preflight(self._address(), host, None, details=False, image=asked.image)
+
+    def act(
+        self, asked: Request | NewContainer, made: Plan, facts: Preflight, tell: Told, count: Callable[[str], None]
+    ) -> Outcome:
+        from netdash.apply import publication
+        from netdash.publish.request import Request
+
+        if isinstance(asked, Request):
+            return publication.publish(made, asked, self._address(), facts, tell)
+        return publication.start(made, asked.image, self._address(), facts, tell, count)
+
+    def pending(self) -> Pending:
+        """Asked once at every start, where there mostly is nothing."""
+        from netdash.apply import state_directory
+        from netdash.publish.undo import Pending
+
+        if state_directory.empty():
+            return Pending()
+        from netdash.apply import publication
+
+        return publication.pending()
+
+    def take_back(self, one: Taken, tell: Told) -> Outage | None:
+        from netdash.apply import publication
+
+        return publication.take_back(one, tell)
+
+    def course(self, one: Taken) -> Course:
+        from netdash.apply import publication
+
+        return publication.course(one)
+
+    def recoveries(self) -> Sequence[Recovery | Damaged]:
+        from netdash.apply import publication
+
+        return publication.recoveries(self._address())
+
+    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
+        from netdash.apply import publication
+
+        publication.recover(one, choice, tell)

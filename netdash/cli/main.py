@@ -19,8 +19,7 @@ from netdash.view.text import safe
 
 if TYPE_CHECKING:
     from netdash.capture.model import Plan
-    from netdash.cli.dashboard_changes import LocalChanges
-    from netdash.cli.feeds import FleetFeed, LiveFeed, StillFeed
+    from netdash.cli.feeds import FleetFeed, LiveFeed, LocalChanges, StillFeed
     from netdash.collect.capture import Capture
     from netdash.collect.live import LiveReader
     from netdash.collect.ssh import Address
@@ -216,7 +215,7 @@ def _keep_columns(config: Path | str | None, view: str, keys: Sequence[str]) -> 
 
 
 def _changes(arguments: Arguments) -> LocalChanges:
-    from netdash.cli.dashboard_changes import LocalChanges
+    from netdash.cli.feeds import LocalChanges
 
     return LocalChanges(arguments.docker_host)
 

@@ -79,7 +79,7 @@ def test_of_several_hosts_only_this_machine_is_changed(su1: Host) -> None:
 
 def test_the_first_paint_waits_for_none_of_it() -> None:
     program = (
-        "import sys, netdash.tui.app, netdash.cli.dashboard_changes; netdash.cli.dashboard_changes.LocalChanges(None);"
+        "import sys, netdash.tui.app, netdash.cli.feeds; netdash.cli.feeds.LocalChanges(None);"
         "print([name for name in sys.modules if name.startswith(('netdash.apply', 'netdash.publish'))"
         " or name in ('netdash.tui.dialog', 'netdash.tui.form', 'netdash.tui.changing')])"
     )
