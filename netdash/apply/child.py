@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netdash.apply import trusted
+from netdash.apply.state_directory import UntrustedError, trusted_program
 from netdash.model.processes import OWN_PROXY
 from netdash.publish.state import Opened
 
@@ -47,7 +47,7 @@ def leave(module: str, *words: str) -> bool:
 
 # --- a userland proxy -------------------------------------------------------------------------------------------------
 # The engine's docker-proxy, or netdash's own forwarder where there is none. The docker-proxy is run by the descriptor
-# that was checked (`trusted.program`), not by its path.
+# that was checked (`trusted_program`), not by its path.
 
 _PR_SET_PDEATHSIG = 1
 _NOT_GIVEN_ANEW = 10
@@ -88,8 +88,8 @@ def _executable(program: str) -> int | None:
     if not program:
         return None
     try:
-        return trusted.program(Path(program))
-    except trusted.UntrustedError as error:
+        return trusted_program(Path(program))
+    except UntrustedError as error:
         raise ProxyError(f"{program} is not run: {error}") from error
     except OSError as error:
         raise ProxyError(f"{program}: {error.strerror}") from error

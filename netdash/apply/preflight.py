@@ -10,7 +10,8 @@ from typing import Any
 
 import psutil
 
-from netdash.apply import forward, trusted
+from netdash.apply import forward
+from netdash.apply.state_directory import UntrustedError, is_safe, trusted_program
 from netdash.engine.client import EngineClient, local
 from netdash.engine.context import EnginePeer, engine_peer
 from netdash.engine.errors import EngineGone, Refused
@@ -281,8 +282,8 @@ def _paths(named: str | None, known: Iterable[str]) -> Iterator[str]:
 
 def _may_run(path: str) -> bool:
     try:
-        os.close(trusted.program(Path(path)))
-    except (OSError, RuntimeError, trusted.UntrustedError):
+        os.close(trusted_program(Path(path)))
+    except (OSError, RuntimeError, UntrustedError):
         return False
     return True
 
@@ -305,7 +306,7 @@ def _executable(pid: int) -> str | None:
     handle = os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
     try:
         path = os.readlink(f"/proc/self/fd/{handle}")
-        return path if trusted.is_safe(os.fstat(handle)) and os.path.basename(path) == _NAME else None
+        return path if is_safe(os.fstat(handle)) and os.path.basename(path) == _NAME else None
     finally:
         os.close(handle)
 

@@ -10,11 +10,11 @@ import fcntl
 import os
 import re
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from netdash.apply import trusted
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Process
 from netdash.publish.undo import Unreadable
@@ -117,7 +117,7 @@ def _path_errors(path: Path, doing: str) -> Iterator[None]:
     """Raises PathError for what is wrong with a path; FileNotFoundError is the caller's."""
     try:
         yield
-    except trusted.UntrustedError as error:
+    except UntrustedError as error:
         raise PathError(path, doing, error, _HINT) from error
     except FileNotFoundError:
         raise
@@ -130,7 +130,7 @@ def _path_errors(path: Path, doing: str) -> Iterator[None]:
 def ensure(folder: Path) -> Path:
     """Make the folder where there is none. Raises NetdashError(REFUSED)."""
     with _path_errors(folder, "use"):
-        os.close(trusted.folder(folder, make=True))
+        os.close(trusted_folder(folder, make=True))
     return folder
 
 
@@ -161,7 +161,7 @@ def append(path: Path, line: str) -> None:
     """Add a line, on disk when this returns; one that was cut off before stays by itself. Raises
     NetdashError(REFUSED), also where there is no such file."""
     try:
-        with _path_errors(path, "write"), open(trusted.file(path, os.O_RDWR | os.O_APPEND), "r+b", buffering=0) as file:
+        with _path_errors(path, "write"), open(trusted_file(path, os.O_RDWR | os.O_APPEND), "r+b", buffering=0) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else f"\n{line}"
@@ -173,7 +173,7 @@ def append(path: Path, line: str) -> None:
 
 def read(path: Path) -> str:
     """Raises FileNotFoundError, and NetdashError(REFUSED) for a file that is not to be relied on."""
-    with _path_errors(path, "read"), open(trusted.file(path), "rb") as file:
+    with _path_errors(path, "read"), open(trusted_file(path), "rb") as file:
         text = file.read(_MOST + 1)
     if len(text) > _MOST:
         raise PathError(path, "read", f"it has more than {_MOST >> 20} MiB")
@@ -182,7 +182,7 @@ def read(path: Path) -> str:
 
 @contextlib.contextmanager
 def _folder(path: Path) -> Iterator[int]:
-    handle = trusted.folder(path)
+    handle = trusted_folder(path)
     try:
         yield handle
     finally:
@@ -284,7 +284,7 @@ def one_at_a_time() -> Iterator[None]:
     """Held while something is changed. Raises NetdashError(REFUSED) when another netdash holds it."""
     path = ensure(_run()) / "lock"
     with _path_errors(path, "use"):
-        handle = trusted.file(path, os.O_WRONLY | os.O_CREAT)
+        handle = trusted_file(path, os.O_WRONLY | os.O_CREAT)
     with open(handle, "w"):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -293,3 +293,88 @@ def one_at_a_time() -> Iterator[None]:
                 "another netdash is changing something", "try again when it is done", Exit.REFUSED
             ) from error
         yield
+
+
+# --- files and folders that nobody but root and this user can have put there ------------------------------------------
+# What is checked is the descriptor that is then used: a path that is looked up twice can lead to two files.
+
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # not to wait for a FIFO that lies there instead
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class UntrustedError(Exception):
+    """Somebody else could have written there; the message names the path and says why."""
+
+
+def trusted_folder(path: Path, make: bool = False) -> int:
+    """A descriptor (O_PATH) of the folder, for use as dir_fd. Each component must be a folder, not a link, of root or
+    this user, that others cannot write: a sticky one such as /tmp may only stand above. `make` creates what is missing,
+    with mode 0700. Raises UntrustedError and OSError."""
+    handle, seen = os.open("/", _FOLDER), Path("/")
+    try:
+        for name in path.parts[1:]:
+            _check(seen, os.fstat(handle), above=True)
+            seen /= name
+            below = _below(handle, seen, make)
+            os.close(handle)
+            handle = below
+        _check(seen, os.fstat(handle), above=False)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _below(handle: int, path: Path, make: bool) -> int:
+    try:
+        if make:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path.name, 0o700, dir_fd=handle)
+        return os.open(path.name, _FOLDER, dir_fd=handle)
+    except NotADirectoryError as error:
+        raise UntrustedError(f"{path} is not a folder, or is a link") from error
+
+
+def trusted_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    """A descriptor of the regular file, in a folder as `trusted_folder` wants it. Raises UntrustedError and OSError."""
+    parent = trusted_folder(path.parent)
+    try:
+        handle = os.open(path.name, flags | _FILE, mode, dir_fd=parent)
+    except OSError as error:
+        if os.path.islink(path):
+            raise UntrustedError(f"{path} is a link") from error
+        raise
+    finally:
+        os.close(parent)
+    try:
+        _check(path, os.fstat(handle), above=False)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UntrustedError(f"{path} is not a regular file")
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def trusted_program(path: Path) -> int:
+    """A descriptor of an executable file, to be run by that descriptor. Links on the way to it are resolved first.
+    Raises UntrustedError and OSError."""
+    handle = trusted_file(path.resolve(strict=True))
+    if not os.fstat(handle).st_mode & stat.S_IXUSR:
+        os.close(handle)
+        raise UntrustedError(f"{path} is not executable")
+    return handle
+
+
+def is_safe(found: os.stat_result) -> bool:
+    """Whether only root and this user can have written what was opened."""
+    return found.st_uid in (0, os.geteuid()) and not found.st_mode & _OTHERS_WRITE
+
+
+def _check(path: Path, found: os.stat_result, above: bool) -> None:
+    """`above`: it only leads to what is meant. In a sticky folder nobody can exchange what is another's."""
+    if found.st_uid not in (0, os.geteuid()):
+        raise UntrustedError(f"{path} belongs to user {found.st_uid}")
+    if found.st_mode & _OTHERS_WRITE and not (above and found.st_mode & stat.S_ISVTX):
+        raise UntrustedError(f"{path} can be written by other users")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import child, forward, journal_files, preflight, state_directory, trusted
+from netdash.apply import child, forward, journal_files, preflight, state_directory
 from netdash.engine.context import EnginePeer, engine_peer
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish.state import Forward, Opened, Process
@@ -203,7 +203,7 @@ def test_what_was_checked_is_what_is_run(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "docker-proxy"
     path.write_bytes(Path("/bin/true").resolve().read_bytes())
     path.chmod(0o755)
-    opened = trusted.program
+    opened = state_directory.trusted_program
 
     def exchanged(which: Path) -> int:
         handle = opened(which)
@@ -211,7 +211,7 @@ def test_what_was_checked_is_what_is_run(tmp_path: Path, monkeypatch: pytest.Mon
         program(path, f"#!/bin/sh\ntouch {tmp_path}/forged\n")
         return handle
 
-    monkeypatch.setattr(trusted, "program", exchanged)
+    monkeypatch.setattr(child, "trusted_program", exchanged)
     with pytest.raises(child.ProxyError, match="ended without a word"):
         child.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
     assert not (tmp_path / "forged").exists()
