@@ -32,25 +32,25 @@ def journals() -> Path:
 
 
 def _run() -> Path:
-    told = os.environ.get("NETDASH_STATE_DIR")
-    if told:
-        return Path(told).absolute()
-    if os.geteuid() == 0:
-        return Path("/run/netdash")
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if not runtime:
+    found = _chosen("/run/netdash", "XDG_RUNTIME_DIR")
+    if found is None:
         raise NetdashError("there is no place for netdash's state", "set XDG_RUNTIME_DIR, or use sudo", Exit.REFUSED)
-    return Path(runtime, "netdash")
+    return found
 
 
 def _lasting() -> Path:
-    told = os.environ.get("NETDASH_STATE_DIR")
-    if told:
-        return Path(told).absolute()
+    return _chosen("/var/lib/netdash", "XDG_STATE_HOME") or Path.home() / ".local/state/netdash"
+
+
+def _chosen(of_root: str, variable: str) -> Path | None:
+    """`variable`: of the environment, which names the folder above a user's own."""
+    everything = os.environ.get("NETDASH_STATE_DIR")
+    if everything:
+        return Path(everything).absolute()
     if os.geteuid() == 0:
-        return Path("/var/lib/netdash")
-    state = os.environ.get("XDG_STATE_HOME")
-    return Path(state, "netdash") if state else Path.home() / ".local/state/netdash"
+        return Path(of_root)
+    above = os.environ.get(variable)
+    return Path(above, "netdash") if above else None
 
 
 def boot_id() -> str:

@@ -1,5 +1,5 @@
-"""The stream that the collector (read/collect.sh) prints, as a recording. Trusts no line of it: what is cut off, mixed
-with other output or ended with an error is missing with a reason, never a shorter answer."""
+"""The stream that the collector (collect/collect.sh) prints, as a recording. Trusts no line of it: what is cut off,
+mixed with other output or ended with an error is missing with a reason, never a shorter answer."""
 
 from __future__ import annotations
 

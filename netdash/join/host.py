@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from netdash.bundle.recording import Recording
 from netdash.join.bridges import other_namespace, with_gateways
-from netdash.join.container_namespace import parse_inside
-from netdash.join.sources import Sources, malformed
+from netdash.join.sources import Sources, malformed, parse_inside
 from netdash.model.engine_process import KERNEL, other_kernel
 from netdash.model.host import (
     IP,
