@@ -213,15 +213,15 @@ def following(inspect: Json, others: Mapping[str, Json], shared: Sharers | None)
         name = str(raw.get("Name", "")).lstrip("/")
         found += [other for other, mode in _modes(others) if other not in found and _uses(mode, identity, name)]
     there = shared.containers if shared else ()
-    return tuple(other for other, mode in _modes(others) if other in found or (other in there and _follows(mode)))
+    return tuple(
+        other
+        for other, mode in _modes(others)
+        if other in found or (other in there and str(mode).startswith("container:"))
+    )
 
 
 def _modes(others: Mapping[str, Json]) -> Iterable[tuple[str, object]]:
     return ((other, mapping(raw.get("HostConfig")).get("NetworkMode")) for other, raw in others.items())
-
-
-def _follows(mode: object) -> bool:
-    return str(mode).startswith("container:")
 
 
 def _sharers(inspect: Json, others: Mapping[str, Json]) -> Sharers | None:

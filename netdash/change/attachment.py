@@ -280,24 +280,17 @@ _OUTPUT, _POSTROUTING = "DOCKER_OUTPUT", "DOCKER_POSTROUTING"
 def with_resolver_rules(ruleset: Ruleset, listeners: Iterable[Listener]) -> Ruleset:
     """As they are when the container has started; those that are there stay."""
     sockets = [listener for listener in listeners if listener.ip == RESOLVER]
-    if not sockets or any(_leads_to_resolver(rule) for rule in ruleset.rules):
+    if not sockets or any(rule.target.verb is Verb.DNAT and rule.target.address == RESOLVER for rule in ruleset.rules):
         return ruleset
     backend = next((chain.backend for chain in ruleset.chains if chain.table == "nat"), IPTABLES)
+    there = {chain.name for chain in ruleset.chains if chain.table == "nat"}
     for name in (_OUTPUT, _POSTROUTING):
-        edit = ChainEdit.FLUSH if _has_nat_chain(ruleset, name) else ChainEdit.NEW
+        edit = ChainEdit.FLUSH if name in there else ChainEdit.NEW
         ruleset = changed_rules(ruleset, ChainChange(ChainPlace("ip", "nat", name, backend), edit))
     for chain, words in _lines(sockets):
         place = ChainPlace("ip", "nat", chain, backend)
         ruleset = changed_rules(ruleset, RuleChange(place, RuleEdit.APPEND, _rule(place, words)))
     return ruleset
-
-
-def _leads_to_resolver(rule: Rule) -> bool:
-    return rule.target.verb is Verb.DNAT and rule.target.address == RESOLVER
-
-
-def _has_nat_chain(ruleset: Ruleset, name: str) -> bool:
-    return any((chain.table, chain.name) == ("nat", name) for chain in ruleset.chains)
 
 
 def _lines(sockets: list[Listener]) -> Iterator[tuple[str, str]]:

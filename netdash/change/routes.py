@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -140,11 +139,7 @@ def _without(rules: tuple[PolicyRule, ...], change: PolicyRuleChange) -> tuple[P
         if (
             (not change.named or rule.priority == wanted.priority)
             and (wanted.table is None or rule.table == wanted.table)
-            and _has_selectors(rule, dict(wanted.selectors))
+            and dict(wanted.selectors).items() <= dict(rule.selectors).items()
         ):
             return rules[:at] + rules[at + 1 :]
     raise CannotModel(f"there is no policy rule {wanted.text or wanted.priority}")
-
-
-def _has_selectors(rule: PolicyRule, selectors: Mapping[str, str]) -> bool:
-    return selectors.items() <= dict(rule.selectors).items()

@@ -93,7 +93,8 @@ def read_once(options: Options) -> Recording:
         if isinstance(pid, int) and other is not None:
             entered = other and ENGINE in more
             answers[ENGINE] = engine_line(pid, "entered" if entered else "elsewhere" if other else "here")
-            failures = {source: one for source, one in failures.items() if not (entered and _kernels(source))}
+            theirs = IN_NAMESPACE if entered else ()
+            failures = {name: failure for name, failure in failures.items() if name.partition(":")[0] not in theirs}
         answers |= {path: answer for path, answer in more.items() if path != ENGINE}
         failures |= wrong
     return Recording(
@@ -194,22 +195,6 @@ def _tracked() -> int:
         return 0
 
 
-def _rules(options: Options) -> _Found:
-    return RuleReader(options.tool_limit).read()
-
-
-def _proxies(_: Options) -> _Found:
-    return Proxies().read(), {}
-
-
-def _listeners(_: Options) -> _Found:
-    return {"host/listeners.txt": HostListeners().read()}, {}
-
-
-def _sysctls(_: Options) -> _Found:
-    return {"host/sysctl.txt": _own_sysctls()}, {}
-
-
 def _own_sysctls() -> str:
     """Of the calling thread's network namespace."""
     return read_sysctls(name for _, name in socket.if_nameindex())
@@ -218,10 +203,10 @@ def _own_sysctls() -> str:
 _READ: Mapping[Source, Callable[[Options], _Found]] = {
     Source.DOCKER: _docker,
     **{source: partial(_tables, source) for source in _TABLES},
-    Source.RULES: _rules,
-    Source.PROXIES: _proxies,
-    Source.LISTENERS: _listeners,
-    Source.SYSCTLS: _sysctls,
+    Source.RULES: lambda options: RuleReader(options.tool_limit).read(),
+    Source.PROXIES: lambda _: (Proxies().read(), {}),
+    Source.LISTENERS: lambda _: ({"host/listeners.txt": HostListeners().read()}, {}),
+    Source.SYSCTLS: lambda _: ({"host/sysctl.txt": _own_sysctls()}, {}),
     Source.TRACE: _on_demand,
 }
 
@@ -231,11 +216,6 @@ def _wanted(options: Options) -> list[tuple[Source, Callable[[Options], _Found]]
 
 
 # --- in the engine's network namespace, where it is another ---------------------------------------------------------
-
-
-def _kernels(source: str) -> bool:
-    """Whether a failure is of a source that is read in the engine's namespace."""
-    return source.partition(":")[0] in IN_NAMESPACE
 
 
 def _in_engine_namespace(options: Options, found: tuple[Target, ...], pid: int) -> _Found:

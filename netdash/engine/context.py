@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,12 +197,9 @@ def _holder(inode: int | None) -> int | None:
     """The only process that has this socket open; None where there are several, or they may not be looked at."""
     if inode is None:
         return None
-    found = {pid for pid in _pids() if pid != os.getpid() and _holds(pid, f"socket:[{inode}]")}
+    pids = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {os.getpid()}
+    found = {pid for pid in pids if _holds(pid, f"socket:[{inode}]")}
     return found.pop() if len(found) == 1 else None
-
-
-def _pids() -> Iterator[int]:
-    yield from (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def _holds(pid: int, link: str) -> bool:

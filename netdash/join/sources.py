@@ -173,7 +173,7 @@ class Sources:
         from netdash.parse.proc import parse_listeners, parse_proxies
 
         owners = self.once("owners", parse_owners, recording.text(OWNERS))
-        listeners = self._read(Source.LISTENERS, failures, parse_listeners, sockets, decode=_undecoded)
+        listeners = self._read(Source.LISTENERS, failures, parse_listeners, sockets, decode=lambda text: text)
         stopped: frozenset[int] | None = self.parsed(recording, STOPPED)
         if listeners is not None:
             listeners = self.once("marked", mark_forged, listeners, owners, process)
@@ -207,10 +207,6 @@ class Sources:
 
 def malformed(source: str, error: ValueError) -> Failure:
     return Failure(source, f"not understood: {error}", "the recording may be cut off")
-
-
-def _undecoded(text: object) -> object:
-    return text
 
 
 def _parse_networks(answer: object) -> tuple[Network, ...]:

@@ -92,10 +92,8 @@ class Journal:
     def to_undo(self) -> tuple[int, ...]:
         """Last first, but what cannot be done twice, the removal of the new container and its image, after all others;
         a step that was begun may have happened."""
-        return tuple(sorted(set(self.begun) - set(self.undone), key=self._when))
-
-    def _when(self, at: int) -> tuple[bool, int]:
-        return self.change.steps[at] in ("create", "commit"), -at
+        left = set(self.begun) - set(self.undone)
+        return tuple(sorted(left, key=lambda at: (self.change.steps[at] in ("create", "commit"), -at)))
 
     def result(self, step: str) -> str:
         return self.results.get(self.change.steps.index(step), "") if step in self.change.steps else ""
