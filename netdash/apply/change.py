@@ -147,8 +147,7 @@ def finish(engine: EngineClient, journal: Journal, report: Report) -> Journal:
             report(say(Kind.WAS_DOWN, container=change.name, measured=journal.outage))
     journal = journal_files.append(change, {"settled": time.time()})
     if change.grace:
-        # a process that removes the old container when its time has come; without it the next change does
-        child.leave("cleanup_daemon", str(journal_files.path_of(change)))
+        _reap_later(change)
         return journal
     settle(engine, journal)
     return journal
@@ -284,6 +283,11 @@ def settle(engine: EngineClient, journal: Journal) -> None:
     if journal.change.kind == "recreate":
         remove_old(engine, journal)
     journal_files.end(journal.change)
+
+
+def _reap_later(change: Change) -> None:
+    """A process that removes the old container when its time has come; without it the next change does."""
+    child.leave("cleanup_daemon", str(journal_files.path_of(change)))
 
 
 def overdue() -> tuple[Statement, ...]:

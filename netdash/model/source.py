@@ -134,7 +134,7 @@ FILES = (
     _container("route.json", Source.INSIDE, _ROUTES, *_IP, *_ROUTE_WORDS),
     _container("listeners.txt", Source.INSIDE, _LISTENERS, "ss", "-Hltnu"),
     _container("proc-net.txt", Source.INSIDE, "parse.proc:parse_proc_net"),
-    _container("netns.txt", Source.INSIDE, "join.container_namespace:parse_inside"),
+    _container("netns.txt", Source.INSIDE, "join.sources:parse_inside"),
     _container("rule4.json", Source.TRACE, _POLICY, *_IP, "rule"),
     _container("rule6.json", Source.TRACE, _POLICY, "ip", "-6", "-j", "rule"),
     _container("neigh.json", Source.TRACE, _NEIGHBOURS, *_IP, "neigh"),
