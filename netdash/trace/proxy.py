@@ -9,7 +9,7 @@ from netdash.model.processes import OWN_PROXY
 from netdash.trace.forwarding import way_out
 from netdash.trace.model import Verdict
 from netdash.trace.namespace_state import lookups_of
-from netdash.trace.run import Run
+from netdash.trace.run import Ended, Run
 
 _AS_ASKED_SINCE = 28  # docker-proxy tells the kernel from which address it answers UDP (moby pull request 48571)
 
@@ -34,9 +34,18 @@ def answers(run: Run, heard: Listener, proxy: Proxy | None, asked: IP | None) ->
     that the route to the asker prefers, unless its program tells the kernel another (IP_PKTINFO)."""
     if heard.proto != "udp" or not heard.ip.is_unspecified or asked is None or run.answered_before():
         return
-    source = way_out(run.aside(), None).prefsrc
-    by_route = _by_route(run, heard, proxy) if source not in (None, asked) else False
+    by_route = _by_route(run, heard, proxy)
+    if by_route is False:
+        return
     name = proxy.command if proxy is not None else heard.program or f"the socket on {socket_text(heard.ip, heard.port)}"
+    try:
+        source = way_out(run.aside(), None).prefsrc
+    except Ended:
+        if by_route or run.choose(f"{name}{run.inside} looks for a route without naming {asked} as its source"):
+            raise
+        return
+    if source in (None, asked):
+        return
     if by_route is None:
         by_route = run.choose(f"{name}{run.inside} answers from {source}, as the route to who asks prefers")
     if by_route:

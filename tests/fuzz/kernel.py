@@ -138,14 +138,15 @@ def _sent(sight: Sight) -> bool:
 
 
 def _stopped(sight: Sight) -> bool:
-    """A hook that it came to and did not get through, with a legacy rule as the last: the kernel does not report its
-    drop as one."""
+    """A hook of IP that it came to and did not get through, with a legacy rule as the last: the kernel does not report
+    its drop as one."""
     return (
         bool(sight.events)
         and sight.events[-1].legacy
         and any(
             sum(1 for one, _ in sight.passed if one == hook) < sum(1 for one, _ in sight.entered if one == hook)
             for hook, _ in sight.entered
+            if not hook.startswith("bridge ")
         )
     )
 

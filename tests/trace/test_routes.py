@@ -6,7 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.trace.model import Verdict
+from netdash.trace.model import Origin, Question, Verdict
+from netdash.trace.tracer import trace
 from tests.support.trace_hosts import (
     HOST,
     MASQUERADED,
@@ -162,4 +163,15 @@ def test_who_is_asked_back_on_the_same_wire_answers_past_this_host(
 ) -> None:
     rule = "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 203.0.113.60:80"
     said = from_outside(host(table("nat", rule, *more)), src=ip_address(sender))
+    assert said.answered is answered, said.exchange.why
+
+
+@pytest.mark.parametrize(("program", "answered"), [("dnsmasq", True), ("python3", None)])
+def test_a_socket_that_names_its_source_needs_no_route_without_one(program: str, answered: bool | None) -> None:
+    rules: list[dict[str, object]] = [
+        {"priority": 900, "not": None, "src": "203.0.113.0", "srclen": 24, "action": "prohibit"},
+    ]
+    more = {"host/listeners.txt": f'udp UNCONN 0 0 0.0.0.0:53 0.0.0.0:* users:(("{program}",pid=9,fd=3))\n'}
+    wanted = Question(Origin.OUTSIDE, ip_address(HOST), "udp", 53, src=ip_address("203.0.113.50"), iif="eth0")
+    said = trace(host(rules=rules, more=more), wanted)
     assert said.answered is answered, said.exchange.why
