@@ -51,6 +51,7 @@ class Arguments:
     forget: str = ""  # the id of a record
     target: Path  # of a recording that is written: always given there
     every: bool = False  # nothing is folded
+    network: str = ""  # of map: the only one that is drawn
     changes: Sequence[str] = ()  # of what-if: command lines
     sender: str = ""  # of a trace: host, outside, outside@IP or a container
     receiver: str = ""

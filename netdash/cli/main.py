@@ -105,6 +105,7 @@ _COMMANDS = {
     "who": ("trace", "run_who"),
     "what-if": ("trace", "run_what_if"),
     "doctor": ("doctor", "run"),
+    "map": ("map", "run"),
     "capture": ("capture", "run"),
 }
 """Command -> the module that carries it out, and its function; the others are lists."""

@@ -166,20 +166,21 @@ def _add_trace(commands: argparse._SubParsersAction[Parser], shared: Parser) -> 
     trace.add_argument(
         "--seconds", dest="wait", metavar="N", type=argument_types.seconds, help="that --prove awaits it; default 30"
     )
-    trace.add_argument("--json", action="store_true", help="stable JSON")
     reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
-    reach.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
     who = commands.add_parser("who", parents=[shared], help="who reaches a container or its port, and whom it reaches")
     who.add_argument("receiver", metavar="CONTAINER[:PORT]", help="its name, or the start of its id; with /udp for UDP")
     who.add_argument("--all", dest="every", action="store_true", help="do not fold the rows that fare alike")
-    who.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+    picture = commands.add_parser("map", parents=[shared], help="how this host is wired, and what is broken")
+    picture.add_argument("network", nargs="?", default="", metavar="NETWORK", help="only this one, all its containers")
+    picture.add_argument("--all", dest="every", action="store_true", help="every container of every network")
     what_if = commands.add_parser(
         "what-if", parents=[shared], help="who would lose or win reach by commands; none of them is run"
     )
     what_if.add_argument(
         "changes", nargs="+", metavar="COMMAND", help="each in quotes: iptables, nft, ip, sysctl -w, docker; in order"
     )
-    what_if.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
+    for command in (trace, reach, who, picture, what_if):
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON")
 
 
 def _words(text: str) -> list[str]:

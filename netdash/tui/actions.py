@@ -72,6 +72,7 @@ ACTIONS = (
         "who", "w", "who reaches this container, port or network; whom it reaches", "Do", Needs.THING, command="who"
     ),
     Action("capture", "c", "capture its packets on both sides of NAT", "Do", Needs.THING, command="capture"),
+    Action("map", "m", "the map: how this host is wired, and what is broken", "Go", Needs.HOST, command="map"),
     Action("mark", "space", "mark two: t asks between them; Esc unmarks", "Do", Needs.ROW),
     Action("copy", "y", "copy an address, a rule, a command, JSON", "Do", Needs.THING, "copy", "copy"),
     Action(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 
 from netdash.model.errors import did_you_mean
 from netdash.model.host import Ref
@@ -170,12 +171,6 @@ def _everywhere(dashboard: Dashboard) -> None:
     hosts_view.everywhere(dashboard)
 
 
-def _reach(dashboard: Dashboard) -> None:
-    from netdash.tui import reach_view
-
-    reach_view.show(dashboard)
-
-
 # --- doing ------------------------------------------------------------------------------------------------------------
 
 
@@ -216,16 +211,9 @@ def _trace(dashboard: Dashboard) -> None:
         trace_view.ask(dashboard)
 
 
-def _who(dashboard: Dashboard) -> None:
-    from netdash.tui import who_view
-
-    who_view.show(dashboard)
-
-
-def _capture(dashboard: Dashboard) -> None:
-    from netdash.tui import capture_view
-
-    capture_view.show(dashboard)
+def _show(view: str, dashboard: Dashboard) -> None:
+    """A view over the dashboard."""
+    import_module(f"netdash.tui.{view}").show(dashboard)
 
 
 def _change(what: str, dashboard: Dashboard) -> None:
@@ -330,8 +318,9 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "pause": _pause,
     "refresh": _refresh,
     "trace": _trace,
-    "who": _who,
-    "capture": _capture,
+    "who": partial(_show, "who_view"),
+    "capture": partial(_show, "capture_view"),
+    "map": partial(_show, "map_view"),
     "mark": _mark,
     "copy": _copy,
     "publish": partial(_change, "publish"),
@@ -340,7 +329,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "recover": partial(_change, "recover"),
     "hosts": _hosts,
     "everywhere": _everywhere,
-    "reach": _reach,
+    "reach": partial(_show, "reach_view"),
     "command": lambda dashboard: dashboard.ask(":", "", COMMAND_HINT),
     "palette": lambda dashboard: dashboard.app.action_command_palette(),
     "help": _help,

@@ -1,0 +1,223 @@
+"""The map of the host over the dashboard: what is wired to what, and what is broken. Follows the host as it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+
+from netdash.model.finding import health_of
+from netdash.model.host import Ref
+from netdash.tui.host_view import HostView
+from netdash.tui.popup import Overlay, Search
+from netdash.tui.reach_view import decides
+from netdash.tui.surface import Bar, Box
+from netdash.tui.work import Steps, Work
+from netdash.view import unavailable
+from netdash.view.filter import Filter
+from netdash.view.map import FILTERED, Kind, Map, mapping, matching
+from netdash.view.map_lines import Drawing, counted, draw
+from netdash.view.map_rows import FOLD
+from netdash.view.text import Line, Span, Tone, clean, safe
+
+if TYPE_CHECKING:
+    from netdash.tui.dashboard import Dashboard
+
+_KEYS = (
+    ("⏎", "open, or unfold"),
+    ("h l j k", "move"),
+    ("] [", "page"),
+    ("/", "filter"),
+    ("y", "copy"),
+    ("Esc", "close"),
+)
+
+
+def show(dashboard: Dashboard) -> None:
+    """Opens the map, the cursor on the selected container where that is on it."""
+    host_view, row = dashboard.host_view, dashboard.panes.grid.row
+    if host_view is None:
+        return
+    owners = host_view.containers(row.ref) if row is not None else ()
+    seen = MapView(host_view, Ref("container", owners[0]) if owners else None)
+    dashboard.app.push_screen(seen, lambda target: dashboard.follow(target) if target else None)
+
+
+def _bearing(host_view: HostView) -> tuple[object, ...]:
+    """What the map hangs on. The findings come later than their host."""
+    host = host_view.host
+    return decides(host), id(health_of(host)), host.pending
+
+
+def _number(many: int, what: str) -> str:
+    return f"{many} {what}" if many == 1 else f"{many} {what}s"
+
+
+class MapView(Overlay[Ref | None]):
+    """Answers with what the user wants to go to, or None."""
+
+    BINDINGS: ClassVar = [
+        Binding("escape", "back", show=False),
+        Binding("q,m", "close", show=False),
+        Binding("l,right", "hop(1)", show=False),
+        Binding("h,left", "hop(-1)", show=False),
+        Binding("enter", "follow", show=False),
+        Binding("right_square_bracket", "page(1)", show=False),
+        Binding("left_square_bracket", "page(-1)", show=False),
+        Binding("slash", "filter", show=False),
+        Binding("y", "copy", show=False),
+    ]
+
+    def __init__(self, host_view: HostView, start: Ref | None) -> None:
+        super().__init__()
+        self.head, self.foot = Bar(id="map-head", panel=True), Bar(id="map-foot", panel=True)
+        self.box = Box(id="map")
+        self.field = Search("search")
+        self.field.display = False
+        self.work: Work[Drawing] = Work()
+        self._host_view, self._start_at = host_view, start
+        self._bearing = _bearing(host_view)
+        self._map: Map | None = None
+        self._drawing = Drawing(())
+        self._page = 0
+        self._matches = True  # whether the filter leaves anybody
+        self._unfolded: frozenset[str] = frozenset()
+
+    def compose(self) -> ComposeResult:
+        yield self.head
+        yield self.box
+        yield self.foot
+        yield self.field
+
+    def on_mount(self) -> None:
+        self.set_focus(self.box)
+        spans = ((Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)) for key, word in _KEYS)
+        self.foot.show(tuple(span for pair in spans for span in pair))
+        self._draw()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def update_host(self, host_view: HostView) -> None:
+        """A newer host: drawn anew where more than counters moved, or more is known. The old map stays until then."""
+        bearing = _bearing(host_view)
+        if bearing == self._bearing:
+            return
+        self._bearing = bearing
+        self._host_view, self._map = host_view, None
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.is_mounted:
+            self._title("drawing…" if self._map is None else "")
+            self.work.start(self._drawn(), self._show)
+
+    def _drawn(self) -> Steps[Drawing]:
+        if self._map is None:
+            self._map = yield from mapping(self._host_view.host)
+        wide, high = self.box.size.width, self.box.size.height - self.box.HEAD
+        drawn = matching(self._map, Filter.parse(self.field.value, FILTERED)) if self.field.value else self._map
+        self._matches = bool(drawn.blocks)
+        return draw(drawn, max(wide, 1), max(high, 1), self._page, unfolded=self._unfolded)
+
+    def _show(self, drawing: Drawing) -> None:
+        first = not self._drawing.lines
+        self._drawing, self._page = drawing, drawing.page
+        nothing: Line = (Span(" nothing matches the filter: Esc clears it", Tone.DIM),)
+        none = bool(self.field.value) and self._map is not None and bool(self._map.blocks) and not self._matches
+        self.box.show((nothing,) if none else drawing.lines, same=not first)
+        if first:
+            self._place()
+        self._title()
+
+    def _place(self) -> None:
+        """The cursor to the container that was selected, else to the first one, which is in trouble if any is."""
+        refs = [self.box.lines[at][index].ref for at, index in self.box.links]
+        wanted = refs.index(self._start_at) if self._start_at in refs else None
+        if wanted is None:
+            wanted = next((at for at, ref in enumerate(refs) if ref is not None and ref.kind in ("container", FOLD)), 0)
+        self.box.hop(wanted - self.box.link)
+
+    def _title(self, words: str = "") -> None:
+        host = self._host_view.host
+        name = f" of {clean(host.name, 40)}" if host.name else ""
+        right = words or (f"page {self._page + 1} of {self._drawing.pages}" if self._drawing.pages > 1 else "")
+        counts = counted(self._map.counts) if self._map is not None else []
+        if self._map is not None and self._map.blocks is not None:
+            networks = sum(block.kind is Kind.NETWORK for block in self._map.blocks)
+            name += f"  {_number(sum(self._map.counts.values()), 'container')}  {_number(networks, 'network')}"
+        waits = unavailable.waiting(host)
+        left = (Span(f" map{name}  ", Tone.TITLE), *counts, Span(f" {waits}" if waits else "", Tone.DIM))
+        self.head.show(left, (Span(f"{right} ", Tone.DIM),))
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def list(self) -> Box:
+        return self.box
+
+    def action_hop(self, by: int) -> None:
+        self.box.hop(by)
+
+    def action_page(self, by: int) -> None:
+        page = max(0, min(self._page + by, self._drawing.pages - 1))
+        if page != self._page:
+            self._page, self._drawing, self._start_at = page, Drawing(()), None
+            self._draw()
+
+    def action_follow(self) -> None:
+        if self.box.target is not None:
+            self._follow(self.box.target)
+
+    def on_box_followed(self, message: Box.Followed) -> None:
+        message.stop()
+        self._follow(message.ref)
+
+    def _follow(self, ref: Ref) -> None:
+        """Several containers are drawn one by one; all else is gone to."""
+        if ref.kind == FOLD:
+            self._unfolded |= {ref.key}
+            self._draw()
+        else:
+            self._leave(ref)
+
+    def action_filter(self) -> None:
+        self.field.display = True
+        self.set_focus(self.field)
+
+    def action_searched(self) -> None:
+        self.field.display = bool(self.field.value)
+        self.set_focus(self.box)
+        self.on_text_field_edited()
+
+    def on_text_field_edited(self) -> None:
+        self._page = 0
+        self._draw()
+
+    def action_copy(self) -> None:
+        from netdash.tui import copy
+
+        text = "\n".join("".join(span.text for span in line).rstrip() for line in self._drawing.lines)
+        copy.put(self, safe(text), self._say)
+
+    def _say(self, text: str, tone: Tone) -> None:
+        self.foot.show((Span(" "), Span(clean(text.partition("\n")[0], 200), tone)))
+
+    def action_back(self) -> None:
+        """The filter first, then what was unfolded."""
+        if self.field.value:
+            self.field.put("")
+            self.action_searched()
+        elif self._unfolded:
+            self._unfolded = frozenset()
+            self._draw()
+        else:
+            self.action_close()
+
+    def action_close(self) -> None:
+        self._leave(None)
+
+    def _leave(self, target: Ref | None) -> None:
+        self.work.stop()
+        self.dismiss(target)
