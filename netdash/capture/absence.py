@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from netdash.capture.model import Fate, Outcome, Plan, Seen, Side
 from netdash.capture.pairs import Flow, Open, Tuple5, key_in, opens
@@ -14,6 +15,7 @@ from netdash.trace.tracer import trace
 
 _MOST = 1024  # answers that are kept
 _STOPPED = (Verdict.DROPPED, Verdict.REJECTED, Verdict.NO_ROUTE, Verdict.MARTIAN)
+_BROADCAST = ip_address("255.255.255.255")
 _ECHOES = (0, 8, 128, 129)
 _NOT_SEEN = "who began this connection was not seen"
 _NO_TRACE = "the trace does not follow ICMP of this type"
@@ -43,7 +45,7 @@ class Absence:
         """Whether a packet from or to there is seen at the container only: as far as addresses tell."""
         if ip in self._plan.addresses:
             return False
-        return ip.is_multicast or ip in self._plan.own or (not self._has_peer and self._beside(ip))
+        return _of_the_link(ip) or ip in self._plan.own or (not self._has_peer and self._beside(ip))
 
     def _beside(self, ip: IP) -> bool:
         """Whether it is on one of the container's networks."""
@@ -55,8 +57,8 @@ class Absence:
         seen, flow = one.seen[0], one.flow
         if self._plan.points[seen.point].side is Side.DIRECT:
             return Outcome(Fate.LOCAL, "one side only: past this host's rules and NAT")
-        if seen.dst.is_multicast or str(seen.dst) == "255.255.255.255":
-            return Outcome(Fate.LOCAL, "to all on its network: not forwarded")
+        if _of_the_link(seen.dst) or _of_the_link(seen.src):
+            return Outcome(Fate.LOCAL, "of its own network: not forwarded")
         inside = self._plan.points[seen.point].side is Side.CONTAINER
         if seen.icmp is not None and seen.icmp.type not in _ECHOES:
             ours = inside and (seen.src in self._plan.own or seen.dst in self._plan.own)
@@ -128,6 +130,11 @@ class Absence:
             if len(self._answers) > _MOST:
                 self._answers.popitem(last=False)
         return found
+
+
+def _of_the_link(ip: IP) -> bool:
+    """IPv4's link-local addresses are forwarded: clouds answer at one of them."""
+    return ip.is_multicast or ip == _BROADCAST or (ip.version == 6 and ip.is_link_local)
 
 
 def _question(plan: Plan, one: Open, flow: Flow, device: str) -> Question:

@@ -243,16 +243,19 @@ class Pairing:
             if age < SETTLED and not crowded:
                 return
             complete = self._complete(one)
+            if not complete and not self._concerns(one):
+                del self._waiting[key]
+                self._forget(one)
+                continue
             waits = age < GRACE and not complete and self._judge.waits(one.seen[0])
             if waits and not crowded:
                 continue
             del self._waiting[key]
-            if complete or not self._concerns(one):
+            if complete:
                 self._forget(one)
             else:
                 self._keep_reported(key, one)
-            if complete or self._concerns(one):
-                yield self._pair(one, complete, waits)
+            yield self._pair(one, complete, waits)
 
     def _complete(self, one: Open) -> bool:
         return len({self._inside(each) for each in one.seen}) == 2
