@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 from netdash.doctor.candidate import Candidate
@@ -22,11 +22,25 @@ def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def same(one: Finding, other: Finding) -> bool:
-    """One code, and somebody or something in common. A finding without hits is of the whole host."""
-    if one.code != other.code:
+    """One code, and somebody or something in common. A finding without hits is of the whole host. Two rules of one
+    chain are two causes, whoever both of them hit."""
+    if one.code != other.code or _of_two_rules(one, other):
         return False
     containers = {hit.container for hit in one.hits} & {hit.container for hit in other.hits}
     return not one.hits or not other.hits or bool(containers)
+
+
+def _of_two_rules(one: Finding, other: Finding) -> bool:
+    first, second = _rules(one), _rules(other)
+    return first.isdisjoint(second) and not {_chain(key) for key in first}.isdisjoint(map(_chain, second))
+
+
+def _rules(finding: Finding) -> Set[str]:
+    return {seen.ref.key for seen in finding.evidence if seen.ref is not None and seen.ref.kind == "rule"}
+
+
+def _chain(key: str) -> str:
+    return " ".join(key.split(" ", 4)[:4])
 
 
 def _both(one: Candidate, other: Candidate) -> Candidate:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from netdash.model.finding import health_of, keep_health
 from netdash.model.host import Host
 from netdash.model.source import Source
+from netdash.tui.interfaces import HostState
+from netdash.view import marks
+from netdash.view.text import Line, Span, Tone
 
 _NEEDED = frozenset((Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS))
 _BRIEF, _USUAL = 0.0005, sys.getswitchinterval()  # seconds
@@ -76,3 +79,33 @@ def _bearing(host: Host) -> tuple[object, ...]:
     rules = host.ruleset.shape or host.ruleset if host.ruleset is not None else None
     parts = (host.containers, host.networks, host.links, host.routes, host.policy, host.proxies, host.listeners)
     return (*map(id, (*parts, rules, host.sysctls, host.drift)), host.pending, frozenset(host.failures))
+
+
+class Verdicts:
+    """How many containers fare how on each host: worked out one host after the other while somebody looks."""
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._known: dict[str, tuple[Host, Line]] = {}
+        self._examiner = Examiner(self._examined, failed)
+        self._asked: tuple[str, Host] | None = None
+
+    def look(self, states: Sequence[HostState]) -> None:
+        """Asks for the first host of which this is not known, or known of an older state only."""
+        if self._examiner.busy:
+            return
+        old = (state for state in states if state.host.containers is not None and not state.lost)
+        wanted = next((one for one in old if self._known.get(one.name, (None, ()))[0] is not one.host), None)
+        if wanted is not None:
+            self._asked = (wanted.name, wanted.host)
+            self._examiner.look(wanted.host)
+
+    def _examined(self, host: Host) -> None:
+        health = health_of(host)
+        if self._asked is not None and self._asked[1] is host and health is not None:
+            self._known[self._asked[0]] = (host, marks.counts(health) or (Span("✓ ", Tone.GOOD),))
+
+    def of(self, state: HostState) -> Line:
+        """✗3 !2 of a host; "…" until that is known."""
+        if state.host.containers is None or state.lost:
+            return ()
+        return self._known.get(state.name, (None, (marks.WAITS, Span(" "))))[1]

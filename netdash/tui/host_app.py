@@ -25,7 +25,7 @@ from netdash.model.host import Host
 from netdash.model.source import Source
 from netdash.tui import theme
 from netdash.tui.config import Keep, Options
-from netdash.tui.examiner import Examiner
+from netdash.tui.examiner import Examiner, Verdicts
 from netdash.tui.garbage import EVERY, Collector
 from netdash.tui.host_view import HostView, ShowsHost
 from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
@@ -115,6 +115,7 @@ class HostApp(TerminalApp):
         self.options = options
         self.changes = changes  # None: nothing can be changed
         self.capture = capture  # None: nothing can be captured
+        self.others: Verdicts | None = None  # on the other hosts, where somebody has asked for them
         self.keep = keep  # writes into the config file; None: there is none
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, overload
 
 from netdash.model.host import Ref
+from netdash.tui.examiner import Verdicts
 from netdash.tui.header import no_engine
 from netdash.tui.interfaces import Fleet, HostState
 from netdash.tui.popup import Offer, Popup
@@ -34,7 +35,9 @@ def choose(dashboard: Dashboard) -> None:
     if fleet is None:
         dashboard.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
     else:
-        dashboard.app.push_screen(hosts_popup(fleet), partial(_chosen, dashboard))
+        app = dashboard.netdash
+        app.others = app.others or Verdicts(app.fail)
+        app.push_screen(hosts_popup(fleet, app.others), partial(_chosen, dashboard))
 
 
 def everywhere(dashboard: Dashboard) -> None:
@@ -91,15 +94,17 @@ class Choice(Popup):
         menu.refresh(layout=before != (len(lines), menu.widest))
 
 
-def hosts_popup(fleet: Fleet) -> Popup:
+def hosts_popup(fleet: Fleet, verdicts: Verdicts) -> Popup:
     """Every host with what is known of it; choosing one shows it."""
 
     def make() -> tuple[Sequence[Line], Sequence[Offer]]:
         states = fleet.states()
+        verdicts.look(states)
         names = short_names([clean(state.name) for state in states])
         room = max(map(width, names), default=0)
         lines = [
-            _host(state, name, state.name == fleet.chosen, room) for state, name in zip(states, names, strict=True)
+            _host(state, name, state.name == fleet.chosen, room, verdicts.of(state))
+            for state, name in zip(states, names, strict=True)
         ]
         return lines, [(state.name, state.name) for state in states]
 
@@ -195,9 +200,9 @@ def short_names(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _host(state: HostState, shown: str, chosen: bool, room: int) -> Line:
+def _host(state: HostState, shown: str, chosen: bool, room: int, verdicts: Line) -> Line:
     name = Span(fit(shown, room), Tone.TITLE if chosen else Tone.KEY)
-    return (_mark(state), Span(" "), name, Span("  "), *_known(state), *_trouble(state))
+    return (_mark(state), Span(" "), name, Span("  "), *_known(state), *verdicts, *_trouble(state))
 
 
 def _mark(state: HostState) -> Span:

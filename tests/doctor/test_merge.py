@@ -6,6 +6,7 @@ from netdash.change.model import ContainerChange, ContainerEdit
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.merge import merged
 from netdash.model.finding import Direction, Evidence, Finding, Fix, Hit, Severity
+from netdash.model.host import Ref
 
 RESTART = Fix(("docker", "restart", "web"), "writes its rules again")
 
@@ -45,3 +46,17 @@ def test_what_is_said_of_the_whole_host_is_one_finding() -> None:
 
 def test_other_causes_stay_apart() -> None:
     assert len(merged([_candidate("ip-forward-off", "web", "a"), _candidate("masq-missing", "web", "b")])) == 2
+
+
+def test_two_rules_of_one_chain_are_two_findings_whoever_both_hit() -> None:
+    """Each container that one of them cuts off is told which."""
+
+    def dropped(rule: str, *hit: str) -> Candidate:
+        seen = Evidence(rule, "drops", Ref("rule", f"iptables ip filter {rule}"))
+        hits = tuple(Hit(one, Direction.IN) for one in hit)
+        return Candidate(Finding("docker-user-drop", Severity.HIGH, rule, hits, (seen,)))
+
+    first, second = dropped("DOCKER-USER -s a", "web", "db"), dropped("DOCKER-USER -s b", "web", "job")
+    assert len(merged([first, second])) == 2
+    assert len(merged([first, dropped("DOCKER-USER -s a", "web")])) == 1
+    assert len(merged([first, dropped("FORWARD -s b", "web")])) == 1

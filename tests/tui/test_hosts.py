@@ -15,6 +15,7 @@ from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.hosts_view import short_names
 from netdash.tui.interfaces import HostState, Publish
+from tests.support.fleets import fleet
 from tests.support.tui_hosts import container, crowd
 from tests.support.tui_stage import dashboard, press, settle, text
 
@@ -109,6 +110,35 @@ def test_the_list_says_what_is_known_of_each() -> None:
         assert any("… new" in row and "reading…" in row for row in rows)
 
     play(scene)
+
+
+def test_the_list_says_what_is_broken_on_each() -> None:
+    """Worked out while one looks, one host after the other; nothing is said of one that is lost."""
+
+    async def scene(pilot, app):
+        await press(pilot, "H")
+        assert "3 containers  …" in text(app)
+        for _ in range(3):
+            await until(lambda: not app.others._examiner.busy)
+            app.screen.renew()
+        await settle(pilot)
+        shown = text(app)
+        assert "3 containers  ✗2 " in shown
+        assert "2 containers  ✓ " in shown
+        (gone,) = [line for line in shown.splitlines() if "✗ gone" in line]
+        assert "…" not in gone
+
+    broken = replace(fleet(3, True), name="two")
+    gone = HostState("gone", replace(crowd(1), name="gone", failures=LOST), 130.0)
+    play(scene, Troupe(HostState("one", fleet(2), 1.0), HostState("two", broken, 2.0), gone))
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if done():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it takes too long")
 
 
 def test_long_names_stay_different() -> None:
