@@ -36,6 +36,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/busy_keys.py
 	$(BIN)/python -m tests.bench.changes
 	$(BIN)/python tests/bench/rules.py
 	$(BIN)/python tests/bench/trace.py

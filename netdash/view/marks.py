@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from netdash.model.finding import (
@@ -160,13 +160,12 @@ def why_of_rule(host: Host, rule: Rule, finding: Finding) -> Span:
 
 def finding_of_port(host: Host, port: Port) -> Finding | None:
     """The worst that hits this port, or what comes in to its container on any."""
-    health, number = health_of(host), f"{port.host_port}/{port.proto}"
+    health, wanted = health_of(host), ("", f"{port.host_port}/{port.proto}")
     if health is None or of_port(host, port) not in (Mark.BROKEN, Mark.RISK):
         return None
-    return _first(
-        health,
-        lambda hit: hit.container == port.container_id and hit.direction is Direction.IN and hit.port in ("", number),
-    )
+    alarms = _alarms(health).get(port.container_id, ())
+    found = (at for at, hit in alarms if hit.direction is Direction.IN and hit.port in wanted)
+    return next((health.findings[at] for at in found), None)
 
 
 def finding_of_proxy(host: Host, proxy: Proxy, ports: Sequence[Port]) -> Finding | None:
@@ -188,12 +187,21 @@ def finding_of_network(host: Host, network: Network) -> Finding | None:
     health, here = health_of(host), index_of(host).on_network(network)
     if health is None:
         return None
-    return _first(health, lambda hit: hit.network == network.name or (not hit.network and hit.container in here))
+    alarms = _alarms(health)
+    found = {at for at, hit in alarms.get(None, ()) if hit.network == network.name}
+    for container in here:
+        found |= {at for at, hit in alarms.get(container, ()) if hit.network in ("", network.name)}
+    return health.findings[min(found)] if found else None
 
 
-def _first(health: Health, hits: Callable[[Hit], bool]) -> Finding | None:
-    alarms = (finding for finding in health.findings if finding.mark is not Mark.NOTHING)
-    return next((finding for finding in alarms if any(map(hits, finding.hits))), None)
+@lru_cache(maxsize=4)
+def _alarms(health: Health) -> Mapping[str | None, Sequence[tuple[int, Hit]]]:
+    """What hits whom, by container, worst first: places in the findings."""
+    found: dict[str | None, list[tuple[int, Hit]]] = {}
+    for at, finding in enumerate(health.findings):
+        for hit in finding.hits if finding.mark is not Mark.NOTHING else ():
+            found.setdefault(hit.container, []).append((at, hit))
+    return found
 
 
 def finding_of(host: Host, standing: Standing | None) -> Finding | None:
