@@ -20,7 +20,7 @@ from netdash.model.finding import (
 from netdash.model.host import Container, Host, Network, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
-from netdash.view.layout import size
+from netdash.view.layout import shorter, size
 from netdash.view.table import Row
 from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
 
@@ -229,5 +229,6 @@ def banner(health: Health, room: int, unread: Sequence[str] = ()) -> Line:
         return ()
     left = (Span(" "), *counts(health), Span(" "))
     right = Span(f"  +{len(alarms) - 1}  0 opens " if len(alarms) > 1 else "  0 opens ", Tone.DIM)
-    sentence = fit(clean(alarms[0].sentence, 300), max(0, room - size(left) - width(right.text)))
+    left_over = max(0, room - size(left) - width(right.text))
+    sentence = fit(shorter(clean(alarms[0].sentence, 300), left_over), left_over)
     return (*left, Span(sentence, TONES[alarms[0].mark]), right)
