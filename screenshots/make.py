@@ -31,6 +31,7 @@ SCENES: tuple[tuple[str, Path, str, tuple[tuple[int, int], ...]], ...] = (
     ("rules", DEMO, "4", SIZES[1:2]),
     ("ports", MANY, "2", SIZES[1:2]),
     ("walk", RECORDINGS / "docker-user-host-port", "t", SIZES[1:2]),
+    ("map", MANY, "m", SIZES[1:2]),
     ("drift", RECORDINGS / "dnat-missing-proxied", "8", SIZES[1:2]),
 )
 """A picture's name, its recorded host, the keys pressed before it is taken, and the sizes."""
