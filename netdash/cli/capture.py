@@ -10,7 +10,7 @@ from netdash.capture.model import SNAP, WHOLE, Fate, Limits, Pair, Plan
 from netdash.capture.points import Wanted, plan
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import ALL_WAYS, tell_missing, traced_host
-from netdash.cli.printing import colour, flush, note, room, write
+from netdash.cli.printing import asked_to_end, colour, flush, note, room, write
 from netdash.cli.prove import same_namespace
 from netdash.collect.netlink import generation
 from netdash.model.addresses import address
@@ -67,12 +67,11 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
     snap = arguments.snap or (WHOLE if arguments.payload else SNAP)
     limits = Limits(arguments.packets, arguments.wait or 30.0, snap=snap, payload=arguments.payload)
     file = PcapngFile(arguments.write, arguments.force) if arguments.write is not None else None
-    with Capture(made, _Newest(arguments, host), limits, file) as capture:
+    with asked_to_end() as end, Capture(made, _Newest(arguments, host), limits, file) as capture:
         _begin(arguments, made)
-        try:
-            while not capture.ended:
-                _print(arguments, made, capture.step(_WAIT))
-        except KeyboardInterrupt:
+        while not capture.ended and not end():
+            _print(arguments, made, capture.step(_WAIT))
+        if not capture.ended:
             _print(arguments, made, capture.rest())
         dropped = capture.dropped
     for device in capture.gone:

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.view.text import GLYPH_ERRORS, SafeText, safe, use_encoding
@@ -106,6 +106,28 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def asked_to_end() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C or SIGTERM is only noted, so that nothing is lost of what is being read; Ctrl-C once more raises
+    KeyboardInterrupt."""
+    came: list[int] = []
+
+    def noted(number: int, _: object) -> None:
+        came.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    try:
+        before = {number: signal.signal(number, noted) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # in another thread signals are its owner's
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def report(error: Exception) -> int:

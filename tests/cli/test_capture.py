@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,22 @@ def test_a_missed_packet_may_be_one_that_the_kernel_dropped(
     monkeypatch.setattr(Sockets, "left", Sockets.left[:1])
     assert capture.run(parse(("capture", "web", "--seconds", "0.2", "-c", "1"))) == Exit.UNKNOWN
     assert "rules and routes let it through; 3 packets came too fast to be captured" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("packets")
+def test_ctrl_c_ends_it_and_loses_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Sockets.read
+
+    def interrupted(self: Sockets, seconds: float) -> list[object]:
+        if self._left:
+            os.kill(os.getpid(), signal.SIGINT)
+        return read(self, seconds)
+
+    monkeypatch.setattr(Sockets, "read", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert capture.run(parse(("capture", "web"))) == Exit.FINE
+    assert "2 packets, 2 seen on both sides" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.usefixtures("packets")

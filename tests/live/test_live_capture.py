@@ -12,19 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import GATEWAY_IP, GATEWAY_IP6, HOST_IP, IMAGE, INTERNET_IP, Lab, LabError
+from lab import GATEWAY_IP, GATEWAY_IP6, HOST_IP, HOST_IP6, IMAGE, INTERNET_IP, Lab, LabError
+from truth import backend
 
 PINGS = 3
+SUBNET6 = "fd00:15::/64"
+FORWARDING = "net.ipv6.conf.all.forwarding"
 
 
 @pytest.fixture(scope="module")
 def host(lab: Lab) -> Iterator[Lab]:
-    lab.docker("network", "create", "--ipv6", "--subnet", "fd00:15::/64", "captured")
+    lab.docker("network", "create", "--ipv6", "--subnet", SUBNET6, "captured")
     lab.httpd("captured-web", "-p", "8315:80")
     lab.httpd("captured-peer")
     lab.docker("run", "-d", "--name", "captured-six", "--network", "captured", IMAGE, "sleep", "600")
     lab.serve_outside("udp", GATEWAY_IP, 5315)
+    forwarding = lab.on_host("sysctl", "-n", FORWARDING).strip()
+    lab.on_host("sysctl", "-qw", f"{FORWARDING}=1")
+    lab.outside("ip", "-6", "route", "add", SUBNET6, "via", HOST_IP6)  # older engines translate no IPv6
     yield lab
+    lab.outside("ip", "-6", "route", "del", SUBNET6)
+    lab.on_host("sysctl", "-qw", f"{FORWARDING}={forwarding}")
     lab.remove_containers()
     lab.docker("network", "rm", "captured")
 
@@ -50,7 +58,7 @@ class Captured:
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGINT)
-        out, self.notes = self._process.communicate(timeout=30)
+        out, self.notes = self._process.communicate(timeout=90)
         self.code = self._process.returncode
         self.pairs = [json.loads(line) for line in out.splitlines()]
 
@@ -138,7 +146,7 @@ def test_a_packet_that_docker_user_drops_is_lost_and_the_rule_is_named(host: Lab
     host.on_host("iptables", "-I", "DOCKER-USER", "-d", INTERNET_IP, "-p", "tcp", "--dport", "81", "-j", "DROP")
     try:
         with (
-            Captured(host, "captured-web", "--peer", INTERNET_IP, "--seconds", "6") as capture,
+            Captured(host, "captured-web", "--peer", INTERNET_IP, "--seconds", "60") as capture,
             pytest.raises(LabError),
         ):
             host.docker("exec", "captured-web", "timeout", "2", "wget", "-qO-", f"http://{INTERNET_IP}:81/")
@@ -153,14 +161,16 @@ def test_a_packet_that_docker_user_drops_is_lost_and_the_rule_is_named(host: Lab
 
 
 def test_a_rule_that_is_added_while_packets_are_captured(host: Lab) -> None:
-    with Captured(host, "captured-web", "--peer", INTERNET_IP, "--seconds", "8") as capture:
+    if backend(host) == "iptables-legacy":
+        pytest.skip("the kernel does not say when rules of iptables-legacy change")
+    with Captured(host, "captured-web", "--peer", INTERNET_IP, "--seconds", "40") as capture:
         host.docker("exec", "captured-web", "ping", "-c", "1", INTERNET_IP)
         host.on_host("iptables", "-I", "DOCKER-USER", "-d", INTERNET_IP, "-p", "udp", "-j", "DROP")
         try:
             host.inside(
                 "captured-web", "python3", "-c", _UDP.replace("one.recv(100)", "").replace(GATEWAY_IP, INTERNET_IP)
             )
-            host.on_host("sleep", "2.5")
+            host.on_host("sleep", "8")
         finally:
             host.on_host("iptables", "-D", "DOCKER-USER", "1")
     lost = [pair for pair in capture.pairs if pair["proto"] == "udp"]
@@ -179,12 +189,11 @@ def test_the_saved_file_has_the_same_packets_and_no_payload(host: Lab, tmp_path:
     assert (again.returncode, path.read_bytes()) == (4, data), again.stderr
     if shutil.which("tshark") is None:
         pytest.skip("no tshark here")
-    fields = ("-T", "fields", "-e", "frame.interface_name", "-e", "ip.src", "-e", "tcp.srcport")
+    fields = ("-T", "fields", "-E", "occurrence=f", "-e", "frame.interface_name", "-e", "ip.src")
     told = subprocess.run(["tshark", "-r", str(path), *fields], capture_output=True, text=True, check=True)
-    saved = sorted(line.split("\t") for line in told.stdout.splitlines())
     seen = [one for pair in capture.pairs for one in pair["seen"]]
-    assert saved == sorted([one["device"], one["src"], str(one["sport"])] for one in seen)
-    assert {pair["fate"] for pair in capture.pairs} == {"paired"}
+    assert sorted(told.stdout.splitlines()) == sorted(f"{one['device']}\t{one['src']}" for one in seen)
+    assert {pair["fate"] for pair in capture.pairs if pair["proto"] == "tcp"} == {"paired"}, capture.pairs
 
 
 def test_without_the_right_it_is_refused_in_one_line(host: Lab) -> None:
