@@ -17,10 +17,23 @@ ENGINE = os.environ.get("NETDASH_ENGINE", "")
 rules: trixie, forky, trixie-legacy, -legacy."""
 
 
+PARTS = {"publish_killed": 6, "publish": 5, "ssh": 3, "publish_disturbed": 3, "trace": 2, "networks": 2}
+"""The long files, longest first, and into how many parts they are cut."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers of xdist take the tests in groups: a file, or a part of it, has one engine. The long ones come first."""
+    files: dict[str, list[pytest.Item]] = {name: [] for name in PARTS}
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.live)
+            files.setdefault(item.path.stem.removeprefix("test_live_"), []).append(item)
+    for name, tests in files.items():
+        for at, item in enumerate(tests):
+            item.add_marker(pytest.mark.xdist_group(f"{name}-{at * PARTS.get(name, 1) // len(tests)}"))
+    live = [item for tests in files.values() for item in tests]
+    others = set(map(id, live))
+    items[:] = [*live, *(item for item in items if id(item) not in others)]
 
 
 @pytest.hookimpl(wrapper=True)

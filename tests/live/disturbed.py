@@ -1,4 +1,4 @@
-"""`disturbed.py PHASE STEP ACTION DOCKERD`: a change of netdash's; somebody else acts right before one of its steps.
+"""`main([PHASE, STEP, ACTION, DOCKERD])`: a change of netdash's; somebody else acts right before one of its steps.
 
 PHASE: recreate, undo, or what is done with a change that was interrupted: finish, rollback. STEP: the word of a step,
 as it is done or taken back. ACTION: remove, rename, stop or start the container that the step is about; kill: dockerd,
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from killed import kill
 
 from netdash.apply import journal_files, steps
-from netdash.cli.main import main
+from netdash.cli.main import main as command_line
 from netdash.publish.journal import Change, Journal
 
 NAME = "dist-web"
@@ -68,7 +68,7 @@ def interrupted(phase: str) -> None:
     else:
         journal_files.append = append
     try:
-        main(list(PUBLISH))
+        command_line(list(PUBLISH))
     except Died:
         journal_files.begin, journal_files.append = begin, write
     else:
@@ -90,20 +90,20 @@ def disturb(word: str, action: str, dockerd: str) -> None:
     journal_files.append = append
 
 
-if __name__ == "__main__":
-    phase, word, action, dockerd = sys.argv[1:]
+def main(argv: Sequence[str]) -> int:
+    phase, word, action, dockerd = argv
     steps._STEADY = 0.3
     steps._ANSWER = 3.0
     if phase == "undo":
-        assert main(list(PUBLISH)) == 0
+        assert command_line(list(PUBLISH)) == 0
     elif phase != "recreate":
         interrupted(phase)
     print("--- disturbed", flush=True)
     disturb(word, action, dockerd)
-    code = main(list(PHASES[phase]))
+    code = command_line(list(PHASES[phase]))
     for stream in (sys.stdout, sys.stderr):
         print(LEFT, file=stream, flush=True)
     if action != "kill":
-        main(["recover"])
-        main(["published"])
-    sys.exit(code)
+        command_line(["recover"])
+        command_line(["published"])
+    return code

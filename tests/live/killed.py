@@ -1,4 +1,4 @@
-"""`killed.py N WHOM netdash-arguments`: netdash, where after the N-th line of a journal a process dies by SIGKILL.
+"""`main([N, WHOM, netdash-arguments…])`: netdash, where after the N-th line of a journal a process dies by SIGKILL.
 
 WHOM: `netdash` is this process, a number is dockerd's. N 0: nobody dies. A container counts as steady sooner here."""
 
@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from netdash.apply import journal_files, steps
-from netdash.cli.main import main
+from netdash.cli.main import main as command_line
 
 
 def dies_after(number: int, whom: str, write: Callable[..., Any], lines: list[object]) -> Callable[..., Any]:
@@ -41,10 +40,10 @@ def gone(pid: int) -> bool:
         return True
 
 
-if __name__ == "__main__":
-    number, whom, *words = sys.argv[1:]
+def main(argv: Sequence[str]) -> int:
+    number, whom, *words = argv
     steps._STEADY = 0.3
     lines: list[object] = []
     for name in ("begin", "append"):
         setattr(journal_files, name, dies_after(int(number), whom, getattr(journal_files, name), lines))
-    sys.exit(main(words))
+    return command_line(words)

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import forked
 from engines import Folder
 
 ROOT = Path(__file__).parents[2]
@@ -277,9 +278,18 @@ class Lab:
         return [*_enter(f"/run/netns/{self.host_ns}"), sys.executable, "-m", "netdash", *words]
 
     def netdash(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.netdash_argv(*words), capture_output=True, text=True, timeout=60, env=self.environment, cwd=self.folder
-        )
+        return self.run_python("netdash.cli.main", *words)
+
+    def run_python(
+        self, module: str, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """The `main` of a module with these words, on the host."""
+        path = self.folder / "forked.sock"
+        if not path.exists():
+            argv = [*_enter(f"/run/netns/{self.host_ns}"), sys.executable, forked.__file__, str(path)]
+            self._helpers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=self.environment))
+            assert until(path.exists, 60)
+        return forked.ask(path, module, words, environment or self.environment, self.folder, timeout)
 
     def json(self, *words: str) -> dict[str, object]:
         done = self.netdash(*words, "--json")

@@ -10,8 +10,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +83,6 @@ def left(raw: dict[str, Any]) -> Left:
     )
 
 
-def program(lab: Lab, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = ["nsenter", f"--net=/run/netns/{lab.host_ns}", sys.executable, str(HERE / name), *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, env=lab.environment, cwd=lab.folder)
-
-
 def sample(at: int) -> bool:
     return WHOLE or at % 11 == 0
 
@@ -112,7 +105,7 @@ def serves(lab: Lab, address: str) -> bool:
 )
 def test_somebody_acts_before_a_step(house: Lab, web: Left, phase: str, step: str, action: str) -> None:
     assert house.dockerd
-    done = program(house, "disturbed.py", phase, step, action, str(house.dockerd.pid))
+    done = house.run_python("disturbed", phase, step, action, str(house.dockerd.pid))
     whole, code = done.stdout + done.stderr, done.returncode
     assert code in (0, 4), whole
     assert "Traceback" not in whole
@@ -123,8 +116,8 @@ def test_somebody_acts_before_a_step(house: Lab, web: Left, phase: str, step: st
     way = "--rollback" if phase in ("undo", "rollback") else "--finish"
     if action == "kill":
         house.start_killed_engine()
-        again = program(house, "killed.py", "0", "netdash", "recover", way)
-        told = [program(house, "killed.py", "0", "netdash", word) for word in ("recover", "published")]
+        again = house.run_python("killed", "0", "netdash", "recover", way)
+        told = [house.run_python("killed", "0", "netdash", word) for word in ("recover", "published")]
         said, code = "".join(one.stdout + one.stderr for one in told), again.returncode
         whole += again.stdout + again.stderr + said
         assert code == 0, whole

@@ -6,12 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 from lab import IMAGE, Lab, LabError, until
 
-KILLED = Path(__file__).with_name("killed.py")
 NAME = "kill-web"
 STEPS = ("hold", "stop", "commit", "create", "connect:kill-net", "part", "name", "start", "verify", "release")
 LINES = 1 + 2 * len(STEPS) + 1  # the head, two a step, and that it is settled
@@ -71,8 +69,7 @@ def house(houses: Houses) -> Lab:
 
 
 def run(lab: Lab, number: int, whom: str, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = ["nsenter", f"--net=/run/netns/{lab.host_ns}", sys.executable, str(KILLED), str(number), whom, *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, env=lab.environment, cwd=lab.folder)
+    return lab.run_python("killed", str(number), whom, *words)
 
 
 def identity(lab: Lab, name: str) -> str:
@@ -105,7 +102,7 @@ def settle_all(lab: Lab, original: str, way: str) -> None:
     ended = run(lab, 0, "netdash", "recover", f"--{way}")
     assert ended.returncode == 0, ended.stderr
     if way == "finish":
-        assert until(lambda: served(lab), 10)
+        assert until(lambda: served(lab), 30)
         assert files(lab, NAME) == "data\nnamed\nlayer"
         assert identity(lab, NAME) != original
         assert lab.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", NAME) == "always"
