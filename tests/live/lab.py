@@ -158,7 +158,7 @@ class Lab:
                 stderr=sink,
                 env={**os.environ, "PATH": self._engine_path()},
             )
-        if not until(lambda: self._engine_answers() or self.dockerd_died, 60) or self.dockerd_died:
+        if not until(lambda: self._engine_answers() or self.dockerd_died) or self.dockerd_died:
             lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
             raise LabError(f"dockerd does not start here: {lines[-1][:300] if lines else 'it says nothing'}")
         if self.engine:
@@ -194,7 +194,7 @@ class Lab:
         assert self.dockerd
         self.dockerd.wait(20)
         words = f"{self.folder}/exec/containerd/containerd.toml".encode()
-        assert until(lambda: not any(words in command for command in _command_lines()), 20)
+        assert until(lambda: not any(words in command for command in _command_lines()))
         # where nobody reaps it, dockerd takes its zombie for alive
         (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         self.start_engine()
@@ -254,7 +254,7 @@ class Lab:
         """Run a container whose page says its name, and wait until it listens; answers its id."""
         script = f"echo {name} >/www/index.html; exec httpd -f -p {port} -h /www"
         identity = self.docker("run", "-d", "--name", name, *options, IMAGE, "sh", "-c", script)
-        assert until(lambda: f":{port} " in self.inside(name, "ss", "-Hltn"), 10), f"{name} does not listen"
+        assert until(lambda: f":{port} " in self.inside(name, "ss", "-Hltn")), f"{name} does not listen"
         return identity
 
     def pid(self, container: str) -> int:
@@ -284,11 +284,11 @@ class Lab:
         self, module: str, *words: str, environment: Mapping[str, str] | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """The `main` of a module with these words, on the host."""
-        path = self.folder / "forked.sock"
+        path = self.folder / f"{self.host_ns}.sock"
         if not path.exists():
             argv = [*_enter(f"/run/netns/{self.host_ns}"), sys.executable, forked.__file__, str(path)]
             self._helpers.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=self.environment))
-            assert until(path.exists, 60)
+            assert until(path.exists)
         return forked.ask(path, module, words, environment or self.environment, self.folder, timeout)
 
     def json(self, *words: str) -> dict[str, object]:
@@ -330,8 +330,8 @@ def run(*words: str, env: dict[str, str] | None = None, timeout: float = 60) -> 
     return done.stdout
 
 
-def until(condition: Callable[[], object], seconds: float) -> bool:
-    """Whether the condition came true in time."""
+def until(condition: Callable[[], object], seconds: float = 60) -> bool:
+    """Whether the condition came true in time; the machine may be busy with other tests."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -171,7 +171,7 @@ class Sshd:
             env={"PATH": _PATH},
         )
         log.close()
-        if not until(lambda: f":{self.port} " in self.lab.on_host("ss", "-Hltn"), 10):
+        if not until(lambda: f":{self.port} " in self.lab.on_host("ss", "-Hltn")):
             raise LabError(f"sshd does not start here: {(self.folder / 'log').read_text()[-300:]}")
 
     def _shell(self, name: str) -> str:

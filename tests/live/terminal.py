@@ -121,7 +121,7 @@ class Terminal:
             count += len(self.read(left))
         return count
 
-    def wait_for(self, seen: str | Callable[[], bool], seconds: float = 10.0) -> float | None:
+    def wait_for(self, seen: str | Callable[[], bool], seconds: float = 60.0) -> float | None:
         """When the screen first shows `seen`, in seconds since the program's start; None when it does not in time."""
         shown = seen if callable(seen) else lambda: seen in self.text
         end = time.monotonic() + seconds
@@ -135,6 +135,12 @@ class Terminal:
         end = time.monotonic() + limit
         while self.read(silence) and time.monotonic() < end:
             pass
+
+    def end(self, seconds: float = 60.0) -> int | None:
+        """Read until the program has ended by itself; its exit code."""
+        self.wait_for(lambda: self.process.poll() is not None, seconds)
+        self.settle(0.2)
+        return self.process.poll()
 
     @property
     def text(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import HOST_IP, Lab, until
+from lab import HOST_IP, Lab
 from terminal import Terminal
 from truth import nat_rules, out_by, ports
 from users import ask, command, environment
@@ -90,15 +90,15 @@ def test_another_user_is_told_where_the_rules_are(far: Lab) -> None:
 def test_the_dashboard_shows_the_engines_rules_and_whose_they_are(far: Lab) -> None:
     assert far.dockerd
     with Terminal(far.netdash_argv(), far.environment) as terminal:
-        assert terminal.wait_for(f"netns of pid {far.dockerd.pid}", 15), terminal.text
+        assert terminal.wait_for(f"netns of pid {far.dockerd.pid}"), terminal.text
         for key in "4/dnat\r":  # both rules on screen, in whatever order the chains come
             terminal.press(key)
-        assert terminal.wait_for("172.17.0.2:80", 8), terminal.text
+        assert terminal.wait_for("172.17.0.2:80"), terminal.text
         far.docker("run", "-d", "--name", "far-late", "-p", "8097:80", "netdash/busybox", "sleep", "99")
-        assert terminal.wait_for("172.17.0.3:80", 15), terminal.text
+        assert terminal.wait_for("172.17.0.3:80"), terminal.text
         far.docker("rm", "-f", "far-late")
         terminal.write(b"q")
-        assert until(lambda: terminal.read(0.05) or terminal.process.poll() is not None, 5)
+        assert terminal.end() is not None
 
 
 ROOTLESS = """

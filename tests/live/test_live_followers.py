@@ -64,7 +64,7 @@ def test_who_shares_the_namespace_comes_along(lab: Lab, owner: str) -> None:
     assert back.returncode == 0, back.stderr
     for name in before:
         assert lab.docker("inspect", "-f", "{{.Id}}", name) == before[name]
-    assert until(lambda: state(lab, "fol-runs") == "running always", 10)
+    assert until(lambda: state(lab, "fol-runs") == "running always")
     assert namespace(lab, "fol-runs") == namespace(lab, owner)
     assert "netdash-" not in lab.docker("ps", "-a", "--format", "{{.Names}}")
 

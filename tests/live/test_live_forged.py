@@ -77,7 +77,7 @@ def executables(lab: Lab) -> dict[int, tuple[str, int]]:
 
 def test_a_users_program_is_not_run_as_root(lab: Lab, target: str) -> None:
     with forged(lab, *arguments(target, 18080)) as process:
-        assert until(lambda: listens(lab, process, 18080), 10)
+        assert until(lambda: listens(lab, process, 18080))
         forgery = executables(lab)[process.pid][0]
         try:
             done = lab.netdash("publish", NAME, "18081:80", "--yes", "--json")
@@ -92,7 +92,7 @@ def test_a_users_program_is_not_run_as_root(lab: Lab, target: str) -> None:
 
 def test_a_users_socket_is_not_the_engines(lab: Lab, target: str) -> None:
     with forged(lab, *arguments(target, 18080)) as process:
-        assert until(lambda: listens(lab, process, 18080), 10)
+        assert until(lambda: listens(lab, process, 18080))
         ports: Any = lab.json("ports")["ports"]
         (entry,) = [one for one in ports if one["host_port"] == 18080]
         holder = {"kind": "process", "pid": process.pid, "command": '"docker-proxy" of nobody'}
@@ -113,7 +113,7 @@ def test_a_users_process_without_a_socket_hides_no_true_proxy(lab: Lab, target: 
         before: Any = lab.json("ports")["ports"]
         words = ("sh", "-c", "sleep 600 & wait", *arguments(target, 18070))
         with forged(lab, *words, executable="/bin/busybox", called="busybox") as process:
-            assert until(lambda: process.pid in executables(lab), 10)
+            assert until(lambda: process.pid in executables(lab))
             after: Any = lab.json("ports")["ports"]
             proxies: Any = lab.json("proxies")["proxies"]
             assert process.pid in [one["pid"] for one in proxies]
@@ -130,7 +130,7 @@ def test_without_a_docker_proxy_of_the_engine_netdash_forwards_by_itself(lab: La
     nothing = tmp_path / "nothing"
     nothing.touch()
     with forged(lab, *arguments(target, 18080)) as process:
-        assert until(lambda: listens(lab, process, 18080), 10)
+        assert until(lambda: listens(lab, process, 18080))
         hide = f'mount --bind {nothing} /usr/sbin/docker-proxy && exec "$@"'
         argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]
         argv += lab.netdash_argv("publish", NAME, "18082:80", "--yes")

@@ -79,7 +79,7 @@ def test_bound_to_loopback(host: Lab) -> None:
 def test_udp_port(host: Lab) -> None:
     host.httpd("udp-echo", "-p", "5353:53/udp")
     host.serve_in("udp-echo", "udp", "0.0.0.0", 53)
-    assert until(lambda: ":53 " in host.inside("udp-echo", "ss", "-Hlun"), 5)
+    assert until(lambda: ":53 " in host.inside("udp-echo", "ss", "-Hlun"))
     before = nat_rules(host)
     assert host.outside("python3", "-c", SEND, HOST_IP, "5353").strip() == "ping"
     published = ports(host.json("show", "udp-echo"))["udp", 5353]

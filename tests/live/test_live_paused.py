@@ -57,6 +57,6 @@ def test_the_dashboard_has_no_tick_for_it(paused: Lab) -> None:
         assert terminal.wait_for("frozen"), terminal.text
         terminal.press("2")
         terminal.press("t")
-        assert terminal.wait_for("frozen is paused", 10), terminal.text
+        assert terminal.wait_for("frozen is paused"), terminal.text
         assert f"from outside to {HOST_IP}:8090/tcp" in terminal.text
         assert "✓ delivered to" not in terminal.text

@@ -32,7 +32,7 @@ def host(lab: Lab) -> Iterator[Lab]:
     lab.httpd(PUBLISHED, "-p", "8095:80")
     lab.httpd(QUIET)
     assert lab.fetch(f"http://{HOST_IP}:8095/") == PUBLISHED  # there are neighbours now
-    assert until(lambda: "tentative" not in lab.on_host("ip", "addr"), 10)
+    assert until(lambda: "tentative" not in lab.on_host("ip", "addr"))
     folder = lab.folder / "records"
     folder.mkdir()
     folder.chmod(0o777)

@@ -77,7 +77,7 @@ def _awaiting(host: Lab, *words: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(argv, env=host.environment, cwd=host.folder, **pipes)
     assert process.stderr is not None
     assert any("awaits the next packet" in line for line in process.stderr)
-    assert until(lambda: "netdash" in host.on_host("nft", "list", "tables"), 20)
+    assert until(lambda: "netdash" in host.on_host("nft", "list", "tables"))
     return process
 
 
@@ -146,13 +146,13 @@ def test_nothing_is_left_of_what_is_killed(host: Lab) -> None:
         time.sleep(chance.uniform(0, 1.2))
         process.kill()
         process.communicate(timeout=20)
-        assert until(lambda: "netdash" not in host.on_host("nft", "list", "tables"), 5)
+        assert until(lambda: "netdash" not in host.on_host("nft", "list", "tables"))
 
 
 def test_a_finding_is_confirmed_by_connections(host: Lab) -> None:
     serve = ("sh", "-c", "exec httpd -f -p 127.0.0.1:80 -h /www")
     host.docker("run", "-d", "--name", "probed", "-p", "8092:80", IMAGE, *serve)
-    assert until(lambda: ":80 " in host.inside("probed", "ss", "-Hltn"), 10)
+    assert until(lambda: ":80 " in host.inside("probed", "ss", "-Hltn"))
     done = host.netdash("doctor", "probed", "--probe", "--json")
     answer = json.loads(done.stdout)
     assert "app-on-loopback" in {one["code"] for one in answer["findings"]}

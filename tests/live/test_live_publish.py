@@ -30,7 +30,7 @@ def house(lab: Lab) -> Iterator[Lab]:
     lab.docker("run", "-d", "--name", WEB, *fast, "--network", "pub-six", IMAGE, "sh", "-c", script)
     server = ("chroot", "/host", sys.executable, str(OUTSIDE), "udp", "0.0.0.0", "5353")
     lab.docker("run", "-d", "--name", ECHO, *fast, "-v", "/:/host:ro", IMAGE, *server)
-    assert until(lambda: ":80 " in lab.inside(WEB, "ss", "-Hltn") and ":5353 " in lab.inside(ECHO, "ss", "-Hlun"), 10)
+    assert until(lambda: ":80 " in lab.inside(WEB, "ss", "-Hltn") and ":5353 " in lab.inside(ECHO, "ss", "-Hlun"))
     yield lab
     lab.remove_containers()
     lab.docker("network", "rm", "pub-six")
@@ -89,7 +89,7 @@ def traces(lab: Lab) -> dict[str, Any]:
 
 
 def clean_again(lab: Lab, before: dict[str, Any]) -> None:
-    assert until(lambda: not keepers(lab), 10), keepers(lab)
+    assert until(lambda: not keepers(lab)), keepers(lab)
     after = traces(lab)
     for key, value in before.items():
         assert after[key] == value, key
@@ -152,15 +152,15 @@ def test_a_forward_follows_its_container(house: Lab) -> None:
     house.httpd("pub-walks")
     assert house.netdash("publish", "pub-walks", "8091:80", "--yes").returncode == 0
     house.docker("stop", "-t", "0", "pub-walks")
-    assert until(lambda: phase(house) == "waiting", 10)
+    assert until(lambda: phase(house) == "waiting")
     house.docker("run", "-d", "--name", "pub-squats", IMAGE, "sleep", "1000")  # takes its address
     house.docker("start", "pub-walks")
-    assert until(lambda: page(house, "http://127.0.0.1:8091") == "pub-walks", 10)
+    assert until(lambda: page(house, "http://127.0.0.1:8091") == "pub-walks")
     house.docker("network", "connect", "pub-six", "pub-walks")
     house.docker("network", "disconnect", "bridge", "pub-walks")
-    assert until(lambda: page(house, "http://127.0.0.1:8091") == "pub-walks", 10)
+    assert until(lambda: page(house, "http://127.0.0.1:8091") == "pub-walks")
     house.docker("rm", "-f", "pub-walks", "pub-squats")
-    assert until(lambda: not keepers(house) and phase(house) is None, 10)
+    assert until(lambda: not keepers(house) and phase(house) is None)
 
 
 def phase(lab: Lab) -> str | None:
@@ -183,7 +183,7 @@ def test_a_forward_outlives_the_engine_and_is_taken_up_when_its_keeper_dies(hous
 def test_a_forward_ends_by_itself(house: Lab) -> None:
     assert house.netdash("publish", WEB, "8093:80", "--for", "8s", "--yes").returncode == 0
     assert page(house, "http://127.0.0.1:8093") == "hi"
-    assert until(lambda: not keepers(house) and phase(house) is None, 30)
+    assert until(lambda: not keepers(house) and phase(house) is None)
 
 
 def test_the_old_container_goes_when_its_time_is_over(house: Lab) -> None:
@@ -191,7 +191,7 @@ def test_the_old_container_goes_when_its_time_is_over(house: Lab) -> None:
     old = house.docker("inspect", "-f", "{{.Id}}", "pub-grace")
     words = ("publish", "pub-grace", "8094:80", "--mode", "recreate", "--grace", "2s", "--yes")
     assert run(house, 0, "netdash", *words).returncode == 0
-    assert until(lambda: old not in house.docker("ps", "-aq", "--no-trunc"), 15)
+    assert until(lambda: old not in house.docker("ps", "-aq", "--no-trunc"))
     assert page(house, "http://127.0.0.1:8094") == "pub-grace"
     refused = house.netdash("unpublish", "pub-grace", "8094", "--yes")
     assert (refused.returncode, "--mode recreate" in refused.stderr) == (4, True)

@@ -41,7 +41,7 @@ def web(house: Lab) -> Iterator[Left]:
         *("-v", "/data", "--network", "dist-net", IMAGE, "sh", "-c", script),
     )
     house.docker("network", "connect", "bridge", NAME)
-    assert until(lambda: ":80 " in house.inside(NAME, "ss", "-Hltn"), 10)
+    assert until(lambda: ":80 " in house.inside(NAME, "ss", "-Hltn"))
     (made,) = containers(house)
     yield made
     found = house.docker("ps", "-aq", "--filter", f"label={LABEL}").split()

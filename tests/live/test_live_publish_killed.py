@@ -102,7 +102,7 @@ def settle_all(lab: Lab, original: str, way: str) -> None:
     ended = run(lab, 0, "netdash", "recover", f"--{way}")
     assert ended.returncode == 0, ended.stderr
     if way == "finish":
-        assert until(lambda: served(lab), 30)
+        assert until(lambda: served(lab))
         assert files(lab, NAME) == "data\nnamed\nlayer"
         assert identity(lab, NAME) != original
         assert lab.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", NAME) == "always"
@@ -110,7 +110,7 @@ def settle_all(lab: Lab, original: str, way: str) -> None:
         back = run(lab, 0, "netdash", "undo", "--yes")
         assert back.returncode == 0, back.stderr
     assert identity(lab, NAME) == original
-    assert until(lambda: lab.docker("inspect", "-f", "{{.State.Running}}", NAME) == "true", 10)
+    assert until(lambda: lab.docker("inspect", "-f", "{{.State.Running}}", NAME) == "true")
     assert lab.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", NAME) == "always"
     assert files(lab, NAME) == "data\nnamed\nlayer"
     assert not served(lab)

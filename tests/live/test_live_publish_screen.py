@@ -33,7 +33,7 @@ def open_form(terminal: Terminal) -> None:
     """The container's port is offered as soon as its sockets were read, which may be after the form opened."""
     terminal.press("P")
     assert terminal.wait_for(f"publish a port of {NAME}"), terminal.text
-    assert terminal.wait_for(lambda: "container port" in terminal.text and "type it: 80" not in terminal.text, 30)
+    assert terminal.wait_for(lambda: "container port" in terminal.text and "type it: 80" not in terminal.text)
 
 
 def agree(terminal: Terminal) -> None:
@@ -45,7 +45,7 @@ def agree(terminal: Terminal) -> None:
         terminal.settle(0.5)
         return "Do it?" not in terminal.text
 
-    assert until(agreed, 20), terminal.text
+    assert until(agreed), terminal.text
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
@@ -76,7 +76,7 @@ def test_published_by_keys_and_taken_back(web: Lab, size: tuple[int, int]) -> No
         agree(terminal)
         assert terminal.wait_for("✓ taken back"), terminal.text
         assert page(web, 8086) == ""
-    assert until(lambda: not keepers(web), 10)
+    assert until(lambda: not keepers(web))
     assert traces(web) == before
 
 
@@ -91,7 +91,7 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
         assert terminal.wait_for(f"make {NAME} anew with 8087"), terminal.text
         terminal.press("\r")
         agree(terminal)
-        assert terminal.wait_for("✓ tcp 127.0.0.1:8087", 60), terminal.text
+        assert terminal.wait_for("✓ tcp 127.0.0.1:8087"), terminal.text
         assert page(web, 8087) == NAME
         terminal.press("\x1b")
         assert terminal.wait_for("kept until "), terminal.text
@@ -102,9 +102,9 @@ def test_made_anew_by_keys_and_the_old_one_comes_back(web: Lab) -> None:
         terminal.press("u")
         assert terminal.wait_for("remove the new one"), terminal.text
         agree(terminal)
-        assert terminal.wait_for("✓ taken back", 60), terminal.text
+        assert terminal.wait_for("✓ taken back"), terminal.text
         assert page(web, 8087) == ""
-    assert until(lambda: not keepers(web), 10)
+    assert until(lambda: not keepers(web))
     assert traces(web) == before
 
 
@@ -130,11 +130,11 @@ def test_what_was_killed_is_offered_at_the_next_start(web: Lab, key: str, said: 
     words = ("publish", NAME, "8089:80", "--mode", "recreate", "--yes")
     assert run(web, 7, "netdash", *words).returncode == -9
     with Terminal(web.netdash_argv(), web.environment, 80, 24) as terminal:
-        assert terminal.wait_for("interrupted after", 30), terminal.text
+        assert terminal.wait_for("interrupted after"), terminal.text
         assert terminal.wait_for("f finish"), terminal.text
         terminal.press(key)
         agree(terminal)
-        assert terminal.wait_for(said, 60), terminal.text
+        assert terminal.wait_for(said), terminal.text
     assert (page(web, 8089) == NAME) == (key == "f")
     if key == "f":
         assert web.netdash("undo", "--yes").returncode == 0

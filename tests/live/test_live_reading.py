@@ -64,7 +64,7 @@ def state(lab: Lab) -> dict[str, str]:
 
 
 def test_reading_changes_nothing(host: Lab) -> None:
-    assert until(lambda: "tentative" not in host.on_host("ip", "addr"), 10)
+    assert until(lambda: "tentative" not in host.on_host("ip", "addr"))
     before = state(host)
     assert before["legacy tables"] == ""
     for command in COMMANDS:
@@ -76,9 +76,7 @@ def test_reading_changes_nothing(host: Lab) -> None:
         for digit in "1234567":
             terminal.press(digit)
         terminal.write(b"q")
-        assert until(lambda: terminal.read(0.05) or terminal.process.poll() is not None, 5)
-        terminal.settle(0.2)
-        assert terminal.process.wait(5) == 0
+        assert terminal.end() == 0
     assert state(host) == before
 
 
@@ -86,9 +84,9 @@ def test_a_started_container_appears_by_itself(host: Lab) -> None:
     with Terminal(host.netdash_argv(), host.environment) as terminal:
         assert terminal.wait_for("read-web"), terminal.text
         host.docker("run", "-d", "--name", "read-late", "netdash/busybox", "sleep", "99")
-        assert terminal.wait_for("read-late", 5), terminal.text
+        assert terminal.wait_for("read-late"), terminal.text
         host.docker("rm", "-f", "read-late")
-        assert terminal.wait_for(lambda: "read-late" not in terminal.text, 5) is not None, terminal.text
+        assert terminal.wait_for(lambda: "read-late" not in terminal.text), terminal.text
 
 
 # --- without root -----------------------------------------------------------------------------------------------------
@@ -149,10 +147,8 @@ def test_a_hung_engine_is_told_and_the_rest_works(hung: Lab) -> None:
 
 def test_a_hung_engine_does_not_hold_the_dashboard(hung: Lab) -> None:
     with Terminal(hung.netdash_argv(), hung.environment) as terminal:
-        assert terminal.wait_for("netdash", 5), terminal.text
+        assert terminal.wait_for("netdash"), terminal.text
         terminal.press("4")
-        assert terminal.wait_for("DOCKER", 8), terminal.text
+        assert terminal.wait_for("DOCKER"), terminal.text
         terminal.write(b"q")
-        assert until(lambda: terminal.read(0.05) or terminal.process.poll() is not None, 5)
-        terminal.settle(0.2)
-        assert terminal.process.wait(5) == 0
+        assert terminal.end() == 0

@@ -134,7 +134,7 @@ def test_a_file_of_a_container_is_never_one_of_the_host(possible: None, tmp_path
     with subprocess.Popen(argv) as process:
         try:
             proc = Path(f"/proc/{process.pid}")
-            assert until(lambda: (proc / "comm").read_text() == "busybox\n", 10)
+            assert until(lambda: (proc / "comm").read_text() == "busybox\n")
             assert (proc / "root" / link).is_symlink()
             done = subprocess.run(
                 ["sh", str(tmp_path / "script")], input=f"{process.pid}\n", capture_output=True, text=True, timeout=30
@@ -226,7 +226,7 @@ def test_the_docker_command_serves_where_curl_is_missing(sshd: Sshd, tmp_path: P
 
 def test_reading_by_ssh_changes_nothing(sshd: Sshd) -> None:
     lab = sshd.lab
-    assert until(lambda: "tentative" not in lab.on_host("ip", "addr"), 10)
+    assert until(lambda: "tentative" not in lab.on_host("ip", "addr"))
     before, files = state(lab), written(sshd)
     for user in ("root", PLAIN):
         sshd.netdash(*sshd.options(user), "ports")
@@ -287,31 +287,29 @@ def test_a_key_that_is_not_accepted_is_told_with_what_to_do(sshd: Sshd) -> None:
 def test_the_dashboard_shows_hosts_and_marks_one_that_goes(sshd: Sshd) -> None:
     argv = sshd.lab.netdash_argv(*several(sshd))
     with Terminal(argv, sshd.environment) as terminal:
-        assert terminal.wait_for("ssh-web", 20), terminal.text
+        assert terminal.wait_for("ssh-web"), terminal.text
         assert "1/4" in terminal.text
         sshd.lab.docker("run", "-d", "--name", "ssh-late", *_IDLE)
-        assert terminal.wait_for("ssh-late", 20), terminal.text
+        assert terminal.wait_for("ssh-late"), terminal.text
         sshd.lab.docker("rm", "-f", "ssh-late")
         terminal.press("H")
-        assert terminal.wait_for("Connection refused", 10), terminal.text
+        assert terminal.wait_for("Connection refused"), terminal.text
         terminal.press("\x1b")
         with cut_off(sshd):
-            assert terminal.wait_for("host gone", 40), terminal.text
+            assert terminal.wait_for("host gone"), terminal.text
             assert "ssh-web" in terminal.text
             for key in ":host local\r":
                 terminal.press(key)
-            assert terminal.wait_for("4/4", 5), terminal.text
+            assert terminal.wait_for("4/4"), terminal.text
             assert "● live" in terminal.text
             for key in ":host root@127.0.0.1:2222\r":
                 terminal.press(key)
-            assert terminal.wait_for("host gone", 5), terminal.text
-        assert terminal.wait_for("● live", 60), terminal.text
+            assert terminal.wait_for("host gone"), terminal.text
+        assert terminal.wait_for("● live"), terminal.text
         children = ssh_of(terminal.process.pid)
         assert children
         terminal.write(b"q")
-        assert until(lambda: terminal.read(0.05) or terminal.process.poll() is not None, 5)
-        terminal.settle(0.2)
-        assert terminal.process.wait(5) == 0
+        assert terminal.end() == 0
         assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 

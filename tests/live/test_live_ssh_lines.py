@@ -68,22 +68,22 @@ def dashboard(sshd: Sshd) -> Terminal:
 def answers_keys(terminal: Terminal) -> None:
     """The help comes and goes."""
     terminal.write(b"?")
-    assert terminal.wait_for("Keys", 5), terminal.text
+    assert terminal.wait_for("Keys"), terminal.text
     terminal.write(b"\x1b")
-    assert terminal.wait_for(lambda: "Keys" not in terminal.text, 5), terminal.text
+    assert terminal.wait_for(lambda: "Keys" not in terminal.text), terminal.text
 
 
 def test_a_slow_line_shows_all_and_keeps_the_keys(sshd: Sshd, line: Path) -> None:
     with dashboard(sshd) as terminal:
-        assert until(lambda: terminal.read(0.1) is not None and begun(line), 20)
+        assert until(lambda: terminal.read(0.1) is not None and begun(line))
         answers_keys(terminal)
-        assert terminal.wait_for("c3", 60), terminal.text
+        assert terminal.wait_for("c3"), terminal.text
         assert "● live" in terminal.text
         late = container(9)
         sshd.lab.engine.containers[late["Id"]] = late
-        assert terminal.wait_for(lambda: heard(sshd, "start", terminal, "4 containers"), 60), terminal.text
+        assert terminal.wait_for(lambda: heard(sshd, "start", terminal, "4 containers")), terminal.text
         del sshd.lab.engine.containers[late["Id"]]
-        assert terminal.wait_for(lambda: heard(sshd, "destroy", terminal, "3 containers"), 60), terminal.text
+        assert terminal.wait_for(lambda: heard(sshd, "destroy", terminal, "3 containers")), terminal.text
 
 
 def heard(sshd: Sshd, action: str, terminal: Terminal, words: str) -> bool:
@@ -95,16 +95,16 @@ def heard(sshd: Sshd, action: str, terminal: Terminal, words: str) -> bool:
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["cut", "hung"])
 def test_a_line_that_breaks_leaves_what_was_known(sshd: Sshd, line: Path, end: signal.Signals) -> None:
     with dashboard(sshd) as terminal:
-        assert terminal.wait_for("c3", 60), terminal.text
+        assert terminal.wait_for("c3"), terminal.text
         (line / "closed").touch()
         pid = begun(line)[-1][0]
         os.kill(pid, end)
-        assert terminal.wait_for("host gone", 60), terminal.text
+        assert terminal.wait_for("host gone"), terminal.text
         assert "c3" in terminal.text
         assert "● live" not in terminal.text
         answers_keys(terminal)
         terminal.write(b"H")
-        assert terminal.wait_for("closed" if end == signal.SIGKILL else "not responding", 40), terminal.text
+        assert terminal.wait_for("closed" if end == signal.SIGKILL else "not responding"), terminal.text
         terminal.write(b"\x1b")
         (line / "closed").unlink()
         assert terminal.wait_for("● live", 90), terminal.text

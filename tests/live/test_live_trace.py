@@ -169,7 +169,7 @@ def _started(host: Lab) -> None:
     for name in CONTAINERS:
         for _, ip, port in SERVED.get(name, (("http", "0.0.0.0", 80),)):
             shown = f"[{ip}]:{port} " if ":" in ip else f":{port} "
-            assert until(lambda: shown in host.inside(name, "ss", "-Hltun"), 10), name  # noqa: B023
+            assert until(lambda: shown in host.inside(name, "ss", "-Hltun")), name  # noqa: B023
 
 
 def address(host: Lab, name: str) -> str:
@@ -230,7 +230,7 @@ def without_proxy(lab_without_proxy: Lab) -> dict[str, Case]:
     for name, options in {"np-web": ("-p", "8086:80"), "np-near": (), "np-far": ("--network", "far")}.items():
         host.docker("run", "-d", "--name", name, *options, IMAGE, "sleep", "999")
     host.serve_in("np-web", "http", "0.0.0.0", 80)
-    assert until(lambda: ":80 " in host.inside("np-web", "ss", "-Hltn"), 10)
+    assert until(lambda: ":80 " in host.inside("np-web", "ss", "-Hltn"))
     return _all(host, WITHOUT_PROXY)
 
 
