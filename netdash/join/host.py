@@ -35,6 +35,7 @@ from netdash.parse.json_values import Json, mapping, objects
 if TYPE_CHECKING:
     from netdash.drift.incremental import Comparing
     from netdash.join.bridges import VethPairs
+    from netdash.join.host_ports import HostPorts
     from netdash.kernel.entrance import Entrance
     from netdash.model.kept import WaitingPort
 
@@ -115,6 +116,7 @@ class Builder:
         self._joined_all: tuple[Container, ...] = ()
         self._uncounted: tuple[Port, ...] = ()
         self._entrance: Entrance | None = None
+        self._host_ports: HostPorts | None = None
         self._comparing: Comparing | None = None
 
     def build(self, recording: Recording) -> Host:
@@ -297,9 +299,9 @@ class Builder:
         self._entrance = entrance
         containers = self._publishing.of(containers or ())
         shape = ruleset.shape if ruleset else None
-        held = self._sources.once(
+        held = self._host_ports = self._sources.once(
             "host_ports",
-            lambda *_: HostPorts(entrance, ruleset, proxies, listeners),
+            lambda *_: HostPorts(entrance, ruleset, proxies, listeners, self._host_ports),
             *(entrance, shape, ruleset.unread if ruleset else (), proxies, listeners),
         )
         ports = self._sources.once("ports", lambda *_: held.ports(containers, waiting), held, containers, waiting)

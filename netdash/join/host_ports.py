@@ -19,6 +19,7 @@ from netdash.model.packet import Packet
 from netdash.model.processes import HOLDERS, OWN_PROXY
 
 if TYPE_CHECKING:
+    from netdash.trace.nat_changes import Changes
     from netdash.trace.nat_rules import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
@@ -44,7 +45,9 @@ class HostPorts:
         ruleset: Ruleset | None,
         proxies: tuple[Proxy, ...] | None,
         listeners: tuple[Listener, ...] | None,
+        before: HostPorts | None = None,
     ) -> None:
+        """`before`: the one of the host before, from which the ports are taken that nothing has changed for."""
         holding = [proxy for proxy in proxies or () if proxy.holds_port]
         holding.sort(key=lambda one: (bool(one.listeners), -one.pid))  # of several at one port the last stays
         self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in holding}
@@ -53,6 +56,7 @@ class HostPorts:
         for proxy in holding:
             self._proxies_at.setdefault((proxy.proto, proxy.host_port), []).append(proxy)
         self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
+        self._ruleset = ruleset
         self._listeners = listeners
         self._by_port = by_port(listeners or ())
         self._nat = _destination_nat(ruleset) if ruleset else None
@@ -60,6 +64,9 @@ class HostPorts:
         self._rules_whole = ruleset is not None and ruleset.complete
         self._entrance = way
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
+        self._read = (way, self._rules_whole, self._proxies_known, listeners is None)
+        if before is not None and before._ruleset and ruleset:
+            self._take_over(before, before._ruleset, ruleset)
 
     def ports(self, containers: tuple[Container, ...], waiting: tuple[WaitingPort, ...] = ()) -> tuple[Port, ...]:
         """By protocol, port and address; a container's ports first where others share the number. A container that is
@@ -72,6 +79,23 @@ class HostPorts:
         found += (*self._others(taken, containers), *self._waiting(waiting, containers))
         self._known = {container.id: (container, self._of(container)) for container in containers}
         return tuple(sorted(found, key=_order))
+
+    def _take_over(self, before: HostPorts, old: Ruleset, new: Ruleset) -> None:
+        from netdash.trace.nat_changes import changes
+
+        changed = changes(old, new) if before._read == self._read else None
+        if changed is not None:
+            for container, ports in before._known.values():
+                if all(self._as_before(port, before, changed) for port in ports):
+                    self._known[container.id] = (container, changed.renewed(ports))
+
+    def _as_before(self, port: Port, before: HostPorts, changed: Changes) -> bool:
+        asked = (port.proto, port.host_port)
+        return (
+            not (port.unsure or asked in changed.ports)
+            and before._by_port.get(asked) == self._by_port.get(asked)
+            and before._proxies_at.get(asked) == self._proxies_at.get(asked)
+        )
 
     def _of(self, container: Container) -> tuple[Port, ...]:
         known = self._known.get(container.id)
@@ -326,7 +350,7 @@ class HostPorts:
 
     def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
         """Whether it is the socket of a proxy that is known: old ones bind :: for 0.0.0.0."""
-        own = self._proxy_keys.get(listener.pid, ("", listener.ip, -1))
+        own = self._proxy_keys.get(listener.pid)
         return own in taken and own[2] == listener.port
 
 

@@ -16,9 +16,12 @@ from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift
 from netdash.model.host import Container, Host, Ruleset
+from netdash.model.packet import Packet
 from netdash.model.relations import ref_of, related
+from netdash.trace.nat_rules import DestinationNat, Found
 from netdash.view.views import BY_NAME
-from tests.bench.many import many
+from tests.bench.changes import stop
+from tests.bench.many import FIRST_PORT, many
 from tests.conftest import RECORDINGS
 
 NAMES = sorted(path.name for path in RECORDINGS.iterdir() if (path / "ip").is_dir())
@@ -222,3 +225,20 @@ def test_the_list_of_containers_needs_nothing_of_what_is_within_them(name: str) 
     whole, part = Builder().build(load(bundle)), Builder(compare=False).build(load(bundle, ("netns.txt",)))
     view = BY_NAME["containers"]
     assert [row.cells for row in view.rows(part)] == [row.cells for row in view.rows(whole)]
+
+
+def test_of_a_container_that_stops_only_its_own_port_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    find = DestinationNat.find
+
+    def counted(self: DestinationNat, packet: Packet, output: bool = False) -> Found:
+        asked.append(packet.dport)
+        return find(self, packet, output)
+
+    builder, recording = Builder(), many(20)
+    builder.build(recording)
+    monkeypatch.setattr(DestinationNat, "find", counted)
+    fewer = stop(recording, 5)
+    host = builder.build(fewer)
+    assert set(asked) <= {FIRST_PORT + 5}
+    assert _differences(host, Builder().build(fewer)) == []

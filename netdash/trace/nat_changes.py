@@ -1,0 +1,107 @@
+"""What a change of the rules means for `DestinationNat`: for which ports it may find another rule, and which rules are
+the same ones at another place. Most changes are the rules of one container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from netdash.model.host import Chain, Port, Rule, Ruleset
+from netdash.model.records import replace
+from netdash.trace.hooks import Hooks, hooks_of
+from netdash.trace.nat_rules import Asked
+
+_HOOKS = ("prerouting", "output")
+_WIDE = 32  # ports of one condition
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """`ports`: those that a rule asks for which came, went or changed. `now`: by the id of a rule of before the same
+    rule as it is now, where it is another object."""
+
+    ports: frozenset[Asked]
+    now: Mapping[int, Rule]
+
+    def renewed(self, ports: tuple[Port, ...]) -> tuple[Port, ...]:
+        """With the rules as they are now."""
+        if not any(id(port.dnat) in self.now for port in ports):
+            return ports
+        return tuple(replace(port, dnat=self.now.get(id(port.dnat), port.dnat)) for port in ports)
+
+
+def changes(before: Ruleset, after: Ruleset) -> Changes | None:
+    """None: any port may be led elsewhere."""
+    hooks = (hooks_of(before), hooks_of(after))
+    if len(before.chains) != len(after.chains) or before.sets != after.sets or _stages(hooks[0]) != _stages(hooks[1]):
+        return None
+    if any(one.changing for one in hooks):
+        return None  # rules outside of nat decide too
+    bases = {_table(chain) for one in hooks for hook in _HOOKS for chain in _nat(one, hook)}
+    ports: set[Asked] = set()
+    now: dict[int, Rule] = {}
+    for old, new in zip(before.chains, after.chains, strict=True):
+        if old is new:
+            continue
+        if replace(old, rules=()) != replace(new, rules=()):
+            return None
+        if _table(old) in bases and old.hook in (None, *_HOOKS):
+            asked = _compared(old.rules, new.rules, now)
+            if asked is None:
+                return None
+            ports |= asked
+    return Changes(frozenset(ports), now)
+
+
+def _stages(hooks: Hooks) -> list[str]:
+    return [stage.kind for hook in _HOOKS for family in (4, 6) for stage in hooks.ip(hook, family)]
+
+
+def _nat(hooks: Hooks, hook: str) -> Iterator[Chain]:
+    return (chain for family in (4, 6) for chain in hooks.bases(hook, family) if chain.kind == "nat")
+
+
+def _table(chain: Chain) -> tuple[bool, str, str]:
+    return chain.backend == "iptables-legacy", chain.family, chain.table
+
+
+def _compared(old: tuple[Rule, ...], new: tuple[Rule, ...], now: dict[int, Rule]) -> set[Asked] | None:
+    """The ports of the rules between the first and the last that differ."""
+    begin, most = 0, min(len(old), len(new))
+    while begin < most and _same(old[begin], new[begin]):
+        begin += 1
+    end = 0
+    while end < most - begin and _same(old[-1 - end], new[-1 - end]):
+        end += 1
+    pairs = [*zip(old[:begin], new[:begin], strict=True)]
+    pairs += zip(old[len(old) - end :], new[len(new) - end :], strict=True)
+    now |= {id(was): rule for was, rule in pairs if was is not rule}
+    ports: set[Asked] = set()
+    for rule in (*old[begin : len(old) - end], *new[begin : len(new) - end]):
+        asked = _asks(rule)
+        if asked is None:
+            return None
+        ports |= asked
+    return ports
+
+
+def _same(one: Rule, other: Rule) -> bool:
+    """Whether they differ in their places and counters at most."""
+    return one is other or (
+        (one.text, one.backend, one.not_understood) == (other.text, other.backend, other.not_understood)
+        and (one.matches is other.matches or one.matches == other.matches)
+        and (one.target is other.target or one.target == other.target)
+    )
+
+
+def _asks(rule: Rule) -> set[Asked] | None:
+    """The ports whose packets alone it can meet; None: of any port, or that is not certain."""
+    plain = {match.key: match.values for match in rule.matches if not match.negated}
+    protos, ports = plain.get("proto", ()), plain.get("dport", ())
+    ranges = [span for span in ports if isinstance(span, tuple)]
+    changing = any(effect.after is not None for effect in rule.target.effects)
+    if rule.not_understood or "@" in rule.text or changing or not protos or not ranges or len(ranges) != len(ports):
+        return None
+    if sum(high - low + 1 for low, high in ranges) > _WIDE:
+        return None
+    return {(str(proto), port) for proto in protos for low, high in ranges for port in range(low, high + 1)}
