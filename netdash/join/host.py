@@ -385,13 +385,10 @@ def _inner_gateways(answers: Mapping[str, object]) -> frozenset[IP] | None:
     from netdash.parse.iproute import parse_routes
 
     try:
-        return frozenset(
-            parse_route.gateway
-            for parse_route in parse_routes(objects(routes), None)
-            if parse_route.default and parse_route.gateway
-        )
+        found = parse_routes(objects(routes), None)
     except ValueError:
         return None
+    return frozenset(route.gateway for route in found if route.default and route.gateway)
 
 
 def _hostname(recording: Recording) -> str | None:

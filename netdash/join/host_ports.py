@@ -84,10 +84,9 @@ class HostPorts:
         from netdash.trace.nat_changes import changes
 
         changed = changes(old, new) if before._read == self._read else None
-        if changed is not None:
-            for container, ports in before._known.values():
-                if all(self._as_before(port, before, changed) for port in ports):
-                    self._known[container.id] = (container, changed.renewed(ports))
+        for container, ports in before._known.values() if changed else ():
+            if changed and all(self._as_before(port, before, changed) for port in ports):
+                self._known[container.id] = (container, changed.renewed(ports))
 
     def _as_before(self, port: Port, before: HostPorts, changed: Changes) -> bool:
         asked = (port.proto, port.host_port)
