@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from netdash.change.apply import CannotModel, apply
 from netdash.doctor.candidate import Candidate
+from netdash.doctor.classes import classes
 from netdash.doctor.merge import same
+from netdash.doctor.questions import Asked
 from netdash.kernel.routing import OUTSIDE, entrance
-from netdash.model.finding import Finding
+from netdash.model.finding import Direction, Finding, Hit
 from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.trace.model import Origin, Question, Trace, Verdict
@@ -72,17 +74,25 @@ def _mended(before: Trace, now: Trace) -> bool | None:
 
 def _opened(host: Host, after: Host, candidate: Candidate) -> Iterator[str]:
     wanted = {(asked.proto, asked.dport) for asked in candidate.asks if asked.origin is not Origin.CONTAINER}
+    watched = dict(_watched(host, candidate))
+    closed = {
+        asked.question
+        for members in classes(host, list(watched))
+        if obstacle(answer(host, members[0].question)) is not None
+        for asked in members
+    }
     told: dict[str, None] = {}
-    for question, text in _watched(host, candidate):
+    for asked, text in watched.items():
+        question = asked.question
         outside = question.origin is Origin.OUTSIDE
         if question in candidate.asks or (outside and (question.proto, question.dport) in wanted):
             continue
-        if obstacle(answer(host, question)) is not None and obstacle(trace(after, question)) is None:
+        if question in closed and obstacle(trace(after, question)) is None:
             told[text] = None
     yield from told
 
 
-def _watched(host: Host, candidate: Candidate) -> Iterator[tuple[Question, str]]:
+def _watched(host: Host, candidate: Candidate) -> Iterator[tuple[Asked, str]]:
     """What outside may ask of this host, and the containers that are hit of this host's own ports."""
     own = {family: entrance(family, host.links, host.routes)[1] for family in (4, 6)}
     index = index_of(host)
@@ -95,7 +105,8 @@ def _watched(host: Host, candidate: Candidate) -> Iterator[tuple[Question, str]]
                 continue
             what = f"{port.host_port}/{port.proto} of {whose}"
             asked = Question(Origin.OUTSIDE, ip, port.proto, port.host_port, src=OUTSIDE[family])
-            yield asked, f"{what} to the world"
+            arrives = Hit(port.container_id, Direction.IN)
+            yield Asked(asked, arrives, port.container_id, port), f"{what} to the world"
             if hit is not None and hit.running and hit.id != port.container_id:
                 inner = Question(Origin.CONTAINER, ip, port.proto, port.host_port, container=hit.id)
-                yield inner, f"{what} to {hit.name}"
+                yield Asked(inner, arrives, port.container_id, port), f"{what} to {hit.name}"

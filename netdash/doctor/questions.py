@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netdash.kernel.routing import entrance, uplink
 from netdash.model.finding import Direction, Hit
@@ -160,13 +161,18 @@ def _peers(host: Host, network: Network) -> Iterator[Asked]:
 
 
 def _members(host: Host, network_id: str) -> list[Container]:
-    return [
-        one
-        for one in host.containers or ()
-        if one.running
-        and namespace_owner(one) is None
-        and any(end.network_id == network_id and end.addresses for end in one.endpoints)
-    ]
+    return _by_network(host).get(network_id, [])
+
+
+@lru_cache(maxsize=2)  # of the host that is examined and of the one on which a fix is tried
+def _by_network(host: Host) -> dict[str, list[Container]]:
+    """The containers that have an address on each network."""
+    found: dict[str, list[Container]] = {}
+    for container in host.containers or ():
+        if container.running and namespace_owner(container) is None:
+            for network_id in dict.fromkeys(end.network_id for end in container.endpoints if end.addresses):
+                found.setdefault(network_id, []).append(container)
+    return found
 
 
 def _between(host: Host, network: Network, sender: Container, receiver: Container) -> Iterator[Asked]:

@@ -9,10 +9,14 @@ import pytest
 from netdash.bundle.storage import load
 from netdash.change.apply import apply
 from netdash.change.model import ChainChange, ChainEdit, ChainPlace
+from netdash.doctor import prove
 from netdash.doctor.examine import examine
 from netdash.join.host import Builder
 from netdash.model.finding import Severity
 from netdash.model.host import Host
+from netdash.trace.model import Question, Trace
+from netdash.trace.summary import answer
+from tests.bench.many import many
 from tests.conftest import bundle
 
 FIRST = {
@@ -129,3 +133,16 @@ def test_a_podman_host_whose_rules_are_flushed(name: str) -> None:
     assert (findings[0].code, findings[0].severity) == ("dnat-missing", Severity.CRITICAL)
     assert findings[0].fix[0].command == ("podman", "network", "reload", "--all")
     assert not {"docker", "systemctl"} & {fix.command[0] for one in findings for fix in one.fix}
+
+
+def test_of_questions_that_fare_alike_one_is_asked_before_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Question] = []
+
+    def counted(host: Host, question: Question) -> Trace:
+        asked.append(question)
+        return answer(host, question)
+
+    monkeypatch.setattr(prove, "answer", counted)
+    findings = examine(Builder().build(many(160))).findings
+    assert any(finding.proved for finding in findings)
+    assert 0 < len(set(asked)) < 20  # of 160
