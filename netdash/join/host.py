@@ -291,21 +291,24 @@ class Builder:
     ) -> tuple[Port, ...] | None:
         if containers is None and listeners is None:
             return None
-        from netdash.join.host_ports import HostPorts, recounted
+        from netdash.join.host_ports import HostPorts
         from netdash.kernel.entrance import entrance_of
 
         found = self._sources.once("entrance", entrance_of, links, routes)
         entrance = self._entrance if found == self._entrance and self._entrance else found
         self._entrance = entrance
         containers = self._publishing.of(containers or ())
-        shape = ruleset.shape if ruleset else None
         held = self._host_ports = self._sources.once(
             "host_ports",
             lambda *_: HostPorts(entrance, ruleset, proxies, listeners, self._host_ports),
-            *(entrance, shape, ruleset.unread if ruleset else (), proxies, listeners),
+            *(entrance, ruleset and ruleset.shape, ruleset.unread if ruleset else (), proxies, listeners),
         )
         ports = self._sources.once("ports", lambda *_: held.ports(containers, waiting), held, containers, waiting)
         self._uncounted = ports
+        if ruleset is None:
+            return ports
+        from netdash.trace.nat_changes import recounted
+
         return self._sources.once("counted", recounted, ports, ruleset)
 
 

@@ -12,7 +12,7 @@ from netdash.kernel.entrance import Entrance
 from netdash.kernel.routing import OUTSIDE
 from netdash.kernel.sockets import ByPort, by_port, holds, inside, scope_of
 from netdash.model.addresses import LOOPBACK
-from netdash.model.host import IP, Binding, Chain, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
+from netdash.model.host import IP, Binding, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
 from netdash.model.index import owners_of
 from netdash.model.kept import WaitingPort
 from netdash.model.packet import Packet
@@ -357,25 +357,6 @@ def _destination_nat(ruleset: Ruleset) -> DestinationNat:
     from netdash.trace.nat_rules import DestinationNat  # not before there are rules: the screen shows containers first
 
     return DestinationNat(ruleset)
-
-
-def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:
-    """The same ports with their rules as they are in `ruleset`, which has the rules that the ports were found by, with
-    other counters; the same objects where nothing moved."""
-    rules = {_place(chain.backend, chain): chain.rules for chain in (ruleset.chains if ruleset else ())}
-    moved = False
-    fresh = []
-    for port in ports:
-        old = port.dnat
-        now = rules[_place(old.backend, old)][old.position - 1] if old else None
-        moved = moved or now is not old
-        fresh.append(port if now is old else replace(port, dnat=now))
-    return tuple(fresh) if moved else ports
-
-
-def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
-    chain = where.name if isinstance(where, Chain) else where.chain
-    return backend == "iptables-legacy", where.family, where.table, chain
 
 
 def _only_address(container: Container, host_ip: IP) -> IP | None:

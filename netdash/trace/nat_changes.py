@@ -105,3 +105,22 @@ def _asks(rule: Rule) -> set[Asked] | None:
     if sum(high - low + 1 for low, high in ranges) > _WIDE:
         return None
     return {(str(proto), port) for proto in protos for low, high in ranges for port in range(low, high + 1)}
+
+
+def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:
+    """The same ports with their rules as they are in `ruleset`, which has the rules that the ports were found by, with
+    other counters; the same objects where nothing moved."""
+    rules = {_place(chain.backend, chain): chain.rules for chain in (ruleset.chains if ruleset else ())}
+    moved = False
+    fresh = []
+    for port in ports:
+        old = port.dnat
+        now = rules[_place(old.backend, old)][old.position - 1] if old else None
+        moved = moved or now is not old
+        fresh.append(port if now is old else replace(port, dnat=now))
+    return tuple(fresh) if moved else ports
+
+
+def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
+    chain = where.name if isinstance(where, Chain) else where.chain
+    return backend == "iptables-legacy", where.family, where.table, chain
