@@ -74,10 +74,8 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
         if not capture.ended:
             _print(arguments, made, capture.rest())
         dropped = capture.dropped
-    for device in capture.gone:
-        note(f"{device} went down or was removed: nothing was captured there then")
     ended = f"; ended by the limit of {capture.ended}" if capture.ended else ""
-    note(words.summary(capture.packets, capture.counts, dropped, capture.unread) + ended)
+    note(words.summary(capture.packets, capture.counts, dropped, capture.unread, capture.gone) + ended)
     if file is not None:
         note(f"saved in {file.path}")
     tell_missing(host, sorted(ALL_WAYS))

@@ -129,11 +129,14 @@ class CaptureView(Overlay[Ref | None]):
     def _run(self) -> None:
         try:
             with self._open(self._plan, lambda: self._host) as capture:
+                gone = 0
                 while not self._left.is_set() and not capture.ended:
                     pairs, until = deque[Pair](maxlen=KEPT), monotonic() + WAIT
                     while (left := until - monotonic()) > 0 and not capture.ended:
                         pairs.extend(capture.step(left))
-                    if (pairs or capture.ended) and not self._left.is_set():
+                    news = pairs or capture.ended or len(capture.gone) != gone
+                    gone = len(capture.gone)
+                    if news and not self._left.is_set():
                         self.call_later(self._came, pairs, _counted(capture))
         except NetdashError as error:
             self._end(f"{error.message} ({error.hint})" if error.hint else error.message)
@@ -220,4 +223,4 @@ class CaptureView(Overlay[Ref | None]):
 
 def _counted(capture: Capturing) -> str:
     ended = f"; ended by the limit of {capture.ended}" if capture.ended else ""
-    return words.summary(capture.packets, capture.counts, capture.dropped, capture.unread) + ended
+    return words.summary(capture.packets, capture.counts, capture.dropped, capture.unread, capture.gone) + ended

@@ -120,6 +120,10 @@ class Capturing(Protocol):
     @property
     def unread(self) -> int: ...
 
+    @property
+    def gone(self) -> Sequence[str]:
+        """Devices that went down or were removed."""
+
     def step(self, seconds: float) -> Sequence[Pair]:
         """Waits at most so long."""
 

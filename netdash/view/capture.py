@@ -3,7 +3,7 @@ it is given."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from netdash.capture.model import NANOSECONDS, SNAP, Clause, Dns, Fate, Icmp, Pair, Plan, Point, Seen, Side, Tcp
@@ -225,13 +225,14 @@ def between_text(plan: Plan, pair: Pair) -> str:
     return f"{clean(seen.device, 40)} and {'the container' if len(others) > 1 and seen.side is Side.OUTSIDE else there}"
 
 
-def summary(packets: int, counts: Mapping[Fate, int], dropped: int, unread: int) -> str:
+def summary(packets: int, counts: Mapping[Fate, int], dropped: int, unread: int, gone: Sequence[str] = ()) -> str:
     words = [f"{packets} packet{'s' * (packets != 1)}"]
     words += [f"{counts[fate]} {text}" for fate, text in _COUNTED.items() if counts.get(fate)]
     if dropped:
         words.append(f"{dropped} dropped by the kernel: netdash was too slow for them")
     if unread:
         words.append(f"{unread} not readable")
+    words += [f"{clean(device, 40)} went down or was removed: nothing is captured there" for device in gone]
     return ", ".join(words)
 
 

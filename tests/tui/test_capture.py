@@ -39,6 +39,7 @@ class Packets:
         self.newest: Callable[[], Host] | None = None
         self.state = "new"
         self.ended, self.packets, self.dropped, self.unread = "", 0, 0, 0
+        self.gone: list[str] = []
         self.counts: Counter[Fate] = Counter()
 
     def __call__(self, plan: Plan, newest: Callable[[], Host]) -> Packets:
@@ -143,6 +144,16 @@ def test_only_the_newest_packets_are_kept_and_the_last_are_in_view(live: Host) -
         assert "ICMP echo request" in text(app)
 
     play(live, packets, scene)
+
+
+def test_a_device_that_is_gone_is_told(live: Host) -> None:
+    packets = Packets()
+
+    async def scene(pilot, app) -> None:
+        packets.gone.append("vweb")
+        await until(lambda: "vweb went down or was removed" in text(app))
+
+    play(live, packets, scene, (120, 40))
 
 
 def test_a_refusal_is_shown(live: Host) -> None:
