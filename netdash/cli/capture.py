@@ -4,6 +4,7 @@ file."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netdash.capture.model import SNAP, WHOLE, Fate, Limits, Pair, Plan
@@ -66,8 +67,9 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
 
     snap = arguments.snap or (WHOLE if arguments.payload else SNAP)
     limits = Limits(arguments.packets, arguments.wait or 30.0, snap=snap, payload=arguments.payload)
-    file = PcapngFile(arguments.write, arguments.force) if arguments.write is not None else None
-    with asked_to_end() as end, Capture(made, _Newest(arguments, host), limits, file) as capture:
+    path = arguments.write
+    save = None if path is None else partial(PcapngFile, path, arguments.force)
+    with asked_to_end() as end, Capture(made, _Newest(arguments, host), limits, save) as capture:
         _begin(arguments, made)
         while not capture.ended and not end():
             _print(arguments, made, capture.step(_WAIT))
@@ -76,8 +78,8 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
         dropped = capture.dropped
     ended = f"; ended by the limit of {capture.ended}" if capture.ended else ""
     note(words.summary(capture.packets, capture.counts, dropped, capture.unread, capture.gone) + ended)
-    if file is not None:
-        note(f"saved in {file.path}")
+    if path is not None:
+        note(f"saved in {path}")
     tell_missing(host, sorted(ALL_WAYS))
     return exit_code(capture.packets, capture.counts[Fate.LOST], capture.counts[Fate.UNKNOWN])
 

@@ -25,8 +25,16 @@ class Capture:
     """`with Capture(plan, newest, limits) as capture`: call `step` until it `ended`. `newest` answers with the host as
     it is, and is called when a packet is missed."""
 
-    def __init__(self, plan: Plan, newest: Callable[[], Host], limits: Limits, file: PcapngFile | None = None) -> None:
-        self.plan, self._limits, self._file = plan, limits, file
+    def __init__(
+        self,
+        plan: Plan,
+        newest: Callable[[], Host],
+        limits: Limits,
+        save: Callable[[], PcapngFile] | None = None,
+    ) -> None:
+        """`save` makes the file, once it is sure that there is something to capture."""
+        self.plan, self._limits, self._save = plan, limits, save
+        self._file: PcapngFile | None = None
         self._pairing = Pairing(plan, newest().flows or (), Absence(newest, plan))
         self._sockets = PacketSockets(plan, max(NEEDED, limits.snap if limits.payload else 0))
         self._stack = ExitStack()
@@ -39,10 +47,10 @@ class Capture:
 
     def __enter__(self) -> Capture:
         with ExitStack() as stack:
-            if self._file is not None:
-                stack.callback(self._file.close)
             stack.enter_context(self._sockets)
-            if self._file is not None:
+            if self._save is not None:
+                self._file = self._save()
+                stack.callback(self._file.close)
                 ethernet = [self._sockets.ethernet(at) for at in range(len(self.plan.points))]
                 self._file.begin(self.plan, ethernet, self._limits.snap)
             self._stack = stack.pop_all()

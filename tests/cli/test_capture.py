@@ -13,7 +13,7 @@ from netdash.cli import capture, printing
 from netdash.cli.arguments import Arguments
 from netdash.cli.main import main
 from netdash.cli.parser import parse
-from netdash.model.errors import Exit
+from netdash.model.errors import Exit, NetdashError
 from tests.conftest import bundle
 from tests.support import frames, trace_hosts
 from tests.support.frames import CLIENT, HOST, INSIDE, OUTSIDE, WEB
@@ -117,6 +117,16 @@ def test_a_missed_packet_may_be_one_that_the_kernel_dropped(
     monkeypatch.setattr(Sockets, "left", Sockets.left[:1])
     assert capture.run(parse(("capture", "web", "--seconds", "0.2", "-c", "1"))) == Exit.UNKNOWN
     assert "rules and routes let it through; 3 packets came too fast to be captured" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("packets")
+def test_no_file_is_left_where_capturing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Sockets) -> Sockets:
+        raise NetdashError("packets cannot be captured without CAP_NET_RAW", "run with sudo", Exit.REFUSED)
+
+    monkeypatch.setattr(Sockets, "__enter__", refused)
+    assert _code(_arguments("-w", str(tmp_path / "x"))) == Exit.REFUSED
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("packets")
