@@ -76,7 +76,7 @@ class Absence:
             return _of_answer(found)
         known = flow.inner is not None and flow.outer is not None
         if not (opens(seen) or (seen.tcp is None and not known)):
-            return _of_later(found)
+            return self._of_later(found)
         return self._of_first(found)
 
     def _from_here(self, peer: IP, seen: Seen, begun: bool) -> Outcome:
@@ -112,6 +112,16 @@ class Absence:
             return Outcome(Fate.UNKNOWN, _LET_THROUGH)
         ended = ", where nobody listens" if verdict is Verdict.NO_LISTENER else ""
         return Outcome(Fate.LOCAL, f"container {owner}{ended}" if owner is not None else f"this host itself{ended}")
+
+    def _of_later(self, found: Trace) -> Outcome:
+        """A packet of a flow whose first one had passed."""
+        exchange = found.exchange
+        if exchange.answered is False and exchange.stuck is not None and exchange.why is not None:
+            return Outcome(Fate.LOST, exchange.packet, exchange.why)
+        if found.verdict in _STOPPED and found.decided_by is not None:
+            what = f"{found.decided_by.place} stops a new connection; what stops this one is not known"
+            return Outcome(Fate.UNKNOWN, what)
+        return self._of_first(found)
 
     def _leaves(self, found: Trace) -> Outcome:
         device = next((hop.routed.device for hop in reversed(found.hops) if hop.routed and not hop.inside), None)
@@ -157,17 +167,6 @@ def _of_answer(found: Trace) -> Outcome:
     exchange = found.exchange
     if found.verdict.arrives and exchange.answered is False and exchange.why is not None:
         return Outcome(Fate.LOST, "the answer is stopped", exchange.why)
-    return Outcome(Fate.UNKNOWN, _LET_THROUGH if exchange.answered else _hangs(found))
-
-
-def _of_later(found: Trace) -> Outcome:
-    """A packet of a flow whose first one had passed."""
-    exchange = found.exchange
-    if exchange.answered is False and exchange.stuck is not None and exchange.why is not None:
-        return Outcome(Fate.LOST, exchange.packet, exchange.why)
-    if found.verdict in _STOPPED and found.decided_by is not None:
-        what = f"{found.decided_by.place} stops a new connection; what stops this one is not known"
-        return Outcome(Fate.UNKNOWN, what)
     return Outcome(Fate.UNKNOWN, _LET_THROUGH if exchange.answered else _hangs(found))
 
 

@@ -140,6 +140,18 @@ def test_what_stays_on_this_host_is_not_lost(host: Host) -> None:
     assert pair.outcome.fate is Fate.LOCAL
 
 
+def test_later_packets_within_this_host_are_not_missed(host: Host) -> None:
+    found = pairs(
+        host,
+        [
+            seen(tcp(WEB, 5, trace_hosts.DB, 80), INSIDE),
+            seen(tcp(trace_hosts.DB, 80, WEB, 5, flags=SYN_ACK), INSIDE, 0.1),
+            seen(tcp(WEB, 5, trace_hosts.DB, 80, flags=ACK, seq=1001), INSIDE, 0.2),
+        ],
+    )
+    assert [(pair.outcome.fate, pair.outcome.text) for pair in found] == [(Fate.LOCAL, "container db")] * 3
+
+
 PROXY = (
     "42 1 /usr/bin/docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 8080 "
     "-container-ip 172.17.0.2 -container-port 80\n"
