@@ -20,7 +20,6 @@ from netdash.bundle.storage import dump, load
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
-from netdash.trace import default_questions
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import trace
 from netdash.view import json_host, json_trace, reachability, terminal
@@ -29,6 +28,7 @@ from netdash.view.card import card
 from netdash.view.detail import detail
 from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS
+from tests.support.trace_hosts import questions_of
 
 SMALL = 150_000  # bytes of a recording
 ODD_VALUES: tuple[object, ...] = (
@@ -153,7 +153,7 @@ def _look_at_containers(host: Host) -> None:
     for container in (host.containers or ())[:3]:
         terminal.text(card(host, container, WIDTH), False)
         json_host.dumps(json_host.show(host, container))
-        for asked in islice(default_questions.of_container(host, container), 2):
+        for asked in islice(questions_of(host, container), 2):
             answer = trace(host, asked.question)
             terminal.text(walk.lines(host, answer, WIDTH), False)
             json_host.dumps(json_trace.trace(answer))

@@ -14,7 +14,9 @@ from netdash.doctor.examine import examine
 from netdash.join.host import Builder
 from netdash.model.finding import Finding, Health, Severity, keep_health
 from netdash.model.host import Host
+from netdash.view.card import card
 from netdash.view.columns_engine import CONTAINERS
+from netdash.view.text import Line, Tone
 
 _CONTROLS = ("upstream-drop", "v29-cross-network-published-port", "neg-icmp-blocked")
 """Hosts on which what fails is not the host's fault, or works."""
@@ -32,6 +34,7 @@ class Row:
     others: tuple[str, ...]  # alarms beside the expected one
     proved: str
     shown: bool  # whether the list of containers says it on the row of somebody who is hit
+    card: bool  # whether the first line of a card that is not calm says it; of a host without a fault, whether all are
 
 
 def rows(folder: Path, healthy: bool) -> Iterator[Row]:
@@ -40,7 +43,8 @@ def rows(folder: Path, healthy: bool) -> Iterator[Row]:
         health = examine(host)
         keep_health(host, health)
         quiet = healthy or bundle.name.startswith("_healthy") or bundle.name in _CONTROLS
-        yield _row(bundle.name, "" if quiet else bundle.name, health.findings, _shown(host, health))
+        seen = (_shown(host, health), _on_card(host, health))
+        yield _row(bundle.name, "" if quiet else bundle.name, health.findings, *seen)
 
 
 def _shown(host: Host, health: Health) -> bool:
@@ -48,16 +52,30 @@ def _shown(host: Host, health: Health) -> bool:
     return any(row.why is not None and row.why.text.startswith(health.findings[0].sentence[:60]) for row in rows)
 
 
-def _row(name: str, expected: str, found: Sequence[Finding], shown: bool) -> Row:
+def _on_card(host: Host, health: Health) -> bool:
+    """Whether the cause stands first on somebody's card; where nothing is wrong, whether no card has a red line."""
+    alarms = [one for one in health.findings if one.severity < Severity.INFO]
+    loud = (Tone.BAD,) if not alarms else (Tone.BAD, Tone.WARN)
+    firsts = [_first(card(host, container, 400), loud) for container in host.containers or ()]
+    return not any(firsts) if not alarms else any(alarms[0].sentence[:60] in first for first in firsts)
+
+
+def _first(lines: Sequence[Line], tones: Sequence[Tone]) -> str:
+    """The first line below the head in one of these tones."""
+    found = (line for line in lines[1:] if any(span.tone in tones for span in line))
+    return "".join(span.text for span in next(found, ()))
+
+
+def _row(name: str, expected: str, found: Sequence[Finding], shown: bool, on_card: bool) -> Row:
     alarms = tuple(one.code for one in found if one.severity < Severity.INFO)
     if not expected:
-        return Row(name, "", alarms[0] if alarms else "", not alarms, alarms, "", shown)
+        return Row(name, "", alarms[0] if alarms else "", not alarms, alarms, "", shown, on_card)
     first = found[0] if found else None
     names = {expected, _SAME.get(expected, expected)}
     right = first is not None and first.code in names
     others = tuple(code for code in alarms if code not in names)
     proof = {True: "proved", False: "not mended", None: "-"}[first.proved if first is not None else None]
-    return Row(name, expected, first.code if first is not None else "", right, others, proof, shown)
+    return Row(name, expected, first.code if first is not None else "", right, others, proof, shown, on_card)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,18 +87,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in told:
         mark = "right" if row.right else "WRONG"
         beside = f"  also: {', '.join(row.others)}" if row.others else ""
-        sys.stdout.write(
-            f"{mark}  {row.name:40} {row.first or 'silent':32} {row.proved:10} {'row' if row.shown else '':4}{beside}\n"
-        )
+        where = f"{'row' if row.shown else '':4}{'card' if row.card else '':5}"
+        sys.stdout.write(f"{mark}  {row.name:40} {row.first or 'silent':32} {row.proved:10} {where}{beside}\n")
     faults = [row for row in told if row.expected]
     quiet = [row for row in told if not row.expected]
     right = sum(row.right for row in faults)
     proved = sum(row.proved == "proved" for row in faults)
     beside = sum(len(row.others) for row in faults)
     shown = sum(row.shown for row in faults)
+    cards = sum(row.card for row in faults)
     sys.stdout.write(f"{right} of {len(faults)} faults first by name, {proved} fixes proved, {beside} alarms beside\n")
-    sys.stdout.write(f"{shown} stand on the row of a container that is hit\n")
-    sys.stdout.write(f"{sum(row.right for row in quiet)} of {len(quiet)} hosts without a fault are silent\n")
+    sys.stdout.write(f"{shown} stand on the row of a container that is hit, {cards} first on its card\n")
+    sys.stdout.write(
+        f"{sum(row.right for row in quiet)} of {len(quiet)} hosts without a fault are silent, "
+        f"{sum(row.card for row in quiet)} without a red line on a card\n"
+    )
     return 0 if all(row.right for row in told) else 1
 
 

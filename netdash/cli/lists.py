@@ -12,6 +12,7 @@ from netdash.cli.arguments import Arguments
 from netdash.cli.printing import colour, document, note, room, write
 from netdash.join.host import Builder
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.finding import keep_health
 from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
@@ -138,12 +139,16 @@ def _known(host: Host, view: View) -> bool:
 
 def show(arguments: Arguments) -> int:
     """Print one container's card, or its JSON."""
-    host = host_of(arguments, ALL_WAYS)
-    container = find_container(host, arguments.container)
     if arguments.json:
-        document(json_host.dumps(json_host.show(host, container)))
+        host = host_of(arguments, ALL_WAYS)
+        document(json_host.dumps(json_host.show(host, find_container(host, arguments.container))))
         return Exit.FINE
+    from netdash.doctor.examine import examine
     from netdash.view.card import card
+
+    host = traced_host(arguments)
+    container = find_container(host, arguments.container)
+    keep_health(host, examine(host))
 
     write(terminal.text(card(host, container, room() or PIPED), colour()))
     return Exit.FINE

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import socket_text
+from netdash.model.finding import Direction, Hit
 from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
-from netdash.model.index import index_of, sharing
+from netdash.model.index import sharing
 from netdash.model.records import replace
 from netdash.model.source import Source
 from netdash.trace.model import Origin, Question
@@ -19,16 +21,20 @@ _ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 _DNS = ip_address("127.0.0.11")  # the engine's resolver, in every container of a user-defined network
 _WEB = 443
+_NAMES = 53
+OUTSIDE_NAME, HOST_NAME = "outside", "this host"
 
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """A question and how people would say it. While the host's devices or routes are being read, what comes in from
-    outside for every address is asked of the unspecified one."""
+    """A question and how people would say it: "outside → 203.0.113.2:8080". While the host's devices or routes are
+    being read, what comes in from outside for every address is asked of the unspecified one. `about`: whose question it
+    is; `port`: the published port that is asked for."""
 
     text: str
     question: Question
-    sender: str = ""  # "from outside", "from this host"
+    about: Hit | None = None
+    port: Port | None = None
 
     def follows(self, before: Usual) -> bool:
         """Whether it is the same packet of another host, whose address may not have been known before."""
@@ -36,12 +42,6 @@ class Usual:
         if other.dst.is_unspecified:
             one = replace(one, dst=other.dst) if one.dst.version == other.dst.version else one
         return one == other
-
-
-def of_container(host: Host, container: Container) -> tuple[Usual, ...]:
-    """Its published ports from outside and from this host, then its way out of each address family."""
-    inwards = [usual for port in index_of(host).ports(container.id) if port.live for usual in of_port(host, port)]
-    return (*inwards, *outwards(host, container))
 
 
 def of_port(host: Host, port: Port) -> tuple[Usual, ...]:
@@ -58,21 +58,30 @@ def _by_family(host: Host, port: Port, family: int) -> Iterator[Usual]:
     if port.scope is not Scope.LOOPBACK:
         ip: IP | None = port.host_ip
         if port.host_ip.is_unspecified:
-            _, ip = entrance(family, host.links, host.routes)
+            ip = _entered_at(host, family)
             if ip is None and not host.pending.isdisjoint(_ENTRANCE):
                 ip = _ANY[family]  # which one it is, is being read
         if ip is not None:
-            yield _inwards("from outside", Origin.OUTSIDE, ip, port, OUTSIDE[family])
+            yield _inwards(OUTSIDE_NAME, Origin.OUTSIDE, ip, port, OUTSIDE[family])
     local = _LOOPBACK[family] if port.host_ip.is_unspecified else port.host_ip
-    yield _inwards("from this host", Origin.HOST, local, port, None)
+    yield _inwards(HOST_NAME, Origin.HOST, local, port, None)
 
 
-def _inwards(text: str, origin: Origin, dst: IP, port: Port, src: IP | None) -> Usual:
-    return Usual(
-        f"{text} to {socket_text(dst, port.host_port)}/{port.proto}",
-        Question(origin, dst, port.proto, port.host_port, src=src),
-        text,
-    )
+@lru_cache(maxsize=4)  # both families of the host on screen and of the one that comes
+def _entered_at(host: Host, family: int) -> IP | None:
+    """The host's own address where packets from outside come in."""
+    return entrance(family, host.links, host.routes)[1]
+
+
+def _inwards(sender: str, origin: Origin, dst: IP, port: Port, src: IP | None) -> Usual:
+    asked = Question(origin, dst, port.proto, port.host_port, src=src)
+    about = Hit(port.container_id, Direction.IN, f"{port.host_port}/{port.proto}")
+    return Usual(f"{sender} → {end_text(dst, port.host_port, port.proto)}", asked, about, port)
+
+
+def end_text(dst: IP, port: int | None, proto: str) -> str:
+    """203.0.113.2:8080, [2001:db8::2]:53/udp, 192.0.2.1 icmp."""
+    return socket_text(dst, port) + ("" if proto == "tcp" else f"/{proto}" if port is not None else f" {proto}")
 
 
 def outwards(host: Host, container: Container) -> tuple[Usual, ...]:
@@ -85,11 +94,23 @@ def outwards(host: Host, container: Container) -> tuple[Usual, ...]:
         families = {4}
     return tuple(
         Usual(
-            f"out to the Internet{' by IPv6' if family == 6 else ''}, port {_WEB}",
+            f"{container.name} → Internet{' by IPv6' if family == 6 else ''}",
             out(container, None, family),
+            Hit(container.id, Direction.OUT),
         )
         for family in sorted(families)
     )
+
+
+def names(host: Host, container: Container) -> Usual | None:
+    """To the first server of its resolv.conf; None where that is not known, or names none."""
+    inside = sharing(host, container).inside
+    servers = inside.resolver.servers if inside is not None and inside.resolver is not None else ()
+    if not servers or not container.running:
+        return None
+    asked = Question(Origin.CONTAINER, servers[0], "udp", _NAMES, container=container.id)
+    about = Hit(container.id, Direction.NAMES)
+    return Usual(f"{container.name} → {end_text(servers[0], _NAMES, 'udp')}", asked, about)
 
 
 def out(container: Container, source: IP | None, family: int) -> Question:
@@ -106,8 +127,9 @@ def between(host: Host, sender: Container, receiver: Container) -> tuple[Usual, 
     asked = [(proto, port) for proto, port in _ports(host, receiver)] or [("icmp", None)]
     return tuple(
         Usual(
-            f"from {sender.name} to {receiver.name} {socket_text(address, port)}/{proto}",
+            f"{sender.name} → {receiver.name} {end_text(address, port, proto)}",
             Question(Origin.CONTAINER, address, proto, port, container=sender.id),
+            Hit(receiver.id, Direction.PEERS),
         )
         for proto, port in asked
     )

@@ -40,15 +40,6 @@ class Reach:
     rule: Rule | None = None  # the one that decides, where one does
     verdict: Verdict = Verdict.UNKNOWN
 
-    @property
-    def word(self) -> str:
-        """The verdict in the words of a trace: ok, dropped, no route …, no answer, unknown."""
-        if self.reaches is None:
-            return Verdict.UNKNOWN.value
-        if self.reaches:
-            return "ok"
-        return "no answer" if self.verdict.arrives else self.verdict.value
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:

@@ -13,6 +13,7 @@ from netdash.model.host import IP, Container, Endpoint, Host, Interface, Link, N
 from netdash.model.index import index_of, sharing
 from netdash.model.source import Source
 from netdash.trace import default_questions
+from netdash.trace.default_questions import Usual
 from netdash.trace.model import Decision, Hop, Question, Step, Trace, Verdict
 
 NEEDED = frozenset((Source.RULES, Source.ROUTES, Source.LINKS, Source.DOCKER))
@@ -156,13 +157,18 @@ def _attached(host: Host, port: Port, ends: Mapping[IP | None, Endpoint]) -> Inb
     return Inbound(port, endpoint.network if endpoint else None, bridge, own, endpoint.veth if endpoint else None, "")
 
 
-def asked_of(host: Host, port: Port) -> Iterator[tuple[str, Trace, Obstacle | None]]:
-    """Of each default question of a published port: who asks, the answer, and why no answer comes back."""
-    owner = index_of(host).containers.get(port.container_id or "")
-    for one in default_questions.of_port(host, port):
-        found = answer(host, one.question)
-        known = owner is not None and owner.network_mode != "host" and found.verdict is not Verdict.UNKNOWN
-        yield one.sender, found, (_astray(host, found, owner) if owner and known else None) or obstacle(found)
+def asked_of(host: Host, port: Port) -> Iterator[tuple[Trace, Obstacle | None]]:
+    """Of each default question of a published port: the answer, and why none comes back to the asker."""
+    for usual in default_questions.of_port(host, port):
+        found = answer(host, usual.question)
+        yield found, against(host, usual, found)
+
+
+def against(host: Host, usual: Usual, found: Trace) -> Obstacle | None:
+    """Why the asker gets no answer, or one by another than the port's container."""
+    owner = index_of(host).containers.get(usual.port.container_id or "") if usual.port is not None else None
+    known = owner is not None and owner.network_mode != "host" and found.verdict is not Verdict.UNKNOWN
+    return (_astray(host, found, owner) if owner and known else None) or obstacle(found)
 
 
 def proxy_when(port: Port) -> str:

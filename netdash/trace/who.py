@@ -260,5 +260,5 @@ def _folded(row: Row, senders: tuple[Sender, ...], aims: tuple[Aim, ...], why: s
 def _groups(rows: Iterable[Row], of: Callable[[Row], Hashable]) -> list[list[Row]]:
     found: dict[Hashable, list[Row]] = {}
     for row in rows:
-        found.setdefault((of(row), row.reach.word), []).append(row)
+        found.setdefault((of(row), row.reach.reaches, row.reach.verdict), []).append(row)
     return list(found.values())

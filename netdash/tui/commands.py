@@ -9,8 +9,6 @@ from importlib import import_module
 
 from netdash.model.errors import did_you_mean
 from netdash.model.host import Ref
-from netdash.model.numbers import port_and_protocol
-from netdash.model.relations import ref_of
 from netdash.tui import grouping
 from netdash.tui.actions import ACTIONS, BY_ID, COMMANDS, Needs, first_key
 from netdash.tui.dashboard import Dashboard
@@ -75,6 +73,11 @@ def _follow(dashboard: Dashboard) -> None:
         return
     if dashboard.focused is panes.grid and panes.on_headline:
         grouping.fold(panes)
+        return
+    if target.kind == "question":
+        from netdash.tui import asking
+
+        asking.walk_of(dashboard, target)
         return
     if dashboard.focused is panes.grid and panes.grid.row and target == panes.grid.row.ref:
         if target.kind == "container":
@@ -187,7 +190,8 @@ def _copy(dashboard: Dashboard) -> None:
         from netdash.tui import copy
 
         row = dashboard.panes.grid.row
-        copy.choose(dashboard, _target(dashboard) or (row.ref if row else None))
+        ref = _target(dashboard)
+        copy.choose(dashboard, row.ref if row and (ref is None or ref.kind == "question") else ref)
 
 
 def _mark(dashboard: Dashboard) -> None:
@@ -206,9 +210,9 @@ def _mark(dashboard: Dashboard) -> None:
 
 def _trace(dashboard: Dashboard) -> None:
     if not dashboard.panes.lost() or len(dashboard.panes.picked) == 2:
-        from netdash.tui import trace_view
+        from netdash.tui import asking
 
-        trace_view.ask(dashboard)
+        asking.ask(dashboard)
 
 
 def _show(view: str, dashboard: Dashboard) -> None:
@@ -278,19 +282,9 @@ def _sort(dashboard: Dashboard, key: str) -> None:
 
 
 def _free(dashboard: Dashboard, text: str) -> None:
-    """Whether a host port is free, and who has it: `8080`, or `53/udp`."""
-    port = port_and_protocol(text)
-    host = dashboard.host_view.host if dashboard.host_view else None
-    if port is None or port[1] not in ("tcp", "udp"):
-        dashboard.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
-    elif host is not None:
-        from netdash.view import free_ports
+    from netdash.tui import asking
 
-        answer = free_ports.look(host, port[1], port[0])
-        if answer.taken_by or answer.wanted_by:
-            dashboard.follow(ref_of((*answer.taken_by, *answer.wanted_by)[0]))
-        tone = {True: Tone.GOOD, False: Tone.WARN, None: Tone.UNKNOWN}[answer.free]
-        dashboard.say(" · ".join(free_ports.sentences(host, answer)), tone)
+    asking.free(dashboard, text)
 
 
 # --- the tables -------------------------------------------------------------------------------------------------------

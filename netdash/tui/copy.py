@@ -33,7 +33,8 @@ from netdash.model.host import (
 from netdash.tui.popup import Offer, Popup
 from netdash.tui.term.driver import Terminal
 from netdash.tui.work import Background
-from netdash.view import json_host
+from netdash.view import json_host, marks
+from netdash.view.findings import command
 from netdash.view.table import View
 from netdash.view.text import SafeText, Tone, nft_command, safe, shell_command
 
@@ -68,13 +69,20 @@ def choices(
     values = json_host.show(host, thing) if isinstance(thing, Container) else json_host.list_view(host, view, [thing])
     offers = (*_OFFERS[type(thing)](host, thing), ("JSON", json_host.dumps(values, None)))
     return tuple(
-        (label, safe(there(text) if label == "command" and not text.startswith("#") else text))
+        (label, safe(there(text) if label in ("command", "fix") and not text.startswith("#") else text))
         for label, text in offers
     )
 
 
+def _fixes(host: Host, container_id: str | None, port: str | None = None) -> list[Offer]:
+    """What mends the worst that hits it."""
+    found = marks.findings_of(host, container_id, port)
+    return [("fix", command(fix)) for fix in (found[0].fix if found else ())]
+
+
 def _container(host: Host, container: Container) -> list[Offer]:
-    offers = [("address", str(address.ip)) for endpoint in container.endpoints for address in endpoint.addresses]
+    offers = _fixes(host, container.id)
+    offers += [("address", str(address.ip)) for endpoint in container.endpoints for address in endpoint.addresses]
     ports = [port for port in host.ports or () if port.container_id == container.id and port.live]
     offers += [("address:port", socket_text(port.host_ip, port.host_port)) for port in ports]
     offers += [
@@ -87,8 +95,9 @@ def _container(host: Host, container: Container) -> list[Offer]:
     return [*offers, ("command", shell_command("docker port {}", container.name))]
 
 
-def _port(host: Host, port: Port) -> list[Offer]:  # noqa: ARG001
-    offers = [("address:port", socket_text(port.host_ip, port.host_port))]
+def _port(host: Host, port: Port) -> list[Offer]:
+    offers = _fixes(host, port.container_id, f"{port.host_port}/{port.proto}") if port.container_id else []
+    offers.append(("address:port", socket_text(port.host_ip, port.host_port)))
     if port.target_ip and port.container_port:
         offers.append(("target", socket_text(port.target_ip, port.container_port)))
     if port.dnat:

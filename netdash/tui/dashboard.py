@@ -306,6 +306,8 @@ class Dashboard(Screen[None]):
     def on_box_followed(self, message: Box.Followed) -> None:
         if message.ref.kind == "view":
             self.action_view(message.ref.key)
+        elif message.ref.kind == "question":
+            self.commands.perform(self, "follow")
         else:
             self.follow(message.ref)
 

@@ -16,10 +16,10 @@ from netdash.model.host import Port, Proxy, Ref
 from netdash.model.relations import ref_of
 from netdash.tui import header
 from netdash.tui.actions import first_key
+from netdash.tui.card_box import CardBox
 from netdash.tui.grid import Grid, LinkedPanes
 from netdash.tui.host_app import HostApp
 from netdash.tui.host_view import Ask, HostView, Listing, arrange, named
-from netdash.tui.surface import Box
 from netdash.tui.work import Work
 from netdash.view import groups
 from netdash.view.card import card
@@ -102,7 +102,7 @@ class Panes(Vertical):
     ) -> None:
         super().__init__(id="panes")
         self._arranged, self._followed, self._say = arranged, followed, say
-        self.grid, self.card, self.linked = Grid(id="grid"), Box(id="card"), LinkedPanes()
+        self.grid, self.card, self.linked = Grid(id="grid"), CardBox(self.write_card), LinkedPanes()
         self.places = Places(VIEWS[0])
         self._left: dict[str, Places] = {}  # by host: where the user was there
         self.picked: tuple[Ref, ...] = ()  # two at most, for what is asked between two things
@@ -315,7 +315,8 @@ class Panes(Vertical):
             self.card.show((), same=False)
             return
         same = self._card_of == row.ref
-        self._card_of = row.ref
+        if not same:
+            self._card_of, self.card.question = row.ref, None
         if self.grid.on_struck:
             gone: Line = (Span(f" {name_in(row)}", Tone.KEY), Span(" is gone: no key acts on it"))
             self.card.show((gone,), same)
@@ -327,19 +328,23 @@ class Panes(Vertical):
         wide = self.extent.width
         if ref.kind == groups.KIND:
             return groups.card(host_view.host, ref, wide)
-        return card(host_view.host, container, wide) if container else self._detail(host_view, ref, wide)
+        if container is None:
+            return self._detail(host_view, ref, wide)
+        return card(host_view.host, container, wide, self.card.question, on_screen=True)
 
     def _detail(self, host_view: HostView, ref: Ref, wide: int) -> Sequence[Line]:
         """What is known of a thing, and the path card of the container that it belongs to, where that is only one."""
-        from netdash.view.detail import detail  # the first selection is a container
+        from netdash.view.detail import detail, port_of  # the first selection is a container
 
         owners = host_view.containers(ref)
         owner = host_view.container(owners[0]) if len(owners) == 1 else None
         thing = host_view.thing(ref)
-        lines = detail(host_view.host, thing, wide) if thing else ()
+        lines = detail(host_view.host, thing, wide, self.card.question, on_screen=True) if thing else ()
         if self.own_changes is not None and isinstance(thing, (Port, Proxy)):
             lines = (*lines, *self.own_changes.lines(host_view, thing, wide))
-        return (*lines, (), *card(host_view.host, owner, wide, inwards=ref.kind != "port")) if owner else lines
+        if owner is None or port_of(host_view.host, thing) is not None:
+            return lines
+        return (*lines, (), *card(host_view.host, owner, wide, self.card.question, on_screen=True))
 
     def name_of(self, ref: Ref | None) -> str:
         """A name for people."""

@@ -237,13 +237,20 @@ class Box(ListWidget):
         """Shows other lines; `same` when they describe the same thing as before, whose place is then kept."""
         if lines == self.lines:
             return
+        before = self.target
         self.lines = lines
         self.links = [(at, index) for at, line in enumerate(lines) for index, span in enumerate(line) if span.ref]
         if not same:
             self.link = self.top = 0
-        self.link = max(0, min(self.link, len(self.links) - 1))
+        self.link = self._kept(before) if same else max(0, min(self.link, len(self.links) - 1))
         self.top = max(0, min(self.top, len(lines) - self.page))
         self.renew()
+
+    def _kept(self, ref: Ref | None) -> int:
+        """Where the link under the cursor stands now: of several that lead to the same the nearest to where it was."""
+        found = [at for at, (line, index) in enumerate(self.links) if self.lines[line][index].ref == ref]
+        near = min(found, key=lambda at: abs(at - self.link), default=self.link)
+        return max(0, min(near, len(self.links) - 1))
 
     def hop(self, step: int) -> None:
         """To the next or previous link."""
@@ -281,12 +288,17 @@ class Box(ListWidget):
             self.link = max(0, min(link, len(self.links) - 1))
             line = self.links[self.link][0]
             self.top = min(max(self.top, line - self.page + 1), line)
+            self.moved()
         self.refresh()
+
+    def stand_on(self, line: int) -> None:
+        """Puts the cursor on the first link of a line, without a word to anybody."""
+        self.link = next((place for place, (at, _) in enumerate(self.links) if at >= line), self.link)
 
     def reveal(self, line: int, before: int) -> None:
         """Scrolls so that a line is in view with some of those before it, its link under the cursor."""
         self.top = max(0, min(max(0, line - before), len(self.lines) - self.page))
-        self.link = next((place for place, (at, _) in enumerate(self.links) if at >= line), self.link)
+        self.stand_on(line)
         self.refresh()
 
     def scroll(self, by: int) -> None:
@@ -313,6 +325,7 @@ class Box(ListWidget):
 
     def on_resize(self) -> None:
         self.top = max(0, min(self.top, len(self.lines) - self.page))
+        self.refresh()  # the last line says how many there are below
 
     def on_click(self, event: events.Click) -> None:
         at = self.top + event.y - 1

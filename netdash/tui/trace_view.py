@@ -1,10 +1,9 @@
 """The trace of a packet over the dashboard: above the questions, each with its verdict, below the path of the one under
-the cursor, rule by rule. Follows the host as it changes."""
+the cursor, rule by rule; others are typed. Follows the host as it changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -13,22 +12,23 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 
-from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule
-from netdash.trace import default_questions
+from netdash.model.errors import NetdashError
+from netdash.model.host import Host, Ref
 from netdash.trace.default_questions import Usual
 from netdash.trace.model import Question, Trace
 from netdash.trace.tracer import trace
 from netdash.tui.host_view import HostView
 from netdash.tui.popup import Overlay, Popup
+from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box, ListWidget
 from netdash.tui.theme import MARKER, strip
 from netdash.tui.work import Steps, Work
+from netdash.view import marks, typed_question, unavailable
 from netdash.view import trace as walk
-from netdash.view import unavailable
+from netdash.view.questions import ref_of
 from netdash.view.text import Line, Span, Tone, clean, fit, safe, width
 
 if TYPE_CHECKING:
-    from netdash.tui.dashboard import Dashboard
     from netdash.tui.host_view import HostView
 
 
@@ -46,18 +46,20 @@ class Questions(ListWidget):
     class Moved(Message):
         """Another question is under the cursor."""
 
-    def __init__(self, usual: Sequence[Usual]) -> None:
+    def __init__(self, host: Host, usual: Sequence[Usual], at: Ref | None) -> None:
         super().__init__(id="questions")
-        self.usual = usual
+        self.host, self.usual = host, usual
+        self.cursor = next((place for place, one in enumerate(usual) if ref_of(one.question) == at), 0)
         self.answers: list[Trace | None] = [None] * len(usual)  # None: not there yet
 
     def ask(self, usual: Sequence[Usual], again: bool) -> None:
         """Other questions, as more of the host is known: the cursor stays on its own, and with `again` each keeps its
         answer until there is a newer one."""
-        before, answers, here = self.usual, self.answers, self.usual[self.cursor]
-        known = {default.question: answer for default, answer in zip(before, answers, strict=True)} if again else {}
+        here = self.usual[self.cursor] if self.usual else None
+        pairs = zip(self.usual, self.answers, strict=True)
+        known = {default.question: answer for default, answer in pairs} if again else {}
         self.usual, self.answers = usual, [known.get(default.question) for default in usual]
-        self.place(next((at for at, default in enumerate(usual) if default.follows(here)), self.cursor))
+        self.place(next((at for at, one in enumerate(usual) if here is not None and one.follows(here)), self.cursor))
         self.refresh()
 
     @property
@@ -77,11 +79,15 @@ class Questions(ListWidget):
         here = at == self.cursor
         inks = (self.colours.cursor if self.has_focus else self.colours.idle) if here else self.inks
         answer = self.answers[at]
-        verdict: Line = (Span("…", Tone.DIM),) if answer is None else walk.verdict(answer)
-        asked = min(round(wide * ASKED), max(width(clean(default.text)) for default in self.usual))
+        verdict: Line = (Span("…", Tone.DIM),)
+        if answer is not None:
+            verdict = walk.verdict_of(self.host, self.usual[at], answer)
+        asked = min(round(wide * ASKED), max(width(clean(usual.text)) for usual in self.usual))
         mark = Span(MARKER if here else " ", Tone.TITLE)
         return strip(
-            (mark, Span(" " + fit(clean(self.usual[at].text), asked), Tone.KEY), Span("  "), *verdict), wide, inks
+            (mark, Span(" " + fit(clean(self.usual[at].text), asked, middle=True), Tone.KEY), Span("  "), *verdict),
+            wide,
+            inks,
         )
 
     def on_click(self, event: events.Click) -> None:
@@ -94,7 +100,8 @@ class Walk(Overlay[Ref | None]):
 
     BINDINGS: ClassVar = [
         Binding("escape", "back", show=False),
-        Binding("q,t", "close", show=False),
+        Binding("q", "close", show=False),
+        Binding("t", "type", show=False),
         Binding("tab,shift+tab", "pane", show=False),
         Binding("l,right", "part(1)", show=False),
         Binding("h,left", "part(-1)", show=False),
@@ -102,8 +109,11 @@ class Walk(Overlay[Ref | None]):
         Binding("y", "copy", show=False),
     ]
 
-    def __init__(self, host_view: HostView, asked: Callable[[HostView], Sequence[Usual]]) -> None:
-        """`asked`: what is asked of a host."""
+    def __init__(
+        self, host_view: HostView, asked: Callable[[HostView], Sequence[Usual]], at: Ref | None = None, why: str = ""
+    ) -> None:
+        """`asked`: what is asked of a host; `at`: the question under the cursor; `why` there is none, which is then
+        typed."""
         super().__init__()
         self.head, self.tabs, self.foot = (
             Bar(id="walk-head", panel=True),
@@ -111,7 +121,10 @@ class Walk(Overlay[Ref | None]):
             Bar(id="walk-foot", panel=True),
         )
         self._asked = asked
-        self.questions = Questions(asked(host_view))
+        self.questions = Questions(host_view.host, asked(host_view), at)
+        self.prompt = Prompt(id="ask")
+        self._typed: tuple[Usual, ...] = ()
+        self._why = why
         self.box = Box(id="walk-box")
         self.work: Work[None] = Work()
         self._host: Host = host_view.host
@@ -124,10 +137,14 @@ class Walk(Overlay[Ref | None]):
         yield self.tabs
         yield self.box
         yield self.foot
+        yield self.prompt
 
     def on_mount(self) -> None:
         self.set_focus(self.questions)
         self._ask()
+        if self._why:
+            self.action_type()
+            self.box.show(((), (Span(f" {self._why}", Tone.DIM),)), same=False)
 
     def on_resize(self) -> None:
         self._repaint()
@@ -136,7 +153,8 @@ class Walk(Overlay[Ref | None]):
         """A newer host: what is asked may be more, everything is asked again, and the old verdicts stay until the new
         ones are there; of a thing that is gone the old questions stay."""
         again, self._host = not self._host.pending, host_view.host
-        self.questions.ask(self._asked(host_view) or self.questions.usual, again)
+        self.questions.host = host_view.host
+        self.questions.ask((*self._typed, *self._asked(host_view)) or self.questions.usual, again)
         self._ask()
 
     def _ask(self) -> None:
@@ -152,7 +170,7 @@ class Walk(Overlay[Ref | None]):
         """The question under the cursor first: its path is on screen."""
         usual = self.questions.usual
         here = self.questions.cursor
-        for at in (here, *(at for at in range(len(usual)) if at != here)):
+        for at in () if not usual else (here, *(at for at in range(len(usual)) if at != here)):
             self.questions.answers[at] = trace(host, usual[at].question)
             if at == here:
                 self._repaint()
@@ -163,7 +181,7 @@ class Walk(Overlay[Ref | None]):
 
     @property
     def answer(self) -> Trace | None:
-        return self.questions.answers[self.questions.cursor]
+        return self.questions.answers[self.questions.cursor] if self.questions.answers else None
 
     def _repaint(self) -> None:
         answer = self.answer
@@ -189,7 +207,7 @@ class Walk(Overlay[Ref | None]):
 
     def _wait(self) -> None:
         """The question has no answer yet."""
-        reason = unavailable.waiting(self._host) or "…"
+        reason = unavailable.waiting(self._host) or ("…" if self.questions.usual else self._why)
         self.box.show(((), (Span(f" {reason}", Tone.DIM),)), same=False)
         self._shown = None
         self.head.show((Span(" trace ", Tone.TITLE),), (Span("Esc close ", Tone.DIM),))
@@ -200,6 +218,37 @@ class Walk(Overlay[Ref | None]):
     def on_questions_moved(self) -> None:
         self._part = 0
         self._repaint()
+
+    # --- a question that is typed -------------------------------------------------------------------------------------
+
+    def action_type(self) -> None:
+        self.foot.display, self.prompt.display = False, True
+        self.prompt.open("trace ", "", typed_question.HINT, lambda text: typed_question.completions(self._host, text))
+
+    def on_prompt_entered(self, message: Prompt.Entered) -> None:
+        message.stop()
+        if message.text is None or not message.text.strip():
+            self._leave_prompt()
+            return
+        try:
+            usual, notes = typed_question.understood(self._host, message.text)
+        except NetdashError as error:
+            hint = f": {error.hint}" if error.hint else ""
+            self.box.show(((), (Span(f" ✗ {clean(error.message, 200)}{clean(hint, 100)}", Tone.BAD),)), same=False)
+            self._shown = None
+            return
+        self._typed = (usual, *(one for one in self._typed if one.question != usual.question))
+        others = [one for one in self.questions.usual if one.question != usual.question]
+        self.questions.ask((usual, *others), again=True)
+        self.questions.place(0)
+        self._leave_prompt()
+        self._ask()
+        if notes:
+            self._say("; ".join(notes), Tone.DIM)
+
+    def _leave_prompt(self) -> None:
+        self.foot.display, self.prompt.display = True, False
+        self._focus(self.questions)
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -273,10 +322,15 @@ class Walk(Overlay[Ref | None]):
 def _tabs(parts: Sequence[walk.Part], current: int) -> Line:
     spans: list[Span] = [Span(" ")]
     for at, part in enumerate(parts):
-        name, glyph = f"{part.name} ", walk.glyph(part.verdict)
+        name, way = f"{part.name} ", marks.way(part.verdict)
         opened, closed = ("[", "]") if at == current else (" ", " ")
         tone = Tone.TITLE if at == current else Tone.DIM
-        spans += [Span(opened + name, tone, Ref("part", str(at))), glyph, Span(closed, tone), Span(" ")]
+        spans += [
+            Span(opened + name, tone, Ref("part", str(at))),
+            way.with_text(way.text[:1]),
+            Span(closed, tone),
+            Span(" "),
+        ]
     return tuple(spans)
 
 
@@ -285,73 +339,5 @@ def _hints(several: bool, inside: bool) -> Line:
     keys = [("j k", "which rule"), ("⏎", "go there"), ("Tab", "packets")] if inside else [("j k", "which packet")]
     keys += [] if inside else [("⏎", "rule by rule")]
     keys += [("h l", "packet, answer")] if several else []
-    keys += [("y", "copy"), ("Esc", "back" if inside else "close")]
+    keys += [("t", "type"), ("y", "copy"), ("Esc", "back" if inside else "close")]
     return tuple(span for key, word in keys for span in (Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)))
-
-
-MOST = 60  # questions that are asked at once
-
-
-def ask(dashboard: Dashboard) -> None:
-    """Traces the packets of the thing under the cursor, or between the two that are marked; says why where there are
-    none."""
-    host_view, panes = dashboard.host_view, dashboard.panes
-    row = panes.grid.row
-    if host_view is None or row is None:
-        return
-    ref = (panes.grid.target if dashboard.focused is panes.grid else None) or row.ref
-    asked = partial(_asked, ref, panes.picked)
-    if asked(host_view):
-        dashboard.app.push_screen(Walk(host_view, asked), lambda target: dashboard.follow(target) if target else None)
-    else:
-        dashboard.say(_why_not(host_view, ref, len(panes.picked) == 2), Tone.DIM)
-
-
-def _asked(ref: Ref, picked: tuple[Ref, ...], host_view: HostView) -> tuple[Usual, ...]:
-    found = _between(host_view, *picked) if len(picked) == 2 else _of(host_view, ref)
-    return found[:MOST]
-
-
-def _why_not(host_view: HostView, ref: Ref, picked: bool) -> str:
-    if host_view.host.pending:
-        return f"{unavailable.waiting(host_view.host)}: no packet to ask of yet"
-    if host_view.host.containers is None:
-        return "which containers there are is not known: no packet to ask of"
-    if picked:
-        return "no packet goes between these two: each has to belong to a running container of its own"
-    owners = [host_view.container(key) for key in host_view.containers(ref)]
-    if any(owner is not None and owner.running for owner in owners):
-        return "its container has no address: no packet to ask of"
-    return f"belongs to no {'running ' if owners else ''}container: no packet to ask of"
-
-
-def _between(host_view: HostView, sender: Ref, receiver: Ref) -> tuple[Usual, ...]:
-    """Both directions, the first picked as the sender first."""
-    first, second = _container(host_view, sender), _container(host_view, receiver)
-    if first is None or second is None or first is second:
-        return ()
-    return (
-        *default_questions.between(host_view.host, first, second),
-        *default_questions.between(host_view.host, second, first),
-    )
-
-
-def _container(host_view: HostView, ref: Ref) -> Container | None:
-    owners = host_view.containers(ref)
-    return host_view.container(owners[0]) if owners else None
-
-
-def _of(host_view: HostView, ref: Ref) -> tuple[Usual, ...]:
-    """A port's and its rule's and proxy's own packets; of everything else, those of its containers."""
-    host, thing = host_view.host, host_view.thing(ref)
-    ports = host.ports or ()
-    if isinstance(thing, Port):
-        return default_questions.of_port(host, thing)
-    if isinstance(thing, (Rule, Proxy)):
-        own = [port for port in ports if port.dnat is thing or port.proxy is thing]
-        if own:
-            return tuple(default for port in own for default in default_questions.of_port(host, port))
-    owners = [host_view.container(key) for key in host_view.containers(ref)]
-    return tuple(
-        default for owner in owners if owner is not None for default in default_questions.of_container(host, owner)
-    )

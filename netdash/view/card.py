@@ -1,46 +1,48 @@
-"""The card of one container: its packets' paths in and out, hop by hop, each with its evidence, and its peers."""
+"""The card of one container: the same lines in the same order on each. Its fixed questions with their answers, the path
+of one of them, and what mends it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
-from netdash.join.peers import Peer, peer_counts, peers
-from netdash.kernel.link_state import trouble
 from netdash.model.drift import Drift
-from netdash.model.host import Container, Host, Ref, Route
-from netdash.model.index import index_of, why_lost
+from netdash.model.finding import Finding, Mark
+from netdash.model.host import Container, Host, Port, Ref
+from netdash.model.index import index_of
 from netdash.model.kept import old_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.trace.summary import Leaves, Outbound, obstacle, outbound
-from netdash.view import formatting, layout, unavailable
+from netdash.trace.summary import traceable
+from netdash.view import formatting, layout, marks, questions, unavailable
 from netdash.view.columns_engine import TONES, drift_place
-from netdash.view.columns_kernel import destination
-from netdash.view.health import hit_lines
-from netdash.view.inbound import IN, obstacle_lines, paths_in
-from netdash.view.layout import MORE, Hop
-from netdash.view.text import Line, Span, Tone, clean
+from netdash.view.findings import command
+from netdash.view.layout import MORE
+from netdash.view.path import stations
+from netdash.view.questions import MOST_TRACED, Asked, asked
+from netdash.view.text import Line, Span, Tone, clean, fit, shell_command, width
 
-PEERS = Span(f" {'PEERS':<6}", Tone.TITLE)
-MOST_PEERS = 12  # of one network; the view of containers lists them all
+MARKER = "▌"
+_LABEL = 6  # cells of the words at the left
+_VERDICT = 10  # cells at least
+_SHARE = 0.34  # of the width that a question may take
 _SOURCES = (Source.DOCKER, Source.RULES, Source.ROUTES, Source.PROXIES, Source.LISTENERS, Source.LINKS, Source.SYSCTLS)
 
 
-def card(host: Host, container: Container, width: int, inwards: bool = True) -> tuple[Line, ...]:
-    """Lines of at most `width` cells; 40 and more are readable, from 100 the evidence stands below its hop. `inwards`
-    False where the one that matters has been told already."""
-    lines = [_head(host, container, width), *hit_lines(host, container, width)]
-    if container.left_behind:
-        lines += layout.text(IN, why_lost(container), width, Tone.BAD)
-        lines += layout.text(MORE, f"docker restart {container.name}", width, Tone.GOOD)
-    elif container.running:
-        lines += paths_in(host, container, width) if inwards else []
-        lines += drift_lines(of_container(host, container), RULES, MORE, width)
-        lines += paths_out(host, container, width)
-        lines += _peers(host, container, width)
-    else:
-        lines += _at_rest(host, container, width)
+def card(
+    host: Host, container: Container, width: int, chosen: Ref | None = None, on_screen: bool = False
+) -> tuple[Line, ...]:
+    """Lines of at most `width` cells; 40 and more are readable. `chosen`: the question whose path is drawn, the first
+    that is broken where it is none of the card's. `on_screen`: of many published ports only some are traced at once,
+    and the keys are named."""
+    mine = marks.findings_of(host, container.id)
+    if container.running:
+        mine += [one for one in marks.findings_of(host, None) if one.mark is Mark.BROKEN and one not in mine]
+    lines = [_head(host, container, mine, width), *_kept(host, container, width), *_why(mine, width)]
+    lines += of_questions(host, asked(host, container, MOST_TRACED if on_screen else None), width, chosen, on_screen)
+    lines += _fix(mine, width, on_screen)
+    if container.left_behind and not any(one.fix for one in mine):
+        lines += layout.text(_label("FIX"), shell_command("docker restart {}", container.name), width, Tone.GOOD)
+    lines += drift_lines(of_container(host, container), RULES, MORE, width)
     if unavailable.namespace(host):
         lines += layout.text(MORE, unavailable.namespace(host), width, Tone.DIM)
     for failure in unavailable.told(host, _SOURCES):
@@ -48,169 +50,155 @@ def card(host: Host, container: Container, width: int, inwards: bool = True) -> 
     return tuple(lines)
 
 
-def _head(host: Host, container: Container, width: int) -> Line:
+def of_port(host: Host, port: Port, width: int, chosen: Ref | None, on_screen: bool) -> list[Line]:
+    """The same of one published port."""
+    if not port.live or port.container_id is None:
+        return []
+    mine = marks.findings_of(host, port.container_id, f"{port.host_port}/{port.proto}")
+    lines = [*_why(mine, width), *of_questions(host, questions.of_port(host, port), width, chosen, on_screen)]
+    lines += _fix(mine, width, on_screen)
+    return lines + drift_lines(index_of(host).drift_of_port(port), RULES, MORE, width)
+
+
+# --- the head ---------------------------------------------------------------------------------------------------------
+
+
+def _head(host: Host, container: Container, mine: Sequence[Finding], width: int) -> Line:
     since = formatting.how_long(host, container)
-    left = [
+    age = f" {since}" if container.running and since else f", {since} ago" if since else ""
+    line = [
         Span(" "),
         Span(clean(container.name), Tone.KEY, ref_of(container)),
         Span("  "),
         formatting.state(container),
+        Span(age, Tone.DIM),
     ]
-    if since:
-        left.append(Span(f" {since}" if container.running else f", {since} ago", Tone.DIM))
+    right = _since(host, mine)
+    for part in _parts(host, container):
+        if layout.size((*line, *part, *right)) + 4 <= width:
+            line += [Span("  "), *part]
+    return layout.spread(tuple(line), right, width)
+
+
+def _since(host: Host, mine: Sequence[Finding]) -> Line:
+    """For how long it has been hit."""
+    since = [one.since for one in mine if one.since is not None]
+    if not since or host.taken is None:
+        return ()
+    return (Span(f"hit for {formatting.age(max(0.0, host.taken - min(since)))} ", Tone.DIM),)
+
+
+def _parts(host: Host, container: Container) -> list[list[Span]]:
+    """What else there is to say of it, the likeliest to be looked for first."""
+    found: list[list[Span]] = []
     if container.shares_with:
-        left.append(Span(f"  in the network of {clean(container.shares_with)}", Tone.DIM))
-    parts = [container.short_id, container.image]
+        found.append([Span(f"in the network of {clean(container.shares_with)}", Tone.DIM)])
+    for end in container.endpoints:
+        bridge = index_of(host).bridge(end)
+        where = f" on {clean(end.network)}" + (f" ({clean(bridge)})" if bridge and bridge != end.network else "")
+        own = [Span(f"{address.ip} ", Tone.PLAIN, address_ref(address.ip)) for address in end.addresses]
+        found += [[*own, Span(where.lstrip(), Tone.DIM)]] if own else []
+    if container.pid:
+        found.append([Span(f"pid {container.pid}", Tone.DIM)])
+    texts = [container.image, container.short_id]
     if container.compose:
-        parts.insert(0, f"{container.compose}/{container.service}" if container.service else container.compose)
-    return layout.spread(tuple(left), (Span("  ".join(map(clean, parts)), Tone.DIM),), width)
+        texts.insert(0, f"{container.compose}/{container.service}" if container.service else container.compose)
+    return [*found, *([Span(clean(text), Tone.DIM)] for text in texts)]
 
 
-def _at_rest(host: Host, container: Container, width: int) -> list[Line]:
-    """A container that does not run has no way in or out; what it is set up for."""
-    lines = layout.text(IN, "no way in or out: it is not running", width, Tone.DIM)
+def _kept(host: Host, container: Container, width: int) -> list[Line]:
     kept = formatting.kept(host, container)
-    if kept:
-        told = f"the old {old_of(container)}, {kept}: then netdash removes it; u, or netdash undo, brings it back"
-        lines += layout.text(MORE, clean(told), width, Tone.WARN)
-    planned = formatting.published(container, index_of(host).ports(container.id))
-    if planned is not formatting.NOTHING:
-        lines += layout.text(MORE, f"would publish {planned.text}", width, Tone.DIM)
-    return lines
+    if not kept:
+        return []
+    told = f"the old {old_of(container)}, {kept}: then netdash removes it; u, or netdash undo, brings it back"
+    return layout.text(MORE, clean(told), width, Tone.WARN)
 
 
-# --- peers ------------------------------------------------------------------------------------------------------------
+# --- what hits it, and what mends it ----------------------------------------------------------------------------------
+
+_MOST = 3  # findings of one container before it says how many more there are
 
 
-def _peers(host: Host, container: Container, width: int) -> list[Line]:
+def _why(mine: Sequence[Finding], width: int) -> list[Line]:
     lines: list[Line] = []
-    counts = peer_counts(host, container)
-    for name, found in groupby(peers(host, container, MOST_PEERS), key=lambda peer: peer.network):
-        lines += _peers_on(name, list(found), counts[name], MORE if lines else PEERS, width)
+    for finding in mine[:_MOST]:
+        mark = finding.mark
+        label = Span(f" {marks.GLYPHS[mark]:<{_LABEL}}", marks.TONES[mark], ref_of(finding))
+        lines += layout.text(label, clean(finding.sentence, 300), width, marks.TONES[mark])
+    if len(mine) > _MOST:
+        lines += layout.text(MORE, f"and {len(mine) - _MOST} more in Health", width, Tone.DIM)
     return lines
 
 
-def _peers_on(name: str, found: list[Peer], count: int, label: Span, width: int) -> list[Line]:
-    said = [Span(f"on {clean(name)}: ", Tone.DIM)]
-    for peer in found:
-        said += _peer(peer)
-    if count > len(found):
-        said.append(Span(f"… and {count - len(found)} more ", Tone.DIM))
-    if not any(peer.names for peer in found):
-        said.append(Span("(by address only: no names on this network)", Tone.DIM))
-    return layout.paragraph(label, said, width)
+def _fix(mine: Sequence[Finding], width: int, on_screen: bool) -> list[Line]:
+    """The command that mends the worst."""
+    if not mine or not mine[0].fix:
+        return []
+    finding = mine[0]
+    proof = "" if finding.proved is None else "proved" if finding.proved else "does not mend it"
+    words = [*(Span(f"{word} ", Tone.GOOD) for word in command(finding.fix[0]).split()), Span(f" {proof}", Tone.DIM)]
+    if on_screen:
+        words.append(Span("  y copies it", Tone.DIM))
+    return layout.paragraph(_label("FIX"), words, width)
 
 
-def _peer(peer: Peer) -> list[Span]:
-    names = [name for name in peer.names if name != peer.container and not peer.container_id.startswith(name)]
-    aka = f" as {clean(', '.join(names))}" if names else ""
-    spans = [Span(f"{clean(peer.container)} ", Tone.KEY, Ref("container", peer.container_id))]
-    if peer.ip:
-        spans.append(Span(f"{peer.ip} ", Tone.PLAIN, address_ref(peer.ip)))
-    if aka:
-        spans.append(Span(f"{aka.strip()} ", Tone.DIM))
-    if peer.blocked:
-        spans.append(Span(f"✗ {clean(peer.blocked)} ", Tone.WARN))
-    spans[-1] = Span(f"{spans[-1].text} ", spans[-1].tone, spans[-1].ref)
-    return spans
+# --- the questions ----------------------------------------------------------------------------------------------------
 
 
-# --- out --------------------------------------------------------------------------------------------------------------
-
-OUT = Span(f" {'OUT':<6}", Tone.TITLE)
-
-
-def paths_out(host: Host, container: Container, width: int) -> list[Line]:
+def of_questions(host: Host, found: Sequence[Asked], width: int, chosen: Ref | None, marked: bool) -> list[Line]:
+    """A line each, and the path of the one that is chosen. `marked`: it has the cursor's mark."""
+    here = at(found, chosen)
+    room = _columns(found, width)
     lines: list[Line] = []
-    for path in outbound(host, container):
-        lines += outbound_path(host, path, MORE if lines else OUT, width)
+    label = ""
+    for place, one in enumerate(found):
+        word, label = ("" if one.label == label else one.label), one.label
+        lines += _line(one, word, marked and place == here, room, width)
+    if here is not None:
+        lines += _path(host, found[here], width)
     return lines
 
 
-def outbound_path(host: Host, path: Outbound, label: Span, width: int) -> list[Line]:
-    """One address's way to the Internet; a sentence below where it is not the usual one."""
-    unknown = formatting.unknown_yet(host)
-    hops = [_source(path, unknown), *_gateway(host, path), *_leaving(path, unknown)]
-    lines = layout.path(label, hops, width)
-    said = [path.why] if path.why and (path.default is not False or path.leaves is Leaves.INTERNAL) else []
-    if path.leaves is Leaves.UNKNOWN and host.pending:
-        return [*lines, *layout.text(MORE, "reading…", width, Tone.UNKNOWN)]
-    if path.default is False and path.leaves not in (Leaves.INTERNAL, Leaves.NOWHERE):
-        said.append(f"not its default route: what it sends from here goes by {path.bridge or 'another network'}")
-    elif path.default is None:
-        said.append(f"whether this network holds its default route: {unknown.text}")
-    tone = Tone.UNKNOWN if path.leaves is Leaves.UNKNOWN else _WHY_TONES.get(path.leaves, Tone.WARN)
-    for sentence in said:
-        lines += layout.text(MORE, f"{clean(sentence, 200)}", width, tone)
-    used = path.default is not False or path.leaves is Leaves.NOWHERE
-    if path.trace is not None and used and path.leaves not in _UNTOLD:
-        lines += obstacle_lines(obstacle(path.trace), path.trace, "", MORE, width)
-    return lines
+def at(found: Sequence[Asked], chosen: Ref | None) -> int | None:
+    """Which one's path is drawn; None where nothing was asked."""
+    known = [place for place, one in enumerate(found) if one.usual is not None]
+    broken = [place for place in known if found[place].verdict.tone is Tone.BAD]
+    return next((place for place in known if found[place].ref == chosen), next(iter((*broken, *known)), None))
 
 
-_UNTOLD = (Leaves.INTERNAL, Leaves.HOST)
-_WHY_TONES = {Leaves.HOST: Tone.DIM, Leaves.DIRECT: Tone.DIM, Leaves.INTERNAL: Tone.DIM}
+def _columns(found: Sequence[Asked], room: int) -> tuple[int, int]:
+    """Cells for the questions and for the verdicts."""
+    texts = [clean(_text(one, room)) for one in found]
+    longest = max((width(text) for text in texts), default=0)
+    verdicts = max((width(one.verdict.text) for one in found), default=0)
+    return min(longest, max(14, round(room * _SHARE))), max(_VERDICT, verdicts)
 
 
-def _source(path: Outbound, unknown: Span) -> Hop:
-    network = Span(clean(path.network), Tone.DIM)
-    if path.source is None:
-        text = Span("the host's own address" if path.leaves is Leaves.HOST else "no address")
-        told = (unknown if path.leaves is Leaves.UNKNOWN else text,)
-        return Hop(told, (network,), told)
-    source = Span(str(path.source), Tone.KEY, address_ref(path.source))
-    return Hop((source,), (network,), (source,))
+def _text(one: Asked, room: int) -> str:
+    return one.text if room >= layout.WIDE else one.brief or one.text
 
 
-def _gateway(host: Host, path: Outbound) -> list[Hop]:
-    if not path.bridge:
-        return []
-    bridge = Span(clean(path.bridge), Tone.PLAIN, formatting.link_ref(path.bridge))
-    under = (Span(str(path.gateway), Tone.DIM, address_ref(path.gateway)),) if path.gateway else ()
-    why = formatting.trouble(trouble(index_of(host).link(path.bridge)))
-    return [Hop((bridge, *why), under, (bridge, *why))]
+def _line(one: Asked, word: str, here: bool, columns: tuple[int, int], room: int) -> list[Line]:
+    label = Span(f"{MARKER if here else ' '}{word:<{_LABEL}}", Tone.TITLE)
+    question = Span(fit(clean(_text(one, room)), columns[0], middle=True), Tone.KEY if here else Tone.PLAIN, one.ref)
+    verdict = one.verdict.with_text(fit(one.verdict.text, columns[1]))
+    lead = (label, question, Span("  "), verdict, Span("  "))
+    why = one.reason if room >= layout.WIDE else one.short or one.reason
+    indent = layout.size(lead) if room >= layout.WIDE else _LABEL + 3
+    return layout.hanging(lead, layout.in_words(why), room, indent)
 
 
-def _leaving(path: Outbound, unknown: Span) -> list[Hop]:
-    if path.leaves is Leaves.INTERNAL:
-        return [Hop((Span("✗ stays inside", Tone.DIM),))]
-    if path.leaves is Leaves.NOWHERE:
-        return [Hop((Span("✗ no way out", Tone.BAD if path.source else Tone.DIM),))]
-    return [*_translation(path, unknown), *_uplink(path), *_next_hop(path.route)]
+def _path(host: Host, one: Asked, room: int) -> list[Line]:
+    if one.found is None or one.usual is None:
+        waits = unavailable.waiting(host) if not traceable(host) else "…"
+        return layout.text(_label("PATH"), waits, room, Tone.DIM)
+    return layout.path(
+        _label("PATH"), stations(host, one.found, one.stop, one.verdict.tone is Tone.BAD, one.usual.port), room
+    )
 
 
-def _translation(path: Outbound, unknown: Span) -> list[Hop]:
-    if path.nat is not None and path.leaves in (Leaves.MASQUERADE, Leaves.SNAT):
-        evidence = formatting.rule_evidence([path.nat])
-        name = Span(f"{path.leaves.name} ")
-        leaves = Span(str(path.leaves_as), Tone.KEY, address_ref(path.leaves_as)) if path.leaves_as else unknown
-        return [Hop((name, Span("as "), leaves), evidence, (name, Span("as "), leaves, Span(" "), *evidence))]
-    if path.leaves is Leaves.UNTRANSLATED:
-        return [Hop((Span("no translation", Tone.WARN),))]
-    return [Hop((unknown,))] if path.leaves is Leaves.UNKNOWN else []
-
-
-def _uplink(path: Outbound) -> list[Hop]:
-    if path.uplink is None:
-        return []
-    name = Span(clean(path.uplink.name), Tone.PLAIN, formatting.link_ref(path.uplink.name))
-    family = path.source.version if path.source else 4
-    own = [address for address in path.uplink.addresses if address.version == family]
-    under = (Span(str(own[0]), Tone.DIM, address_ref(own[0].ip)),) if own else ()
-    why = formatting.trouble(trouble(path.uplink))
-    return [Hop((name, *why), under, (name, *why))]
-
-
-def _next_hop(route: Route | None) -> list[Hop]:
-    if route is None:
-        return []
-    table = "" if route.table == "main" else f", table {clean(route.table)}"
-    metric = f", metric {route.metric}" if route.metric else ""
-    under = (Span(f"{destination(route)}{metric}{table}", Tone.DIM, ref_of(route)),)
-    if route.gateway is None:
-        return [Hop((Span("on link", Tone.PLAIN, ref_of(route)),), under)]
-    via = (Span("via "), Span(str(route.gateway), Tone.PLAIN, address_ref(route.gateway)))
-    return [Hop(via, under, via)]
+def _label(word: str) -> Span:
+    return Span(f" {word:<{_LABEL}}", Tone.TITLE)
 
 
 # --- drift ------------------------------------------------------------------------------------------------------------

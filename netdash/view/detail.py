@@ -28,25 +28,28 @@ from netdash.model.host import (
 from netdash.model.index import index_of
 from netdash.model.relations import address_ref, chain_ref, containers_of, ref_of
 from netdash.publish.state import Forward
-from netdash.trace.summary import inbound
 from netdash.view import formatting, layout
-from netdash.view.card import RULES, card, drift_lines
+from netdash.view.card import card, drift_lines, of_port
 from netdash.view.columns_engine import drift_place, port_text
 from netdash.view.columns_kernel import destination, devices, gateways, link_state
 from netdash.view.findings import of_finding
-from netdash.view.inbound import IN, inbound_path
-from netdash.view.layout import MORE
 from netdash.view.text import Line, Span, Tone, clean
 
 MOST = 12  # names that a line lists before it says how many more there are
 
 
-def detail(host: Host, thing: object, width: int) -> tuple[Line, ...]:
-    """Lines of at most `width` cells about one record of the host."""
+def detail(
+    host: Host, thing: object, width: int, chosen: Ref | None = None, on_screen: bool = False
+) -> tuple[Line, ...]:
+    """Lines of at most `width` cells about one record of the host. `chosen` and `on_screen`: as of a card."""
     if isinstance(thing, Container):
-        return card(host, thing, width)
-    lines = _CARDS[type(thing)](host, thing, width) + _containers(host, ref_of(thing), width)
-    return (*lines, *_own_forward(host, port_of(host, thing), width))
+        return card(host, thing, width, chosen, on_screen)
+    port = port_of(host, thing)
+    lines = _CARDS[type(thing)](host, thing, width)
+    if port is not None:
+        lines += of_port(host, port, width, chosen, on_screen)
+    lines += _containers(host, ref_of(thing), width)
+    return (*lines, *_own_forward(host, port, width))
 
 
 def _label(word: str) -> Span:
@@ -132,11 +135,8 @@ def _port(host: Host, port: Port, width: int) -> list[Line]:
     if not port.live:
         forward = f"netdash's forward to {container.name} waits: it opens when the container runs and the port is free"
         said = forward if port.waiting else f"set up on {container.name}, which is not running"
-        return lines + layout.text(IN, clean(said), width, Tone.DIM)
-    paths = [path for path in inbound(host, container) if ref_of(path.port) == ref_of(port)]
-    for path in paths[:1]:
-        lines += inbound_path(host, [path], IN, width)
-    return lines + drift_lines(index_of(host).drift_of_port(port), RULES, MORE, width)
+        return lines + layout.text(_label("WAITS"), clean(said), width, Tone.DIM)
+    return lines
 
 
 def _proxy(_: Host, proxy: Proxy, width: int) -> list[Line]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from netdash.model.finding import Finding, Severity, health_of
-from netdash.model.host import Container, Host
+from netdash.model.host import Host
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
-from netdash.view import formatting, layout, marks
-from netdash.view.findings import command
+from netdash.view import formatting, marks
 from netdash.view.table import Column, Row, Rows, View
-from netdash.view.text import Line, Span, Tone, clean
+from netdash.view.text import Span, Tone, clean
 
 _NAMED = 3  # of those who are hit, before it says how many more there are
 
@@ -61,33 +60,3 @@ HEALTH = View(
     findings=True,
     doubt=_unchecked,
 )
-
-
-# --- what hits one container ------------------------------------------------------------------------------------------
-
-_CARD_WORD = 6
-_ON_CARD = 3
-
-
-def hit_lines(host: Host, container: Container, width: int) -> list[Line]:
-    """On the card of a container that is hit: each cause, and the command that mends the worst."""
-    health = health_of(host)
-    mine = [
-        finding
-        for finding in (health.findings if health is not None else ())
-        if finding.severity is not Severity.INFO and any(hit.container == container.id for hit in finding.hits)
-    ]
-    lines: list[Line] = []
-    for finding in mine[:_ON_CARD]:
-        mark = finding.mark
-        label = Span(f" {marks.GLYPHS[mark]:<{_CARD_WORD}}", marks.TONES[mark])
-        lines += layout.text(label, clean(finding.sentence, 300), width, marks.TONES[mark])
-        if finding.fix and finding is mine[0]:
-            proof = "" if finding.proved is None else "proved" if finding.proved else "does not mend it"
-            spans = [Span(f"{command(finding.fix[0])}  ", Tone.GOOD), Span(proof, Tone.DIM)]
-            lines += layout.paragraph(Span(f" {'FIX':<{_CARD_WORD}}", Tone.TITLE), spans, width)
-    if len(mine) > _ON_CARD:
-        lines += layout.text(
-            Span(" " * (_CARD_WORD + 1)), f"and {len(mine) - _ON_CARD} more in Health", width, Tone.DIM
-        )
-    return lines

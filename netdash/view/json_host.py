@@ -28,7 +28,7 @@ from netdash.model.index import Index, index_of, sharing
 from netdash.model.kept import old_of
 from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
 from netdash.view import unavailable
-from netdash.view.inbound import broken, sentence
+from netdash.view.answer import broken, sentence
 from netdash.view.table import View
 
 SCHEMA = 1
@@ -301,10 +301,10 @@ def _outbound(path: Outbound) -> Json:
         "uplink": path.uplink.name if path.uplink else None,
         "leaves_as": _text(path.leaves_as),
         "leaves": path.leaves.value,
-        "why": "; ".join(filter(None, (path.why, sentence(lacks) if lacks else ""))) or None,
+        "why": "; ".join(filter(None, (path.why, sentence(path.trace, lacks) if path.trace and lacks else ""))) or None,
         "default": path.default,
         "unsure": [rule_entry(rule) for rule in path.unsure],
-        "broken": None if path.trace is None else broken([("", path.trace, lacks)]),
+        "broken": None if path.trace is None else broken([(path.trace, lacks)]),
     }
 
 

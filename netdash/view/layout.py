@@ -9,17 +9,24 @@ from dataclasses import dataclass
 from netdash.view.text import Line, Span, Tone, fit, width
 
 ARROW = "─▶ "
+_WORD = re.compile(r"\s*\S+\s?|\s+")
 MORE = Span(" " * 7)  # in place of a label, on the lines that go on with what it said
 WIDE = 100  # cells from which evidence stands below its hop; under that, beside it
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One station of a packet: what it is, the evidence for it, and a shorter form for narrow screens."""
+    """One station of a packet: what it is, the evidence for it, and a shorter form for narrow screens. `beyond`: the
+    packet does not come so far."""
 
     top: Line
     under: Line = ()
     brief: Line | None = None  # None: top and then under; empty: not shown there
+    beyond: bool = False
+
+    @property
+    def arrow(self) -> str:
+        return "┄▶ " if self.beyond else ARROW
 
 
 def size(line: Iterable[Span]) -> int:
@@ -90,6 +97,26 @@ def paragraph(label: Span, words: Sequence[Span], room: int) -> list[Line]:
     return [crop(line, room) for line in _labelled(label, [_trimmed(line) for line in lines])]
 
 
+def hanging(lead: Line, words: Iterable[Span], room: int, indent: int) -> list[Line]:
+    """Words after a lead, on as many lines as they need; the further ones begin at `indent`."""
+    lines: list[list[Span]] = [list(lead)]
+    for word in (piece for span in words for piece in _pieces(span, max(8, room - indent))):
+        if size(lines[-1]) + width(word.text.rstrip()) > room:
+            lines.append([Span(" " * indent)])
+            word = word.with_text(word.text.lstrip())
+        lines[-1].append(word)
+    return [crop(_trimmed(line), room) for line in lines]
+
+
+def in_words(line: Iterable[Span]) -> Iterator[Span]:
+    """The same, parted where it may be broken: behind each blank of what leads nowhere."""
+    for span in line:
+        if span.ref is not None:
+            yield span
+        else:
+            yield from (span.with_text(word) for word in _WORD.findall(span.text))
+
+
 def text(label: Span, words: str, room: int, tone: Tone = Tone.PLAIN) -> list[Line]:
     """Running text, broken at spaces."""
     return paragraph(label, [Span(f"{word} ", tone) for word in words.split()], room)
@@ -130,7 +157,8 @@ def _below(hops: Sequence[Hop], room: int) -> Iterator[Line]:
         cells = _cells(hop)
         if row and used + cells > room:
             yield from _row(row)
-            row, used = [Hop((Span(ARROW, Tone.HOP), *hop.top), _indented(hop.under))], cells + len(ARROW)
+            top = (Span(hop.arrow, Tone.HOP), *hop.top)
+            row, used = [Hop(top, _indented(hop.under))], cells + len(ARROW)
         else:
             row.append(hop)
             used += cells
@@ -154,7 +182,8 @@ def _row(row: Sequence[Hop]) -> Iterator[Line]:
         top += hop.top
         under += hop.under
         if at + 1 < len(row):
-            top.append(Span(f" {'─' * (cells - size(hop.top) + 1)}▶ ", Tone.HOP))
+            stroke, head = row[at + 1].arrow[0], row[at + 1].arrow[1:]
+            top.append(Span(f" {stroke * (cells - size(hop.top) + 1)}{head}", Tone.HOP))
             under.append(Span(" " * (cells - size(hop.under) + 4)))
     yield tuple(top)
     if any(span.text.strip() for span in under):
@@ -166,11 +195,14 @@ def _row(row: Sequence[Hop]) -> Iterator[Line]:
 def _beside(hops: Sequence[Hop], room: int) -> Iterator[Line]:
     """One line as long as it fits: the evidence follows its hop."""
     line: list[Span] = []
-    for block in filter(None, map(_brief, hops)):
-        arrow = Span(f" {ARROW}" if line else "", Tone.HOP)
+    for hop in hops:
+        block = _brief(hop)
+        if not block:
+            continue
+        arrow = Span(f" {hop.arrow}" if line else "", Tone.HOP)
         if line and size(line) + size(block) + 4 > room:
             yield tuple(line)
-            line, arrow = [], Span(ARROW, Tone.HOP)
+            line, arrow = [], Span(hop.arrow, Tone.HOP)
         line += [arrow, *block] if arrow.text else block
     yield tuple(line)
 

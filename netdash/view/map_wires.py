@@ -11,7 +11,8 @@ from netdash.model.finding import Direction, Finding, Mark, Severity, health_of
 from netdash.model.host import Container, Host, Port, Proxy, Rule, Scope
 from netdash.model.index import index_of, sharing
 from netdash.model.records import replace
-from netdash.trace.model import Verdict
+from netdash.trace.default_questions import HOST_NAME, OUTSIDE_NAME
+from netdash.trace.model import Origin, Verdict
 from netdash.trace.reachability import reason
 from netdash.trace.summary import Leaves, Obstacle, Outbound, asked_of, obstacle, traceable, translating
 from netdash.view import marks
@@ -174,11 +175,12 @@ def _said_of(owner: Container, found: Stop) -> Stop:
 def _stop_of_port(host: Host, port: Port) -> Stop | None:
     """Of the questions that the list asks of a port, the first that gets no answer."""
     asked = list(asked_of(host, port))
-    for at, (sender, trace, found) in enumerate(asked):
+    for at, (trace, found) in enumerate(asked):
         if found is not None:
             early = port.dnat is not None and translating(trace, "prerouting") is None
-            by = sender if at and len(asked) > 1 else ""
-            return replace(stop(found), early=early and sender != "from this host", sender=by)
+            here = trace.question.origin is Origin.HOST
+            by = f"from {HOST_NAME if here else OUTSIDE_NAME}" if at and len(asked) > 1 else ""
+            return replace(stop(found), early=early and not here, sender=by)
     return None
 
 

@@ -20,6 +20,8 @@ from netdash.model.finding import (
 from netdash.model.host import Container, Host, Network, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
+from netdash.trace.model import Verdict
+from netdash.trace.reach_matrix import Reach
 from netdash.view.layout import shorter, size
 from netdash.view.table import Row
 from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
@@ -39,6 +41,30 @@ TONES: Mapping[Mark, Tone] = {
     Mark.NOTHING: Tone.DIM,
 }
 WAITS = Span("…", Tone.DIM)
+ANSWERED: Mapping[bool | None, Mark] = {True: Mark.OK, False: Mark.BROKEN, None: Mark.UNKNOWN}
+NO_ANSWER, ELSEWHERE, EXPOSED = "no answer", "elsewhere", "exposed"
+
+
+def word(answered: bool | None, ended: Verdict) -> str:
+    """How a packet fares whose way ended so, on every surface: ok, dropped, rejected, no route, no listener, martian,
+    no answer, unknown."""
+    if answered is None:
+        return Mark.UNKNOWN.value
+    return Mark.OK.value if answered else NO_ANSWER if ended.arrives else ended.value
+
+
+def of_reach(reach: Reach) -> Span:
+    return verdict(ANSWERED[reach.reaches], word(reach.reaches, reach.verdict))
+
+
+def way(ended: Verdict) -> Span:
+    """The same of one way, whatever becomes of the answer."""
+    came = None if ended is Verdict.UNKNOWN else ended.arrives
+    return verdict(ANSWERED[came], word(came, ended))
+
+
+def verdict(mark: Mark, text: str) -> Span:
+    return Span(f"{GLYPHS[mark]} {text}", TONES[mark])
 
 
 def glyph(mark: Mark) -> Span:
@@ -210,6 +236,23 @@ def finding_of(host: Host, standing: Standing | None) -> Finding | None:
     if health is None or standing is None or standing.finding is None:
         return None
     return health.findings[standing.finding]
+
+
+@lru_cache(maxsize=4)
+def hits_of(health: Health) -> Mapping[str | None, Sequence[tuple[Finding, Hit]]]:
+    """By container id (None: of the host as a whole), what alarms, the worst first, and each of its hits there."""
+    found: dict[str | None, list[tuple[Finding, Hit]]] = {}
+    for one in health.findings:
+        for hit in one.hits if one.severity is not Severity.INFO else ():
+            found.setdefault(hit.container, []).append((one, hit))
+    return found
+
+
+def findings_of(host: Host, container_id: str | None, port: str | None = None) -> list[Finding]:
+    """What hits one container, or one of its published ports ("8080/tcp"), the worst first."""
+    health = health_of(host)
+    hits = hits_of(health).get(container_id, ()) if health is not None else ()
+    return list(dict.fromkeys(one for one, hit in hits if port in (None, hit.port)))
 
 
 def counts(health: Health) -> Line:

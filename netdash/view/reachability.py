@@ -6,21 +6,22 @@ import re
 from collections.abc import Iterator, Sequence
 
 from netdash.model.addresses import socket_text
-from netdash.model.host import Host, Ref, Rule
+from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender
+from netdash.view import marks
 from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
+from netdash.view.what_if import named
 
-_WORDS = {True: (" yes ", Tone.GOOD), False: (" no  ", Tone.BAD), None: ("  ?  ", Tone.UNKNOWN)}
-
+_VERDICT = 16  # cells: ✗ no listener
 
 _Group = tuple[bool | None, str, int]
 
 
 def lines(host: Host, matrix: Matrix, room: int) -> Iterator[Line]:
     """Lines of at most `room` cells; owners and deciding rules are links."""
-    names = [clean(sender.name, 60) for sender in matrix.senders]
+    names = [clean(named(sender), 60) for sender in matrix.senders]
     column = {aim: at for at, aims in enumerate(matrix.aim_classes) for aim in aims}
     alone = matrix.by_aim()
     for at, aim in enumerate(matrix.aims):
@@ -30,9 +31,9 @@ def lines(host: Host, matrix: Matrix, room: int) -> Iterator[Line]:
             others = tuple(member for member in members if member not in alone[at]) if alone[at] else members
             cell = row[column[at]]
             cells += [(others, cell)] if others and cell is not None else []
-        for (reaches, why, _), (first, found) in _groups(matrix, at, cells):
+        for (_, why, _), (first, found) in _groups(matrix, at, cells):
             reason = first.why if len(found) == 1 else why
-            yield _line(reaches, reason, first.rule, [names[sender] for sender in found], room)
+            yield _line(first, reason, [names[sender] for sender in found], room)
 
 
 def _groups(
@@ -64,16 +65,16 @@ def _group(sender: Sender, cell: Reach) -> _Group:
     return cell.reaches, re.sub(own, r"\1 the sender", cell.why), id(cell.rule)
 
 
-def _line(reaches: bool | None, why: str, rule: Rule | None, names: Sequence[str], room: int) -> Line:
-    word, tone = _WORDS[reaches]
-    reason = clean(why)
-    shown = listed(names, max(room - 8 - width(reason), room // 3))
-    left = max(0, room - 7 - width(shown))
+def _line(reach: Reach, why: str, names: Sequence[str], room: int) -> Line:
+    verdict = marks.of_reach(reach)
+    reason, rule = clean(why), reach.rule
+    shown = listed(names, max(room - _VERDICT - 3 - width(reason), room // 3))
+    left = max(0, room - _VERDICT - 2 - width(shown))
     reasons = (
         Span("  "),
         Span(fit(reason, left).rstrip(), Tone.KEY if rule else Tone.DIM, ref_of(rule) if rule else None),
     )
-    return Span(word, tone), Span(shown), *(reasons if reason else ())
+    return verdict.with_text(fit(f" {verdict.text}", _VERDICT)), Span(shown), *(reasons if reason else ())
 
 
 _ORDER = {True: 0, False: 1, None: 2}

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 from netdash.kernel.routing import OUTSIDE
 from netdash.model.addresses import socket_text
-from netdash.model.host import Host, Ref, Verb
+from netdash.model.host import Host, Port
 from netdash.model.index import index_of
 from netdash.model.packet import Packet
 from netdash.model.relations import address_ref, ref_of
+from netdash.trace.default_questions import Usual
 from netdash.trace.model import UNREAD, Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict
-from netdash.view import formatting, layout
+from netdash.trace.summary import Obstacle, against, obstacle
+from netdash.view import answer as answers
+from netdash.view import formatting, layout, marks, questions
 from netdash.view.text import Line, SafeText, Span, Tone, clean, fit, shell_command, width
 
-_GLYPHS = {True: "✓", False: "✗", None: "?"}
-_TONES = {True: Tone.GOOD, False: Tone.BAD, None: Tone.UNKNOWN}
 _PLACE = (20, 34)  # cells of the column of places: least, most
 _ACTION = (12, 36)  # cells of the column of what rules do
 _COUNT = 11
@@ -31,69 +32,25 @@ class Part:
 
     name: str
     verdict: Verdict
-    why: Line  # what decided, in short; empty where it arrives
     lines: tuple[Line, ...]
     deciding: int | None  # the line that decides
 
 
-def verdict(answer: Trace) -> Line:
-    """✓ delivered to web 172.17.0.2:80 by nat/DOCKER #9 · ✗ dropped  filter/FORWARD policy · ? unknown."""
-    came, lacking = answer.answered, answer.exchange
-    if answer.verdict is Verdict.UNKNOWN and came is False:
-        return (Span(f"{_GLYPHS[came]} no answer", _TONES[came]), *_because(lacking.why))
-    spans = [Span(f"{_GLYPHS[came]} {answer.outcome}", _TONES[came])]
-    if came or not answer.verdict.arrives:
-        return (*spans, *(_receiver(answer) if came else _because(answer.decided_by)))
-    if answer.then is not None and not answer.then.verdict.arrives:
-        spans.append(Span(f", but its own connection: {answer.then.verdict.value}", _TONES[came]))
-        return (*spans, *_because(answer.then.decided_by))
-    what = lacking.packet or ("no answer" if came is False else "answer unknown")
-    stuck = lacking.stuck
-    ended = "" if stuck is None or stuck.verdict.arrives else f": {stuck.verdict.value}"
-    spans.append(Span(f", {what}{ended}", _TONES[came]))
-    return (*spans, *_because(lacking.why))
+def verdict(found: Trace) -> Line:
+    """✓ ok  to web 172.17.0.2:80 by nat/DOCKER #9 · ✗ dropped  filter/FORWARD policy · ? unknown  what was not read."""
+    stop = obstacle(found)
+    return _verdict(marks.verdict(*answers.fares(found, stop)), found, stop)
 
 
-def _receiver(answer: Trace) -> Line:
-    """Who got it, and the rule that sent it there."""
-    end = answer.translation
-    if answer.verdict is not Verdict.DELIVERED or end.dst is None or not answer.hops:
-        return ()
-    spans = [
-        Span(f" to {clean(answer.hops[-1].place, 60)} "),
-        Span(socket_text(end.dst, end.dport), Tone.KEY),
-    ]
-    sent = [step for step in answer.steps if _translates(step) and step.source]
-    if sent and (end.dst, end.dport) != (answer.question.dst, answer.question.dport):
-        spans += [Span(" by "), Span(clean(sent[-1].place, 80), Tone.KEY, _ref(sent[-1]))]
-    return tuple(spans)
+def verdict_of(host: Host, usual: Usual, found: Trace) -> Line:
+    """The same of a default question, as the card of its container has it."""
+    stop = against(host, usual, found)
+    return _verdict(questions.fares_as(host, usual, found, stop), found, stop, usual.port)
 
 
-def _translates(step: Step) -> bool:
-    """Whether it is the rule that changed the destination."""
-    return step.verdict == "accept" and step.source is not None and step.source.target.verb in _DESTINATION
-
-
-_DESTINATION = (Verb.DNAT, Verb.REDIRECT)
-
-
-def glyph(ended: Verdict) -> Span:
-    """✓, ✗ or ? of one way."""
-    came = None if ended is Verdict.UNKNOWN else ended.arrives
-    return Span(_GLYPHS[came], _TONES[came])
-
-
-def _because(decision: Decision | None) -> Line:
-    if decision is None:
-        return ()
-    if decision.step is None:
-        return (Span(f"  {clean(decision.text, 200)}"),)
-    step = decision.step
-    return (_GAP, Span(clean(step.place, 80), Tone.KEY, _ref(step)))
-
-
-def _ref(step: Step) -> Ref | None:
-    return ref_of(step.source) if step.source is not None else None
+def _verdict(said: Span, found: Trace, stop: Obstacle | None, port: Port | None = None) -> Line:
+    arrives = answers.receiver(found) if stop is None and found.answered else ()
+    return said, _GAP, *arrives, *answers.reason(found, stop, port, brief=True)
 
 
 def head(host: Host, answer: Trace) -> Line:
@@ -173,7 +130,8 @@ def notes(answer: Trace, room: int) -> tuple[Line, ...]:
 def _reason(decision: Decision) -> list[Span]:
     if decision.step is None:
         return [Span(clean(decision.text, 200))]
-    return [Span(f"{clean(decision.place, 80)} ", Tone.KEY, _ref(decision.step)), Span(clean(decision.text, 200))]
+    where = answers.at(decision.step)
+    return [where.with_text(f"{where.text} "), Span(clean(decision.text, 200))]
 
 
 # --- one way ----------------------------------------------------------------------------------------------------------
@@ -200,10 +158,9 @@ def _part(
         before = hop.packet
     if decided is not None and decided.step is None:
         deciding = len(lines)
-        mark = glyph(ended)
-        lines += layout.text(mark.with_text(f" {mark.text} "), clean(decided.text, 300), room, mark.tone)
-    why = _because(decided) if not ended.arrives else ()
-    return Part(name, ended, why, tuple(lines), deciding)
+        mark = marks.way(ended)
+        lines += layout.text(mark.with_text(f" {mark.text[:1]} "), clean(decided.text, 300), room, mark.tone)
+    return Part(name, ended, tuple(lines), deciding)
 
 
 def _columns(hops: Sequence[Hop], room: int) -> tuple[int, int]:
@@ -249,7 +206,7 @@ def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Lin
     free = room - 3 - place - taken - _COUNT - 3 * len(_GAP.text)
     line = [
         Span(mark, tone),
-        Span(_place(step, place), Tone.BAD if decides else Tone.KEY, _ref(step)),
+        Span(_place(step, place), Tone.BAD if decides else Tone.KEY, answers.at(step).ref),
         _GAP,
         Span(fit(does.text, taken), does.tone if not decides else Tone.BAD, does.ref),
         _GAP,
@@ -302,7 +259,8 @@ def _ends(answer: Trace, room: int) -> Iterator[Line]:
 
 
 def _end(end: End) -> list[Span]:
-    spans = [Span(f"{end.verdict.value} ", _TONES[None if end.verdict is Verdict.UNKNOWN else end.verdict.arrives])]
+    mark = marks.way(end.verdict)
+    spans = [mark.with_text(f"{mark.text[2:]} ")]
     if end.decided_by is not None:
         spans += [Span("by ", Tone.DIM), *_reason(end.decided_by), Span(" ")]
     supposed = ", ".join(f"{'' if happens else 'not: '}{clean(text, 120)}" for text, happens in end.supposed)
@@ -317,10 +275,8 @@ def lines(host: Host, answer: Trace, room: int) -> Iterator[Line]:
     yield layout.crop(head(host, answer), room)
     yield layout.crop(verdict(answer), room)
     for part in parts(answer, room):
-        mark = glyph(part.verdict)
-        title = (Span(f"{part.name.upper()} ", Tone.TITLE), mark.with_text(f"{mark.text} {part.verdict.value}"))
         yield ()
-        yield title
+        yield Span(f"{part.name.upper()} ", Tone.TITLE), marks.way(part.verdict)
         yield from part.lines
     more = notes(answer, room)
     if more:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from netdash.model.addresses import socket_text
-from netdash.model.finding import Mark
 from netdash.model.host import Endpoint, Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
@@ -24,7 +23,6 @@ COLUMNS = (
     Column("verdict", "verdict", most=20),
     Column("why", "why", least=34, middle=True),
 )
-_MARKS = {True: Mark.OK, False: Mark.BROKEN, None: Mark.UNKNOWN}
 
 
 def listed(host: Host, found: Sequence[Row], subject: Subject) -> View:
@@ -47,13 +45,13 @@ def _row(host: Host, row: Row, subject: Subject) -> table.Row:
     sender, aim = row.senders[0], row.aims[0]
     alone = len(row.senders) == 1
     reach = row.reach
-    mark = _MARKS[reach.reaches]
+    mark = marks.ANSWERED[reach.reaches]
     owner = sender.container if alone else None
     cells = (
         Span(_sender(row), Tone.KEY, Ref("container", owner) if owner else None),
         Span(_networks(host, row), Tone.DIM),
         Span(_aim(host, row, subject)),
-        Span(f"{marks.GLYPHS[mark]} {reach.word}", marks.TONES[mark]),
+        marks.of_reach(reach),
         Span(
             clean(_why(host, row)),
             Tone.PLAIN if reach.reaches else Tone.KEY,
@@ -182,7 +180,7 @@ def _json(host: Host, row: Row) -> Json:
             "container": aim.container,
         },
         "reaches": reach.reaches,
-        "verdict": reach.word,
+        "verdict": marks.word(reach.reaches, reach.verdict),
         "why": reach.why or None,
         "rule": reach.rule.place if reach.rule is not None else None,
     }

@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
 from netdash.model.host import Host
-from netdash.trace import default_questions
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import reaches
 from netdash.view import json_host, json_trace, reachability, terminal
 from tests.bench.many import many
+from tests.support.trace_hosts import questions_of
 
 RULES = 10_000
 QUESTIONS = 100
@@ -57,9 +57,7 @@ def _with_rules(given: Recording, condition: Callable[[int], str]) -> Host:
 
 
 def _traces(what: str, host: Host, most: int | None = QUESTIONS) -> None:
-    questions = [one.question for each in host.containers or () for one in default_questions.of_container(host, each)][
-        :most
-    ]
+    questions = [one.question for each in host.containers or () for one in questions_of(host, each)][:most]
     times = []
     for question in questions:
         begun = time.process_time()

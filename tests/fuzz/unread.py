@@ -23,6 +23,7 @@ from netdash.trace.reachability import reach
 from netdash.trace.tracer import reaches
 from netdash.view.views import BY_NAME
 from tests.conftest import RECORDINGS
+from tests.support.trace_hosts import questions_of
 
 _QUESTIONS = 16
 _REACH_OF = 6  # containers; larger matrices take too long to be asked thousands of times
@@ -106,9 +107,7 @@ def whole(name: str) -> Host:
 def questions(name: str) -> tuple[tuple[Question, Trace], ...]:
     """The usual questions of its containers, a few of each, and some between them, with their answers."""
     host = whole(name)
-    asked = [
-        one.question for container in host.containers or () for one in default_questions.of_container(host, container)
-    ]
+    asked = [one.question for container in host.containers or () for one in questions_of(host, container)]
     ends = [(one, end.addresses[0].ip) for one in host.containers or () for end in one.endpoints if end.addresses]
     for (sender, _), (_, ip) in zip(ends, ends[1:] + ends[:1], strict=True):
         asked.append(Question(Origin.CONTAINER, ip, "tcp", 80, container=sender.id))

@@ -58,5 +58,5 @@ def test_the_dashboard_has_no_tick_for_it(paused: Lab) -> None:
         terminal.press("2")
         terminal.press("t")
         assert terminal.wait_for("frozen is paused"), terminal.text
-        assert f"from outside to {HOST_IP}:8090/tcp" in terminal.text
-        assert "✓ delivered to" not in terminal.text
+        assert f"outside → {HOST_IP}:8090" in terminal.text
+        assert "✓ ok  to" not in terminal.text

@@ -7,7 +7,10 @@ from ipaddress import ip_address
 
 from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
-from netdash.model.host import Host
+from netdash.model.host import Container, Host
+from netdash.model.index import index_of
+from netdash.trace import default_questions
+from netdash.trace.default_questions import Usual
 from netdash.trace.model import Origin, Question, Trace
 from netdash.trace.tracer import trace
 
@@ -146,3 +149,10 @@ def places(answer: Trace) -> list[str]:
 
 PUBLISHED = table("nat", f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
 MASQUERADED = table("nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
+
+
+def questions_of(host: Host, container: Container) -> tuple[Usual, ...]:
+    """To its published ports from outside and from this host, then its way out of each address family."""
+    ports = (port for port in index_of(host).ports(container.id) if port.live)
+    inwards = [usual for port in ports for usual in default_questions.of_port(host, port)]
+    return (*inwards, *default_questions.outwards(host, container))

@@ -8,7 +8,7 @@ import pytest
 from netdash.join.peers import peers
 from netdash.model.host import Scope
 from netdash.trace.summary import Leaves, inbound, obstacle, outbound
-from netdash.view.inbound import sentence
+from netdash.view.answer import sentence
 from tests.conftest import bundle
 
 TRACED = ("docker20.10-nft-full", "docker29.7-nftables-full")
@@ -161,7 +161,7 @@ def test_without_rules_nothing_is_claimed(host, recording):
     web = container(joined, "web")
     (way, *_) = outbound(joined, web)
     assert (way.leaves, way.nat, way.leaves_as, way.uplink.name) == (Leaves.UNKNOWN, None, None, "eth0")
-    assert "rules could not be read" in sentence(obstacle(way.trace))
+    assert "rules could not be read" in sentence(way.trace, obstacle(way.trace))
     port = next(port for port in joined.ports if port.container_id == web.id)
     assert (port.dnat, str(port.target_ip)) == (None, "172.17.0.2")  # the proxy says so
     assert "rules" in joined.failures

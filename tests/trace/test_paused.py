@@ -39,7 +39,7 @@ def words(answer: Trace) -> str:
 def test_a_paused_container_does_not_answer(question: Question, ended: Verdict) -> None:
     answer = trace(recorded(), question)
     assert (answer.verdict, answer.answered) == (ended, False)
-    assert words(answer).startswith(f"✗ {ended.value}, no answer  ")
+    assert words(answer).startswith("✗ no answer  ")
     assert "web is paused: its processes do not answer" in words(answer)
 
 
@@ -120,7 +120,7 @@ def test_a_stopped_proxy_is_told_wherever_it_is_shown() -> None:
     (container,) = host.containers or ()
     lines = "\n".join("".join(span.text for span in line) for line in card(host, container, 120))
     assert "docker-proxy pid 22154 stopped (SIGSTOP)" in lines
-    assert f"no answer: {SILENT}" in lines
+    assert f"✗ no answer {SILENT}" in " ".join(lines.split())
     cells: dict[str, list[str]] = {
         view.name: [cell.text for row in view.rows(host) for cell in row.cells] for view in (PORTS, PROXIES)
     }

@@ -6,9 +6,9 @@ from netdash.kernel.link_state import trouble
 from netdash.model.host import Link
 from netdash.trace.summary import Leaves, asked_of, inbound, obstacle, outbound
 from netdash.view import json_host
+from netdash.view.answer import broken as broken_of
+from netdash.view.answer import sentence
 from netdash.view.card import card
-from netdash.view.inbound import broken as broken_of
-from netdash.view.inbound import sentence
 
 
 def web(host):
@@ -44,7 +44,8 @@ def test_what_stands_against_the_path_in(host, name, sentence):
     joined = host(name)
     assert bool(broken(joined)) is (sentence is not None)
     assert not sentence or sentence in broken(joined)[0]
-    assert ("✗ from outside: " in drawn(joined)) is (sentence is not None)
+    asked = next(line for line in drawn(joined).splitlines() if "outside → " in line or "this host → " in line)
+    assert ("✗" in asked) is (sentence is not None)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_what_stands_against_the_path_in(host, name, sentence):
 def test_what_stands_against_the_path_out(host, name, leaves, why):
     (way,) = outbound(host(name), web(host(name)))
     lacks = obstacle(way.trace)
-    said = sentence(lacks) if lacks else ""
+    said = sentence(way.trace, lacks) if lacks else ""
     assert way.leaves is leaves
     assert why in said
     assert bool(why) is bool(said)
@@ -70,18 +71,18 @@ def test_what_stands_against_the_path_out(host, name, leaves, why):
 
 def test_devices_on_the_path_show_their_state(host):
     assert "docker0 ✗ no carrier" in drawn(host("container-eth0-down"))
-    assert "veth4841bfa ✗ not in docker0" in drawn(host("veth-no-master"))
+    assert "veth4841bfa is not in docker0" in drawn(host("veth-no-master"))
 
 
 def test_what_listens_in_a_container_says_nothing_of_another_address(host):
     port = first_way(host("dnat-shadow-foreign")).port
     assert (str(port.target_ip), port.listening, port.listener) == ("10.43.0.10", None, None)
-    assert "? not this container" in drawn(host("dnat-shadow-foreign"))
+    assert "10.43.0.10 is no address of web: another rule takes its port" in drawn(host("dnat-shadow-foreign"))
 
 
 def test_a_paused_container_listens_and_does_not_answer(host):
-    assert "◐ listening, paused" in drawn(host("container-paused"))
-    assert "● listening" not in drawn(host("container-paused"))
+    assert "✗ no answer  web is paused: its processes do not answer" in drawn(host("container-paused"))
+    assert "172.17.0.2:80 ● ─▶ ✗ no answer" in drawn(host("container-paused"))
 
 
 def test_the_rule_is_found_without_a_default_route(host):

@@ -16,7 +16,7 @@ from netdash.trace.model import Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.summary import Leaves, asked_of, inbound, outbound
 from netdash.trace.tracer import trace
-from netdash.view.inbound import broken
+from netdash.view.answer import broken
 from tests.conftest import RECORDINGS
 
 NAME = "docker20.10-swarm"

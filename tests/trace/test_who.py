@@ -7,10 +7,12 @@ import pytest
 from netdash.model.index import find_container
 from netdash.model.records import replace
 from netdash.trace import reachability
+from netdash.trace.model import Verdict
 from netdash.trace.reach_matrix import Reach, Sender
 from netdash.trace.reachability import told
 from netdash.trace.tracer import trace
 from netdash.trace.who import INTERNET, Who, of_container, of_network, of_port, who
+from netdash.view import marks
 from tests.conftest import joined
 
 FULL = "docker28.5-nft-full"
@@ -54,7 +56,7 @@ def test_a_port_on_which_nothing_listens_is_asked_all_the_same() -> None:
         address.ip for end in find_container(joined(FULL), "c1").endpoints for address in end.addresses
     }
     here = [row.reach for row in found.reached_by if row.senders[0].name == "host"]
-    assert {(reach.reaches, reach.word) for reach in here} == {(False, "no listener")}
+    assert {(reach.reaches, reach.verdict) for reach in here} == {(False, Verdict.NO_LISTENER)}
 
 
 def test_many_that_fare_alike_are_one_row_and_nobody_is_lost() -> None:
@@ -66,10 +68,10 @@ def test_many_that_fare_alike_are_one_row_and_nobody_is_lost() -> None:
     assert all(sender.container is not None for row in several for sender in row.senders)
 
 
-def _pairs(found: Who) -> list[tuple[Sender, object, bool | None, str]]:
+def _pairs(found: Who) -> list[tuple[Sender, object, bool | None, Verdict]]:
     return sorted(
         (
-            (sender, aim, row.reach.reaches, row.reach.word)
+            (sender, aim, row.reach.reaches, row.reach.verdict)
             for row in (*found.reached_by, *found.reaches)
             for sender in row.senders
             for aim in row.aims
@@ -122,7 +124,7 @@ def test_a_port_of_the_host_and_a_network() -> None:
 
 
 def test_words() -> None:
-    assert Reach(True, "").word == "ok"
-    assert Reach(None, "").word == "unknown"
-    words = {row.reach.word for row in _who(FULL, "c1").reached_by}
+    assert marks.of_reach(Reach(True, "")).text == "✓ ok"
+    assert marks.of_reach(Reach(None, "")).text == "? unknown"
+    words = {marks.word(row.reach.reaches, row.reach.verdict) for row in _who(FULL, "c1").reached_by}
     assert words == {"ok", "dropped", "no route", "unknown"}

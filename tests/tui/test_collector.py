@@ -12,12 +12,12 @@ import pytest
 
 from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
-from netdash.trace.default_questions import of_container
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import trace
 from netdash.tui.garbage import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector
 from netdash.view.card import card
 from netdash.view.views import VIEWS
+from tests.support.trace_hosts import questions_of
 
 
 class Ring:
@@ -117,7 +117,7 @@ def test_a_cycle_is_counted(cycles) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_trace_leaves_no_cycle(host, cycles, name: str) -> None:
     joined = host(name)
-    questions = [usual.question for one in joined.containers for usual in of_container(joined, one)]
+    questions = [usual.question for one in joined.containers for usual in questions_of(joined, one)]
     assert cycles(lambda: [trace(joined, one) for one in questions] and None) == 0
     assert cycles(lambda: reach(joined) and None) == 0
 

@@ -11,6 +11,7 @@ import pytest
 from netdash.model.host import Host, Ref
 from netdash.tui import actions, commands
 from netdash.tui.config import Options
+from tests.conftest import joined
 from tests.support.tui_hosts import crowd
 from tests.support.tui_stage import dashboard, press, settle, show, text
 
@@ -146,18 +147,18 @@ def test_card_links_are_walked_and_followed() -> None:
         screen = dashboard(pilot)
         await press(pilot, "enter")
         assert app.focused is screen.panes.card
+        await press(pilot, "g")
         kinds = []
         for _ in screen.panes.card.links:
             kinds.append(screen.panes.card.target.kind)
             await press(pilot, "right")
-        assert {"port", "rule", "proxy", "link"} <= set(kinds)
-        screen.panes.card.link = kinds.index("proxy")
-        await press(pilot, "enter")
+        assert {"question", "rule", "proxy", "address"} <= set(kinds)
+        await press(pilot, "g", *["right"] * kinds.index("proxy"), "enter")
         assert screen.panes.places.view.name == "proxies"
         await press(pilot, "minus")
         assert screen.panes.places.view.name == "containers"
 
-    show(crowd(3), scene)
+    show(joined("su1"), scene)
 
 
 def test_unknown_reference_says_so_and_stays() -> None:

@@ -16,9 +16,9 @@ JOBS = {
     "why does 8080 not answer": (2, ("0",), ("filter/DOCKER-USER #1", "iptables-legacy -D DOCKER-USER")),
     "the same in the list": (2, ("s", "g"), ("▌● web", "drops what meets -d 172.17.0.2/32")),
     "who can reach this one": (2, ("w",), ("who reaches web", "outside")),
-    "its way out": (1, (), ("MASQUERADE as 203.0.113.2",)),
+    "its way out": (1, (), ("web → Internet", "the answer is dropped by filter/DOCKER-USER #1")),
     "which rule decides": (3, ("4",), ("cuts off web", "▌✗ filter  DOCKER-USER")),
-    "trace between two": (4, ("space", "j", "space", "t"), ("from web to job0", "172.17.1.1")),
+    "trace between two": (4, ("space", "j", "space", "t"), ("web → job0 ", "172.17.1.1")),
 }
 
 

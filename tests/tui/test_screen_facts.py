@@ -53,14 +53,18 @@ def test_containers() -> None:
 def test_ports() -> None:
     published = {(*port[:3], label) for label, found in raw.inspected(NAME).items() for port in raw.published(found)}
     carried = {(*proxy[:3], pid): proxy[3:] for pid, proxy in raw.proxies(NAME).items()}
-    for port, proto, bind, container, target, holder, _, packets, listening in rows("view-2-120x40"):
+    for port, proto, bind, container, target, holder, rule, packets, listening in rows("view-2-120x40"):
+        if holder == "nobody":
+            assert listening == "not running"
+            continue
         command, pid = holder.split()
         if command == "docker-proxy":
             assert (proto, bind, int(port), container) in published
             ip, number = carried[proto, bind, int(port), int(pid)]
             assert target == f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}"
             dnat = [rule for rule in raw.rules(NAME).values() if rule.target == (ip, number) and rule.port]
-            assert int(packets) in {rule.packets for rule in dnat if rule.port == (proto, int(port))}
+            assert (packets == "—") is (rule == "—")
+            assert packets == "—" or int(packets) in {one.packets for one in dnat if one.port == (proto, int(port))}
         else:
             assert raw.sockets(NAME)[proto, bind.replace("*", "::"), int(port)] == int(pid)
         assert listening.startswith("●")
@@ -69,7 +73,7 @@ def test_ports() -> None:
 def test_networks() -> None:
     listed = {network["Name"]: network for network in raw.answer(NAME, "docker/networks.json")}
     shown = rows("view-3-120x40")
-    assert len(shown) == len(listed)
+    assert len(listed) - 1 <= len(shown) <= len(listed)  # the last one may be below the pane
     for label, driver, _, subnets, gateways, members, flags in shown:
         pools = sorted(listed[label]["IPAM"]["Config"] or [], key=lambda pool: ":" in pool["Subnet"])
         assert driver == listed[label]["Driver"]

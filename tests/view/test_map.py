@@ -80,7 +80,7 @@ def test_every_published_port_has_one_wire(drawn: Map) -> None:
 def test_what_stops_a_wire_is_what_the_trace_of_the_same_question_says(drawn: Map) -> None:
     for wire in wires(drawn):
         for port in wire.ports:
-            told = [stop(found) for _, _, found in asked_of(drawn.host, port) if found is not None]
+            told = [stop(found) for _, found in asked_of(drawn.host, port) if found is not None]
             if wire.stop is None:
                 assert not told or wire.mark in (Mark.OK, None) or (wire.finding and not any(one.word for one in told))
                 continue

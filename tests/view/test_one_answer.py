@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -15,7 +16,10 @@ from netdash.trace.model import Origin, Question, Step, Trace, Verdict
 from netdash.trace.tracer import trace
 from netdash.view import json_host
 from netdash.view.card import card
+from netdash.view.questions import Asked
+from netdash.view.questions import asked as questions_of
 from netdash.view.text import Line
+from netdash.view.trace import verdict_of
 from netdash.view.views import BY_NAME
 from tests.support.changed_hosts import NAMES, changed
 
@@ -156,17 +160,53 @@ def words(lines: Iterable[Line]) -> str:
     return " ".join("".join(span.text for span in line).strip() for line in lines)
 
 
+def test_the_card_says_what_the_trace_says(joined: Host) -> None:
+    for container in running(joined):
+        text = words(card(joined, container, 400))
+        for one in questions_of(joined, container):
+            if one.usual is None or one.found is None:
+                continue
+            found = trace(joined, one.usual.question)
+            assert (found.verdict, found.answered) == (one.found.verdict, one.found.answered)
+            assert one.verdict.text[0] == ("✗" if one.stop and sure(one) else MARKS[found.answered]), one.text
+            assert one.verdict == verdict_of(joined, one.usual, found)[0], "in the walk"
+            assert one.verdict.text in text
+            step = one.stop.decided_by.step if one.stop is not None and one.stop.decided_by is not None else None
+            assert step is None or not sure(one) or step.place in text
+
+
+MARKS = {True: "✓", False: "✗", None: "?"}
+
+
+def sure(one: Asked) -> bool:
+    return one.stop is not None and (one.stop.verdict is not Verdict.UNKNOWN or one.found.answered is False)
+
+
+def test_every_published_port_has_its_lines(joined: Host) -> None:
+    """Also where ranges are one line: every default question is asked by one of them."""
+    for container in running(joined):
+        ports = {one.host_port for one in joined.ports or () if one.live and one.container_id == container.id}
+        shown = "  ".join(one.text for one in questions_of(joined, container) if one.label == "IN")
+        for port in ports if not container.shares_with else ():
+            assert any(low <= port <= high for low, high in ranges(shown)), port
+
+
+def ranges(text: str) -> Iterator[tuple[int, int]]:
+    for found in re.finditer(r":(\d+)(?:-(\d+))?(?:/\w+)?(?=  |$)", text):
+        yield int(found[1]), int(found[2] or found[1])
+
+
 def test_the_card_and_the_ports_show_what_the_json_has(joined: Host, shown: Shown) -> None:
     for container, facts in shown:
         text = words(card(joined, container, 400))
+        outwards = all(
+            one.found and one.found.answered for one in questions_of(joined, container) if one.label == "OUT"
+        )
         for path in facts["outbound"]:
-            assert path["leaves_as"] is None or path["leaves"] in ("host", "untranslated") or path["leaves_as"] in text
-            if path["nat"] is not None:
-                assert f"{path['nat']['table']}/{path['nat']['chain']} #{path['nat']['rule']}" in text
-            if path["broken"] and path["default"] is not False and path["leaves"] not in ("internal", "host"):
-                assert "✗" in text
-            if path["leaves"] == "unknown":
-                assert "?" in text
+            if path["default"] is not True or not outwards or path["leaves"] not in ("masquerade", "snat"):
+                continue
+            assert path["leaves_as"] in text
+            assert f"{path['nat']['table']}/{path['nat']['chain']} #{path['nat']['rule']}" in text
     rows = BY_NAME["ports"].rows(joined)
     listed = json_host.list_view(joined, BY_NAME["ports"], rows.things)["ports"]
     for row, port, entry in zip(rows[:], rows.things, listed or (), strict=True):  # type: ignore[call-overload]

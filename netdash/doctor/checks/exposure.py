@@ -106,7 +106,7 @@ def _policy(host: Host, port: Port) -> bool:
 
 def _untranslated(host: Host, port: Port) -> Trace | None:
     """The trace of a packet from outside that arrives by translation and is stopped without it."""
-    usual = next((one for one in of_port(host, port) if one.sender == "from outside"), None)
+    usual = next((one for one in of_port(host, port) if one.question.origin is Origin.OUTSIDE), None)
     if usual is None or not answer(host, usual.question).verdict.arrives:
         return None
     found = answer(_without_dnat(host), usual.question)

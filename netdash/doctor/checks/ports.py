@@ -20,6 +20,7 @@ from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
 from netdash.model.host import Binding, Container, Host, Port, Proxy, Scope
 from netdash.model.index import index_of
 from netdash.trace.default_questions import of_port
+from netdash.trace.model import Origin
 
 _TAKEN = ("address already in use", "port is already allocated")
 
@@ -112,7 +113,7 @@ def _dead(host: Host, container: Container, dead: list[Port]) -> Candidate:
             *map(rule_evidence, rules[:1]),
         ],
         *restart(container, "the engine starts its proxies and writes its rules anew"),
-        tuple(usual.question for port in dead for usual in of_port(host, port) if usual.sender == "from this host"),
+        tuple(usual.question for port in dead for usual in of_port(host, port) if usual.question.origin is Origin.HOST),
     )
 
 

@@ -14,6 +14,7 @@ from netdash.model.host import IP, Host, Port, Rule, Verb
 from netdash.model.index import index_of
 from netdash.parse.netfilter import is_xtables
 from netdash.trace.default_questions import of_port
+from netdash.trace.model import Origin
 from netdash.trace.summary import answer, translating
 
 _NATIVE, _BY_IPTABLES = "nft", "iptables-nft"
@@ -73,7 +74,7 @@ _NETS = (IPv4Network, IPv6Network)
 def _hides(host: Host, port: Port) -> Iterator[tuple[Rule, IP | None]]:
     """The rule that translates the source of a packet to this port, and to what."""
     for usual in of_port(host, port):
-        trace = answer(host, usual.question) if usual.sender == "from outside" else None
+        trace = answer(host, usual.question) if usual.question.origin is Origin.OUTSIDE else None
         step = translating(trace, "postrouting") if trace and trace.verdict.arrives and not trace.proxy else None
         if trace and step and step.source and trace.translation.src != trace.packet.src:
             yield step.source, trace.translation.src

@@ -1,0 +1,108 @@
+"""The fixed questions of a card: ranges that fare alike are one line, and no port that fares otherwise hides in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from netdash.doctor.examine import examine
+from netdash.model.errors import NetdashError
+from netdash.model.finding import keep_health
+from netdash.model.host import Host, Match
+from netdash.trace.model import Verdict
+from netdash.view import marks, questions, typed_question
+from netdash.view.card import card
+from netdash.view.layout import size
+
+RANGE = "docker28.5-nft-full"  # c-hostip publishes 9000-9003
+
+
+def lines(host: Host, name: str) -> dict[str, str]:
+    container = next(one for one in host.containers or () if one.name == name)
+    return {one.text: one.verdict.text for one in questions.asked(host, container)}
+
+
+def examined(host: Host) -> Host:
+    keep_health(host, examine(host))
+    return host
+
+
+def test_a_range_is_one_line(host: Callable[[str], Host]) -> None:
+    found = lines(examined(host(RANGE)), "c-hostip")
+    assert found["outside → 203.0.113.2:9000-9003"] == "· no listener"
+    assert found["this host → loopback:9000-9003"] == "· no listener"
+
+
+def test_a_port_that_fares_otherwise_has_a_line_of_its_own(host: Callable[[str], Host]) -> None:
+    """One port of the range is dropped by a rule of somebody's own: it is told so, and the others are not."""
+    found = lines(examined(with_drop(host(RANGE), 9002)), "c-hostip")
+    assert found["outside → 203.0.113.2:9002"].endswith("dropped")
+    assert found["outside → 203.0.113.2:9000-9001,9003"].endswith("no listener")
+
+
+def with_drop(host: Host, port: int) -> Host:
+    """A rule at the head of filter/FORWARD drops what goes to this port of a container."""
+    ruleset = host.ruleset
+    assert ruleset is not None
+    chain = next(one for one in ruleset.chains if (one.table, one.name, one.family) == ("filter", "FORWARD", "ip"))
+    like = chain.rules[0]
+    text = f"-A FORWARD -p tcp -m tcp --dport {port} -j DROP"
+    target = next(rule.target for rule in ruleset.rules if rule.target.verb.name == "DROP")
+    matches = (Match("proto", ("tcp",)), Match("dport", ((port, port),)))
+    drop = replace(like, text=text, matches=matches, target=target, packets=1)
+    moved = tuple(replace(rule, position=rule.position + 1) for rule in chain.rules)
+    chains = tuple(replace(one, rules=(drop, *moved)) if one is chain else one for one in ruleset.chains)
+    return replace(host, ruleset=replace(ruleset, chains=chains))
+
+
+def test_before_the_host_is_examined_a_range_waits(host: Callable[[str], Host]) -> None:
+    found = lines(replace(host(RANGE), taken=9.0), "c-hostip")
+    assert found["outside → 203.0.113.2:9000-9003"] == "…"
+    assert found["outside → 203.0.113.2:8083"] == "✓ ok"
+
+
+@pytest.mark.parametrize("name", ["docker-user-host-port", "masq-missing", "su1", "internal-network"])
+def test_the_reason_is_never_cut(host: Callable[[str], Host], name: str) -> None:
+    given = examined(host(name))
+    for container in given.containers or ():
+        whole = questions.asked(given, container)
+        for width in (60, 80, 100, 120, 160):
+            drawn = card(given, container, width)
+            assert max(map(size, drawn)) <= width
+            told = "".join("".join(span.text for span in line) for line in drawn).replace(" ", "")
+            for one in whole:
+                reason = one.reason if width >= 100 else one.short or one.reason
+                assert "".join(span.text for span in reason).replace(" ", "") in told.replace("\n", ""), (width, one)
+
+
+def test_one_word_for_every_end() -> None:
+    words = {ended: marks.word(ended.arrives, ended) for ended in Verdict if ended is not Verdict.UNKNOWN}
+    assert {words[ended] for ended in words if ended.arrives} == {"ok"}
+    assert all(words[ended] == ended.value for ended in words if not ended.arrives)
+    assert marks.word(None, Verdict.UNKNOWN) == "unknown"
+    assert marks.word(False, Verdict.DELIVERED) == "no answer"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offers"),
+    [
+        ("out", ["outside "]),
+        ("c-l", ["c-lo "]),
+        ("brid", ["c-paused "]),
+        ("outside c1", ["outside c1:"]),
+        ("outside c1:", ["outside c1:80"]),
+        ("outside :808", ["outside :8080", "outside :8081"]),
+    ],
+)
+def test_completion(host: Callable[[str], Host], typed: str, offers: list[str]) -> None:
+    assert list(typed_question.completions(host(RANGE), typed))[: len(offers)] == offers
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "web", "a b c d", "web nowhere:80", "web :0", "nobody 1.1.1.1:80", "web 1.1.1.1"]
+)
+def test_what_is_no_packet_is_refused_in_words(host: Callable[[str], Host], typed: str) -> None:
+    with pytest.raises(NetdashError):
+        typed_question.understood(host(RANGE), typed)
