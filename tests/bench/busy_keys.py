@@ -79,20 +79,29 @@ class Watched:
         self.wrong: list[str] = []
 
     def _list(self) -> list[str]:
-        """The rows of the list, the marks before them included."""
+        """The rows of the list, the marks before them included; StopIteration while the screen is half painted."""
         lines = self._terminal.text.splitlines()
         start = next(at for at, line in enumerate(lines) if line.lstrip().startswith("NAME"))
         end = next(at for at, line in enumerate(lines) if at > start and line.startswith("──"))
-        return [line for line in lines[start + 1 : end] if line.strip()]
+        return [line for line in lines[start + 1 : end] if line[2:].strip()]
 
     def _here(self) -> tuple[int, list[str], bool]:
-        """Place of the cursor, the names on screen, and whether the row is marked."""
+        """Place of the cursor, the names on screen, and whether the row is marked, once the screen is whole."""
+        if self._terminal.wait_for(lambda: self._state() is not None, LATE) is None:
+            raise LabError(f"no list, or no cursor in it:\n{self._terminal.text}")
+        return self._seen()
+
+    def _seen(self) -> tuple[int, list[str], bool]:
         rows = self._list()
         at = next(at for at, row in enumerate(rows) if row[0] in (CURSOR, PICKED) and self._is_cursor(at))
         return at, [row[2:].split()[0] for row in rows], rows[at][0] == PICKED
 
-    def _state(self) -> tuple[str, bool]:
-        at, names, marked = self._here()
+    def _state(self) -> tuple[str, bool] | None:
+        """Name and mark of the row under the cursor; None while the screen is half painted."""
+        try:
+            at, names, marked = self._seen()
+        except StopIteration:
+            return None
         return names[at], marked
 
     def _is_cursor(self, at: int) -> bool:
@@ -108,7 +117,7 @@ class Watched:
         if burst is not None:
             self.times.append(burst.first)
         if key != "\r":
-            self._terminal.wait_for(lambda: self._state() != (names[before], marked), LATE)
+            self._terminal.wait_for(lambda: self._state() not in (None, (names[before], marked)), LATE)
         after, now, is_marked = self._here()
         name, there = names[before], now[after]
         if key in "jk":
@@ -134,7 +143,7 @@ class Watched:
 
     def _card(self) -> str:
         lines = self._terminal.text.splitlines()
-        head = next(line for at, line in enumerate(lines) if at and lines[at - 1].startswith("──"))
+        head = next((line for at, line in enumerate(lines) if at and lines[at - 1].startswith("──")), "")
         return (head.split() or [""])[0]
 
     def rest(self, seconds: float) -> None:
