@@ -228,7 +228,7 @@ RULES = View(
     kind="rule",
     columns=(
         Column("table", "TABLE", most=20, least=7),
-        Column("chain", "CHAIN", most=26, least=10),
+        Column("chain", "CHAIN", most=26, least=10, middle=True),
         Column("rule", "#", right=True, most=5),
         Column("action", "ACTION", most=28, least=16),
         Column("packets", "PACKETS", right=True, leaves=1, most=7),
