@@ -45,7 +45,8 @@ class Arguments:
     name: str | None = None
     finish: bool = False
     rollback: bool = False
-    watch: bool = False  # of the doctor: go on, and tell what changes
+    watch: bool = False  # go on, and tell what changes
+    by: str = ""  # what connections are added up by
     report: Path | None = None
     mask: bool = False
     forget: str = ""  # the id of a record

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
-from netdash.bundle.recording import Recording
 from netdash.cli import probe
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import PIPED, whole_host
 from netdash.cli.printing import colour, document, note, room, write
+from netdash.cli.watching import recordings
 from netdash.doctor.examine import examine
 from netdash.doctor.probes import probes
 from netdash.doctor.watch import Watch
@@ -25,11 +21,6 @@ from netdash.model.index import find_container
 from netdash.view import findings, json_host, report, terminal
 from netdash.view.mask import masked
 from netdash.view.text import safe
-
-if TYPE_CHECKING:
-    from netdash.cli.feeds import Reader
-
-_INTERVAL = 5.0  # seconds between two looks at what sends no events
 
 
 def run(arguments: Arguments) -> int:
@@ -111,8 +102,8 @@ def _watch(arguments: Arguments) -> int:
     from netdash.join.host import Builder
 
     builder, watch, begun = Builder(), Watch(), False
-    with _recordings(arguments) as recordings:
-        for recording in recordings:
+    with recordings(arguments) as found:
+        for recording in found:
             host = builder.build(with_own_records(recording))
             if not host.pending:
                 new, gone = watch.look(_asked_for(arguments, host), time.time())
@@ -121,35 +112,6 @@ def _watch(arguments: Arguments) -> int:
                 begun = True
                 _tell(arguments, host, new, gone)
     return Exit.FINE
-
-
-@contextmanager
-def _recordings(arguments: Arguments) -> Iterator[Iterator[Recording]]:
-    """Of one live host, the newest whenever something changed."""
-    news: SimpleQueue[Recording] = SimpleQueue()
-    reader = _reader(arguments)
-    reader.start(news.put)
-    try:
-        yield _newest(news)
-    finally:
-        reader.stop()
-
-
-def _newest(news: SimpleQueue[Recording]) -> Iterator[Recording]:
-    while True:
-        recording = news.get()
-        while not news.empty():
-            recording = news.get()
-        yield recording
-
-
-def _reader(arguments: Arguments) -> Reader:
-    from netdash.collect.hosts import named, reader
-
-    if len(arguments.hosts) > 1:
-        raise NetdashError("doctor --watch is for one host", "name one --host", Exit.USAGE)
-    where = named(arguments.hosts, arguments.sudo)[0][1] if arguments.hosts else None
-    return reader(where, arguments.options(), arguments.interval or _INTERVAL)
 
 
 def _tell(arguments: Arguments, host: Host, new: tuple[Finding, ...], gone: tuple[Finding, ...]) -> None:

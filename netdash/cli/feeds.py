@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
-from netdash.model.host import Host
+from netdash.model.host import Failure, Host
 from netdash.model.kept import may_be_kept
-from netdash.model.source import KEPT, SOURCES, WAITING
+from netdash.model.source import KEPT, SOURCES, WAITING, Source
 from netdash.parse.json_values import mapping
 
 if TYPE_CHECKING:
@@ -40,6 +40,20 @@ class Reader(Protocol):
     def stop(self) -> None: ...
 
 
+@runtime_checkable
+class LooksAtFlows(Protocol):
+    """A reader that can read the tracked connections too."""
+
+    def look_at_flows(self, wanted: bool) -> None: ...
+
+
+_ELSEWHERE = Failure(
+    Source.FLOWS,
+    "the dashboard reads the connections of this machine only",
+    "netdash --host ssh://HOST flows lists them",
+)
+
+
 class LiveFeed:
     """Shows the engine's first answers as soon as they and the screen are there, and reads everything else after that:
     loading what reads would keep the screen waiting. `reader` makes the reader; it gets those answers."""
@@ -54,6 +68,7 @@ class LiveFeed:
         self._newest: Host | None = None
         self._publish: Callable[[Host], None] | None = None
         self._first: First | None = None
+        self._flows = False  # whether somebody looks at the tracked connections
         self._taken = threading.Thread(target=self._take, args=(asked,), name="first answers", daemon=True)
         self._taken.start()
 
@@ -70,6 +85,13 @@ class LiveFeed:
     def refresh(self) -> None:
         if self._reader:
             self._reader.refresh()
+
+    def look_at_flows(self, wanted: bool) -> None:
+        with self._lock:
+            self._flows = wanted
+            reader = self._reader
+        if isinstance(reader, LooksAtFlows):
+            reader.look_at_flows(wanted)
 
     def stop(self) -> None:
         with self._lock:
@@ -88,7 +110,10 @@ class LiveFeed:
         reader = self._make(self._first)
         with self._lock:
             self._reader = reader
+            wanted = self._flows
         reader.start(self._build)
+        if wanted:
+            self.look_at_flows(True)
 
     def _build(self, recording: Recording) -> None:
         """In one thread at a time: the builder is not for two."""
@@ -113,6 +138,9 @@ class StillFeed:
     def shown(self) -> None:
         """A recording is complete."""
 
+    def look_at_flows(self, wanted: bool) -> None:
+        """They are in the recording, or are not."""
+
     def refresh(self) -> None:
         """A recording has nothing newer."""
 
@@ -133,6 +161,8 @@ class _Member:
         self._heard: float | None = None  # when it last answered, by the monotonic clock
 
     def build(self, recording: Recording) -> None:
+        if not isinstance(self.reader, LooksAtFlows):
+            recording = replace(recording, failures={Source.FLOWS: _ELSEWHERE, **recording.failures})
         host = self._builder.build(recording)
         if "host" not in host.failures:
             self._heard = time.monotonic()
@@ -169,6 +199,12 @@ class FleetFeed:
 
     def shown(self) -> None:
         """Everything is being read already."""
+
+    def look_at_flows(self, wanted: bool) -> None:
+        """Of this machine, where it is one of the hosts and is on screen."""
+        for member in self._members:
+            if isinstance(member.reader, LooksAtFlows):
+                member.reader.look_at_flows(wanted and member is self._shown)
 
     def refresh(self) -> None:
         for member in self._members:

@@ -3,7 +3,8 @@ to stdout, notes to stderr."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from netdash import __version__
 from netdash.bundle.recording import Recording
@@ -16,7 +17,7 @@ from netdash.model.finding import keep_health
 from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
-from netdash.model.source import SOURCES, Source
+from netdash.model.source import SOURCES, Options, Source
 from netdash.view import json_changes, json_host, printed, several_hosts, terminal, unavailable
 from netdash.view.filter import Filter
 from netdash.view.table import Row, View
@@ -36,6 +37,7 @@ _NEEDED = {
     "proxies": frozenset({Source.PROXIES, Source.LISTENERS, Source.DOCKER}),
     "links": frozenset({Source.LINKS, Source.NEIGHBOURS, Source.DOCKER}),
     "drift": ALL_WAYS - {Source.SYSCTLS},
+    "flows": ALL_WAYS | {Source.FLOWS},
 }
 """Sources that a list needs; the JSON of containers tells their ways too."""
 
@@ -52,16 +54,22 @@ def run(arguments: Arguments) -> int:
 def list_view(arguments: Arguments) -> int:
     """Print one view; exit 3 when its list could not be read, 1 when it lists what is wrong and there is some."""
     view = BY_NAME[arguments.view]
-    host = _listed_host(arguments, view)
+    return print_view(arguments, listed_host(arguments, view), view, arguments.filter)
+
+
+def print_view(
+    arguments: Arguments, host: Host, view: View, words: Sequence[str], among: Callable[[Any], bool] = lambda _: True
+) -> int:
+    """`words`: of the filter. `among`: which things are listed at all."""
     rows = view.rows(host)
-    wanted = Filter.parse(" ".join(arguments.filter), view.columns)
+    wanted = Filter.parse(" ".join(words), view.columns)
     if len(rows):
         wanted.check(view, rows)
-    kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
+    kept = [at for at, row in enumerate(rows) if wanted.matches(row) and among(rows.things[at])]
     if _as_json(arguments):
         document(json_host.dumps(json_host.list_view(host, view, (rows.things[at] for at in kept))))
     elif kept:
-        _print(arguments, view, [rows[at] for at in kept])
+        print_rows(arguments, view, [rows[at] for at in kept])
     elif view.known(host):
         note("nothing matches the filter" if len(rows) else view.nothing(host))
     tell_missing(host, view.sources)
@@ -78,7 +86,7 @@ def list_several(arguments: Arguments) -> int:
 
     view = BY_NAME[arguments.view]
     wanted_hosts = named(arguments.hosts, arguments.sudo)
-    recordings = read_hosts(wanted_hosts, arguments.options(needed(view, _as_json(arguments))))
+    recordings = read_hosts(wanted_hosts, _remote_options(arguments, view))
     told = [
         several_hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)
     ]
@@ -92,7 +100,7 @@ def list_several(arguments: Arguments) -> int:
     if _as_json(arguments):
         document(json_host.dumps(several_hosts.json(view, told, (things[at] for at in kept))))
     elif kept or lost:
-        _print(arguments, wide, [*(rows[at] for at in kept), *lost])
+        print_rows(arguments, wide, [*(rows[at] for at in kept), *lost])
     else:
         note("nothing matches the filter" if rows else view.empty)
     for one in told:
@@ -108,7 +116,7 @@ def _as_json(arguments: Arguments) -> bool:
     return arguments.json or arguments.output == "json"
 
 
-def _print(arguments: Arguments, view: View, rows: Sequence[Row]) -> None:
+def print_rows(arguments: Arguments, view: View, rows: Sequence[Row]) -> None:
     headers = not arguments.no_headers
     if arguments.columns:
         view, rows = printed.columns(view, rows, arguments.columns)
@@ -120,12 +128,25 @@ def _print(arguments: Arguments, view: View, rows: Sequence[Row]) -> None:
     write(printed.table(view, rows, printed.How(cells, colour(), headers, every, bool(arguments.columns))))
 
 
-def _listed_host(arguments: Arguments, view: View) -> Host:
+def listed_host(arguments: Arguments, view: View) -> Host:
     """The list of containers tells nothing of what is within them but who was left behind, nor of drift: of a recording
     of thousands that takes longer than the rest."""
     if view.name == "containers" and not _as_json(arguments) and arguments.bundle is not None:
         return Builder(compare=False).build(load(arguments.bundle, ("netns.txt",)))
+    if view.name == "flows":
+        return flows_host(arguments)
     return host_of(arguments, needed(view, _as_json(arguments)))
+
+
+def flows_host(arguments: Arguments) -> Host:
+    """Of another host the connections come with what a trace needs, without a look into containers."""
+    there = bool(arguments.hosts)
+    return Builder().build(_recording(arguments, _NEEDED["flows"], there, 0 if there else None))
+
+
+def _remote_options(arguments: Arguments, view: View) -> Options:
+    sources = needed(view, _as_json(arguments))
+    return arguments.options(sources, True, 0) if Source.FLOWS in sources else arguments.options(sources)
 
 
 def needed(view: View, json: bool) -> frozenset[str]:

@@ -106,6 +106,7 @@ _COMMANDS = {
     "what-if": ("trace", "run_what_if"),
     "doctor": ("doctor", "run"),
     "map": ("map", "run"),
+    "flows": ("flows", "run"),
     "capture": ("capture", "run"),
 }
 """Command -> the module that carries it out, and its function; the others are lists."""

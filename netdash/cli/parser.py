@@ -13,6 +13,7 @@ from netdash.cli.arguments import Arguments
 from netdash.cli.options import Collected, Once, Parser
 from netdash.model.errors import NetdashError
 from netdash.publish.request import GRACE, Mode, parse_duration, parse_lasting
+from netdash.view.flow_groups import GROUPINGS
 from netdash.view.printed import FOLDED
 from netdash.view.views import VIEWS
 
@@ -52,6 +53,7 @@ _LISTS = {
     "proxies": "docker-proxy processes",
     "links": "network devices, veths with their containers",
     "drift": "rules that the engine should have written and that differ",
+    "flows": "connections through NAT and proxies, end to end",
 }
 _EXAMPLES = """\
 examples:
@@ -97,6 +99,9 @@ def command_line() -> Parser:
             listing.add_argument("--all", dest="every", action="store_true", help=FOLDED[view.name])
         if view.name == "ports":
             listing.add_argument("--free", metavar="PORT", help="is this port free? 8080, or 53/udp")
+        if view.name == "flows":
+            listing.add_argument("--watch", action="store_true", help="go on, and print what begins and ends")
+            listing.add_argument("--by", choices=GROUPINGS, default="", help="add up, the most first")
     _add_others(commands, shared)
     parser.description = "\n".join([_ABOUT, *_listed(commands)])
     return parser

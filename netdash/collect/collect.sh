@@ -441,7 +441,8 @@ sysctl_files='
         ipv4/icmp_echo_ignore_all ipv4/icmp_echo_ignore_broadcasts ipv6/icmp/echo_ignore_all \
         netfilter/nf_conntrack_tcp_loose netfilter/nf_conntrack_count netfilter/nf_conntrack_max \
         netfilter/nf_conntrack_tcp_timeout_syn_sent netfilter/nf_conntrack_tcp_timeout_syn_recv \
-        netfilter/nf_conntrack_udp_timeout bridge/bridge-nf-call-* \
+        netfilter/nf_conntrack_udp_timeout netfilter/nf_conntrack_icmp_timeout netfilter/nf_conntrack_icmpv6_timeout \
+        netfilter/nf_conntrack_acct netfilter/nf_conntrack_timestamp bridge/bridge-nf-call-* \
         ipv4/conf/*/forwarding ipv4/conf/*/rp_filter ipv4/conf/*/route_localnet \
         ipv4/conf/*/accept_local ipv4/conf/*/src_valid_mark ipv4/conf/*/ignore_routes_with_linkdown \
         ipv4/conf/*/proxy_arp ipv4/conf/*/arp_ignore ipv4/conf/*/arp_filter \

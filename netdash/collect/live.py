@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from netdash.bundle.recording import Recording
 from netdash.collect.answer_store import AnswerStore
+from netdash.collect.conntrack import TrackingReader
 from netdash.collect.container_namespaces import targets
 from netdash.collect.engine import EngineReader
 from netdash.collect.engine_answers import Answers
@@ -41,6 +43,7 @@ class LiveReader:
         self._engine_namespace = EngineNamespaceReader(self._store, muted, interval, tool_limit)
         self._engine = EngineReader(docker_host, limit, self._engine_told, first=first)
         self._store.heard = lambda: self._engine.heard
+        self._flows = TrackingReader(partial(self._store.put, Source.FLOWS))
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         """Begins to call `publish`, always from the same thread; returns at once."""
@@ -53,8 +56,13 @@ class LiveReader:
         self._engine.refresh()
         self._machine.refresh()
 
+    def look_at_flows(self, wanted: bool) -> None:
+        """Reads the tracked connections from now on, or no more."""
+        self._flows.look(wanted)
+
     def stop(self) -> None:
         """Returns at once, even when a source hangs."""
+        self._flows.look(False)
         self._engine.stop()
         self._machine.stop()
         self._engine_namespace.stop()

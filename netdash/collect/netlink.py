@@ -18,11 +18,13 @@ _TABLES = {16: "links", 20: "links", 24: "routes", _NEIGHBOUR: "neighbours", 32:
 """RTM_NEWLINK, NEWADDR, NEWROUTE, NEWNEIGH, NEWRULE -> the table that changed; RTM_DEL… is each number and one."""
 _GROUPS = (1, 3, 5, 7, 8, 9, 11, 19)  # RTNLGRP: link, neigh, ipv4 ifaddr route rule, ipv6 ifaddr route rule
 _NO_NUMBER = 0xFFFFFFFF  # NETNSA_NSID_NOT_ASSIGNED
-_NETFILTER = 12  # NETLINK_NETFILTER
+NETFILTER = 12  # NETLINK_NETFILTER
 _NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
+_CONNTRACK_GROUPS = (1, 2, 3)  # NFNLGRP_CONNTRACK_NEW, UPDATE, DESTROY
 _GETGEN, _NEWGEN = 0x0A10, 0x0A0F  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NFT_MSG_NEWGEN
 _GENERATION_ID = 1  # NFTA_GEN_ID
-_BUFFER = 1 << 21
+_BUFFER, _BUSY = 1 << 21, 1 << 23
+_RCVBUFFORCE = 33  # SO_RCVBUFFORCE
 _LIMIT = 1.0  # seconds that the kernel may take for one answer
 
 
@@ -34,7 +36,16 @@ def routing_events() -> socket.socket | None:
 
 def rule_events() -> socket.socket | None:
     """A socket that becomes readable when rules of nftables change; None without the right to listen."""
-    return _events(_NETFILTER, (_NFTABLES_GROUP,))
+    return _events(NETFILTER, (_NFTABLES_GROUP,))
+
+
+def conntrack_events() -> socket.socket | None:
+    """A socket that receives which connections begin, change and end; None without the right to listen."""
+    events = _events(NETFILTER, _CONNTRACK_GROUPS)
+    if events is not None:
+        with contextlib.suppress(OSError):  # root may have more than net.core.rmem_max
+            events.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUSY)
+    return events
 
 
 def _events(protocol: int, groups: Iterable[int]) -> socket.socket | None:
@@ -66,18 +77,18 @@ def changed_tables(data: bytes) -> set[str]:
     that it learns as neighbours, of which `ip neigh` lists none."""
     found = {
         _TABLES.get(kind & ~1, "")
-        for kind, message in _messages(data)
+        for kind, _, message in messages(data)
         if kind & ~1 != _NEIGHBOUR or message[:1] != bytes([socket.AF_BRIDGE])
     }
     return found - {""}
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(type, what follows the header) of each message."""
+def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(type, flags, what follows the header) of each message."""
     start = 0
     while start + _HEADER.size <= len(data):
-        size, kind, *_ = _HEADER.unpack_from(data, start)
-        yield kind, data[start + _HEADER.size : start + size]
+        size, kind, flags, _, _ = _HEADER.unpack_from(data, start)
+        yield kind, flags, data[start + _HEADER.size : start + size]
         start += max(_HEADER.size, (size + 3) & ~3)
 
 
@@ -97,7 +108,7 @@ def namespace_ids(pids: Iterable[int]) -> dict[str, int]:
 
 def generation() -> int | None:
     """A number that grows with every change by nft or iptables-nft; None where it cannot be asked."""
-    with contextlib.suppress(OSError), _question(_NETFILTER) as link:
+    with contextlib.suppress(OSError), _question(NETFILTER) as link:
         kind, answer = _ask(link, _GETGEN, bytes(4))
         number = _attribute(answer[4:], _GENERATION_ID)
         if kind == _NEWGEN and len(number) == 4:
@@ -113,7 +124,8 @@ def _question(protocol: int) -> socket.socket:
 
 def _ask(link: socket.socket, kind: int, body: bytes) -> tuple[int, bytes]:
     link.send(_HEADER.pack(_HEADER.size + len(body), kind, _REQUEST, 1, 0) + body)
-    return next(_messages(link.recv(1 << 15)), (0, b""))
+    kind, _, answer = next(messages(link.recv(1 << 15)), (0, 0, b""))
+    return kind, answer
 
 
 def _attribute(attributes: bytes, wanted: int) -> bytes:

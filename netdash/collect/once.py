@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 import threading
@@ -16,19 +15,22 @@ from functools import partial
 from netdash.bundle.recording import Recording, container_path
 from netdash.collect.answer_store import privileged
 from netdash.collect.command import ask
+from netdash.collect.conntrack import failure_of, read_tracking
 from netdash.collect.container_namespaces import Inside, Target, read_container, targets
 from netdash.collect.engine_answers import EngineAnswers
 from netdash.collect.engine_namespace import ENGINE, engine_line, in_other_namespace, kernel_of, read_namespace
 from netdash.collect.filter_rules import RuleReader
 from netdash.collect.netlink import namespace_ids
-from netdash.collect.procfs import HostListeners, Proxies, read_sysctls
+from netdash.collect.procfs import HostListeners, Proxies, loaded, read_sysctls
 from netdash.collect.sockets import read_in
 from netdash.engine.client import EngineClient
 from netdash.engine.context import engine_pid
 from netdash.engine.errors import EngineError, EngineLate
 from netdash.model.engine_process import KERNEL
+from netdash.model.errors import NetdashError
 from netdash.model.host import Failure
 from netdash.model.index import begins_id
+from netdash.model.kernel_state import Tracking
 from netdash.model.source import IN_NAMESPACE, Missing, Options, Source, commands
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
@@ -171,17 +173,7 @@ def _on_demand(options: Options) -> _Found:
 
 def _may_be_asked(module: str) -> bool:
     """A long list of connections is left out: it would be read for minutes."""
-    return not module or (_loaded(module) and (module != "nf_conntrack_netlink" or _tracked() <= _MANY_FLOWS))
-
-
-def _loaded(module: str) -> bool:
-    """Whether the kernel has it already; one without modules has what it has."""
-    try:
-        with open("/proc/modules", encoding="ascii") as modules:
-            names = {line.partition(" ")[0] for line in modules}
-    except OSError:
-        return True
-    return not names or module in names or os.path.isdir(f"/sys/module/{module}")
+    return not module or (loaded(module) and (module != "nf_conntrack_netlink" or _tracked() <= _MANY_FLOWS))
 
 
 _MANY_FLOWS = 20_000
@@ -200,6 +192,14 @@ def _own_sysctls() -> str:
     return read_sysctls(name for _, name in socket.if_nameindex())
 
 
+def _flows(_: Options) -> _Found:
+    try:
+        return {Tracking.PATH: read_tracking()}, {}
+    except (OSError, NetdashError) as error:
+        failure = failure_of(error)
+        return {}, {failure.source: failure}
+
+
 _READ: Mapping[Source, Callable[[Options], _Found]] = {
     Source.DOCKER: _docker,
     **{source: partial(_tables, source) for source in _TABLES},
@@ -208,6 +208,7 @@ _READ: Mapping[Source, Callable[[Options], _Found]] = {
     Source.LISTENERS: lambda _: ({"host/listeners.txt": HostListeners().read()}, {}),
     Source.SYSCTLS: lambda _: ({"host/sysctl.txt": _own_sysctls()}, {}),
     Source.TRACE: _on_demand,
+    Source.FLOWS: _flows,
 }
 
 

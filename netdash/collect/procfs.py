@@ -206,6 +206,10 @@ _SINGLE = (
     "netfilter/nf_conntrack_tcp_timeout_syn_sent",
     "netfilter/nf_conntrack_tcp_timeout_syn_recv",
     "netfilter/nf_conntrack_udp_timeout",
+    "netfilter/nf_conntrack_icmp_timeout",
+    "netfilter/nf_conntrack_icmpv6_timeout",
+    "netfilter/nf_conntrack_acct",
+    "netfilter/nf_conntrack_timestamp",
 )
 _PER_DEVICE = {
     "ipv4": (
@@ -246,3 +250,13 @@ def _value(path: Path) -> str | None:
         return path.read_text("ascii", "replace").strip().replace("\t", " ")
     except OSError:
         return None
+
+
+def loaded(module: str) -> bool:
+    """Whether the kernel has it already; one without modules has what it has."""
+    try:
+        with open("/proc/modules", encoding="ascii") as modules:
+            names = {line.partition(" ")[0] for line in modules}
+    except OSError:
+        return True
+    return not names or module in names or os.path.isdir(f"/sys/module/{module}")

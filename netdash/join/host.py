@@ -122,8 +122,7 @@ class Builder:
     def build(self, recording: Recording) -> Host:
         """The host of this recording. What is malformed becomes a failure of its source, never an exception."""
         kernel = recording.text(KERNEL)
-        other = other_kernel(kernel)
-        if other:
+        if other := other_kernel(kernel):
             recording = self._sources.once("engine alone", _engine_alone, recording, other)
         failures = dict(recording.failures)
         links = self._sources.links(recording, failures)
@@ -160,7 +159,8 @@ class Builder:
             ports=ports,
             sysctls=self._sources.parsed(recording, "host/sysctl.txt"),
             bridging=self._sources.bridging(recording, failures),
-            flows=self._sources.parsed(recording, "host/conntrack.txt"),
+            flows=self._sources.flows(recording),
+            tracking=self._sources.tracking(recording),
             conntrack_counts=self._sources.parsed(recording, "host/conntrack-stats.txt"),
             ipsets=self._sources.parsed(recording, "rules/ipset.txt"),
             ipsec=self._sources.parsed(recording, "ip/xfrm.txt"),

@@ -23,14 +23,17 @@ from netdash.model.host import (
     Proxy,
     Route,
     Ruleset,
+    TrackedFlow,
     Unread,
 )
+from netdash.model.kernel_state import Tracking
 from netdash.model.memory import Memory, Unchanged
 from netdash.model.source import BY_PATH, SOURCES, Source
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
 
 if TYPE_CHECKING:
+    from netdash.join.flows import LiveEntries
     from netdash.rules.ruleset import RulesetReader
 
 T = TypeVar("T")
@@ -44,6 +47,7 @@ class Sources:
         self.once = Memory().once
         self._networks = Unchanged(lambda network: network)
         self._links_before: dict[int, tuple[object, Link]] = {}
+        self._entries: LiveEntries | None = None
         self._rules: RulesetReader | None = None
         self._unread: tuple[Unread, ...] = ()
 
@@ -98,6 +102,22 @@ class Sources:
         """What a text says, by the parser that the table of sources names; None when it was not read."""
         text = recording.text(path)
         return None if text is None else self.once(path, BY_PATH[path].parse(), text)
+
+    def tracking(self, recording: Recording) -> Tracking | None:
+        told = recording.answers.get(Tracking.PATH)
+        return told if isinstance(told, Tracking) else None
+
+    def flows(self, recording: Recording) -> tuple[TrackedFlow, ...] | None:
+        """As netlink told them of a live host, else as a tool printed them."""
+        told = self.tracking(recording)
+        if told is not None:
+            from netdash.join.flows import LiveEntries
+
+            self._entries = self._entries or LiveEntries()
+            return self.once("tracking", self._entries.read, told)
+        self._entries = None
+        found: tuple[TrackedFlow, ...] | None = self.parsed(recording, "host/conntrack.txt")
+        return found
 
     def routes(
         self, recording: Recording, failures: dict[str, Failure]

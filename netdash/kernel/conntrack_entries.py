@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import IPv4Address
 
 from netdash.model.host import IP, Ends, Host, TrackedFlow
 from netdash.model.numbers import decimal
@@ -14,8 +15,16 @@ _TIMEOUTS = {
     "SYN_SENT": ("nf_conntrack_tcp_timeout_syn_sent", 120),
     "SYN_RECV": ("nf_conntrack_tcp_timeout_syn_recv", 60),
     "udp": ("nf_conntrack_udp_timeout", 30),
+    "icmp": ("nf_conntrack_icmp_timeout", 30),
+    "icmpv6": ("nf_conntrack_icmpv6_timeout", 30),
 }
 """How long an unanswered flow is kept: the sysctl, and what Linux starts with."""
+
+
+def unzoned(host: Host) -> list[TrackedFlow]:
+    """Those that a packet finds which no rule puts in a zone."""
+    return [flow for flow in host.flows or () if flow.zones == (0, 0)]
+
 
 Key = tuple[str, "IP | None", "IP | None", "int | None"]
 
@@ -23,7 +32,7 @@ Key = tuple[str, "IP | None", "IP | None", "int | None"]
 @lru_cache(maxsize=8)
 def _by_key(host: Host) -> dict[Key, list[TrackedFlow]]:
     found: dict[Key, list[TrackedFlow]] = {}
-    for flow in host.flows or ():
+    for flow in unzoned(host):
         ends = flow.original
         found.setdefault((flow.proto, ends.src, ends.dst, ends.dport), []).append(flow)
     return found
@@ -36,7 +45,7 @@ def flows_of(host: Host, proto: str | None, src: IP | None, dst: IP | None, dpor
 
 @lru_cache(maxsize=8)
 def _by_reply(host: Host) -> dict[tuple[str, Ends], TrackedFlow]:
-    return {(flow.proto, flow.reply): flow for flow in host.flows or ()}
+    return {(flow.proto, flow.reply): flow for flow in unzoned(host)}
 
 
 def takes(host: Host, proto: str | None, reply: Ends, src: IP | None) -> TrackedFlow | None:
@@ -57,8 +66,30 @@ def unanswered(host: Host, flows: list[TrackedFlow]) -> TrackedFlow | None:
         return None
     if "notrack" in _effects(host):
         return None  # conntrack need not see the answers
-    last = max(waiting, key=lambda flow: flow.seconds)
+    last = max(waiting, key=lambda flow: flow.seconds or 0)
     return last if waits(host, last) >= _SETTLED else None
+
+
+def never_answered(host: Host, flow: TrackedFlow) -> bool:
+    """Whether nobody answered what this flow asked, long after an answer would have come. What is sent to many is not
+    asked."""
+    to = flow.original.dst
+    if flow.replied and flow.state not in _OPENING:
+        return False
+    if to is None or to.is_multicast or to in _broadcasts(host):
+        return False
+    if flow.proto in ("icmp", "icmpv6"):
+        return "notrack" not in _effects(host) and flow.icmp_id is not None and waits(host, flow) >= _SETTLED
+    return unanswered(host, [flow]) is not None
+
+
+@lru_cache(maxsize=2)
+def _broadcasts(host: Host) -> frozenset[IP]:
+    nets = (own.network for link in host.links or () for own in link.addresses if own.version == 4)
+    return frozenset((*(net.broadcast_address for net in nets if net.prefixlen < 31), _EVERYBODY))
+
+
+_EVERYBODY = IPv4Address("255.255.255.255")
 
 
 @lru_cache(maxsize=2)  # of the host on screen and of the one that comes
@@ -76,7 +107,7 @@ def one_sided(host: Host) -> bool:
 def waits(host: Host, flow: TrackedFlow) -> int:
     """Seconds since the last packet of a flow without an answer."""
     name, usual = _TIMEOUTS[flow.state if flow.proto == "tcp" else flow.proto]
-    return (decimal((host.sysctls or {}).get(f"net.netfilter.{name}", "")) or usual) - flow.seconds
+    return (decimal((host.sysctls or {}).get(f"net.netfilter.{name}", "")) or usual) - (flow.seconds or 0)
 
 
 def ports_left(flows: list[TrackedFlow], ports: tuple[int, int]) -> bool:

@@ -25,6 +25,7 @@ from netdash.model.kernel_state import (
     PolicyRule,
     Resolver,
     TrackedFlow,
+    Tracking,
 )
 from netdash.model.rules import (
     IP,
@@ -389,6 +390,7 @@ class Host:
     ipsets: Mapping[str, tuple[Net, ...]] | None = None  # members of those that hold addresses or nets alone
     bridging: Bridging | None = None
     flows: tuple[TrackedFlow, ...] | None = None  # connections that the kernel tracked; None: not read
+    tracking: Tracking | None = None  # of a live host: how many of them are not kept, or were missed
     kept_until: Mapping[str, float] = field(default_factory=dict)  # old containers by id: when netdash removes them
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known
     conntrack_counts: Mapping[str, int] | None = None  # what conntrack counted since the start: drop, insert_failed …

@@ -32,6 +32,7 @@ class Index:
     """Look-ups that several rows of one host share."""
 
     def __init__(self, host: Host) -> None:
+        self.host = host
         self._ruleset = host.ruleset
         self.kept_until = host.kept_until
         self.containers_known = host.containers is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from netdash.model.rules import IP, Net
 
@@ -23,12 +24,52 @@ class Ends:
 class TrackedFlow:
     """An entry of conntrack."""
 
-    proto: str
+    proto: str  # tcp, udp, icmp …; the number of one without a name
     original: Ends
     reply: Ends  # as the answer comes: translated where the connection is
     replied: bool
     state: str  # of TCP: SYN_SENT, ESTABLISHED, TIME_WAIT …; "" of others
-    seconds: int  # until it is forgotten
+    seconds: int | None  # until it is forgotten; None of one that a flow table forwards
+    assured: bool = False  # it is not given up where the table is full
+    mark: int | None = None
+    zones: tuple[int, int] = (0, 0)  # of the first direction, and of the answer
+    icmp_id: int | None = None  # of an echo request
+    counts: tuple[Counted, Counted] | None = None  # of both directions; None where nobody counts
+    age: int | None = None  # seconds since it began; None where the kernel does not note that
+    rate: float | None = None  # bytes a second, both directions; None where two readings do not tell it
+
+    @property
+    def packets(self) -> int | None:
+        return None if self.counts is None else sum(one.packets for one in self.counts)
+
+    @property
+    def bytes(self) -> int | None:
+        return None if self.counts is None else sum(one.bytes for one in self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one direction of a connection carried."""
+
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """What netlink told of conntrack. `entries`: the attributes of each connection that is kept, and when it was seen
+    to begin. `at`, and those times: seconds since the epoch. `dumped`: when all of them were read last."""
+
+    entries: tuple[tuple[bytes, float | None], ...]
+    at: float
+    dumped: float
+    left_out: int = 0  # connections beyond the number that is kept
+    lost: int = 0  # times that the kernel told of more than could be taken
+    opened: int = 0  # since somebody looks
+    closed: int = 0
+
+    PATH: ClassVar[str] = "host/conntrack"
+    """Where a recording of a live host has it; a bundle has text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from netdash.model.drift import Drift
 from netdash.model.finding import Finding, health_of
+from netdash.model.flow import Flow
 from netdash.model.host import (
     IP,
     Chain,
@@ -94,6 +95,7 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     Drift: lambda one: ("drift", _drift_key(one)),
     Finding: lambda one: ("finding", f"{one.code} {one.sentence}"),
     Neighbour: lambda one: ("neighbour", f"{one.dev} {_text(one.ip)}"),
+    Flow: lambda one: ("flow", one.key),
 }
 
 # --- relations --------------------------------------------------------------------------------------------------------

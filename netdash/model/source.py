@@ -23,6 +23,7 @@ class Source(StrEnum):
     PROXIES = "proxies"
     LISTENERS = "listeners"
     SYSCTLS = "sysctls"
+    FLOWS = "flows"  # what conntrack keeps: read while somebody looks at it
     INSIDE = "inside"  # the containers' network namespaces
     TRACE = "trace"  # what only the trace of one packet and a recording need: nothing is reported as missing
 
@@ -126,7 +127,7 @@ FILES = (
     _traced("rules/tc.txt", "parse.iproute:parse_qdiscs", "tc", "qdisc"),
     _traced("ip/xfrm.txt", "parse.iproute:parse_policies", "ip", "xfrm", "policy", module="xfrm_user"),
     _traced("rules/ipset.txt", "parse.netfilter:parse_ipsets", "ipset", "save", module="ip_set"),
-    _traced("host/conntrack.txt", "parse.netfilter:parse_conntrack", "conntrack", "-L", module=_CONNTRACK),
+    _traced("host/conntrack.txt", "parse.conntrack:parse_conntrack", "conntrack", "-L", module=_CONNTRACK),
     _traced("host/conntrack-stats.txt", "parse.netfilter:parse_counts", "conntrack", "-S", module=_CONNTRACK),
     SourceFile("host/kept.txt", Source.TRACE, "model.kept:parse_kept", missing=_NOTHING),  # netdash's own journals
     SourceFile("host/waiting.txt", Source.TRACE, "model.kept:parse_waiting", missing=_NOTHING),  # and its forwards
@@ -154,7 +155,7 @@ BY_PATH: Mapping[str, SourceFile] = {file.path: file for file in FILES}
 SOURCES: Mapping[Source, tuple[str, ...]] = {
     source: tuple(file.path for file in FILES if file.source is source)
     for source in Source
-    if source not in (Source.INSIDE, Source.TRACE)
+    if source not in (Source.FLOWS, Source.INSIDE, Source.TRACE)
 }
 """The files of every source that is reported as missing where it was not read."""
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Hit
+from netdash.model.flow import Flow
 from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
 from netdash.model.index import sharing
 from netdash.model.records import replace
@@ -82,6 +83,22 @@ def _inwards(sender: str, origin: Origin, dst: IP, port: Port, src: IP | None) -
 def end_text(dst: IP, port: int | None, proto: str) -> str:
     """203.0.113.2:8080, [2001:db8::2]:53/udp, 192.0.2.1 icmp."""
     return socket_text(dst, port) + ("" if proto == "tcp" else f"/{proto}" if port is not None else f" {proto}")
+
+
+def of_flow(flow: Flow) -> tuple[Usual, ...]:
+    """What would become of its first packet, sent again by itself, and by another port of the same client."""
+    client, asked, proto = flow.client, flow.asked, flow.entry.proto
+    if asked.ip is None or client.ip is None or proto not in ("tcp", "udp", "icmp"):
+        return ()
+    origin = Origin.CONTAINER if client.container else Origin.HOST if client.here else Origin.OUTSIDE
+    new = Question(origin, asked.ip, proto, asked.port, src=client.ip, container=client.container)
+    text = f"{client.ip} → {end_text(asked.ip, asked.port, proto)}"
+    if client.port is None:
+        return (Usual(text, new),)
+    return (
+        Usual(f"as it is now: {text}", replace(new, sport=client.port)),
+        Usual(f"as a new one: {text}", new),
+    )
 
 
 def outwards(host: Host, container: Container) -> tuple[Usual, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
+from netdash.kernel.conntrack_entries import unzoned
 from netdash.kernel.sockets import by_port
 from netdash.model.host import IP, Host, Port, TrackedFlow, Verb
 from netdash.trace import sender_state
@@ -133,7 +134,7 @@ def _deciding(host: Host) -> Iterator[TrackedFlow]:
     only one port."""
     every = host.ipsec or any(link.xdp for link in host.links or ()) or _one_port_is_left(host)
     every = every or any(route.unparsed for route in host.routes or ())
-    for flow in host.flows or ():
+    for flow in unzoned(host):
         if every or not flow.replied:
             yield flow
 

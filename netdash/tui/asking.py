@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from netdash.model.flow import Flow
 from netdash.model.host import Container, Port, Proxy, Ref, Rule
 from netdash.model.numbers import port_and_protocol
 from netdash.model.relations import ref_of as record_ref
@@ -92,6 +93,8 @@ def _of(host_view: HostView, ref: Ref) -> tuple[Usual, ...]:
     ports = host.ports or ()
     if isinstance(thing, Port):
         return default_questions.of_port(host, thing)
+    if isinstance(thing, Flow):
+        return default_questions.of_flow(thing)
     if isinstance(thing, (Rule, Proxy)):
         own = [port for port in ports if port.dnat is thing or port.proxy is thing]
         if own:

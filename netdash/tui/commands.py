@@ -83,12 +83,12 @@ def _follow(dashboard: Dashboard) -> None:
         if target.kind == "container":
             dashboard.focus_on(panes.card)
             return
-        owners = host_view.containers(target) if host_view else ()
-        if not owners:
+        lead = host_view.leads_to(target) if host_view else None
+        if lead is None:
             known = host_view is not None and host_view.host.containers is not None
             dashboard.say("belongs to no container" if known else "which containers there are is not known", Tone.DIM)
             return
-        target = Ref("container", owners[0])
+        target = lead
     dashboard.follow(target)
 
 

@@ -16,6 +16,7 @@ from textual.screen import Screen
 
 from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift
+from netdash.model.flow import Flow
 from netdash.model.host import (
     Container,
     Host,
@@ -34,6 +35,7 @@ from netdash.tui.popup import Offer, Popup
 from netdash.tui.term.driver import Terminal
 from netdash.tui.work import Background
 from netdash.view import json_host, marks
+from netdash.view.columns_flows import sentence
 from netdash.view.findings import command
 from netdash.view.table import View
 from netdash.view.text import SafeText, Tone, nft_command, safe, shell_command
@@ -164,6 +166,14 @@ def _neighbour(host: Host, neighbour: Neighbour) -> list[Offer]:  # noqa: ARG001
     return [*offers, ("MAC", neighbour.mac)] if neighbour.mac else offers
 
 
+def _flow(host: Host, flow: Flow) -> list[Offer]:
+    ends = flow.entry.original
+    words = ["conntrack", "-L", "-p", flow.entry.proto, "-s", str(ends.src), "-d", str(ends.dst)]
+    words += ["--sport", str(ends.sport), "--dport", str(ends.dport)] if ends.dport is not None else []
+    offers = [("path", sentence(host, flow)), ("command", " ".join(words))]
+    return [*offers, ("address", str(flow.client.ip)), ("address:port", socket_text(flow.server.ip, flow.server.port))]
+
+
 _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
     Container: _container,
     Port: _port,
@@ -176,6 +186,7 @@ _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
     Link: _link,
     Neighbour: _neighbour,
     Drift: _drift,
+    Flow: _flow,
 }
 
 

@@ -341,6 +341,7 @@ LINKED_VIEWS: Mapping[str, tuple[str, str, str]] = {
     "proxies": ("containers", "ports", "rules"),
     "links": ("containers", "networks", "routes"),
     "drift": ("containers", "ports", "rules"),
+    "flows": ("containers", "ports", "rules"),
 }
 
 BRIEF: Mapping[str, Mapping[str, int]] = {

@@ -139,7 +139,14 @@ def _state(host: Host, paused: bool, gone: float | None, wide: int, old: float |
 def tabs(host: Host | None, current: View, wide: int, room: int) -> Line:
     """The views with their digits; the current one stands out by brackets too, for those who see no colour. Where
     `room` is too small for their names, the others are their digits alone."""
-    for name, apart in ((lambda view: f" {view.title}", " "), (lambda view: f" {view.short}", "")):
+    for name, apart in (
+        (lambda view: f" {view.title}", " "),
+        (lambda view: f" {view.short}", ""),
+        (
+            lambda view: "" if view.kind == "finding" and view is not current else f" {view.short}",
+            "",
+        ),  # its count says it
+    ):
         found = _tabs(host, current, name, apart)
         if size(found) <= room and (wide >= WIDE or not apart):
             return found
@@ -196,13 +203,13 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int, run
     """What a pane without rows says: what is missing, why, and how to get it. `run`: the key that runs a container."""
     if host is None:
         return ((), (Span(" reading…", Tone.DIM),))
-    missing = [source for source in view.sources if source in host.failures]
-    if not missing and not view.known(host):
-        missing = [failure.source for failure in unavailable.missing(host, view.sources)]
+    waiting = _waiting(view, host)
+    missing = [host.failures[source] for source in view.sources if source in host.failures]
+    if not missing and not waiting and not view.known(host):
+        missing = unavailable.missing(host, view.sources)
     if missing:
-        lines = [line for source in missing for line in _failed(view, host, source, wide)]
+        lines = [line for failure in missing for line in _failed(view, failure, wide)]
         return (*lines, *_elsewhere(view, host, wide)) if wide >= NARROW else lines
-    waiting = [source for source in view.sources if source in host.pending]
     if waiting:
         return ((), (Span(f" reading {', '.join(waiting)}…", Tone.DIM),))
     if text:
@@ -233,8 +240,14 @@ def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
     return (), tuple(spans)
 
 
-def _failed(view: View, host: Host, source: str, wide: int) -> Sequence[Line]:
-    failure = host.failures[source]
+def _waiting(view: View, host: Host) -> list[str]:
+    """The sources that are being read. Connections are, when somebody looks at them."""
+    begun = host.live and host.flows is None and Source.FLOWS not in host.failures
+    return [source for source in view.sources if source in host.pending or (begun and source == Source.FLOWS)]
+
+
+def _failed(view: View, failure: Failure, wide: int) -> Sequence[Line]:
+    source = failure.source
     what = "nothing was compared" if source == view.name and view.findings else f"{source} could not be read"
     title = (Span(" ? ", Tone.UNKNOWN), Span(f"{view.title}: {what}", Tone.KEY))
     lines: list[Line] = [(), title, *_wrapped(clean(failure.reason, 400), wide, Tone.PLAIN)]

@@ -83,7 +83,9 @@ def _young(host: Host) -> bool:
     return any(at and 0 <= (host.taken or 0.0) - at < MINUTE for at in since)
 
 
-_PARTS = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine".split()
+_PARTS = (
+    "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine flows".split()
+)
 
 
 class HostApp(TerminalApp):

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Protocol, runtime_checkable
 
+from netdash.model.flow import Flow
 from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.relations import containers_of, ref_of, related
 from netdash.tui.work import Steps
+from netdash.view.columns_flows import rule_of
 from netdash.view.filter import Filter
 from netdash.view.groups import headline, members
 from netdash.view.marks import blamed
@@ -89,11 +91,23 @@ class HostView:
         """Everything that belongs to the same containers as `ref`, itself included."""
         found = self._related.get(ref)
         if found is None:
-            found = self._related[ref] = related(self.host, ref) | {ref}
+            owners = [Ref("container", identity) for identity in self.containers(ref)] if ref.kind == "flow" else []
+            found = frozenset({ref}.union(related(self.host, ref), *(related(self.host, owner) for owner in owners)))
+            self._related[ref] = found
         return found
 
     def containers(self, ref: Ref) -> tuple[str, ...]:
-        return containers_of(self.host, ref)
+        """Ids of those that it belongs to."""
+        thing = self.thing(ref) if ref.kind == "flow" else None
+        return thing.containers if isinstance(thing, Flow) else containers_of(self.host, ref)
+
+    def leads_to(self, ref: Ref) -> Ref | None:
+        """Of a connection the proxy that carries it or the rule that translates it; else, and of all else, the first
+        of its containers."""
+        thing = self.thing(ref) if ref.kind == "flow" else None
+        found = (thing.proxy or rule_of(self.host, thing)) if isinstance(thing, Flow) else None
+        owners = self.containers(ref)
+        return ref_of(found) if found is not None else Ref("container", owners[0]) if owners else None
 
     def container(self, key: str) -> Container | None:
         return index_of(self.host).containers.get(key)
@@ -155,6 +169,10 @@ class HostView:
 
     def belonging(self, view: View, ref: Ref) -> list[int]:
         """Places of the view's rows that belong to `ref`, in the view's order."""
+        if view.kind == "flow":
+            owners = frozenset(self.containers(ref))
+            found = self.rows(view).things
+            return [place for place, flow in enumerate(found) if not owners.isdisjoint(flow.containers)]
         index = self.index(view)
         return sorted(index[each] for each in self.related(ref) if each in index)
 

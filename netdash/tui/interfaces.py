@@ -40,6 +40,9 @@ class Feed(Protocol):
     def refresh(self) -> None:
         """Asks for a new host as soon as possible; returns at once."""
 
+    def look_at_flows(self, wanted: bool) -> None:
+        """Reads the tracked connections too from now on, or no more; returns at once."""
+
     def stop(self) -> None:
         """Ends the supply; returns at once, even when a source hangs."""
 

@@ -155,6 +155,8 @@ class Panes(Vertical):
         if self.host_view is None:
             self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.extent.width))
             return
+        app: HostApp = self.app  # type: ignore[assignment]
+        app.feed.look_at_flows(self.places.view.kind == "flow")
         self.work.start(arrange(self.host_view, self.places.here.ask), self._arrange)
 
     def go(self, view: View, ref: Ref | None = None, text: str | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from netdash.kernel.sockets import bound_socket
 from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift
 from netdash.model.finding import Finding
+from netdash.model.flow import Flow
 from netdash.model.host import (
     Chain,
     Container,
@@ -24,11 +25,12 @@ from netdash.model.host import (
     Route,
     Rule,
     RulesNote,
+    TrackedFlow,
 )
 from netdash.model.index import index_of
 from netdash.model.relations import address_ref, chain_ref, containers_of, ref_of
 from netdash.publish.state import Forward
-from netdash.view import formatting, layout
+from netdash.view import columns_flows, formatting, layout
 from netdash.view.card import card, drift_lines, of_port
 from netdash.view.columns_engine import drift_place, port_text
 from netdash.view.columns_kernel import destination, devices, gateways, link_state
@@ -48,7 +50,8 @@ def detail(
     lines = _CARDS[type(thing)](host, thing, width)
     if port is not None:
         lines += of_port(host, port, width, chosen, on_screen)
-    lines += _containers(host, ref_of(thing), width)
+    owners = thing.containers if isinstance(thing, Flow) else containers_of(host, ref_of(thing))
+    lines += _containers(host, owners, width)
     return (*lines, *_own_forward(host, port, width))
 
 
@@ -64,10 +67,10 @@ def _head(title: str, ref: Ref, note: str, width: int) -> Line:
     return layout.spread((Span(" "), Span(title, Tone.KEY, ref)), (Span(note, Tone.DIM),), width)
 
 
-def _containers(host: Host, ref: Ref, width: int) -> list[Line]:
+def _containers(host: Host, identities: Iterable[str], width: int) -> list[Line]:
     """The containers that it belongs to."""
     names = index_of(host).containers
-    found = [names[identity] for identity in containers_of(host, ref) if identity in names]
+    found = [names[identity] for identity in identities if identity in names]
     if not found:
         return []
     spans = [Span(f"{clean(container.name)}  ", Tone.KEY, ref_of(container)) for container in found[:MOST]]
@@ -259,6 +262,51 @@ def _neighbour(_: Host, neighbour: Neighbour, width: int) -> list[Line]:
     return lines + _fact("DEVICE", Span(clean(neighbour.dev), Tone.PLAIN, formatting.link_ref(neighbour.dev)), width)
 
 
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+def _flow(host: Host, flow: Flow, width: int) -> list[Line]:
+    entry = flow.entry
+    note = f"zone {entry.zones[0]}" if any(entry.zones) else ""
+    lines = [_head(clean(entry.proto), ref_of(flow), note, width)]
+    lines += layout.text(_label("FLOW"), columns_flows.sentence(host, flow), width, Tone.KEY)
+    lines += _fact("STATE", [columns_flows.state(flow), Span(_of_entry(entry), Tone.DIM)], width)
+    why = columns_flows.why(host, flow)
+    if why:
+        lines += layout.text(_label("✗"), clean(why), width, Tone.BAD)
+    rule = columns_flows.rule_of(host, flow)
+    if rule is not None:
+        lines += _fact("RULE", formatting.rule_evidence([rule]), width)
+    if flow.proxy is not None:
+        text = f"{flow.proxy.program} {flow.proxy.pid}"
+        lines += _fact("PROXY", Span(clean(text), Tone.PLAIN, ref_of(flow.proxy)), width)
+    lines += _tuples(entry, "ASKED", "ANSWER", width)
+    return lines + (_tuples(flow.behind, "BEHIND", "ANSWER", width) if flow.behind is not None else [])
+
+
+def _of_entry(entry: TrackedFlow) -> str:
+    parts = [
+        "assured" if entry.assured else "",
+        f"mark {entry.mark:#x}" if entry.mark else "",
+        f"id {entry.icmp_id}" if entry.icmp_id is not None else "",
+        "forwarded by a flow table" if entry.seconds is None else f"forgotten after {entry.seconds} s without a packet",
+        f"began {formatting.age(entry.age)} ago" if entry.age is not None else "",
+        formatting.bytes_rate(entry.rate),
+    ]
+    return "".join(f"  {part}" for part in parts if part)
+
+
+def _tuples(entry: TrackedFlow, there: str, back: str, width: int) -> list[Line]:
+    """Both directions as conntrack has them."""
+    lines = []
+    for at, (word, ends) in enumerate(((there, entry.original), (back, entry.reply))):
+        text = f"{socket_text(ends.src, ends.sport)} → {socket_text(ends.dst, ends.dport)}"
+        counted = entry.counts[at] if entry.counts is not None else None
+        carried = f"  {counted.packets} packets, {formatting.short_bytes(counted.bytes)}" if counted else ""
+        lines += _fact(word, [Span(text), Span(carried, Tone.DIM)], width)
+    return lines
+
+
 _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Rule: _rule,
     RulesNote: _note,
@@ -271,6 +319,7 @@ _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Neighbour: _neighbour,
     Drift: _drift,
     Finding: of_finding,
+    Flow: _flow,
 }
 
 

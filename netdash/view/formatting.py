@@ -69,6 +69,17 @@ def short_bytes(number: int) -> str:
     return f"{size:.1f} {'KMGTP'[power - 1]}iB" if size < 10 else f"{size:.0f} {'KMGTP'[power - 1]}iB"
 
 
+def bytes_rate(number: float | None) -> str:
+    """Bytes a second, in units of 1000 as links are rated; "" where not known or nothing moves."""
+    if number is None or number <= 0:
+        return ""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.1f} {unit}/s" if number < 10 and unit != "B" else f"{number:.0f} {unit}/s"
+        number /= 1000
+    return ""
+
+
 def age(seconds: float) -> str:
     """About how long: 12 s, 5 min, 3 h, 4 d."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

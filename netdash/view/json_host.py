@@ -8,6 +8,7 @@ from typing import Any
 
 from netdash.join.peers import Peer, peers
 from netdash.model.drift import Drift
+from netdash.model.flow import Flow
 from netdash.model.host import (
     Container,
     Endpoint,
@@ -27,7 +28,7 @@ from netdash.model.host import (
 from netdash.model.index import Index, index_of, sharing
 from netdash.model.kept import old_of
 from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
-from netdash.view import unavailable
+from netdash.view import json_flows, unavailable
 from netdash.view.answer import broken, sentence
 from netdash.view.table import View
 
@@ -63,6 +64,11 @@ def list_view(host: Host, view: View, things: Iterable[object]) -> Json:
     return {"schema": SCHEMA, **readable, **_namespace(host), "unknown": unknown(host, view.sources)}
 
 
+def record(host: Host, thing: object) -> Json:
+    """One entry of a list."""
+    return _RECORDS[type(thing)](index_of(host), thing)
+
+
 def _namespace(host: Host) -> Json:
     """`namespace`, only where the kernel's answers are of another network namespace than netdash's own."""
     process = host.process
@@ -86,6 +92,7 @@ _LISTS: Mapping[type, str] = {
     Link: "links",
     Neighbour: "neighbours",
     Drift: "drift",
+    Flow: "flows",
 }
 
 
@@ -343,4 +350,5 @@ _RECORDS: Mapping[type, Entry] = {
     Link: _link,
     Neighbour: lambda _, neighbour: _fields(neighbour, "ip dev mac state"),
     Drift: _drift,
+    Flow: lambda index, flow: json_flows.entry(index.host, flow, rule_entry),
 }

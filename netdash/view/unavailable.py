@@ -16,7 +16,10 @@ _PARTS = {"docker": ("docker", "engine", "containers", "networks", "events"), "r
 def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
     """Failures of these sources, and of their parts ("rules: nft" belongs to rules), each once."""
     wanted = {part for source in sources for part in _PARTS.get(source, (source,))}
-    return [failure for failure in host.failures.values() if failure.source.partition(":")[0] in wanted]
+    found = [failure for failure in host.failures.values() if failure.source.partition(":")[0] in wanted]
+    if Source.FLOWS in wanted and host.flows is None and Source.FLOWS not in host.failures:
+        found.append(Failure(Source.FLOWS, "not read" if host.live else "not in this recording"))
+    return found
 
 
 def told(host: Host, sources: Iterable[str]) -> list[Failure]:

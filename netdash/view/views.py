@@ -7,12 +7,13 @@ from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.view.columns_engine import CONTAINERS, DRIFT, NETWORKS
+from netdash.view.columns_flows import FLOWS
 from netdash.view.columns_kernel import LINKS, ROUTES
 from netdash.view.columns_ports import PORTS, PROXIES, RULES
 from netdash.view.health import HEALTH
 from netdash.view.table import View
 
-VIEWS: tuple[View, ...] = (CONTAINERS, PORTS, NETWORKS, RULES, ROUTES, PROXIES, LINKS, DRIFT)
+VIEWS: tuple[View, ...] = (CONTAINERS, PORTS, NETWORKS, RULES, ROUTES, PROXIES, LINKS, DRIFT, FLOWS)
 """The lists, each also a command."""
 
 PANES: tuple[View, ...] = (HEALTH, *VIEWS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from netdash.bundle.collector_stream import ASKED, parse
+from netdash.bundle.collector_stream import ASKED, TRACE, parse
 from netdash.bundle.recording import Recording
 from netdash.bundle.storage import load
 from netdash.join.host import Builder
@@ -62,7 +62,7 @@ def test_every_file_comes_back_byte_for_byte() -> None:
 @pytest.mark.parametrize("name", ["docker20.10-nft-full", "docker29.7-nftables-full", "legacy-nft-mix"])
 def test_a_stream_shows_the_same_host_as_the_bundle(name: str) -> None:
     bundle = load(RECORDINGS / name)
-    both = [Builder().build(one) for one in (bundle, of(stream(texts(bundle))))]
+    both = [Builder().build(one) for one in (bundle, of(stream(texts(bundle), (*ASKED, TRACE))))]
     for view in VIEWS:
         mine, theirs = (json_host.list_view(host, view, view.rows(host).things) for host in both)
         assert {**mine, "unknown": None} == {**theirs, "unknown": None}, view.name

@@ -11,7 +11,7 @@ import pytest
 
 from netdash.bundle.recording import Recording
 from netdash.bundle.storage import load
-from netdash.cli import doctor
+from netdash.cli import watching
 from netdash.cli.main import main
 from tests.conftest import bundle
 
@@ -90,8 +90,8 @@ def test_findings_are_told_as_they_appear_and_go(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = _Reader("docker28.5-ufw", "ip-forward-off", "ip-forward-off", "docker28.5-ufw")
-    monkeypatch.setattr(doctor, "_reader", lambda _: reader)
-    monkeypatch.setattr(doctor, "_newest", reader.newest)
+    monkeypatch.setattr(watching, "_reader", lambda _: reader)
+    monkeypatch.setattr(watching, "_newest", reader.newest)
     assert main(["doctor", "--watch", "--json"]) == 130
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     told = [(one["event"], one["finding"]["code"]) for one in events if one["finding"]["severity"] != "info"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from netdash.bundle.collector_stream import ASKED, TRACE
 from netdash.bundle.storage import load
 from netdash.cli import main
 from netdash.cli.arguments import Arguments
@@ -33,7 +34,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     folder.mkdir()
     cases = []
     for host, name in (("old", OLD), ("new", NEW)):
-        text = "\n".join(stream(texts(load(RECORDINGS / name))))
+        text = "\n".join(stream(texts(load(RECORDINGS / name)), (*ASKED, TRACE)))
         cases.append(f"{host}) {saying(text, folder, host)} ;;")
     dead = "*) echo 'ssh: connect to host dead port 22: No route to host\x1b[2J' >&2; exit 255 ;;"
     fake_ssh(folder, f"case $host in {' '.join(cases)} {dead} esac")

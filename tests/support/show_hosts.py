@@ -14,6 +14,7 @@ from netdash.model.host import (
     Chain,
     Container,
     Endpoint,
+    Ends,
     Failure,
     Holder,
     Host,
@@ -28,6 +29,7 @@ from netdash.model.host import (
     Ruleset,
     Scope,
     Target,
+    TrackedFlow,
     Verb,
 )
 from netdash.model.source import AWAITED, SOURCES
@@ -161,8 +163,16 @@ def host(**changes: Any) -> Host:
         "sysctls": {},
         "privileged": True,
         "drift": (),
+        "flows": (flow(),),
     }
     return Host(**(values | changes))
+
+
+def flow(**changes: Any) -> TrackedFlow:
+    """A client outside by the published port of the container."""
+    there = Ends(ip_address("192.0.2.10"), 51122, ip_address("172.25.34.8"), 8080)
+    back = Ends(ip_address("172.17.0.3"), 80, ip_address("192.0.2.10"), 51122)
+    return replace(TrackedFlow("tcp", there, back, True, "ESTABLISHED", 400, assured=True, mark=0), **changes)
 
 
 def _link(name: str, kind: str | None = "veth", address: str = "") -> Link:
@@ -184,8 +194,10 @@ def _link(name: str, kind: str | None = "veth", address: str = "") -> Link:
 
 def blind(reason: str = "permission denied") -> Host:
     """Nothing could be read."""
-    names = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls drift".split()
-    sources = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls")
+    names = (
+        "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls drift flows".split()
+    )
+    sources = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "flows")
     failures = {source: Failure(source, reason, "run with sudo") for source in sources}
     return host(**dict.fromkeys(names), failures=failures)
 
@@ -215,6 +227,7 @@ def hostile() -> Host:
         proxies=(proxy,),
         ports=(entry, port(81), replace(entry, host_port=82, container_id=None)),
         failures={"rules": Failure("rules", HOSTILE, HOSTILE)},
+        flows=(flow(proto=HOSTILE, state=HOSTILE), flow(proto="udp")),
         drift=(
             drift(why=HOSTILE, text=HOSTILE, chain=HOSTILE, table=HOSTILE, backend=HOSTILE),
             drift(rule=rule, kind=DriftKind.EXTRA, why=HOSTILE, binding=Binding(HOSTILE, 1, None, None)),

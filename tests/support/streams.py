@@ -10,7 +10,7 @@ from pathlib import Path
 from netdash.bundle.collector_stream import ASKED
 from netdash.bundle.recording import Recording
 from netdash.collect.ssh import Address
-from netdash.model.source import SOURCES, Source
+from netdash.model.source import BY_PATH, Source
 
 MARK = "abc123"
 ANSWERS = 'eval "$command"'  # as sshd does, with the local shell
@@ -34,7 +34,7 @@ def stream(files: Mapping[str, str], asked: Iterable[str] = ASKED, mark: str = M
         lines.append(f"={mark} source {source}")
         told = _inside(files)
         if source != Source.INSIDE:
-            told = {path: files[path] for path in files if path in SOURCES[Source(source)]}
+            told = {path: files[path] for path in files if path in BY_PATH and BY_PATH[path].source == source}
         for path, text in told.items():
             lines += section(path, text, mark=mark)
     return [*lines, f"={mark} done", ""]

@@ -25,6 +25,7 @@ class Stage:
         self.live = live
         self.refreshed = 0
         self.stopped = False
+        self.flows = False  # whether somebody looks at them
 
     def start(self, publish: Publish) -> None:
         self.publish = publish
@@ -36,6 +37,9 @@ class Stage:
 
     def refresh(self) -> None:
         self.refreshed += 1
+
+    def look_at_flows(self, wanted: bool) -> None:
+        self.flows = wanted
 
     def stop(self) -> None:
         self.stopped = True

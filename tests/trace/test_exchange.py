@@ -13,9 +13,10 @@ import pytest
 
 from netdash.bundle.storage import load
 from netdash.join.host import Builder
+from netdash.kernel.conntrack_entries import unzoned
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
-from netdash.parse.netfilter import parse_conntrack
+from netdash.parse.conntrack import parse_conntrack
 from netdash.trace.model import Trace, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.tracer import trace
@@ -349,4 +350,6 @@ def test_a_packet_finds_only_a_connection_of_its_zone(rule: str, way: tuple[str,
 
 def test_entries_of_zones_are_not_those_of_other_packets() -> None:
     line = FLOW.format(40000).replace("mark=0", "mark=0 zone=1")
-    assert len(parse_conntrack(FLOW.format(40000) + line)) == 1
+    flows = parse_conntrack(FLOW.format(40000) + line)
+    assert [flow.zones for flow in flows] == [(0, 0), (1, 1)]
+    assert unzoned(replace(_host("base"), flows=flows)) == [flows[0]]

@@ -24,7 +24,7 @@ def row(name: str, given: Host, at: int = 0) -> dict[str, str]:
 
 
 def test_the_digits_name_the_views() -> None:
-    names = "containers ports networks rules routes proxies links drift".split()
+    names = "containers ports networks rules routes proxies links drift flows".split()
     assert [(view.digit, view.name) for view in VIEWS] == [(str(at), name) for at, name in enumerate(names, 1)]
 
 
@@ -164,7 +164,12 @@ def test_every_reference_leads_to_a_row(host: Callable[[str], Host]) -> None:
                 found = destination(given, cell.ref)
                 if found is None or found[1] not in rows[found[0]]:
                     lost.add((view.name, cell.ref.kind))
-    assert lost <= {("links", "address"), ("routes", "address"), ("networks", "address")}  # those of other hosts
+    assert lost <= {
+        ("links", "address"),
+        ("routes", "address"),
+        ("networks", "address"),
+        ("flows", "address"),
+    }  # those of other hosts
 
 
 def test_a_chain_without_rules_leads_to_the_rule_that_jumps_there() -> None:

@@ -8,7 +8,8 @@ from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import rule_evidence
 from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record
 from netdash.doctor.fixes import NOTHING, both, by_hand, forget
-from netdash.kernel.conntrack_entries import unanswered
+from netdash.join.flows import passes_by
+from netdash.kernel.conntrack_entries import unanswered, unzoned
 from netdash.kernel.sockets import by_port
 from netdash.model.addresses import address, socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
@@ -24,22 +25,16 @@ def check_stale_udp(host: Host) -> Iterator[Candidate]:
     here = {ip.ip for link in host.links or () for ip in link.addresses}
     senders = here | index_of(host).owners.keys()
     waiting: dict[int | None, list[TrackedFlow]] = {}
-    for flow in host.flows or ():
+    for flow in unzoned(host):
         ends = flow.original
         if flow.proto == "udp" and not flow.replied and ends.dst in here and ends.src not in senders:
             waiting.setdefault(ends.dport, []).append(flow)
     for port in host.ports or () if waiting else ():
         if port.proto != "udp" or not port.live or port.dnat is None or port.target_ip is None or not port.container_id:
             continue
-        stale = [flow for flow in waiting.get(port.host_port, ()) if _passes_by(flow, port)]
+        stale = [flow for flow in waiting.get(port.host_port, ()) if passes_by(flow, port)]
         if stale:
             yield _stale(host, port, stale)
-
-
-def _passes_by(flow: TrackedFlow, port: Port) -> bool:
-    """Whether its datagrams go elsewhere than the port's rule leads."""
-    bound = port.host_ip.is_unspecified or flow.original.dst == port.host_ip
-    return bound and (flow.reply.src, flow.reply.sport) != (port.target_ip, port.container_port)
 
 
 def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
@@ -70,7 +65,7 @@ def check_gone(host: Host) -> Iterator[Candidate]:
     index = index_of(host)
     own = {ip.ip for link in host.links or () for ip in link.addresses}
     told: set[tuple[str, IP]] = set()
-    for flow in host.flows or ():
+    for flow in unzoned(host):
         caller, ip = index.owners.get(flow.original.src) if flow.original.src else None, flow.original.dst
         if caller is None or ip is None or ip in own or ip in index.owners or ip.is_multicast:
             continue
@@ -97,7 +92,7 @@ def check_loopback_services(host: Host) -> Iterator[Candidate]:
     here = {own.ip for link in host.links or () for own in link.addresses if not own.ip.is_loopback}
     heard = by_port(host.listeners or ())
     told: set[tuple[str, str, int]] = set()
-    for flow in host.flows or ():
+    for flow in unzoned(host):
         caller = index.owners.get(flow.original.src) if flow.original.src else None
         ip, port = flow.original.dst, flow.original.dport
         sockets = heard.get((flow.proto, port or 0), ())
@@ -192,7 +187,7 @@ def _leaves_translated(host: Host, network: Network, attached: Iterable[Containe
 
 
 def _unanswered_out(host: Host, network: Network) -> Iterator[TrackedFlow]:
-    for flow in host.flows or ():
+    for flow in unzoned(host):
         src, dst = flow.original.src, flow.original.dst
         if flow.replied or src is None or dst is None or flow.reply.dst != src or flow.reply.src != dst:
             continue

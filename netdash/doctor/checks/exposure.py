@@ -20,6 +20,7 @@ from netdash.doctor.checks.parts import (
     run_anew,
 )
 from netdash.doctor.fixes import Fixed, both, by_hand, delete_rule, insert_drop
+from netdash.kernel.conntrack_entries import unzoned
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
@@ -211,7 +212,7 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
     """Somebody did, or the engine opened the way for all: an alarm. Else it takes a neighbour who tries."""
     seen = [
         flow
-        for flow in host.flows or ()
+        for flow in unzoned(host)
         if (flow.original.dst, flow.original.dport, flow.proto) == (port.host_ip, port.host_port, port.proto)
         and flow.original.src is not None
         and not flow.original.src.is_loopback

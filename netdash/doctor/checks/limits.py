@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import candidate, of_container, of_sysctl
 from netdash.doctor.fixes import sysctl
+from netdash.kernel.conntrack_entries import unzoned
 from netdash.model.finding import Direction, Evidence, Hit, Severity
 from netdash.model.host import IP, Container, Host, TrackedFlow
 from netdash.model.index import index_of
@@ -62,11 +63,9 @@ def check_inserts(host: Host) -> Iterator[Candidate]:
 
 def check_ephemeral(host: Host) -> Iterator[Candidate]:
     """Of each container whose connections to one destination use all ports that it may send from."""
-    if not host.flows:
-        return
     owners = index_of(host).owners
     used: Counter[tuple[str, IP, int]] = Counter()
-    for flow in host.flows:
+    for flow in unzoned(host):
         owner = owners.get(flow.original.src) if flow.original.src else None
         if owner is not None and _holds_a_port(flow) and flow.original.dst and flow.original.dport:
             used[(owner.id, flow.original.dst, flow.original.dport)] += 1
@@ -98,7 +97,7 @@ def _exhausted(container: Container, aim: str, count: int, span: tuple[int, int]
 def _holds_a_port(flow: TrackedFlow) -> bool:
     if flow.proto != "tcp":
         return False
-    return flow.state in ("SYN_SENT", "ESTABLISHED") or (flow.state == "TIME_WAIT" and flow.seconds > _TIME_WAIT)
+    return flow.state in ("SYN_SENT", "ESTABLISHED") or (flow.state == "TIME_WAIT" and (flow.seconds or 0) > _TIME_WAIT)
 
 
 def _range(container: Container) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from netdash.change.model import NetworkRemoval, RouteChange
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import KEPT, candidate, hits_of, members, names_of, of_record
 from netdash.doctor.fixes import Fixed, both, by_hand, disconnect, remove_network
+from netdash.kernel.conntrack_entries import unzoned
 from netdash.model.addresses import subnet as net_of
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
 from netdash.model.host import IP, Container, Host, Neighbour, Net, Network, Route
@@ -144,7 +145,7 @@ def _lost(host: Host, network: Network, subnet: Net) -> Iterator[tuple[IP, str, 
             yield ip, "resolv.conf of containers", f"nameserver {ip}"
     seekers = [one for one in host.neighbours or () if one.dev == network.bridge and _unanswered(one)]
     sought = {one.ip: one for one in seekers if one.ip in subnet and one.ip not in own}
-    for flow in (host.flows or ()) if sought else ():
+    for flow in unzoned(host) if sought else ():
         # Its answer was sent to an address of this host's: it left translated, so not by this bridge.
         neighbour = sought.get(flow.original.dst) if flow.original.dst else None
         if neighbour is not None and flow.replied and flow.reply.dst != flow.original.src:

@@ -1,0 +1,107 @@
+"""`netdash flows`: the connections that this host tracks: listed, added up, or as they begin and end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from netdash.cli import lists
+from netdash.cli.arguments import Arguments
+from netdash.cli.printing import colour, document, note, write
+from netdash.join.flows import of_container
+from netdash.model.errors import Exit, NetdashError
+from netdash.model.flow import Flow
+from netdash.model.host import Host
+from netdash.model.index import called
+from netdash.view import flow_groups, json_host, terminal
+from netdash.view.columns_flows import FLOWS, change, notes
+from netdash.view.filter import Filter
+
+Among = Callable[[Flow], bool]
+
+
+def run(arguments: Arguments) -> int:
+    """Exit 0, 3 where they could not be read."""
+    if arguments.watch:
+        return _watch(arguments)
+    if len(arguments.hosts) > 1:
+        return lists.list_several(arguments)
+    host = lists.listed_host(arguments, FLOWS)
+    words, among = _asked(arguments, host)
+    if arguments.by:
+        code = _grouped(arguments, host, words, among)
+    else:
+        code = lists.print_view(arguments, host, FLOWS, words, among)
+    for text in notes(host):
+        note(text)
+    return code
+
+
+def _asked(arguments: Arguments, host: Host) -> tuple[list[str], Among]:
+    """The filter, and which connections are meant: a first word that is a container's name stands for all of it."""
+    words = list(arguments.filter)
+    named = [one for one in called(host.containers or (), words[0]) if one.name == words[0]] if words else []
+    if len(named) != 1:
+        return words, lambda _: True
+    return words[1:], of_container(host, named[0])
+
+
+def _grouped(arguments: Arguments, host: Host, words: list[str], among: Among) -> int:
+    found = flow_groups.groups(host, _matching(host, words, among), arguments.by)
+    if arguments.json:
+        document(json_host.dumps(flow_groups.json(host, found, arguments.by)))
+    elif found:
+        view = replace(FLOWS, columns=flow_groups.columns(arguments.by))
+        lists.print_rows(arguments, view, flow_groups.rows(found))
+    lists.tell_missing(host, FLOWS.sources)
+    return Exit.FINE if FLOWS.known(host) else Exit.UNREADABLE
+
+
+def _matching(host: Host, words: Iterable[str], among: Among) -> list[Flow]:
+    rows = FLOWS.rows(host)
+    wanted = Filter.parse(" ".join(words), FLOWS.columns)
+    return [flow for at, flow in enumerate(rows.things) if among(flow) and wanted.matches(rows[at])]
+
+
+def _watch(arguments: Arguments) -> int:
+    """A line or, with --json, an object for each connection that begins or ends; ends with Ctrl-C."""
+    from netdash.cli.watching import recordings
+    from netdash.join.host import Builder
+
+    if arguments.bundle is not None:
+        raise NetdashError("a recording does not change", "--watch is for a live host", Exit.USAGE)
+    builder, before, told = Builder(compare=False), dict[str, Flow](), set[str]()
+    begun = False
+    with recordings(arguments, flows=True) as found:
+        for recording in found:
+            host = builder.build(recording)
+            for text in (*notes(host), *_unread(host)):
+                if text not in told:
+                    note(text)
+                    told.add(text)
+            if host.pending or host.flows is None:
+                continue
+            words, among = _asked(arguments, host)
+            now = {flow.key: flow for flow in _matching(host, words, among)}
+            if begun:
+                _tell(arguments, host, [flow for key, flow in now.items() if key not in before], True)
+                _tell(arguments, host, [flow for key, flow in before.items() if key not in now], False)
+            else:
+                note(f"watching {len(now)} connections")
+            before, begun = now, True
+    return Exit.FINE
+
+
+def _unread(host: Host) -> list[str]:
+    failure = host.failures.get("flows")
+    return [f"{failure.source}: {failure.reason}"] if failure is not None else []
+
+
+def _tell(arguments: Arguments, host: Host, changed: list[Flow], begins: bool) -> None:
+    for flow in changed:
+        if arguments.json:
+            entry = json_host.record(host, flow)
+            document(json_host.dumps({"schema": 1, "change": "begins" if begins else "ends", **entry}, None))
+        else:
+            write(terminal.text((change(host, flow, begins, time.time()),), colour()))

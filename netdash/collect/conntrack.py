@@ -1,0 +1,228 @@
+"""The kernel's tracked connections by netlink: one dump, or a dump and then what begins, changes and ends, for as long
+as somebody looks. Asks only, and nothing that would load a module.
+
+pyroute2 takes 95 us for each message, and a busy host sends 10,000 a second: of a message only what identifies its
+connection is read here, and what is shown of it is parsed when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from netdash.collect.netlink import NETFILTER, conntrack_events, messages
+from netdash.collect.procfs import loaded
+from netdash.model.errors import NetdashError
+from netdash.model.host import Failure, FailureKind
+from netdash.model.kernel_state import Tracking
+from netdash.model.source import Source
+
+MOST = 20_000  # connections that are kept
+_MODULE = "nf_conntrack_netlink"
+_GET, _NEW, _DELETE = 0x0101, 0x0100, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_…
+_DUMP, _CREATED = 0x0301, 0x0400  # NLM_F_REQUEST | NLM_F_DUMP; NLM_F_CREATE, of one that begins
+_ERROR, _DONE = 2, 3
+_FAMILY = 4  # struct nfgenmsg
+_ZONE = 18  # CTA_ZONE, behind the two tuples
+_ATTRIBUTE = struct.Struct("=HH")
+_HEADER = struct.Struct("=IHHII")
+_LIMIT = 3.0  # seconds that the kernel may take for one answer
+_EACH = 2.0  # seconds between two publications
+_AGAIN = 5.0  # seconds after which all are read again: the kernel tells neither of counters nor of what begins unheard
+_ROUND = 1 << 20  # bytes of events that are taken before something else is done
+
+
+class Table:
+    """Connections by what identifies them, the last that is known of each."""
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, tuple[bytes, float | None]] = {}
+        self.left_out = self.lost = self.opened = self.closed = 0
+        self.dumped = 0.0
+
+    def fill(self, bodies: Iterator[bytes]) -> None:
+        """All that there are now."""
+        before, self.entries, self.left_out = self.entries, {}, 0
+        for body in bodies:
+            key = identity(body)
+            if len(self.entries) < MOST:
+                known = before.get(key)
+                self.entries[key] = (body, known[1] if known is not None else None)
+            else:
+                self.left_out += 1
+        self.dumped = time.time()
+
+    def take(self, kind: int, flags: int, body: bytes, now: float) -> None:
+        """One event."""
+        key = identity(body)
+        known = self.entries.get(key)
+        if kind == _DELETE:
+            self.closed += 1
+            if known is not None:
+                del self.entries[key]
+        elif known is not None:
+            self.entries[key] = (_merged(known[0], body), known[1])
+        elif len(self.entries) >= MOST:
+            self.left_out += 1
+        else:
+            self.entries[key] = (body, now if flags & _CREATED else None)
+        if kind == _NEW and flags & _CREATED:
+            self.opened += 1
+
+    def tracking(self) -> Tracking:
+        return Tracking(
+            entries=tuple(self.entries.values()),
+            at=time.time(),
+            dumped=self.dumped,
+            left_out=self.left_out,
+            lost=self.lost,
+            opened=self.opened,
+            closed=self.closed,
+        )
+
+
+def identity(body: bytes) -> bytes:
+    """The first direction's tuple, with the zone where there is one."""
+    end = _after(body, 0)
+    third = _after(body, end)
+    if third + 8 <= len(body) and _ATTRIBUTE.unpack_from(body, third)[1] & 0x3FFF == _ZONE:
+        return body[:end] + body[third : third + 8]
+    return body[:end]
+
+
+def _after(body: bytes, start: int) -> int:
+    """Where the attribute ends that begins at `start`."""
+    if start + 4 > len(body):
+        return len(body)
+    return start + max(4, (int(_ATTRIBUTE.unpack_from(body, start)[0]) + 3) & ~3)
+
+
+def _merged(before: bytes, after: bytes) -> bytes:
+    """An event leaves out what did not change."""
+    found: dict[int, bytes] = {}
+    for body in (before, after):
+        start = 0
+        while start + 4 <= len(body):
+            end = _after(body, start)
+            found[_ATTRIBUTE.unpack_from(body, start)[1]] = body[start:end]
+            start = end
+    return b"".join(found.values())
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+def read_tracking() -> Tracking:
+    """All connections of the calling thread's network namespace. Raises OSError, and NetdashError where nothing can be
+    asked."""
+    table = Table()
+    table.fill(_dump())
+    return table.tracking()
+
+
+def _dump() -> Iterator[bytes]:
+    if not loaded(_MODULE):
+        raise NetdashError(f"the kernel's module {_MODULE} is not loaded", f"modprobe {_MODULE}")
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER) as link:
+        link.settimeout(_LIMIT)
+        link.send(_HEADER.pack(_HEADER.size + _FAMILY, _GET, _DUMP, 1, 0) + bytes(_FAMILY))
+        while True:
+            for kind, _, message in messages(link.recv(1 << 16)):
+                if kind == _DONE:
+                    return
+                if kind == _ERROR:
+                    number = -struct.unpack_from("=i", message)[0] if len(message) >= 4 else 0
+                    raise OSError(number, os.strerror(number))
+                yield message[_FAMILY:]
+
+
+def failure_of(error: Exception) -> Failure:
+    if isinstance(error, PermissionError):
+        return Failure(Source.FLOWS, "connections need root or CAP_NET_ADMIN", "run with sudo", FailureKind.NO_RIGHT)
+    if isinstance(error, NetdashError):
+        return Failure(Source.FLOWS, error.message, error.hint)
+    reason = error.strerror if isinstance(error, OSError) else None
+    return Failure(Source.FLOWS, reason or f"{type(error).__name__}: {error}"[:200])
+
+
+# --- for as long as somebody looks ------------------------------------------------------------------------------------
+
+Put = Callable[[Mapping[str, object], Mapping[str, Failure]], None]
+
+
+class TrackingReader:
+    """`put` gets the answer, or why there is none; and nothing when nobody looks any more."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+        self._lock = threading.Lock()
+        self._watch: threading.Event | None = None  # set: that thread is to end
+
+    def look(self, wanted: bool) -> None:
+        """Any thread may call it; returns at once."""
+        with self._lock:
+            if wanted == (self._watch is not None):
+                return
+            if self._watch is not None:
+                self._watch.set()
+                self._watch = None
+                return
+            self._watch = threading.Event()
+            threading.Thread(target=self._run, args=(self._watch,), name="flows", daemon=True).start()
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                _follow(stop, lambda tracking: self._put({Tracking.PATH: tracking}, {}))
+            except Exception as error:  # it must not end netdash
+                found = failure_of(error)
+                self._put({}, {found.source: found})
+                stop.wait(_AGAIN)
+        with self._lock:
+            if self._watch is None:
+                self._put({}, {})
+
+
+def _follow(stop: threading.Event, publish: Callable[[Tracking], None]) -> None:
+    """Raises what reading raises."""
+    table = Table()
+    table.fill(_dump())  # says why where nothing may be asked
+    events = conntrack_events()
+    try:
+        table.fill(_dump())
+        again, due = time.monotonic() + _AGAIN, 0.0
+        while not stop.is_set():
+            if time.monotonic() >= again:
+                table.fill(_dump())
+                again = time.monotonic() + _AGAIN
+            if time.monotonic() >= due:
+                publish(table.tracking())
+                due = time.monotonic() + _EACH
+            if events is None:
+                stop.wait(_EACH)
+            elif _take_events(table, events, min(again, due)):
+                table.lost += 1
+                again = 0.0
+    finally:
+        if events is not None:
+            events.close()
+
+
+def _take_events(table: Table, events: socket.socket, until: float) -> bool:
+    """What the kernel tells until then; whether it had to drop some of it (ENOBUFS)."""
+    taken = 0
+    while taken < _ROUND and (left := until - time.monotonic()) > 0:
+        events.settimeout(left)
+        try:
+            data = events.recv(1 << 16)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        now, taken = time.time(), taken + len(data)
+        for kind, flags, message in messages(data):
+            table.take(kind, flags, message[_FAMILY:], now)
+    return False

@@ -1,0 +1,204 @@
+"""The view of the connections that conntrack keeps: who talks to whom, through which translation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from netdash.join.flows import flows
+from netdash.kernel.conntrack_entries import waits
+from netdash.model.addresses import socket_text
+from netdash.model.flow import Flow, FlowEnd, Trouble
+from netdash.model.host import Host, Rule
+from netdash.model.index import index_of
+from netdash.model.relations import address_ref, ref_of
+from netdash.model.source import Source
+from netdash.trace.summary import Leaves, outbound
+from netdash.view import formatting
+from netdash.view.formatting import NOTHING, UNKNOWN
+from netdash.view.table import Column, Row, Rows, View
+from netdash.view.text import Line, Span, Tone, clean
+
+ACCOUNTING = "net.netfilter.nf_conntrack_acct"
+_TROUBLE = {Trouble.UNANSWERED: "no answer", Trouble.STALE: "stale"}
+
+
+def _flows(host: Host) -> Rows:
+    return Rows(flows(host), lambda flow: _flow(host, flow))
+
+
+def _flow(host: Host, flow: Flow) -> Row:
+    entry = flow.entry
+    names = [index_of(host).name(identity) or "" for identity in flow.containers]
+    cells = (
+        Span(clean(entry.proto, 12)),
+        _end(host, flow.client),
+        _through(host, flow),
+        _end(host, flow.server),
+        state(flow),
+        NOTHING if entry.age is None else Span(formatting.age(entry.age), Tone.DIM),
+        NOTHING if flow.packets is None else Span(formatting.short_number(flow.packets)),
+        NOTHING if flow.bytes is None else Span(formatting.short_bytes(flow.bytes)),
+        Span(formatting.bytes_rate(entry.rate), Tone.GOOD) if entry.rate else Span(""),
+        Span(clean(", ".join(names)), Tone.DIM),
+    )
+    sort = (
+        entry.proto,
+        cells[1].text,
+        cells[2].text,
+        cells[3].text,
+        cells[4].text,
+        entry.age,
+        flow.packets,
+        flow.bytes,
+        entry.rate,
+        cells[9].text,
+    )
+    tags = () if flow.trouble is None else ("broken", flow.trouble.value)
+    return Row(ref_of(flow), cells, sort, _lead(flow), tags)
+
+
+def _lead(flow: Flow) -> Span:
+    return Span("✗", Tone.BAD) if flow.trouble is not None else Span("·" if flow.containers else " ", Tone.DIM)
+
+
+def end_text(host: Host, end: FlowEnd) -> str:
+    """`web 172.17.0.2:80`, `host 127.0.0.1:22`, `192.0.2.10:51122`."""
+    name = index_of(host).name(end.container) or ("host" if end.here else "")
+    socket = socket_text(end.ip, end.port)
+    return f"{clean(name, 60)} {socket}" if name else socket
+
+
+def _end(host: Host, end: FlowEnd) -> Span:
+    if end.ip is None:
+        return UNKNOWN
+    container = index_of(host).containers.get(end.container or "")
+    ref = ref_of(container) if container is not None else address_ref(end.ip)
+    return Span(end_text(host, end), Tone.KEY if container is not None else Tone.PLAIN, ref)
+
+
+def rule_of(host: Host, flow: Flow) -> Rule | None:
+    """The rule that translates it, as far as that is known: of the port that was asked, else of the container's way
+    out. An entry may be from before a rule."""
+    if flow.translated and flow.asked.here:
+        ports = (port for port in host.ports or () if port.dnat is not None and port.host_port == flow.asked.port)
+        found = next(
+            (port for port in ports if (port.proto, port.target_ip) == (flow.entry.proto, flow.server.ip)), None
+        )
+        return found.dnat if found is not None else None
+    if flow.source is not None:
+        way = _way_out(host, flow)
+        return way[1] if way is not None else None
+    return None
+
+
+def _way_out(host: Host, flow: Flow) -> tuple[Leaves, Rule | None] | None:
+    """How the client's container leaves from this address: the word for the translation, and its rule."""
+    container = index_of(host).containers.get(flow.client.container or "")
+    if container is None:
+        return None
+    return next(((way.leaves, way.nat) for way in outbound(host, container) if way.source == flow.client.ip), None)
+
+
+def through(host: Host, flow: Flow) -> list[str]:
+    """What lies between its ends, one part each: whom the client asked, what translates, and as whom it goes on."""
+    parts = []
+    if flow.proxy is not None:
+        parts += [_asked(flow), f"{clean(flow.proxy.command, 20)} {flow.proxy.pid}"]
+    elif flow.translated:
+        parts += [_asked(flow), "DNAT"]
+    if flow.source is not None:
+        way = _way_out(host, flow)
+        word = "MASQUERADE" if way is not None and way[0] is Leaves.MASQUERADE else "SNAT"
+        port = flow.source[1] if flow.source[1] != flow.client.port else None
+        parts.append(f"{word} as {socket_text(flow.source[0], port)}")
+    return parts
+
+
+def _asked(flow: Flow) -> str:
+    return socket_text(flow.asked.ip, flow.asked.port)
+
+
+def _through(host: Host, flow: Flow) -> Span:
+    parts = through(host, flow)
+    if not parts:
+        return NOTHING
+    rule = rule_of(host, flow)
+    ref = ref_of(flow.proxy) if flow.proxy is not None else ref_of(rule) if rule is not None else None
+    return Span(" → ".join(parts), Tone.PLAIN, ref)
+
+
+def state(flow: Flow) -> Span:
+    """What stands out before what the kernel calls it."""
+    if flow.trouble is not None:
+        return Span(_TROUBLE[flow.trouble], Tone.BAD)
+    entry = flow.entry
+    if entry.state:
+        return Span(clean(entry.state.lower(), 20), Tone.PLAIN if entry.state == "ESTABLISHED" else Tone.DIM)
+    return Span("answered" if entry.replied else "one way", Tone.PLAIN if entry.replied else Tone.DIM)
+
+
+def sentence(host: Host, flow: Flow) -> str:
+    """The connection from end to end: `client 192.0.2.10:51122 → host :8080 → DNAT → web 172.17.0.2:80`."""
+    client = end_text(host, flow.client)
+    if flow.client.container is None and not flow.client.here:
+        client = f"client {client}"
+    return " → ".join((client, *through(host, flow), end_text(host, flow.server)))
+
+
+def why(host: Host, flow: Flow) -> str:
+    """Why it stands out."""
+    if flow.trouble is Trouble.STALE:
+        answers = socket_text(flow.server.ip, flow.server.port)
+        return f"it goes to {answers}: it is from before the rules that there are now, and rules are not asked again"
+    if flow.trouble is Trouble.UNANSWERED:
+        return f"nobody has answered for {waits(host, flow.entry)} s"
+    return ""
+
+
+def notes(host: Host) -> list[str]:
+    """What is not known of the connections, and how to have it counted."""
+    sysctls, told = host.sysctls or {}, host.tracking
+    found = []
+    if host.flows and sysctls.get(ACCOUNTING) == "0":
+        found.append(f"packets and bytes are not counted: sysctl -w {ACCOUNTING}=1 counts those of new connections")
+    if told is not None and told.left_out:
+        found.append(f"{told.left_out} connections beyond {len(told.entries)} are not kept")
+    if told is not None and told.lost:
+        found.append(f"the kernel told of more than could be taken, {told.lost} times: all were read again")
+    return found
+
+
+def change(host: Host, flow: Flow, begins: bool, now: float) -> Line:
+    """A line of `--watch`."""
+    when = datetime.fromtimestamp(now).strftime("%H:%M:%S")
+    sign = Span("+", Tone.GOOD) if begins else Span("-", Tone.DIM)
+    carried = "" if flow.bytes is None else f"  {formatting.short_bytes(flow.bytes)}"
+    trouble = f"  {_TROUBLE[flow.trouble]}" if flow.trouble is not None else ""
+    text = f" {when} {clean(flow.entry.proto, 12)} {sentence(host, flow)}"
+    return (sign, Span(text), Span(carried, Tone.DIM), Span(trouble, Tone.BAD))
+
+
+FLOWS = View(
+    name="flows",
+    title="Flows",
+    short="Flows",
+    digit="9",
+    kind="flow",
+    columns=(
+        Column("proto", "PROTO", most=6),
+        Column("from", "FROM", most=40, least=15, middle=True),
+        Column("through", "THROUGH", most=50, least=12),
+        Column("to", "TO", most=40, least=15, middle=True),
+        Column("state", "STATE", most=12, least=9),
+        Column("age", "AGE", right=True, leaves=6, most=6),
+        Column("packets", "PACKETS", right=True, leaves=5, most=7),
+        Column("bytes", "BYTES", right=True, leaves=3, most=9),
+        Column("rate", "RATE", right=True, leaves=2, most=10),
+        Column("container", "CONTAINER", leaves=9, most=30, screen=True),
+    ),
+    sources=(Source.FLOWS,),
+    rows=_flows,
+    empty="no connection is tracked",
+    known=lambda host: host.flows is not None,
+    keeps=2,
+)

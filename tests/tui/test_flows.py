@@ -1,0 +1,50 @@
+"""The pane Flows: it is read while somebody looks at it, Enter leads to what translates, t traces the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from netdash.model.host import Host
+from netdash.tui.trace_view import Walk
+from tests.support.tui_stage import dashboard, press, show, text
+
+FULL = "docker28.5-nft-full"
+
+
+def test_connections_are_read_while_somebody_looks(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        assert app.feed.flows is False
+        await press(pilot, "9")
+        assert app.feed.flows is True
+        assert "reading flows…" in text(app)
+        await press(pilot, "4")
+        assert app.feed.flows is False
+
+    show(replace(host(FULL), live=True, flows=None), scene, (80, 24))
+
+
+def test_enter_leads_to_the_rule_or_the_proxy(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        panes = dashboard(pilot).panes
+        await press(pilot, "9", "slash", *"48048", "enter", "enter")
+        assert panes.places.view.name == "rules"
+        assert "--dport 8080" in panes.grid.row.ref.key
+        await press(pilot, "9", "escape", "slash", *"34574", "enter", "enter")
+        assert (panes.places.view.name, panes.grid.row.ref.key) == ("proxies", "22849")
+
+    show(host(FULL), scene, (120, 40))
+
+
+def test_t_traces_it_as_it_is_and_as_a_new_one(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "9", "slash", *"48048", "enter", "t")
+        assert isinstance(app.screen, Walk)
+        asked = [usual.question for usual in app.screen.questions.usual]
+        assert [(str(one.src), one.sport, one.dport) for one in asked] == [
+            ("203.0.113.1", 48048, 8080),
+            ("203.0.113.1", None, 8080),
+        ]
+        assert "as it is now: 203" in text(app)
+
+    show(host(FULL), scene, (120, 40))
