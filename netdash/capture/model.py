@@ -177,10 +177,14 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One packet at every point where it was seen, first to last. `outwards`: from the container; None: not known.
-    `note`: retransmission, keep-alive. `late`: it was reported as seen on one side only before."""
+    `note`: retransmission, keep-alive. `before`: as what it was reported, where another point saw it after that."""
 
     seen: tuple[Seen, ...]
     outwards: bool | None
     outcome: Outcome
     note: str = ""
-    late: bool = False
+    before: Fate | None = None
+
+    @property
+    def late(self) -> bool:
+        return self.before is not None

@@ -44,7 +44,7 @@ class Open:
     outwards: bool | None
     flow: Flow | None
     note: str = ""
-    late: bool = False  # it was reported before another point saw it
+    reported: Fate | None = None  # as what, while only some points had seen it
 
     @property
     def first(self) -> int:
@@ -112,7 +112,6 @@ class Pairing:
             known.seen.append(seen)
             self._learn(known, seen)
             if self._reported.pop(id(known), None) is not None:
-                known.late = True
                 self._waiting[id(known)] = known
         self._note(known, seen)
 
@@ -239,7 +238,7 @@ class Pairing:
         """Those that are complete, and those whose grace time is over; `now` in ns. `last`: all."""
         for key, one in list(self._waiting.items()):
             crowded = last or len(self._waiting) > MAX_OPEN
-            age = GRACE if one.late else (now - one.first) / NANOSECONDS
+            age = GRACE if one.reported is not None else (now - one.first) / NANOSECONDS
             if age < SETTLED and not crowded:
                 return
             complete = self._complete(one)
@@ -255,7 +254,9 @@ class Pairing:
                 self._forget(one)
             else:
                 self._keep_reported(key, one)
-            yield self._pair(one, complete, waits)
+            pair = self._pair(one, complete, waits)
+            one.reported = pair.outcome.fate
+            yield pair
 
     def _complete(self, one: Open) -> bool:
         return len({self._inside(each) for each in one.seen}) == 2
@@ -289,7 +290,7 @@ class Pairing:
         else:
             outcome = self._judge.outcome(one)
         ordered = tuple(sorted(one.seen, key=lambda seen: seen.ns))
-        return Pair(ordered, one.outwards, outcome, one.note, one.late)
+        return Pair(ordered, one.outwards, outcome, one.note, one.reported)
 
 
 def key_out(seen: Seen) -> Tuple5:

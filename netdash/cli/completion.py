@@ -1,5 +1,5 @@
 """Completion in shells, by argcomplete: a shell runs netdash with _ARGCOMPLETE set, and netdash answers with the words
-that may follow. Names of containers and networks are asked of the engine, which has a second for it."""
+that may follow. Names of containers and networks are asked of this host's engine, which has a second for it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def _complete(command: Parser) -> None:
 
 def _names(of: str) -> Callable[..., Sequence[str]]:
     def completer(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
+        if set(getattr(parsed_args, "hosts", None) or ()) - {"local", "."}:
+            return _FIXED[of]  # another host has other names
         host = _host(parsed_args)
         things = host.networks if of == "network" else host.containers
         return [*_FIXED[of], *(clean(thing.name) for thing in things or ())]

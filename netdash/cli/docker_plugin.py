@@ -43,6 +43,8 @@ def arguments(argv: Sequence[str]) -> list[str]:
         value = value if equal else given.pop(0) if given else ""
         if meant == "DOCKER_CONTEXT":
             os.environ[meant] = value
+            if value != "default":  # docker asks a context that is named so, and not DOCKER_HOST
+                os.environ.pop("DOCKER_HOST", None)
         else:
             asked += [meant, value]
     return [*asked, *given[1:]]

@@ -115,9 +115,11 @@ class Capture:
 
     def _counted(self, pairs: Iterator[Pair]) -> Iterator[Pair]:
         for pair in map(self._doubted, pairs):
-            if not pair.late:
+            self.counts[pair.outcome.fate] += 1
+            if pair.before is None:
                 self.packets += 1
-                self.counts[pair.outcome.fate] += 1
+            else:  # it was counted as what it seemed to be
+                self.counts[pair.before] -= 1
             self.bytes += sum(len(seen.frame) for seen in pair.seen)
             if self._file is not None:
                 self._file.add(pair.seen)

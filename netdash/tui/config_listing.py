@@ -16,6 +16,10 @@ def lines(path: str | None) -> Iterator[str]:
     yield f"# {place}{'' if place.exists() else ' (does not exist: these are the defaults)'}"
     yield ""
     yield from _settings(options)
+    if options.columns:
+        yield ""
+        yield "[columns]"
+        yield from (f"{view} = [{', '.join(map(_text, keys))}]" for view, keys in options.columns.items())
     yield ""
     yield "[keys]"
     for key in KEYS:

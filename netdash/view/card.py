@@ -135,7 +135,7 @@ def _fix(mine: Sequence[Finding], width: int, on_screen: bool) -> list[Line]:
     if not mine or not mine[0].fix:
         return []
     finding = mine[0]
-    proof = "" if finding.proved is None else "proved" if finding.proved else "does not mend it"
+    proof = "proved" if finding.proved else ""
     words = [*(Span(f"{word} ", Tone.GOOD) for word in command(finding.fix[0]).split()), Span(f" {proof}", Tone.DIM)]
     if on_screen:
         words.append(Span("  y copies it", Tone.DIM))

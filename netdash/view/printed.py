@@ -153,15 +153,16 @@ def _stands_for(view: View, group: Sequence[Row]) -> Row:
 
 
 def _ports(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
-    """IPv4 and IPv6 of one publication are one row, where all but the address and the process is the same."""
+    """IPv4 and IPv6 of one publication are one row, where all but the address and the process is the same, and one rule
+    at most takes them."""
     kept: dict[tuple[str, ...], Row] = {}
     for row in rows:
         cells = _cells(view, row)
         row = _with(view, row, {"holder": cells["holder"].replace("docker-proxy ", "proxy ")})
         cells = _cells(view, row)
-        same = tuple(cells[key] for key in ("port", "proto", "container", "target", "listening"))
+        same = tuple(cells[key] for key in ("port", "proto", "scope", "container", "target", "listening"))
         first = kept.get(same) if cells["container"] not in ("", "—") else None
-        if first is None:
+        if first is None or cells["rule"] not in ("—", _cells(view, first)["rule"]):
             kept[same if same not in kept else (*same, cells["bind"])] = row
             continue
         before = _cells(view, first)

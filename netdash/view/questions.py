@@ -180,7 +180,7 @@ def _is_twin(one: Asked, other: Asked) -> bool:
         return False
     mine, theirs = one.usual.question, other.usual.question
     local = mine.origin is theirs.origin is Origin.HOST and mine.dst.is_loopback and theirs.dst.is_loopback
-    same = (mine.dport, mine.proto) == (theirs.dport, theirs.proto) and one.text[-4:] == other.text[-4:]
+    same = one.text.rpartition(":")[2] == other.text.rpartition(":")[2]  # the ports, and the protocol
     fate = (one.verdict, one.found.verdict) == (other.verdict, other.found.verdict)
     return local and same and fate and mine.dst.version != theirs.dst.version
 

@@ -120,6 +120,21 @@ def test_a_missed_packet_may_be_one_that_the_kernel_dropped(
 
 
 @pytest.mark.usefixtures("packets")
+def test_one_that_came_late_is_not_counted_as_missed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_by_one(self: Sockets, _: float) -> list[object]:
+        return [self._left.pop(0)] if self._left else []
+
+    monkeypatch.setattr(Sockets, "left", Sockets.left[:2])
+    monkeypatch.setattr(Sockets, "read", one_by_one)
+    assert capture.run(parse(("capture", "web", "--seconds", "0.2"))) == Exit.FINE
+    said = capsys.readouterr()
+    assert "came late" in said.out
+    assert "1 packet, 1 seen on both sides, 3 dropped" in said.err
+
+
+@pytest.mark.usefixtures("packets")
 def test_no_file_is_left_where_capturing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: Sockets) -> Sockets:
         raise NetdashError("packets cannot be captured without CAP_NET_RAW", "run with sudo", Exit.REFUSED)

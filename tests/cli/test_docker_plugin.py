@@ -34,6 +34,16 @@ def test_a_context_is_the_variable_that_stands_for_it(monkeypatch: pytest.Monkey
     assert os.environ["DOCKER_CONTEXT"] == "far"
 
 
+@pytest.mark.parametrize(("context", "kept"), [("far", None), ("default", "unix:///near")])
+def test_a_context_that_is_named_comes_before_docker_host(
+    context: str, kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///near")
+    docker_plugin.arguments(["-c", context, "netdash", "ports"])
+    assert os.environ.get("DOCKER_HOST") == kept
+
+
 def test_an_option_that_is_not_ours_is_refused() -> None:
     with pytest.raises(NetdashError, match="--tls"):
         docker_plugin.arguments(["--tls", "netdash"])

@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from netdash.bundle.storage import load
-from netdash.cli import main
+from netdash.cli import completion, main
 from netdash.cli.parser import _GROUPS, command_line
 from netdash.join.host import Builder
 from netdash.model.errors import Exit
@@ -92,6 +93,24 @@ def test_routes_fold_the_local_table_and_say_so() -> None:
     assert folded[-1] == f"… {left} more of the local table and of link-local addresses: netdash routes --all"
 
 
+@pytest.mark.parametrize(
+    ("other", "rows"),
+    [
+        ({"bind": "::", "rule": "—"}, 1),
+        ({"bind": "::"}, 1),
+        ({"bind": "::", "rule": "nat/DOCKER #99"}, 2),
+        ({"bind": "127.0.0.1", "scope": "loopback", "rule": "—"}, 2),
+    ],
+)
+def test_a_port_folds_only_with_one_that_others_reach_alike(other: dict[str, str], rows: int) -> None:
+    view = BY_NAME["ports"]
+    found = view.rows(Builder().build(load(Path(FULL))))
+    first = next(row for row in found if printed._cells(view, row)["rule"].startswith("nat/DOCKER"))
+    told, _ = printed._ports(view, [first, printed._with(view, first, other)])
+    assert len(told) == rows
+    assert {printed._cells(view, row)["scope"] for row in told} >= {other.get("scope", "all")}
+
+
 def test_a_rule_says_what_it_asks_and_does_at_80_cells() -> None:
     lines = on_terminal(FULL, "rules")
     at = lines.index(SafeText("nat/DOCKER"))
@@ -151,7 +170,7 @@ def test_the_printed_configuration_is_one(
     everything = "\n".join(line.removeprefix("# ") for line in out.splitlines()[1:])
     assert set(tomllib.loads(everything)) == {"interval", "mouse", "theme", "read_only", "hosts", "sudo", "keys"}
     chosen = tmp_path / "own.toml"
-    chosen.write_text('interval = 2\nhosts = ["ssh://a@b"]\n[keys]\nquit = "ctrl+q"\n')
+    chosen.write_text('interval = 2\nhosts = ["ssh://a@b"]\n[keys]\nquit = "ctrl+q"\n[columns]\nports = ["port"]\n')
     again = tmp_path / "again.toml"
     again.write_text(ran("config", "--config", str(chosen))[1])
     assert load_config(again) == load_config(chosen)
@@ -188,6 +207,13 @@ def completed(line: str) -> set[str]:
 )
 def test_words_that_may_follow(line: str, words: set[str]) -> None:
     assert completed(line) == words
+
+
+def test_names_of_this_host_are_not_offered_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion, "_host", lambda _: Builder().build(load(Path(FULL))))
+    asked = completion._names("sender")
+    assert "web" in asked(Namespace(hosts=["local"]))
+    assert asked(Namespace(hosts=["ssh://far"])) == ("host", "outside")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -33,6 +34,22 @@ def test_a_range_is_one_line(host: Callable[[str], Host]) -> None:
     found = lines(examined(host(RANGE)), "c-hostip")
     assert found["outside → 203.0.113.2:9000-9003"] == "· no listener"
     assert found["this host → loopback:9000-9003"] == "· no listener"
+
+
+@pytest.mark.parametrize(("ports", "count"), [(("80-10080", "80-10080"), 1), (("80-10080", "80-20080"), 2)])
+def test_both_families_are_one_line_where_all_of_their_ports_are_the_same(
+    host: Callable[[str], Host], ports: tuple[str, str], count: int
+) -> None:
+    known = examined(host(RANGE))
+    container = next(one for one in known.containers or () if one.name == "c-hostip")
+    like = next(one for one in questions.asked(known, container) if "loopback" in one.text)
+    assert like.usual is not None
+    ipv6 = replace(like.usual, question=replace(like.usual.question, dst=ip_address("::1")))
+    pair = [
+        replace(like, text=f"this host → 127.0.0.1:{ports[0]}"),
+        replace(like, text=f"this host → [::1]:{ports[1]}", usual=ipv6),
+    ]
+    assert len(list(questions._loopback(pair))) == count
 
 
 def test_a_port_that_fares_otherwise_has_a_line_of_its_own(host: Callable[[str], Host]) -> None:
