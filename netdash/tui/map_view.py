@@ -19,7 +19,7 @@ from netdash.view.filter import Filter
 from netdash.view.map import FILTERED, Kind, Map, mapping, matching
 from netdash.view.map_lines import Drawing, counted, draw
 from netdash.view.map_rows import FOLD
-from netdash.view.text import Line, Span, Tone, clean, safe
+from netdash.view.text import Line, Span, Tone, clean, safe_lines
 
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
@@ -198,8 +198,8 @@ class MapView(Overlay[Ref | None]):
     def action_copy(self) -> None:
         from netdash.tui import copy
 
-        text = "\n".join("".join(span.text for span in line).rstrip() for line in self._drawing.lines)
-        copy.put(self, safe(text), self._say)
+        lines = ("".join(span.text for span in line).rstrip() for line in self._drawing.lines)
+        copy.put(self, safe_lines(lines), self._say)
 
     def _say(self, text: str, tone: Tone) -> None:
         self.foot.show((Span(" "), Span(clean(text.partition("\n")[0], 200), tone)))

@@ -21,7 +21,7 @@ from netdash.tui.trace_view import Walk
 from netdash.tui.work import Steps, Work
 from netdash.view import unavailable
 from netdash.view import who as rows
-from netdash.view.text import Span, Tone, clean, safe
+from netdash.view.text import Span, Tone, clean, safe_lines
 
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
@@ -221,7 +221,7 @@ class WhoView(Overlay[Ref | None]):
         from netdash.tui import copy
 
         if self.grid.listing is not None:
-            copy.put(self, safe("\n".join(rows.text(self.grid.listing))), self._say)
+            copy.put(self, safe_lines(rows.text(self.grid.listing)), self._say)
 
     def _say(self, text: str, tone: Tone) -> None:
         self.foot.show((Span(" "), Span(clean(text.partition("\n")[0], 200), tone)))

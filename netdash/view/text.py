@@ -7,7 +7,7 @@ import codecs
 import re
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -67,6 +67,11 @@ def safe(text: str) -> SafeText:
     if text.isascii() and text.isprintable():
         return SafeText(text)
     return _visible(text, encoding)
+
+
+def safe_lines(lines: Iterable[str]) -> SafeText:
+    """Lines to copy as one text: the breaks between them are real, a break inside one is escaped as all else is."""
+    return SafeText("\n".join(map(safe, lines)))
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> SafeText:

@@ -168,6 +168,26 @@ def test_only_a_socket_in_a_folder_of_that_user_is_spoken_to(folder: Path) -> No
     assert clipboard.find({"TMUX": f"{folder}/none,1,0"}) is None or shutil.which("tmux")
 
 
+@pytest.mark.parametrize("key", ["w", "m"])
+def test_a_copied_picture_has_real_line_breaks_and_no_other_control_character(
+    key: str, host: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+    monkeypatch.setattr(clipboard, "put", lambda screen, text, say: copied.append(text))
+    known = host("forward-drop-ahead")
+    (one,) = known.containers or ()
+    hostile = replace(known, containers=(replace(one, name="a\nb\x1b[2J"),))
+
+    async def scene(pilot, app):
+        await press(pilot, key, "y")
+
+    show(hostile, scene)
+    lines = copied[0].split("\n")
+    assert len(lines) > 3
+    assert all(line.isprintable() for line in lines)
+    assert r"a\x0ab\x1b[2J" in copied[0]
+
+
 @pytest.mark.parametrize(("name", "told"), [("xterm", "OSC 52"), ("linux", "has no clipboard")])
 def test_what_was_done_is_said(name: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", name)
