@@ -220,8 +220,9 @@ def _on_link(host: Host, src: IP, device: str | None) -> bool:
 
 def somebody(host: Host, family: int, device: str) -> IP:
     """An address that stands for a sender who comes in by a device: on the Internet where the default route leads out
-    there, else on the link."""
-    if any(route.default and route.family == family and route.dev == device for route in host.routes or ()):
+    there, or none is left; else on the link."""
+    ways_out = [route.dev for route in host.routes or () if route.default and route.family == family]
+    if not ways_out or device in ways_out:
         return OUTSIDE[family]
     link = next((link for link in host.links or () if link.name == device), None)
     own = [address.ip for address in (link.addresses if link else ())]

@@ -145,7 +145,8 @@ def _listening(host: Host, part: Trace) -> Hop:
         return Hop((Span(name, Tone.KEY),))
     socket = _listener(host, part)
     command = f" {clean(socket.command, 24)}" if socket is not None and socket.command else ""
-    text = Span(socket_text(end.dst, end.dport), Tone.KEY, address_ref(end.dst))
+    own = part.question.origin is Origin.CONTAINER and end.dst.is_loopback  # no record of the host has that
+    text = Span(socket_text(end.dst, end.dport), Tone.KEY, None if own else address_ref(end.dst))
     return Hop((text, Span(f" ●{command}", Tone.GOOD)))
 
 

@@ -17,6 +17,7 @@ from netdash.trace.question import Asked, question
 from netdash.trace.tracer import trace
 from netdash.view.columns_engine import DRIFT
 from netdash.view.free_ports import look
+from netdash.view.path import stations
 from tests.conftest import RECORDINGS
 from tests.support.trace_hosts import from_host, from_web, host
 
@@ -54,6 +55,14 @@ def test_the_engines_resolver_is_found_by_the_rules_inside(nat: str | None, answ
     assert answer.answered is answered
     if answered:
         assert (str(answer.translation.dst), answer.translation.dport) == ("127.0.0.11", 46213)
+
+
+def test_its_address_inside_the_container_is_no_link() -> None:
+    known = inside(SAVED)
+    asked = from_web(known, dst="127.0.0.11", dport=53)
+    (last,) = stations(known, asked, None, broken=False)[-1:]
+    assert last.top[0].text == "127.0.0.11:46213"
+    assert last.top[0].ref is None
 
 
 def test_an_ephemeral_port_is_none_that_a_socket_of_the_sender_has() -> None:

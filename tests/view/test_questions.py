@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
@@ -13,7 +14,10 @@ from netdash.model.errors import NetdashError
 from netdash.model.finding import keep_health
 from netdash.model.host import Host, Match
 from netdash.trace.model import Verdict
+from netdash.trace.question import Asked, question
+from netdash.trace.tracer import trace
 from netdash.view import marks, questions, typed_question
+from netdash.view import trace as walk
 from netdash.view.card import card
 from netdash.view.layout import size
 
@@ -57,6 +61,18 @@ def test_a_port_that_fares_otherwise_has_a_line_of_its_own(host: Callable[[str],
     found = lines(examined(with_drop(host(RANGE), 9002)), "c-hostip")
     assert found["outside → 203.0.113.2:9002"].endswith("dropped")
     assert found["outside → 203.0.113.2:9000-9001,9003"].endswith("no listener")
+
+
+@pytest.mark.parametrize("name", ["default-route-missing", RANGE])
+def test_the_command_of_a_question_asks_the_same(name: str, host: Callable[[str], Host]) -> None:
+    """Who stands for outside on the command line is who is asked for on the card."""
+    known = host(name)
+    for container in known.containers or ():
+        for one in questions.usuals(known, container):
+            sender, target, *options = shlex.split(walk.command(known, one.question))[2:]
+            proto = options[options.index("--proto") + 1] if "--proto" in options else "tcp"
+            typed, _ = question(known, sender, target, Asked(proto))
+            assert trace(known, typed).answered == trace(known, one.question).answered, one.text
 
 
 def with_drop(host: Host, port: int) -> Host:
