@@ -76,8 +76,7 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
         if not capture.ended:
             _print(arguments, made, capture.rest())
         dropped = capture.dropped
-    ended = f"; ended by the limit of {capture.ended}" if capture.ended else ""
-    note(words.summary(capture.packets, capture.counts, dropped, capture.unread, capture.gone) + ended)
+    note(words.summary(capture.packets, capture.counts, dropped, capture.unread, capture.gone, capture.ended))
     if path is not None:
         note(f"saved in {path}")
     tell_missing(host, sorted(ALL_WAYS))

@@ -23,7 +23,6 @@ _ETHERNET = (1, 772)  # ARPHRD_ETHER, ARPHRD_LOOPBACK
 _AUX = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata
 _VLAN_VALID, _TPID_VALID = 1 << 4, 1 << 6  # TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID
 _VLAN = 0x8100
-_OUTGOING = 4  # PACKET_OUTGOING
 _BUFFER = 8 << 20
 _AT_ONCE = 64  # packets of one socket before the next has its turn
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
-from netdash.kernel.source_address import source_address
 from netdash.model.host import IP, Container, Endpoint, Host, Interface, Link, Network, Port, Route, Rule, Verb
 from netdash.model.index import index_of, sharing
 from netdash.model.source import Source
@@ -50,7 +49,6 @@ class Inbound:
     port: Port
     network: str | None
     bridge: str | None
-    bridge_ip: IP | None
     veth: str | None
     proxy_when: str  # when packets take the proxy: "from this host", "instead of DNAT" … ; "" without a proxy
 
@@ -150,11 +148,9 @@ def inbound(host: Host, container: Container) -> tuple[Inbound, ...]:
 
 def _attached(host: Host, port: Port, ends: Mapping[IP | None, Endpoint]) -> Inbound:
     """By which bridge and veth this host hands over what is for the target."""
-    index, endpoint = index_of(host), ends.get(port.target_ip)
-    bridge = index.bridge(endpoint) if endpoint else None
-    version = port.target_ip.version if port.target_ip else 4
-    own = source_address(index.link(bridge), port.target_ip, version)
-    return Inbound(port, endpoint.network if endpoint else None, bridge, own, endpoint.veth if endpoint else None, "")
+    endpoint = ends.get(port.target_ip)
+    bridge = index_of(host).bridge(endpoint) if endpoint else None
+    return Inbound(port, endpoint.network if endpoint else None, bridge, endpoint.veth if endpoint else None, "")
 
 
 def asked_of(host: Host, port: Port) -> Iterator[tuple[Trace, Obstacle | None]]:

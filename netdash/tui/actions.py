@@ -48,7 +48,7 @@ ACTIONS = (
     Action("page_up", "pageup,ctrl+b,ctrl+u", "a page up", "Move"),
     Action("first", "g,home", "first row", "Move"),
     Action("last", "G,end", "last row", "Move"),
-    Action("next_pane", "tab", "next pane: list, path card, linked panes", "Go", hint="pane"),
+    Action("next_pane", "tab", "next pane: list, card, linked panes", "Go", hint="pane"),
     Action("previous_pane", "shift+tab", "previous pane", "Go"),
     Action(
         "follow", "enter", "follow the address, port, chain, bridge or pid under the cursor", "Go", Needs.ROW, "follow"

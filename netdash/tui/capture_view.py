@@ -222,5 +222,5 @@ class CaptureView(Overlay[Ref | None]):
 
 
 def _counted(capture: Capturing) -> str:
-    ended = f"; ended by the limit of {capture.ended}" if capture.ended else ""
-    return words.summary(capture.packets, capture.counts, capture.dropped, capture.unread, capture.gone) + ended
+    numbers = (capture.packets, capture.counts, capture.dropped, capture.unread)
+    return words.summary(*numbers, capture.gone, capture.ended)

@@ -63,7 +63,7 @@ def _target(dashboard: Dashboard) -> Ref | None:
 
 
 def _follow(dashboard: Dashboard) -> None:
-    """The link under the cursor; on a row itself, its containers, and on a container its path card."""
+    """The link under the cursor; on a row itself, its containers, and on a container its card."""
     panes, host_view = dashboard.panes, dashboard.host_view
     if panes.lost():
         return

@@ -335,7 +335,7 @@ class Panes(Vertical):
         return card(host_view.host, container, wide, self.card.question, on_screen=True)
 
     def _detail(self, host_view: HostView, ref: Ref, wide: int) -> Sequence[Line]:
-        """What is known of a thing, and the path card of the container that it belongs to, where that is only one."""
+        """What is known of a thing, and the card of the container that it belongs to, where that is only one."""
         from netdash.view.detail import detail, port_of  # the first selection is a container
 
         owners = host_view.containers(ref)

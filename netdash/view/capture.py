@@ -225,7 +225,10 @@ def between_text(plan: Plan, pair: Pair) -> str:
     return f"{clean(seen.device, 40)} and {'the container' if len(others) > 1 and seen.side is Side.OUTSIDE else there}"
 
 
-def summary(packets: int, counts: Mapping[Fate, int], dropped: int, unread: int, gone: Sequence[str] = ()) -> str:
+def summary(
+    packets: int, counts: Mapping[Fate, int], dropped: int, unread: int, gone: Sequence[str] = (), ended: str = ""
+) -> str:
+    """`gone`: devices that went down; `ended`: by which limit."""
     words = [f"{packets} packet{'s' * (packets != 1)}"]
     words += [f"{counts[fate]} {text}" for fate, text in _COUNTED.items() if counts.get(fate)]
     if dropped:
@@ -233,7 +236,7 @@ def summary(packets: int, counts: Mapping[Fate, int], dropped: int, unread: int,
     if unread:
         words.append(f"{unread} not readable")
     words += [f"{clean(device, 40)} went down or was removed: nothing is captured there" for device in gone]
-    return ", ".join(words)
+    return ", ".join(words) + (f"; ended by the limit of {ended}" if ended else "")
 
 
 _COUNTED = {

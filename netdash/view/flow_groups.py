@@ -18,7 +18,7 @@ GROUPINGS = ("container", "port", "peer")
 """What connections can be added up by."""
 _COLUMNS = (
     Column("flows", "FLOWS", right=True),
-    Column("troubled", "NO ANSWER", right=True),
+    Column("troubled", "TROUBLED", right=True),
     Column("packets", "PACKETS", right=True),
     Column("bytes", "BYTES", right=True),
     Column("rate", "RATE", right=True),

@@ -131,7 +131,7 @@ def _drift(view: View, rows: Sequence[Row], how: How) -> Iterator[SafeText]:
         for part in textwrap.wrap(_cells(view, first)["why"], (how.room or 80) - 9):
             yield clean(f"         {part}", 400)
     if left := len(rows) - len(groups):
-        yield clean(f"… {left} more like those of several rules: netdash drift --all")
+        yield clean(f"… {left} more rules, each like one above: netdash drift --all")
 
 
 def _groups(view: View, rows: Sequence[Row]) -> Iterator[list[Row]]:
