@@ -90,11 +90,16 @@ def _ips(container: Container) -> list[IP]:
 
 def _takes_others(host: Host, network: Network, subnet: Net, lost: list[tuple[IP, str, str]]) -> Candidate:
     elsewhere = ", ".join(dict.fromkeys(str(ip) for ip, _, _ in lost))
+    nameless = _asking_only(host, {ip for ip, _, _ in lost})
     return candidate(
         "subnet-overlap-lan",
         Severity.CRITICAL,
         f"network {network.name} has taken {subnet}: {elsewhere} beyond this host is looked for on {network.bridge}",
-        (Hit(None, Direction.OUT, network=network.name), *hits_of(members(host, network), Direction.OUT, network.name)),
+        (
+            Hit(None, Direction.OUT, network=network.name),
+            *hits_of(members(host, network), Direction.OUT, network.name),
+            *hits_of(nameless, Direction.NAMES, network.name),
+        ),
         [
             of_record(f"network {network.name}", f"subnet {subnet} on {network.bridge}", network),
             *(Evidence(source, text) for _, source, text in lost),
@@ -159,8 +164,19 @@ def _unanswered(neighbour: Neighbour) -> bool:
 
 
 def _resolvers(host: Host) -> set[IP]:
-    read = (one.inside.resolver for one in host.containers or () if one.inside and one.inside.resolver)
-    return {ip for one in read for ip in (*one.servers, *(one.upstreams or ())) if not ip.is_loopback}
+    return {ip for one in host.containers or () for ip in _servers(one)}
+
+
+def _servers(container: Container) -> set[IP]:
+    """Which it asks for names, itself or by the engine's resolver."""
+    resolver = container.inside.resolver if container.inside is not None else None
+    asked = (*resolver.servers, *(resolver.upstreams or ())) if resolver is not None else ()
+    return {ip for ip in asked if not ip.is_loopback}
+
+
+def _asking_only(host: Host, servers: set[IP]) -> list[Container]:
+    """The running containers that ask nobody else for names."""
+    return [one for one in host.containers or () if one.running and (mine := _servers(one)) and mine <= servers]
 
 
 def check_public(host: Host) -> Iterator[Candidate]:

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from netdash.change.model import RouteChange
-from netdash.model.finding import Severity
+from netdash.model.finding import Direction, Severity
 from tests.doctor.checks.stage import BRIDGE, container, found, made, of_code
 from tests.support.trace_hosts import WEB
 
@@ -42,6 +42,11 @@ def test_a_resolver_whose_address_a_subnet_took() -> None:
     more = {"containers/web/resolv.conf": "nameserver 172.17.9.9\n"}
     (finding,) = found(made(more), "subnet-overlap-lan")
     assert "172.17.9.9" in finding.sentence
+    assert [hit.container for hit in finding.hits if hit.direction is Direction.NAMES] == ["a" * 64]
+    (finding,) = found(
+        made({"containers/web/resolv.conf": "nameserver 172.17.9.9\nnameserver 9.9.9.9\n"}), "subnet-overlap-lan"
+    )
+    assert not any(hit.direction is Direction.NAMES for hit in finding.hits)  # it asks the other one
     assert not found(made({"containers/web/resolv.conf": "nameserver 172.17.0.3\n"}), "subnet-overlap-lan")  # db
 
 
