@@ -131,12 +131,13 @@ class Builder:
         containers = self._joined(recording, links, networks, failures)
         process = self._sources.process(recording)
         proxies, forged, listeners = self._sources.sockets(recording, process, failures)
+        tracking, flows = self._sources.flows(recording, process, failures)
         routes, policy = self._sources.routes(recording, failures)
         ruleset = self._sources.ruleset(recording, failures)
         wrong = other_namespace(recording.live, engine, process, kernel, networks, links)
         if wrong:
-            ruleset = None
-            failures[Source.RULES] = wrong
+            ruleset, tracking, flows = None, None, None
+            failures |= {source: replace(wrong, source=source) for source in (Source.RULES, Source.FLOWS)}
             if proxies is not None and (process is not None or recording.live):
                 proxies, forged = None, ()
                 failures[Source.PROXIES] = replace(wrong, source=Source.PROXIES)
@@ -159,8 +160,8 @@ class Builder:
             ports=ports,
             sysctls=self._sources.parsed(recording, "host/sysctl.txt"),
             bridging=self._sources.bridging(recording, failures),
-            flows=self._sources.flows(recording),
-            tracking=self._sources.tracking(recording),
+            flows=flows,
+            tracking=tracking,
             conntrack_counts=self._sources.parsed(recording, "host/conntrack-stats.txt"),
             ipsets=self._sources.parsed(recording, "rules/ipset.txt"),
             ipsec=self._sources.parsed(recording, "ip/xfrm.txt"),
@@ -196,10 +197,8 @@ class Builder:
         networks: tuple[Network, ...] | None,
         failures: dict[str, Failure],
     ) -> tuple[Container, ...] | None:
-        listed, inspected = (
-            recording.answers.get("docker/containers.json"),
-            recording.answers.get("docker/inspect.json"),
-        )
+        listed = recording.answers.get("docker/containers.json")
+        inspected = recording.answers.get("docker/inspect.json")
         if listed is None and inspected is None:
             return None
         if inspected is None and not recording.live:

@@ -103,21 +103,23 @@ class Sources:
         text = recording.text(path)
         return None if text is None else self.once(path, BY_PATH[path].parse(), text)
 
-    def tracking(self, recording: Recording) -> Tracking | None:
+    def flows(
+        self, recording: Recording, process: EngineProcess | None, failures: dict[str, Failure]
+    ) -> tuple[Tracking | None, tuple[TrackedFlow, ...] | None]:
+        """What netlink told of a live host, and its entries; else those that a tool printed. Another network namespace
+        than the engine's tells nothing of containers."""
         told = recording.answers.get(Tracking.PATH)
-        return told if isinstance(told, Tracking) else None
+        if not isinstance(told, Tracking):
+            self._entries = None
+            return None, self.parsed(recording, "host/conntrack.txt")
+        if process is not None and process.place is not Place.HERE:
+            reason = "the engine is in another network namespace, whose connections are not read"
+            failures[Source.FLOWS] = Failure(Source.FLOWS, reason)
+            return None, None
+        from netdash.join.flows import LiveEntries
 
-    def flows(self, recording: Recording) -> tuple[TrackedFlow, ...] | None:
-        """As netlink told them of a live host, else as a tool printed them."""
-        told = self.tracking(recording)
-        if told is not None:
-            from netdash.join.flows import LiveEntries
-
-            self._entries = self._entries or LiveEntries()
-            return self.once("tracking", self._entries.read, told)
-        self._entries = None
-        found: tuple[TrackedFlow, ...] | None = self.parsed(recording, "host/conntrack.txt")
-        return found
+        self._entries = self._entries or LiveEntries()
+        return told, self.once("tracking", self._entries.read, told)
 
     def routes(
         self, recording: Recording, failures: dict[str, Failure]

@@ -173,7 +173,10 @@ class Dashboard(Screen[None]):
             line = header.gone(host.failures[Source.DOCKER], app.gone, wide)
         self.banner.show(line)
         self.set_class(bool(line), "-alarmed")
-        panes.extra = int(bool(line))
+        if panes.extra != bool(line):
+            panes.extra = int(bool(line))
+            if listing is not None:
+                panes.fit_heights(listing)
         self.write_footer()
 
     def _number_of_host(self) -> str:

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.geometry import Size
 from textual.widget import Widget
 
+from netdash.model.finding import health_of
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.relations import ref_of
 from netdash.tui import header
@@ -386,7 +387,8 @@ class Panes(Vertical):
         sample = range(0, len(listing), max(1, len(listing) // SAMPLE))
         few = min(len(listing), FEW)
         host = host_view.host
-        key = (listing.ask.view.name, listing.ask.text, self.extent, host.pending, frozenset(host.failures), few)
+        known = (host.pending, frozenset(host.failures), health_of(host) is not None)
+        key = (listing.ask.view.name, listing.ask.text, self.extent, known, few)
         if self._needed[0] != key:
             needs = sorted(len(self._card_lines(host_view, listing[at].ref)) for at in sample)
             self._needed = (key, needs[len(needs) * 3 // 4] + 1)

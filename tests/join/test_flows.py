@@ -15,6 +15,7 @@ from netdash.model.flow import Flow, Trouble
 from netdash.model.host import Host
 from netdash.model.index import find_container, index_of
 from netdash.model.kernel_state import Tracking
+from netdash.model.source import Source
 from netdash.view.columns_flows import FLOWS, notes, rule_of, sentence
 from netdash.view.unavailable import missing
 from tests.parse.test_conntrack import attribute, direction, entry
@@ -200,3 +201,15 @@ def test_the_trace_does_not_take_what_is_in_a_zone(recording: Load) -> None:
     assert not flows_of(_live(Builder(), recording(FULL), zoned), "tcp", *ends)
     plain = Tracking(entries=((entry(), None),), at=1.0, dumped=1.0)
     assert flows_of(_live(Builder(), recording(FULL), plain), "tcp", *ends)
+
+
+@pytest.mark.parametrize("place", ["entered", "elsewhere"])
+def test_connections_of_another_namespace_than_the_engines_are_not_taken_for_its_own(
+    recording: Load, place: str
+) -> None:
+    base = recording("docker28.5-nft-full")
+    base = replace(base, live=True, answers={**base.answers, "host/engine.txt": f"812 dockerd {place} 1000\n"})
+    host = _live(Builder(), base, Tracking(entries=((entry(), None),), at=1.0, dumped=1.0))
+    assert host.flows is None
+    assert host.tracking is None
+    assert "another network namespace" in host.failures[Source.FLOWS].reason
