@@ -388,9 +388,8 @@ def _fill(grid: Grid, host_view: HostView, view: View, ref: Ref | None, everythi
         at = min(linked) if everything and linked else 0
     notice: Sequence[Line] = ()
     if not len(order):
-        notice = (
-            ((Span(" none", Tone.DIM),),) if known else header.notice(view, host_view.host, "", "", grid.size.width)[1:]
-        )
+        wide = grid.app.size.width // 3 - 2  # its own width is not known before it is laid out
+        notice = ((Span(" none", Tone.DIM),),) if known else header.notice(view, host_view.host, "", "", wide)[1:]
     grid.show(listing, at, notice)
 
 

@@ -212,4 +212,4 @@ def test_connections_of_another_namespace_than_the_engines_are_not_taken_for_its
     host = _live(Builder(), base, Tracking(entries=((entry(), None),), at=1.0, dumped=1.0))
     assert host.flows is None
     assert host.tracking is None
-    assert "another network namespace" in host.failures[Source.FLOWS].reason
+    assert "network namespace" in host.failures[Source.FLOWS].reason
