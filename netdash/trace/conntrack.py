@@ -29,7 +29,7 @@ class Connection:
     answering: bool = False  # the packet at hand goes in the direction of the reply
     replied: bool = False  # the first answer has passed (IPS_SEEN_REPLY)
     assured: bool = False  # TCP: so has the packet after it (IPS_ASSURED)
-    missed: bool = False  # conntrack did not see the answer as one: it looked in another zone
+    missed: bool = False  # conntrack did not see the answer as one
     mark: int | None = 0
     zone: tuple[int, int] = NO_ZONE  # by which each direction is known: of its packets, of the answers
     destination: Target | None = None  # what the destination became; None: it stayed

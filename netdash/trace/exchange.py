@@ -212,12 +212,18 @@ def _passed(connections: dict[str, Connection], answering: bool) -> dict[str, Co
             one,
             answering=answering,
             confirmed=True,
-            replied=one.replied or (not answering and not one.missed),
+            replied=one.replied or (not answering and not _missed(one)),
+            missed=_missed(one),
             assured=one.replied,
             untracked=False,
         )
         for name, one in connections.items()
     }
+
+
+def _missed(one: Connection) -> bool:
+    """Whether conntrack did not see the answer: it looked in another zone, or a rule let it pass untracked."""
+    return one.missed or (one.answering and one.untracked and one.original is not None)
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------
