@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from netdash.doctor.questions import Asked
 from netdash.model.finding import Direction, Finding, Hit, Mark, Severity, Standing, worst
-from netdash.model.host import Host
+from netdash.model.host import Container, Host
+from netdash.model.index import sharing
 from netdash.trace.summary import answer, traceable
 
 _COLUMN = {
@@ -39,13 +40,19 @@ def standings(
             if hit.container is not None:
                 reason.setdefault(hit.container, at)
     return {
-        one.id: Standing(
-            marks.get((one.id, Direction.IN), Mark.NOTHING),
-            marks.get((one.id, Direction.OUT), Mark.NOTHING),
-            reason.get(one.id),
+        container.id: Standing(
+            marks.get((whose, Direction.IN), Mark.NOTHING),
+            marks.get((whose, Direction.OUT), Mark.NOTHING),
+            reason.get(container.id, reason.get(whose)),
         )
-        for one in host.containers or ()
+        for container, whose in _with_owner(host)
     }, ports
+
+
+def _with_owner(host: Host) -> Iterator[tuple[Container, str]]:
+    """Each container, and the id of the one whose network namespace it uses: a running one has its ways."""
+    for container in host.containers or ():
+        yield container, sharing(host, container).id if container.running else container.id
 
 
 def _answers(host: Host, asked: Iterable[Sequence[Asked]]) -> Iterator[tuple[Hit, Mark]]:

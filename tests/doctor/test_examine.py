@@ -12,8 +12,9 @@ from netdash.change.model import ChainChange, ChainEdit, ChainPlace
 from netdash.doctor import prove
 from netdash.doctor.examine import examine
 from netdash.join.host import Builder
-from netdash.model.finding import Severity
+from netdash.model.finding import Mark, Severity
 from netdash.model.host import Host
+from netdash.model.index import find_container
 from netdash.trace.model import Question, Trace
 from netdash.trace.summary import answer
 from tests.bench.many import many
@@ -146,3 +147,11 @@ def test_of_questions_that_fare_alike_one_is_asked_before_a_fix(monkeypatch: pyt
     findings = examine(Builder().build(many(160))).findings
     assert any(finding.proved for finding in findings)
     assert 0 < len(set(asked)) < 20  # of 160
+
+
+def test_a_container_in_the_network_of_another_has_its_ways() -> None:
+    host = Builder().build(load(bundle("docker28.5-nft-full")))
+    health = examine(host)
+    owner, guest = (find_container(host, name).id for name in ("c1", "c-share"))
+    assert health.standings[guest] == health.standings[owner]
+    assert health.standings[guest].outwards is Mark.OK
