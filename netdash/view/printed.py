@@ -118,7 +118,8 @@ def _drift(view: View, rows: Sequence[Row], how: How) -> Iterator[SafeText]:
     """Why a rule is there stands on a line of its own: the one thing that must not be cut."""
     if not how.every and len(rows) > _ALIKE and all(ENGINE_CHAINS_GONE in _cells(view, row)["why"] for row in rows):
         yield clean(f"✗ all of the engine's chains are gone: {len(rows)} rules")
-        yield clean("  systemctl restart docker writes them anew; netdash drift --all lists them")
+        yield clean("  systemctl restart docker writes them anew, unless it runs with --iptables=false")
+        yield clean("  netdash drift --all lists them")
         return
     groups = [[row] for row in rows] if how.every else list(_groups(view, rows))
     firsts = [group[0] if len(group) == 1 else _stands_for(view, group) for group in groups]
