@@ -17,7 +17,7 @@ from netdash.capture.points import Wanted, plan
 from netdash.model.errors import NetdashError
 from netdash.model.host import Container, Host, Port, Ref
 from netdash.tui.interfaces import Capturing, OpenCapture
-from netdash.tui.popup import Overlay
+from netdash.tui.popup import LinkedText
 from netdash.tui.surface import Bar, Box
 from netdash.view import capture as words
 from netdash.view import layout, unavailable
@@ -77,7 +77,7 @@ def _begin(dashboard: Dashboard, host_view: HostView, made: Plan) -> None:
         dashboard.app.push_screen(view, lambda target: dashboard.follow(target) if target else None)
 
 
-class CaptureView(Overlay[Ref | None]):
+class CaptureView(LinkedText):
     """Answers with what the user wants to go to, or None."""
 
     BINDINGS: ClassVar = [
@@ -186,21 +186,6 @@ class CaptureView(Overlay[Ref | None]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def list(self) -> Box:
-        return self.box
-
-    def action_hop(self, by: int) -> None:
-        self.box.hop(by)
-
-    def action_follow(self) -> None:
-        if self.box.target is not None:
-            self._leave(self.box.target)
-
-    def on_box_followed(self, message: Box.Followed) -> None:
-        message.stop()
-        self._leave(message.ref)
-
     def action_copy(self) -> None:
         """The packet of the link under the cursor, in one line."""
         from netdash.tui import copy
@@ -212,9 +197,6 @@ class CaptureView(Overlay[Ref | None]):
 
     def _say(self, text: str, tone: Tone) -> None:
         self.foot.show((Span(" "), Span(clean(text.partition("\n")[0], 200), tone)))
-
-    def action_close(self) -> None:
-        self._leave(None)
 
     def _leave(self, target: Ref | None) -> None:
         self._left.set()

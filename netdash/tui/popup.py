@@ -14,8 +14,9 @@ from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.strip import Strip
 
+from netdash.model.host import Ref
 from netdash.tui.actions import CHANGING, first_key, groups, keys_of
-from netdash.tui.surface import ListWidget
+from netdash.tui.surface import Box, ListWidget
 from netdash.tui.text_field import TextField
 from netdash.tui.theme import MARKER, strip
 from netdash.view.text import Line, Span, Tone, clean, fit, width
@@ -165,6 +166,33 @@ class Overlay(ModalScreen[Answer]):
 
     def action_edge(self, side: int) -> None:
         self.list.edge(side)
+
+
+class LinkedText(Overlay[Ref | None]):
+    """Text whose links the user follows; answers with where to, or None. `box` is set by who derives from it."""
+
+    box: Box
+
+    @property
+    def list(self) -> Box:
+        return self.box
+
+    def action_hop(self, by: int) -> None:
+        self.box.hop(by)
+
+    def action_follow(self) -> None:
+        if self.box.target is not None:
+            self._leave(self.box.target)
+
+    def on_box_followed(self, message: Box.Followed) -> None:
+        message.stop()
+        self._leave(message.ref)
+
+    def action_close(self) -> None:
+        self._leave(None)
+
+    def _leave(self, target: Ref | None) -> None:
+        self.dismiss(target)
 
 
 class Popup(Overlay[str | None]):

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from netdash.model.host import Host, Ref
 from netdash.trace.reach_matrix import Matrix
 from netdash.trace.reachability import reaching
-from netdash.tui.popup import Overlay
+from netdash.tui.popup import LinkedText
 from netdash.tui.surface import Bar, Box
 from netdash.tui.work import Steps, Work
 from netdash.view import reachability
@@ -31,7 +31,7 @@ def show(dashboard: Dashboard) -> None:
         dashboard.app.push_screen(reach, lambda target: dashboard.follow(target) if target else None)
 
 
-class Reach(Overlay[Ref | None]):
+class Reach(LinkedText):
     """Answers with what the user wants to go to, or None."""
 
     BINDINGS: ClassVar = [
@@ -104,24 +104,6 @@ class Reach(Overlay[Ref | None]):
         self.head.show((Span(" reach ", Tone.TITLE), Span("  ".join(words))), (Span("Esc close ", Tone.DIM),))
 
     # --- keys ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def list(self) -> Box:
-        return self.box
-
-    def action_hop(self, by: int) -> None:
-        self.box.hop(by)
-
-    def action_follow(self) -> None:
-        if self.box.target is not None:
-            self._leave(self.box.target)
-
-    def on_box_followed(self, message: Box.Followed) -> None:
-        message.stop()
-        self._leave(message.ref)
-
-    def action_close(self) -> None:
-        self._leave(None)
 
     def _leave(self, target: Ref | None) -> None:
         self.work.stop()
