@@ -91,6 +91,8 @@ def test_a_users_program_is_not_run_as_root(lab: Lab, target: str) -> None:
 
 
 def test_a_users_socket_is_not_the_engines(lab: Lab, target: str) -> None:
+    # An engine that looks for its jump while the kernel is busy may insert it twice: that drift is its own.
+    engines_own = lab.netdash("drift").stdout
     with forged(lab, *arguments(target, 18080)) as process:
         assert until(lambda: listens(lab, process, 18080))
         ports: Any = lab.json("ports")["ports"]
@@ -103,7 +105,7 @@ def test_a_users_socket_is_not_the_engines(lab: Lab, target: str) -> None:
         traced = lab.netdash("trace", "host", "127.0.0.1:18080")
         assert '"docker-proxy" of nobody listens on' in traced.stdout
         assert NAME not in traced.stdout
-        assert lab.netdash("drift").returncode == 0
+        assert lab.netdash("drift").stdout == engines_own
 
 
 def test_a_users_process_without_a_socket_hides_no_true_proxy(lab: Lab, target: str) -> None:
