@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from netdash.apply import child, journal_files, preflight
@@ -15,6 +14,7 @@ from netdash.apply.steps import STEPS, remove_old
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.records import replace
 from netdash.publish import payload, undo
 from netdash.publish.journal import Change, Journal, Outage
 from netdash.publish.state import Opened

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdash.apply import child, state_directory
 from netdash.apply.state_directory import Records
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.records import replace
 from netdash.publish.state import Forward, load_forward, verdict
 from netdash.publish.statement import Kind, Statement, say
 

@@ -12,13 +12,13 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from netdash.apply import child, state_directory
 from netdash.engine.client import local
 from netdash.engine.errors import EngineError, Refused
 from netdash.model.errors import NetdashError
+from netdash.model.records import replace
 from netdash.publish.state import Forward, Opened, addresses, load_forward, running, target
 
 _RETRY = 2.0  # seconds until the engine, or a port that was not to be had, is tried again

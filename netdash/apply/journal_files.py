@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from netdash.apply import state_directory
 from netdash.apply.state_directory import Records
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.records import dataclass
 from netdash.publish.journal import Change, Journal, load_journal
 
 _RECORDS = Records(state_directory.journals, ".jsonl", load_journal, lambda journal: journal.change.created)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from netdash.engine.context import EnginePeer, engine_peer
 from netdash.engine.errors import EngineGone, Refused
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
+from netdash.model.records import dataclass
 from netdash.parse.json_values import integer, items, mapping, text
 from netdash.publish.checks import Details, Preflight
 from netdash.publish.payload import anonymous, restart_policy

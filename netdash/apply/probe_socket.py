@@ -14,9 +14,9 @@ import struct
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from netdash.model.host import IP
+from netdash.model.records import dataclass
 from netdash.publish.journal import Proof
 from netdash.publish.state import Opened
 from netdash.trace.model import Question

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from netdash.apply.probe_socket import prove
 from netdash.apply.steps import pull
 from netdash.engine.client import local
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.records import replace
 from netdash.parse.json_values import integer, mapping
 from netdash.publish import undo
 from netdash.publish.checks import port_list

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from netdash.apply import preflight
@@ -23,6 +22,7 @@ from netdash.apply.containers import (
 )
 from netdash.engine.client import EngineClient
 from netdash.model.errors import NetdashError
+from netdash.model.records import dataclass
 from netdash.parse.json_values import items, mapping
 from netdash.publish import payload
 from netdash.publish.journal import Change, Journal

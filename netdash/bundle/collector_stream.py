@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from io import StringIO
 
 from netdash.bundle.collector_parts import Parts
@@ -13,6 +12,7 @@ from netdash.bundle.recording import Answer, Recording, container_path, scrub
 from netdash.model.engine_process import KERNEL
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, FailureKind
+from netdash.model.records import dataclass, field
 from netdash.model.source import (
     BY_PATH,
     KEPT,

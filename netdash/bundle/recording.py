@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure
+from netdash.model.records import dataclass, field
 from netdash.model.source import CONTAINER_FILES
 from netdash.parse.docker import proxy_variables
 from netdash.parse.json_values import load_json

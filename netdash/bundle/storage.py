@@ -8,7 +8,6 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from netdash.bundle.archive import META, Files, read_files
@@ -16,6 +15,7 @@ from netdash.bundle.collector_stream import is_stream, parse
 from netdash.bundle.recording import Answer, Recording, scrub
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
+from netdash.model.records import replace
 from netdash.model.source import BY_PATH, CONTAINER_FILES, SOURCES, Missing, Source, part_name
 from netdash.parse.json_values import load_json
 

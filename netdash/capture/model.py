@@ -4,10 +4,10 @@ points where it was seen. Frozen records; nothing here opens a socket."""
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from enum import Enum
 
 from netdash.model.host import IP, Container
+from netdash.model.records import dataclass
 from netdash.trace.model import Decision
 
 NANOSECONDS = 1_000_000_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from netdash.capture.model import NANOSECONDS, Fate, Outcome, Pair, Plan, Seen, Side
 from netdash.model.host import IP, Ends, TrackedFlow
+from netdash.model.records import dataclass, field
 
 GRACE = 1.0  # seconds that a packet may take from one side to the other
 SETTLED = 0.05  # seconds after which no further point is expected to see it

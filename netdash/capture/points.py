@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from netdash.capture.model import Clause, Plan, Point, Published, Side
 from netdash.kernel.routing import uplinks_of
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Container, Endpoint, Host, Link, Verb
 from netdash.model.index import index_of, sharing
+from netdash.model.records import dataclass
 from netdash.trace.macvlan import DRIVERS
 
 MAX_POINTS = 16

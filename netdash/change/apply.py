@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from netdash.change.containers import changed_containers
@@ -31,6 +30,7 @@ from netdash.change.sysctls import written
 from netdash.join.derived import derived
 from netdash.model.host import Container, Endpoint, Host, Inside
 from netdash.model.index import namespace_owner, sharing
+from netdash.model.records import replace
 from netdash.trace.container_namespace import namespaces_of
 
 T = TypeVar("T")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from ipaddress import ip_address
 
 from netdash.change.engine_rules import EngineRules
@@ -31,6 +30,7 @@ from netdash.model.host import (
 )
 from netdash.model.kernel_state import BridgePort
 from netdash.model.processes import OWN_PROXY
+from netdash.model.records import replace
 from netdash.rules.iptables_rule import parse_line
 from netdash.rules.merge import IPTABLES
 from netdash.trace.container_namespace import local_routes, set_up_routes

@@ -4,7 +4,6 @@ addresses, veths, proxies and rules as the engine makes them anew."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from netdash.change.attachment import attached, detached, fresh_endpoint, fresh_inside
 from netdash.change.engine_rules import EngineRules
@@ -24,6 +23,7 @@ from netdash.join.host_ports import ANY
 from netdash.model.drift import Binding
 from netdash.model.host import Container, Endpoint, Host, Listener, Network
 from netdash.model.index import namespace_owner
+from netdash.model.records import replace
 
 EngineChange = ContainerChange | ContainerRun | ContainerRepublish | AttachmentChange | NetworkRemoval | EngineRestart
 

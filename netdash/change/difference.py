@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from netdash.change import docker_command, ip_command, iptables_command, nft_command, sysctls
@@ -17,6 +16,7 @@ from netdash.kernel.routing import OUTSIDE
 from netdash.model.host import Host
 from netdash.model.index import find_container, index_of
 from netdash.model.numbers import decimal
+from netdash.model.records import dataclass, replace
 from netdash.trace.model import Origin, Question, Trace
 from netdash.trace.reach_matrix import Aim, Matrix, Reach, Sender
 from netdash.trace.reachability import reaching, reason, told

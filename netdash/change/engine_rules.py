@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from dataclasses import replace
 
 from netdash.change.model import CannotModel, ChainPlace, PolicyChange
 from netdash.change.rules import changed_rules, leads_to, numbered
@@ -15,6 +14,7 @@ from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE, Evidence, Layout, 
 from netdash.drift.expected.rule import Expected, PlaceKey
 from netdash.drift.expected.rules import ExpectedRules
 from netdash.model.host import Chain, Container, Endpoint, Engine, Host, Network, Rule, Ruleset, Verb
+from netdash.model.records import replace
 from netdash.rules.merge import IPTABLES, NFT
 from netdash.rules.ruleset import builtin_chain
 

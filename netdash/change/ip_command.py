@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from netdash.change.model import CannotModel, Change, LinkChange, PolicyRuleChange, RouteChange
 from netdash.model.addresses import address, subnet
 from netdash.model.host import Host
 from netdash.model.numbers import decimal
+from netdash.model.records import replace
 from netdash.parse.iproute import parse_policy
 
 Read = Callable[[list[str], int, str | None], tuple[Change, ...]]

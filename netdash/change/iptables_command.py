@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from netdash.change.model import (
     CannotModel,
@@ -21,6 +20,7 @@ from netdash.change.model import (
 from netdash.model.addresses import subnet
 from netdash.model.host import Host, Match, Rule, Ruleset, Verb
 from netdash.model.numbers import decimal
+from netdash.model.records import dataclass
 from netdash.rules.iptables_rule import parse_line
 from netdash.rules.iptables_save import TABLES
 from netdash.rules.merge import IPTABLES, LEGACY

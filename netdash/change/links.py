@@ -4,13 +4,13 @@ routes and bridges then."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from netdash.change.model import CannotModel
 from netdash.kernel.link_state import carrier
 from netdash.model.addresses import only
 from netdash.model.host import Interface, Link, Route
 from netdash.model.kernel_state import AddressDetail, BridgePort
+from netdash.model.records import dataclass, replace
 
 _NO_CARRIER, _LOWER_UP = "NO-CARRIER", "LOWER_UP"
 

@@ -4,12 +4,12 @@ Every change can be applied to a `Host` (`change.apply`), which gives the host a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from netdash.model.drift import Binding
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Chain, Interface, Net, PolicyRule, Rule
+from netdash.model.records import dataclass
 
 
 class RuleEdit(Enum):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_network
 
 from netdash.change.model import CannotModel, PolicyRuleChange, RouteChange
 from netdash.kernel.routing import look_up, usual_rules
 from netdash.model.host import IP, Link, Net, PolicyRule, Route
+from netdash.model.records import replace
 
 _ALL: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 _WITHOUT_DEVICE = ("blackhole", "unreachable", "prohibit", "throw")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from dataclasses import replace
 
 from netdash.change.model import CannotModel, ChainChange, ChainEdit, ChainPlace, PolicyChange, RuleChange, RuleEdit
 from netdash.model.host import Chain, Rule, Ruleset, Target, Verb
+from netdash.model.records import replace
 from netdash.rules.iptables_save import TABLES
 from netdash.rules.merge import LEGACY, NFT
 from netdash.rules.ruleset import builtin_chain

@@ -81,8 +81,7 @@ class Arguments:
         self, sources: frozenset[str] | None = None, whole: bool = False, containers: int | None = None
     ) -> Options:
         """What is to be read, all sources without a choice, and how long each answer may take."""
-        from dataclasses import replace
-
+        from netdash.model.records import replace
         from netdash.model.source import Options
 
         named = frozenset({self.sender.removeprefix("/"), self.receiver.partition(":")[0], self.container} - {""})

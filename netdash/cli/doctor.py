@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from netdash.cli import probe
@@ -18,6 +17,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.finding import Finding, Health, Severity
 from netdash.model.host import Host
 from netdash.model.index import find_container
+from netdash.model.records import replace
 from netdash.view import findings, json_host, report, terminal
 from netdash.view.mask import masked
 from netdash.view.text import safe

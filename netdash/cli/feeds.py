@@ -8,7 +8,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from netdash.bundle.recording import Recording
@@ -16,6 +15,7 @@ from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, Host
 from netdash.model.kept import may_be_kept
+from netdash.model.records import replace
 from netdash.model.source import KEPT, SOURCES, WAITING, Source
 from netdash.parse.json_values import mapping
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from netdash.cli import lists
 from netdash.cli.arguments import Arguments
@@ -14,6 +13,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.flow import Flow
 from netdash.model.host import Host
 from netdash.model.index import called
+from netdash.model.records import replace
 from netdash.view import flow_groups, json_host, terminal
 from netdash.view.columns_flows import FLOWS, change, notes
 from netdash.view.filter import Filter

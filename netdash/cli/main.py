@@ -175,8 +175,7 @@ def _dashboard(arguments: Arguments) -> int:
     gc.disable()  # until the first paint
     _share_one_heap()
     make = _feed(arguments)
-    from dataclasses import replace
-
+    from netdash.model.records import replace
     from netdash.tui.config import load_config
 
     options = load_config(arguments.config)

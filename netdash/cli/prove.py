@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 
 from netdash.apply.kernel_trace import KernelTrace, table_name
 from netdash.apply.probe_socket import ProbeSocket, probe_socket
@@ -20,7 +19,7 @@ from netdash.model.addresses import socket_text
 from netdash.model.engine_process import Place
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.rules.nft_listing import Handles
 from netdash.rules.ruleset import read_ruleset
 from netdash.trace.kernel_trace import Flow, Walk, walk_of

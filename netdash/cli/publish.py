@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from netdash.apply import change, forward, publication, state_directory
 from netdash.apply.preflight import preflight
@@ -16,6 +16,7 @@ from netdash.model.addresses import Spec, parse_spec
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import begins_id
+from netdash.model.records import replace
 from netdash.publish.journal import Outcome
 from netdash.publish.plan import Plan, configured, plan, plan_without
 from netdash.publish.plan_new import fresh_name, plan_new

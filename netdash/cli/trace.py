@@ -4,7 +4,6 @@ would change of that, as text or JSON. Sends nothing and runs no command."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from netdash.change import difference
 from netdash.change.difference import Difference
@@ -15,6 +14,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import find_container, sharing
 from netdash.model.numbers import port_and_protocol
+from netdash.model.records import replace
 from netdash.trace.model import Question, Trace
 from netdash.trace.question import Asked, question
 from netdash.trace.reachability import reach

@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from netdash.model.host import Failure
+from netdash.model.records import dataclass
 from netdash.model.source import SourceFile, without_timers
 
 MAX_OUTPUT = 128 << 20  # bytes; 10,000 rules as JSON are 4.3 MB

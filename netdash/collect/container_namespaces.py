@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from netdash.bundle.archive import read_below
 from netdash.bundle.recording import container_path
 from netdash.collect.command import ask
 from netdash.collect.procfs import belongs
 from netdash.collect.sockets import proc_net, sockets_of
+from netdash.model.records import dataclass
 from netdash.model.source import BY_PATH, Source, SourceFile, container_commands
 
 _INNER_FILE = 1 << 16  # bytes

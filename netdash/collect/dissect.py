@@ -7,13 +7,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from netdash.capture.model import Dns, Icmp, Seen, Tcp
 from netdash.collect.packet_sockets import Raw
 from netdash.model.addresses import packed
+from netdash.model.records import dataclass
 
 NEEDED = 2048
 """Bytes of a frame that are looked at, for the names in DNS answers; what is saved is less."""

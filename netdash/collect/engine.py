@@ -7,7 +7,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Literal
 
@@ -17,6 +16,7 @@ from netdash.engine.context import engine_pid
 from netdash.engine.errors import EngineError, EngineLate, Refused
 from netdash.engine.first_answer import First
 from netdash.model.host import Failure
+from netdash.model.records import dataclass
 from netdash.model.source import Source
 
 Tell = Callable[[Answers, Mapping[str, Failure]], None]

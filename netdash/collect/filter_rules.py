@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from netdash.collect.command import find, run
 from netdash.collect.netlink import generation
 from netdash.model.host import Failure, FailureKind
+from netdash.model.records import dataclass, field
 from netdash.model.source import BY_PATH, Source, needs_root, not_installed, whole_failure
 from netdash.parse.netfilter import is_xtables, nft_tables
 

@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netdash.bundle.collector_stream import ASKED, source_of
@@ -28,6 +27,7 @@ from netdash.collect.ssh import (
 )
 from netdash.collect.ssh_reason import HostError
 from netdash.model.host import Failure
+from netdash.model.records import replace
 from netdash.model.source import SOURCES, Options, Source
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 
 from netdash.bundle.recording import Recording, container_path
@@ -31,6 +30,7 @@ from netdash.model.errors import NetdashError
 from netdash.model.host import Failure
 from netdash.model.index import begins_id
 from netdash.model.kernel_state import Tracking
+from netdash.model.records import dataclass, field
 from netdash.model.source import IN_NAMESPACE, Missing, Options, Source, commands
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more

@@ -9,12 +9,12 @@ import selectors
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from netdash.capture.model import NANOSECONDS, Plan
 from netdash.capture.packet_filter import Instruction, program
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.records import dataclass
 
 _SOL_PACKET, _STATISTICS, _AUXDATA = 263, 6, 8
 _TIMESTAMPNS, _RCVBUFFORCE, _ATTACH_FILTER = 35, 33, 26

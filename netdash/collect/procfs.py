@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import psutil
 
 from netdash.collect.sockets import Waiting, listing, owners_of, waiting_sockets
 from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF, STOPPED
+from netdash.model.records import dataclass
 
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 

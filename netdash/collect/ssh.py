@@ -15,7 +15,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import IO
 
@@ -26,6 +25,7 @@ from netdash.collect.command import find
 from netdash.collect.ssh_reason import HostError, explained
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
+from netdash.model.records import dataclass, replace
 from netdash.model.source import SOURCES, Options, Source, commands
 
 CONNECT = 8  # seconds that ssh may take for a connection

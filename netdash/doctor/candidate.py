@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from netdash.change.model import Change
 from netdash.model.finding import Finding
 from netdash.model.host import Host
+from netdash.model.records import dataclass
 from netdash.trace.model import Question
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
 from netdash.change.model import Change
 from netdash.doctor.questions import Asked
@@ -11,6 +10,7 @@ from netdash.drift.expected.mode import LEGACY
 from netdash.model.finding import Evidence, Fix, Severity
 from netdash.model.host import Container, Host, Rule
 from netdash.model.index import index_of
+from netdash.model.records import dataclass
 from netdash.model.relations import ref_of
 from netdash.trace.model import Decision, Hop, Trace, Verdict
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from netdash.doctor import checks, host_causes
 from netdash.doctor.candidate import Candidate
@@ -17,6 +16,7 @@ from netdash.doctor.questions import Asked, questions
 from netdash.doctor.standing import standings
 from netdash.model.finding import Finding, Health, Hit
 from netdash.model.host import Host
+from netdash.model.records import replace
 from netdash.model.source import Source
 from netdash.trace.summary import answer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import replace
 
 from netdash.change.model import (
     AddressChange,
@@ -30,6 +29,7 @@ from netdash.change.model import (
 )
 from netdash.model.finding import Fix, Lasts
 from netdash.model.host import Container, Host, Interface, Match, Net, Network, PolicyRule, Route, Rule, Target, Verb
+from netdash.model.records import replace
 from netdash.rules.iptables_rule import parse_line
 
 Fixed = tuple[tuple[Fix, ...], tuple[Change, ...]]

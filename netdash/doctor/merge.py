@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
-from dataclasses import replace
 
 from netdash.doctor.candidate import Candidate
 from netdash.model.finding import Finding
+from netdash.model.records import replace
 
 
 def merged(candidates: Iterable[Candidate]) -> list[Candidate]:

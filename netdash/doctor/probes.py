@@ -4,12 +4,12 @@ addresses of this host and its containers that the finding is about."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from netdash.doctor.questions import Asked, questions
 from netdash.model.finding import Direction, Finding, Severity
 from netdash.model.host import Host
+from netdash.model.records import dataclass
 from netdash.trace.model import Origin, Question
 from netdash.trace.summary import answer
 

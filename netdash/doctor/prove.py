@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from netdash.change.apply import CannotModel, apply
 from netdash.doctor.candidate import Candidate
@@ -15,6 +14,7 @@ from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.finding import Direction, Finding, Hit
 from netdash.model.host import Host
 from netdash.model.index import index_of
+from netdash.model.records import replace
 from netdash.trace.model import Origin, Question, Trace, Verdict
 from netdash.trace.summary import answer, obstacle
 from netdash.trace.tracer import trace

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.kernel.routing import entrance, uplink
 from netdash.model.finding import Direction, Hit
 from netdash.model.host import IP, Container, Endpoint, Host, Network, Port, Route, Scope
 from netdash.model.index import index_of, namespace_owner, sharing
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace import default_questions
 from netdash.trace.model import Origin, Question
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
 
 from netdash.model.finding import Finding, Health
+from netdash.model.records import dataclass, field, replace
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from netdash.drift.engine_rules import Carried, Entry, Live, evidence
 from netdash.drift.expected.mode import LEGACY, Evidence, Layout, Mode, Undecided, mode_of
@@ -17,6 +16,7 @@ from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import Container, Engine, Network, Port, Rule, Ruleset
 from netdash.model.index import why_lost
 from netdash.model.memory import Memory, same
+from netdash.model.records import dataclass
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
 ENGINE_CHAINS_GONE = "none of the engine's chains is there"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from netdash.drift.expected.mode import LEGACY, Evidence, Layout, Mode, is_own
 from netdash.drift.expected.rule import Expected, Meaning, Place, PlaceKey, in_order, jump, meaning
 from netdash.model.host import IP, Chain, Match, Proxy, Rule, Ruleset, Target, Verb
+from netdash.model.records import dataclass
 from netdash.rules.parts import name_match, port_match
 
 _SHARED = frozenset(

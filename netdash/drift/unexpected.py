@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from netdash.drift.engine_rules import Entry
@@ -12,6 +11,7 @@ from netdash.drift.expected.mode import Layout, Mode
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.drift import DriftKind
 from netdash.model.host import IP, Binding, Container, Net, Network, Verb
+from netdash.model.records import dataclass
 
 _DOCKERS_NAME = re.compile(r"br-[0-9a-f]{12}|docker0")
 

@@ -11,11 +11,11 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from netdash.bundle.archive import read_regular
 from netdash.engine.errors import EngineError
+from netdash.model.records import dataclass
 from netdash.parse.json_values import load_json
 
 DEFAULT = "unix:///var/run/docker.sock"

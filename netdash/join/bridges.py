@@ -3,13 +3,12 @@ none is there."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.addresses import interface
 from netdash.model.engine_process import EngineProcess, Place, is_proved
 from netdash.model.host import Container, Endpoint, Engine, Failure, Link, Network
 from netdash.model.numbers import decimal
+from netdash.model.records import replace
 from netdash.model.source import Source
 from netdash.parse.docker import parse_network
 from netdash.parse.json_values import Json, decoded, items, mapping, text

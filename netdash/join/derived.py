@@ -3,12 +3,11 @@ anew for a host that was made of another; a `Builder` does it for hosts that are
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from netdash.drift.incremental import Comparing
 from netdash.join.host_ports import HostPorts
 from netdash.kernel.entrance import entrance_of
 from netdash.model.host import Host
+from netdash.model.records import replace
 
 
 def derived(host: Host, compare: bool = True) -> Host:

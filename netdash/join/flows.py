@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import lru_cache
 
 from netdash.kernel.conntrack_entries import never_answered
@@ -13,6 +12,7 @@ from netdash.model.host import IP, Container, Ends, Host, Port, Proxy, TrackedFl
 from netdash.model.index import index_of, sharing
 from netdash.model.kernel_state import Tracking
 from netdash.model.memory import same
+from netdash.model.records import replace
 from netdash.parse.conntrack import parse_entry
 
 

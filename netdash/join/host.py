@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from itertools import compress
 from operator import is_not, itemgetter
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from netdash.model.host import (
     Ruleset,
 )
 from netdash.model.memory import Unchanged, same
+from netdash.model.records import dataclass, replace
 from netdash.model.source import KEPT, SOURCES, WAITING, Source
 from netdash.parse.docker import created, parse_inspected, parse_listed, resolve_shared
 from netdash.parse.json_values import Json, mapping, objects

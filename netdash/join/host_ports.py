@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from netdash.model.index import owners_of
 from netdash.model.kept import WaitingPort
 from netdash.model.packet import Packet
 from netdash.model.processes import HOLDERS, OWN_PROXY
+from netdash.model.records import dataclass, replace
 
 if TYPE_CHECKING:
     from netdash.trace.nat_changes import Changes

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.model.host import IP, Container, Endpoint, Host
 from netdash.model.index import index_of, sharing
+from netdash.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ inside a container's network namespace. Joins nothing."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netdash.bundle.recording import Recording
@@ -28,6 +27,7 @@ from netdash.model.host import (
 )
 from netdash.model.kernel_state import Tracking
 from netdash.model.memory import Memory, Unchanged
+from netdash.model.records import replace
 from netdash.model.source import BY_PATH, SOURCES, Source
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from netdash.kernel.routing import entrance
 from netdash.model.addresses import only
 from netdash.model.host import IP, Link, Net, Route
+from netdash.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

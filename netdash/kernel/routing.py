@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -13,6 +12,7 @@ from netdash.kernel.source_address import source_address
 from netdash.model.addresses import subnet
 from netdash.model.host import IP, Link, PolicyRule, Route
 from netdash.model.numbers import decimal
+from netdash.model.records import dataclass, field
 
 OUTSIDE: dict[int, IP] = {4: ip_address("1.1.1.1"), 6: ip_address("2606:4700:4700::1111")}
 """Stands for "somebody on the Internet" in a question to routes and rules. Nothing is ever sent there."""

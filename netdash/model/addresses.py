@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from typing import TypeVar
@@ -13,6 +12,7 @@ from typing import TypeVar
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Interface, Net
 from netdash.model.numbers import port_number
+from netdash.model.records import dataclass
 
 LOOPBACK: dict[int, IP] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 

@@ -3,9 +3,9 @@ written and those that are there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from netdash.model.records import dataclass
 from netdash.model.rules import IP, Rule
 
 

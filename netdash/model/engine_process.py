@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from netdash.model.numbers import PID_DIGITS, UID_DIGITS, decimal
+from netdash.model.records import dataclass
 
 
 class Place(Enum):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from functools import lru_cache
 
 from netdash.model.host import Host, Ref
+from netdash.model.records import dataclass, field
 
 
 class Severity(IntEnum):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from netdash.model.host import IP, Proxy, TrackedFlow
+from netdash.model.records import dataclass
 
 
 class Trouble(Enum):

@@ -7,7 +7,6 @@ Those of rules stand in `rule_model`: Match there lists every condition.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
 
@@ -27,6 +26,7 @@ from netdash.model.kernel_state import (
     TrackedFlow,
     Tracking,
 )
+from netdash.model.records import dataclass, field
 from netdash.model.rules import (
     IP,
     Chain,

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.model.addresses import address
 from netdash.model.host import IP, Container
 from netdash.model.numbers import decimal, port_number
+from netdash.model.records import dataclass
 
 _OLD = re.compile(r"(.+)\.netdash-\d{8}-\d{6}")
 

@@ -4,9 +4,9 @@ asks for."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
+from netdash.model.records import dataclass
 from netdash.model.rules import IP, Net
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from netdash.model.host import IP, Ends
+from netdash.model.records import dataclass, field
 
 __all__ = ["Ends", "Packet", "Routes"]
 

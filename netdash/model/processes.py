@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from netdash.model.engine_process import EngineProcess
 from netdash.model.host import Listener, Proxy
 from netdash.model.numbers import PID_DIGITS, UID_DIGITS, decimal
+from netdash.model.records import dataclass, replace
 
 OWN_PROXY = "netdash-proxy"  # argv[0] of the proxies that netdash starts: by this it knows them
 

@@ -1,40 +1,152 @@
-"""Copies of records with some fields changed, much faster than dataclasses.replace: a trace makes a hundred."""
+"""Records: dataclasses that cost little until they are used. The standard library compiles six methods a class when a
+module is loaded, two thirds of what netdash's start would take: here `__init__` is compiled for the first record of a
+class, and the other methods are the same functions for all classes. `replace` copies a record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 
-def replace(record: T, **changes: Any) -> T:
-    """Of a frozen dataclass with two fields or more and no __post_init__; one without slots is copied faster still."""
-    kind: Any = type(record)
-    made: T = object.__new__(kind)
-    read, setters = _fields_of(kind)
-    if read is None:
-        values = made.__dict__
-        values.update(record.__dict__)
-        known = len(values)
-        values.update(changes)
-        if len(values) > known:
-            raise KeyError(*changes)
+class Field(NamedTuple):
+    """As `dataclasses.field`, without what netdash does not use."""
+
+    default: object = ...  # ...: it has none
+    default_factory: Callable[[], object] | None = None
+    compare: bool = True
+    repr: bool = True
+
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass, field, replace
+else:
+    field = Field
+
+    def dataclass(*, frozen: bool = False, slots: bool = False, eq: bool = True, init: bool = True) -> Any:
+        """As `dataclasses.dataclass`, for classes whose annotations are not evaluated."""
+        return lambda kind: _completed(_slotted(kind) if slots else kind, frozen, eq, init)
+
+    def replace(record: Any, **changes: Any) -> Any:
+        """A copy with some fields changed, much faster than that of `dataclasses`: a trace makes a hundred. Of a class
+        without __post_init__."""
+        made = object.__new__(type(record))
+        if slots := _setters(type(record)):
+            for name, write in slots.items():
+                write(made, changes.pop(name) if name in changes else getattr(record, name))
+        else:
+            values = made.__dict__
+            values.update(record.__dict__)
+            values.update((name, changes.pop(name)) for name in tuple(changes) if name in values)
+        if changes:
+            raise TypeError(f"{type(record).__name__} has no {', '.join(changes)}")
         return made
-    for write, value in zip(setters.values(), read(record), strict=True):
-        write(made, value)
-    for name, value in changes.items():
-        setters[name](made, value)
+
+
+__all__ = ["dataclass", "field", "replace"]
+
+
+def _own(kind: Any) -> dict[str, str]:
+    """The annotations of the class itself that are fields."""
+    return {name: each for name, each in kind.__annotations__.items() if not each.startswith("ClassVar")}
+
+
+def _slotted(kind: Any) -> Any:
+    """The same class with slots, which a class can only be made with."""
+    own = _own(kind)
+    rest = {name: value for name, value in kind.__dict__.items() if name not in {*own, "__dict__", "__weakref__"}}
+    values = {name: kind.__dict__[name] for name in own if name in kind.__dict__}
+    made = type(kind)(kind.__name__, kind.__bases__, {**rest, "__slots__": tuple(own), "_values": values})
+    made.__qualname__ = kind.__qualname__
     return made
 
 
+def _completed(kind: Any, frozen: bool, eq: bool, init: bool) -> Any:
+    fields = dict(getattr(kind, "_fields", {}))
+    values = kind.__dict__.get("_values", kind.__dict__)
+    for name in _own(kind):
+        value = values.get(name, ...)
+        fields[name] = value if isinstance(value, Field) else Field(value)
+    kind._fields = fields
+    methods: dict[str, Any] = {"__match_args__": tuple(fields), "__dataclass_fields__": _Fields(), "__repr__": _repr}
+    if init:
+        methods["__init__"] = _first_init(kind, frozen)
+    if frozen:
+        methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
+    hashes = kind.__dict__.get("__hash__") is not None
+    if eq:
+        read = _reader([name for name, one in fields.items() if one.compare])
+        methods["__eq__"] = _equal(read)
+        if not hashes:
+            kind.__hash__ = _hash(read) if frozen else None
+    for name, method in methods.items():
+        if name not in kind.__dict__:
+            setattr(kind, name, method)
+    return kind
+
+
+def _reader(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda record: tuple(getattr(record, name) for name in names)
+
+
+def _first_init(kind: Any, frozen: bool) -> Callable[..., None]:
+    def init(self: Any, *args: Any, **given: Any) -> None:
+        kind.__init__ = _compiled(kind, frozen)
+        kind.__init__(self, *args, **given)
+
+    return init
+
+
+def _compiled(kind: Any, frozen: bool) -> Callable[..., None]:
+    scope: dict[str, Any] = {"_set": object.__setattr__, "_made": ...}
+    parameters, body = ["self"], []
+    for name, one in kind._fields.items():
+        scope[f"_of_{name}"] = one.default_factory or one.default
+        default = " = _made" if one.default_factory else "" if one.default is ... else f" = _of_{name}"
+        parameters.append(f"{name}{default}")
+        value = f"_of_{name}() if {name} is _made else {name}" if one.default_factory else name
+        body.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+    body += ["self.__post_init__()"] if hasattr(kind, "__post_init__") else []
+    exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(body or ["pass"]), scope)  # noqa: S102
+    made: Callable[..., None] = scope["__init__"]
+    made.__qualname__ = f"{kind.__qualname__}.__init__"
+    return made
+
+
+def _repr(self: Any) -> str:
+    told = (f"{name}={getattr(self, name)!r}" for name, one in self._fields.items() if one.repr)
+    return f"{type(self).__qualname__}({', '.join(told)})"
+
+
+def _equal(read: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any, Any], bool]:
+    return lambda self, other: read(self) == read(other) if other.__class__ is self.__class__ else NotImplemented
+
+
+def _hash(read: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], int]:
+    return lambda self: hash(read(self))
+
+
+def _refuse(self: Any, name: str, value: object = None) -> NoReturn:  # noqa: ARG001
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot change {name!r}")
+
+
 @cache
-def _fields_of(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]] | None, dict[str, Callable[[Any, Any], None]]]:
-    """How its fields are read and written; (None, {}) of one that keeps them in a dictionary."""
-    if kind.__dictoffset__:
-        return None, {}
-    names = [field.name for field in fields(kind)]
-    return attrgetter(*names), {name: getattr(kind, name).__set__ for name in names}
+def _setters(kind: Any) -> dict[str, Callable[[Any, Any], None]]:
+    """How the fields of a class with slots are written."""
+    return {} if kind.__dictoffset__ else {name: getattr(kind, name).__set__ for name in kind._fields}
+
+
+class _Fields:
+    """What `dataclasses.asdict` and the like know a dataclass by, made when it is asked for: the names only."""
+
+    def __get__(self, record: object, kind: Any) -> Any:
+        import dataclasses
+
+        made: Any = dataclasses.make_dataclass(kind.__name__, kind._fields)
+        kind.__dataclass_fields__ = made.__dataclass_fields__
+        return kind.__dataclass_fields__

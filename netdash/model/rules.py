@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from netdash.model.records import dataclass
 
 IP = IPv4Address | IPv6Address
 Net = IPv4Network | IPv6Network

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from netdash.model.host import Failure, FailureKind
+from netdash.model.records import dataclass, replace
 
 
 class Source(StrEnum):

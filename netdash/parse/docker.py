@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from netdash.model.addresses import address, interface, subnet
 from netdash.model.host import IP, Binding, Container, Endpoint, Engine, Net, Network
 from netdash.model.numbers import decimal, port_and_protocol
+from netdash.model.records import replace
 from netdash.parse.json_values import Json, integer, items, mapping, text
 
 

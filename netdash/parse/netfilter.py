@@ -6,11 +6,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from netdash.model.addresses import packed, subnet
 from netdash.model.host import IP, Net
 from netdash.model.numbers import decimal
+from netdash.model.records import dataclass
 
 _PLAIN = ("hash:ip", "hash:net", "bitmap:ip")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
@@ -12,6 +11,7 @@ from netdash.model.addresses import address, packed, subnet
 from netdash.model.host import IP, Listener, Proxy, Resolver, Route
 from netdash.model.numbers import decimal
 from netdash.model.processes import OWN_PROXY
+from netdash.model.records import replace
 
 _USER = r'\("(.{0,15}?)",pid=(\d{1,10}),fd=\d{1,10}\)'
 _USERS = re.compile(rf"users:\({_USER}(?:,{_USER})*\)", re.DOTALL)

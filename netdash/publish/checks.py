@@ -4,7 +4,6 @@ step is chosen here."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from netdash.kernel import sockets
@@ -12,6 +11,7 @@ from netdash.kernel.sockets import overlaps, reserved
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Listener, Network, Port
 from netdash.model.index import index_of, why_lost
+from netdash.model.records import dataclass
 from netdash.publish.payload import Volume
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened

@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from netdash.model.addresses import socket_text
+from netdash.model.records import dataclass, field
 from netdash.publish.state import SCHEMA, Opened
 
 

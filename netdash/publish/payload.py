@@ -6,11 +6,11 @@ it anew. The engine takes the container's name from the query, not from this bod
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 from netdash.model.addresses import address
+from netdash.model.records import dataclass
 from netdash.parse.json_values import integer, items, mapping, text
 from netdash.publish.state import Opened
 

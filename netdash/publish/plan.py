@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from netdash.change.model import ContainerRepublish
 from netdash.model.addresses import Spec, socket_text
 from netdash.model.host import IP, Binding, Container, Endpoint, Host, Proxy
 from netdash.model.processes import OWN_PROXY
+from netdash.model.records import dataclass
 from netdash.publish import checks
 from netdash.publish.checks import Details, Preflight, choose
 from netdash.publish.planned_reach import Asked, Reach, forwarded, reach, reach_after

@@ -3,7 +3,6 @@ decides; else it says what decides."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from netdash.change.apply import CannotModel, apply
@@ -12,6 +11,7 @@ from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.kernel.sockets import scope_of
 from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Host, Listener, Proxy, Scope
+from netdash.model.records import dataclass, replace
 from netdash.publish.statement import Kind, Statement, say
 from netdash.trace.model import Origin, Question, Trace, Verdict
 from netdash.trace.tracer import reaches

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from netdash.model.addresses import Spec
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.records import dataclass
 
 GRACE = 600.0  # seconds that the replaced container is kept by default
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

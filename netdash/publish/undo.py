@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
+from netdash.model.records import dataclass
 from netdash.publish.journal import Change, Journal
 from netdash.publish.state import Forward
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from netdash.model.records import dataclass, field
 
 
 @dataclass(slots=True)

@@ -4,9 +4,9 @@ cannot print and exits with 0, so its line counts only where it agrees with nft 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from netdash.model.host import Chain, Effect, Match, Verb
+from netdash.model.records import dataclass
 from netdash.rules.iptables_save import SavedChain
 from netdash.rules.nft_listing import Skeleton
 from netdash.rules.nft_match import Draft

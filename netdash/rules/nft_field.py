@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.model.host import Match
+from netdash.model.records import dataclass
 from netdash.parse.json_values import mapping
 from netdash.rules.nft_text import expression
 from netdash.rules.parts import (

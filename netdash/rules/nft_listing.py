@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from netdash.model.host import Chain, NamedObject, Rule, Ruleset, Table, Target, Verb
+from netdash.model.records import dataclass, field
 from netdash.model.rules import NamedSet
 from netdash.parse.json_values import Json, integer, items, mapping, text
 from netdash.parse.json_values import text as word

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from netdash.model.host import Effect, Match, Target, Verb
+from netdash.model.records import replace
 from netdash.parse.json_values import Json, items, mapping
 from netdash.rules.nft_field import Field, Texts, field_of
 from netdash.rules.nft_text import expression, rule_text, statement

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import summarize_address_range
 
 from netdash.model.addresses import address, subnet
 from netdash.model.host import Match, Net, Target
 from netdash.model.memory import kept
+from netdash.model.records import dataclass
 
 _PROTOCOLS = {
     "0": "ip", "1": "icmp", "2": "igmp", "4": "ipencap", "6": "tcp", "17": "udp", "33": "dccp", "41": "ipv6",

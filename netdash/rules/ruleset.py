@@ -4,11 +4,11 @@ xt rules, legacy listings add their own chains. Owns the memory between two read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from netdash.bundle.recording import Recording
 from netdash.model.host import Chain, NamedObject, Rule, Ruleset, Table, Unread
 from netdash.model.memory import forget
+from netdash.model.records import dataclass, replace
 from netdash.model.rules import NamedSet
 from netdash.rules.iptables_rule import parse_line
 from netdash.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save

@@ -4,12 +4,12 @@ should_deliver and br_flood of br_forward.c, br_allowed_ingress of br_vlan.c. Kn
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.kernel.link_state import trouble as trouble_of
 from netdash.model.host import IP, Endpoint, Host, Link
 from netdash.model.kernel_state import BridgePort, FdbEntry
+from netdash.model.records import dataclass
 from netdash.trace.container_namespace import Namespace, namespaces_of
 from netdash.trace.model import Verdict
 from netdash.trace.namespace_state import lookups_of

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from netdash.model.host import IP, TrackedFlow
 from netdash.model.packet import Ends, Packet
-from netdash.model.records import replace
+from netdash.model.records import dataclass, field, replace
 
 NO_ZONE = (0, 0)
 DESTINATION, SOURCE = "destination", "source"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_network
 
@@ -14,7 +13,7 @@ from netdash.model.addresses import only
 from netdash.model.host import IP, Container, Endpoint, Host, Link, Listener, Network, Route
 from netdash.model.index import namespace_owner, why_lost
 from netdash.model.numbers import decimal
-from netdash.model.records import replace
+from netdash.model.records import dataclass, field, replace
 from netdash.trace.hooks import Hooks
 from netdash.trace.namespace_state import Inner, lookups_of
 from netdash.trace.run import Run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -13,7 +12,7 @@ from netdash.model.finding import Direction, Hit
 from netdash.model.flow import Flow
 from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
 from netdash.model.index import sharing
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.model.source import Source
 from netdash.trace.model import Origin, Question
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from netdash.model.addresses import only, subnet
 from netdash.model.host import IP, Host, Match, Net, Rule, Target
+from netdash.model.records import dataclass
 
 DECIDING = ("FAILED", "INCOMPLETE", "PERMANENT", "NOARP")
 """A neighbour's states that decide something by themselves."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.kernel.conntrack_entries import flows_of, one_sided, ports_left, unanswered, waits
@@ -11,7 +10,7 @@ from netdash.model.addresses import socket_text
 from netdash.model.host import Container, Host, Proxy
 from netdash.model.index import index_of
 from netdash.model.packet import Packet
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace.conntrack import Connection
 from netdash.trace.container_namespace import Namespace, namespaces_of
 from netdash.trace.explore import Explored, Walked, explore, undecided, walk

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from netdash.model.host import Rule
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace.model import UNREAD, Decision, End, Hop, Tuple4, Verdict
 from netdash.trace.run import MOST_WALKS, Choices, Ended, Run
 

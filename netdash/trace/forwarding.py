@@ -4,14 +4,13 @@ fib_validate_source, ip_forward and ip_route_output_key of net/ipv4, ip6_route_i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from netdash.kernel.routing import Flow, Lookup, Port, address_type, find, usual_rules
 from netdash.kernel.source_address import HOST_SCOPE, LINK_SCOPE, UNIVERSE, chosen_source
 from netdash.model.host import IP, PolicyRule, Route
 from netdash.model.packet import Packet
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.model.source import Source
 from netdash.trace.model import Routed, Verdict
 from netdash.trace.namespace_state import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from netdash.model.host import Chain, Rule, Ruleset, Target, Unread, Verb
+from netdash.model.records import dataclass
 from netdash.rules.rule_index import Indexed
 from netdash.rules.ruleset import PRIORITIES
 

@@ -6,9 +6,9 @@ addresses and ports that the packet was seen with, until it comes to a base chai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from netdash.model.packet import Packet
+from netdash.model.records import dataclass, field
 from netdash.parse.netfilter import Headers, TraceEvent
 from netdash.rules.nft_listing import Handles
 from netdash.trace.marking import FIRST, LAST, MARK

@@ -4,14 +4,13 @@ and who gets the frame. Follows br_input.c, br_forward.c and br_netfilter_hooks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from netdash.kernel.link_state import queue_drops
 from netdash.kernel.link_state import trouble as trouble_of
 from netdash.kernel.routing import address_type
 from netdash.kernel.sockets import find_listener
 from netdash.model.host import IP, Endpoint, Host, Link
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.model.source import Source
 from netdash.trace.chains import base, ip_hook, not_read
 from netdash.trace.container_namespace import Namespace, namespaces_of

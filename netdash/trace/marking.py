@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from netdash.model.host import IP, Chain, Ruleset
+from netdash.model.records import dataclass
 from netdash.trace.model import Origin, Trace
 
 MARK, FIRST, LAST = "-mark", "-first", "-last"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 from netdash.model.host import IP, Route, Rule
 from netdash.model.packet import Packet
+from netdash.model.records import dataclass, field
 
 UNREAD = "not read"
 """The place of a decision that hangs on what was not read."""

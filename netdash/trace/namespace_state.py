@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +13,7 @@ from netdash.kernel.sockets import by_port
 from netdash.model.host import IP, Host, Link, Net, PolicyRule, Proxy, Route
 from netdash.model.numbers import decimal
 from netdash.model.packet import Packet
-from netdash.model.records import replace
+from netdash.model.records import dataclass, field, replace
 from netdash.model.source import Source
 from netdash.trace.hooks import Hooks
 from netdash.trace.run import Run

@@ -4,10 +4,9 @@ the same ones at another place. Most changes are the rules of one container."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from netdash.model.host import Chain, Port, Rule, Ruleset
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace.hooks import Hooks, hooks_of
 from netdash.trace.nat_rules import Asked
 

@@ -4,11 +4,10 @@ routes, and past what drops the packet before. Where a trace of the whole path i
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from netdash.model.host import IP, Chain, Host, Rule, Ruleset, Verb
 from netdash.model.packet import Packet
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace.chains import call
 from netdash.trace.explore import Explored, Walked, explore, walk
 from netdash.trace.hooks import CHAIN, CONNTRACK, NAT, hooks_of

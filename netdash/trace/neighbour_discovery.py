@@ -3,13 +3,11 @@ needs them. Follows arp_process of arp.c, ndisc_solicit and ndisc_recv_ns of ndi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netdash.kernel.routing import Flow, address_type, find
 from netdash.model.addresses import address
 from netdash.model.host import IP, Host, Link, Neighbour
 from netdash.model.packet import Arp, Packet
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace.bridge import BROADCAST, MULTICAST, UNICAST, Frame, mac_of, passes, port_towards
 from netdash.trace.chains import base, ip_hook
 from netdash.trace.container_namespace import Namespace, namespaces_of

@@ -3,13 +3,11 @@ takes the packet one place further; a Run's end is an exception."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netdash.kernel import swarm
 from netdash.kernel.routing import Flow, find
 from netdash.model.host import IP, Link, Network, Proxy
 from netdash.model.packet import Packet
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace import macvlan, proxy
 from netdash.trace.bridge import Frame, foreign_ports, passes, port_towards
 from netdash.trace.chains import ip_hook

@@ -4,10 +4,10 @@ order, and addresses and ports where the prediction tells them."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
 
 from netdash.model.packet import Packet
+from netdash.model.records import dataclass
 from netdash.trace.kernel_trace import HOOKS, Walk
 from netdash.trace.model import Hop, Step, Trace, Verdict
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from netdash.model.host import IP, Rule
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace.model import Origin, Verdict
 
 

@@ -126,7 +126,7 @@ def _own(one: Interface, masks: Masks) -> Hashable:
 def _route(route: Route, masks: Masks) -> Hashable:
     dst, own = route.dst.network_address, route.dst.prefixlen == route.dst.max_prefixlen
     if own and (dst in masks or (route.table == "local" and dst.is_link_local)):
-        return masks.get(dst, "link-local"), *astuple(replace(route, dst=None, prefsrc=None))
+        return masks.get(dst, "link-local"), *astuple(replace(route, dst=None, prefsrc=None))  # type: ignore[arg-type]  # only compared
     return replace(route, prefsrc=None), masks.get(route.prefsrc, route.prefsrc)
 
 
@@ -166,7 +166,7 @@ def sockets(space: Namespace, proto: str, port: int) -> Hashable:
 
 
 def _socket(socket: Listener) -> Hashable:
-    return replace(socket, ip=None, port=0, pid=None)
+    return replace(socket, ip=None, port=0, pid=None)  # type: ignore[arg-type]  # only compared
 
 
 def holding(published: Port | None, listeners: Iterable[Listener]) -> Hashable:

@@ -4,12 +4,12 @@ Follows no packet by itself."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
 from netdash.model.host import IP, Container, Endpoint, Host, Interface, Link, Network, Port, Route, Rule, Verb
 from netdash.model.index import index_of, sharing
+from netdash.model.records import dataclass, replace
 from netdash.model.source import Source
 from netdash.trace import default_questions
 from netdash.trace.default_questions import Usual

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from netdash.model.addresses import socket_text
 from netdash.model.host import Container, Host, Network, Port
 from netdash.model.index import index_of, sharing
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace import default_questions
 from netdash.trace.model import Question, Trace, Verdict
 from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender

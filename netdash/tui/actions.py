@@ -4,8 +4,9 @@ Textual."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from netdash.model.records import dataclass
 
 
 class Needs(Enum):

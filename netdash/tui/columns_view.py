@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
 
 from netdash.model.errors import NetdashError
+from netdash.model.records import replace
 from netdash.tui.popup import Popup
 from netdash.view.table import View
 from netdash.view.text import Line, Span, Tone, clean, fit

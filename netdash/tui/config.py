@@ -8,11 +8,11 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from netdash.bundle.archive import read_regular
 from netdash.model.errors import Exit, NetdashError, did_you_mean
+from netdash.model.records import dataclass, field
 from netdash.tui.actions import IDS, KEYS
 
 _NAMED = frozenset(

@@ -9,7 +9,6 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
@@ -31,6 +30,7 @@ from netdash.model.host import (
     Rule,
     RulesNote,
 )
+from netdash.model.records import dataclass
 from netdash.tui.popup import Offer, Popup
 from netdash.tui.term.driver import Terminal
 from netdash.tui.work import Background

@@ -4,7 +4,6 @@ panes of each view, which list what belongs to the selection."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
 
 from rich.style import Style
 from textual import events
@@ -14,6 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from netdash.model.host import Ref
+from netdash.model.records import replace
 from netdash.tui import header
 from netdash.tui.host_view import Ask, HostView, Listing
 from netdash.tui.surface import ListWidget

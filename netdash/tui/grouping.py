@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from netdash.model.records import replace
 from netdash.view.groups import of_thing
 from netdash.view.text import Tone
 

@@ -4,13 +4,13 @@ what order. Knows no widget."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Protocol, runtime_checkable
 
 from netdash.model.flow import Flow
 from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
+from netdash.model.records import dataclass, replace
 from netdash.model.relations import containers_of, ref_of, related
 from netdash.tui.work import Steps
 from netdash.view.columns_flows import rule_of

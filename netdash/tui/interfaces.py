@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from netdash.model.host import Container, Host
+from netdash.model.records import dataclass
 
 if TYPE_CHECKING:
     from netdash.capture.model import Fate, Pair

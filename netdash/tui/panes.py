@@ -4,7 +4,6 @@ one selection that all of them follow, and the places in the views. Knows no key
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -14,6 +13,7 @@ from textual.widget import Widget
 
 from netdash.model.finding import health_of
 from netdash.model.host import Port, Proxy, Ref
+from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
 from netdash.tui import header
 from netdash.tui.actions import first_key

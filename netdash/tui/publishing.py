@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from netdash.model.addresses import Spec, parse_spec
 from netdash.model.errors import NetdashError
 from netdash.model.host import Container, Host, Port
+from netdash.model.records import dataclass
 from netdash.publish.checks import Preflight
 from netdash.publish.journal import Outcome
 from netdash.publish.plan import Plan, plan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -13,6 +12,7 @@ from textual.color import Color
 from textual.strip import Strip
 from textual.theme import Theme
 
+from netdash.model.records import dataclass, replace
 from netdash.view.text import Line, Tone, fit, safe, width
 
 MARKER = "▌"

@@ -3,13 +3,13 @@ list is. Follows the host as it changes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 
 from netdash.model.host import Container, Network, Port, Ref
+from netdash.model.records import replace
 from netdash.trace.default_questions import Usual
 from netdash.trace.who import Row, Subject, Who, asking, of_container, of_network, of_port
 from netdash.tui.grid import Grid

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.records import dataclass
 from netdash.view.table import Column, Row, View
 
 _RANGE = re.compile(r"(?<![\w.:-])(?:[\d.]+:|\[[^]]*\]:)?(\d{1,5})-(\d{1,5})(?![\w.:-])")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from netdash.model.flow import Flow, FlowEnd
 from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
+from netdash.model.records import dataclass
 from netdash.view import formatting, json_host
 from netdash.view.columns_flows import FLOWS
 from netdash.view.formatting import NOTHING

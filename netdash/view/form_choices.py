@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netdash.kernel import sockets
 from netdash.model.addresses import Spec
 from netdash.model.host import IP, Container, Host, Listener
+from netdash.model.records import dataclass
 from netdash.publish import checks
 from netdash.publish.checks import Preflight, choose
 from netdash.publish.plan import bound, has_ipv6

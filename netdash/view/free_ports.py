@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from netdash.kernel.sockets import bound_socket, reserved, taken
 from netdash.model.host import Host, Port, Rule
 from netdash.model.index import index_of
+from netdash.model.records import dataclass
 from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers, unread
 from netdash.view.text import clean
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from netdash.model.records import dataclass
 from netdash.view.text import Line, Span, Tone, fit, width
 
 ARROW = "─▶ "

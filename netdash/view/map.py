@@ -6,7 +6,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from netdash.model.errors import NetdashError
 from netdash.model.finding import Finding, Mark, worst
 from netdash.model.host import IP, Container, Endpoint, Host, Network, Port, Proxy, Route, Rule
 from netdash.model.index import index_of, sharing
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
 from netdash.model.source import SOURCES
 from netdash.trace.summary import Outbound, outbound

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from netdash.model.finding import Mark
+from netdash.model.records import dataclass
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
 from netdash.view import formatting, layout, marks, unavailable

@@ -4,11 +4,10 @@ container at its end."""
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 
 from netdash.model.finding import Finding, Mark
 from netdash.model.host import Proxy, Ref, Rule
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.model.relations import address_ref, ref_of
 from netdash.trace.summary import Leaves, Outbound
 from netdash.view import formatting, marks

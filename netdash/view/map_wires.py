@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from netdash.model.finding import Direction, Finding, Mark, Severity, health_of
 from netdash.model.host import Container, Host, Port, Proxy, Rule, Scope
 from netdash.model.index import index_of, sharing
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace.default_questions import HOST_NAME, OUTSIDE_NAME
 from netdash.trace.model import Origin, Verdict
 from netdash.trace.reachability import reason

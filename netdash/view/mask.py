@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from netdash.kernel.routing import OUTSIDE
 from netdash.model.addresses import address
 from netdash.model.finding import Evidence, Finding, Fix, Health
 from netdash.model.host import IP, Host
+from netdash.model.records import replace
 
 Mask = Callable[[str], str]
 _KEPT = ("bridge", "host", "none", "docker0")

@@ -4,8 +4,8 @@ And what became of a plan."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from netdash.model.records import dataclass
 from netdash.publish.journal import Outcome, Proof
 from netdash.publish.plan import Plan
 from netdash.publish.statement import Statement

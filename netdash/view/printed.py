@@ -8,11 +8,11 @@ import io
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 
 from netdash.drift.compare import ENGINE_CHAINS_GONE
 from netdash.model.errors import Exit, NetdashError, did_you_mean
+from netdash.model.records import dataclass, replace
 from netdash.view import terminal
 from netdash.view.table import Row, View
 from netdash.view.text import SafeText, Tone, clean, safe

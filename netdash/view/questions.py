@@ -4,14 +4,13 @@ Each is a trace; ports that fare alike are one question."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from netdash.join.peers import Peer, peer_counts, peers
 from netdash.model.finding import Direction, Finding, Health, Hit, Mark, health_of
 from netdash.model.host import Container, Host, Port, Ref, Scope
 from netdash.model.index import index_of, sharing, why_lost
-from netdash.model.records import replace
+from netdash.model.records import dataclass, replace
 from netdash.trace import default_questions
 from netdash.trace.default_questions import HOST_NAME, Usual, end_text
 from netdash.trace.model import Origin, Question, Trace

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from netdash.model.host import Failure, Host, Ref
+from netdash.model.records import dataclass, replace
 from netdash.view import json_host, unavailable
 from netdash.view.table import Column, Row, View
 from netdash.view.text import Span, Tone, clean

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, overload
 
 from netdash.model.host import Host, Ref
+from netdash.model.records import dataclass
 from netdash.model.relations import ref_of
 from netdash.view.text import Span, width
 

@@ -8,12 +8,12 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import NewType
 
 from netdash.model.host import Ref
+from netdash.model.records import dataclass
 
 
 class Tone(Enum):

@@ -4,13 +4,13 @@ but the one it is given."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from netdash.kernel.routing import OUTSIDE
 from netdash.model.addresses import socket_text
 from netdash.model.host import Host, Port
 from netdash.model.index import index_of
 from netdash.model.packet import Packet
+from netdash.model.records import dataclass
 from netdash.model.relations import address_ref, ref_of
 from netdash.trace.default_questions import Usual
 from netdash.trace.model import UNREAD, Decision, End, Hop, Origin, Question, Reply, Step, Trace, Verdict

@@ -4,7 +4,6 @@ read is not checked, and said so."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from netdash.doctor.checks import (
 )
 from netdash.join.derived import derived
 from netdash.model.host import Host
+from netdash.model.records import replace
 from netdash.model.source import Source
 
 Check = Callable[[Host], Iterator[Candidate]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 
 from netdash.change.model import ChainPlace
@@ -26,6 +25,7 @@ from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
 from netdash.model.host import IP, Chain, Container, Host, Listener, Network, Port, Rule, Scope, Verb
 from netdash.model.index import index_of
+from netdash.model.records import replace
 from netdash.trace.default_questions import of_port
 from netdash.trace.model import Origin, Question, Trace, Verdict
 from netdash.trace.summary import answer

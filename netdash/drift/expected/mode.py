@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.host import IP, Binding, Chain, Container, Engine, Net, Network, Rule, Ruleset, Verb
+from netdash.model.records import dataclass
 
 
 class Layout(Enum):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 
 from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Binding, Match, Net, Target, Verb
 from netdash.model.memory import kept
+from netdash.model.records import dataclass
 from netdash.rules.parts import name_match, net_match, port_match, protocol_match, word_match
 
 Meaning = tuple[Hashable, ...]

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.message import Message
+
+from netdash.model.records import dataclass
 
 ALONE = 0.2  # seconds after which an ESC is the key, and no longer the beginning of a sequence
 CUT = 1.0  # seconds after which the rest of a sequence, a character or a paste does not come any more
