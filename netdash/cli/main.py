@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdash.cli import printing
@@ -18,6 +17,8 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.view.text import safe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netdash.capture.model import Plan
     from netdash.cli.feeds import FleetFeed, LiveFeed, LocalChanges, StillFeed
     from netdash.collect.capture import Capture
@@ -69,8 +70,12 @@ def _parsed(argv: Sequence[str]) -> Arguments:
         from netdash.cli.completion import answer
 
         answer()
+    made = Arguments()
     if not argv:
-        return Arguments()
+        return made
+    if [*argv] in _VERSION:
+        made.command = "version"
+        return made
     from netdash.cli.parser import parse
 
     return parse(argv)
@@ -89,6 +94,7 @@ def _run(arguments: Arguments) -> int:
         printing.write(map(safe, _ABOUT_ITSELF[command](arguments)))
         return Exit.FINE
     gc.set_threshold(_YOUNG)
+    gc.freeze()  # what was loaded stays to the end: no look at it there either
     from netdash.cli.parser import CHANGES
 
     if command == "trace" and arguments.prove:
@@ -110,6 +116,9 @@ _COMMANDS = {
     "capture": ("capture", "run"),
 }
 """Command -> the module that carries it out, and its function; the others are lists."""
+
+
+_VERSION = (["version"], ["--version"], ["-V"])  # as the parser has them, which takes three times as long to load
 
 
 def _version(_: Arguments) -> Iterable[str]:
@@ -200,6 +209,8 @@ def _open_capture(plan: Plan, newest: Callable[[], Host]) -> Capture:
 
 def _keep_columns(config: Path | str | None, view: str, keys: Sequence[str]) -> None:
     """Into the config file, which stays its user's: comments, its mode, and where a link leads."""
+    from pathlib import Path
+
     from netdash.apply import state_directory
     from netdash.bundle.archive import read_regular
     from netdash.tui.config import MOST, config_path, with_columns
@@ -298,5 +309,6 @@ def _engine_is_missing(arguments: Arguments) -> bool:
 def demo_bundle() -> Path:
     """The recorded host that ships in the package, which is always unpacked: psutil cannot be loaded from a zip."""
     from importlib.resources import files
+    from pathlib import Path
 
     return Path(str(files("netdash"))) / "demo" / "su1"

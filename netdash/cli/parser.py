@@ -12,9 +12,8 @@ from netdash.cli import argument_types
 from netdash.cli.arguments import Arguments
 from netdash.cli.options import Collected, Once, Parser
 from netdash.model.errors import NetdashError
+from netdash.model.flow import GROUPINGS
 from netdash.publish.request import GRACE, Mode, parse_duration, parse_lasting
-from netdash.view.flow_groups import GROUPINGS
-from netdash.view.printed import FOLDED
 from netdash.view.views import VIEWS
 
 
@@ -55,6 +54,12 @@ _LISTS = {
     "drift": "rules that the engine should have written and that differ",
     "flows": "connections through NAT and proxies, end to end",
 }
+_FOLDED = {
+    "routes": "on a terminal also the local table and link-local routes",
+    "drift": "on a terminal also each of many rules that differ alike",
+    "ports": "on a terminal a row a socket, not one for IPv4 and IPv6",
+}
+"""Lists of which a terminal shows less: what --all is for."""
 _EXAMPLES = """\
 examples:
   netdash                          the dashboard; sudo netdash sees the rules too
@@ -95,8 +100,8 @@ def command_line() -> Parser:
         )
         listing.add_argument("--columns", metavar="KEY,...", type=_words, help="only these, in this order")
         listing.add_argument("--no-headers", action="store_true", help="no line with the columns' titles")
-        if view.name in FOLDED:
-            listing.add_argument("--all", dest="every", action="store_true", help=FOLDED[view.name])
+        if view.name in _FOLDED:
+            listing.add_argument("--all", dest="every", action="store_true", help=_FOLDED[view.name])
         if view.name == "ports":
             listing.add_argument("--free", metavar="PORT", help="is this port free? 8080, or 53/udp")
         if view.name == "flows":

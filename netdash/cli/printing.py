@@ -8,7 +8,6 @@ import contextlib
 import errno
 import io
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -68,6 +67,8 @@ def _tell(text: str, end: str = "\n") -> None:
 
 def room() -> int | None:
     """Cells of the terminal; None for a file or a pipe, which get everything in full."""
+    import shutil  # loading it takes longer than all else here
+
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

@@ -7,6 +7,9 @@ from enum import Enum
 from netdash.model.host import IP, Proxy, TrackedFlow
 from netdash.model.records import dataclass
 
+GROUPINGS = ("container", "port", "peer")
+"""What connections can be added up by."""
+
 
 class Trouble(Enum):
     """What stands out about a connection."""

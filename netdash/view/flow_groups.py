@@ -14,8 +14,6 @@ from netdash.view.formatting import NOTHING
 from netdash.view.table import Column, Row
 from netdash.view.text import Span, Tone, clean
 
-GROUPINGS = ("container", "port", "peer")
-"""What connections can be added up by."""
 _COLUMNS = (
     Column("flows", "FLOWS", right=True),
     Column("troubled", "TROUBLED", right=True),

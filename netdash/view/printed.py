@@ -17,13 +17,6 @@ from netdash.view import terminal
 from netdash.view.table import Row, View
 from netdash.view.text import SafeText, Tone, clean, safe
 
-FOLDED: Mapping[str, str] = {
-    "routes": "on a terminal also the local table and link-local routes",
-    "drift": "on a terminal also each of many rules that differ alike",
-    "ports": "on a terminal a row a socket, not one for IPv4 and IPv6",
-}
-"""Lists of which a terminal shows less: what --all is for."""
-
 
 @dataclass(frozen=True, slots=True)
 class How:

@@ -10,10 +10,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import lru_cache
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
-from netdash.model.host import Ref
 from netdash.model.records import dataclass
+
+if TYPE_CHECKING:
+    from netdash.model.host import Ref
 
 
 class Tone(Enum):
