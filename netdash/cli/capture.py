@@ -11,7 +11,7 @@ from netdash.capture.model import SNAP, WHOLE, Fate, Limits, Pair, Plan
 from netdash.capture.points import Wanted, plan
 from netdash.cli.arguments import Arguments
 from netdash.cli.lists import ALL_WAYS, tell_missing, traced_host
-from netdash.cli.printing import asked_to_end, colour, flush, note, room, write
+from netdash.cli.printing import asked_to_end, colour, document, flush, note, room, write
 from netdash.cli.prove import same_namespace
 from netdash.collect.netlink import generation
 from netdash.model.addresses import address
@@ -111,7 +111,7 @@ def exit_code(packets: int, lost: int, unknown: int) -> int:
 
 def _begin(arguments: Arguments, made: Plan) -> None:
     if arguments.json:
-        write([safe(json_host.dumps(words.plan_json(made), None))])
+        document(json_host.dumps(words.plan_json(made), None))
         flush()
     else:
         for line in terminal.text(words.head(made, room() or 120), False):
@@ -121,7 +121,7 @@ def _begin(arguments: Arguments, made: Plan) -> None:
 def _print(arguments: Arguments, made: Plan, pairs: list[Pair]) -> None:
     for pair in pairs:
         if arguments.json:
-            write([safe(json_host.dumps(words.pair_json(made, pair), None))])
+            document(json_host.dumps(words.pair_json(made, pair), None))
         else:
             write(terminal.text(words.lines(made, pair, room()), colour()))
     flush()

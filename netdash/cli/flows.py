@@ -101,7 +101,7 @@ def _unread(host: Host) -> list[str]:
 def _tell(arguments: Arguments, host: Host, changed: list[Flow], begins: bool) -> None:
     for flow in changed:
         if arguments.json:
-            entry = json_host.record(host, flow)
-            document(json_host.dumps({"schema": 1, "change": "begins" if begins else "ends", **entry}, None))
+            head = {"schema": json_host.SCHEMA, "change": "begins" if begins else "ends"}
+            document(json_host.dumps({**head, **json_host.record(host, flow)}, None))
         else:
             write(terminal.text((change(host, flow, begins, time.time()),), colour()))

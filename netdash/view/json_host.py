@@ -104,7 +104,7 @@ def show(host: Host, container: Container) -> Json:
         "schema": SCHEMA,
         "container": {**_head(container), **_state(index, container)},
         "addresses": _addresses(index, owner),
-        "published": None if host.ports is None else [_published(port) for port in index.ports(owner.id)],
+        "published": _published_ports(index, owner),
         "inbound": [_inbound(host, path, at < MOST_TRACED) for at, path in enumerate(inbound(host, container))],
         "outbound": [_outbound(path) for path in outbound(host, container)],
         "links": [_link_to(peer) for peer in peers(host, container)],
@@ -141,13 +141,16 @@ def _state(index: Index, container: Container) -> dict[str, object]:
 
 
 def _container(index: Index, container: Container) -> Json:
-    published = [_published(port) for port in index.ports(container.id)]
     return {
         **_head(container),
         **_state(index, container),
         "addresses": _addresses(index, container),
-        "published": published,
+        "published": _published_ports(index, container),
     }
+
+
+def _published_ports(index: Index, container: Container) -> list[dict[str, object]] | None:
+    return None if index.host.ports is None else [_published(port) for port in index.ports(container.id)]
 
 
 def _addresses(index: Index, container: Container) -> list[Json]:

@@ -65,11 +65,11 @@ def json(view: View, hosts: Sequence[Named], kept: Iterable[tuple[Named, object]
     entries = []
     for named in hosts:
         answer = json_host.list_view(named.host, view, by_host[named.name])
-        unknown = answer["unknown"]
+        of_host = {key: answer[key] for key in ("namespace", "unknown") if key in answer}
         for key, records in answer.items():
-            if key not in ("schema", "unknown"):
+            if key not in ("schema", *of_host):
                 _add(lists, key, named.name, records)
-        entries.append({"host": named.name, "error": _reason(named.failure), "unknown": unknown})
+        entries.append({"host": named.name, "error": _reason(named.failure), **of_host})
     return {"schema": json_host.SCHEMA, **lists, "hosts": entries}
 
 

@@ -15,7 +15,7 @@ from netdash.cli.main import main
 from netdash.cli.parser import parse
 from netdash.model.errors import Exit, NetdashError
 from tests.conftest import bundle
-from tests.support import frames, trace_hosts
+from tests.support import frames, schemas, trace_hosts
 from tests.support.frames import CLIENT, HOST, INSIDE, OUTSIDE, WEB
 
 FULL = "docker28.5-nft-full"
@@ -165,6 +165,8 @@ def test_json_lines_and_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     path = tmp_path / "x.pcapng"
     assert capture.run(_arguments("--json", "-w", str(path), "--read-only")) == Exit.FINE
     head, *told = map(json.loads, capsys.readouterr().out.splitlines())
+    schemas.valid("capture", head)
+    assert all(schemas.valid("captured", one) for one in told)
     assert (head["schema"], [point["device"] for point in head["points"]]) == (1, ["vweb", "eth0", "eth1"])
     assert [(one["fate"], len(one["seen"])) for one in told] == [("paired", 2)] * 2
     data = path.read_bytes()

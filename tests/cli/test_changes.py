@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import replace
@@ -24,6 +23,7 @@ from netdash.publish.statement import Kind, say
 from netdash.publish.undo import Shown
 from tests.conftest import RECORDINGS
 from tests.publish.test_state import CHANGE, RECORD
+from tests.support import schemas
 from tests.support.show_hosts import container, host
 
 BUNDLE = str(RECORDINGS / "docker20.10-legacy")
@@ -95,7 +95,7 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
         assert ("downtime" in said) == bool(line)
         arguments.json = True
         publish.result(arguments, made, Outcome(outage=outage))
-        told = json.loads(capsys.readouterr().out)
+        told = schemas.loads("plan", capsys.readouterr().out)
         assert [told["down_seconds"], told["down_exact"]] == document
         assert told["plan"]["downtime"].startswith("from its stop (killed after 7 s)")
     journal_files.begin(replace(CHANGE, stop_seconds=7))
@@ -105,7 +105,7 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
     assert main(["published"]) == 0
     assert "made anew, was down for 14.2 s, can be taken back" in capsys.readouterr().out
     assert main(["published", "--json"]) == 0
-    (change,) = json.loads(capsys.readouterr().out)["changes"]
+    (change,) = schemas.loads("published", capsys.readouterr().out)["changes"]
     assert change["downtime"].startswith("from its stop (killed after 7 s)")
     assert (change["down_seconds"], change["down_exact"]) == (14.24, True)
 
@@ -116,7 +116,7 @@ def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:
     folder = state_directory.ensure(state_directory.forwards())
     state_directory.write(folder / "1-a.json", replace(RECORD, until=None).dumps())
     assert main(["published", "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["published"]
+    (found,) = schemas.loads("published", capsys.readouterr().out)["published"]
     assert (found["container"], found["phase"], found["keeper_pid"]) == ("web", "lost", None)
     journal_files.begin(CHANGE)
     assert main(["published"]) == 0
@@ -130,8 +130,10 @@ def test_what_was_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recover"]) == 0
     journal_files.begin(CHANGE)
     assert main(["recover"]) == 1
-    assert main(["recover", "--json"]) == 1
     assert "interrupted after 0 of 4 steps" in capsys.readouterr().out
+    assert main(["recover", "--json"]) == 1
+    (pending,) = schemas.loads("pending", capsys.readouterr().out)["pending"]
+    assert "interrupted after 0 of 4 steps" in pending
     assert main(["publish", "web", "80", "--yes"]) == 4
     assert "a change of web was interrupted (netdash recover)" in capsys.readouterr().err
     assert main(["recover", "--rollback", "--yes"]) == 0  # nothing was begun: no engine is needed

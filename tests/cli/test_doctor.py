@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from netdash.bundle.storage import load
 from netdash.cli import watching
 from netdash.cli.main import main
 from tests.conftest import bundle
+from tests.support import schemas
 
 
 def _doctor(capsys: pytest.CaptureFixture[str], name: str, *arguments: str) -> tuple[int, str]:
@@ -40,13 +40,13 @@ def test_a_recording_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_container_is_told_of_what_hits_it(capsys: pytest.CaptureFixture[str]) -> None:
     code, out = _doctor(capsys, "veth-no-master", "web", "--json")
     assert code == 1
-    assert [one["code"] for one in json.loads(out)["findings"]][:1] == ["veth-no-master"]
+    assert [one["code"] for one in schemas.loads("doctor", out)["findings"]][:1] == ["veth-no-master"]
     code, out = _doctor(capsys, "container-eth0-down", "nobody")
     assert (code, out) == (2, "")
 
 
 def test_json_names_containers_and_says_severities_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    told = json.loads(_doctor(capsys, "docker-user-host-port", "--json")[1])
+    told = schemas.loads("doctor", _doctor(capsys, "docker-user-host-port", "--json")[1])
     assert told["schema"] == 1
     first = told["findings"][0]
     assert (first["severity"], first["proved"]) == ("high", True)
@@ -93,7 +93,7 @@ def test_findings_are_told_as_they_appear_and_go(
     monkeypatch.setattr(watching, "_reader", lambda _: reader)
     monkeypatch.setattr(watching, "_newest", reader.newest)
     assert main(["doctor", "--watch", "--json"]) == 130
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    events = [schemas.loads("doctor_change", line) for line in capsys.readouterr().out.splitlines()]
     told = [(one["event"], one["finding"]["code"]) for one in events if one["finding"]["severity"] != "info"]
     assert told == [("appeared", "ip-forward-off"), ("gone", "ip-forward-off")]
     assert reader.stopped

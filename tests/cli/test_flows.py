@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from netdash.cli.main import main
 from tests.conftest import bundle
+from tests.support import schemas
 
 FULL = str(bundle("docker28.5-nft-full"))
 
@@ -20,15 +19,15 @@ def _flows(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, s
 
 def test_a_container_by_its_name_has_its_own_alone(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _flows(capsys, "c1", "--json")
-    told = json.loads(out)["flows"]
+    told = schemas.loads("flows", out)["flows"]
     assert code == 0
     assert {one["server"]["container"] or one["client"]["container"] for one in told} == {"c1"}
     assert "nf_conntrack_acct=1" in err
-    assert len(json.loads(_flows(capsys, "172.17", "--json")[1])["flows"]) > 0, "other words are a filter"
+    assert len(schemas.loads("flows", _flows(capsys, "172.17", "--json")[1])["flows"]) > 0, "other words are a filter"
 
 
 def test_what_is_counted_is_added_up_and_what_is_not_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    told = json.loads(_flows(capsys, "--by", "peer", "--json")[1])
+    told = schemas.loads("flows_by", _flows(capsys, "--by", "peer", "--json")[1])
     outside = next(group for group in told["groups"] if group["peer"] == "203.0.113.1")
     assert (outside["flows"], outside["uncounted"], outside["bytes"]) == (4, 4, None)
     by_port = _flows(capsys, "--by", "port")[1]
@@ -42,7 +41,7 @@ def test_without_conntrack_nothing_is_claimed(capsys: pytest.CaptureFixture[str]
     assert (code, told.out) == (3, "")
     assert "flows: not in this recording" in told.err
     assert main(["--from", str(bundle("masq-missing")), "flows", "--by", "peer", "--json"]) == 3
-    assert json.loads(capsys.readouterr().out)["groups"] is None
+    assert schemas.loads("flows_by", capsys.readouterr().out)["groups"] is None
 
 
 def test_a_recording_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from netdash.model.errors import NetdashError
 from netdash.tui.config import Options
 from netdash.view.views import VIEWS
 from tests.conftest import RECORDINGS
+from tests.support import schemas
 from tests.support.streams import fake_ssh, saying, stream, texts
 
 OLD, NEW = "docker20.10-nft-full", "docker29.7-nftables-full"
@@ -52,7 +53,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_one_host_looks_as_its_bundle_does(ran: Callable[..., Ran], view: str) -> None:
     code, out, _ = ran("--host", "ssh://old", view, "--json")
     there = json.loads(ran("--from", str(RECORDINGS / OLD), view, "--json")[1])
-    mine = json.loads(out)
+    mine = schemas.loads(view, out)
     assert code == 0
     assert {**mine, "unknown": None} == {**there, "unknown": None}
 
@@ -60,7 +61,7 @@ def test_one_host_looks_as_its_bundle_does(ran: Callable[..., Ran], view: str) -
 @pytest.mark.parametrize("view", [view.name for view in VIEWS])
 def test_records_of_several_hosts_begin_with_their_host(ran: Callable[..., Ran], view: str) -> None:
     code, out, _ = ran(*THREE, view, "--json")
-    answer = json.loads(out)
+    answer = schemas.loads(view, out)
     assert (code, answer["schema"]) == (1 if answer.get("drift") else 3, 1), "one is not known"
     for name, bundle in (("old", OLD), ("root@new:2222", NEW)):
         there = json.loads(ran("--from", str(RECORDINGS / bundle), view, "--json")[1])
@@ -131,7 +132,7 @@ def test_hosts_may_be_named_on_both_sides_of_the_command(ran: Callable[..., Ran]
 
 def test_where_no_host_answers_nothing_could_be_read(ran: Callable[..., Ran]) -> None:
     code, out, _ = ran("--host", "ssh://dead", "--host", "ssh://gone", "rules", "--json")
-    answer = json.loads(out)
+    answer = schemas.loads("rules", out)
     assert (code, answer["rules"]) == (3, None)
     code, out, notes = ran("--host", "ssh://dead", "rules")
     assert (code, out) == (3, "")

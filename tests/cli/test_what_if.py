@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from netdash.cli.main import main
 from tests.conftest import bundle
+from tests.support import schemas
 
 HOST = ("--from", str(bundle("accept-missing")))
 
@@ -25,7 +25,7 @@ def _ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 
 def test_who_wins_by_the_rule_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _ran(capsys, "iptables -I DOCKER -d 172.17.0.2 -o docker0 -p tcp --dport 80 -j ACCEPT", "--json")
-    found = json.loads(out)
+    found = schemas.loads("what_if", out)
     assert code == 1
     assert (found["schema"], found["lost"], found["unknown"]) == (1, [], [])
     wins = {"from": "outside", "to": "web", "proto": "tcp", "address": "203.0.113.2", "port": 8080}
@@ -39,7 +39,7 @@ def test_commands_hold_one_after_the_other(capsys: pytest.CaptureFixture[str]) -
 
 def test_who_is_cut_off_from_the_world(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _ran(capsys, "ip route del default", "--json")
-    lost = [(one["from"], one["to"], one["address"], one["by"]) for one in json.loads(out)["lost"]]
+    lost = [(one["from"], one["to"], one["address"], one["by"]) for one in schemas.loads("what_if", out)["lost"]]
     why = "no route leads to 1.1.1.1"
     assert (code, lost) == (1, [(name, "outside", "0.0.0.0/0", why) for name in ("this host", "web")])
 
@@ -50,7 +50,7 @@ def test_whom_the_answer_of_a_published_port_finds_no_more(capsys: pytest.Captur
     for kind, command in (("lost", "ip route del default"), ("gained", "ip route add default via 203.0.113.1")):
         recording = "docker28.5-ufw" if kind == "lost" else "default-route-missing"
         assert main(("what-if", command, "--json", "--from", str(bundle(recording)))) == 1
-        moved = json.loads(capsys.readouterr().out)[kind]
+        moved = schemas.loads("what_if", capsys.readouterr().out)[kind]
         told[kind] = [(one["to"], one["port"], one["by"]) for one in moved if one["from"] == "outside"]
     why = "the answer: no route leads to 1.1.1.1"
     assert told["lost"] == [("web", 8080, why), ("c1", 8081, why)]
@@ -72,7 +72,7 @@ def test_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_a_container_is_taken_to_listen_on_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _ran(capsys, "docker run -p 9090:90 --name new nginx", "--json")
-    found = json.loads(out)
+    found = schemas.loads("what_if", out)
     assert code == 1
     assert found["assumed"] == ["new listens on 90/tcp: what its image starts is not known"]
     assert {one["port"] for one in found["gained"] if one["from"] == "outside"} == {9090, 90}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from netdash.cli.main import main
 from tests.conftest import bundle
+from tests.support import schemas
 
 FULL = "docker28.5-nft-full"
 
@@ -20,7 +19,7 @@ def _ran(capsys: pytest.CaptureFixture[str], *arguments: str, host: str = FULL) 
 
 def test_every_pair_is_in_the_json_and_folded_in_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _ran(capsys, "c1:80", "--json")
-    found = json.loads(out)
+    found = schemas.loads("who", out)
     assert code == 0
     assert (found["schema"], found["subject"], found["reaches"]) == (1, "c1:80/tcp", [])
     assert {"reaches", "verdict", "why", "rule", "from", "to"} == set(found["reached_by"][0])
@@ -61,6 +60,6 @@ def test_one_that_does_not_run_and_one_that_shares_a_network(capsys: pytest.Capt
 
 def test_what_was_not_read_leaves_every_answer_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = _ran(capsys, "c1:8081", "--json", host="podman5.8-nftables")
-    assert {(row["reaches"], row["verdict"]) for row in json.loads(out)["reached_by"]} == {(None, "unknown")}
+    assert {(row["reaches"], row["verdict"]) for row in schemas.loads("who", out)["reached_by"]} == {(None, "unknown")}
     assert code == 5
     assert "what listens inside c1 was not read" in err

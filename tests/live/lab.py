@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -25,6 +24,8 @@ from types import TracebackType
 
 import forked
 from engines import Folder
+
+from tests.support import schemas
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = Path(__file__).with_name("outside.py")
@@ -294,8 +295,9 @@ class Lab:
     def json(self, *words: str) -> dict[str, object]:
         done = self.netdash(*words, "--json")
         assert done.returncode == 0, done.stderr
-        answer = json.loads(done.stdout)
-        assert isinstance(answer, dict)
+        command = words[2] if words[0] == "--from" else words[0]
+        named = {"publish": "plan", "flows": "flows_by" if "--by" in words else "flows"}
+        answer: dict[str, object] = schemas.loads(named.get(command, command), done.stdout)
         return answer
 
     def remove_containers(self) -> None:
