@@ -17,6 +17,7 @@ from netdash.model.host import Failure, Host
 from netdash.model.kept import may_be_kept
 from netdash.model.records import replace
 from netdash.model.source import KEPT, SOURCES, WAITING, Source
+from netdash.model.traffic import NOTHING, Watched
 from netdash.parse.json_values import mapping
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ class Reader(Protocol):
 
 
 @runtime_checkable
-class LooksAtFlows(Protocol):
-    """A reader that can read the tracked connections too."""
+class Watches(Protocol):
+    """A reader that can read what is read only while somebody looks at it."""
 
-    def look_at_flows(self, wanted: bool) -> None: ...
+    def watch(self, watched: Watched) -> None: ...
 
 
 _ELSEWHERE = Failure(
@@ -68,7 +69,7 @@ class LiveFeed:
         self._newest: Host | None = None
         self._publish: Callable[[Host], None] | None = None
         self._first: First | None = None
-        self._flows = False  # whether somebody looks at the tracked connections
+        self._watched = NOTHING
         self._taken = threading.Thread(target=self._take, args=(asked,), name="first answers", daemon=True)
         self._taken.start()
 
@@ -86,12 +87,12 @@ class LiveFeed:
         if self._reader:
             self._reader.refresh()
 
-    def look_at_flows(self, wanted: bool) -> None:
+    def watch(self, watched: Watched) -> None:
         with self._lock:
-            self._flows = wanted
+            self._watched = watched
             reader = self._reader
-        if isinstance(reader, LooksAtFlows):
-            reader.look_at_flows(wanted)
+        if isinstance(reader, Watches):
+            reader.watch(watched)
 
     def stop(self) -> None:
         with self._lock:
@@ -110,10 +111,10 @@ class LiveFeed:
         reader = self._make(self._first)
         with self._lock:
             self._reader = reader
-            wanted = self._flows
+            watched = self._watched
         reader.start(self._build)
-        if wanted:
-            self.look_at_flows(True)
+        if watched != NOTHING:
+            self.watch(watched)
 
     def _build(self, recording: Recording) -> None:
         """In one thread at a time: the builder is not for two."""
@@ -138,8 +139,8 @@ class StillFeed:
     def shown(self) -> None:
         """A recording is complete."""
 
-    def look_at_flows(self, wanted: bool) -> None:
-        """They are in the recording, or are not."""
+    def watch(self, watched: Watched) -> None:
+        """It is in the recording, or is not."""
 
     def refresh(self) -> None:
         """A recording has nothing newer."""
@@ -161,7 +162,7 @@ class _Member:
         self._heard: float | None = None  # when it last answered, by the monotonic clock
 
     def build(self, recording: Recording) -> None:
-        if not isinstance(self.reader, LooksAtFlows):
+        if not isinstance(self.reader, Watches):
             recording = replace(recording, failures={Source.FLOWS: _ELSEWHERE, **recording.failures})
         host = self._builder.build(recording)
         if "host" not in host.failures:
@@ -200,11 +201,11 @@ class FleetFeed:
     def shown(self) -> None:
         """Everything is being read already."""
 
-    def look_at_flows(self, wanted: bool) -> None:
+    def watch(self, watched: Watched) -> None:
         """Of this machine, where it is one of the hosts and is on screen."""
         for member in self._members:
-            if isinstance(member.reader, LooksAtFlows):
-                member.reader.look_at_flows(wanted and member is self._shown)
+            if isinstance(member.reader, Watches):
+                member.reader.watch(watched if member is self._shown else NOTHING)
 
     def refresh(self) -> None:
         for member in self._members:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from netdash.bundle.recording import Recording
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError
+from netdash.model.traffic import Watched
 
 if TYPE_CHECKING:
     from netdash.cli.feeds import Reader
@@ -23,7 +24,7 @@ def recordings(arguments: Arguments, flows: bool = False) -> Iterator[Iterator[R
     news: SimpleQueue[Recording] = SimpleQueue()
     reader = _reader(arguments)
     if flows:
-        _look_at_flows(reader)
+        _watch_flows(reader)
     reader.start(news.put)
     try:
         yield _newest(news)
@@ -31,12 +32,12 @@ def recordings(arguments: Arguments, flows: bool = False) -> Iterator[Iterator[R
         reader.stop()
 
 
-def _look_at_flows(reader: Reader) -> None:
+def _watch_flows(reader: Reader) -> None:
     from netdash.collect.live import LiveReader
 
     if not isinstance(reader, LiveReader):
         raise NetdashError("--watch shows the connections of this host only", "without --host", Exit.USAGE)
-    reader.look_at_flows(True)
+    reader.watch(Watched(flows=True))
 
 
 def _newest(news: SimpleQueue[Recording]) -> Iterator[Recording]:

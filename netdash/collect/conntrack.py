@@ -11,13 +11,14 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from netdash.collect.netlink import NETFILTER, conntrack_events, messages
 from netdash.collect.procfs import loaded
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, FailureKind
 from netdash.model.kernel_state import Tracking
+from netdash.model.rules import IP
 from netdash.model.source import Source
 
 MOST = 20_000  # connections that are kept
@@ -27,6 +28,9 @@ _DUMP, _CREATED = 0x0301, 0x0400  # NLM_F_REQUEST | NLM_F_DUMP; NLM_F_CREATE, of
 _ERROR, _DONE = 2, 3
 _FAMILY = 4  # struct nfgenmsg
 _ZONE = 18  # CTA_ZONE, behind the two tuples
+_ORIGINAL, _REPLY, _FILTER = 1, 2, 25  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER
+_NESTED = 0x8000  # NLA_F_NESTED
+_FAMILIES = {0: 0, 4: socket.AF_INET, 6: socket.AF_INET6}
 _ATTRIBUTE = struct.Struct("=HH")
 _HEADER = struct.Struct("=IHHII")
 _LIMIT = 3.0  # seconds that the kernel may take for one answer
@@ -123,12 +127,40 @@ def read_tracking() -> Tracking:
     return table.tracking()
 
 
-def _dump() -> Iterator[bytes]:
+def read_of(ips: Iterable[IP], most: int) -> tuple[list[bytes], int]:
+    """The connections that these addresses began, and those that they answer; and 1 where there are more than `most`,
+    else 0. A kernel before 5.8 tells of all: only those are kept that name the address. Raises as `read_tracking`."""
+    found: dict[bytes, bytes] = {}
+    for ip in ips:
+        for tuple_of, flags in ((_ORIGINAL, (1, 0)), (_REPLY, (0, 1))):
+            for body in _dump(ip.version, _from(ip, tuple_of, flags)):
+                if ip.packed not in body:
+                    continue
+                if len(found) >= most:
+                    return list(found.values()), 1
+                found[identity(body)] = body
+    return list(found.values()), 0
+
+
+def _from(ip: IP, tuple_of: int, flags: tuple[int, int]) -> bytes:
+    """What makes a dump tell only of entries with this source in one of their tuples (CTA_FILTER)."""
+    source = _attribute(_NESTED | 1, _attribute(1 if ip.version == 4 else 3, ip.packed))  # CTA_TUPLE_IP, CTA_IP_V…_SRC
+    masks = b"".join(_attribute(at, struct.pack("=I", mask)) for at, mask in enumerate(flags, 1))
+    return _attribute(_NESTED | tuple_of, source) + _attribute(_NESTED | _FILTER, masks)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _dump(version: int = 0, attributes: bytes = b"") -> Iterator[bytes]:
+    """Of one address family where it is named."""
     if not loaded(_MODULE):
         raise NetdashError(f"the kernel's module {_MODULE} is not loaded", f"modprobe {_MODULE}")
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER) as link:
         link.settimeout(_LIMIT)
-        link.send(_HEADER.pack(_HEADER.size + _FAMILY, _GET, _DUMP, 1, 0) + bytes(_FAMILY))
+        asked = bytes([_FAMILIES[version], 0, 0, 0]) + attributes
+        link.send(_HEADER.pack(_HEADER.size + len(asked), _GET, _DUMP, 1, 0) + asked)
         while True:
             for kind, _, message in messages(link.recv(1 << 16)):
                 if kind == _DONE:

@@ -13,10 +13,12 @@ from netdash.collect.engine import EngineReader
 from netdash.collect.engine_answers import Answers
 from netdash.collect.engine_namespace import EngineNamespaceReader, MutedStore, kernel_of
 from netdash.collect.machine import MachineReader
+from netdash.collect.traffic import TrafficReader
 from netdash.engine.first_answer import First
 from netdash.model.engine_process import KERNEL, PROVED
 from netdash.model.host import Failure
 from netdash.model.source import Source
+from netdash.model.traffic import NOTHING, Watched
 
 
 class LiveReader:
@@ -44,6 +46,7 @@ class LiveReader:
         self._engine = EngineReader(docker_host, limit, self._engine_told, first=first)
         self._store.heard = lambda: self._engine.heard
         self._flows = TrackingReader(partial(self._store.put, Source.FLOWS))
+        self._traffic = TrafficReader(partial(self._store.put, "traffic"))
 
     def start(self, publish: Callable[[Recording], None]) -> None:
         """Begins to call `publish`, always from the same thread; returns at once."""
@@ -56,13 +59,14 @@ class LiveReader:
         self._engine.refresh()
         self._machine.refresh()
 
-    def look_at_flows(self, wanted: bool) -> None:
-        """Reads the tracked connections from now on, or no more."""
-        self._flows.look(wanted)
+    def watch(self, watched: Watched) -> None:
+        """Reads from now on what somebody looks at, and nothing else of the kind."""
+        self._flows.look(watched.flows)
+        self._traffic.watch(watched)
 
     def stop(self) -> None:
         """Returns at once, even when a source hangs."""
-        self._flows.look(False)
+        self.watch(NOTHING)
         self._engine.stop()
         self._machine.stop()
         self._engine_namespace.stop()

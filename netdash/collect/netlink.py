@@ -11,6 +11,8 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 
+from netdash.model.traffic import LinkCounts
+
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _REQUEST = 0x1  # NLM_F_REQUEST
 _NEIGHBOUR = 28  # RTM_NEWNEIGH
@@ -23,6 +25,12 @@ _NFTABLES_GROUP = 7  # NFNLGRP_NFTABLES
 _CONNTRACK_GROUPS = (1, 2, 3)  # NFNLGRP_CONNTRACK_NEW, UPDATE, DESTROY
 _GETGEN, _NEWGEN = 0x0A10, 0x0A0F  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, NFT_MSG_NEWGEN
 _GENERATION_ID = 1  # NFTA_GEN_ID
+_GETSTATS, _NEWSTATS = 94, 92  # RTM_…
+_LINK_64 = 1  # IFLA_STATS_LINK_64, and its bit in the mask of what is asked for
+_STATS = struct.Struct("=BxHII")  # struct if_stats_msg
+_COUNTERS = struct.Struct("=8Q")  # how struct rtnl_link_stats64 begins
+_DUMP = 0x300  # NLM_F_DUMP
+_DONE = 3  # NLMSG_DONE
 _BUFFER, _BUSY = 1 << 21, 1 << 23
 _RCVBUFFORCE = 33  # SO_RCVBUFFORCE
 _LIMIT = 1.0  # seconds that the kernel may take for one answer
@@ -104,6 +112,31 @@ def namespace_ids(pids: Iterable[int]) -> dict[str, int]:
                 number = routing.get_netnsid(pid=pid)["nsid"]
                 found[str(pid)] = -1 if number == _NO_NUMBER else number
     return found
+
+
+def link_counters(indexes: Iterable[int] = ()) -> dict[int, LinkCounts]:
+    """The counters of these devices, or of all where none is named. Needs no privilege. A device that is gone is left
+    out. Raises OSError."""
+    found = dict[int, LinkCounts]()
+    with _question(socket.NETLINK_ROUTE) as link:
+        for index in indexes or (0,):
+            question = _STATS.pack(0, 0, index, _LINK_64)
+            size = _HEADER.size + len(question)
+            link.send(_HEADER.pack(size, _GETSTATS, _REQUEST | (0 if index else _DUMP), 1, 0) + question)
+            while _take_counters(link.recv(1 << 16), found) and not index:
+                pass
+    return found
+
+
+def _take_counters(data: bytes, found: dict[int, LinkCounts]) -> bool:
+    """Whether more of a dump is to come."""
+    for kind, _, body in messages(data):
+        if kind != _NEWSTATS:
+            return False
+        counters = _attribute(body[_STATS.size :], _LINK_64)
+        if len(counters) >= _COUNTERS.size:
+            found[_STATS.unpack_from(body)[2]] = LinkCounts(*_COUNTERS.unpack_from(counters))
+    return True
 
 
 def generation() -> int | None:

@@ -49,6 +49,33 @@ def of_container(host: Host, container: Container) -> Callable[[Flow], bool]:
     return lambda flow: owner in flow.containers or container.id in flow.containers
 
 
+def connections(host: Host, container: Container) -> tuple[Flow, ...] | None:
+    """The container's; None where they were not read. Of one whose card is on screen they may be read alone."""
+    owner = sharing(host, container)
+    if host.flows is not None:
+        return _by_container(host).get(owner.id, ())
+    used = host.traffic.used
+    own = {address.ip for end in owner.endpoints for address in end.addresses}
+    if used is None or own.isdisjoint(used.addresses):
+        return None
+    return tuple(flow for flow in _of_one(host) if owner.id in flow.containers)
+
+
+@lru_cache(maxsize=2)
+def _by_container(host: Host) -> dict[str, tuple[Flow, ...]]:
+    found: dict[str, list[Flow]] = {}
+    for flow in flows(host):
+        for identity in flow.containers:
+            found.setdefault(identity, []).append(flow)
+    return {identity: tuple(own) for identity, own in found.items()}
+
+
+@lru_cache(maxsize=2)
+def _of_one(host: Host) -> tuple[Flow, ...]:
+    used = host.traffic.used
+    return tuple(_joining(_Context(host)).all(used.flows)) if used is not None else ()
+
+
 def passes_by(flow: TrackedFlow, port: Port) -> bool:
     """Whether a connection for a published port goes elsewhere than the port's rule leads: it is from before the rule,
     and rules of nat are asked for the first packet only."""

@@ -162,6 +162,7 @@ class Builder:
             bridging=self._sources.bridging(recording, failures),
             flows=flows,
             tracking=tracking,
+            traffic=self._sources.traffic(recording, process, bool(wrong)),
             conntrack_counts=self._sources.parsed(recording, "host/conntrack-stats.txt"),
             ipsets=self._sources.parsed(recording, "rules/ipset.txt"),
             ipsec=self._sources.parsed(recording, "ip/xfrm.txt"),

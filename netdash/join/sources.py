@@ -29,11 +29,13 @@ from netdash.model.kernel_state import Tracking
 from netdash.model.memory import Memory, Unchanged
 from netdash.model.records import replace
 from netdash.model.source import BY_PATH, SOURCES, Source
+from netdash.model.traffic import NOT_READ, LinkReading, Traffic, Used, UsedReading
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
 
 if TYPE_CHECKING:
     from netdash.join.flows import LiveEntries
+    from netdash.join.rates import LinkRates
     from netdash.rules.ruleset import RulesetReader
 
 T = TypeVar("T")
@@ -48,6 +50,8 @@ class Sources:
         self._networks = Unchanged(lambda network: network)
         self._links_before: dict[int, tuple[object, Link]] = {}
         self._entries: LiveEntries | None = None
+        self._used: LiveEntries | None = None
+        self._rates: LinkRates | None = None
         self._rules: RulesetReader | None = None
         self._unread: tuple[Unread, ...] = ()
 
@@ -120,6 +124,31 @@ class Sources:
 
         self._entries = self._entries or LiveEntries()
         return told, self.once("tracking", self._entries.read, told)
+
+    def traffic(self, recording: Recording, process: EngineProcess | None, elsewhere: bool) -> Traffic:
+        """What devices carry, and the connections of one container, while somebody looks at them. `elsewhere`: the
+        engine is in another network namespace."""
+        counters, used = (recording.answers.get(reading.PATH) for reading in (LinkReading, UsedReading))
+        if elsewhere or (process is not None and process.place is not Place.HERE):
+            counters = used = None
+        self._rates = self._rates if isinstance(counters, LinkReading) else None
+        self._used = self._used if isinstance(used, UsedReading) else None
+        rates, own = None, None
+        if isinstance(counters, LinkReading):
+            from netdash.join.rates import LinkRates
+
+            self._rates = self._rates or LinkRates()
+            rates = self.once("rates", self._rates.read, counters)
+        if isinstance(used, UsedReading):
+            from netdash.join.flows import LiveEntries
+
+            self._used = self._used or LiveEntries()
+            own = self.once("used", self._of_one, used)
+        return NOT_READ if rates is None and own is None else self.once("traffic", Traffic, rates, own)
+
+    def _of_one(self, told: UsedReading) -> Used:
+        entries = self._used.read(told.tracking) if self._used is not None else ()
+        return Used(told.addresses, entries, bool(told.tracking.left_out))
 
     def routes(
         self, recording: Recording, failures: dict[str, Failure]

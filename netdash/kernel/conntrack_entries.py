@@ -59,6 +59,11 @@ def continues(flow: TrackedFlow) -> bool:
     return flow.proto != "tcp" or flow.state == "SYN_SENT"
 
 
+def is_open(flow: TrackedFlow) -> bool:
+    """Whether both ends talk: of TCP that it is established, of others that packets went to and fro for a while."""
+    return flow.state == "ESTABLISHED" if flow.proto == "tcp" else flow.assured and flow.replied
+
+
 def unanswered(host: Host, flows: list[TrackedFlow]) -> TrackedFlow | None:
     """The one that was asked last, where none of them was answered, and that waits longer than an answer takes."""
     waiting = [flow for flow in flows if flow.state in _OPENING or (flow.proto == "udp" and not flow.replied)]

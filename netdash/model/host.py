@@ -42,6 +42,7 @@ from netdash.model.rules import (
     Unread,
     Verb,
 )
+from netdash.model.traffic import NOT_READ, Traffic
 
 __all__ = [
     "IP",
@@ -393,4 +394,5 @@ class Host:
     tracking: Tracking | None = None  # of a live host: how many of them are not kept, or were missed
     kept_until: Mapping[str, float] = field(default_factory=dict)  # old containers by id: when netdash removes them
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known
+    traffic: Traffic = NOT_READ  # what devices carry, while somebody looks
     conntrack_counts: Mapping[str, int] | None = None  # what conntrack counted since the start: drop, insert_failed …

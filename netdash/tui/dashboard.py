@@ -18,7 +18,8 @@ from netdash.model.finding import Mark, health_of
 from netdash.model.host import Ref
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
-from netdash.tui import header
+from netdash.model.traffic import Watched
+from netdash.tui import header, watching
 from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.grid import Grid
 from netdash.tui.host_app import HostApp, is_small
@@ -82,6 +83,16 @@ class Dashboard(Screen[None]):
     @property
     def host_view(self) -> HostView | None:
         return self.netdash.host_view
+
+    @property
+    def watched(self) -> Watched:
+        view, host_view, row = self.panes.places.view, self.host_view, self.panes.grid.row
+        listed = watching.of_list(view, self.netdash.hidden(view))
+        owners = host_view.containers(row.ref) if host_view is not None and row is not None else ()
+        container = host_view.container(owners[0]) if host_view is not None and len(owners) == 1 else None
+        if host_view is None or container is None:
+            return listed
+        return listed | watching.of_card(host_view.host, container)
 
     def compose(self) -> ComposeResult:
         yield self.top_bar

@@ -84,7 +84,8 @@ def _young(host: Host) -> bool:
 
 
 _PARTS = (
-    "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine flows".split()
+    *"containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine".split(),
+    *("flows", "traffic"),
 )
 
 
@@ -264,7 +265,9 @@ class HostApp(TerminalApp):
     def hidden(self, view: View) -> Set[str]:
         """The columns of a view that the user does not want; its first ones always stay."""
         shown = self.options.columns.get(view.name)
-        return frozenset() if shown is None else {column.key for column in view.columns[view.keeps :]} - set(shown)
+        if shown is None:
+            return {column.key for column in view.columns if column.counted}
+        return {column.key for column in view.columns[view.keeps :]} - set(shown)
 
     def there(self, command: str) -> str:
         """A command of a shell so that it runs on the host that is shown."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from netdash.model.host import Container, Host
 from netdash.model.records import dataclass
+from netdash.model.traffic import Watched
 
 if TYPE_CHECKING:
     from netdash.capture.model import Fate, Pair
@@ -40,8 +41,8 @@ class Feed(Protocol):
     def refresh(self) -> None:
         """Asks for a new host as soon as possible; returns at once."""
 
-    def look_at_flows(self, wanted: bool) -> None:
-        """Reads the tracked connections too from now on, or no more; returns at once."""
+    def watch(self, watched: Watched) -> None:
+        """Reads from now on what somebody looks at, and nothing else of the kind; returns at once."""
 
     def stop(self) -> None:
         """Ends the supply; returns at once, even when a source hangs."""

@@ -9,10 +9,13 @@ from textual.binding import Binding
 
 from netdash.model.finding import health_of
 from netdash.model.host import Ref
+from netdash.model.records import replace
+from netdash.model.traffic import Watched
 from netdash.tui.host_view import HostView
 from netdash.tui.popup import Overlay, Search
 from netdash.tui.reach_view import decides
 from netdash.tui.surface import Bar, Box
+from netdash.tui.watching import tell
 from netdash.tui.work import Steps, Work
 from netdash.view import unavailable
 from netdash.view.filter import Filter
@@ -23,6 +26,7 @@ from netdash.view.text import Line, Span, Tone, clean, safe_lines
 
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
+    from netdash.tui.host_app import HostApp
 
 _KEYS = (
     ("⏎", "open, or unfold"),
@@ -84,6 +88,10 @@ class MapView(Overlay[Ref | None]):
         self._matches = True  # whether the filter leaves anybody
         self._unfolded: frozenset[str] = frozenset()
 
+    @property
+    def watched(self) -> Watched:
+        return Watched(counters=True)
+
     def compose(self) -> ComposeResult:
         yield self.head
         yield self.box
@@ -95,6 +103,14 @@ class MapView(Overlay[Ref | None]):
         spans = ((Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)) for key, word in _KEYS)
         self.foot.show(tuple(span for pair in spans for span in pair))
         self._draw()
+        self._tell()
+
+    def on_unmount(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        app: HostApp = self.app  # type: ignore[assignment]
+        tell(app.feed, app.screen_stack)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
@@ -103,6 +119,9 @@ class MapView(Overlay[Ref | None]):
         """A newer host: drawn anew where more than counters moved, or more is known. The old map stays until then."""
         bearing = _bearing(host_view)
         if bearing == self._bearing:
+            if self._map is not None and host_view.host.traffic is not self._map.host.traffic:
+                self._map = replace(self._map, host=host_view.host)
+                self._draw()
             return
         self._bearing = bearing
         self._host_view, self._map = host_view, None

@@ -15,7 +15,7 @@ from netdash.model.finding import health_of
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
-from netdash.tui import header
+from netdash.tui import header, watching
 from netdash.tui.actions import first_key
 from netdash.tui.card_box import CardBox
 from netdash.tui.grid import Grid, LinkedPanes
@@ -156,8 +156,7 @@ class Panes(Vertical):
         if self.host_view is None:
             self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.extent.width))
             return
-        app: HostApp = self.app  # type: ignore[assignment]
-        app.feed.look_at_flows(self.places.view.kind == "flow")
+        watching.tell(self.host_app.feed, self.app.screen_stack)
         self.work.start(arrange(self.host_view, self.places.here.ask), self._arrange)
 
     def go(self, view: View, ref: Ref | None = None, text: str | None = None) -> None:
@@ -290,6 +289,7 @@ class Panes(Vertical):
         ref = self.grid.row.ref if self.grid.row else None
         self.stand()
         self.write_card()
+        watching.tell(self.host_app.feed, self.app.screen_stack)
         if self.host_view and self.linked_shown:
             self.linked.show(self.host_view, self.places.view, ref, self.everything)
         self.mark()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netdash.join.rates import container_rate
 from netdash.model.drift import Drift
 from netdash.model.finding import Finding, Mark
 from netdash.model.host import Container, Host, Port, Ref
@@ -13,7 +14,7 @@ from netdash.model.kept import old_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
 from netdash.trace.summary import traceable
-from netdash.view import formatting, layout, marks, questions, unavailable
+from netdash.view import formatting, layout, marks, questions, rates, unavailable, uses
 from netdash.view.columns_engine import TONES, drift_place
 from netdash.view.findings import command
 from netdash.view.layout import MORE
@@ -74,7 +75,8 @@ def _head(host: Host, container: Container, mine: Sequence[Finding], width: int)
         Span(age, Tone.DIM),
     ]
     right = _since(host, mine)
-    for part in _parts(host, container):
+    carried = rates.words(container_rate(host, container))
+    for part in ([list(carried)] if carried else []) + _parts(host, container):
         if layout.size((*line, *part, *right)) + 4 <= width:
             line += [Span("  "), *part]
     return layout.spread(tuple(line), right, width)
@@ -153,7 +155,7 @@ def of_questions(host: Host, found: Sequence[Asked], width: int, chosen: Ref | N
     label = ""
     for place, one in enumerate(found):
         word, label = ("" if one.label == label else one.label), one.label
-        lines += _line(one, word, marked and place == here, room, width)
+        lines += _line(host, one, word, marked and place == here, room, width)
     if here is not None:
         lines += _path(host, found[here], width)
     return lines
@@ -178,12 +180,12 @@ def _text(one: Asked, room: int) -> str:
     return one.text if room >= layout.WIDE else one.brief or one.text
 
 
-def _line(one: Asked, word: str, here: bool, columns: tuple[int, int], room: int) -> list[Line]:
+def _line(host: Host, one: Asked, word: str, here: bool, columns: tuple[int, int], room: int) -> list[Line]:
     label = Span(f"{MARKER if here else ' '}{word:<{_LABEL}}", Tone.TITLE)
     question = Span(fit(clean(_text(one, room)), columns[0], middle=True), Tone.KEY if here else Tone.PLAIN, one.ref)
     verdict = one.verdict.with_text(fit(one.verdict.text, columns[1]))
     lead = (label, question, Span("  "), verdict, Span("  "))
-    why = one.reason if room >= layout.WIDE else one.short or one.reason
+    why = (*uses.words(host, one.ways), *(one.reason if room >= layout.WIDE else one.short or one.reason))
     indent = layout.size(lead) if room >= layout.WIDE else _LABEL + 3
     return layout.hanging(lead, layout.in_words(why), room, indent)
 

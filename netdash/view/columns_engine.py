@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netdash.join.rates import container_rate, network_rate
 from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.finding import Finding, worst
@@ -11,7 +12,7 @@ from netdash.model.host import IP, Binding, Container, Endpoint, Host, Interface
 from netdash.model.index import Index, index_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.view import formatting, marks
+from netdash.view import formatting, marks, rates
 from netdash.view.formatting import NOTHING, UNKNOWN
 from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Span, Tone, clean
@@ -27,6 +28,7 @@ def _containers(host: Host) -> Rows:
 def _container(host: Host, index: Index, container: Container) -> Row:
     own_ports = index.ports(container.id)
     state = formatting.state(container)
+    rate = container_rate(host, container)
     cells = (
         Span(clean(container.name), Tone.KEY, ref_of(container)),
         *marks.cells(host, container),
@@ -38,6 +40,7 @@ def _container(host: Host, index: Index, container: Container) -> Row:
         formatting.unknown(host, Source.DOCKER) if host.ports is None else formatting.published(container, own_ports),
         Span(clean(container.compose), Tone.DIM) if container.compose else NOTHING,
         Span(clean(container.image), Tone.DIM),
+        *rates.cells(rate),
     )
     standing = marks.standing_of(host, container)
     since = container.started_at if container.running else container.finished_at
@@ -56,6 +59,7 @@ def _container(host: Host, index: Index, container: Container) -> Row:
         port,
         cells[9].text,
         cells[10].text,
+        *rates.sort(rate),
     )
     finding = marks.finding_of(host, standing)
     lead = state.with_text(state.text[:1])
@@ -149,6 +153,7 @@ CONTAINERS = View(
         Column("published", "PUBLISHED", most=30, least=14),
         Column("compose", "COMPOSE", leaves=11, most=16, least=8),
         Column("image", "IMAGE", leaves=9, most=30, least=10),
+        *rates.COLUMNS,
     ),
     sources=(Source.DOCKER,),
     rows=_containers,
@@ -172,6 +177,7 @@ def _network(host: Host, index: Index, network: Network) -> Row:
     mark = formatting.drift_mark(index.drift_of_network(network.id))
     flags = f"{mark}{formatting.network_flags(network)}".strip()
     fares = marks.of_network(host, network)
+    rate = network_rate(host, network)
     cells = (
         Span(clean(network.name), Tone.KEY, ref_of(network)),
         Span(clean(network.driver)),
@@ -181,6 +187,7 @@ def _network(host: Host, index: Index, network: Network) -> Row:
         formatting.unknown(host, Source.DOCKER) if members is None else Span(str(members)),
         Span(flags, Tone.BAD if mark else Tone.WARN) if flags else NOTHING,
         Span(clean(network.compose), Tone.DIM) if network.compose else NOTHING,
+        *rates.cells(rate),
     )
     subnet = int(network.subnets[0].network_address) if network.subnets else None
     gateway = int(gateways[0]) if gateways else None
@@ -193,6 +200,7 @@ def _network(host: Host, index: Index, network: Network) -> Row:
         members,
         cells[6].text,
         cells[7].text,
+        *rates.sort(rate),
     )
     finding = marks.finding_of_network(host, network)
     return Row(ref_of(network), cells, sort, marks.lead(fares), marks.tags(fares, finding), marks.why(finding))
@@ -217,6 +225,7 @@ NETWORKS = View(
         Column("containers", "CONTAINERS", right=True, leaves=1, most=10),
         Column("flags", "FLAGS", leaves=3, most=34, least=8),
         Column("compose", "COMPOSE", leaves=8, most=16, least=8),
+        *rates.COLUMNS,
     ),
     sources=(Source.DOCKER,),
     rows=_networks,

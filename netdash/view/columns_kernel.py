@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from netdash.join.rates import UNTOLD, link_rate
 from netdash.model.host import Container, Host, Link, Neighbour, PolicyRule, Route
 from netdash.model.index import Index, by_table, index_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.view import formatting, marks
+from netdash.view import formatting, marks, rates
 from netdash.view.formatting import NOTHING
 from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Span, Tone, clean
@@ -119,6 +120,7 @@ def _link_or_neighbour(host: Host, index: Index, record: Link | Neighbour) -> Ro
 
 def _link(host: Host, index: Index, link: Link) -> Row:
     container = index.veths.get(link.name)
+    rate = link_rate(host, link) or UNTOLD
     cells = (
         Span(clean(link.name), Tone.KEY, ref_of(link)),
         Span(clean(link.kind or "device"), Tone.PLAIN),
@@ -130,10 +132,21 @@ def _link(host: Host, index: Index, link: Link) -> Row:
         _owner(host, index, link, container),
         formatting.UNKNOWN if link.mtu is None else Span(str(link.mtu), Tone.DIM),
         Span(clean(link.mac or ""), Tone.DIM),
+        *rates.cells(rate),
     )
     address = int(link.addresses[0].ip) if link.addresses else None
     name = container.name.casefold() if container else None
-    sort = (link.name, cells[1].text, cells[2].text, cells[3].text, address, name, link.mtu, link.mac)
+    sort: tuple[object, ...] = (
+        link.name,
+        cells[1].text,
+        cells[2].text,
+        cells[3].text,
+        address,
+        name,
+        link.mtu,
+        link.mac,
+    )
+    sort = (*sort, *rates.sort(rate))
     return marks.marked(host, link, cells, sort)
 
 
@@ -169,6 +182,7 @@ def _neighbour(host: Host, index: Index, neighbour: Neighbour) -> Row:
         formatting.owner(host, container),
         NOTHING,
         Span(clean(neighbour.mac or ""), Tone.DIM),
+        *rates.BLANK,
     )
     name = container.name.casefold() if container else None
     sort = (
@@ -180,6 +194,7 @@ def _neighbour(host: Host, index: Index, neighbour: Neighbour) -> Row:
         name,
         None,
         neighbour.mac,
+        *rates.UNSORTED,
     )
     return marks.marked(host, neighbour, cells, sort)
 
@@ -199,6 +214,7 @@ LINKS = View(
         Column("container", "CONTAINER", most=26, least=12, middle=True),
         Column("mtu", "MTU", right=True, leaves=7, most=6),
         Column("mac", "MAC", leaves=8, most=17),
+        *rates.COLUMNS,
     ),
     sources=(Source.LINKS, Source.NEIGHBOURS),
     rows=_links,

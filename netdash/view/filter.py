@@ -47,13 +47,15 @@ class Filter:
     """All terms must hold. Case does not matter; a word matches any part of a cell."""
 
     terms: tuple[Term, ...]
+    cells: int | None = None  # how many of a row plain words search; None: all
 
     @staticmethod
     def parse(text: str, columns: Sequence[Column]) -> Filter:
         """`is:broken`, `is:risk`, `is:exposed`, `is:unknown`, `is:ok` ask how a row fares. `key:value` names a column
         by its key, its title or the start of one; any other colon is plain text.
         A lone "!" and an empty value hold for every row, so that typing goes on undisturbed."""
-        return Filter(tuple(_term(word, columns) for word in text.casefold().split()))
+        words = tuple(_term(word, columns) for word in text.casefold().split())
+        return Filter(words, sum(not column.counted for column in columns))
 
     @property
     def stray(self) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ class Filter:
     def check(self, view: View, rows: Iterable[Row]) -> None:
         """Raises NetdashError(USAGE) for a key that names no column, where no row has the word as plain text."""
         for term in self.terms:
-            if term.key and not any(term.found(row, haystack(row)) for row in rows):
+            if term.key and not any(term.found(row, haystack(row, self.cells)) for row in rows):
                 near = nearest(term.key, view.columns)
                 hint = f"did you mean {near}:{term.text.partition(':')[2]}? " if near else ""
                 raise NetdashError(f"{view.name} has no column {term.key!r}", hint + columns_of(view), Exit.USAGE)
@@ -71,7 +73,7 @@ class Filter:
     def matches(self, row: Row) -> bool:
         if not self.terms:
             return True
-        whole = haystack(row)
+        whole = haystack(row, self.cells)
         return all(term.matches(row, whole) for term in self.terms if term.text)
 
 
@@ -86,9 +88,10 @@ def nearest(key: str, columns: Sequence[Column]) -> str:
     return near[0] if near else "text" if "text" in keys else ""
 
 
-def haystack(row: Row) -> str:
-    """All that plain words search, casefolded; cells are apart, so that no word matches across two."""
-    return "\n".join([cell.text for cell in row.cells]).casefold()
+def haystack(row: Row, cells: int | None = None) -> str:
+    """All that plain words search, casefolded; cells are apart, so that no word matches across two. What moves by
+    itself stands in the last cells and is not searched."""
+    return "\n".join([cell.text for cell in row.cells[:cells]]).casefold()
 
 
 def _term(word: str, columns: Sequence[Column]) -> Term:

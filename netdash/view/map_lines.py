@@ -5,12 +5,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
+from netdash.join.rates import container_rate, link_rate
 from netdash.model.finding import Mark
+from netdash.model.host import Container, Host
+from netdash.model.index import index_of
 from netdash.model.records import dataclass
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.view import formatting, layout, marks, unavailable
+from netdash.model.traffic import together
+from netdash.view import formatting, layout, marks, rates, unavailable
 from netdash.view.layout import size
 from netdash.view.map import Block, Map, Uplink
 from netdash.view.map_rows import BROKEN, NAMES, WHOLE, Body, Level, Row
@@ -47,15 +52,23 @@ def draw(
         return Drawing((*head, *_nobody(drawn, wide)))
     rest = _empty(drawn, wide)
     uplinks = {one.device for one in drawn.uplinks}
+    carried = partial(_carried, drawn.host)
     levels = [each for each in LEVELS if high is None or _may_fit(drawn, each, high)] if level is None else [level]
     for each in levels:
-        bodies = [Body(block, each, unfolded, uplinks) for block in drawn.blocks]
+        bodies = [Body(block, each, unfolded, uplinks, carried) for block in drawn.blocks]
         paper = _Paper(wide, bodies)
         for apart in (True, False):
             lines = (*head, *paper.lines(apart), *rest)
             if high is None or len(lines) <= high:
                 return Drawing(lines)
     return _paged(head, bodies, wide, high or 0, page)
+
+
+def _carried(host: Host, containers: Iterable[Container]) -> Line:
+    """What they receive and send, where somebody reads that."""
+    if host.traffic.rates is None:
+        return ()
+    return rates.words(together(rate for one in containers if (rate := container_rate(host, one)) is not None))
 
 
 def _may_fit(drawn: Map, level: Level, high: int) -> bool:
@@ -150,7 +163,9 @@ def _uplinks(drawn: Map, wide: int) -> list[Line]:
         link = Span(clean(one.device, 40), Tone.KEY, formatting.link_ref(one.device))
         own = (Span(" "), Span(str(one.own), Tone.PLAIN, address_ref(one.own))) if one.own else ()
         lead = Span(" Internet" if not lines else f" {'IPv6':8}", Tone.TITLE)
-        lines.append(layout.crop((lead, joint, *_next_hop(drawn, one), joint, link, *own), wide))
+        told = rates.words(link_rate(drawn.host, index_of(drawn.host).link(one.device)))
+        told = (Span("  "), *told) if told else ()
+        lines.append(layout.crop((lead, joint, *_next_hop(drawn, one), joint, link, *own, *told), wide))
     if not lines:
         source = "routes" if drawn.host.routes is None else "links" if drawn.host.links is None else ""
         why = f"? {unavailable.reason(drawn.host, source)}" if source else "no default route"

@@ -3,10 +3,10 @@ container at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 
 from netdash.model.finding import Finding, Mark
-from netdash.model.host import Proxy, Ref, Rule
+from netdash.model.host import Container, Proxy, Ref, Rule
 from netdash.model.records import dataclass, replace
 from netdash.model.relations import address_ref, ref_of
 from netdash.trace.summary import Leaves, Outbound
@@ -20,6 +20,7 @@ FOLD = "fold"
 NAMES = 60  # cells of names
 WHOLE, BROKEN = "═", "┄"
 _NAMED = 3  # containers that are named beside a way out; of more the number
+_NAME = 3  # parts of a container's cell up to its name
 _GLYPH_ONLY = 2  # the third form of what stops a wire
 
 
@@ -55,8 +56,17 @@ class Row:
 class Body:
     """A block as rows, of no width yet."""
 
-    def __init__(self, block: Block, level: Level, unfolded: frozenset[str], uplinks: Collection[str]) -> None:
+    def __init__(
+        self,
+        block: Block,
+        level: Level,
+        unfolded: frozenset[str],
+        uplinks: Collection[str],
+        carried: Callable[[Iterable[Container]], Line] = lambda _: (),
+    ) -> None:
+        """`carried`: what containers receive and send, together."""
         self.block = block
+        self.carried = carried
         self.uplinks = uplinks
         quiet = block.kind in (Kind.NONE, Kind.STOPPED) and block.mark in CALM
         self.level = replace(level, few=1) if quiet else level
@@ -91,6 +101,8 @@ class Body:
     def _draw(self, group: Sequence[Member], tree: str, last: bool, drawn: set[str]) -> None:
         member = group[0]
         cell = _container(member) if len(group) == 1 else _several(group, Ref(FOLD, self._key(group)))
+        told = self.carried(each.container for each in group)
+        cell = (*cell[:_NAME], Span("  "), *told, *cell[_NAME:]) if told else cell
         finding = member.finding
         more = len({each.finding.sentence for each in group if each.finding is not None}) - 1
         note = self._once(finding, more) if finding is not None and finding.sentence not in drawn else ()

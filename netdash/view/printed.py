@@ -29,7 +29,7 @@ class How:
 
 def columns(view: View, rows: Sequence[Row], keys: Sequence[str]) -> tuple[View, list[Row]]:
     """Only these columns, in this order. Raises NetdashError(USAGE)."""
-    known = [column.key for column in view.columns]
+    known = [column.key for column in view.columns if not column.counted]
     for key in keys:
         if key not in known:
             hint = did_you_mean(key, known) or f"columns: {', '.join(known)}"

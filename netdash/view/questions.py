@@ -38,6 +38,7 @@ class Asked:
     found: Trace | None = None
     stop: Obstacle | None = None
     short: Line = ()  # the reason for narrow screens, where it is another
+    ways: tuple[Usual, ...] = ()  # all that the line stands for
 
     @property
     def ref(self) -> Ref | None:
@@ -87,11 +88,13 @@ def _answered(host: Host, usual: Usual, text: str = "", brief: str = "") -> Aske
     label = usual.about.direction.name if usual.about is not None else ""
     text = text or usual.text
     if not traceable(host):
-        return Asked(label, text, brief or text, marks.WAITS, usual=usual)
+        return Asked(label, text, brief or text, marks.WAITS, usual=usual, ways=(usual,))
     found = answer(host, usual.question)
     stop = against(host, usual, found)
     why, short = reason(found, stop, usual.port), reason(found, stop, usual.port, brief=True)
-    return Asked(label, text, brief or text, fares_as(host, usual, found, stop), why, usual, found, stop, short)
+    return Asked(
+        label, text, brief or text, fares_as(host, usual, found, stop), why, usual, found, stop, short, (usual,)
+    )
 
 
 def fares_as(host: Host, usual: Usual, found: Trace, stop: Obstacle | None) -> Span:
@@ -167,7 +170,7 @@ def _loopback(lines: Sequence[Asked]) -> Iterator[Asked]:
         one, other = lines[at], lines[at + 1] if at + 1 < len(lines) else None
         if other is not None and _is_twin(one, other):
             text = f"{HOST_NAME} → loopback{one.text[one.text.rindex(':') :]}"
-            yield replace(one, text=text, brief=text)
+            yield replace(one, text=text, brief=text, ways=(*one.ways, *other.ways))
             at += 2
         else:
             yield one
@@ -189,10 +192,10 @@ def _of_run(host: Host, run: Sequence[Usual], traced: bool) -> Asked:
     text, brief = _run_text(run), _run_text(run, brief=True)
     health = health_of(host)
     if traced and (health is not None or len(run) == 1):
-        return _answered(host, first, text, brief)
+        return replace(_answered(host, first, text, brief), ways=tuple(run))
     mark = marks.of_port(host, first.port) if first.port is not None else None
     verdict = marks.WAITS if mark is None else marks.verdict(mark, mark.value)
-    return Asked("IN", text, brief, verdict, usual=first)
+    return Asked("IN", text, brief, verdict, usual=first, ways=tuple(run))
 
 
 def _runs(host: Host, ports: Sequence[Port]) -> list[list[Usual]]:

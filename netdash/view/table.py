@@ -21,6 +21,7 @@ class Column:
     short: str = ""  # title where it is narrow
     least: int = 0  # cells that it may be cut to before another column leaves; 0: none of it is cut
     middle: bool = False  # cut in the middle: names that differ at their ends only
+    counted: bool = False  # made of counters that are read only while it is shown: it is shown only where chosen
     screen: bool | None = None  # True: only in the dashboard, False: only printed, None: everywhere
 
 

@@ -179,6 +179,14 @@ ASCII = {
     "▎": ":",
     "▏": "_",
     "▐": "]",
+    "▁": "_",
+    "▂": ".",
+    "▃": ",",
+    "▄": "-",
+    "▅": "=",
+    "▆": "+",
+    "▇": "*",
+    "█": "#",
 }
 """One cell each, so that nothing moves. "?" is not among them: it means unknown."""
 

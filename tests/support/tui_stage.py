@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from netdash.model.host import Host
+from netdash.model.traffic import NOTHING, Watched
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.dashboard import Dashboard
@@ -25,7 +26,7 @@ class Stage:
         self.live = live
         self.refreshed = 0
         self.stopped = False
-        self.flows = False  # whether somebody looks at them
+        self.watched = NOTHING
 
     def start(self, publish: Publish) -> None:
         self.publish = publish
@@ -38,8 +39,8 @@ class Stage:
     def refresh(self) -> None:
         self.refreshed += 1
 
-    def look_at_flows(self, wanted: bool) -> None:
-        self.flows = wanted
+    def watch(self, watched: Watched) -> None:
+        self.watched = watched
 
     def stop(self) -> None:
         self.stopped = True

@@ -99,3 +99,29 @@ def test_where_there_is_no_file_it_is_made(tmp_path: Path) -> None:
     path = tmp_path / "netdash" / "config.toml"
     _keep_columns(path, "ports", ("port", "proto", "bind"))
     assert load_config(path).columns == {"ports": ("port", "proto", "bind")}
+
+
+def test_counters_are_read_only_while_a_column_shows_them() -> None:
+    stage = Stage(crowd(3))
+    app = Netdash(stage, Options(theme="netdash"))
+
+    async def run() -> None:
+        async with app.run_test(size=(160, 40)) as pilot:
+            await settle(pilot)
+            assert not stage.watched.counters
+            assert " RX" not in titles(app)
+            assert stage.watched.addresses, "of the container whose card is on screen its connections are read"
+            await press(pilot, "vertical_line", "G", *"kkk", "space", "enter")
+            assert stage.watched.counters
+            assert " RX" in titles(app)
+            await press(pilot, "3")
+            assert not stage.watched.counters, "the networks show none"
+            await press(pilot, "1", "vertical_line", "G", *"kkk", "space", "enter")
+            assert not stage.watched.counters
+            await press(pilot, "m")
+            assert stage.watched.counters, "the map shows them"
+            await press(pilot, "escape")
+            await press(pilot, "j")
+            assert not stage.watched.counters
+
+    asyncio.run(run())

@@ -14,12 +14,12 @@ FULL = "docker28.5-nft-full"
 
 def test_connections_are_read_while_somebody_looks(host: Callable[[str], Host]) -> None:
     async def scene(pilot, app):
-        assert app.feed.flows is False
+        assert not app.feed.watched.flows
         await press(pilot, "9")
-        assert app.feed.flows is True
+        assert app.feed.watched.flows
         assert "reading flows…" in text(app)
         await press(pilot, "4")
-        assert app.feed.flows is False
+        assert not app.feed.watched.flows
 
     show(replace(host(FULL), live=True, flows=None), scene, (80, 24))
 

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from netdash.model.host import Failure, Host
 from netdash.model.source import SOURCES
+from netdash.model.traffic import Watched
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.hosts_view import short_names
@@ -50,7 +51,7 @@ class Troupe:
 
     def refresh(self) -> None: ...
 
-    def look_at_flows(self, wanted: bool) -> None: ...
+    def watch(self, watched: Watched) -> None: ...
 
     def stop(self) -> None: ...
 

@@ -1,0 +1,99 @@
+"""What devices carry, and the connections of the container whose card is on screen: read again and again, for as long
+as somebody looks. Asks only."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from netdash.collect.conntrack import read_of
+from netdash.collect.netlink import link_counters
+from netdash.model.errors import NetdashError
+from netdash.model.kernel_state import Tracking
+from netdash.model.rules import IP
+from netdash.model.traffic import NOTHING, LinkReading, UsedReading, Watched
+
+MOST = 500  # connections of one container
+_EACH = 2.0  # seconds between two readings for columns and the map
+_OF_ONE = 5.0  # and for a card, which is always on screen
+_SOON = 1.0  # seconds that the cursor stays on a container before it is asked for, and before it is asked again
+
+
+class TrafficReader:
+    """`put` gets what was read, by path, unless it says nothing new; nothing where nobody looks any more."""
+
+    def __init__(self, put: Callable[[Mapping[str, object]], None]) -> None:
+        self._put = put
+        self._changed = threading.Condition()
+        self._watched = NOTHING
+        self._running = False
+        self._counters: LinkReading | None = None
+        self._used: tuple[IP, ...] = ()  # that had no connection the last time
+
+    def watch(self, watched: Watched) -> None:
+        """Any thread may call it; returns at once."""
+        with self._changed:
+            if watched == self._watched:
+                return
+            self._watched = watched
+            self._changed.notify()
+            if watched != NOTHING and not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="traffic", daemon=True).start()
+
+    def _run(self) -> None:
+        done, readings = NOTHING, 0
+        while (watched := self._next(done, readings)) is not None:
+            done, readings = watched, readings + 1 if watched == done else 1
+            try:
+                self._read(watched)
+            except (OSError, NetdashError):  # it stays unknown
+                self._nothing()
+
+    def _next(self, done: Watched, readings: int) -> Watched | None:
+        """What to read now, when it is time for it; None where nobody looks any more. The second reading, which tells
+        rates, comes soon."""
+        began = time.monotonic()
+        with self._changed:
+            while self._watched != NOTHING:
+                watched = self._watched
+                if watched.counters:  # the cursor may move all the time
+                    wait = 0.0 if not done.counters else began + (_EACH if readings > 1 else _SOON) - time.monotonic()
+                else:
+                    wait = _OF_ONE if watched == done and readings > 1 else _SOON
+                if not self._changed.wait_for(partial(self._is_other, watched), max(0.0, wait)):
+                    return watched
+            self._nothing()
+            self._running = False
+        return None
+
+    def _is_other(self, watched: Watched) -> bool:
+        return self._watched != watched
+
+    def _read(self, watched: Watched) -> None:
+        answers: dict[str, object] = {}
+        new = False
+        if watched.counters or watched.devices:
+            last = self._counters
+            counts = link_counters(() if watched.counters else watched.devices)
+            before = (last.at, last.counts) if last is not None else (None, {})
+            told = self._counters = LinkReading(time.monotonic(), counts, *before)
+            new = watched.counters or last is None or (told.counts, told.before) != (last.counts, last.before)
+            answers[LinkReading.PATH] = told
+        else:
+            self._counters = None
+        if watched.addresses and not watched.flows:
+            entries, more = read_of(watched.addresses, MOST)
+            now = time.time()
+            tracking = Tracking(tuple((body, None) for body in entries), now, now, left_out=more)
+            answers[UsedReading.PATH] = UsedReading(watched.addresses, tracking)
+            new = new or bool(entries) or self._used != watched.addresses
+            self._used = () if entries else watched.addresses
+        if new:
+            self._put(answers)
+
+    def _nothing(self) -> None:
+        self._counters, self._used = None, ()
+        self._put({})

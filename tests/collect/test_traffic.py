@@ -1,0 +1,140 @@
+"""What is read only while somebody looks at it: counters of devices, the connections of one container."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+import pytest
+
+from netdash.collect import conntrack, traffic
+from netdash.collect.netlink import _take_counters, link_counters
+from netdash.collect.traffic import TrafficReader
+from netdash.model.traffic import NOTHING, LinkCounts, LinkReading, UsedReading, Watched
+from tests.parse.test_conntrack import direction, entry
+
+OWN = ip_address("172.17.0.2")
+
+
+def _counts(number: int) -> LinkCounts:
+    return LinkCounts(*([number] * 8))
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.all: list[Mapping[str, object]] = []
+        self.came = threading.Condition()
+
+    def put(self, answers: Mapping[str, object]) -> None:
+        with self.came:
+            self.all.append(answers)
+            self.came.notify()
+
+    def until(self, many: int) -> list[Mapping[str, object]]:
+        with self.came:
+            assert self.came.wait_for(lambda: len(self.all) >= many, 20)
+        return self.all
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_EACH", "_OF_ONE", "_SOON"):
+        monkeypatch.setattr(traffic, name, 0.01)
+
+
+def test_the_counters_of_a_device_that_there_is() -> None:
+    assert link_counters((1,)).keys() == {1}, "lo"
+    assert 1 in link_counters()
+    assert link_counters((987_654_321,)) == {}
+
+
+def test_messages_that_are_cut_off_end_in_no_exception() -> None:
+    whole = bytes.fromhex("2c0000005c0000000100000000000000") + bytes(12) + bytes.fromhex("48000100") + bytes(64)
+    for at in range(len(whole)):
+        _take_counters(whole[:at], {})
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_read_when_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def counters(indexes: tuple[int, ...]) -> dict[int, LinkCounts]:
+        asked.append(tuple(indexes))
+        return {3: _counts(len(asked))}
+
+    monkeypatch.setattr(traffic, "link_counters", counters)
+    told = _Told()
+    reader = TrafficReader(told.put)
+    reader.watch(Watched(counters=True))
+    first, second = told.until(2)[:2]
+    readings = [each[LinkReading.PATH] for each in (first, second)]
+    assert [(one.since, one.before) for one in readings] == [(None, {}), (readings[0].at, readings[0].counts)]
+    reader.watch(NOTHING)
+    many = len(told.until(3))
+    while told.all[-1] != {}:
+        many = len(told.until(many + 1))
+    before = len(asked)
+    time.sleep(0.1)
+    assert len(asked) == before
+    assert set(asked) == {()}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_card_at_rest_publishes_nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+    connections: list[bytes] = []
+
+    def of_one(ips: tuple[object, ...], most: int) -> tuple[list[bytes], int]:
+        reads.append((ips, most))
+        return list(connections), 0
+
+    monkeypatch.setattr(traffic, "link_counters", lambda _: {3: _counts(5)})
+    monkeypatch.setattr(traffic, "read_of", of_one)
+    told = _Told()
+    reader = TrafficReader(told.put)
+    reader.watch(Watched(devices=(3,), addresses=(OWN,)))
+    told.until(2)
+    known, seen = len(told.all), len(reads)
+    while len(reads) < seen + 10:
+        time.sleep(0.01)
+    assert len(told.all) <= known + 1, "the second reading tells that nothing moves, the others tell nothing"
+    connections.append(entry())
+    answers = told.until(len(told.all) + 1)[-1]
+    used = answers[UsedReading.PATH]
+    assert isinstance(used, UsedReading)
+    assert [body for body, _ in used.tracking.entries] == [entry()]
+    reader.watch(NOTHING)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: object) -> dict[int, LinkCounts]:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(traffic, "link_counters", refused)
+    told = _Told()
+    reader = TrafficReader(told.put)
+    reader.watch(Watched(counters=True))
+    assert told.until(1)[0] == {}
+    reader.watch(NOTHING)
+
+
+def test_of_one_container_other_connections_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that knows no filter tells of all."""
+    mine = [entry(original=direction(1, "172.17.0.2", "192.0.2.9", port, 80)) for port in range(4)]
+    others = entry(
+        original=direction(1, "10.0.0.1", "10.0.0.2", 1, 80), reply=direction(2, "10.0.0.2", "10.0.0.1", 80, 1)
+    )
+    asked: list[tuple[int, bytes]] = []
+
+    def dump(version: int, attributes: bytes) -> list[bytes]:
+        asked.append((version, attributes))
+        return [others, *mine]
+
+    monkeypatch.setattr(conntrack, "_dump", dump)
+    assert conntrack.read_of([OWN], 10) == (mine, 0)
+    assert [version for version, _ in asked] == [4, 4]
+    assert all(OWN.packed in attributes for _, attributes in asked)
+    assert conntrack.read_of([OWN], 3) == (mine[:3], 1)
