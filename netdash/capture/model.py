@@ -177,13 +177,15 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One packet at every point where it was seen, first to last. `outwards`: from the container; None: not known.
-    `note`: retransmission, keep-alive. `before`: as what it was reported, where another point saw it after that."""
+    `note`: retransmission, keep-alive. `before`: as what it was reported, where another point saw it after that;
+    `news`: what of `seen` was not reported then."""
 
     seen: tuple[Seen, ...]
     outwards: bool | None
     outcome: Outcome
     note: str = ""
     before: Fate | None = None
+    news: tuple[Seen, ...] = ()
 
     @property
     def late(self) -> bool:

@@ -45,6 +45,7 @@ class Open:
     flow: Flow | None
     note: str = ""
     reported: Fate | None = None  # as what, while only some points had seen it
+    told: int = 0  # how many of `seen` are in a pair
 
     @property
     def first(self) -> int:
@@ -289,8 +290,13 @@ class Pairing:
             outcome = Outcome(Fate.SEGMENTS)
         else:
             outcome = self._judge.outcome(one)
-        ordered = tuple(sorted(one.seen, key=lambda seen: seen.ns))
-        return Pair(ordered, one.outwards, outcome, one.note, one.reported)
+        ordered, news = (tuple(sorted(some, key=_ns)) for some in (one.seen, one.seen[one.told :]))
+        one.told = len(one.seen)
+        return Pair(ordered, one.outwards, outcome, one.note, one.reported, news)
+
+
+def _ns(seen: Seen) -> int:
+    return seen.ns
 
 
 def key_out(seen: Seen) -> Tuple5:

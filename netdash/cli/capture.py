@@ -4,6 +4,7 @@ file."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from netdash.cli.arguments import Arguments
 from netdash.cli.lists import ALL_WAYS, tell_missing, traced_host
 from netdash.cli.printing import asked_to_end, colour, document, flush, note, room, write
 from netdash.cli.prove import same_namespace
-from netdash.collect.netlink import generation
+from netdash.collect.netlink import changed_tables, generation, received, routing_events
 from netdash.model.addresses import address
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Host
@@ -69,7 +70,11 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
     limits = Limits(arguments.packets, arguments.wait or 30.0, snap=snap, payload=arguments.payload)
     path = arguments.write
     save = None if path is None else partial(PcapngFile, path, arguments.force)
-    with asked_to_end() as end, Capture(made, _Newest(arguments, host), limits, save) as capture:
+    with (
+        asked_to_end() as end,
+        closing(_Newest(arguments, host)) as newest,
+        Capture(made, newest, limits, save) as capture,
+    ):
         _begin(arguments, made)
         while not capture.ended and not end():
             _print(arguments, made, capture.step(_WAIT))
@@ -84,15 +89,22 @@ def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
 
 
 class _Newest:
-    """Called: the host, read again where rules changed since."""
+    """Called: the host, read again where rules, links, addresses or routes changed since."""
 
     def __init__(self, arguments: Arguments, host: Host) -> None:
         self._arguments, self._host, self._generation = arguments, host, generation()
+        self._events = routing_events()
 
     def __call__(self) -> Host:
-        if (now := generation()) != self._generation:
+        data, dropped = received(self._events) if self._events is not None else (b"", False)
+        now = generation()
+        if now != self._generation or dropped or changed_tables(data) - {"neighbours"}:
             self._generation, self._host = now, traced_host(self._arguments)
         return self._host
+
+    def close(self) -> None:
+        if self._events is not None:
+            self._events.close()
 
 
 def opened(plan: Plan, newest: Callable[[], Host]) -> Capture:

@@ -13,6 +13,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.flow import Flow
 from netdash.model.host import Host
 from netdash.model.index import called
+from netdash.model.kernel_state import Tracking
 from netdash.model.records import replace
 from netdash.view import flow_groups, json_host, terminal
 from netdash.view.columns_flows import FLOWS, change, notes
@@ -72,7 +73,7 @@ def _watch(arguments: Arguments) -> int:
     if arguments.bundle is not None:
         raise NetdashError("a recording does not change", "--watch is for a live host", Exit.USAGE)
     builder, before, told = Builder(compare=False), dict[str, Flow](), set[str]()
-    begun = False
+    begun, last = False, None
     with recordings(arguments, flows=True) as found:
         for recording in found:
             host = builder.build(recording)
@@ -85,12 +86,21 @@ def _watch(arguments: Arguments) -> int:
             words, among = _asked(arguments, host)
             now = {flow.key: flow for flow in _matching(host, words, among)}
             if begun:
-                _tell(arguments, host, [flow for key, flow in now.items() if key not in before], True)
+                new = [flow for key, flow in now.items() if key not in before]
+                _tell(arguments, host, _beginning(new, last, host.tracking), True)
                 _tell(arguments, host, [flow for key, flow in before.items() if key not in now], False)
             else:
                 note(f"watching {len(now)} connections")
-            before, begun = now, True
+            before, begun, last = now, True, host.tracking
     return Exit.FINE
+
+
+def _beginning(new: list[Flow], last: Tracking | None, now: Tracking | None) -> list[Flow]:
+    """Those of the new ones that have just begun: where not all are kept, an older one may have taken the place of one
+    that ended."""
+    if last is None or now is None or not (last.left_out or now.left_out):
+        return new
+    return [flow for flow in new if flow.entry.age is not None and flow.entry.age <= now.at - last.at + 1]
 
 
 def _unread(host: Host) -> list[str]:

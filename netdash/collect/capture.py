@@ -120,9 +120,9 @@ class Capture:
                 self.packets += 1
             else:  # it was counted as what it seemed to be
                 self.counts[pair.before] -= 1
-            self.bytes += sum(len(seen.frame) for seen in pair.seen)
+            self.bytes += sum(len(seen.frame) for seen in pair.news)
             if self._file is not None:
-                self._file.add(pair.seen)
+                self._file.add(pair.news)
             yield pair
             if self.packets >= self._limits.packets:
                 self.ended = f"{self._limits.packets} packets"

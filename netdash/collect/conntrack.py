@@ -48,15 +48,25 @@ class Table:
         self.dumped = 0.0
 
     def fill(self, bodies: Iterator[bytes]) -> None:
-        """All that there are now."""
-        before, self.entries, self.left_out = self.entries, {}, 0
+        """All that there are now. Where they are too many those stay that were kept before."""
+        before, self.entries = self.entries, {}
+        others: list[tuple[bytes, bytes]] = []
+        left_out = 0
         for body in bodies:
             key = identity(body)
-            if len(self.entries) < MOST:
-                known = before.get(key)
-                self.entries[key] = (body, known[1] if known is not None else None)
+            known = before.get(key)
+            if known is not None:
+                self.entries[key] = (body, known[1])
+            elif len(others) < MOST:
+                others.append((key, body))
             else:
-                self.left_out += 1
+                left_out += 1
+        for key, body in others:
+            if len(self.entries) < MOST:
+                self.entries[key] = (body, None)
+            else:
+                left_out += 1
+        self.left_out = left_out
         self.dumped = time.time()
 
     def take(self, kind: int, flags: int, body: bytes, now: float) -> None:

@@ -15,6 +15,7 @@ from textual.binding import Binding
 from netdash.capture.model import Pair, Plan
 from netdash.capture.points import Wanted, plan
 from netdash.model.errors import NetdashError
+from netdash.model.flow import Flow
 from netdash.model.host import Container, Host, Port, Ref
 from netdash.tui.interfaces import Capturing, OpenCapture
 from netdash.tui.popup import LinkedText
@@ -33,7 +34,8 @@ _KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("y", "copy"
 
 
 def show(dashboard: Dashboard) -> None:
-    """Opens the capture of the container under the cursor, or of its port; says why where it cannot."""
+    """Opens the capture of the container under the cursor, of its port or of its connection; says why where it
+    cannot."""
     host_view, row = dashboard.host_view, dashboard.panes.grid.row
     if host_view is None or row is None:
         return
@@ -46,18 +48,30 @@ def show(dashboard: Dashboard) -> None:
         dashboard.say(clean(error.message), Tone.WARN)
         return
     if made is None:
-        dashboard.say("belongs to no one container: c works on a container or a port", Tone.DIM)
+        dashboard.say("belongs to no one container: c works on a container, a port or a connection", Tone.DIM)
     else:
         _begin(dashboard, host_view, made)
 
 
 def _plan(host_view: HostView, ref: Ref) -> Plan | None:
     thing, owners = host_view.thing(ref), host_view.containers(ref)
+    if isinstance(thing, Flow):
+        return _of_flow(host_view, thing)
     container = thing if isinstance(thing, Container) else host_view.container(owners[0]) if len(owners) == 1 else None
     if container is None:
         return None
     port = thing.host_port if isinstance(thing, Port) else None
     return plan(host_view.host, container, Wanted(port=port))
+
+
+def _of_flow(host_view: HostView, flow: Flow) -> Plan | None:
+    """Of the container that answers, else of the one that asked. A proxy's container does not see the client."""
+    asked, other = (flow.client, flow.asked), (flow.server, flow.client)
+    end, peer = other if flow.server.container is not None else asked
+    container = host_view.container(end.container or "")
+    if container is None:
+        return None
+    return plan(host_view.host, container, Wanted(None if flow.proxy is not None else peer.ip, flow.asked.port))
 
 
 def _begin(dashboard: Dashboard, host_view: HostView, made: Plan) -> None:

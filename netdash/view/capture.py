@@ -3,6 +3,7 @@ it is given."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -301,13 +302,25 @@ def _seen_json(plan: Plan, seen: Seen) -> Json:
 def commands(plan: Plan, packets: int = 100, snap: int = SNAP) -> list[SafeText]:
     """A tcpdump for each point, ready to copy."""
     return [
-        shell_command(f"tcpdump -ni {{}} -s {snap} -c {packets} {{}}", point.device, _expression(point))
+        shell_command(f"tcpdump -ni {{}} -s {snap} -c {packets} {shlex.quote(_expression(point))}", point.device)
         for point in plan.points
     ]
 
 
 def _expression(point: Point) -> str:
-    return " or ".join(f"({one})" for one in dict.fromkeys(map(_condition, point.clauses))) or "ip or ip6"
+    parts = [*map(_condition, point.clauses), *_errors(point.clauses)]
+    return " or ".join(f"({one})" for one in dict.fromkeys(parts)) or "ip or ip6"
+
+
+_ICMP_ERRORS = "icmp[0] = 3 or icmp[0] = 11 or icmp[0] = 12 or (icmp6 and ip6[40] < 128)"
+
+
+def _errors(clauses: Sequence[Clause]) -> Iterator[str]:
+    """ICMP errors about the packets of these clauses: they have no ports, and a router sends them."""
+    ours = [one.ours for one in clauses if one.ports is not None or one.peer_ports is not None]
+    if ours:
+        hosts = _any("host", None if None in ours else frozenset[object]().union(*(ips for ips in ours if ips)))
+        yield f"({_ICMP_ERRORS}) and ({hosts})" if hosts else _ICMP_ERRORS
 
 
 def _condition(clause: Clause) -> str:

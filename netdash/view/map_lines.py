@@ -163,7 +163,8 @@ def _uplinks(drawn: Map, wide: int) -> list[Line]:
         link = Span(clean(one.device, 40), Tone.KEY, formatting.link_ref(one.device))
         own = (Span(" "), Span(str(one.own), Tone.PLAIN, address_ref(one.own))) if one.own else ()
         lead = Span(" Internet" if not lines else f" {'IPv6':8}", Tone.TITLE)
-        told = rates.words(link_rate(drawn.host, index_of(drawn.host).link(one.device)))
+        first = one.device not in {each.device for each in drawn.uplinks[: len(lines)]}
+        told = rates.words(link_rate(drawn.host, index_of(drawn.host).link(one.device))) if first else ()
         told = (Span("  "), *told) if told else ()
         lines.append(layout.crop((lead, joint, *_next_hop(drawn, one), joint, link, *own, *told), wide))
     if not lines:

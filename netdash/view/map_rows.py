@@ -102,7 +102,7 @@ class Body:
         member = group[0]
         cell = _container(member) if len(group) == 1 else _several(group, Ref(FOLD, self._key(group)))
         told = self.carried(each.container for each in group)
-        cell = (*cell[:_NAME], Span("  "), *told, *cell[_NAME:]) if told else cell
+        cell = (*cell[:_NAME], *(span.with_text(f"  {span.text}") for span in told), *cell[_NAME:])
         finding = member.finding
         more = len({each.finding.sentence for each in group if each.finding is not None}) - 1
         note = self._once(finding, more) if finding is not None and finding.sentence not in drawn else ()

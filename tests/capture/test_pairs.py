@@ -183,6 +183,7 @@ def test_one_that_comes_late_is_told_again(host: Host) -> None:
     (found,) = pairing.due(START + 3 * SECOND)
     assert (missed.outcome.fate, missed.late) == (Fate.UNKNOWN, False)
     assert (found.outcome.fate, found.late, found.before) == (Fate.PAIRED, True, Fate.UNKNOWN)
+    assert [one.point for one in (*missed.news, *found.news)] == [INSIDE, OUTSIDE], "each is saved once"
 
 
 def test_nothing_is_judged_before_its_time(host: Host) -> None:

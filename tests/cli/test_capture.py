@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import struct
 from pathlib import Path
 
 import pytest
+from dpkt import pcapng
 
 from netdash.cli import capture, printing
 from netdash.cli.arguments import Arguments
@@ -121,17 +124,40 @@ def test_a_missed_packet_may_be_one_that_the_kernel_dropped(
 
 @pytest.mark.usefixtures("packets")
 def test_one_that_came_late_is_not_counted_as_missed(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def one_by_one(self: Sockets, _: float) -> list[object]:
         return [self._left.pop(0)] if self._left else []
 
     monkeypatch.setattr(Sockets, "left", Sockets.left[:2])
     monkeypatch.setattr(Sockets, "read", one_by_one)
-    assert capture.run(parse(("capture", "web", "--seconds", "0.2"))) == Exit.FINE
+    file = tmp_path / "x.pcapng"
+    assert capture.run(parse(("capture", "web", "--seconds", "0.2", "-w", str(file)))) == Exit.FINE
     said = capsys.readouterr()
     assert "came late" in said.out
+    with file.open("rb") as saved:
+        assert len(list(pcapng.Reader(saved))) == 2, "each packet is saved once"
     assert "1 packet, 1 seen on both sides, 3 dropped" in said.err
+
+
+def test_a_route_that_is_added_meanwhile_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = iter([trace_hosts.host(frames.NAT) for _ in range(3)])
+    kernel, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    monkeypatch.setattr(capture, "traced_host", lambda _: next(hosts))
+    monkeypatch.setattr(capture, "generation", lambda: 7)
+    monkeypatch.setattr(capture, "routing_events", lambda: ours)
+    first = next(hosts)
+    newest = capture._Newest(_arguments(), first)
+    assert newest() is first
+    kernel.send(struct.pack("=IHHII", 28, 28, 0, 0, 0) + bytes(12))
+    assert newest() is first, "a neighbour is no route"
+    kernel.send(struct.pack("=IHHII", 28, 24, 0, 0, 0) + bytes(12))
+    second = newest()
+    assert second is not first
+    assert newest() is second
+    newest.close()
+    kernel.close()
 
 
 @pytest.mark.usefixtures("packets")

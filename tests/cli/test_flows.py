@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from netdash.cli.flows import _beginning
 from netdash.cli.main import main
+from netdash.join.flows import flows
+from netdash.model.host import Host
+from netdash.model.kernel_state import Tracking
+from netdash.model.records import replace
 from tests.conftest import bundle
 from tests.support import schemas
 
@@ -42,6 +49,17 @@ def test_without_conntrack_nothing_is_claimed(capsys: pytest.CaptureFixture[str]
     assert "flows: not in this recording" in told.err
     assert main(["--from", str(bundle("masq-missing")), "flows", "--by", "peer", "--json"]) == 3
     assert schemas.loads("flows_by", capsys.readouterr().out)["groups"] is None
+
+
+def test_what_takes_the_place_of_one_that_ended_has_not_begun(host: Callable[[str], Host]) -> None:
+    old, young, unknown = (
+        replace(flow, entry=replace(flow.entry, age=age))
+        for flow, age in zip(flows(host("docker28.5-nft-full")), (60, 1, None), strict=False)
+    )
+    whole, part = Tracking((), at=100.0, dumped=0.0), Tracking((), at=102.0, dumped=0.0, left_out=5)
+    assert _beginning([old, young, unknown], whole, replace(whole, at=102.0)) == [old, young, unknown]
+    assert _beginning([old, young, unknown], whole, part) == [young]
+    assert _beginning([old, young, unknown], replace(part, at=100.0), replace(whole, at=102.0)) == [young]
 
 
 def test_a_recording_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:

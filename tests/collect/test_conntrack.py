@@ -48,6 +48,17 @@ def test_what_is_beyond_the_number_that_is_kept_is_counted(monkeypatch: pytest.M
     assert len(table.entries) == 2
 
 
+def test_where_they_are_too_many_those_stay_that_were_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or each dump would tell of others that begin and end."""
+    monkeypatch.setattr(conntrack, "MOST", 2)
+    table = Table()
+    table.fill(iter([_other(1), _other(2), _other(3)]))
+    table.fill(iter([_other(4), _other(3), _other(2), _other(1)]))
+    assert (set(table.entries), table.left_out) == ({identity(_other(1)), identity(_other(2))}, 2)
+    table.fill(iter([_other(4), _other(3), _other(2)]))
+    assert (set(table.entries), table.left_out) == ({identity(_other(2)), identity(_other(4))}, 1)
+
+
 def test_a_dump_keeps_since_when_a_connection_is_known() -> None:
     table = Table()
     table.take(NEW, CREATED, _other(1), 50.0)

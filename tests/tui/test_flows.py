@@ -6,7 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from netdash.model.host import Host
+from netdash.model.relations import ref_of
+from netdash.tui.capture_view import _plan
+from netdash.tui.host_view import HostView
 from netdash.tui.trace_view import Walk
+from netdash.view.columns_flows import FLOWS
 from tests.support.tui_stage import dashboard, press, show, text
 
 FULL = "docker28.5-nft-full"
@@ -34,6 +38,19 @@ def test_enter_leads_to_the_rule_or_the_proxy(host: Callable[[str], Host]) -> No
         assert (panes.places.view.name, panes.grid.row.ref.key) == ("proxies", "22849")
 
     show(host(FULL), scene, (120, 40))
+
+
+def test_c_captures_the_connection(host: Callable[[str], Host]) -> None:
+    view = HostView(host(FULL))
+
+    def points(word: str):
+        (flow,) = [one for one in view.rows(FLOWS).things if word in one.key]
+        return _plan(view, ref_of(flow)).points
+
+    assert {str(ip) for ip in points("48048")[0].clauses[0].peers} == {"203.0.113.1"}, "from the client to the port"
+    assert ("tcp", 8080) in points("48048")[-1].clauses[-1].ports
+    assert points("34574")[0].clauses[0].peers is None, "behind the proxy the client is not seen"
+    assert {str(ip) for ip in points("198.51.100.1")[0].clauses[0].peers} == {"198.51.100.1"}, "its way out"
 
 
 def test_t_traces_it_as_it_is_and_as_a_new_one(host: Callable[[str], Host]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from netdash.capture.model import Fate, Outcome, Pair, Plan
 from netdash.capture.points import Wanted
+from netdash.model.records import replace
 from netdash.trace.model import Decision
 from netdash.view.capture import commands, lines, pair_json, summary
 from netdash.view.layout import size
@@ -91,12 +92,17 @@ def test_payload_is_shown_where_it_was_kept(plan: Plan) -> None:
 def test_the_same_with_tcpdump() -> None:
     made = frames.plan_of(trace_hosts.host(frames.NAT), Wanted(ip_address(CLIENT), 8080))
     first, second, _ = commands(made, 100, 96)
+    errors = "icmp[0] = 3 or icmp[0] = 11 or icmp[0] = 12 or (icmp6 and ip6[40] < 128)"
     assert first == (
         "tcpdump -ni vweb -s 96 -c 100 '(host 172.17.0.2 and host 192.0.2.10 and (sctp port 8080 or tcp port 80 or "
         "tcp port 8080 or udp port 8080)) or (host 172.17.0.2 and host 192.0.2.10 and (sctp port 8080 or "
-        "tcp port 8080 or udp port 8080))'"
+        f"tcp port 8080 or udp port 8080)) or (({errors}) and (host 172.17.0.2))'"
     )
     assert second.startswith("tcpdump -ni eth0 -s 96 -c 100 '(host 172.17.0.2 and")
+    many = replace(made, own=frozenset(ip_address(f"10.0.0.{last}") for last in range(200)))
+    clauses = tuple(replace(one, ours=one.ours and many.own) for one in made.points[1].clauses)
+    (long,) = commands(replace(many, points=(replace(made.points[1], clauses=clauses),)))
+    assert long.startswith("tcpdump -ni eth0"), "however many addresses the host has"
 
 
 def test_what_was_dropped_is_told() -> None:

@@ -93,6 +93,8 @@ def test_the_head_of_the_card_and_the_map_tell_what_the_veth_carries(recording: 
     lines = _text(draw(made(mapping(host)), 160, None).lines)
     (line,) = [line for line in lines if "MB/s" in line]
     assert "web  ↓1.2 MB/s ↑30 kB/s" in line
+    narrow = _text(draw(made(mapping(host)), 100, None).lines)
+    assert [line for line in narrow if "web  ↓1.2 MB/s ↑30 kB/s" in line], "before the address"
     assert not [line for line in _text(draw(made(mapping(base)), 160, None).lines) if "B/s" in line]
 
 
