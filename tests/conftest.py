@@ -60,6 +60,13 @@ def recording() -> Callable[[str], Recording]:
     return _load
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_config_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def host() -> Callable[[str], Host]:
     return joined

@@ -57,6 +57,11 @@ def list_view(arguments: Arguments) -> int:
     return print_view(arguments, listed_host(arguments, view), view, arguments.filter)
 
 
+def _fares(arguments: Arguments, view: View) -> bool:
+    """Whether the filter asks how rows fare, which only the doctor knows; of flows the list itself."""
+    return view.name != "flows" and Filter.parse(" ".join(arguments.filter), view.columns).asks_how_rows_fare
+
+
 def print_view(
     arguments: Arguments, host: Host, view: View, words: Sequence[str], among: Callable[[Any], bool] = lambda _: True
 ) -> int:
@@ -85,6 +90,8 @@ def list_several(arguments: Arguments) -> int:
     from netdash.collect.hosts import named, read_hosts
 
     view = BY_NAME[arguments.view]
+    if _fares(arguments, view):
+        raise NetdashError("is: asks how the rows of one host fare", "name one --host", Exit.USAGE)
     wanted_hosts = named(arguments.hosts, arguments.sudo)
     recordings = read_hosts(wanted_hosts, _remote_options(arguments, view))
     told = [
@@ -131,6 +138,12 @@ def print_rows(arguments: Arguments, view: View, rows: Sequence[Row]) -> None:
 def listed_host(arguments: Arguments, view: View) -> Host:
     """The list of containers tells nothing of what is within them but who was left behind, nor of drift: of a recording
     of thousands that takes longer than the rest."""
+    if _fares(arguments, view):
+        from netdash.doctor.examine import examine
+
+        host = whole_host(arguments)
+        keep_health(host, examine(host))
+        return host
     if view.name == "containers" and not _as_json(arguments) and arguments.bundle is not None:
         return Builder(compare=False).build(load(arguments.bundle, ("netns.txt",)))
     if view.name == "flows":

@@ -4,7 +4,7 @@ of the command."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from netdash.cli import printing
@@ -30,9 +30,27 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
         """argparse lists all that may be chosen; of thirty commands that is no help."""
-        if action.dest == "command" and action.choices is not None and value not in action.choices:
-            self.refuse(f"no command {value!r}", value, map(str, action.choices))
-        super()._check_value(action, value)
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        if action.dest == "command":
+            self.refuse(f"no command {value!r}", value, known)
+        name = action.option_strings[-1] if action.option_strings else str(action.metavar)
+        raise NetdashError(f"{name}: no {value!r}", did_you_mean(value, known) or ", ".join(known), Exit.USAGE)
+
+    def check_leading(self, argv: Sequence[str]) -> None:
+        """Refuses an unknown option before the command: argparse would take what follows for the command."""
+        options = {option: action.nargs for action in self._actions for option in action.option_strings}
+        words = iter(argv)
+        for word in words:
+            name, given, _ = word.partition("=")
+            if not name.startswith("-"):
+                return
+            meant = [option for option in options if option.startswith(name)]
+            if name.startswith("--") and not meant:
+                self.refuse(f"unknown argument {word!r}", name, options)
+            if meant and not given and options[meant[0]] is None:
+                next(words, None)
 
     def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002
         """The help; argparse says nothing of a full disk."""

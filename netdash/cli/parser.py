@@ -20,6 +20,7 @@ from netdash.view.views import VIEWS
 def parse(argv: Sequence[str]) -> Arguments:
     """Filter words may stand on both sides of an option. Raises NetdashError(USAGE)."""
     parser = command_line()
+    parser.check_leading(argv)
     arguments, rest = parser.parse_known_args(argv, Arguments())
     if arguments.hosts and arguments.bundle is not None:
         parser.error("--host and --from exclude each other")
@@ -177,6 +178,8 @@ def _add_trace(commands: argparse._SubParsersAction[Parser], shared: Parser) -> 
         "--seconds", dest="wait", metavar="N", type=argument_types.seconds, help="that --prove awaits it; default 30"
     )
     reach = commands.add_parser("reach", parents=[shared], help="who reaches which port: containers, host, outside")
+    reach.add_argument("container", metavar="CONTAINER", nargs="?", default="", help="its ports: who, who not, and why")
+    reach.add_argument("--all", dest="every", action="store_true", help="the same of every port")
     who = commands.add_parser("who", parents=[shared], help="who reaches a container or its port, and whom it reaches")
     who.add_argument("receiver", metavar="CONTAINER[:PORT]", help="its name, or the start of its id; with /udp for UDP")
     who.add_argument("--all", dest="every", action="store_true", help="do not fold the rows that fare alike")

@@ -39,11 +39,17 @@ def document(json: str) -> None:
 
 
 def note(text: str) -> None:
+    """What is good to know beside the data."""
+    _tell(f"note: {text}")
+
+
+def problem(text: str) -> None:
+    """Why a command did not do what was asked."""
     _tell(f"netdash: {text}")
 
 
 def print_error(one: NetdashError) -> None:
-    note(f"{one.message} ({one.hint})" if one.hint else one.message)
+    problem(f"{one.message} ({one.hint})" if one.hint else one.message)
 
 
 def ask(lines: Iterable[str], question: str) -> str:

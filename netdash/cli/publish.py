@@ -203,7 +203,8 @@ def published(arguments: Arguments) -> int:
 def local(arguments: Arguments) -> None:
     """Raises NetdashError for a recording and for another host: what netdash changed is kept on its own host."""
     if arguments.bundle is not None:
-        raise NetdashError("a recording cannot be changed", code=Exit.USAGE)
+        what = "has no records of netdash's own changes" if arguments.command == "published" else "cannot be changed"
+        raise NetdashError(f"a recording {what}", f"without --from: netdash {arguments.command}", Exit.USAGE)
     if any(host not in ("local", ".") for host in arguments.hosts):
         raise NetdashError("only this host can be changed", "run netdash on that one", Exit.USAGE)
 
@@ -246,7 +247,7 @@ def agreed(arguments: Arguments, made: Plan) -> bool:
         write_json(as_json.plan(made))
     else:
         for line in told:
-            printing.note(line)
+            printing.problem(line)
     return False
 
 
@@ -289,7 +290,10 @@ def undo(arguments: Arguments) -> int:
     publication.readable(found)
     last = found.last
     if last is None:
-        raise NetdashError("there is nothing to take back", "see: netdash published", Exit.REFUSED)
+        printing.note("there is nothing to take back")
+        if arguments.json:
+            write_json({"schema": SCHEMA, "steps": [], "done": False})
+        return Exit.FINE
     course = publication.course(last)
     if course.refusal:
         raise NetdashError(f"nothing was changed: {course.refusal}", "netdash published", Exit.REFUSED)

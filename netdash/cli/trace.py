@@ -17,7 +17,7 @@ from netdash.model.numbers import port_and_protocol
 from netdash.model.records import replace
 from netdash.trace.model import Question, Trace
 from netdash.trace.question import Asked, question
-from netdash.trace.reachability import reach
+from netdash.trace.reachability import aims_of, reach
 from netdash.trace.tracer import trace
 from netdash.trace.who import Who, of_container, who
 from netdash.view import json_host, json_trace, reachability, terminal, what_if
@@ -44,10 +44,23 @@ def asked(host: Host, arguments: Arguments) -> tuple[Question, tuple[str, ...]]:
 
 
 def run_reach(arguments: Arguments) -> int:
-    """Print who reaches what; exit 3 when there is nothing to ask."""
+    """Print who reaches what: a line a port, or all that is known of those of one container; exit 3 when there is
+    nothing to ask."""
     host = host_of(arguments, ALL_WAYS)
-    matrix = reach(host)
-    _print(arguments, host, lambda: json_trace.reach(matrix), lambda wide: reachability.lines(host, matrix, wide))
+    asked = find_container(host, arguments.container) if arguments.container else None
+    owners = {asked.id, sharing(host, asked).id} if asked is not None else None
+    matrix = reach(host, aims=[aim for aim in aims_of(host) if owners is None or aim.container in owners])
+    if arguments.json or arguments.every or asked is not None:
+        _print(
+            *(arguments, host, lambda: json_trace.reach(matrix)),
+            lambda wide: reachability.lines(host, matrix, wide, whole=True),
+        )
+    else:
+        if not matrix.aims:
+            note("no port is known that could be reached")
+        view = reachability.summary(host, matrix)
+        write(terminal.table(view, list(view.rows(host)), room(), colour()))
+        tell_missing(host, sorted(ALL_WAYS))
     return Exit.FINE if matrix.aims else Exit.UNREADABLE
 
 

@@ -258,8 +258,9 @@ def called(containers: Iterable[Container], word: str) -> list[Container]:
     return named or [container for container in known if begins_id(container.id, word)]
 
 
-def find_container(host: Host, word: str, hint: str = "see: netdash containers") -> Container:
-    """The one container that a user's word stands for. Raises NetdashError with the nearest names, or the hint."""
+def find_container(host: Host, word: str, hint: str = "see: netdash containers", also: Sequence[str] = ()) -> Container:
+    """The one container that a user's word stands for. Raises NetdashError with the nearest names, among them `also`,
+    or the hint."""
     if host.containers is None:
         failure = host.failures.get(Source.DOCKER)
         raise NetdashError("containers could not be read" + (f": {failure.reason}" if failure else ""))
@@ -269,13 +270,17 @@ def find_container(host: Host, word: str, hint: str = "see: netdash containers")
     if found:
         names = ", ".join(container.name for container in found[:4])
         raise NetdashError(f"{word!r} begins the ids of {len(found)} containers: {names}", code=Exit.USAGE)
-    raise NetdashError(f"no container {word!r}", _nearest(host.containers, word) or hint, Exit.USAGE)
+    raise NetdashError(
+        f"no container {word!r}",
+        _nearest([*also, *(container.name for container in host.containers)], word) or hint,
+        Exit.USAGE,
+    )
 
 
-def _nearest(containers: Sequence[Container], word: str) -> str:
-    if not containers:
+def _nearest(names: Sequence[str], word: str) -> str:
+    if not names:
         return "this host has none"
-    lower = {container.name.casefold(): container.name for container in containers}
+    lower = {name.casefold(): name for name in names}
     near = [lower[name] for name in difflib.get_close_matches(word.casefold()[:256], lower, 3, 0.4)]
     near += [name for key, name in lower.items() if word and word.casefold() in key and name not in near]
     return f"did you mean {', '.join(near[:3])}?" if near else ""

@@ -84,7 +84,11 @@ def _sender(host: Host, text: str) -> tuple[Origin, Container | None, IP | None]
         return Origin.OUTSIDE, None, src
     if word == "host":
         return Origin.HOST, None, src
-    return Origin.CONTAINER, find_container(host, word, "FROM is host, outside, outside@IP or a container"), src
+    return Origin.CONTAINER, _container(host, word), src
+
+
+def _container(host: Host, word: str) -> Container:
+    return find_container(host, word, "FROM is host, outside, outside@IP or a container", ("host", "outside"))
 
 
 def _split(text: str) -> tuple[str, int | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from netdash.model.addresses import socket_text
+from netdash.model.drift import DriftKind
 from netdash.model.finding import Finding, Mark
 from netdash.model.host import Host, Port, Proxy, Ref, Rule, RulesNote, Verb
 from netdash.model.index import Index, index_of
@@ -101,13 +102,22 @@ def _dnat(host: Host, port: Port) -> Span:
 
 def _listening(host: Host, index: Index, port: Port) -> Span:
     """Who listens inside; before it, in a word, what is wrong with the rules on the way there."""
-    inside, mark = _inside(host, port), formatting.drift_mark(index.drift_of_port(port))
-    return Span(f"{mark}{inside.text}", Tone.BAD) if mark else inside
+    inside, found = _inside(host, port), index.drift_of_port(port)
+    if inside is _NO_WAY or not found:
+        return inside
+    missing = any(drift.kind is DriftKind.MISSING and drift.table == "nat" for drift in found)
+    mark = "no DNAT" if missing and port.dnat is None else formatting.drift_mark(found).strip()
+    return Span(f"{mark} · {inside.text}", Tone.BAD)
+
+
+_NO_WAY = Span("✗ not forwarded", Tone.BAD)  # whether or not something listens inside
 
 
 def _inside(host: Host, port: Port) -> Span:
     if not port.live:
         return Span("fwd waits" if port.waiting else "not running", Tone.DIM)
+    if port.holder is not None and port.holder.kind == "nobody":
+        return _NO_WAY
     if port.listening is None:
         return formatting.unknown_yet(host)
     if not port.listening:
@@ -116,8 +126,6 @@ def _inside(host: Host, port: Port) -> Span:
         return Span("● inside, ?", Tone.UNKNOWN)  # what leads to it could not be read
     if port.proxy is not None and port.proxy.stopped:
         return Span("proxy stopped", Tone.BAD if port.dnat is None else Tone.WARN)
-    if port.holder.kind == "nobody":
-        return Span("inside only", Tone.BAD)  # the container's socket is there, but nothing leads to it
     return Span(f"● {clean(port.listener, 24)}" if port.listener else "● yes", Tone.GOOD)
 
 
@@ -137,7 +145,7 @@ PORTS = View(
         Column("holder", "HELD BY", leaves=3, most=22, least=12),
         Column("rule", "RULE", leaves=6, most=26, least=12),
         Column("packets", "PACKETS", right=True, leaves=7, most=7),
-        Column("listening", "LISTENING", leaves=1, most=14, least=10),
+        Column("listening", "LISTENING", leaves=1, most=16, least=10),
     ),
     sources=(Source.DOCKER, Source.LISTENERS, Source.RULES, Source.PROXIES),
     rows=_ports,

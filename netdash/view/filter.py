@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from netdash.model.errors import Exit, NetdashError
+from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.model.records import dataclass
 from netdash.view.table import Column, Row, View
 
@@ -15,6 +15,7 @@ _RANGE = re.compile(r"(?<![\w.:-])(?:[\d.]+:|\[[^]]*\]:)?(\d{1,5})-(\d{1,5})(?![
 
 
 TAGS = -1
+_TAGS = ("broken", "risk", "exposed", "unknown", "ok", "nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,17 @@ class Filter:
         """Keys that name no column: their words are plain text."""
         return tuple(term.key for term in self.terms if term.key)
 
+    @property
+    def asks_how_rows_fare(self) -> bool:
+        return any(term.column == TAGS for term in self.terms)
+
     def check(self, view: View, rows: Iterable[Row]) -> None:
-        """Raises NetdashError(USAGE) for a key that names no column, where no row has the word as plain text."""
+        """Raises NetdashError(USAGE) for a key that names no column, where no row has the word as plain text, and for
+        what `is:` never finds."""
         for term in self.terms:
+            if term.column == TAGS and not any(tag.startswith(term.text) for tag in _TAGS):
+                hint = did_you_mean(term.text, _TAGS, "is:") or f"is: {', '.join(_TAGS)}"
+                raise NetdashError(f"no row is {term.text!r}", hint, Exit.USAGE)
             if term.key and not any(term.found(row, haystack(row, self.cells)) for row in rows):
                 near = nearest(term.key, view.columns)
                 hint = f"did you mean {near}:{term.text.partition(':')[2]}? " if near else ""

@@ -66,10 +66,12 @@ def table(view: View, rows: Sequence[Row], how: How) -> Iterator[SafeText]:
     elif view.name == "drift":
         yield from _drift(view, rows, how)
     else:
-        kept, note = (rows, "") if how.every else _FOLDING.get(view.name, _whole)(view, rows)
+        shorter, folding = _SHORTER.get(view.name, _whole), _FOLDING.get(view.name, _whole)
+        rows, note = shorter(view, rows)
+        kept, note = (rows, note) if how.every or folding is _whole else folding(view, rows)
         yield from terminal.table(view, kept, how.room, how.colour, how.headers)
         if note:
-            line = clean(f"… {note}: netdash {view.name} --all")
+            line = clean(f"… {note}")
             yield terminal.painted(Tone.DIM, line) if how.colour else line
 
 
@@ -95,7 +97,11 @@ def _with(view: View, row: Row, texts: Mapping[str, str]) -> Row:
 def _routes(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
     kept = [row for row in rows if not _noise(_cells(view, row))]
     left = len(rows) - len(kept)
-    return (kept, f"{left} more of the local table and of link-local addresses") if left and kept else (rows, "")
+    return (
+        (kept, f"{left} more of the local table and of link-local addresses: netdash routes --all")
+        if left and kept
+        else (rows, "")
+    )
 
 
 def _noise(route: Mapping[str, str]) -> bool:
@@ -143,7 +149,23 @@ def _stands_for(view: View, group: Sequence[Row]) -> Row:
     return _with(view, group[0], {"container": f"{len(group)} rules", "port": "", "network": "", "why": f"as: {first}"})
 
 
-# --- ports ------------------------------------------------------------------------------------------------------------
+# --- ports and proxies ------------------------------------------------------------------------------------------------
+
+
+def _holders(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
+    """The pid stays: of the proxy's name one word says enough."""
+    holders = (_cells(view, row)["holder"] for row in rows)
+    return [
+        _with(view, row, {"holder": text.replace("docker-proxy ", "proxy ")})
+        for row, text in zip(rows, holders, strict=True)
+    ], ""
+
+
+def _known_details(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
+    """A column of nothing but ? gives its room to the others, and one line says so."""
+    lost = [key for key in ("memory", "sockets") if rows and all(_cells(view, row)[key] == "?" for row in rows)]
+    bare = [_with(view, row, dict.fromkeys(lost, "")) for row in rows] if lost else rows
+    return bare, f"{' and '.join(lost)} of the processes: not read" if lost else ""
 
 
 def _ports(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
@@ -151,8 +173,6 @@ def _ports(view: View, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
     at most takes them."""
     kept: dict[tuple[str, ...], Row] = {}
     for row in rows:
-        cells = _cells(view, row)
-        row = _with(view, row, {"holder": cells["holder"].replace("docker-proxy ", "proxy ")})
         cells = _cells(view, row)
         same = tuple(cells[key] for key in ("port", "proto", "scope", "container", "target", "listening"))
         first = kept.get(same) if cells["container"] not in ("", "—") else None
@@ -205,4 +225,5 @@ def _matched(row: Row) -> str:
     return _IMPLIED.sub("", _SAID.sub("", text)).strip() or "every packet"
 
 
+_SHORTER = {"ports": _holders, "proxies": _known_details}
 _FOLDING = {"routes": _routes, "ports": _ports}

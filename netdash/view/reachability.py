@@ -1,39 +1,86 @@
-"""The reach matrix as lines: each port, and who reaches it, who does not and why."""
+"""The reach matrix: a row a port; as lines, who reaches each, who does not and why."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from netdash.model.addresses import socket_text
 from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
+from netdash.trace.model import Origin
 from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender
 from netdash.view import marks
-from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
+from netdash.view.formatting import NOTHING
+from netdash.view.table import Column, Row, Rows, View
+from netdash.view.text import Line, SafeText, Span, Tone, clean, fit, listed, width
 from netdash.view.what_if import named
 
 _VERDICT = 16  # cells: ✗ no listener
 
 _Group = tuple[bool | None, str, int]
+_Cells = list[tuple[tuple[int, ...], Cell]]
+_COLUMNS = (
+    Column("target", "TARGET", most=30, least=12, middle=True),
+    Column("address", "ADDRESS", most=52, least=24, middle=True),
+    Column("kind", "KIND", leaves=1, most=12),
+    Column("outside", "OUTSIDE", most=16),
+    Column("host", "THIS HOST", most=16),
+    Column("containers", "CONTAINERS", most=20),
+)
 
 
-def lines(host: Host, matrix: Matrix, room: int) -> Iterator[Line]:
-    """Lines of at most `room` cells; owners and deciding rules are links."""
+def summary(host: Host, matrix: Matrix) -> View:
+    """A row a port: whether it is reached from outside and from this host, and by how many of the containers."""
+    return View(
+        name="reach",
+        title="Reach",
+        short="Reach",
+        digit="",
+        kind="reach",
+        columns=_COLUMNS,
+        sources=(),
+        rows=lambda _: Rows(tuple(_by_aim(matrix)), lambda found: _row(host, matrix, *found)),
+        empty="nothing to reach",
+        known=lambda _: True,
+    )
+
+
+def _row(host: Host, matrix: Matrix, at: int, cells: _Cells) -> Row:
+    aim = matrix.aims[at]
+    fares = {sender: cell.reach for members, cell in cells for sender in members}
+    others = [reach.reaches for sender, reach in fares.items() if matrix.senders[sender].origin is Origin.CONTAINER]
+    count = f"{others.count(True)} of {len(others)}" + (f", {others.count(None)} ?" if None in others else "")
+    tone = Tone.GOOD if all(others) else Tone.UNKNOWN if None in others else Tone.PLAIN
+    origins = {matrix.senders[sender].origin: reach for sender, reach in fares.items()}
+    first = [marks.of_reach(origins[one]) if one in origins else NOTHING for one in (Origin.OUTSIDE, Origin.HOST)]
+    owner, address, kind = (Span(span.text.strip(), span.tone, span.ref) for span in _head(host, aim))
+    sort = (owner.text.casefold(), (aim.ip.version, int(aim.ip), aim.port), kind.text, None, None, others.count(True))
+    return Row(Ref("reach", address.text), (owner, address, kind, *first, Span(count, tone)), sort)
+
+
+def lines(host: Host, matrix: Matrix, room: int, whole: bool = False) -> Iterator[Line]:
+    """Lines of at most `room` cells; owners and deciding rules are links. `whole`: every sender is named."""
     names = [clean(named(sender), 60) for sender in matrix.senders]
-    column = {aim: at for at, aims in enumerate(matrix.aim_classes) for aim in aims}
-    alone = matrix.by_aim()
-    for at, aim in enumerate(matrix.aims):
-        yield _head(host, aim)
-        cells: list[tuple[tuple[int, ...], Cell]] = [((sender,), cell) for sender, cell in alone[at].items()]
-        for members, row in zip(matrix.sender_classes, matrix.cells, strict=True):
-            others = tuple(member for member in members if member not in alone[at]) if alone[at] else members
-            cell = row[column[at]]
-            cells += [(others, cell)] if others and cell is not None else []
+    for at, cells in _by_aim(matrix):
+        yield _head(host, matrix.aims[at])
         for (_, why, _), (first, found) in _groups(matrix, at, cells):
             reason = first.why if len(found) == 1 else why
-            yield _line(first, reason, [names[sender] for sender in found], room)
+            yield from _lines(first, reason, [names[sender] for sender in found], room, whole)
+
+
+def _by_aim(matrix: Matrix) -> Iterator[tuple[int, _Cells]]:
+    """The place of each aim, and what holds for which senders there."""
+    column = {aim: at for at, aims in enumerate(matrix.aim_classes) for aim in aims}
+    for at, alone in enumerate(matrix.by_aim()):
+        cells: _Cells = [((sender,), cell) for sender, cell in alone.items()]
+        for members, row in zip(matrix.sender_classes, matrix.cells, strict=True):
+            others = tuple(member for member in members if member not in alone) if alone else members
+            cell = row[column[at]]
+            cells += [(others, cell)] if others and cell is not None else []
+        yield at, cells
 
 
 def _groups(
@@ -65,16 +112,30 @@ def _group(sender: Sender, cell: Reach) -> _Group:
     return cell.reaches, re.sub(own, r"\1 the sender", cell.why), id(cell.rule)
 
 
-def _line(reach: Reach, why: str, names: Sequence[str], room: int) -> Line:
-    verdict = marks.of_reach(reach)
-    reason, rule = clean(why), reach.rule
-    shown = listed(names, max(room - _VERDICT - 3 - width(reason), room // 3))
+def _lines(reach: Reach, why: str, names: Sequence[str], room: int, whole: bool) -> Iterator[Line]:
+    everybody, reason = ", ".join(names), _reason(reach, why)
+    if not whole or _VERDICT + width(everybody) + 2 + width(reason) <= room:
+        yield _line(reach, reason, listed(names, max(room - _VERDICT - 3 - width(reason), room // 3)), room)
+        return
+    yield _line(reach, reason, "", room)
+    for part in textwrap.wrap(everybody, max(room - _VERDICT, 20), break_on_hyphens=False):
+        yield (Span(" " * _VERDICT), Span(clean(part, room)))
+
+
+def _reason(reach: Reach, why: str) -> SafeText:
+    if reach.reaches:
+        return clean(f"by {why}: the client's own address is not passed on" if why else "")
+    return clean(f"by {why}" if reach.reaches is False and reach.rule and why == reach.rule.place else why)
+
+
+def _line(reach: Reach, reason: SafeText, shown: str, room: int) -> Line:
+    verdict, rule = marks.of_reach(reach), reach.rule
     left = max(0, room - _VERDICT - 2 - width(shown))
     reasons = (
-        Span("  "),
+        Span("  " if shown else ""),
         Span(fit(reason, left).rstrip(), Tone.KEY if rule else Tone.DIM, ref_of(rule) if rule else None),
     )
-    return verdict.with_text(fit(f" {verdict.text}", _VERDICT)), Span(shown), *(reasons if reason else ())
+    return verdict.with_text(fit(f" {verdict.text}", _VERDICT)), Span(clean(shown, room)), *(reasons if reason else ())
 
 
 _ORDER = {True: 0, False: 1, None: 2}

@@ -48,8 +48,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--read-only", "trace", "host", ":80", "--prove"], 4, "read-only"),
         (["trace", "host", ":80", "--seconds", "3"], 2, "how long --prove awaits"),
         (["--host", "local", "--host", "ssh://root@box", "published", "--json"], 2, "only this host"),
-        (["--from", BUNDLE, "published"], 2, "a recording"),
-        (["--host", "local", "undo", "--yes"], 4, "there is nothing to take back"),
+        (["--from", BUNDLE, "published"], 2, "has no records of netdash's own changes"),
+        (["--host", "local", "undo", "--yes"], 0, "there is nothing to take back"),
         (["--read-only", "publish", "web", "80", "--yes"], 4, "read-only: nothing is changed"),
         (["recover", "--rollback", "--read-only"], 4, "read-only: nothing is changed"),
         (["publish", "web", "80:81:82:83", "--yes"], 2, "is not"),
@@ -57,12 +57,13 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["publish", "web", "80", "--mode", "recreate", "--for", "5m"], 2, "--for ends a forward"),
         (["publish", "web", "80", "--for", "soon"], 2, "is not a duration"),
         (["publish", "web", "80", "--for", "0m"], 2, "is no time at all"),
-        (["publish", "web", "80", "--mode", "magic"], 2, "invalid choice"),
+        (["publish", "web", "80", "--mode", "magic"], 2, "--mode: no 'magic' (forward, recreate)"),
         (["publish", "web"], 2, "required"),
         (["unpublish", "web", "8080:80", "--yes"], 2, "is not the host's port"),
         (["publish", "web", "80", "--yes"], 3, "containers could not be read"),
         (["run", "nginx", "-p", "80:80", "--yes"], 4, "there is no docker engine"),
-        (["undo", "--yes"], 4, "there is nothing to take back"),
+        (["undo", "--yes"], 0, "there is nothing to take back"),
+        (["recover"], 0, "nothing was interrupted"),
         (["recover", "--finish", "--rollback"], 2, "not allowed with"),
     ],
 )
@@ -112,7 +113,7 @@ def test_an_outage_stands_beside_the_planned_one(capsys: pytest.CaptureFixture[s
 
 def test_what_is_published(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["published"]) == 0
-    assert capsys.readouterr() == ("", "netdash: nothing is published by netdash, for this user\n")
+    assert capsys.readouterr() == ("", "note: nothing is published by netdash, for this user\n")
     folder = state_directory.ensure(state_directory.forwards())
     state_directory.write(folder / "1-a.json", replace(RECORD, until=None).dumps())
     assert main(["published", "--json"]) == 0

@@ -115,14 +115,14 @@ def test_a_list_that_could_not_be_read_is_null_and_exit_3(ran: Callable[..., Ran
     assert code == Exit.UNREADABLE
     assert json.loads(out)["containers"] is None
     assert json.loads(out)["unknown"] == {"docker": "not in this recording"}
-    assert notes == "netdash: docker: not in this recording\n"
+    assert notes == "note: docker: not in this recording\n"
     assert ran("containers", "--from", bundle)[:2] == (Exit.UNREADABLE, "")
     assert ran("show", "web", "--from", bundle)[0] == Exit.UNREADABLE
     assert ran("rules", "--from", bundle)[0] == Exit.FINE
 
 
 def test_nothing_to_list_is_fine_and_said_on_stderr(ran: Callable[..., Ran]) -> None:
-    assert ran("rules", "nothing-like-this", "--from", FULL) == (0, "", "netdash: nothing matches the filter\n")
+    assert ran("rules", "nothing-like-this", "--from", FULL) == (0, "", "note: nothing matches the filter\n")
 
 
 @pytest.mark.parametrize(

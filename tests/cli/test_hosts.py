@@ -82,7 +82,7 @@ def test_a_list_of_several_hosts_has_a_column_and_a_row_for_the_lost(ran: Callab
     assert {line.split()[0] for line in lines[1:]} == {"old", "root@new:2222", "dead"}
     (lost,) = [line for line in lines if line.startswith("dead")]
     assert "✗ connect to host dead port 22: No route to host" in lost
-    assert "netdash: dead: connect to host dead port 22" in notes
+    assert "note: dead: connect to host dead port 22" in notes
     assert "\x1b" not in out + notes
 
 

@@ -27,6 +27,7 @@ from netdash.view import printed
 from netdash.view.text import SafeText, width
 from netdash.view.views import BY_NAME
 from tests.conftest import RECORDINGS
+from tests.support import schemas
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")
 Ran = tuple[int, str, str]
@@ -118,6 +119,45 @@ def test_a_rule_says_what_it_asks_and_does_at_80_cells() -> None:
     assert line.split() == "9 ! -i docker0 -p tcp --dport 8080 DNAT → 172.17.0.2:80 1".split()
 
 
+def test_a_detail_that_is_known_of_no_process_is_no_column_of_question_marks() -> None:
+    head, *rows, note = on_terminal(FULL, "proxies")
+    assert "MEMORY" not in head
+    assert not any("?" in row for row in rows)
+    assert note == "… memory of the processes: not read"
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_the_pid_of_a_proxy_is_never_cut(every: bool) -> None:
+    assert any(" proxy 20911 " in line for line in on_terminal(FULL, "ports", every=every))
+
+
+def test_what_is_wrong_with_a_port_stands_in_its_row() -> None:
+    missing = on_terminal(str(RECORDINGS / "dnat-missing-proxied"), "ports")
+    assert missing[1].endswith("no DNAT · ● yes")
+    dead = on_terminal(str(RECORDINGS / "proxy-dead"), "ports")
+    assert dead[2].endswith("✗ not forwarded")
+
+
+def test_a_filter_for_how_rows_fare_asks_the_doctor(ran: Callable[..., Ran]) -> None:
+    broken = str(RECORDINGS / "forward-drop-ahead")
+    for name in ("containers", "ports", "networks"):
+        code, out, _ = ran(name, "is:broken", "--from", broken, "-o", "csv", "--no-headers")
+        assert (code, bool(out)) == (0, True), name
+    assert ran("containers", "is:broken", "--host", "ssh://a", "--host", "ssh://b")[0] == Exit.USAGE
+
+
+def test_reach_is_a_line_a_port_and_all_of_it_for_one_container(ran: Callable[..., Ran]) -> None:
+    _, out, _ = ran("reach", "--from", FULL)
+    lines = out.splitlines()
+    assert "web 203.0.113.2:8080/tcp published ✓ ok ✓ ok 13 of 18, 1 ?" in {" ".join(line.split()) for line in lines}
+    assert len(lines) == 1 + len(schemas.loads("reach", ran("reach", "--json", "--from", FULL)[1])["aims"])
+    _, out, _ = ran("reach", "web", "--from", FULL)
+    assert "by filter/DOCKER-ISOLATION-STAGE-2 #9" in out
+    assert not [line for line in out.splitlines() if "+" in line], "nobody is counted instead of named"
+    aims = schemas.loads("reach", ran("reach", "web", "--json", "--from", FULL)[1])["aims"]
+    assert len({aim["container"] for aim in aims}) == 1
+
+
 def test_why_a_rule_is_missed_is_never_cut() -> None:
     text = " ".join(" ".join(on_terminal(str(RECORDINGS / "dnat-missing-proxied"), "drift")).split())
     assert "takes 8080/tcp to web at 172.17.0.2 port 80" in text
@@ -150,7 +190,18 @@ def test_help_lists_every_command_once_and_fits(ran: Callable[..., Ran]) -> None
 
 @pytest.mark.parametrize(
     ("words", "meant"),
-    [(("contaners",), "containers"), (("ports", "--jsno"), "--json"), (("trace", "a", "b", "--prov"), "--prove")],
+    [
+        (("contaners",), "containers"),
+        (("ports", "--jsno"), "--json"),
+        (("trace", "a", "b", "--prov"), "--prove"),
+        (("--hots", "x", "ports"), "--host"),
+        (("ports", "-o", "jsn"), "json"),
+        (("flows", "--by", "contaner"), "container"),
+        (("completion", "bsh"), "bash"),
+        (("containers", "is:brokn"), "is:broken"),
+        (("trace", "outsde", ":80"), "outside, c-routed, c-paused"),
+        (("reach", "wbe"), "web"),
+    ],
 )
 def test_a_mistyped_word_is_answered_by_the_nearest(
     words: tuple[str, ...], meant: str, ran: Callable[..., Ran]

@@ -52,9 +52,9 @@ def test_what_is_no_container_or_port(capsys: pytest.CaptureFixture[str], word: 
 
 
 def test_one_that_does_not_run_and_one_that_shares_a_network(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _ran(capsys, "c-exited") == (0, "", "netdash: c-exited is not running\n")
+    assert _ran(capsys, "c-exited") == (0, "", "note: c-exited is not running\n")
     code, out, err = _ran(capsys, "c-share:80")
-    assert (code, err) == (0, "netdash: c-share uses the network of c1\n")
+    assert (code, err) == (0, "note: c-share uses the network of c1\n")
     assert out.startswith("who reaches c-share:80/tcp\n")
 
 

@@ -214,7 +214,7 @@ def test_what_nobody_holds_is_not_called_listening(host):
     ports = [one for one in host("proxy-dead").ports if one.holder and one.holder.kind == "nobody" and one.live]
     assert [one.listening for one in ports] == [True]
     cells = [row.cells for row in PORTS.rows(host("proxy-dead")) if row.cells[6].text == "nobody"]
-    assert [one[9].text for one in cells] == ["inside only"]
+    assert [one[9].text for one in cells] == ["✗ not forwarded"]
 
 
 # --- thousands of ports -----------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_what_netdash_sends_goes_as_predicted(host: Lab, words: tuple[str, ...])
     assert (done.returncode, answer["equal"], answer["differs_at"]) == (0, True, None), _shown(answer)
     assert answer["steps"]
     assert "flags owner" in done.stderr
-    assert "netdash: sends one " in done.stderr
+    assert "note: sends one " in done.stderr
 
 
 def test_a_packet_that_stays_inside_its_container_proves_nothing(host: Lab) -> None:
@@ -159,4 +159,4 @@ def test_a_finding_is_confirmed_by_connections(host: Lab) -> None:
     told = [one for one in answer["probes"] if one["code"] == "app-on-loopback"]
     assert told
     assert all(one["connected"] is False for one in told), told
-    assert done.stderr.count("netdash: probes ") == len(answer["probes"])
+    assert done.stderr.count("note: probes ") == len(answer["probes"])

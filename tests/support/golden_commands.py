@@ -64,6 +64,8 @@ EXAMINED = (
 SINGLE = (
     ("masq-missing", "reach.txt", "reach"),
     ("masq-missing", "reach.json", "reach", "--json"),
+    ("docker28.5-nft-full", "reach.txt", "reach"),
+    ("docker28.5-nft-full", "reach-web.txt", "reach", "web"),
     ("masq-missing", "who.txt", "who", "web"),
     ("masq-missing", "who.json", "who", "web", "--json"),
     ("docker28.5-nft-full", "who-c1.txt", "who", "c1:80"),

@@ -213,5 +213,7 @@ def test_the_card_and_the_ports_show_what_the_json_has(joined: Host, shown: Show
         cells = {column.key: cell.text for column, cell in zip(BY_NAME["ports"].columns, row.cells, strict=True)}
         assert (cells["rule"] == port.dnat.place) if port.dnat else cells["rule"] in ("—", "?")
         assert entry["listening"] is port.listening
-        assert ("●" in cells["listening"] or "inside only" in cells["listening"]) is bool(port.listening)
+        nobody = port.live and port.holder is not None and port.holder.kind == "nobody"
+        assert ("●" in cells["listening"]) is (bool(port.listening) and not nobody)
+        assert ("✗ not forwarded" in cells["listening"]) is nobody
         assert told(entry["dnat"]) == (port.dnat and (port.dnat.table, port.dnat.chain, port.dnat.position))
