@@ -8,7 +8,7 @@ from copy import copy
 
 from netdash.change.model import CannotModel, ChainPlace, PolicyChange
 from netdash.change.rules import changed_rules, leads_to, numbered
-from netdash.drift.engine_rules import Carried, Live, carried, evidence
+from netdash.drift.engine_rules import Live, asked_of, evidence, has_docker_proxy
 from netdash.drift.expected.iptables import FIRST
 from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE, Evidence, Layout, Mode, Undecided, is_own, mode_of
 from netdash.drift.expected.rule import Expected, PlaceKey
@@ -27,12 +27,11 @@ class EngineRules:
             raise CannotModel("the rules that the engine would write are not known: not all was read")
         if host.engine.name != "docker":
             raise CannotModel("what Podman does to its rules is not modelled")
-        held: Carried | None = carried(host.proxies)
-        mode = mode_of(host.engine, host.ruleset, held is not None and held.dockers)
+        mode = mode_of(host.engine, host.ruleset, has_docker_proxy(host.proxies))
         if isinstance(mode, Undecided) or mode.layout is Layout.SHARED:
             raise CannotModel(f"the rules that the engine would write are not known: {_why(mode, host.engine)}")
         self.mode: Mode = mode
-        self._evidence: Evidence = evidence(mode.layout, host.ruleset, held)
+        self._evidence: Evidence = evidence(mode.layout, host.ruleset, host.proxies)
         self._expected = ExpectedRules(mode, host.networks)
         self._direct = self._keeps_direct(host.ruleset, host.containers or ())
 
@@ -55,7 +54,7 @@ class EngineRules:
         """The same, by what rules and proxies of this host send where."""
         made = copy(self)
         if host.ruleset is not None:
-            made._evidence = evidence(self.mode.layout, host.ruleset, carried(host.proxies))
+            made._evidence = evidence(self.mode.layout, host.ruleset, host.proxies)
         return made
 
     def with_chains(self) -> EngineRules:
@@ -73,7 +72,7 @@ class EngineRules:
             id(entry.rule)
             for container in containers
             for expected in self._of(container)
-            for entry in live.of(expected, expected.meanings())
+            for entry in live.of(asked_of(expected))
         }
         return _replaced(ruleset, {}, gone)
 
@@ -85,7 +84,7 @@ class EngineRules:
             for family in self.mode.families
             for expected in self._expected.of_networks(family, frozenset())
             if expected.owner.network == network.id
-            for entry in live.of(expected, expected.meanings())
+            for entry in live.of(asked_of(expected))
         }
         return _replaced(ruleset, {}, gone)
 
@@ -119,7 +118,7 @@ class EngineRules:
         """Whether the engine keeps others from containers' addresses: a setting of it may leave that out for all."""
         live = Live(self.mode, ruleset)
         others = [
-            bool(live.of(expected, expected.meanings()))
+            bool(live.of(asked_of(expected)))
             for container in containers
             for expected in self._of(container)
             if expected.group == "direct routing"
@@ -213,10 +212,10 @@ class EngineRules:
     def _shared(self, chain: Chain, wanted: list[Expected], live: Live) -> list[Rule]:
         """What stands there stays; of the jumps from FORWARD the engine makes sure that they come first."""
         rules = list(chain.rules)
-        missing = [one for one in wanted if not live.of(one, one.meanings())]
+        missing = [one for one in wanted if not live.of(asked_of(one))]
         if chain.name == "FORWARD":
             jumps = [one for one in wanted if not one.owner.network and one.target.verb is Verb.JUMP]
-            stay = {id(entry.rule) for one in jumps for entry in live.of(one, one.meanings())}
+            stay = {id(entry.rule) for one in jumps for entry in live.of(asked_of(one))}
             rules = [rule for rule in rules if id(rule) not in stay]
             return [self._rule(one) for one in (*jumps, *(one for one in missing if one not in jumps))] + rules
         fresh = [self._rule(one) for one in missing]

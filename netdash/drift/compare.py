@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from netdash.drift.engine_rules import Carried, Entry, Live, evidence
+from netdash.drift.engine_rules import Entry, Live, Targets, asked_of, has_docker_proxy
 from netdash.drift.expected.mode import LEGACY, Evidence, Layout, Mode, Undecided, mode_of
 from netdash.drift.expected.rule import Expected, socket
 from netdash.drift.expected.rules import ExpectedRules
@@ -13,9 +13,9 @@ from netdash.drift.shadowing import Shadows, taker
 from netdash.drift.unexpected import Judgement, World, judge
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.drift import Drift, DriftKind
-from netdash.model.host import Container, Engine, Network, Port, Rule, Ruleset
+from netdash.model.host import Container, Engine, Network, Port, Proxy, Rule, Ruleset, Verb
 from netdash.model.index import why_lost
-from netdash.model.memory import Memory, same
+from netdash.model.memory import Memory, exchanged, same
 from netdash.model.records import dataclass
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
@@ -30,7 +30,7 @@ class Known:
     networks: tuple[Network, ...]
     containers: tuple[Container, ...]
     ruleset: Ruleset
-    proxies: Carried | None
+    proxies: tuple[Proxy, ...] | None
     ports: tuple[Port, ...]
     devices: frozenset[str] | None
 
@@ -51,44 +51,49 @@ class _Part:
         """`owner`: the container's id; `networks`: ids of those that it is on while it runs."""
         self.owner = owner
         self.networks = networks
-        self._rules = [(rule, rule.meanings()) for rule in rules]
-        self._live: Live | None = None
-        self.found: list[tuple[Expected, list[Entry]]] = []
-        self.matched: list[int] = []  # ids of the live rules
-        self.groups: frozenset[tuple[str, str, bool]] = frozenset()  # family, group, whether one of its rules is there
-        self.absent: list[Expected] = []
-        self.repeated: list[tuple[Expected, list[Entry]]] = []
-        self._shadowed: list[tuple[Expected, Rule, Rule]] = []
-        self._asked: tuple[object, ...] = ()
+        self._rules = [(rule, asked_of(rule)) for rule in rules]
+        self.asked = frozenset(itertools.chain.from_iterable(asked for _, asked in self._rules))
+        self._found: list[tuple[Expected, list[Entry]]] = []
+        self._ahead: list[Entry | None] = []
+        self._is_shadowed = False
+        self._version = -1
+        self._ports: Sequence[Port] = ()
+
+    def leave(self) -> None:
+        """The live rules that it found are asked for no more."""
+        for entry in itertools.chain.from_iterable(entries for _, entries in self._found):
+            entry.asked -= 1
 
     def look_up(self, live: Live) -> None:
-        if live is self._live:
-            return
-        self._live = live
-        self.found = [(rule, live.of(rule, meanings)) for rule, meanings in self._rules]
-        self.matched = [id(entry) for _, entries in self.found for entry in entries]
-        required = [(rule, entries) for rule, entries in self.found if rule.required]
+        self.leave()
+        self._found = [(rule, live.of(asked)) for rule, asked in self._rules]
+        for entry in itertools.chain.from_iterable(entries for _, entries in self._found):
+            entry.asked += 1
+        required = [(rule, entries) for rule, entries in self._found if rule.required]
         self.groups = frozenset((rule.place.family, rule.group, bool(entries)) for rule, entries in required)
         self.absent = [rule for rule, entries in required if not entries]
-        self.repeated = [(rule, entries) for rule, entries in self.found if len(entries) > 1]
-        self._asked = ()
+        self.repeated = [(rule, entries) for rule, entries in self._found if len(entries) > 1]
+        self._translating = [
+            (rule, entries) for rule, entries in self._found if entries and rule.target.verb is Verb.DNAT
+        ]
+        self._version = -1
 
-    def shadowed(self, shadows: Shadows, ports: list[Port]) -> list[tuple[Expected, Rule, Rule]]:
-        """(what should be, the live rule that is it, the rule that decides before)."""
-        asked = (shadows.version, ports)
-        if asked != self._asked:
-            self._asked = asked
-            self._shadowed = [
-                (rule, entries[0].rule, decides)
-                for rule, entries in self.found
-                if entries and (decides := _decides(shadows, rule, entries, ports)) is not None
-            ]
-        return self._shadowed
+    def may_be_shadowed(self, version: int) -> bool:
+        """Whether `shadowed` may say another thing than nothing. `version`: of the shadows."""
+        return bool(self._version != version or self._is_shadowed or self._translating)
 
-
-def _decides(shadows: Shadows, rule: Expected, entries: list[Entry], ports: list[Port]) -> Rule | None:
-    other = shadows.ahead(rule, entries[0])
-    return other.rule if other else taker(rule, entries, ports)
+    def shadowed(self, shadows: Shadows, ports: Sequence[Port]) -> Iterator[tuple[Expected, Rule, Rule]]:
+        """(what should be, the live rule that is it, the rule that decides before). `ports`: of the container."""
+        if self._version != shadows.version or not same(self._ports, ports):
+            if self._version != shadows.version:
+                self._ahead = [shadows.ahead(rule, entries[0]) if entries else None for rule, entries in self._found]
+            self._version, self._ports = shadows.version, ports
+            self._is_shadowed = any(self._ahead) or any(taker(*each, ports) for each in self._translating)
+        if self._is_shadowed:
+            for (rule, entries), ahead in zip(self._found, self._ahead, strict=True):
+                decides = ahead.rule if ahead else taker(rule, entries, ports)
+                if entries and decides:
+                    yield rule, entries[0].rule, decides
 
 
 def compare(known: Known) -> Comparison:
@@ -103,46 +108,55 @@ class Comparer:
         self._memory = Memory()
         self._mode: Mode | None = None
         self._live: Live | None = None
-        self._targets: Evidence = {}
-        self._containers: _Kept = {}
+        self._targets: Targets | None = None
+        self._own: dict[tuple[str, str], _Own] = {}
         self._shared: dict[str, tuple[ExpectedRules, frozenset[str], _Part]] = {}
+        self._parts_before: list[_Part] = []
         self._shadows = Shadows()
 
     def compare(self, known: Known) -> Comparison:
         once, ruleset = self._memory.once, known.ruleset
-        shape = ruleset.shape or ruleset
-        dockers = known.proxies is not None and known.proxies.dockers
-        mode = once("mode", lambda *_: mode_of(known.engine, ruleset, dockers), known.engine, shape, dockers)
+        shape, proxied = ruleset.shape or ruleset, has_docker_proxy(known.proxies)
+        mode = once("mode", lambda *_: mode_of(known.engine, ruleset, proxied), known.engine, shape, proxied)
         if isinstance(mode, Undecided):
             return Comparison(None, (mode,))
-        if mode != self._mode:
-            self._mode, self._live = mode, None
-        mode = self._mode
-        live = self._live = once("live", lambda *_: Live(mode, ruleset, self._live), mode, shape)
-        targets = once("targets", lambda *_: evidence(mode.layout, ruleset, known.proxies), mode, shape, known.proxies)
-        self._targets = targets if targets != self._targets else self._targets
-        parts = self._parts(known, mode, self._targets)
-        for part in parts:
-            part.look_up(live)
+        if mode != self._mode or self._live is None or self._targets is None:
+            self._mode, self._live, self._targets = mode, Live(mode, ruleset), Targets(mode.layout)
+        touched = self._live.follow(ruleset)
+        parts = self._parts(known, self._mode, self._targets, self._targets.follow(ruleset, known.proxies))
+        gone, came = exchanged(self._parts_before, parts)
+        self._parts_before = parts
+        for part in gone:
+            part.leave()
+        for part in (*came, *(part for part in parts if not part.asked.isdisjoint(touched))):
+            part.look_up(self._live)
         world = once(
             "world",
             lambda *_: World(known.networks, known.containers, known.devices),
             *(known.networks, known.containers, known.devices),
         )
-        work = _Work(known, mode, live, parts, self._shadows, world)
+        work = _Work(known, self._live, parts, self._shadows, world)
         found = [*work.against_expected(), *work.leftovers(), *_left_behind(known.containers)]
         found.sort(key=lambda one: (_ORDER[one.kind], one.binding is None, one.family, one.table, one.chain))
         return Comparison(tuple(found), tuple(work.undecided()))
 
-    def _parts(self, known: Known, mode: Mode, targets: Evidence) -> list[_Part]:
+    def _parts(self, known: Known, mode: Mode, targets: Targets, moved: set[tuple[str, int]]) -> list[_Part]:
+        """`moved`: the ports that are sent elsewhere than last time."""
         rules = self._memory.once("rules", ExpectedRules, mode, known.networks)
-        before, self._containers = self._containers, {}
+        before, self._own = self._own, {}
         parts: list[_Part] = []
         for family in mode.families:
-            own = [self._part(family, container, rules, targets, before) for container in known.containers]
-            used = (
-                frozenset().union(*{part.networks for part in own}) if mode.layout is Layout.NETAVARK else frozenset()
-            )
+            own = []
+            for container in known.containers:
+                key = family, container.id
+                made = before.get(key)
+                if made is None or not made.holds(container, rules, moved):
+                    made = _Own(container, rules, family, targets.agreed, made)
+                self._own[key] = made
+                own.append(made.part)
+            used: frozenset[str] = frozenset()
+            if mode.layout is Layout.NETAVARK:
+                used = used.union(*{part.networks for part in own})
             shared = self._shared.get(family)
             if shared is None or shared[:2] != (rules, used):
                 shared = self._shared[family] = (rules, used, _Part(rules.of_networks(family, used)))
@@ -150,25 +164,26 @@ class Comparer:
         parts.append(self._memory.once("isolation", lambda *_: _Part(rules.isolation()), rules))
         return parts
 
-    def _part(self, family: str, container: Container, rules: ExpectedRules, targets: Evidence, before: _Kept) -> _Part:
-        key = (family, container.id)
-        setup = (container, rules, targets)
-        known = before.get(key)
-        if known is None or not same(known[0], setup):
-            told = [targets.get((binding.proto, binding.host_port or 0)) for binding in container.bindings]
-            relevant = (rules, told, *concerns(container))
-            if known is not None and known[1] == relevant:
-                part = known[2]
-            else:
-                networks = rules.networks_of(family, container)
-                part = _Part(rules.of_container(family, container, targets), container.id, networks)
-            known = (setup, relevant, part)
-        self._containers[key] = known
-        return known[2]
 
+class _Own:
+    """The rules of one container in one family, and what they were made of."""
 
-_Kept = dict[tuple[str, str], tuple[tuple[object, ...], tuple[object, ...], _Part]]
-"""By family and container id: what it was made of, what of that matters, and what was made."""
+    def __init__(
+        self, container: Container, rules: ExpectedRules, family: str, targets: Evidence, before: _Own | None
+    ) -> None:
+        self.part: _Part
+        self._container = container
+        self._rules = rules
+        self._ports = frozenset((binding.proto, binding.host_port or 0) for binding in container.bindings)
+        self._relevant = (rules, [targets.get(port) for port in sorted(self._ports)], *concerns(container))
+        if before is not None and before._relevant == self._relevant:
+            self.part = before.part
+        else:
+            networks = rules.networks_of(family, container)
+            self.part = _Part(rules.of_container(family, container, targets), container.id, networks)
+
+    def holds(self, container: Container, rules: ExpectedRules, moved: set[tuple[str, int]]) -> bool:
+        return self._container is container and self._rules is rules and self._ports.isdisjoint(moved)
 
 
 def concerns(container: Container) -> tuple[object, ...]:
@@ -190,17 +205,15 @@ def _left_behind(containers: tuple[Container, ...]) -> Iterator[Drift]:
 class _Work:
     """One comparison on its way."""
 
-    def __init__(
-        self, known: Known, mode: Mode, live: Live, parts: list[_Part], shadows: Shadows, world: World
-    ) -> None:
+    def __init__(self, known: Known, live: Live, parts: list[_Part], shadows: Shadows, world: World) -> None:
+        mode = live.mode
         self._known = known
         self._mode = mode
         self._live = live
         self._parts = parts
         self._shadows = shadows
         self._world = world
-        matched = set(itertools.chain.from_iterable(part.matched for part in parts))
-        self._foreign = [entry for entry in live.entries if id(entry) not in matched]
+        self._foreign = [entry for entry in live.entries if not entry.asked]
         shadows.update(live, self._foreign)
         self._opaque = 0
         self._backend = _backend(mode)
@@ -214,7 +227,7 @@ class _Work:
         yield from self._shadowed()
 
     def _missing(self) -> Iterator[Drift]:
-        for expected in itertools.chain.from_iterable(part.absent for part in self._parts):
+        for expected in itertools.chain.from_iterable([part.absent for part in self._parts]):
             if (expected.place.family, expected.group) in self._waived:
                 continue
             if not self._read(expected) or self._live.may_be(expected):
@@ -230,7 +243,7 @@ class _Work:
 
     def _duplicates(self) -> Iterator[Drift]:
         reported: set[int] = set()
-        for expected, entries in itertools.chain.from_iterable(part.repeated for part in self._parts):
+        for expected, entries in itertools.chain.from_iterable([part.repeated for part in self._parts]):
             for entry in entries[1:]:
                 if id(entry.rule) not in reported:
                     reported.add(id(entry.rule))
@@ -240,8 +253,9 @@ class _Work:
         ports: dict[str | None, list[Port]] = {}
         for port in self._known.ports:
             ports.setdefault(port.container_id, []).append(port)
-        for part in self._parts:
-            for expected, rule, decides in part.shadowed(self._shadows, ports.get(part.owner, [])):
+        version = self._shadows.version
+        for part in [part for part in self._parts if part.may_be_shadowed(version)]:
+            for expected, rule, decides in part.shadowed(self._shadows, ports.get(part.owner, ())):
                 yield self._drift(DriftKind.SHADOWED, expected, rule, _decision(decides))
 
     # --- what is there ------------------------------------------------------------------------------------------------

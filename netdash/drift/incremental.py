@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netdash.drift.compare import Comparer, Comparison, Known, concerns
-from netdash.drift.engine_rules import Carried, carried
 from netdash.model.drift import Drift
-from netdash.model.host import Failure, Host, Link, Port
+from netdash.model.host import Failure, Host, Link, Port, Proxy
 from netdash.model.memory import Memory, Unchanged, same
 from netdash.model.source import Source
 
@@ -25,7 +24,7 @@ class Comparing:
         self._comparer = Comparer()
         self._containers = Unchanged(concerns)
         self._devices: frozenset[str] | None = None
-        self._carried: Carried | None = None
+        self._proxies = Unchanged(_carries)
         self._inputs: tuple[object, ...] = ()
         self._answer = Comparison(None)
         self._since: dict[object, float] | None = None
@@ -42,8 +41,7 @@ class Comparing:
             return None, {"drift": Failure("drift", "the engine does not tell its version")}
         devices = self._memory.once("devices", _names, host.links)
         self._devices = devices if devices != self._devices else self._devices
-        held = self._memory.once("carried", carried, host.proxies)
-        self._carried = held if held != self._carried else self._carried
+        proxies = None if host.proxies is None else self._proxies.of(host.proxies)
         containers = self._containers.of(host.containers)
         shape = host.ruleset.shape or host.ruleset
         inputs = (
@@ -53,12 +51,12 @@ class Comparing:
             shape,
             host.ruleset.unread,
             ports,
-            self._carried,
+            proxies,
             self._devices,
         )
         if not same(self._inputs, inputs):
             self._inputs = inputs
-            known = (host.engine, host.networks, containers, host.ruleset, self._carried, ports, self._devices)
+            known = (host.engine, host.networks, containers, host.ruleset, proxies, ports, self._devices)
             self._answer = self._comparer.compare(Known(*known))
         reasons = (
             Failure(f"drift: {undecided.part}" if undecided.part else "drift", undecided.reason)
@@ -81,6 +79,11 @@ class Comparing:
         if lasting != self._shown:
             self._shown = lasting
         return self._shown
+
+
+def _carries(proxy: Proxy) -> tuple[object, ...]:
+    """What of a proxy bears on the rules."""
+    return proxy.proto, proxy.host_port, proxy.container_ip, proxy.holds_port, proxy.command
 
 
 def _names(links: tuple[Link, ...] | None) -> frozenset[str] | None:

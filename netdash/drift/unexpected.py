@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 
 from netdash.drift.engine_rules import Entry
@@ -11,6 +12,7 @@ from netdash.drift.expected.mode import Layout, Mode
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.drift import DriftKind
 from netdash.model.host import IP, Binding, Container, Net, Network, Verb
+from netdash.model.index import owners_of
 from netdash.model.records import dataclass
 
 _DOCKERS_NAME = re.compile(r"br-[0-9a-f]{12}|docker0")
@@ -33,14 +35,14 @@ class World:
     ) -> None:
         self.devices = devices
         self.bridges = {network.bridge: network for network in networks if network.bridge}
-        self.owners: dict[IP, str] = {}
-        moving: set[str] = set()
-        for container in containers:
-            for endpoint in container.endpoints:
-                if container.running:
-                    self.owners.update((address.ip, container.id) for address in endpoint.addresses)
-                if container.state in ("restarting", "removing"):
-                    moving |= {endpoint.network_id, endpoint.network}
+        self._containers = tuple(containers)
+        moving = {
+            name
+            for container in self._containers
+            if container.state in ("restarting", "removing")
+            for endpoint in container.endpoints
+            for name in (endpoint.network_id, endpoint.network)
+        }
         self.subnets = {net: network for network in networks for net in network.subnets}
         unsure = [
             network
@@ -49,6 +51,10 @@ class World:
         ]
         self._unsure = [net for one in unsure for net in one.subnets]
         self._gwbridges = {network.bridge for network in networks if network.name == GWBRIDGE} | {GWBRIDGE}
+
+    @cached_property
+    def owners(self) -> dict[IP, str]:
+        return {ip: one.id for ip, one in owners_of(one for one in self._containers if one.running).items()}
 
     def knows_owner(self, ip: IP) -> bool:
         """Whether the API tells who has this address, or that nobody has."""

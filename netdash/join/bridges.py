@@ -3,10 +3,13 @@ none is there."""
 
 from __future__ import annotations
 
+from itertools import chain
+
 from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.addresses import interface
 from netdash.model.engine_process import EngineProcess, Place, is_proved
 from netdash.model.host import Container, Endpoint, Engine, Failure, Link, Network
+from netdash.model.memory import exchanged
 from netdash.model.numbers import decimal
 from netdash.model.records import replace
 from netdash.model.source import Source
@@ -103,18 +106,42 @@ class VethPairs:
     the veth), the peer's index seen from inside, and the bridge's forwarding table. Without any: unknown."""
 
     def __init__(
-        self, links: tuple[Link, ...] | None, networks: tuple[Network, ...] | None, netns: object, fdb: object
+        self,
+        links: tuple[Link, ...] | None,
+        networks: tuple[Network, ...] | None,
+        netns: object,
+        fdb: object,
+        before: VethPairs | None = None,
     ) -> None:
+        """`before`: that of an older host, to tell what has changed since."""
+        self._networks = networks
         self._bridges = {network.id: network.bridge for network in networks or ()}
         self._by_name = {network.name: network.bridge for network in networks or ()}
         self._netns = {pid: nsid for pid, nsid in mapping(_or_none(netns)).items() if isinstance(nsid, int)}
-        self._veths = [link for link in links or () if link.kind == "veth"]
-        self._by_index = {link.index: link for link in self._veths}
+        veths = [link for link in links or () if link.kind == "veth"]
+        self._by_index = {link.index: link for link in veths}
         self._by_netns: dict[int, list[Link]] = {}
-        for link in self._veths:
+        for link in veths:
             if link.peer_netns is not None:
                 self._by_netns.setdefault(link.peer_netns, []).append(link)
-        self._by_mac = _forwarding(fdb, {link.name for link in self._veths if link.master})
+        self._by_mac = _forwarding(fdb, {link.name for link in veths if link.master})
+        self._veths = veths
+        self._changed: frozenset[object] | None = None  # not known
+        if before is not None and before._networks is networks:
+            self._changed = self._changes(before)
+
+    def _changes(self, before: VethPairs) -> frozenset[object]:
+        """The pids, indexes and MAC addresses by which another veth may be found than before."""
+        moved = [*chain.from_iterable(exchanged(before._veths, self._veths))]
+        namespaces = {link.peer_netns for link in moved}
+        pids = {pid for pid, nsid in (before._netns | self._netns).items() if nsid in namespaces}
+        pids |= {pid for pid, _ in before._netns.items() ^ self._netns.items()}
+        macs = {mac for mac, _ in before._by_mac.items() ^ self._by_mac.items()}
+        return frozenset((*pids, *(link.index for link in moved), *macs))
+
+    def as_before(self, evidence: frozenset[object]) -> bool:
+        """Whether `before` found the same veths by this evidence."""
+        return self._changed is not None and self._changed.isdisjoint(evidence)
 
     def veths(self, container: Container) -> tuple[str | None, ...]:
         """The host's end of each endpoint; by what was read inside, too."""
@@ -144,6 +171,13 @@ class VethPairs:
             if same and peer is not None and (peer.master == bridge or _pair(peer, link)):
                 return peer.name
         return self._by_mac.get((endpoint.mac or "").lower())
+
+
+def evidence_of(container: Container) -> frozenset[object]:
+    """By what its veths are looked up: its pid, MAC addresses, and the indexes of the other ends."""
+    inner = (container.inside.links if container.inside else None) or ()
+    macs = ((endpoint.mac or "").lower() for endpoint in container.endpoints)
+    return frozenset((str(container.pid), *macs, *(link.peer_index or 0 for link in inner)))
 
 
 def _pair(outer: Link, inner: Link) -> bool:

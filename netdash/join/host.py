@@ -26,7 +26,7 @@ from netdash.model.host import (
     Route,
     Ruleset,
 )
-from netdash.model.memory import Unchanged, same
+from netdash.model.memory import Each, Unchanged, same
 from netdash.model.records import dataclass, replace
 from netdash.model.source import KEPT, SOURCES, WAITING, Source
 from netdash.parse.docker import created, parse_inspected, parse_listed, resolve_shared
@@ -40,26 +40,6 @@ if TYPE_CHECKING:
     from netdash.model.kept import WaitingPort
 
 _NOTHING: Mapping[str, object] = {}
-
-
-class _Parsed:
-    """The containers of one kind of answer; an entry that is the same object as last time is not parsed again."""
-
-    def __init__(self, parse: Callable[[Json], Container | None]) -> None:
-        self._parse = parse
-        self._known: dict[int, tuple[object, float, Container | None]] = {}  # by the entry's identity, which it keeps
-
-    def newest_first(self, answer: object) -> list[Container]:
-        before, self._known = self._known, {}
-        for raw in objects(answer) or ():
-            known = before.get(id(raw))
-            if known is None or known[0] is not raw:
-                known = (raw, created(mapping(raw)), self._parse(mapping(raw)))
-            self._known[id(raw)] = known
-        return [container for _, _, container in sorted(self._known.values(), key=_created, reverse=True) if container]
-
-
-_created = itemgetter(1)
 
 
 class _InnerAnswers:
@@ -94,7 +74,7 @@ class _Joined:
     container: Container  # as the engine describes it
     inputs: tuple[object, ...]  # what else is known of its namespace
     seen: Container  # with what was read inside
-    veth_pairs: VethPairs
+    evidence: frozenset[object]  # for its veths
     veths: tuple[str | None, ...]  # by endpoint
     joined: Container
 
@@ -109,9 +89,10 @@ class Builder:
         """`compare`: the rules with those that the engine should have written."""
         self._compares = compare
         self._sources = Sources()
-        self._listed, self._inspected = _Parsed(parse_listed), _Parsed(parse_inspected)
+        self._listed, self._inspected = Each(), Each()
         self._inner = _InnerAnswers()
         self._joined_before: dict[str, _Joined] = {}
+        self._veth_pairs: VethPairs | None = None
         self._publishing = Unchanged(_of_ports)
         self._joined_all: tuple[Container, ...] = ()
         self._uncounted: tuple[Port, ...] = ()
@@ -217,22 +198,23 @@ class Builder:
 
         veth_pairs = self._sources.once(
             "veth_pairs",
-            VethPairs,
+            lambda links, networks, netns, fdb: VethPairs(links, networks, netns, fdb, self._veth_pairs),
             links,
             networks,
             recording.answers.get("ip/netns.json"),
             recording.answers.get("ip/bridge-fdb.json"),
         )
-        moved = self._inner.update(recording)
-        before, self._joined_before = self._joined_before, {}
+        inner = self._inner.update(recording)
+        moved = None if veth_pairs is self._veth_pairs else veth_pairs
+        before, self._joined_before, self._veth_pairs = self._joined_before, {}, veth_pairs
         owners = {container.name: container for container in parsed}
         found = []
         for container in parsed:
             known = before.get(container.id)
             if (
-                known is None
-                or (known.container is not container or known.veth_pairs is not veth_pairs)
-                or (container.shares_with or container.name in moved)
+                (known is None or known.container is not container)
+                or (container.shares_with or container.name in inner)
+                or (moved is not None and not moved.as_before(known.evidence))
             ):
                 known = self._join(container, veth_pairs, known, owners)
             self._joined_before[container.id] = known
@@ -260,24 +242,24 @@ class Builder:
                 seen = replace(seen, left_behind=True, inside=seen.inside or Inside((), (), ()))
         else:
             seen = before.seen
-        if before is None or before.seen is not seen or before.veth_pairs is not veth_pairs:
-            veths = veth_pairs.veths(seen)
-            if before is not None and before.seen is seen and before.veths == veths:
-                joined = before.joined
-            else:
-                joined = _wired(seen, veths)
-                joined = before.joined if before is not None and before.joined == joined else joined
-            before = _Joined(container, inputs, seen, veth_pairs, veths, joined)
-        return before
+        from netdash.join.bridges import evidence_of
+
+        veths = veth_pairs.veths(seen)
+        if before is not None and before.seen is seen and before.veths == veths:
+            return before
+        joined = _wired(seen, veths)
+        joined = before.joined if before is not None and before.joined == joined else joined
+        return _Joined(container, inputs, seen, evidence_of(seen), veths, joined)
 
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
         """Inspected containers, and the listed ones that have not been inspected yet, the newest first: as Docker lists
         them, so that one which an event named stands where the next list has it."""
-        details = {one.id: one for one in self._sources.once("inspected", self._inspected.newest_first, inspected)}
-        listing = self._sources.once("listed", self._listed.newest_first, listed)
-        known = {one.id for one in listing}
-        fresh = [detail for detail in details.values() if detail.id not in known]  # they came after the list
-        return resolve_shared([*fresh, *(details.get(one.id, one) for one in listing)])
+        details = self._sources.once(
+            "inspected", lambda answer: _newest_first(self._inspected, parse_inspected, answer), inspected
+        )
+        listing = self._sources.once("listed", lambda answer: _newest_first(self._listed, parse_listed, answer), listed)
+        fresh = [detail for identity, detail in details.items() if identity not in listing]  # they came after the list
+        return resolve_shared([*fresh, *map(details.get, listing, listing.values())])
 
     def _ports(
         self,
@@ -305,11 +287,17 @@ class Builder:
         )
         ports = self._sources.once("ports", lambda *_: held.ports(containers, waiting), held, containers, waiting)
         self._uncounted = ports
-        if ruleset is None:
+        if ruleset is None or ruleset is held.ruleset:
             return ports
         from netdash.trace.nat_changes import recounted
 
         return self._sources.once("counted", recounted, ports, ruleset)
+
+
+def _newest_first(each: Each, parse: Callable[[Json], Container | None], answer: object) -> dict[str, Container]:
+    """The containers of one kind of answer, by id."""
+    found = each(lambda raw: (created(mapping(raw)), parse(mapping(raw))), objects(answer) or ())
+    return {one.id: one for _, one in sorted(found, key=itemgetter(0), reverse=True) if one}
 
 
 def _of_ports(container: Container) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from netdash.kernel.entrance import Entrance
@@ -14,12 +15,12 @@ from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Binding, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
 from netdash.model.index import owners_of
 from netdash.model.kept import WaitingPort
+from netdash.model.memory import exchanged
 from netdash.model.packet import Packet
 from netdash.model.processes import HOLDERS, OWN_PROXY
 from netdash.model.records import dataclass, replace
 
 if TYPE_CHECKING:
-    from netdash.trace.nat_changes import Changes
     from netdash.trace.nat_rules import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
@@ -48,7 +49,7 @@ class HostPorts:
         before: HostPorts | None = None,
     ) -> None:
         """`before`: the one of the host before, from which the ports are taken that nothing has changed for."""
-        holding = [proxy for proxy in proxies or () if proxy.holds_port]
+        self._holding = holding = [proxy for proxy in proxies or () if proxy.holds_port]
         holding.sort(key=lambda one: (bool(one.listeners), -one.pid))  # of several at one port the last stays
         self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in holding}
         self._proxies_known = proxies is not None
@@ -56,7 +57,7 @@ class HostPorts:
         for proxy in holding:
             self._proxies_at.setdefault((proxy.proto, proxy.host_port), []).append(proxy)
         self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
-        self._ruleset = ruleset
+        self.ruleset = ruleset
         self._listeners = listeners
         self._by_port = by_port(listeners or ())
         self._nat = _destination_nat(ruleset) if ruleset else None
@@ -65,8 +66,8 @@ class HostPorts:
         self._entrance = way
         self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
         self._read = (way, self._rules_whole, self._proxies_known, listeners is None)
-        if before is not None and before._ruleset and ruleset:
-            self._take_over(before, before._ruleset, ruleset)
+        if before is not None and before.ruleset and ruleset:
+            self._take_over(before, before.ruleset, ruleset)
 
     def ports(self, containers: tuple[Container, ...], waiting: tuple[WaitingPort, ...] = ()) -> tuple[Port, ...]:
         """By protocol, port and address; a container's ports first where others share the number. A container that is
@@ -84,17 +85,18 @@ class HostPorts:
         from netdash.trace.nat_changes import changes
 
         changed = changes(old, new) if before._read == self._read else None
-        for container, ports in before._known.values() if changed else ():
-            if changed and all(self._as_before(port, before, changed) for port in ports):
-                self._known[container.id] = (container, changed.renewed(ports))
-
-    def _as_before(self, port: Port, before: HostPorts, changed: Changes) -> bool:
-        asked = (port.proto, port.host_port)
-        return (
-            not (port.unsure or asked in changed.ports)
-            and before._by_port.get(asked) == self._by_port.get(asked)
-            and before._proxies_at.get(asked) == self._proxies_at.get(asked)
-        )
+        if changed is None:
+            return
+        sockets = chain(*exchanged(before._listeners or (), self._listeners or ()))
+        proxies = chain(*exchanged(before._holding, self._holding))
+        touched = {(one.proto, one.port) for one in sockets} | {(one.proto, one.host_port) for one in proxies}
+        touched |= changed.ports
+        for identity, known in before._known.items():
+            container, ports = known
+            if not ports:
+                self._known[identity] = known
+            elif not any(port.unsure or (port.proto, port.host_port) in touched for port in ports):
+                self._known[identity] = (container, changed.renewed(ports))
 
     def _of(self, container: Container) -> tuple[Port, ...]:
         known = self._known.get(container.id)

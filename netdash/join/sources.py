@@ -26,7 +26,8 @@ from netdash.model.host import (
     Unread,
 )
 from netdash.model.kernel_state import Tracking
-from netdash.model.memory import Memory, Unchanged
+from netdash.model.memory import Each, Memory, Unchanged
+from netdash.model.processes import ProxyProcesses
 from netdash.model.records import replace
 from netdash.model.source import BY_PATH, SOURCES, Source
 from netdash.model.traffic import NOT_READ, LinkReading, Traffic, Used, UsedReading
@@ -48,7 +49,7 @@ class Sources:
     def __init__(self) -> None:
         self.once = Memory().once
         self._networks = Unchanged(lambda network: network)
-        self._links_before: dict[int, tuple[object, Link]] = {}
+        self._links, self._lines, self._argv, self._processes = Each(), Each(str), Each(str), ProxyProcesses()
         self._entries: LiveEntries | None = None
         self._used: LiveEntries | None = None
         self._rates: LinkRates | None = None
@@ -82,9 +83,7 @@ class Sources:
             return None
         from netdash.parse.iproute import parse_links
 
-        return self._read(
-            Source.LINKS, failures, lambda a, b: parse_links(a, b, self._links_before), link, addr, need=2
-        )
+        return self._read(Source.LINKS, failures, lambda a, b: parse_links(a, b, self._links), link, addr, need=2)
 
     def neighbours(self, recording: Recording, failures: dict[str, Failure]) -> tuple[Neighbour, ...] | None:
         answer = recording.answers.get("ip/neigh.json")
@@ -217,14 +216,19 @@ class Sources:
             STOPPED,
             mark_forged,
             mark_silent,
-            mark_stopped,
             parse_owners,
             split_forged,
         )
         from netdash.parse.proc import parse_listeners, parse_proxies
 
         owners = self.once("owners", parse_owners, recording.text(OWNERS))
-        listeners = self._read(Source.LISTENERS, failures, parse_listeners, sockets, decode=lambda text: text)
+        listeners = self._read(
+            Source.LISTENERS,
+            failures,
+            lambda text: parse_listeners(text, self._lines),
+            sockets,
+            decode=lambda text: text,
+        )
         stopped: frozenset[int] | None = self.parsed(recording, STOPPED)
         if listeners is not None:
             listeners = self.once("marked", mark_forged, listeners, owners, process)
@@ -232,12 +236,11 @@ class Sources:
             listeners = self.once("silent", mark_silent, listeners, stopped)
         if argv is None:
             return None, (), listeners
-        bare = self.once("argv", parse_proxies, argv, recording.text("host/memory.txt"))
-        if stopped is not None:
-            bare = self.once("stopped", mark_stopped, bare, stopped)
-        if process is None or process.place is not Place.ENTERED:  # else the sockets are of another namespace
-            bare = self.once("proxies", _proxies_with_sockets, bare, listeners)
-        proxies, forged = self.once("split", split_forged, bare, owners, process)
+        bare = self.once("argv", lambda text: parse_proxies(text, self._argv), argv)
+        memory = self.parsed(recording, "host/memory.txt")
+        theirs = None if process is not None and process.place is Place.ENTERED else listeners  # of another namespace
+        told = self.once("proxies", self._processes.of, bare, memory, stopped, theirs)
+        proxies, forged = self.once("split", split_forged, told, owners, process)
         return proxies, forged, listeners
 
     def networks(
@@ -262,29 +265,6 @@ def malformed(source: str, error: ValueError) -> Failure:
 
 def _parse_networks(answer: object) -> tuple[Network, ...]:
     return tuple(network for raw in items(answer) if (network := parse_network(mapping(raw))))
-
-
-def _proxies_with_sockets(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> tuple[Proxy, ...]:
-    """Sockets by pid; None where the owners of sockets could not be read. An unprivileged reader is told of its own
-    sockets alone, and a recording may hold the pid of what started a proxy, not of the proxy that has the socket."""
-    if listeners is None or (listeners and not any(listener.pid for listener in listeners)):
-        return proxies
-    pids = {proxy.pid for proxy in proxies}
-    nobodys = {
-        (listener.proto, listener.port)
-        for listener in listeners
-        if listener.pid is None
-        or (listener.command == "docker-proxy" and listener.user is None and listener.pid not in pids)
-    }
-    held: dict[int | None, list[Listener]] = {}
-    for listener in listeners:
-        held.setdefault(listener.pid, []).append(listener)
-    return tuple(
-        proxy
-        if proxy.pid not in held and (proxy.proto, proxy.host_port) in nobodys
-        else replace(proxy, listeners=tuple(held.get(proxy.pid, ())))
-        for proxy in proxies
-    )
 
 
 def _unread(ruleset: Ruleset, failures: Mapping[str, Failure]) -> tuple[Unread, ...]:

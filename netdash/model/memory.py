@@ -3,16 +3,17 @@ rules for as long as rules of the host may need them. Not for use by two threads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import _lru_cache_wrapper, lru_cache
 from operator import is_
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
 
-def same(before: tuple[object, ...] | None, now: tuple[object, ...]) -> bool:
+def same(before: Sequence[object] | None, now: Sequence[object]) -> bool:
     """Whether both hold the very same objects."""
     return before is not None and len(before) == len(now) and all(map(is_, before, now))
 
@@ -48,6 +49,63 @@ class Unchanged:
             return last
         self._last = records
         return records
+
+
+class Each:
+    """`map` that keeps a result for as long as its thing is among them. Each of these has one `make`."""
+
+    def __init__(self, key: Callable[[Any], Hashable] = id) -> None:
+        """`key`: by which a thing is known; `str` for texts."""
+        self._key = key
+        self._known: dict[Hashable, tuple[object, Any]] = {}
+
+    def __call__(self, make: Callable[[S], T], things: Iterable[S]) -> list[T]:
+        before, self._known, results = self._known, {}, []
+        for thing in things:
+            key = self._key(thing)
+            known = before.get(key)
+            if known is None:
+                known = before[key] = (thing, make(thing))
+            self._known[key] = known  # with the thing: its id is its own for so long
+            results.append(known[1])
+        return results
+
+
+def exchanged(before: Collection[T], now: Collection[T]) -> tuple[list[T], list[T]]:
+    """(those that went, those that came), by identity: an index is changed by them in place of being made anew."""
+    old, new = (dict(zip(map(id, things), things, strict=True)) for things in (before, now))
+    return [old[one] for one in old.keys() - new.keys()], [new[one] for one in new.keys() - old.keys()]
+
+
+Pairs = Iterable[tuple[S, T]]
+
+
+def patched(index: Mapping[S, frozenset[T]], gone: Pairs[S, T], came: Pairs[S, T]) -> Mapping[S, frozenset[T]]:
+    """The index without the pairs that went, with those that came. The one that is given stays as it is."""
+    moved: dict[S, set[T]] = {}
+    for change, pairs in ((set.discard, gone), (set.add, came)):
+        for key, value in pairs:
+            if key not in moved:
+                moved[key] = set(index.get(key, ()))
+            change(moved[key], value)
+    found = {**index, **{key: frozenset(values) for key, values in moved.items()}}
+    for key, values in moved.items():
+        if not values:
+            del found[key]
+    return found
+
+
+def differing(before: Sequence[T], now: Sequence[T], same: Callable[[T, T], bool] = is_) -> tuple[slice, slice]:
+    """From the first that differs to the last, in both."""
+    most = min(len(before), len(now))
+    begin = _alike(zip(before, now), same, most)  # noqa: B905 the shorter one ends it
+    end = _alike(zip(reversed(before), reversed(now)), same, most - begin)  # noqa: B905
+    return slice(begin, len(before) - end), slice(begin, len(now) - end)
+
+
+def _alike(pairs: Iterable[tuple[T, T]], same: Callable[[T, T], bool], most: int) -> int:
+    found = (at for at, (old, new) in enumerate(pairs) if old is not new and not same(old, new))
+    return min(next(found, most), most)
 
 
 # --- conditions and targets of rules ----------------------------------------------------------------------------------

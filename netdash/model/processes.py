@@ -4,11 +4,12 @@ its name and its arguments itself, so they prove nothing."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from enum import Enum
 
 from netdash.model.engine_process import EngineProcess
 from netdash.model.host import Listener, Proxy
+from netdash.model.memory import Each
 from netdash.model.numbers import PID_DIGITS, UID_DIGITS, decimal
 from netdash.model.records import dataclass, replace
 
@@ -103,10 +104,6 @@ def parse_stopped(text: str) -> frozenset[int]:
     return frozenset(pid for line in text.splitlines() if (pid := decimal(line.strip(), PID_DIGITS)) is not None)
 
 
-def mark_stopped(proxies: tuple[Proxy, ...], stopped: frozenset[int]) -> tuple[Proxy, ...]:
-    return tuple(replace(proxy, stopped=proxy.pid in stopped) for proxy in proxies)
-
-
 def mark_silent(listeners: tuple[Listener, ...], stopped: frozenset[int]) -> tuple[Listener, ...]:
     """The listeners, with a mark on those of stopped processes."""
     return tuple(replace(listener, stopped=True) if listener.pid in stopped else listener for listener in listeners)
@@ -144,3 +141,58 @@ def mark_forged(listeners: tuple[Listener, ...], owners: Owners, engine: EngineP
     return tuple(
         replace(listener, user=forged[listener.pid]) if listener.pid in forged else listener for listener in listeners
     )
+
+
+class ProxyProcesses:
+    """The proxies with what else is known of their processes; one of which that is as before stays the same object."""
+
+    def __init__(self) -> None:
+        self._each = Each(_identity)
+
+    def of(
+        self,
+        proxies: tuple[Proxy, ...],
+        memory: Mapping[int, int] | None,
+        stopped: frozenset[int] | None,
+        listeners: tuple[Listener, ...] | None,
+    ) -> tuple[Proxy, ...]:
+        """`memory`: bytes by pid. `listeners`: of the proxies' namespace, None where they were not read."""
+        sizes = memory or {}
+        marks = (None if stopped is None else proxy.pid in stopped for proxy in proxies)
+        each = zip(proxies, (sizes.get(proxy.pid) for proxy in proxies), marks, _held(proxies, listeners), strict=True)
+        return tuple(self._each(_with_process, each))
+
+
+_Process = tuple[Proxy, int | None, bool | None, tuple[Listener, ...] | None]
+"""A proxy, its memory in bytes, whether it is stopped, its sockets."""
+
+
+def _with_process(told: _Process) -> Proxy:
+    proxy, rss, stopped, listeners = told
+    return replace(proxy, rss=rss, stopped=stopped, listeners=listeners)
+
+
+def _identity(told: _Process) -> Hashable:
+    proxy, rss, stopped, listeners = told
+    return id(proxy), rss, stopped, listeners is None, *map(id, listeners or ())
+
+
+def _held(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> Iterator[tuple[Listener, ...] | None]:
+    """The sockets of each; None where the owners of sockets could not be read. An unprivileged reader is told of its
+    own sockets alone, and a recording may hold the pid of what started a proxy, not of the one that has the socket."""
+    if listeners is None or (listeners and not any(listener.pid for listener in listeners)):
+        yield from (None for _ in proxies)
+        return
+    pids = {proxy.pid for proxy in proxies}
+    nobodys = {
+        (listener.proto, listener.port)
+        for listener in listeners
+        if listener.pid is None
+        or (listener.command == "docker-proxy" and listener.user is None and listener.pid not in pids)
+    }
+    held: dict[int | None, list[Listener]] = {}
+    for listener in listeners:
+        held.setdefault(listener.pid, []).append(listener)
+    for proxy in proxies:
+        found = held.get(proxy.pid, ())
+        yield None if not found and (proxy.proto, proxy.host_port) in nobodys else tuple(found)

@@ -142,6 +142,15 @@ class Rule:
         prefix = "" if self.family == "ip" else f"{self.family} "
         return f"{prefix}{self.table}/{self.chain} #{self.position}"
 
+    def says_the_same(self, other: Rule) -> bool:
+        """Whether they differ in their positions and counters at most; both of one chain."""
+        return self is other or (
+            (self.text == other.text and self.occurrence == other.occurrence and self.backend == other.backend)
+            and (self.matches is other.matches or self.matches == other.matches)
+            and (self.target is other.target or self.target == other.target)
+            and self.not_understood == other.not_understood
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:

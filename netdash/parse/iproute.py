@@ -6,10 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
+from operator import attrgetter
 
 from netdash.model.addresses import address, interface, subnet
 from netdash.model.host import IP, AddressDetail, Interface, IpsecPolicy, Link, Neighbour, Net, PolicyRule, Route
 from netdash.model.kernel_state import BridgePort, BridgeSwitches, Bridging, FdbEntry, PortVlan
+from netdash.model.memory import Each
 from netdash.parse.json_values import Json, integer, items, mapping, text
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
@@ -23,44 +25,32 @@ _KNOWN = {
 
 _GROUPS = {"default": "0"}  # iproute2's own name; others are the administrator's
 
-Known = dict[int, tuple[object, Link]]
-"""Links by the identity of what they were parsed from, which the entry keeps alive."""
+
+def parse_links(link_json: object, addr_json: object, each: Each | None = None) -> tuple[Link, ...]:
+    """`ip -j -d link` and `ip -j -d addr`; the second alone says everything."""
+    rows: list[object] = items(addr_json)
+    if link_json is not None:
+        merged: dict[int, dict[str, object]] = {}
+        for raw in (*items(link_json), *rows):
+            one = mapping(raw)
+            index = integer(one.get("ifindex"))
+            if index is not None and text(one.get("ifname")):
+                merged.setdefault(index, {}).update(one)
+        rows = [*merged.values()]
+    found = filter(None, (each or Each())(_link, rows))
+    return tuple(sorted(found, key=attrgetter("index")))
 
 
-def parse_links(link_json: object, addr_json: object, known: Known | None = None) -> tuple[Link, ...]:
-    """`ip -j -d link` and `ip -j -d addr`; the second alone says everything. `known` is what was parsed last time: an
-    entry that is the same object is not parsed again."""
-    if link_json is None and known is not None:
-        return _parse_again(items(addr_json), known)
-    merged: dict[int, dict[str, object]] = {}
-    for raw in (*items(link_json), *items(addr_json)):
-        one = mapping(raw)
-        index = integer(one.get("ifindex"))
-        if index is not None and text(one.get("ifname")):
-            merged.setdefault(index, {}).update(one)
-    return tuple(_link(index, raw) for index, raw in sorted(merged.items()))
-
-
-def _parse_again(rows: list[object], known: Known) -> tuple[Link, ...]:
-    found: Known = {}
-    for raw in rows:
-        one, before = mapping(raw), known.get(id(raw))
-        index = integer(one.get("ifindex"))
-        if before is not None and before[0] is raw:
-            found[id(raw)] = before
-        elif index is not None and text(one.get("ifname")):
-            found[id(raw)] = (raw, _link(index, one))
-    known.clear()
-    known.update(found)
-    return tuple(sorted((link for _, link in found.values()), key=lambda link: link.index))
-
-
-def _link(index: int, raw: Json) -> Link:
+def _link(row: object) -> Link | None:
+    raw = mapping(row)
+    index, name = integer(raw.get("ifindex")), text(raw.get("ifname"))
+    if index is None or name is None:
+        return None
     flags = frozenset(word for word in items(raw.get("flags")) if isinstance(word, str))
     own = [(found, mapping(item)) for item in items(raw.get("addr_info")) if (found := _address(mapping(item)))]
     return Link(
         index=index,
-        name=text(raw.get("ifname")) or "",
+        name=name,
         kind=text(mapping(raw.get("linkinfo")).get("info_kind")),
         up="UP" in flags,
         state=text(raw.get("operstate")) or "UNKNOWN",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from netdash.bundle.recording import Recording
 from netdash.model.host import Chain, NamedObject, Rule, Ruleset, Table, Unread
-from netdash.model.memory import forget
+from netdash.model.memory import differing, forget
 from netdash.model.records import dataclass, replace
 from netdash.model.rules import NamedSet
 from netdash.rules.iptables_rule import parse_line
@@ -232,17 +232,24 @@ class RulesetReader:
         strings = self._strings(shape)
         if before is not None and before.shape is shape and shape.path not in spans and _NFT_ANSWER not in spans:
             return before
-        old = _aligned(shape, before)
-        was = before.strings if before is not None and before.shape is shape else []
+        old, was = _aligned(shape, before)
         save_fresh, nft_fresh = shape.path in spans, _NFT_ANSWER in spans
         save_span, nft_span = spans.get(shape.path), spans.get(_NFT_ANSWER)
+        steady = 0.0 if save_span else None
         rules: list[Rule] = []
         for at, body in enumerate(shape.bodies):
             rule = old[at]
             counters = shape.counters[at]
+            if (
+                (counters is None and rule is not None and was[at] == strings[at] and rule.matches is body.matches)
+                and rule.text is body.text
+                and (not save_fresh or rule.rate == steady)
+            ):
+                rules.append(rule if rule.position == at + 1 else replace(rule, position=at + 1))
+                continue
             if counters is not None:
                 fresh, span = nft_fresh, nft_span
-            elif rule is not None and was and was[at] == strings[at]:
+            elif rule is not None and was[at] == strings[at]:
                 fresh, span, counters = save_fresh, save_span, (rule.packets, rule.bytes)
             else:
                 fresh, span, counters = save_fresh, save_span, counters_of(strings[at])
@@ -275,14 +282,11 @@ def _rule(
         rate = (packets - old.packets) / span
     if (
         old is not None
-        and old.position == at + 1
-        and old.packets == packets
-        and old.bytes == size
-        and old.rate == rate
+        and (old.packets == packets and old.bytes == size and old.rate == rate)
         and old.not_understood == body.not_understood
         and (old.matches is body.matches or (old.matches, old.target) == (body.matches, body.target))
     ):
-        return old
+        return old if old.position == at + 1 else replace(old, position=at + 1)
     frame = shape.frame
     return Rule(
         frame.family,
@@ -302,17 +306,30 @@ def _rule(
     )
 
 
-def _aligned(shape: Shape, before: _Known | None) -> list[Rule | None]:
-    """For each rule of the shape the one of last time that means the same: same text, same n-th, same backend."""
+def _aligned(shape: Shape, before: _Known | None) -> tuple[list[Rule | None], list[str | None]]:
+    """For each rule of the shape the one of last time that means the same: same text, same n-th, same backend; and its
+    counters as they were written."""
     if before is None:
-        return [None] * len(shape.bodies)
+        return [None] * len(shape.bodies), [None] * len(shape.bodies)
+    rules, strings = before.chain.rules, before.strings
     if before.shape is shape:
-        return list(before.chain.rules)
-    known = {(rule.text, rule.occurrence, rule.backend): rule for rule in before.chain.rules}
-    return [
-        known.get((body.text, number, backend))
-        for body, number, backend in zip(shape.bodies, shape.occurrences, shape.backends, strict=True)
+        return [*rules], [*strings]
+    counted = [text if of_nft is None else None for text, of_nft in zip(strings, before.shape.counters, strict=True)]
+    was, now = differing(before.shape.bodies, shape.bodies)
+    lost = [None] * (now.stop - now.start)
+    old = [*rules[: was.start], *lost, *rules[was.stop :]]
+    written = [*counted[: was.start], *lost, *counted[was.stop :]]
+    numbers, backends = shape.occurrences, shape.backends
+    moved = [
+        at
+        for at, rule in enumerate(old)
+        if rule is None or rule.occurrence != numbers[at] or rule.backend != backends[at]
     ]
+    open_ones = (*zip(rules[was], counted[was], strict=True), *((old[at], written[at]) for at in moved))
+    known = {(rule.text, rule.occurrence, rule.backend): (rule, text) for rule, text in open_ones if rule}
+    for at in moved:
+        old[at], written[at] = known.get((shape.bodies[at].text, numbers[at], backends[at]), (None, None))
+    return old, written
 
 
 def _unchanged(chain: Chain, frame: Chain, rules: tuple[Rule, ...]) -> bool:

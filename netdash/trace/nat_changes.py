@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from netdash.model.host import Chain, Port, Rule, Ruleset
+from netdash.model.memory import differing
 from netdash.model.records import dataclass, replace
 from netdash.trace.hooks import Hooks, hooks_of
 from netdash.trace.nat_rules import Asked
@@ -24,9 +25,12 @@ class Changes:
 
     def renewed(self, ports: tuple[Port, ...]) -> tuple[Port, ...]:
         """With the rules as they are now."""
-        if not any(id(port.dnat) in self.now for port in ports):
+        rules = [self.now.get(id(port.dnat)) for port in ports]
+        if not any(rules):
             return ports
-        return tuple(replace(port, dnat=self.now.get(id(port.dnat), port.dnat)) for port in ports)
+        return tuple(
+            replace(port, dnat=rule) if rule is not None else port for port, rule in zip(ports, rules, strict=True)
+        )
 
 
 def changes(before: Ruleset, after: Ruleset) -> Changes | None:
@@ -66,31 +70,16 @@ def _table(chain: Chain) -> tuple[bool, str, str]:
 
 def _compared(old: tuple[Rule, ...], new: tuple[Rule, ...], now: dict[int, Rule]) -> set[Asked] | None:
     """The ports of the rules between the first and the last that differ."""
-    begin, most = 0, min(len(old), len(new))
-    while begin < most and _same(old[begin], new[begin]):
-        begin += 1
-    end = 0
-    while end < most - begin and _same(old[-1 - end], new[-1 - end]):
-        end += 1
-    pairs = [*zip(old[:begin], new[:begin], strict=True)]
-    pairs += zip(old[len(old) - end :], new[len(new) - end :], strict=True)
-    now |= {id(was): rule for was, rule in pairs if was is not rule}
+    was, will = differing(old, new, Rule.says_the_same)
+    pairs = (*zip(old[: was.start], new), *zip(old[was.stop :], new[will.stop :], strict=True))  # noqa: B905
+    now |= {id(before): rule for before, rule in pairs if before is not rule}
     ports: set[Asked] = set()
-    for rule in (*old[begin : len(old) - end], *new[begin : len(new) - end]):
+    for rule in (*old[was], *new[will]):
         asked = _asks(rule)
         if asked is None:
             return None
         ports |= asked
     return ports
-
-
-def _same(one: Rule, other: Rule) -> bool:
-    """Whether they differ in their places and counters at most."""
-    return one is other or (
-        (one.text, one.backend, one.not_understood) == (other.text, other.backend, other.not_understood)
-        and (one.matches is other.matches or one.matches == other.matches)
-        and (one.target is other.target or one.target == other.target)
-    )
 
 
 def _asks(rule: Rule) -> set[Asked] | None:

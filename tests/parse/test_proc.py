@@ -10,6 +10,7 @@ from netdash.model.host import Listener
 from netdash.parse.proc import (
     hexadecimal_address,
     parse_listeners,
+    parse_memory,
     parse_proc_net,
     parse_proc_routes,
     parse_proxies,
@@ -21,7 +22,7 @@ from netdash.parse.proc import (
 def test_every_recorded_proxy_is_understood(recording):
     for name in ("docker20.10-nft-full", "docker28.5-nft-full", "docker29.7-nftables-full"):
         text = recording(name).text("host/docker-proxy.txt")
-        proxies = parse_proxies(text, None)
+        proxies = parse_proxies(text)
         assert len(proxies) == len(text.splitlines())
         assert all(proxy.command == "docker-proxy" for proxy in proxies)
 
@@ -45,13 +46,15 @@ def test_a_proxy_with_and_without_its_parent():
     ],
 )
 def test_another_process_is_no_proxy(line):
-    assert parse_proxies(line, None) == ()
+    assert parse_proxies(line) == ()
 
 
 def test_memory_is_unknown_when_it_was_not_read():
     line = "812 700 docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 80 -container-ip 10.0.0.2 -container-port 80"
-    assert parse_proxies(line, None)[0].rss is None
-    assert parse_proxies(line, "812 4096\n9 x\n")[0].rss == 4096
+    answers = {"host/docker-proxy.txt": line}
+    assert (Builder().build(Recording(answers=answers)).proxies or ())[0].rss is None
+    answers["host/memory.txt"] = "812 4096\n9 x\n"
+    assert (Builder().build(Recording(answers=answers)).proxies or ())[0].rss == 4096
 
 
 def test_listeners_of_ss():
@@ -165,9 +168,8 @@ def test_a_listing_that_is_not_understood_is_a_failure_and_no_shorter_listing():
 @pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
 def test_an_argument_cannot_begin_the_line_of_another_process(end):
     argv = "docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 80 -container-ip 10.0.0.2 -container-port 80"
-    found = parse_proxies(f"812 700 {argv} {end}1 1 {argv}\n", f"812 4096{end}1 5\n")
-    assert [proxy.pid for proxy in found] == [812]
-    assert found[0].rss is None
+    assert [proxy.pid for proxy in parse_proxies(f"812 700 {argv} {end}1 1 {argv}\n")] == [812]
+    assert parse_memory(f"812 4096{end}1 5\n") == {}
 
 
 @pytest.mark.parametrize("pid", ["²", "9" * 5000, "-1", "1.0"])

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from netdash.drift.compare import Comparison, Known
-from netdash.drift.engine_rules import carried
 from netdash.model.drift import DriftKind
 from netdash.model.host import Chain, Rule
 from netdash.rules.iptables_rule import parse_line
@@ -22,7 +21,7 @@ def known(name: str) -> Known:
     devices = frozenset(link.name for link in given.links or ())
     return Known(
         *(given.engine, given.networks, given.containers, given.ruleset),
-        *(carried(given.proxies), given.ports or (), devices),
+        *(given.proxies, given.ports or (), devices),
     )
 
 
