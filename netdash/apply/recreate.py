@@ -31,7 +31,7 @@ from netdash.publish.state import Opened
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How an recreation of a container shall differ from it."""
+    """How the new container differs from the old one."""
 
     address: str
     name: str

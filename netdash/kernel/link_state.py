@@ -21,13 +21,6 @@ def trouble(link: Link | None) -> str:
     return "no carrier" if link.up else "down"
 
 
-def port_trouble(link: Link | None, bridge: str | None) -> str:
-    """The same of a veth, that must also be a port of its bridge."""
-    if link is not None and bridge and link.master != bridge:
-        return f"not in {bridge}"
-    return trouble(link)
-
-
 def queue_drops(queue: str, size: int) -> bool:
     """Whether a queue, as tc tells it, lets no frame of `size` bytes pass: tbf_enqueue drops what is larger than its
     burst, netem_enqueue what it is told to lose."""

@@ -210,10 +210,10 @@ def _fold_senders(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _why(row: Row) -> str:
     """The reason without the sender's own name."""
-    return _without(row.reach.why, row.senders[0].name, "the sender")
+    return without_name(row.reach.why, row.senders[0].name, "the sender")
 
 
-def _without(why: str, name: str, instead: str) -> str:
+def without_name(why: str, name: str, instead: str) -> str:
     """A container's name where it says in whose namespace something is, and nowhere else."""
     if name not in why:
         return why
@@ -240,15 +240,15 @@ def _why_there(host: Host, row: Row) -> str:
     published = next((port for port in index_of(host).ports(aim.container or "") if _is(port, aim)), None)
     target = (published.target_ip, published.container_port) if published is not None else (None, None)
     for ip, port in ((aim.ip, aim.port), target):
-        why = _swapped(why, f"{socket_text(ip, port)}/{aim.proto}", "its port") if ip is not None else why
+        why = without_address(why, f"{socket_text(ip, port)}/{aim.proto}", "its port") if ip is not None else why
     owner = index_of(host).name(aim.container)
-    why = _swapped(why, str(aim.ip), "its address")
-    return _NUMBER.sub("#…", _without(why, owner, "it") if owner else why)
+    why = without_address(why, str(aim.ip), "its address")
+    return _NUMBER.sub("#…", without_name(why, owner, "it") if owner else why)
 
 
-def _swapped(why: str, address: str, instead: str) -> str:
-    """An address, and not one that begins or ends so."""
-    return re.sub(rf"(?<![\w.:]){re.escape(address)}(?![\w:]|\.\w)", instead, why)
+def without_address(why: str, address: str, instead: str) -> str:
+    """An address or a device, and not one that begins or ends so."""
+    return re.sub(rf"(?<![\w.:/-]){re.escape(address)}(?![\w:/-]|\.\w)", instead, why)
 
 
 def _folded(row: Row, senders: tuple[Sender, ...], aims: tuple[Aim, ...], why: str) -> Row:

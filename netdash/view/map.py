@@ -115,7 +115,7 @@ def made(steps: Generator[None, None, Result]) -> Result:
 
 def mapping(host: Host) -> Generator[None, None, Map]:
     """The map of a host, in steps of a few traces each."""
-    uplinks = tuple(uplinks_of(host))
+    uplinks = tuple(default_uplinks(host))
     if host.containers is None:
         return Map(host, uplinks, None)
     known: Known = {}
@@ -141,7 +141,7 @@ def mapping(host: Host) -> Generator[None, None, Map]:
     return Map(host, uplinks, tuple(sorted(blocks, key=_rank)), empty)
 
 
-def uplinks_of(host: Host) -> Iterator[Uplink]:
+def default_uplinks(host: Host) -> Iterator[Uplink]:
     for family in (4, 6):
         device, own = entrance(family, host.links, host.routes)
         if device is not None:

@@ -3,7 +3,6 @@ what stops either. The verdicts are those of the list of containers, the rules t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from netdash.model.finding import Direction, Finding, Mark, Severity, health_of
@@ -14,6 +13,7 @@ from netdash.trace.default_questions import HOST_NAME, OUTSIDE_NAME
 from netdash.trace.model import Origin, Verdict
 from netdash.trace.reachability import reason
 from netdash.trace.summary import Leaves, Obstacle, Outbound, asked_of, obstacle, traceable, translating
+from netdash.trace.who import without_address, without_name
 from netdash.view import marks
 
 CALM = (Mark.OK, Mark.NOTHING)
@@ -164,10 +164,10 @@ def _said_of(owner: Container, found: Stop) -> Stop:
     """Without the container's name and addresses, which stand beside it: those who are stopped alike read alike."""
     if found.rule is not None:
         return found
-    place = re.sub(rf"(?<![\w.-])(inside|keeps) {re.escape(owner.name)}(?![\w.-])", r"\1 it", found.place)
+    place = without_name(found.place, owner.name, "it")
     for end in owner.endpoints:
         for name, instead in (*((str(own.ip), "its address") for own in end.addresses), (end.veth, "its veth")):
-            place = re.sub(rf"(?<![\w.:/-]){re.escape(name)}(?![\w:/-]|\.\w)", instead, place) if name else place
+            place = without_address(place, name, instead) if name else place
     return replace(found, place=place)
 
 
