@@ -9,7 +9,6 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding
 
 from netdash.capture.model import Pair, Plan
@@ -18,8 +17,7 @@ from netdash.model.errors import NetdashError
 from netdash.model.flow import Flow
 from netdash.model.host import Container, Host, Port, Ref
 from netdash.tui.interfaces import Capturing, OpenCapture
-from netdash.tui.popup import LinkedText
-from netdash.tui.surface import Bar, Box
+from netdash.tui.overlay import LinkedText
 from netdash.view import capture as words
 from netdash.view import layout, unavailable
 from netdash.view.text import Line, Span, Tone, clean, safe
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 KEPT = 300  # packets that the view keeps: all of their lines are looked through at each change
 WAIT = 0.1  # seconds between two changes of the screen, and two looks at whether it was closed
-_KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("y", "copy"), ("Esc", "close, and end"))
 
 
 def show(dashboard: Dashboard) -> None:
@@ -92,20 +89,14 @@ def _begin(dashboard: Dashboard, host_view: HostView, made: Plan) -> None:
 
 
 class CaptureView(LinkedText):
-    """Answers with what the user wants to go to, or None."""
-
     BINDINGS: ClassVar = [
         Binding("escape,q,c", "close", show=False),
-        Binding("tab,l,right", "hop(1)", show=False),
-        Binding("shift+tab,h,left", "hop(-1)", show=False),
-        Binding("enter", "follow", show=False),
         Binding("y", "copy", show=False),
     ]
+    KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("y", "copy"), ("Esc", "close, and end"))
 
     def __init__(self, host_view: HostView, made: Plan, open_capture: OpenCapture) -> None:
-        super().__init__()
-        self.head, self.foot = Bar(id="capture-head", panel=True), Bar(id="capture-foot", panel=True)
-        self.box = Box(id="capture-box")
+        super().__init__("capture")
         self._plan, self._open = made, open_capture
         self._host: Host = host_view.host
         self._shown: deque[tuple[Pair, list[Line]]] = deque(maxlen=KEPT)
@@ -114,15 +105,7 @@ class CaptureView(LinkedText):
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.box
-        yield self.foot
-
-    def on_mount(self) -> None:
-        self.set_focus(self.box)
-        spans = ((Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)) for key, word in _KEYS)
-        self.foot.show(tuple(span for pair in spans for span in pair))
+    def begin(self) -> None:
         self._title("waiting for packets")
         self._draw()
         self._thread.start()
@@ -207,14 +190,11 @@ class CaptureView(LinkedText):
         pair = self._of_line.get(self.box.links[self.box.link][0]) if self.box.links else None
         if pair is not None:
             line = words.lines(self._plan, pair, None)[0]
-            copy.put(self, safe("".join(span.text for span in line)), self._say)
+            copy.put(self, safe("".join(span.text for span in line)), self.say)
 
-    def _say(self, text: str, tone: Tone) -> None:
-        self.foot.show((Span(" "), Span(clean(text.partition("\n")[0], 200), tone)))
-
-    def _leave(self, target: Ref | None) -> None:
+    def leave(self, target: Ref | None) -> None:
         self._left.set()
-        self.dismiss(target)
+        super().leave(target)
 
 
 def _counted(capture: Capturing) -> str:

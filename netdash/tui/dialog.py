@@ -17,7 +17,7 @@ from netdash.model.errors import NetdashError
 from netdash.publish.statement import Statement
 from netdash.tui.form import Form
 from netdash.tui.interfaces import Made
-from netdash.tui.popup import Overlay
+from netdash.tui.overlay import Overlay
 from netdash.tui.surface import Bar, Box
 from netdash.tui.work import Background
 from netdash.view.plan import hanging

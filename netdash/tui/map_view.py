@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding
 
 from netdash.model.finding import health_of
@@ -12,9 +11,9 @@ from netdash.model.host import Ref
 from netdash.model.records import replace
 from netdash.model.traffic import Watched
 from netdash.tui.host_view import HostView
-from netdash.tui.popup import Overlay, Search
+from netdash.tui.overlay import Filtered
 from netdash.tui.reach_view import decides
-from netdash.tui.surface import Bar, Box
+from netdash.tui.surface import Box
 from netdash.tui.watching import tell
 from netdash.tui.work import Steps, Work
 from netdash.view import unavailable
@@ -27,15 +26,6 @@ from netdash.view.text import Line, Span, Tone, clean, safe_lines
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
     from netdash.tui.host_app import HostApp
-
-_KEYS = (
-    ("⏎", "open, or unfold"),
-    ("h l j k", "move"),
-    ("] [", "page"),
-    ("/", "filter"),
-    ("y", "copy"),
-    ("Esc", "close"),
-)
 
 
 def show(dashboard: Dashboard) -> None:
@@ -58,27 +48,24 @@ def _number(many: int, what: str) -> str:
     return f"{many} {what}" if many == 1 else f"{many} {what}s"
 
 
-class MapView(Overlay[Ref | None]):
-    """Answers with what the user wants to go to, or None."""
-
+class MapView(Filtered):
     BINDINGS: ClassVar = [
-        Binding("escape", "back", show=False),
         Binding("q,m", "close", show=False),
-        Binding("l,right", "hop(1)", show=False),
-        Binding("h,left", "hop(-1)", show=False),
-        Binding("enter", "follow", show=False),
         Binding("right_square_bracket", "page(1)", show=False),
         Binding("left_square_bracket", "page(-1)", show=False),
-        Binding("slash", "filter", show=False),
-        Binding("y", "copy", show=False),
     ]
+    KEYS = (
+        ("⏎", "open, or unfold"),
+        ("h l j k", "move"),
+        ("] [", "page"),
+        ("/", "filter"),
+        ("y", "copy"),
+        ("Esc", "close"),
+    )
 
     def __init__(self, host_view: HostView, start: Ref | None) -> None:
-        super().__init__()
-        self.head, self.foot = Bar(id="map-head", panel=True), Bar(id="map-foot", panel=True)
         self.box = Box(id="map")
-        self.field = Search("search")
-        self.field.display = False
+        super().__init__("map", self.box)
         self.work: Work[Drawing] = Work()
         self._host_view, self._start_at = host_view, start
         self._bearing = _bearing(host_view)
@@ -92,16 +79,7 @@ class MapView(Overlay[Ref | None]):
     def watched(self) -> Watched:
         return Watched(counters=True)
 
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.box
-        yield self.foot
-        yield self.field
-
-    def on_mount(self) -> None:
-        self.set_focus(self.box)
-        spans = ((Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)) for key, word in _KEYS)
-        self.foot.show(tuple(span for pair in spans for span in pair))
+    def begin(self) -> None:
         self._draw()
         self._tell()
 
@@ -172,13 +150,6 @@ class MapView(Overlay[Ref | None]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def list(self) -> Box:
-        return self.box
-
-    def action_hop(self, by: int) -> None:
-        self.box.hop(by)
-
     def action_page(self, by: int) -> None:
         page = max(0, min(self._page + by, self._drawing.pages - 1))
         if page != self._page:
@@ -199,18 +170,9 @@ class MapView(Overlay[Ref | None]):
             self._unfolded |= {ref.key}
             self._draw()
         else:
-            self._leave(ref)
+            self.leave(ref)
 
-    def action_filter(self) -> None:
-        self.field.display = True
-        self.set_focus(self.field)
-
-    def action_searched(self) -> None:
-        self.field.display = bool(self.field.value)
-        self.set_focus(self.box)
-        self.on_text_field_edited()
-
-    def on_text_field_edited(self) -> None:
+    def refilter(self) -> None:
         self._page = 0
         self._draw()
 
@@ -218,25 +180,16 @@ class MapView(Overlay[Ref | None]):
         from netdash.tui import copy
 
         lines = ("".join(span.text for span in line).rstrip() for line in self._drawing.lines)
-        copy.put(self, safe_lines(lines), self._say)
-
-    def _say(self, text: str, tone: Tone) -> None:
-        self.foot.show((Span(" "), Span(clean(text.partition("\n")[0], 200), tone)))
+        copy.put(self, safe_lines(lines), self.say)
 
     def action_back(self) -> None:
         """The filter first, then what was unfolded."""
-        if self.field.value:
-            self.field.put("")
-            self.action_searched()
-        elif self._unfolded:
+        if self._unfolded and not self.field.value:
             self._unfolded = frozenset()
             self._draw()
         else:
-            self.action_close()
+            super().action_back()
 
-    def action_close(self) -> None:
-        self._leave(None)
-
-    def _leave(self, target: Ref | None) -> None:
+    def leave(self, target: Ref | None) -> None:
         self.work.stop()
-        self.dismiss(target)
+        super().leave(target)

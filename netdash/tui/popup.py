@@ -11,13 +11,11 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.geometry import Size
-from textual.screen import ModalScreen
 from textual.strip import Strip
 
-from netdash.model.host import Ref
 from netdash.tui.actions import CHANGING, first_key, groups, keys_of
-from netdash.tui.surface import Box, ListWidget
-from netdash.tui.text_field import TextField
+from netdash.tui.overlay import Overlay, Search
+from netdash.tui.surface import ListWidget
 from netdash.tui.theme import MARKER, strip
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 from netdash.view.views import PANES
@@ -142,59 +140,6 @@ def _offer(offer: Offer) -> Line:
     return (Span(fit(label, 16), Tone.DIM), Span(clean(first, 90) + more))
 
 
-class Overlay(ModalScreen[Answer]):
-    """A screen over the dashboard; the keys move in the list that it names."""
-
-    BINDINGS: ClassVar = [
-        Binding("j,down", "step(1)", show=False),
-        Binding("k,up", "step(-1)", show=False),
-        Binding("pagedown,ctrl+f,ctrl+d", "turn(1)", show=False),
-        Binding("pageup,ctrl+b,ctrl+u", "turn(-1)", show=False),
-        Binding("g,home", "edge(-1)", show=False),
-        Binding("G,end", "edge(1)", show=False),
-    ]
-
-    @property
-    def list(self) -> ListWidget:
-        raise NotImplementedError
-
-    def action_step(self, by: int) -> None:
-        self.list.step(by)
-
-    def action_turn(self, pages: int) -> None:
-        self.list.turn(pages)
-
-    def action_edge(self, side: int) -> None:
-        self.list.edge(side)
-
-
-class LinkedText(Overlay[Ref | None]):
-    """Text whose links the user follows; answers with where to, or None. `box` is set by who derives from it."""
-
-    box: Box
-
-    @property
-    def list(self) -> Box:
-        return self.box
-
-    def action_hop(self, by: int) -> None:
-        self.box.hop(by)
-
-    def action_follow(self) -> None:
-        if self.box.target is not None:
-            self._leave(self.box.target)
-
-    def on_box_followed(self, message: Box.Followed) -> None:
-        message.stop()
-        self._leave(message.ref)
-
-    def action_close(self) -> None:
-        self._leave(None)
-
-    def _leave(self, target: Ref | None) -> None:
-        self.dismiss(target)
-
-
 class Popup(Overlay[str | None]):
     """Answers with the text chosen, or None."""
 
@@ -229,25 +174,6 @@ class Popup(Overlay[str | None]):
     def action_choose(self) -> None:
         offers = self.menu.offers
         self.dismiss(offers[self.menu.cursor][1] if offers else None)
-
-
-class Search(TextField):
-    """Words that the help is searched for."""
-
-    PANEL = True
-
-    def lead(self) -> Line:
-        return (Span(" /", Tone.TITLE),)
-
-    def tail(self, used: int) -> Line:  # noqa: ARG002
-        return (Span("   Enter keeps it, Esc clears it", Tone.DIM),)
-
-    async def action_submit(self) -> None:
-        await self.run_action("screen.searched")
-
-    async def action_leave(self) -> None:
-        self.put("")
-        await self.run_action("screen.searched")
 
 
 class Help(Popup):

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding
 
 from netdash.model.host import Host, Ref
 from netdash.trace.reach_matrix import Matrix
 from netdash.trace.reachability import reaching
-from netdash.tui.popup import LinkedText
-from netdash.tui.surface import Bar, Box
+from netdash.tui.overlay import LinkedText
 from netdash.tui.work import Steps, Work
 from netdash.view import reachability
 from netdash.view.text import Line, Span, Tone
@@ -20,8 +18,6 @@ from netdash.view.text import Line, Span, Tone
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
     from netdash.tui.host_view import HostView
-
-_KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("Esc", "close"))
 
 
 def show(dashboard: Dashboard) -> None:
@@ -32,34 +28,18 @@ def show(dashboard: Dashboard) -> None:
 
 
 class Reach(LinkedText):
-    """Answers with what the user wants to go to, or None."""
-
-    BINDINGS: ClassVar = [
-        Binding("escape,q", "close", show=False),
-        Binding("tab,l,right", "hop(1)", show=False),
-        Binding("shift+tab,h,left", "hop(-1)", show=False),
-        Binding("enter", "follow", show=False),
-    ]
+    BINDINGS: ClassVar = [Binding("escape,q", "close", show=False)]
+    KEYS = (("j k", "move"), ("⏎", "go to the rule, the container"), ("Esc", "close"))
 
     def __init__(self, host_view: HostView) -> None:
-        super().__init__()
-        self.head, self.foot = Bar(id="reach-head", panel=True), Bar(id="reach-foot", panel=True)
-        self.box = Box(id="reach-box")
+        super().__init__("reach")
         self.work: Work[tuple[Line, ...]] = Work()
         self._host = host_view.host
         self._matrix: Matrix | None = None
         self._shown = False
         self._waiting: HostView | None = None  # came while the matrix was made
 
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.box
-        yield self.foot
-
-    def on_mount(self) -> None:
-        self.set_focus(self.box)
-        spans = ((Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)) for key, word in _KEYS)
-        self.foot.show(tuple(span for pair in spans for span in pair))
+    def begin(self) -> None:
         self._start()
 
     def on_resize(self) -> None:
@@ -105,9 +85,9 @@ class Reach(LinkedText):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def _leave(self, target: Ref | None) -> None:
+    def leave(self, target: Ref | None) -> None:
         self.work.stop()
-        self.dismiss(target)
+        super().leave(target)
 
 
 def decides(host: Host) -> tuple[object, ...]:

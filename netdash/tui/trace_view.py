@@ -18,7 +18,8 @@ from netdash.trace.default_questions import Usual
 from netdash.trace.model import Question, Trace
 from netdash.trace.tracer import trace
 from netdash.tui.host_view import HostView
-from netdash.tui.popup import Overlay, Popup
+from netdash.tui.overlay import Overlay
+from netdash.tui.popup import Popup
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box, ListWidget
 from netdash.tui.theme import MARKER, strip

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from netdash.change.difference import Difference, asking
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
-from netdash.tui.popup import Overlay
+from netdash.tui.overlay import Overlay
 from netdash.tui.surface import Bar, Box
 from netdash.tui.work import Steps, Work
 from netdash.view.text import Line, Span, Tone, clean

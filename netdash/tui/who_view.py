@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding
 
 from netdash.model.host import Container, Network, Port, Ref
@@ -14,9 +13,8 @@ from netdash.trace.default_questions import Usual
 from netdash.trace.who import Row, Subject, Who, asking, of_container, of_network, of_port
 from netdash.tui.grid import Grid
 from netdash.tui.host_view import Ask, HostView, Listing, ordered
-from netdash.tui.popup import Overlay, Search
+from netdash.tui.overlay import Filtered
 from netdash.tui.reach_view import decides
-from netdash.tui.surface import Bar
 from netdash.tui.trace_view import Walk
 from netdash.tui.work import Steps, Work
 from netdash.view import unavailable
@@ -25,15 +23,6 @@ from netdash.view.text import Span, Tone, clean, safe_lines
 
 if TYPE_CHECKING:
     from netdash.tui.dashboard import Dashboard
-
-_KEYS = (
-    ("⏎", "trace, or unfold"),
-    ("l", "cell"),
-    ("/", "filter"),
-    ("s S", "sort"),
-    ("y", "copy"),
-    ("Esc", "close"),
-)
 
 
 def show(dashboard: Dashboard) -> None:
@@ -74,27 +63,24 @@ def _why_not(host_view: HostView, ref: Ref) -> str:
     return "belongs to no one container: w works on a container, a port or a network"
 
 
-class WhoView(Overlay[Ref | None]):
-    """Answers with what the user wants to go to, or None."""
-
+class WhoView(Filtered):
     BINDINGS: ClassVar = [
-        Binding("escape", "back", show=False),
         Binding("q,w", "close", show=False),
-        Binding("l,right", "hop(1)", show=False),
-        Binding("h,left", "hop(-1)", show=False),
-        Binding("enter", "follow", show=False),
-        Binding("slash", "filter", show=False),
         Binding("s", "sort", show=False),
         Binding("S", "reverse", show=False),
-        Binding("y", "copy", show=False),
     ]
+    KEYS = (
+        ("⏎", "trace, or unfold"),
+        ("l", "cell"),
+        ("/", "filter"),
+        ("s S", "sort"),
+        ("y", "copy"),
+        ("Esc", "close"),
+    )
 
     def __init__(self, host_view: HostView, ref: Ref, subject: Subject) -> None:
-        super().__init__()
-        self.head, self.foot = Bar(id="who-head", panel=True), Bar(id="who-foot", panel=True)
         self.grid = Grid(id="who-grid")
-        self.field = Search("search")
-        self.field.display = False
+        super().__init__("who", self.grid)
         self.work: Work[Listing] = Work()
         self._host_view, self._ref, self._subject = host_view, ref, subject
         self._found: Who | None = None
@@ -102,15 +88,7 @@ class WhoView(Overlay[Ref | None]):
         self._unfolded: frozenset[str] = frozenset()
         self._ask = Ask(rows.listed(host_view.host, (), subject))
 
-    def compose(self) -> ComposeResult:
-        yield self.head
-        yield self.grid
-        yield self.foot
-        yield self.field
-
-    def on_mount(self) -> None:
-        self.set_focus(self.grid)
-        self.foot.show(tuple(span for key, word in _KEYS for span in _hint(key, word)))
+    def begin(self) -> None:
         self._start()
 
     def update_host(self, host_view: HostView) -> None:
@@ -160,20 +138,13 @@ class WhoView(Overlay[Ref | None]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def list(self) -> Grid:
-        return self.grid
-
-    def action_hop(self, by: int) -> None:
-        self.grid.hop(by)
-
     def action_follow(self) -> None:
         """A cell that leads somewhere; else the trace of the row, or the rows that it stands for."""
         listing = self.grid.listing
         if listing is None or self.grid.row is None:
             return
         if self.grid.cell >= 0 and self.grid.target is not None:
-            self._leave(self.grid.target)
+            self.leave(self.grid.target)
             return
         row = self._rows[listing.order[self.grid.cursor]]
         if len(row.senders) * len(row.aims) > 1:
@@ -185,23 +156,14 @@ class WhoView(Overlay[Ref | None]):
     def _trace(self, row: Row) -> None:
         asked = (Usual(rows.sentence(self._host_view.host, row), row.question),)
         self.app.push_screen(
-            Walk(self._host_view, lambda _: asked), lambda target: self._leave(target) if target else None
+            Walk(self._host_view, lambda _: asked), lambda target: self.leave(target) if target else None
         )
 
     def on_grid_followed(self, message: Grid.Followed) -> None:
         message.stop()
         self.action_follow()
 
-    def action_filter(self) -> None:
-        self.field.display = True
-        self.set_focus(self.field)
-
-    def action_searched(self) -> None:
-        self.field.display = False
-        self.set_focus(self.grid)
-        self.on_text_field_edited()
-
-    def on_text_field_edited(self) -> None:
+    def refilter(self) -> None:
         self._order(text=self.field.value)
 
     def action_sort(self) -> None:
@@ -221,26 +183,8 @@ class WhoView(Overlay[Ref | None]):
         from netdash.tui import copy
 
         if self.grid.listing is not None:
-            copy.put(self, safe_lines(rows.text(self.grid.listing)), self._say)
+            copy.put(self, safe_lines(rows.text(self.grid.listing)), self.say)
 
-    def _say(self, text: str, tone: Tone) -> None:
-        self.foot.show((Span(" "), Span(clean(text.partition("\n")[0], 200), tone)))
-
-    def action_back(self) -> None:
-        """The filter first."""
-        if self._ask.text:
-            self.field.put("")
-            self.action_searched()
-        else:
-            self.action_close()
-
-    def action_close(self) -> None:
-        self._leave(None)
-
-    def _leave(self, target: Ref | None) -> None:
+    def leave(self, target: Ref | None) -> None:
         self.work.stop()
-        self.dismiss(target)
-
-
-def _hint(key: str, word: str) -> tuple[Span, Span]:
-    return Span(f" {key}", Tone.TITLE), Span(f" {word} ", Tone.DIM)
+        super().leave(target)
