@@ -195,10 +195,15 @@ def _dashboard(arguments: Arguments) -> int:
     if arguments.no_mouse:
         options = replace(options, mouse=False)
     feed = make(options)
+    from netdash.cli.examination import Examination
     from netdash.tui.app import run
 
     changes, keep = _changes(arguments) if feed.live else None, partial(_keep_columns, arguments.config)
-    return run(feed, options, changes, keep, _open_capture if feed.live else None)
+    examination = Examination()
+    try:
+        return run(feed, options, changes, keep, _open_capture if feed.live else None, examination)
+    finally:
+        examination.close()
 
 
 def _open_capture(plan: Plan, newest: Callable[[], Host]) -> Capture:

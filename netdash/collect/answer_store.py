@@ -14,6 +14,8 @@ from netdash.model.host import Failure
 from netdash.model.source import AWAITED, Source
 
 _GAP = 0.015  # seconds between two publications; the first of a burst goes out at once
+_REST = 4.0  # times what one cost until the next, once all is read: keys need the interpreter too
+_LONGEST = 1.0  # seconds of that
 _CAP_NET_ADMIN = 12
 
 
@@ -105,9 +107,11 @@ class AnswerStore:
                 if self._stopped:
                     return
                 self._dirty = False
+            recording, began = self.recording(), time.thread_time()
             if self._publish:
-                self._publish(self.recording())
-            time.sleep(_GAP)
+                self._publish(recording)
+            rest = 0.0 if recording.pending else _REST * (time.thread_time() - began)
+            time.sleep(min(max(_GAP, rest), _LONGEST))
 
 
 def _same(before: Mapping[str, object], now: Mapping[str, object]) -> bool:

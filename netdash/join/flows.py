@@ -19,7 +19,7 @@ from netdash.parse.conntrack import parse_entry
 @lru_cache(maxsize=2)  # of the host on screen and of the one that comes
 def flows(host: Host) -> tuple[Flow, ...]:
     """What stands out first, then what concerns containers, then the host's own; else in the kernel's order."""
-    found = _joining(_Context(host)).all(host.flows or ())
+    found = _joining(_Context(host)).all(host.flows) if host.flows else ()
     return tuple(sorted(found, key=lambda flow: (flow.trouble is None, not flow.containers)))
 
 

@@ -74,6 +74,8 @@ def _completed(kind: Any, frozen: bool, eq: bool, init: bool) -> Any:
         methods["__init__"] = _first_init(kind, frozen)
     if frozen:
         methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
+        if not kind.__dictoffset__:
+            methods["__reduce__"] = _reduced
     hashes = kind.__dict__.get("__hash__") is not None
     if eq:
         read = _reader([name for name, one in fields.items() if one.compare])
@@ -133,6 +135,19 @@ def _refuse(self: Any, name: str, value: object = None) -> NoReturn:  # noqa: AR
     from dataclasses import FrozenInstanceError
 
     raise FrozenInstanceError(f"cannot change {name!r}")
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    """How it is pickled: what is restored is written past `_refuse`."""
+    kind: Any = type(self)
+    return _restored, (kind, *[getattr(self, name) for name in _setters(kind)])
+
+
+def _restored(kind: Any, *values: Any) -> Any:
+    made = object.__new__(kind)
+    for write, value in zip(_setters(kind).values(), values, strict=True):
+        write(made, value)
+    return made
 
 
 @cache

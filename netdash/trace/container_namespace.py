@@ -27,7 +27,6 @@ class Namespace:
 
     container: Container
     links: tuple[Link, ...] | None  # None: not read
-    routes: tuple[Route, ...]
     assumed: tuple[str, ...]  # sentences
     networks: dict[str, Network]  # by endpoint's network id
     host: Host  # on which it is
@@ -35,10 +34,18 @@ class Namespace:
     _ends: dict[str | None, Endpoint | None] = field(default_factory=dict)  # by device, once it was asked
     _devices: dict[int, str] = field(default_factory=dict)  # by an endpoint's identity
     _net: list[Inner] = field(default_factory=list)  # once it was asked for
+    _routes: list[tuple[Route, ...]] = field(default_factory=list)  # once they were asked for
 
     @property
     def name(self) -> str:
         return self.container.name
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """As they were read, or as the engine sets them up. Most containers are on nobody's way."""
+        if not self._routes:
+            self._routes.append(_routes_of(self))
+        return self._routes[0]
 
     @property
     def net(self) -> Inner:
@@ -192,15 +199,17 @@ def _answers(space: Namespace) -> Iterator[tuple[IP, Endpoint]]:
 
 def _namespace(container: Container, networks: dict[str, Network], host: Host) -> Namespace:
     inside = container.inside
-    read = inside.routes if inside else None
     assumed = []
-    if read is None:
+    if inside is None or inside.routes is None:
         assumed.append(f"the routes inside {container.name} were not read: taken as the engine sets them up")
-    version = host.engine.version if host.engine else ""
-    links = inside.links if inside else None
-    made = tuple(_set_up(container, networks, version))
-    routes = made if read is None else (*read, *_missing(read, made, links))
-    return Namespace(container, links, routes, tuple(assumed), networks, host, not host.live)
+    return Namespace(container, inside.links if inside else None, tuple(assumed), networks, host, not host.live)
+
+
+def _routes_of(space: Namespace) -> tuple[Route, ...]:
+    inside = space.container.inside
+    read = inside.routes if inside else None
+    made = tuple(_set_up(space.container, space.networks, space.host.engine.version if space.host.engine else ""))
+    return made if read is None else (*read, *_missing(read, made, space.links))
 
 
 def _missing(read: tuple[Route, ...], made: tuple[Route, ...], links: tuple[Link, ...] | None) -> Iterator[Route]:

@@ -14,6 +14,7 @@ from netdash.model.errors import Exit
 from netdash.tui import commands
 from netdash.tui.config import Keep, Options
 from netdash.tui.dashboard import Dashboard
+from netdash.tui.examiner import Examine
 from netdash.tui.host_app import HostApp
 from netdash.tui.interfaces import Changes, Feed, OpenCapture
 from netdash.tui.term import endings
@@ -57,13 +58,15 @@ def run(
     changes: Changes | None = None,
     keep: Keep | None = None,
     capture: OpenCapture | None = None,
+    examine: Examine | None = None,
 ) -> int:
     """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout. `changes`:
     what may change this host; None for a recording, and for others' hosts. `keep`: writes the chosen columns into the
-    config file. `capture`: opens a capture on this machine."""
+    config file. `capture`: opens a capture on this machine. `examine`: what is wrong with a host, waited for in a
+    thread."""
     sys.setswitchinterval(SWITCH)
     endings.watch(feed.stop)
-    app = Netdash(feed, options, changes, keep, capture)
+    app = Netdash(feed, options, changes, keep, capture, examine)
     with endings.restoring(app.leave_terminal, feed.stop, app.fail):
         try:
             code = app.run(mouse=options.mouse)

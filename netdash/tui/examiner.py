@@ -1,13 +1,12 @@
-"""The doctor behind the screen: examines the newest host in a thread of its own, so that no key waits for it."""
+"""The doctor behind the screen: has the newest host examined, one examination at a time, and no key waits for it."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 
-from netdash.model.finding import health_of, keep_health
+from netdash.model.finding import Health, health_of, keep_health
 from netdash.model.host import Host
 from netdash.model.source import Source
 from netdash.tui.interfaces import HostState
@@ -15,15 +14,27 @@ from netdash.view import marks
 from netdash.view.text import Line, Span, Tone
 
 _NEEDED = frozenset((Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS))
-_BRIEF, _USUAL = 0.0005, sys.getswitchinterval()  # seconds
 _AGAIN = 60.0  # seconds after which a host is examined again of which only counters and neighbours changed
+_REST = 1.0  # times the length of an examination until the next: what changes all the time costs half a processor
+
+
+Examine = Callable[[Host], Health]
+
+
+def _here(host: Host) -> Health:
+    from netdash.doctor.examine import examine  # the first rows do not wait for it
+
+    return examine(host)
 
 
 class Examiner:
-    """`told`: called in the examiner's thread with a host whose health is known then. `failed`: with what ended it."""
+    """`told`: called in the examiner's thread with a host whose health is known then. `failed`: with what ended it.
+    `examine`: is waited for in that thread; None to examine in it."""
 
-    def __init__(self, told: Callable[[Host], None], failed: Callable[[BaseException], None]) -> None:
-        self._told, self._failed = told, failed
+    def __init__(
+        self, told: Callable[[Host], None], failed: Callable[[BaseException], None], examine: Examine | None = None
+    ) -> None:
+        self._told, self._failed, self._examine = told, failed, examine or _here
         self._wake = threading.Event()
         self._next: Host | None = None
         self._last: Host | None = None  # that was examined
@@ -51,7 +62,6 @@ class Examiner:
 
     def _run(self) -> None:
         try:
-            from netdash.doctor.examine import examine  # the first rows do not wait for it
             from netdash.doctor.watch import Watch
 
             watches: dict[str | None, Watch] = {}
@@ -59,17 +69,16 @@ class Examiner:
                 self._wake.clear()
                 host = self._next
                 if host is not None:
-                    self._last, self._at = host, time.monotonic()
-                    sys.setswitchinterval(_BRIEF)  # a key waits no longer than this for the interpreter
-                    try:
-                        health = examine(host)
-                    finally:
-                        sys.setswitchinterval(_USUAL)
+                    self._at = time.monotonic()
+                    self._last = host
+                    health = self._examine(host)
                     if host.live:
                         health = watches.setdefault(host.name, Watch()).dated(health, host.taken or time.time())
                     keep_health(host, health)
                     self._told(host)
                 self.busy = self._wake.is_set()
+                if host is not None and host.live:
+                    time.sleep(_REST * (time.monotonic() - self._at))
         except BaseException as error:  # it ends netdash as an error of its own does
             self._failed(error)
 
@@ -84,9 +93,9 @@ def _bearing(host: Host) -> tuple[object, ...]:
 class Verdicts:
     """How many containers fare how on each host: worked out one host after the other while somebody looks."""
 
-    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, failed: Callable[[BaseException], None], examine: Examine | None = None) -> None:
         self._known: dict[str, tuple[Host, Line]] = {}
-        self._examiner = Examiner(self._examined, failed)
+        self._examiner = Examiner(self._examined, failed, examine)
         self._asked: tuple[str, Host] | None = None
 
     def look(self, states: Sequence[HostState]) -> None:

@@ -22,7 +22,7 @@ from netdash.view.groups import KIND
 from netdash.view.layout import shorter
 from netdash.view.table import Column, Row, View, widths
 from netdash.view.text import Line, Span, Tone, fit, width
-from netdash.view.views import BY_NAME
+from netdash.view.views import BY_NAME, LINKED_VIEWS
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
@@ -136,15 +136,21 @@ class Grid(ListWidget):
         self.cell = stops[max(0, min(at + step, len(stops) - 1))]
         self.refresh(self.band(self.cursor))
 
+    @property
+    def sampled(self) -> slice:
+        """The rows that say how wide the columns are."""
+        start = max(0, self.top - SAMPLE // 2) // SAMPLE * SAMPLE
+        return slice(start, start + 2 * SAMPLE)
+
     def sizes(self) -> list[int]:
         """The cells of each column, from the rows around those on screen."""
         listing = self.listing
         if listing is None:
             return []
-        start = max(0, self.top - SAMPLE // 2) // SAMPLE * SAMPLE
-        measured = (id(listing), self.size.width, start)
+        part = self.sampled
+        measured = (id(listing), self.size.width, part.start)
         if measured != self._measured:
-            sample = [listing[at] for at in range(start, min(len(listing), start + 2 * SAMPLE))]
+            sample = [listing[at] for at in range(*part.indices(len(listing)))]
             room = self.size.width - self._edge - 1 - self.joint
             gap = 1 if self.titled else 2  # linked panes are narrow
             self._sizes = _some_widths(listing.ask.view.columns, sample, room, gap, self.only, self.hidden)
@@ -330,19 +336,6 @@ def _aligned(text: str, size: int, column: Column) -> str:
     have = width(text)
     return " " * (size - have) + text if column.right and have < size else fit(text, size, column.middle)
 
-
-LINKED_VIEWS: Mapping[str, tuple[str, str, str]] = {
-    "health": ("containers", "rules", "routes"),
-    "containers": ("rules", "routes", "proxies"),
-    "ports": ("containers", "rules", "proxies"),
-    "networks": ("containers", "rules", "routes"),
-    "rules": ("containers", "ports", "routes"),
-    "routes": ("containers", "networks", "rules"),
-    "proxies": ("containers", "ports", "rules"),
-    "links": ("containers", "networks", "routes"),
-    "drift": ("containers", "ports", "rules"),
-    "flows": ("containers", "ports", "rules"),
-}
 
 BRIEF: Mapping[str, Mapping[str, int]] = {
     "containers": {"name": 10, "address": 11, "published": 6},

@@ -25,9 +25,9 @@ from netdash.model.host import Host
 from netdash.model.source import Source
 from netdash.tui import theme
 from netdash.tui.config import Keep, Options
-from netdash.tui.examiner import Examiner, Verdicts
+from netdash.tui.examiner import Examine, Examiner, Verdicts
 from netdash.tui.garbage import EVERY, Collector
-from netdash.tui.host_view import HostView, ShowsHost
+from netdash.tui.host_view import HostView, Looked, ShowsHost
 from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
 from netdash.tui.surface import Surface
 from netdash.tui.term.display import TerminalApp
@@ -36,6 +36,7 @@ from netdash.tui.term.keyboard import Background
 from netdash.view import unavailable
 from netdash.view.table import View
 from netdash.view.text import Span, Tone, clean, fit
+from netdash.view.views import VIEWS
 
 if TYPE_CHECKING:
     from netdash.tui.interfaces import Changes, OpenCapture
@@ -57,11 +58,12 @@ class Arrived(Message):
 
 
 class Examined(Message):
-    """What is wrong with a host is known."""
+    """What is wrong with a host is known. `host_view`: of the host on screen with that knowledge, None where nothing
+    was on screen."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, host_view: HostView | None) -> None:
         super().__init__()
-        self.host = host
+        self.host, self.host_view = host, host_view
 
 
 def _same_on_screen(shown: Host, host: Host) -> bool:
@@ -111,6 +113,7 @@ class HostApp(TerminalApp):
         changes: Changes | None = None,
         keep: Keep | None = None,
         capture: OpenCapture | None = None,
+        examine: Examine | None = None,
     ) -> None:
         super().__init__(ansi_color=None)
         self.feed = feed
@@ -123,9 +126,11 @@ class HostApp(TerminalApp):
         self.collector = Collector()
         self.held: Host | None = None  # the newest one while paused
         self._warmed: HostView | None = None  # the newest one that the feed's thread filled
+        self.looked = Looked(VIEWS[0])  # what the next host is filled for
         self._painted = False
         self._impatient = monotonic() + PATIENCE
-        self.examiner = Examiner(self._examined, self.fail)
+        self.examine = examine  # None: a thread of this process does
+        self.examiner = Examiner(self._examined, self.fail, examine)
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
         self.light = False  # the terminal's background, as it says
@@ -204,21 +209,29 @@ class HostApp(TerminalApp):
         if self.paused or current_thread() is main_thread():
             self.post_message(Arrived(HostView(host)))
         else:
-            self._warmed = HostView(host, self._warmed).warm()
+            self._warmed = HostView(host, self._warmed).warm(self.looked)
             self.post_message(Arrived(self._warmed))
 
     def _examined(self, host: Host) -> None:
         """Called by the examiner's thread: the same host, of which more is known."""
-        self.post_message(Examined(host))
+        host_view = self._with_health(host)
+        self.post_message(Examined(host, host_view and host_view.warm(self.looked)))
 
     def on_examined(self, message: Examined) -> None:
-        shown = self.host_view.host if self.host_view else None
-        health = health_of(message.host)
-        if shown is None or health is None or shown.name != message.host.name:
-            return
-        if shown is not message.host:
-            keep_health(shown, health)  # only little has changed since; it is examined next
-        self.host_view = HostView(shown, self.host_view)
+        shown, made = self.host_view, message.host_view
+        if made is None or shown is None or made.host is not shown.host:
+            made = self._with_health(message.host)
+        if made is not None:
+            self.host_view = made
+
+    def _with_health(self, host: Host) -> HostView | None:
+        """Of the host on screen anew, with what is known of `host`; None where that is another one."""
+        shown, health = self.host_view, health_of(host)
+        if shown is None or health is None or shown.host.name != host.name:
+            return None
+        if shown.host is not host:
+            keep_health(shown.host, health)  # only little has changed since; it is examined next
+        return HostView(shown.host, shown)
 
     def on_arrived(self, message: Arrived) -> None:
         host = message.host_view.host

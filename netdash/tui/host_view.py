@@ -18,8 +18,9 @@ from netdash.view.filter import Filter
 from netdash.view.groups import headline, members
 from netdash.view.marks import blamed
 from netdash.view.table import Row, Rows, View
-from netdash.view.views import BY_NAME, VIEWS, destination
+from netdash.view.views import BY_NAME, LINKED_VIEWS, VIEWS, destination
 
+BESIDE = 20  # rows of a linked pane that are made ahead
 NEAREST = 100  # linked rows that are looked at for the best one
 
 
@@ -28,6 +29,15 @@ class ShowsHost(Protocol):
     """A screen that follows the host as it changes."""
 
     def update_host(self, host_view: HostView) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the user looks at: the thing under the cursor, and the places of the rows around it."""
+
+    view: View
+    ref: Ref | None = None
+    places: Sequence[int] = ()
 
 
 _WEIGHTS = {Verb.DNAT: 0, Verb.REDIRECT: 0, Verb.SNAT: 1, Verb.MASQUERADE: 1}
@@ -42,7 +52,8 @@ class HostView:
         self._before = before
         self._rows: dict[str, Rows] = {}
         self._index: dict[str, dict[Ref, int]] = {}
-        self._related: dict[Ref, frozenset[Ref]] = {}
+        same = before is not None and before.host is host
+        self._related: dict[Ref, frozenset[Ref]] = before._related if before is not None and same else {}
 
     def rows(self, view: View) -> Rows:
         """Every row of the view, in the view's own order."""
@@ -68,20 +79,31 @@ class HostView:
         same = len(old) == len(new) and all(a is b or ref_of(a) == ref_of(b) for a, b in zip(old, new, strict=True))
         return before._index[view.name] if same else None
 
-    def warm(self) -> HostView:
-        """Fills what the first paint and the first key need; meant for the feed's thread."""
+    def warm(self, looked: Looked) -> HostView:
+        """Fills what the next paint and the next key need; meant for other threads than the screen's."""
         for view in VIEWS:
             self.index(view)
         _ = index_of(self.host).callers
-        for row in self.rows(VIEWS[0])[:1]:
-            self.related(row.ref)
-            self._trace(row.ref)
+        rows = self.rows(looked.view)
+        for place in looked.places:
+            if 0 <= place < len(rows):
+                _ = rows[place]
+        ref = looked.ref
+        if (ref is None or ref not in self.index(looked.view)) and len(rows):
+            ref = rows.ref(0)
+        if ref is not None:
+            self._trace(ref)
+            for name in LINKED_VIEWS[looked.view.name]:
+                beside = self.rows(BY_NAME[name])
+                for place in self.deciding(BY_NAME[name], ref)[:BESIDE]:
+                    _ = beside[place]
         self._before = None
         return self
 
     def _trace(self, ref: Ref) -> None:
-        """The first trace of a host makes the indexes that all of them use."""
-        container = self.container(ref.key)
+        """The packets of its card. The first trace of a host makes the indexes that all of them use."""
+        owners = self.containers(ref)
+        container = self.container(owners[0]) if len(owners) == 1 else None
         if container is not None and self.host.ruleset is not None:
             from netdash.view.card import card
 

@@ -36,7 +36,7 @@ def choose(dashboard: Dashboard) -> None:
         dashboard.say("this is the only host; netdash --host ssh://… --host local opens several", Tone.DIM)
     else:
         app = dashboard.netdash
-        app.others = app.others or Verdicts(app.fail)
+        app.others = app.others or Verdicts(app.fail, app.examine)
         app.push_screen(hosts_popup(fleet, app.others), partial(_chosen, dashboard))
 
 

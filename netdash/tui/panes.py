@@ -20,7 +20,7 @@ from netdash.tui.actions import first_key
 from netdash.tui.card_box import CardBox
 from netdash.tui.grid import Grid, LinkedPanes
 from netdash.tui.host_app import HostApp
-from netdash.tui.host_view import Ask, HostView, Listing, arrange, named
+from netdash.tui.host_view import Ask, HostView, Listing, Looked, arrange, named
 from netdash.tui.work import Work
 from netdash.view import groups
 from netdash.view.card import card
@@ -288,6 +288,8 @@ class Panes(Vertical):
         """The cursor stands on another thing: the card and the linked panes follow."""
         ref = self.grid.row.ref if self.grid.row else None
         self.stand()
+        order = self.grid.listing.order[self.grid.sampled] if self.grid.listing else ()
+        self.host_app.looked = Looked(self.places.view, ref, order)
         self.write_card()
         watching.tell(self.host_app.feed, self.app.screen_stack)
         if self.host_view and self.linked_shown:

@@ -255,6 +255,7 @@ def findings_of(host: Host, container_id: str | None, port: str | None = None) -
     return list(dict.fromkeys(one for one, hit in hits if port in (None, hit.port)))
 
 
+@lru_cache(maxsize=4)
 def counts(health: Health) -> Line:
     """✗3 !2 ?4, without those of which there are none."""
     found = [(mark, health.count(mark)) for mark in (Mark.BROKEN, Mark.RISK, Mark.UNKNOWN)]

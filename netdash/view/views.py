@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from netdash.model.addresses import address
 from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
@@ -20,6 +22,20 @@ PANES: tuple[View, ...] = (HEALTH, *VIEWS)
 """What the dashboard has, in the order of its tabs."""
 
 BY_NAME: dict[str, View] = {view.name: view for view in PANES}
+
+LINKED_VIEWS: Mapping[str, tuple[str, str, str]] = {
+    "health": ("containers", "rules", "routes"),
+    "containers": ("rules", "routes", "proxies"),
+    "ports": ("containers", "rules", "proxies"),
+    "networks": ("containers", "rules", "routes"),
+    "rules": ("containers", "ports", "routes"),
+    "routes": ("containers", "networks", "rules"),
+    "proxies": ("containers", "ports", "rules"),
+    "links": ("containers", "networks", "routes"),
+    "drift": ("containers", "ports", "rules"),
+    "flows": ("containers", "ports", "rules"),
+}
+"""The views that stand beside a view and list what belongs to its selection."""
 
 
 # --- where a reference leads ------------------------------------------------------------------------------------------

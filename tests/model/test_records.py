@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 from typing import ClassVar
 
 import pytest
@@ -111,3 +113,12 @@ def test_a_field_that_is_not_there_is_refused() -> None:
     for record in (Packet(4), Ours("a")):
         with pytest.raises(TypeError):
             replace(record, colour="red")  # type: ignore[call-arg]
+
+
+def test_a_record_that_cannot_be_changed_is_pickled_and_copied() -> None:
+    record = More("web", (80,), {"a": "b"}, 5, 9)
+    for made in (pickle.loads(pickle.dumps(record)), copy.copy(record), copy.deepcopy(record)):
+        assert made == record
+        assert (made.notes, made.hidden, made.last) == ({"a": "b"}, 5, 9)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            made.last = 1

@@ -1,0 +1,118 @@
+"""Examines hosts in a process of its own, so that the screen shares neither the interpreter nor a processor's turn with
+it: `Examination` is the caller's side, this module as a program the other."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from typing import BinaryIO, cast
+
+from netdash.model.finding import Health
+from netdash.model.host import Host
+
+_POLITE = 10  # added to its nice value
+_IDLE = 20.0  # seconds without a question after which it ends and frees its memory
+_TRIES = 2  # it may just have ended
+
+
+class Examination:
+    """One examination at a time, whoever calls. Where no process can be started the calling thread examines."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def __call__(self, host: Host) -> Health:
+        asked = _packed(host)
+        with self._lock:
+            for _ in range(_TRIES):
+                try:
+                    answer = self._ask(asked)
+                except (OSError, EOFError, pickle.UnpicklingError):
+                    self._end()
+                else:
+                    if isinstance(answer, Health):
+                        return answer
+                    raise RuntimeError(answer)
+        from netdash.doctor.examine import examine
+
+        return examine(host)
+
+    def close(self) -> None:
+        """Ends the process, whatever it is doing."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()  # whoever waits for it goes on
+        with self._lock:
+            self._end()
+
+    def _ask(self, asked: bytes) -> object:
+        if self._closed:
+            raise EOFError
+        process = self._process = self._process or _started()
+        questions, answers = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
+        questions.write(asked)
+        questions.flush()
+        return pickle.load(answers)  # noqa: S301  # of our own child
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+
+def _packed(host: Host) -> bytes:
+    """The connections are parsed anew by the other side: their answers as the kernel gave them take a hundredth of the
+    time to hand over."""
+    return pickle.dumps(replace(host, flows=None) if host.tracking is not None else host, pickle.HIGHEST_PROTOCOL)
+
+
+def _started() -> subprocess.Popen[bytes]:
+    from netdash.apply.child import environment
+
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        cwd="/",
+        start_new_session=True,  # keys of the terminal that are signals are not for it
+    )
+
+
+# --- the other side ---------------------------------------------------------------------------------------------------
+
+
+def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
+    from netdash.doctor.examine import examine
+    from netdash.join.flows import LiveEntries
+
+    entries = LiveEntries()
+    while select.select([questions], [], [], _IDLE)[0]:
+        try:
+            host: Host = pickle.load(questions)  # noqa: S301  # of our own parent
+        except EOFError:
+            return
+        answer: Health | str
+        try:
+            if host.tracking is not None:
+                host = replace(host, flows=entries.read(host.tracking))
+            answer = examine(host)
+        except Exception as error:  # the parent ends with it as with an error of its own
+            answer = f"{type(error).__name__}: {error}"
+        pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    os.nice(_POLITE)
+    _serve(os.fdopen(0, "rb"), os.fdopen(1, "wb"))

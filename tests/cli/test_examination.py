@@ -1,0 +1,74 @@
+"""Hosts are examined by a process of their own, whatever becomes of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from netdash.cli.examination import Examination
+from netdash.doctor import examine
+from netdash.model.host import Host
+from netdash.model.kernel_state import Tracking
+
+NAME = "forward-drop-ahead"
+
+
+@pytest.fixture
+def examination() -> Iterator[Examination]:
+    made = Examination()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Host) -> None:
+        pytest.fail("examined in this process")
+
+    monkeypatch.setattr(examine, "examine", fail)
+
+
+def children() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "netdash.cli.examination" in one.cmdline()]
+
+
+def test_another_process_finds_the_same(host: Callable[[str], Host], examination: Examination) -> None:
+    found = examination(host(NAME))
+    assert children()
+    expected = examine.examine(host(NAME))
+    assert found.findings == expected.findings
+    assert (found.standings, found.ports) == (expected.standings, expected.ports)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_process_that_ended_is_started_anew(host: Callable[[str], Host], examination: Examination) -> None:
+    assert examination(host(NAME)).findings
+    for child in children():
+        child.kill()
+        child.wait(10)
+    assert examination(host(NAME)).findings
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_what_it_raises_is_raised_here(host: Callable[[str], Host], examination: Examination) -> None:
+    wrong = replace(host(NAME), containers=("no container",))
+    with pytest.raises(RuntimeError, match="AttributeError"):
+        examination(wrong)
+    assert examination(host(NAME)).findings
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_connections_go_as_the_kernel_told_them(host: Callable[[str], Host], examination: Examination) -> None:
+    live = replace(host(NAME), tracking=Tracking(((b"cut", None),), 1.0, 1.0), flows=("never sent",))
+    assert examination(live).findings
+
+
+def test_where_none_can_be_started_this_one_examines(
+    host: Callable[[str], Host], examination: Examination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    assert examination(host(NAME)).findings
