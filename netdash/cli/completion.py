@@ -17,6 +17,7 @@ from netdash.cli.parser import command_line
 from netdash.model.errors import NetdashError
 from netdash.model.host import Host
 from netdash.view.text import clean
+from netdash.view.views import BY_NAME
 
 _PATIENCE = 1.0  # seconds
 _FIXED = {"sender": ("host", "outside"), "receiver": (), "container": (), "network": ()}
@@ -42,6 +43,8 @@ def _complete(command: Parser) -> None:
             action.completer = _names(action.dest)  # type: ignore[attr-defined]
         elif action.dest == "hosts":
             action.completer = _hosts  # type: ignore[attr-defined]
+        elif action.dest == "columns":
+            action.completer = _columns  # type: ignore[attr-defined]
 
 
 def _names(of: str) -> Callable[..., Sequence[str]]:
@@ -61,6 +64,12 @@ def _hosts(**_: object) -> Sequence[str]:
     with contextlib.suppress(NetdashError):
         return ["local", *load_config().hosts]
     return ["local"]
+
+
+def _columns(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
+    """The last of the keys, between commas."""
+    before = prefix[: prefix.rfind(",") + 1]
+    return [f"{before}{column.key}" for column in BY_NAME[parsed_args.view].columns]
 
 
 def _host(parsed: argparse.Namespace) -> Host:

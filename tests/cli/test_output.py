@@ -255,6 +255,7 @@ def completed(line: str) -> set[str]:
         ("netdash ports --jso", {"--json"}),
         ("netdash ports -o w", {"wide"}),
         ("netdash completion ", {"bash", "zsh", "fish"}),
+        ("netdash ports --columns port,cont", {"port,container"}),
     ],
 )
 def test_words_that_may_follow(line: str, words: set[str]) -> None:
