@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +11,7 @@ from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.model import Origin
 from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender
+from netdash.trace.who import without_name
 from netdash.view import marks
 from netdash.view.formatting import NOTHING
 from netdash.view.table import Column, Row, Rows, View
@@ -106,14 +106,15 @@ def _said_alike(matrix: Matrix, aim: int, members: tuple[int, ...], cell: Cell) 
 
 def _group(sender: Sender, cell: Reach) -> _Group:
     """Equal for senders of whom the same is said but for their own names. A rule by its id: its hash is slow."""
-    if sender.container is None or sender.name not in cell.why:
+    if sender.container is None:
         return cell.reaches, cell.why, id(cell.rule)
-    own = rf"(?<![\w.-])(inside|keeps) {re.escape(sender.name)}(?![\w.-])"
-    return cell.reaches, re.sub(own, r"\1 the sender", cell.why), id(cell.rule)
+    return cell.reaches, without_name(cell.why, sender.name, "the sender"), id(cell.rule)
 
 
 def _lines(reach: Reach, why: str, names: Sequence[str], room: int, whole: bool) -> Iterator[Line]:
     everybody, reason = ", ".join(names), _reason(reach, why)
+    if not whole and reach.reaches and why and _VERDICT + width(everybody) + 2 + width(reason) > room:
+        reason = clean(f"by {why}")  # the names need the room
     if not whole or _VERDICT + width(everybody) + 2 + width(reason) <= room:
         yield _line(reach, reason, listed(names, max(room - _VERDICT - 3 - width(reason), room // 3)), room)
         return
