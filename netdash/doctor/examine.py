@@ -8,9 +8,10 @@ from netdash.doctor import checks, host_causes
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import Cause, failed
 from netdash.doctor.causes import cause
+from netdash.doctor.checks.connections import UNANSWERED
 from netdash.doctor.classes import classes
 from netdash.doctor.fixes import for_podman
-from netdash.doctor.merge import merged
+from netdash.doctor.merge import merged, supported
 from netdash.doctor.prove import all_proved
 from netdash.doctor.questions import Asked, questions
 from netdash.doctor.standing import standings
@@ -26,7 +27,7 @@ _NEEDED = (Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS, Source.SYSC
 def examine(host: Host) -> Health:
     """Of a host that was read to the end."""
     groups = classes(host, list(questions(host)))
-    tried = all_proved(host, merged(_candidates(host, groups)))
+    tried = all_proved(host, supported(merged(_candidates(host, groups)), UNANSWERED))
     found = tuple(sorted((_for_engine(host, one) for one in tried), key=_rank))
     return Health(found, not_checked(host), *standings(host, found, groups))
 

@@ -21,6 +21,21 @@ def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
     return found
 
 
+def supported(candidates: Iterable[Candidate], code: str) -> list[Candidate]:
+    """Those of this code become evidence of what else is known to hit the same ports."""
+    found = list(candidates)
+    for each in [one for one in found if one.finding.code == code]:
+        hits = set(each.finding.hits)
+        others = (at for at, one in enumerate(found) if one is not each and hits & set(one.finding.hits))
+        at = next(others, None)
+        if at is not None:
+            cause = found[at].finding
+            more = replace(cause, evidence=(*cause.evidence, *each.finding.evidence))
+            found[at] = replace(found[at], finding=more)
+            found.remove(each)
+    return found
+
+
 def same(one: Finding, other: Finding) -> bool:
     """One code, and somebody or something in common. A finding without hits is of the whole host. Two rules of one
     chain are two causes, whoever both of them hit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdash.change.model import ContainerChange, ContainerEdit
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.merge import merged
+from netdash.doctor.merge import merged, supported
 from netdash.model.finding import Direction, Evidence, Finding, Fix, Hit, Severity
 from netdash.model.host import Ref
 
@@ -34,6 +34,14 @@ def test_one_cause_told_twice_is_one_finding_with_all_of_its_evidence() -> None:
     assert [evidence.source for evidence in one.finding.evidence] == ["a", "b"]
     assert [hit.direction for hit in one.finding.hits] == [Direction.IN, Direction.OUT]
     assert (one.finding.fix, one.changes) == ((RESTART,), check.changes)
+
+
+def test_what_hits_the_same_port_takes_connections_as_evidence() -> None:
+    """And what hits another leaves them a finding of their own."""
+    silent, other = _candidate("published-unanswered", "web", "conntrack"), _candidate("proxy-dead", "db", "b")
+    assert supported([silent, other], "published-unanswered") == [silent, other]
+    (one,) = supported([_candidate("drop", "web", "a"), silent], "published-unanswered")
+    assert (one.finding.code, [each.source for each in one.finding.evidence]) == ("drop", ["a", "conntrack"])
 
 
 def test_the_same_fault_of_two_containers_is_two_findings() -> None:

@@ -79,6 +79,7 @@ CHECKS: tuple[tuple[Check, tuple[Needs, ...]], ...] = (
     (addresses.check, (_ENGINE, _INSIDE)),
     (connections.check_stale_udp, (_CONNTRACK,)),
     (connections.check_loopback_services, (_CONNTRACK, _LISTENERS)),
+    (connections.check_unanswered, (_CONNTRACK, _ENGINE)),
     (connections.check_gone, (_CONNTRACK, _NETWORKS)),
     (connections.check_untranslated, (_CONNTRACK, _NETWORKS)),
     (connections.check_extra_hosts, (_ENGINE, _NETWORKS)),

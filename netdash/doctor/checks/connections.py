@@ -8,11 +8,12 @@ from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import rule_evidence
 from netdash.doctor.checks.parts import candidate, hit_of_port, masquerade, members, of_container, of_record
 from netdash.doctor.fixes import NOTHING, both, by_hand, forget
-from netdash.join.flows import passes_by
-from netdash.kernel.conntrack_entries import unanswered, unzoned
+from netdash.join.flows import flows, passes_by
+from netdash.kernel.conntrack_entries import unanswered, unzoned, waits
 from netdash.kernel.sockets import by_port
 from netdash.model.addresses import address, socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
+from netdash.model.flow import Trouble
 from netdash.model.host import IP, Container, Host, Listener, Net, Network, Port, TrackedFlow
 from netdash.model.index import index_of
 from netdash.trace.default_questions import out
@@ -55,6 +56,49 @@ def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
             *([rule_evidence(port.dnat)] if port.dnat else []),
         ],
         *forget("udp", port.host_port, "forgets these entries: the next datagram meets the rules again"),
+    )
+
+
+UNANSWERED = "published-unanswered"
+
+
+def check_unanswered(host: Host) -> Iterator[Candidate]:
+    """TCP connections through a published port that were led to the container, which did not answer the first packet.
+    A rule that drops it is another finding: these are its evidence then."""
+    index = index_of(host)
+    found: dict[tuple[str, int], list[TrackedFlow]] = {}
+    for flow in flows(host):
+        container, port = index.containers.get(flow.server.container or ""), flow.asked.port
+        if flow.trouble is not Trouble.UNANSWERED or container is None or port is None or not flow.asked.here:
+            continue
+        if host.taken is None or container.started_at is None or container.state != "running":
+            continue
+        asked = flow.entry.state == "SYN_SENT" and waits(host, flow.entry) < host.taken - container.started_at
+        if flow.translated and asked:
+            found.setdefault((container.id, port), []).append(flow.entry)
+    for (identity, port), entries in found.items():
+        yield _unanswered(host, index.containers[identity], port, entries)
+
+
+def _unanswered(host: Host, container: Container, port: int, entries: list[TrackedFlow]) -> Candidate:
+    clients = sorted({str(entry.original.src) for entry in entries})
+    number = f"{len(entries)} connections" if len(entries) > 1 else "a connection"
+    return candidate(
+        UNANSWERED,
+        Severity.MEDIUM,
+        f"{number} from {', '.join(clients[:3])} for {port}/tcp came to {container.name} by the rules, and it has not "
+        "answered",
+        (Hit(container.id, Direction.IN, f"{port}/tcp"),),
+        [
+            Evidence(
+                "conntrack",
+                f"tcp {socket_text(entry.original.src, entry.original.sport)} to {port}, led to "
+                f"{socket_text(entry.reply.src, entry.reply.sport)}, has waited {waits(host, entry)} s for an answer",
+            )
+            for entry in entries[:3]
+        ],
+        [Fix(("netdash", "capture", container.name, "--port", str(port)), "shows where the next packets stay")],
+        confidence=0.6,
     )
 
 

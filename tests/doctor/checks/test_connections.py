@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from netdash.doctor.checks.connections import check_unanswered
 from netdash.model.finding import Severity
+from netdash.model.records import replace
 from tests.doctor.checks.stage import BRIDGE, container, found, made
 from tests.support.trace_hosts import DB, WEB, table
 
@@ -35,6 +37,39 @@ def test_datagrams_that_an_old_entry_keeps_away(line: str, stale: bool) -> None:
     web["NetworkSettings"] = {**web["NetworkSettings"], "Ports": UDP}  # type: ignore[dict-item]
     more = {"docker/inspect.json": [web, container("db", DB)], "host/conntrack.txt": line}
     assert bool(found(made(more, legacy=DNAT), "udp-stale-conntrack")) is stale
+
+
+def asked(state: str = "SYN_SENT", replied: str = "[UNREPLIED] ", back: str = WEB, seconds: int = 100) -> str:
+    return (
+        f"tcp 6 {seconds} {state} src=192.0.2.10 dst=203.0.113.2 sport=7777 dport=8080 {replied}"
+        f"src={back} dst=192.0.2.10 sport=80 dport=7777 use=1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "started", "silent"),
+    [
+        (asked(), 10.0, True),
+        (asked(), 95.0, False),  # it was not there yet
+        (asked(seconds=120), 10.0, False),  # an answer may be on its way
+        (asked("SYN_RECV"), 10.0, False),  # the client is silent, as of a scan
+        (asked("ESTABLISHED", ""), 10.0, False),
+        (asked(back="203.0.113.2"), 10.0, False),  # a proxy's, which answers for itself
+    ],
+)
+def test_connections_that_the_container_does_not_answer(line: str, started: float, silent: bool) -> None:
+    tcp = {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}
+    web = container("web", WEB, PortBindings=tcp)
+    web["NetworkSettings"] = {**web["NetworkSettings"], "Ports": tcp}  # type: ignore[dict-item]
+    dnat = table("nat", f"-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80")
+    host = made({"docker/inspect.json": [web, container("db", DB)], "host/conntrack.txt": line}, legacy=dnat)
+    own = tuple(replace(one, started_at=started) for one in host.containers or ())
+    told = [one.finding for one in check_unanswered(replace(host, containers=own, taken=100.0))]
+    assert bool(told) is silent
+    if silent:
+        assert "from 192.0.2.10 for 8080/tcp came to web by the rules" in told[0].sentence
+        assert "has waited 20 s for an answer" in told[0].evidence[0].text
+        assert told[0].hits[0].port == "8080/tcp"
 
 
 def syn(dst: str, seconds: int = 100) -> str:
