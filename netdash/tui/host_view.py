@@ -62,6 +62,11 @@ class HostView:
             found = self._rows[view.name] = view.rows(self.host)
         return found
 
+    def row(self, view: View, ref: Ref) -> Row | None:
+        """The row of the view that stands for the thing itself."""
+        place = self.index(view).get(ref)
+        return None if place is None else self.rows(view)[place]
+
     def index(self, view: View) -> Mapping[Ref, int]:
         """Where each thing stands among `rows`."""
         found = self._index.get(view.name)
@@ -226,8 +231,13 @@ class Ask:
     sort: int | None = None  # a column; None for the view's own order
     down: bool = False  # sorted from the greatest
     within: Ref | None = None  # only what belongs to this
-    grouped: bool = False  # by compose project
-    folded: frozenset[Ref] = frozenset()  # projects of which only the headline is shown
+    grouped: int = 0  # by which of the view's groupings, from 1; 0: not grouped
+    folded: frozenset[Ref] = frozenset()  # groups of which only the headline is shown
+
+    @property
+    def grouping(self) -> str:
+        """The name of what it is grouped by; "" where it is not."""
+        return self.view.groupings[self.grouped - 1] if 0 < self.grouped <= len(self.view.groupings) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,22 +312,24 @@ def named(listing: Listing, current: Ref | None) -> int | None:
 def arrange(host_view: HostView, ask: Ask) -> Steps[Listing]:
     """The listing for `ask`, in steps of well under a millisecond where the rows allow it."""
     listing = yield from _narrowed(host_view, ask)
-    return (yield from _grouped(listing)) if ask.grouped and ask.view.project else listing
+    return (yield from _grouped(listing)) if ask.grouping else listing
 
 
 def _grouped(listing: Listing) -> Steps[Listing]:
-    """By compose project, each with a headline; the rows of folded ones are counted."""
+    """By project or what else is asked, each with a headline; the rows of folded ones are counted."""
     ask, rows = listing.ask, listing.rows
     order: list[int] = []
     headlines: list[Row] = []
     folded = 0
-    for ref, places in members(ask.view, rows, listing.order, ask.sort is None).items():
-        own: list[Row] = []
-        for start in range(0, len(places), CHUNK):
-            own += [rows[place] for place in places[start : start + CHUNK]]
-            yield
+    for start in range(0, len(listing.order), CHUNK):
+        for place in listing.order[start : start + CHUNK]:
+            rows[place]  # built in steps
+        yield
+    for ref, places in members(rows, listing.order, ask.grouped, ask.sort is None).items():
+        own = [rows[place] for place in places]
         order.append(~len(headlines))
         headlines.append(headline(ask.view, ref, own, ask.folded))
+        yield
         if ref in ask.folded:
             folded += len(places)
         else:

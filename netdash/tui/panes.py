@@ -164,8 +164,8 @@ class Panes(Vertical):
         place = self.places.of(view)
         ask = place.ask
         if ref is not None or text is not None:
-            thing = self.host_view.thing(ref) if self.host_view and ref and view.project else None
-            shown = ask.folded - {groups.of_thing(view, thing)} if thing is not None else ask.folded
+            row = self.host_view.row(view, ref) if self.host_view and ref and ask.folded else None
+            shown = ask.folded - {groups.of_row(row, ask.grouped)} if row is not None else ask.folded
             ask = replace(ask, text=text or "", within=None, folded=shown)
         self.places.put(Place(ask, ref or place.ref, place.at, -1 if ref else place.cell))
         self.places.view = view
@@ -204,8 +204,8 @@ class Panes(Vertical):
             index = host_view.index(listing.ask.view)
             at = place.at if near else listing.place(place.ref, index)
             if at is None and listing.folded and place.ref in index:  # under a headline that is folded
-                thing = listing.rows.things[index[place.ref]]
-                at = listing.place(groups.of_thing(listing.ask.view, thing), index)
+                headline = groups.of_row(listing.rows[index[place.ref]], listing.ask.grouped)
+                at = listing.place(headline, index)
             if self.typed:
                 found = named(listing, place.ref)
                 at = at if found is None else found
@@ -329,13 +329,15 @@ class Panes(Vertical):
             self.card.show(self._card_lines(host_view, row.ref), same)
 
     def _card_lines(self, host_view: HostView, ref: Ref) -> Sequence[Line]:
+        return (*groups.noted(host_view.host, self.places.view, self.extent.width), *self._row_lines(host_view, ref))
+
+    def _row_lines(self, host_view: HostView, ref: Ref) -> Sequence[Line]:
         container = host_view.container(ref.key) if ref.kind == "container" else None
-        wide = self.extent.width
         if ref.kind == groups.KIND:
-            return groups.card(host_view.host, ref, wide)
+            return groups.card(host_view.host, ref, self.extent.width, self.places.here.ask.grouping)
         if container is None:
-            return self._detail(host_view, ref, wide)
-        return card(host_view.host, container, wide, self.card.question, on_screen=True)
+            return self._detail(host_view, ref, self.extent.width)
+        return card(host_view.host, container, self.extent.width, self.card.question, on_screen=True)
 
     def _detail(self, host_view: HostView, ref: Ref, wide: int) -> Sequence[Line]:
         """What is known of a thing, and the card of the container that it belongs to, where that is only one."""

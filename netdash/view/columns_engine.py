@@ -64,7 +64,7 @@ def _container(host: Host, index: Index, container: Container) -> Row:
     finding = marks.finding_of(host, standing)
     lead = state.with_text(state.text[:1])
     why = _why(host, container, finding, state)
-    return Row(ref_of(container), cells, sort, lead, marks.tags(fares, finding), why)
+    return Row(ref_of(container), cells, sort, lead, marks.tags(fares, finding), why, (container.compose or "",))
 
 
 def _why(host: Host, container: Container, finding: Finding | None, state: Span) -> Span | None:
@@ -160,7 +160,7 @@ CONTAINERS = View(
     empty="no containers yet",
     known=lambda host: host.containers is not None,
     keeps=3,
-    project=lambda container: container.compose,
+    groupings=("compose project",),
 )
 
 # --- networks ---------------------------------------------------------------------------------------------------------
@@ -203,7 +203,8 @@ def _network(host: Host, index: Index, network: Network) -> Row:
         *rates.sort(rate),
     )
     finding = marks.finding_of_network(host, network)
-    return Row(ref_of(network), cells, sort, marks.lead(fares), marks.tags(fares, finding), marks.why(finding))
+    tags, groups = marks.tags(fares, finding), (network.compose or "",)
+    return Row(ref_of(network), cells, sort, marks.lead(fares), tags, marks.why(finding), groups)
 
 
 def _gateways(ips: Sequence[IP]) -> Span:
@@ -231,7 +232,7 @@ NETWORKS = View(
     rows=_networks,
     empty="no networks",
     known=lambda host: host.networks is not None,
-    project=lambda network: network.compose,
+    groupings=("compose project",),
 )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from netdash.join.flows import flows
 from netdash.kernel.conntrack_entries import waits
 from netdash.model.addresses import socket_text
-from netdash.model.flow import Flow, FlowEnd, Trouble
+from netdash.model.flow import GROUPINGS, Flow, FlowEnd, Trouble
 from netdash.model.host import Host, Rule
 from netdash.model.index import index_of
+from netdash.model.numbers import decimal
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
 from netdash.trace.summary import Leaves, outbound
@@ -19,6 +22,7 @@ from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Line, Span, Tone, clean
 
 ACCOUNTING = "net.netfilter.nf_conntrack_acct"
+_FILLING = 0.8
 _TROUBLE = {Trouble.UNANSWERED: "no answer", Trouble.STALE: "stale"}
 
 
@@ -54,7 +58,8 @@ def _flow(host: Host, flow: Flow) -> Row:
         cells[9].text,
     )
     tags = () if flow.trouble is None else ("broken", flow.trouble.value)
-    return Row(ref_of(flow), cells, sort, _lead(flow), tags)
+    groups = tuple(next(group_names(host, flow, by)) for by in GROUPINGS)
+    return Row(ref_of(flow), cells, sort, _lead(flow), tags, groups=groups)
 
 
 def _lead(flow: Flow) -> Span:
@@ -155,10 +160,42 @@ def why(host: Host, flow: Flow) -> str:
     return ""
 
 
+def group_names(host: Host, flow: Flow, by: str) -> Iterator[str]:
+    """Whose it is: of both ends, where both are containers."""
+    if by == "container":
+        names = [index_of(host).name(identity) or "?" for identity in flow.containers]
+        yield from names or ["no container"]
+    elif by == "port":
+        port = "" if flow.asked.port is None else f"{flow.asked.port}/"
+        yield f"{_name(host, flow.server)} {port}{flow.entry.proto}"
+    else:
+        ours = flow.server.container is not None or flow.server.here
+        yield _name(host, flow.client if ours else flow.server)
+
+
+def _name(host: Host, end: FlowEnd) -> str:
+    """A container's name, this host, or an address of others."""
+    return index_of(host).name(end.container) or ("host" if end.here else str(end.ip or "?"))
+
+
+def _sums(rows: Sequence[Row]) -> str:
+    """The bytes and the rate of those that are counted."""
+    sizes, speeds = ([number for row in rows if isinstance(number := row.sort[at], int | float)] for at in (7, 8))
+    told = [formatting.short_bytes(int(sum(sizes)))] if sizes else []
+    return "  ".join((*told, *filter(None, [formatting.bytes_rate(sum(speeds))])))
+
+
 def notes(host: Host) -> list[str]:
     """What is not known of the connections, and how to have it counted."""
     sysctls, told = host.sysctls or {}, host.tracking
     found = []
+    troubled = Counter(flow.trouble for flow in flows(host) if flow.trouble is not None)
+    if troubled:
+        counted = ", ".join(f"{number} {_TROUBLE[kind]}" for kind, number in troubled.items())
+        found.append(f"{counted}: they stand first")
+    most, kept = (decimal(sysctls.get(f"net.netfilter.nf_conntrack_{name}", "")) for name in ("max", "count"))
+    if most and kept is not None and kept >= most * _FILLING:
+        found.append(f"the table of connections fills up: {kept} of {most}; when it is full new ones are dropped")
     if host.flows and sysctls.get(ACCOUNTING) == "0":
         found.append(f"packets and bytes are not counted: sysctl -w {ACCOUNTING}=1 counts those of new connections")
     if told is not None and told.left_out:
@@ -201,4 +238,7 @@ FLOWS = View(
     empty="no connection is tracked",
     known=lambda host: host.flows is not None,
     keeps=2,
+    groupings=GROUPINGS,
+    sums=_sums,
+    notes=notes,
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from netdash.model.flow import Flow, FlowEnd
+from netdash.model.flow import Flow
 from netdash.model.host import Host, Ref
-from netdash.model.index import index_of
 from netdash.model.records import dataclass
 from netdash.view import formatting, json_host
-from netdash.view.columns_flows import FLOWS
+from netdash.view.columns_flows import FLOWS, group_names
 from netdash.view.formatting import NOTHING
 from netdash.view.table import Column, Row
 from netdash.view.text import Span, Tone, clean
@@ -41,7 +40,7 @@ class Group:
 def groups(host: Host, flows: Iterable[Flow], by: str) -> list[Group]:
     found: dict[str, list[Flow]] = {}
     for flow in flows:
-        for name in _names(host, flow, by):
+        for name in group_names(host, flow, by):
             found.setdefault(name, []).append(flow)
     made = [_group(name, members) for name, members in found.items()]
     return sorted(made, key=lambda group: (-(group.rate or 0), -(group.bytes or 0), -group.flows, group.name))
@@ -59,23 +58,6 @@ def _group(name: str, flows: list[Flow]) -> Group:
         rate=sum(rates) if rates else None,
         uncounted=len(flows) - len(counted),
     )
-
-
-def _names(host: Host, flow: Flow, by: str) -> Iterator[str]:
-    if by == "container":
-        names = [index_of(host).name(identity) or "?" for identity in flow.containers]
-        yield from names or ["no container"]
-    elif by == "port":
-        port = "" if flow.asked.port is None else f"{flow.asked.port}/"
-        yield f"{_name(host, flow.server)} {port}{flow.entry.proto}"
-    else:
-        ours = flow.server.container is not None or flow.server.here
-        yield _name(host, flow.client if ours else flow.server)
-
-
-def _name(host: Host, end: FlowEnd) -> str:
-    """A container's name, this host, or an address of others."""
-    return index_of(host).name(end.container) or ("host" if end.here else str(end.ip or "?"))
 
 
 def columns(by: str) -> tuple[Column, ...]:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 
+from netdash.join.flows import flows
 from netdash.model.finding import WORST_FIRST, Mark, Standing, worst
+from netdash.model.flow import GROUPINGS
 from netdash.model.host import Host, Ref
-from netdash.view import marks
+from netdash.model.relations import ref_of
+from netdash.view import layout, marks
+from netdash.view.columns_flows import group_names, sentence
+from netdash.view.formatting import bytes_rate
 from netdash.view.layout import shorter, size
 from netdash.view.table import Row, Rows, View
-from netdash.view.text import Line, Span, Tone, clean
+from netdash.view.text import Line, Span, Tone, clean, fit, width
 
 KIND = "project"  # Ref.kind of a headline; its key is the project's name, "" for what is of none
 _MARKS = {("risk" if mark is Mark.RISK else mark.value): mark for mark in Mark}
 
 
-def of_thing(view: View, thing: object) -> Ref:
-    """The headline that a row stands under."""
-    return Ref(KIND, (view.project(thing) if view.project else None) or "")
+def of_row(row: Row, by: int) -> Ref:
+    """The headline that a row stands under. `by`: which of the view's groupings, from 1."""
+    return Ref(KIND, row.groups[by - 1] if 0 < by <= len(row.groups) else "")
 
 
-def members(view: View, rows: Rows, order: Sequence[int], by_name: bool) -> dict[Ref, list[int]]:
+def members(rows: Rows, order: Sequence[int], by: int, by_name: bool) -> dict[Ref, list[int]]:
     """Places by headline. `by_name`: headlines in the order of names, what is of no project last; else by the first of
     their rows."""
     found: dict[Ref, list[int]] = {}
     for place in order:
-        found.setdefault(of_thing(view, rows.things[place]), []).append(place)
+        found.setdefault(of_row(rows[place], by), []).append(place)
     if not by_name:
         return found
     return dict(sorted(found.items(), key=lambda each: (not each[0].key, each[0].key.casefold())))
@@ -37,9 +42,11 @@ def headline(view: View, ref: Ref, rows: Sequence[Row], folded: Set[Ref]) -> Row
     found = worst(*counted)
     name = Span(f"{'▸' if ref in folded else '▾'} {clean(ref.key) or 'no project'}", Tone.TITLE)
     told = " ".join(f"{marks.GLYPHS[mark]}{counted[mark]}" for mark in WORST_FIRST if counted[mark])
-    how = Span(f"{_number(view, len(rows))}  {told}".rstrip(), marks.TONES[found] if counted else Tone.DIM)
+    parts = (_number(view, len(rows)), told, view.sums(rows))
+    how = Span("  ".join(filter(None, parts)), marks.TONES[found] if counted else Tone.DIM)
     blank = (Span(""),) * (len(view.columns) - 1)
-    return Row(ref, (name, *blank), lead=marks.glyph(found) if counted else marks.WAITS, why=how)
+    calm = Span(" ") if view.kind == "flow" else marks.WAITS
+    return Row(ref, (name, *blank), lead=marks.glyph(found) if counted else calm, why=how)
 
 
 def _mark(row: Row) -> Mark | None:
@@ -51,8 +58,11 @@ def _number(view: View, number: int) -> str:
     return f"{number} {view.name if number != 1 else view.name.removesuffix('s')}"
 
 
-def card(host: Host, ref: Ref, wide: int) -> Sequence[Line]:
-    """Who belongs to the project, the worst first."""
+def card(host: Host, ref: Ref, wide: int, by: str) -> Sequence[Line]:
+    """Who belongs to the group: of a project the containers, the worst first; of connections those that carry most."""
+    if by in GROUPINGS:
+        title = (Span(f" {clean(ref.key)}", Tone.KEY), Span(f"  connections by {by}", Tone.DIM))
+        return [title, *_flows(host, ref, wide, by)]
     mine = [one for one in host.containers or () if (one.compose or "") == ref.key]
     standings = {one.id: marks.standing_of(host, one) for one in mine}
     head = (Span(f" {clean(ref.key)}", Tone.KEY), Span("  compose project", Tone.DIM))
@@ -64,6 +74,27 @@ def card(host: Host, ref: Ref, wide: int) -> Sequence[Line]:
         reason = shorter(clean(finding.sentence, 300), max(1, wide - size(left) - 1)) if finding else one.state
         lines.append((*left, Span(clean(reason), marks.TONES[finding.mark] if finding else Tone.DIM)))
     return lines
+
+
+def noted(host: Host, view: View, wide: int) -> Iterator[Line]:
+    """What is to be known of the whole list, above the card of one of its rows."""
+    for note in view.notes(host):
+        yield from layout.text(Span(" !     ", Tone.WARN), clean(note, 300), wide, Tone.WARN)
+
+
+_MOST = 10  # connections that are named
+
+
+def _flows(host: Host, ref: Ref, wide: int, by: str) -> Iterator[Line]:
+    mine = [flow for flow in flows(host) if next(group_names(host, flow, by)) == ref.key]
+    for flow in sorted(mine, key=lambda each: (-(each.entry.rate or 0), -(each.bytes or 0)))[:_MOST]:
+        rate = bytes_rate(flow.entry.rate)
+        left = (Span(" "), *((Span(f"{rate}  ", Tone.GOOD),) if rate else ()))
+        path = clean(sentence(host, flow), 300)
+        room = min(width(path), max(1, wide - size(left) - 1))
+        yield (*left, Span(fit(path, room, middle=True), Tone.PLAIN, ref_of(flow)))
+    if len(mine) > _MOST:
+        yield (Span(f" and {len(mine) - _MOST} more", Tone.DIM),)
 
 
 def _rank(standing: Standing | None) -> int:

@@ -33,6 +33,7 @@ class Row:
     lead: Span | None = None  # one glyph before the first column, in the dashboard
     tags: tuple[str, ...] = ()  # what `is:` asks for
     why: Span | None = None  # in the dashboard it stands in the place of the last columns, and is not cut for them
+    groups: tuple[str, ...] = ()  # by each of the view's groupings, what it belongs to; "" where to nothing
 
 
 EXTRA = 8  # rank of a column from which it only takes what the others leave
@@ -86,7 +87,9 @@ class View:
     findings: bool = False  # each row is something wrong
     doubt: Callable[[Host], str] = lambda _: ""  # why no rows do not mean that there is nothing
     keeps: int = 1  # columns, from the left, that a row's `why` never covers
-    project: Callable[[Any], str | None] | None = None  # the compose project of a thing; None: it is of no project
+    groupings: tuple[str, ...] = ()  # what its rows can be grouped by
+    sums: Callable[[Sequence[Row]], str] = lambda _: ""  # what rows of one group carry together
+    notes: Callable[[Host], Sequence[str]] = lambda _: ()  # what is not known of all rows, and why
 
     def nothing(self, host: Host) -> str:
         """What to say when there are no rows."""

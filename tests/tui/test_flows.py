@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from netdash.model.host import Host
+from netdash.model.kernel_state import Counted
 from netdash.model.relations import ref_of
 from netdash.tui.capture_view import _plan
 from netdash.tui.host_view import HostView
@@ -65,3 +66,63 @@ def test_t_traces_it_as_it_is_and_as_a_new_one(host: Callable[[str], Host]) -> N
         assert "as it is now: 203" in text(app)
 
     show(host(FULL), scene, (120, 40))
+
+
+def test_connections_are_grouped_by_container_port_and_peer(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        def headlines() -> list[str]:
+            return [row.cells[0].text for row in dashboard(pilot).panes.grid.listing if row.ref.kind == "project"]
+
+        await press(pilot, "9", "z")
+        assert {"▾ web", "▾ c1"} <= set(headlines())
+        assert "by container" in text(app)
+        await press(pilot, "g")
+        assert "connections by container" in text(app), "the card names those of the group"
+        await press(pilot, "z")
+        assert "▾ web 8080/tcp" in headlines()
+        await press(pilot, "z")
+        assert "▾ 203.0.113.1" in headlines()
+        await press(pilot, "g", "enter")
+        assert any(name.startswith("▸ ") for name in headlines())
+        await press(pilot, "z")
+        assert headlines() == []
+
+    show(host(FULL), scene, (120, 40))
+
+
+def test_what_is_to_be_known_of_all_stands_in_the_pane(host: Callable[[str], Host]) -> None:
+    base = host(FULL)
+    sysctls = {
+        **(base.sysctls or {}),
+        "net.netfilter.nf_conntrack_acct": "0",
+        "net.netfilter.nf_conntrack_max": "100",
+        "net.netfilter.nf_conntrack_count": "85",
+    }
+
+    async def scene(pilot, app):
+        await press(pilot, "9")
+        assert "sysctl -w net.netfilter.nf_conntrack_acct=1" in text(app)
+        assert "fills up: 85 of 100" in text(app)
+        await press(pilot, "1")
+        assert "fills up" not in text(app)
+
+    show(replace(base, sysctls=sysctls), scene, (120, 40))
+
+
+def test_the_top_talkers_come_first_when_sorted(host: Callable[[str], Host]) -> None:
+    base = host(FULL)
+    counted = tuple(
+        replace(entry, counts=(Counted(1, 1_000 * at), Counted(1, 0)), rate=1_000.0 * at)
+        for at, entry in enumerate(base.flows or (), 1)
+    )
+
+    async def scene(pilot, app):
+        await press(pilot, "9", *":sort rate", "enter", "S", "z", "z", "z")
+        grid = dashboard(pilot).panes.grid
+        head = grid.listing[0]
+        assert head.ref.kind == "project"
+        rates = [row.sort[8] for row in grid.listing if row.ref.kind == "flow"]
+        assert rates[0] == max(rates)
+        assert "kB/s" in head.why.text
+
+    show(replace(base, flows=counted), scene, (120, 40))

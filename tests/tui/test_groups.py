@@ -139,6 +139,6 @@ def test_rows_that_come_above_do_not_move_the_line_of_the_cursor() -> None:
 def test_a_list_of_other_things_says_that_it_is_not_grouped() -> None:
     async def scene(pilot, app):
         await press(pilot, "5", "z")
-        assert "grouped by compose project, nothing else is" in text(app)
+        assert "can be grouped, nothing else" in text(app)
 
     show(grouped(), scene)
