@@ -3,12 +3,17 @@ sent, and nothing is told twice."""
 
 from __future__ import annotations
 
+import ast
+import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from lab import HOST_IP, INTERNET_IP, Lab, until
+from sshd import Sshd, why_not
+from terminal import Terminal
 from truth import networks
 
 Flow = dict[str, Any]
@@ -104,3 +109,55 @@ def test_reading_loads_nothing_and_changes_nothing(talk: Lab) -> None:
     _flows(talk)
     after = talk.on_host("conntrack", "-L").splitlines()
     assert len(after) <= len(before)
+
+
+def test_by_ssh_they_are_the_same(talk: Lab) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    talk.fetch(f"http://{HOST_IP}:8080/")
+    with Sshd(talk) as sshd:
+        done = sshd.netdash(*sshd.options(), "flows", "flow-web", "--json")
+    assert done.returncode == 0, done.stderr
+    there = {one["path"] for one in json.loads(done.stdout)["flows"] if one["dnat"]}
+    here = {one["path"] for one in _flows(talk, "flow-web") if one["dnat"]}
+    assert there
+    assert there <= here, "what ended meanwhile apart"
+
+
+def test_of_one_container_the_kernel_tells_its_connections_alone(talk: Lab) -> None:
+    talk.fetch(f"http://{HOST_IP}:8080/")
+    talk.docker("exec", "flow-web", "ping", "-c", "1", "-W", "2", INTERNET_IP)
+    program = (
+        "import sys; from ipaddress import ip_address; from netdash.collect import conntrack;"
+        "ip = ip_address(sys.argv[1]);"
+        "found = conntrack.read_of([ip], 500)[0]; all = list(conntrack._dump());"
+        "print(len(found), sum(ip.packed in body for body in all), len(all))"
+    )
+    told = talk.on_host(sys.executable, "-c", program, _address(talk, "flow-web"))
+    mine, naming, every = map(int, told.split())
+    assert 0 < mine <= naming <= every
+
+
+def test_the_counters_of_a_veth_are_those_that_ip_prints(talk: Lab) -> None:
+    program = "from netdash.collect.netlink import link_counters as c; print({k: v.rx_bytes for k, v in c().items()})"
+    listed = json.loads(talk.on_host("ip", "-s", "-j", "link"))
+    told = ast.literal_eval(talk.on_host(sys.executable, "-c", program))
+    assert told.keys() == {one["ifindex"] for one in listed}
+    veth = next(one for one in listed if one["ifname"].startswith("veth"))
+    assert told[veth["ifindex"]] >= veth["stats64"]["rx"]["bytes"] > 0
+
+
+def test_the_card_says_that_a_way_is_in_use(talk: Lab) -> None:
+    ends = f"('{HOST_IP}', 8080)"
+    held = f"import socket, time; s = socket.create_connection({ends}); print(1, flush=True); time.sleep(60)"
+    argv = ["nsenter", f"--net=/run/netns/{talk.outside_ns}", sys.executable, "-c", held]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
+        try:
+            with Terminal(talk.netdash_argv("--no-mouse"), talk.environment, 140, 40) as screen:
+                assert screen.wait_for("flow-web") is not None
+                screen.write(b"/flow-web\r")
+                assert screen.wait_for("1 open", 40) is not None
+        finally:
+            client.kill()
