@@ -188,6 +188,10 @@ def _dashboard(arguments: Arguments) -> int:
     from netdash.tui.config import load_config
 
     options = load_config(arguments.config)
+    if printing.monochrome():
+        os.environ["NO_COLOR"] = "1"  # as Textual reads it
+    if options.ambiguous == "wide":
+        printing.prepare("ascii")
     if arguments.interval is not None:
         options = replace(options, interval=arguments.interval)
     if arguments.read_only:

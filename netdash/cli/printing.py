@@ -16,11 +16,12 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.view.text import GLYPH_ERRORS, SafeText, safe, use_encoding
 
 
-def prepare() -> None:
-    """Has both streams write what their encoding does not know as ASCII, instead of failing."""
+def prepare(encoding: str | None = None) -> None:
+    """Has both streams write what their encoding does not know as ASCII, instead of failing. `encoding`: instead of
+    their own."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=GLYPH_ERRORS)
+            stream.reconfigure(encoding=encoding or stream.encoding, errors=GLYPH_ERRORS)
             use_encoding(stream.encoding)
 
 
@@ -79,7 +80,13 @@ def room() -> int | None:
 
 
 def colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and not monochrome()
+
+
+def monochrome() -> bool:
+    """Whether the terminal is one that has no colours."""
+    name = os.environ.get("TERM", "")
+    return name == "dumb" or name.startswith(("vt1", "vt2")) or name.endswith(("-mono", "-m"))
 
 
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}

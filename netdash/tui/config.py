@@ -62,7 +62,8 @@ DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "netdash-contrast", "ansi")
 MOST = 1 << 20  # bytes of the file
 _ALWAYS = "ctrl+c"  # quits, whatever the file says
-KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo", "columns")
+KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo", "columns", "ambiguous")
+WIDTHS = ("narrow", "wide")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class Options:
     hosts: tuple[str, ...] = ()  # as --host; none: this one
     sudo: bool = False  # other hosts are read as root by their sudo
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # view -> the columns it shows; else all
+    ambiguous: str = (
+        "narrow"  # how the terminal draws characters of ambiguous width, as marks and frames: one of WIDTHS
+    )
 
 
 Keep = Callable[[str, Sequence[str]], None]
@@ -130,6 +134,7 @@ class _File:
             hosts=self._hosts(),
             sudo=self._switch("sudo", False),
             columns=self._columns(),
+            ambiguous=self._ambiguous(),
         )
 
     def _wrong(self, name: str, what: str, hint: str = "") -> NetdashError:
@@ -160,6 +165,12 @@ class _File:
         if value is None or (isinstance(value, str) and value in THEMES):
             return value
         raise self._wrong("theme", f"theme must be one of {', '.join(THEMES)}")
+
+    def _ambiguous(self) -> str:
+        value = self.values.get("ambiguous", WIDTHS[0])
+        if isinstance(value, str) and value in WIDTHS:
+            return value
+        raise self._wrong("ambiguous", f"ambiguous must be one of {', '.join(WIDTHS)}")
 
     def _hosts(self) -> tuple[str, ...]:
         value = self.values.get("hosts", [])

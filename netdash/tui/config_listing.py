@@ -33,6 +33,7 @@ def _settings(options: Options) -> Iterator[str]:
     yield f"mouse = {_switch(options.mouse)}"
     theme = f"theme = {_text(options.theme or THEMES[0])}"
     yield f"{theme if options.theme else f'# {theme}'}  # {', '.join(THEMES)}; without it: by the terminal"
+    yield f"ambiguous = {_text(options.ambiguous)}  # wide: the terminal draws ● in two cells; ASCII instead"
     yield f"read_only = {_switch(options.read_only)}  # true: nothing is ever changed"
     hosts = f"hosts = [{', '.join(map(_text, options.hosts or ('local',)))}]"
     yield f"{hosts if options.hosts else f'# {hosts}'}  # as --host; without it: this host"

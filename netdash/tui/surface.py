@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, Self, cast
 
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Offset, Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -140,6 +140,11 @@ class ListWidget(Surface, can_focus=True):
     def band(self, at: int) -> Region:
         return Region(0, at - self.top + self.HEAD, self.size.width, 1)
 
+    @property
+    def cursor_screen_offset(self) -> Offset:
+        """The cell of the screen where the terminal's own cursor rests, by Textual's name of it."""
+        return self.region.offset + self.band(self.cursor).offset
+
     def row_at(self, y: int) -> int | None:
         """The row on line `y`."""
         at = self.top + y - self.HEAD
@@ -224,6 +229,11 @@ class Box(ListWidget):
     @property
     def count(self) -> int:
         return len(self.lines)
+
+    @property
+    def cursor_screen_offset(self) -> Offset:
+        line, index = self.links[min(self.link, len(self.links) - 1)] if self.links else (self.top, 0)
+        return self.region.offset + Offset(self._column(line, index) if self.links else 0, line - self.top + self.HEAD)
 
     @property
     def target(self) -> Ref | None:

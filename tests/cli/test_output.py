@@ -220,7 +220,16 @@ def test_the_printed_configuration_is_one(
     assert str(tmp_path / "netdash" / "config.toml") in out
     assert all(f"{key.id} = " in out for key in KEYS)
     everything = "\n".join(line.removeprefix("# ") for line in out.splitlines()[1:])
-    assert set(tomllib.loads(everything)) == {"interval", "mouse", "theme", "read_only", "hosts", "sudo", "keys"}
+    assert set(tomllib.loads(everything)) == {
+        "interval",
+        "mouse",
+        "theme",
+        "ambiguous",
+        "read_only",
+        "hosts",
+        "sudo",
+        "keys",
+    }
     chosen = tmp_path / "own.toml"
     chosen.write_text('interval = 2\nhosts = ["ssh://a@b"]\n[keys]\nquit = "ctrl+q"\n[columns]\nports = ["port"]\n')
     again = tmp_path / "again.toml"

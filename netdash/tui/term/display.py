@@ -74,7 +74,14 @@ class TerminalApp(App[int]):
         if isinstance(terminal, Terminal) and self._picture.differs and not terminal.busy:
             data = self._picture.update()
             if data:
+                data += self._resting_place()
                 terminal.write(data.join(_WHOLE) if self._sync_available else data)
+
+    def _resting_place(self) -> str:
+        """The terminal's cursor, which is not seen, goes to that of the widget with the focus: screen readers and
+        Braille displays follow it."""
+        offset = getattr(self.screen.focused, "cursor_screen_offset", None)
+        return "" if offset is None else f"\x1b[{offset.y + 1};{offset.x + 1}H"
 
     def drained(self) -> None:
         self._show()
