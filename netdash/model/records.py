@@ -163,5 +163,6 @@ class _Fields:
         import dataclasses
 
         made: Any = dataclasses.make_dataclass(kind.__name__, kind._fields)
+        kind._like = made  # a class is a cycle of objects: dropped, it would be garbage that waits for the collector
         kind.__dataclass_fields__ = made.__dataclass_fields__
         return kind.__dataclass_fields__
