@@ -164,7 +164,7 @@ def test_without_a_size_it_is_the_usual_one_and_painted_once() -> None:
         for _ in range(100):
             if terminal._receive(0.2) and b"youthful_volhard" in terminal.raw:
                 break
-        while terminal._receive(0.5):
+        while terminal._receive(2.0):
             pass
         size = len(terminal.raw)
         assert b"\x1b[24;" in terminal.raw
