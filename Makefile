@@ -39,6 +39,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/busy_keys.py
+	$(BIN)/python tests/bench/flows.py
 	$(BIN)/python -m tests.bench.changes
 	$(BIN)/python tests/bench/rules.py
 	$(BIN)/python tests/bench/trace.py

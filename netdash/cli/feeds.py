@@ -65,7 +65,8 @@ class LiveFeed:
         self._make = reader
         self._reader: Reader | None = None
         self._builder = Builder()
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()  # held while a host is handed over, which takes long
+        self._lock = threading.Lock()  # never held for long: the screen's thread takes it at each key
         self._newest: Host | None = None
         self._publish: Callable[[Host], None] | None = None
         self._first: First | None = None
@@ -75,10 +76,11 @@ class LiveFeed:
 
     def start(self, publish: Callable[[Host], None]) -> None:
         """Hosts go to `publish` from now on, the newest known one at once."""
-        with self._lock:
-            self._publish = publish
-            if self._newest is not None:
-                publish(self._newest)
+        with self._turn:
+            with self._lock:
+                self._publish, newest = publish, self._newest
+            if newest is not None:
+                publish(newest)
 
     def shown(self) -> None:
         threading.Thread(target=self._begin, name="beginning", daemon=True).start()
@@ -119,10 +121,11 @@ class LiveFeed:
     def _build(self, recording: Recording) -> None:
         """In one thread at a time: the builder is not for two."""
         host = self._builder.build(with_own_records(recording))
-        with self._lock:
-            self._newest = host
-            if self._publish is not None:
-                self._publish(host)
+        with self._turn:
+            with self._lock:
+                self._newest, publish = host, self._publish
+            if publish is not None:
+                publish(host)
 
 
 class StillFeed:

@@ -14,7 +14,7 @@ NEVER = 1 << 30
 EVERY = 2.0  # seconds between two ticks
 GROWN = 30_000  # blocks of memory more than after the look before, 2 to 3 MiB: 8 ms
 IDLE = 1.0  # seconds without a key for each such look's length: the next key is not likely to come within it
-RUNAWAY = 6 * GROWN  # look even while somebody types: 45 ms once, where nobody pauses for seconds
+RUNAWAY = 6 * GROWN  # where nobody pauses for seconds: kept unseen, as a look would take 45 to 200 ms
 AWAY = 30.0  # seconds without a key: a look at everything is not felt
 EVERYTHING = 600.0  # seconds between two looks at everything
 
@@ -50,8 +50,12 @@ class Collector:
         if quiet > AWAY and now - self._looked > EVERYTHING:
             gc.unfreeze()
             self._looked = now
-        elif grown < GROWN or (quiet < IDLE * grown / GROWN and grown < RUNAWAY):
+        elif grown < GROWN or quiet < IDLE * grown / GROWN:
             self._held += min(0, grown)
+            if grown > RUNAWAY:
+                gc.freeze()
+                self._held = self._blocks()
+                self._looked = now - EVERYTHING  # the next time that the user is away
             return
         gc.collect()
         gc.freeze()  # what is left stays: the next look is as short

@@ -23,6 +23,7 @@ from netdash.engine.first_answer import First
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.index import find_container
+from netdash.model.traffic import NOTHING
 from tests.conftest import DEMO, RECORDINGS, ROOT
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")
@@ -313,3 +314,27 @@ def test_two_recordings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_filter_with_a_key_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["--from", str(DEMO), "rules", "dport:80"]) == Exit.USAGE
     assert "rules has no column 'dport' (did you mean text:80?" in capsys.readouterr().err
+
+
+def test_the_screen_tells_a_live_feed_what_it_shows_while_a_host_is_handed_over() -> None:
+    """It does so at each key, and a host takes long."""
+    reader, handing, go_on = Reader(), threading.Event(), threading.Event()
+
+    def publish(_: Host) -> None:
+        handing.set()
+        assert go_on.wait(20)
+
+    feed = LiveFeed(lambda _: reader)
+    feed.start(publish)
+    feed.shown()
+    assert reader.started.wait(20)
+    builder = threading.Thread(target=reader.publish, args=(Recording({}, hostname="slow"),))
+    builder.start()
+    assert handing.wait(20)
+    screen = threading.Thread(target=lambda: (feed.watch(NOTHING), feed.stop()), daemon=True)
+    screen.start()
+    screen.join(20)
+    waited = screen.is_alive()
+    go_on.set()
+    builder.join(20)
+    assert not waited

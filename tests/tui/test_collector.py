@@ -67,7 +67,7 @@ def moment() -> Iterator[Moment]:
         (IDLE * 2, GROWN - 1, False),
         (IDLE * 2, GROWN * 4, False),  # a look of 30 ms
         (IDLE * 5, GROWN * 4, True),
-        (0.0, RUNAWAY + 1, True),
+        (0.0, RUNAWAY + 1, False),
         (AWAY + 1, 0, False),
         (EVERYTHING + 1, 0, True),
     ],
@@ -76,6 +76,12 @@ def test_a_look_comes_when_memory_has_grown_and_no_key_waits(
     moment: Moment, seconds: float, blocks: int, looks: bool
 ) -> None:
     assert moment.after(seconds, blocks) is looks
+
+
+def test_what_came_while_somebody_typed_is_looked_at_once_they_are_away(moment: Moment) -> None:
+    assert moment.after(0.0, RUNAWAY + 1) is False
+    assert moment.after(IDLE * 2, GROWN + 1) is False
+    assert moment.after(AWAY + 1, 0) is True
 
 
 def test_growth_counts_from_the_least_that_was_held(moment: Moment) -> None:
