@@ -287,11 +287,11 @@ class Builder:
         )
         ports = self._sources.once("ports", lambda *_: held.ports(containers, waiting), held, containers, waiting)
         self._uncounted = ports
-        if ruleset is None or ruleset is held.ruleset:
+        if ruleset is None:
             return ports
         from netdash.trace.nat_changes import recounted
 
-        return self._sources.once("counted", recounted, ports, ruleset)
+        return ports if ruleset is held.ruleset else self._sources.once("counted", recounted, ports, ruleset)
 
 
 def _newest_first(each: Each, parse: Callable[[Json], Container | None], answer: object) -> dict[str, Container]:

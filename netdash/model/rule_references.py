@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from netdash.model.host import IP, Chain, Net, Rule, Ruleset, Verb
+from netdash.model.memory import differing
 
 RuleKey = IP | Net | str
 _Name = tuple[bool, str, str, str]
@@ -18,12 +19,39 @@ def host_port(proto: str, number: int) -> str:
     return f"{proto}/{number}"
 
 
-def of_rules(ruleset: Ruleset) -> Iterator[tuple[Rule, set[RuleKey]]]:
-    """Every rule with what it names."""
-    chains = _Chains(ruleset)
-    for chain in ruleset.chains:
-        for rule in chain.rules:
-            yield rule, chains.named_by(chain, rule)
+Named = tuple[Rule, set[RuleKey]]
+"""A rule and what it names."""
+
+
+class NamedRules:
+    """The rules of a host with what they name, and those that went and came since an older one."""
+
+    def __init__(self, ruleset: Ruleset | None, before: NamedRules | None) -> None:
+        self.gone: list[Named] = []
+        self.came: list[Named] = []
+        self._known: dict[tuple[str, ...], tuple[tuple[Rule, ...], list[set[RuleKey]]]] = {}
+        older = dict(before._known) if before else {}
+        nameless: list[tuple[Chain, Rule]] = []
+        for chain in ruleset.chains if ruleset else ():
+            key = (chain.backend, chain.family, chain.table, chain.name)
+            names = self._follow(chain.rules, *older.pop(key, ((), [])))
+            self._known[key] = chain.rules, names
+            nameless += ((chain, rule) for rule, named in zip(chain.rules, names, strict=True) if not named)
+        for rules, names in older.values():
+            self.gone += zip(rules, names, strict=True)
+        chains = _Chains(ruleset) if ruleset and nameless else None
+        self._led = [(rule, chains.named_by(chain, rule)) for chain, rule in nameless] if chains else []
+        self.gone += before._led if before else ()
+        self.came += self._led
+
+    def _follow(
+        self, rules: tuple[Rule, ...], older: tuple[Rule, ...], names: list[set[RuleKey]]
+    ) -> list[set[RuleKey]]:
+        was, now = differing(older, rules, Rule.says_the_same)
+        own = [_of_rule(rule) for rule in rules[now]]
+        self.gone += zip(older[was], names[was], strict=True)
+        self.came += zip(rules[now], own, strict=True)
+        return [*names[: was.start], *own, *names[was.stop :]]
 
 
 class _Chains:
@@ -39,12 +67,13 @@ class _Chains:
         }
         for chain in ruleset.chains:
             for rule in chain.rules:
-                for name, keys in _leads(rule):
-                    self._callers.setdefault(_name(chain, name), []).append((chain, rule, keys))
+                if rule.target.chain or rule.target.elements:
+                    for name, keys in _leads(rule):
+                        self._callers.setdefault(_name(chain, name), []).append((chain, rule, keys))
 
     def named_by(self, chain: Chain, rule: Rule) -> set[RuleKey]:
-        own = _of_rule(rule) or self._ports(chain, rule) or self._inherits(chain, ())
-        return own or _of_rule(rule, but=True)
+        """Of a rule that names nothing itself."""
+        return self._ports(chain, rule) or self._inherits(chain, ()) or _of_rule(rule, but=True)
 
     def _ports(self, chain: Chain, rule: Rule) -> set[RuleKey]:
         """The host's ports, of a rule on the way to a translation; elsewhere a port is a container's."""

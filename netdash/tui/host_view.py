@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Protocol, runtime_checkable
 
+from netdash.model.belonging import containers_of, related
 from netdash.model.flow import Flow
 from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.records import dataclass, replace
-from netdash.model.relations import containers_of, ref_of, related
+from netdash.model.relations import ref_of
 from netdash.tui.work import Steps
 from netdash.view.columns_flows import rule_of
 from netdash.view.filter import Filter

@@ -8,6 +8,7 @@ from typing import Any
 
 from netdash.kernel.sockets import bound_socket
 from netdash.model.addresses import socket_text
+from netdash.model.belonging import containers_of
 from netdash.model.drift import Drift
 from netdash.model.finding import Finding
 from netdash.model.flow import Flow
@@ -28,7 +29,7 @@ from netdash.model.host import (
     TrackedFlow,
 )
 from netdash.model.index import index_of
-from netdash.model.relations import address_ref, chain_ref, containers_of, ref_of
+from netdash.model.relations import address_ref, chain_ref, ref_of
 from netdash.publish.state import Forward
 from netdash.view import columns_flows, formatting, layout
 from netdash.view.card import card, drift_lines, of_port

@@ -21,7 +21,8 @@ from netdash.bundle.recording import Recording
 from netdash.bundle.storage import dump
 from netdash.doctor.examine import examine
 from netdash.join.host import Builder
-from netdash.model.relations import ref_of, related
+from netdash.model.belonging import related
+from netdash.model.relations import ref_of
 from netdash.tui.garbage import Collector
 from tests.bench.many import many
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.recording import Recording
+from netdash.model.belonging import containers_of, related
 from netdash.model.host import IP, Chain, Container, Host, Net, Network, Port, Ref, Rule, Ruleset, Verb
-from netdash.model.relations import containers_of, ref_of, related
+from netdash.model.relations import ref_of
 from netdash.rules.ruleset import read_ruleset
 from tests.conftest import joined
 from tests.support.show_hosts import container, host, port
