@@ -8,9 +8,11 @@ from netdash.doctor.cause_engine_rules import lost_rules, missing_rule
 from netdash.doctor.cause_routes import of_route, of_sysctl
 from netdash.doctor.cause_rules import of_rule
 from netdash.doctor.cause_sockets import of_address, of_socket, of_state, of_translation
+from netdash.doctor.checks.limits import FULL, is_full
 from netdash.doctor.fixes import sysctl
 from netdash.model.finding import Direction, Evidence, Severity
 from netdash.model.index import index_of
+from netdash.trace.hooks import CONNTRACK
 from netdash.trace.model import Verdict
 
 _EXPLAIN = (of_state, of_address, of_translation, of_device, of_route, of_sysctl, of_rule, of_socket)
@@ -72,6 +74,9 @@ def _unexplained(failed: Failed) -> Cause | None:
     """No rule, route, device or socket was found to blame: told as the trace tells it."""
     if failed.verdict is Verdict.NO_LISTENER and failed.asked.hit.direction is Direction.PEERS:
         return None
+    if failed.decided_by.place == CONNTRACK and failed.verdict is Verdict.DROPPED and is_full(failed.host):
+        seen = (Evidence(CONNTRACK, failed.decided_by.text),)
+        return Cause("conntrack-full", Severity.CRITICAL, CONNTRACK, FULL, seen)
     loopback = failed.asked.question.dst.version == 6 and failed.asked.question.dst.is_loopback
     severity = Severity.INFO if loopback else Severity.HIGH
     code = failed.verdict.value.replace(" ", "-") if not failed.verdict.arrives else "no-answer"

@@ -6,7 +6,8 @@ from collections.abc import Hashable, Sequence
 
 from netdash.doctor.questions import Asked
 from netdash.model.host import Host
-from netdash.model.index import index_of
+from netdash.model.index import index_of, sharing
+from netdash.trace.exchange import paused_in
 from netdash.trace.model import Origin
 from netdash.trace.reach_classes import Kinds
 from netdash.trace.reach_matrix import Aim, Sender
@@ -25,21 +26,25 @@ def classes(host: Host, asks: Sequence[Asked]) -> list[list[Asked]]:
     of_sender = {sender: kinds.of_sender(sender)[0] for sender in senders}
     of_aim: dict[Aim, Hashable] = {aim: kinds.of_aim(aim)[0] for aim in aims}
     alone = {aim: kinds.alone(aim) for aim in aims}
+    paused = {container.id for container in paused_in(host)}
     found: dict[Hashable, list[Asked]] = {}
     for asked in asks:
         sender, aim = _sender(host, asked), _aim(asked)
         key: Hashable = asked
         if aim is None or numbers[sender] not in alone[aim]:
             to = of_aim[aim] if aim is not None else (asked.question.dst, asked.question.dport)
-            key = (of_sender[sender], to, asked.question.src, asked.question.iif, asked.hit.direction)
+            told = (asked.hit.direction, asked.ought, asked.usual, asked.question.container in paused)
+            key = (of_sender[sender], to, asked.question.src, asked.question.iif, *told)
         found.setdefault(key, []).append(asked)
     return list(found.values())
 
 
 def _sender(host: Host, asked: Asked) -> Sender:
-    origin, container = asked.question.origin, asked.question.container
-    name = index_of(host).name(container) or origin.value
-    return Sender(name if origin is Origin.CONTAINER else origin.value, origin, container)
+    origin = asked.question.origin
+    container = index_of(host).containers.get(asked.question.container or "")
+    owner = sharing(host, container) if container is not None else None
+    name = owner.name if owner is not None and origin is Origin.CONTAINER else origin.value
+    return Sender(name, origin, owner.id if owner is not None else asked.question.container)
 
 
 def _aim(asked: Asked) -> Aim | None:

@@ -14,7 +14,7 @@ from netdash.doctor.fixes import for_podman
 from netdash.doctor.merge import merged, supported
 from netdash.doctor.prove import all_proved
 from netdash.doctor.questions import Asked, questions
-from netdash.doctor.standing import standings
+from netdash.doctor.standing import judged
 from netdash.model.finding import Finding, Health, Hit
 from netdash.model.host import Host
 from netdash.model.records import replace
@@ -28,8 +28,8 @@ def examine(host: Host) -> Health:
     """Of a host that was read to the end."""
     groups = classes(host, list(questions(host)))
     tried = all_proved(host, supported(merged(_candidates(host, groups)), UNANSWERED))
-    found = tuple(sorted((_for_engine(host, one) for one in tried), key=_rank))
-    return Health(found, not_checked(host), *standings(host, found, groups))
+    found = sorted((_for_engine(host, one) for one in tried), key=_rank)
+    return judged(host, found, not_checked(host), groups)
 
 
 def _for_engine(host: Host, finding: Finding) -> Finding:
@@ -64,7 +64,7 @@ _SAMPLE = 3  # of a class whose questions fail
 
 def _of_class(host: Host, members: Sequence[Asked]) -> Iterator[tuple[Cause, Sequence[Asked]]]:
     """The causes of questions that fare alike. Where the first few have one cause, the others have it too."""
-    first = _cause(host, members[0])
+    first = _cause(host, members[0]) if members[0].ought else None
     if first is None:
         return
     told = [first, *(_cause(host, asked) for asked in members[1:_SAMPLE])]

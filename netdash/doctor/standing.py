@@ -1,14 +1,18 @@
-"""How each container fares: by the findings that hit it, and by the answers to the questions that ought to arrive."""
+"""How each container fares: the one place that weighs what its questions' traces say against what was found. The list,
+the card, the walk, the ports and the filter read it here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from netdash.doctor.questions import Asked
-from netdash.model.finding import Direction, Finding, Hit, Mark, Severity, Standing, worst
+from netdash.doctor.questions import Asked, further, text, usuals
+from netdash.model.finding import Direction, Finding, Health, Hit, Mark, Severity, Standing, worst
 from netdash.model.host import Container, Host
-from netdash.model.index import sharing
-from netdash.trace.summary import answer, traceable
+from netdash.model.index import index_of, sharing
+from netdash.model.records import dataclass, replace
+from netdash.trace.default_questions import Usual
+from netdash.trace.model import Origin
+from netdash.trace.summary import against, answer, fared, traceable
 
 _COLUMN = {
     Direction.IN: Direction.IN,
@@ -18,54 +22,194 @@ _COLUMN = {
 }
 """Whose mark tells it: what does not reach a container, or what it does not reach."""
 
+_ALARMS = (Mark.BROKEN, Mark.RISK)
 
-def standings(
-    host: Host, findings: Sequence[Finding], asked: Iterable[Sequence[Asked]]
-) -> tuple[Mapping[str, Standing], Mapping[tuple[str, str], Mark]]:
-    """(by container id, by container id and published port). `findings`: worst first; `asked`: what ought to arrive, in
-    groups that fare alike."""
-    marks: dict[tuple[str, Direction], Mark] = {}
-    ports: dict[tuple[str, str], Mark] = {}
-    reason: dict[str, int] = {}
-    for hit, mark in (*_answers(host, asked), *_hits(findings)):
-        if hit.container is None:
-            continue
-        key = (hit.container, _COLUMN[hit.direction])
-        marks[key] = worst(mark, marks.get(key, Mark.NOTHING))
-        if hit.direction is Direction.IN and hit.port:
-            port = (hit.container, hit.port)
-            ports[port] = worst(mark, ports.get(port, Mark.NOTHING))
+Alarms = Mapping[str | None, Sequence[tuple[int, Finding, Hit]]]
+"""By container id (None: of the host as a whole) what alarms, worst first: place in the findings, finding, hit."""
+
+
+def alarms_of(findings: Sequence[Finding]) -> Alarms:
+    found: dict[str | None, list[tuple[int, Finding, Hit]]] = {}
     for at, finding in enumerate(findings):
         for hit in finding.hits if finding.severity is not Severity.INFO else ():
-            if hit.container is not None:
-                reason.setdefault(hit.container, at)
-    return {
-        container.id: Standing(
-            marks.get((whose, Direction.IN), Mark.NOTHING),
-            marks.get((whose, Direction.OUT), Mark.NOTHING),
-            reason.get(container.id, reason.get(whose)),
-        )
-        for container, whose in _with_owner(host)
-    }, ports
+            found.setdefault(hit.container, []).append((at, finding, hit))
+    return found
 
 
-def _with_owner(host: Host) -> Iterator[tuple[Container, str]]:
-    """Each container, and the id of the one whose network namespace it uses: a running one has its ways."""
-    for container in host.containers or ():
-        yield container, sharing(host, container).id if container.running else container.id
+def _who(host: Host, container_id: str | None) -> Iterator[str]:
+    """The container, and the one whose network namespace it uses."""
+    container = index_of(host).containers.get(container_id or "")
+    if container is not None:
+        yield container.id
+        owner = sharing(host, container) if container.running else container
+        if owner is not container:
+            yield owner.id
 
 
-def _answers(host: Host, asked: Iterable[Sequence[Asked]]) -> Iterator[tuple[Hit, Mark]]:
-    """What is not answered and no finding explains was meant: it is no mark."""
+def hitting(host: Host, alarms: Alarms, about: Hit) -> list[tuple[int, Finding, Hit]]:
+    """What may explain that packets of this container, direction and port are not answered; worst first."""
+    wanted = (Direction.NAMES, Direction.OUT) if about.direction is Direction.NAMES else (about.direction,)
+    found = [alarm for one in _who(host, about.container) for alarm in alarms.get(one, ())]
+    found += [alarm for alarm in alarms.get(None, ()) if alarm[1].mark is Mark.BROKEN]
+    found = [
+        (at, finding, hit)
+        for at, finding, hit in found
+        if hit.direction in wanted and (not about.port or hit.port in ("", about.port))
+    ]
+    return sorted(found, key=lambda alarm: alarm[0])
+
+
+def columns(host: Host, finding: Finding, container_id: str) -> list[Direction]:
+    """Which of a container's marks it sets: IN, OUT, both."""
+    who = (*_who(host, container_id), None)
+    found = {_COLUMN[hit.direction] for hit in finding.hits if hit.container in who}
+    return [column for column in (Direction.IN, Direction.OUT) if column in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One question of a container. `about`: whose, of which direction and port; `traced`: OK, BROKEN or UNKNOWN."""
+
+    about: Hit
+    origin: Origin
+    traced: Mark
+    usual: bool = True  # the card has it, however it fares
+
+
+def mark_of(host: Host, alarms: Alarms, broken: frozenset[Hit], line: Line) -> Mark:
+    """`broken` as of Health. What is not answered and no finding explains was meant: NOTHING. What cannot be told from
+    rules and routes may be known by what was seen. A published port that answers may yet be open to too many; or be at
+    risk, where no packet that was traced shows what the doctor found."""
+    found = hitting(host, alarms, line.about)
+    if line.traced is Mark.BROKEN:
+        return Mark.BROKEN if any(not finding.exposes for _, finding, _ in found) else Mark.NOTHING
+    near = [finding for _, finding, hit in found if _is_near(finding, hit, line.about)]
+    if line.traced is Mark.UNKNOWN:
+        return Mark.BROKEN if any(finding.mark is Mark.BROKEN for finding in near) else Mark.UNKNOWN
+    if line.origin is Origin.OUTSIDE and any(finding.exposes for finding in near):
+        return Mark.RISK
+    hidden = line.about.direction is Direction.IN and line.about not in broken
+    return Mark.RISK if hidden and any(not finding.exposes for finding in near) else Mark.OK
+
+
+def _is_near(finding: Finding, hit: Hit, about: Hit) -> bool:
+    """Whether it may hit this port: what is at risk for a container's own address is not what is published."""
+    port = not about.port or hit.port == about.port or (not hit.port and finding.mark is Mark.BROKEN)
+    return port and hit.direction is about.direction
+
+
+_MOST = 6  # further questions of one container
+
+
+def failing(host: Host, health: Health, container: Container) -> list[Usual]:
+    """What was asked beside the questions of its card and is not answered although it should be: the first of each
+    direction and port of which those show nothing."""
+    found: dict[Hit, Usual] = {}
+    for asked in further(host, container) if any(hit.container == container.id for hit in health.broken) else ():
+        key = about(asked.hit)
+        if key in health.broken and key not in found and len(found) < _MOST and _traced(host, asked) is Mark.BROKEN:
+            found[key] = Usual(text(host, asked.question), asked.question, key, asked.port)
+    if found:
+        for usual in usuals(host, container):
+            shown = about(usual.about) if usual.about is not None else None
+            answered = answer(host, usual.question)
+            if shown in found and fared(answered, against(host, answered, usual.port)) is Mark.BROKEN:
+                del found[shown]
+    return list(found.values())
+
+
+# --- of a host --------------------------------------------------------------------------------------------------------
+
+
+def judged(
+    host: Host, findings: Sequence[Finding], not_checked: Mapping[str, str], asked: Iterable[Sequence[Asked]]
+) -> Health:
+    """`findings`: worst first; `asked`: the questions of all containers, in groups that fare alike."""
+    lines = list(_lines(host, asked))
+    alarms = alarms_of(findings)
+    explained = [
+        (line, found)
+        for line in lines
+        if line.traced is Mark.BROKEN
+        and (found := [each for each in hitting(host, alarms, line.about) if not each[1].exposes])
+    ]
+    failing = {found[0][0] for _, found in explained if not any(each[1].mark is Mark.BROKEN for each in found)}
+    findings = tuple(replace(one, fails=True) if at in failing else one for at, one in enumerate(findings))
+    broken = frozenset(line.about for line, _ in explained)
+    alarms = alarms_of(findings)
+    marked = [(line, mark_of(host, alarms, broken, line)) for line in lines]
+    known = {container.id: container for container in host.containers or ()}
+    standings = dict(zip(known, _standings(host, list(known.values()), alarms, marked), strict=True))
+    return Health(findings, not_checked, standings, _ports(alarms, marked), broken)
+
+
+def _lines(host: Host, asked: Iterable[Sequence[Asked]]) -> Iterator[Line]:
     known = traceable(host)
     for members in asked:
-        if members[0].hit.direction in (Direction.IN, Direction.OUT):
-            answered = answer(host, members[0].question).answered if known else None
-            mark = Mark.UNKNOWN if answered is None else Mark.OK if answered else Mark.NOTHING
-            yield from ((one.hit, mark) for one in members)
+        traced = _traced(host, members[0]) if known else Mark.UNKNOWN
+        for each in members:
+            if each.usual or traced is Mark.BROKEN:
+                yield Line(about(each.hit), each.question.origin, traced, each.usual)
 
 
-def _hits(findings: Sequence[Finding]) -> Iterator[tuple[Hit, Mark]]:
-    for finding in findings:
-        for hit in finding.hits if finding.severity is not Severity.INFO else ():
-            yield hit, finding.mark
+def _traced(host: Host, asked: Asked) -> Mark:
+    """Of a packet that comes in by a named device only the way in counts: its answer may well leave by another one."""
+    found = answer(host, asked.question)
+    if asked.question.iif is not None and found.verdict.arrives:
+        return Mark.OK
+    return fared(found, against(host, found, asked.port))
+
+
+def about(hit: Hit) -> Hit:
+    """The same without what one question tells apart from another of its kind."""
+    port = hit.port if hit.direction is Direction.IN else ""
+    return Hit(hit.container, hit.direction, port)
+
+
+def _standings(
+    host: Host, containers: Sequence[Container], alarms: Alarms, marked: Sequence[tuple[Line, Mark]]
+) -> Iterator[Standing]:
+    of_lines: dict[tuple[str | None, Direction], Mark] = {}
+    for line, mark in marked:
+        key = (line.about.container, line.about.direction)
+        counts = _COLUMN[key[1]] is key[1] or mark in _ALARMS
+        of_lines[key] = worst(of_lines.get(key, Mark.NOTHING), mark if counts else Mark.NOTHING)
+    for container in containers:
+        yield _standing(host, container, alarms, of_lines)
+
+
+def _standing(
+    host: Host, container: Container, alarms: Alarms, of_lines: Mapping[tuple[str | None, Direction], Mark]
+) -> Standing:
+    who = tuple(_who(host, container.id))
+    asked = {direction for one in who for direction in Direction if (one, direction) in of_lines}
+    found = [alarm for one in who for alarm in alarms.get(one, ())]
+    found += [alarm for alarm in alarms.get(None, ()) if alarm[1].mark is Mark.BROKEN and alarm[2].direction in asked]
+    marks = {column: _unread(host, container, column) for column in (Direction.IN, Direction.OUT)}
+    for direction, column in _COLUMN.items():
+        own = who[-1:] if direction is Direction.IN else who[:1]
+        traced = (of_lines.get((one, direction), Mark.NOTHING) for one in own)
+        hits = (finding.mark for _, finding, hit in found if hit.direction is direction)
+        marks[column] = worst(marks[column], *traced, *hits)
+    return Standing(marks[Direction.IN], marks[Direction.OUT], tuple(sorted({at for at, _, _ in found})))
+
+
+def _unread(host: Host, container: Container, direction: Direction) -> Mark:
+    """UNKNOWN where nothing could be asked because something was not read."""
+    if not container.running or container.left_behind:
+        return Mark.NOTHING
+    if direction is Direction.IN:
+        return Mark.UNKNOWN if host.ports is None else Mark.NOTHING
+    return Mark.UNKNOWN if sharing(host, container).user_space else Mark.NOTHING
+
+
+def _ports(alarms: Alarms, marked: Sequence[tuple[Line, Mark]]) -> Mapping[tuple[str, str], Mark]:
+    """By container id and published port."""
+    ports: dict[tuple[str, str], Mark] = {}
+    told = ((line.about, mark) for line, mark in marked)
+    hits = ((hit, finding.mark) for found in alarms.values() for _, finding, hit in found)
+    for hit, mark in (*told, *hits):
+        if hit.direction is Direction.IN and hit.port and hit.container is not None:
+            key = (hit.container, hit.port)
+            ports[key] = worst(mark, ports.get(key, Mark.NOTHING))
+    return ports

@@ -74,7 +74,7 @@ class Finding:
     that fail are answered on the model after the fix; None where no fix is known or it cannot be modelled.
     `also_opens`: sentences on what the fix lets through beside that. `confidence`: 0 to 1. `not_checked`: sources
     that were not read and that might tell another cause. `exposes`: nothing fails, but it is open to
-    more people than it should be."""
+    more people than it should be. `fails`: it explains packets that are not answered."""
 
     code: str
     severity: Severity
@@ -88,12 +88,14 @@ class Finding:
     not_checked: tuple[str, ...] = ()
     since: float | None = None
     exposes: bool = False
+    fails: bool = False
 
     @property
     def mark(self) -> Mark:
         if self.severity is Severity.INFO:
             return Mark.NOTHING
-        return Mark.RISK if self.exposes or self.severity is Severity.MEDIUM else Mark.BROKEN
+        works = self.exposes or (self.severity is Severity.MEDIUM and not self.fails)
+        return Mark.RISK if works else Mark.BROKEN
 
 
 class Mark(Enum):
@@ -108,23 +110,25 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a container fares: its published ports, and its way out. `finding`: place in `Health.findings` of the worst
-    that hits it."""
+    """How a container fares: what comes in to it, and what it sends. `findings`: places in `Health.findings` of what
+    hits it, the worst first."""
 
     inwards: Mark
     outwards: Mark
-    finding: int | None = None
+    findings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Health:
     """`findings`: worst first. `not_checked`: by source, why it could not be read. `standings`: by container id.
-    `ports`: by container id and published port, "8080/tcp"."""
+    `ports`: by container id and published port, "8080/tcp". `broken`: whose packets of which direction and port are
+    not answered although they should be."""
 
     findings: tuple[Finding, ...]
     not_checked: Mapping[str, str]
     standings: Mapping[str, Standing] = field(default_factory=dict)
     ports: Mapping[tuple[str, str], Mark] = field(default_factory=dict)
+    broken: frozenset[Hit] = frozenset()
 
     def count(self, mark: Mark) -> int:
         """Containers that fare so in either direction, and no worse."""

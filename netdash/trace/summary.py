@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import lru_cache
 
+from netdash.model.finding import Mark
 from netdash.model.host import IP, Container, Endpoint, Host, Interface, Link, Network, Port, Route, Rule, Verb
 from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass, replace
 from netdash.model.source import Source
 from netdash.trace import default_questions
-from netdash.trace.default_questions import Usual
 from netdash.trace.model import Decision, Hop, Question, Step, Trace, Verdict
 
 NEEDED = frozenset((Source.RULES, Source.ROUTES, Source.LINKS, Source.DOCKER))
@@ -157,14 +157,31 @@ def asked_of(host: Host, port: Port) -> Iterator[tuple[Trace, Obstacle | None]]:
     """Of each default question of a published port: the answer, and why none comes back to the asker."""
     for usual in default_questions.of_port(host, port):
         found = answer(host, usual.question)
-        yield found, against(host, usual, found)
+        yield found, against(host, found, port)
 
 
-def against(host: Host, usual: Usual, found: Trace) -> Obstacle | None:
-    """Why the asker gets no answer, or one by another than the port's container."""
-    owner = index_of(host).containers.get(usual.port.container_id or "") if usual.port is not None else None
+def against(host: Host, found: Trace, port: Port | None = None) -> Obstacle | None:
+    """Why the asker gets no answer, or one by another than the container of the `port` that is asked for."""
+    owner = index_of(host).containers.get(port.container_id or "") if port is not None else None
     known = owner is not None and owner.network_mode != "host" and found.verdict is not Verdict.UNKNOWN
-    return (_astray(host, found, owner) if owner and known else None) or obstacle(found)
+    return (_astray(host, found, owner) if owner and known else None) or obstacle(found) or _unsent(host, found)
+
+
+def _unsent(host: Host, found: Trace) -> Obstacle | None:
+    """Of a paused container: others may send by its network namespace what its own processes do not."""
+    from netdash.trace.exchange import paused_sender
+
+    paused = paused_sender(host, found.question.container)
+    return Obstacle(found.verdict, Decision("sender", paused[0]), answer=True) if paused else None
+
+
+def fared(found: Trace, stop: Obstacle | None) -> Mark:
+    """OK, BROKEN or UNKNOWN. `stop`: why no answer comes."""
+    if found.answered is False and found.verdict is Verdict.UNKNOWN:
+        return Mark.BROKEN
+    if stop is None:
+        return Mark.UNKNOWN if found.answered is None else Mark.OK if found.answered else Mark.BROKEN
+    return Mark.UNKNOWN if stop.verdict is Verdict.UNKNOWN else Mark.BROKEN
 
 
 def proxy_when(port: Port) -> str:

@@ -10,7 +10,7 @@ from netdash.model.finding import Mark
 from netdash.model.host import Port, Rule
 from netdash.model.relations import ref_of
 from netdash.trace.model import Decision, Origin, Routed, Step, Trace, Verdict
-from netdash.trace.summary import Obstacle, translating
+from netdash.trace.summary import Obstacle, fared, translating
 from netdash.view import formatting, marks
 from netdash.view.text import Line, Span, Tone, clean
 
@@ -19,15 +19,14 @@ STOPPED = "stopped (SIGSTOP)"
 
 def fares(found: Trace, stop: Obstacle | None) -> tuple[Mark, str]:
     """The mark, and the word for it. `stop`: why no answer comes (summary.against)."""
-    if found.answered is False and found.verdict is Verdict.UNKNOWN:
-        return Mark.BROKEN, marks.NO_ANSWER
-    if stop is None:
-        return marks.ANSWERED[found.answered], marks.word(found.answered, found.verdict)
-    if stop.verdict is Verdict.UNKNOWN:
-        return Mark.UNKNOWN, marks.word(None, stop.verdict)
+    mark = fared(found, stop)
+    if mark is not Mark.BROKEN:
+        return mark, mark.value
+    if stop is None or stop.verdict is Verdict.UNKNOWN:
+        return mark, marks.word(False, found.verdict) if found.verdict is not Verdict.UNKNOWN else marks.NO_ANSWER
     if stop.verdict.arrives and not stop.answer:
-        return Mark.BROKEN, marks.ELSEWHERE
-    return Mark.BROKEN, marks.NO_ANSWER if stop.answer else marks.word(False, stop.verdict)
+        return mark, marks.ELSEWHERE
+    return mark, marks.NO_ANSWER if stop.answer else marks.word(False, stop.verdict)
 
 
 def reason(found: Trace, stop: Obstacle | None, port: Port | None = None, brief: bool = False) -> Line:

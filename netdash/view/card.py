@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netdash.doctor import standing
 from netdash.join.rates import container_rate
 from netdash.model.drift import Drift
-from netdash.model.finding import Finding, Mark
+from netdash.model.finding import Finding
 from netdash.model.host import Container, Host, Port, Ref
 from netdash.model.index import index_of
 from netdash.model.kept import old_of
@@ -35,10 +36,12 @@ def card(
     """Lines of at most `width` cells; 40 and more are readable. `chosen`: the question whose path is drawn, the first
     that is broken where it is none of the card's. `on_screen`: of many published ports only some are traced at once,
     and the keys are named."""
-    mine = marks.findings_of(host, container.id)
-    if container.running:
-        mine += [one for one in marks.findings_of(host, None) if one.mark is Mark.BROKEN and one not in mine]
-    lines = [_head(host, container, mine, width), *_kept(host, container, width), *_why(mine, width)]
+    mine = marks.findings_of_standing(host, marks.standing_of(host, container))
+    lines = [
+        _head(host, container, mine, width),
+        *_kept(host, container, width),
+        *_why(host, container.id, mine, width),
+    ]
     lines += of_questions(host, asked(host, container, MOST_TRACED if on_screen else None), width, chosen, on_screen)
     lines += _fix(mine, width, on_screen)
     if container.left_behind and not any(one.fix for one in mine):
@@ -56,7 +59,10 @@ def of_port(host: Host, port: Port, width: int, chosen: Ref | None, on_screen: b
     if not port.live or port.container_id is None:
         return []
     mine = marks.findings_of(host, port.container_id, f"{port.host_port}/{port.proto}")
-    lines = [*_why(mine, width), *of_questions(host, questions.of_port(host, port), width, chosen, on_screen)]
+    lines = [
+        *_why(host, port.container_id, mine, width),
+        *of_questions(host, questions.of_port(host, port), width, chosen, on_screen),
+    ]
     lines += _fix(mine, width, on_screen)
     return lines + drift_lines(index_of(host).drift_of_port(port), RULES, MORE, width)
 
@@ -121,11 +127,14 @@ def _kept(host: Host, container: Container, width: int) -> list[Line]:
 _MOST = 3  # findings of one container before it says how many more there are
 
 
-def _why(mine: Sequence[Finding], width: int) -> list[Line]:
+def _why(host: Host, container_id: str, mine: Sequence[Finding], width: int) -> list[Line]:
+    """Each with the column of the list that it marks, where it marks one."""
     lines: list[Line] = []
     for finding in mine[:_MOST]:
         mark = finding.mark
-        label = Span(f" {marks.GLYPHS[mark]:<{_LABEL}}", marks.TONES[mark], ref_of(finding))
+        columns = standing.columns(host, finding, container_id)
+        word = columns[0].name if len(columns) == 1 else ""
+        label = Span(f" {f'{marks.GLYPHS[mark]} {word}':<{_LABEL}}", marks.TONES[mark], ref_of(finding))
         lines += layout.text(label, clean(finding.sentence, 300), width, marks.TONES[mark])
     if len(mine) > _MOST:
         lines += layout.text(MORE, f"and {len(mine) - _MOST} more in Health", width, Tone.DIM)

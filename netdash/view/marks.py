@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from netdash.doctor.standing import Alarms, alarms_of
 from netdash.model.finding import (
     WORST_FIRST,
     Direction,
@@ -99,12 +100,13 @@ def marked(host: Host, thing: object, cells: tuple[Span, ...], sort: tuple[objec
     return Row(ref_of(thing), cells, sort, glyph(finding.mark), tags(finding.mark, finding), reason)
 
 
-def tags(mark: Mark | None, finding: Finding | None = None) -> tuple[str, ...]:
-    """What the filter's `is:` finds."""
+def tags(mark: Mark | None, finding: Finding | None = None, others: Sequence[Mark] = ()) -> tuple[str, ...]:
+    """What the filter's `is:` finds. `others`: marks beside the worst that a filter finds too."""
     if mark is None:
         return ()
-    word = "risk" if mark is Mark.RISK else mark.value
-    return (word, "exposed") if finding is not None and finding.exposes else (word,)
+    told = (mark, *(one for one in others if one in (Mark.BROKEN, Mark.RISK, Mark.UNKNOWN)))
+    words = dict.fromkeys("risk" if one is Mark.RISK else one.value for one in told)
+    return (*words, "exposed") if finding is not None and finding.exposes else tuple(words)
 
 
 def standing_of(host: Host, container: Container) -> Standing | None:
@@ -189,9 +191,12 @@ def finding_of_port(host: Host, port: Port) -> Finding | None:
     health, wanted = health_of(host), ("", f"{port.host_port}/{port.proto}")
     if health is None or of_port(host, port) not in (Mark.BROKEN, Mark.RISK):
         return None
-    alarms = _alarms(health).get(port.container_id, ())
-    found = (at for at, hit in alarms if hit.direction is Direction.IN and hit.port in wanted)
-    return next((health.findings[at] for at in found), None)
+    found = (one for _, one, hit in alarms(health).get(port.container_id, ()) if _comes_in(hit, wanted))
+    return next(found, None)
+
+
+def _comes_in(hit: Hit, ports: Sequence[str]) -> bool:
+    return hit.direction is Direction.IN and hit.port in ports
 
 
 def finding_of_proxy(host: Host, proxy: Proxy, ports: Sequence[Port]) -> Finding | None:
@@ -213,46 +218,36 @@ def finding_of_network(host: Host, network: Network) -> Finding | None:
     health, here = health_of(host), index_of(host).on_network(network)
     if health is None:
         return None
-    alarms = _alarms(health)
-    found = {at for at, hit in alarms.get(None, ()) if hit.network == network.name}
+    by_container = alarms(health)
+    found = {at: one for at, one, hit in by_container.get(None, ()) if hit.network == network.name}
     for container in here:
-        found |= {at for at, hit in alarms.get(container, ()) if hit.network in ("", network.name)}
-    return health.findings[min(found)] if found else None
+        told = by_container.get(container, ())
+        found |= {at: one for at, one, hit in told if hit.network in ("", network.name)}
+    return found[min(found)] if found else None
 
 
 @lru_cache(maxsize=4)
-def _alarms(health: Health) -> Mapping[str | None, Sequence[tuple[int, Hit]]]:
-    """What hits whom, by container, worst first: places in the findings."""
-    found: dict[str | None, list[tuple[int, Hit]]] = {}
-    for at, finding in enumerate(health.findings):
-        for hit in finding.hits if finding.mark is not Mark.NOTHING else ():
-            found.setdefault(hit.container, []).append((at, hit))
-    return found
+def alarms(health: Health) -> Alarms:
+    """By container, the worst first."""
+    return alarms_of(health.findings)
 
 
 def finding_of(host: Host, standing: Standing | None) -> Finding | None:
     """The worst that hits a container."""
+    return next(iter(findings_of_standing(host, standing)), None)
+
+
+def findings_of_standing(host: Host, standing: Standing | None) -> list[Finding]:
+    """All that hits a container, the worst first."""
     health = health_of(host)
-    if health is None or standing is None or standing.finding is None:
-        return None
-    return health.findings[standing.finding]
-
-
-@lru_cache(maxsize=4)
-def hits_of(health: Health) -> Mapping[str | None, Sequence[tuple[Finding, Hit]]]:
-    """By container id (None: of the host as a whole), what alarms, the worst first, and each of its hits there."""
-    found: dict[str | None, list[tuple[Finding, Hit]]] = {}
-    for one in health.findings:
-        for hit in one.hits if one.severity is not Severity.INFO else ():
-            found.setdefault(hit.container, []).append((one, hit))
-    return found
+    return [health.findings[at] for at in standing.findings] if health is not None and standing is not None else []
 
 
 def findings_of(host: Host, container_id: str | None, port: str | None = None) -> list[Finding]:
     """What hits one container, or one of its published ports ("8080/tcp"), the worst first."""
     health = health_of(host)
-    hits = hits_of(health).get(container_id, ()) if health is not None else ()
-    return list(dict.fromkeys(one for one, hit in hits if port in (None, hit.port)))
+    found = alarms(health).get(container_id, ()) if health is not None else ()
+    return list(dict.fromkeys(one for _, one, hit in found if port in (None, hit.port)))
 
 
 @lru_cache(maxsize=4)

@@ -6,15 +6,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from netdash.join.peers import Peer, peer_counts, peers
-from netdash.model.finding import Direction, Finding, Health, Hit, Mark, health_of
+from netdash.doctor import standing
+from netdash.doctor.questions import first_peers, peer_usual
+from netdash.doctor.questions import usuals as of_card
+from netdash.join.peers import Peer, peers
+from netdash.model.finding import Direction, Health, Mark, health_of
 from netdash.model.host import Container, Host, Port, Ref, Scope
 from netdash.model.index import index_of, sharing, why_lost
 from netdash.model.records import dataclass, replace
 from netdash.trace import default_questions
 from netdash.trace.default_questions import HOST_NAME, Usual, end_text
 from netdash.trace.model import Origin, Question, Trace
-from netdash.trace.summary import Obstacle, against, answer, asked_of, traceable
+from netdash.trace.summary import Obstacle, against, answer, traceable
 from netdash.view import formatting, marks, unavailable
 from netdash.view.answer import fares, reason
 from netdash.view.text import Line, Span, Tone, clean
@@ -54,31 +57,32 @@ def ref_of(question: Question) -> Ref:
 
 def asked(host: Host, container: Container, most: int | None = None) -> list[Asked]:
     """`most`: lines of published ports that are traced; None for all."""
+    owner, health = sharing(host, container), health_of(host)
+    shown = health is not None and container.running and traceable(host)
+    more = standing.failing(host, health, owner) if shown and health is not None else []
+    further = [_answered(host, usual) for usual in more]
     return [
-        *(_inwards(host, container, index_of(host).ports(sharing(host, container).id), most)),
+        *_inwards(host, container, index_of(host).ports(owner.id), most),
+        *(one for one in further if one.label == Direction.IN.name),
         *_outwards(host, container),
+        *(one for one in further if one.label == Direction.OUT.name),
         *_names(host, container),
         *_peers(host, container),
+        *(one for one in further if one.label == Direction.PEERS.name),
     ]
+
+
+def usuals(host: Host, container: Container) -> list[Usual]:
+    """The same questions, each port's by itself, without an answer."""
+    health = health_of(host)
+    more = standing.failing(host, health, sharing(host, container)) if health is not None else []
+    return [*of_card(host, container), *more]
 
 
 def of_port(host: Host, port: Port) -> list[Asked]:
     """The lines of one published port."""
     owner = index_of(host).containers.get(port.container_id or "")
     return list(_inwards(host, owner, [port], None)) if owner is not None else []
-
-
-def usuals(host: Host, container: Container) -> list[Usual]:
-    """The same questions, each port's by itself, without an answer."""
-    owner = sharing(host, container)
-    ports = [port for port in index_of(host).ports(owner.id) if port.live]
-    names = default_questions.names(host, container)
-    return [
-        *(usual for port in ports for usual in default_questions.of_port(host, port)),
-        *default_questions.outwards(host, container),
-        *([names] if names is not None else []),
-        *(usual for peer, _ in _first_peers(host, container) if (usual := _peer_usual(host, container, peer))),
-    ]
 
 
 # --- how it fares -----------------------------------------------------------------------------------------------------
@@ -90,7 +94,7 @@ def _answered(host: Host, usual: Usual, text: str = "", brief: str = "") -> Aske
     if not traceable(host):
         return Asked(label, text, brief or text, marks.WAITS, usual=usual, ways=(usual,))
     found = answer(host, usual.question)
-    stop = against(host, usual, found)
+    stop = against(host, found, usual.port)
     why, short = reason(found, stop, usual.port), reason(found, stop, usual.port, brief=True)
     return Asked(
         label, text, brief or text, fares_as(host, usual, found, stop), why, usual, found, stop, short, (usual,)
@@ -98,41 +102,22 @@ def _answered(host: Host, usual: Usual, text: str = "", brief: str = "") -> Aske
 
 
 def fares_as(host: Host, usual: Usual, found: Trace, stop: Obstacle | None) -> Span:
-    """The verdict, with what the doctor knows beside the trace: that it is meant, or that it works and is at risk."""
-    mark, word = fares(found, stop)
-    health, about = health_of(host), usual.about
-    if health is None or about is None or mark is Mark.UNKNOWN:
-        return marks.verdict(mark, word)
-    wanted = (Direction.NAMES, Direction.OUT) if about.direction is Direction.NAMES else (about.direction,)
-    hits = [(one, hit) for one, hit in marks.hits_of(health).get(about.container, ()) if hit.direction in wanted]
-    hits += [(one, hit) for one, hit in marks.hits_of(health).get(None, ()) if one.mark is Mark.BROKEN]
-    if mark is Mark.BROKEN:
-        hit = any(one.port in ("", about.port) or not about.port for _, one in hits)
-        return marks.verdict(mark if hit else Mark.NOTHING, word)
-    near = [one for one, hit in hits if hit.direction is about.direction and _is_near(one, hit, about.port)]
-    if any(one.exposes for one in near) and usual.question.origin is Origin.OUTSIDE:
-        return marks.verdict(Mark.RISK, marks.EXPOSED)
-    if all(one.exposes for one in near) or not _all_answered(host, usual):
-        return marks.verdict(mark, word)
-    return marks.verdict(Mark.RISK, Mark.RISK.value)
-
-
-def _is_near(finding: Finding, hit: Hit, port: str) -> bool:
-    """Whether it may hit this port: what is at risk for a container's own address is not what is published."""
-    return not port or hit.port == port or (not hit.port and finding.mark is Mark.BROKEN)
-
-
-def _all_answered(host: Host, usual: Usual) -> bool:
-    """Whether no trace of the kind shows what the doctor found."""
-    port, about = usual.port, usual.about
-    if port is not None:
-        number = (port.host_port, port.proto)
-        same = [one for one in index_of(host).ports(port.container_id or "") if (one.host_port, one.proto) == number]
-        return all(stop is None and found.answered for one in same for found, stop in asked_of(host, one))
-    owner = index_of(host).containers.get(about.container or "") if about is not None else None
-    if owner is None or about is None or about.direction is not Direction.OUT:
-        return True
-    return all(answer(host, one.question).answered for one in default_questions.outwards(host, owner))
+    """The verdict, with what the doctor knows beside the trace: that it is meant, that it was seen to fail, or that it
+    works and is at risk."""
+    traced, word = fares(found, stop)
+    health = health_of(host)
+    if health is None or usual.about is None:
+        return marks.verdict(traced, word)
+    alarms = marks.alarms(health)
+    line = standing.Line(standing.about(usual.about), usual.question.origin, traced)
+    mark = standing.mark_of(host, alarms, health.broken, line)
+    if mark is Mark.RISK:
+        outside = usual.question.origin is Origin.OUTSIDE
+        open_ = any(finding.exposes for _, finding, _ in standing.hitting(host, alarms, line.about))
+        word = marks.EXPOSED if outside and open_ else mark.value
+    elif traced is Mark.UNKNOWN:
+        word = mark.value
+    return marks.verdict(mark, word)
 
 
 # --- in ---------------------------------------------------------------------------------------------------------------
@@ -324,26 +309,17 @@ def _called(host: Host, container: Container) -> str:
 
 def _peers(host: Host, container: Container) -> Iterator[Asked]:
     """One that shares each network asks for it."""
-    found = _first_peers(host, container)
+    found = first_peers(host, container)
     if not found:
         yield _nothing("PEERS", _NONE, "no other container there" if container.running else "")
     for peer, count in found:
         yield _from_peer(host, container, peer, count)
 
 
-def _first_peers(host: Host, container: Container) -> list[tuple[Peer, int]]:
-    """One of each network, and how many there are."""
-    if not container.running or container.left_behind:
-        return []
-    counts = peer_counts(host, container)
-    first = {peer.network: peer for peer in reversed(peers(host, container, 1))}
-    return [(first[name], count) for name, count in counts.items() if name in first]
-
-
 def _from_peer(host: Host, container: Container, peer: Peer, count: int) -> Asked:
     more = f"; {count - 1} more there" if count > 1 else ""
     there = f"on {clean(peer.network, 60)}{more}"
-    usual = _peer_usual(host, container, peer)
+    usual = peer_usual(host, container, peer)
     if usual is None:
         return _unknown(host, "PEERS", f"{peer.container} → {container.name}", f"no address {there}")
     made = _answered(host, usual)
@@ -352,17 +328,6 @@ def _from_peer(host: Host, container: Container, peer: Peer, count: int) -> Aske
     else:
         line = (*made.reason, *_words(f"; {there}{f'; {peer.blocked}' if peer.blocked else ''}"))
     return replace(made, reason=line, short=line)
-
-
-def _peer_usual(host: Host, container: Container, peer: Peer) -> Usual | None:
-    """For the container's first port at its address on the network that both are on."""
-    owner = sharing(host, container)
-    usual = next(iter(default_questions.between(host, index_of(host).containers[peer.container_id], container)), None)
-    ips = [own.ip for end in owner.endpoints if end.network == peer.network for own in end.addresses]
-    if usual is None or not ips:
-        return None
-    asked = replace(usual.question, dst=ips[0])
-    return replace(usual, text=f"{peer.container} → {end_text(ips[0], asked.dport, asked.proto)}", question=asked)
 
 
 # --- what is not asked ------------------------------------------------------------------------------------------------

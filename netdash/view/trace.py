@@ -44,7 +44,7 @@ def verdict(found: Trace) -> Line:
 
 def verdict_of(host: Host, usual: Usual, found: Trace) -> Line:
     """The same of a default question, as the card of its container has it."""
-    stop = against(host, usual, found)
+    stop = against(host, found, usual.port)
     return _verdict(questions.fares_as(host, usual, found, stop), found, stop, usual.port)
 
 

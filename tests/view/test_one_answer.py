@@ -200,7 +200,9 @@ def test_the_card_and_the_ports_show_what_the_json_has(joined: Host, shown: Show
     for container, facts in shown:
         text = words(card(joined, container, 400))
         outwards = all(
-            one.found and one.found.answered for one in questions_of(joined, container) if one.label == "OUT"
+            one.found and one.found.answered and one.stop is None
+            for one in questions_of(joined, container)
+            if one.label == "OUT"
         )
         for path in facts["outbound"]:
             if path["default"] is not True or not outwards or path["leaves"] not in ("masquerade", "snat"):

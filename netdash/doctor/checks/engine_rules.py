@@ -12,7 +12,7 @@ from netdash.model.finding import Direction, Evidence, Hit, Severity
 from netdash.model.host import Container, Host, Network, Port
 from netdash.model.index import index_of
 from netdash.trace.default_questions import out
-from netdash.trace.summary import answer, obstacle
+from netdash.trace.summary import answer, asked_of, obstacle
 
 _FLUSHED = "drift: engine"
 
@@ -39,14 +39,15 @@ def _flushed(host: Host, missing: list[Drift]) -> Candidate:
     """An engine with --iptables=false writes none either: then others' rules do its work, or nobody does."""
     cut = [one for one in host.containers or () if one.running and _cut_off(host, one)]
     ports = [port for port in host.ports or () if port.live and port.container_id and port.dnat is None]
-    hits = (*(Hit(one.id, Direction.OUT) for one in cut), *map(hit_of_port, ports))
+    dead = [port for port in ports if any(stop is not None for _, stop in asked_of(host, port))]
+    hits = (*(Hit(one.id, Direction.OUT) for one in cut), *map(hit_of_port, dead))
     proxied = (
         "; published ports still answer by docker-proxy, which hides who asks" if any(p.proxy for p in ports) else ""
     )
     out_ = f"{listing(sorted(one.name for one in cut))} cannot reach others" if cut else "containers still reach others"
     return candidate(
         _code(host),
-        Severity.CRITICAL if cut else Severity.HIGH if hits else Severity.INFO,
+        Severity.CRITICAL if cut else Severity.HIGH if ports else Severity.INFO,
         f"none of Docker's rules is there: flushed by a firewall's restart, or never written (--iptables=false). {out_}"
         f"{proxied}",
         hits,

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.checks.parts import KEPT, candidate, of_record, of_sysctl
 from netdash.doctor.fixes import sysctl
+from netdash.doctor.questions import leads_out
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
 from netdash.model.host import IP, Container, Host, Link, Port
@@ -24,6 +25,12 @@ def check_router_advertisements(host: Host) -> Iterator[Candidate]:
         return
     if any(route.family == 6 and route.default and route.kind == "unicast" for route in host.routes):
         return
+    hits = [
+        Hit(container.id, Direction.OUT, network=end.network)
+        for container in host.containers or ()
+        for end in (container.endpoints if container.running else ())
+        if leads_out(host, end, 6)
+    ]
     for link in host.links or ():
         name = f"net.ipv6.conf.{link.name.replace('.', '/')}.accept_ra"
         if told.get(name) == "1" and _of_internet(link):
@@ -33,7 +40,7 @@ def check_router_advertisements(host: Host) -> Iterator[Candidate]:
                 Severity.HIGH,
                 f"this host has no IPv6 default route: it forwards IPv6, so it ignores its router's advertisements on "
                 f"{link.name}",
-                (Hit(None, Direction.OUT),),
+                hits or (Hit(None, Direction.OUT),),
                 [
                     of_sysctl(_ALL, "1"),
                     of_sysctl(name, "1 (2 takes advertisements also while forwarding)"),

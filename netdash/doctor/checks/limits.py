@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import candidate, of_container, of_sysctl
+from netdash.doctor.checks.parts import candidate, hit_of_port, of_container, of_sysctl
 from netdash.doctor.fixes import sysctl
+from netdash.doctor.questions import leads_out
 from netdash.kernel.conntrack_entries import unzoned
 from netdash.model.finding import Direction, Evidence, Hit, Severity
 from netdash.model.host import IP, Container, Host, TrackedFlow
@@ -21,13 +22,17 @@ _WIDE = "1024 65535"
 _TIME_WAIT = 60  # seconds that a socket stays; conntrack keeps its entry for 120
 
 
+FULL = "the connection table is full: new connections through this host are dropped, at random"
+
+
 def check_conntrack(host: Host) -> Iterator[Candidate]:
+    """Whom a full table hits is told by their packets."""
     most, count = (decimal((host.sysctls or {}).get(name, "")) for name in (_MAX, _COUNT))
     if not most or count is None or count < most * _NEARLY:
         return
-    full = count >= most
+    full = is_full(host)
     text = (
-        "the connection table is full: new connections through this host are dropped, at random"
+        FULL
         if full
         else f"the connection table is nearly full ({count} of {most}): when it is, new connections are dropped"
     )
@@ -41,10 +46,23 @@ def check_conntrack(host: Host) -> Iterator[Candidate]:
         "conntrack-full",
         Severity.CRITICAL if full else Severity.MEDIUM,
         text,
-        (Hit(None, Direction.IN), Hit(None, Direction.OUT)),
+        _all(host) if full else (),
         evidence,
         *sysctl(_MAX, str(most * 2), "makes room for twice as many connections, of about 320 bytes each"),
     )
+
+
+def _all(host: Host) -> list[Hit]:
+    hits = [hit_of_port(port) for port in host.ports or () if port.live and port.container_id]
+    for container in host.containers or ():
+        ends = [end for end in container.endpoints if container.running and leads_out(host, end, 4)]
+        hits += [Hit(container.id, Direction.OUT, network=end.network) for end in ends]
+    return hits
+
+
+def is_full(host: Host) -> bool:
+    most, count = (decimal((host.sysctls or {}).get(name, "")) for name in (_MAX, _COUNT))
+    return most is not None and count is not None and 0 < most <= count
 
 
 def check_inserts(host: Host) -> Iterator[Candidate]:

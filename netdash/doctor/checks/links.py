@@ -97,7 +97,7 @@ def _unfiltered(host: Host, network: Network, attached: list[Container], ports: 
         Severity.HIGH,
         f"containers on {network.name} cannot call each other by this host's address and a published port: answers "
         "cross the bridge past the rules and are not translated back",
-        [*(Hit(one.id, Direction.PEERS, network=network.name) for one in attached), *map(hit_of_port, ports)],
+        map(hit_of_port, ports),
         [of_sysctl(_BRIDGE_NF, value), *(rule_evidence(port.dnat) for port in ports[:1] if port.dnat)],
         *sysctl(_BRIDGE_NF, "1", "bridged packets meet the rules"),
         tuple(failing[:_FEW]),
