@@ -49,7 +49,8 @@ def rows(folder: Path, healthy: bool) -> Iterator[Row]:
 
 def _shown(host: Host, health: Health) -> bool:
     rows = CONTAINERS.rows(host) if health.findings else ()
-    return any(row.why is not None and row.why.text.startswith(health.findings[0].sentence[:60]) for row in rows)
+    said = (told.text for row in rows for told in (row.why, row.note) if told is not None)
+    return any(text.startswith(health.findings[0].sentence[:60]) for text in said)
 
 
 def _on_card(host: Host, health: Health) -> bool:

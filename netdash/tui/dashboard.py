@@ -36,7 +36,8 @@ WIDE = 90  # columns from which the foot names sorting
 MARKED = 18  # cells of the name of what is marked
 PATIENCE = 4.0  # seconds that a message stands at the foot
 HINTS = ("follow", "next_pane", "filter", "linked", "sort", "pause", "hosts", "trace", "publish")
-VERDICT_SOURCES = (Source.RULES, Source.ROUTES, Source.LINKS, Source.INSIDE)  # without these little can be told
+VERDICT_SOURCES = (Source.RULES, Source.ROUTES, Source.LINKS, Source.SYSCTLS, Source.INSIDE)
+"""Without these little can be told."""
 LAST_HINTS = ("pause", "copy", "command", "help", "quit")
 
 

@@ -20,13 +20,14 @@ from netdash.tui.surface import ListWidget
 from netdash.tui.theme import LINKED, MARKER, PICKED, Inks, seal, segment, strip
 from netdash.view.groups import KIND
 from netdash.view.layout import shorter
-from netdash.view.table import Column, Row, View, widths
+from netdash.view.table import Column, Row, View, noted_from, widths
 from netdash.view.text import Line, Span, Tone, fit, width
 from netdash.view.views import BY_NAME, LINKED_VIEWS
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
 MOST_GAP = 4  # blanks between two columns where there is room
 STRUCK = Style(strike=True)
+NOTE = 24  # cells from which a note is shown
 EDGE = 2  # cells left of the first column: the marker and a blank
 
 
@@ -236,7 +237,13 @@ class Grid(ListWidget):
         segments.append(segment(" ", inks.mark))
         sizes = self.sizes()  # before the gap, which it may change
         columns, space = listing.ask.view.columns, self._gap
-        covered = self._covered(row, wide, listing.ask.view.keeps) if row.why and not self.only else len(sizes)
+        said = None if self.only else row.why or row.note
+        covered = len(sizes)
+        if said is not None:
+            covered = self._covered(row, wide, listing.ask.view.keeps) if row.why else noted_from(row, columns, sizes)
+            used = sum(size + len(space) for size in sizes[:covered] if size)
+            if row.why is None and wide - self._edge - self.joint - used <= NOTE:
+                said, covered = None, len(sizes)
         left = self._edge + self.joint
         for index, size in enumerate(sizes):
             if index == covered:
@@ -252,9 +259,9 @@ class Grid(ListWidget):
                 segments += [segment(text, inks.cells[cell.tone]), segment(space, inks.blank)]
             else:
                 segments.append(segment(text + space, inks.tones[cell.tone]))
-        if row.why is not None and not self.only:
-            reason = shorter(row.why.text, wide - left - 1)
-            segments.append(segment(reason, inks.tones[row.why.tone] + (STRUCK if struck else Style())))
+        if said is not None:
+            reason = shorter(said.text, wide - left - 1)
+            segments.append(segment(reason, inks.tones[said.tone] + (STRUCK if struck else Style())))
         return seal(segments, wide, inks.blank)
 
     def _covered(self, row: Row, wide: int, keeps: int) -> int:

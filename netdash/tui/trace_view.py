@@ -24,7 +24,7 @@ from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box, ListWidget
 from netdash.tui.theme import MARKER, strip
 from netdash.tui.work import Steps, Work
-from netdash.view import marks, typed_question, unavailable
+from netdash.view import layout, marks, typed_question, unavailable
 from netdash.view import trace as walk
 from netdash.view.questions import ref_of
 from netdash.view.text import Line, Span, Tone, clean, fit, safe, width
@@ -83,13 +83,21 @@ class Questions(ListWidget):
         verdict: Line = (Span("…", Tone.DIM),)
         if answer is not None:
             verdict = walk.verdict_of(self.host, self.usual[at], answer)
-        asked = min(round(wide * ASKED), max(width(clean(usual.text)) for usual in self.usual))
+        asked = self._asked(wide)
         mark = Span(MARKER if here else " ", Tone.TITLE)
         return strip(
             (mark, Span(" " + fit(clean(self.usual[at].text), asked, middle=True), Tone.KEY), Span("  "), *verdict),
             wide,
             inks,
         )
+
+    def _asked(self, wide: int) -> int:
+        """Cells of the questions' words."""
+        return min(round(wide * ASKED), max(width(clean(usual.text)) for usual in self.usual))
+
+    def fits(self, verdict: Line, wide: int) -> bool:
+        """Whether the line of a question has room for all of it."""
+        return self._asked(wide) + 4 + layout.size(verdict) <= wide
 
     def on_click(self, event: events.Click) -> None:
         self.focus()
@@ -195,16 +203,25 @@ class Walk(Overlay[Ref | None]):
         parts = walk.parts(answer, wide)
         self._part = min(self._part, len(parts) - 1)
         part = parts[self._part]
-        lines = (*part.lines, *(((), *walk.notes(answer, wide)) if self._part == 0 else ()))
+        above = self._reason(answer, wide)
+        lines = (*above, *part.lines, *(((), *walk.notes(answer, wide)) if self._part == 0 else ()))
         shown = (answer.question, self._part)
         self.box.show(lines, same=shown == self._shown)
         if shown != self._shown and part.deciding is not None:
-            self.box.reveal(part.deciding, SEEN_BEFORE)
+            self.box.reveal(len(above) + part.deciding, len(above) + SEEN_BEFORE)
         self._shown = shown
         self.head.show((Span(" trace ", Tone.TITLE), *walk.head(self._host, answer)), (Span("Esc close ", Tone.DIM),))
         self.tabs.show(_tabs(parts, self._part))
         self.foot.show(_hints(len(parts) > 1, self.focused is self.box))
         self.questions.refresh()
+
+    def _reason(self, answer: Trace, wide: int) -> Sequence[Line]:
+        """The verdict in full, where the line of its question has no room for it."""
+        usual = self.questions.usual[self.questions.cursor]
+        told = walk.verdict_of(self._host, usual, answer)
+        if self.questions.fits(told, wide):
+            return ()
+        return layout.hanging((Span(" "), told[0], Span("  ")), layout.in_words(told[2:]), wide, 3)
 
     def _wait(self) -> None:
         """The question has no answer yet."""

@@ -40,10 +40,9 @@ def card(
     lines = [
         _head(host, container, mine, width),
         *_kept(host, container, width),
-        *_why(host, container.id, mine, width),
+        *_why(host, container.id, mine, width, on_screen),
     ]
     lines += of_questions(host, asked(host, container, MOST_TRACED if on_screen else None), width, chosen, on_screen)
-    lines += _fix(mine, width, on_screen)
     if container.left_behind and not any(one.fix for one in mine):
         lines += layout.text(_label("FIX"), shell_command("docker restart {}", container.name), width, Tone.GOOD)
     lines += drift_lines(of_container(host, container), RULES, MORE, width)
@@ -60,10 +59,9 @@ def of_port(host: Host, port: Port, width: int, chosen: Ref | None, on_screen: b
         return []
     mine = marks.findings_of(host, port.container_id, f"{port.host_port}/{port.proto}")
     lines = [
-        *_why(host, port.container_id, mine, width),
+        *_why(host, port.container_id, mine, width, on_screen),
         *of_questions(host, questions.of_port(host, port), width, chosen, on_screen),
     ]
-    lines += _fix(mine, width, on_screen)
     return lines + drift_lines(index_of(host).drift_of_port(port), RULES, MORE, width)
 
 
@@ -127,8 +125,9 @@ def _kept(host: Host, container: Container, width: int) -> list[Line]:
 _MOST = 3  # findings of one container before it says how many more there are
 
 
-def _why(host: Host, container_id: str, mine: Sequence[Finding], width: int) -> list[Line]:
-    """Each with the column of the list that it marks, where it marks one."""
+def _why(host: Host, container_id: str, mine: Sequence[Finding], width: int, on_screen: bool) -> list[Line]:
+    """Each with the column of the list that it marks, where it marks one; below the worst the command that mends it,
+    so that it is in sight on a small screen."""
     lines: list[Line] = []
     for finding in mine[:_MOST]:
         mark = finding.mark
@@ -136,16 +135,13 @@ def _why(host: Host, container_id: str, mine: Sequence[Finding], width: int) -> 
         word = columns[0].name if len(columns) == 1 else ""
         label = Span(f" {f'{marks.GLYPHS[mark]} {word}':<{_LABEL}}", marks.TONES[mark], ref_of(finding))
         lines += layout.text(label, clean(finding.sentence, 300), width, marks.TONES[mark])
+        lines += _fix(finding, width, on_screen) if finding is mine[0] and finding.fix else ()
     if len(mine) > _MOST:
         lines += layout.text(MORE, f"and {len(mine) - _MOST} more in Health", width, Tone.DIM)
     return lines
 
 
-def _fix(mine: Sequence[Finding], width: int, on_screen: bool) -> list[Line]:
-    """The command that mends the worst."""
-    if not mine or not mine[0].fix:
-        return []
-    finding = mine[0]
+def _fix(finding: Finding, width: int, on_screen: bool) -> list[Line]:
     proof = "proved" if finding.proved else ""
     words = [*(Span(f"{word} ", Tone.GOOD) for word in command(finding.fix[0]).split()), Span(f" {proof}", Tone.DIM)]
     if on_screen:

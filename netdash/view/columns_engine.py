@@ -64,9 +64,10 @@ def _container(host: Host, index: Index, container: Container) -> Row:
     finding = marks.finding_of(host, standing)
     lead = state.with_text(state.text[:1])
     why = _why(host, container, finding, state)
+    note = marks.note(host, container) if why is None else None
     both = (standing.inwards, standing.outwards) if standing is not None else ()
     projects = (container.compose or "",)
-    return Row(ref_of(container), cells, sort, lead, marks.tags(fares, finding, both), why, projects)
+    return Row(ref_of(container), cells, sort, lead, marks.tags(fares, finding, both), why, projects, note)
 
 
 def _why(host: Host, container: Container, finding: Finding | None, state: Span) -> Span | None:

@@ -237,6 +237,25 @@ def finding_of(host: Host, standing: Standing | None) -> Finding | None:
     return next(iter(findings_of_standing(host, standing)), None)
 
 
+def note(host: Host, container: Container) -> Span | None:
+    """Why nothing is to leave a container, where that is meant."""
+    health, standing = health_of(host), standing_of(host, container)
+    if health is None or standing is None or not container.running or standing.outwards is not Mark.NOTHING:
+        return None
+    told = _closed(health).get(container.id)
+    return Span(clean(told.sentence, 300), Tone.DIM) if told is not None else None
+
+
+@lru_cache(maxsize=4)
+def _closed(health: Health) -> Mapping[str | None, Finding]:
+    found: dict[str | None, Finding] = {}
+    for finding in health.findings:
+        for hit in finding.hits if finding.severity is Severity.INFO else ():
+            if hit.direction is Direction.OUT:
+                found.setdefault(hit.container, finding)
+    return found
+
+
 def findings_of_standing(host: Host, standing: Standing | None) -> list[Finding]:
     """All that hits a container, the worst first."""
     health = health_of(host)

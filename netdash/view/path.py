@@ -20,7 +20,8 @@ from netdash.view.text import Span, Tone, clean
 
 
 def stations(host: Host, found: Trace, stop: Obstacle | None, broken: bool, port: Port | None = None) -> list[Hop]:
-    """In the packet's order. `stop`: why no answer comes; `broken`: that is not meant; `port`: that is asked for."""
+    """In the packet's order. `stop`: why no answer comes; `broken`: none comes, and that is not meant; `port`: that is
+    asked for."""
     hops = [_start(host, found), *_of_way(host, found, broken)]
     if found.then is not None:
         hops += [_proxy(found, port), *_of_way(host, found.then, broken)]
@@ -31,7 +32,10 @@ def stations(host: Host, found: Trace, stop: Obstacle | None, broken: bool, port
     elif last.verdict is Verdict.FORWARDED and answer.last_route(last) is None:
         hops.append(_device(host, last.hops[-1].place, last.question.dst.version))
     mark, word = answer.fares(found, stop)
-    mark = Mark.NOTHING if mark is Mark.BROKEN and not broken else mark
+    if mark is Mark.BROKEN and not broken:
+        mark = Mark.NOTHING
+    elif mark is Mark.UNKNOWN and broken:
+        mark, word = Mark.BROKEN, Mark.BROKEN.value
     if mark is not Mark.OK and not _decider(last):
         step = stop.decided_by.step if stop is not None and stop.decided_by is not None else None
         text = word if step is None else f"{word}: {clean(step.place, 80)}"

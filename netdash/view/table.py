@@ -34,6 +34,7 @@ class Row:
     tags: tuple[str, ...] = ()  # what `is:` asks for
     why: Span | None = None  # in the dashboard it stands in the place of the last columns, and is not cut for them
     groups: tuple[str, ...] = ()  # by each of the view's groupings, what it belongs to; "" where to nothing
+    note: Span | None = None  # in the dashboard it takes the room that no column has a word for, if there is enough
 
 
 EXTRA = 8  # rank of a column from which it only takes what the others leave
@@ -160,3 +161,14 @@ def _grow(sizes: list[int], need: Sequence[int], room: int, gap: int) -> None:
     for index, size in enumerate(sizes):
         if size:
             sizes[index] = min(need[index], size + max(0, room - _total(sizes, gap)))
+
+
+def noted_from(row: Row, columns: Sequence[Column], sizes: Sequence[int]) -> int:
+    """The first column that the row's note takes the place of: of the last ones those that say nothing there, or that
+    are extra."""
+    told = (
+        at
+        for at, (cell, column, size) in enumerate(zip(row.cells, columns, sizes, strict=True))
+        if size and column.leaves < EXTRA and cell.text not in ("", "—")
+    )
+    return 1 + max(told, default=0)

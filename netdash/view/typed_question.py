@@ -51,7 +51,7 @@ def _receivers(host: Host, sender: str, word: str) -> Iterator[str]:
     if not word or sender in (OUTSIDE_NAME, _HOST):
         yield from (f":{port}" for port in _ports(host, "") if not word)
     yield from (f"{one.name}:" for one in _near(host, word))
-    yield from (f"{name}:" for name in (_HOST, OUTSIDE_NAME) if name.startswith(word))
+    yield from (f"{name}:" for name in (_HOST, OUTSIDE_NAME) if name.startswith(word) and sender.strip() != name)
 
 
 def _near(host: Host, word: str) -> Iterator[Container]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from netdash.bundle.storage import load
 from netdash.doctor.examine import examine
+from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.tui.host_view import HostView
+from tests.conftest import RECORDINGS
 from tests.support.tui_hosts import crowd
 from tests.support.tui_stage import dashboard, press, settle, show, text
 
@@ -30,6 +35,14 @@ def test_a_healthy_host_is_calm(host: Callable[[str], Host], name: str) -> None:
     seen = see(host(name), "0")
     assert "✗" not in seen
     assert seen.splitlines()[1].startswith("[0 Health")
+
+
+def test_one_line_says_why_nothing_can_be_told(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(RECORDINGS / "accept-missing", tmp_path / "bundle"))
+    (bundle / "host" / "sysctl.txt").unlink()
+    lines = see(Builder().build(load(bundle))).splitlines()
+    assert "?1" in lines[1]
+    assert "sysctls: not in this recording" in lines[1]
 
 
 def test_a_row_that_is_hit_says_why_and_the_card_how_to_mend_it(host: Callable[[str], Host]) -> None:

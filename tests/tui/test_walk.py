@@ -52,6 +52,16 @@ def test_each_question_has_its_verdict_and_its_own_way(host: Callable[[str], Hos
     show(host("su1"), scene, (120, 70))
 
 
+def test_a_reason_that_is_longer_than_its_line_is_told_in_full(host: Callable[[str], Host]) -> None:
+    async def scene(pilot, app):
+        await press(pilot, "j", "t", "j")
+        told = " ".join(text(app).split())
+        assert "docker-proxy's connection: 02:42:ac:11:00:02 answers for 172.17.0.2" in told
+        assert "the engine gave evil 02:42:ac:11:00:03" in told
+
+    show(host("duplicate-ip"), scene, (80, 24))
+
+
 def test_what_decides_is_in_view_and_enter_goes_to_the_rule(host: Callable[[str], Host]) -> None:
     async def scene(pilot, app):
         await press(pilot, "t")

@@ -125,12 +125,15 @@ def test_one_word_for_every_end() -> None:
         ("c-l", ["c-lo "]),
         ("brid", ["c-paused "]),
         ("outside c1", ["outside c1:"]),
+        ("outside ou", []),
+        ("web ou", ["web outside:"]),
         ("outside c1:", ["outside c1:80"]),
         ("outside :808", ["outside :8080", "outside :8081"]),
     ],
 )
 def test_completion(host: Callable[[str], Host], typed: str, offers: list[str]) -> None:
-    assert list(typed_question.completions(host(RANGE), typed))[: len(offers)] == offers
+    found = list(typed_question.completions(host(RANGE), typed))
+    assert found[: len(offers) or None] == offers
 
 
 @pytest.mark.parametrize(
