@@ -144,6 +144,6 @@ def test_a_live_host_takes_over_what_is_read_there(allowed: bool, place: str, mo
     muted.put("rules", {"rules/nft.json": "ours, later"})
     muted.put("listeners", {"host/listeners.txt": "ours, later"})
     answers = store.recording().answers
-    assert str(answers[ENGINE]).split()[-1] == place
+    assert place in str(answers[ENGINE]).split()
     assert answers["rules/nft.json"] == ("theirs" if allowed else "ours, later")
     assert answers["host/listeners.txt"] == "ours, later"
