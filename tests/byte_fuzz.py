@@ -161,7 +161,7 @@ class Looker:
         """Every list, card, trace and refusal of the command line."""
         payload = self.dice.choice(PAYLOADS)
         built = mock.Mock(return_value=mock.Mock(build=mock.Mock(return_value=host)))
-        with mock.patch.object(lists, "_recording"), mock.patch.object(lists, "Builder", built):
+        with mock.patch.object(lists, "reading"), mock.patch.object(lists, "Builder", built):
             for view in VIEWS:
                 self.command(view.name)
                 self.command(view.name, "--json")

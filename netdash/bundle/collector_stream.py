@@ -165,7 +165,7 @@ class _Reader:
     # --- the collector's own lines ------------------------------------------------------------------------------------
 
     def _ask(self, rest: str) -> None:
-        self._asked = tuple(Source(source) for source in rest.split() if source in (*ASKED, TRACE))
+        self._asked = tuple(Source(source) for source in rest.split() if source in (*ASKED, Source.DROPS, TRACE))
 
     def _fact(self, name: str, rest: str) -> None:
         self._facts.setdefault(name, rest)

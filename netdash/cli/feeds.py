@@ -45,6 +45,8 @@ class Reader(Protocol):
 class Watches(Protocol):
     """A reader that can read what is read only while somebody looks at it."""
 
+    reads_flows: bool
+
     def watch(self, watched: Watched) -> None: ...
 
 
@@ -165,7 +167,7 @@ class _Member:
         self._heard: float | None = None  # when it last answered, by the monotonic clock
 
     def build(self, recording: Recording) -> None:
-        if not isinstance(self.reader, Watches):
+        if not (isinstance(self.reader, Watches) and self.reader.reads_flows):
             recording = replace(recording, failures={Source.FLOWS: _ELSEWHERE, **recording.failures})
         host = self._builder.build(recording)
         if "host" not in host.failures:
@@ -205,7 +207,7 @@ class FleetFeed:
         """Everything is being read already."""
 
     def watch(self, watched: Watched) -> None:
-        """Of this machine, where it is one of the hosts and is on screen."""
+        """Of the host that is on screen."""
         for member in self._members:
             if isinstance(member.reader, Watches):
                 member.reader.watch(watched if member is self._shown else NOTHING)

@@ -15,6 +15,7 @@ from netdash.model.host import Host
 from netdash.model.index import called
 from netdash.model.kernel_state import Tracking
 from netdash.model.records import replace
+from netdash.model.traffic import Watched
 from netdash.view import flow_groups, json_host, terminal
 from netdash.view.columns_flows import FLOWS, change, notes
 from netdash.view.filter import Filter
@@ -74,7 +75,7 @@ def _watch(arguments: Arguments) -> int:
         raise NetdashError("a recording does not change", "--watch is for a live host", Exit.USAGE)
     builder, before, told = Builder(compare=False), dict[str, Flow](), set[str]()
     begun, last = False, None
-    with recordings(arguments, flows=True) as found:
+    with recordings(arguments, Watched(flows=True)) as found:
         for recording in found:
             host = builder.build(recording)
             for text in (*notes(host), *_unread(host)):

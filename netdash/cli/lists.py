@@ -17,7 +17,7 @@ from netdash.model.finding import keep_health
 from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
-from netdash.model.source import SOURCES, Options, Source
+from netdash.model.source import RECORDED, SOURCES, Options, Source
 from netdash.view import json_changes, json_host, printed, several_hosts, terminal, unavailable
 from netdash.view.filter import Filter
 from netdash.view.table import Row, View
@@ -38,6 +38,7 @@ _NEEDED = {
     "links": frozenset({Source.LINKS, Source.NEIGHBOURS, Source.DOCKER}),
     "drift": ALL_WAYS - {Source.SYSCTLS},
     "flows": ALL_WAYS | {Source.FLOWS},
+    "drops": ALL_WAYS | {Source.DROPS},
 }
 """Sources that a list needs; the JSON of containers tells their ways too."""
 
@@ -154,7 +155,7 @@ def listed_host(arguments: Arguments, view: View) -> Host:
 def flows_host(arguments: Arguments) -> Host:
     """Of another host the connections come with what a trace needs, without a look into containers."""
     there = bool(arguments.hosts)
-    return Builder().build(_recording(arguments, _NEEDED["flows"], there, 0 if there else None))
+    return Builder().build(reading(arguments, _NEEDED["flows"], there, 0 if there else None))
 
 
 def _remote_options(arguments: Arguments, view: View) -> Options:
@@ -212,7 +213,7 @@ def _port(text: str) -> tuple[int, str]:
 
 def record(arguments: Arguments) -> int:
     """Write a bundle of all that could be read."""
-    recording = _recording(arguments, frozenset(SOURCES), whole=True)
+    recording = reading(arguments, RECORDED, whole=True)
     lost = recording.failures.get("host")
     if lost is not None:
         raise NetdashError(f"{recording.hostname}: {lost.reason}", lost.remedy)
@@ -237,23 +238,23 @@ def collector(_: Arguments) -> int:
 
 
 def host_of(arguments: Arguments, sources: frozenset[str]) -> Host:
-    return Builder().build(_recording(arguments, sources))
+    return Builder().build(reading(arguments, sources))
 
 
 def traced_host(arguments: Arguments) -> Host:
     """The host as the trace of one packet needs it: also what is seen inside its containers."""
-    return Builder().build(_recording(arguments, ALL_WAYS | {Source.NEIGHBOURS}, True, _LOOKED_INTO))
+    return Builder().build(reading(arguments, ALL_WAYS | {Source.NEIGHBOURS}, True, LOOKED_INTO))
 
 
 def whole_host(arguments: Arguments) -> Host:
     """The host by all that can be read, within all of its containers."""
-    return Builder().build(_recording(arguments, frozenset(SOURCES), whole=True))
+    return Builder().build(reading(arguments, frozenset(SOURCES), whole=True))
 
 
-_LOOKED_INTO = 40  # containers: each takes some 30 ms
+LOOKED_INTO = 40  # containers: each takes some 30 ms
 
 
-def _recording(
+def reading(
     arguments: Arguments, sources: frozenset[str], whole: bool = False, containers: int | None = None
 ) -> Recording:
     if arguments.bundle is not None:

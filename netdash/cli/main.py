@@ -113,6 +113,7 @@ _COMMANDS = {
     "doctor": ("doctor", "run"),
     "map": ("map", "run"),
     "flows": ("flows", "run"),
+    "drops": ("drops", "run"),
     "capture": ("capture", "run"),
 }
 """Command -> the module that carries it out, and its function; the others are lists."""

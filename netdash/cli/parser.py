@@ -53,6 +53,7 @@ _LISTS = {
     "proxies": "docker-proxy processes",
     "links": "network devices, veths with their containers",
     "drift": "rules that the engine should have written and that differ",
+    "drops": "what loses packets: rules, policies and the kernel's counters",
     "flows": "connections through NAT and proxies, end to end",
 }
 _FOLDED = {
@@ -108,6 +109,15 @@ def command_line() -> Parser:
         if view.name == "flows":
             listing.add_argument("--watch", action="store_true", help="go on, and print what begins and ends")
             listing.add_argument("--by", choices=GROUPINGS, default="", help="add up, the most first")
+        if view.name == "drops":
+            listing.add_argument("--watch", action="store_true", help="go on, and print which counters move")
+            listing.add_argument(
+                "--seconds",
+                dest="wait",
+                metavar="N",
+                type=argument_types.seconds,
+                help="between two readings; default 2",
+            )
     _add_others(commands, shared)
     parser.description = "\n".join([_ABOUT, *_listed(commands)])
     return parser

@@ -10,34 +10,29 @@ from typing import TYPE_CHECKING
 from netdash.bundle.recording import Recording
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.traffic import Watched
+from netdash.model.traffic import NOTHING, Watched
 
 if TYPE_CHECKING:
-    from netdash.cli.feeds import Reader
+    from netdash.collect.hosts import RemoteReader
+    from netdash.collect.live import LiveReader
 
 _INTERVAL = 5.0  # seconds between two looks at what sends no events
 
 
 @contextmanager
-def recordings(arguments: Arguments, flows: bool = False) -> Iterator[Iterator[Recording]]:
-    """Of one live host, the newest whenever something changed. `flows`: with its tracked connections, of this host."""
+def recordings(arguments: Arguments, watched: Watched = NOTHING) -> Iterator[Iterator[Recording]]:
+    """Of one live host, the newest whenever something changed, with what is `watched`."""
     news: SimpleQueue[Recording] = SimpleQueue()
     reader = _reader(arguments)
-    if flows:
-        _watch_flows(reader)
+    if watched.flows and not reader.reads_flows:
+        raise NetdashError("--watch shows the connections of this host only", "without --host", Exit.USAGE)
+    if watched != NOTHING:
+        reader.watch(watched)
     reader.start(news.put)
     try:
         yield _newest(news)
     finally:
         reader.stop()
-
-
-def _watch_flows(reader: Reader) -> None:
-    from netdash.collect.live import LiveReader
-
-    if not isinstance(reader, LiveReader):
-        raise NetdashError("--watch shows the connections of this host only", "without --host", Exit.USAGE)
-    reader.watch(Watched(flows=True))
 
 
 def _newest(news: SimpleQueue[Recording]) -> Iterator[Recording]:
@@ -48,7 +43,7 @@ def _newest(news: SimpleQueue[Recording]) -> Iterator[Recording]:
         yield recording
 
 
-def _reader(arguments: Arguments) -> Reader:
+def _reader(arguments: Arguments) -> RemoteReader | LiveReader:
     from netdash.collect.hosts import named, reader
 
     if len(arguments.hosts) > 1:

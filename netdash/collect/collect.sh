@@ -391,7 +391,7 @@ inspect_by_command() {
 
 # --- the kernel -------------------------------------------------------------------------------------------------------
 
-# read_links, read_routes, read_neighbours and ask_trace follow at the end: they are made of netdash's table of sources.
+# read_links, read_routes, read_neighbours, read_drops and ask_trace follow at the end: they are made of netdash's table of sources.
 
 read_rules() {
     ask rules/nft.json nft -j -a list ruleset
@@ -911,6 +911,7 @@ collect() {
         listeners) read_listeners ;;
         sysctls) read_sysctls ;;
         inside) part inside read_inside ;;
+        drops) read_drops ;;
         trace) read_trace ;;
         esac
     done

@@ -10,9 +10,10 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 
+from netdash.collect.procfs import loaded
 from netdash.model.host import Failure
 from netdash.model.records import dataclass
-from netdash.model.source import SourceFile, without_timers
+from netdash.model.source import Source, SourceFile, commands, without_timers
 
 MAX_OUTPUT = 128 << 20  # bytes; 10,000 rules as JSON are 4.3 MB
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -71,6 +72,11 @@ def ask(
         elif failure := file.failure(output.problem) if output else file.not_installed():
             failures[failure.source] = failure
     return answers, failures
+
+
+def read_drops(limit: float) -> tuple[dict[str, object], dict[str, Failure]]:
+    """What the kernel counts of lost packets, in this network namespace."""
+    return ask((file for file in commands(Source.DROPS) if not file.module or loaded(file.module)), limit)
 
 
 def _drain(process: subprocess.Popen[bytes], out: bytearray, errors: bytearray, limit: float, most: int) -> str:

@@ -23,7 +23,7 @@ from netdash.collect.container_namespaces import Target
 from netdash.collect.procfs import belongs
 from netdash.model.engine_process import ANOTHER, PROVED
 from netdash.model.host import Failure
-from netdash.model.source import IN_NAMESPACE, Source
+from netdash.model.source import COUNTING, IN_NAMESPACE, Source
 from netdash.parse.json_values import integer, items, mapping, text
 
 _CLOSE = 5.0  # seconds between a process's start by the kernel and by the engine
@@ -207,6 +207,7 @@ class EngineNamespaceReader:
         self._changed = self._stopped = False
         self._thread: threading.Thread | None = None
         self._known: dict[str, object] = {}
+        self._sources = IN_NAMESPACE - {Source.DROPS}
 
     def follow(self, pid: int | None, targets: Iterable[Target]) -> None:
         with self._wake:
@@ -222,6 +223,13 @@ class EngineNamespaceReader:
         elif other is False:
             self._muted_store.muted = False
             self._store.put("engine", {ENGINE: engine_line(pid, "here")})
+
+    def watch_drops(self, wanted: bool) -> None:
+        """Counters of lost packets too from now on, or no more."""
+        with self._wake:
+            self._sources = IN_NAMESPACE if wanted else IN_NAMESPACE - {Source.DROPS}
+            self._changed = True
+            self._wake.notify()
 
     def stop(self) -> None:
         with self._wake:
@@ -241,7 +249,7 @@ class EngineNamespaceReader:
                 self._wake.wait_for(lambda: self._changed or self._stopped, self._interval)
 
     def _look(self, pid: int, targets: tuple[Target, ...]) -> None:
-        found = read_namespace(pid, IN_NAMESPACE, targets, self._limit, whole=False)
+        found = read_namespace(pid, self._sources, targets, self._limit, whole=False)
         if found is None:
             self._muted_store.muted = False
             self._store.put("engine", {ENGINE: engine_line(pid, "elsewhere")})
@@ -258,4 +266,4 @@ class EngineNamespaceReader:
     def _same(self, path: str, answer: object) -> object:
         """The object of the look before where it says the same: parsers go by identity."""
         before = self._known.get(path)
-        return before if before == answer else answer
+        return before if before == answer and path not in COUNTING else answer

@@ -9,7 +9,7 @@ from netdash.collect.command import find, run
 from netdash.collect.netlink import generation
 from netdash.model.host import Failure, FailureKind
 from netdash.model.records import dataclass, field
-from netdash.model.source import BY_PATH, Source, needs_root, not_installed, whole_failure
+from netdash.model.source import BY_PATH, COUNTING, Source, needs_root, not_installed, whole_failure
 from netdash.parse.netfilter import is_xtables, nft_tables
 
 NFT = "rules/nft.json"
@@ -51,6 +51,7 @@ class RuleReader:
     find: Callable[[str], str | None] = find
     generation: Callable[[], int | None] = field(default_factory=lambda: generation)
     families: tuple[RuleFamily, ...] = _FAMILIES
+    every_counter: bool = False  # also those of nft's own rules at every poll
     _answers: dict[str, object] = field(default_factory=dict)
     _failures: dict[str, Failure] = field(default_factory=dict)
     _tables: frozenset[tuple[str, str]] = frozenset()  # nft's: (family, name)
@@ -63,7 +64,7 @@ class RuleReader:
         self._failures = {}
         now = self.generation()
         self._polls += 1
-        slow = self._polls % _SLOW == 0 and self._native
+        slow = self.every_counter or (self._polls % _SLOW == 0 and self._native)
         if NFT not in self._answers or now is None or now != self._known or slow:
             self._nft()
         # Asked for before the tools ran: a change in between is seen as a new generation by the next poll.
@@ -81,7 +82,7 @@ class RuleReader:
             return
         self._keep(NFT, *BY_PATH[NFT].command)
         answer = self._answers.get(NFT)
-        if isinstance(answer, str) and answer is not before:
+        if isinstance(answer, str) and answer != before:
             self._tables = nft_tables(answer)
 
     @property
@@ -126,7 +127,7 @@ class RuleReader:
             self._put(path, output)
 
     def _put(self, path: str, text: str) -> None:
-        if self._answers.get(path) != text:
+        if path in COUNTING or self._answers.get(path) != text:
             self._answers[path] = text
 
     def _run(self, tool: str, *options: str) -> str | None:

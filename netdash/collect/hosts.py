@@ -28,7 +28,8 @@ from netdash.collect.ssh import (
 from netdash.collect.ssh_reason import HostError
 from netdash.model.host import Failure
 from netdash.model.records import replace
-from netdash.model.source import SOURCES, Options, Source
+from netdash.model.source import COUNTING, SOURCES, Options, Source
+from netdash.model.traffic import Watched
 
 if TYPE_CHECKING:
     from netdash.collect.live import LiveReader
@@ -50,6 +51,8 @@ _FIRST, _LONGEST = 2.0, 30.0  # seconds between two attempts to reach it
 class RemoteReader:
     """`interval`: least seconds between two collections. `docker_host`: as DOCKER_HOST, seen from there."""
 
+    reads_flows = False
+
     def __init__(self, where: Address, docker_host: str | None, interval: float, limit: float = LIMIT) -> None:
         self._where = where
         self._docker_host = docker_host
@@ -60,6 +63,7 @@ class RemoteReader:
         self._stopped = False
         self._last: Recording | None = None
         self._asks: tuple[str, ...] = ASKED  # the sources of the next collection
+        self._also: tuple[str, ...] = ()  # what else is asked for as long as somebody looks at it
         self._asked_at = dict.fromkeys((SLOW, ASKED), 0.0)  # when these were asked last, by the monotonic clock
         self._quiet = 1  # collections without a difference
         self._whole = False  # whether the last one came to its end
@@ -71,6 +75,13 @@ class RemoteReader:
     def start(self, publish: Callable[[Recording], None]) -> None:
         self._publish = publish
         threading.Thread(target=self._run, name=f"ssh {self._where.name}", daemon=True).start()
+
+    def watch(self, watched: Watched) -> None:
+        """Counters of lost packets at every collection from now on, or no more."""
+        also = (Source.DROPS,) if watched.drops else ()
+        if also != self._also:
+            self._also = also
+            self._wake.set()
 
     def refresh(self) -> None:
         self._wake.set()
@@ -134,7 +145,8 @@ class RemoteReader:
                 self._session = Session(self._where, self._docker_host)
                 self._asks = ASKED
             began = time.monotonic()
-            recording = self._session.ask(self._asks, self._limit)
+            asked = (*self._asks, *self._also)
+            recording = self._session.ask(asked, self._limit)
             now = time.monotonic()
             self._took = now - began
             self._asked_at |= {sources: now for sources in (SLOW, ASKED) if set(sources) <= set(self._asks)}
@@ -150,11 +162,12 @@ class RemoteReader:
         if self._stopped or (trouble and self._whole):
             return trouble
         if self._last:
-            recording = _with_what_was_not_asked(recording, self._last, self._asks)
+            recording = _with_what_was_not_asked(recording, self._last, asked)
         before = self._last.answers if self._last else {}
         answers = {path: _same(before.get(path), answer) for path, answer in recording.answers.items()}
         differ = (path for path in {*before, *answers} if before.get(path) is not answers.get(path))
         self._quiet = 1 if set(differ) - _RESTLESS else self._quiet + 1
+        answers |= {path: recording.answers[path] for path in COUNTING & recording.answers.keys()}
         self._last, self._answered = replace(recording, answers=answers), time.monotonic()
         self._whole = trouble is None
         if self._whole:

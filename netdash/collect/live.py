@@ -28,6 +28,8 @@ class LiveReader:
     `limit`: seconds for a call of the engine. `tool_limit`: seconds for a tool. `first`: what the engine answered
     already, which is not asked again."""
 
+    reads_flows = True
+
     def __init__(
         self,
         docker_host: str | None = None,
@@ -63,6 +65,8 @@ class LiveReader:
         """Reads from now on what somebody looks at, and nothing else of the kind."""
         self._flows.look(watched.flows)
         self._traffic.watch(watched)
+        self._machine.watch_drops(watched.drops)
+        self._engine_namespace.watch_drops(watched.drops)
 
     def stop(self) -> None:
         """Returns at once, even when a source hangs."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from netdash.collect.answer_store import AnswerStore
-from netdash.collect.command import ask
+from netdash.collect.command import ask, read_drops
 from netdash.collect.container_namespaces import Inside, Target
 from netdash.collect.filter_rules import RuleReader
 from netdash.collect.netlink import changed_tables, namespace_ids, received, routing_events, rule_events
@@ -81,12 +81,14 @@ class MachineReader:
     def __init__(self, store: AnswerStore, interval: float, limit: float) -> None:
         self._store = store
         self._interval = interval
+        self._limit = limit
         self._rules = RuleReader(limit)
         self._proxies = Proxies()
         self._listeners = HostListeners()
         self._inside = Inside()
         self._tables = RoutingTables(limit)
         self._polls = 0
+        self._drops = False  # whether somebody looks at lost packets
         self._due: dict[str, float] = {}
         self._restless: dict[str, float] = {}  # since when a task waits for quiet
         self._visits: list[tuple[float, frozenset[str]]] = []  # when to look into which new containers
@@ -106,6 +108,12 @@ class MachineReader:
         with self._lock:
             self._wanted, self._all = tuple(targets), complete
         self._wake()
+
+    def watch_drops(self, wanted: bool) -> None:
+        """Counters of lost packets at every poll from now on, with those of all rules; or no more."""
+        if wanted != self._drops:
+            self._drops = self._rules.every_counter = wanted
+            self._ask("poll")
 
     def refresh(self) -> None:
         self._ask("poll", "dump", "inside", "sysctls")
@@ -203,6 +211,7 @@ class MachineReader:
             self._look_inside()
         if "sysctls" not in self._due:
             self._read_sysctls()
+        self._read_drops()
         self._polls += 1
         self._store.touch()
 
@@ -210,6 +219,11 @@ class MachineReader:
         with self._guard(Source.RULES):
             answers, failures = self._rules.read()
             self._store.put(Source.RULES, answers, failures, now)
+
+    def _read_drops(self) -> None:
+        with self._guard(Source.DROPS):
+            found = read_drops(self._limit) if self._drops else ({}, {})
+            self._store.put(Source.DROPS, *found, now=False)
 
     def _read_sockets(self, now: bool = True) -> None:
         """A proxy that comes or goes takes its socket along: only then are the processes looked through."""

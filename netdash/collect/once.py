@@ -13,7 +13,7 @@ from functools import partial
 
 from netdash.bundle.recording import Recording, container_path
 from netdash.collect.answer_store import privileged
-from netdash.collect.command import ask
+from netdash.collect.command import ask, read_drops
 from netdash.collect.conntrack import failure_of, read_tracking
 from netdash.collect.container_namespaces import Inside, Target, read_container, targets
 from netdash.collect.engine_answers import EngineAnswers
@@ -209,6 +209,7 @@ _READ: Mapping[Source, Callable[[Options], _Found]] = {
     Source.SYSCTLS: lambda _: ({"host/sysctl.txt": _own_sysctls()}, {}),
     Source.TRACE: _on_demand,
     Source.FLOWS: _flows,
+    Source.DROPS: lambda options: read_drops(options.tool_limit),
 }
 
 

@@ -118,7 +118,7 @@ def address(text: str) -> Address:
 def collector() -> str:
     """The script's functions, which do nothing by themselves, with the program that lists sockets where Python is."""
     script, program = (files(__package__).joinpath(name).read_text("utf-8") for name in ("collect.sh", "sockets.py"))
-    asking = "".join(map(_asking, (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.TRACE)))
+    asking = "".join(map(_asking, (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.DROPS, Source.TRACE)))
     return f"{script}{asking}\n# shellcheck disable=SC2016 # Python's own $\nsockets={shlex.quote(program)}\n"
 
 
@@ -134,7 +134,7 @@ def _asking(source: Source) -> str:
 
 def script() -> str:
     """The whole script, for a host that one can only reach by hand."""
-    return f'{collector()}\ncollect "$$.$(date +%s)" {" ".join((*ASKED, TRACE))}\n'
+    return f'{collector()}\n{{ collect "$$.$(date +%s)" {" ".join((*ASKED, Source.DROPS, TRACE))}; }}\n'
 
 
 class Session:
@@ -364,6 +364,7 @@ def read_remote(where: Address, options: Options) -> Recording:
 def _asked(where: Address, options: Options) -> Recording:
     wanted = [source for source in SOURCES if source in options.sources]
     wanted += [Source.INSIDE] if ENGINE in wanted else []
+    wanted += [Source.DROPS] if Source.DROPS in options.sources else []
     wanted += [TRACE] if options.whole else []
     session = Session(where, options.docker_host)
     try:

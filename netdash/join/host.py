@@ -144,6 +144,7 @@ class Builder:
             flows=flows,
             tracking=tracking,
             traffic=self._sources.traffic(recording, process, bool(wrong)),
+            counters=self._sources.counters(recording, failures),
             conntrack_counts=self._sources.parsed(recording, "host/conntrack-stats.txt"),
             ipsets=self._sources.parsed(recording, "rules/ipset.txt"),
             ipsec=self._sources.parsed(recording, "ip/xfrm.txt"),
@@ -219,8 +220,7 @@ class Builder:
                 known = self._join(container, veth_pairs, known, owners)
             self._joined_before[container.id] = known
             found.append(known.joined)
-        joined = tuple(found)
-        if not same(self._joined_all, joined):
+        if not same(self._joined_all, joined := tuple(found)):
             self._joined_all = joined
         return self._joined_all
 

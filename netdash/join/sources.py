@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from netdash.bundle.recording import Recording
 from netdash.join.bridges import bridges
+from netdash.model.drop import Counters
 from netdash.model.engine_process import EngineProcess, Place, parse_engine_process
 from netdash.model.host import (
     Bridging,
@@ -29,17 +30,19 @@ from netdash.model.kernel_state import Tracking
 from netdash.model.memory import Each, Memory, Unchanged
 from netdash.model.processes import ProxyProcesses
 from netdash.model.records import replace
-from netdash.model.source import BY_PATH, SOURCES, Source
+from netdash.model.source import BY_PATH, FILES, SOURCES, Source
 from netdash.model.traffic import NOT_READ, LinkReading, Traffic, Used, UsedReading
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
 
 if TYPE_CHECKING:
+    from netdash.join.drops import CounterReader
     from netdash.join.flows import LiveEntries
     from netdash.join.rates import LinkRates
     from netdash.rules.ruleset import RulesetReader
 
 T = TypeVar("T")
+_COUNTED = frozenset(("host/conntrack-stats.txt", *(file.path for file in FILES if file.source is Source.DROPS)))
 
 
 class Sources:
@@ -55,6 +58,7 @@ class Sources:
         self._rates: LinkRates | None = None
         self._rules: RulesetReader | None = None
         self._unread: tuple[Unread, ...] = ()
+        self._counters: CounterReader | None = None
 
     def _read(
         self,
@@ -148,6 +152,15 @@ class Sources:
     def _of_one(self, told: UsedReading) -> Used:
         entries = self._used.read(told.tracking) if self._used is not None else ()
         return Used(told.addresses, entries, bool(told.tracking.left_out))
+
+    def counters(self, recording: Recording, failures: dict[str, Failure]) -> Mapping[str, Counters] | None:
+        """By file; None where nobody looked."""
+        if recording.answers.keys().isdisjoint(_COUNTED):
+            return None
+        from netdash.join.drops import CounterReader
+
+        self._counters = self._counters or CounterReader()
+        return self._counters.read(recording, failures)
 
     def routes(
         self, recording: Recording, failures: dict[str, Failure]

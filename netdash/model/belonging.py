@@ -60,6 +60,11 @@ def _of(host: Host, ref: Ref) -> set[str]:
     return found
 
 
+def named_by(host: Host, ref: Ref) -> frozenset[RuleKey]:
+    """The addresses, subnets, devices and host ports that a thing of the kernel names."""
+    return _references_of(host).of_ref.get(ref, frozenset())
+
+
 _Key = RuleKey
 """What the kernel's things name and containers are known by: an address, a subnet, a device, a host port."""
 

@@ -1,8 +1,5 @@
-"""The frozen records that describe a host. Owns the words; computes nothing that needs a second source.
-
-Those of rules stand in `rule_model`: Match there lists every condition.
-`None` always means "could not be read or does not say"; an empty tuple means "was read, and there is none".
-"""
+"""The frozen records that describe a host. Owns the words; computes nothing that needs a second source. `None` always
+means "could not be read or does not say"; an empty tuple means "was read, and there is none"."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
 
 from netdash.model.drift import Binding, Drift
+from netdash.model.drop import Counters
 from netdash.model.engine_process import EngineProcess
 from netdash.model.errors import Failure, FailureKind
 from netdash.model.kernel_state import (
@@ -395,4 +393,5 @@ class Host:
     kept_until: Mapping[str, float] = field(default_factory=dict)  # old containers by id: when netdash removes them
     process: EngineProcess | None = None  # None: not found, and so whose namespace was read is not known
     traffic: Traffic = NOT_READ  # what devices carry, while somebody looks
+    counters: Mapping[str, Counters] | None = None  # of lost packets, by file; None: nobody looked
     conntrack_counts: Mapping[str, int] | None = None  # what conntrack counted since the start: drop, insert_failed …

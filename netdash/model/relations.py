@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from netdash.model.drift import Drift
+from netdash.model.drop import Drop
 from netdash.model.finding import Finding
 from netdash.model.flow import Flow
 from netdash.model.host import (
@@ -75,6 +76,11 @@ def _drift_key(drift: Drift) -> str:
     return f"{drift.kind.value} {what}{port} {drift.container_id}"
 
 
+def _drop_key(drop: Drop) -> str:
+    place = ref_of(drop.place) if drop.place is not None else None
+    return f"{place.kind} {place.key}" if place is not None else f"{drop.kind} {drop.device} {drop.name}"
+
+
 _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     Container: lambda one: ("container", one.id),
     Network: lambda one: ("network", one.id),
@@ -90,4 +96,5 @@ _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {
     Finding: lambda one: ("finding", f"{one.code} {one.sentence}"),
     Neighbour: lambda one: ("neighbour", f"{one.dev} {_text(one.ip)}"),
     Flow: lambda one: ("flow", one.key),
+    Drop: lambda one: ("drop", _drop_key(one)),
 }

@@ -165,6 +165,8 @@ class Chain:
     policy: str | None = None  # accept, drop
     device: str | None = None  # netdev family and inet ingress; several with commas
     dormant: bool | None = False  # its table is switched off, no packet comes here; None: cannot be told
+    packets: int | None = None  # that the policy decided on; None: not counted
+    rate: float | None = None  # of these, a second since the host before
 
 
 @dataclass(frozen=True, slots=True)

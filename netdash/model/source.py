@@ -24,6 +24,7 @@ class Source(StrEnum):
     LISTENERS = "listeners"
     SYSCTLS = "sysctls"
     FLOWS = "flows"  # what conntrack keeps: read while somebody looks at it
+    DROPS = "drops"  # the kernel's counters of lost packets: read while somebody looks at them
     INSIDE = "inside"  # the containers' network namespaces
     TRACE = "trace"  # what only the trace of one packet and a recording need: nothing is reported as missing
 
@@ -80,9 +81,12 @@ _LISTENERS, _OWNERS = "parse.proc:parse_listeners", "model.processes:parse_owner
 _NFT_COMMAND = ("nft", "-j", "-a", "list", "ruleset")
 _ROUTE_WORDS = ("-d", "route", "show", "table", "all")
 _CONNTRACK = "nf_conntrack_netlink"
+_COUNTERS = "parse.counters:parse"
 _WHOLE, _NOTHING = Missing.SOURCE, Missing.NOTHING
 
 _CONTAINER = "containers/*/"
+CONNTRACK = "host/nf_conntrack.txt"
+"""What conntrack counted, by processor; host/conntrack-stats.txt has the same of a tool that needs root."""
 
 
 def _traced(path: str, parser: str, *command: str, module: str = "") -> SourceFile:
@@ -129,6 +133,12 @@ FILES = (
     _traced("rules/ipset.txt", "parse.netfilter:parse_ipsets", "ipset", "save", module="ip_set"),
     _traced("host/conntrack.txt", "parse.conntrack:parse_conntrack", "conntrack", "-L", module=_CONNTRACK),
     _traced("host/conntrack-stats.txt", "parse.netfilter:parse_counts", "conntrack", "-S", module=_CONNTRACK),
+    SourceFile("host/nstat.txt", Source.DROPS, f"{_COUNTERS}_nstat", ("nstat", "-asz")),
+    SourceFile(
+        CONNTRACK, Source.DROPS, f"{_COUNTERS}_conntrack", ("cat", "/proc/net/stat/nf_conntrack"), module="nf_conntrack"
+    ),
+    SourceFile("ip/link-stats.json", Source.DROPS, f"{_COUNTERS}_links", (*_IP, "-s", "-s", "link")),
+    SourceFile("host/softnet.txt", Source.DROPS, f"{_COUNTERS}_softnet", ("cat", "/proc/net/softnet_stat")),
     SourceFile("host/kept.txt", Source.TRACE, "model.kept:parse_kept", missing=_NOTHING),  # netdash's own journals
     SourceFile("host/waiting.txt", Source.TRACE, "model.kept:parse_waiting", missing=_NOTHING),  # and its forwards
     _container("addr.json", Source.INSIDE, _LINKS, *_IP, "-d", "addr"),
@@ -155,11 +165,18 @@ BY_PATH: Mapping[str, SourceFile] = {file.path: file for file in FILES}
 SOURCES: Mapping[Source, tuple[str, ...]] = {
     source: tuple(file.path for file in FILES if file.source is source)
     for source in Source
-    if source not in (Source.FLOWS, Source.INSIDE, Source.TRACE)
+    if source not in (Source.FLOWS, Source.DROPS, Source.INSIDE, Source.TRACE)
 }
 """The files of every source that is reported as missing where it was not read."""
 
-IN_NAMESPACE = frozenset((Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.RULES, Source.PROXIES, Source.SYSCTLS))
+RECORDED: frozenset[Source] = frozenset((*SOURCES, Source.DROPS))
+"""What a recording is asked for, beside what only it needs."""
+
+COUNTING = frozenset(("rules/nft.json", *(file.path for file in FILES if file.source is Source.DROPS)))
+"""Answers that are news also where they say the same: no packet came. (iptables-save tells the time too.)"""
+
+_KERNEL = (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.RULES, Source.PROXIES, Source.SYSCTLS)
+IN_NAMESPACE = frozenset((*_KERNEL, Source.DROPS))
 """The sources of the engine's network namespace. The listeners are the host's: rootlesskit has its ports."""
 
 AWAITED: frozenset[str] = frozenset((*SOURCES, Source.INSIDE))

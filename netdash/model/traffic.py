@@ -18,6 +18,7 @@ class Watched:
     counters: bool = False  # of all devices
     devices: tuple[int, ...] = ()  # indexes of those whose counters are read where those of all are not
     addresses: tuple[IP, ...] = ()  # whose connections are read where not all are
+    drops: bool = False  # the kernel's counters of lost packets
 
     def __or__(self, other: Watched) -> Watched:
         return Watched(
@@ -25,6 +26,7 @@ class Watched:
             self.counters or other.counters,
             self.devices or other.devices,
             self.addresses or other.addresses,
+            self.drops or other.drops,
         )
 
 

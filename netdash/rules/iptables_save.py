@@ -11,6 +11,7 @@ from netdash.model.records import dataclass, field
 @dataclass(slots=True)
 class SavedChain:
     policy: str | None = None
+    counted: str = ""  # by the policy: "packets:bytes"
     texts: list[str] = field(default_factory=list)  # "-A CHAIN …", without counters
     counters: list[str] = field(default_factory=list)  # "packets:bytes"; "" where the line has none
 
@@ -52,8 +53,10 @@ def parse_save(text: str) -> Listing:
                 torn |= {table} if table else TABLES - whole
         elif first == ":":
             name, _, rest = line[1:].partition(" ")
-            policy = rest.split(" ", 1)[0].lower()
-            chains.setdefault((table or "", name), SavedChain()).policy = policy if policy in _POLICIES else None
+            policy, _, counted = rest.partition(" ")
+            chain = chains.setdefault((table or "", name), SavedChain())
+            chain.policy = policy.lower() if policy.lower() in _POLICIES else None
+            chain.counted = counted.strip("[]")
         elif first == "*":
             table = line[1:].strip()
         elif line.startswith("COMMIT"):
@@ -116,3 +119,20 @@ def counters_of(text: str) -> tuple[int | None, int | None]:
         return int(packets), int(size)
     except ValueError:
         return None, None
+
+
+def same_rules(before: Listing | None, now: Listing) -> bool:
+    """Whether they differ in counters only."""
+    if before is None or (before.left_out, before.torn) != (now.left_out, now.torn):
+        return False
+    if list(before.chains) != list(now.chains):
+        return False
+    pairs = zip(before.chains.values(), now.chains.values(), strict=True)
+    return all(one.policy == other.policy and one.texts == other.texts for one, other in pairs)
+
+
+def torn(tool: str, listing: Listing) -> str:
+    rules = sum(len(chain.texts) for chain in listing.chains.values())
+    if listing.cut:
+        return f"{tool} broke off after {rules} rule{'' if rules == 1 else 's'}"
+    return f"{tool} printed lines that are no rules in {', '.join(sorted(listing.torn))}"

@@ -83,8 +83,10 @@ _SAME_TARGET = {"NOTRACK": "CT"}
 
 
 def agree(native: Draft, line: Body) -> bool:
-    """Whether the line can stand for the rule: nothing that nft shows is missing or different in it, and what it says
-    beyond that is covered by an xt part, which nft only names."""
+    """Whether the line can stand for the rule: nothing that nft shows is missing or different in it, what it says
+    beyond that is covered by an xt part, which nft only names, and it counts what it matches."""
+    if native.counter is not None and native.counted_behind < len(native.matches):
+        return False
     return _same_target(native, line) and _same_conditions(native, line) and _same_modules(native, line)
 
 

@@ -23,6 +23,7 @@ class Draft:
 
     __slots__ = (
         "comment",
+        "counted_behind",
         "counter",
         "effects",
         "exprs",
@@ -52,6 +53,7 @@ class Draft:
         self.mapped: tuple[int, tuple[tuple[tuple[Match, ...], Effect], ...]] | None = None
         """An effect that a map tells, by the map's key, and how many effects stand before it."""
         self.counter: Json | None = None
+        self.counted_behind = 0  # how many of the conditions stand before the counter
 
     def named(self, name: str) -> Elements | None:
         """The elements of "@name"."""

@@ -61,7 +61,7 @@ def _go(verb: Verb) -> Callable[[Draft, object], bool]:
 
 
 def _counter(draft: Draft, value: object) -> bool:
-    draft.counter = mapping(value)
+    draft.counter, draft.counted_behind = mapping(value), len(draft.matches)
     return True
 
 

@@ -11,7 +11,7 @@ from netdash.model.memory import differing, forget
 from netdash.model.records import dataclass, replace
 from netdash.model.rules import NamedSet
 from netdash.rules.iptables_rule import parse_line
-from netdash.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save
+from netdash.rules.iptables_save import TABLES, Listing, SavedChain, counters_of, parse_save, same_rules, torn
 from netdash.rules.merge import IPTABLES, LEGACY, Shape, agree, shape_of_native, shape_of_saved
 from netdash.rules.nft_listing import NOTHING, UNNAMED, Decide, Skeleton, parse_nft
 from netdash.rules.nft_match import Draft
@@ -113,13 +113,13 @@ class RulesetReader:
     # --- meaning ------------------------------------------------------------------------------------------------------
 
     def _reshape(self, answers: Mapping[str, object], fresh: Mapping[str, object]) -> _Shapes:
-        """What was known when nft's answer is the same object and the listings differ in counters only."""
-        same = self._shapes is not None and _NFT_ANSWER not in fresh
+        """What was known when nft says the same and the listings differ in counters only."""
+        same = self._shapes is not None and answers[_NFT_ANSWER] == self._answers.get(_NFT_ANSWER)
         for path in _PATHS[1:]:
             if path in fresh:
                 text = answers[path]
                 listing = parse_save(text) if isinstance(text, str) else Listing({}, (), frozenset())
-                same = same and _same_rules(self._listings.get(path), listing)
+                same = same and same_rules(self._listings.get(path), listing)
                 self._listings[path] = listing
         if self._shapes is not None and same:
             return self._shapes
@@ -162,7 +162,7 @@ class RulesetReader:
             shapes += self._saved(family, path, LEGACY, None)
         for path, saved in self._listings.items():
             if not saved.whole:
-                why = _torn(_tool(path), saved)
+                why = torn(_tool(path), saved)
                 notes.append(why)
                 if path in _LEGACY_SAVES.values():
                     unread.append(Unread(_tool(path).removesuffix("-save"), why, saved.torn))
@@ -254,10 +254,23 @@ class RulesetReader:
             else:
                 fresh, span, counters = save_fresh, save_span, counters_of(strings[at])
             rules.append(_rule(shape, at, body, counters, rule, span, fresh))
-        made = tuple(rules)
-        if before is not None and _unchanged(before.chain, shape.frame, made):
+        made, frame = tuple(rules), self._policy(shape, before.chain if before is not None else None, spans)
+        if before is not None and _unchanged(before.chain, frame, made):
             return _Known(shape, strings, before.chain)
-        return _Known(shape, strings, replace(shape.frame, rules=made))
+        return _Known(shape, strings, replace(frame, rules=made))
+
+    def _policy(self, shape: Shape, old: Chain | None, spans: Mapping[str, float | None]) -> Chain:
+        """The chain with what its policy counted. One that iptables-nft did not make may have no counter: then it says
+        0."""
+        if shape.frame.policy is None:
+            return shape.frame
+        listing = self._listings.get(shape.path)
+        saved = listing.chains.get(shape.listed) if listing else None
+        packets = counters_of(saved.counted)[0] if saved else None
+        packets = None if packets == 0 and shape.frame.backend != LEGACY else packets
+        if old is not None and shape.path not in spans:
+            return replace(shape.frame, packets=old.packets, rate=old.rate)
+        return replace(shape.frame, packets=packets, rate=_rate(packets, old, spans.get(shape.path)))
 
     def _strings(self, shape: Shape) -> list[str]:
         listing = self._listings.get(shape.path)
@@ -275,11 +288,7 @@ def _rule(
     fresh: bool,
 ) -> Rule:
     packets, size = counters
-    rate = None
-    if old is not None and not fresh:
-        rate = old.rate
-    elif old is not None and span and packets is not None and old.packets is not None and packets >= old.packets:
-        rate = (packets - old.packets) / span
+    rate = old.rate if old is not None and not fresh else _rate(packets, old, span)
     if (
         old is not None
         and (old.packets == packets and old.bytes == size and old.rate == rate)
@@ -304,6 +313,12 @@ def _rule(
         rate,
         shape.occurrences[at],
     )
+
+
+def _rate(packets: int | None, old: Rule | Chain | None, span: float | None) -> float | None:
+    if old is None or not span or packets is None or old.packets is None or packets < old.packets:
+        return None
+    return (packets - old.packets) / span
 
 
 def _aligned(shape: Shape, before: _Known | None) -> tuple[list[Rule | None], list[str | None]]:
@@ -340,15 +355,6 @@ def _unchanged(chain: Chain, frame: Chain, rules: tuple[Rule, ...]) -> bool:
     )
 
 
-def _same_rules(before: Listing | None, now: Listing) -> bool:
-    if before is None or (before.left_out, before.torn) != (now.left_out, now.torn):
-        return False
-    if list(before.chains) != list(now.chains):
-        return False
-    pairs = zip(before.chains.values(), now.chains.values(), strict=True)
-    return all(one.policy == other.policy and one.texts == other.texts for one, other in pairs)
-
-
 def builtin_chain(family: str, table: str, name: str, backend: str, policy: str | None) -> Chain:
     """A chain of iptables, without its rules: a base chain where iptables has one of that name, with this policy."""
     hook = _HOOKS.get(name)
@@ -377,13 +383,6 @@ _FLAGGED = {
     "dormant": "{} is dormant: no packet meets its rules",
     UNNAMED: "{} has a flag that nft does not name: if it is dormant, no packet meets its rules",
 }
-
-
-def _torn(tool: str, listing: Listing) -> str:
-    rules = sum(len(chain.texts) for chain in listing.chains.values())
-    if listing.cut:
-        return f"{tool} broke off after {rules} rule{'' if rules == 1 else 's'}"
-    return f"{tool} printed lines that are no rules in {', '.join(sorted(listing.torn))}"
 
 
 def _tool(path: str) -> str:

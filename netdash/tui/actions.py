@@ -117,8 +117,8 @@ COMMANDS: Mapping[str, Action] = {
 }
 """Those that take an argument come first: they are the likelier completions."""
 CHANGING = tuple(action.id for action in KEYS if action.needs is Needs.CHANGES)
-IDS = (*(action.id for action in KEYS), *(f"view_{digit}" for digit in range(10)))
-"""What the config file may remap; view_N is the view with the digit N."""
+IDS = (*(action.id for action in KEYS), *(f"view_{key}" for key in "0123456789D"))
+"""What the config file may remap; view_N is the view with the key N."""
 
 _SHOWN = {
     "slash": "/", "colon": ":", "question_mark": "?", "vertical_line": "|", "minus": "-", "escape": "Esc",

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
+from netdash.kernel.lost_packets import LOST
 from netdash.model.addresses import socket_text
 from netdash.model.drift import Drift
+from netdash.model.drop import Drop
 from netdash.model.flow import Flow
 from netdash.model.host import (
     Container,
@@ -35,6 +37,7 @@ from netdash.tui.popup import Offer, Popup
 from netdash.tui.term.driver import Terminal
 from netdash.tui.work import Background
 from netdash.view import json_host, marks
+from netdash.view.columns_drops import place, what
 from netdash.view.columns_flows import sentence
 from netdash.view.findings import command
 from netdash.view.table import View
@@ -174,6 +177,15 @@ def _flow(host: Host, flow: Flow) -> list[Offer]:
     return [*offers, ("address", str(flow.client.ip)), ("address:port", socket_text(flow.server.ip, flow.server.port))]
 
 
+def _drop(host: Host, drop: Drop) -> list[Offer]:
+    if isinstance(drop.place, Rule):
+        return _rule(host, drop.place)
+    if drop.device:
+        return [("name", drop.device), ("command", shell_command("ip -s -s link show {}", drop.device))]
+    offers = [("text", what(drop)), ("name", drop.name or place(drop))]
+    return [*offers, ("command", shell_command("nstat -asz {}", drop.name))] if drop.name in LOST else offers
+
+
 _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
     Container: _container,
     Port: _port,
@@ -187,6 +199,7 @@ _OFFERS: Mapping[type, Callable[[Host, Any], list[Offer]]] = {
     Neighbour: _neighbour,
     Drift: _drift,
     Flow: _flow,
+    Drop: _drop,
 }
 
 

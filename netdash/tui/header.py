@@ -142,15 +142,18 @@ def tabs(host: Host | None, current: View, wide: int, room: int) -> Line:
     for name, apart in (
         (lambda view: f" {view.title}", " "),
         (lambda view: f" {view.short}", ""),
-        (
-            lambda view: "" if view.kind == "finding" and view is not current else f" {view.short}",
-            "",
-        ),  # its count says it
+        (_but(current, "finding"), ""),  # its count says it
+        (_but(current, "finding", "drop"), ""),
     ):
         found = _tabs(host, current, name, apart)
         if size(found) <= room and (wide >= WIDE or not apart):
             return found
     return _tabs(host, current, lambda view: f" {view.short}" if view is current else "", " ")
+
+
+def _but(current: View, *kinds: str) -> Callable[[View], str]:
+    """The short names, without those of some views that are not shown."""
+    return lambda view: "" if view.kind in kinds and view is not current else f" {view.short}"
 
 
 def _tabs(host: Host | None, current: View, name: Callable[[View], str], apart: str) -> Line:
@@ -241,9 +244,10 @@ def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
 
 
 def _waiting(view: View, host: Host) -> list[str]:
-    """The sources that are being read. Connections are, when somebody looks at them."""
-    begun = host.live and host.flows is None and Source.FLOWS not in host.failures
-    return [source for source in view.sources if source in host.pending or (begun and source == Source.FLOWS)]
+    """The sources that are being read. Connections and lost packets are, when somebody looks at them."""
+    unread = {Source.FLOWS: host.flows is None, Source.DROPS: host.counters is None}
+    begun = {source for source, none in unread.items() if none and host.live and source not in host.failures}
+    return [source for source in view.sources if source in host.pending or source in begun]
 
 
 def _failed(view: View, failure: Failure, wide: int) -> Sequence[Line]:

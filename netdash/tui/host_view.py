@@ -13,13 +13,13 @@ from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
+from netdash.model.source import Source
 from netdash.tui.work import Steps
-from netdash.view.columns_flows import rule_of
 from netdash.view.filter import Filter
 from netdash.view.groups import headline, members
 from netdash.view.marks import blamed
 from netdash.view.table import Row, Rows, View
-from netdash.view.views import BY_NAME, LINKED_VIEWS, VIEWS, destination
+from netdash.view.views import BY_NAME, LINKED_VIEWS, VIEWS, decides, destination
 
 BESIDE = 20  # rows of a linked pane that are made ahead
 NEAREST = 100  # linked rows that are looked at for the best one
@@ -88,7 +88,8 @@ class HostView:
     def warm(self, looked: Looked) -> HostView:
         """Fills what the next paint and the next key need; meant for other threads than the screen's."""
         for view in VIEWS:
-            self.index(view)
+            if Source.DROPS not in view.sources:  # it looks at all rules, also while nobody looks at it
+                self.index(view)
         _ = index_of(self.host).callers
         rows = self.rows(looked.view)
         for place in looked.places:
@@ -130,12 +131,10 @@ class HostView:
         return thing.containers if isinstance(thing, Flow) else containers_of(self.host, ref)
 
     def leads_to(self, ref: Ref) -> Ref | None:
-        """Of a connection the proxy that carries it or the rule that translates it; else, and of all else, the first
-        of its containers."""
-        thing = self.thing(ref) if ref.kind == "flow" else None
-        found = (thing.proxy or rule_of(self.host, thing)) if isinstance(thing, Flow) else None
+        """What decides on a connection or on lost packets; else, and of all else, the first of its containers."""
+        thing = self.thing(ref) if ref.kind in ("flow", "drop") else None
         owners = self.containers(ref)
-        return ref_of(found) if found is not None else Ref("container", owners[0]) if owners else None
+        return decides(self.host, thing) or (Ref("container", owners[0]) if owners else None)
 
     def container(self, key: str) -> Container | None:
         return index_of(self.host).containers.get(key)

@@ -47,7 +47,7 @@ def help_lines(
     for group, members in groups(works).items():
         entries = [(keys_of(action, remapped), action.help) for action in members]
         if group == "Go":
-            digits = f"{PANES[0].digit} … {PANES[-1].digit}"
+            digits = f"{PANES[0].digit} … {PANES[-2].digit} {PANES[-1].digit}"
             entries.append((digits, "a view, the cursor on what belongs to the selection"))
         add(group, entries)
     if why_not:

@@ -29,8 +29,9 @@ def tell(feed: Feed, screens: Iterable[object]) -> None:
 
 
 def of_list(view: View, hidden: Set[str]) -> Watched:
-    """Its columns of counters, and connections where it lists those."""
-    return Watched(view.kind == "flow", any(column.counted and column.key not in hidden for column in view.columns))
+    """Its columns of counters, and connections and lost packets where it lists those."""
+    counted = any(column.counted and column.key not in hidden for column in view.columns)
+    return Watched(view.kind == "flow", counted, drops=view.kind == "drop")
 
 
 def of_card(host: Host, container: Container) -> Watched:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from netdash.join.drops import finding_of, leads_to, networks_of
 from netdash.kernel.sockets import bound_socket
 from netdash.model.addresses import socket_text
 from netdash.model.belonging import containers_of
 from netdash.model.drift import Drift
+from netdash.model.drop import Drop
 from netdash.model.finding import Finding
 from netdash.model.flow import Flow
 from netdash.model.host import (
@@ -31,7 +33,7 @@ from netdash.model.host import (
 from netdash.model.index import index_of
 from netdash.model.relations import address_ref, chain_ref, ref_of
 from netdash.publish.state import Forward
-from netdash.view import columns_flows, formatting, layout
+from netdash.view import columns_drops, columns_flows, formatting, layout
 from netdash.view.card import card, drift_lines, of_port
 from netdash.view.columns_engine import drift_place, port_text
 from netdash.view.columns_kernel import destination, devices, gateways, link_state
@@ -308,6 +310,26 @@ def _tuples(entry: TrackedFlow, there: str, back: str, width: int) -> list[Line]
     return lines
 
 
+# --- what loses packets -----------------------------------------------------------------------------------------------
+
+
+def _drop(host: Host, drop: Drop, width: int) -> list[Line]:
+    ref, finding = leads_to(host, drop), finding_of(host, drop)
+    lines = [_head(columns_drops.place(drop), ref or ref_of(drop), columns_drops.kind(drop), width)]
+    lines += layout.text(_label("WHY" if drop.why else "LOST"), columns_drops.what(drop), width, Tone.KEY)
+    if drop.count is not None:
+        lines += _fact("COUNTED", Span(f"{drop.count} packets"), width)
+        known = "not known: it was read once, or began anew" if drop.rate is None else f"{drop.rate:.1f} a second"
+        lines += _fact("NOW", Span(known), width)
+    networks = networks_of(host, drop)
+    for network in networks[:MOST]:
+        subnets = ", ".join(map(str, network.subnets))
+        lines += _fact("NETWORK", [Span(clean(network.name), Tone.PLAIN, ref_of(network)), Span(f"  {subnets}")], width)
+    if finding is not None:
+        lines += _fact("FINDING", Span(clean(finding.sentence, 300), Tone.WARN, ref_of(finding)), width)
+    return lines
+
+
 _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Rule: _rule,
     RulesNote: _note,
@@ -321,6 +343,7 @@ _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Drift: _drift,
     Finding: of_finding,
     Flow: _flow,
+    Drop: _drop,
 }
 
 

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from netdash.join.drops import finding_of, networks_of
 from netdash.join.peers import Peer, peers
 from netdash.model.drift import Drift
+from netdash.model.drop import Drop
 from netdash.model.flow import Flow
 from netdash.model.host import (
     Container,
@@ -28,7 +30,7 @@ from netdash.model.host import (
 from netdash.model.index import Index, index_of, sharing
 from netdash.model.kept import old_of
 from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
-from netdash.view import json_flows, unavailable
+from netdash.view import columns_drops, json_flows, unavailable
 from netdash.view.answer import broken, sentence
 from netdash.view.table import View
 
@@ -93,6 +95,7 @@ _LISTS: Mapping[type, str] = {
     Neighbour: "neighbours",
     Drift: "drift",
     Flow: "flows",
+    Drop: "drops",
 }
 
 
@@ -341,6 +344,29 @@ def _missing_rule(drift: Drift) -> Json:
     return {**_fields(drift, "family table chain"), "rule": None, "text": drift.text, **uncounted}
 
 
+def _drop(index: Index, drop: Drop) -> Json:
+    """`by`: DROP or REJECT of a rule, else its kind. `packets` and `per_second` are null where they are not known;
+    `why` says why nothing is counted."""
+    found = finding_of(index.host, drop)
+    return {
+        "kind": str(drop.kind),
+        "by": columns_drops.kind(drop),
+        "where": columns_drops.place(drop),
+        "what": columns_drops.what(drop),
+        "counter": drop.name or None,
+        "device": drop.device or None,
+        "packets": drop.count,
+        "per_second": drop.rate,
+        "rule": rule_entry(drop.place) if isinstance(drop.place, Rule) else None,
+        "networks": [
+            {"name": network.name, "subnets": [str(subnet) for subnet in network.subnets]}
+            for network in networks_of(index.host, drop)
+        ],
+        "finding": found and {"code": found.code, "sentence": found.sentence},
+        "why": drop.why or None,
+    }
+
+
 _RECORDS: Mapping[type, Entry] = {
     Container: _container,
     Port: port_entry,
@@ -353,5 +379,6 @@ _RECORDS: Mapping[type, Entry] = {
     Link: _link,
     Neighbour: lambda _, neighbour: _fields(neighbour, "ip dev mac state"),
     Drift: _drift,
+    Drop: _drop,
     Flow: lambda index, flow: json_flows.entry(index.host, flow, rule_entry),
 }

@@ -78,7 +78,7 @@ class View:
     name: str  # plural, the subcommand: containers
     title: str
     short: str  # title at 80 columns
-    digit: str
+    digit: str  # the key that shows it, after ten views a letter
     kind: str  # Ref.kind of its rows
     columns: tuple[Column, ...]
     sources: tuple[str, ...]  # without these there is nothing to list

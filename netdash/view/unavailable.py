@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from netdash.join.drops import unread_parts
 from netdash.model.engine_process import Place
 from netdash.model.host import Failure, Host
 from netdash.model.source import Source
@@ -19,6 +20,10 @@ def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
     found = [failure for failure in host.failures.values() if failure.source.partition(":")[0] in wanted]
     if Source.FLOWS in wanted and host.flows is None and Source.FLOWS not in host.failures:
         found.append(Failure(Source.FLOWS, "not read" if host.live else "not in this recording"))
+    if Source.DROPS in wanted and Source.DROPS not in host.failures:
+        names = {failure.source for failure in found}
+        parts = [(name, why) for name, why in unread_parts(host) if name not in names and name != Source.RULES]
+        found += [Failure(name, why) for name, why in parts]
     return found
 
 

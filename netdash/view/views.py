@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netdash.join.drops import leads_to
 from netdash.model.addresses import address
+from netdash.model.drop import Drop
+from netdash.model.flow import Flow
 from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
+from netdash.view.columns_drops import DROPS
 from netdash.view.columns_engine import CONTAINERS, DRIFT, NETWORKS
-from netdash.view.columns_flows import FLOWS
+from netdash.view.columns_flows import FLOWS, rule_of
 from netdash.view.columns_kernel import LINKS, ROUTES
 from netdash.view.columns_ports import PORTS, PROXIES, RULES
 from netdash.view.health import HEALTH
 from netdash.view.table import View
 
-VIEWS: tuple[View, ...] = (CONTAINERS, PORTS, NETWORKS, RULES, ROUTES, PROXIES, LINKS, DRIFT, FLOWS)
+VIEWS: tuple[View, ...] = (CONTAINERS, PORTS, NETWORKS, RULES, ROUTES, PROXIES, LINKS, DRIFT, FLOWS, DROPS)
 """The lists, each also a command."""
 
 PANES: tuple[View, ...] = (HEALTH, *VIEWS)
@@ -34,6 +38,7 @@ LINKED_VIEWS: Mapping[str, tuple[str, str, str]] = {
     "links": ("containers", "networks", "routes"),
     "drift": ("containers", "ports", "rules"),
     "flows": ("containers", "ports", "rules"),
+    "drops": ("rules", "networks", "containers"),
 }
 """The views that stand beside a view and list what belongs to its selection."""
 
@@ -62,6 +67,15 @@ def destination(host: Host, ref: Ref) -> tuple[str, Ref] | None:
     else:
         found = ref
     return (VIEW_OF[found.kind], found) if found and found.kind in VIEW_OF else None
+
+
+def decides(host: Host, thing: object) -> Ref | None:
+    """Of a connection the proxy that carries it or the rule that translates it; of lost packets the rule or the device;
+    None of all else."""
+    if isinstance(thing, Drop):
+        return leads_to(host, thing)
+    found = (thing.proxy or rule_of(host, thing)) if isinstance(thing, Flow) else None
+    return ref_of(found) if found is not None else None
 
 
 def _owner(host: Host, text: str) -> Ref | None:

@@ -68,7 +68,7 @@ def test_the_other_pages_name_commands_and_options_that_there_are(document: str)
 def test_the_keys_of_the_first_page_are_keys() -> None:
     text = Path(ROOT / "README.md").read_text("utf-8").partition("## What to press")[2].partition("## More")[0]
     keys = {"0": "0", "Enter": "enter", "-": "minus", "/": "slash", "?": "question_mark"}
-    known = {key for action in KEYS for key in re.split(r"[,\s]+", action.keys)} | set("0123456789")
+    known = {key for action in KEYS for key in re.split(r"[,\s]+", action.keys)} | set("0123456789D")
     pressed = [key for key in re.findall(r"`([^`\s]+)`", text) if len(key) == 1 or key in keys]
     assert len(pressed) >= 8
     assert not [key for key in pressed if keys.get(key, key) not in known and key not in known]

@@ -32,7 +32,7 @@ def test_a_path_has_one_row() -> None:
 
 
 def test_every_source_has_a_reader_and_every_command_is_run_once() -> None:
-    assert {*SOURCES, Source.TRACE, Source.FLOWS} == set(once._READ)
+    assert {*SOURCES, Source.TRACE, Source.FLOWS, Source.DROPS} == set(once._READ)
     asked = [*commands(*Source), *container_commands(*Source)]
     assert sorted(file.path for file in asked) == sorted(file.path for file in FILES if file.command)
 

@@ -113,7 +113,7 @@ def test_a_recording_by_ssh_has_the_files_of_one_in_place(sshd: Sshd, tmp_path: 
             assert sorted(both[1].splitlines()) == sorted(both[0].splitlines()), path
 
 
-NOISY = re.compile(r"memory|conntrack|sysctl|-save|process-owner|listeners")
+NOISY = re.compile(r"memory|conntrack|nstat|softnet|sysctl|-save|process-owner|listeners")
 
 
 def files(folder: Path) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model.drift import Drift, DriftKind
+from netdash.model.drop import Counter
 from netdash.model.host import (
     Binding,
     Chain,
@@ -32,7 +33,7 @@ from netdash.model.host import (
     TrackedFlow,
     Verb,
 )
-from netdash.model.source import AWAITED, SOURCES
+from netdash.model.source import AWAITED, FILES, SOURCES
 from tests.conftest import RECORDINGS
 
 WEB = "f3" * 32
@@ -164,6 +165,8 @@ def host(**changes: Any) -> Host:
         "privileged": True,
         "drift": (),
         "flows": (flow(),),
+        "counters": {file.path: {} for file in FILES if file.source == "drops"}
+        | {"ip/link-stats.json": {("eth0", "rx_dropped"): Counter(12, 1.5)}},
     }
     return Host(**(values | changes))
 
@@ -194,12 +197,10 @@ def _link(name: str, kind: str | None = "veth", address: str = "") -> Link:
 
 def blind(reason: str = "permission denied") -> Host:
     """Nothing could be read."""
-    names = (
-        "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls drift flows".split()
-    )
-    sources = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "flows")
+    names = "containers networks links routes policy neighbours ruleset proxies listeners ports sysctls drift flows"
+    sources = ("docker", "links", "routes", "neighbours", "rules", "proxies", "listeners", "sysctls", "flows", "drops")
     failures = {source: Failure(source, reason, "run with sudo") for source in sources}
-    return host(**dict.fromkeys(names), failures=failures)
+    return host(**dict.fromkeys([*names.split(), "counters"]), failures=failures)
 
 
 HOSTILE = "[red]\x1b[31m\x07\r\n日本語 e\u0301 \u202e" + "x" * 10_000
@@ -228,6 +229,7 @@ def hostile() -> Host:
         ports=(entry, port(81), replace(entry, host_port=82, container_id=None)),
         failures={"rules": Failure("rules", HOSTILE, HOSTILE)},
         flows=(flow(proto=HOSTILE, state=HOSTILE), flow(proto="udp")),
+        counters={"ip/link-stats.json": {(HOSTILE, "rx_dropped"): Counter(1, 1.0)}},
         drift=(
             drift(why=HOSTILE, text=HOSTILE, chain=HOSTILE, table=HOSTILE, backend=HOSTILE),
             drift(rule=rule, kind=DriftKind.EXTRA, why=HOSTILE, binding=Binding(HOSTILE, 1, None, None)),

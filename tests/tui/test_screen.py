@@ -342,7 +342,7 @@ def test_every_tab_is_on_screen(digit: str, wide: int) -> None:
 
 def test_a_filter_leaves_the_digits_of_the_tabs() -> None:
     seen = see(crowd(3), "slash", *"zzz", "enter", size=(80, 24)).splitlines()
-    assert re.match(r" 0( \?3)? +\[1 Ctr\] +2 +3 +4 +5 +6 +7 +8 +9 +/zzz 0 of \d", seen[1])
+    assert re.match(r" 0( \?3)? +\[1 Ctr\] +2 +3 +4 +5 +6 +7 +8 +9 +D +/zzz 0 of \d", seen[1])
     assert not {"follow", "trace", "copy"} & set(seen[-1].split())
 
 
@@ -351,7 +351,7 @@ def test_the_help_is_told_whole_and_names_every_view(wide: int) -> None:
     lines = help_lines(actions.IDS, {}, wide)
     assert max(map(line_size, lines)) + 1 <= wide - ASIDE  # the first column is the cursor's
     told = " ".join(" ".join(span.text for span in line) for line in lines)
-    assert f"{PANES[0].digit} … {PANES[-1].digit}" in told
+    assert f"{PANES[0].digit} … {PANES[-2].digit} {PANES[-1].digit}" in told
     assert " ".join(told.split()).count("a view, the cursor on what belongs to the selection") == 1
 
 

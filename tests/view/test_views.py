@@ -25,7 +25,10 @@ def row(name: str, given: Host, at: int = 0) -> dict[str, str]:
 
 def test_the_digits_name_the_views() -> None:
     names = "containers ports networks rules routes proxies links drift flows".split()
-    assert [(view.digit, view.name) for view in VIEWS] == [(str(at), name) for at, name in enumerate(names, 1)]
+    assert [(view.digit, view.name) for view in VIEWS] == [
+        *((str(at), name) for at, name in enumerate(names, 1)),
+        ("D", "drops"),
+    ]
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
