@@ -3,7 +3,7 @@ the keys do is in `commands`, which is handed to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from textual.app import ComposeResult
@@ -19,12 +19,13 @@ from netdash.model.host import Ref
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
 from netdash.model.traffic import Watched
-from netdash.tui import header, watching
+from netdash.tui import frame, header, watching
 from netdash.tui.actions import BY_ID, KEYS, Needs
+from netdash.tui.frame import LINKED_FROM
 from netdash.tui.grid import Grid
 from netdash.tui.host_app import HostApp, is_small
 from netdash.tui.host_view import HostView
-from netdash.tui.panes import HEADLINE, LINKED_FROM, Panes
+from netdash.tui.panes import HEADLINE, Panes
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box
 from netdash.view import marks, unavailable
@@ -32,13 +33,10 @@ from netdash.view.layout import size as width_of
 from netdash.view.text import Line, Span, Tone, clean
 from netdash.view.views import BY_NAME, PANES
 
-WIDE = 90  # columns from which the foot names sorting
 MARKED = 18  # cells of the name of what is marked
 PATIENCE = 4.0  # seconds that a message stands at the foot
-HINTS = ("follow", "next_pane", "filter", "linked", "sort", "pause", "hosts", "trace", "publish")
 VERDICT_SOURCES = (Source.RULES, Source.ROUTES, Source.LINKS, Source.SYSCTLS, Source.INSIDE)
 """Without these little can be told."""
-LAST_HINTS = ("pause", "copy", "command", "help", "quit")
 
 
 class Commands(Protocol):
@@ -203,37 +201,19 @@ class Dashboard(Screen[None]):
         if self._message:
             self.foot.show(self._message)
             return
-        listing = self.panes.grid.listing
-        where = f"{self.panes.grid.cursor + 1}/{len(listing)} " if listing else ""
-        room = self.panes.extent.width - len(where) - 2
-        self.foot.show(header.hints(self._hints(), self.netdash.options.keys, room), (Span(where, Tone.DIM),))
-
-    def _hints(self) -> Iterator[tuple[str, str]]:
-        """Actions and their words here, those first that are most wanted; of those that change, only what works."""
-        panes, paused = self.panes, self.netdash.paused
-        ask = panes.places.here.ask
-        marked = [header.fit_name(panes.name_of(ref), MARKED) for ref in panes.picked]
-        words = {identity: BY_ID[identity].hint for identity in HINTS}
-        words["linked"] = "linked" if panes.everything or ask.within else words["linked"]
-        words["pause"] = "go on" if paused else ""
-        if panes.extent.width < WIDE:
-            words["sort"] = ""
-        if panes.on_headline and self.focused is panes.grid:
-            words["follow"] = "fold, unfold"
-        if len(marked) == 2:
-            yield "trace", f"trace {' → '.join(marked)}"
-            words["trace"] = ""
-        if self.focused is not panes.grid:
-            yield "escape", "back"
-        elif marked:
-            yield "escape", f"unmark {marked[0]}" if len(marked) == 1 else "unmark"
-        elif ask.text or ask.within:
-            yield "escape", "clear"
-        if len(marked) == 1:
-            yield "mark", "mark another"
-        yield from ((identity, word) for identity, word in words.items() if word and self.works(identity))
-        last = LAST_HINTS[1:] if paused else LAST_HINTS
-        yield from ((identity, BY_ID[identity].hint) for identity in last if self.works(identity))
+        panes, ask = self.panes, self.panes.places.here.ask
+        on_list = self.focused is panes.grid
+        state = frame.State(
+            self.works,
+            panes.extent.width,
+            self.netdash.paused,
+            bool(ask.text or ask.within),
+            bool(panes.everything or ask.within),
+            panes.on_headline and on_list,
+            not on_list,
+            [header.fit_name(panes.name_of(ref), MARKED) for ref in panes.picked],
+        )
+        self.foot.show(*frame.foot(state, panes.grid.cursor, len(panes.grid.listing or ()), self.netdash.options.keys))
 
     def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
         """A word to the user at the foot, until the next key or a few seconds."""

@@ -11,9 +11,10 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.strip import Strip
 
+from netdash.tui.inks import MARKER
 from netdash.tui.surface import Surface
 from netdash.tui.text_field import TextField
-from netdash.tui.theme import MARKER, Inks, strip
+from netdash.tui.theme import Inks, strip
 from netdash.view.form_choices import Offer
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 

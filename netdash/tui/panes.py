@@ -15,7 +15,7 @@ from netdash.model.finding import health_of
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
-from netdash.tui import header, watching
+from netdash.tui import frame, header, watching
 from netdash.tui.actions import first_key
 from netdash.tui.card_box import CardBox
 from netdash.tui.grid import Grid, LinkedPanes
@@ -83,9 +83,7 @@ class Places:
         return True
 
 
-LINKED_FROM = (120, 30)
 HEADLINE = "this is the headline of a group: choose a row below it"
-SAMPLE = 3  # rows whose cards say how high the card is to be
 FEW = 20  # rows; in a longer list one more changes nothing
 
 
@@ -364,21 +362,17 @@ class Panes(Vertical):
 
     @property
     def linked_shown(self) -> bool:
-        return self.extent.width >= LINKED_FROM[0] and self.extent.height >= LINKED_FROM[1]
+        return frame.linked_fit(*self.extent)
 
     def fit_heights(self, listing: Listing) -> None:
         """The list and the card share the lines by what each needs, the linked panes take their share; the card needs
         what most rows of the view need, so that the selection never moves a pane."""
         if self.still and self.grid.styles.height is not None:
             return  # nothing jumps while a filter is typed; the list shrinks to its rows when it is kept
-        body = self.extent.height - 3 - self.extra
-        rows = max(len(listing), len(self.grid.notice)) + 2
-        linked = max(6, round(body * 0.24)) if self.linked_shown else 0
-        card = self._card_need(listing)
-        grid = min(rows, max(round((body - linked) * 0.4), body - linked - card))
-        spare = max(0, body - grid - linked - card) if linked else 0
-        linked += min(spare, linked)
-        for widget, high in ((self.grid, grid), (self.card, body - grid - linked), (self.linked, linked)):
+        rows = max(len(listing), len(self.grid.notice))
+        body = self.extent.height - frame.BARS - self.extra
+        shared = frame.heights(body, rows, self._card_need(listing), self.linked_shown)
+        for widget, high in zip((self.grid, self.card, self.linked), shared, strict=True):
             if high and (widget.styles.height is None or widget.styles.height.value != high):
                 widget.styles.height = high
 
@@ -387,13 +381,12 @@ class Panes(Vertical):
         be expected."""
         host_view = self.host_view
         if host_view is None or not len(listing):
-            return 2
-        sample = range(0, len(listing), max(1, len(listing) // SAMPLE))
+            return frame.EMPTY_CARD
         few = min(len(listing), FEW)
         host = host_view.host
         known = (host.pending, frozenset(host.failures), health_of(host) is not None)
         key = (listing.ask.view.name, listing.ask.text, self.extent, known, few)
         if self._needed[0] != key:
-            needs = sorted(len(self._card_lines(host_view, listing[at].ref)) for at in sample)
-            self._needed = (key, needs[len(needs) * 3 // 4] + 1)
+            cards = (self._card_lines(host_view, listing[at].ref) for at in frame.sample(len(listing)))
+            self._needed = (key, frame.card_need(cards))
         return self._needed[1]

@@ -14,9 +14,10 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from netdash.tui.actions import CHANGING, first_key, groups, keys_of
+from netdash.tui.inks import MARKER
 from netdash.tui.overlay import Overlay, Search
 from netdash.tui.surface import ListWidget
-from netdash.tui.theme import MARKER, strip
+from netdash.tui.theme import strip
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 from netdash.view.views import PANES
 

@@ -12,8 +12,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from netdash.model.host import Ref
-from netdash.tui.theme import Inks, Palette, segment, strip
-from netdash.view.text import Line, Span, Tone, width
+from netdash.tui.frame import MORE, text_line
+from netdash.tui.inks import bar
+from netdash.tui.theme import Inks, Palette, joined
+from netdash.view.text import Line, width
 
 
 class Coloured(Protocol):
@@ -192,10 +194,7 @@ class Bar(Surface):
     def line(self, y: int, wide: int) -> Strip:
         if y:
             return Strip.blank(wide, self.inks.blank)
-        taken = sum(width(span.text) for span in self.right)
-        room = max(0, wide - taken)
-        left = strip(self.left, room, self.inks)
-        return Strip.join([left, strip(self.right, wide - room, self.inks)]) if taken else left
+        return joined(bar(self.left, self.right, wide, self.inks))
 
     def on_click(self, event: events.Click) -> None:
         """A span with a ref is a button: the screen decides what it does."""
@@ -222,7 +221,7 @@ class Box(ListWidget):
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self.lines: Sequence[Line] = ()
-        self.more = "Tab, then j"  # how to see what is below while another widget has the keys
+        self.more = MORE  # how to see what is below while another widget has the keys
         self.links: list[tuple[int, int]] = []  # line, span
         self.link = 0
 
@@ -316,22 +315,10 @@ class Box(ListWidget):
         self.refresh()
 
     def line(self, y: int, wide: int) -> Strip:
-        inks = self.inks
-        if y == 0:
-            ground = self.colours.ground
-            return Strip([segment("─" * wide, ground.key if self.has_focus else ground.rule)], wide)
-        at = self.top + y - 1
-        if at >= len(self.lines):
-            return Strip.blank(wide, inks.blank)
-        below = len(self.lines) - at - 1
-        if y == self.size.height - 1 and below:
-            key = "j" if self.has_focus else self.more
-            return strip((Span(f"   … {below + 1} more lines: {key}", Tone.DIM),), wide, inks)
-        chosen = -1
-        if self.has_focus and self.links:
-            line, index = self.links[self.link]
-            chosen = index if line == at else -1
-        return strip(self.lines[at], wide, inks, chosen)
+        ground = self.colours.ground
+        edge, more = (ground.key, "j") if self.has_focus else (ground.rule, self.more)
+        chosen = self.links[self.link] if self.has_focus and self.links else None
+        return joined([text_line(self.lines, y, wide, self.size.height, self.inks, edge, more, self.top, chosen)])
 
     def on_resize(self) -> None:
         self.top = max(0, min(self.top, len(self.lines) - self.page))

@@ -1,169 +1,75 @@
-"""Tones become terminal styles here, and nowhere else. Owns the palettes; knows no host and no widget."""
+"""Tones become terminal styles here, and nowhere else: those of Rich, which Textual paints with. Knows no host and no
+widget."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import cache
+from operator import attrgetter
 
 from rich.cells import cell_len
+from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual.color import Color
 from textual.strip import Strip
 from textual.theme import Theme
 
-from netdash.model.records import dataclass, replace
-from netdash.view.text import Line, Tone, fit, safe, width
+from netdash.tui import inks
+from netdash.tui.inks import READABLE, Ink, Part, part, rgb
+from netdash.view.text import Line, Tone, safe
 
-MARKER = "▌"
-LINKED = "▎"
-PICKED = "◆"
-
-DARK = Theme(
-    name="netdash",
-    primary="#6cb6e8",
-    secondary="#8aa4c0",
-    accent="#6cb6e8",
-    success="#7fc98b",
-    warning="#e0b860",
-    error="#ec7a78",
-    foreground="#ccd5df",
-    background="#10151b",
-    surface="#161d26",
-    panel="#1c2530",
-    dark=True,
-)
-LIGHT = Theme(
-    name="netdash-light",
-    primary="#0b63a5",
-    secondary="#48627c",
-    accent="#0b63a5",
-    success="#1b7a34",
-    warning="#8f5f00",
-    error="#b3261e",
-    foreground="#1d2733",
-    background="#fafbfc",
-    surface="#eef1f4",
-    panel="#e3e8ee",
-    dark=False,
-)
-CONTRAST = Theme(
-    name="netdash-contrast",
-    primary="#7fdfff",
-    secondary="#ffffff",
-    accent="#7fdfff",
-    success="#7fff7f",
-    warning="#ffff66",
-    error="#ff9c9c",
-    foreground="#ffffff",
-    background="#000000",
-    surface="#000000",
-    panel="#262626",
-    dark=True,
-    variables={"least-contrast": "7"},
-)
-READABLE = 4.5  # contrast of text and ground: what WCAG 2.1 calls AA; 7 is AAA
+Inks = inks.Inks[Style]
+Palette = inks.Palette[Style]
 
 
-@dataclass(frozen=True, slots=True)
-class Inks:
-    """Every style on one ground, complete: a painted cell needs no second one."""
+def _theme(name: str, secondary: str, surface: str) -> Theme:
+    colours = inks.THEMES[name]
+    least = inks.LEAST_CONTRAST.get(name)
+    return Theme(
+        name=name,
+        primary=colours["primary"],
+        secondary=secondary,
+        accent=colours["primary"],
+        success=colours["success"],
+        warning=colours["warning"],
+        error=colours["error"],
+        foreground=colours["foreground"],
+        background=colours["background"],
+        surface=surface,
+        panel=colours["panel"],
+        dark=name != "netdash-light",
+        variables={"least-contrast": str(least)} if least else {},
+    )
 
-    tones: Mapping[Tone, Style]
-    cells: Mapping[Tone, Style]  # the same for what Enter would follow
-    blank: Style
-    mark: Style  # the cursor's and the linked rows' mark
-    head: Style
-    rule: Style
-    key: Style
 
-
-@dataclass(frozen=True, slots=True)
-class Palette:
-    """Inks by ground. Every tone differs from its neighbours by more than colour: a weight, dimness or glyph."""
-
-    ground: Inks  # panes
-    panel: Inks  # bars and popups
-    cursor: Inks  # the row under the cursor in the pane that has the keys
-    idle: Inks  # the same in a pane that has not
-    faded: Inks  # what is no longer current
+DARK = _theme("netdash", "#8aa4c0", "#161d26")
+LIGHT = _theme("netdash-light", "#48627c", "#eef1f4")
+CONTRAST = _theme("netdash-contrast", "#ffffff", "#000000")
 
 
 def palette(variables: Mapping[str, str], ansi: bool, colourless: bool, light: bool = False) -> Palette:
     """The inks of a theme, from its CSS variables (`App.theme_variables`); `ansi` for the terminal's own 16 colours,
     on a `light` ground or a dark one; `colourless` for none: only weight, dimness, underline and reverse are left."""
-    return _ansi(colourless, light) if ansi or colourless else _coloured(variables)
+    if ansi or colourless:
+        return _ansi(colourless, light)
+    colours = {name: rgb(variables[name]) for name in inks.THEMES["netdash"]}
+    made = inks.palette(colours, float(variables.get("least-contrast", READABLE)))
+    return inks.Palette(*map(_styles, attrgetter("ground", "panel", "cursor", "idle", "faded")(made)))
 
 
-def _coloured(variables: Mapping[str, str]) -> Palette:
-    def colour(name: str) -> Color:
-        return Color.parse(variables[name])
-
-    def style(ink: Color, bold: bool = False, italic: bool = False) -> Style:
-        return Style(color=ink.rich_color, bold=bold or None, italic=italic or None)
-
-    def ground(behind: Color) -> Style:
-        return Style(color=fore.rich_color, bgcolor=behind.rich_color)
-
-    back, fore, accent = colour("background"), colour("foreground"), colour("primary")
-    dim, faint = back.blend(fore, 0.55), back.blend(fore, 0.3)
-    tones = {
-        Tone.PLAIN: style(fore),
-        Tone.DIM: style(dim),
-        Tone.TITLE: style(accent, bold=True),
-        Tone.KEY: style(fore, bold=True),
-        Tone.GOOD: style(colour("success")),
-        Tone.WARN: style(colour("warning")),
-        Tone.BAD: style(colour("error"), bold=True),
-        Tone.UNKNOWN: style(colour("warning"), italic=True),
-        Tone.HOP: style(back.blend(accent, 0.75)),
-    }
-    cell = Style(underline=True, bold=True, bgcolor=back.blend(accent, 0.42).rich_color)
-    marks = (style(accent, bold=True), style(dim, bold=True), style(faint), style(accent, bold=True))
-
-    least = float(variables.get("least-contrast", READABLE))
-
-    def inks(base: Style, over: Style | None = None) -> Inks:
-        made = _inks(base, over or Style(), tones, cell, marks)
-        return replace(
-            made,
-            tones={tone: _readable(style, least) for tone, style in made.tones.items()},
-            cells={tone: _readable(style, least) for tone, style in made.cells.items()},
-            mark=_readable(made.mark, least),
-            head=_readable(made.head, least),
-            key=_readable(made.key, least),
-        )
-
-    return Palette(
-        ground=inks(ground(back)),
-        panel=inks(ground(colour("panel"))),
-        cursor=inks(ground(back.blend(accent, 0.24))),
-        idle=inks(ground(back.blend(fore, 0.08))),
-        faded=inks(ground(back), style(back.blend(fore, 0.4))),
+def _styles(of: inks.Inks[Ink]) -> Inks:
+    tones, cells, struck = (
+        {tone: _style(ink) for tone, ink in each.items()} for each in (of.tones, of.cells, of.struck)
     )
+    return inks.Inks(tones, cells, struck, *map(_style, (of.blank, of.mark, of.head, of.rule, of.key)))
 
 
-def contrast(first: Color, second: Color) -> float:
-    """From 1, the same, to 21, black on white (WCAG 2.1, relative luminance)."""
-    darker, lighter = sorted(map(_luminance, (first, second)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: Color) -> float:
-    red, green, blue = (
-        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in colour.normalized
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _readable(style: Style, least: float) -> Style:
-    """The style, its text made lighter or darker as far as its ground needs."""
-    if style.color is None or style.bgcolor is None:
-        return style
-    ink, ground = Color.from_rich_color(style.color), Color.from_rich_color(style.bgcolor)
-    end = max((Color(0, 0, 0), Color(255, 255, 255)), key=lambda far: contrast(far, ground))
-    mixed = (ink.blend(end, step / 20) for step in range(21))
-    return style + Style(color=next((ink for ink in mixed if contrast(ink, ground) >= least), end).rich_color)
+@cache
+def _style(ink: Ink) -> Style:
+    fore, back = (Color.from_rgb(*colour) if colour else None for colour in (ink.fore, ink.back))
+    on = {name: True for name in ("bold", "italic", "underline", "strike") if getattr(ink, name)}
+    return Style(color=fore, bgcolor=back, **on)  # type: ignore[arg-type]
 
 
 def _ansi(colourless: bool, light: bool) -> Palette:
@@ -188,47 +94,29 @@ def _ansi(colourless: bool, light: bool) -> Palette:
         marks = tuple(style.without_color for style in marks)
         tones = {tone: style.without_color for tone, style in tones.items()}
 
-    def inks(over: str) -> Inks:
-        return _inks(Style(), Style.parse(over), tones, Style.parse("underline bold not reverse"), marks)
+    cell, struck = Style.parse("underline bold not reverse"), Style(strike=True)
 
-    return Palette(
-        inks("none"),
-        inks("none"),
-        inks("default on default reverse not dim"),
-        inks("bold"),
-        inks("default dim not bold"),
+    def on(over: str) -> Inks:
+        return inks.inks(Style(), Style.parse(over), tones, cell, struck, marks)
+
+    return inks.Palette(
+        on("none"),
+        on("none"),
+        on("default on default reverse not dim"),
+        on("bold"),
+        on("default dim not bold"),
     )
-
-
-def _inks(base: Style, over: Style, tones: Mapping[Tone, Style], cell: Style, marks: Sequence[Style]) -> Inks:
-    made = {tone: base + style + over for tone, style in tones.items()}
-    mark, head, rule, key = (base + style + over for style in marks)
-    cells = {tone: style + cell for tone, style in made.items()}
-    return Inks(made, cells, base + over, mark, head, rule, key)
 
 
 def strip(line: Line, cells: int, inks: Inks, chosen: int = -1) -> Strip:
     """`line` on exactly `cells` cells, cut with … when longer. The span number `chosen` is what Enter would follow."""
-    segments: list[Segment] = []
-    used = 0
-    for index, span in enumerate(line):
-        room = cells - used
-        if room <= 0:
-            break
-        size = width(span.text)
-        text = span.text if size < room or (size == room and index == len(line) - 1) else _cut(line, index, room)
-        segments.append(segment(text, (inks.cells if index == chosen else inks.tones)[span.tone]))
-        used += width(text)
-    return seal(segments, cells, inks.blank)
+    return joined([part(line, cells, inks, chosen)])
 
 
-def _cut(line: Line, index: int, room: int) -> str:
-    """The text of the last span that finds room: with … unless nothing but blanks is lost."""
-    text = line[index].text
-    rest = any(span.text.strip() for span in line[index + 1 :])
-    if width(text) == room and not rest:
-        return text
-    return fit(text + (" " if rest else ""), room)
+def joined(parts: Iterable[Part[Style]]) -> Strip:
+    """The parts of a line as one strip."""
+    strips = [seal([segment(*piece) for piece in pieces], cells, blank) for pieces, cells, blank in parts]
+    return strips[0] if len(strips) == 1 else Strip.join(strips)
 
 
 def segment(text: str, style: Style) -> Segment:

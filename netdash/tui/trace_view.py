@@ -18,11 +18,12 @@ from netdash.trace.default_questions import Usual
 from netdash.trace.model import Question, Trace
 from netdash.trace.tracer import trace
 from netdash.tui.host_view import HostView
+from netdash.tui.inks import MARKER
 from netdash.tui.overlay import Overlay
 from netdash.tui.popup import Popup
 from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box, ListWidget
-from netdash.tui.theme import MARKER, strip
+from netdash.tui.theme import strip
 from netdash.tui.work import Steps, Work
 from netdash.view import layout, marks, typed_question, unavailable
 from netdash.view import trace as walk

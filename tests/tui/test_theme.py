@@ -11,8 +11,9 @@ from textual.theme import Theme
 
 from netdash.tui import theme
 from netdash.tui.config import THEMES, Options
+from netdash.tui.inks import contrast
 from netdash.tui.term.keyboard import Background, Keyboard, Splitter
-from netdash.tui.theme import Inks, Palette, contrast, palette
+from netdash.tui.theme import Inks, Palette, palette
 from tests.support.tui_hosts import crowd
 from tests.support.tui_stage import settle, show
 
@@ -54,7 +55,7 @@ def test_every_text_has_the_contrast_that_reading_needs(chosen: Theme) -> None:
         for name, style in texts(inks).items():
             assert style.color is not None
             assert style.bgcolor is not None
-            found = contrast(Color.from_rich_color(style.color), Color.from_rich_color(style.bgcolor))
+            found = contrast(style.color.get_truecolor(), style.bgcolor.get_truecolor())
             if found < least:
                 low.append(f"{ground} {name}: {found:.2f}")
     assert low == []
@@ -73,7 +74,7 @@ def test_so_has_every_text_in_the_terminals_own_colours(terminal: str, light: bo
             ink = Color(*(style.color.get_truecolor(colours) if style.color else fore))
             behind = Color(*(style.bgcolor.get_truecolor(colours, foreground=False) if style.bgcolor else back))
             ink, behind = (behind, ink) if style.reverse else (ink, behind)
-            found = contrast(ink.blend(behind, 1 / 3) if style.dim else ink, behind)
+            found = contrast((ink.blend(behind, 1 / 3) if style.dim else ink).rgb, behind.rgb)
             if found < 4.5:
                 low.append(f"{ground} {name}: {found:.2f}")
     assert low == []
