@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tarfile
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -125,7 +124,9 @@ def read_files(
             return _of_archive(content, known, inside)
         if is_stream(beginning.decode("utf-8", "replace")):
             return content.rest().decode("utf-8", "replace")
-    raise tarfile.ReadError("it is neither an archive nor what the collector printed")
+    from tarfile import ReadError  # only a recording needs it, and loading it takes long
+
+    raise ReadError("it is neither an archive nor what the collector printed")
 
 
 def _open(path: Path) -> int:
@@ -168,6 +169,8 @@ def _of_containers(folder: Path, inside: tuple[str, ...]) -> Iterator[str]:
 
 def _of_archive(content: _Content, known: frozenset[str], inside: tuple[str, ...]) -> Files:
     """Read from its beginning to its end: nothing of it is written, and members are not looked for by their place."""
+    import tarfile
+
     files = Files()
     with tarfile.open(fileobj=content, mode="r|", bufsize=_CHUNK) as archive:  # type: ignore[call-overload]  # has read()
         for count, member in enumerate(archive):

@@ -24,6 +24,7 @@ class Arguments:
     timeout: float | None = None  # seconds
     config: str | None = None
     no_mouse: bool = False
+    no_first_frame: bool = False
     demo_without_engine: bool = False
     filter: Sequence[str] = ()
     free: str | None = None  # a port, perhaps with its protocol

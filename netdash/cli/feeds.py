@@ -84,6 +84,12 @@ class LiveFeed:
             if newest is not None:
                 publish(newest)
 
+    def listed(self, seconds: float) -> Host | None:
+        """What the engine has listed; None where it has not within `seconds`."""
+        self._taken.join(seconds)
+        with self._lock:
+            return self._newest if self._newest is not None and self._newest.containers is not None else None
+
     def shown(self) -> None:
         threading.Thread(target=self._begin, name="beginning", daemon=True).start()
 

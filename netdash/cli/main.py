@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from netdash.model.host import Host
     from netdash.model.source import Options as Reading
     from netdash.tui.config import Options
+    from netdash.tui.first_frame import FirstFrame
+    from netdash.tui.term.modes import Taken
 
+_SOON = 0.3  # seconds that the first frame waits for them
 _FIRST = 3.0  # seconds that the screen waits for the engine's first answers
 _YOUNG = 200_000  # new objects until cycles are looked for: at 700, a list of 10,000 ports took a fifth longer
 _EVERYWHERE = "netdash containers, ports, rules, routes, trace, drift; netdash --help"
@@ -184,6 +187,24 @@ def _dashboard(arguments: Arguments) -> int:
         raise NetdashError(reason, f"these work here: {_EVERYWHERE}", Exit.USAGE)
     gc.disable()  # until the first paint
     _share_one_heap()
+    from netdash.tui.term import endings, modes
+
+    if arguments.command == "demo" or arguments.bundle or arguments.hosts or arguments.demo_without_engine:
+        return _shown(arguments, None)
+    taken = modes.Taken(sys.stdin.fileno(), sys.stdout.fileno())
+
+    def fail(error: BaseException) -> None:
+        taken.leave()
+        try:
+            printing.note(f"internal error: {type(error).__name__}: {error}")
+        finally:
+            os._exit(Exit.FAULT)
+
+    with endings.restoring(taken.leave, lambda: None, fail):
+        return _shown(arguments, taken)
+
+
+def _shown(arguments: Arguments, taken: Taken | None) -> int:
     make = _feed(arguments)
     from netdash.model.records import replace
     from netdash.tui.config import load_config
@@ -199,16 +220,37 @@ def _dashboard(arguments: Arguments) -> int:
         options = replace(options, read_only=True)
     if arguments.no_mouse:
         options = replace(options, mouse=False)
+    if arguments.no_first_frame:
+        options = replace(options, first_frame=False)
     feed = make(options)
+    first = _first_frame(taken, feed, options) if taken is not None else None
     from netdash.cli.examination import Examination
     from netdash.tui.app import run
 
     changes, keep = _changes(arguments) if feed.live else None, partial(_keep_columns, arguments.config)
     examination = Examination()
     try:
-        return run(feed, options, changes, keep, _open_capture if feed.live else None, examination)
+        return run(feed, options, changes, keep, _open_capture if feed.live else None, examination, first)
     finally:
         examination.close()
+
+
+def _first_frame(taken: Taken, feed: LiveFeed | StillFeed | FleetFeed, options: Options) -> FirstFrame:
+    """Paints it as soon as the engine has listed its containers; a slow one is not waited for."""
+    from netdash.cli.feeds import LiveFeed
+    from netdash.tui.term import screens
+
+    wide, high = screens.size(sys.stdout.fileno(), os.environ)
+    from netdash.tui import first_frame
+
+    first = first_frame.FirstFrame(taken)
+    code = first_frame.code_of(os.environ, options, wide, high)
+    if code is not None and isinstance(feed, LiveFeed):
+        taken.ask_ground()
+        host = feed.listed(_SOON)
+        if host is not None:
+            first.paint(host, options, wide, high, code)
+    return first
 
 
 def _open_capture(plan: Plan, newest: Callable[[], Host]) -> Capture:

@@ -87,6 +87,7 @@ def command_line() -> Parser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"netdash {__version__}", help="the version")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument("--no-first-frame", action="store_true", help="paint nothing before the whole screen is there")
     parser.add_argument("--demo-without-engine", action="store_true", help=argparse.SUPPRESS)  # of `make run`
     commands = parser.add_subparsers(
         dest="command", prog="netdash", metavar="COMMAND", parser_class=Parser, help=argparse.SUPPRESS

@@ -12,6 +12,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netdash.engine.context import Endpoint, Tls, locate, usual_sockets
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_ANSWER = 64 << 20  # bytes of one answer
 MAX_EVENT = 1 << 20  # bytes of one event
 _CHUNK = 1 << 16
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _AS_IT_WAS = 304  # of a start or a stop: it runs, or is stopped, already
 _FALLBACK = ("1.44", "1.40")  # versions that engines since 2019 take between them, for a proxy that tells none
 
@@ -265,11 +267,12 @@ def _is_version(value: object) -> bool:
 
 def clock(date: str | None) -> int | None:
     """An answer's header Date as the engine's time in whole seconds: a remote engine's clock is not ours."""
-    from email.utils import parsedate_to_datetime
-
     try:
-        return int(parsedate_to_datetime(date or "").timestamp())
-    except (ValueError, TypeError):
+        _, day, month, year, time_of_day, zone = (date or "").split()
+        hour, minute, second = map(int, time_of_day.split(":"))
+        told = datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, min(second, 59), tzinfo=UTC)
+        return int(told.timestamp()) if zone == "GMT" else None
+    except (ValueError, OverflowError):
         return None
 
 

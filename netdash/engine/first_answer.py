@@ -20,27 +20,49 @@ _MAX = 16 << 20  # bytes
 
 
 def containers(endpoint: Endpoint, limit: float) -> tuple[object, str | None]:
-    """(the decoded list of all containers, the engine's date). Raises OSError, HTTPException and ValueError: whatever
-    is wrong, the client meets it again and explains it."""
-    from http.client import HTTPConnection
-    from urllib.parse import urlsplit
+    """(the decoded list of all containers, the engine's date). Raises OSError and ValueError: whatever is wrong, the
+    client meets it again and explains it. Asks without http.client, which takes longer to load than the engine to
+    answer: one request of HTTP 1.0, whose answer ends with the connection."""
+    until = time.monotonic() + limit
+    with contextlib.closing(_connected(endpoint, limit)) as connection:
+        connection.sendall(b"GET /containers/json?all=1 HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        data, head, size = b"", b"", _MAX
+        while len(data) - len(head) < size and (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
+            more = connection.recv(1 << 18)
+            if not more:
+                break
+            data += more
+            if not head and (end := data.find(b"\r\n\r\n")) >= 0:
+                head = data[: end + 4]
+                size = int(_header(head, b"content-length") or _MAX)
+    if head.split(b" ", 2)[1:2] != [b"200"] or _header(head, b"transfer-encoding") or size > _MAX:
+        raise ValueError(head[:100])
+    return json.loads(data[len(head) :]), _header(head, b"date")
 
-    with contextlib.closing(HTTPConnection("localhost", timeout=limit)) as connection:
-        if endpoint.socket is not None:
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(limit)
-            connection.sock.connect(endpoint.socket)
-        else:
-            where = urlsplit(endpoint.address)
-            if where.scheme not in ("tcp", "http") or endpoint.tls:
-                raise ValueError(endpoint.address)
-            connection.sock = socket.create_connection((where.hostname, where.port or 80), limit)
-        connection.request("GET", "/containers/json?all=1")
-        response = connection.getresponse()
-        body = response.read(_MAX)
-        if response.status != 200:
-            raise ValueError(response.status)
-        return json.loads(body), response.headers["Date"]
+
+def _connected(endpoint: Endpoint, limit: float) -> socket.socket:
+    if endpoint.socket is None:
+        from urllib.parse import urlsplit
+
+        where = urlsplit(endpoint.address)
+        if where.scheme not in ("tcp", "http") or endpoint.tls:
+            raise ValueError(endpoint.address)
+        return socket.create_connection((where.hostname, where.port or 80), limit)
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        made.settimeout(limit)
+        made.connect(endpoint.socket)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _header(head: bytes, name: bytes) -> str | None:
+    """One header of an answer."""
+    fields = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return next((value.strip().decode("latin-1") for key, _, value in fields if key.strip().lower() == name), None)
 
 
 class First(NamedTuple):

@@ -22,6 +22,8 @@ from netdash.tui.term import endings
 if TYPE_CHECKING:
     from textual.command import Provider
 
+    from netdash.tui.first_frame import FirstFrame
+
 SWITCH = 0.001  # seconds that another thread may hold the interpreter while a key waits
 
 
@@ -59,14 +61,15 @@ def run(
     keep: Keep | None = None,
     capture: OpenCapture | None = None,
     examine: Examine | None = None,
+    first: FirstFrame | None = None,
 ) -> int:
     """Shows the dashboard until the user quits; returns the exit code. Needs a terminal on stdin and stdout. `changes`:
     what may change this host; None for a recording, and for others' hosts. `keep`: writes the chosen columns into the
     config file. `capture`: opens a capture on this machine. `examine`: what is wrong with a host, waited for in a
-    thread."""
+    thread. `first`: what stands on the terminal already."""
     sys.setswitchinterval(SWITCH)
     endings.watch(feed.stop)
-    app = Netdash(feed, options, changes, keep, capture, examine)
+    app = Netdash(feed, options, changes, keep, capture, examine, first)
     with endings.restoring(app.leave_terminal, feed.stop, app.fail):
         try:
             code = app.run(mouse=options.mouse)

@@ -62,7 +62,7 @@ DEFAULT_INTERVAL = 5.0  # seconds between two polls of the counters
 THEMES = ("netdash", "netdash-light", "netdash-contrast", "ansi")
 MOST = 1 << 20  # bytes of the file
 _ALWAYS = "ctrl+c"  # quits, whatever the file says
-KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo", "columns", "ambiguous")
+KNOWN = ("interval", "mouse", "theme", "read_only", "keys", "hosts", "sudo", "columns", "ambiguous", "first_frame")
 WIDTHS = ("narrow", "wide")
 
 
@@ -79,6 +79,7 @@ class Options:
     ambiguous: str = (
         "narrow"  # how the terminal draws characters of ambiguous width, as marks and frames: one of WIDTHS
     )
+    first_frame: bool = True  # is painted before Textual is loaded
 
 
 Keep = Callable[[str, Sequence[str]], None]
@@ -135,6 +136,7 @@ class _File:
             sudo=self._switch("sudo", False),
             columns=self._columns(),
             ambiguous=self._ambiguous(),
+            first_frame=self._switch("first_frame", True),
         )
 
     def _wrong(self, name: str, what: str, hint: str = "") -> NetdashError:

@@ -35,6 +35,7 @@ def _settings(options: Options) -> Iterator[str]:
     yield f"{theme if options.theme else f'# {theme}'}  # {', '.join(THEMES)}; without it: by the terminal"
     yield f"ambiguous = {_text(options.ambiguous)}  # wide: the terminal draws ● in two cells; ASCII instead"
     yield f"read_only = {_switch(options.read_only)}  # true: nothing is ever changed"
+    yield f"first_frame = {_switch(options.first_frame)}  # false: nothing is painted before the whole screen is there"
     hosts = f"hosts = [{', '.join(map(_text, options.hosts or ('local',)))}]"
     yield f"{hosts if options.hosts else f'# {hosts}'}  # as --host; without it: this host"
     yield f"sudo = {_switch(options.sudo)}  # true: other hosts are read as root, where their sudo asks for no password"

@@ -21,9 +21,9 @@ from netdash.model.source import Source
 from netdash.model.traffic import Watched
 from netdash.tui import frame, header, watching
 from netdash.tui.actions import BY_ID, KEYS, Needs
-from netdash.tui.frame import LINKED_FROM
+from netdash.tui.frame import LINKED_FROM, is_small
 from netdash.tui.grid import Grid
-from netdash.tui.host_app import HostApp, is_small
+from netdash.tui.host_app import HostApp
 from netdash.tui.host_view import HostView
 from netdash.tui.panes import HEADLINE, Panes
 from netdash.tui.prompt import Prompt
@@ -201,9 +201,14 @@ class Dashboard(Screen[None]):
         if self._message:
             self.foot.show(self._message)
             return
+        grid = self.panes.grid
+        keys = self.netdash.options.keys
+        self.foot.show(*frame.foot(self._state(), grid.cursor, len(grid.listing or ()), keys))
+
+    def _state(self) -> frame.State:
         panes, ask = self.panes, self.panes.places.here.ask
         on_list = self.focused is panes.grid
-        state = frame.State(
+        return frame.State(
             self.works,
             panes.extent.width,
             self.netdash.paused,
@@ -213,7 +218,6 @@ class Dashboard(Screen[None]):
             not on_list,
             [header.fit_name(panes.name_of(ref), MARKED) for ref in panes.picked],
         )
-        self.foot.show(*frame.foot(state, panes.grid.cursor, len(panes.grid.listing or ()), self.netdash.options.keys))
 
     def say(self, text: str, tone: Tone = Tone.PLAIN) -> None:
         """A word to the user at the foot, until the next key or a few seconds."""

@@ -3,12 +3,13 @@ Textual: the first frame is laid out by the same functions as all others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from netdash.tui import header
 from netdash.tui.actions import BY_ID
 from netdash.tui.inks import Inks, Part, Style, blank, part, piece
+from netdash.view.table import View
 from netdash.view.text import Line, Span, Tone
 
 LINKED_FROM = (120, 30)
@@ -19,6 +20,34 @@ EMPTY_CARD = 2  # lines
 WIDE = 90  # columns from which the foot names sorting
 HINTS = ("follow", "next_pane", "filter", "linked", "sort", "pause", "hosts", "trace", "publish")
 LAST_HINTS = ("pause", "copy", "command", "help", "quit")
+
+
+LEAST = (60, 15)  # columns and lines below which nothing can be read
+
+
+def is_small(wide: int, high: int) -> bool:
+    return wide < LEAST[0] or high < LEAST[1]
+
+
+def too_small(wide: int, high: int) -> list[str]:
+    """Why nothing is shown, in lines that fit; where not all fit, only the size that is needed."""
+    need = f"{LEAST[0]}x{LEAST[1]}"
+    for words in (f"{wide}x{high} is too small: netdash needs {need}", f"needs {need}", need):
+        lines = [""]
+        for word in words.split():
+            longer = f"{lines[-1]} {word}".lstrip()
+            lines = [*lines[:-1], longer] if len(longer) < wide else [*filter(None, lines), word]
+        if len(lines) <= high and all(len(line) < wide for line in lines):
+            return lines
+    return [need]
+
+
+def hidden(view: View, shown: Sequence[str] | None) -> Set[str]:
+    """The columns of a view that the user does not want; its first ones always stay. `shown`: those that were chosen;
+    None: all that are not counted."""
+    if shown is None:
+        return {column.key for column in view.columns if column.counted}
+    return {column.key for column in view.columns[view.keeps :]} - set(shown)
 
 
 class Heights(NamedTuple):

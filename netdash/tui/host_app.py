@@ -23,9 +23,10 @@ from netdash.model.errors import Exit
 from netdash.model.finding import health_of, keep_health
 from netdash.model.host import Host
 from netdash.model.source import Source
-from netdash.tui import theme
+from netdash.tui import frame, theme
 from netdash.tui.config import Keep, Options
 from netdash.tui.examiner import Examine, Examiner, Verdicts
+from netdash.tui.frame import is_small
 from netdash.tui.garbage import EVERY, Collector
 from netdash.tui.host_view import HostView, Looked, ShowsHost
 from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
@@ -39,6 +40,7 @@ from netdash.view.text import Span, Tone, clean, fit
 from netdash.view.views import VIEWS
 
 if TYPE_CHECKING:
+    from netdash.tui.first_frame import FirstFrame
     from netdash.tui.interfaces import Changes, OpenCapture
 
 MINUTE = 60.0
@@ -114,8 +116,11 @@ class HostApp(TerminalApp):
         keep: Keep | None = None,
         capture: OpenCapture | None = None,
         examine: Examine | None = None,
+        first: FirstFrame | None = None,
     ) -> None:
-        super().__init__(ansi_color=None)
+        super().__init__(ansi_color=None, taken=first.terminal if first else None)
+        self._first = first.host_view if first else None  # what the terminal shows already
+        self._arrived = False  # whether this screen shows it too
         self.feed = feed
         self.fleet = feed if isinstance(feed, Fleet) else None
         self.options = options
@@ -133,7 +138,7 @@ class HostApp(TerminalApp):
         self.examiner = Examiner(self._examined, self.fail, examine)
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
-        self.light = False  # the terminal's background, as it says
+        self.light = first is not None and first.light  # the terminal's background, as it says
         for each in (theme.DARK, theme.LIGHT, theme.CONTRAST):
             self.register_theme(each)
         self.theme = self._theme()
@@ -158,12 +163,13 @@ class HostApp(TerminalApp):
         return not sys.__stdout__ or not sys.__stdout__.isatty()
 
     def _palette(self) -> theme.Palette:
-        return theme.palette(self.get_css_variables(), self.native_ansi_color, self.no_color, self.light)
+        return theme.palette(self.theme, self.native_ansi_color, self.no_color, self.light)
 
     def on_load(self) -> None:
         self.feed.start(self._publish)
 
     def on_mount(self) -> None:
+        self.set_timer(PATIENCE, self.release)  # whatever comes
         self.theme_changed_signal.subscribe(self, lambda _: self._repaint())
         self.call_after_refresh(self._settle)
 
@@ -183,6 +189,10 @@ class HostApp(TerminalApp):
     def filled(self) -> bool:
         """Whether what is on screen has been read."""
         return self.host_view is not None
+
+    @property
+    def withheld(self) -> bool:
+        return self._first is not None and not self._arrived
 
     def settled(self) -> None:
         """The first picture is painted: what may take longer begins."""
@@ -206,7 +216,10 @@ class HostApp(TerminalApp):
         if self._warmed and _same_on_screen(self._warmed.host, host):
             return
         self.examiner.look(host)
-        if self.paused or current_thread() is main_thread():
+        if self._first is not None and self._first.host is host:
+            self._warmed = self._first
+            self.post_message(Arrived(self._first))
+        elif self.paused or current_thread() is main_thread():
             self.post_message(Arrived(HostView(host)))
         else:
             self._warmed = HostView(host, self._warmed).warm(self.looked)
@@ -248,6 +261,13 @@ class HostApp(TerminalApp):
             self.held = host
         else:
             self.host_view = message.host_view
+        if self.withheld:
+            self.call_after_refresh(self.release)
+
+    def release(self) -> None:
+        """Writes what this screen shows from now on."""
+        self._arrived = True
+        self._show()
 
     def watch_host_view(self, host_view: HostView | None) -> None:
         for screen in self.screen_stack:
@@ -276,11 +296,7 @@ class HostApp(TerminalApp):
         return max(0.0, (host.taken or 0.0) - (self.answered or host.taken or 0.0))
 
     def hidden(self, view: View) -> Set[str]:
-        """The columns of a view that the user does not want; its first ones always stay."""
-        shown = self.options.columns.get(view.name)
-        if shown is None:
-            return {column.key for column in view.columns if column.counted}
-        return {column.key for column in view.columns[view.keeps :]} - set(shown)
+        return frame.hidden(view, self.options.columns.get(view.name))
 
     def there(self, command: str) -> str:
         """A command of a shell so that it runs on the host that is shown."""
@@ -345,12 +361,6 @@ class HostApp(TerminalApp):
 
 # --- a terminal that is too small ------------------------------------------------------------------------------------
 
-LEAST = (60, 15)  # columns and lines below which nothing can be read
-
-
-def is_small(wide: int, high: int) -> bool:
-    return wide < LEAST[0] or high < LEAST[1]
-
 
 def fit_screens(app: App[int], size: Size) -> None:
     """Lays it over the screens of a terminal that has become too small, and takes it away."""
@@ -361,22 +371,9 @@ def fit_screens(app: App[int], size: Size) -> None:
         app.pop_screen()
 
 
-def message(wide: int, high: int) -> list[str]:
-    """Why nothing is shown, in lines that fit; where not all fit, only the size that is needed."""
-    need = f"{LEAST[0]}x{LEAST[1]}"
-    for words in (f"{wide}x{high} is too small: netdash needs {need}", f"needs {need}", need):
-        lines = [""]
-        for word in words.split():
-            longer = f"{lines[-1]} {word}".lstrip()
-            lines = [*lines[:-1], longer] if len(longer) < wide else [*filter(None, lines), word]
-        if len(lines) <= high and all(len(line) < wide for line in lines):
-            return lines
-    return [need]
-
-
 class Notice(Surface):
     def line(self, y: int, wide: int) -> Strip:
-        lines = message(*self.app.size)
+        lines = frame.too_small(*self.app.size)
         text = lines[y] if y < len(lines) else ""
         return theme.strip(
             (Span(" "), Span(fit(text, len(text)), Tone.WARN)) if len(text) < wide else (Span(text),), wide, self.inks

@@ -131,8 +131,10 @@ def _readable(ink: Ink, least: float) -> Ink:
     return ink + Ink(next((each for each in mixed if contrast(each, ground) >= least), end))
 
 
-def palette(colours: Mapping[str, RGB], least: float = READABLE) -> Palette[Ink]:
-    """The inks of a theme, each of at least so much contrast."""
+def palette(name: str) -> Palette[Ink]:
+    """The inks of one of THEMES, each of enough contrast."""
+    colours = {part: rgb(text) for part, text in THEMES[name].items()}
+    least = LEAST_CONTRAST.get(name, READABLE)
     back, fore, accent = colours["background"], colours["foreground"], colours["primary"]
     dim, faint = blend(back, fore, 0.55), blend(back, fore, 0.3)
     tones = {
@@ -241,9 +243,8 @@ def sealed(parts: Iterable[Part[Style]]) -> list[tuple[SafeText, Style]]:
     found: list[tuple[SafeText, Style]] = []
     for pieces, cells, blank in parts:
         for text, style in pieces:
-            size = width(text)
-            if size > cells:
-                text, size = fit(text, cells), cells
+            while (size := width(text)) > cells:
+                text = safe(text[:-1])
             found.append((text, style))
             cells -= size
         if cells:

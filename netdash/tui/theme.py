@@ -3,7 +3,7 @@ widget."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from operator import attrgetter
 
@@ -16,7 +16,7 @@ from textual.strip import Strip
 from textual.theme import Theme
 
 from netdash.tui import inks
-from netdash.tui.inks import READABLE, Ink, Part, part, rgb
+from netdash.tui.inks import Ink, Part, part
 from netdash.view.text import Line, Tone, safe
 
 Inks = inks.Inks[Style]
@@ -25,7 +25,6 @@ Palette = inks.Palette[Style]
 
 def _theme(name: str, secondary: str, surface: str) -> Theme:
     colours = inks.THEMES[name]
-    least = inks.LEAST_CONTRAST.get(name)
     return Theme(
         name=name,
         primary=colours["primary"],
@@ -39,7 +38,6 @@ def _theme(name: str, secondary: str, surface: str) -> Theme:
         surface=surface,
         panel=colours["panel"],
         dark=name != "netdash-light",
-        variables={"least-contrast": str(least)} if least else {},
     )
 
 
@@ -48,13 +46,12 @@ LIGHT = _theme("netdash-light", "#48627c", "#eef1f4")
 CONTRAST = _theme("netdash-contrast", "#ffffff", "#000000")
 
 
-def palette(variables: Mapping[str, str], ansi: bool, colourless: bool, light: bool = False) -> Palette:
-    """The inks of a theme, from its CSS variables (`App.theme_variables`); `ansi` for the terminal's own 16 colours,
-    on a `light` ground or a dark one; `colourless` for none: only weight, dimness, underline and reverse are left."""
+def palette(name: str, ansi: bool, colourless: bool, light: bool = False) -> Palette:
+    """The inks of a theme; `ansi` for the terminal's own 16 colours, on a `light` ground or a dark one; `colourless`
+    for none: only weight, dimness, underline and reverse are left."""
     if ansi or colourless:
         return _ansi(colourless, light)
-    colours = {name: rgb(variables[name]) for name in inks.THEMES["netdash"]}
-    made = inks.palette(colours, float(variables.get("least-contrast", READABLE)))
+    made = inks.palette(name)
     return inks.Palette(*map(_styles, attrgetter("ground", "panel", "cursor", "idle", "faded")(made)))
 
 

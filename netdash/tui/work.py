@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Generator
 from time import perf_counter
-from typing import Generic, TypeVar
-
-from textual.widget import Widget
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from netdash.model.errors import NetdashError
+
+if TYPE_CHECKING:  # the first frame is painted before they are loaded
+    import asyncio
+
+    from textual.widget import Widget
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
@@ -32,7 +34,9 @@ class Work(Generic[Result]):
         if ended:
             done(result)  # type: ignore[arg-type]
         else:
-            self._task = asyncio.create_task(self._rest(steps, done))
+            from asyncio import create_task
+
+            self._task = create_task(self._rest(steps, done))
 
     @property
     def busy(self) -> bool:
@@ -44,9 +48,11 @@ class Work(Generic[Result]):
             self._task = None
 
     async def _rest(self, steps: Steps[Result], done: Callable[[Result], None]) -> None:
+        from asyncio import sleep
+
         ended = False
         while not ended:
-            await asyncio.sleep(0)
+            await sleep(0)
             ended, result = _run(steps, SLICE)
         self._task = None
         done(result)  # type: ignore[arg-type]

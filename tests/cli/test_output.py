@@ -226,6 +226,7 @@ def test_the_printed_configuration_is_one(
         "theme",
         "ambiguous",
         "read_only",
+        "first_frame",
         "hosts",
         "sudo",
         "keys",

@@ -6,7 +6,6 @@ import gc
 import pkgutil
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
@@ -15,6 +14,8 @@ import pytest
 import netdash.trace
 from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
+from netdash.model.records import replace
+from netdash.trace import nat_changes  # noqa: F401  # a class that is loaded leaves one
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import trace
 from netdash.tui.garbage import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector

@@ -21,10 +21,12 @@ def write(folder: Path, text: str) -> Path:
 
 def test_all_that_can_be_said(tmp_path: Path) -> None:
     told = 'interval = 5\nmouse = false\ntheme = "ansi"\nread_only = true\nhosts = ["ssh://a", "local"]\n'
-    told += '[columns]\ncontainers = ["name", "address"]\n'
+    told += 'first_frame = false\n[columns]\ncontainers = ["name", "address"]\n'
     path = write(tmp_path, told + '[keys]\ndown = "n,down"\nview_4 = "r"\n')
     keys, columns = {"down": "n,down", "view_4": "r"}, {"containers": ("name", "address")}
-    assert load_config(path) == Options(5.0, False, "ansi", True, keys, ("ssh://a", "local"), columns=columns)
+    assert load_config(path) == Options(
+        5.0, False, "ansi", True, keys, ("ssh://a", "local"), columns=columns, first_frame=False
+    )
 
 
 def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +40,11 @@ def test_no_file_and_an_empty_one_give_the_defaults(tmp_path: Path, monkeypatch:
     [
         ("intervall = 2", "unknown key: intervall", "did you mean interval?"),
         ("[keys]\ndwn = 'n'", "unknown key: keys.dwn", "did you mean keys.down?"),
-        ("zzz = 1", "unknown key: zzz", "known: interval, mouse, theme, read_only, keys, hosts, sudo, columns"),
+        (
+            "zzz = 1",
+            "unknown key: zzz",
+            "known: interval, mouse, theme, read_only, keys, hosts, sudo, columns, ambiguous, first_frame",
+        ),
         ("interval = 0", "interval must be", ""),
         ("interval = true", "interval must be", ""),
         ("interval = 'fast'", "interval must be", ""),

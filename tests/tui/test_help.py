@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from netdash.tui.actions import ACTIONS, BY_ID, Needs
+from netdash.tui.frame import hints
 from tests.support.tui_hosts import crowd
 from tests.support.tui_stage import dashboard, press, show, text
 
@@ -54,7 +55,7 @@ def test_every_key_at_the_foot_does_something(size: tuple[int, int]) -> None:
         screen = dashboard(pilot)
         for start in (("1",), ("4", "j"), ("1", "tab"), ("2", "slash", *"200", "enter")):
             await press(pilot, *["escape"] * 3, *start)
-            for identity, _ in list(screen._hints()):
+            for identity, _ in list(hints(screen._state())):
                 if identity == "quit":
                     continue
                 before = text(app)

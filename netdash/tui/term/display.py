@@ -17,6 +17,7 @@ from textual.screen import Screen
 
 from netdash.tui.term import screens
 from netdash.tui.term.driver import Terminal
+from netdash.tui.term.modes import Taken
 from netdash.tui.term.picture import Picture
 
 _WHOLE = "\x1b[?2026h", "\x1b[?2026l"
@@ -32,7 +33,9 @@ class TerminalApp(App[int]):
         Binding("ctrl+z", "suspend_process", show=False, priority=True),
     ]
 
-    def __init__(self, ansi_color: bool | None = None) -> None:
+    def __init__(self, ansi_color: bool | None = None, taken: Taken | None = None) -> None:
+        """`taken`: by whom the terminal was set up, and perhaps painted, before."""
+        self.taken = taken
         super().__init__(driver_class=Terminal, ansi_color=ansi_color)
         self._picture = Picture(self.console.color_system, screens.erases(os.environ))
         self._keys: deque[Message] = deque(maxlen=_MOST)
@@ -71,11 +74,16 @@ class TerminalApp(App[int]):
         """Writes the cells that differ, once the terminal has taken what came before; pictures in between are
         never written."""
         terminal = self._driver
-        if isinstance(terminal, Terminal) and self._picture.differs and not terminal.busy:
+        if isinstance(terminal, Terminal) and self._picture.differs and not terminal.busy and not self.withheld:
             data = self._picture.update()
             if data:
                 data += self._resting_place()
                 terminal.write(data.join(_WHOLE) if self._sync_available else data)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether what was painted before netdash's own screen stays: there is nothing better yet."""
+        return False
 
     def _resting_place(self) -> str:
         """The terminal's cursor, which is not seen, goes to that of the widget with the focus: screen readers and

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import os
 import select
 import signal
@@ -14,7 +12,6 @@ import sys
 import termios
 import threading
 import time
-import tty
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -24,8 +21,9 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.message import Message
 
-from netdash.tui.term import screens
+from netdash.tui.term import modes, screens
 from netdash.tui.term.keyboard import ALONE, Keyboard, Splitter
+from netdash.tui.term.modes import Taken
 
 
 class Writer:
@@ -36,7 +34,7 @@ class Writer:
         self._drained = drained
         self._left = b""
         self._waits = False
-        self._file = _not_waiting(terminal)
+        self._file = modes.not_waiting(terminal)
 
     @property
     def busy(self) -> bool:
@@ -96,30 +94,14 @@ class Writer:
         self._waits = wait
 
 
-def _not_waiting(terminal: int) -> int:
-    """The terminal opened once more: not to wait is a property of what was opened, and the first is the shell's too."""
-    try:
-        return os.open(f"/proc/self/fd/{terminal}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return os.dup(terminal)  # of another user: writing waits, which only a stopped terminal shows
-
-
-_ON = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h"  # its own screen, no cursor, no wrapping, pastes as such
-_KITTY_ON = "\x1b[>1u"  # Kitty's keys: Esc is known at once; pushed, and popped at the end
-_MOUSE_ON = "\x1b[?1000h\x1b[?1006h"
-_ASKS = "\x1b[?2026$p"  # whether it takes a picture as one
-_ASKS_GROUND = "\x1b]11;?\x1b\\"  # its background, which the theme follows
-# A terminal without a second screen keeps the picture: the shell's prompt comes on a free line below it.
-_OFF = (
-    "\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?7h\x1b[0m"
-    "\x1b[999;1H\r\n\x1b[?1049l\x1b[?25h"
-)
 _PATIENCE = 1.0  # seconds that a slow or stopped terminal has for its modes at the end
 _READ = 4096
 
 
 class Owner(Protocol):
     """The application: these are called in its own thread."""
+
+    taken: Taken | None  # by whom the terminal was set up before; None: by nobody
 
     def typed(self, message: Message) -> None:
         """Something came from the keyboard or the mouse."""
@@ -146,6 +128,8 @@ class Terminal(Driver):
         self._stop_reading = threading.Event()
         self._early = 0  # bytes typed before the terminal was set up, when Enter still came as a line feed
         self._owner: Owner = app  # type: ignore[assignment]
+        taken = self._owner.taken
+        self._asked, self._painted = (taken.asked, taken.painted) if taken else (False, False)
 
     @property
     def can_suspend(self) -> bool:
@@ -163,9 +147,12 @@ class Terminal(Driver):
     # --- on and off ---------------------------------------------------------------------------------------------------
 
     def start_application_mode(self) -> None:
-        self._before = _attributes(self._input)
+        taken = self._owner.taken
+        self._before = taken.before if taken else modes.attributes(self._input)
         self._enter()
-        self._early = _waiting(self._input)
+        self._early = taken.early if taken else modes.waiting(self._input)
+        if taken is not None:
+            taken.give()
         signal.signal(signal.SIGWINCH, lambda *_: self._resized())
         signal.signal(signal.SIGTSTP, lambda *_: self._suspend())
         signal.signal(signal.SIGCONT, lambda *_: self._continued())
@@ -179,23 +166,25 @@ class Terminal(Driver):
         self._modes()
         console = os.environ.get("TERM", "").startswith(("linux", "vt"))
         quiet = console or "Apple" in os.environ.get("TERM_PROGRAM", "")
-        self.write(_KITTY_ON + ("" if console else _ASKS_GROUND) + ("" if quiet else _ASKS))
+        asked, self._asked = self._asked, False
+        self.write(modes.KITTY_ON + ("" if console or asked else modes.ASKS_GROUND) + ("" if quiet else modes.ASKS))
 
     def _modes(self) -> None:
         if self._before is not None:
-            _set(self._input, _raw(self._before))
-        self.write(_ON + (_MOUSE_ON if self._mouse else ""))
+            modes.put(self._input, modes.raw(self._before))
+        own, self._painted = "" if self._painted else modes.OWN_SCREEN, False  # twice would clear what is painted
+        self.write(own + modes.ON + (modes.MOUSE_ON if self._mouse else ""))
 
     def leave(self) -> None:
         """The terminal as it was. Safe at any time, twice, and in the handler of a signal."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.finish(_OFF.encode("ascii"), _PATIENCE)
+            writer.finish(modes.OFF.encode("ascii"), _PATIENCE)
             writer.close()
             if self._before is not None:
                 with contextlib.suppress(termios.error):
                     termios.tcflush(self._input, termios.TCIFLUSH)  # answers that come late are no commands of a shell
-                _set(self._input, self._before)
+                modes.put(self._input, self._before)
 
     def disable_input(self) -> None:
         self._stop_reading.set()
@@ -240,10 +229,10 @@ class Terminal(Driver):
         splitter, keyboard = Splitter(), Keyboard()
         poll = select.poll()
         poll.register(self._input, select.POLLIN)
+        taken = self._owner.taken
+        data = taken.typed if taken else b""
         while not self._stop_reading.is_set():
-            ready = poll.poll((ALONE / 4 if splitter.waits else ALONE) * 1000)
-            data = b""
-            if ready:
+            if not data and poll.poll((ALONE / 4 if splitter.waits else ALONE) * 1000):
                 with contextlib.suppress(InterruptedError, BlockingIOError):
                     data = os.read(self._input, _READ)
                     if not data:
@@ -255,43 +244,8 @@ class Terminal(Driver):
             for unit in splitter.feed(data, now) if data else splitter.tick(now):
                 for message in keyboard.messages(unit):
                     self.process_message(message)
+            data = b""
 
     def send_message(self, message: Message) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._owner.typed, message)
-
-
-def _attributes(terminal: int) -> list[Any] | None:
-    try:
-        return termios.tcgetattr(terminal)
-    except termios.error:
-        return None
-
-
-def _waiting(terminal: int) -> int:
-    """How many bytes were typed and not read yet."""
-    try:
-        answer = fcntl.ioctl(terminal, termios.FIONREAD, bytes(4))
-    except OSError:
-        return 0
-    return int.from_bytes(answer, sys.byteorder)
-
-
-def _set(terminal: int, attributes: list[Any]) -> None:
-    """A process in the background is stopped here until it is brought to the front."""
-    for _ in range(3):
-        try:
-            termios.tcsetattr(terminal, termios.TCSANOW, attributes)
-        except termios.error as error:
-            if error.args[0] != errno.EINTR:
-                return
-        else:
-            return
-
-
-def _raw(attributes: list[Any]) -> list[Any]:
-    made = [*attributes[:6], list(attributes[6])]
-    made[tty.IFLAG] &= ~(termios.IXON | termios.IXOFF | termios.ICRNL | termios.INLCR | termios.IGNCR | termios.ISTRIP)
-    made[tty.LFLAG] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
-    made[tty.CC][termios.VMIN], made[tty.CC][termios.VTIME] = 1, 0
-    return made

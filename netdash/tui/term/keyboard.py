@@ -3,7 +3,6 @@ and each unit ends: at its own end, at a limit of size, or of time. What Textual
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from enum import Enum
 
@@ -12,6 +11,7 @@ from textual._xterm_parser import XTermParser
 from textual.message import Message
 
 from netdash.model.records import dataclass
+from netdash.tui.term.modes import GROUND, is_light
 
 ALONE = 0.2  # seconds after which an ESC is the key, and no longer the beginning of a sequence
 CUT = 1.0  # seconds after which the rest of a sequence, a character or a paste does not come any more
@@ -21,7 +21,6 @@ LONGEST_PASTE = 65536
 
 _PASTE, _PASTED = b"\x1b[200~", b"\x1b[201~"
 _MOUSE = b"\x1b[M"  # X10: three bytes of any value follow
-_GROUND = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4}(?:/[0-9a-fA-F]{1,4}){2})(?:/[0-9a-fA-F]{1,4})?(?:\x07|\x1b\\)")
 _STRINGS = (b"]", b"P", b"_", b"^", b"X")  # OSC, DCS, APC, PM, SOS: to BEL or ST
 
 
@@ -172,7 +171,7 @@ def _units(unit: bytes) -> list[Unit]:
         released = button & 3 == 3 and button < 32
         sgr = f"\x1b[<{0 if released else button};{x};{y}{'m' if released else 'M'}"
         return [Unit(Kind.SEQUENCE, sgr)] if x > 0 and y > 0 and button >= 0 else []
-    if ground := _GROUND.fullmatch(unit):
+    if ground := GROUND.fullmatch(unit):
         return [Unit(Kind.GROUND, ground[1].decode("ascii"))]
     if unit == _PASTED or unit[1:2] in _STRINGS or len(unit) > _KEY:
         return []
@@ -195,8 +194,7 @@ class Keyboard:
         if unit.kind is Kind.PASTE:
             return [events.Paste(unit.text.replace("\x00", ""))]
         if unit.kind is Kind.GROUND:
-            red, green, blue = (int(part, 16) / (16 ** len(part) - 1) for part in unit.text.split("/"))
-            return [Background(0.299 * red + 0.587 * green + 0.114 * blue > 0.5)]
+            return [Background(is_light(unit.text))]
         if unit.text == "\x1b":
             return [events.Key("escape", "\x1b")]
         try:

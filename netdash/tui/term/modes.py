@@ -1,0 +1,152 @@
+"""The modes of a terminal, what sets and ends them, and what it says of its background. Loads no Textual: the first
+frame is painted before it is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import select
+import sys
+import termios
+import tty
+from typing import Any
+
+OWN_SCREEN = "\x1b[?1049h"
+ON = "\x1b[?25l\x1b[?7l\x1b[?2004h"  # no cursor, no wrapping, pastes as such
+KITTY_ON = "\x1b[>1u"  # Kitty's keys: Esc is known at once; pushed, and popped at the end
+MOUSE_ON = "\x1b[?1000h\x1b[?1006h"
+ASKS = "\x1b[?2026$p"  # whether it takes a picture as one
+ASKS_GROUND = "\x1b]11;?\x1b\\"  # its background, which the theme follows
+# A terminal without a second screen keeps the picture: the shell's prompt comes on a free line below it.
+OFF = (
+    "\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?7h\x1b[0m"
+    "\x1b[999;1H\r\n\x1b[?1049l\x1b[?25h"
+)
+GROUND = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4}(?:/[0-9a-fA-F]{1,4}){2})(?:/[0-9a-fA-F]{1,4})?(?:\x07|\x1b\\)")
+"""The answer to ASKS_GROUND: RED/GREEN/BLUE, 1 to 4 hexadecimal digits each."""
+
+
+def is_light(ground: str) -> bool:
+    """Of what the terminal says of its background."""
+    red, green, blue = (int(part, 16) / (16 ** len(part) - 1) for part in ground.split("/"))
+    brightness: float = 0.299 * red + 0.587 * green + 0.114 * blue
+    return brightness > 0.5
+
+
+def not_waiting(terminal: int) -> int:
+    """The terminal opened once more: not to wait is a property of what was opened, and the first is the shell's too."""
+    try:
+        return os.open(f"/proc/self/fd/{terminal}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return os.dup(terminal)  # of another user: writing waits, which only a stopped terminal shows
+
+
+def attributes(terminal: int) -> list[Any] | None:
+    try:
+        return termios.tcgetattr(terminal)
+    except termios.error:
+        return None
+
+
+def waiting(terminal: int) -> int:
+    """How many bytes were typed and not read yet."""
+    try:
+        answer = fcntl.ioctl(terminal, termios.FIONREAD, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
+
+
+def put(terminal: int, attributes: list[Any]) -> None:
+    """A process in the background is stopped here until it is brought to the front."""
+    for _ in range(3):
+        try:
+            termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+        except termios.error as error:
+            if error.args[0] != errno.EINTR:
+                return
+        else:
+            return
+
+
+def raw(attributes: list[Any]) -> list[Any]:
+    made = [*attributes[:6], list(attributes[6])]
+    made[tty.IFLAG] &= ~(termios.IXON | termios.IXOFF | termios.ICRNL | termios.INLCR | termios.IGNCR | termios.ISTRIP)
+    made[tty.LFLAG] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+    made[tty.CC][termios.VMIN], made[tty.CC][termios.VTIME] = 1, 0
+    return made
+
+
+_PATIENCE = 0.25  # seconds that a slow terminal has for the first frame, and for its modes at the end
+
+
+class Taken:
+    """The terminal from netdash's start until Textual's driver has it: nothing is echoed, and a key is there when it is
+    typed. Ctrl-C still ends netdash, as nobody reads keys yet."""
+
+    def __init__(self, terminal: int, output: int) -> None:
+        self._input, self._output = terminal, output
+        self.before = attributes(terminal)
+        self.early = 0  # bytes typed before that: Enter comes as a line feed
+        self.typed = b""  # read already
+        self.asked = False  # the background
+        self.painted = False
+        self._held = self.before is not None
+        if self.before is not None:
+            quick = raw(self.before)
+            quick[tty.LFLAG] |= termios.ISIG
+            for key in (termios.VSUSP, termios.VQUIT):
+                quick[tty.CC][key] = b"\0"
+            put(terminal, quick)
+            self.early = waiting(terminal)
+
+    def ask_ground(self) -> None:
+        self.asked = True
+        self._write(ASKS_GROUND)
+
+    def ground(self) -> str:
+        """What the terminal has answered by now, as GROUND has it; "" where it has not. What else was typed is kept."""
+        while select.select([self._input], [], [], 0)[0]:
+            data = os.read(self._input, 4096)
+            if not data:
+                break
+            self.typed += data
+        found = GROUND.search(self.typed)
+        return found[1].decode("ascii") if found else ""
+
+    def paint(self, frame: str) -> None:
+        self.painted = True
+        self._write(OWN_SCREEN + ON + frame)
+
+    def give(self) -> None:
+        """The driver has it from now on, and gives it back."""
+        self._held = False
+
+    def leave(self) -> None:
+        """The terminal as it was. Safe at any time, twice, and in the handler of a signal."""
+        held, self._held = self._held, False
+        if not held or self.before is None:
+            return
+        if self.painted and not self._write(OFF):
+            with contextlib.suppress(termios.error):
+                termios.tcflush(self._output, termios.TCOFLUSH)  # a frame that nobody reads makes room for the modes
+            self._write("\x1b\\" + OFF)
+        if self.asked:
+            with contextlib.suppress(termios.error):
+                termios.tcflush(self._input, termios.TCIFLUSH)  # an answer that comes late is no command of a shell
+        put(self._input, self.before)
+
+    def _write(self, text: str) -> bool:
+        """Whether the terminal has taken it in its time; Textual paints everything anew."""
+        data, file = text.encode(), not_waiting(self._output)
+        try:
+            while data and select.select([], [file], [], _PATIENCE)[1]:
+                data = data[os.write(file, data) :]
+        except OSError:
+            return True  # it is gone
+        finally:
+            os.close(file)
+        return not data
