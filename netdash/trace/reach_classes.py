@@ -36,10 +36,16 @@ class Kinds:
         ports = {port for aim in aims for port in self._ports(aim)}
         self._alike = Alike(host, inner, self._identities.values(), ports, _ephemeral(host))
         self._senders = {one.container: at for at, one in enumerate(senders) if one.container is not None}
-        self._ips = [(at, self._identities[one].ips) for one, at in self._senders.items()]
-        flows = list(_deciding(host))
-        self._flowing = {(flow.proto, flow.original.dst, flow.original.dport) for flow in flows}
-        self._pairs = {(flow.proto, flow.original.src, flow.original.dst, flow.original.dport) for flow in flows}
+        owners: dict[IP, set[int]] = {}
+        for one, at in self._senders.items():
+            for ip in self._identities[one].ips:
+                owners.setdefault(ip, set()).add(at)
+        self._flowing: dict[tuple[str, IP | None, int | None], set[int]] = {}
+        """The senders of the connections that decide, by where these lead."""
+        for flow in _deciding(host):
+            original = flow.original
+            senders_of = self._flowing.setdefault((flow.proto, original.dst, original.dport), set())
+            senders_of |= owners.get(original.src, set()) if original.src is not None else set()
 
     def of_sender(self, sender: Sender) -> tuple[Hashable, Kind]:
         """(equal for senders of one class, what tells this one apart)."""
@@ -61,7 +67,7 @@ class Kinds:
         container = self._containers.get(aim.container or "")
         names = (container.name if container else "", *map(str, who.ips), *who.words, *map(str, ports))
         kind = Kind(names, naming.rules if naming is not None else ())
-        touched = {(aim.proto, aim.ip, aim.port), (aim.proto, target, ports[-1])} & self._flowing
+        touched = {(aim.proto, aim.ip, aim.port), (aim.proto, target, ports[-1])} & self._flowing.keys()
         frozen = space is not None and space.container.id in self._frozen
         if naming is None or touched or frozen or (aim.container is not None and (space is None or container is None)):
             return aim, Kind(names)
@@ -77,11 +83,8 @@ class Kinds:
         whose connections conntrack remembers what decides."""
         space = self._space(aim.container)
         own = self._senders.get(space.container.id) if space is not None else None
-        found = {own} if own is not None else set()
-        for number, ips in self._ips if self._pairs else ():
-            if any((aim.proto, ip, aim.ip, aim.port) in self._pairs for ip in ips):
-                found.add(number)
-        return frozenset(found)
+        found = self._flowing.get((aim.proto, aim.ip, aim.port), set())
+        return frozenset(found if own is None else {own, *found})
 
     def itself(self, sender: Sender, aim: Aim) -> Hashable:
         """Of a container that asks itself: which of its addresses it asks for; of another pair, that pair."""
