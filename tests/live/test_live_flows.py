@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import HOST_IP, INTERNET_IP, Lab, until
+from lab import GATEWAY_IP6, HOST_IP, HOST_IP6, IMAGE, INTERNET_IP, Lab, until
 from sshd import Sshd, why_not
 from terminal import Terminal
 from truth import networks
 
 Flow = dict[str, Any]
+SUBNET6 = "2001:db8:6::/64"
+FORWARDING = "net.ipv6.conf.all.forwarding"
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +163,40 @@ def test_the_card_says_that_a_way_is_in_use(talk: Lab) -> None:
                 assert screen.wait_for("1 open", 40) is not None
         finally:
             client.kill()
+
+
+@pytest.fixture
+def tracked6(talk: Lab) -> Iterator[None]:
+    """The kernel tracks IPv6 in a namespace only where a rule asks for it, and older engines write none."""
+    rule = ("FORWARD", "-m", "conntrack", "--ctstate", "INVALID", "-j", "ACCEPT")
+    talk.on_host("ip6tables", "-A", *rule)
+    yield
+    talk.on_host("ip6tables", "-D", *rule)
+
+
+@pytest.mark.usefixtures("tracked6")
+def test_a_row_of_ipv6_names_its_proxy(talk: Lab) -> None:
+    assert talk.fetch(f"http://[{HOST_IP6}]:8080/") == "flow-web"
+    (flow,) = [one for one in _flows(talk, "flow-web") if one["asked"]["ip"] == HOST_IP6]
+    assert flow["proxy"]["command"] == "docker-proxy"
+    assert (flow["client"]["ip"], flow["server"]["ip"]) == (GATEWAY_IP6, _address(talk, "flow-web"))
+
+
+@pytest.mark.usefixtures("tracked6")
+def test_ipv6_from_a_container_of_a_network_that_has_it(talk: Lab) -> None:
+    forwarding = talk.on_host("sysctl", "-n", FORWARDING).strip()
+    talk.docker("network", "create", "--ipv6", "--subnet", SUBNET6, "flow-net")
+    try:
+        talk.on_host("sysctl", "-qw", f"{FORWARDING}=1")
+        talk.outside("ip", "-6", "route", "add", SUBNET6, "via", HOST_IP6)  # older engines translate no IPv6
+        talk.docker("run", "-d", "--name", "flow-six", "--network", "flow-net", IMAGE, "sleep", "600")
+        ping = ("exec", "flow-six", "ping", "-c", "2", "-W", "2", GATEWAY_IP6)
+        assert until(lambda: "0% packet loss" in talk.docker(*ping), 20)
+        found = [one for one in _flows(talk, "flow-six") if one["server"]["ip"] == GATEWAY_IP6]
+        assert {(one["proto"], one["client"]["container"]) for one in found} == {("icmpv6", "flow-six")}
+        assert all(one["trouble"] is None for one in found if one["entry"]["reply"]["packets"])
+    finally:
+        talk.docker("rm", "-f", "flow-six")
+        talk.docker("network", "rm", "flow-net")
+        talk.outside("ip", "-6", "route", "del", SUBNET6)
+        talk.on_host("sysctl", "-qw", f"{FORWARDING}={forwarding}")
