@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -29,6 +30,11 @@ def forwards() -> Path:
 
 def journals() -> Path:
     return _lasting() / "journal"
+
+
+def log() -> Path:
+    """Of a new log, whose folder is there. Raises NetdashError(REFUSED)."""
+    return ensure(_lasting()) / time.strftime(f"debug-%Y%m%d-%H%M%S-{os.getpid()}.log")
 
 
 def _run() -> Path:

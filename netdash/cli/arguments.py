@@ -25,6 +25,7 @@ class Arguments:
     config: str | None = None
     no_mouse: bool = False
     no_first_frame: bool = False
+    debug: str | None = None  # a new file, or "": netdash chooses one
     demo_without_engine: bool = False
     filter: Sequence[str] = ()
     free: str | None = None  # a port, perhaps with its protocol

@@ -85,6 +85,8 @@ def _parsed(argv: Sequence[str]) -> Arguments:
 
 
 def _run(arguments: Arguments) -> int:
+    if arguments.debug is not None:
+        _log(arguments.debug)
     _look_over_ssh(arguments)
     if arguments.hosts and not arguments.sudo:
         from netdash.tui.config import load_config
@@ -105,6 +107,18 @@ def _run(arguments: Arguments) -> int:
     module, function = ("publish", "run") if command in CHANGES else _COMMANDS.get(str(command), ("lists", "run"))
     carried_out: Callable[[Arguments], int] = getattr(import_module(f"netdash.cli.{module}"), function)
     return carried_out(arguments)
+
+
+def _log(name: str) -> None:
+    """Into a new file; without a name where netdash keeps its own."""
+    from pathlib import Path
+
+    from netdash.apply import state_directory
+    from netdash.engine import log
+
+    path = Path(name) if name else state_directory.log()
+    log.begin(path)
+    printing.note(f"what is asked is logged in {safe(str(path))}")
 
 
 _COMMANDS = {

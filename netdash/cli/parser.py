@@ -20,6 +20,7 @@ from netdash.view.views import VIEWS
 def parse(argv: Sequence[str]) -> Arguments:
     """Filter words may stand on both sides of an option. Raises NetdashError(USAGE)."""
     parser = command_line()
+    argv = ["--debug=" if word == "--debug" else word for word in argv]  # what follows is not its value
     parser.check_leading(argv)
     arguments, rest = parser.parse_known_args(argv, Arguments())
     if arguments.hosts and arguments.bundle is not None:
@@ -275,6 +276,11 @@ def _shared() -> Parser:
         metavar="SECONDS",
         type=argument_types.seconds,
         help="for each call of the engine (default 3), each tool (5), another host's answers (30)",
+    )
+    shared.add_argument(
+        "--debug",
+        metavar="FILE",
+        help="log what is asked, how long it takes, and what fails, in a new file (--debug=FILE)",
     )
     shared.add_argument("--config", metavar="FILE", help="the config file (TOML); netdash config says where it is")
     shared.add_argument("--read-only", action="store_true", help="change nothing; also read_only in the config file")

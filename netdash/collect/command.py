@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from netdash.collect.procfs import loaded
+from netdash.engine.log import asked
 from netdash.model.host import Failure
 from netdash.model.records import dataclass
 from netdash.model.source import Source, SourceFile, commands, without_timers
@@ -36,6 +37,13 @@ def find(tool: str) -> str | None:
 
 def run(argv: Sequence[str], limit: float, most: int = MAX_OUTPUT) -> Output:
     """The command's output. After `limit` seconds or `most` bytes it is killed. Never raises."""
+    with asked("command", *argv) as question:
+        output = _run(argv, limit, most)
+        question.problem = output.problem
+    return output
+
+
+def _run(argv: Sequence[str], limit: float, most: int) -> Output:
     try:
         process = subprocess.Popen(
             argv,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from netdash.collect.netlink import NETFILTER, conntrack_events, messages
 from netdash.collect.procfs import loaded
+from netdash.engine.log import logged
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, FailureKind
 from netdash.model.kernel_state import Tracking
@@ -129,6 +130,7 @@ def _merged(before: bytes, after: bytes) -> bytes:
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
+@logged("netlink", "all connections (IPCTNL_MSG_CT_GET)")
 def read_tracking() -> Tracking:
     """All connections of the calling thread's network namespace. Raises OSError, and NetdashError where nothing can be
     asked."""
@@ -137,6 +139,7 @@ def read_tracking() -> Tracking:
     return table.tracking()
 
 
+@logged("netlink", "connections of addresses (IPCTNL_MSG_CT_GET)")
 def read_of(ips: Iterable[IP], most: int) -> tuple[list[bytes], int]:
     """The connections that these addresses began, and those that they answer; and 1 where there are more than `most`,
     else 0. A kernel before 5.8 tells of all: only those are kept that name the address. Raises as `read_tracking`."""

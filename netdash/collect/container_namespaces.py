@@ -11,6 +11,7 @@ from netdash.bundle.recording import container_path
 from netdash.collect.command import ask
 from netdash.collect.procfs import belongs
 from netdash.collect.sockets import proc_net, sockets_of
+from netdash.engine.log import logged
 from netdash.model.records import dataclass
 from netdash.model.source import BY_PATH, Source, SourceFile, container_commands
 
@@ -87,6 +88,7 @@ class Inside:
     def pids(self) -> list[int]:
         return [target.pid for target in self._targets]
 
+    @logged("netlink", "waiting sockets in the namespaces of containers (SOCK_DIAG_BY_FAMILY), and /proc/PID/net")
     def look(self, only: Iterable[str] | None = None) -> None:
         """Reads the listeners of all, or of those with these ids; without the right to enter, of those with published
         ports, from /proc."""

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 
+from netdash.engine.log import logged
 from netdash.model.traffic import LinkCounts
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
@@ -100,6 +101,7 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         start += max(_HEADER.size, (size + 3) & ~3)
 
 
+@logged("netlink", "numbers of network namespaces (RTM_GETNSID)")
 def namespace_ids(pids: Iterable[int]) -> dict[str, int]:
     """By process id the number that this network namespace has for that of the process, to which a veth's link_netnsid
     refers; -1 where it has none. Needs no privilege. A process that is gone is left out. Raises OSError."""
@@ -114,6 +116,7 @@ def namespace_ids(pids: Iterable[int]) -> dict[str, int]:
     return found
 
 
+@logged("netlink", "counters of devices (RTM_GETSTATS)")
 def link_counters(indexes: Iterable[int] = ()) -> dict[int, LinkCounts]:
     """The counters of these devices, or of all where none is named. Needs no privilege. A device that is gone is left
     out. Raises OSError."""
@@ -139,6 +142,7 @@ def _take_counters(data: bytes, found: dict[int, LinkCounts]) -> bool:
     return True
 
 
+@logged("netlink", "generation of nftables (NFT_MSG_GETGEN)")
 def generation() -> int | None:
     """A number that grows with every change by nft or iptables-nft; None where it cannot be asked."""
     with contextlib.suppress(OSError), _question(NETFILTER) as link:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from netdash.collect.sockets import Waiting, listing, owners_of, waiting_sockets
+from netdash.engine.log import logged
 from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF, STOPPED
 from netdash.model.records import dataclass
 
@@ -39,6 +40,7 @@ class Proxies:
         self._settled: set[int] = set()  # seen twice
         self._known: dict[int, _Known] = {}
 
+    @logged("files", "/proc/PID/cmdline and others of docker-proxy")
     def read(self) -> Mapping[str, object]:
         """By bundle path: the proxies' arguments, their memory, and who runs them and other holders of ports, and which
         of all these are stopped. Raises OSError."""
@@ -165,6 +167,7 @@ class HostListeners:
         self._text = ""
         self._age = 0
 
+    @logged("netlink", "waiting sockets (SOCK_DIAG_BY_FAMILY), and /proc/PID/fd of their owners")
     def read(self) -> str:
         """The very same text while nothing changed. Raises OSError."""
         now = waiting_sockets()
@@ -220,6 +223,7 @@ _PER_DEVICE = {
 }
 
 
+@logged("files", "/proc/sys/net")
 def read_sysctls(devices: Iterable[str], root: Path = _ROOT) -> str:
     """`name = value` a line, for all, default and each device. What this kernel does not have is left out. Raises
     OSError when there is nothing to read at all."""

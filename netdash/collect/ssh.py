@@ -23,6 +23,7 @@ from netdash.bundle.collector_stream import ASKED, TRACE, parse
 from netdash.bundle.recording import Recording
 from netdash.collect.command import find
 from netdash.collect.ssh_reason import HostError, explained
+from netdash.engine.log import asked
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure
 from netdash.model.records import dataclass, replace
@@ -176,6 +177,12 @@ class Session:
     def ask(self, sources: Sequence[str], limit: float = LIMIT) -> Recording:
         """What the host says of these sources. Raises HostError; a stream that breaks off is a recording of what
         came before, and leaves `trouble`."""
+        with asked("ssh", str(self._where.name), *sources) as question:
+            found = self._asked(sources, limit)
+            question.problem = str(self.trouble or "")
+        return found
+
+    def _asked(self, sources: Sequence[str], limit: float) -> Recording:
         mark = self._mark
         self._unsent += f"collect {mark} {' '.join(sources)}\n".encode()
         received = bytearray()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netdash.engine.context import Endpoint, Tls, locate, usual_sockets
 from netdash.engine.errors import EngineError, EngineGone, Refused, explained, late, refused
+from netdash.engine.log import asked
 from netdash.model.errors import Exit
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class EngineClient:
         """A stream of JSON objects, one a line; `limit` seconds between two of them, None for any time. Raises as
         `call`."""
         self.negotiate()
-        with self._explained(), self._sent(method, f"{self._prefix}{path}", None, params, limit) as response:
+        question = asked("engine", method, path, "(a stream)")
+        with question, self._explained(), self._sent(method, f"{self._prefix}{path}", None, params, limit) as response:
             if response.status_code >= 300:
                 body = self._body(response.raw, time.monotonic() + self.limit)
                 raise refused(self.address, path, response.status_code, body, self._code)
@@ -183,7 +185,8 @@ class EngineClient:
     ) -> _Answer:
         limit = limit or self.limit
         end = time.monotonic() + limit
-        with self._explained(limit), self._sent(method, target, body, params, limit) as response:
+        question = asked("engine", method, target, *(f"{name}={value}" for name, value in (params or {}).items()))
+        with question, self._explained(limit), self._sent(method, target, body, params, limit) as response:
             self.since = clock(response.headers.get("Date")) or self.since
             content = self._body(response.raw, end, limit)
             if response.status_code >= 300 and response.status_code != _AS_IT_WAS:

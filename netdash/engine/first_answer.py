@@ -103,9 +103,11 @@ class FirstAnswers:
         from netdash.bundle.recording import scrub
         from netdash.engine.client import clock
         from netdash.engine.context import locate
+        from netdash.engine.log import asked
 
         with contextlib.suppress(Exception):  # whatever is wrong, the reader meets it again, and tells it
-            listed, date = containers(locate(docker_host), self._limit)
+            with asked("engine", "GET /containers/json all=1 (at the start)"):
+                listed, date = containers(locate(docker_host), self._limit)
             if isinstance(listed, list):
                 kept = scrub("docker/containers.json", listed)
                 self._found = First({"docker/containers.json": kept}, clock(date), time.time())
