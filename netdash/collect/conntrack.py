@@ -45,7 +45,7 @@ class Table:
 
     def __init__(self) -> None:
         self.entries: dict[bytes, tuple[bytes, float | None]] = {}
-        self.left_out = self.lost = self.opened = self.closed = 0
+        self.left_out = self.lost = 0
         self.dumped = 0.0
 
     def fill(self, bodies: Iterator[bytes]) -> None:
@@ -75,17 +75,13 @@ class Table:
         key = identity(body)
         known = self.entries.get(key)
         if kind == _DELETE:
-            self.closed += 1
-            if known is not None:
-                del self.entries[key]
+            self.entries.pop(key, None)
         elif known is not None:
             self.entries[key] = (_merged(known[0], body), known[1])
         elif len(self.entries) >= MOST:
             self.left_out += 1
         else:
             self.entries[key] = (body, now if flags & _CREATED else None)
-        if kind == _NEW and flags & _CREATED:
-            self.opened += 1
 
     def tracking(self) -> Tracking:
         return Tracking(
@@ -94,8 +90,6 @@ class Table:
             dumped=self.dumped,
             left_out=self.left_out,
             lost=self.lost,
-            opened=self.opened,
-            closed=self.closed,
         )
 
 

@@ -31,7 +31,6 @@ _LINK_64 = 1  # IFLA_STATS_LINK_64, and its bit in the mask of what is asked for
 _STATS = struct.Struct("=BxHII")  # struct if_stats_msg
 _COUNTERS = struct.Struct("=8Q")  # how struct rtnl_link_stats64 begins
 _DUMP = 0x300  # NLM_F_DUMP
-_DONE = 3  # NLMSG_DONE
 _BUFFER, _BUSY = 1 << 21, 1 << 23
 _RCVBUFFORCE = 33  # SO_RCVBUFFORCE
 _LIMIT = 1.0  # seconds that the kernel may take for one answer

@@ -3,6 +3,7 @@ as somebody looks. Asks only."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,6 @@ from netdash.collect.conntrack import read_of
 from netdash.collect.netlink import link_counters
 from netdash.model.errors import NetdashError
 from netdash.model.kernel_state import Tracking
-from netdash.model.rules import IP
 from netdash.model.traffic import NOTHING, LinkReading, UsedReading, Watched
 
 MOST = 500  # connections of one container
@@ -30,7 +30,7 @@ class TrafficReader:
         self._watched = NOTHING
         self._running = False
         self._counters: LinkReading | None = None
-        self._used: tuple[IP, ...] = ()  # that had no connection the last time
+        self._used: UsedReading | None = None
 
     def watch(self, watched: Watched) -> None:
         """Any thread may call it; returns at once."""
@@ -47,10 +47,10 @@ class TrafficReader:
         done, readings = NOTHING, 0
         while (watched := self._next(done, readings)) is not None:
             done, readings = watched, readings + 1 if watched == done else 1
-            try:
-                self._read(watched)
-            except (OSError, NetdashError):  # it stays unknown
-                self._nothing()
+            answers: dict[str, object] = {}
+            new = [self._read_counters(watched, answers), self._read_used(watched, answers)]
+            if any(new):
+                self._put(answers)
 
     def _next(self, done: Watched, readings: int) -> Watched | None:
         """What to read now, when it is time for it; None where nobody looks any more. The second reading, which tells
@@ -72,28 +72,33 @@ class TrafficReader:
     def _is_other(self, watched: Watched) -> bool:
         return self._watched != watched
 
-    def _read(self, watched: Watched) -> None:
-        answers: dict[str, object] = {}
-        new = False
+    def _read_counters(self, watched: Watched, answers: dict[str, object]) -> bool:
+        """Whether it says another thing than the last reading. What is refused stays unknown."""
+        last, self._counters = self._counters, None
         if watched.counters or watched.devices:
-            last = self._counters
-            counts = link_counters(() if watched.counters else watched.devices)
-            before = (last.at, last.counts) if last is not None else (None, {})
-            told = self._counters = LinkReading(time.monotonic(), counts, *before)
-            new = watched.counters or last is None or (told.counts, told.before) != (last.counts, last.before)
-            answers[LinkReading.PATH] = told
-        else:
-            self._counters = None
+            with contextlib.suppress(OSError):
+                counts = link_counters(() if watched.counters else watched.devices)
+                before = (last.at, last.counts) if last is not None else (None, {})
+                self._counters = answers[LinkReading.PATH] = LinkReading(time.monotonic(), counts, *before)
+        told = self._counters
+        if told is None or last is None:
+            return told is not last
+        return watched.counters or (told.counts, told.before) != (last.counts, last.before)
+
+    def _read_used(self, watched: Watched, answers: dict[str, object]) -> bool:
+        """The same of connections, which may be refused where counters are not: those need no privilege."""
+        last, self._used = self._used, None
         if watched.addresses and not watched.flows:
-            entries, more = read_of(watched.addresses, MOST)
-            now = time.time()
-            tracking = Tracking(tuple((body, None) for body in entries), now, now, left_out=more)
-            answers[UsedReading.PATH] = UsedReading(watched.addresses, tracking)
-            new = new or bool(entries) or self._used != watched.addresses
-            self._used = () if entries else watched.addresses
-        if new:
-            self._put(answers)
+            with contextlib.suppress(OSError, NetdashError):
+                entries, more = read_of(watched.addresses, MOST)
+                now = time.time()
+                tracking = Tracking(tuple((body, None) for body in entries), now, now, left_out=more)
+                self._used = answers[UsedReading.PATH] = UsedReading(watched.addresses, tracking)
+        told = self._used
+        if told is None or last is None:
+            return told is not last
+        return bool(told.tracking.entries or last.tracking.entries or told.addresses != last.addresses)
 
     def _nothing(self) -> None:
-        self._counters, self._used = None, ()
+        self._counters = self._used = None
         self._put({})

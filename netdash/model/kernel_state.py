@@ -65,8 +65,6 @@ class Tracking:
     dumped: float
     left_out: int = 0  # connections beyond the number that is kept
     lost: int = 0  # times that the kernel told of more than could be taken
-    opened: int = 0  # since somebody looks
-    closed: int = 0
 
     PATH: ClassVar[str] = "host/conntrack"
     """Where a recording of a live host has it; a bundle has text."""

@@ -61,7 +61,7 @@ ACTIONS = (
         "filter", "slash", "filter as you type: word  !word  key:value", "Look", Needs.HOST, "filter",
         "filter", "WORDS",
     ),
-    Action("group", "z", "group by compose project; ⏎ folds one", "Look", Needs.HOST, command="group"),
+    Action("group", "z", "group: project, container, port, peer", "Look", Needs.HOST, command="group"),
     Action("columns", "vertical_line", "which columns this list shows", "Look", Needs.HOST, command="columns"),
     Action("linked", "a", "all, or only what is linked", "Look", Needs.LINKED, "all", "all"),
     Action("sort", "s", "sort by the next column", "Look", Needs.HOST, "sort", "sort", "COLUMN"),

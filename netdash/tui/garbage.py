@@ -14,7 +14,7 @@ NEVER = 1 << 30
 EVERY = 2.0  # seconds between two ticks
 GROWN = 30_000  # blocks of memory more than after the look before, 2 to 3 MiB: 8 ms
 IDLE = 1.0  # seconds without a key for each such look's length: the next key is not likely to come within it
-RUNAWAY = 6 * GROWN  # where nobody pauses for seconds: kept unseen, as a look would take 45 to 200 ms
+RUNAWAY = 6 * GROWN  # where keys never pause: frozen without a look, which would take 45 to 200 ms
 AWAY = 30.0  # seconds without a key: a look at everything is not felt
 EVERYTHING = 600.0  # seconds between two looks at everything
 

@@ -112,7 +112,7 @@ class LinkedText(Framed):
 
 
 class Search(TextField):
-    """Words that the help is searched for."""
+    """Words that the list of the screen is searched for."""
 
     PANEL = True
 

@@ -179,20 +179,22 @@ def _name(host: Host, end: FlowEnd) -> str:
 
 
 def _sums(rows: Sequence[Row]) -> str:
-    """The bytes and the rate of those that are counted."""
+    """The bytes and the rate of those that are counted, and how many are not."""
     sizes, speeds = ([number for row in rows if isinstance(number := row.sort[at], int | float)] for at in (7, 8))
+    left = len(rows) - len(sizes)
     told = [formatting.short_bytes(int(sum(sizes)))] if sizes else []
+    told += [f"{left} not counted"] if sizes and left else []
     return "  ".join((*told, *filter(None, [formatting.bytes_rate(sum(speeds))])))
 
 
 def notes(host: Host) -> list[str]:
-    """What is not known of the connections, and how to have it counted."""
+    """What is to be known of all connections, listed or not: how many are in trouble, what is not counted or kept."""
     sysctls, told = host.sysctls or {}, host.tracking
     found = []
     troubled = Counter(flow.trouble for flow in flows(host) if flow.trouble is not None)
     if troubled:
         counted = ", ".join(f"{number} {_TROUBLE[kind]}" for kind, number in troubled.items())
-        found.append(f"{counted}: they stand first")
+        found.append(f"of all connections: {counted}; is:broken finds them")
     most, kept = (decimal(sysctls.get(f"net.netfilter.nf_conntrack_{name}", "")) for name in ("max", "count"))
     if most and kept is not None and kept >= most * _FILLING:
         found.append(f"the table of connections fills up: {kept} of {most}; when it is full new ones are dropped")

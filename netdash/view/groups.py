@@ -1,4 +1,5 @@
-"""The rows of a list by compose project: a headline each, that says how many there are and how they fare."""
+"""The rows of a list in groups, by compose project or by what connections have in common: a headline each, that says
+how many there are and how they fare."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from functools import partial
 from netdash.join.rates import container_rate, link_rate
 from netdash.model.finding import Mark
 from netdash.model.host import Container, Host
-from netdash.model.index import index_of
+from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
@@ -65,10 +65,11 @@ def draw(
 
 
 def _carried(host: Host, containers: Iterable[Container]) -> Line:
-    """What they receive and send, where somebody reads that."""
+    """What they receive and send, where somebody reads that. Those that share a network namespace carry one traffic."""
     if host.traffic.rates is None:
         return ()
-    return rates.words(together(rate for one in containers if (rate := container_rate(host, one)) is not None))
+    owners = {owner.id: owner for owner in (sharing(host, one) for one in containers)}
+    return rates.words(together(rate for one in owners.values() if (rate := container_rate(host, one)) is not None))
 
 
 def _may_fit(drawn: Map, level: Level, high: int) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from netdash.collect import conntrack, traffic
 from netdash.collect.netlink import _take_counters, link_counters
 from netdash.collect.traffic import TrafficReader
+from netdash.model.errors import NetdashError
 from netdash.model.traffic import NOTHING, LinkCounts, LinkReading, UsedReading, Watched
 from tests.parse.test_conntrack import direction, entry
 
@@ -110,14 +111,56 @@ def test_a_card_at_rest_publishes_nothing_new(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("quick")
 def test_what_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_: object) -> dict[int, LinkCounts]:
-        raise PermissionError(1, "no")
+    answers = [{3: _counts(5)}]
 
-    monkeypatch.setattr(traffic, "link_counters", refused)
+    def once(_: object) -> dict[int, LinkCounts]:
+        if not answers:
+            raise PermissionError(1, "no")
+        return answers.pop()
+
+    monkeypatch.setattr(traffic, "link_counters", once)
     told = _Told()
     reader = TrafficReader(told.put)
     reader.watch(Watched(counters=True))
-    assert told.until(1)[0] == {}
+    assert [each.keys() for each in told.until(2)[:2]] == [{LinkReading.PATH}, set()]
+    reader.watch(NOTHING)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("error", [PermissionError(1, "no"), NetdashError("nf_conntrack_netlink is not loaded")])
+def test_without_connections_the_counters_are_told_all_the_same(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counters need no privilege, connections do."""
+
+    def refused(_: object, __: int) -> tuple[list[bytes], int]:
+        raise error
+
+    monkeypatch.setattr(traffic, "link_counters", lambda _: {3: _counts(5)})
+    monkeypatch.setattr(traffic, "read_of", refused)
+    told = _Told()
+    reader = TrafficReader(told.put)
+    reader.watch(Watched(counters=True, addresses=(OWN,)))
+    assert [each.keys() for each in told.until(2)[:2]] == [{LinkReading.PATH}] * 2
+    reader.watch(NOTHING)
+
+
+@pytest.mark.usefixtures("quick")
+def test_connections_that_cannot_be_read_any_more_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[list[bytes]] = [[entry()]]
+
+    def once(_: object, __: int) -> tuple[list[bytes], int]:
+        if not answers:
+            raise PermissionError(1, "no")
+        return answers.pop(), 0
+
+    monkeypatch.setattr(traffic, "link_counters", lambda _: {3: _counts(5)})
+    monkeypatch.setattr(traffic, "read_of", once)
+    told = _Told()
+    reader = TrafficReader(told.put)
+    reader.watch(Watched(devices=(3,), addresses=(OWN,)))
+    first, second = told.until(2)[:2]
+    assert (UsedReading.PATH in first, UsedReading.PATH in second) == (True, False)
     reader.watch(NOTHING)
 
 

@@ -126,6 +126,7 @@ def test_what_nobody_answers_and_what_is_stale_stand_first(recording: Load) -> N
     host = _host(recording(FULL), fine, many, fresh, mute)
     found = flows(host)
     assert [flow.trouble for flow in found] == [Trouble.UNANSWERED, None, None, None]
+    assert notes(host)[0] == "of all connections: 1 no answer; is:broken finds them"
     assert found[0].client.port == 4000
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from netdash.join.flows import flows
 from netdash.model.host import Host
 from netdash.model.kernel_state import Counted
 from netdash.model.relations import ref_of
@@ -126,3 +127,14 @@ def test_the_top_talkers_come_first_when_sorted(host: Callable[[str], Host]) -> 
         assert "kB/s" in head.why.text
 
     show(replace(base, flows=counted), scene, (120, 40))
+
+
+def test_a_sum_says_how_many_connections_are_not_counted(host: Callable[[str], Host]) -> None:
+    base = host(FULL)
+    first, *others = flows(base)
+    entry = replace(first.entry, counts=(Counted(1, 1_000), Counted(1, 0)))
+    rows = FLOWS.rows(replace(base, flows=(entry, *(other.entry for other in others))))
+    counted = [row for row in rows if row.sort[7] is not None]
+    assert FLOWS.sums(list(rows)).endswith(f"{len(rows) - 1} not counted")
+    assert FLOWS.sums(counted) == "1000 B"
+    assert FLOWS.sums([row for row in rows if row.sort[7] is None]) == ""

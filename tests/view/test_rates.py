@@ -17,7 +17,7 @@ from netdash.model.traffic import Rate, Traffic, UsedReading
 from netdash.view import rates
 from netdash.view.card import card
 from netdash.view.map import made, mapping
-from netdash.view.map_lines import draw
+from netdash.view.map_lines import _carried, draw
 from netdash.view.text import Line
 from tests.parse.test_conntrack import attribute, direction, entry
 
@@ -96,6 +96,18 @@ def test_the_head_of_the_card_and_the_map_tell_what_the_veth_carries(recording: 
     narrow = _text(draw(made(mapping(host)), 100, None).lines)
     assert [line for line in narrow if "web  ↓1.2 MB/s ↑30 kB/s" in line], "before the address"
     assert not [line for line in _text(draw(made(mapping(base)), 160, None).lines) if "B/s" in line]
+
+
+def test_what_two_containers_of_one_namespace_carry_is_counted_once(recording: Load) -> None:
+    base = Builder(compare=False).build(recording(FULL))
+    sharer = find_container(base, "c-share")
+    owner = find_container(base, sharer.shares_with or "")
+    ends = [link for end in owner.endpoints if (link := index_of(base).link(end.veth)) is not None]
+    rates_of = {link.index: Rate(30_000.0, 1_200_000.0, 1.0, 1.0, 0) for link in ends}
+    host = replace(base, traffic=Traffic(rates_of))
+    alone = _text([_carried(host, [owner])])
+    assert "MB/s" in alone[0]
+    assert _text([_carried(host, [owner, sharer])]) == alone
 
 
 def test_a_sparkline_shows_what_it_does_not_know() -> None:
