@@ -175,8 +175,8 @@ def _docker_user(failed: Failed, rule: Rule) -> Cause:
     allowed = _allows_host_port(failed, rule) if port is not None else None
     if allowed is not None and port is not None:
         sentence = (
-            f"{allowed.place} allows the host's port {port.host_port}, but there packets carry the container's port "
-            f"{port.container_port}: {rule.place} drops them"
+            f"{rule.place} drops what comes for port {port.host_port}: {allowed.place} allows the host's port, but "
+            f"there packets carry the container's port {port.container_port}"
         )
         return Cause(
             "docker-user-host-port",

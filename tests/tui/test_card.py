@@ -78,7 +78,7 @@ def test_the_cursor_stays_on_what_it_stood_on_when_lines_come_above(host: Callab
         app.host_view = HostView(newer)
         await settle(pilot)
         assert health_of(newer) is None
-        assert "allows the host's port" not in text(app).split("PATH")[0].split("▌● web")[1].split("\n", 2)[2]
+        assert "drops what comes for port" not in text(app).split("PATH")[0].split("▌● web")[1].split("\n", 2)[2]
         assert dashboard(pilot).panes.card.target == here
 
     show(given, scene, (120, 40))
