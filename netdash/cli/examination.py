@@ -92,6 +92,14 @@ def _started() -> subprocess.Popen[bytes]:
 # --- the other side ---------------------------------------------------------------------------------------------------
 
 
+def _end_with(questions: BinaryIO) -> None:
+    """An examination may take long: without this, a parent that was killed leaves it computing for nobody."""
+    hung_up = select.poll()
+    hung_up.register(questions, 0)  # no event but the end of the other side, also while a question is unread
+    hung_up.poll()
+    os._exit(0)
+
+
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     from netdash.doctor.examine import examine
     from netdash.join.flows import LiveEntries
@@ -115,4 +123,6 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
 
 if __name__ == "__main__":
     os.nice(_POLITE)
-    _serve(os.fdopen(0, "rb"), os.fdopen(1, "wb"))
+    asked = os.fdopen(0, "rb")
+    threading.Thread(target=_end_with, args=(asked,), daemon=True).start()
+    _serve(asked, os.fdopen(1, "wb"))

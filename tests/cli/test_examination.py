@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -72,3 +75,22 @@ def test_where_none_can_be_started_this_one_examines(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     assert examination(host(NAME)).findings
+
+
+class Endless:
+    """A question that is never answered, as a large host would not be for a long time."""
+
+    def __reduce__(self) -> tuple[Callable[[float], None], tuple[float]]:
+        return time.sleep, (3600.0,)
+
+
+def test_one_that_computes_ends_when_its_parent_is_gone() -> None:
+    program = [sys.executable, "-P", "-m", "netdash.cli.examination"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        child.stdin.write(pickle.dumps(Endless()))
+        child.stdin.close()
+        try:
+            assert child.wait(60) == 0
+        finally:
+            child.kill()
