@@ -96,7 +96,7 @@ def command_line() -> Parser:
     for view in VIEWS:
         listing = commands.add_parser(view.name, parents=[shared], help=_LISTS[view.name])
         listing.set_defaults(view=view.name)
-        keys = ", ".join(column.key for column in view.columns if not column.counted)
+        keys = ", ".join(column.key for column in view.columns if not column.screen)
         listing.add_argument("filter", nargs="*", metavar="FILTER", help=f"word, !word or key:value; keys: {keys}")
         listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="stable JSON, as -o json")
         listing.add_argument(

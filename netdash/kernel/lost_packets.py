@@ -16,8 +16,8 @@ _OF_BOTH: Mapping[str, tuple[DropKind, str]] = {
     "InHdrErrors": (_IP, "a bad header, or its time to live is over"),
     "InTooBigErrors": (_IP, "too big for the device that it leaves by"),
     "InUnknownProtos": (_IP, "a protocol that nothing here takes"),
-    "InDiscards": (_IP, "came in, and there was no room for it"),
-    "OutDiscards": (_IP, "to be sent, and there was no room for it"),
+    "InDiscards": (_IP, "came in, and was not taken: no memory, or its protocol is off on the device"),
+    "OutDiscards": (_IP, "was not sent: a full queue, a rule, or its protocol is off on the device"),
     "InTruncatedPkts": (_IP, "shorter than its header says"),
     "ReasmFails": (_IP, "fragments that did not become a packet"),
     "FragFails": (_IP, "too big to be forwarded whole, and not to be fragmented"),
@@ -52,7 +52,7 @@ _NSTAT: Mapping[str, tuple[DropKind, str]] = {
 }
 _CONNTRACK: Mapping[str, tuple[DropKind, str]] = {
     "insert_failed": (DropKind.CONNTRACK, "its connection could not be added: mostly two packets at the same moment"),
-    "drop": (DropKind.CONNTRACK, "its connection found no room: the table is full"),
+    "drop": (DropKind.CONNTRACK, "its connection was not kept: the table is full, or it met another in being added"),
     "early_drop": (DropKind.CONNTRACK, "a connection was forgotten to make room for a new one"),
 }
 _LINK: Mapping[str, tuple[DropKind, str]] = {

@@ -29,12 +29,12 @@ class How:
 
 def columns(view: View, rows: Sequence[Row], keys: Sequence[str]) -> tuple[View, list[Row]]:
     """Only these columns, in this order. Raises NetdashError(USAGE)."""
-    known = [column.key for column in view.columns if not column.counted]
+    known = {column.key: at for at, column in enumerate(view.columns) if not column.screen}
     for key in keys:
         if key not in known:
             hint = did_you_mean(key, known) or f"columns: {', '.join(known)}"
             raise NetdashError(f"{view.name} has no column {key!r}", hint, Exit.USAGE)
-    at = [known.index(key) for key in keys]
+    at = [known[key] for key in keys]
     return (
         replace(view, columns=tuple(replace(view.columns[each], leaves=0) for each in at)),
         [replace(row, cells=tuple(row.cells[each] for each in at)) for row in rows],

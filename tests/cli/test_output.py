@@ -64,6 +64,15 @@ def test_a_column_that_does_not_exist_is_refused_with_the_nearest(ran: Callable[
     assert "did you mean port?" in notes
 
 
+@pytest.mark.parametrize(("name", "key"), [("containers", "in"), ("containers", "traffic"), ("flows", "container")])
+def test_a_column_of_the_dashboard_alone_is_refused_rather_than_left_out(
+    name: str, key: str, ran: Callable[..., Ran]
+) -> None:
+    code, out, notes = ran(name, "--columns", key, "--from", FULL)
+    assert (code, out) == (Exit.USAGE, "")
+    assert f"{name} has no column '{key}'" in notes
+
+
 @pytest.mark.parametrize("name", ["containers", "ports", "networks", "proxies"])
 def test_csv_has_a_record_a_row(name: str, ran: Callable[..., Ran]) -> None:
     code, out, _ = ran(name, "-o", "csv", "--from", FULL)
