@@ -34,12 +34,15 @@ class Examination:
             for _ in range(_TRIES):
                 try:
                     answer = self._ask(asked)
-                except (OSError, EOFError, pickle.UnpicklingError):
+                except (OSError, EOFError):
                     self._end()
+                except Exception:  # an answer of another version: netdash was upgraded meanwhile
+                    self._end()
+                    break
                 else:
                     if isinstance(answer, Health):
                         return answer
-                    raise RuntimeError(answer)
+                    break  # the calling thread fails likewise, with its own traceback
         from netdash.doctor.examine import examine
 
         return examine(host)
@@ -110,13 +113,13 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
             host: Host = pickle.load(questions)  # noqa: S301  # of our own parent
         except EOFError:
             return
-        answer: Health | str
+        answer: Health | None
         try:
             if host.tracking is not None:
                 host = replace(host, flows=entries.read(host.tracking))
             answer = examine(host)
-        except Exception as error:  # the parent ends with it as with an error of its own
-            answer = f"{type(error).__name__}: {error}"
+        except Exception:  # the parent tries it itself, and ends with the error
+            answer = None
         pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()
 

@@ -140,10 +140,13 @@ def _refuse(self: Any, name: str, value: object = None) -> NoReturn:  # noqa: AR
 def _reduced(self: Any) -> tuple[Any, ...]:
     """How it is pickled: what is restored is written past `_refuse`."""
     kind: Any = type(self)
-    return _restored, (kind, *[getattr(self, name) for name in _setters(kind)])
+    return _restored, (kind, kind.__match_args__, *[getattr(self, name) for name in _setters(kind)])
 
 
-def _restored(kind: Any, *values: Any) -> Any:
+def _restored(kind: Any, names: tuple[str, ...], *values: Any) -> Any:
+    """`names`: the fields where it was pickled. A netdash that was upgraded meanwhile may have others."""
+    if names != kind.__match_args__:
+        raise TypeError(f"{kind.__qualname__} has other fields here")
     made = object.__new__(kind)
     for write, value in zip(_setters(kind).values(), values, strict=True):
         write(made, value)

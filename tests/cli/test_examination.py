@@ -56,11 +56,20 @@ def test_a_process_that_ended_is_started_anew(host: Callable[[str], Host], exami
     assert examination(host(NAME)).findings
 
 
-@pytest.mark.usefixtures("elsewhere")
-def test_what_it_raises_is_raised_here(host: Callable[[str], Host], examination: Examination) -> None:
+def test_what_it_raises_is_raised_here_with_its_place(host: Callable[[str], Host], examination: Examination) -> None:
     wrong = replace(host(NAME), containers=("no container",))
-    with pytest.raises(RuntimeError, match="AttributeError"):
+    with pytest.raises(AttributeError):
         examination(wrong)
+    assert examination(host(NAME)).findings
+
+
+def test_the_answer_of_another_version_is_not_believed(
+    host: Callable[[str], Host], examination: Examination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(*_: object) -> None:
+        raise AttributeError("a record of a later version")
+
+    monkeypatch.setattr("netdash.cli.examination.pickle.load", other)
     assert examination(host(NAME)).findings
 
 

@@ -115,6 +115,12 @@ def test_a_field_that_is_not_there_is_refused() -> None:
             replace(record, colour="red")  # type: ignore[call-arg]
 
 
+def test_a_record_with_other_fields_is_not_restored() -> None:
+    text = pickle.dumps(More("web", (80,), {"a": "b"}, 5, 9))
+    with pytest.raises(TypeError, match="other fields"):
+        pickle.loads(text.replace(b"hidden", b"hiding"))
+
+
 def test_a_record_that_cannot_be_changed_is_pickled_and_copied() -> None:
     record = More("web", (80,), {"a": "b"}, 5, 9)
     for made in (pickle.loads(pickle.dumps(record)), copy.copy(record), copy.deepcopy(record)):
