@@ -28,12 +28,12 @@ _COLUMNS = (
     Column("kind", "KIND", leaves=1, most=12),
     Column("outside", "OUTSIDE", most=16),
     Column("host", "THIS HOST", most=16),
-    Column("containers", "CONTAINERS", most=20),
+    Column("containers", "OTHER CONTAINERS", most=20),
 )
 
 
 def summary(host: Host, matrix: Matrix) -> View:
-    """A row a port: whether it is reached from outside and from this host, and by how many of the containers."""
+    """A row a port: whether it is reached from outside and from this host, and by how many of the other containers."""
     return View(
         name="reach",
         title="Reach",
@@ -51,9 +51,15 @@ def summary(host: Host, matrix: Matrix) -> View:
 def _row(host: Host, matrix: Matrix, at: int, cells: _Cells) -> Row:
     aim = matrix.aims[at]
     fares = {sender: cell.reach for members, cell in cells for sender in members}
-    others = [reach.reaches for sender, reach in fares.items() if matrix.senders[sender].origin is Origin.CONTAINER]
+    pairs = ((matrix.senders[sender], reach.reaches) for sender, reach in fares.items())
+    others = [
+        reaches
+        for sender, reaches in pairs
+        if sender.origin is Origin.CONTAINER and (aim.container is None or sender.container != aim.container)
+    ]
     count = f"{others.count(True)} of {len(others)}" + (f", {others.count(None)} ?" if None in others else "")
-    tone = Tone.GOOD if all(others) else Tone.UNKNOWN if None in others else Tone.PLAIN
+    count = count if others else "none there"
+    tone = Tone.DIM if not others else Tone.GOOD if all(others) else Tone.UNKNOWN if None in others else Tone.PLAIN
     origins = {matrix.senders[sender].origin: reach for sender, reach in fares.items()}
     first = [marks.of_reach(origins[one]) if one in origins else NOTHING for one in (Origin.OUTSIDE, Origin.HOST)]
     owner, address, kind = (Span(span.text.strip(), span.tone, span.ref) for span in _head(host, aim))
