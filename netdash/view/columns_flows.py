@@ -42,7 +42,7 @@ def _flow(host: Host, flow: Flow) -> Row:
         NOTHING if entry.age is None else Span(formatting.age(entry.age), Tone.DIM),
         NOTHING if flow.packets is None else Span(formatting.short_number(flow.packets)),
         NOTHING if flow.bytes is None else Span(formatting.short_bytes(flow.bytes)),
-        Span(formatting.bytes_rate(entry.rate), Tone.GOOD) if entry.rate else Span(""),
+        _rate(entry.rate),
         Span(clean(", ".join(names)), Tone.DIM),
     )
     sort = (
@@ -158,6 +158,11 @@ def why(host: Host, flow: Flow) -> str:
     if flow.trouble is Trouble.UNANSWERED:
         return f"nobody has answered for {waits(host, flow.entry)} s"
     return ""
+
+
+def _rate(rate: float | None) -> Span:
+    """Empty where nothing was carried; that is not the same as not known."""
+    return NOTHING if rate is None else Span(formatting.bytes_rate(rate) if rate else "", Tone.GOOD)
 
 
 def group_names(host: Host, flow: Flow, by: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 
 import pytest
@@ -65,3 +66,8 @@ def test_what_takes_the_place_of_one_that_ended_has_not_begun(host: Callable[[st
 def test_a_recording_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--from", FULL, "flows", "--watch"]) == 2
     assert "a recording does not change" in capsys.readouterr().err
+
+
+def test_a_rate_that_is_not_known_is_no_empty_field(capsys: pytest.CaptureFixture[str]) -> None:
+    head, *rows = csv.reader(_flows(capsys, "-o", "csv")[1].splitlines())
+    assert {row[head.index("rate")] for row in rows} == {"—"}
