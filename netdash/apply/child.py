@@ -51,7 +51,7 @@ def leave(module: str, *words: str) -> bool:
 
 _PR_SET_PDEATHSIG = 1
 _NOT_GIVEN_ANEW = 10
-_PATIENCE = 10.0  # seconds until it has said whether it could bind
+_BINDING = 10.0  # seconds until it has said whether it could bind
 _LIBC = ctypes.CDLL(None)
 
 
@@ -135,7 +135,7 @@ def _become(argv: list[str], executable: int | None, tell: int, parent: int) -> 
 
 def _answer(told: int) -> bytes:
     answer = b""
-    while select.select([told], [], [], _PATIENCE)[0]:
+    while select.select([told], [], [], _BINDING)[0]:
         piece = os.read(told, 4096)
         answer += piece
         if not piece or answer.startswith(b"0"):

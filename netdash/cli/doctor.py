@@ -11,7 +11,7 @@ from netdash.cli.lists import PIPED, whole_host
 from netdash.cli.printing import colour, document, note, room, write
 from netdash.cli.watching import recordings
 from netdash.doctor.examine import examine
-from netdash.doctor.probes import probes
+from netdash.doctor.prove import probes
 from netdash.doctor.watch import Watch
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.finding import Finding, Health, Severity
@@ -19,7 +19,7 @@ from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.records import replace
 from netdash.view import findings, json_host, report, terminal
-from netdash.view.mask import masked
+from netdash.view.report import masked
 from netdash.view.text import safe
 
 

@@ -20,8 +20,8 @@ from netdash.model.relations import ref_of
 from netdash.model.source import SOURCES, Source
 from netdash.model.traffic import Watched
 from netdash.view import json_host, terminal, unavailable
-from netdash.view.columns_drops import DROPS, change, notes, row_of
-from netdash.view.filter import Filter
+from netdash.view.columns_kernel import DROPS, change, notes, row_of
+from netdash.view.table import Filter
 
 _SECONDS = 2.0
 _COUNTERS = frozenset((Source.DOCKER, Source.RULES, Source.DROPS))  # the engine: it may have its rules elsewhere

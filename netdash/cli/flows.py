@@ -16,9 +16,9 @@ from netdash.model.index import called
 from netdash.model.kernel_state import Tracking
 from netdash.model.records import replace
 from netdash.model.traffic import Watched
-from netdash.view import flow_groups, json_host, terminal
+from netdash.view import groups, json_host, terminal
 from netdash.view.columns_flows import FLOWS, change, notes
-from netdash.view.filter import Filter
+from netdash.view.table import Filter
 
 Among = Callable[[Flow], bool]
 
@@ -50,12 +50,12 @@ def _asked(arguments: Arguments, host: Host) -> tuple[list[str], Among]:
 
 
 def _grouped(arguments: Arguments, host: Host, words: list[str], among: Among) -> int:
-    found = flow_groups.groups(host, _matching(host, words, among), arguments.by)
+    found = groups.groups(host, _matching(host, words, among), arguments.by)
     if arguments.json:
-        document(json_host.dumps(flow_groups.json(host, found, arguments.by)))
+        document(json_host.dumps(groups.json(host, found, arguments.by)))
     elif found:
-        view = replace(FLOWS, columns=flow_groups.columns(arguments.by))
-        lists.print_rows(arguments, view, flow_groups.rows(found))
+        view = replace(FLOWS, columns=groups.columns(arguments.by))
+        lists.print_rows(arguments, view, groups.rows(found))
     lists.tell_missing(host, FLOWS.sources)
     return Exit.FINE if FLOWS.known(host) else Exit.UNREADABLE
 

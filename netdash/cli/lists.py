@@ -18,9 +18,8 @@ from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
 from netdash.model.source import RECORDED, SOURCES, Options, Source
-from netdash.view import json_changes, json_host, printed, several_hosts, terminal, unavailable
-from netdash.view.filter import Filter
-from netdash.view.table import Row, View
+from netdash.view import changes, json_host, several_hosts, terminal, unavailable
+from netdash.view.table import Filter, Row, View
 from netdash.view.text import safe
 from netdash.view.views import BY_NAME
 
@@ -127,13 +126,13 @@ def _as_json(arguments: Arguments) -> bool:
 def print_rows(arguments: Arguments, view: View, rows: Sequence[Row]) -> None:
     headers = not arguments.no_headers
     if arguments.columns:
-        view, rows = printed.columns(view, rows, arguments.columns)
+        view, rows = terminal.columns(view, rows, arguments.columns)
     if arguments.output == "csv":
-        write(printed.as_csv(view, rows, headers))
+        write(terminal.as_csv(view, rows, headers))
         return
     cells = None if arguments.output == "wide" else room()
     every = arguments.every or bool(arguments.filter)
-    write(printed.table(view, rows, printed.How(cells, colour(), headers, every, bool(arguments.columns))))
+    write(terminal.listing(view, rows, terminal.How(cells, colour(), headers, every, bool(arguments.columns))))
 
 
 def listed_host(arguments: Arguments, view: View) -> Host:
@@ -191,13 +190,13 @@ def show(arguments: Arguments) -> int:
 
 def free(arguments: Arguments) -> int:
     """Say whether a port is free: exit 0 free, 1 taken, 3 not known."""
-    from netdash.view.free_ports import look, sentences
+    from netdash.view.form_choices import look, sentences
 
     number, proto = _port(arguments.free or "")
     host = host_of(arguments, ALL_WAYS - {Source.SYSCTLS})
     answer = look(host, proto, number)
     if arguments.json:
-        document(json_host.dumps(json_changes.free_port(host, answer)))
+        document(json_host.dumps(changes.free_port(host, answer)))
     else:
         write(map(safe, sentences(host, answer)))
     tell_missing(host, BY_NAME["ports"].sources)

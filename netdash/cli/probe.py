@@ -8,7 +8,7 @@ from contextlib import closing
 from netdash.apply.probe_socket import probe_socket
 from netdash.cli.printing import note
 from netdash.collect.procfs import belongs
-from netdash.doctor.probes import MOST, Probe, Probed
+from netdash.doctor.prove import MOST, Probe, Probed
 from netdash.model.addresses import socket_text
 from netdash.model.host import Host
 from netdash.model.index import index_of

@@ -28,7 +28,7 @@ from netdash.trace.model import Origin, Question, Trace
 from netdash.trace.proof import Proof, proved, unseen
 from netdash.trace.tracer import trace
 from netdash.view import json_host, json_trace, terminal
-from netdash.view.proof import lines
+from netdash.view.trace import beside_kernel
 
 _WAIT, _SENT = 30.0, 3.0  # seconds for a packet from outside; for one that netdash sends itself
 _WHAT = {"tcp": "one SYN", "udp": "one datagram", "icmp": "one echo request"}
@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         document(json_host.dumps(json_trace.proved(answer, proof)))
     else:
-        write(terminal.text(lines(host, answer, proof, room() or PIPED), colour()))
+        write(terminal.text(beside_kernel(host, answer, proof, room() or PIPED), colour()))
     tell_missing(host, sorted(ALL_WAYS))
     return Exit.UNKNOWN if proof.equal is None else Exit.FINE if proof.equal else Exit.FINDINGS
 

@@ -24,9 +24,9 @@ from netdash.publish.request import Mode, Request
 from netdash.publish.state import Forward
 from netdash.publish.statement import Statement
 from netdash.publish.undo import Choice, Damaged
-from netdash.view import json_changes as as_json
+from netdash.view import changes as as_json
+from netdash.view.changes import measured_downtime, plain
 from netdash.view.json_host import SCHEMA, dumps
-from netdash.view.plan import measured_downtime, plain
 from netdash.view.statements import text
 from netdash.view.text import clean, safe
 

@@ -1,23 +1,70 @@
-"""Tries a fix on the model of the host: whether what failed is answered then, and what else is open that was not."""
+"""What confirms a finding and its fix: which questions stand for others, a fix tried on the model of the host, and
+the real connections that would show it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from netdash.change.apply import CannotModel, apply
-from netdash.doctor.candidate import Candidate
-from netdash.doctor.classes import classes
-from netdash.doctor.merge import same
-from netdash.doctor.questions import Asked
+from netdash.doctor.candidate import Candidate, same
+from netdash.doctor.questions import Asked, questions
 from netdash.kernel.routing import OUTSIDE, entrance
-from netdash.model.finding import Direction, Finding, Hit
+from netdash.model.finding import Direction, Finding, Hit, Severity
 from netdash.model.host import Host
-from netdash.model.index import index_of
-from netdash.model.records import replace
+from netdash.model.index import index_of, sharing
+from netdash.model.records import dataclass, replace
+from netdash.trace.exchange import paused_in
 from netdash.trace.model import Origin, Question, Trace, Verdict
+from netdash.trace.reach_classes import Kinds
+from netdash.trace.reach_matrix import Aim, Sender
 from netdash.trace.summary import answer, obstacle
 from netdash.trace.tracer import trace
+
+_FEW = 120  # questions: fewer are asked one by one
+
+
+def classes(host: Host, asks: Sequence[Asked]) -> list[list[Asked]]:
+    """In the order of their first members."""
+    if len(asks) <= _FEW:
+        return [[asked] for asked in asks]
+    senders = list(dict.fromkeys(_sender(host, asked) for asked in asks))
+    aims = list(dict.fromkeys(filter(None, map(_aim, asks))))
+    kinds = Kinds(host, tuple(senders), tuple(aims))
+    numbers = {sender: at for at, sender in enumerate(senders)}
+    of_sender = {sender: kinds.of_sender(sender)[0] for sender in senders}
+    of_aim: dict[Aim, Hashable] = {aim: kinds.of_aim(aim)[0] for aim in aims}
+    alone = {aim: kinds.alone(aim) for aim in aims}
+    paused = {container.id for container in paused_in(host)}
+    found: dict[Hashable, list[Asked]] = {}
+    for asked in asks:
+        sender, aim = _sender(host, asked), _aim(asked)
+        key: Hashable = asked
+        if aim is None or numbers[sender] not in alone[aim]:
+            to = of_aim[aim] if aim is not None else (asked.question.dst, asked.question.dport)
+            told = (asked.hit.direction, asked.ought, asked.usual, asked.question.container in paused)
+            key = (of_sender[sender], to, asked.question.src, asked.question.iif, *told)
+        found.setdefault(key, []).append(asked)
+    return list(found.values())
+
+
+def _sender(host: Host, asked: Asked) -> Sender:
+    origin = asked.question.origin
+    container = index_of(host).containers.get(asked.question.container or "")
+    owner = sharing(host, container) if container is not None else None
+    name = owner.name if owner is not None and origin is Origin.CONTAINER else origin.value
+    return Sender(name, origin, owner.id if owner is not None else asked.question.container)
+
+
+def _aim(asked: Asked) -> Aim | None:
+    """None of what leaves this host, and of what asks for no port."""
+    question = asked.question
+    if asked.receiver is None or question.dport is None:
+        return None
+    kind = "published" if asked.port is not None else "container"
+    return Aim(kind, question.proto, question.dst, question.dport, asked.receiver)
+
 
 _ASKED = 12  # of the questions that a cause ended; they fare alike
 _WATCHED = 200  # questions that are compared before and after
@@ -110,3 +157,43 @@ def _watched(host: Host, candidate: Candidate) -> Iterator[tuple[Asked, str]]:
             if hit is not None and hit.running and hit.id != port.container_id:
                 inner = Question(Origin.CONTAINER, ip, port.proto, port.host_port, container=hit.id)
                 yield Asked(inner, arrives, port.container_id, port), f"{what} to {hit.name}"
+
+
+MOST, OF_ONE = 8, 2
+"""Connections in all, and of one finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A connection that fails if the finding is right."""
+
+    code: str  # of the finding
+    question: Question
+    proxied: bool  # a userland proxy accepts it, whether or not there is somebody behind it
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """`connected` None: that was not told."""
+
+    probe: Probe
+    connected: bool | None
+    text: str
+
+
+def probes(host: Host, findings: tuple[Finding, ...]) -> tuple[Probe, ...]:
+    """Of the worst findings first."""
+    asked = [one for one in questions(host) if _sent_here(one)]
+    found = [probe for finding in findings if finding.severity < Severity.INFO for probe in _of(host, finding, asked)]
+    return tuple(found[:MOST])
+
+
+def _sent_here(asked: Asked) -> bool:
+    sent = asked.question
+    return sent.proto == "tcp" and sent.origin is not Origin.OUTSIDE and asked.hit.direction is not Direction.OUT
+
+
+def _of(host: Host, finding: Finding, asked: list[Asked]) -> Iterator[Probe]:
+    hit = ((one.question, answer(host, one.question)) for one in asked if one.hit in finding.hits)
+    failing = (Probe(finding.code, question, bool(said.proxy)) for question, said in hit if said.answered is False)
+    yield from islice(failing, OF_ONE)

@@ -12,7 +12,7 @@ from netdash.trace.hooks import Hooks, hooks_of
 from netdash.trace.nat_rules import Asked
 
 _HOOKS = ("prerouting", "output")
-_WIDE = 32  # ports of one condition
+_MOST_PORTS = 32  # ports of one condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def changes(before: Ruleset, after: Ruleset) -> Changes | None:
         return None
     if any(one.changing for one in hooks):
         return None  # rules outside of nat decide too
-    bases = {_table(chain) for one in hooks for hook in _HOOKS for chain in _nat(one, hook)}
+    bases = {_table(chain) for one in hooks for hook in _HOOKS for chain in _nat_chains(one, hook)}
     ports: set[Asked] = set()
     now: dict[int, Rule] = {}
     for old, new in zip(before.chains, after.chains, strict=True):
@@ -60,7 +60,7 @@ def _stages(hooks: Hooks) -> list[str]:
     return [stage.kind for hook in _HOOKS for family in (4, 6) for stage in hooks.ip(hook, family)]
 
 
-def _nat(hooks: Hooks, hook: str) -> Iterator[Chain]:
+def _nat_chains(hooks: Hooks, hook: str) -> Iterator[Chain]:
     return (chain for family in (4, 6) for chain in hooks.bases(hook, family) if chain.kind == "nat")
 
 
@@ -90,7 +90,7 @@ def _asks(rule: Rule) -> set[Asked] | None:
     changing = any(effect.after is not None for effect in rule.target.effects)
     if rule.not_understood or "@" in rule.text or changing or not protos or not ranges or len(ranges) != len(ports):
         return None
-    if sum(high - low + 1 for low, high in ranges) > _WIDE:
+    if sum(high - low + 1 for low, high in ranges) > _MOST_PORTS:
         return None
     return {(str(proto), port) for proto in protos for low, high in ranges for port in range(low, high + 1)}
 

@@ -27,9 +27,9 @@ def takers(host: Host, proto: str, ips: Iterable[IP], number: int) -> Takers:
     up one of the host's ports are left out."""
     if host.ruleset is None:
         return (), ()
-    nat = _nat(host.ruleset)
+    nat = _destination_nat(host.ruleset)
     known = {id(port.dnat) for port in host.ports or () if port.dnat is not None}
-    found = [_asked(host, nat, proto, ip, number) for address in ips for ip in _own(host, address)]
+    found = [_taken(host, nat, proto, ip, number) for address in ips for ip in _own(host, address)]
     sure = {id(each.rule): each.rule for each in found if each.rule is not None and id(each.rule) not in known}
     unsure = {id(rule): rule for each in found for rule in each.unsure if id(rule) not in known}
     return tuple(sure.values()), tuple(rule for key, rule in unsure.items() if key not in sure)
@@ -47,7 +47,7 @@ def unread(host: Host) -> str:
 
 
 @lru_cache(maxsize=2)
-def _nat(ruleset: Ruleset) -> DestinationNat:
+def _destination_nat(ruleset: Ruleset) -> DestinationNat:
     from netdash.trace.nat_rules import DestinationNat  # not before there are rules
 
     return DestinationNat(ruleset)
@@ -62,7 +62,7 @@ def _own(host: Host, ip: IP) -> tuple[IP, ...]:
     return tuple(dict.fromkeys(one for one in own if one.version == ip.version and not one.is_link_local)) or (ip,)
 
 
-def _asked(host: Host, nat: DestinationNat, proto: str, ip: IP, number: int) -> Found:
+def _taken(host: Host, nat: DestinationNat, proto: str, ip: IP, number: int) -> Found:
     """By the device that has the address, else by the uplink; at loopback as this host's own processes ask."""
     if ip.is_loopback:
         packet = Packet(ip.version, proto, ip, ip, dport=number, oif="lo", src_type="LOCAL", dst_type="LOCAL")

@@ -110,10 +110,10 @@ def free(dashboard: Dashboard, text: str) -> None:
     if port is None or port[1] not in ("tcp", "udp"):
         dashboard.say(":free takes a port from 1 to 65535, with /udp for UDP", Tone.WARN)
     elif host is not None:
-        from netdash.view import free_ports
+        from netdash.view import form_choices
 
-        answer = free_ports.look(host, port[1], port[0])
+        answer = form_choices.look(host, port[1], port[0])
         if answer.taken_by or answer.wanted_by:
             dashboard.follow(record_ref((*answer.taken_by, *answer.wanted_by)[0]))
         tone = {True: Tone.GOOD, False: Tone.WARN, None: Tone.UNKNOWN}[answer.free]
-        dashboard.say(" · ".join(free_ports.sentences(host, answer)), tone)
+        dashboard.say(" · ".join(form_choices.sentences(host, answer)), tone)

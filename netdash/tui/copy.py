@@ -37,8 +37,8 @@ from netdash.tui.popup import Offer, Popup
 from netdash.tui.term.driver import Terminal
 from netdash.tui.work import Background
 from netdash.view import json_host, marks
-from netdash.view.columns_drops import place, what
 from netdash.view.columns_flows import sentence
+from netdash.view.columns_kernel import place, what
 from netdash.view.findings import command
 from netdash.view.table import View
 from netdash.view.text import SafeText, Tone, nft_command, safe, shell_command

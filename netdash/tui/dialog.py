@@ -20,7 +20,7 @@ from netdash.tui.interfaces import Made
 from netdash.tui.overlay import Overlay
 from netdash.tui.surface import Bar, Box
 from netdash.tui.work import Background
-from netdash.view.plan import hanging
+from netdash.view.changes import hanging
 from netdash.view.statements import text
 from netdash.view.text import Line, Span, Tone, clean
 

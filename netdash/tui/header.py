@@ -11,10 +11,9 @@ from netdash.model.source import Source
 from netdash.tui.actions import first_key
 from netdash.tui.host_view import Ask, Listing
 from netdash.view import marks, unavailable
-from netdash.view.filter import Filter, columns_of
 from netdash.view.formatting import age
 from netdash.view.layout import size
-from netdash.view.table import View
+from netdash.view.table import Filter, View, columns_of
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 from netdash.view.views import PANES, VIEWS
 

@@ -15,10 +15,9 @@ from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
 from netdash.tui.work import Steps
-from netdash.view.filter import Filter
 from netdash.view.groups import headline, members
 from netdash.view.marks import blamed
-from netdash.view.table import Row, Rows, View
+from netdash.view.table import Filter, Row, Rows, View
 from netdash.view.views import BY_NAME, LINKED_VIEWS, VIEWS, decides, destination
 
 BESIDE = 20  # rows of a linked pane that are made ahead

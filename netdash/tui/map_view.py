@@ -17,10 +17,10 @@ from netdash.tui.surface import Box
 from netdash.tui.watching import tell
 from netdash.tui.work import Steps, Work
 from netdash.view import unavailable
-from netdash.view.filter import Filter
 from netdash.view.map import FILTERED, Kind, Map, mapping, matching
 from netdash.view.map_lines import Drawing, counted, draw
 from netdash.view.map_rows import FOLD
+from netdash.view.table import Filter
 from netdash.view.text import Line, Span, Tone, clean, safe_lines
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from netdash.publish.request import Mode, NewContainer, Request, parse_lasting
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.form import Field, Form
 from netdash.tui.text_field import TextField
-from netdash.view import databases, form_choices
-from netdash.view import plan as plan_view
+from netdash.view import changes as plan_view
+from netdash.view import form_choices
 from netdash.view.form_choices import Offer
 from netdash.view.statements import text
 from netdash.view.text import Line, Span, Tone, clean
@@ -254,7 +254,7 @@ class Publish(Planning[Request]):
             return
         field.offers = form_choices.host_ports(self.host, spec.proto, tuple(port.container_port for port in spec.ports))
         field.fill(field.offers[0].text if field.offers else "")
-        self.field("bind").fill("127.0.0.1" if databases.why(self.container.image, spec) else "")
+        self.field("bind").fill("127.0.0.1" if form_choices.database_or_queue(self.container.image, spec) else "")
 
     def annotate(self, facts: Preflight | None) -> None:
         self.field("mode").note = Span(_COST[self.mode], Tone.DIM)
@@ -269,7 +269,7 @@ class Publish(Planning[Request]):
             return
         port.note = form_choices.inside_note(self.container, spec)
         host_port.note = form_choices.host_note(self.host, spec, facts, self.mode, self.forcing.text == "yes")
-        database = databases.why(self.container.image, spec)
+        database = form_choices.database_or_queue(self.container.image, spec)
         bind.note = form_choices.address_note(self.host, spec.bind, self.mode, database)
 
     def update_host(self, host_view: HostView) -> None:
@@ -333,5 +333,12 @@ class Run(Planning[NewContainer]):
             asked = self.asked()
         except NetdashError:
             return Span("")
-        why = next((why for spec in asked.specs if spec.bind is None and (why := databases.why(asked.image, spec))), "")
+        why = next(
+            (
+                why
+                for spec in asked.specs
+                if spec.bind is None and (why := form_choices.database_or_queue(asked.image, spec))
+            ),
+            "",
+        )
         return Span(f"for this host only: 127.0.0.1:…, as {why}", Tone.WARN) if why else Span("")

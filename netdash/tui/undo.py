@@ -15,8 +15,8 @@ from netdash.publish.statement import Kind, say
 from netdash.publish.undo import Choice, Course, Damaged, Recovery, Taken
 from netdash.tui.dialog import Dialog, Stage, Told, failure, good
 from netdash.tui.interfaces import Changes
-from netdash.view import json_changes
-from netdash.view.plan import hanging
+from netdash.view import changes
+from netdash.view.changes import hanging
 from netdash.view.statements import outage as outage_text
 from netdash.view.text import Line, Span, Tone, clean
 
@@ -129,7 +129,7 @@ class Recover(Asking[Sequence[Recovery | Damaged]]):
         if not self.found:
             return ()
         which = [f"{self.at + 1} of {len(self.found)}"] if len(self.found) > 1 else []
-        return (*which, *json_changes.recovery_lines(self.record))
+        return (*which, *changes.recovery_lines(self.record))
 
     def answers(self) -> dict[str, str]:
         if self.choice is not None:

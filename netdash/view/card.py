@@ -15,11 +15,11 @@ from netdash.model.kept import old_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
 from netdash.trace.summary import traceable
-from netdash.view import formatting, layout, marks, questions, rates, unavailable, uses
+from netdash.view import formatting, layout, marks, questions, rates, unavailable
+from netdash.view.answer import stations
 from netdash.view.columns_engine import TONES, drift_place
 from netdash.view.findings import command
 from netdash.view.layout import MORE
-from netdash.view.path import stations
 from netdash.view.questions import MOST_TRACED, Asked, asked
 from netdash.view.text import Line, Span, Tone, clean, fit, shell_command, width
 
@@ -190,7 +190,7 @@ def _line(host: Host, one: Asked, word: str, here: bool, columns: tuple[int, int
     question = Span(fit(clean(_text(one, room)), columns[0], middle=True), Tone.KEY if here else Tone.PLAIN, one.ref)
     verdict = one.verdict.with_text(fit(one.verdict.text, columns[1]))
     lead = (label, question, Span("  "), verdict, Span("  "))
-    why = (*uses.words(host, one.ways), *(one.reason if room >= layout.WIDE else one.short or one.reason))
+    why = (*rates.use(host, one.ways), *(one.reason if room >= layout.WIDE else one.short or one.reason))
     indent = layout.size(lead) if room >= layout.WIDE else _LABEL + 3
     return layout.hanging(lead, layout.in_words(why), room, indent)
 

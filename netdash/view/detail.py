@@ -33,7 +33,7 @@ from netdash.model.host import (
 from netdash.model.index import index_of
 from netdash.model.relations import address_ref, chain_ref, ref_of
 from netdash.publish.state import Forward
-from netdash.view import columns_drops, columns_flows, formatting, layout
+from netdash.view import columns_flows, columns_kernel, formatting, layout
 from netdash.view.card import card, drift_lines, of_port
 from netdash.view.columns_engine import drift_place, port_text
 from netdash.view.columns_kernel import destination, devices, gateways, link_state
@@ -315,8 +315,8 @@ def _tuples(entry: TrackedFlow, there: str, back: str, width: int) -> list[Line]
 
 def _drop(host: Host, drop: Drop, width: int) -> list[Line]:
     ref, finding = leads_to(host, drop), finding_of(host, drop)
-    lines = [_head(columns_drops.place(drop), ref or ref_of(drop), columns_drops.kind(drop), width)]
-    lines += layout.text(_label("WHY" if drop.why else "LOST"), columns_drops.what(drop), width, Tone.KEY)
+    lines = [_head(columns_kernel.place(drop), ref or ref_of(drop), columns_kernel.kind(drop), width)]
+    lines += layout.text(_label("WHY" if drop.why else "LOST"), columns_kernel.what(drop), width, Tone.KEY)
     if drop.count is not None:
         lines += _fact("COUNTED", Span(f"{drop.count} packets"), width)
         known = "not known: it was read once, or began anew" if drop.rate is None else f"{drop.rate:.1f} a second"

@@ -30,7 +30,7 @@ from netdash.model.host import (
 from netdash.model.index import Index, index_of, sharing
 from netdash.model.kept import old_of
 from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
-from netdash.view import columns_drops, json_flows, unavailable
+from netdash.view import columns_flows, columns_kernel, unavailable
 from netdash.view.answer import broken, sentence
 from netdash.view.table import View
 
@@ -350,9 +350,9 @@ def _drop(index: Index, drop: Drop) -> Json:
     found = finding_of(index.host, drop)
     return {
         "kind": str(drop.kind),
-        "by": columns_drops.kind(drop),
-        "where": columns_drops.place(drop),
-        "what": columns_drops.what(drop),
+        "by": columns_kernel.kind(drop),
+        "where": columns_kernel.place(drop),
+        "what": columns_kernel.what(drop),
         "counter": drop.name or None,
         "device": drop.device or None,
         "packets": drop.count,
@@ -380,5 +380,5 @@ _RECORDS: Mapping[type, Entry] = {
     Neighbour: lambda _, neighbour: _fields(neighbour, "ip dev mac state"),
     Drift: _drift,
     Drop: _drop,
-    Flow: lambda index, flow: json_flows.entry(index.host, flow, rule_entry),
+    Flow: lambda index, flow: columns_flows.entry(index.host, flow, rule_entry),
 }

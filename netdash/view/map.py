@@ -20,10 +20,9 @@ from netdash.model.relations import ref_of
 from netdash.model.source import SOURCES
 from netdash.trace.summary import Outbound, outbound
 from netdash.view import formatting, marks
-from netdash.view.filter import Filter
 from netdash.view.json_host import SCHEMA, Json, unknown
 from netdash.view.map_wires import CALM, Exit, Known, Stop, Wire, alike, exits_of, order, taken_by, wires
-from netdash.view.table import Column, Row
+from netdash.view.table import Column, Filter, Row
 from netdash.view.text import Span
 
 FILTERED = (Column("container", ""), Column("network", ""), Column("ports", ""), Column("by", ""), Column("why", ""))

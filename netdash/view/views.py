@@ -11,12 +11,11 @@ from netdash.model.flow import Flow
 from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
-from netdash.view.columns_drops import DROPS
 from netdash.view.columns_engine import CONTAINERS, DRIFT, NETWORKS
 from netdash.view.columns_flows import FLOWS, rule_of
-from netdash.view.columns_kernel import LINKS, ROUTES
+from netdash.view.columns_kernel import DROPS, LINKS, ROUTES
 from netdash.view.columns_ports import PORTS, PROXIES, RULES
-from netdash.view.health import HEALTH
+from netdash.view.findings import HEALTH
 from netdash.view.table import View
 
 VIEWS: tuple[View, ...] = (CONTAINERS, PORTS, NETWORKS, RULES, ROUTES, PROXIES, LINKS, DRIFT, FLOWS, DROPS)

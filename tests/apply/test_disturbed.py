@@ -22,7 +22,7 @@ from netdash.publish.plan import Plan
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
 from netdash.publish.undo import Choice
-from netdash.view import json_changes as told
+from netdash.view import changes as told
 from tests.support.fake_engine import FakeEngine, bound
 
 NAME, PORT, OTHER = "web", 8080, "somebody"

@@ -23,7 +23,7 @@ from netdash.join.host import Builder
 from netdash.model.errors import Exit
 from netdash.tui.actions import KEYS
 from netdash.tui.config import load_config
-from netdash.view import printed
+from netdash.view import terminal
 from netdash.view.text import SafeText, width
 from netdash.view.views import BY_NAME
 from tests.conftest import RECORDINGS
@@ -46,7 +46,7 @@ def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 def on_terminal(bundle: str, name: str, room: int = 80, every: bool = False) -> list[SafeText]:
     host = Builder().build(load(Path(bundle)))
     view = BY_NAME[name]
-    return list(printed.table(view, list(view.rows(host)), printed.How(room, False, every=every)))
+    return list(terminal.listing(view, list(view.rows(host)), terminal.How(room, False, every=every)))
 
 
 # --- columns and forms ------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_csv_has_a_record_a_row(name: str, ran: Callable[..., Ran]) -> None:
 
 
 def test_csv_holds_no_formula() -> None:
-    assert [printed._no_formula(text) for text in ("=1+1", "@x", "web", "—")] == ["'=1+1", "'@x", "web", "—"]
+    assert [terminal._no_formula(text) for text in ("=1+1", "@x", "web", "—")] == ["'=1+1", "'@x", "web", "—"]
 
 
 # --- what a terminal folds --------------------------------------------------------------------------------------------
@@ -115,10 +115,10 @@ def test_routes_fold_the_local_table_and_say_so() -> None:
 def test_a_port_folds_only_with_one_that_others_reach_alike(other: dict[str, str], rows: int) -> None:
     view = BY_NAME["ports"]
     found = view.rows(Builder().build(load(Path(FULL))))
-    first = next(row for row in found if printed._cells(view, row)["rule"].startswith("nat/DOCKER"))
-    told, _ = printed._ports(view, [first, printed._with(view, first, other)])
+    first = next(row for row in found if terminal._cells(view, row)["rule"].startswith("nat/DOCKER"))
+    told, _ = terminal._ports(view, [first, terminal._with(view, first, other)])
     assert len(told) == rows
-    assert {printed._cells(view, row)["scope"] for row in told} >= {other.get("scope", "all")}
+    assert {terminal._cells(view, row)["scope"] for row in told} >= {other.get("scope", "all")}
 
 
 def test_a_rule_says_what_it_asks_and_does_at_80_cells() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from netdash.change.model import ContainerChange, ContainerEdit
-from netdash.doctor.candidate import Candidate
-from netdash.doctor.merge import merged, supported
+from netdash.doctor.candidate import Candidate, merged, supported
 from netdash.model.finding import Direction, Evidence, Finding, Fix, Hit, Severity
 from netdash.model.host import Ref
 

@@ -12,7 +12,7 @@ from netdash.bundle.storage import load
 from netdash.cli import probe
 from netdash.cli.main import main
 from netdash.doctor.examine import examine
-from netdash.doctor.probes import MOST, OF_ONE, Probe, Probed, probes
+from netdash.doctor.prove import MOST, OF_ONE, Probe, Probed, probes
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.records import replace

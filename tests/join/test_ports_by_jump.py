@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, ip_address
 import pytest
 
 from netdash.publish.checks import choose, conflicts, port_refusals
-from netdash.view.free_ports import look, sentences
+from netdash.view.form_choices import look, sentences
 from netdash.view.statements import refusal
 from tests.support.trace_hosts import host, table
 

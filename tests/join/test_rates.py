@@ -15,7 +15,7 @@ from netdash.model.index import find_container, index_of
 from netdash.model.traffic import LinkCounts, LinkReading
 from netdash.view.columns_engine import CONTAINERS
 from netdash.view.columns_kernel import LINKS
-from netdash.view.filter import Filter
+from netdash.view.table import Filter
 from netdash.view.views import BY_NAME
 
 FULL = "docker28.5-nft-full"

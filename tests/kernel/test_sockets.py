@@ -24,8 +24,7 @@ from netdash.trace.reachability import reach
 from netdash.trace.tracer import trace
 from netdash.view.columns_engine import CONTAINERS
 from netdash.view.columns_ports import PORTS
-from netdash.view.form_choices import inside_note
-from netdash.view.free_ports import look
+from netdash.view.form_choices import inside_note, look
 from netdash.view.statements import text
 from tests.conftest import RECORDINGS
 from tests.support.show_hosts import container

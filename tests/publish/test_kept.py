@@ -21,7 +21,7 @@ from netdash.view import json_host
 from netdash.view.card import card
 from netdash.view.columns_engine import CONTAINERS
 from netdash.view.columns_ports import PORTS
-from netdash.view.free_ports import look, sentences
+from netdash.view.form_choices import look, sentences
 from tests.publish.test_state import CHANGE, RECORD
 
 OLD = "web.netdash-20260102-030405"

@@ -17,7 +17,7 @@ from netdash.publish.plan import Plan, configured, plan, plan_without
 from netdash.publish.plan_new import fresh_name, plan_new
 from netdash.publish.request import Mode, Request, parse_duration, parse_lasting
 from netdash.publish.statement import Kind, say
-from netdash.view.plan import plain as lines
+from netdash.view.changes import plain as lines
 from netdash.view.statements import refusal, text
 from tests.support.show_hosts import HOSTILE, WEB, blind, container, host, hostile, port
 

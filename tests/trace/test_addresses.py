@@ -15,9 +15,9 @@ from netdash.model.host import Host
 from netdash.trace.model import Trace, Verdict
 from netdash.trace.question import Asked, question
 from netdash.trace.tracer import trace
+from netdash.view.answer import stations
 from netdash.view.columns_engine import DRIFT
-from netdash.view.free_ports import look
-from netdash.view.path import stations
+from netdash.view.form_choices import look
 from tests.conftest import RECORDINGS
 from tests.support.trace_hosts import from_host, from_web, host
 

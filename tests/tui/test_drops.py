@@ -8,7 +8,7 @@ from dataclasses import replace
 from netdash.model.drop import Counter
 from netdash.model.host import Host, Verb
 from netdash.tui.host_view import HostView, Looked
-from netdash.view.columns_drops import DROPS
+from netdash.view.columns_kernel import DROPS
 from netdash.view.views import VIEWS
 from tests.support.tui_stage import dashboard, press, show, text
 

@@ -15,7 +15,7 @@ from netdash.publish.undo import Pending
 from netdash.tui.dialog import Stage
 from netdash.tui.host_view import HostView
 from netdash.tui.publishing import Publish
-from netdash.view.plan import plain as lines
+from netdash.view.changes import plain as lines
 from tests.publish.test_state import CHANGE
 from tests.support.publish_stage import DETAILS, SIZES, Fake, agree, dialog, journal, own, until
 from tests.support.show_hosts import hostile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netdash.model.addresses import parse_spec
-from netdash.view import databases
+from netdash.view import form_choices
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from netdash.view import databases
     ],
 )
 def test_the_reason_names_port_or_image(image: str | None, port: str, why: str) -> None:
-    assert databases.why(image, parse_spec(port)) == why
+    assert form_choices.database_or_queue(image, parse_spec(port)) == why

@@ -15,7 +15,7 @@ from netdash.model.host import Host
 from netdash.view import findings, report
 from netdash.view.json_host import dumps
 from netdash.view.layout import size
-from netdash.view.mask import masked
+from netdash.view.report import masked
 from tests.conftest import bundle
 
 HOSTILE = Finding(

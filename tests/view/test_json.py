@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from netdash.model.host import Host
 from netdash.view import json_host
-from netdash.view.free_ports import look
+from netdash.view.form_choices import look
 from netdash.view.views import BY_NAME, VIEWS
 from tests.support import schemas
 from tests.support.golden_commands import GOLDEN

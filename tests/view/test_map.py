@@ -17,12 +17,12 @@ from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.summary import asked_of, outbound
-from netdash.view.filter import Filter
 from netdash.view.layout import size
 from netdash.view.map import FILTERED, Map, json, made, mapping, matching
 from netdash.view.map_lines import Drawing, draw
 from netdash.view.map_rows import FOLD, Level
 from netdash.view.map_wires import Exit, Wire, stop
+from netdash.view.table import Filter
 from netdash.view.text import safe
 from tests.support.changed_hosts import NAMES, changed
 from tests.support.hostile_text import PAYLOADS

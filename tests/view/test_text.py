@@ -12,8 +12,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Ref
 from netdash.tui.header import notice
 from netdash.view import layout
-from netdash.view.filter import Filter
-from netdash.view.table import Column, Row, widths
+from netdash.view.table import Column, Filter, Row, widths
 from netdash.view.terminal import painted, table
 from netdash.view.text import MAX_TEXT, Span, Tone, clean, fit, width
 from netdash.view.views import BY_NAME, VIEWS

@@ -1,16 +1,67 @@
-"""What the engine says of its containers: paused, ill, restarting, left behind."""
+"""What the engine says of its containers and how they resolve names; and an engine that does not answer, told from
+what it left in the kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from netdash.change.model import ContainerChange, ContainerEdit
 from netdash.doctor.candidate import Candidate
-from netdash.doctor.checks.parts import KEPT, candidate, hit_of_port, of_container
+from netdash.doctor.cause import rule_evidence
+from netdash.doctor.checks.parts import KEPT, candidate, hit_of_port, names_of, of_container, of_record
 from netdash.doctor.fixes import restart
-from netdash.model.finding import Direction, Fix, Hit, Lasts, Severity
-from netdash.model.host import Container, Host
+from netdash.drift.expected.mode import NATIVE_TABLE
+from netdash.model.finding import Direction, Evidence, Fix, Hit, Lasts, Severity
+from netdash.model.host import Container, Host, Resolver, Rule, Verb
 from netdash.model.index import index_of
+from netdash.model.source import Source
+
+
+def check_engine_gone(host: Host) -> Iterator[Candidate]:
+    """With live-restore its containers and rules are still there, its proxies and its resolver are not."""
+    if host.containers is not None or Source.DOCKER in host.pending or host.process is not None:
+        return
+    rules = _publishing(host)
+    if rules and host.proxies == () and host.listeners is not None and not any(_held(host, rule) for rule in rules):
+        yield _down(host, rules)
+
+
+def _down(host: Host, rules: list[Rule]) -> Candidate:
+    ports = sorted({pair[0] for rule in rules for pair in _ports(rule)})
+    failure = host.failures.get(Source.DOCKER)
+    return candidate(
+        "dockerd-down-live-restore",
+        Severity.HIGH,
+        "Docker does not answer, and nobody holds the ports that its rules publish: it seems to be down while its "
+        "containers run on. Published ports are dead on 127.0.0.1, and names do not resolve in containers",
+        (*(Hit(None, Direction.IN, f"{port}/tcp") for port in ports), Hit(None, Direction.NAMES)),
+        [
+            Evidence("engine", failure.reason if failure else "its API was not read"),
+            Evidence("processes", "no docker-proxy runs, and nobody holds the published ports"),
+            *map(rule_evidence, rules[:2]),
+        ],
+        [Fix(("systemctl", "start", "docker"), "starts the engine, its resolver and its proxies", KEPT)],
+        confidence=0.7,
+    )
+
+
+def _publishing(host: Host) -> list[Rule]:
+    """The engine's rules for published ports."""
+    chains = host.ruleset.chains if host.ruleset else ()
+    own = (chain for chain in chains if chain.table == NATIVE_TABLE or (chain.table, chain.name) == ("nat", "DOCKER"))
+    return [rule for chain in own for rule in chain.rules if rule.target.verb is Verb.DNAT and _ports(rule)]
+
+
+def _ports(rule: Rule) -> list[tuple[int, int]]:
+    found = (match.values for match in rule.matches if match.key == "dport" and not match.negated)
+    return [pair for values in found for pair in values if isinstance(pair, tuple)]
+
+
+def _held(host: Host, rule: Rule) -> bool:
+    ports = [pair[0] for pair in _ports(rule)]
+    return any(listener.port in ports for listener in host.listeners or ())
+
 
 _OFTEN = 3  # restarts after which it is no accident
 _JUST_NOW = 60.0  # seconds: a container that was restarted often and runs for less is still falling over
@@ -129,4 +180,105 @@ def _proxy_variables(container: Container) -> Iterator[Candidate]:
             )
         ],
         confidence=0.3,
+    )
+
+
+_ENGINES = ip_address("127.0.0.11")
+_DEFAULT = "bridge"
+_DNS = 53
+
+
+def check_names(host: Host) -> Iterator[Candidate]:
+    native = host.engine is None or host.engine.firewall == "nftables"
+    for container in host.containers or ():
+        if container.running and not container.shares_with and container.network_mode != "host":
+            yield from _flushed(container, native)
+            yield from _nobody_there(container)
+    yield from _default_bridge(host)
+
+
+def _resolver(container: Container) -> Resolver | None:
+    return container.inside.resolver if container.inside else None
+
+
+def _flushed(container: Container, native: bool) -> Iterator[Candidate]:
+    """The engine's resolver listens on two other ports; rules in the container's namespace lead port 53 there.
+    `native`: they may be nftables' own, which iptables does not list."""
+    inside, heard = container.inside, container.listeners
+    rules = inside.ruleset if inside else None
+    if rules is None or not rules.complete or heard is None or (native and not rules.tables):
+        return
+    sockets = [one for one in heard if one.ip == _ENGINES]
+    led = any(rule.target.verb is Verb.DNAT and rule.target.address == _ENGINES for rule in rules.rules)
+    if not sockets or led or any(one.port == _DNS for one in sockets):
+        return
+    ports = ", ".join(f"{one.port}/{one.proto}" for one in sockets)
+    yield candidate(
+        "dns-rules-flushed",
+        Severity.HIGH,
+        f"names do not resolve in {container.name}: the rules in its network namespace that lead 127.0.0.11 port 53 to "
+        "Docker's resolver are gone",
+        (Hit(container.id, Direction.NAMES),),
+        [
+            of_container(container, f"Docker's resolver listens on 127.0.0.11 at {ports}"),
+            of_container(container, "no DNAT rule inside leads there"),
+        ],
+        *restart(container, "the engine writes these rules when it starts"),
+    )
+
+
+def _nobody_there(container: Container) -> Iterator[Candidate]:
+    """A server at loopback, copied from the host's resolv.conf: in the container nobody listens there."""
+    resolver, heard = _resolver(container), container.listeners
+    if resolver is None or heard is None:
+        return
+    local = [ip for ip in resolver.servers if ip.is_loopback]
+    if not local or len(local) < len(resolver.servers) or any(one.port == _DNS or one.ip == _ENGINES for one in heard):
+        return
+    yield candidate(
+        "dns-loopback-server",
+        Severity.HIGH,
+        f"names do not resolve in {container.name}: its resolv.conf names {local[0]}, where nothing listens inside",
+        (Hit(container.id, Direction.NAMES),),
+        [
+            of_container(container, f"nameserver {local[0]}"),
+            of_container(container, "nothing listens on port 53 inside"),
+        ],
+        [
+            Fix(
+                ("docker", "run", "--dns", "ADDRESS"),
+                "create it anew with a server that it can reach, or set dns in /etc/docker/daemon.json",
+                KEPT,
+            )
+        ],
+    )
+
+
+def _default_bridge(host: Host) -> Iterator[Candidate]:
+    """Meant by Docker, and a common surprise."""
+    network = next((one for one in host.networks or () if one.name == _DEFAULT and one.driver == _DEFAULT), None)
+    if network is None or host.engine is None or host.engine.name != "docker":
+        return
+    index = index_of(host)
+    alone = [
+        one
+        for one in host.containers or ()
+        if one.running and one.endpoints and all(index.network(end) is network for end in one.endpoints)
+    ]
+    if len(alone) < 2 or any(end.links for one in alone for end in one.endpoints):
+        return
+    yield candidate(
+        "dns-default-bridge",
+        Severity.INFO,
+        f"{names_of(alone)} do not find each other by name: Docker resolves names on networks that users made, "
+        "not on the default bridge",
+        [Hit(one.id, Direction.NAMES, network=network.name) for one in alone],
+        [of_record("network bridge", f"{names_of(alone)} are on no other network", network)],
+        [
+            Fix(("docker", "network", "create", "NAME"), "a network of your own", KEPT),
+            *(
+                Fix(("docker", "network", "connect", "NAME", one.name), f"{one.name} is found by name there", KEPT)
+                for one in alone[:2]
+            ),
+        ],
     )

@@ -1,4 +1,5 @@
-"""Rules of others beside the engine's: a table that its tool cannot read any more, a translation that hides clients."""
+"""What the engine should have written and is not so: one finding a cause, and what it does to packets today. And
+rules of others beside the engine's: a table that its tool cannot read any more, a translation that hides clients."""
 
 from __future__ import annotations
 
@@ -7,15 +8,192 @@ from ipaddress import IPv4Network, IPv6Network
 
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import rule_evidence
-from netdash.doctor.checks.parts import candidate, hit_of_port, listing
-from netdash.doctor.fixes import both, delete_rule
-from netdash.model.finding import Evidence, Severity
-from netdash.model.host import IP, Host, Port, Rule, Verb
+from netdash.doctor.checks.parts import candidate, hit_of_port, listing, masquerade, members, of_record
+from netdash.doctor.fixes import NOTHING, Fixed, both, delete_rule, engine_restart, restart
+from netdash.model.drift import Drift, DriftKind
+from netdash.model.finding import Direction, Evidence, Hit, Severity
+from netdash.model.host import IP, Container, Host, Network, Port, Rule, Verb
 from netdash.model.index import index_of
 from netdash.parse.netfilter import is_xtables
-from netdash.trace.default_questions import of_port
+from netdash.trace.default_questions import of_port, out
 from netdash.trace.model import Origin
-from netdash.trace.summary import answer, translating
+from netdash.trace.summary import answer, asked_of, obstacle, translating
+
+_FLUSHED = "drift: engine"
+
+
+def _written_anew(host: Host) -> Fixed:
+    return engine_restart(host, "the engine writes all of its rules anew")
+
+
+def check_drift(host: Host) -> Iterator[Candidate]:
+    missing = [one for one in host.drift or () if one.kind is DriftKind.MISSING]
+    if _FLUSHED in host.failures and missing and host.ruleset is not None and host.ruleset.complete:
+        yield _flushed(host, missing)
+        return
+    yield from _of_ports(host)
+    for one, network in _lost_masquerades(host):
+        yield _without_masquerade(host, network, one)
+    yield from _rest(host)
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+def _flushed(host: Host, missing: list[Drift]) -> Candidate:
+    """An engine with --iptables=false writes none either: then others' rules do its work, or nobody does."""
+    cut = [one for one in host.containers or () if one.running and _cut_off(host, one)]
+    ports = [port for port in host.ports or () if port.live and port.container_id and port.dnat is None]
+    dead = [port for port in ports if any(stop is not None for _, stop in asked_of(host, port))]
+    hits = (*(Hit(one.id, Direction.OUT) for one in cut), *map(hit_of_port, dead))
+    proxied = (
+        "; published ports still answer by docker-proxy, which hides who asks" if any(p.proxy for p in ports) else ""
+    )
+    out_ = f"{listing(sorted(one.name for one in cut))} cannot reach others" if cut else "containers still reach others"
+    return candidate(
+        _code(host),
+        Severity.CRITICAL if cut else Severity.HIGH if ports else Severity.INFO,
+        f"none of Docker's rules is there: flushed by a firewall's restart, or never written (--iptables=false). {out_}"
+        f"{proxied}",
+        hits,
+        [
+            Evidence("rules", f"{len(missing)} rules of the engine are missing, with all of its chains"),
+            *(_policy(host)),
+        ],
+        *_written_anew(host),
+        tuple(out(one, None, 4) for one in cut),
+    )
+
+
+def _cut_off(host: Host, container: Container) -> bool:
+    """Whether its packets do not leave, or leave with an address that nobody outside can answer."""
+    if not any(end.addresses for end in container.endpoints):
+        return False
+    found = answer(host, out(container, None, 4))
+    return obstacle(found) is not None or found.answered is None
+
+
+def _code(host: Host) -> str:
+    """Which tool's flush leaves a host like this: nft's removes the tables, iptables' leaves them empty."""
+    engine, chains = host.engine, host.ruleset.chains if host.ruleset else ()
+    if engine is not None and engine.firewall == "nftables":
+        return "v29-nft-flush-ruleset"
+    kept = any(chain.family == "ip" and chain.table in ("filter", "nat") for chain in chains)
+    return "iptables-flush" if kept else "nft-flush-ruleset"
+
+
+def _policy(host: Host) -> Iterator[Evidence]:
+    for chain in host.ruleset.chains if host.ruleset else ():
+        if chain.hook == "forward" and chain.policy == "drop":
+            yield of_record(f"{chain.backend} {chain.family} {chain.table}/{chain.name}", "policy drop", chain)
+
+
+# --- of a published port ----------------------------------------------------------------------------------------------
+
+
+def _of_ports(host: Host) -> Iterator[Candidate]:
+    index = index_of(host)
+    for container in host.containers or ():
+        lacking = [port for port in index.ports(container.id) if port.live and _lost_dnat(host, port)]
+        if lacking and host.proxies is not None:  # else it is not known whether one answers
+            yield _without_dnat(host, container, lacking)
+
+
+def _lost_dnat(host: Host, port: Port) -> list[Drift]:
+    return [
+        one
+        for one in index_of(host).drift_of_port(port)
+        if one.kind is DriftKind.MISSING and one.table == "nat" and one.chain != "POSTROUTING"
+    ]
+
+
+def _without_dnat(host: Host, container: Container, ports: list[Port]) -> Candidate:
+    """By a proxy the port still answers."""
+    lost = [one for port in ports for one in _lost_dnat(host, port)]
+    proxied = all(port.proxy is not None for port in ports)
+    names = ", ".join(dict.fromkeys(f"{port.host_port}/{port.proto}" for port in ports))
+    effect = (
+        "docker-proxy answers instead, and the program sees this host's address for every client"
+        if proxied
+        else "nobody takes what comes in for it"
+    )
+    return candidate(
+        "dnat-missing-proxied" if proxied else "dnat-missing",
+        Severity.MEDIUM if proxied else Severity.CRITICAL,
+        f"the engine's rule for {names} of {container.name} is missing: {effect}",
+        map(hit_of_port, ports),
+        map(_evidence, lost),
+        *restart(container, "the engine writes the rules of its ports anew"),
+    )
+
+
+def _evidence(one: Drift) -> Evidence:
+    place = f"{'' if one.family == 'ip' else one.family + ' '}{one.table}/{one.chain}"
+    return of_record(f"rules {place}", f"{one.kind.value}: {one.text}", one)
+
+
+# --- of a network -----------------------------------------------------------------------------------------------------
+
+
+def _lost_masquerades(host: Host) -> Iterator[tuple[Drift, Network]]:
+    networks = index_of(host).networks
+    for one in host.drift or ():
+        network = networks.get(one.network_id or "")
+        whole = one.container_id is None and one.chain == "POSTROUTING" and one.family != "ip6"
+        if network is not None and one.kind is DriftKind.MISSING and whole:
+            yield one, network
+
+
+def _without_masquerade(host: Host, network: Network, one: Drift) -> Candidate:
+    cut = [each for each in members(host, network) if _cut_off(host, each)]
+    subnet = next((str(net) for net in network.subnets if net.version == 4), "")
+    again = "what leaves the network takes this host's address again"
+    lone = masquerade(host, network, again) if one.table == "nat" and subnet else NOTHING
+    return candidate(
+        "masq-missing",
+        Severity.HIGH if cut else Severity.INFO,
+        f"the rule that gives {network.name} this host's address is missing: what its containers send keeps {subnet}, "
+        "which nobody beyond this host can answer",
+        [Hit(each.id, Direction.OUT, network=network.name) for each in cut],
+        [_evidence(one)],
+        *(lone if lone[0] else _written_anew(host)),
+        tuple(out(each, None, 4) for each in cut),
+    )
+
+
+# --- without effect today ---------------------------------------------------------------------------------------------
+
+_WORDS = {
+    DriftKind.MISSING: ("a rule of the engine is missing", "rules of the engine are missing"),
+    DriftKind.SHADOWED: (
+        "a rule of the engine never decides: one before it does",
+        "rules of the engine never decide: others before them do",
+    ),
+    DriftKind.STALE: ("a rule names what is gone", "rules name what is gone"),
+    DriftKind.DUPLICATE: ("a rule is there twice", "rules are there twice"),
+    DriftKind.EXTRA: (
+        "a rule in the engine's own chains is not its work",
+        "rules in the engine's own chains are not its work",
+    ),
+}
+
+
+def _rest(host: Host) -> Iterator[Candidate]:
+    """What remains, by kind. Where it hits packets, a trace tells of it as well, with the packets."""
+    told = {id(one) for port in host.ports or () if port.live and port.container_id for one in _lost_dnat(host, port)}
+    told |= {id(one) for one, _ in _lost_masquerades(host)}
+    for kind, (single, several) in _WORDS.items():
+        left = [one for one in host.drift or () if one.kind is kind and id(one) not in told]
+        if left:
+            yield candidate(
+                f"rules-{kind.value}",
+                Severity.INFO,
+                f"{len(left)} {several}" if len(left) > 1 else single,
+                [Hit(one, Direction.IN) for one in dict.fromkeys(one.container_id for one in left if one.container_id)],
+                map(_evidence, left[:8]),
+                *(_written_anew(host) if kind is DriftKind.MISSING else NOTHING),
+            )
+
 
 _NATIVE, _BY_IPTABLES = "nft", "iptables-nft"
 
