@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
+from operator import not_
 
 from netdash.drift.engine_rules import Entry, Live, Targets, asked_of, has_docker_proxy
 from netdash.drift.expected.mode import LEGACY, Evidence, Layout, Mode, Undecided, mode_of
@@ -15,7 +17,7 @@ from netdash.kernel.swarm import GWBRIDGE
 from netdash.model.drift import Drift, DriftKind
 from netdash.model.host import Container, Engine, Network, Port, Proxy, Rule, Ruleset, Verb
 from netdash.model.index import why_lost
-from netdash.model.memory import Memory, exchanged, same
+from netdash.model.memory import Memory, exchanged
 from netdash.model.records import dataclass
 
 _ORDER = {kind: at for at, kind in enumerate(DriftKind)}
@@ -41,6 +43,10 @@ class Comparison:
     undecided: tuple[Undecided, ...] = ()  # what was not compared, and why
 
 
+_Group = tuple[str, str, bool]
+"""Family and name of a group of rules, and whether a rule of it is there."""
+
+
 class _Part:
     """The rules that the engine should have written for one container, or for all, each with the live rules that are
     it, the first of which counts."""
@@ -55,9 +61,12 @@ class _Part:
         self.asked = frozenset(itertools.chain.from_iterable(asked for _, asked in self._rules))
         self._found: list[tuple[Expected, list[Entry]]] = []
         self._ahead: list[Entry | None] = []
-        self._is_shadowed = False
-        self._version = -1
-        self._ports: Sequence[Port] = ()
+        self.groups: frozenset[_Group] = frozenset()
+        self.absent: list[Expected] = []
+        self.repeated: list[tuple[Expected, list[Entry]]] = []
+        self.translating: list[tuple[Expected, list[Entry]]] = []
+        self.is_shadowed = False
+        self.version = -1  # of the shadows that it was compared with
 
     def leave(self) -> None:
         """The live rules that it found are asked for no more."""
@@ -73,23 +82,18 @@ class _Part:
         self.groups = frozenset((rule.place.family, rule.group, bool(entries)) for rule, entries in required)
         self.absent = [rule for rule, entries in required if not entries]
         self.repeated = [(rule, entries) for rule, entries in self._found if len(entries) > 1]
-        self._translating = [
+        self.translating = [
             (rule, entries) for rule, entries in self._found if entries and rule.target.verb is Verb.DNAT
         ]
-        self._version = -1
-
-    def may_be_shadowed(self, version: int) -> bool:
-        """Whether `shadowed` may say another thing than nothing. `version`: of the shadows."""
-        return bool(self._version != version or self._is_shadowed or self._translating)
+        self.version = -1
 
     def shadowed(self, shadows: Shadows, ports: Sequence[Port]) -> Iterator[tuple[Expected, Rule, Rule]]:
         """(what should be, the live rule that is it, the rule that decides before). `ports`: of the container."""
-        if self._version != shadows.version or not same(self._ports, ports):
-            if self._version != shadows.version:
-                self._ahead = [shadows.ahead(rule, entries[0]) if entries else None for rule, entries in self._found]
-            self._version, self._ports = shadows.version, ports
-            self._is_shadowed = any(self._ahead) or any(taker(*each, ports) for each in self._translating)
-        if self._is_shadowed:
+        if self.version != shadows.version:
+            self._ahead = [shadows.ahead(rule, entries[0]) if entries else None for rule, entries in self._found]
+        self.version = shadows.version
+        self.is_shadowed = any(self._ahead) or any(taker(*each, ports) for each in self.translating)
+        if self.is_shadowed:
             for (rule, entries), ahead in zip(self._found, self._ahead, strict=True):
                 decides = ahead.rule if ahead else taker(rule, entries, ports)
                 if entries and decides:
@@ -109,10 +113,12 @@ class Comparer:
         self._mode: Mode | None = None
         self._live: Live | None = None
         self._targets: Targets | None = None
-        self._own: dict[tuple[str, str], _Own] = {}
+        self._own: dict[str, dict[str, _Own]] = {}
+        self._groups: Counter[frozenset[_Group]] = Counter()
         self._shared: dict[str, tuple[ExpectedRules, frozenset[str], _Part]] = {}
         self._parts_before: list[_Part] = []
         self._shadows = Shadows()
+        self._ports: tuple[Port, ...] = ()
 
     def compare(self, known: Known) -> Comparison:
         once, ruleset = self._memory.once, known.ruleset
@@ -128,14 +134,22 @@ class Comparer:
         self._parts_before = parts
         for part in gone:
             part.leave()
-        for part in (*came, *(part for part in parts if not part.asked.isdisjoint(touched))):
+            self._groups[part.groups] -= 1
+        self._groups.update(part.groups for part in came)
+        kept = map(touched.isdisjoint, [part.asked for part in parts])
+        for part in dict.fromkeys((*came, *itertools.compress(parts, map(not_, kept)))):
+            self._groups[part.groups] -= 1
             part.look_up(self._live)
+            self._groups[part.groups] += 1
         world = once(
             "world",
             lambda *_: World(known.networks, known.containers, known.devices),
             *(known.networks, known.containers, known.devices),
         )
-        work = _Work(known, self._live, parts, self._shadows, world)
+        moved = {port.container_id for port in itertools.chain(*exchanged(self._ports, known.ports))}
+        self._ports = known.ports
+        work = _Work(known, self._live, parts, self._shadows, world, moved)
+        work.waived = set() if self._mode.empty else _left_out(frozenset().union(*+self._groups))
         found = [*work.against_expected(), *work.leftovers(), *_left_behind(known.containers)]
         found.sort(key=lambda one: (_ORDER[one.kind], one.binding is None, one.family, one.table, one.chain))
         return Comparison(tuple(found), tuple(work.undecided()))
@@ -146,14 +160,13 @@ class Comparer:
         before, self._own = self._own, {}
         parts: list[_Part] = []
         for family in mode.families:
-            own = []
+            known_before, here = before.get(family, {}), self._own.setdefault(family, {})
             for container in known.containers:
-                key = family, container.id
-                made = before.get(key)
-                if made is None or not made.holds(container, rules, moved):
+                made = known_before.get(container.id)
+                if made is None or made.container is not container or made.rules is not rules or made.asks_for(moved):
                     made = _Own(container, rules, family, targets.agreed, made)
-                self._own[key] = made
-                own.append(made.part)
+                here[container.id] = made
+            own = [made.part for made in here.values()]
             used: frozenset[str] = frozenset()
             if mode.layout is Layout.NETAVARK:
                 used = used.union(*{part.networks for part in own})
@@ -172,8 +185,8 @@ class _Own:
         self, container: Container, rules: ExpectedRules, family: str, targets: Evidence, before: _Own | None
     ) -> None:
         self.part: _Part
-        self._container = container
-        self._rules = rules
+        self.container = container
+        self.rules = rules
         self._ports = frozenset((binding.proto, binding.host_port or 0) for binding in container.bindings)
         self._relevant = (rules, [targets.get(port) for port in sorted(self._ports)], *concerns(container))
         if before is not None and before._relevant == self._relevant:
@@ -182,8 +195,8 @@ class _Own:
             networks = rules.networks_of(family, container)
             self.part = _Part(rules.of_container(family, container, targets), container.id, networks)
 
-    def holds(self, container: Container, rules: ExpectedRules, moved: set[tuple[str, int]]) -> bool:
-        return self._container is container and self._rules is rules and self._ports.isdisjoint(moved)
+    def asks_for(self, ports: set[tuple[str, int]]) -> bool:
+        return bool(ports) and not self._ports.isdisjoint(ports)
 
 
 def concerns(container: Container) -> tuple[object, ...]:
@@ -205,7 +218,10 @@ def _left_behind(containers: tuple[Container, ...]) -> Iterator[Drift]:
 class _Work:
     """One comparison on its way."""
 
-    def __init__(self, known: Known, live: Live, parts: list[_Part], shadows: Shadows, world: World) -> None:
+    def __init__(
+        self, known: Known, live: Live, parts: list[_Part], shadows: Shadows, world: World, moved: Set[str | None]
+    ) -> None:
+        """`moved`: the containers whose ports are not the same as last time."""
         mode = live.mode
         self._known = known
         self._mode = mode
@@ -213,11 +229,12 @@ class _Work:
         self._parts = parts
         self._shadows = shadows
         self._world = world
+        self._moved = moved
         self._foreign = [entry for entry in live.entries if not entry.asked]
         shadows.update(live, self._foreign)
         self._opaque = 0
         self._backend = _backend(mode)
-        self._waived = _left_out(parts) if not mode.empty else set()
+        self.waived: set[tuple[str, str]] = set()
 
     # --- what should be there -----------------------------------------------------------------------------------------
 
@@ -228,7 +245,7 @@ class _Work:
 
     def _missing(self) -> Iterator[Drift]:
         for expected in itertools.chain.from_iterable([part.absent for part in self._parts]):
-            if (expected.place.family, expected.group) in self._waived:
+            if (expected.place.family, expected.group) in self.waived:
                 continue
             if not self._read(expected) or self._live.may_be(expected):
                 self._opaque += 1
@@ -250,12 +267,18 @@ class _Work:
                     yield self._drift(DriftKind.DUPLICATE, expected, entry.rule, f"the same as {entries[0].rule.place}")
 
     def _shadowed(self) -> Iterator[Drift]:
-        ports: dict[str | None, list[Port]] = {}
-        for port in self._known.ports:
-            ports.setdefault(port.container_id, []).append(port)
         version = self._shadows.version
-        for part in [part for part in self._parts if part.may_be_shadowed(version)]:
-            for expected, rule, decides in part.shadowed(self._shadows, ports.get(part.owner, ())):
+        parts = [
+            part
+            for part in self._parts
+            if part.version != version or part.is_shadowed or (part.translating and part.owner in self._moved)
+        ]
+        ports: dict[str | None, list[Port]] = {part.owner: [] for part in parts}
+        for port in self._known.ports if parts else ():
+            if port.container_id in ports:
+                ports[port.container_id].append(port)
+        for part in parts:
+            for expected, rule, decides in part.shadowed(self._shadows, ports[part.owner]):
                 yield self._drift(DriftKind.SHADOWED, expected, rule, _decision(decides))
 
     # --- what is there ------------------------------------------------------------------------------------------------
@@ -299,7 +322,7 @@ class _Work:
                 or "what may be theirs is not understood"
             )
             yield Undecided("rules", f"{many} could not be compared: {why}")
-        if any(group == "direct routing" for _, group in self._waived):
+        if any(group == "direct routing" for _, group in self.waived):
             yield Undecided(
                 "direct routing", "no rule keeps others from containers' addresses: --allow-direct-routing?"
             )
@@ -328,9 +351,8 @@ def _decision(rule: Rule) -> str:
     return f"{rule.place} decides first: {does}"
 
 
-def _left_out(parts: list[_Part]) -> set[tuple[str, str]]:
+def _left_out(groups: frozenset[_Group]) -> set[tuple[str, str]]:
     """Groups of which not one rule is there while others are: a setting of the engine, most likely."""
-    groups = frozenset().union(*{part.groups for part in parts})
     here = {(family, group) for family, group, there in groups if there}
     return {
         (family, group) for family, group, _ in groups if group and (family, group) not in here and (family, "") in here

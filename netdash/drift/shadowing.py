@@ -83,12 +83,18 @@ def taker(expected: Expected, entries: list[Entry], ports: Iterable[Port]) -> Ru
         return None
     if address.version != (binding.host_ip.version if binding.host_ip else 4):
         return None
-    asked = (binding.proto, binding.host_ip, binding.host_port)
-    found = [port for port in ports if port.live and (port.proto, port.host_ip, port.host_port) == asked]
+    number, proto, host_ip = binding.host_port, binding.proto, binding.host_ip
+    found = [
+        port
+        for port in ports
+        if port.host_port == number
+        and (port.live and port.proto == proto)
+        and (port.host_ip is host_ip or port.host_ip == host_ip)
+    ]
     if not found or found[-1].dnat is None or found[-1].unsure:
         return None
     dnat = found[-1].dnat
-    return None if any(_place_of(dnat) == _place_of(entry.rule) for entry in entries) else dnat
+    return None if any(dnat is entry.rule or _place_of(dnat) == _place_of(entry.rule) for entry in entries) else dnat
 
 
 def _place_of(rule: Rule) -> tuple[object, ...]:

@@ -26,7 +26,7 @@ from netdash.model.host import (
     Route,
     Ruleset,
 )
-from netdash.model.memory import Each, Unchanged, same
+from netdash.model.memory import CachedMap, Unchanged, same
 from netdash.model.records import dataclass, replace
 from netdash.model.source import KEPT, SOURCES, WAITING, Source
 from netdash.parse.docker import created, parse_inspected, parse_listed, resolve_shared
@@ -89,7 +89,7 @@ class Builder:
         """`compare`: the rules with those that the engine should have written."""
         self._compares = compare
         self._sources = Sources()
-        self._listed, self._inspected = Each(), Each()
+        self._listed, self._inspected = CachedMap(), CachedMap()
         self._inner = _InnerAnswers()
         self._joined_before: dict[str, _Joined] = {}
         self._veth_pairs: VethPairs | None = None
@@ -294,7 +294,7 @@ class Builder:
         return ports if ruleset is held.ruleset else self._sources.once("counted", recounted, ports, ruleset)
 
 
-def _newest_first(each: Each, parse: Callable[[Json], Container | None], answer: object) -> dict[str, Container]:
+def _newest_first(each: CachedMap, parse: Callable[[Json], Container | None], answer: object) -> dict[str, Container]:
     """The containers of one kind of answer, by id."""
     found = each(lambda raw: (created(mapping(raw)), parse(mapping(raw))), objects(answer) or ())
     return {one.id: one for _, one in sorted(found, key=itemgetter(0), reverse=True) if one}

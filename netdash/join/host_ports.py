@@ -6,21 +6,20 @@ from collections.abc import Iterator
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from netdash.kernel.entrance import Entrance
-from netdash.kernel.routing import OUTSIDE
 from netdash.kernel.sockets import ByPort, by_port, holds, inside, scope_of
-from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Binding, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
 from netdash.model.index import owners_of
 from netdash.model.kept import WaitingPort
 from netdash.model.memory import exchanged
-from netdash.model.packet import Packet
 from netdash.model.processes import HOLDERS, OWN_PROXY
 from netdash.model.records import dataclass, replace
 
 if TYPE_CHECKING:
+    from netdash.trace.nat_changes import Changes
     from netdash.trace.nat_rules import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
@@ -34,6 +33,42 @@ class _Owner:
     container: Container
     sockets: ByPort
     told: frozenset[IP | None]  # the addresses that the API tells
+
+
+_Key = tuple[str, IP, int]
+"""Protocol, address and port of this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """The ports of one container, and what is asked of all of them together: there may be thousands."""
+
+    container: Container
+    ports: tuple[Port, ...]
+    unsure: bool  # whether rules that cannot be told may decide
+    numbers: frozenset[tuple[str, int]]
+    taken: frozenset[_Key]  # by the ports that are live, and by the proxies
+    down: frozenset[_Key]
+    ordered: tuple[tuple[tuple[object, ...], Port], ...]
+
+    @classmethod
+    def of(cls, container: Container, ports: tuple[Port, ...]) -> _Published:
+        return cls(
+            container,
+            ports,
+            any(port.unsure for port in ports),
+            frozenset((port.proto, port.host_port) for port in ports),
+            frozenset(_key(one) for port in ports for one in (port.live and port, port.proxy) if one),
+            frozenset(_key(port) for port in ports if not port.live),
+            tuple((_order(port), port) for port in ports),
+        )
+
+    def with_rules(self, changed: Changes) -> _Published:
+        """With the rules as they are now."""
+        ports = changed.renewed(self.ports)
+        if ports is self.ports:
+            return self
+        return replace(self, ports=ports, ordered=tuple(zip([order for order, _ in self.ordered], ports, strict=True)))
 
 
 class HostPorts:
@@ -51,20 +86,23 @@ class HostPorts:
         """`before`: the one of the host before, from which the ports are taken that nothing has changed for."""
         self._holding = holding = [proxy for proxy in proxies or () if proxy.holds_port]
         holding.sort(key=lambda one: (bool(one.listeners), -one.pid))  # of several at one port the last stays
-        self._proxies = {(one.proto, one.host_ip, one.host_port): one for one in holding}
         self._proxies_known = proxies is not None
         self._proxies_at: dict[tuple[str, int | None], list[Proxy]] = {}
         for proxy in holding:
             self._proxies_at.setdefault((proxy.proto, proxy.host_port), []).append(proxy)
-        self._proxy_keys: dict[int | None, tuple[str, IP, int]] = {one.pid: key for key, one in self._proxies.items()}
+        self._proxy_of: dict[int | None, Proxy] = {proxy.pid: proxy for proxy in holding}
         self.ruleset = ruleset
         self._listeners = listeners
         self._by_port = by_port(listeners or ())
-        self._nat = _destination_nat(ruleset) if ruleset else None
+        self._nat: DestinationNat | None = None
+        if ruleset:
+            from netdash.trace.nat_rules import DestinationNat  # not before: the screen shows containers first
+
+            self._nat = DestinationNat(ruleset)
         self._targets = self._nat.targets() if self._nat else ()
         self._rules_whole = ruleset is not None and ruleset.complete
         self._entrance = way
-        self._known: dict[str, tuple[Container, tuple[Port, ...]]] = {}
+        self._known: dict[str, _Published] = {}
         self._read = (way, self._rules_whole, self._proxies_known, listeners is None)
         if before is not None and before.ruleset and ruleset:
             self._take_over(before, before.ruleset, ruleset)
@@ -72,14 +110,15 @@ class HostPorts:
     def ports(self, containers: tuple[Container, ...], waiting: tuple[WaitingPort, ...] = ()) -> tuple[Port, ...]:
         """By protocol, port and address; a container's ports first where others share the number. A container that is
         the same object as last time is not looked at again."""
-        published = [port for container in containers for port in self._of(container)]
-        taken = {(port.proto, port.host_ip, port.host_port) for port in published if port.live}
-        taken |= {(one.proto, one.host_ip, one.host_port) for port in published if (one := port.proxy)}
-        found = [*published, *self._forwarded(taken, containers), *self._translated(taken, containers)]
-        taken |= {(port.proto, port.host_ip, port.host_port) for port in found}
-        found += (*self._others(taken, containers), *self._waiting(waiting, containers))
-        self._known = {container.id: (container, self._of(container)) for container in containers}
-        return tuple(sorted(found, key=_order))
+        self._known = {container.id: self._of(container) for container in containers}
+        published = [one for one in self._known.values() if one.ports]
+        taken = {key for one in published for key in one.taken}
+        more = [*self._by_netdash(taken, containers), *self._translated(published, taken, containers)]
+        taken = taken.union([_key(port) for port in more], *(one.down for one in published))
+        more += (*self._others(taken, containers), *self._waiting(waiting, containers))
+        found = [each for one in published for each in one.ordered] + [(_order(port), port) for port in more]
+        found.sort(key=itemgetter(0))
+        return tuple([port for _, port in found])
 
     def _take_over(self, before: HostPorts, old: Ruleset, new: Ruleset) -> None:
         from netdash.trace.nat_changes import changes
@@ -92,25 +131,26 @@ class HostPorts:
         touched = {(one.proto, one.port) for one in sockets} | {(one.proto, one.host_port) for one in proxies}
         touched |= changed.ports
         for identity, known in before._known.items():
-            container, ports = known
-            if not ports:
-                self._known[identity] = known
-            elif not any(port.unsure or (port.proto, port.host_port) in touched for port in ports):
-                self._known[identity] = (container, changed.renewed(ports))
+            if not known.unsure and known.numbers.isdisjoint(touched):
+                self._known[identity] = known.with_rules(changed) if known.ports else known
 
-    def _of(self, container: Container) -> tuple[Port, ...]:
+    def _of(self, container: Container) -> _Published:
         known = self._known.get(container.id)
-        if known is None or known[0] is not container:
-            known = self._known[container.id] = (container, tuple(self._published(container)))
-        return known[1]
+        if known is None or known.container is not container:
+            known = _Published.of(container, tuple(self._published(container)))
+        return known
+
+    def _proxy(self, proto: str, host_ip: IP, port: int) -> Proxy | None:
+        """Of several at one port the last."""
+        here = self._proxies_at.get((proto, port), ())
+        return next((one for one in reversed(here) if one.host_ip == host_ip), None)
 
     # --- published ports ----------------------------------------------------------------------------------------------
 
     def _published(self, container: Container) -> Iterator[Port]:
         bindings = container.bindings if container.running else container.configured
-        owner = _Owner(
-            container, by_port(container.listeners or ()), frozenset(binding.host_ip for binding in bindings)
-        )
+        told = frozenset(binding.host_ip for binding in bindings)
+        owner = _Owner(container, by_port(container.listeners or ()), told)
         six_told = {(binding.proto, binding.host_port) for binding in bindings if binding.host_ip == ANY[6]}
         six = any(address.version == 6 for end in container.endpoints for address in end.addresses)
         for binding in bindings:
@@ -122,7 +162,7 @@ class HostPorts:
                 if six and host_ip == ANY[4] and (binding.proto, binding.host_port) not in six_told:
                     yield from self._also_by_ipv6(owner, binding, binding.host_port)
             else:
-                yield self._down(container.id, binding, host_ip, binding.host_port)
+                yield self._down(container.id, (binding.proto, host_ip, binding.host_port), binding.container_port)
 
     def _also_by_ipv6(self, owner: _Owner, binding: Binding, host_port: int) -> Iterator[Port]:
         """Podman tells 0.0.0.0 for a port without an address; netavark's rules translate IPv6 too on a dual stack."""
@@ -130,26 +170,24 @@ class HostPorts:
         if port.dnat and not port.unsure and not _foreign(owner.container, port.target_ip):
             yield port
 
-    def _down(self, container_id: str, binding: Binding, host_ip: IP, host_port: int) -> Port:
+    def _down(self, container_id: str, key: _Key, container_port: int) -> Port:
         return Port(
-            proto=binding.proto,
-            host_ip=host_ip,
-            host_port=host_port,
-            container_port=binding.container_port,
+            *key,
+            container_port=container_port,
             target_ip=None,
             dnat=None,
             proxy=None,
             listening=False,
             listener=None,
-            scope=scope_of(host_ip),
+            scope=scope_of(key[1]),
             container_id=container_id,
-            holder=self._holder(binding.proto, host_ip, host_port, None, None),
+            holder=self._holder(*key, None, None),
             live=False,
         )
 
     def _live(self, owner: _Owner, binding: Binding, host_ip: IP, host_port: int) -> Port:
         container = owner.container
-        proxy = self._proxies.get((binding.proto, host_ip, host_port)) or self._relayed(owner, binding, host_ip)
+        proxy = self._proxy(binding.proto, host_ip, host_port) or self._relayed(owner, binding, host_ip)
         bound = proxy.host_ip if proxy else host_ip
         dnat, unsure, (target, port) = self._dnat(binding.proto, bound, host_port)
         if target is None and proxy is not None and not unsure and (self._nat is None or self._rules_whole):
@@ -174,7 +212,9 @@ class HostPorts:
             container_id=container.id,
             holder=self._holder(binding.proto, bound, host_port, dnat, proxy, bool(unsure) or not self._rules_whole),
             unsure=unsure,
-            dnat_from_here=self._dnat_from_here(binding.proto, bound, host_port) if dnat else None,
+            dnat_from_here=self._nat.from_here(self._entrance, binding.proto, bound, host_port)
+            if dnat and self._nat
+            else None,
         )
 
     def _relayed(self, owner: _Owner, binding: Binding, host_ip: IP) -> Proxy | None:
@@ -195,40 +235,8 @@ class HostPorts:
         """The rule that translates, those that may do something else before it, and to what it translates."""
         if self._nat is None:
             return None, (), (None, None)
-        device, local = self._entrance.uplinks[host_ip.version]
-        packet = Packet(
-            family=host_ip.version,
-            proto=proto,
-            src=OUTSIDE[host_ip.version],
-            dst=local if host_ip.is_unspecified else host_ip,
-            dport=host_port,
-            iif=device,
-            dst_type="LOCAL" if host_ip.is_unspecified else self._entrance.kind(host_ip),
-        )
-        found = self._nat.find(packet)
+        found = self._nat.coming_in(self._entrance, proto, host_ip, host_port)
         return found.rule, found.unsure, found.target
-
-    def _dnat_from_here(self, proto: str, host_ip: IP, host_port: int) -> bool | None:
-        """Whether the output hook translates what a process of this host sends there; None: cannot be told."""
-        if self._nat is None:
-            return None
-        dst = LOOPBACK[host_ip.version] if host_ip.is_unspecified else host_ip
-        here = self._entrance.takes(dst)
-        device, source = (None, None) if here is None else self._entrance.uplinks[dst.version]
-        if here:
-            device, source = "lo", dst
-        packet = Packet(
-            family=dst.version,
-            proto=proto,
-            src=source,
-            dst=dst,
-            dport=host_port,
-            oif=device,
-            src_type="LOCAL",
-            dst_type=self._entrance.kind(dst),
-        )
-        found = self._nat.find(packet, output=True)
-        return None if found.unsure else found.rule is not None
 
     def _holder(
         self, proto: str, host_ip: IP, port: int, dnat: Rule | None, proxy: Proxy | None, may_translate: bool = False
@@ -247,7 +255,9 @@ class HostPorts:
 
     # --- the others ---------------------------------------------------------------------------------------------------
 
-    def _translated(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
+    def _translated(
+        self, published: list[_Published], taken: set[_Key], containers: tuple[Container, ...]
+    ) -> Iterator[Port]:
         """DNAT rules of one exact port that no engine published: written by hand, or left over."""
         owners = cache(lambda: owners_of(containers))
         numbers = {(proto, port) for proto, _, port in taken}
@@ -255,7 +265,10 @@ class HostPorts:
             return
         from netdash.trace.nat_rules import destination, translated
 
+        known = {id(port.dnat) for one in published for port in one.ports}
         for rule, asked in self._targets:
+            if asked is None and id(rule) in known:
+                continue  # the port that it is for is published
             proto, port, dst = destination(rule)
             if port is None and asked is not None:
                 proto, port = asked
@@ -263,63 +276,30 @@ class HostPorts:
                 continue
             host_ip = dst or ANY[6 if rule.family == "ip6" else 4]
             target, target_port = translated(rule, port)
-            owner = owners().get(target) if target else None
-            listener, listening = _inside(owner, proto, target, target_port or port)
-            yield Port(
-                proto=proto,
-                host_ip=host_ip,
-                host_port=port,
-                container_port=target_port or port,
-                target_ip=target,
-                dnat=rule,
-                proxy=None,
-                listening=listening,
-                listener=listener.command if listener else None,
-                scope=scope_of(host_ip),
-                container_id=owner.id if owner else None,
-                holder=self._holder(proto, host_ip, port, rule, None),
-            )
+            holder = self._holder(proto, host_ip, port, rule, None)
+            key = proto, host_ip, port
+            yield _forwarded(key, target, target_port or port, owners().get(target) if target else None, holder, rule)
 
-    def _forwarded(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
+    def _by_netdash(self, taken: set[_Key], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Ports that netdash forwards by a proxy of its own, which the engine knows nothing of."""
-        own = [one for key, one in self._proxies.items() if one.command == OWN_PROXY and key not in taken]
+        own = [one for one in self._holding if one.command == OWN_PROXY and self._is_last(one)]
         owners = owners_of(containers) if own else {}
         for proxy in own:
-            owner = owners.get(proxy.container_ip)
-            listener, listening = _inside(owner, proxy.proto, proxy.container_ip, proxy.container_port)
-            yield Port(
-                proto=proxy.proto,
-                host_ip=proxy.host_ip,
-                host_port=proxy.host_port,
-                container_port=proxy.container_port,
-                target_ip=proxy.container_ip,
-                dnat=None,
-                proxy=proxy,
-                listening=listening,
-                listener=listener.command if listener else None,
-                scope=scope_of(proxy.host_ip),
-                container_id=owner.id if owner else None,
-                holder=Holder("netdash", proxy.pid, OWN_PROXY),
-            )
+            if (key := _key(proxy)) not in taken:
+                target, holder = proxy.container_ip, Holder("netdash", proxy.pid, OWN_PROXY)
+                yield _forwarded(key, target, proxy.container_port, owners.get(target), holder, proxy=proxy)
 
     def _waiting(self, waiting: tuple[WaitingPort, ...], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Ports of netdash's forwards that are closed, but for those whose proxies are known."""
         by_id = {container.id: container for container in containers} if waiting else {}
         for waiting_port in waiting:
-            owner, proxy = (
-                by_id.get(waiting_port.container_id),
-                self._proxies.get((waiting_port.proto, waiting_port.host_ip, waiting_port.host_port)),
-            )
+            owner = by_id.get(waiting_port.container_id)
+            proxy = self._proxy(*_key(waiting_port))
             if proxy is None or (owner is not None and _foreign(owner, proxy.container_ip)):
-                binding = Binding(
-                    waiting_port.proto, waiting_port.container_port, waiting_port.host_ip, waiting_port.host_port
-                )
-                yield replace(
-                    self._down(waiting_port.container_id, binding, waiting_port.host_ip, waiting_port.host_port),
-                    waiting=True,
-                )
+                down = self._down(waiting_port.container_id, _key(waiting_port), waiting_port.container_port)
+                yield replace(down, waiting=True)
 
-    def _others(self, taken: set[tuple[str, IP, int]], containers: tuple[Container, ...]) -> Iterator[Port]:
+    def _others(self, taken: set[_Key], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Other host listeners; a host-network container is told by its first process, a proxy tells where it leads."""
         by_pid = {
             container.pid: container for container in containers if container.pid and container.network_mode == "host"
@@ -327,11 +307,13 @@ class HostPorts:
         seen: set[tuple[str, IP, int, str | None, bool]] = set()
         for listener in self._listeners or ():
             key = (listener.proto, listener.ip, listener.port)
+            if key in taken and not listener.device:
+                continue
             known = (*key, listener.device, listener.dual)
-            if (key in taken and not listener.device) or known in seen or self._is_proxys(listener, taken):
+            if known in seen or self._is_proxys(listener, taken):
                 continue
             seen.add(known)
-            owner, proxy = by_pid.get(listener.pid or 0), self._proxies.get(key)
+            owner, proxy = by_pid.get(listener.pid or 0), self._proxy(*key)
             yield Port(
                 proto=listener.proto,
                 host_ip=listener.ip,
@@ -349,16 +331,38 @@ class HostPorts:
                 device=listener.device,
             )
 
-    def _is_proxys(self, listener: Listener, taken: set[tuple[str, IP, int]]) -> bool:
+    def _is_proxys(self, listener: Listener, taken: set[_Key]) -> bool:
         """Whether it is the socket of a proxy that is known: old ones bind :: for 0.0.0.0."""
-        own = self._proxy_keys.get(listener.pid)
-        return own in taken and own[2] == listener.port
+        own = self._proxy_of.get(listener.pid)
+        return own is not None and own.host_port == listener.port and self._is_last(own) and _key(own) in taken
+
+    def _is_last(self, proxy: Proxy) -> bool:
+        return self._proxy(*_key(proxy)) is proxy
 
 
-def _destination_nat(ruleset: Ruleset) -> DestinationNat:
-    from netdash.trace.nat_rules import DestinationNat  # not before there are rules: the screen shows containers first
-
-    return DestinationNat(ruleset)
+def _forwarded(
+    key: _Key,
+    target: IP | None,
+    port: int,
+    owner: Container | None,
+    holder: Holder | None,
+    dnat: Rule | None = None,
+    proxy: Proxy | None = None,
+) -> Port:
+    """A port that no engine published. `port`: of `target`, which is an address of `owner`."""
+    listener, listening = _inside(owner, key[0], target, port)
+    return Port(
+        *key,
+        container_port=port,
+        target_ip=target,
+        dnat=dnat,
+        proxy=proxy,
+        listening=listening,
+        listener=listener.command if listener else None,
+        scope=scope_of(key[1]),
+        container_id=owner.id if owner else None,
+        holder=holder,
+    )
 
 
 def _only_address(container: Container, host_ip: IP) -> IP | None:
@@ -383,6 +387,10 @@ def _holder_of(listener: Listener, proxy: Proxy | None) -> Holder:
     command = listener.program or (proxy.command if proxy else None)
     pid = listener.pid or (proxy.pid if proxy else None)
     return Holder(command if command in _ENGINE_HOLDERS else "process", pid, command, listener.user is not None)
+
+
+def _key(one: Port | Proxy | WaitingPort) -> _Key:
+    return one.proto, one.host_ip, one.host_port
 
 
 def _order(port: Port) -> tuple[object, ...]:

@@ -27,7 +27,7 @@ from netdash.model.host import (
     Unread,
 )
 from netdash.model.kernel_state import Tracking
-from netdash.model.memory import Each, Memory, Unchanged
+from netdash.model.memory import CachedMap, Memory, Unchanged
 from netdash.model.processes import ProxyProcesses
 from netdash.model.records import replace
 from netdash.model.source import BY_PATH, FILES, SOURCES, Source
@@ -52,7 +52,8 @@ class Sources:
     def __init__(self) -> None:
         self.once = Memory().once
         self._networks = Unchanged(lambda network: network)
-        self._links, self._lines, self._argv, self._processes = Each(), Each(str), Each(str), ProxyProcesses()
+        self._links, self._lines, self._argv = CachedMap(), CachedMap(str), CachedMap(str)
+        self._processes = ProxyProcesses()
         self._entries: LiveEntries | None = None
         self._used: LiveEntries | None = None
         self._rates: LinkRates | None = None

@@ -3,9 +3,10 @@ rules for as long as rules of the host may need them. Not for use by two threads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import _lru_cache_wrapper, lru_cache
-from operator import is_
+from itertools import compress, count, islice
+from operator import eq, is_, not_
 from typing import Any, TypeVar
 
 S = TypeVar("S")
@@ -51,29 +52,36 @@ class Unchanged:
         return records
 
 
-class Each:
+class CachedMap:
     """`map` that keeps a result for as long as its thing is among them. Each of these has one `make`."""
 
     def __init__(self, key: Callable[[Any], Hashable] = id) -> None:
         """`key`: by which a thing is known; `str` for texts."""
         self._key = key
-        self._known: dict[Hashable, tuple[object, Any]] = {}
+        self._things: Sequence[object] = ()  # kept: the id of a thing is its own for so long
+        self._keys: list[Hashable] = []
+        self._results: list[Any] = []
 
     def __call__(self, make: Callable[[S], T], things: Iterable[S]) -> list[T]:
-        before, self._known, results = self._known, {}, []
-        for thing in things:
-            key = self._key(thing)
-            known = before.get(key)
-            if known is None:
-                known = before[key] = (thing, make(thing))
-            self._known[key] = known  # with the thing: its id is its own for so long
-            results.append(known[1])
-        return results
+        things = [*things]
+        keys = [*map(self._key, things)]
+        was, now = differing(self._keys, keys, eq)
+        known = dict(zip(self._keys[was], self._results[was], strict=True))
+        for key, thing in zip(keys[now], things[now], strict=True):
+            if key not in known:
+                known[key] = make(thing)
+        fresh = map(known.__getitem__, keys[now])
+        self._results = [*self._results[: was.start], *fresh, *self._results[was.stop :]]
+        self._things, self._keys = things, keys
+        return [*self._results]
 
 
-def exchanged(before: Collection[T], now: Collection[T]) -> tuple[list[T], list[T]]:
+def exchanged(before: Sequence[T], now: Sequence[T]) -> tuple[list[T], list[T]]:
     """(those that went, those that came), by identity: an index is changed by them in place of being made anew."""
-    old, new = (dict(zip(map(id, things), things, strict=True)) for things in (before, now))
+    old, new = (
+        {id(thing): thing for thing in things[part]}
+        for things, part in zip((before, now), differing(before, now), strict=True)
+    )
     return [old[one] for one in old.keys() - new.keys()], [new[one] for one in new.keys() - old.keys()]
 
 
@@ -98,14 +106,14 @@ def patched(index: Mapping[S, frozenset[T]], gone: Pairs[S, T], came: Pairs[S, T
 def differing(before: Sequence[T], now: Sequence[T], same: Callable[[T, T], bool] = is_) -> tuple[slice, slice]:
     """From the first that differs to the last, in both."""
     most = min(len(before), len(now))
-    begin = _alike(zip(before, now), same, most)  # noqa: B905 the shorter one ends it
-    end = _alike(zip(reversed(before), reversed(now)), same, most - begin)  # noqa: B905
+    begin = _equal(before, now, same, most)
+    end = _equal(reversed(before), reversed(now), same, most - begin)
     return slice(begin, len(before) - end), slice(begin, len(now) - end)
 
 
-def _alike(pairs: Iterable[tuple[T, T]], same: Callable[[T, T], bool], most: int) -> int:
-    found = (at for at, (old, new) in enumerate(pairs) if old is not new and not same(old, new))
-    return min(next(found, most), most)
+def _equal(before: Iterable[T], now: Iterable[T], same: Callable[[T, T], bool], most: int) -> int:
+    """How many of the first `most` are the same in both, up to the first that is not."""
+    return next(compress(count(), map(not_, map(same, islice(before, most), now))), most)
 
 
 # --- conditions and targets of rules ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from enum import Enum
 
 from netdash.model.engine_process import EngineProcess
 from netdash.model.host import Listener, Proxy
-from netdash.model.memory import Each
+from netdash.model.memory import CachedMap
 from netdash.model.numbers import PID_DIGITS, UID_DIGITS, decimal
 from netdash.model.records import dataclass, replace
 
@@ -147,7 +147,7 @@ class ProxyProcesses:
     """The proxies with what else is known of their processes; one of which that is as before stays the same object."""
 
     def __init__(self) -> None:
-        self._each = Each(_identity)
+        self._each = CachedMap(_identity)
 
     def of(
         self,

@@ -5,7 +5,7 @@ class, and the other methods are the same functions for all classes. `replace` c
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -31,16 +31,13 @@ else:
     def replace(record: Any, **changes: Any) -> Any:
         """A copy with some fields changed, much faster than that of `dataclasses`: a trace makes a hundred. Of a class
         without __post_init__."""
-        made = object.__new__(type(record))
-        if slots := _setters(type(record)):
-            for name, write in slots.items():
-                write(made, changes.pop(name) if name in changes else getattr(record, name))
-        else:
-            values = made.__dict__
-            values.update(record.__dict__)
-            values.update((name, changes.pop(name)) for name in tuple(changes) if name in values)
-        if changes:
-            raise TypeError(f"{type(record).__name__} has no {', '.join(changes)}")
+        kind = type(record)
+        made, writers = _copier(kind)(record), _writers(kind)
+        try:
+            for name, value in changes.items():
+                writers[name](made, value)
+        except KeyError as unknown:
+            raise TypeError(f"{kind.__name__} has no {unknown}") from None
         return made
 
 
@@ -140,7 +137,7 @@ def _refuse(self: Any, name: str, value: object = None) -> NoReturn:  # noqa: AR
 def _reduced(self: Any) -> tuple[Any, ...]:
     """How it is pickled: what is restored is written past `_refuse`."""
     kind: Any = type(self)
-    return _restored, (kind, kind.__match_args__, *[getattr(self, name) for name in _setters(kind)])
+    return _restored, (kind, kind.__match_args__, *[getattr(self, name) for name in _writers(kind)])
 
 
 def _restored(kind: Any, names: tuple[str, ...], *values: Any) -> Any:
@@ -148,15 +145,34 @@ def _restored(kind: Any, names: tuple[str, ...], *values: Any) -> Any:
     if names != kind.__match_args__:
         raise TypeError(f"{kind.__qualname__} has other fields here")
     made = object.__new__(kind)
-    for write, value in zip(_setters(kind).values(), values, strict=True):
+    for write, value in zip(_writers(kind).values(), values, strict=True):
         write(made, value)
     return made
 
 
 @cache
-def _setters(kind: Any) -> dict[str, Callable[[Any, Any], None]]:
-    """How the fields of a class with slots are written."""
-    return {} if kind.__dictoffset__ else {name: getattr(kind, name).__set__ for name in kind._fields}
+def _writers(kind: Any) -> dict[str, Callable[[Any, Any], None]]:
+    """How the fields of a class are written."""
+    if kind.__dictoffset__:
+        return {name: partial(_write, name) for name in kind._fields}
+    return {name: getattr(kind, name).__set__ for name in kind._fields}
+
+
+def _write(name: str, record: Any, value: object) -> None:
+    object.__setattr__(record, name, value)
+
+
+@cache
+def _copier(kind: Any) -> Callable[[Any], Any]:
+    """Copies a record of the class."""
+    scope: dict[str, Any] = {f"_{name}": write for name, write in _writers(kind).items()}
+    scope |= {"new": object.__new__, "kind": kind}
+    body = [f"_{name}(made, record.{name})" for name in _writers(kind)]
+    if kind.__dictoffset__:
+        body = ["made.__dict__.update(record.__dict__)"]
+    exec("\n ".join(("def copied(record):", "made = new(kind)", *body, "return made")), scope)  # noqa: S102
+    copied: Callable[[Any], Any] = scope["copied"]
+    return copied
 
 
 class _Fields:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from netdash.model.addresses import address, interface, subnet
 from netdash.model.host import IP, AddressDetail, Interface, IpsecPolicy, Link, Neighbour, Net, PolicyRule, Route
 from netdash.model.kernel_state import BridgePort, BridgeSwitches, Bridging, FdbEntry, PortVlan
-from netdash.model.memory import Each
+from netdash.model.memory import CachedMap
 from netdash.parse.json_values import Json, integer, items, mapping, text
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
@@ -26,7 +26,7 @@ _KNOWN = {
 _GROUPS = {"default": "0"}  # iproute2's own name; others are the administrator's
 
 
-def parse_links(link_json: object, addr_json: object, each: Each | None = None) -> tuple[Link, ...]:
+def parse_links(link_json: object, addr_json: object, each: CachedMap | None = None) -> tuple[Link, ...]:
     """`ip -j -d link` and `ip -j -d addr`; the second alone says everything."""
     rows: list[object] = items(addr_json)
     if link_json is not None:
@@ -37,7 +37,7 @@ def parse_links(link_json: object, addr_json: object, each: Each | None = None) 
             if index is not None and text(one.get("ifname")):
                 merged.setdefault(index, {}).update(one)
         rows = [*merged.values()]
-    found = filter(None, (each or Each())(_link, rows))
+    found = filter(None, (each or CachedMap())(_link, rows))
     return tuple(sorted(found, key=attrgetter("index")))
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from netdash.model.addresses import address, packed, subnet
 from netdash.model.host import IP, Listener, Proxy, Resolver, Route
-from netdash.model.memory import Each
+from netdash.model.memory import CachedMap
 from netdash.model.numbers import decimal
 from netdash.model.processes import OWN_PROXY
 
@@ -20,10 +20,10 @@ _OPTION = re.compile(r"\s--?(proto|host-ip|host-port|container-ip|container-port
 _ANY4, _ANY6 = IPv4Address(0), IPv6Address(0)
 
 
-def parse_proxies(lines: str, each: Each | None = None) -> tuple[Proxy, ...]:
+def parse_proxies(lines: str, each: CachedMap | None = None) -> tuple[Proxy, ...]:
     """`PID PPID ARGV` (or `PID ARGV`) a line. A line that is no proxy's is left out."""
     split = lines.split("\n")  # not splitlines(): an argument may hold its other ends
-    return tuple(filter(None, (each or Each(str))(parse_proxy, split)))
+    return tuple(filter(None, (each or CachedMap(str))(parse_proxy, split)))
 
 
 def parse_memory(lines: str | None) -> Mapping[int, int]:
@@ -77,13 +77,13 @@ def _port(value: str | None) -> int | None:
 # --- listeners --------------------------------------------------------------------------------------------------------
 
 
-def parse_listeners(lines: str, each: Each | None = None) -> tuple[Listener, ...]:
+def parse_listeners(lines: str, each: CachedMap | None = None) -> tuple[Listener, ...]:
     """`ss -Hltnup`: netid, state, queues, local, peer, users. A socket of several processes is the first one's.
 
     A process chooses its name, up to 15 characters that ss prints as they are. So the part with the names has to be as
     ss writes it from its beginning to the end of the line. Raises ValueError where it is not: it may be a name with an
     end of a line in it, and the next line a part of that name."""
-    return tuple(filter(None, (each or Each(str))(_listener, lines.split("\n"))))
+    return tuple(filter(None, (each or CachedMap(str))(_listener, lines.split("\n"))))
 
 
 def _listener(line: str) -> Listener | None:

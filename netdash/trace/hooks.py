@@ -119,7 +119,11 @@ class Hooks:
     @cached_property
     def changing(self) -> bool:
         """Whether a rule changes what later rules ask of a packet, or whether nat is asked at all."""
-        return any(_changes(rule) for chain in self._ruleset.chains for rule in chain.rules)
+        return any(
+            (rule.target.effects or rule.target.cases) and _changes(rule)
+            for chain in self._ruleset.chains
+            for rule in chain.rules
+        )
 
     def _ip(self, hook: str, family: int) -> list[Stage]:
         chains = self.bases(hook, family)

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from netdash.kernel.entrance import Entrance
+from netdash.kernel.routing import OUTSIDE
+from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Chain, Host, Rule, Ruleset, Verb
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
@@ -41,6 +44,40 @@ class DestinationNat:
             policy=None, neighbours=None, ruleset=ruleset, proxies=None, listeners=None, ports=None, sysctls={},
             privileged=None,
         )  # fmt: skip
+
+    def coming_in(self, entrance: Entrance, proto: str, host_ip: IP, port: int) -> Found:
+        """What is done with what comes in by the uplink for a port of this host."""
+        device, local = entrance.uplinks[host_ip.version]
+        packet = Packet(
+            family=host_ip.version,
+            proto=proto,
+            src=OUTSIDE[host_ip.version],
+            dst=local if host_ip.is_unspecified else host_ip,
+            dport=port,
+            iif=device,
+            dst_type="LOCAL" if host_ip.is_unspecified else entrance.kind(host_ip),
+        )
+        return self.find(packet)
+
+    def from_here(self, entrance: Entrance, proto: str, host_ip: IP, port: int) -> bool | None:
+        """Whether the output hook translates what a process of this host sends there; None: cannot be told."""
+        dst = LOOPBACK[host_ip.version] if host_ip.is_unspecified else host_ip
+        here = entrance.takes(dst)
+        device, source = (None, None) if here is None else entrance.uplinks[dst.version]
+        if here:
+            device, source = "lo", dst
+        packet = Packet(
+            family=dst.version,
+            proto=proto,
+            src=source,
+            dst=dst,
+            dport=port,
+            oif=device,
+            src_type="LOCAL",
+            dst_type=entrance.kind(dst),
+        )
+        found = self.find(packet, output=True)
+        return None if found.unsure else found.rule is not None
 
     def find(self, packet: Packet, output: bool = False) -> Found:
         """`packet` as it comes in; with `output`, as a process of this host sends it."""
@@ -89,7 +126,7 @@ class DestinationNat:
             chain, asked = waiting.pop(0)
             for rule in chain.rules:
                 if rule.target.verb is Verb.DNAT:
-                    own = None if any(match.key == "dport" for match in rule.matches) else asked
+                    own = None if asked and any(match.key == "dport" for match in rule.matches) else asked
                     found.setdefault((id(rule), own), (rule, own))
                     continue
                 for entered in self._hooks.entered(chain, (rule,)):
