@@ -10,7 +10,7 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Container, Endpoint, Host, Link, Verb
 from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass
-from netdash.trace.macvlan import DRIVERS
+from netdash.trace.link_layer import DRIVERS
 
 MAX_POINTS = 16
 _MAX_EXCLUDED = 48  # ports

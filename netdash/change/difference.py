@@ -17,8 +17,7 @@ from netdash.model.host import Host
 from netdash.model.index import find_container, index_of
 from netdash.model.numbers import decimal
 from netdash.model.records import dataclass, replace
-from netdash.trace.model import Origin, Question, Trace
-from netdash.trace.reach_matrix import Aim, Matrix, Reach, Sender
+from netdash.trace.model import Aim, Matrix, Origin, Question, Reach, Sender, Trace
 from netdash.trace.reachability import reaching, reason, told
 from netdash.trace.tracer import reaches
 

@@ -156,7 +156,7 @@ def _configuration(arguments: Arguments) -> Iterable[str]:
         from netdash.cli.docker_plugin import install
 
         return (install(),)
-    from netdash.tui.config_listing import lines
+    from netdash.tui.config import lines
 
     return lines(arguments.config)
 
@@ -195,13 +195,13 @@ def _dashboard(arguments: Arguments) -> int:
     """The engine is asked by a thread while the screen is loaded, and all else is loaded after that."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise _NO_TERMINAL
-    from netdash.tui.term import screens
+    from netdash.tui.term import modes
 
-    if reason := screens.why_not(os.environ, sys.stdout.fileno()):
+    if reason := modes.why_not(os.environ, sys.stdout.fileno()):
         raise NetdashError(reason, f"these work here: {_EVERYWHERE}", Exit.USAGE)
     gc.disable()  # until the first paint
     _share_one_heap()
-    from netdash.tui.term import endings, modes
+    from netdash.tui.term import modes
 
     if arguments.command == "demo" or arguments.bundle or arguments.hosts or arguments.demo_without_engine:
         return _shown(arguments, None)
@@ -214,7 +214,7 @@ def _dashboard(arguments: Arguments) -> int:
         finally:
             os._exit(Exit.FAULT)
 
-    with endings.restoring(taken.leave, lambda: None, fail):
+    with modes.restoring(taken.leave, lambda: None, fail):
         return _shown(arguments, taken)
 
 
@@ -252,9 +252,9 @@ def _shown(arguments: Arguments, taken: Taken | None) -> int:
 def _first_frame(taken: Taken, feed: LiveFeed | StillFeed | FleetFeed, options: Options) -> FirstFrame:
     """Paints it as soon as the engine has listed its containers; a slow one is not waited for."""
     from netdash.cli.feeds import LiveFeed
-    from netdash.tui.term import screens
+    from netdash.tui.term import modes
 
-    wide, high = screens.size(sys.stdout.fileno(), os.environ)
+    wide, high = modes.size(sys.stdout.fileno(), os.environ)
     from netdash.tui import first_frame
 
     first = first_frame.FirstFrame(taken)

@@ -22,8 +22,7 @@ from netdash.model.host import Host
 from netdash.model.records import dataclass, replace
 from netdash.rules.nft_listing import Handles
 from netdash.rules.ruleset import read_ruleset
-from netdash.trace.kernel_trace import Flow, Walk, walk_of
-from netdash.trace.marking import Wanted, table_text, wanted_packet
+from netdash.trace.kernel_trace import Flow, Walk, Wanted, table_text, walk_of, wanted_packet
 from netdash.trace.model import Origin, Question, Trace
 from netdash.trace.proof import Proof, proved, unseen
 from netdash.trace.tracer import trace

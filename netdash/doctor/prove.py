@@ -16,9 +16,8 @@ from netdash.model.host import Host
 from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass, replace
 from netdash.trace.exchange import paused_in
-from netdash.trace.model import Origin, Question, Trace, Verdict
+from netdash.trace.model import Aim, Origin, Question, Sender, Trace, Verdict
 from netdash.trace.reach_classes import Kinds
-from netdash.trace.reach_matrix import Aim, Sender
 from netdash.trace.summary import answer, obstacle
 from netdash.trace.tracer import trace
 

@@ -289,7 +289,7 @@ class Builder:
         self._uncounted = ports
         if ruleset is None:
             return ports
-        from netdash.trace.nat_changes import recounted
+        from netdash.trace.nat_rules import recounted
 
         return ports if ruleset is held.ruleset else self._sources.once("counted", recounted, ports, ruleset)
 

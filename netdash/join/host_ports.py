@@ -121,7 +121,7 @@ class HostPorts:
         return tuple([port for _, port in found])
 
     def _take_over(self, before: HostPorts, old: Ruleset, new: Ruleset) -> None:
-        from netdash.trace.nat_changes import changes
+        from netdash.trace.nat_rules import changes
 
         changed = changes(old, new) if before._read == self._read else None
         if changed is None:

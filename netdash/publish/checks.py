@@ -16,7 +16,7 @@ from netdash.publish.payload import Volume
 from netdash.publish.request import Mode, Request
 from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
-from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers
+from netdash.trace.nat_rules import ANYWHERE, TRIED, takers
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,15 @@ from netdash.model.records import replace
 from netdash.model.source import Source
 from netdash.rules.match import Answer, condition, holds
 from netdash.rules.rule_index import mapped
-from netdash.trace import zones
+from netdash.trace import translate
 from netdash.trace.conntrack import NO_ZONE, SOURCE, manipulated_at
 from netdash.trace.conntrack import Target as Translated
 from netdash.trace.hooks import CONNTRACK, NAT, Hooks, Stage
 from netdash.trace.model import Step, Verdict
 from netdash.trace.namespace_state import looked_at, number
-from netdash.trace.rule_memory import first_time, remember
 from netdash.trace.run import Run
+from netdash.trace.stateful_rules import first_time, hand_over, remember
 from netdash.trace.translate import Untold, translation
-from netdash.trace.userspace_targets import hand_over
 
 _DEEP = 16  # NFT_JUMP_STACK_SIZE
 _NEXT, _LEAVE, _ACCEPT = "next", "leave", "accept"
@@ -54,9 +53,9 @@ def call(run: Run, hook: str, stage: Stage) -> None:
     """One call at a hook."""
     if stage.kind == CONNTRACK:
         _known(run)
-        zones.find(run)
+        translate.find(run)
         _full(run)
-        run.packet = run.connection.track(run.packet, zones.loose(run))
+        run.packet = run.connection.track(run.packet, translate.loose(run))
     elif stage.kind == NAT:
         _nat(run, hook)
     elif stage.unread is not None:
@@ -250,7 +249,7 @@ class _Walk:
             elif effect.kind == "rewrite":
                 self._rewrite(rule, effect)
             elif effect.kind == "zone":
-                zones.put_in(run, rule, effect)
+                translate.put_in(run, rule, effect)
             elif effect.kind == "notrack" and not run.packet.ctdir and self._untracks(rule, effect):
                 run.connection.untracked = True
                 run.packet = run.connection.shown(run.packet)

@@ -1,21 +1,29 @@
 """Which rule of nat translates what comes in for a port, as the walk of a trace meets it at that one hook: without
-routes, and past what drops the packet before. Where a trace of the whole path is too much for each of many ports."""
+routes, and past what drops the packet. Rules are asked with a packet, not read.
+
+Where a trace of the whole path is too much for each of many ports.
+
+Most changes are the rules of one container."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
 
 from netdash.kernel.entrance import Entrance
-from netdash.kernel.routing import OUTSIDE
+from netdash.kernel.routing import OUTSIDE, entrance, uplinks_of
+from netdash.kernel.sockets import device_of
 from netdash.model.addresses import LOOPBACK
-from netdash.model.host import IP, Chain, Host, Rule, Ruleset, Verb
+from netdash.model.host import IP, Chain, Host, Port, Rule, Ruleset, Verb
+from netdash.model.memory import differing
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
 from netdash.trace.chains import call
-from netdash.trace.explore import Explored, Walked, explore, walk
-from netdash.trace.hooks import CHAIN, CONNTRACK, NAT, hooks_of
+from netdash.trace.hooks import CHAIN, CONNTRACK, NAT, Hooks, hooks_of
 from netdash.trace.model import Verdict
-from netdash.trace.run import Choices, Ended, Run
+from netdash.trace.run import Choices, Ended, Explored, Run, Walked, explore, walk
 from netdash.trace.translate import port_of
 
 _WIDE = 32  # ports of one rule that are told apart
@@ -198,3 +206,161 @@ def destination(rule: Rule) -> tuple[str | None, int | None, IP | None]:
         elif match.key == "dst" and not isinstance(value, (str, tuple)) and getattr(value, "num_addresses", 0) == 1:
             dst = getattr(value, "network_address", None)
     return proto, port, dst
+
+
+_HOOKS = ("prerouting", "output")
+_MOST_PORTS = 32  # ports of one condition
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """`ports`: those that a rule asks for which came, went or changed. `now`: by the id of a rule of before the same
+    rule as it is now, where it is another object."""
+
+    ports: frozenset[Asked]
+    now: Mapping[int, Rule]
+
+    def renewed(self, ports: tuple[Port, ...]) -> tuple[Port, ...]:
+        """With the rules as they are now."""
+        rules = [self.now.get(id(port.dnat)) for port in ports]
+        if not any(rules):
+            return ports
+        return tuple(
+            replace(port, dnat=rule) if rule is not None else port for port, rule in zip(ports, rules, strict=True)
+        )
+
+
+def changes(before: Ruleset, after: Ruleset) -> Changes | None:
+    """None: any port may be led elsewhere."""
+    hooks = (hooks_of(before), hooks_of(after))
+    if len(before.chains) != len(after.chains) or before.sets != after.sets or _stages(hooks[0]) != _stages(hooks[1]):
+        return None
+    if any(one.changing for one in hooks):
+        return None  # rules outside of nat decide too
+    bases = {_table(chain) for one in hooks for hook in _HOOKS for chain in _nat_chains(one, hook)}
+    ports: set[Asked] = set()
+    now: dict[int, Rule] = {}
+    for old, new in zip(before.chains, after.chains, strict=True):
+        if old is new:
+            continue
+        if replace(old, rules=()) != replace(new, rules=()):
+            return None
+        if _table(old) in bases and old.hook in (None, *_HOOKS):
+            asked = _compared(old.rules, new.rules, now)
+            if asked is None:
+                return None
+            ports |= asked
+    return Changes(frozenset(ports), now)
+
+
+def _stages(hooks: Hooks) -> list[str]:
+    return [stage.kind for hook in _HOOKS for family in (4, 6) for stage in hooks.ip(hook, family)]
+
+
+def _nat_chains(hooks: Hooks, hook: str) -> Iterator[Chain]:
+    return (chain for family in (4, 6) for chain in hooks.bases(hook, family) if chain.kind == "nat")
+
+
+def _table(chain: Chain) -> tuple[bool, str, str]:
+    return chain.backend == "iptables-legacy", chain.family, chain.table
+
+
+def _compared(old: tuple[Rule, ...], new: tuple[Rule, ...], now: dict[int, Rule]) -> set[Asked] | None:
+    """The ports of the rules between the first and the last that differ."""
+    was, will = differing(old, new, Rule.says_the_same)
+    pairs = (*zip(old[: was.start], new), *zip(old[was.stop :], new[will.stop :], strict=True))  # noqa: B905
+    now |= {id(before): rule for before, rule in pairs if before is not rule}
+    ports: set[Asked] = set()
+    for rule in (*old[was], *new[will]):
+        asked = _asks(rule)
+        if asked is None:
+            return None
+        ports |= asked
+    return ports
+
+
+def _asks(rule: Rule) -> set[Asked] | None:
+    """The ports whose packets alone it can meet; None: of any port, or that is not certain."""
+    plain = {match.key: match.values for match in rule.matches if not match.negated}
+    protos, ports = plain.get("proto", ()), plain.get("dport", ())
+    ranges = [span for span in ports if isinstance(span, tuple)]
+    changing = any(effect.after is not None for effect in rule.target.effects)
+    if rule.not_understood or "@" in rule.text or changing or not protos or not ranges or len(ranges) != len(ports):
+        return None
+    if sum(high - low + 1 for low, high in ranges) > _MOST_PORTS:
+        return None
+    return {(str(proto), port) for proto in protos for low, high in ranges for port in range(low, high + 1)}
+
+
+def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:
+    """The same ports with their rules as they are in `ruleset`, which has the rules that the ports were found by, with
+    other counters; the same objects where nothing moved."""
+    rules = {_place(chain.backend, chain): chain.rules for chain in (ruleset.chains if ruleset else ())}
+    moved = False
+    fresh = []
+    for port in ports:
+        old = port.dnat
+        now = rules[_place(old.backend, old)][old.position - 1] if old else None
+        moved = moved or now is not old
+        fresh.append(port if now is old else replace(port, dnat=now))
+    return tuple(fresh) if moved else ports
+
+
+def _place(backend: str, where: Chain | Rule) -> tuple[bool, str, str, str]:
+    chain = where.name if isinstance(where, Chain) else where.chain
+    return backend == "iptables-legacy", where.family, where.table, chain
+
+
+Takers = tuple[tuple[Rule, ...], tuple[Rule, ...]]
+"""Rules that translate a packet for the port, and those that may."""
+ANYWHERE: tuple[IP, ...] = (IPv4Address(0), IPv6Address(0))
+TRIED = 256  # ports that are asked for in search of a free one: a rule may take them all
+
+
+def takers(host: Host, proto: str, ips: Iterable[IP], number: int) -> Takers:
+    """Of a port at these addresses; an unspecified one stands for all addresses of its family. Rules that already make
+    up one of the host's ports are left out."""
+    if host.ruleset is None:
+        return (), ()
+    nat = _destination_nat(host.ruleset)
+    known = {id(port.dnat) for port in host.ports or () if port.dnat is not None}
+    found = [_taken(host, nat, proto, ip, number) for address in ips for ip in _own(host, address)]
+    sure = {id(each.rule): each.rule for each in found if each.rule is not None and id(each.rule) not in known}
+    unsure = {id(rule): rule for each in found for rule in each.unsure if id(rule) not in known}
+    return tuple(sure.values()), tuple(rule for key, rule in unsure.items() if key not in sure)
+
+
+def unread(host: Host) -> str:
+    """What was not read of all that may take a port; "" where a port that nobody has is free."""
+    if host.listeners is None:
+        return "the host's sockets could not be read"
+    if host.ruleset is None:
+        return "the rules could not be read"
+    if not host.ruleset.complete:
+        return f"not all rules were read: {host.ruleset.unread[0].reason}"
+    return "the engine's containers could not be read" if host.containers is None else ""
+
+
+@lru_cache(maxsize=2)
+def _destination_nat(ruleset: Ruleset) -> DestinationNat:
+
+    return DestinationNat(ruleset)
+
+
+def _own(host: Host, ip: IP) -> tuple[IP, ...]:
+    """The addresses that a socket bound to `ip` may be asked at from outside."""
+    if not ip.is_unspecified:
+        return (ip,)
+    devices = set(uplinks_of(ip.version, host.routes)) | {entrance(ip.version, host.links, host.routes)[0]}
+    own = (address.ip for link in host.links or () if link.name in devices for address in link.addresses)
+    return tuple(dict.fromkeys(one for one in own if one.version == ip.version and not one.is_link_local)) or (ip,)
+
+
+def _taken(host: Host, nat: DestinationNat, proto: str, ip: IP, number: int) -> Found:
+    """By the device that has the address, else by the uplink; at loopback as this host's own processes ask."""
+    if ip.is_loopback:
+        packet = Packet(ip.version, proto, ip, ip, dport=number, oif="lo", src_type="LOCAL", dst_type="LOCAL")
+        return nat.find(packet, output=True)
+    device = device_of(host.links, ip) or entrance(ip.version, host.links, host.routes)[0]
+    dst = None if ip.is_unspecified else ip
+    return nat.find(Packet(ip.version, proto, OUTSIDE[ip.version], dst, dport=number, iif=device, dst_type="LOCAL"))

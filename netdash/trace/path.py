@@ -8,7 +8,7 @@ from netdash.kernel.routing import Flow, find
 from netdash.model.host import IP, Link, Network, Proxy
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
-from netdash.trace import macvlan, proxy
+from netdash.trace import delivery, link_layer
 from netdash.trace.bridge import Frame, foreign_ports, passes, port_towards
 from netdash.trace.chains import ip_hook
 from netdash.trace.container_namespace import Namespace, namespaces_of
@@ -54,7 +54,7 @@ def _sends(run: Run, src: IP | None, by: Proxy | None = None) -> Ended:
     """A process of the namespace where the packet is sends it."""
     way = way_out(run, src)
     if run.heard is not None and run.connection.answering:
-        proxy.answers(run, run.heard, by, src)
+        delivery.answers(run, run.heard, by, src)
     source = src or way.prefsrc
     if source is None and way.local:
         source = run.packet.dst
@@ -85,7 +85,7 @@ def from_outside(run: Run, device: str) -> Ended:
         raise run.end(Verdict.UNKNOWN, device, f"this host has no device {device}")
     check_device(run, link)
     ingress(run, device)
-    taken = macvlan.takes(run, device, run.packet.dst)
+    taken = link_layer.takes(run, device, run.packet.dst)
     if taken is not None:
         return _taken(run, device, taken)
     master = link_of(run, link.master) if link is not None else None
@@ -142,7 +142,7 @@ def _from_device(run: Run, space: Namespace, way: Way) -> Ended:
     run.enter(None)
     if towards is None:
         raise run.end(Verdict.UNKNOWN, space.name, "the packet's destination is not known here")
-    if network is not None and network.driver in macvlan.DRIVERS:
+    if network is not None and network.driver in link_layer.DRIVERS:
         return _beside(run, space, network, towards)
     bridge = network.bridge if network else None
     veth = link_of(run, end.veth)
@@ -166,7 +166,7 @@ def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
     if network.mode.startswith("l3"):
         what = f"ipvlan in {network.mode} mode goes by this host's own routes, which is not followed"
         return run.end(Verdict.UNKNOWN, driver, what)
-    other = macvlan.sibling(run, network, towards)
+    other = link_layer.sibling(run, network, towards)
     if other is not None:
         if parent and driver == "macvlan":
             ingress(run, parent)  # macvlan_queue_xmit hands it to the parent as if it had come in there
@@ -175,7 +175,7 @@ def _beside(run: Run, space: Namespace, network: Network, towards: IP) -> Ended:
     if parent is None:
         return run.end(Verdict.NO_ROUTE, network.name, f"nobody on {network.name} has {towards}: host unreachable")
     if is_here(run, towards):
-        device = macvlan.own_device(run, network, towards)
+        device = link_layer.own_device(run, network, towards)
         if device is None:
             what = f"{driver} keeps {space.name} from the addresses of its own host: host unreachable"
             return run.end(Verdict.NO_ROUTE, driver, what)
@@ -194,7 +194,7 @@ def _taken(run: Run, device: str, port: Port) -> Ended:
     """By macvlan or ipvlan, from the wire of its parent (rx_handler, before IP)."""
     if not run.connection.answering:
         run.assume(f"the sender asks the wire of {device} for {run.packet.dst}, and does not route it by this host")
-    run.say(f"{macvlan.driver_of(port)} takes it for {port.space.name}, before this host's IP")
+    run.say(f"{link_layer.driver_of(port)} takes it for {port.space.name}, before this host's IP")
     return _inside(run, port.space, port.space.device(port.endpoint))
 
 
@@ -210,7 +210,7 @@ def _at_bridge(run: Run, veth: str | None, bridge: str, towards: IP | None) -> E
     if veth is not None:
         ingress(run, veth)
     up = towards is None or is_here(run, towards) or proxied(run, bridge, towards)
-    hanging = macvlan.takes(run, bridge, towards)
+    hanging = link_layer.takes(run, bridge, towards)
     port = None if up or towards is None or hanging else neighbour(run, bridge, towards)
     if hanging is None:
         ask_on_bridge(run, bridge, veth, None if up else port_of(run, bridge, port, towards, veth), towards)
@@ -332,7 +332,7 @@ def _by_device(run: Run, way: Way) -> Ended:
     run.hop(way.device)
     leave(run, way.device)
     check_device(run, link)
-    hanging = macvlan.answers(run, link, towards)
+    hanging = link_layer.answers(run, link, towards)
     if hanging is not None:
         return _inside(run, hanging.space, hanging.space.device(hanging.endpoint))
     if link is not None and link.kind == "bridge" and towards is not None:
@@ -351,7 +351,7 @@ def _by_device(run: Run, way: Way) -> Ended:
         ask_outside(run, way.device, towards)
     run.end_at = way.device
     run.say(f"leaves this host by {way.device}")
-    if run.packet.dst is not None and macvlan.device_of(run, run.packet.dst):
+    if run.packet.dst is not None and link_layer.device_of(run, run.packet.dst):
         run.assume(f"{run.packet.dst} is a container's here: it comes back where {towards} sends it on that wire")
     return Ended(Verdict.FORWARDED, None)
 

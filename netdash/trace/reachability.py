@@ -9,9 +9,21 @@ from netdash.kernel.routing import entrance
 from netdash.model.host import Container, Host, Rule
 from netdash.model.index import namespace_owner
 from netdash.trace.container_namespace import namespaces_of
-from netdash.trace.model import Decision, Origin, Question, Trace, Verdict
+from netdash.trace.model import (
+    Aim,
+    Alone,
+    Cell,
+    Decision,
+    Kind,
+    Matrix,
+    Origin,
+    Question,
+    Reach,
+    Sender,
+    Trace,
+    Verdict,
+)
 from netdash.trace.reach_classes import Kinds
-from netdash.trace.reach_matrix import Aim, Alone, Cell, Kind, Matrix, Reach, Sender
 from netdash.trace.tracer import reaches
 
 

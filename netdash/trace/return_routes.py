@@ -7,7 +7,7 @@ from functools import lru_cache
 from netdash.kernel.routing import address_type, uplinks_of
 from netdash.model.host import IP, Host, Link, Network
 from netdash.model.packet import Packet
-from netdash.trace import macvlan
+from netdash.trace import link_layer
 from netdash.trace.container_namespace import namespaces_of
 from netdash.trace.namespace_state import lookups_of
 from netdash.trace.run import Run
@@ -93,7 +93,7 @@ def network_of(host: Host, ip: IP) -> Network | None:
             return one
     for space, end in namespaces_of(host).at(ip):
         network = space.network(end)
-        if network is not None and network.driver not in macvlan.DRIVERS:
+        if network is not None and network.driver not in link_layer.DRIVERS:
             return network
     return None
 

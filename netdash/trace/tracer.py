@@ -5,16 +5,15 @@ from __future__ import annotations
 from netdash.kernel.routing import OUTSIDE, Flow, address_type, entrance, find, uplinks_of
 from netdash.model.host import IP, Host, Proxy
 from netdash.model.records import replace
-from netdash.trace import macvlan
+from netdash.trace import link_layer
 from netdash.trace.container_namespace import Namespace, namespaces_of
 from netdash.trace.exchange import Asking, contradicted, exchanged, paused_sender
-from netdash.trace.explore import Explored, Walked, blockers, explore, undecided, walk
 from netdash.trace.link_layer import narrowest
 from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.trace.namespace_state import lookups_of, port_range, routes_of, situation
 from netdash.trace.packets import EPHEMERAL, first_packet
 from netdash.trace.path import from_container, from_host, from_outside
-from netdash.trace.run import Choices, Ended, Run
+from netdash.trace.run import Choices, Ended, Explored, Run, Walked, blockers, explore, undecided, walk
 
 
 def trace(host: Host, question: Question) -> Trace:
@@ -187,7 +186,7 @@ def _outside(run: Run, question: Question) -> Ended:
 def entrances(host: Host, question: Question) -> tuple[str, ...]:
     """The devices by which a packet from outside may come in: of a neighbour, its own link; of anybody else, the uplink
     that has the asked address; for an address of no uplink, each of them, the one that leads back first."""
-    hanging = macvlan.wire_of(host, question.dst)
+    hanging = link_layer.wire_of(host, question.dst)
     if hanging is not None:
         return (hanging,)
     family = question.dst.version

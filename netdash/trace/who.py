@@ -11,8 +11,7 @@ from netdash.model.host import Container, Host, Network, Port
 from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass, replace
 from netdash.trace import default_questions
-from netdash.trace.model import Question, Trace, Verdict
-from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender
+from netdash.trace.model import Aim, Cell, Matrix, Question, Reach, Sender, Trace, Verdict
 from netdash.trace.reachability import aims_of, reaching, senders_of, told_of_any
 from netdash.trace.summary import answer, translating
 

@@ -17,7 +17,7 @@ from netdash.tui.dashboard import Dashboard
 from netdash.tui.examiner import Examine
 from netdash.tui.host_app import HostApp
 from netdash.tui.interfaces import Changes, Feed, OpenCapture
-from netdash.tui.term import endings
+from netdash.tui.term import modes
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -68,9 +68,9 @@ def run(
     config file. `capture`: opens a capture on this machine. `examine`: what is wrong with a host, waited for in a
     thread. `first`: what stands on the terminal already."""
     sys.setswitchinterval(SWITCH)
-    endings.watch(feed.stop)
+    modes.watch(feed.stop)
     app = Netdash(feed, options, changes, keep, capture, examine, first)
-    with endings.restoring(app.leave_terminal, feed.stop, app.fail):
+    with modes.restoring(app.leave_terminal, feed.stop, app.fail):
         try:
             code = app.run(mouse=options.mouse)
         finally:

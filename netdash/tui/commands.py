@@ -9,7 +9,7 @@ from importlib import import_module
 
 from netdash.model.errors import did_you_mean
 from netdash.model.host import Ref
-from netdash.tui import grouping
+from netdash.tui import list_layout
 from netdash.tui.actions import ACTIONS, BY_ID, COMMANDS, Needs, first_key
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.grid import Grid
@@ -72,7 +72,7 @@ def _follow(dashboard: Dashboard) -> None:
         dashboard.say("nothing here leads anywhere else", Tone.DIM)
         return
     if dashboard.focused is panes.grid and panes.on_headline:
-        grouping.fold(panes)
+        list_layout.fold(panes)
         return
     if target.kind == "question":
         from netdash.tui import asking
@@ -135,9 +135,9 @@ def _reverse(dashboard: Dashboard) -> None:
 
 
 def _columns(dashboard: Dashboard) -> None:
-    from netdash.tui import columns_view
+    from netdash.tui import list_layout
 
-    columns_view.choose(dashboard)
+    list_layout.choose(dashboard)
 
 
 def _linked(dashboard: Dashboard) -> None:
@@ -198,7 +198,7 @@ def _mark(dashboard: Dashboard) -> None:
     """The newest two stay marked; a headline is folded, or unfolded."""
     panes = dashboard.panes
     if panes.on_headline:
-        grouping.fold(panes)
+        list_layout.fold(panes)
         return
     if panes.grid.row is not None and not panes.lost():
         ref = panes.grid.row.ref
@@ -305,7 +305,7 @@ _ACTIONS: Mapping[str, Callable[[Dashboard], object]] = {
     "escape": _escape,
     "filter": lambda dashboard: dashboard.ask("/", dashboard.panes.places.here.ask.text, FILTER_HINT),
     "columns": _columns,
-    "group": grouping.group,
+    "group": list_layout.group,
     "linked": _linked,
     "sort": _sort_next,
     "reverse": _reverse,

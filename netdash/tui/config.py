@@ -1,5 +1,7 @@
-"""The config file and what it may say, also the names of keys. Imports no Textual: the command line reads it before
-that is loaded."""
+"""The config file and what it may say, also the names of keys; and `netdash config`, which prints it as a file that
+can be used as it is.
+
+Imports no Textual: the command line reads it before that is loaded."""
 
 from __future__ import annotations
 
@@ -299,3 +301,45 @@ def _names(values: Mapping[str, object]) -> Iterator[str]:
 
 def _printable(name: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in name[:60])
+
+
+def lines(path: str | None) -> Iterator[str]:
+    """TOML: what the file says, else the default, and as comments what else there is. Raises NetdashError(USAGE)."""
+    place = Path(path) if path is not None else config_path()
+    options = load_config(path)
+    yield f"# {place}{'' if place.exists() else ' (does not exist: these are the defaults)'}"
+    yield ""
+    yield from _settings(options)
+    if options.columns:
+        yield ""
+        yield "[columns]"
+        yield from (f"{view} = [{', '.join(map(_text, keys))}]" for view, keys in options.columns.items())
+    yield ""
+    yield "[keys]"
+    for key in KEYS:
+        own = options.keys.get(key.id)
+        name = f"{key.id} = {_text(own or key.keys)}"
+        yield f"{name if own else f'# {name}':<44}# {key.help}"
+
+
+def _settings(options: Options) -> Iterator[str]:
+    yield f"interval = {options.interval:g}  # seconds between two looks at counters"
+    yield f"mouse = {_switch(options.mouse)}"
+    theme = f"theme = {_text(options.theme or THEMES[0])}"
+    yield f"{theme if options.theme else f'# {theme}'}  # {', '.join(THEMES)}; without it: by the terminal"
+    yield f"ambiguous = {_text(options.ambiguous)}  # wide: the terminal draws ● in two cells; ASCII instead"
+    yield f"read_only = {_switch(options.read_only)}  # true: nothing is ever changed"
+    yield f"first_frame = {_switch(options.first_frame)}  # false: nothing is painted before the whole screen is there"
+    hosts = f"hosts = [{', '.join(map(_text, options.hosts or ('local',)))}]"
+    yield f"{hosts if options.hosts else f'# {hosts}'}  # as --host; without it: this host"
+    yield f"sudo = {_switch(options.sudo)}  # true: other hosts are read as root, where their sudo asks for no password"
+
+
+def _switch(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _text(value: str) -> str:
+    from json import dumps  # a JSON text of printable characters is a TOML text
+
+    return dumps(value, ensure_ascii=False)

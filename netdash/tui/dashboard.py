@@ -19,15 +19,15 @@ from netdash.model.host import Ref
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
 from netdash.model.traffic import Watched
-from netdash.tui import frame, header, watching
+from netdash.tui import frame, header, interfaces
 from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.frame import LINKED_FROM, is_small
 from netdash.tui.grid import Grid
 from netdash.tui.host_app import HostApp
 from netdash.tui.host_view import HostView
 from netdash.tui.panes import HEADLINE, Panes
-from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box
+from netdash.tui.text_field import Prompt
 from netdash.view import marks, unavailable
 from netdash.view.layout import size as width_of
 from netdash.view.text import Line, Span, Tone, clean
@@ -86,12 +86,12 @@ class Dashboard(Screen[None]):
     @property
     def watched(self) -> Watched:
         view, host_view, row = self.panes.places.view, self.host_view, self.panes.grid.row
-        listed = watching.of_list(view, self.netdash.hidden(view))
+        listed = interfaces.of_list(view, self.netdash.hidden(view))
         owners = host_view.containers(row.ref) if host_view is not None and row is not None else ()
         container = host_view.container(owners[0]) if host_view is not None and len(owners) == 1 else None
         if host_view is None or container is None:
             return listed
-        return listed | watching.of_card(host_view.host, container)
+        return listed | interfaces.of_card(host_view.host, container)
 
     def compose(self) -> ComposeResult:
         yield self.top_bar

@@ -27,13 +27,13 @@ from netdash.tui import frame, theme
 from netdash.tui.config import Keep, Options
 from netdash.tui.examiner import Examine, Examiner, Verdicts
 from netdash.tui.frame import is_small
-from netdash.tui.garbage import EVERY, Collector
 from netdash.tui.host_view import HostView, Looked, ShowsHost
 from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
 from netdash.tui.surface import Surface
 from netdash.tui.term.display import TerminalApp
 from netdash.tui.term.driver import Terminal
 from netdash.tui.term.keyboard import Background
+from netdash.tui.work import EVERY, Collector
 from netdash.view import unavailable
 from netdash.view.table import View
 from netdash.view.text import Span, Tone, clean, fit

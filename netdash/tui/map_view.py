@@ -11,10 +11,10 @@ from netdash.model.host import Ref
 from netdash.model.records import replace
 from netdash.model.traffic import Watched
 from netdash.tui.host_view import HostView
+from netdash.tui.interfaces import tell
 from netdash.tui.overlay import Filtered
 from netdash.tui.reach_view import decides
 from netdash.tui.surface import Box
-from netdash.tui.watching import tell
 from netdash.tui.work import Steps, Work
 from netdash.view import unavailable
 from netdash.view.map import FILTERED, Kind, Map, mapping, matching

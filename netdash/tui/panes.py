@@ -15,12 +15,12 @@ from netdash.model.finding import health_of
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
-from netdash.tui import frame, header, watching
+from netdash.tui import frame, header, interfaces
 from netdash.tui.actions import first_key
-from netdash.tui.card_box import CardBox
 from netdash.tui.grid import Grid, LinkedPanes
 from netdash.tui.host_app import HostApp
 from netdash.tui.host_view import Ask, HostView, Listing, Looked, arrange, named
+from netdash.tui.surface import CardBox
 from netdash.tui.work import Work
 from netdash.view import groups
 from netdash.view.card import card
@@ -29,8 +29,7 @@ from netdash.view.text import Line, Span, Tone
 from netdash.view.views import BY_NAME, VIEWS
 
 if TYPE_CHECKING:
-    from netdash.tui.interfaces import Made
-    from netdash.tui.own_changes import OwnChanges
+    from netdash.tui.interfaces import Made, OwnChanges
 
 
 LONGEST = 100  # steps back that are kept
@@ -154,7 +153,7 @@ class Panes(Vertical):
         if self.host_view is None:
             self.grid.show(None, 0, header.notice(self.places.view, None, "", "", self.extent.width))
             return
-        watching.tell(self.host_app.feed, self.app.screen_stack)
+        interfaces.tell(self.host_app.feed, self.app.screen_stack)
         self.work.start(arrange(self.host_view, self.places.here.ask), self._arrange)
 
     def go(self, view: View, ref: Ref | None = None, text: str | None = None) -> None:
@@ -289,7 +288,7 @@ class Panes(Vertical):
         order = self.grid.listing.order[self.grid.sampled] if self.grid.listing else ()
         self.host_app.looked = Looked(self.places.view, ref, order)
         self.write_card()
-        watching.tell(self.host_app.feed, self.app.screen_stack)
+        interfaces.tell(self.host_app.feed, self.app.screen_stack)
         if self.host_view and self.linked_shown:
             self.linked.show(self.host_view, self.places.view, ref, self.everything)
         self.mark()

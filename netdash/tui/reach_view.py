@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 
 from netdash.model.host import Host, Ref
-from netdash.trace.reach_matrix import Matrix
+from netdash.trace.model import Matrix
 from netdash.trace.reachability import reaching
 from netdash.tui.overlay import LinkedText
 from netdash.tui.work import Steps, Work

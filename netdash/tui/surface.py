@@ -1,8 +1,9 @@
-"""Widgets that paint by the line, past Textual's style cache: no border, no padding, only lines that changed."""
+"""Widgets that paint by the line, past Textual's style cache: no border, no padding, only lines that changed; among
+them the card under the list."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self, cast
 
 from textual import events
@@ -15,6 +16,7 @@ from netdash.model.host import Ref
 from netdash.tui.frame import MORE, text_line
 from netdash.tui.inks import bar
 from netdash.tui.theme import Inks, Palette, joined
+from netdash.view.card import MARKER
 from netdash.view.text import Line, width
 
 
@@ -333,3 +335,25 @@ class Box(ListWidget):
                 if self.target:
                     self.post_message(self.Followed(self, self.target))
                 return
+
+
+class CardBox(Box):
+    """`rewrite` is called when another question is chosen."""
+
+    def __init__(self, rewrite: Callable[[], None]) -> None:
+        super().__init__(id="card")
+        self.question: Ref | None = None  # None: the card chooses
+        self._rewrite = rewrite
+
+    def show(self, lines: Sequence[Line], same: bool) -> None:
+        """Of another thing the cursor stands on the question that the card has chosen."""
+        super().show(lines, same)
+        chosen = next((at for at, line in enumerate(lines) if line and line[0].text.startswith(MARKER)), None)
+        if chosen is not None and not same:
+            self.stand_on(chosen)
+
+    def moved(self) -> None:
+        target = self.target
+        if target is not None and target.kind == "question" and target != self.question:
+            self.question = target
+            self._rewrite()

@@ -21,8 +21,8 @@ from netdash.tui.host_view import HostView
 from netdash.tui.inks import MARKER
 from netdash.tui.overlay import Overlay
 from netdash.tui.popup import Popup
-from netdash.tui.prompt import Prompt
 from netdash.tui.surface import Bar, Box, ListWidget
+from netdash.tui.text_field import Prompt
 from netdash.tui.theme import strip
 from netdash.tui.work import Steps, Work
 from netdash.view import layout, marks, typed_question, unavailable

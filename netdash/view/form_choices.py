@@ -16,7 +16,7 @@ from netdash.publish import checks
 from netdash.publish.checks import Preflight, choose
 from netdash.publish.plan import bound, has_ipv6
 from netdash.publish.request import Mode, last_word
-from netdash.trace.taken_by_rules import ANYWHERE, TRIED, takers, unread
+from netdash.trace.nat_rules import ANYWHERE, TRIED, takers, unread
 from netdash.view.statements import refusal as refusal_text
 from netdash.view.text import Span, Tone, clean
 

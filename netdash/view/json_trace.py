@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from netdash.change.difference import Difference, Moved
 from netdash.model.packet import Packet
-from netdash.trace.model import Decision, End, Exchange, Hop, Question, Reply, Step, Trace, Tuple4
+from netdash.trace.model import Cell, Decision, End, Exchange, Hop, Matrix, Question, Reply, Step, Trace, Tuple4
 from netdash.trace.proof import Item, Proof
-from netdash.trace.reach_matrix import Cell, Matrix
 from netdash.view.json_host import SCHEMA, Json
 from netdash.view.what_if import THIS_HOST, address_of, named
 

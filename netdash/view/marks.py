@@ -21,8 +21,7 @@ from netdash.model.finding import (
 from netdash.model.host import Container, Host, Network, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
-from netdash.trace.model import Verdict
-from netdash.trace.reach_matrix import Reach
+from netdash.trace.model import Reach, Verdict
 from netdash.view.layout import shorter, size
 from netdash.view.table import Row
 from netdash.view.text import Line, Span, Tone, clean, fit, listed, width

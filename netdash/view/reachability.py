@@ -9,8 +9,7 @@ from netdash.model.addresses import socket_text
 from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
-from netdash.trace.model import Origin
-from netdash.trace.reach_matrix import Aim, Cell, Matrix, Reach, Sender
+from netdash.trace.model import Aim, Cell, Matrix, Origin, Reach, Sender
 from netdash.trace.who import without_name
 from netdash.view import marks
 from netdash.view.formatting import NOTHING

@@ -1,4 +1,5 @@
-"""Views and cards as text for a terminal or a pipe: which columns, as a table or CSV, and what a terminal folds."""
+"""Views and cards as text for a terminal or a pipe: which columns, as a table or CSV, and what a terminal folds; a file
+or a pipe gets every row in full. Owns the escape sequences of the command line."""
 
 from __future__ import annotations
 

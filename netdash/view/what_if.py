@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from netdash.change.difference import Difference, Moved
 from netdash.model.addresses import socket_text
-from netdash.trace.model import Origin
-from netdash.trace.reach_matrix import Sender
+from netdash.trace.model import Origin, Sender
 from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
 
 THIS_HOST = "this host"

@@ -8,7 +8,7 @@ from netdash.model.addresses import socket_text
 from netdash.model.host import Endpoint, Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
-from netdash.trace.reach_matrix import Aim, Sender
+from netdash.trace.model import Aim, Sender
 from netdash.trace.who import INTERNET, Row, Subject, Who
 from netdash.view import marks, table
 from netdash.view.json_host import SCHEMA, Json

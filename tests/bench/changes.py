@@ -23,7 +23,7 @@ from netdash.doctor.examine import examine
 from netdash.join.host import Builder
 from netdash.model.belonging import related
 from netdash.model.relations import ref_of
-from netdash.tui.garbage import Collector
+from netdash.tui.work import Collector
 from tests.bench.many import many
 
 SIZES = (300, 3000)

@@ -13,8 +13,7 @@ from netdash.apply.kernel_trace import KernelTrace, table_name
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.rules.nft_listing import Handles
-from netdash.trace.kernel_trace import Flow, walk_of
-from netdash.trace.marking import table_text, wanted_packet
+from netdash.trace.kernel_trace import Flow, table_text, walk_of, wanted_packet
 from netdash.trace.proof import Arrival, Item, Proof, proved
 from netdash.trace.tracer import trace
 from tests.fuzz.judge import question

@@ -17,8 +17,7 @@ from netdash.model.drift import Drift
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, Host
 from netdash.trace import default_questions
-from netdash.trace.model import Origin, Question, Trace, Verdict
-from netdash.trace.reach_matrix import Matrix
+from netdash.trace.model import Matrix, Origin, Question, Trace, Verdict
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import reaches
 from netdash.view.views import BY_NAME

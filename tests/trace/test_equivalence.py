@@ -14,8 +14,7 @@ from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
 from netdash.model.host import Container, Host, Inside, Listener, Route, TrackedFlow
 from netdash.model.kernel_state import BridgePort, Bridging, Ends, FdbEntry, IpsecPolicy, Neighbour, PolicyRule
-from netdash.trace.model import Question
-from netdash.trace.reach_matrix import Aim, Reach
+from netdash.trace.model import Aim, Question, Reach
 from netdash.trace.reachability import reach, told
 from netdash.trace.tracer import reaches
 from tests.bench.many import many

@@ -18,8 +18,7 @@ from netdash.model.addresses import address
 from netdash.model.host import Host
 from netdash.parse.netfilter import TraceEvent, trace_events
 from netdash.rules.nft_listing import Handles
-from netdash.trace.kernel_trace import Flow, Walk, walk_of
-from netdash.trace.marking import table_text, wanted_packet
+from netdash.trace.kernel_trace import Flow, Walk, table_text, walk_of, wanted_packet
 from netdash.trace.model import Origin, Question, Step, Trace
 from netdash.trace.proof import Arrival, Proof, proved, unseen
 from netdash.trace.question import Asked, question

@@ -7,8 +7,7 @@ import pytest
 from netdash.model.index import find_container
 from netdash.model.records import replace
 from netdash.trace import reachability
-from netdash.trace.model import Verdict
-from netdash.trace.reach_matrix import Reach, Sender
+from netdash.trace.model import Reach, Sender, Verdict
 from netdash.trace.reachability import told
 from netdash.trace.tracer import trace
 from netdash.trace.who import INTERNET, Who, of_container, of_network, of_port, who

@@ -18,7 +18,7 @@ from netdash.model.records import replace
 from netdash.trace import nat_changes  # noqa: F401  # a class that is loaded leaves one
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import trace
-from netdash.tui.garbage import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector
+from netdash.tui.work import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector
 from netdash.view.card import card
 from netdash.view.views import VIEWS
 from tests.support.trace_hosts import questions_of

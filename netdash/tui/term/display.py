@@ -15,7 +15,7 @@ from textual.events import InputEvent, Key, Paste
 from textual.message import Message
 from textual.screen import Screen
 
-from netdash.tui.term import screens
+from netdash.tui.term import modes
 from netdash.tui.term.driver import Terminal
 from netdash.tui.term.modes import Taken
 from netdash.tui.term.picture import Picture
@@ -37,7 +37,7 @@ class TerminalApp(App[int]):
         """`taken`: by whom the terminal was set up, and perhaps painted, before."""
         self.taken = taken
         super().__init__(driver_class=Terminal, ansi_color=ansi_color)
-        self._picture = Picture(self.console.color_system, screens.erases(os.environ))
+        self._picture = Picture(self.console.color_system, modes.erases(os.environ))
         self._keys: deque[Message] = deque(maxlen=_MOST)
         self._typing: asyncio.Task[None] | None = None
 

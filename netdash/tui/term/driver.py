@@ -21,7 +21,7 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.message import Message
 
-from netdash.tui.term import modes, screens
+from netdash.tui.term import modes
 from netdash.tui.term.keyboard import ALONE, Keyboard, Splitter
 from netdash.tui.term.modes import Taken
 
@@ -120,7 +120,7 @@ class Terminal(Driver):
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         self._input, self._output = sys.__stdin__.fileno(), sys.__stdout__.fileno()  # type: ignore[union-attr]
-        super().__init__(app, debug=debug, mouse=mouse, size=size or screens.size(self._output, os.environ))
+        super().__init__(app, debug=debug, mouse=mouse, size=size or modes.size(self._output, os.environ))
         self._encoding = sys.__stdout__.encoding, sys.__stdout__.errors or "replace"  # type: ignore[union-attr]
         self._before: list[Any] | None = None
         self._writer: Writer | None = None
@@ -220,7 +220,7 @@ class Terminal(Driver):
     # --- size ---------------------------------------------------------------------------------------------------------
 
     def _resized(self) -> None:
-        wide, high = screens.size(self._output, os.environ)
+        wide, high = modes.size(self._output, os.environ)
         self._loop.call_soon_threadsafe(self._app.post_message, Resize(Size(wide, high), Size(wide, high)))
 
     # --- input --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,9 @@
-"""The modes of a terminal, what sets and ends them, and what it says of its background. Loads no Textual: the first
-frame is painted before it is."""
+"""The modes of a terminal, what sets and ends them, what kind of terminal it is, and that it is as before however
+netdash ends.
+
+Nothing else decides these.
+
+Loads no Textual: the first frame is painted before it is."""
 
 from __future__ import annotations
 
@@ -9,10 +13,60 @@ import fcntl
 import os
 import re
 import select
+import signal
 import sys
 import termios
+import threading
 import tty
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any
+
+from netdash.model.numbers import decimal
+
+USUAL = (80, 24)  # of a terminal that does not say, as a serial console
+_MOST = 1000  # columns and lines that are believed
+_NONE = {"", "dumb", "unknown", "network", "dialup", "emacs", "lpr", "printer", "glasstty", "tty33", "tty37"}
+_KNOWN = ("xterm", "screen", "tmux", "linux", "rxvt", "vt1", "vt2", "vt3", "vt4", "vt5", "kitty", "alacritty", "foot")
+_ERASING = ("xterm", "tmux", "rxvt", "kitty", "alacritty", "foot")
+
+
+def why_not(environ: Mapping[str, str], terminal: int) -> str:
+    """Why this terminal cannot show the dashboard; "" where it can."""
+    name = environ.get("TERM", "")
+    if name in _NONE:
+        return f"this terminal cannot place its cursor (TERM={name or 'is not set'})"
+    return "" if name.startswith(_KNOWN) or _places_its_cursor(name, terminal) else f"TERM={name} is not known here"
+
+
+def _places_its_cursor(name: str, terminal: int) -> bool:
+    """As the machine's terminfo says; a name that it does not know is a new terminal, and those can."""
+    try:
+        import _curses
+    except ImportError:
+        return True
+    try:
+        _curses.setupterm(name, terminal)
+    except _curses.error:
+        return True
+    return bool(_curses.tigetstr("cup"))
+
+
+def erases(environ: Mapping[str, str]) -> bool:
+    """Whether it is known that what the terminal erases gets the colour that is set; GNU screen's does not."""
+    return environ.get("TERM", "").startswith(_ERASING)
+
+
+def size(terminal: int, environ: Mapping[str, str]) -> tuple[int, int]:
+    """Columns and lines, from the kernel; where it knows none, from COLUMNS and LINES, or what is usual."""
+    try:
+        wide, high = os.get_terminal_size(terminal)
+    except OSError:
+        wide = high = 0
+    wide = wide or decimal(environ.get("COLUMNS", "")) or USUAL[0]
+    high = high or decimal(environ.get("LINES", "")) or USUAL[1]
+    return min(wide, _MOST), min(high, _MOST)
+
 
 OWN_SCREEN = "\x1b[?1049h"
 ON = "\x1b[?25l\x1b[?7l\x1b[?2004h"  # no cursor, no wrapping, pastes as such
@@ -150,3 +204,53 @@ class Taken:
         finally:
             os.close(file)
         return not data
+
+
+ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def restoring(
+    leave: Callable[[], None], stop: Callable[[], None], fail: Callable[[BaseException], None]
+) -> Iterator[None]:
+    """While this lasts, a signal that ends netdash calls `leave`, which gives the terminal back, and `stop`; what a
+    thread raises goes to `fail`, called in that thread."""
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        try:
+            leave()
+            stop()
+        finally:
+            os._exit(128 + number)
+
+    def failed(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            fail(args.exc_value)
+
+    before = {number: signal.signal(number, end) for number in ENDS}
+    hook, threading.excepthook = threading.excepthook, failed
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        leave()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+HUNG_UP = 129  # as a shell tells an end by SIGHUP
+
+
+def watch(stop: Callable[[], None]) -> None:
+    """From now on, when the terminal on stdin goes away, calls `stop` and ends the process. Costs a sleeping thread."""
+    threading.Thread(target=_wait, args=(sys.stdin.fileno(), stop), name="hangup", daemon=True).start()
+
+
+def _wait(terminal: int, stop: Callable[[], None]) -> None:
+    poll = select.poll()
+    poll.register(terminal, 0)  # errors and hangups are always told
+    poll.poll()
+    try:
+        stop()
+    finally:
+        os._exit(HUNG_UP)  # the main thread may wait for ever for its last line to be written
