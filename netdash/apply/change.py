@@ -6,18 +6,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from netdash.apply import child, journal_files, preflight
-from netdash.apply.containers import look, new_container
+from netdash.apply import forward, journal_files, preflight
+from netdash.apply.containers import Wanted, fresh, look, new_container, recreation
 from netdash.apply.journal_files import Stopwatch
-from netdash.apply.recreate import Wanted, fresh, recreation
 from netdash.apply.steps import STEPS, remove_old
 from netdash.engine.client import EngineClient, local
 from netdash.engine.errors import EngineGone
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.records import replace
 from netdash.publish import payload, undo
-from netdash.publish.journal import Change, Journal, Outage
-from netdash.publish.state import Opened
+from netdash.publish.journal import Change, Journal, Opened, Outage
 from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Seen, Way
 
@@ -287,7 +285,7 @@ def settle(engine: EngineClient, journal: Journal) -> None:
 
 def _reap_later(change: Change) -> None:
     """A process that removes the old container when its time has come; without it the next change does."""
-    child.leave("cleanup_daemon", str(journal_files.path_of(change)))
+    forward.leave("cleanup_daemon", str(journal_files.path_of(change)))
 
 
 def overdue() -> tuple[Statement, ...]:

@@ -14,12 +14,12 @@ import threading
 import time
 from pathlib import Path
 
-from netdash.apply import child, state_directory
+from netdash.apply import forward, state_directory
 from netdash.engine.client import local
 from netdash.engine.errors import EngineError, Refused
 from netdash.model.errors import NetdashError
 from netdash.model.records import replace
-from netdash.publish.state import Forward, Opened, addresses, load_forward, running, target
+from netdash.publish.journal import Forward, Opened, addresses, load_forward, running, target
 
 _RETRY = 2.0  # seconds until the engine, or a port that was not to be had, is tried again
 _STALE = 30.0  # seconds after which it looks without an event: an engine may not send one
@@ -65,7 +65,7 @@ class Keeper:
         """The first attempt is told as it went: who started this waits for it."""
         try:
             self._look()
-        except child.ProxyError as error:
+        except forward.ProxyError as error:
             self._tell("failed", str(error))
             self._stop()
             sys.exit(1)
@@ -136,7 +136,7 @@ class Keeper:
             return self._soon(_RETRY)
         except EngineError as error:
             if first:
-                raise child.ProxyError(error.message) from error
+                raise forward.ProxyError(error.message) from error
             return self._soon(_RETRY)  # the container may live on without its engine: so do the proxies
         found = addresses(inspect, self.record.network) if running(inspect) else ()
         if not found:
@@ -152,8 +152,8 @@ class Keeper:
         for port in self.record.ports:
             if port not in self.proxies:
                 try:
-                    self.proxies[port] = child.start_proxy(self.record.program, port, target(found, port.host_ip))
-                except child.ProxyError as error:
+                    self.proxies[port] = forward.start_proxy(self.record.program, port, target(found, port.host_ip))
+                except forward.ProxyError as error:
                     if first:
                         raise
                     problem = f"{port.host_ip} {port.host_port}/{port.proto}: {error}"
@@ -162,7 +162,7 @@ class Keeper:
 
     def _stop(self) -> None:
         for pid in self.proxies.values():
-            child.stop_proxy(pid)
+            forward.stop_proxy(pid)
         self.proxies.clear()
 
     def _tell(self, phase: str, problem: str, found: tuple[str, ...] = ()) -> None:

@@ -17,8 +17,7 @@ from collections.abc import Iterable
 
 from netdash.model.host import IP
 from netdash.model.records import dataclass
-from netdash.publish.journal import Proof
-from netdash.publish.state import Opened
+from netdash.publish.journal import Opened, Proof
 from netdash.trace.model import Question
 
 _STAYS = 0.5  # seconds: a proxy that finds nobody behind it closes sooner

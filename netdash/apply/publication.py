@@ -19,9 +19,8 @@ from netdash.model.records import replace
 from netdash.parse.json_values import integer, mapping
 from netdash.publish import undo
 from netdash.publish.checks import port_list
-from netdash.publish.journal import Journal, Outage, Outcome
+from netdash.publish.journal import Forward, Journal, Outage, Outcome
 from netdash.publish.request import GRACE, Mode, Request
-from netdash.publish.state import Forward
 from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable, Way
 

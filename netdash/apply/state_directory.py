@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from netdash.model.errors import Exit, NetdashError
-from netdash.publish.state import Process
+from netdash.publish.journal import Process
 from netdash.publish.undo import Unreadable
 
 T = TypeVar("T")

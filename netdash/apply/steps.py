@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from netdash.apply import preflight, recreate
+from netdash.apply import containers, preflight
 from netdash.apply.containers import commit, id_of, name_of, new_container, remove, rename, set_restart, stop
 from netdash.apply.containers import inspect as look
 from netdash.apply.probe_socket import prove
@@ -265,7 +265,7 @@ def _unstart(engine: EngineClient, journal: Journal, _: str) -> str:
 
 STEPS: dict[str, tuple[Do, Do]] = {
     "hold": (_hold, _unhold),
-    "park": (recreate.park, recreate.unpark),
+    "park": (containers.park, containers.unpark),
     "stop": (_stop, _unstop),
     "commit": (_commit, _uncommit),
     "create": (_create, _uncreate),
@@ -275,7 +275,7 @@ STEPS: dict[str, tuple[Do, Do]] = {
     "start": (_start, _unstart),
     "verify": (_verify, _keep),
     "release": (_release, _unrelease),
-    "follow": (recreate.follow, recreate.unfollow),
+    "follow": (containers.follow, containers.unfollow),
 }
 """By the word before the colon: (do, take back). What is after the colon is their last argument."""
 
@@ -287,4 +287,4 @@ def remove_old(engine: EngineClient, journal: Journal) -> None:
     inspect = look(engine, _needed(engine, journal)) or {}
     _is_well(inspect, _STEADY)
     remove(engine, f"/containers/{journal.change.old_id}", v="0", force="0")
-    recreate.remove_parked(engine, journal)
+    containers.remove_parked(engine, journal)

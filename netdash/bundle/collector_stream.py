@@ -9,7 +9,7 @@ from io import StringIO
 
 from netdash.bundle.collector_parts import Parts
 from netdash.bundle.recording import Answer, Recording, container_path, scrub
-from netdash.model.engine_process import KERNEL
+from netdash.model.engine_state import KERNEL
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, FailureKind
 from netdash.model.records import dataclass, field

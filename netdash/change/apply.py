@@ -24,9 +24,8 @@ from netdash.change.model import (
     SysctlChange,
     TrackedRemoval,
 )
-from netdash.change.routes import changed_policy, changed_routes
+from netdash.change.routes import changed_policy, changed_routes, written
 from netdash.change.rules import changed_rules
-from netdash.change.sysctls import written
 from netdash.join.derived import derived
 from netdash.model.host import Container, Endpoint, Host, Inside
 from netdash.model.index import namespace_owner, sharing

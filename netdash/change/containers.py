@@ -18,9 +18,9 @@ from netdash.change.model import (
     EngineRestart,
     NetworkRemoval,
 )
-from netdash.change.sysctls import written
+from netdash.change.routes import written
 from netdash.join.host_ports import ANY
-from netdash.model.drift import Binding
+from netdash.model.engine_state import Binding
 from netdash.model.host import Container, Endpoint, Host, Listener, Network
 from netdash.model.index import namespace_owner
 from netdash.model.records import replace

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from netdash.change import docker_command, ip_command, iptables_command, nft_command, sysctls
+from netdash.change import docker_command, ip_command, iptables_command, nft_command, routes
 from netdash.change.apply import apply
 from netdash.change.model import CannotModel, Change, ContainerChange, ContainerEdit, ContainerRun
 from netdash.kernel.routing import OUTSIDE
@@ -81,7 +81,7 @@ _TOOLS: Mapping[str, Read] = {
     **dict.fromkeys(docker_command.ENGINES, docker_command.read),
     "nft": nft_command.read,
     "ip": ip_command.read,
-    "sysctl": sysctls.read_sysctl,
+    "sysctl": routes.read_sysctl,
     "systemctl": docker_command.read_service,
     "service": docker_command.read_service,
 }

@@ -15,7 +15,7 @@ from netdash.change.model import (
     EngineRestart,
 )
 from netdash.model.addresses import parse_spec
-from netdash.model.drift import Binding
+from netdash.model.engine_state import Binding
 from netdash.model.host import Host, Network
 from netdash.model.index import find_container
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdash.change.model import CannotModel
-from netdash.kernel.link_state import carrier
+from netdash.kernel.devices import carrier
 from netdash.model.addresses import only
 from netdash.model.host import Interface, Link, Route
 from netdash.model.kernel_state import AddressDetail, BridgePort

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from netdash.model.drift import Binding
+from netdash.model.engine_state import Binding
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import IP, Chain, Interface, Net, PolicyRule, Rule
 from netdash.model.records import dataclass

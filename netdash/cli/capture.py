@@ -63,8 +63,7 @@ def _refused(arguments: Arguments, made: Plan) -> int:
 
 
 def _captured(arguments: Arguments, host: Host, made: Plan) -> int:
-    from netdash.collect.capture import Capture
-    from netdash.collect.pcapng import PcapngFile
+    from netdash.collect.capture import Capture, PcapngFile
 
     snap = arguments.snap or (WHOLE if arguments.payload else SNAP)
     limits = Limits(arguments.packets, arguments.wait or 30.0, snap=snap, payload=arguments.payload)

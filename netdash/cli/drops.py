@@ -11,14 +11,13 @@ from netdash.cli.printing import colour, document, note, write
 from netdash.doctor.examine import examine
 from netdash.join.drops import drops
 from netdash.join.host import Builder
-from netdash.model.drop import Drop
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.finding import keep_health
 from netdash.model.host import Host
+from netdash.model.kernel_state import Drop, Watched
 from netdash.model.records import replace
 from netdash.model.relations import ref_of
 from netdash.model.source import SOURCES, Source
-from netdash.model.traffic import Watched
 from netdash.view import json_host, terminal, unavailable
 from netdash.view.columns_kernel import DROPS, change, notes, row_of
 from netdash.view.table import Filter

@@ -79,7 +79,7 @@ def _packed(host: Host) -> bytes:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    from netdash.apply.child import environment
+    from netdash.apply.forward import environment
 
     return subprocess.Popen(
         [sys.executable, "-P", "-m", __name__],

@@ -15,18 +15,17 @@ from netdash.join.host import Builder
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, Host
 from netdash.model.kept import may_be_kept
+from netdash.model.kernel_state import NOTHING, Watched
 from netdash.model.records import replace
 from netdash.model.source import KEPT, SOURCES, WAITING, Source
-from netdash.model.traffic import NOTHING, Watched
 from netdash.parse.json_values import mapping
 
 if TYPE_CHECKING:
     from netdash.engine.first_answer import First, FirstAnswers
     from netdash.publish.checks import Preflight
-    from netdash.publish.journal import Journal, Outage, Outcome
+    from netdash.publish.journal import Forward, Journal, Outage, Outcome
     from netdash.publish.plan import Plan
     from netdash.publish.request import NewContainer, Request
-    from netdash.publish.state import Forward
     from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
     from netdash.tui.interfaces import HostState, Told
 

@@ -10,12 +10,11 @@ from netdash.cli.arguments import Arguments
 from netdash.cli.printing import colour, document, note, write
 from netdash.join.flows import of_container
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.flow import Flow
 from netdash.model.host import Host
 from netdash.model.index import called
-from netdash.model.kernel_state import Tracking
+from netdash.model.kernel_state import Tracking, Watched
+from netdash.model.packet import Flow
 from netdash.model.records import replace
-from netdash.model.traffic import Watched
 from netdash.view import groups, json_host, terminal
 from netdash.view.columns_flows import FLOWS, change, notes
 from netdash.view.table import Filter

@@ -12,7 +12,7 @@ from netdash.cli import argument_types
 from netdash.cli.arguments import Arguments
 from netdash.cli.options import Collected, Once, Parser
 from netdash.model.errors import NetdashError
-from netdash.model.flow import GROUPINGS
+from netdash.model.packet import GROUPINGS
 from netdash.publish.request import GRACE, Mode, parse_duration, parse_lasting
 from netdash.view.views import VIEWS
 

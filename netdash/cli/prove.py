@@ -16,7 +16,7 @@ from netdash.cli.trace import asked
 from netdash.collect.once import read_once
 from netdash.collect.procfs import belongs
 from netdash.model.addresses import socket_text
-from netdash.model.engine_process import Place
+from netdash.model.engine_state import Place
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.records import dataclass, replace

@@ -17,11 +17,10 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import begins_id
 from netdash.model.records import replace
-from netdash.publish.journal import Outcome
+from netdash.publish.journal import Forward, Outcome
 from netdash.publish.plan import Plan, configured, plan, plan_without
 from netdash.publish.plan_new import fresh_name, plan_new
 from netdash.publish.request import Mode, Request
-from netdash.publish.state import Forward
 from netdash.publish.statement import Statement
 from netdash.publish.undo import Choice, Damaged
 from netdash.view import changes as as_json

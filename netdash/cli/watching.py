@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from netdash.bundle.recording import Recording
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.traffic import NOTHING, Watched
+from netdash.model.kernel_state import NOTHING, Watched
 
 if TYPE_CHECKING:
     from netdash.collect.hosts import RemoteReader

@@ -9,7 +9,7 @@ from typing import Any
 from netdash.bundle.recording import scrub
 from netdash.engine.client import EngineClient
 from netdash.engine.errors import EngineError, EngineLate, Refused, joint
-from netdash.kernel.swarm import GWBRIDGE
+from netdash.kernel.devices import GWBRIDGE
 from netdash.model.host import Failure
 
 Answers = Mapping[str, object]

@@ -21,7 +21,7 @@ from netdash.collect.answer_store import AnswerStore
 from netdash.collect.command import find, run
 from netdash.collect.container_namespaces import Target
 from netdash.collect.procfs import belongs
-from netdash.model.engine_process import ANOTHER, PROVED
+from netdash.model.engine_state import ANOTHER, PROVED
 from netdash.model.host import Failure
 from netdash.model.source import COUNTING, IN_NAMESPACE, Source
 from netdash.parse.json_values import integer, items, mapping, text

@@ -27,9 +27,9 @@ from netdash.collect.ssh import (
 )
 from netdash.collect.ssh_reason import HostError
 from netdash.model.host import Failure
+from netdash.model.kernel_state import Watched
 from netdash.model.records import replace
 from netdash.model.source import COUNTING, SOURCES, Options, Source
-from netdash.model.traffic import Watched
 
 if TYPE_CHECKING:
     from netdash.collect.live import LiveReader

@@ -15,10 +15,10 @@ from netdash.collect.engine_namespace import EngineNamespaceReader, MutedStore, 
 from netdash.collect.machine import MachineReader
 from netdash.collect.traffic import TrafficReader
 from netdash.engine.first_answer import First
-from netdash.model.engine_process import KERNEL, PROVED
+from netdash.model.engine_state import KERNEL, PROVED
 from netdash.model.host import Failure
+from netdash.model.kernel_state import NOTHING, Watched
 from netdash.model.source import Source
-from netdash.model.traffic import NOTHING, Watched
 
 
 class LiveReader:

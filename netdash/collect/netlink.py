@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from netdash.engine.log import logged
-from netdash.model.traffic import LinkCounts
+from netdash.model.kernel_state import LinkCounts
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _REQUEST = 0x1  # NLM_F_REQUEST

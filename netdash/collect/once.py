@@ -25,7 +25,7 @@ from netdash.collect.sockets import read_in
 from netdash.engine.client import EngineClient
 from netdash.engine.context import engine_pid
 from netdash.engine.errors import EngineError, EngineLate
-from netdash.model.engine_process import KERNEL
+from netdash.model.engine_state import KERNEL
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure
 from netdash.model.index import begins_id

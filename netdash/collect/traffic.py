@@ -12,8 +12,7 @@ from functools import partial
 from netdash.collect.conntrack import read_of
 from netdash.collect.netlink import link_counters
 from netdash.model.errors import NetdashError
-from netdash.model.kernel_state import Tracking
-from netdash.model.traffic import NOTHING, LinkReading, UsedReading, Watched
+from netdash.model.kernel_state import NOTHING, LinkReading, Tracking, UsedReading, Watched
 
 MOST = 500  # connections of one container
 _EACH = 2.0  # seconds between two readings for columns and the map

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdash.doctor.cause import Cause, Failed
 from netdash.doctor.fixes import add_address, both, delete_route, link_up, master, plain_queue, restart
-from netdash.kernel.link_state import trouble
+from netdash.kernel.devices import trouble
 from netdash.kernel.routing import uplinks_of
 from netdash.model.addresses import interface
 from netdash.model.finding import Evidence, Severity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netdash.doctor.cause import Cause, Failed
 from netdash.doctor.fixes import engine_restart, restart
 from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE
-from netdash.model.drift import Drift, DriftKind
+from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.finding import Evidence, Severity
 from netdash.model.host import Host
 from netdash.model.index import index_of

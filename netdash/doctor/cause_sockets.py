@@ -7,7 +7,7 @@ from netdash.doctor.cause import Cause, Failed, rule_evidence
 from netdash.doctor.fixes import NOTHING, Fixed, by_hand, delete_rule, reload_podman, restart
 from netdash.doctor.owners import belongs, is_engines, owner_of
 from netdash.model.addresses import socket_text
-from netdash.model.drift import DriftKind
+from netdash.model.engine_state import DriftKind
 from netdash.model.finding import Evidence, Lasts, Severity
 from netdash.model.host import Container, Listener, Port, Rule
 from netdash.model.index import index_of

@@ -13,8 +13,8 @@ from netdash.drift.expected.rule import Expected, socket
 from netdash.drift.expected.rules import ExpectedRules
 from netdash.drift.shadowing import Shadows, taker
 from netdash.drift.unexpected import Judgement, World, judge
-from netdash.kernel.swarm import GWBRIDGE
-from netdash.model.drift import Drift, DriftKind
+from netdash.kernel.devices import GWBRIDGE
+from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.host import Container, Engine, Network, Port, Proxy, Rule, Ruleset, Verb
 from netdash.model.index import why_lost
 from netdash.model.memory import Memory, exchanged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netdash.drift.compare import Comparer, Comparison, Known, concerns
-from netdash.model.drift import Drift
+from netdash.model.engine_state import Drift
 from netdash.model.host import Failure, Host, Link, Port, Proxy
 from netdash.model.memory import Memory, Unchanged, same
 from netdash.model.source import Source

@@ -9,8 +9,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 from netdash.drift.engine_rules import Entry
 from netdash.drift.expected.mode import Layout, Mode
-from netdash.kernel.swarm import GWBRIDGE
-from netdash.model.drift import DriftKind
+from netdash.kernel.devices import GWBRIDGE
+from netdash.model.engine_state import DriftKind
 from netdash.model.host import IP, Binding, Container, Net, Network, Verb
 from netdash.model.index import owners_of
 from netdash.model.records import dataclass

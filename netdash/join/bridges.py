@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from itertools import chain
 
-from netdash.kernel.swarm import GWBRIDGE
+from netdash.kernel.devices import GWBRIDGE
 from netdash.model.addresses import interface
-from netdash.model.engine_process import EngineProcess, Place, is_proved
+from netdash.model.engine_state import EngineProcess, Place, is_proved
 from netdash.model.host import Container, Endpoint, Engine, Failure, Link, Network
 from netdash.model.memory import exchanged
 from netdash.model.numbers import decimal

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from netdash.drift.incremental import Comparing
 from netdash.join.host_ports import HostPorts
-from netdash.kernel.entrance import entrance_of
+from netdash.kernel.devices import entrance_of
 from netdash.model.host import Host
 from netdash.model.records import replace
 

@@ -11,10 +11,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from netdash.bundle.recording import Recording
 from netdash.kernel.lost_packets import LOST
 from netdash.model.belonging import named_by
-from netdash.model.drop import Counter, Counters, Drop, DropKind
 from netdash.model.errors import Failure
 from netdash.model.finding import Finding, health_of
 from netdash.model.host import Host, Network, Ref, Rule, Verb
+from netdash.model.kernel_state import Counter, Counters, Drop, DropKind
 from netdash.model.relations import ref_of
 from netdash.model.source import BY_PATH, CONNTRACK, FILES, Source, SourceFile
 from netdash.parse.counters import Counts, parse_tool

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from netdash.kernel.conntrack_entries import never_answered
-from netdash.kernel.entrance import Entrance, entrance_of
-from netdash.model.flow import Flow, FlowEnd, Trouble
+from netdash.kernel.devices import Entrance, entrance_of
 from netdash.model.host import IP, Container, Ends, Host, Port, Proxy, TrackedFlow
 from netdash.model.index import index_of, sharing
 from netdash.model.kernel_state import Tracking
 from netdash.model.memory import same
+from netdash.model.packet import Flow, FlowEnd, Trouble
 from netdash.model.records import replace
 from netdash.parse.conntrack import parse_entry
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from netdash.bundle.recording import Recording
 from netdash.join.bridges import other_namespace, with_gateways
 from netdash.join.sources import Sources, malformed, parse_inside
-from netdash.model.engine_process import KERNEL, other_kernel
+from netdash.model.engine_state import KERNEL, other_kernel
 from netdash.model.host import (
     IP,
     Container,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from netdash.drift.incremental import Comparing
     from netdash.join.bridges import VethPairs
     from netdash.join.host_ports import HostPorts
-    from netdash.kernel.entrance import Entrance
+    from netdash.kernel.devices import Entrance
     from netdash.model.kept import WaitingPort
 
 _NOTHING: Mapping[str, object] = {}
@@ -274,7 +274,7 @@ class Builder:
         if containers is None and listeners is None:
             return None
         from netdash.join.host_ports import HostPorts
-        from netdash.kernel.entrance import entrance_of
+        from netdash.kernel.devices import entrance_of
 
         found = self._sources.once("entrance", entrance_of, links, routes)
         entrance = self._entrance if found == self._entrance and self._entrance else found

@@ -9,7 +9,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from netdash.kernel.entrance import Entrance
+from netdash.kernel.devices import Entrance
 from netdash.kernel.sockets import ByPort, by_port, holds, inside, scope_of
 from netdash.model.host import IP, Binding, Container, Holder, Listener, Port, Proxy, Rule, Ruleset
 from netdash.model.index import owners_of
@@ -19,8 +19,7 @@ from netdash.model.processes import HOLDERS, OWN_PROXY
 from netdash.model.records import dataclass, replace
 
 if TYPE_CHECKING:
-    from netdash.trace.nat_changes import Changes
-    from netdash.trace.nat_rules import DestinationNat
+    from netdash.trace.nat_rules import Changes, DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _ENGINE_HOLDERS = HOLDERS - {OWN_PROXY}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from netdash.model.host import Container, Host, Link, Network
 from netdash.model.index import index_of, sharing
-from netdash.model.traffic import LinkCounts, LinkReading, Rate, together
+from netdash.model.kernel_state import LinkCounts, LinkReading, Rate, together
 
 _KEPT = 16  # readings that the history shows
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from netdash.bundle.recording import Recording
 from netdash.join.bridges import bridges
-from netdash.model.drop import Counters
-from netdash.model.engine_process import EngineProcess, Place, parse_engine_process
+from netdash.model.engine_state import EngineProcess, Place, parse_engine_process
 from netdash.model.host import (
     Bridging,
     Engine,
@@ -26,12 +25,11 @@ from netdash.model.host import (
     TrackedFlow,
     Unread,
 )
-from netdash.model.kernel_state import Tracking
+from netdash.model.kernel_state import NOT_READ, Counters, LinkReading, Tracking, Traffic, Used, UsedReading
 from netdash.model.memory import CachedMap, Memory, Unchanged
 from netdash.model.processes import ProxyProcesses
 from netdash.model.records import replace
 from netdash.model.source import BY_PATH, FILES, SOURCES, Source
-from netdash.model.traffic import NOT_READ, LinkReading, Traffic, Used, UsedReading
 from netdash.parse.docker import parse_engine, parse_network
 from netdash.parse.json_values import decoded, items, mapping, objects
 

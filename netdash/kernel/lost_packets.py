@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netdash.model.drop import DropKind
+from netdash.model.kernel_state import DropKind
 
 _ROUTING, _IP, _TCP, _UDP = DropKind.ROUTING, DropKind.IP, DropKind.TCP, DropKind.UDP
 

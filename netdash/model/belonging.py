@@ -9,13 +9,12 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
 
-from netdash.model.drift import Drift
+from netdash.model.engine_state import Drift
 from netdash.model.finding import health_of
 from netdash.model.host import Container, Host, Link, Neighbour, Network, Port, Proxy, Ref, Route, Rule
 from netdash.model.memory import Unchanged, exchanged, patched
 from netdash.model.records import dataclass, replace
-from netdash.model.relations import address_ref, ref_of
-from netdash.model.rule_references import NamedRules, RuleKey, host_port
+from netdash.model.relations import NamedRules, RuleKey, address_ref, host_port, ref_of
 
 T = TypeVar("T")
 

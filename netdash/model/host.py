@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from enum import Enum
 from ipaddress import IPv4Interface, IPv6Interface
 
-from netdash.model.drift import Binding, Drift
-from netdash.model.drop import Counters
-from netdash.model.engine_process import EngineProcess
+from netdash.model.engine_state import Binding, Drift, EngineProcess
 from netdash.model.errors import Failure, FailureKind
 from netdash.model.kernel_state import (
+    NOT_READ,
     AddressDetail,
     BridgePort,
     BridgeSwitches,
     Bridging,
+    Counters,
     Ends,
     IpsecPolicy,
     Neighbour,
@@ -23,6 +23,7 @@ from netdash.model.kernel_state import (
     Resolver,
     TrackedFlow,
     Tracking,
+    Traffic,
 )
 from netdash.model.records import dataclass, field
 from netdash.model.rules import (
@@ -40,7 +41,6 @@ from netdash.model.rules import (
     Unread,
     Verb,
 )
-from netdash.model.traffic import NOT_READ, Traffic
 
 __all__ = [
     "IP",

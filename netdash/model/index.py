@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, lru_cache
 
-from netdash.model.drift import Drift
+from netdash.model.engine_state import Drift
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import (
     IP,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Hashable, Iterator, Mapping
 from enum import Enum
 
-from netdash.model.engine_process import EngineProcess
+from netdash.model.engine_state import EngineProcess
 from netdash.model.host import Listener, Proxy
 from netdash.model.memory import CachedMap
 from netdash.model.numbers import PID_DIGITS, UID_DIGITS, decimal

@@ -1,15 +1,17 @@
-"""What belongs to what: from any thing on the screen to its containers, and from containers to everything of theirs."""
+"""What belongs to what: from any thing on the screen to its containers, and from containers to everything of theirs;
+and what a rule names, by which it belongs to somebody.
+
+A rule that names nothing itself has what leads to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from netdash.model.drift import Drift
-from netdash.model.drop import Drop
+from netdash.model.engine_state import Drift
 from netdash.model.finding import Finding
-from netdash.model.flow import Flow
 from netdash.model.host import (
     IP,
     Chain,
@@ -24,8 +26,150 @@ from netdash.model.host import (
     Ref,
     Route,
     Rule,
+    Ruleset,
     RulesNote,
+    Verb,
 )
+from netdash.model.kernel_state import Drop
+from netdash.model.memory import differing
+from netdash.model.packet import Flow
+
+RuleKey = IP | Net | str
+_Name = tuple[bool, str, str, str]
+_WIDE = 256  # ports of one rule that are named one by one
+
+
+def host_port(proto: str, number: int) -> str:
+    """The key of a port of this host."""
+    return f"{proto}/{number}"
+
+
+Named = tuple[Rule, set[RuleKey]]
+"""A rule and what it names."""
+
+
+class NamedRules:
+    """The rules of a host with what they name, and those that went and came since an older one."""
+
+    def __init__(self, ruleset: Ruleset | None, before: NamedRules | None) -> None:
+        self.gone: list[Named] = []
+        self.came: list[Named] = []
+        self._known: dict[tuple[str, ...], tuple[tuple[Rule, ...], list[set[RuleKey]]]] = {}
+        older = dict(before._known) if before else {}
+        nameless: list[tuple[Chain, Rule]] = []
+        for chain in ruleset.chains if ruleset else ():
+            key = (chain.backend, chain.family, chain.table, chain.name)
+            names = self._follow(chain.rules, *older.pop(key, ((), [])))
+            self._known[key] = chain.rules, names
+            nameless += ((chain, rule) for rule, named in zip(chain.rules, names, strict=True) if not named)
+        for rules, names in older.values():
+            self.gone += zip(rules, names, strict=True)
+        chains = _Chains(ruleset) if ruleset and nameless else None
+        self._led = [(rule, chains.named_by(chain, rule)) for chain, rule in nameless] if chains else []
+        self.gone += before._led if before else ()
+        self.came += self._led
+
+    def _follow(
+        self, rules: tuple[Rule, ...], older: tuple[Rule, ...], names: list[set[RuleKey]]
+    ) -> list[set[RuleKey]]:
+        was, now = differing(older, rules, Rule.says_the_same)
+        own = [_of_rule(rule) for rule in rules[now]]
+        self.gone += zip(older[was], names[was], strict=True)
+        self.came += zip(rules[now], own, strict=True)
+        return [*names[: was.start], *own, *names[was.stop :]]
+
+
+class _Chains:
+    """The chains of a ruleset, and who leads to them."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._callers: dict[_Name, list[tuple[Chain, Rule, set[RuleKey]]]] = {}
+        self._inherited: dict[_Name, set[RuleKey]] = {}
+        self._translating = {
+            _name(chain, chain.name)
+            for chain in ruleset.chains
+            if any(rule.target.verb in (Verb.DNAT, Verb.REDIRECT) for rule in chain.rules)
+        }
+        for chain in ruleset.chains:
+            for rule in chain.rules:
+                if rule.target.chain or rule.target.elements:
+                    for name, keys in _leads(rule):
+                        self._callers.setdefault(_name(chain, name), []).append((chain, rule, keys))
+
+    def named_by(self, chain: Chain, rule: Rule) -> set[RuleKey]:
+        """Of a rule that names nothing itself."""
+        return self._ports(chain, rule) or self._inherits(chain, ()) or _of_rule(rule, but=True)
+
+    def _ports(self, chain: Chain, rule: Rule) -> set[RuleKey]:
+        """The host's ports, of a rule on the way to a translation; elsewhere a port is a container's."""
+        near = {_name(chain, chain.name), _name(chain, rule.target.chain or "")}
+        translates = rule.target.verb in (Verb.DNAT, Verb.REDIRECT)
+        return _numbers(rule) if translates or not near.isdisjoint(self._translating) else set()
+
+    def _inherits(self, chain: Chain, way: Sequence[_Name]) -> set[RuleKey]:
+        """What the one rule that leads to a chain names; a chain that several lead to is nobody's own."""
+        name = _name(chain, chain.name)
+        if chain.hook or name in way:
+            return set()
+        known = self._inherited.get(name)
+        if known is None:
+            known = self._inherited[name] = self._gathered(name, way)
+        return known
+
+    def _gathered(self, name: _Name, way: Sequence[_Name]) -> set[RuleKey]:
+        callers = self._callers.get(name, ())
+        if len(callers) != 1:
+            return set()
+        chain, rule, keys = callers[0]
+        return keys or _of_rule(rule) or self._inherits(chain, (*way, name))
+
+
+def _name(beside: Chain, name: str) -> _Name:
+    return beside.backend == "iptables-legacy", beside.family, beside.table, name
+
+
+def _leads(rule: Rule) -> Iterator[tuple[str, set[RuleKey]]]:
+    """The chains that it leads to; of a verdict map with the device of each element."""
+    if rule.target.chain:
+        yield rule.target.chain, set()
+    for key, verdict in rule.target.elements:
+        yield verdict.removeprefix("goto "), {key} if rule.target.detail in ("iif", "oif") else set()
+
+
+def _of_rule(rule: Rule, but: bool = False) -> set[RuleKey]:
+    """The containers' addresses that it names; of a rule that names none, its subnets and devices. With `but` also the
+    addresses that it leaves out."""
+    target = rule.target
+    ends = (target.address, target.address_to) if target.verb is Verb.DNAT else ()
+    addresses: set[RuleKey] = {end for end in ends if end is not None}
+    others: set[RuleKey] = set()
+    for match in rule.matches:
+        if match.key in ("src", "dst") and (but or not match.negated):
+            for value in match.values:
+                if isinstance(value, (IPv4Network, IPv6Network)) and not value.is_loopback:
+                    (addresses if value.num_addresses == 1 else others).add(_single(value))
+        elif match.key in ("iif", "oif"):
+            others.update(value for value in match.values if isinstance(value, str))
+    return addresses or others
+
+
+def _numbers(rule: Rule) -> set[RuleKey]:
+    plain: Mapping[str, tuple[object, ...]] = {match.key: match.values for match in rule.matches if not match.negated}
+    pairs = [pair for pair in plain.get("dport", ()) if isinstance(pair, tuple)]
+    if rule.target.verb is Verb.REDIRECT and rule.target.ports:
+        pairs = [rule.target.ports]
+    return {
+        host_port(str(proto), number)
+        for proto in plain.get("proto", ())
+        for low, high in pairs
+        if high - low < _WIDE
+        for number in range(low, high + 1)
+    }
+
+
+def _single(net: Net) -> RuleKey:
+    return net.network_address if net.num_addresses == 1 else net
+
 
 # --- names of things, the same in every refresh -----------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from netdash.model.addresses import socket_text
 from netdash.model.host import IP, Container, Endpoint, Host, Listener, Network, Port
 from netdash.model.index import index_of, why_lost
 from netdash.model.records import dataclass
+from netdash.publish.journal import Opened
 from netdash.publish.payload import Volume
 from netdash.publish.request import Mode, Request
-from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
 from netdash.trace.nat_rules import ANYWHERE, TRIED, takers
 

@@ -12,7 +12,7 @@ from typing import Any
 from netdash.model.addresses import address
 from netdash.model.records import dataclass
 from netdash.parse.json_values import integer, items, mapping, text
-from netdash.publish.state import Opened
+from netdash.publish.journal import Opened
 
 Json = Mapping[str, Any]
 BY_ENDPOINT = (1, 44)

@@ -12,9 +12,9 @@ from netdash.model.processes import OWN_PROXY
 from netdash.model.records import dataclass
 from netdash.publish import checks
 from netdash.publish.checks import Details, Preflight, choose
+from netdash.publish.journal import Opened
 from netdash.publish.planned_reach import Asked, Reach, forwarded, reach, reach_after
 from netdash.publish.request import Mode, Request
-from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
 
 ANY4, ANY6 = IPv4Address(0), IPv6Address(0)

@@ -11,10 +11,10 @@ from netdash.model.addresses import Spec, address, socket_text
 from netdash.model.host import Binding, Host
 from netdash.publish import checks
 from netdash.publish.checks import Preflight, choose
+from netdash.publish.journal import Opened
 from netdash.publish.plan import Plan, bound, connecting, known
 from netdash.publish.planned_reach import Asked, Reach, reach_after
 from netdash.publish.request import last_word
-from netdash.publish.state import Opened
 from netdash.publish.statement import Kind, Statement, say
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")

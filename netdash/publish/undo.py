@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from netdash.model.records import dataclass
-from netdash.publish.journal import Change, Journal
-from netdash.publish.state import Forward
+from netdash.publish.journal import Change, Forward, Journal
 
 Taken = Forward | Journal
 """What can be taken back as a whole."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from netdash.kernel.link_state import trouble as trouble_of
+from netdash.kernel.devices import trouble as trouble_of
 from netdash.model.host import IP, Endpoint, Host, Link
 from netdash.model.kernel_state import BridgePort, FdbEntry
 from netdash.model.records import dataclass

@@ -9,9 +9,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from netdash.kernel.routing import OUTSIDE, entrance
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Direction, Hit
-from netdash.model.flow import Flow
 from netdash.model.host import IP, Container, Endpoint, Host, Port, Scope
 from netdash.model.index import sharing
+from netdash.model.packet import Flow
 from netdash.model.records import dataclass, replace
 from netdash.model.source import Source
 from netdash.trace.model import Origin, Question

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netdash.kernel.link_state import queue_drops
-from netdash.kernel.link_state import trouble as trouble_of
+from netdash.kernel.devices import queue_drops
+from netdash.kernel.devices import trouble as trouble_of
 from netdash.kernel.routing import address_type
 from netdash.kernel.sockets import find_listener
 from netdash.model.host import IP, Endpoint, Host, Link, Network

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from netdash.kernel.link_state import carrier
+from netdash.kernel.devices import carrier
 from netdash.kernel.routing import Flow, Situation, address_type, find
 from netdash.kernel.sockets import by_port
 from netdash.model.host import IP, Host, Link, Net, PolicyRule, Proxy, Route

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
-from netdash.kernel.entrance import Entrance
+from netdash.kernel.devices import Entrance
 from netdash.kernel.routing import OUTSIDE, entrance, uplinks_of
 from netdash.kernel.sockets import device_of
 from netdash.model.addresses import LOOPBACK

@@ -3,7 +3,7 @@ takes the packet one place further; a Run's end is an exception."""
 
 from __future__ import annotations
 
-from netdash.kernel import swarm
+from netdash.kernel import devices
 from netdash.kernel.routing import Flow, find
 from netdash.model.host import IP, Link, Network, Proxy
 from netdash.model.packet import Packet
@@ -271,7 +271,7 @@ def _port(run: Run, bridge: str, port: Port | None) -> Ended:
     if port is None:
         containers_read(run)
         dst = run.packet.dst
-        away = swarm.ingress(network_of(run.host, dst), dst) if dst is not None else ""
+        away = devices.ingress(network_of(run.host, dst), dst) if dst is not None else ""
         if away:
             raise run.end(Verdict.UNKNOWN, bridge, away)
         run.end_at = bridge

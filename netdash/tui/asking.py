@@ -6,9 +6,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from netdash.model.flow import Flow
 from netdash.model.host import Container, Port, Proxy, Ref, Rule
 from netdash.model.numbers import port_and_protocol
+from netdash.model.packet import Flow
 from netdash.model.relations import ref_of as record_ref
 from netdash.trace import default_questions
 from netdash.trace.default_questions import Usual

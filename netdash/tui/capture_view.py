@@ -14,8 +14,8 @@ from textual.binding import Binding
 from netdash.capture.model import Pair, Plan
 from netdash.capture.points import Wanted, plan
 from netdash.model.errors import NetdashError
-from netdash.model.flow import Flow
 from netdash.model.host import Container, Host, Port, Ref
+from netdash.model.packet import Flow
 from netdash.tui.interfaces import Capturing, OpenCapture
 from netdash.tui.overlay import LinkedText
 from netdash.view import capture as words

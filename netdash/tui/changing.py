@@ -8,7 +8,8 @@ from functools import partial
 from netdash.model.index import sharing
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.host_view import HostView
-from netdash.tui.interfaces import Changes, Made, OwnChanges
+from netdash.tui.interfaces import Changes, Made
+from netdash.tui.own_changes import OwnChanges
 from netdash.view.detail import is_own_forward, port_of
 from netdash.view.text import Tone, clean
 

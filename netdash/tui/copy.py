@@ -15,9 +15,7 @@ from textual.screen import Screen
 
 from netdash.kernel.lost_packets import LOST
 from netdash.model.addresses import socket_text
-from netdash.model.drift import Drift
-from netdash.model.drop import Drop
-from netdash.model.flow import Flow
+from netdash.model.engine_state import Drift
 from netdash.model.host import (
     Container,
     Host,
@@ -32,6 +30,8 @@ from netdash.model.host import (
     Rule,
     RulesNote,
 )
+from netdash.model.kernel_state import Drop
+from netdash.model.packet import Flow
 from netdash.model.records import dataclass
 from netdash.tui.popup import Offer, Popup
 from netdash.tui.term.driver import Terminal

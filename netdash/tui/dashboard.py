@@ -16,9 +16,9 @@ from textual.widget import Widget
 
 from netdash.model.finding import Mark, health_of
 from netdash.model.host import Ref
+from netdash.model.kernel_state import Watched
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
-from netdash.model.traffic import Watched
 from netdash.tui import frame, header, interfaces
 from netdash.tui.actions import BY_ID, KEYS, Needs
 from netdash.tui.frame import LINKED_FROM, is_small

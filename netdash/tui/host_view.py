@@ -8,9 +8,9 @@ from heapq import merge
 from typing import Protocol, runtime_checkable
 
 from netdash.model.belonging import containers_of, related
-from netdash.model.flow import Flow
 from netdash.model.host import Container, Host, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of
+from netdash.model.packet import Flow
 from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
 from netdash.model.source import Source

@@ -1,5 +1,5 @@
-"""What the dashboard is handed: the hosts (`Feed`, `Fleet`), what may change this one (`Changes`); what is read only
-while somebody looks at it; and what netdash itself changed on this host.
+"""What the dashboard is handed: the hosts (`Feed`, `Fleet`), what may change this one (`Changes`); and what is read
+only while somebody looks at it.
 
 Knows no source, no engine and no file."""
 
@@ -11,20 +11,12 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from textual.widget import Widget
-
 from netdash.join.rates import veths
-from netdash.model.errors import NetdashError
 from netdash.model.host import Container, Host
 from netdash.model.index import sharing
+from netdash.model.kernel_state import NOTHING, Watched
 from netdash.model.records import dataclass
-from netdash.model.traffic import NOTHING, Watched
-from netdash.publish.undo import Pending
-from netdash.tui.host_view import HostView
-from netdash.tui.work import Background
-from netdash.view.detail import forward_end, is_own_forward, port_of
 from netdash.view.table import View
-from netdash.view.text import Line
 
 if TYPE_CHECKING:
     from netdash.capture.model import Fate, Pair
@@ -34,7 +26,7 @@ if TYPE_CHECKING:
     from netdash.publish.plan import Plan
     from netdash.publish.request import NewContainer, Request
     from netdash.publish.statement import Statement
-    from netdash.publish.undo import Choice, Course, Damaged, Recovery, Taken, Unreadable
+    from netdash.publish.undo import Choice, Course, Damaged, Pending, Recovery, Taken, Unreadable
 
 Publish = Callable[[Host], None]
 
@@ -213,38 +205,3 @@ def of_card(host: Host, container: Container) -> Watched:
         devices=tuple(link.index for link in veths(host, owner) if link is not None),
         addresses=tuple(own.ip for end in owner.endpoints for own in end.addresses),
     )
-
-
-class OwnChanges:
-    """The records are read in a thread; `changed` is called when that is done."""
-
-    def __init__(self, screen: Widget, changes: Changes, changed: Callable[[], None]) -> None:
-        self.background: Background[Pending] = Background(screen)
-        self.unfinished = ""  # in words, what is left of a change that was interrupted
-        self._pending: Pending | None = None
-        self._changes = changes
-        self._changed = changed
-        self._asked: HostView | None = None  # the host for which it was read last
-
-    def read(self, then: Callable[[], None] = lambda: None) -> None:
-        def known(found: Pending | NetdashError) -> None:
-            if isinstance(found, NetdashError):
-                self._pending, self.unfinished = None, "? :recover"
-            else:
-                left = len(found.interrupted) + len(found.lost) + len(found.unreadable)
-                self._pending, self.unfinished = found, f"{left} unfinished :recover" if left else ""
-            self._changed()
-            then()
-
-        self.background.start(self._changes.pending, known)
-
-    def lines(self, host_view: HostView, thing: object, wide: int) -> Sequence[Line]:
-        """Until when netdash forwards this port; the records are read once a host."""
-        port = port_of(host_view.host, thing)
-        if port is None or not is_own_forward(port):
-            return ()
-        if self._asked is not host_view:
-            self._asked = host_view
-            self.read()
-        record = self._pending.forward_of(port.proto, port.host_port, port.container_id) if self._pending else None
-        return forward_end(record, host_view.host.taken, wide) if record else ()

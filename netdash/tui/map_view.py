@@ -8,8 +8,8 @@ from textual.binding import Binding
 
 from netdash.model.finding import health_of
 from netdash.model.host import Ref
+from netdash.model.kernel_state import Watched
 from netdash.model.records import replace
-from netdash.model.traffic import Watched
 from netdash.tui.host_view import HostView
 from netdash.tui.interfaces import tell
 from netdash.tui.overlay import Filtered

@@ -29,7 +29,8 @@ from netdash.view.text import Line, Span, Tone
 from netdash.view.views import BY_NAME, VIEWS
 
 if TYPE_CHECKING:
-    from netdash.tui.interfaces import Made, OwnChanges
+    from netdash.tui.interfaces import Made
+    from netdash.tui.own_changes import OwnChanges
 
 
 LONGEST = 100  # steps back that are kept

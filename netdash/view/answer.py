@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from netdash.kernel.link_state import trouble
+from netdash.kernel.devices import trouble
 from netdash.model.addresses import socket_text
 from netdash.model.finding import Mark
 from netdash.model.host import IP, Host, Listener, Port, Ref, Rule, Verb

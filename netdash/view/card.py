@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from netdash.doctor import standing
 from netdash.join.rates import container_rate
-from netdash.model.drift import Drift
+from netdash.model.engine_state import Drift
 from netdash.model.finding import Finding
 from netdash.model.host import Container, Host, Port, Ref
 from netdash.model.index import index_of

@@ -11,9 +11,8 @@ from netdash.model.index import index_of
 from netdash.model.records import dataclass
 from netdash.model.source import Source
 from netdash.publish.checks import port_list
-from netdash.publish.journal import Journal, Outage, Outcome, Proof
+from netdash.publish.journal import Forward, Journal, Outage, Outcome, Proof
 from netdash.publish.plan import Plan
-from netdash.publish.state import Forward
 from netdash.publish.statement import Statement
 from netdash.publish.undo import Course, Damaged, Pending, Recovery
 from netdash.view import layout

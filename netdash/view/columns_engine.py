@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from netdash.join.rates import container_rate, network_rate
 from netdash.model.addresses import socket_text
-from netdash.model.drift import Drift, DriftKind
+from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.finding import Finding, worst
 from netdash.model.host import IP, Binding, Container, Endpoint, Host, Interface, Network, Ref
 from netdash.model.index import Index, index_of

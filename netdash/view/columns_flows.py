@@ -10,10 +10,10 @@ from datetime import datetime
 from netdash.join.flows import flows
 from netdash.kernel.conntrack_entries import waits
 from netdash.model.addresses import socket_text
-from netdash.model.flow import GROUPINGS, Flow, FlowEnd, Trouble
 from netdash.model.host import Host, Rule, TrackedFlow
 from netdash.model.index import index_of
 from netdash.model.numbers import decimal
+from netdash.model.packet import GROUPINGS, Flow, FlowEnd, Trouble
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
 from netdash.trace.summary import Leaves, outbound

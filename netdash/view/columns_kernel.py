@@ -9,9 +9,9 @@ from datetime import datetime
 from netdash.join.drops import drops, finding_of, leads_to, networks_of
 from netdash.join.rates import UNTOLD, link_rate
 from netdash.kernel.lost_packets import LOST
-from netdash.model.drop import Drop, DropKind
 from netdash.model.host import Container, Host, Link, Neighbour, PolicyRule, Route, Rule
 from netdash.model.index import Index, by_table, index_of
+from netdash.model.kernel_state import Drop, DropKind
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
 from netdash.view import formatting, marks, rates

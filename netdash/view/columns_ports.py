@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from netdash.model.addresses import socket_text
-from netdash.model.drift import DriftKind
+from netdash.model.engine_state import DriftKind
 from netdash.model.finding import Finding, Mark
 from netdash.model.host import Host, Port, Proxy, Ref, Rule, RulesNote, Verb
 from netdash.model.index import Index, index_of

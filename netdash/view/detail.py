@@ -10,10 +10,8 @@ from netdash.join.drops import finding_of, leads_to, networks_of
 from netdash.kernel.sockets import bound_socket
 from netdash.model.addresses import socket_text
 from netdash.model.belonging import containers_of
-from netdash.model.drift import Drift
-from netdash.model.drop import Drop
+from netdash.model.engine_state import Drift
 from netdash.model.finding import Finding
-from netdash.model.flow import Flow
 from netdash.model.host import (
     Chain,
     Container,
@@ -31,8 +29,10 @@ from netdash.model.host import (
     TrackedFlow,
 )
 from netdash.model.index import index_of
+from netdash.model.kernel_state import Drop
+from netdash.model.packet import Flow
 from netdash.model.relations import address_ref, chain_ref, ref_of
-from netdash.publish.state import Forward
+from netdash.publish.journal import Forward
 from netdash.view import columns_flows, columns_kernel, formatting, layout
 from netdash.view.card import card, drift_lines, of_port
 from netdash.view.columns_engine import drift_place, port_text

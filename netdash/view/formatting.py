@@ -7,7 +7,7 @@ from datetime import datetime
 
 from netdash.kernel.sockets import bind_text, bound_socket
 from netdash.model.addresses import socket_text
-from netdash.model.drift import Drift, DriftKind
+from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.host import IP, Container, Host, Network, Port, Ref, Rule, Scope, Verb
 from netdash.model.kept import old_of
 from netdash.model.relations import address_ref, ref_of

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from netdash.join.flows import flows
 from netdash.model.finding import WORST_FIRST, Mark, Standing, worst
-from netdash.model.flow import GROUPINGS, Flow
 from netdash.model.host import Host, Ref
+from netdash.model.packet import GROUPINGS, Flow
 from netdash.model.records import dataclass
 from netdash.model.relations import ref_of
 from netdash.view import formatting, json_host, layout, marks

@@ -8,9 +8,7 @@ from typing import Any
 
 from netdash.join.drops import finding_of, networks_of
 from netdash.join.peers import Peer, peers
-from netdash.model.drift import Drift
-from netdash.model.drop import Drop
-from netdash.model.flow import Flow
+from netdash.model.engine_state import Drift
 from netdash.model.host import (
     Container,
     Endpoint,
@@ -29,6 +27,8 @@ from netdash.model.host import (
 )
 from netdash.model.index import Index, index_of, sharing
 from netdash.model.kept import old_of
+from netdash.model.kernel_state import Drop
+from netdash.model.packet import Flow
 from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle, outbound, traceable
 from netdash.view import columns_flows, columns_kernel, unavailable
 from netdash.view.answer import broken, sentence

@@ -11,10 +11,10 @@ from netdash.join.rates import container_rate, link_rate
 from netdash.model.finding import Mark
 from netdash.model.host import Container, Host
 from netdash.model.index import index_of, sharing
+from netdash.model.kernel_state import together
 from netdash.model.records import dataclass
 from netdash.model.relations import address_ref, ref_of
 from netdash.model.source import Source
-from netdash.model.traffic import together
 from netdash.view import formatting, layout, marks, rates, unavailable
 from netdash.view.layout import size
 from netdash.view.map import Block, Map, Uplink

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from netdash.join.flows import connections
 from netdash.kernel.conntrack_entries import is_open
 from netdash.model.finding import Direction
-from netdash.model.flow import Flow
 from netdash.model.host import Host
 from netdash.model.index import index_of, sharing
-from netdash.model.traffic import Rate, added
+from netdash.model.kernel_state import Rate, added
+from netdash.model.packet import Flow
 from netdash.trace.default_questions import Usual
 from netdash.trace.model import Origin
 from netdash.view.formatting import NOTHING, UNKNOWN, bytes_rate, short_number

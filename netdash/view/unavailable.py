@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdash.join.drops import unread_parts
-from netdash.model.engine_process import Place
+from netdash.model.engine_state import Place
 from netdash.model.host import Failure, Host
 from netdash.model.source import Source
 from netdash.view.text import clean

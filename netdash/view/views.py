@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from netdash.join.drops import leads_to
 from netdash.model.addresses import address
-from netdash.model.drop import Drop
-from netdash.model.flow import Flow
 from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
+from netdash.model.kernel_state import Drop
+from netdash.model.packet import Flow
 from netdash.model.relations import ref_of
 from netdash.view.columns_engine import CONTAINERS, DRIFT, NETWORKS
 from netdash.view.columns_flows import FLOWS, rule_of

@@ -17,10 +17,9 @@ from netdash.apply import change, journal_files, publication, steps
 from netdash.cli.main import main
 from netdash.model.addresses import parse_spec
 from netdash.model.errors import Exit, NetdashError
-from netdash.publish.journal import Change, Journal
+from netdash.publish.journal import Change, Journal, Opened
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode, Request
-from netdash.publish.state import Opened
 from netdash.publish.undo import Choice
 from netdash.view import changes as told
 from tests.support.fake_engine import FakeEngine, bound

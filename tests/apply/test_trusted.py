@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from netdash.apply import child, forward, journal_files, preflight, state_directory
+from netdash.apply import forward, journal_files, preflight, state_directory
 from netdash.engine.context import EnginePeer, engine_peer
 from netdash.model.errors import Exit, NetdashError
-from netdash.publish.state import Forward, Opened, Process
+from netdash.publish.journal import Forward, Opened, Process
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of another user")
@@ -171,8 +171,8 @@ def test_a_program_that_others_can_write_is_not_run(tmp_path: Path) -> None:
     for mode in (0o775, 0o757, 0o644):
         path.chmod(mode)
         assert preflight.find_docker_proxy(str(path), (), None) != str(path)
-        with pytest.raises(child.ProxyError):
-            child.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
+        with pytest.raises(forward.ProxyError):
+            forward.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
 
 
 def test_a_program_in_a_folder_that_others_can_write_is_not_run(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_a_program_of_another_user_is_not_run(tmp_path: Path) -> None:
     path = program(tmp_path / "docker-proxy")
     os.chown(path, NOBODY, NOBODY)
     assert preflight.find_docker_proxy(str(path), (), None) != str(path)
-    with pytest.raises(child.ProxyError, match="belongs to user 65534"):
-        child.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
+    with pytest.raises(forward.ProxyError, match="belongs to user 65534"):
+        forward.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
 
 
 @pytest.mark.parametrize("named", ["", "/none/docker-proxy", "docker-proxy", "/proc/self/fd/0", "/dev/null", "/"])
@@ -211,9 +211,9 @@ def test_what_was_checked_is_what_is_run(tmp_path: Path, monkeypatch: pytest.Mon
         program(path, f"#!/bin/sh\ntouch {tmp_path}/forged\n")
         return handle
 
-    monkeypatch.setattr(child, "trusted_program", exchanged)
-    with pytest.raises(child.ProxyError, match="ended without a word"):
-        child.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
+    monkeypatch.setattr(forward, "trusted_program", exchanged)
+    with pytest.raises(forward.ProxyError, match="ended without a word"):
+        forward.start_proxy(str(path), RECORD.ports[0], "192.0.2.1")
     assert not (tmp_path / "forged").exists()
 
 

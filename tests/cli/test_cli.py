@@ -23,7 +23,7 @@ from netdash.engine.first_answer import First
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.index import find_container
-from netdash.model.traffic import NOTHING
+from netdash.model.kernel_state import NOTHING
 from tests.conftest import DEMO, RECORDINGS, ROOT
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")

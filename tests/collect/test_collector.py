@@ -18,7 +18,7 @@ import pytest
 from netdash.bundle.collector_stream import ASKED, parse
 from netdash.bundle.recording import Recording, scrub
 from netdash.collect.ssh import collector, script
-from netdash.model.engine_process import other_kernel
+from netdash.model.engine_state import other_kernel
 from netdash.model.processes import STOPPED
 from netdash.model.source import CONTAINER_FILES, FILES, Source, container_commands
 from netdash.parse.json_values import mapping

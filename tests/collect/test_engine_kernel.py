@@ -19,7 +19,7 @@ from netdash.collect import engine_namespace
 from netdash.collect.engine_namespace import kernel_of
 from netdash.collect.once import Options, read_once
 from netdash.join.host import Builder
-from netdash.model.engine_process import KERNEL
+from netdash.model.engine_state import KERNEL
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.source import SOURCES

@@ -17,7 +17,7 @@ from netdash.collect.engine_namespace import EngineNamespaceReader, MutedStore
 from netdash.collect.once import Options, read_once
 from netdash.engine.context import engine_pid
 from netdash.join.host import Builder
-from netdash.model.engine_process import EngineProcess, Place, parse_engine_process
+from netdash.model.engine_state import EngineProcess, Place, parse_engine_process
 from netdash.model.host import Failure, Host
 from netdash.view import json_host, unavailable
 from netdash.view.views import BY_NAME

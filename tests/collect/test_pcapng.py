@@ -9,7 +9,7 @@ import pytest
 from dpkt import pcapng
 
 from netdash.capture.model import Plan
-from netdash.collect.pcapng import PcapngFile
+from netdash.collect.capture import PcapngFile
 from netdash.model.errors import Exit, NetdashError
 from tests.support import frames, trace_hosts
 

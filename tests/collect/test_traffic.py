@@ -13,7 +13,7 @@ from netdash.collect import conntrack, traffic
 from netdash.collect.netlink import _take_counters, link_counters
 from netdash.collect.traffic import TrafficReader
 from netdash.model.errors import NetdashError
-from netdash.model.traffic import NOTHING, LinkCounts, LinkReading, UsedReading, Watched
+from netdash.model.kernel_state import NOTHING, LinkCounts, LinkReading, UsedReading, Watched
 from tests.parse.test_conntrack import direction, entry
 
 OWN = ip_address("172.17.0.2")

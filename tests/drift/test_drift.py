@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from netdash.drift.compare import compare
-from netdash.model.drift import DriftKind
+from netdash.model.engine_state import DriftKind
 from netdash.model.host import Chain, Host, Rule, Verb
 from tests.support.drift_hosts import known, texts, with_rules
 

@@ -8,7 +8,7 @@ import pytest
 
 from netdash.drift.compare import compare
 from netdash.drift.incremental import SETTLED, Comparing
-from netdash.model.drift import DriftKind
+from netdash.model.engine_state import DriftKind
 from netdash.model.host import Failure, Network, Ruleset, Unread
 from tests.conftest import joined
 from tests.support.drift_hosts import chain_of, known, texts, with_rules, written

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from netdash.bundle.storage import load
 from netdash.join.host import Builder
-from netdash.model.drift import Drift
+from netdash.model.engine_state import Drift
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, Host
 from netdash.trace import default_questions

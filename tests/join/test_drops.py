@@ -11,9 +11,9 @@ from netdash.bundle.recording import Recording
 from netdash.join.drops import drops, finding_of, leads_to, networks_of
 from netdash.join.host import Builder
 from netdash.kernel.lost_packets import LOST
-from netdash.model.drop import Drop, DropKind
 from netdash.model.finding import Evidence, Finding, Health, Severity, keep_health
 from netdash.model.host import Host, Ref
+from netdash.model.kernel_state import Drop, DropKind
 from netdash.model.relations import ref_of
 from netdash.model.source import COUNTING
 from tests.parse.test_counters import CONNTRACK, LINKS, NSTAT, SOFTNET, TOOL

@@ -11,10 +11,10 @@ import pytest
 from netdash.bundle.recording import Recording
 from netdash.join.flows import flows, of_container
 from netdash.join.host import Builder
-from netdash.model.flow import Flow, Trouble
 from netdash.model.host import Host
 from netdash.model.index import find_container, index_of
 from netdash.model.kernel_state import Tracking
+from netdash.model.packet import Flow, Trouble
 from netdash.model.source import Source
 from netdash.view.columns_flows import FLOWS, notes, rule_of, sentence
 from netdash.view.unavailable import missing

@@ -16,7 +16,7 @@ from netdash.bundle.storage import load
 from netdash.join.host import Builder
 from netdash.model import belonging
 from netdash.model.belonging import containers_of, related
-from netdash.model.drift import Drift
+from netdash.model.engine_state import Drift
 from netdash.model.host import Container, Host, Ref, Ruleset
 from netdash.model.packet import Packet
 from netdash.model.relations import ref_of

@@ -10,7 +10,7 @@ import pytest
 
 from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
-from netdash.model.engine_process import EngineProcess, Place
+from netdash.model.engine_state import EngineProcess, Place
 from netdash.model.host import Host, Port, Proxy
 from netdash.model.processes import Owner, Owners, Standing, parse_owners
 from netdash.model.relations import ref_of

@@ -12,7 +12,7 @@ from netdash.join.host import Builder
 from netdash.join.rates import container_rate, network_rate
 from netdash.model.host import Host
 from netdash.model.index import find_container, index_of
-from netdash.model.traffic import LinkCounts, LinkReading
+from netdash.model.kernel_state import LinkCounts, LinkReading
 from netdash.view.columns_engine import CONTAINERS
 from netdash.view.columns_kernel import LINKS
 from netdash.view.table import Filter

@@ -10,7 +10,7 @@ import pytest
 
 from netdash.join.host import Builder
 from netdash.join.host_ports import HostPorts
-from netdash.kernel.entrance import Entrance
+from netdash.kernel.devices import Entrance
 from netdash.kernel.sockets import answers, bound_socket, find_listener, inside
 from netdash.model.addresses import parse_spec
 from netdash.model.host import Binding, Link, Listener, Proxy, Scope

@@ -16,8 +16,20 @@ from netdash.engine.client import local
 from netdash.engine.errors import EngineGone
 from netdash.model.errors import Exit, NetdashError
 from netdash.publish import payload
-from netdash.publish.journal import Change, Journal, Outage, load_journal
-from netdash.publish.state import Forward, Opened, Process, addresses, load_forward, running, target, verdict
+from netdash.publish.journal import (
+    Change,
+    Forward,
+    Journal,
+    Opened,
+    Outage,
+    Process,
+    addresses,
+    load_forward,
+    load_journal,
+    running,
+    target,
+    verdict,
+)
 from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import Seen, Shown
 from netdash.view.statements import text

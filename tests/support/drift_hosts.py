@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from netdash.drift.compare import Comparison, Known
-from netdash.model.drift import DriftKind
+from netdash.model.engine_state import DriftKind
 from netdash.model.host import Chain, Rule
 from netdash.rules.iptables_rule import parse_line
 from tests.conftest import joined

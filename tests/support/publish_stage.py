@@ -14,10 +14,9 @@ from textual.pilot import Pilot
 from netdash.model.errors import NetdashError
 from netdash.model.host import Holder, Host, Port, Proxy, Scope
 from netdash.publish.checks import Details, Preflight, port_list
-from netdash.publish.journal import Journal, Outage, Outcome, Proof
+from netdash.publish.journal import Forward, Journal, Outage, Outcome, Proof
 from netdash.publish.plan import Plan
 from netdash.publish.request import Mode, NewContainer, Request
-from netdash.publish.state import Forward
 from netdash.publish.statement import Kind, Statement, say
 from netdash.publish.undo import (
     Choice,

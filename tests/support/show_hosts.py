@@ -8,8 +8,7 @@ from typing import Any
 
 from netdash.bundle.storage import load
 from netdash.join.host import Builder
-from netdash.model.drift import Drift, DriftKind
-from netdash.model.drop import Counter
+from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.host import (
     Binding,
     Chain,
@@ -33,6 +32,7 @@ from netdash.model.host import (
     TrackedFlow,
     Verb,
 )
+from netdash.model.kernel_state import Counter
 from netdash.model.source import AWAITED, FILES, SOURCES
 from tests.conftest import RECORDINGS
 

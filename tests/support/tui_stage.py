@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from netdash.model.host import Host
-from netdash.model.traffic import NOTHING, Watched
+from netdash.model.kernel_state import NOTHING, Watched
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.dashboard import Dashboard

@@ -11,7 +11,7 @@ import pytest
 from netdash.bundle.recording import Recording
 from netdash.drift.compare import compare
 from netdash.join.host import Builder
-from netdash.model.drift import DriftKind
+from netdash.model.engine_state import DriftKind
 from netdash.model.host import Container, Host
 from netdash.model.index import why_lost
 from netdash.trace.container_namespace import namespaces_of

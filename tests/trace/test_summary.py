@@ -2,7 +2,7 @@
 
 import pytest
 
-from netdash.kernel.link_state import trouble
+from netdash.kernel.devices import trouble
 from netdash.model.host import Link
 from netdash.trace.summary import Leaves, asked_of, inbound, obstacle, outbound
 from netdash.view import json_host

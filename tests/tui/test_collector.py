@@ -15,7 +15,6 @@ import netdash.trace
 from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
 from netdash.model.records import replace
-from netdash.trace import nat_changes  # noqa: F401  # a class that is loaded leaves one
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import trace
 from netdash.tui.work import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from netdash.model.drop import Counter
 from netdash.model.host import Host, Verb
+from netdash.model.kernel_state import Counter
 from netdash.tui.host_view import HostView, Looked
 from netdash.view.columns_kernel import DROPS
 from netdash.view.views import VIEWS

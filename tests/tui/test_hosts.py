@@ -10,8 +10,8 @@ import pytest
 from textual.pilot import Pilot
 
 from netdash.model.host import Failure, Host
+from netdash.model.kernel_state import Watched
 from netdash.model.source import SOURCES
-from netdash.model.traffic import Watched
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.hosts_view import short_names

@@ -10,8 +10,8 @@ from textual.events import Key
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure, Host
+from netdash.publish.journal import Forward, Opened
 from netdash.publish.request import NewContainer
-from netdash.publish.state import Forward, Opened
 from netdash.publish.undo import Choice, Pending, Unreadable
 from netdash.tui.dialog import Stage
 from netdash.tui.host_view import HostView

@@ -12,8 +12,7 @@ from netdash.bundle.recording import Recording
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.index import find_container, index_of
-from netdash.model.kernel_state import Tracking
-from netdash.model.traffic import Rate, Traffic, UsedReading
+from netdash.model.kernel_state import Rate, Tracking, Traffic, UsedReading
 from netdash.view import rates
 from netdash.view.card import card
 from netdash.view.map import made, mapping

@@ -13,9 +13,9 @@ from netdash.kernel.conntrack_entries import unanswered, unzoned, waits
 from netdash.kernel.sockets import by_port
 from netdash.model.addresses import address, socket_text
 from netdash.model.finding import Direction, Evidence, Fix, Hit, Severity
-from netdash.model.flow import Trouble
 from netdash.model.host import IP, Container, Host, Listener, Net, Network, Port, TrackedFlow
 from netdash.model.index import index_of
+from netdash.model.packet import Trouble
 from netdash.trace.default_questions import out
 from netdash.trace.summary import Leaves, outbound
 

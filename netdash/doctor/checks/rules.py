@@ -10,7 +10,7 @@ from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import rule_evidence
 from netdash.doctor.checks.parts import candidate, hit_of_port, listing, masquerade, members, of_record
 from netdash.doctor.fixes import NOTHING, Fixed, both, delete_rule, engine_restart, restart
-from netdash.model.drift import Drift, DriftKind
+from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.finding import Direction, Evidence, Hit, Severity
 from netdash.model.host import IP, Container, Host, Network, Port, Rule, Verb
 from netdash.model.index import index_of

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
-from netdash.kernel.swarm import GWBRIDGE
+from netdash.kernel.devices import GWBRIDGE
 from netdash.model.host import IP, Binding, Chain, Container, Engine, Net, Network, Rule, Ruleset, Verb
 from netdash.model.records import dataclass
 
