@@ -5,7 +5,10 @@ import _signal  # type: ignore[import-not-found]
 # While modules are loaded, also `signal` itself, Ctrl-C ends netdash without a traceback.
 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
+import gc  # noqa: E402
 import sys  # noqa: E402
+
+gc.disable()  # what is loaded is no garbage; `main` and the dashboard switch it on
 
 from netdash.cli.main import main  # noqa: E402
 

@@ -192,6 +192,27 @@ def test_every_module_says_what_it_owns() -> None:
     assert not silent
 
 
+def test_the_way_to_the_first_frame_loads_only_what_it_needs() -> None:
+    """Each module that is loaded there is a part of a millisecond until something is seen."""
+    program = (
+        "import sys; before = set(sys.modules)\n"
+        "import netdash.__main__, netdash.cli.feeds, netdash.engine.first_answer, netdash.tui.first_frame\n"
+        "from netdash.tui.config import load_config; load_config()\n"
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
+    )
+    late = "argparse ctypes dataclasses datetime difflib docker email http inspect logging pathlib requests rich shlex"
+    late += " shutil socket string subprocess tempfile textual tomllib urllib"
+    assert not set(late.split()) & set(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     "command", [["ports", "--json"], ["show", "web", "--json"], ["containers"], ["rules", "--json"]], ids=" ".join
 )

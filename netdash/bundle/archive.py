@@ -8,10 +8,12 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from io import BufferedReader
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from netdash.model.records import dataclass, field
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -191,7 +193,7 @@ def _of_archive(content: _Content, known: frozenset[str], inside: tuple[str, ...
 
 def _bundle_name(name: str) -> str:
     """The path inside the bundle, whether or not the archive has a folder around it."""
-    parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     for start, part in enumerate(parts):
         if part in _FOLDERS or part == META:
             return "/".join(parts[start:])

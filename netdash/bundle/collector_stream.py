@@ -12,7 +12,7 @@ from netdash.bundle.recording import Answer, Recording, container_path, scrub
 from netdash.model.engine_state import KERNEL
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, FailureKind
-from netdash.model.records import dataclass, field
+from netdash.model.records import dataclass, field, replace
 from netdash.model.source import (
     BY_PATH,
     KEPT,
@@ -45,9 +45,9 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 """Files that hold several, each after a line `## NAME`."""
 _FILES: Mapping[str, SourceFile] = {
     **BY_PATH,
-    KERNEL: BY_PATH[KERNEL]._replace(source=Source.DOCKER),  # made of the engine's answers, and asked with them
+    KERNEL: replace(BY_PATH[KERNEL], source=Source.DOCKER),  # made of the engine's answers, and asked with them
     # netdash's own records cost as little as its proxies, and change as often
-    **{path: BY_PATH[path]._replace(source=Source.PROXIES) for path in (KEPT, WAITING)},
+    **{path: replace(BY_PATH[path], source=Source.PROXIES) for path in (KEPT, WAITING)},
     **{f"{path}l": BY_PATH[path] for path in SOURCES[Source.DOCKER]},
     **{
         path.replace("-save", "-either"): BY_PATH[path]

@@ -13,7 +13,7 @@ from netdash.model.source import CONTAINER_FILES
 from netdash.parse.docker import proxy_variables
 from netdash.parse.json_values import load_json
 
-_CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_CONTAINER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"
 
 Answer = object
 """Decoded JSON (of a .json file) or text."""
@@ -58,7 +58,7 @@ class Recording:
 
 def container_path(name: str, file: str) -> str | None:
     """Where a container's answer lies in a bundle; None for a name that Docker would not allow."""
-    return f"containers/{name}/{file}" if _CONTAINER_NAME.fullmatch(name) and ".." not in name else None
+    return f"containers/{name}/{file}" if re.fullmatch(_CONTAINER_NAME, name) and ".." not in name else None
 
 
 # --- what of the engine's answers may be kept -------------------------------------------------------------------------

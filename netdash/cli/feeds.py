@@ -49,6 +49,7 @@ class Watches(Protocol):
     def watch(self, watched: Watched) -> None: ...
 
 
+_FOREVER = float("inf")
 _ELSEWHERE = Failure(
     Source.FLOWS,
     "the dashboard reads the connections of this machine only",
@@ -63,7 +64,7 @@ class LiveFeed:
     live = True
 
     def __init__(self, reader: Callable[[First | None], Reader], asked: FirstAnswers | None = None) -> None:
-        self._make = reader
+        self._make, self._asked = reader, asked
         self._reader: Reader | None = None
         self._builder = Builder()
         self._turn = threading.Lock()  # held while a host is handed over, which takes long
@@ -72,8 +73,7 @@ class LiveFeed:
         self._publish: Callable[[Host], None] | None = None
         self._first: First | None = None
         self._watched = NOTHING
-        self._taken = threading.Thread(target=self._take, args=(asked,), name="first answers", daemon=True)
-        self._taken.start()
+        self._taken: threading.Thread | None = None  # takes them where `listed` has not
 
     def start(self, publish: Callable[[Host], None]) -> None:
         """Hosts go to `publish` from now on, the newest known one at once."""
@@ -82,12 +82,18 @@ class LiveFeed:
                 self._publish, newest = publish, self._newest
             if newest is not None:
                 publish(newest)
+        self._await_first()
 
     def listed(self, seconds: float) -> Host | None:
-        """What the engine has listed; None where it has not within `seconds`."""
-        self._taken.join(seconds)
-        with self._lock:
-            return self._newest if self._newest is not None and self._newest.containers is not None else None
+        """What the engine has listed; None where it has not within `seconds`. Before `start`."""
+        self._take(seconds)
+        return self._newest if self._newest is not None and self._newest.containers is not None else None
+
+    def _await_first(self) -> None:
+        """What `listed` has not is taken by a thread."""
+        if self._first is None and self._taken is None:
+            self._taken = threading.Thread(target=self._take, name="first answers", daemon=True)
+            self._taken.start()
 
     def shown(self) -> None:
         threading.Thread(target=self._begin, name="beginning", daemon=True).start()
@@ -110,13 +116,14 @@ class LiveFeed:
         if reader:
             reader.stop()
 
-    def _take(self, asked: FirstAnswers | None) -> None:
-        self._first = asked.take() if asked else None
+    def _take(self, seconds: float = _FOREVER) -> None:
+        self._first = self._asked.take(seconds) if self._asked else None
         if self._first:
             self._build(self._first.recording())
 
     def _begin(self) -> None:
-        self._taken.join()  # from here on the builder is the reader's
+        if self._taken is not None:
+            self._taken.join()  # from here on the builder is the reader's
         reader = self._make(self._first)
         with self._lock:
             self._reader = reader

@@ -99,6 +99,7 @@ def _run(arguments: Arguments) -> int:
         printing.write(map(safe, _ABOUT_ITSELF[command](arguments)))
         return Exit.FINE
     gc.set_threshold(_YOUNG)
+    gc.enable()
     gc.freeze()  # what was loaded stays to the end: no look at it there either
     from netdash.cli.parser import CHANGES
 
@@ -192,7 +193,7 @@ def _look_over_ssh(arguments: Arguments) -> None:
 
 
 def _dashboard(arguments: Arguments) -> int:
-    """The engine is asked by a thread while the screen is loaded, and all else is loaded after that."""
+    """The engine is asked while the screen is loaded, and all else is loaded after that."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise _NO_TERMINAL
     from netdash.tui.term import modes
@@ -200,9 +201,6 @@ def _dashboard(arguments: Arguments) -> int:
     if reason := modes.why_not(os.environ, sys.stdout.fileno()):
         raise NetdashError(reason, f"these work here: {_EVERYWHERE}", Exit.USAGE)
     gc.disable()  # until the first paint
-    _share_one_heap()
-    from netdash.tui.term import modes
-
     if arguments.command == "demo" or arguments.bundle or arguments.hosts or arguments.demo_without_engine:
         return _shown(arguments, None)
     taken = modes.Taken(sys.stdin.fileno(), sys.stdout.fileno())
@@ -238,6 +236,7 @@ def _shown(arguments: Arguments, taken: Taken | None) -> int:
         options = replace(options, first_frame=False)
     feed = make(options)
     first = _first_frame(taken, feed, options) if taken is not None else None
+    _share_one_heap()
     from netdash.cli.examination import Examination
     from netdash.tui.app import run
 

@@ -12,7 +12,7 @@ from netdash.collect.command import ask
 from netdash.collect.procfs import belongs
 from netdash.collect.sockets import proc_net, sockets_of
 from netdash.engine.log import logged
-from netdash.model.records import dataclass
+from netdash.model.records import dataclass, replace
 from netdash.model.source import BY_PATH, Source, SourceFile, container_commands
 
 _INNER_FILE = 1 << 16  # bytes
@@ -141,7 +141,7 @@ def _saved_rules(pid: int, listing: str) -> Iterator[SourceFile]:
         kinds += ["legacy"] if _registered(pid, family) else []
         for kind in kinds:
             name = f"{tool}-save.txt" if kind == "nft" else f"{tool}-legacy-save.txt"
-            yield BY_PATH[f"containers/*/{name}"]._replace(command=(f"{tool}-{kind}-save", "-c"))
+            yield replace(BY_PATH[f"containers/*/{name}"], command=(f"{tool}-{kind}-save", "-c"))
 
 
 def _registered(pid: int, family: str) -> bool:

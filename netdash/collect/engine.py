@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from netdash.collect.engine_answers import Answers, EngineAnswers
-from netdash.engine.client import EngineClient
+from netdash.engine.client import EngineClient, clock
 from netdash.engine.context import engine_pid
 from netdash.engine.errors import EngineError, EngineLate, Refused
 from netdash.engine.first_answer import First
@@ -73,7 +73,7 @@ class EngineReader:
         self._pace = pace or Pace()
         self._notes: SimpleQueue[_Note] = SimpleQueue()
         self._stream = 0
-        self._since = first.since if first else None  # when the list was asked for, by the engine's clock
+        self._since = clock(first.date) if first else None  # when the list was asked for, by the engine's clock
         self._answers = EngineAnswers(first.answers if first else {})
         self._waiting: dict[str, None] = dict.fromkeys(self._answers.ids())  # containers to inspect
         self._patience = self._pace.tell  # seconds from one telling to the next

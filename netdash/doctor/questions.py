@@ -18,7 +18,7 @@ from netdash.trace.default_questions import Usual
 from netdash.trace.model import Origin, Question
 
 _ALL_PAIRS = 6  # containers of a network: of more, each asks the next one
-_TUNNEL = re.compile(r"(tun|tap|wg|tailscale|ppp|zt|utun|nebula)\w*\d")
+_TUNNEL = r"(tun|tap|wg|tailscale|ppp|zt|utun|nebula)\w*\d"
 _PEER_PORTS = 3  # of one container that the next one asks for
 
 
@@ -183,7 +183,7 @@ def _is_detour(host: Host, route: Route, device: str) -> bool:
         and 0 < route.dst.prefixlen < 32
         and link is not None
         and link.kind in (None, "veth", "vlan", "bond")
-        and not _TUNNEL.match(link.name)
+        and not re.match(_TUNNEL, link.name)
         and route.dev != device
     )
 

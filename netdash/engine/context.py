@@ -6,12 +6,9 @@ are there: the command asks for neither, so the few files are read here."""
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import socket
 import struct
 from collections.abc import Mapping
-from pathlib import Path
 
 from netdash.bundle.archive import read_regular
 from netdash.engine.errors import EngineError
@@ -66,19 +63,19 @@ def locate(option: str | None) -> Endpoint:
     return Endpoint(DEFAULT, named=False)
 
 
-def _folder() -> Path:
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+def _folder() -> str:
+    return os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
 
 
 def _tls_of_environment() -> Tls | None:
     verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not verify and not os.environ.get("DOCKER_TLS"):
         return None
-    return _files(Path(os.environ.get("DOCKER_CERT_PATH") or _folder()), verify)
+    return _files(os.environ.get("DOCKER_CERT_PATH") or _folder(), verify)
 
 
-def _files(folder: Path, verify: bool) -> Tls:
-    ca, cert, key = (str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+def _files(folder: str, verify: bool) -> Tls:
+    ca, cert, key = (f"{folder}/{name}" for name in ("ca.pem", "cert.pem", "key.pem"))
     pair = (cert, key) if os.path.isfile(cert) and os.path.isfile(key) else None
     return Tls(verify, ca if os.path.isfile(ca) else None, pair)
 
@@ -86,16 +83,18 @@ def _files(folder: Path, verify: bool) -> Tls:
 def _current_context() -> str:
     """ "" also where the file cannot be read: the docker command warns, and takes its default."""
     try:
-        name = _json(_folder() / "config.json").get("currentContext")
+        name = _json(f"{_folder()}/config.json").get("currentContext")
     except (OSError, ValueError):
         return ""
     return name if isinstance(name, str) else ""
 
 
 def _context(name: str) -> Endpoint:
+    import hashlib  # only where there is a context
+
     identity = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    contexts = _folder() / "contexts"
-    path = contexts / "meta" / identity / "meta.json"
+    contexts = f"{_folder()}/contexts"
+    path = f"{contexts}/meta/{identity}/meta.json"
     try:
         endpoints = _json(path).get("Endpoints")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -107,12 +106,12 @@ def _context(name: str) -> Endpoint:
     host = engine.get("Host") if isinstance(engine, dict) else None
     if not isinstance(engine, dict) or not isinstance(host, str) or not host:
         raise EngineError(f"the docker context {name!r} names no engine", "docker context ls")
-    folder = contexts / "tls" / identity / "docker"
+    folder = f"{contexts}/tls/{identity}/docker"
     skip = engine.get("SkipTLSVerify") is True
-    return Endpoint(host, _files(folder, not skip) if skip or folder.is_dir() else None)
+    return Endpoint(host, _files(folder, not skip) if skip or os.path.isdir(folder) else None)
 
 
-def _json(path: Path) -> Mapping[str, object]:
+def _json(path: str) -> Mapping[str, object]:
     """Raises OSError and ValueError."""
     found = load_json(read_regular(path, _MAX_CONFIG).decode("utf-8"))
     return found if isinstance(found, dict) else {}
@@ -123,11 +122,11 @@ def _json(path: Path) -> Mapping[str, object]:
 
 def usual_sockets() -> tuple[str, ...]:
     """Sockets beside the default one where rootless Docker, Podman and Docker in a virtual machine usually listen."""
-    home, user = Path.home(), os.environ.get("SUDO_UID") or str(os.getuid())
+    user = os.environ.get("SUDO_UID") or str(os.getuid())
     run = [os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}", f"/run/user/{user}"]
     found = [f"{folder}/{name}" for folder in run for name in ("docker.sock", "podman/podman.sock")]
     inner = (".docker/run/docker.sock", ".docker/desktop/docker.sock", ".colima/default/docker.sock")
-    found += ["/run/podman/podman.sock", *(str(home / name) for name in inner)]
+    found += ["/run/podman/podman.sock", *(os.path.expanduser(f"~/{name}") for name in inner)]
     return tuple(dict.fromkeys(found))
 
 
@@ -156,6 +155,8 @@ class EnginePeer:
 def engine_peer(path: str, limit: float) -> EnginePeer | None:
     """Who answers on a unix socket; None where nobody does. SO_PEERCRED tells who called listen(2): the engine, or
     init where systemd made the socket. Then the engine is who holds the other end, which only root sees."""
+    import socket  # not on the way to the first frame
+
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(limit)
         try:
@@ -178,6 +179,8 @@ def engine_pid(path: str | None, limit: float) -> int | None:
 
 def _other_end(inode: int) -> int | None:
     """The inode of the socket that a connected unix socket leads to. Raises OSError and struct.error."""
+    import socket
+
     request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, _NO_COOKIE, inode, _SHOW_PEER, _NO_COOKIE, _NO_COOKIE)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCK_DIAG) as link:
         link.settimeout(1.0)

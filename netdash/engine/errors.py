@@ -6,10 +6,11 @@ import errno
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Failure, FailureKind
+from netdash.model.records import dataclass
 from netdash.model.source import Source
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def refused(address: str, path: str, status: int, body: bytes, code: Exit) -> En
     return Refused(address, path, status, one_line(words).removeprefix(f"{status} "), True, code)
 
 
-class Joint(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Joint:
     """Errors of several questions that say the same; `first`: the name of the first question."""
 
     first: str

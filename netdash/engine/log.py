@@ -11,15 +11,17 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from netdash.model.errors import Exit, NetdashError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _MOST = 2000  # characters of a line
-_PASSWORD = re.compile(r"//[^/@\s]*@")  # who asks, and his password, in an address
+_LOGIN = r"//[^/@\s]*@"  # who asks, and his password, in an address
 _file: int | None = None
 
 
@@ -97,7 +99,7 @@ def _write(kind: str, what: str, seconds: float, problem: str) -> None:
     now = time.time()
     when = time.strftime("%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}"
     told = f"{what} failed: {problem}" if problem else what
-    text = _PASSWORD.sub("//...@", told)[:_MOST].encode("unicode_escape").decode("ascii")
+    text = re.sub(_LOGIN, "//...@", told)[:_MOST].encode("unicode_escape").decode("ascii")
     line = f"{when} {threading.current_thread().name:<12.12} {seconds * 1000:9.1f} ms  {kind:<8} {text}\n"
     file = _file
     if file is not None:

@@ -116,15 +116,13 @@ def _of_rule(rule: Rule) -> Drop:
     return Drop(DropKind.RULE, "", rule.packets, rule.rate, rule)
 
 
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_LAST = re.compile(
-    r"\bcounter(?: log(?: (?:prefix|level|group|snaplen|queue-threshold|flags) \S+)*)? (?:drop|reject)\b"
-)
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_LAST = r"\bcounter(?: log(?: (?:prefix|level|group|snaplen|queue-threshold|flags) \S+)*)? (?:drop|reject)\b"
 
 
 def _counts_drops(text: str) -> bool:
     """Whether nft counts behind all conditions: `counter tcp dport 22 drop` counts every packet that comes by."""
-    return _LAST.search(_QUOTED.sub('""', text)) is not None
+    return re.search(_LAST, re.sub(_QUOTED, '""', text)) is not None
 
 
 def _of_counters(host: Host) -> Iterator[Drop]:

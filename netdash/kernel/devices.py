@@ -32,13 +32,13 @@ def queue_drops(queue: str, size: int) -> bool:
     """Whether a queue, as tc tells it, lets no frame of `size` bytes pass: tbf_enqueue drops what is larger than its
     burst, netem_enqueue what it is told to lose."""
     kind, _, options = queue.partition(" ")
-    burst = _BURST.search(options)
+    burst = re.search(_BURST, options)
     if kind == "tbf" and burst is not None:
         return int(burst[1]) < size
     return kind == "netem" and "loss 100%" in options
 
 
-_BURST = re.compile(r"\bburst (\d{1,9})b\b")  # larger ones are told in Kb
+_BURST = r"\bburst (\d{1,9})b\b"  # larger ones are told in Kb
 
 
 @dataclass(frozen=True, slots=True)

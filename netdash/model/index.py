@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, lru_cache
 
@@ -280,6 +279,8 @@ def find_container(host: Host, word: str, hint: str = "see: netdash containers",
 def _nearest(names: Sequence[str], word: str) -> str:
     if not names:
         return "this host has none"
+    import difflib  # only where something was mistyped
+
     lower = {name.casefold(): name for name in names}
     near = [lower[name] for name in difflib.get_close_matches(word.casefold()[:256], lower, 3, 0.4)]
     near += [name for key, name in lower.items() if word and word.casefold() in key and name not in near]

@@ -12,12 +12,12 @@ from netdash.model.host import IP, Container
 from netdash.model.numbers import decimal, port_number
 from netdash.model.records import dataclass
 
-_OLD = re.compile(r"(.+)\.netdash-\d{8}-\d{6}")
+_OLD = r"(.+)\.netdash-\d{8}-\d{6}"
 
 
 def old_of(container: Container) -> str:
     """The container whose old one this is, by the name that netdash gave it; "" for all others, and while it runs."""
-    found = None if container.running else _OLD.fullmatch(container.name)
+    found = None if container.running else re.fullmatch(_OLD, container.name)
     return found[1] if found else ""
 
 

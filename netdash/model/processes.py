@@ -112,10 +112,10 @@ def mark_silent(listeners: tuple[Listener, ...], stopped: frozenset[int]) -> tup
 def _executable(text: str) -> tuple[int, int] | None:
     owner, _, mode = text.partition(":")
     uid = decimal(owner, UID_DIGITS)
-    return None if uid is None or not _MODE.fullmatch(mode) else (uid, int(mode, 8))
+    return None if uid is None or not re.fullmatch(_MODE, mode) else (uid, int(mode, 8))
 
 
-_MODE = re.compile("[0-7]{1,6}")
+_MODE = "[0-7]{1,6}"
 
 
 def split_forged(

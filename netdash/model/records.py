@@ -7,16 +7,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 
-class Field(NamedTuple):
+class Field:
     """As `dataclasses.field`, without what netdash does not use."""
 
-    default: object = ...  # ...: it has none
-    default_factory: Callable[[], object] | None = None
-    compare: bool = True
-    repr: bool = True
+    __slots__ = ("compare", "default", "default_factory", "repr")
+
+    def __init__(
+        self,
+        default: object = ...,  # ...: it has none
+        default_factory: Callable[[], object] | None = None,
+        compare: bool = True,
+        repr: bool = True,  # noqa: A002
+    ) -> None:
+        self.default, self.default_factory, self.compare, self.repr = default, default_factory, compare, repr
 
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ else:
 
     def dataclass(*, frozen: bool = False, slots: bool = False, eq: bool = True, init: bool = True) -> Any:
         """As `dataclasses.dataclass`, for classes whose annotations are not evaluated."""
-        return lambda kind: _completed(_slotted(kind) if slots else kind, frozen, eq, init)
+        return lambda kind: _completed(kind, frozen, slots, eq, init)
 
     def replace(record: Any, **changes: Any) -> Any:
         """A copy with some fields changed, much faster than that of `dataclasses`: a trace makes a hundred. Of a class
@@ -44,44 +50,39 @@ else:
 __all__ = ["dataclass", "field", "replace"]
 
 
-def _own(kind: Any) -> dict[str, str]:
-    """The annotations of the class itself that are fields."""
-    return {name: each for name, each in kind.__annotations__.items() if not each.startswith("ClassVar")}
+_UNWANTED = ("__dict__", "__weakref__")  # of a class with slots
+_OFTEN = 20  # records of a class; for fewer it is not worth while to compile what makes them
 
 
-def _slotted(kind: Any) -> Any:
-    """The same class with slots, which a class can only be made with."""
-    own = _own(kind)
-    rest = {name: value for name, value in kind.__dict__.items() if name not in {*own, "__dict__", "__weakref__"}}
-    values = {name: kind.__dict__[name] for name in own if name in kind.__dict__}
-    made = type(kind)(kind.__name__, kind.__bases__, {**rest, "__slots__": tuple(own), "_values": values})
-    made.__qualname__ = kind.__qualname__
-    return made
-
-
-def _completed(kind: Any, frozen: bool, eq: bool, init: bool) -> Any:
+def _completed(kind: Any, frozen: bool, slots: bool, eq: bool, init: bool) -> Any:
+    """A class with slots is made anew, at once with all its methods: to set one afterwards costs as much as many."""
+    given, own = kind.__dict__, [name for name, each in kind.__annotations__.items() if not each.startswith("ClassVar")]
     fields = dict(getattr(kind, "_fields", {}))
-    values = kind.__dict__.get("_values", kind.__dict__)
-    for name in _own(kind):
-        value = values.get(name, ...)
+    for name in own:
+        value = given.get(name, ...)
         fields[name] = value if isinstance(value, Field) else Field(value)
-    kind._fields = fields
     methods: dict[str, Any] = {"__match_args__": tuple(fields), "__dataclass_fields__": _Fields(), "__repr__": _repr}
-    if init:
-        methods["__init__"] = _first_init(kind, frozen)
     if frozen:
         methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
-        if not kind.__dictoffset__:
+        if slots and not any(base.__dictoffset__ for base in kind.__bases__):
             methods["__reduce__"] = _reduced
-    hashes = kind.__dict__.get("__hash__") is not None
     if eq:
         read = _reader([name for name, one in fields.items() if one.compare])
         methods["__eq__"] = _equal(read)
-        if not hashes:
-            kind.__hash__ = _hash(read) if frozen else None
-    for name, method in methods.items():
-        if name not in kind.__dict__:
-            setattr(kind, name, method)
+        if given.get("__hash__") is None:
+            methods["__hash__"] = _hash(read) if frozen else None
+    if slots:
+        rest = {name: each for name, each in given.items() if name not in own and name not in _UNWANTED}
+        named = {"__qualname__": kind.__qualname__, "__slots__": tuple(own), "_fields": fields}
+        hashes = {"__hash__": methods["__hash__"]} if "__hash__" in methods else {}
+        kind = type(kind)(kind.__name__, kind.__bases__, {**methods, **rest, **hashes, **named})
+    else:
+        kind._fields = fields
+        for name, method in methods.items():
+            if name not in given or name == "__hash__":
+                setattr(kind, name, method)
+    if init and "__init__" not in given:
+        kind.__init__ = _first_init(kind, frozen)
     return kind
 
 
@@ -92,11 +93,41 @@ def _reader(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _first_init(kind: Any, frozen: bool) -> Callable[..., None]:
+    """Makes the first records of a class without compiling anything. What is wrong is told by what is compiled."""
+    names, made = tuple(kind._fields), 0
+
     def init(self: Any, *args: Any, **given: Any) -> None:
-        kind.__init__ = _compiled(kind, frozen)
-        kind.__init__(self, *args, **given)
+        nonlocal made
+        made += 1
+        if made > _OFTEN or not _is_made(self, kind._fields, names, args, given):
+            kind.__init__ = _compiled(kind, frozen)
+            kind.__init__(self, *args, **given)
+        elif hasattr(kind, "__post_init__"):
+            self.__post_init__()
 
     return init
+
+
+def _is_made(
+    record: Any, fields: dict[str, Field], names: tuple[str, ...], args: tuple[Any, ...], given: dict[str, Any]
+) -> bool:
+    """Whether the arguments are right, and the record has them."""
+    values = dict(zip(names, args, strict=False))
+    for name in names[len(args) :]:
+        single = fields[name]
+        if name in given:
+            values[name] = given[name]
+        elif single.default_factory:
+            values[name] = single.default_factory()
+        elif single.default is ...:
+            return False
+        else:
+            values[name] = single.default
+    if len(args) > len(names) or any(name not in fields or name in names[: len(args)] for name in given):
+        return False
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+    return True
 
 
 def _compiled(kind: Any, frozen: bool) -> Callable[..., None]:

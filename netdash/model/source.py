@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, StrEnum
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from netdash.model.host import Failure, FailureKind
 from netdash.model.records import dataclass, replace
@@ -37,7 +37,8 @@ class Missing(Enum):
     NOTHING = 3
 
 
-class SourceFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SourceFile:
     """One raw answer. `path`: in a recording; `*` stands for a container's name. `command`: as this host and the
     collector run it; () where other code reads it. `parser`: `module:function` of netdash."""
 
@@ -200,16 +201,16 @@ def container_commands(*sources: str) -> Iterator[SourceFile]:
     return (file for file in FILES if file.command and file.source in sources and file.path.startswith(_CONTAINER))
 
 
-_TIMERS = re.compile(r'("[a-z_]+_timer": *)[0-9.]+')
-_LIFETIMES = re.compile(r', *"(?:valid_life_time|preferred_life_time|expires)": *(?!(?:0|4294967295)\b)[0-9]+')
+_TIMERS = r'("[a-z_]+_timer": *)[0-9.]+'
+_LIFETIMES = r', *"(?:valid_life_time|preferred_life_time|expires)": *(?!(?:0|4294967295)\b)[0-9]+'
 
 
 def without_timers(path: str, text: str) -> str:
     """An answer without what `ip` counts down, the timers of bridges and the lifetimes of addresses and routes, but for
     those that are over or have no end: so it differs only where something changed."""
     if path.endswith("addr.json"):
-        text = _TIMERS.sub(r"\g<1>0", text)
-    return _LIFETIMES.sub("", text) if path.endswith(_COUNTED) else text
+        text = re.sub(_TIMERS, r"\g<1>0", text)
+    return re.sub(_LIFETIMES, "", text) if path.endswith(_COUNTED) else text
 
 
 _COUNTED = ("addr.json", "route.json", "route4.json", "route6.json")

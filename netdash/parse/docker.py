@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 
 from netdash.model.addresses import address, interface, subnet
 from netdash.model.host import IP, Binding, Container, Endpoint, Engine, Net, Network
@@ -189,6 +188,8 @@ def moment(value: object) -> float | None:
     """Seconds since the epoch of Docker's RFC 3339 time; None for its zero time, year 1."""
     if not isinstance(value, str) or value.startswith("0001-"):
         return None
+    from datetime import UTC, datetime  # the list of containers has none
+
     head, _, tail = value.partition(".")
     digits = tail.rstrip("Z")[:6] if tail.endswith("Z") else ""
     try:

@@ -302,7 +302,7 @@ def _places(classes: tuple[tuple[int, ...], ...]) -> dict[int, int]:
     return {member: at for at, members in enumerate(classes) for member in members}
 
 
-_WORD = re.compile(
+_WORD = (
     r"(?:(?:ip6|inet|bridge|arp|netdev) )?[^\s/#]+/[^\s#]+ #[0-9]+|[0-9]+(?:\.[0-9]+){3}"
     r"|[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*[0-9a-f]|[\w.-]*\w"
 )
@@ -315,6 +315,6 @@ def _renamed(found: Reach, theirs: tuple[Kind, Kind], ours: tuple[Kind, Kind]) -
     names = {rule.place: twin.place for rule, twin in rules}
     for one, other in zip(theirs, ours, strict=True):
         names |= dict(zip(one.names, other.names, strict=True))
-    why = _WORD.sub(lambda word: names.get(word[0], word[0]), found.why)
+    why = re.sub(_WORD, lambda word: names.get(word[0], word[0]), found.why)
     rule = next((twin for rule, twin in rules if rule is found.rule), found.rule)
     return replace(found, why=why, rule=rule)

@@ -6,16 +6,20 @@ Imports no Textual: the command line reads it before that is loaded."""
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import string
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from functools import cache
+from typing import TYPE_CHECKING
 
 from netdash.bundle.archive import read_regular
 from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.model.records import dataclass, field
 from netdash.tui.actions import IDS, KEYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _NAMED = frozenset(
     "up down left right home end pageup pagedown insert delete enter escape tab space backspace".split()
@@ -46,7 +50,10 @@ def _of_character(character: str) -> str:
     return _SHORTER.get(name, name)
 
 
-_MARKS = frozenset(map(_of_character, string.punctuation))
+@cache
+def _marks() -> frozenset[str]:
+    """The names of the punctuation of ASCII."""
+    return frozenset(_of_character(chr(code)) for code in range(33, 127) if not chr(code).isalnum())
 
 
 def canonical(name: str) -> str | None:
@@ -55,7 +62,7 @@ def canonical(name: str) -> str | None:
     modifiers = found[0] if found else ""
     key = name[len(modifiers) :]
     key = _of_character(key) if len(key) == 1 and key.isprintable() else _SHORTER.get(key, key)
-    if not (key in _NAMED or key in _MARKS or (len(key) == 1 and key.isalnum())):
+    if not (key in _NAMED or key in _marks() or (len(key) == 1 and key.isalnum())):
         return None
     return _SAME.get(modifiers + key, modifiers + key)
 
@@ -88,15 +95,14 @@ Keep = Callable[[str, Sequence[str]], None]
 """Keeps the columns of a view in the config file. Raises NetdashError."""
 
 
-def config_path() -> Path:
-    from platformdirs import user_config_dir
-
-    return Path(user_config_dir("netdash")) / "config.toml"
+def config_path() -> str:
+    """As the XDG Base Directory Specification has it."""
+    return os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "netdash", "config.toml")
 
 
 def load_config(path: Path | str | None = None) -> Options:
     """The options of the file; those by default when `path` is None and there is none. Raises NetdashError(USAGE)."""
-    chosen = Path(path) if path is not None else config_path()
+    chosen = path if path is not None else config_path()
     try:
         text = read_regular(chosen, MOST).decode("utf-8")
     except FileNotFoundError:
@@ -122,7 +128,7 @@ def _wrong(path: Path | str, what: str, hint: str = "") -> NetdashError:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    path: Path
+    path: Path | str
     text: str
     values: Mapping[str, object]
 
@@ -237,7 +243,7 @@ class _File:
 # --- what the dashboard writes there ----------------------------------------------------------------------------------
 
 
-def with_columns(path: Path, text: str, view: str, keys: Iterable[str]) -> str:
+def with_columns(path: Path | str, text: str, view: str, keys: Iterable[str]) -> str:
     """The file's text with the columns of a view, all else as it was, comments too. Raises NetdashError(USAGE) where
     that is written in a way that only its author can change."""
     import tomllib
@@ -305,9 +311,9 @@ def _printable(name: str) -> str:
 
 def lines(path: str | None) -> Iterator[str]:
     """TOML: what the file says, else the default, and as comments what else there is. Raises NetdashError(USAGE)."""
-    place = Path(path) if path is not None else config_path()
+    place = path if path is not None else config_path()
     options = load_config(path)
-    yield f"# {place}{'' if place.exists() else ' (does not exist: these are the defaults)'}"
+    yield f"# {place}{'' if os.path.exists(place) else ' (does not exist: these are the defaults)'}"
     yield ""
     yield from _settings(options)
     if options.columns:

@@ -4,8 +4,8 @@ Textual: the first frame is laid out by the same functions as all others."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from typing import NamedTuple
 
+from netdash.model.records import dataclass
 from netdash.tui import header
 from netdash.tui.actions import BY_ID
 from netdash.tui.inks import Inks, Part, Style, blank, part, piece
@@ -50,7 +50,8 @@ def hidden(view: View, shown: Sequence[str] | None) -> Set[str]:
     return {column.key for column in view.columns[view.keeps :]} - set(shown)
 
 
-class Heights(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Heights:
     """Lines."""
 
     grid: int
@@ -108,7 +109,8 @@ def text_line(
     return part(lines[at], wide, inks, chosen[1] if chosen is not None and chosen[0] == at else -1)
 
 
-class State(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class State:
     """What the foot depends on."""
 
     works: Callable[[str], bool]  # whether an action does something here

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 
 from netdash.model.finding import health_of
 from netdash.model.host import Failure, FailureKind, Host, Ref
@@ -11,7 +10,7 @@ from netdash.model.source import Source
 from netdash.tui.actions import first_key
 from netdash.tui.host_view import Ask, Listing
 from netdash.view import marks, unavailable
-from netdash.view.formatting import age
+from netdash.view.formatting import age, time_of_day
 from netdash.view.layout import size
 from netdash.view.table import Filter, View, columns_of
 from netdash.view.text import Line, Span, Tone, clean, fit, width
@@ -112,7 +111,7 @@ def _counts(host: Host, wide: int) -> Line:
 def _state(host: Host, paused: bool, gone: float | None, wide: int, old: float | None) -> Span:
     if not host.live:
         pattern = " %Y-%m-%d %H:%M" if wide >= WIDE else " %H:%M"
-        when = datetime.fromtimestamp(host.taken).strftime(pattern) if host.taken else ""
+        when = time_of_day(host.taken, pattern) if host.taken else ""
         return Span(f"◦ recorded{when}", Tone.WARN)
     if gone is not None:
         return Span(f"✗ {'host' if 'host' in host.failures else 'engine'} gone {age(gone)}", Tone.BAD)

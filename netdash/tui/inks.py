@@ -4,7 +4,8 @@ ink. Loads no Textual and no Rich: the first frame is painted before they are. `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Generic, TypeVar
 
 from netdash.model.records import dataclass
 from netdash.view.text import Line, SafeText, Tone, fit, safe, width
@@ -115,6 +116,7 @@ def contrast(first: RGB, second: RGB) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
+@lru_cache(maxsize=256)
 def _luminance(colour: RGB) -> float:
     shares = (part / 255 for part in colour)
     red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in shares)
@@ -122,13 +124,20 @@ def _luminance(colour: RGB) -> float:
 
 
 def _readable(ink: Ink, least: float) -> Ink:
-    """The ink, its text made lighter or darker as far as its ground needs."""
-    if ink.fore is None or ink.back is None or contrast(ink.fore, ink.back) >= least:
+    if ink.fore is None or ink.back is None:
         return ink
-    ground = ink.back
+    fore = _apart(ink.fore, ink.back, least)
+    return ink if fore == ink.fore else ink + Ink(fore)
+
+
+@lru_cache(maxsize=256)
+def _apart(text: RGB, ground: RGB, least: float) -> RGB:
+    """The colour of a text, lighter or darker as far as its ground needs."""
+    if contrast(text, ground) >= least:
+        return text
     end = max(((0, 0, 0), (255, 255, 255)), key=lambda far: contrast(far, ground))
-    mixed = (blend(ink.fore, end, step / 20) for step in range(21))
-    return ink + Ink(next((each for each in mixed if contrast(each, ground) >= least), end))
+    mixed = (blend(text, end, step / 20) for step in range(21))
+    return next((each for each in mixed if contrast(each, ground) >= least), end)
 
 
 def palette(name: str) -> Palette[Ink]:
@@ -189,7 +198,8 @@ def inks(
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
-class Part(NamedTuple, Generic[Style]):
+@dataclass(frozen=True, slots=True)
+class Part(Generic[Style]):
     """A stretch of a line: pieces of one style each, cut or filled up with blanks to `cells`."""
 
     pieces: Sequence[tuple[SafeText, Style]]
@@ -241,12 +251,13 @@ def bar(left: Line, right: Line, wide: int, inks: Inks[Style]) -> list[Part[Styl
 def sealed(parts: Iterable[Part[Style]]) -> list[tuple[SafeText, Style]]:
     """The pieces of a line, each part on exactly its cells, by netdash's own idea of width."""
     found: list[tuple[SafeText, Style]] = []
-    for pieces, cells, blank in parts:
-        for text, style in pieces:
+    for single in parts:
+        cells = single.cells
+        for text, style in single.pieces:
             while (size := width(text)) > cells:
                 text = safe(text[:-1])
             found.append((text, style))
             cells -= size
         if cells:
-            found.append(piece(" " * cells, blank))
+            found.append(piece(" " * cells, single.blank))
     return found

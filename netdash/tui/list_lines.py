@@ -130,7 +130,7 @@ class ListLines(Generic[Style]):
         row = self._row(self.listing, at, wide)
         if not self._thumb(y - 1):
             return [row]
-        return [row._replace(cells=wide - 1), Part([piece("▐", inks.rule)], 1, inks.blank)]
+        return [replace(row, cells=wide - 1), Part([piece("▐", inks.rule)], 1, inks.blank)]
 
     def _titleline(self, wide: int) -> Part[Style]:
         used = sum(width(span.text) for span in self.title)

@@ -372,7 +372,7 @@ class Panes(Vertical):
         rows = max(len(listing), len(self.grid.notice))
         body = self.extent.height - frame.BARS - self.extra
         shared = frame.heights(body, rows, self._card_need(listing), self.linked_shown)
-        for widget, high in zip((self.grid, self.card, self.linked), shared, strict=True):
+        for widget, high in ((self.grid, shared.grid), (self.card, shared.card), (self.linked, shared.linked)):
             if high and (widget.styles.height is None or widget.styles.height.value != high):
                 widget.styles.height = high
 

@@ -112,7 +112,7 @@ def strip(line: Line, cells: int, inks: Inks, chosen: int = -1) -> Strip:
 
 def joined(parts: Iterable[Part[Style]]) -> Strip:
     """The parts of a line as one strip."""
-    strips = [seal([segment(*piece) for piece in pieces], cells, blank) for pieces, cells, blank in parts]
+    strips = [seal([segment(*piece) for piece in one.pieces], one.cells, one.blank) for one in parts]
     return strips[0] if len(strips) == 1 else Strip.join(strips)
 
 

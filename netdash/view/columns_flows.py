@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 
 from netdash.join.flows import flows
 from netdash.kernel.conntrack_entries import waits
@@ -215,7 +214,7 @@ def notes(host: Host) -> list[str]:
 
 def change(host: Host, flow: Flow, begins: bool, now: float) -> Line:
     """A line of `--watch`."""
-    when = datetime.fromtimestamp(now).strftime("%H:%M:%S")
+    when = formatting.time_of_day(now)
     sign = Span("+", Tone.GOOD) if begins else Span("-", Tone.DIM)
     carried = "" if flow.bytes is None else f"  {formatting.short_bytes(flow.bytes)}"
     trouble = f"  {_TROUBLE[flow.trouble]}" if flow.trouble is not None else ""

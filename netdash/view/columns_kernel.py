@@ -4,7 +4,6 @@ packets."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 from netdash.join.drops import drops, finding_of, leads_to, networks_of
 from netdash.join.rates import UNTOLD, link_rate
@@ -301,7 +300,7 @@ def notes(host: Host) -> list[str]:
 
 def change(host: Host, drop: Drop) -> Line:
     """A line of `--watch`."""
-    when = "" if host.taken is None else datetime.fromtimestamp(host.taken).strftime("%H:%M:%S")
+    when = "" if host.taken is None else formatting.time_of_day(host.taken)
     finding = finding_of(host, drop)
     names = ", ".join(clean(network.name, 60) for network in networks_of(host, drop))
     return (

@@ -3,10 +3,8 @@ what mends it."""
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
 from netdash.model.finding import Evidence, Finding, Fix, Health, Hit, Severity, health_of
 from netdash.model.host import Host
@@ -131,6 +129,8 @@ def command(fix: Fix) -> SafeText:
     unsafe = next((word for word, raw in zip(words, fix.command, strict=True) if word != raw), None)
     if unsafe is not None:
         return clean(f"# no safe command: {unsafe!r} cannot be written in one")
+    import shlex
+
     return clean(shlex.join(words))
 
 
@@ -153,7 +153,7 @@ def hits(host: Host, found: Sequence[Hit], most: int = _SHOWN) -> str:
 
 def change(host: Host, finding: Finding, appeared: bool, now: float, wide: int) -> list[Line]:
     """A finding that appeared, whole; one line of one that is gone."""
-    when = Span(f"{datetime.fromtimestamp(now):%H:%M:%S} ", Tone.DIM)
+    when = Span(f"{formatting.time_of_day(now)} ", Tone.DIM)
     if appeared:
         first, *rest = of_finding(host, finding, wide)
         return [(when, *first), *rest]
@@ -221,6 +221,8 @@ def _json_evidence(one: Evidence) -> Json:
 
 
 def _json_fixes(fixes: Iterable[Fix]) -> list[Json]:
+    import shlex
+
     return [
         {
             "command": shlex.join(fix.command),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 
 from netdash.kernel.sockets import bind_text, bound_socket
 from netdash.model.addresses import socket_text
@@ -125,6 +124,13 @@ def owner(host: Host, container: Container | None) -> Span:
     return UNKNOWN if "docker: inspect" in host.failures else NOTHING
 
 
+def time_of_day(seconds: float, pattern: str = "%H:%M:%S") -> str:
+    """Of this host's time zone, `seconds` since the epoch."""
+    from datetime import datetime  # most screens show none
+
+    return datetime.fromtimestamp(seconds).strftime(pattern)
+
+
 def kept(host: Host, container: Container) -> str:
     """Until when netdash keeps the old container of one that it made anew; "" for every other container."""
     if not old_of(container):
@@ -132,8 +138,8 @@ def kept(host: Host, container: Container) -> str:
     until = host.kept_until.get(container.id)
     if until is None:
         return "kept until ?"
-    end, now = datetime.fromtimestamp(until), datetime.fromtimestamp(host.taken or until)
-    return f"kept until {end.strftime('%H:%M' if end.date() == now.date() else '%m-%d %H:%M')}"
+    end, now = (time_of_day(each, "%m-%d %H:%M") for each in (until, host.taken or until))
+    return f"kept until {end[6:] if end[:5] == now[:5] else end}"
 
 
 def how_long(host: Host, container: Container) -> str:

@@ -9,7 +9,7 @@ from netdash.model.records import dataclass
 from netdash.view.text import Line, Span, Tone, fit, width
 
 ARROW = "─▶ "
-_WORD = re.compile(r"\s*\S+\s?|\s+")
+_WORD = r"\s*\S+\s?|\s+"
 MORE = Span(" " * 7)  # in place of a label, on the lines that go on with what it said
 WIDE = 100  # cells from which evidence stands below its hop; under that, beside it
 
@@ -48,22 +48,20 @@ def crop(line: Line, room: int) -> Line:
     return tuple(kept)
 
 
-_ASIDE = re.compile(
-    r", [^,:;]+,(?= (?:is|are|was|has|drops|refuses|takes)\b)|, which belongs to nobody known| \([^)]*\)"
-)
-_ENDS = re.compile(r"[:;] |,? (?=although |because |before )")
-_PAUSES = re.compile(r", ")
+_ASIDE = r", [^,:;]+,(?= (?:is|are|was|has|drops|refuses|takes)\b)|, which belongs to nobody known| \([^)]*\)"
+_ENDS = r"[:;] |,? (?=although |because |before )"
+_PAUSES = r", "
 
 
 def shorter(sentence: str, room: int) -> str:
     """The sentence in at most `room` cells: whole clauses as long as they say enough, else cut in its middle, so that
     what it is of and what is wrong with it both stay."""
     if width(sentence) > room:
-        sentence = _ASIDE.sub("", sentence)
+        sentence = re.sub(_ASIDE, "", sentence)
     if width(sentence) <= room:
         return sentence
-    clauses = [end.start() for end in _ENDS.finditer(sentence)]
-    pauses = [end.start() for end in _PAUSES.finditer(sentence) if 2 * end.start() > room]
+    clauses = [end.start() for end in re.finditer(_ENDS, sentence)]
+    pauses = [end.start() for end in re.finditer(_PAUSES, sentence) if 2 * end.start() > room]
     for ends in (clauses, pauses):
         fitting = [at for at in ends if width(sentence[:at]) <= room]
         if fitting:
@@ -114,7 +112,7 @@ def in_words(line: Iterable[Span]) -> Iterator[Span]:
         if span.ref is not None:
             yield span
         else:
-            yield from (span.with_text(word) for word in _WORD.findall(span.text))
+            yield from (span.with_text(word) for word in re.findall(_WORD, span.text))
 
 
 def text(label: Span, words: str, room: int, tone: Tone = Tone.PLAIN) -> list[Line]:

@@ -3,7 +3,6 @@ key:value."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
@@ -178,7 +177,7 @@ def noted_from(row: Row, columns: Sequence[Column], sizes: Sequence[int]) -> int
     return 1 + max(told, default=0)
 
 
-_RANGE = re.compile(r"(?<![\w.:-])(?:[\d.]+:|\[[^]]*\]:)?(\d{1,5})-(\d{1,5})(?![\w.:-])")
+_RANGE = r"(?<![\w.:-])(?:[\d.]+:|\[[^]]*\]:)?(\d{1,5})-(\d{1,5})(?![\w.:-])"
 """Ports that are shown folded: 8000-8002, perhaps with an address before it."""
 
 
@@ -208,7 +207,7 @@ class Term:
 def _folded(port: str, within: str) -> bool:
     """Whether a port lies in one of the ranges."""
     number = int(port[:6])
-    return any(int(first) <= number <= int(last) for first, last in _RANGE.findall(within))
+    return any(int(first) <= number <= int(last) for first, last in re.findall(_RANGE, within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +259,8 @@ def columns_of(view: View) -> str:
 
 def nearest(key: str, columns: Sequence[Column]) -> str:
     """The column's key that may be meant; "" for none. Rules have what else can be asked of them in their text."""
+    import difflib  # only where something was mistyped
+
     keys = [column.key for column in columns]
     near = difflib.get_close_matches(key[:100], keys, 1)
     return near[0] if near else "text" if "text" in keys else ""

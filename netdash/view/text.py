@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from enum import Enum
@@ -223,7 +222,7 @@ codecs.register_error(GLYPH_ERRORS, _encoded)
 
 # --- commands to copy -------------------------------------------------------------------------------------------------
 
-_OF_NFT = re.compile(r"[A-Za-z_.][A-Za-z0-9_./\\-]*")  # nft reads its arguments as one text of its own language
+_OF_NFT = r"[A-Za-z_.][A-Za-z0-9_./\\-]*"  # nft reads its arguments as one text of its own language
 
 
 def shell_command(template: str, *names: str) -> SafeText:
@@ -232,12 +231,14 @@ def shell_command(template: str, *names: str) -> SafeText:
     for name in names:
         if not name or name.startswith("-") or clean(name) != name:
             return _impossible(name)
+    import shlex
+
     return safe(template.format(*map(shlex.quote, names)))
 
 
 def nft_command(template: str, *names: str) -> SafeText:
     """The same for nft, where quotes of the shell do not keep a name from being syntax."""
-    unquotable = next((name for name in names if not _OF_NFT.fullmatch(name)), None)
+    unquotable = next((name for name in names if not re.fullmatch(_OF_NFT, name)), None)
     return shell_command(template, *names) if unquotable is None else _impossible(unquotable)
 
 

@@ -260,8 +260,8 @@ class Reader:
 class Asked:
     """The engine's first answers, at once."""
 
-    def take(self) -> First:
-        return First({"docker/containers.json": [], "docker/version.json": {}}, since=7, heard=1.0)
+    def take(self, seconds: float) -> First:
+        return First({"docker/containers.json": [], "docker/version.json": {}}, date="now", heard=1.0)
 
 
 def test_a_live_feed_shows_the_first_answers_and_reads_the_rest_when_the_screen_is_up() -> None:
@@ -281,7 +281,7 @@ def test_a_live_feed_shows_the_first_answers_and_reads_the_rest_when_the_screen_
     feed.stop()
     reader.publish(Recording({}, hostname="too late"))
     assert seen == [(socket.gethostname(), True), ("second", False)]
-    assert [first.since for first in firsts] == [7]
+    assert [first.date for first in firsts] == ["now"]
     assert reader.calls == ["start", "refresh", "stop"]
 
 

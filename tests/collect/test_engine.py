@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from netdash.collect.engine import EngineReader, Pace
-from netdash.engine.first_answer import FirstAnswers
 from netdash.model.host import Failure
-from netdash.model.source import AWAITED
 from tests.support.read_engines import FORBIDDEN, FakeEngine, container, running, until
 
 LIMIT = 0.2
@@ -358,22 +356,7 @@ def test_when_it_was_heard(engine: FakeEngine, follow: Callable[..., Told]) -> N
     until(lambda: told.reader.heard > heard)  # type: ignore[attr-defined]
 
 
-# --- the first answers ------------------------------------------------------------------------------------------------
-
-
-def test_the_first_answers_are_those_that_containers_need(engine: FakeEngine) -> None:
-    first = FirstAnswers(engine.address, LIMIT).take()
-    assert first is not None
-    assert set(first.answers) == {"docker/containers.json"}
-    assert first.since is not None
-    assert engine.calls == {"/containers/json": 1}
-    assert first.recording().pending == AWAITED
-
-
-@pytest.mark.parametrize("mood", ["hang", "nonsense", "cut", "error"])
-def test_an_engine_that_does_not_answer_gives_no_first_answers(engine: FakeEngine, mood: str) -> None:
-    engine.mood = mood
-    assert FirstAnswers(engine.address, LIMIT).take() is None
+# --- answers that are none --------------------------------------------------------------------------------------------
 
 
 def test_an_answer_of_an_unforeseen_shape_is_told(

@@ -151,7 +151,7 @@ def test_another_host_over_ssh(config: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_another_usual_socket_is_named_and_not_taken(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is shown must be the engine that the docker command shows."""
     monkeypatch.setattr("netdash.engine.context.DEFAULT", f"unix://{config}/none.sock")
-    monkeypatch.setattr("netdash.engine.context.Path.home", lambda: config)
+    monkeypatch.setenv("HOME", str(config))
     for name in ("SUDO_UID", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(config))
     with running(config / "docker.sock") as engine, pytest.raises(EngineError) as raised:

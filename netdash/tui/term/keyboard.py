@@ -3,6 +3,7 @@ and each unit ends: at its own end, at a limit of size, or of time. What Textual
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum
 
@@ -171,7 +172,7 @@ def _units(unit: bytes) -> list[Unit]:
         released = button & 3 == 3 and button < 32
         sgr = f"\x1b[<{0 if released else button};{x};{y}{'m' if released else 'M'}"
         return [Unit(Kind.SEQUENCE, sgr)] if x > 0 and y > 0 and button >= 0 else []
-    if ground := GROUND.fullmatch(unit):
+    if ground := re.fullmatch(GROUND, unit):
         return [Unit(Kind.GROUND, ground[1].decode("ascii"))]
     if unit == _PASTED or unit[1:2] in _STRINGS or len(unit) > _KEY:
         return []

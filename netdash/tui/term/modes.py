@@ -79,7 +79,7 @@ OFF = (
     "\x1b[?2026l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?7h\x1b[0m"
     "\x1b[999;1H\r\n\x1b[?1049l\x1b[?25h"
 )
-GROUND = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4}(?:/[0-9a-fA-F]{1,4}){2})(?:/[0-9a-fA-F]{1,4})?(?:\x07|\x1b\\)")
+GROUND = rb"\x1b\]11;rgba?:([0-9a-fA-F]{1,4}(?:/[0-9a-fA-F]{1,4}){2})(?:/[0-9a-fA-F]{1,4})?(?:\x07|\x1b\\)"
 """The answer to ASKS_GROUND: RED/GREEN/BLUE, 1 to 4 hexadecimal digits each."""
 
 
@@ -168,7 +168,7 @@ class Taken:
             if not data:
                 break
             self.typed += data
-        found = GROUND.search(self.typed)
+        found = re.search(GROUND, self.typed) if self.typed else None
         return found[1].decode("ascii") if found else ""
 
     def paint(self, frame: str) -> None:
