@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import argcomplete
 from argcomplete.finders import safe_actions
@@ -15,9 +17,10 @@ from netdash.cli.arguments import Arguments
 from netdash.cli.options import Collected, Once, Parser
 from netdash.cli.parser import command_line
 from netdash.model.errors import NetdashError
-from netdash.model.host import Host
 from netdash.view.text import clean
-from netdash.view.views import BY_NAME
+
+if TYPE_CHECKING:
+    from netdash.model.host import Host
 
 _PATIENCE = 1.0  # seconds
 _FIXED = {"sender": ("host", "outside"), "receiver": (), "container": (), "network": ()}
@@ -31,7 +34,7 @@ def script(shell: str) -> str:
 def answer() -> None:
     """Prints the words that may follow, and ends the process."""
     safe_actions.update({Once, Collected})  # those that only store
-    parser = command_line()
+    parser = command_line(os.environ.get("COMP_LINE", "").split())
     for command in (parser, *parser.commands().values()):
         _complete(command)
     argcomplete.autocomplete(parser, always_complete_options=False)
@@ -51,7 +54,8 @@ def _names(of: str) -> Callable[..., Sequence[str]]:
     def completer(parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
         if set(getattr(parsed_args, "hosts", None) or ()) - {"local", "."}:
             return _FIXED[of]  # another host has other names
-        host = _host(parsed_args)
+        host = _listed(parsed_args) if of != "network" else None
+        host = host or _host(parsed_args)
         things = host.networks if of == "network" else host.containers
         return [*_FIXED[of], *(clean(thing.name) for thing in things or ())]
 
@@ -68,8 +72,21 @@ def _hosts(**_: object) -> Sequence[str]:
 
 def _columns(prefix: str, parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     """The last of the keys, between commas."""
+    from netdash.view.views import BY_NAME
+
     before = prefix[: prefix.rfind(",") + 1]
     return [f"{before}{column.key}" for column in BY_NAME[parsed_args.view].columns]
+
+
+def _listed(parsed: argparse.Namespace) -> Host | None:
+    """With the containers alone, as they come before the first frame: without what reads all else."""
+    if getattr(parsed, "bundle", None) is not None:
+        return None
+    from netdash.engine.first_answer import FirstAnswers
+    from netdash.join.host import Builder
+
+    first = FirstAnswers(getattr(parsed, "docker_host", None), _PATIENCE).take()
+    return Builder().build(first.recording()) if first is not None else None
 
 
 def _host(parsed: argparse.Namespace) -> Host:

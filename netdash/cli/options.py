@@ -4,16 +4,31 @@ of the command."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from netdash.cli import printing
 from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.view.text import safe
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **{"width": printing.columns() - 2, **options})
+
+
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line, and what was probably meant."""
+    """Tells what is wrong in one line, and what was probably meant. `before_help` completes the help's texts."""
+
+    before_help: Callable[[], None] | None = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": Help, **options})
+
+    def format_help(self) -> str:
+        if self.before_help is not None:
+            self.before_help()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         raise NetdashError(message, f"see: {self.prog} --help", Exit.USAGE)

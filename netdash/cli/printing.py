@@ -74,9 +74,15 @@ def _tell(text: str, end: str = "\n") -> None:
 
 def room() -> int | None:
     """Cells of the terminal; None for a file or a pipe, which get everything in full."""
-    import shutil  # loading it takes longer than all else here
+    return columns() if sys.stdout.isatty() else None
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+def columns() -> int:
+    """As `shutil.get_terminal_size` tells, which takes longer to load than all else here."""
+    try:
+        return int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(1).columns or _USUAL
+    except (ValueError, OSError):
+        return _USUAL
 
 
 def colour() -> bool:
@@ -89,6 +95,7 @@ def monochrome() -> bool:
     return name == "dumb" or name.startswith(("vt1", "vt2")) or name.endswith(("-mono", "-m"))
 
 
+_USUAL = 80
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,14 +19,15 @@ import pytest
 
 from netdash.bundle.storage import load
 from netdash.cli import completion, main
-from netdash.cli.parser import _GROUPS, command_line
+from netdash.cli.command_arguments import LISTS
+from netdash.cli.parser import _EXAMPLES, _GROUPS, command_line, parse
 from netdash.join.host import Builder
 from netdash.model.errors import Exit
 from netdash.tui.actions import KEYS
 from netdash.tui.config import load_config
 from netdash.view import terminal
 from netdash.view.text import SafeText, width
-from netdash.view.views import BY_NAME
+from netdash.view.views import BY_NAME, VIEWS
 from tests.conftest import RECORDINGS
 from tests.support import schemas
 
@@ -186,7 +188,7 @@ def test_flushed_rules_are_one_line() -> None:
 
 
 def test_help_lists_every_command_once_and_fits(ran: Callable[..., Ran]) -> None:
-    names = " ".join(_GROUPS.values()).split()
+    names = [name for commands in _GROUPS.values() for name in commands]
     assert sorted(names) == sorted(set(names))
     known = set(command_line().commands()) - {"docker-cli-plugin-metadata"}
     assert known <= set(names)
@@ -195,6 +197,28 @@ def test_help_lists_every_command_once_and_fits(ran: Callable[..., Ran]) -> None
     assert all(f"\n  {name} " in out for name in known)
     assert max(map(len, out.splitlines())) <= 84
     assert "--demo-without-engine" not in out
+
+
+def test_each_list_is_a_command() -> None:
+    assert tuple(view.name for view in VIEWS) == LISTS
+
+
+@pytest.mark.parametrize("command", sorted(_EXAMPLES))
+def test_the_help_of_a_command_has_examples_that_work_and_exit_codes(command: str, ran: Callable[..., Ran]) -> None:
+    code, out, _ = ran(*filter(None, [command, "--help"]))
+    assert code == 0
+    assert "\nexit codes:\n" in out
+    for example, _ in _EXAMPLES[command]:
+        assert f"\n  {example}" in out
+        program, *words = shlex.split(example.removeprefix('eval "$(').removesuffix(')"'))
+        assert program == "netdash"
+        assert (parse(words).command or "") == command or not command
+
+
+def test_the_help_of_a_list_names_its_keys(ran: Callable[..., Ran]) -> None:
+    _, out, _ = ran("ports", "--help")
+    keys = [column.key for view in VIEWS if view.name == "ports" for column in view.columns if not column.screen]
+    assert ", ".join(keys) in " ".join(out.split())
 
 
 @pytest.mark.parametrize(
