@@ -121,7 +121,7 @@ def _finish_again(engine: EngineClient, journal: Journal, report: Report) -> Jou
         words.append("part")
     again = {at for at, step in enumerate(change.steps) if step.partition(":")[0] in words}
     done = {at: result for at, result in journal.done.items() if at not in again}
-    if any(one is not None and one.running for one in (seen.old, seen.new)):
+    if any(shown is not None and shown.running for shown in (seen.old, seen.new)):
         journal_files.append(change, journal_files.NONE)
     return finish(engine, replace(journal, done=done), report)
 
@@ -304,7 +304,7 @@ def overdue() -> tuple[Statement, ...]:
 
 
 def unfinished() -> tuple[Journal, ...]:
-    return tuple(one for one in journal_files.listed() if one.unfinished)
+    return tuple(journal for journal in journal_files.listed() if journal.unfinished)
 
 
 def pending() -> tuple[Journal, ...]:

@@ -81,9 +81,9 @@ def every(engine: EngineClient) -> tuple[Shown, ...]:
     """All containers, as listed."""
     listed = (mapping(item) for item in items(engine.get("/containers/json", all="1")))
     return tuple(
-        Shown(str(one.get("Id", "")), str(name).lstrip("/"), text(one.get("State")) or "?")
-        for one in listed
-        for name in items(one.get("Names"))[:1]
+        Shown(str(value.get("Id", "")), str(name).lstrip("/"), text(value.get("State")) or "?")
+        for value in listed
+        for name in items(value.get("Names"))[:1]
     )
 
 
@@ -134,11 +134,11 @@ def _opened(ports: Iterable[Opened]) -> set[tuple[str, int]]:
 
 def _taken(listed: Iterable[Mapping[str, Any]], ours: set[str], wanted: set[tuple[str, int]]) -> Iterator[str]:
     """Sentences on running containers that publish one of these ports."""
-    for one in listed:
-        if str(one.get("Id", "")) in ours:
+    for value in listed:
+        if str(value.get("Id", "")) in ours:
             continue
-        held = {(str(port.get("Type")), port.get("PublicPort")) for port in map(mapping, items(one.get("Ports")))}
-        name = str(next(iter(items(one.get("Names"))), "?")).lstrip("/")
+        held = {(str(port.get("Type")), port.get("PublicPort")) for port in map(mapping, items(value.get("Ports")))}
+        name = str(next(iter(items(value.get("Names"))), "?")).lstrip("/")
         for proto, number in sorted(held & wanted, key=str):
             yield f"port {number}/{proto} is published by {name} meanwhile"
 

@@ -237,7 +237,7 @@ def state(forward: Forward) -> str:
 
 def waiting() -> Iterator[Forward]:
     """Those of which a port may be closed, and is opened again."""
-    return (one for one in listed() if state(one) in ("waiting", "lost"))
+    return (forward for forward in listed() if state(forward) in ("waiting", "lost"))
 
 
 def lost(records: Iterable[Forward]) -> tuple[Forward, ...]:

@@ -111,11 +111,11 @@ class Keeper:
 
     def _reap(self) -> None:
         """A proxy that ended by itself is started again."""
-        for one, pid in tuple(self.proxies.items()):
+        for opened, pid in tuple(self.proxies.items()):
             with contextlib.suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG)[0] == 0:
                     continue
-            del self.proxies[one]
+            del self.proxies[opened]
             self._soon(_SETTLE)
 
     # --- following the container --------------------------------------------------------------------------------------

@@ -57,8 +57,8 @@ class Tcp:
         with contextlib.suppress(OSError):
             client, _ = self.listener.accept()
             inside = socket.socket(socket.AF_INET6 if ":" in self.container[0] else socket.AF_INET)
-            for one in (client, inside):
-                one.setblocking(False)
+            for sock in (client, inside):
+                sock.setblocking(False)
             inside.connect_ex(self.container)
             there, back = Pair(client, inside), Pair(inside, client)
             self.pairs[client], self.pairs[inside] = (there, back), (back, there)
@@ -153,7 +153,7 @@ class Udp:
 
     def _forget(self) -> None:
         late = time.monotonic() - _IDLE
-        for client in [one for one, (_, when) in self.clients.items() if when < late]:
+        for client in [value for value, (_, when) in self.clients.items() if when < late]:
             inside, _ = self.clients.pop(client)
             self.selector.unregister(inside)
             inside.close()

@@ -103,7 +103,7 @@ def _details(engine: EngineClient, identity: str) -> Details | None:
         stop_seconds=stop if isinstance(stop, int) else None,
         dependents=tuple(_dependents(inspect, others, follow)),
         missing=missing,
-        followers=tuple(sorted(str(others[one].get("Name", "")).lstrip("/") or one[:12] for one in follow)),
+        followers=tuple(sorted(str(others[word].get("Name", "")).lstrip("/") or word[:12] for word in follow)),
         sharers=None if shared is None else shared.processes,
         tmpfs=_tmpfs(host),
         anonymous=anonymous(inspect, borrowed),
@@ -113,7 +113,12 @@ def _details(engine: EngineClient, identity: str) -> Details | None:
         fixed_addresses=_fixed(inspect),
         forwards=tuple(
             sorted(
-                {port.host_port for one in forward.listed() if one.container_id == inspect["Id"] for port in one.ports}
+                {
+                    port.host_port
+                    for other in forward.listed()
+                    if other.container_id == inspect["Id"]
+                    for port in other.ports
+                }
             )
         ),
     )
@@ -260,7 +265,7 @@ def _random_ports(host: Any) -> bool:
 def _fixed(inspect: Json) -> bool:
     ends = mapping(mapping(inspect.get("NetworkSettings")).get("Networks")).values()
     asked = [mapping(mapping(end).get("IPAMConfig")) for end in ends]
-    return all(one.get("IPv4Address") or one.get("IPv6Address") for one in asked)
+    return all(value.get("IPv4Address") or value.get("IPv6Address") for value in asked)
 
 
 _NAME = "docker-proxy"

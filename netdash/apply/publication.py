@@ -118,10 +118,10 @@ def forwards_now() -> tuple[Forward, ...]:
     engine does not answer."""
     found = forward.listed()
     names: dict[str, str] = {}
-    for address in {one.engine for one in found}:
+    for address in {other.engine for other in found}:
         with contextlib.suppress(NetdashError):
             names |= {container.id: container.name for container in every(local(address, _NAMES))}
-    return tuple(replace(one, container=names.get(one.container_id, one.container)) for one in found)
+    return tuple(replace(other, container=names.get(other.container_id, other.container)) for other in found)
 
 
 def take_back(taken: Taken, report: Report) -> Outage | None:

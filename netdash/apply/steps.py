@@ -78,7 +78,7 @@ def _create(engine: EngineClient, journal: Journal, _: str) -> str:
 
 
 def _body_of_new(change: Change) -> Json:
-    exposed: Json = {f"{one.container_port}/{one.proto}": {} for one in change.add}
+    exposed: Json = {f"{opened.container_port}/{opened.proto}": {} for opened in change.add}
     ports = payload.bindings({}, change.add, ())
     return {"Image": change.image, "ExposedPorts": exposed, "HostConfig": {"PortBindings": ports}}
 
@@ -140,9 +140,9 @@ def _verify(engine: EngineClient, journal: Journal, _: str) -> str:
             raise NetdashError(f"{journal.change.name} does not become healthy", code=Exit.REFUSED)
         time.sleep(_PAUSE)
     if journal.change.answers:
-        for one in prove(journal.change.add, _ANSWER):
-            if one.works is False:
-                raise NetdashError(one.sentence, code=Exit.REFUSED)
+        for proof in prove(journal.change.add, _ANSWER):
+            if proof.works is False:
+                raise NetdashError(proof.sentence, code=Exit.REFUSED)
     return ""
 
 

@@ -32,11 +32,11 @@ class Parts:
             key = line[len(beginning) :]
             before = self._lines(key)
             now: list[str] = []
-            for one in lines:
-                if one.startswith(end):
-                    self._keep(key, before, now, one[len(end) :])
+            for other in lines:
+                if other.startswith(end):
+                    self._keep(key, before, now, other[len(end) :])
                     break
-                found = _meant(one, before)
+                found = _meant(other, before)
                 room -= sum(map(len, found)) + len(found)
                 if room < 0:
                     raise NetdashError(f"it stands for more than {self._most >> 20} MiB")

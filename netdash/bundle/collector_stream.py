@@ -242,7 +242,9 @@ class _Reader:
         """Without its end the last source may lack anything; those after it lack everything."""
         for source in self._asked or tuple(SOURCES):
             if source == self._source or source not in self._begun:
-                self._failures = {name: one for name, one in self._failures.items() if name.partition(":")[0] != source}
+                self._failures = {
+                    name: failure for name, failure in self._failures.items() if name.partition(":")[0] != source
+                }
                 self._failures[source] = Failure(source, self._cut, "read it again")
                 if source != INSIDE:
                     self._texts = {path: text for path, text in self._texts.items() if source_of(path) != source}

@@ -88,7 +88,7 @@ def _completed(recording: Recording) -> Recording:
     silent: dict[str, Failure] = {}
     for source in SOURCES:
         if not _was_read(source, recording.answers):
-            part = next((one for name, one in failures.items() if name.startswith(f"{source}: ")), None)
+            part = next((failure for name, failure in failures.items() if name.startswith(f"{source}: ")), None)
             silent[source] = Failure(source, part.reason if part else "not in this recording")
     return replace(recording, failures={**silent, **failures})
 

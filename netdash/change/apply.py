@@ -77,7 +77,7 @@ def _read(value: T | None, what: str) -> T:
 
 def _inside(host: Host, container: str) -> tuple[Container, Inside]:
     """The container whose network namespace it is, and what was read in it."""
-    found = next((one for one in host.containers or () if one.id == container), None)
+    found = next((other for other in host.containers or () if other.id == container), None)
     if found is None:
         raise CannotModel(f"there is no container {container[:12]}")
     owner = sharing(host, found)

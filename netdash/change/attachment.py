@@ -96,7 +96,7 @@ def attached(host: Host, rules: EngineRules, container: Container) -> Host:
         container, devices = _plugged(host, rules, container)
         host = replace(host, links=devices.links, routes=host.routes and devices.routes)
     host = replace(
-        host, containers=tuple(container if one.id == container.id else one for one in host.containers or ())
+        host, containers=tuple(container if other.id == container.id else other for other in host.containers or ())
     )
     if host.ruleset is not None:
         host = replace(host, ruleset=rules.with_(host.ruleset, container))
@@ -180,7 +180,7 @@ def _published(container: Container) -> Iterator[tuple[Binding, IP, IP]]:
         ip = binding.host_ip
         if ip is None or binding.host_port is None or not own:
             continue
-        yield binding, ip, next((one for one in own if one.version == ip.version), own[0])
+        yield binding, ip, next((other for other in own if other.version == ip.version), own[0])
 
 
 # --- what a container gets --------------------------------------------------------------------------------------------

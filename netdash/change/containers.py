@@ -54,7 +54,7 @@ def _named(host: Host, identity: str) -> Container:
 
 def _with(host: Host, container: Container) -> Host:
     return replace(
-        host, containers=tuple(container if one.id == container.id else one for one in host.containers or ())
+        host, containers=tuple(container if other.id == container.id else other for other in host.containers or ())
     )
 
 
@@ -67,7 +67,7 @@ def _edited(host: Host, container: Container, edit: ContainerEdit) -> Host:
     _modelled(host, container)
     if edit is ContainerEdit.REMOVE:
         host = _stopped(host, container)
-        return replace(host, containers=tuple(one for one in host.containers or () if one.id != container.id))
+        return replace(host, containers=tuple(other for other in host.containers or () if other.id != container.id))
     if edit is ContainerEdit.STOP:
         return _stopped(host, container)
     if edit is ContainerEdit.START and container.running:
@@ -80,7 +80,9 @@ def _modelled(host: Host, container: Container) -> None:
         raise CannotModel(f"{container.name} is on the host's network: which sockets are its own is not known")
     if container.shares_with:
         raise CannotModel(f"{container.name} shares the network of {container.shares_with}: that is not modelled")
-    followers = [one.name for one in host.containers or () if one.running and namespace_owner(one) == container.name]
+    followers = [
+        other.name for other in host.containers or () if other.running and namespace_owner(other) == container.name
+    ]
     if followers:
         raise CannotModel(f"{followers[0]} shares the network of {container.name}: what becomes of it is not modelled")
 
@@ -233,7 +235,7 @@ def _without_network(host: Host, identity: str) -> Host:
     if host.links is not None and network.bridge:
         devices = unplugged(Devices(host.links, host.routes or ()), network.bridge)
         host = replace(host, links=devices.links, routes=host.routes and devices.routes)
-    return replace(host, networks=tuple(one for one in host.networks or () if one is not network))
+    return replace(host, networks=tuple(other for other in host.networks or () if other is not network))
 
 
 # --- the engine -------------------------------------------------------------------------------------------------------
@@ -245,16 +247,16 @@ def _restarted(host: Host) -> Host:
     running = [
         container for container in host.containers or () if container.running and container.network_mode != "host"
     ]
-    running = [one for one in running if not one.shares_with]
+    running = [container for container in running if not container.shares_with]
     host = detached(host, rules, *running)
-    for one in running:
-        host = _with(host, down(one))
+    for other in running:
+        host = _with(host, down(other))
     host = _bridges_up(_forwarding(host, rules))
     if host.ruleset is not None:
         host = replace(host, ruleset=rules.anew(host.ruleset, ()))
     rules = rules.with_chains()
-    for one in running:
-        host = _again(host, rules, one)
+    for other in running:
+        host = _again(host, rules, other)
     return host
 
 

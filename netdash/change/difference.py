@@ -145,7 +145,9 @@ def assumptions(after: Host, changes: Sequence[Change]) -> Iterator[str]:
         for container in after.containers or ():
             ours = container.id == change.container if isinstance(change, ContainerChange) else False
             ours = (ours and started) or (isinstance(change, ContainerRun) and container.name == change.name)
-            ports = ", ".join(dict.fromkeys(f"{each.container_port}/{each.proto}" for each in container.bindings))
+            ports = ", ".join(
+                dict.fromkeys(f"{binding.container_port}/{binding.proto}" for binding in container.bindings)
+            )
             if ours and ports:
                 yield f"{container.name} listens on {ports}: what its image starts is not known"
 
@@ -159,7 +161,10 @@ def differing(before: Host, after: Host, assumed: tuple[str, ...]) -> Generator[
     was = _Answers(before, (yield from reaching(before)), "did not run before")
     now = _Answers(after, (yield from reaching(after)), "does not run")
     aims = dict.fromkeys((*was.aims, *now.aims, *_OUT))
-    senders = {**{_key(one): one for one in was.matrix.senders}, **{_key(one): one for one in now.matrix.senders}}
+    senders = {
+        **{_key(sender): sender for sender in was.matrix.senders},
+        **{_key(sender): sender for sender in now.matrix.senders},
+    }
     routed = (before.routes, before.policy) != (after.routes, after.policy)
     lost: list[Moved] = []
     gained: list[Moved] = []

@@ -170,7 +170,7 @@ class EngineRules:
         for key, wanted in by_place.items():
             chain = self._chain(ruleset, key) or self._new(key)
             if is_own(self.mode.layout, chain):
-                made[key] = chain, [self._rule(one) for one in sorted(wanted, key=self._rank)]
+                made[key] = chain, [self._rule(expected) for expected in sorted(wanted, key=self._rank)]
             else:
                 made[key] = chain, self._shared(chain, wanted, live)
         for chain in ruleset.chains:  # of what is no more
@@ -186,9 +186,9 @@ class EngineRules:
                 yield from ((family, NATIVE_TABLE, name) for name in _NATIVE_BASES)
             else:
                 yield family, "filter", "DOCKER-USER"
-        for one in used:
-            family, table, _ = one.place.key
-            yield from ((family, table, name) for name in leads_to(one.target))
+        for expected in used:
+            family, table, _ = expected.place.key
+            yield from ((family, table, name) for name in leads_to(expected.target))
 
     def closed(self, ruleset: Ruleset) -> Ruleset:
         """With a FORWARD chain that drops what no rule lets through."""
@@ -212,13 +212,18 @@ class EngineRules:
     def _shared(self, chain: Chain, wanted: list[Expected], live: Live) -> list[Rule]:
         """What stands there stays; of the jumps from FORWARD the engine makes sure that they come first."""
         rules = list(chain.rules)
-        missing = [one for one in wanted if not live.of(asked_of(one))]
+        missing = [expected for expected in wanted if not live.of(asked_of(expected))]
         if chain.name == "FORWARD":
-            jumps = [one for one in wanted if not one.owner.network and one.target.verb is Verb.JUMP]
-            stay = {id(entry.rule) for one in jumps for entry in live.of(asked_of(one))}
+            jumps = [
+                expected for expected in wanted if not expected.owner.network and expected.target.verb is Verb.JUMP
+            ]
+            stay = {id(entry.rule) for expected in jumps for entry in live.of(asked_of(expected))}
             rules = [rule for rule in rules if id(rule) not in stay]
-            return [self._rule(one) for one in (*jumps, *(one for one in missing if one not in jumps))] + rules
-        fresh = [self._rule(one) for one in missing]
+            return [
+                self._rule(expected)
+                for expected in (*jumps, *(expected for expected in missing if expected not in jumps))
+            ] + rules
+        fresh = [self._rule(expected) for expected in missing]
         return fresh + rules if chain.name == "POSTROUTING" else rules + fresh
 
     def _new(self, key: PlaceKey) -> Chain:

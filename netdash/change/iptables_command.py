@@ -80,7 +80,7 @@ _READ = ("-L", "-S", "-C", "-Z")  # they change no rule
 def _ruleset(host: Host, container: str | None) -> Ruleset | None:
     if container is None:
         return host.ruleset
-    inside = next((one.inside for one in host.containers or () if one.id == container), None)
+    inside = next((other.inside for other in host.containers or () if other.id == container), None)
     return inside.ruleset if inside else None
 
 
@@ -260,7 +260,7 @@ def _of_protocol(matches: Sequence[Match]) -> None:
         if not known_protocol(str(name)):
             raise CannotModel(f"-p {name}: not a protocol that is known here")
     ports = any(match.key in _PORTS for match in matches)
-    if ports and not any(not one.negated and set(one.values) <= {*_WITH_PORTS} for one in protocols):
+    if ports and not any(not match.negated and set(match.values) <= {*_WITH_PORTS} for match in protocols):
         raise CannotModel("a port needs its protocol: -p tcp or -p udp")
 
 

@@ -35,7 +35,7 @@ def switched(devices: Devices, name: str, up: bool, connected: bool | None) -> D
     if "LOOPBACK" in link.flags or name == "lo":
         raise CannotModel("a loopback device that goes up or down is not modelled")
     above = [link.name for link in devices.links if link.lower == name and link.kind != "veth"]
-    bonded = next((one.kind for one in devices.links if one.name == link.master and one.kind != "bridge"), None)
+    bonded = next((other.kind for other in devices.links if other.name == link.master and other.kind != "bridge"), None)
     if above or bonded:
         raise CannotModel(f"{name} carries {above[0] if above else link.master}: what becomes of that is not modelled")
     if link.up is up:
@@ -71,8 +71,8 @@ def _put_down(devices: Devices, link: Link) -> Devices:
         up=False,
         state="DOWN",
         flags=link.flags - {"UP", _LOWER_UP, _NO_CARRIER},
-        addresses=tuple(one for one, stays in zip(link.addresses, kept, strict=True) if stays),
-        details=tuple(one for one, stays in zip(link.details, kept, strict=False) if stays),
+        addresses=tuple(address for address, stays in zip(link.addresses, kept, strict=True) if stays),
+        details=tuple(detail for detail, stays in zip(link.details, kept, strict=False) if stays),
     )
     routes = (_without_device(route, link.name) for route in devices.routes)
     return _with(Devices(devices.links, tuple(route for route in routes if route is not None)), changed)
@@ -158,7 +158,7 @@ def _peer(devices: Devices, link: Link) -> Link | None:
     """The other end of a veth, where it is in this namespace."""
     if link.kind != "veth" or link.lower is None:
         return None
-    return next((one for one in devices.links if one.name == link.lower), None)
+    return next((other for other in devices.links if other.name == link.lower), None)
 
 
 def _with(devices: Devices, changed: Link) -> Devices:
@@ -196,7 +196,7 @@ def added(devices: Devices, name: str, address: Interface) -> Devices:
     link = _modelled(devices, name, address)
     if address in link.addresses:
         raise CannotModel(f"{name} has {address} already")
-    second = any(one.network == address.network for one in link.addresses)
+    second = any(other.network == address.network for other in link.addresses)
     detail = AddressDetail(flags=frozenset({"secondary"} if second else ()))
     changed = replace(
         link,
@@ -216,14 +216,14 @@ def removed(devices: Devices, name: str, address: Interface) -> Devices:
     if address not in link.addresses:
         raise CannotModel(f"{name} does not have {address}")
     at = link.addresses.index(address)
-    if any(one.network == address.network for one in link.addresses[at + 1 :]):
+    if any(other.network == address.network for other in link.addresses[at + 1 :]):
         raise CannotModel(f"{name} has other addresses of {address.network}, which the kernel may remove as well")
     changed = replace(
         link,
         addresses=link.addresses[:at] + link.addresses[at + 1 :],
         details=link.details[:at] + link.details[at + 1 :],
     )
-    elsewhere = any(one.ip == address.ip for other in devices.links if other is not link for one in other.addresses)
+    elsewhere = any(value.ip == address.ip for other in devices.links if other is not link for value in other.addresses)
     left = []
     for route in devices.routes:
         own = route.dev == name and route.kind == "local" and route.dst == only(address.ip)

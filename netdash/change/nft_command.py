@@ -63,7 +63,7 @@ def _one(ruleset: Ruleset | None, words: Words) -> Iterator[Change]:
     if verb not in ("add", "insert") or words.peek() in ("handle", "position", "index"):
         raise CannotModel(f"nft {verb} rule: {_HANDLE}", "iptables -D names a rule by what it says")
     said, comment = statements(words)
-    said = [_REJECTS.get(family, one) if one == {"reject": None} else one for one in said]
+    said = [_REJECTS.get(family, value) if value == {"reject": None} else value for value in said]
     yield from _rule(ruleset, place, verb, {"expr": said, "comment": comment, "family": family})
 
 

@@ -61,7 +61,7 @@ def _device(
         raise CannotModel(f"there is no device {name}")
     if not link.up:
         raise CannotModel(f"the kernel takes no route by {name}: the device is down")
-    if change.source is not None and all(change.source != address.ip for each in links for address in each.addresses):
+    if change.source is not None and all(change.source != address.ip for link in links for address in link.addresses):
         raise CannotModel(f"{change.source} is no address of the host")
     return link
 

@@ -208,7 +208,7 @@ def _with(ruleset: Ruleset, chain: Chain) -> Ruleset:
     place = ChainPlace(chain.family, chain.table, chain.name, chain.backend)
     if _found(ruleset, place) is None:
         return _replaced(ruleset, (*ruleset.chains, chain))
-    return _replaced(ruleset, (chain if _within(one, place) else one for one in ruleset.chains))
+    return _replaced(ruleset, (chain if _within(other, place) else other for other in ruleset.chains))
 
 
 def _replaced(ruleset: Ruleset, chains: Iterable[Chain]) -> Ruleset:

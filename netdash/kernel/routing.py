@@ -111,7 +111,7 @@ def _after(rule: PolicyRule, rules: tuple[PolicyRule, ...], at: int, unsure: lis
     *_, before, action = ("", *rule.text.split())
     aim = decimal(action) if before == "goto" else None
     if aim is not None:
-        return next((i for i, one in enumerate(rules) if one.priority >= aim), len(rules))
+        return next((i for i, rule in enumerate(rules) if rule.priority >= aim), len(rules))
     if action != "nop":
         unsure.append(rule)
     return at

@@ -33,7 +33,7 @@ def find_listener(
     asked = (
         (socket, answers(socket, ip, device)) for socket in sockets if socket.proto == proto and socket.port == port
     )
-    found = [(one, sure) for one, sure in asked if sure is not False]
+    found = [(listener, sure) for listener, sure in asked if sure is not False]
     if not found:
         return None, True
     best, sure = max(found, key=lambda each: (bool(each[1]), *_score(each[0], ip)))
@@ -77,8 +77,8 @@ def inside(
         return None, None
     here = container.listeners if sockets is None else sockets.get((proto, port), ())
     if target is None:
-        same = [one for one in here if (one.proto, one.port) == (proto, port)]
-        outward = [one for one in same if not one.ip.is_loopback and one.device != "lo"]
+        same = [listener for listener in here if (listener.proto, listener.port) == (proto, port)]
+        outward = [listener for listener in same if not listener.ip.is_loopback and listener.device != "lo"]
         best = min(outward, key=lambda one: one.device is not None, default=None)
         return best, best is not None and (True if best.device is None else None)
     best, sure = find_listener(here, proto, target, port, device_inside(container, target))

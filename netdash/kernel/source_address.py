@@ -18,9 +18,9 @@ def own_addresses(link: Link | None, family: int) -> Iterator[tuple[Interface, A
     if link is None:
         return
     details = link.details if len(link.details) == len(link.addresses) else (_PLAIN,) * len(link.addresses)
-    for one, detail in zip(link.addresses, details, strict=True):
-        if one.version == family:
-            yield one, detail
+    for address, detail in zip(link.addresses, details, strict=True):
+        if address.version == family:
+            yield address, detail
 
 
 def scope_of(scope: str) -> int:
@@ -36,11 +36,11 @@ def source_address(link: Link | None, towards: IP | None, family: int, scope: in
         best = _select6((link,) if link else (), link, towards)
         return None if best is None or best.is_link_local else best
     found = [
-        one
-        for one, detail in own_addresses(link, 4)
-        if "secondary" not in detail.flags and scope_of(detail.scope) <= scope and not one.ip.is_loopback
+        address
+        for address, detail in own_addresses(link, 4)
+        if "secondary" not in detail.flags and scope_of(detail.scope) <= scope and not address.ip.is_loopback
     ]
-    near = [one for one in found if towards is not None and towards in one.network]
+    near = [address for address in found if towards is not None and towards in address.network]
     return (near or found)[0].ip if found else None
 
 
@@ -52,10 +52,10 @@ def chosen_source(links: tuple[Link, ...], device: Link | None, towards: IP, sco
     if own is not None:
         return own
     for link in sorted(links, key=lambda link: link.index):
-        for one, detail in own_addresses(link, 4):
+        for address, detail in own_addresses(link, 4):
             near = scope_of(detail.scope)
-            if "secondary" not in detail.flags and near != LINK_SCOPE and near <= scope and not one.ip.is_loopback:
-                return one.ip
+            if "secondary" not in detail.flags and near != LINK_SCOPE and near <= scope and not address.ip.is_loopback:
+                return address.ip
     return None
 
 
@@ -67,18 +67,18 @@ def _select6(links: tuple[Link, ...], device: Link | None, towards: IP | None) -
     target = towards if isinstance(towards, IPv6Address) else IPv6Address("2000::")
     narrow = target.is_link_local or target.is_multicast
     candidates = [
-        (one, detail, link)
+        (address, detail, link)
         for link in sorted(links, key=lambda link: link.index)
         if not narrow or link is device
-        for one, detail in own_addresses(link, 6)
+        for address, detail in own_addresses(link, 6)
         if not detail.flags & {"dadfailed"} and ("tentative" not in detail.flags or "optimistic" in detail.flags)
     ]
     best: IP | None = None
     rank: tuple[int, ...] = ()
-    for one, detail, link in candidates:
-        score = _score(one, detail, link is device, target)
+    for address, detail, link in candidates:
+        score = _score(address, detail, link is device, target)
         if best is None or score > rank:
-            best, rank = one.ip, score
+            best, rank = address.ip, score
     return best
 
 

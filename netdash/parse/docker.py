@@ -97,7 +97,7 @@ def parse_inspected(raw: Json) -> Container | None:
 
 def _extra_hosts(value: object) -> tuple[tuple[str, str], ...]:
     """NAME:ADDRESS, of newer engines also NAME=ADDRESS."""
-    pairs = (re.split("[:=]", one, maxsplit=1) for one in items(value) if isinstance(one, str))
+    pairs = (re.split("[:=]", item, maxsplit=1) for item in items(value) if isinstance(item, str))
     return tuple((pair[0], pair[1].strip("[]")) for pair in pairs if len(pair) == 2)
 
 
@@ -150,10 +150,13 @@ def resolve_shared(containers: Iterable[Container]) -> tuple[Container, ...]:
     """Name the container behind each `container:ID` network mode. Podman repeats the addresses and ports of that one in
     each that uses its namespace, a pod's members too; as with Docker they stand with their owner alone."""
     known = tuple(containers)
-    if not any(one.network_mode.startswith("container:") for one in known):
+    if not any(container.network_mode.startswith("container:") for container in known):
         return known
-    names = {one.id: one.name for one in known}
-    return tuple(_shared(one, names) if one.network_mode.startswith("container:") else one for one in known)
+    names = {container.id: container.name for container in known}
+    return tuple(
+        _shared(container, names) if container.network_mode.startswith("container:") else container
+        for container in known
+    )
 
 
 def _shared(container: Container, names: Mapping[str, str]) -> Container:
@@ -218,7 +221,7 @@ def _endpoint(network: str, raw: Json, name: str, identity: str, links: tuple[tu
         network=network,
         network_id=text(raw.get("NetworkID")) or "",
         mac=text(raw.get("MacAddress")),
-        addresses=tuple(one for one in found if one),
+        addresses=tuple(other for other in found if other),
         gateways=tuple(gateway for gateway in gateways if gateway),
         names=_names(raw, name, identity),
         links=_links(raw.get("Links")) or links,
@@ -325,7 +328,7 @@ def parse_network(raw: Json) -> Network | None:
         driver=driver,
         scope=text(raw.get("Scope")) or "local",
         bridge=bridge or (f"br-{identity[:12]}" if driver == "bridge" else None),
-        subnets=tuple(sorted((one for one in subnets if one), key=lambda one: one.version)),
+        subnets=tuple(sorted((net for net in subnets if net), key=lambda one: one.version)),
         gateways=tuple(sorted((gateway for gateway in gateways if gateway), key=lambda one: one.version)),
         internal=raw.get("Internal") is True,
         ipv6=raw.get("EnableIPv6") is True,
@@ -364,7 +367,7 @@ _PROXIES = frozenset(("http_proxy", "https_proxy", "ftp_proxy", "all_proxy"))
 
 def proxy_variables(environment: Iterable[object]) -> Iterator[str]:
     """The names of those that send a program's requests to a proxy; `NAME=VALUE` or `NAME` each."""
-    for one in environment:
-        name = one.partition("=")[0] if isinstance(one, str) else ""
+    for value in environment:
+        name = value.partition("=")[0] if isinstance(value, str) else ""
         if name.lower() in _PROXIES:
             yield name

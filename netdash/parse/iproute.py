@@ -61,7 +61,7 @@ def _link(row: object) -> Link | None:
         peer_netns=integer(raw.get("link_netnsid")),
         addresses=tuple(found for found, _ in own),
         hairpin=_hairpin(mapping(raw.get("linkinfo"))),
-        details=tuple(_detail(one) for _, one in own),
+        details=tuple(_detail(value) for _, value in own),
         group=_GROUPS.get(str(raw.get("group")), str(raw["group"])) if "group" in raw else None,
         xdp=bool(mapping(raw.get("xdp")).get("attached") or mapping(raw.get("xdp")).get("prog")),
         flags=flags,
@@ -282,11 +282,11 @@ def _vlans(vlans: object) -> Iterator[tuple[str, tuple[PortVlan, ...]]]:
 
 
 def _ranges(raw: Mapping[str, object]) -> Iterator[PortVlan]:
-    for one in map(mapping, items(raw.get("vlans"))):
-        first = integer(one.get("vlan"))
+    for vlan in map(mapping, items(raw.get("vlans"))):
+        first = integer(vlan.get("vlan"))
         if first is not None:
-            flags = items(one.get("flags"))
-            last = integer(one.get("vlanEnd"))
+            flags = items(vlan.get("flags"))
+            last = integer(vlan.get("vlanEnd"))
             yield PortVlan(first, first if last is None else last, "PVID" in flags, "Egress Untagged" in flags)
 
 

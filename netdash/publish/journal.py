@@ -90,7 +90,8 @@ def load_forward(text: str) -> Forward | None:
 
 def _ports(raw: Iterable[Mapping[str, str]]) -> tuple[Opened, ...]:
     return tuple(
-        Opened(str(one["proto"]), str(one["host_ip"]), int(one["host_port"]), int(one["container_port"])) for one in raw
+        Opened(str(value["proto"]), str(value["host_ip"]), int(value["host_port"]), int(value["container_port"]))
+        for value in raw
     )
 
 
@@ -126,13 +127,13 @@ def addresses(inspect: Mapping[str, Any], network: str) -> tuple[str, ...]:
         if isinstance(raw, dict):
             found = (raw.get("IPAddress"), raw.get("GlobalIPv6Address"))
             if any(found):
-                return tuple(one for one in found if isinstance(one, str) and one)
+                return tuple(text for text in found if isinstance(text, str) and text)
     return ()
 
 
 def target(found: tuple[str, ...], host_ip: str) -> str:
     """The one of the same family, else the one that there is."""
-    same = (one for one in found if (":" in one) == (":" in host_ip))
+    same = (text for text in found if (":" in text) == (":" in host_ip))
     return next(same, found[0])
 
 
@@ -294,7 +295,7 @@ class _Read:
 
     def _begin(self, at: int) -> None:
         self.begun.append(at)
-        self.undone = tuple(one for one in self.undone if one != at)
+        self.undone = tuple(value for value in self.undone if value != at)
 
 
 def _line(text: str) -> dict[str, Any]:
@@ -313,8 +314,8 @@ def _change(raw: dict[str, Any]) -> Change | None:
             **{name: str(raw[name]) for name in _TEXTS},
             steps=tuple(map(str, raw["steps"])),
             created=float(raw["created"]),
-            add=tuple(Opened(**one) for one in raw["add"]),
-            drop=tuple(Opened(**one) for one in raw["drop"]),
+            add=tuple(Opened(**value) for value in raw["add"]),
+            drop=tuple(Opened(**value) for value in raw["drop"]),
             discard=raw["discard"] is True,
             answers=raw["answers"] is True,
             restart=(str(raw["restart"][0]), int(raw["restart"][1])),

@@ -109,10 +109,10 @@ def _mounts(inspect: Json) -> list[Any] | None:
         return None
     names = {volume.at: volume.name for volume in _volumes(inspect)}
     return [
-        {**one, "Source": names[str(one.get("Target"))]}
-        if one.get("Type") == "volume" and not one.get("Source") and str(one.get("Target")) in names
-        else one
-        for one in map(dict, map(mapping, raw))
+        {**value, "Source": names[str(value.get("Target"))]}
+        if value.get("Type") == "volume" and not value.get("Source") and str(value.get("Target")) in names
+        else value
+        for value in map(dict, map(mapping, raw))
     ]
 
 
@@ -157,7 +157,7 @@ def _links(raw: object) -> list[str] | None:
     """`/db:/web/alias`, as inspect prints a --link, as it is asked for: `db:alias`."""
     if not isinstance(raw, list):
         return None
-    pairs = (str(one).partition(":") for one in raw)
+    pairs = (str(value).partition(":") for value in raw)
     return [f"{target.lstrip('/')}:{alias.rsplit('/', 1)[-1]}" for target, _, alias in pairs]
 
 
@@ -169,9 +169,9 @@ def bindings(old: Json, add: tuple[Opened, ...], drop: tuple[Opened, ...]) -> di
         made[key] = [binding for binding in made.get(key, []) if not _is(mapping(binding), opened)]
         if not made[key]:
             del made[key]
-    for one in add:
-        entry = {"HostIp": one.host_ip, "HostPort": str(one.host_port)}
-        made.setdefault(f"{one.container_port}/{one.proto}", []).append(entry)
+    for other in add:
+        entry = {"HostIp": other.host_ip, "HostPort": str(other.host_port)}
+        made.setdefault(f"{other.container_port}/{other.proto}", []).append(entry)
     return made
 
 

@@ -195,8 +195,8 @@ def _back(change: Change, seen: Seen) -> tuple[str, ...]:
 
 
 def _without(change: Change) -> str:
-    less = ", ".join(f"{one.host_port}/{one.proto}" for one in change.add)
-    more = ", ".join(f"{one.host_port}/{one.proto}" for one in change.drop)
+    less = ", ".join(f"{opened.host_port}/{opened.proto}" for opened in change.add)
+    more = ", ".join(f"{opened.host_port}/{opened.proto}" for opened in change.drop)
     return f"without port {less}" if less else f"with port {more}"
 
 
@@ -228,7 +228,7 @@ def _start(change: Change) -> str:
 
 
 def name_taken(change: Change, seen: Seen) -> str:
-    ours = {one.id for one in (seen.old, seen.new) if one is not None}
+    ours = {shown.id for shown in (seen.old, seen.new) if shown is not None}
     if seen.holder is None or seen.holder.id in ours:
         return ""
     return f"the name {change.name} is taken by another container ({seen.holder.id[:12]}, {seen.holder.state})"
@@ -242,13 +242,13 @@ def _needs(seen: Seen) -> str:
 def shown(journal: Journal, seen: Seen) -> tuple[str, ...]:
     """What the engine shows of an unfinished change, what is stopped first."""
     change = journal.change
-    found = [one for one in (seen.old, seen.new) if one is not None]
-    lines = [f"{one.sentence}{_role(one, seen)}" for one in sorted(found, key=lambda one: one.running)]
+    found = [shown for shown in (seen.old, seen.new) if shown is not None]
+    lines = [f"{shown.sentence}{_role(shown, seen)}" for shown in sorted(found, key=lambda one: one.running)]
     if change.old_id and seen.old is None:
         lines.append(f"the old container {change.name} ({change.old_id[:12]}) does not exist any more")
     if seen.new is None:
         lines.append(f"the new container {change.name} does not exist")
-    if not any(one.running for one in found):
+    if not any(shown.running for shown in found):
         lines.insert(0, f"{change.name} is down: none of its containers runs")
     return tuple(lines)
 
@@ -264,8 +264,11 @@ def suspects(record: Unreadable, found: Iterable[Shown]) -> tuple[str, ...]:
         made = _MADE.fullmatch(container.name)
         names |= {container.name, made[1]} if made else set()
     there = sorted((container for container in listed if container.name in names), key=lambda it: it.running)
-    gone = sorted(name for name in names if name not in {it.name for it in there} and not _MADE.fullmatch(name))
-    lines = [*(f"{it.sentence}{_meaning(it)}" for it in there), *(f"there is no container {name}" for name in gone)]
+    gone = sorted(name for name in names if name not in {shown.name for shown in there} and not _MADE.fullmatch(name))
+    lines = [
+        *(f"{shown.sentence}{_meaning(shown)}" for shown in there),
+        *(f"there is no container {name}" for name in gone),
+    ]
     return tuple(lines) or ("no container that the engine shows has a name of a change",)
 
 

@@ -128,7 +128,7 @@ def same_rules(before: Listing | None, now: Listing) -> bool:
     if list(before.chains) != list(now.chains):
         return False
     pairs = zip(before.chains.values(), now.chains.values(), strict=True)
-    return all(one.policy == other.policy and one.texts == other.texts for one, other in pairs)
+    return all(saved_chain.policy == other.policy and saved_chain.texts == other.texts for saved_chain, other in pairs)
 
 
 def torn(tool: str, listing: Listing) -> str:

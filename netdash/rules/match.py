@@ -262,7 +262,7 @@ def _icmp(match: Match, packet: Packet) -> Answer:
     if packet.icmp is None or not all(isinstance(value, tuple) for value in values):
         return Answer.UNSURE
     kind, code = packet.icmp
-    return _answer(any(one in (None, kind) and two in (None, code) for one, two in values), match)
+    return _answer(any(value in (None, kind) and two in (None, code) for value, two in values), match)
 
 
 def _owner(match: Match, packet: Packet) -> Answer:
@@ -322,7 +322,7 @@ def _helper(match: Match, _: Packet) -> Answer:
 
 
 def _of_family(conditions: tuple[Match, ...], family: int) -> bool:
-    nets: Any = [value for one in conditions if one.key in ("src", "dst") for value in one.values]
+    nets: Any = [value for match in conditions if match.key in ("src", "dst") for value in match.values]
     return all(net.version == family for net in nets)
 
 

@@ -130,8 +130,8 @@ def _same_conditions(native: Draft, line: Body) -> bool:
 
 
 def _among(match: Match, matches: tuple[Match, ...]) -> bool:
-    for one in matches:  # equal conditions are nearly always the same object, and comparing all their fields costs
-        if one is match:
+    for other in matches:  # equal conditions are nearly always the same object, and comparing all their fields costs
+        if other is match:
             return True
     return match in matches
 

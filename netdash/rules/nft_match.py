@@ -86,7 +86,8 @@ class Draft:
             return replace(target, effects=effects, cases=cases)
         at, arms = self.mapped
         made = [
-            (said, replace(target, effects=(*effects[:at], _when(one, count), *effects[at:]))) for said, one in arms
+            (said, replace(target, effects=(*effects[:at], _when(effect, count), *effects[at:])))
+            for said, effect in arms
         ]
         return replace(target, effects=(), cases=tuple(made))
 
@@ -131,7 +132,7 @@ def read_match(draft: Draft, value: object) -> bool:
 def imply(draft: Draft, matches: tuple[Match, ...]) -> None:
     """`tcp dport` says that the protocol is tcp; once is enough."""
     for match in matches:
-        if not any(one is match for one in draft.matches) and match not in draft.matches:
+        if not any(other is match for other in draft.matches) and match not in draft.matches:
             draft.matches.append(match)
 
 
@@ -273,11 +274,11 @@ def _flags(value: object) -> frozenset[str] | None:
     names = value if isinstance(value, list) else [value]
     found = [_flags(name) if isinstance(name, dict) and set(name) == {"|"} else name for name in names]
     flat: set[str] = set()
-    for one in found:
-        if isinstance(one, frozenset):
-            flat |= one
-        elif isinstance(one, str):
-            flat.add(one)
+    for item in found:
+        if isinstance(item, frozenset):
+            flat |= item
+        elif isinstance(item, str):
+            flat.add(item)
         else:
             return None
     return frozenset(flat)
@@ -362,7 +363,7 @@ def texts_of(draft: Draft, right: object) -> Texts | None:
         right = right.get("set", right.get("|", right))
     values = right if isinstance(right, list) else [right]
     found = [element_text(value) for value in values]
-    return None if None in found else tuple(one for one in found if one is not None)
+    return None if None in found else tuple(text for text in found if text is not None)
 
 
 def _concat_texts(draft: Draft, right: object) -> Texts | None:

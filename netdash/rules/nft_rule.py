@@ -135,7 +135,7 @@ def _translation(verb: Verb, ip: str, port: str, detail: str) -> Target | None:
     if verb in (Verb.MASQUERADE, Verb.REDIRECT):
         return translation(verb, port, detail)
     if ":" in ip and port:
-        ip = "-".join(f"[{one}]" for one in ip.split("-"))
+        ip = "-".join(f"[{text}]" for text in ip.split("-"))
     return translation(verb, f"{ip}:{port}" if port else ip, detail)
 
 

@@ -37,7 +37,7 @@ def expression(value: object, deep: int = 0) -> str:
     if deep > _DEEP:
         return "…"
     if isinstance(value, list):
-        return ",".join(expression(one, deep + 1) for one in value)
+        return ",".join(expression(item, deep + 1) for item in value)
     if isinstance(value, dict) and len(value) == 1:
         name, inner = next(iter(value.items()))
         if name in ("&", "|", "^", "<<", ">>"):
@@ -91,7 +91,7 @@ def _fib(value: object, deep: int) -> str:
 
 
 def _set(value: object, deep: int) -> str:
-    return "{ " + ", ".join(_pair(one, deep) for one in (value if isinstance(value, list) else [value])) + " }"
+    return "{ " + ", ".join(_pair(item, deep) for item in (value if isinstance(value, list) else [value])) + " }"
 
 
 def _pair(value: object, deep: int) -> str:
@@ -275,7 +275,7 @@ def _to(name: str) -> Callable[[object, int], str]:
     def write(value: object, deep: int) -> str:
         parts = mapping(value)
         family = f" {expression(parts['family'], deep)}" if "family" in parts else ""
-        said = [expression(parts[one], deep) for one in ("addr", "port") if one in parts]
+        said = [expression(parts[value], deep) for value in ("addr", "port") if value in parts]
         device = expression(parts["dev"], deep) if "dev" in parts else ""
         shown = f"{':'.join(said)} device {device}" if said and device else device or ":".join(said)
         return f"{name}{family} to {shown}"

@@ -234,7 +234,7 @@ def _icmp(text: str, v6: bool) -> list[tuple[int | None, int | None]]:
     for at, letter in enumerate(text):  # a name may have a - itself
         low, high = (icmp_type(text[:at], v6), icmp_type(text[at + 1 :], v6)) if letter == "-" else (None, None)
         if low is not None and high is not None and 0 <= low <= high <= 255:
-            return [(one, None) for one in range(low, high + 1)]
+            return [(value, None) for value in range(low, high + 1)]
     return []
 
 

@@ -92,7 +92,7 @@ class RulesetReader:
             changed = changed or before is None or made.chain is not before.chain
         self._shapes, self._known, self._answers = shapes, known, answers
         if changed or self._last is None:
-            chains = tuple(one.chain for one in known.values())
+            chains = tuple(other.chain for other in known.values())
             forget(sum(len(chain.rules) for chain in chains))
             self._last = Ruleset(
                 chains, shapes.sets, shapes.notes, shapes.unread, shapes, shapes.tables, shapes.objects
@@ -156,7 +156,7 @@ class RulesetReader:
             shapes += [self._skeleton(chain, mismatched, answers, notes) for chain in listing.chains]
             for family, path in _SAVES.items():
                 more = list(self._saved(family, path, IPTABLES, seen))
-                notes += [f"nft did not show {_place(one.frame)}, {_tool(path)} does" for one in more]
+                notes += [f"nft did not show {_place(shape.frame)}, {_tool(path)} does" for shape in more]
                 shapes += more
         for family, path in _LEGACY_SAVES.items():
             shapes += self._saved(family, path, LEGACY, None)
@@ -350,7 +350,7 @@ def _aligned(shape: Shape, before: _Known | None) -> tuple[list[Rule | None], li
 def _unchanged(chain: Chain, frame: Chain, rules: tuple[Rule, ...]) -> bool:
     return (
         len(chain.rules) == len(rules)
-        and all(one is other for one, other in zip(chain.rules, rules, strict=True))
+        and all(rule is other for rule, other in zip(chain.rules, rules, strict=True))
         and replace(chain, rules=()) == frame
     )
 

@@ -76,10 +76,10 @@ def _tables(host: Host) -> dict[str, _Table]:
     """The entries of each bridge by MAC, without the ports' own, by which it knows what is for this host."""
     links = lookups_of(host).links
     found: dict[str, _Table] = {}
-    for one in (host.bridging.fdb if host.bridging else None) or ():
-        link = links.get(one.port)
-        if link is not None and link.mac != one.mac:
-            found.setdefault(link.master or link.name, {}).setdefault(one.mac, []).append(one)
+    for entry in (host.bridging.fdb if host.bridging else None) or ():
+        link = links.get(entry.port)
+        if link is not None and link.mac != entry.mac:
+            found.setdefault(link.master or link.name, {}).setdefault(entry.mac, []).append(entry)
     return found
 
 
@@ -88,7 +88,7 @@ def _entries(run: Run, bridge: str, mac: str) -> list[FdbEntry]:
 
 
 def _known_behind(run: Run, bridge: str, port: str | None) -> bool:
-    return any(one.port == port for found in _tables(run.host).get(bridge, {}).values() for one in found)
+    return any(entry.port == port for found in _tables(run.host).get(bridge, {}).values() for entry in found)
 
 
 def _forwarding(run: Run, frame: Frame, leaves: BridgePort) -> None:
@@ -96,11 +96,11 @@ def _forwarding(run: Run, frame: Frame, leaves: BridgePort) -> None:
     frames to it are flooded, if at all."""
     mac, to = frame.mac, frame.leaves_by
     known = _entries(run, frame.bridge, mac) if mac is not None else []
-    for one in known:
-        if one.port != to and (one.fixed or not leaves.learning):
-            where = "this host" if one.port == frame.bridge else one.port
+    for entry in known:
+        if entry.port != to and (entry.fixed or not leaves.learning):
+            where = "this host" if entry.port == frame.bridge else entry.port
             _drop(run, frame, f"its forwarding table has {mac} at {where}, not at {to}")
-    if leaves.learning or leaves.flood or any(one.port == to for one in known):
+    if leaves.learning or leaves.flood or any(entry.port == to for entry in known):
         return
     text = f"it does not know that {mac or 'the receiver'} is behind {to}, and flood is off there"
     if run.host.bridging is not None and run.host.bridging.fdb is not None and mac is not None:

@@ -79,7 +79,7 @@ class Namespace:
         return tuple(address.ip for end in self.container.endpoints for address in end.addresses)
 
     def link(self, device: str | None) -> Link | None:
-        return next((one for one in self.links or () if one.name == device), None)
+        return next((link for link in self.links or () if link.name == device), None)
 
     def endpoint(self, device: str | None) -> Endpoint | None:
         """The attachment behind a device of this namespace."""
@@ -132,14 +132,16 @@ class Namespaces:
     """Those of one host, by container and by address."""
 
     def __init__(self, host: Host) -> None:
-        networks = {one.id: one for one in host.networks or ()} | {one.name: one for one in host.networks or ()}
+        networks = {network.id: network for network in host.networks or ()} | {
+            network.name: network for network in host.networks or ()
+        }
         containers = host.containers or ()
-        self._named = {one.name: one for one in containers}
-        self._by_id = {one.id: one for one in containers}
+        self._named = {container.name: container for container in containers}
+        self._by_id = {container.id: container for container in containers}
         self._own = {
-            one.id: _namespace(one, networks, host)
-            for one in containers
-            if one.running and (not one.shares_with or one.left_behind)
+            container.id: _namespace(container, networks, host)
+            for container in containers
+            if container.running and (not container.shares_with or container.left_behind)
         }
         self._at: dict[IP, list[tuple[Namespace, Endpoint]]] = {}
         self._by_veth: dict[str, tuple[Namespace, Endpoint]] = {}
@@ -192,9 +194,9 @@ def _answers(space: Namespace) -> Iterator[tuple[IP, Endpoint]]:
         if attached is None:
             continue
         for other in space.links:
-            for one in other.addresses:
-                if (one.version == 4 and not one.ip.is_loopback) or other is link:
-                    yield one.ip, attached
+            for value in other.addresses:
+                if (value.version == 4 and not value.ip.is_loopback) or other is link:
+                    yield value.ip, attached
 
 
 def _namespace(container: Container, networks: dict[str, Network], host: Host) -> Namespace:
@@ -222,7 +224,7 @@ def _missing(read: tuple[Route, ...], made: tuple[Route, ...], links: tuple[Link
         if route.family != 6:
             continue
         through = route.gateway or route.prefsrc
-        if own is None or any(through in one.network for one in own if one.version == 6):
+        if own is None or any(through in address.network for address in own if address.version == 6):
             yield route
 
 
@@ -233,7 +235,7 @@ def _as_host(space: Namespace, host: Host) -> Inner:
     sharing = _sharing(host).get(space.name, ())
     listeners = space.container.listeners
     if listeners is not None:
-        more = (listener for one in sharing for listener in one.listeners or ())
+        more = (listener for container in sharing for listener in container.listeners or ())
         listeners = tuple(dict.fromkeys((*listeners, *more)))
     links = space.links if space.links is not None else tuple(_links(space))
     names = {_assumed_device(end): space.device(end) for end in space.container.endpoints}
@@ -309,7 +311,9 @@ def local_routes(links: tuple[Link, ...]) -> Iterator[Route]:
 
 def set_up_routes(host: Host, container: Container, devices: Sequence[str]) -> Iterator[Route]:
     """The routes that the engine gives to a new namespace, whose devices have these names, an endpoint each."""
-    networks = {one.id: one for one in host.networks or ()} | {one.name: one for one in host.networks or ()}
+    networks = {network.id: network for network in host.networks or ()} | {
+        network.name: network for network in host.networks or ()
+    }
     names = {_assumed_device(end): name for end, name in zip(container.endpoints, devices, strict=True)}
     for route in _set_up(container, networks, host.engine.version if host.engine else ""):
         yield replace(route, dev=names.get(route.dev or "", route.dev))

@@ -166,7 +166,7 @@ def _addresses(ends: Iterable[Endpoint]) -> Iterator[IP]:
 def _ports(host: Host, container: Container) -> list[tuple[str, int | None]]:
     heard = sharing(host, container).listeners
     if heard is not None:
-        found = {(one.proto, one.port) for one in heard if one.ip != _DNS}
+        found = {(listener.proto, listener.port) for listener in heard if listener.ip != _DNS}
     else:
         published = {(binding.proto, binding.container_port) for binding in container.bindings}
         found = published | {(proto, port) for port, proto in container.exposed}

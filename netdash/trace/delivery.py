@@ -34,8 +34,8 @@ def proxy_of(net: Host, heard: Listener, dst: IP) -> Proxy | None:
     if heard.command is not None and "proxy" not in heard.command:
         return None
     same = [proxy for proxy in proxies.get((heard.proto, heard.port), ()) if proxy.holds_port]
-    exact = [one for one in same if one.host_ip in (dst, heard.ip)]
-    wild = [one for one in same if one.host_ip.is_unspecified]
+    exact = [proxy for proxy in same if proxy.host_ip in (dst, heard.ip)]
+    wild = [proxy for proxy in same if proxy.host_ip.is_unspecified]
     return next(iter(exact or wild), None)
 
 

@@ -111,17 +111,19 @@ class Alike:
 
     def sender(self, who: Identity) -> Naming:
         """Of whom the twins are equal, those are treated alike, while they do not ask themselves."""
-        found = {one.at: one for ip in who.ips for one in self._by_name[ip] if self._concerns_sender(one.rule, ip)}
-        found |= {one.at: one for word in who.words for one in self._by_name[word]}
+        found = {
+            named.at: named for ip in who.ips for named in self._by_name[ip] if self._concerns_sender(named.rule, ip)
+        }
+        found |= {named.at: named for word in who.words for named in self._by_name[word]}
         return _naming(found, _masks(who))
 
     def target(self, ip: IP, who: Identity, ports: tuple[int, ...]) -> Naming:
         """The rules that speak of a target by its address, its other words or its ports."""
-        found = {one.at: one for one in self._by_name.get(ip, ()) if not self._of_other_ports(one.rule, ports)}
-        found |= {one.at: one for word in who.words for one in self._by_name[word]}
+        found = {named.at: named for named in self._by_name.get(ip, ()) if not self._of_other_ports(named.rule, ports)}
+        found |= {named.at: named for word in who.words for named in self._by_name[word]}
         for port in ports:
             for receiver in (None, ip):
-                found |= {one.at: one for one in self._by_port[port].get(receiver, ())}
+                found |= {named.at: named for named in self._by_port[port].get(receiver, ())}
         return _naming(found, {**_masks(who), **{str(port): f"PORT{at}" for at, port in enumerate(ports)}})
 
     def around(self, who: Identity, ports: tuple[int, ...] = ()) -> Hashable:
@@ -186,7 +188,7 @@ def _masks(who: Identity) -> dict[str, str]:
 
 def _naming(found: Mapping[int, _Named], masks: Mapping[str, str]) -> Naming:
     named = [found[at] for at in sorted(found)]
-    return Naming(tuple(_twin(one, masks) for one in named), tuple(one.rule for one in named))
+    return Naming(tuple(_twin(other, masks) for other in named), tuple(other.rule for other in named))
 
 
 def _twin(one: _Named, masks: Mapping[str, str]) -> Twin:

@@ -126,7 +126,7 @@ def paused_in(host: Host) -> tuple[Container, ...]:
 
 def paused_sender(host: Host, container: str | None) -> tuple[str, ...]:
     """A remark and no verdict: others in its network namespace may send what its processes do not."""
-    frozen = (one.name for one in paused_in(host) if one.id == container)
+    frozen = (other.name for other in paused_in(host) if other.id == container)
     return tuple(f"{name} is paused: it sends nothing until it is unpaused" for name in frozen)
 
 
@@ -195,7 +195,9 @@ def _with_data(asking: Asking, first: Walked, back: Walked) -> Exchange:
 def _later(before: Run, packet: Packet, connections: dict[str, Connection], choices: Choices) -> Run:
     """The walk of another packet of the exchange that `before` opened."""
     run = Run(before.host, packet, choices)
-    run.connections = {name: replace(one, bound=set(one.bound)) for name, one in connections.items()}
+    run.connections = {
+        name: replace(connection, bound=set(connection.bound)) for name, connection in connections.items()
+    }
     run.connection = run.connections.setdefault("", run.connection)
     run.heard = before.heard
     run.later, run.asked, run.facts = True, before.sent, dict(before.facts)
@@ -207,15 +209,15 @@ def _passed(connections: dict[str, Connection], answering: bool) -> dict[str, Co
     """conntrack's entries for the next packet, after one has passed."""
     return {
         name: replace(
-            one,
+            connection,
             answering=answering,
             confirmed=True,
-            replied=one.replied or (not answering and not _missed(one)),
-            missed=_missed(one),
-            assured=one.replied,
+            replied=connection.replied or (not answering and not _missed(connection)),
+            missed=_missed(connection),
+            assured=connection.replied,
             untracked=False,
         )
-        for name, one in connections.items()
+        for name, connection in connections.items()
     }
 
 
@@ -315,7 +317,7 @@ def _whither(back: Walked) -> str:
 
 def _answers_ports(sent: Packet, got: Packet) -> bool:
     pairs = ((sent.dport, got.sport), (sent.sport, got.dport))
-    return all(one == other for one, other in pairs if one is not None and other is not None)
+    return all(value == other for value, other in pairs if value is not None and other is not None)
 
 
 def _alike(one: Packet, other: Packet) -> bool:

@@ -239,7 +239,9 @@ def _needs_conntrack(rule: Rule) -> tuple[int, ...]:
         needs = any(map(_NAMES.search, (*rule.not_understood, target.detail)))
     if not needs:
         return ()
-    named = {one.address.version for one in (target, *(case for _, case in target.cases)) if one.address is not None}
+    named = {
+        other.address.version for other in (target, *(case for _, case in target.cases)) if other.address is not None
+    }
     return tuple(named) or _BOTH
 
 

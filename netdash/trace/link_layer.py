@@ -146,11 +146,11 @@ def neighbour(run: Run, bridge: str, ip: IP) -> Port | None:
         for space, end in namespaces_of(run.host).at(ip)
         if _bridge_of(run, space, end) == bridge and space.container.running
     ]
-    if len({one.space.container.id for one in found}) > 1:
-        names = ", ".join(sorted(one.space.name for one in found))
-        for one in found[1:]:
-            if run.choose(f"of {names}, who all have {ip}, {one.space.name} answers"):
-                return one
+    if len({port.space.container.id for port in found}) > 1:
+        names = ", ".join(sorted(port.space.name for port in found))
+        for port in found[1:]:
+            if run.choose(f"of {names}, who all have {ip}, {port.space.name} answers"):
+                return port
     if found:
         other = _other_mac(run, bridge, found[0], ip)
         if other:
@@ -188,7 +188,7 @@ def _flooded(run: Run, bridge: str, ip: IP) -> Port | None:
     ports = [Port(other, end) for other in others.values() for end in other.container.endpoints]
     ports = [port for port in ports if _bridge_of(run, port.space, port.endpoint) == bridge]
     listen = [port for port in ports if _listens(run, port.space.net, ip)]
-    names = ", ".join(one.space.name for one in listen)
+    names = ", ".join(port.space.name for port in listen)
     run.say(
         f"a {'multicast' if ip.is_multicast else 'broadcast'} to all ports of {bridge}"
         + (f": {names} listen" if names else "")
@@ -344,7 +344,7 @@ def answers(run: Run, link: Link | None, ip: IP | None) -> Port | None:
         raise run.end(Verdict.NO_ROUTE, link.name, what)
     if link.kind not in DRIVERS:
         return None
-    parents = [one for one in run.host.links or () if _below(link, one)]
+    parents = [other for other in run.host.links or () if _below(link, other)]
     found = _on(run, parents[0].name, ip) if parents else None
     return found if found is not None and _bridges(run, link) else None
 

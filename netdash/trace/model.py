@@ -311,10 +311,12 @@ _WORD = (
 
 def _renamed(found: Reach, theirs: tuple[Kind, Kind], ours: tuple[Kind, Kind]) -> Reach:
     """What is said of one pair, said of another of the same classes."""
-    rules = [pair for one, other in zip(theirs, ours, strict=True) for pair in zip(one.rules, other.rules, strict=True)]
+    rules = [
+        pair for kind, other in zip(theirs, ours, strict=True) for pair in zip(kind.rules, other.rules, strict=True)
+    ]
     names = {rule.place: twin.place for rule, twin in rules}
-    for one, other in zip(theirs, ours, strict=True):
-        names |= dict(zip(one.names, other.names, strict=True))
+    for kind, other in zip(theirs, ours, strict=True):
+        names |= dict(zip(kind.names, other.names, strict=True))
     why = re.sub(_WORD, lambda word: names.get(word[0], word[0]), found.why)
     rule = next((twin for rule, twin in rules if rule is found.rule), found.rule)
     return replace(found, why=why, rule=rule)

@@ -235,9 +235,9 @@ def changes(before: Ruleset, after: Ruleset) -> Changes | None:
     hooks = (hooks_of(before), hooks_of(after))
     if len(before.chains) != len(after.chains) or before.sets != after.sets or _stages(hooks[0]) != _stages(hooks[1]):
         return None
-    if any(one.changing for one in hooks):
+    if any(other.changing for other in hooks):
         return None  # rules outside of nat decide too
-    bases = {_table(chain) for one in hooks for hook in _HOOKS for chain in _nat_chains(one, hook)}
+    bases = {_table(chain) for other in hooks for hook in _HOOKS for chain in _nat_chains(other, hook)}
     ports: set[Asked] = set()
     now: dict[int, Rule] = {}
     for old, new in zip(before.chains, after.chains, strict=True):
@@ -325,8 +325,8 @@ def takers(host: Host, proto: str, ips: Iterable[IP], number: int) -> Takers:
     nat = _destination_nat(host.ruleset)
     known = {id(port.dnat) for port in host.ports or () if port.dnat is not None}
     found = [_taken(host, nat, proto, ip, number) for address in ips for ip in _own(host, address)]
-    sure = {id(each.rule): each.rule for each in found if each.rule is not None and id(each.rule) not in known}
-    unsure = {id(rule): rule for each in found for rule in each.unsure if id(rule) not in known}
+    sure = {id(other.rule): other.rule for other in found if other.rule is not None and id(other.rule) not in known}
+    unsure = {id(rule): rule for other in found for rule in other.unsure if id(rule) not in known}
     return tuple(sure.values()), tuple(rule for key, rule in unsure.items() if key not in sure)
 
 
@@ -353,7 +353,9 @@ def _own(host: Host, ip: IP) -> tuple[IP, ...]:
         return (ip,)
     devices = set(uplinks_of(ip.version, host.routes)) | {entrance(ip.version, host.links, host.routes)[0]}
     own = (address.ip for link in host.links or () if link.name in devices for address in link.addresses)
-    return tuple(dict.fromkeys(one for one in own if one.version == ip.version and not one.is_link_local)) or (ip,)
+    return tuple(dict.fromkeys(other for other in own if other.version == ip.version and not other.is_link_local)) or (
+        ip,
+    )
 
 
 def _taken(host: Host, nat: DestinationNat, proto: str, ip: IP, number: int) -> Found:

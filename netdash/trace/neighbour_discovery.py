@@ -90,8 +90,12 @@ def ask_outside(run: Run, device: str, ip: IP) -> None:
 def asked_from_outside(run: Run, device: str) -> None:
     """Who sends from outside asks for the receiver on the link, or for this host as a router."""
     ip, link = run.packet.dst, lookups_of(run.host).links.get(device)
-    own = [one for one in (link.addresses if link is not None else ()) if ip is not None and one.version == ip.version]
-    here = [one for one in own if one.ip == ip or (ip is not None and ip.version == 4 and ip in one.network)]
+    own = [
+        other
+        for other in (link.addresses if link is not None else ())
+        if ip is not None and other.version == ip.version
+    ]
+    here = [other for other in own if other.ip == ip or (ip is not None and ip.version == 4 and ip in other.network)]
     local = ip is not None and address_type(ip, run.host.routes or ()) == "LOCAL"
     asked = ip if here and local else _address_of(run, device)
     if asked is not None:
@@ -100,7 +104,7 @@ def asked_from_outside(run: Run, device: str) -> None:
 
 def _address_of(run: Run, device: str) -> IP | None:
     link = lookups_of(run.host).links.get(device)
-    own = [one.ip for one in (link.addresses if link is not None else ()) if one.version == run.packet.family]
+    own = [other.ip for other in (link.addresses if link is not None else ()) if other.version == run.packet.family]
     return own[0] if own else None
 
 
@@ -134,7 +138,7 @@ def _remembered(run: Run, request: Request) -> Neighbour | None:
     """The asker's own entry for the address (`ip neigh`)."""
     asker = request.asker
     found = (asker.net(run).neighbours or ()) if asker.device else ()
-    return next((one for one in found if (one.ip, one.dev) == (request.ip, asker.device)), None)
+    return next((neighbour for neighbour in found if (neighbour.ip, neighbour.dev) == (request.ip, asker.device)), None)
 
 
 def _right(run: Run, request: Request, known: Neighbour) -> None:
@@ -180,15 +184,15 @@ def _sender(run: Run, asker: Party, ip: IP) -> IP | None:
         return src if run.came_by is None or _near(run, run.came_by, src) else None
     if src is not None and address_type(src, asker.net(run).routes or ()) == "LOCAL":
         return src
-    own = [one for one in (link.addresses if link is not None else ()) if one.version == ip.version]
-    near = next((one.ip for one in own if ip in one.network), own[0].ip if own else None)
-    linklocal = next((one.ip for one in own if one.ip.is_link_local), near)
+    own = [other for other in (link.addresses if link is not None else ()) if other.version == ip.version]
+    near = next((other.ip for other in own if ip in other.network), own[0].ip if own else None)
+    linklocal = next((other.ip for other in own if other.ip.is_link_local), near)
     return near if ip.version == 4 else linklocal
 
 
 def _near(run: Run, device: str, ip: IP | None) -> bool:
     link = lookups_of(run.host).links.get(device)
-    return ip is not None and any(ip in one.network for one in (link.addresses if link is not None else ()))
+    return ip is not None and any(ip in other.network for other in (link.addresses if link is not None else ()))
 
 
 # --- the request and the answer ---------------------------------------------------------------------------------------
@@ -204,14 +208,14 @@ def _ask(run: Run, request: Request, sender: IP | None) -> None:
             _answers(asked, request, sender)
         _goes(asked, request, _reply(request, sender), (answerer, asker), UNICAST)
     except Ended as ended:
-        run.unsure += [rule for rule in asked.unsure if not any(rule is one for one in run.unsure)]
+        run.unsure += [rule for rule in asked.unsure if not any(rule is other for other in run.unsure)]
         decision = ended.decision
         if decision is None or ended.verdict is Verdict.UNKNOWN:
             raise
         run.tell(asked.told())
         text = f"{asker.name} does not learn who has {request.ip}, {request.protocol} is stopped: {decision.text}"
         raise run.end(Verdict.DROPPED, decision.place, text, decision.step) from None
-    run.unsure += [rule for rule in asked.unsure if not any(rule is one for one in run.unsure)]
+    run.unsure += [rule for rule in asked.unsure if not any(rule is other for other in run.unsure)]
 
 
 _REQUEST = {4: BROADCAST, 6: MULTICAST}
@@ -269,8 +273,8 @@ def _at(run: Run, party: Party, hook: str, met: bool = False) -> None:
             base(run, hook, chain)
         return
     hooks = ("input",) if met else ("prerouting", "input") if inwards else ("output", "postrouting")
-    for one in hooks:
-        ip_hook(run, one)
+    for other in hooks:
+        ip_hook(run, other)
 
 
 def _over(run: Run, bridge: str, packet: Packet, ends: tuple[Party, Party], kind: str) -> bool:
@@ -318,8 +322,8 @@ def _answers(run: Run, request: Request, sender: IP | None) -> None:
     _routed_here(run, request, sender)
     ignores = max(number(net, f"net.ipv4.conf.{name.replace('.', '/')}.arp_ignore") or 0 for name in ("all", device))
     link = lookups_of(net).links.get(device)
-    own = [one for one in (link.addresses if link is not None else ()) if one.ip == ip]
-    near = any(sender is not None and sender in one.network for one in own)
+    own = [other for other in (link.addresses if link is not None else ()) if other.ip == ip]
+    near = any(sender is not None and sender in other.network for other in own)
     if ignores == 8 or (ignores in (1, 2) and link is not None and not own) or (ignores == 2 and own and not near):
         what = f"arp_ignore is {ignores}: {party.name} does not answer for {ip} on {device}"
         run.stop(Verdict.DROPPED, f"net.ipv4.conf.{device}.arp_ignore", what)

@@ -73,7 +73,7 @@ def _rows(ours: list[Item], theirs: list[Item]) -> tuple[tuple[Item | None, Item
 
 
 def _first_difference(ours: list[Item], theirs: list[Item]) -> int | None:
-    return next((at for at, (one, other) in enumerate(zip_longest(ours, theirs)) if not same(one, other)), None)
+    return next((at for at, (value, other) in enumerate(zip_longest(ours, theirs)) if not same(value, other)), None)
 
 
 def same(predicted: Item | None, seen: Item | None) -> bool:
@@ -94,7 +94,7 @@ def _fits(predicted: Packet | None, seen: Packet | None) -> bool:
     if predicted is None or seen is None:
         return True
     pairs = zip(_ends(predicted), _ends(seen), strict=True)
-    return all(one is None or other is None or one == other for one, other in pairs)
+    return all(value is None or other is None or value == other for value, other in pairs)
 
 
 def _ends(packet: Packet) -> tuple[object, ...]:

@@ -70,7 +70,7 @@ def question(host: Host, sender: str, target: str, asked: Asked) -> tuple[Questi
 def _asks_for_users(host: Host) -> bool:
     """Whether the rules of routing or of the packet filter look at who sends."""
     rules = host.ruleset.rules if host.ruleset is not None else ()
-    return any(key == "uidrange" for one in host.policy or () for key, _ in one.selectors) or any(
+    return any(key == "uidrange" for rule in host.policy or () for key, _ in rule.selectors) or any(
         match.key == "uid" for rule in rules for match in rule.matches
     )
 
@@ -145,7 +145,7 @@ def _own(host: Host, asked: Asked, notes: list[str]) -> IP:
     ip = entrance(asked.family, host.links, host.routes)[1]
     if asked.iif is not None:
         link = next((link for link in host.links or () if link.name == asked.iif), None)
-        ip = next((one.ip for one in (link.addresses if link else ()) if one.version == asked.family), ip)
+        ip = next((other.ip for other in (link.addresses if link else ()) if other.version == asked.family), ip)
     if ip is None:
         unread = host.failures.get(Source.LINKS) or host.failures.get(Source.ROUTES)
         if unread is not None:
@@ -161,9 +161,9 @@ def _resolved(host: Host, sender: Container, name: str) -> Iterator[IP]:
     mine = space.container if space is not None else sender
     linked = {alias: target for end in mine.endpoints for target, alias in end.links}
     networks = {end.network_id for end in mine.endpoints if end.network != DEFAULT_BRIDGE}
-    for one in host.containers or ():
-        for end in one.endpoints:
-            if end.network_id in networks and name in (*end.names, one.name, one.id[:12]) and one.running:
+    for other in host.containers or ():
+        for end in other.endpoints:
+            if end.network_id in networks and name in (*end.names, other.name, other.id[:12]) and other.running:
                 yield from (address.ip for address in end.addresses)
     target = next((container for container in host.containers or () if container.name == linked.get(name)), None)
     shared = {end.network_id for end in mine.endpoints}

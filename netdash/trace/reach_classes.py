@@ -90,7 +90,7 @@ class Conditions:
     def _end(self, space: Namespace, end: Endpoint, masks: Masks) -> Hashable:
         host, link, mac = self._host, self._links.get(end.veth or ""), mac_of(space, end)
         vlans = host.bridging.vlans if host.bridging is not None else None
-        around = [one for ip in end.addresses for one in self._about.get(ip.ip, ())]
+        around = [neighbour for ip in end.addresses for neighbour in self._about.get(ip.ip, ())]
         return (
             end.network_id,
             end.gateways,
@@ -133,7 +133,7 @@ def _device(link: Link, masks: Masks, named: bool = True) -> Hashable:
 def _addresses(link: Link, masks: Masks) -> Hashable:
     """With their details; of addresses that a device makes of its MAC, that there is one."""
     details = link.details or (None,) * len(link.addresses)
-    return tuple((_own(one, masks), detail) for one, detail in zip(link.addresses, details, strict=False))
+    return tuple((_own(address, masks), detail) for address, detail in zip(link.addresses, details, strict=False))
 
 
 def _own(one: Interface, masks: Masks) -> Hashable:
@@ -181,7 +181,7 @@ def sockets(space: Namespace, proto: str, port: int) -> Hashable:
         return None
     masks = _masks(space)
     same = (listener for listener in space.net.listeners if (listener.proto, listener.port) == (proto, port))
-    return tuple((_socket(one), masks.get(one.ip, one.ip)) for one in same)
+    return tuple((_socket(listener), masks.get(listener.ip, listener.ip)) for listener in same)
 
 
 def _socket(socket: Listener) -> Hashable:
@@ -218,7 +218,7 @@ class Kinds:
     def __init__(self, host: Host, senders: tuple[Sender, ...], aims: tuple[Aim, ...]) -> None:
         self._containers = {container.id: container for container in host.containers or ()}
         self._spaces = namespaces_of(host)
-        frozen = (self._spaces.of(one) for one in paused_in(host))
+        frozen = (self._spaces.of(container) for container in paused_in(host))
         self._frozen = {space.container.id for space in frozen if space is not None}  # in which some are paused
         self._published = {(port.proto, port.host_port, port.container_id): port for port in host.ports or ()}
         self._listeners = by_port(host.listeners or ())
@@ -227,10 +227,10 @@ class Kinds:
         inner = [space.net for space in self._spaces.all()]
         ports = {port for aim in aims for port in self._ports(aim)}
         self._alike = Alike(host, inner, self._identities.values(), ports, _ephemeral(host))
-        self._senders = {one.container: at for at, one in enumerate(senders) if one.container is not None}
+        self._senders = {sender.container: at for at, sender in enumerate(senders) if sender.container is not None}
         owners: dict[IP, set[int]] = {}
-        for one, at in self._senders.items():
-            for ip in self._identities[one].ips:
+        for text, at in self._senders.items():
+            for ip in self._identities[text].ips:
                 owners.setdefault(ip, set()).add(at)
         self._flowing: dict[tuple[str, IP | None, int | None], set[int]] = {}
         """The senders of the connections that decide, by where these lead."""
@@ -343,7 +343,7 @@ def _one_port_is_left(host: Host) -> bool:
         for rule in chain.rules
     )
     return any(
-        one.ports is not None and one.ports[0] == one.ports[1] and one.verb in (Verb.SNAT, Verb.MASQUERADE)
+        other.ports is not None and other.ports[0] == other.ports[1] and other.verb in (Verb.SNAT, Verb.MASQUERADE)
         for target in rules
-        for one in (target, *(case for _, case in target.cases))
+        for other in (target, *(case for _, case in target.cases))
     )

@@ -88,9 +88,9 @@ def _strange(host: Host, src: IP, near: bool) -> Lacking | None:
 
 def network_of(host: Host, ip: IP) -> Network | None:
     """The engine's network on a bridge of this host that an address belongs to."""
-    for one in host.networks or ():
-        if one.bridge and any(ip in net for net in one.subnets):
-            return one
+    for other in host.networks or ():
+        if other.bridge and any(ip in net for net in other.subnets):
+            return other
     for space, end in namespaces_of(host).at(ip):
         network = space.network(end)
         if network is not None and network.driver not in link_layer.DRIVERS:

@@ -330,11 +330,11 @@ def explore(walk: Walk) -> Explored:
             given = (*(answer for _, answer in taken[:at]), True)
             other = walk(Choices(given), frozenset())
             walked += 1
-            unsure += [rule for rule in other.run.unsure if not any(rule is one for one in unsure)]
+            unsure += [rule for rule in other.run.unsure if not any(rule is other for other in unsure)]
             if not other.same(first):
                 if not _alike(first, other):
                     return Explored(first, (_end(first), _end(other)), tuple(unsure))
-                if not any(other.same(one) for one in others):
+                if not any(other.same(walked) for walked in others):
                     others.append(other)
             waiting.append(other)
     ends = (_end(first), _end(others[0])) if others else ()

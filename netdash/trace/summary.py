@@ -319,7 +319,9 @@ def _holds_default(host: Host, container: Container, endpoint: Endpoint, own: In
     if space is None or routed is None:
         return None if found.verdict is Verdict.UNKNOWN else False
     chosen = space.endpoint(routed.device) is endpoint
-    others = [one for one in container.endpoints if any(ip.version == own.version for ip in one.gateways)]
+    others = [
+        endpoint for endpoint in container.endpoints if any(ip.version == own.version for ip in endpoint.gateways)
+    ]
     read = container.inside is not None and container.inside.routes is not None
     return chosen if read or len(others) < 2 else None
 

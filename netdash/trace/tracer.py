@@ -34,12 +34,12 @@ def _by_each(host: Host, question: Question, behind: bool) -> Trace:
         return _trace(host, question, True, behind)
     traces = [_trace(host, replace(question, iif=device), True, behind) for device in devices]
     first = replace(traces[0], question=question)
-    if len({one.answered for one in traces}) == 1:
+    if len({answer.answered for answer in traces}) == 1:
         return first
     words = {True: "✓", False: "✗", None: "?"}
     told = [
-        f"by {device} {words[one.answered]}" + ("" if one.answered else f" {_lacking(one)}")
-        for device, one in zip(devices, traces, strict=True)
+        f"by {device} {words[answer.answered]}" + ("" if answer.answered else f" {_lacking(answer)}")
+        for device, answer in zip(devices, traces, strict=True)
     ]
     why = Decision("sender", "it hangs on the device by which it comes in: " + ", ".join(told))
     return replace(first, exchange=Exchange(None, why))
@@ -205,7 +205,7 @@ def entrances(host: Host, question: Question) -> tuple[str, ...]:
         return tuple(owners)
     several = len(uplinks) > 1 and address_type(question.dst, host.routes or ()) == "LOCAL"
     found = dict.fromkeys((usual, *(uplinks if several else ())))
-    return tuple(one for one in found if one is not None)
+    return tuple(text for text in found if text is not None)
 
 
 def _leads_back(host: Host, src: IP) -> str | None:
@@ -225,7 +225,7 @@ def somebody(host: Host, family: int, device: str) -> IP:
         return OUTSIDE[family]
     link = next((link for link in host.links or () if link.name == device), None)
     own = [address.ip for address in (link.addresses if link else ())]
-    for one in link.addresses if link else ():
-        if one.version == family and one.network.num_addresses > 2:
-            return next(ip for ip in one.network.hosts() if ip not in own)
+    for other in link.addresses if link else ():
+        if other.version == family and other.network.num_addresses > 2:
+            return next(ip for ip in other.network.hosts() if ip not in own)
     return OUTSIDE[family]

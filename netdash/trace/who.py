@@ -104,9 +104,9 @@ def of_port(host: Host, port: Port) -> Subject:
 def of_network(host: Host, network: Network) -> Subject:
     """All containers of a network, by their addresses there."""
     ips = {
-        address.ip: one.id
-        for one in host.containers or ()
-        for end in one.endpoints
+        address.ip: container.id
+        for container in host.containers or ()
+        for end in container.endpoints
         if index_of(host).network(end) is network
         for address in end.addresses
     }
