@@ -152,10 +152,12 @@ def _keep(value: object, shape: Shape) -> object:
         return value
     if "*" in shape:
         return {key: _inner(item, shape["*"]) for key, item in value.items()}
-    return {key: _inner(value[key], inner) for key, inner in shape.items() if key in value}
+    return {
+        key: value[key] if inner is _ALL else _inner(value[key], inner) for key, inner in shape.items() if key in value
+    }
 
 
 def _inner(value: object, shape: object) -> object:
     if callable(shape):
         return shape(value)
-    return value if shape is _ALL or not isinstance(shape, Mapping) else _keep(value, shape)
+    return _keep(value, shape) if isinstance(shape, Mapping) else value

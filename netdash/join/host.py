@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from itertools import compress
 from operator import is_not, itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from netdash.bundle.recording import Recording
 from netdash.join.bridges import other_namespace, with_gateways
@@ -30,7 +30,7 @@ from netdash.model.memory import CachedMap, Unchanged, same
 from netdash.model.records import dataclass, replace
 from netdash.model.source import KEPT, SOURCES, WAITING, Source
 from netdash.parse.docker import created, parse_inspected, parse_listed, resolve_shared
-from netdash.parse.json_values import Json, mapping, objects
+from netdash.parse.json_values import Json, mapping, objects, text
 
 if TYPE_CHECKING:
     from netdash.drift.incremental import Comparing
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from netdash.kernel.devices import Entrance
     from netdash.model.kept import WaitingPort
 
+T = TypeVar("T")
 _NOTHING: Mapping[str, object] = {}
 
 
@@ -89,7 +90,7 @@ class Builder:
         """`compare`: the rules with those that the engine should have written."""
         self._compares = compare
         self._sources = Sources()
-        self._listed, self._inspected = CachedMap(), CachedMap()
+        self._listed, self._inspected, self._not_inspected = CachedMap(), CachedMap(), CachedMap()
         self._inner = _InnerAnswers()
         self._joined_before: dict[str, _Joined] = {}
         self._veth_pairs: VethPairs | None = None
@@ -254,12 +255,13 @@ class Builder:
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
         """Inspected containers, and the listed ones that have not been inspected yet, the newest first: as Docker lists
         them, so that one which an event named stands where the next list has it."""
-        details = self._sources.once(
-            "inspected", lambda answer: _newest_first(self._inspected, parse_inspected, answer), inspected
-        )
-        listing = self._sources.once("listed", lambda answer: _newest_first(self._listed, parse_listed, answer), listed)
+        once = self._sources.once
+        details = once("inspected", lambda answer: _newest_first(self._inspected, parse_inspected, answer), inspected)
+        listing = once("listed", lambda answer: _newest_first(self._listed, lambda raw: raw, answer), listed)
+        alone = [raw for identity, raw in listing.items() if identity not in details]
+        known = details | {one.id: one for one in self._not_inspected(parse_listed, alone) if one}
         fresh = [detail for identity, detail in details.items() if identity not in listing]  # they came after the list
-        return resolve_shared([*fresh, *map(details.get, listing, listing.values())])
+        return resolve_shared([*fresh, *map(known.__getitem__, listing)])
 
     def _ports(
         self,
@@ -294,10 +296,11 @@ class Builder:
         return ports if ruleset is held.ruleset else self._sources.once("counted", recounted, ports, ruleset)
 
 
-def _newest_first(each: CachedMap, parse: Callable[[Json], Container | None], answer: object) -> dict[str, Container]:
+def _newest_first(each: CachedMap, parse: Callable[[Json], T | None], answer: object) -> dict[str, T]:
     """The containers of one kind of answer, by id."""
-    found = each(lambda raw: (created(mapping(raw)), parse(mapping(raw))), objects(answer) or ())
-    return {one.id: one for _, one in sorted(found, key=itemgetter(0), reverse=True) if one}
+    found = each(lambda raw: (created(raw), text(raw.get("Id")), parse(raw)), map(mapping, objects(answer) or ()))
+    found.sort(key=itemgetter(0), reverse=True)
+    return {identity: one for _, identity, one in found if identity and one}
 
 
 def _of_ports(container: Container) -> tuple[object, ...]:
