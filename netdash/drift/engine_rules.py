@@ -74,7 +74,7 @@ class LiveChain:
 
     def follow(self, rules: tuple[Rule, ...]) -> set[Hashable]:
         """These are the rules now. Gives the keys by which other ones are found than before."""
-        was, now = differing(self._rules, rules, Rule.says_the_same)
+        was, now = differing(self._rules, rules, Rule.same_meaning)
         gone = [*itertools.chain.from_iterable(self._made[was])]
         self._made[was] = [list(_entries(rule, self.own, self._ranges)) for rule in rules[now]]
         came = [*itertools.chain.from_iterable(self._made[now])]
@@ -182,7 +182,7 @@ class Targets:
                 self._chains[chain.backend, chain.family, chain.table, chain.name] = chain.rules
         for key in {**before, **self._chains}:
             old, new = before.get(key, ()), self._chains.get(key, ())
-            was, now = differing(old, new, Rule.says_the_same)
+            was, now = differing(old, new, Rule.same_meaning)
             for count, rules in ((-1, old[was]), (1, new[now])):
                 touched |= _counted(self._ruled, (sent for rule in rules for sent in _sent(rule)), count)
         old_proxies, self._proxies = self._proxies, [proxy for proxy in proxies or () if proxy.holds_port]

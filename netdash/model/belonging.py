@@ -4,9 +4,11 @@ The indexes of one host are made of those of the host before it, by what came an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import compress
+from operator import is_not
 from typing import Any, TypeVar
 
 from netdash.model.engine_state import Drift
@@ -17,6 +19,7 @@ from netdash.model.records import dataclass, replace
 from netdash.model.relations import NamedRules, RuleKey, address_ref, host_port, ref_of
 
 T = TypeVar("T")
+_NONE: list[Any] = []
 
 
 def related(host: Host, ref: Ref) -> frozenset[Ref]:
@@ -74,36 +77,38 @@ class _Own:
 
     container: Container
     networks: tuple[Network | None, ...]  # by endpoint
-    ports: list[Port]
-    drift: list[Drift]
+    ports: Sequence[Port]
+    drift: Sequence[Drift]
     keys: frozenset[_Key]
     things: frozenset[Ref]
 
-    def holds(
-        self, container: Container, networks: tuple[Network | None, ...], ports: list[Port], drift: list[Drift]
+    def is_of(
+        self, container: Container, networks: tuple[Network | None, ...], ports: Sequence[Port], drift: Sequence[Drift]
     ) -> bool:
-        """Whether it is so still. Counters and places of rules are no part."""
+        """Whether it would be the same of these. Counters and positions of rules are no part."""
         return (
             (self.container is container or _of_container(self.container) == _of_container(container))
             and self.networks == networks
             and self.drift == drift
             and len(self.ports) == len(ports)
-            and all(map(_alike, self.ports, ports))
+            and all(map(_same_port, self.ports, ports))
         )
 
 
-def _alike(old: Port, new: Port) -> bool:
-    if old is new:
-        return True
-    named = (old.proto, old.host_port, old.live, old.device) == (new.proto, new.host_port, new.live, new.device)
-    return named and old.host_ip == new.host_ip and _same_rule(old.dnat, new.dnat)
+def _same_port(old: Port, new: Port) -> bool:
+    return old is new or (
+        (old.host_port == new.host_port and old.proto == new.proto and old.live is new.live)
+        and (old.host_ip is new.host_ip or old.host_ip == new.host_ip)
+        and old.device == new.device
+        and (old.dnat is new.dnat or _same_rule(old.dnat, new.dnat))
+    )
 
 
 def _same_rule(old: Rule | None, new: Rule | None) -> bool:
     if old is None or new is None:
         return old is new
-    there = (old.family, old.table, old.chain) == (new.family, new.table, new.chain)
-    return there and old.says_the_same(new)
+    there = old.chain == new.chain and old.table == new.table and old.family == new.family
+    return there and old.same_meaning(new)
 
 
 class _Owners:
@@ -119,12 +124,12 @@ class _Owners:
         self._fill(host, before._alone if before else {})
         self._alone: Mapping[str, _Own] = {**self.own}
         self._follow_shared(host)
-        old = before.own if before else {}
+        moved = _moved(before.own if before else {}, self.own)
         self.of_key: Mapping[_Key, frozenset[str]] = patched(
-            before.of_key if before else {}, *_changes(old, self.own, lambda own: own.keys)
+            before.of_key if before else {}, *_exchanged_by(moved, lambda own: own.keys)
         )
         self.of_ref: Mapping[Ref, frozenset[str]] = patched(
-            before.of_ref if before else {}, *_changes(old, self.own, lambda own: own.things)
+            before.of_ref if before else {}, *_exchanged_by(moved, lambda own: own.things)
         )
 
     def _fill(self, host: Host, before: Mapping[str, _Own]) -> None:
@@ -135,18 +140,19 @@ class _Owners:
             inputs = (
                 container,
                 tuple([networks.get(endpoint.network_id) for endpoint in container.endpoints]),
-                ports.get(identity, []),
-                differing.get(identity, []),
+                ports.get(identity, _NONE),
+                differing.get(identity, _NONE),
             )
             known = before.get(identity)
-            self.own[identity] = known if known is not None and known.holds(*inputs) else _owned(*inputs)
+            self.own[identity] = known if known is not None and known.is_of(*inputs) else _owned(*inputs)
 
     def _ports(self, host: Host) -> dict[str, list[Port]]:
         """By container; of others is told what belongs together."""
-        found: dict[str, list[Port]] = {container.id: [] for container in host.containers or ()}
+        found: dict[str, list[Port]] = {}
+        known = {container.id for container in host.containers or ()}
         for port in host.ports or ():
-            if port.container_id in found:
-                found[port.container_id].append(port)
+            if port.container_id in known:
+                found.setdefault(port.container_id, []).append(port)
             elif port.dnat is not None:
                 for one, other in ((port, port.dnat), (port.dnat, port)):
                     self.ownerless.setdefault(ref_of(one), set()).add(ref_of(other))
@@ -171,20 +177,26 @@ class _Owners:
                 self.own[container.id] = replace(one, keys=one.keys | theirs.keys, things=things)
 
 
-_Changes = tuple[list[tuple[T, str]], list[tuple[T, str]]]
+_Moved = Sequence[tuple[str, _Own | None, _Own | None]]
+"""The id of a container, what was its own, what is; None where it was or is not there."""
 
 
-def _changes(old: Mapping[str, _Own], new: Mapping[str, _Own], read: Callable[[_Own], frozenset[T]]) -> _Changes[T]:
+def _moved(old: Mapping[str, _Own], new: Mapping[str, _Own]) -> _Moved:
+    names = [*compress(new, map(is_not, new.values(), map(old.get, new))), *(old.keys() - new.keys())]
+    return [(name, old.get(name), new.get(name)) for name in names]
+
+
+def _exchanged_by(
+    moved: _Moved, read: Callable[[_Own], frozenset[T]]
+) -> tuple[list[tuple[T, str]], list[tuple[T, str]]]:
     """What containers had and have no more, and what they have now, each with the container's id."""
     gone: list[tuple[T, str]] = []
     came: list[tuple[T, str]] = []
     nothing: frozenset[T] = frozenset()
-    for identity in {**old, **new}:
-        was, now = old.get(identity), new.get(identity)
-        if was is not now:
-            before, here = read(was) if was else nothing, read(now) if now else nothing
-            gone += ((one, identity) for one in before - here)
-            came += ((one, identity) for one in here - before)
+    for identity, was, now in moved:
+        before, here = read(was) if was else nothing, read(now) if now else nothing
+        gone += ((one, identity) for one in before - here)
+        came += ((one, identity) for one in here - before)
     return gone, came
 
 
@@ -201,7 +213,9 @@ def _drift_of(host: Host, networks: Mapping[str, Network]) -> dict[str, list[Dri
     return found
 
 
-def _owned(container: Container, networks: tuple[Network | None, ...], ports: list[Port], drift: list[Drift]) -> _Own:
+def _owned(
+    container: Container, networks: tuple[Network | None, ...], ports: Sequence[Port], drift: Sequence[Drift]
+) -> _Own:
     keys: set[_Key] = set()
     things = {ref_of(container), *map(ref_of, drift)}
     for endpoint, network in zip(container.endpoints, networks, strict=True):

@@ -72,7 +72,7 @@ class NamedRules:
     def _follow(
         self, rules: tuple[Rule, ...], older: tuple[Rule, ...], names: list[set[RuleKey]]
     ) -> list[set[RuleKey]]:
-        was, now = differing(older, rules, Rule.says_the_same)
+        was, now = differing(older, rules, Rule.same_meaning)
         own = [_of_rule(rule) for rule in rules[now]]
         self.gone += zip(older[was], names[was], strict=True)
         self.came += zip(rules[now], own, strict=True)

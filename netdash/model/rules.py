@@ -142,7 +142,7 @@ class Rule:
         prefix = "" if self.family == "ip" else f"{self.family} "
         return f"{prefix}{self.table}/{self.chain} #{self.position}"
 
-    def says_the_same(self, other: Rule) -> bool:
+    def same_meaning(self, other: Rule) -> bool:
         """Whether they differ in their positions and counters at most; both of one chain."""
         return self is other or (
             (self.text == other.text and self.occurrence == other.occurrence and self.backend == other.backend)

@@ -267,7 +267,7 @@ def _table(chain: Chain) -> tuple[bool, str, str]:
 
 def _compared(old: tuple[Rule, ...], new: tuple[Rule, ...], now: dict[int, Rule]) -> set[Asked] | None:
     """The ports of the rules between the first and the last that differ."""
-    was, will = differing(old, new, Rule.says_the_same)
+    was, will = differing(old, new, Rule.same_meaning)
     pairs = (*zip(old[: was.start], new), *zip(old[was.stop :], new[will.stop :], strict=True))  # noqa: B905
     now |= {id(before): rule for before, rule in pairs if before is not rule}
     ports: set[Asked] = set()
