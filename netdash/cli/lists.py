@@ -18,7 +18,7 @@ from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
 from netdash.model.source import RECORDED, SOURCES, Options, Source
-from netdash.view import changes, json_host, several_hosts, terminal, unavailable
+from netdash.view import json_host, several_hosts, terminal, unavailable
 from netdash.view.table import Filter, Row, View
 from netdash.view.text import safe
 from netdash.view.views import BY_NAME
@@ -196,7 +196,9 @@ def free(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS - {Source.SYSCTLS})
     answer = look(host, proto, number)
     if arguments.json:
-        document(json_host.dumps(changes.free_port(host, answer)))
+        from netdash.view.changes import free_port
+
+        document(json_host.dumps(free_port(host, answer)))
     else:
         write(map(safe, sentences(host, answer)))
     tell_missing(host, BY_NAME["ports"].sources)
