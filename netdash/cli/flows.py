@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 
@@ -11,15 +12,17 @@ from netdash.cli.printing import colour, document, note, write
 from netdash.join.flows import of_container
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
-from netdash.model.index import called
+from netdash.model.index import called, find_container
 from netdash.model.kernel_state import Tracking, Watched
 from netdash.model.packet import Flow
 from netdash.model.records import replace
 from netdash.view import groups, json_host, terminal
-from netdash.view.columns_flows import FLOWS, change, notes
+from netdash.view.columns_flows import FLOW_WORDS, FLOWS, change, notes
 from netdash.view.table import Filter
 
 Among = Callable[[Flow], bool]
+_SHORT_ID = 12  # characters of an id that `docker ps` shows
+_NAME = re.compile(r"/?[a-zA-Z][\w.-]*")
 
 
 def run(arguments: Arguments) -> int:
@@ -30,6 +33,8 @@ def run(arguments: Arguments) -> int:
         return lists.list_several(arguments)
     host = lists.listed_host(arguments, FLOWS)
     words, among = _asked(arguments, host)
+    if FLOWS.known(host):
+        _check(host, words)
     if arguments.by:
         code = _grouped(arguments, host, words, among)
     else:
@@ -40,12 +45,22 @@ def run(arguments: Arguments) -> int:
 
 
 def _asked(arguments: Arguments, host: Host) -> tuple[list[str], Among]:
-    """The filter, and which connections are meant: a first word that is a container's name stands for all of it."""
+    """The filter, and which connections are meant: a first word that is a container's name or id stands for all of
+    it."""
     words = list(arguments.filter)
-    named = [one for one in called(host.containers or (), words[0]) if one.name == words[0]] if words else []
-    if len(named) != 1:
-        return words, lambda _: True
-    return words[1:], of_container(host, named[0])
+    named = called(host.containers or (), words[0]) if words else []
+    if len(named) == 1 and (named[0].name == words[0].removeprefix("/") or len(words[0]) >= _SHORT_ID):
+        return words[1:], of_container(host, named[0])
+    return words, lambda _: True
+
+
+def _check(host: Host, words: list[str]) -> None:
+    """Raises NetdashError(USAGE) where the first word can only be the name of a container, and is none."""
+    if not words or not _NAME.fullmatch(words[0]) or any(words[0].casefold() in word for word in FLOW_WORDS):
+        return
+    found = Filter.parse(words[0], FLOWS.columns)
+    if not any(map(found.matches, FLOWS.rows(host))):
+        find_container(host, words[0])
 
 
 def _grouped(arguments: Arguments, host: Host, words: list[str], among: Among) -> int:
@@ -73,7 +88,7 @@ def _watch(arguments: Arguments) -> int:
     if arguments.bundle is not None:
         raise NetdashError("a recording does not change", "--watch is for a live host", Exit.USAGE)
     builder, before, told = Builder(compare=False), dict[str, Flow](), set[str]()
-    begun, last = False, None
+    begun, last, checked = False, None, False
     with recordings(arguments, Watched(flows=True)) as found:
         for recording in found:
             host = builder.build(recording)
@@ -84,6 +99,8 @@ def _watch(arguments: Arguments) -> int:
             if host.pending or host.flows is None:
                 continue
             words, among = _asked(arguments, host)
+            if not checked and (checked := host.containers is not None):
+                _check(host, words)
             now = {flow.key: flow for flow in _matching(host, words, among)}
             if begun:
                 new = [flow for key, flow in now.items() if key not in before]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from netdash.collect.netlink import NETFILTER, conntrack_events, messages
 from netdash.collect.procfs import loaded
+from netdash.collect.proxy_sockets import proxy_sockets
 from netdash.engine.log import logged
 from netdash.model.errors import NetdashError
 from netdash.model.host import Failure, FailureKind
@@ -143,9 +144,10 @@ def read_of(ips: Iterable[IP], most: int) -> tuple[list[bytes], int]:
             for body in _dump(ip.version, _from(ip, tuple_of, flags)):
                 if ip.packed not in body:
                     continue
-                if len(found) >= most:
+                key = identity(body)
+                if len(found) >= most and key not in found:
                     return list(found.values()), 1
-                found[identity(body)] = body
+                found[key] = body
     return list(found.values()), 0
 
 
@@ -215,7 +217,7 @@ class TrackingReader:
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                _follow(stop, lambda tracking: self._put({Tracking.PATH: tracking}, {}))
+                _follow(stop, lambda tracking: self._put({Tracking.PATH: tracking, **proxy_sockets()}, {}))
             except Exception as error:  # it must not end netdash
                 found = failure_of(error)
                 self._put({}, {found.source: found})

@@ -21,6 +21,7 @@ from netdash.collect.engine_namespace import ENGINE, engine_line, in_other_names
 from netdash.collect.filter_rules import RuleReader
 from netdash.collect.netlink import namespace_ids
 from netdash.collect.procfs import HostListeners, Proxies, loaded, read_sysctls
+from netdash.collect.proxy_sockets import proxy_sockets
 from netdash.collect.sockets import read_in
 from netdash.engine.client import EngineClient
 from netdash.engine.context import engine_pid
@@ -168,7 +169,8 @@ def _on_demand(options: Options) -> _Found:
     """What only the trace of one packet needs. Nothing is asked that would load a module of the kernel."""
     if not options.whole or not options.sources.intersection(_TABLES):
         return {}, {}
-    return ask((file for file in commands(Source.TRACE) if _may_be_asked(file.module)), options.tool_limit)
+    answers, failures = ask((file for file in commands(Source.TRACE) if _may_be_asked(file.module)), options.tool_limit)
+    return {**answers, **(proxy_sockets() if options.containers is None else {})}, failures
 
 
 def _may_be_asked(module: str) -> bool:
@@ -194,7 +196,7 @@ def _own_sysctls() -> str:
 
 def _flows(_: Options) -> _Found:
     try:
-        return {Tracking.PATH: read_tracking()}, {}
+        return {Tracking.PATH: read_tracking(), **proxy_sockets()}, {}
     except (OSError, NetdashError) as error:
         failure = failure_of(error)
         return {}, {failure.source: failure}

@@ -15,6 +15,7 @@ from netdash.engine.log import logged
 from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF, STOPPED
 from netdash.model.records import dataclass
 
+_PROXY_NAMES = ("docker-proxy", OWN_PROXY)
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 
 
@@ -100,6 +101,11 @@ def _may_hold_ports(pid: int) -> bool:
     descriptor has the number of that for its name, on kernels before 6.14."""
     name = _file(pid, "comm", 64).strip()
     return name in HOLDERS or name.isdigit()
+
+
+def proxy_pids() -> list[int]:
+    """Processes of this network namespace that have the name of a userland proxy."""
+    return [pid for pid in psutil.pids() if _file(pid, "comm", 64).strip() in _PROXY_NAMES and _ours(pid)]
 
 
 def _is_own(argv: str) -> bool:

@@ -91,13 +91,13 @@ def owners_of(sockets: Iterable[Waiting], proc: str = "/proc") -> dict[int, list
     for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
         with contextlib.suppress(OSError):  # it has gone, or is another user's
             for descriptor in os.listdir(f"{proc}/{pid}/fd"):
-                inode = _inode(f"{proc}/{pid}/fd/{descriptor}")
+                inode = inode_of(f"{proc}/{pid}/fd/{descriptor}")
                 if inode in wanted:
                     found.setdefault(inode, []).append(Owner(_name(f"{proc}/{pid}/comm"), pid, int(descriptor)))
     return found
 
 
-def _inode(link: str) -> int:
+def inode_of(link: str) -> int:
     """Of the socket that an open file is; 0 for other files."""
     try:
         target = os.readlink(link)

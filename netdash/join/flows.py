@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from netdash.join.proxied import Half, Joined, ProxySockets, are_as_open, joined
 from netdash.kernel.conntrack_entries import never_answered
 from netdash.kernel.devices import Entrance, entrance_of
 from netdash.model.host import IP, Container, Ends, Host, Port, Proxy, TrackedFlow
 from netdash.model.index import index_of, sharing
-from netdash.model.kernel_state import Tracking
+from netdash.model.kernel_state import ProxySocket, Tracking
 from netdash.model.memory import same
 from netdash.model.packet import Flow, FlowEnd, Trouble
 from netdash.model.records import replace
@@ -19,7 +20,7 @@ from netdash.parse.conntrack import parse_entry
 @lru_cache(maxsize=2)  # of the host on screen and of the one that comes
 def flows(host: Host) -> tuple[Flow, ...]:
     """What stands out first, then what concerns containers, then the host's own; else in the kernel's order."""
-    found = _joining(_Context(host)).all(host.flows) if host.flows else ()
+    found = _joining(_Context(host)).all(host.flows, host.traffic.proxied) if host.flows else ()
     return tuple(sorted(found, key=lambda flow: (flow.trouble is None, not flow.containers)))
 
 
@@ -73,7 +74,7 @@ def _by_container(host: Host) -> dict[str, tuple[Flow, ...]]:
 @lru_cache(maxsize=2)
 def _of_one(host: Host) -> tuple[Flow, ...]:
     used = host.traffic.used
-    return tuple(_joining(_Context(host)).all(used.flows)) if used is not None else ()
+    return tuple(_joining(_Context(host)).all(used.flows, None)) if used is not None else ()
 
 
 def passes_by(flow: TrackedFlow, port: Port) -> bool:
@@ -97,6 +98,7 @@ class _Joining:
         self._entrance: Entrance = entrance_of(host.links, host.routes)
         self._local: dict[IP, bool] = {}
         self._known: dict[int, Flow] = {}  # by the entry's identity, which the flow keeps
+        self._pairs: dict[str, str] = {}  # keys of the two halves that were seen to belong together
         self._ports: dict[tuple[str, int], list[Port]] = {}
         for port in host.ports or ():
             if port.live:
@@ -108,7 +110,8 @@ class _Joining:
             target = (proxy.proto, proxy.container_ip, proxy.container_port)
             self._targets.setdefault(target, []).append(proxy)
 
-    def all(self, entries: Iterable[TrackedFlow]) -> list[Flow]:
+    def all(self, entries: Iterable[TrackedFlow], sockets: Iterable[ProxySocket] | None) -> list[Flow]:
+        """`sockets`: of userland proxies; None where they were not read."""
         found, taken, opened = [], dict[int, list[TrackedFlow]](), dict[tuple[str, IP, int], list[TrackedFlow]]()
         before, self._known = self._known, {}
         for entry in entries:
@@ -125,9 +128,11 @@ class _Joining:
             else:
                 self._known[id(entry)] = self._flow(entry)
                 found.append(self._known[id(entry)])
-        for target, proxies in self._targets.items():
-            fronts = [(proxy, entry) for proxy in proxies for entry in taken.get(proxy.pid, ())]
-            found += self._proxied(fronts, opened.get(target, []))
+        proxied, pairs, self._pairs = ProxySockets(sockets), self._pairs, {}
+        for target, proxies in self._targets.items() if taken or opened else ():
+            fronts = [proxied.front(proxy, entry) for proxy in proxies for entry in taken.get(proxy.pid, ())]
+            backs = [proxied.back(entry) for entry in opened.get(target, ())]
+            found += self._proxied(fronts, backs, pairs, proxied.read)
         return found
 
     # --- a userland proxy's two halves --------------------------------------------------------------------------------
@@ -150,18 +155,29 @@ class _Joining:
         target = (entry.proto, ends.dst, ends.dport)
         return target if target in self._targets and self._is_local(ends.src) else None
 
-    def _proxied(self, fronts: list[tuple[Proxy, TrackedFlow]], backs: list[TrackedFlow]) -> Iterator[Flow]:
-        """One record a connection where there is one of each kind; of several, which belongs to which is not known."""
-        if len(fronts) == 1 and len(backs) == 1:
-            proxy, front = fronts[0]
-            yield self._flow(front, proxy, backs[0])
-            return
-        yield from (self._flow(front, proxy) for proxy, front in fronts)
-        yield from (self._flow(back) for back in backs)
+    def _proxied(self, fronts: list[Half], backs: list[Half], before: Mapping[str, str], read: bool) -> Iterator[Flow]:
+        """One record a client's connection; the proxies' own that belong to none have one each."""
+        by_key = {_key(back.entry): back for back in backs} if before else {}
+        told = [
+            Joined(front, back)
+            for front in fronts
+            if (back := by_key.get(before.get(_key(front.entry), ""))) is not None and are_as_open(front, back)
+        ]
+        taken = {id(half) for one in told for half in (one.front, one.back)}
+        rest, others = ([half for half in halves if id(half) not in taken] for halves in (fronts, backs))
+        more, alone = joined(rest, others, read)
+        for one in (*told, *more):
+            behind = one.back.entry if one.back is not None else None
+            if behind is not None:
+                self._pairs[_key(one.front.entry)] = _key(behind)
+            yield self._flow(one.front.entry, one.front.proxy, behind, one.among)
+        yield from (self._flow(back.entry) for back in alone)
 
     # --- one connection -----------------------------------------------------------------------------------------------
 
-    def _flow(self, entry: TrackedFlow, proxy: Proxy | None = None, behind: TrackedFlow | None = None) -> Flow:
+    def _flow(
+        self, entry: TrackedFlow, proxy: Proxy | None = None, behind: TrackedFlow | None = None, among: int = 0
+    ) -> Flow:
         asked, answered = entry.original, entry.reply
         server = self._end(answered.src, answered.sport, entry.proto)
         if proxy is not None:
@@ -176,7 +192,8 @@ class _Joining:
             source=(answered.dst, answered.dport) if moved and answered.dst is not None else None,
             proxy=proxy,
             behind=behind,
-            trouble=self._trouble(entry),
+            behind_among=among,
+            trouble=self._trouble(entry) or (self._trouble(behind) if behind is not None else None),
         )
 
     def _end(self, ip: IP | None, port: int | None, proto: str) -> FlowEnd:

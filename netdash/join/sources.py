@@ -25,7 +25,16 @@ from netdash.model.host import (
     TrackedFlow,
     Unread,
 )
-from netdash.model.kernel_state import NOT_READ, Counters, LinkReading, Tracking, Traffic, Used, UsedReading
+from netdash.model.kernel_state import (
+    NOT_READ,
+    PROXY_SOCKETS,
+    Counters,
+    LinkReading,
+    Tracking,
+    Traffic,
+    Used,
+    UsedReading,
+)
 from netdash.model.memory import CachedMap, Memory, Unchanged
 from netdash.model.processes import ProxyProcesses
 from netdash.model.records import replace
@@ -131,8 +140,10 @@ class Sources:
         """What devices carry, and the connections of one container, while somebody looks at them. `elsewhere`: the
         engine is in another network namespace."""
         counters, used = (recording.answers.get(reading.PATH) for reading in (LinkReading, UsedReading))
+        sockets = self.parsed(recording, PROXY_SOCKETS)
         if elsewhere or (process is not None and process.place is not Place.HERE):
             counters = used = None
+            sockets = None
         self._rates = self._rates if isinstance(counters, LinkReading) else None
         self._used = self._used if isinstance(used, UsedReading) else None
         rates, own = None, None
@@ -146,7 +157,9 @@ class Sources:
 
             self._used = self._used or LiveEntries()
             own = self.once("used", self._of_one, used)
-        return NOT_READ if rates is None and own is None else self.once("traffic", Traffic, rates, own)
+        if rates is None and own is None and sockets is None:
+            return NOT_READ
+        return self.once("traffic", Traffic, rates, own, sockets)
 
     def _of_one(self, told: UsedReading) -> Used:
         entries = self._used.read(told.tracking) if self._used is not None else ()

@@ -288,12 +288,33 @@ class Used:
     more: bool
 
 
+PROXY_SOCKETS = "host/proxy-sockets.txt"
+"""Bundle path of the connected sockets of userland proxies, as `ss -HOtunpi` prints them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySocket:
+    """One end of a connection that a userland proxy carries. `received`, `sent`: bytes, of which none waits in the
+    kernel; None where some do or that is not told. `..._ago`: milliseconds since the last of them, or since the
+    connection was there."""
+
+    pid: int
+    proto: str
+    local: tuple[IP, int]
+    peer: tuple[IP, int]
+    received: int | None = None
+    sent: int | None = None
+    received_ago: int = 0
+    sent_ago: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """`rates`: by the device's index. None: nobody looks."""
 
     rates: Mapping[int, Rate] | None = None
     used: Used | None = None  # of one container, where not all connections are read
+    proxied: tuple[ProxySocket, ...] | None = None  # where connections are read
 
 
 NOT_READ = Traffic()

@@ -100,7 +100,8 @@ class FlowEnd:
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One connection. A connection that a userland proxy takes is two for the kernel: `entry` is the client's, `behind`
-    the one that the proxy opened for it."""
+    the one that the proxy opened for it; where that is not known, it is one of `behind_among` that have no record of
+    their own."""
 
     key: str  # the same in every reading: protocol, zone, and the ends as they were first
     entry: TrackedFlow
@@ -110,6 +111,7 @@ class Flow:
     source: tuple[IP, int | None] | None  # what the client's address was translated to
     proxy: Proxy | None = None
     behind: TrackedFlow | None = None
+    behind_among: int = 0
     trouble: Trouble | None = None
 
     @property

@@ -133,6 +133,7 @@ FILES = (
     _traced("ip/xfrm.txt", "parse.iproute:parse_policies", "ip", "xfrm", "policy", module="xfrm_user"),
     _traced("rules/ipset.txt", "parse.netfilter:parse_ipsets", "ipset", "save", module="ip_set"),
     _traced("host/conntrack.txt", "parse.conntrack:parse_conntrack", "conntrack", "-L", module=_CONNTRACK),
+    _traced("host/proxy-sockets.txt", "parse.proc:parse_proxy_sockets"),
     _traced("host/conntrack-stats.txt", "parse.netfilter:parse_counts", "conntrack", "-S", module=_CONNTRACK),
     SourceFile("host/nstat.txt", Source.DROPS, f"{_COUNTERS}_nstat", ("nstat", "-asz")),
     SourceFile(

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from netdash.model.addresses import address, packed, subnet
 from netdash.model.host import IP, Listener, Proxy, Resolver, Route
+from netdash.model.kernel_state import ProxySocket
 from netdash.model.memory import CachedMap
 from netdash.model.numbers import decimal
 from netdash.model.processes import OWN_PROXY
@@ -110,6 +111,47 @@ def _listener(line: str) -> Listener | None:
         command=user[1] if user else None,
         full=words[1] == "LISTEN" and words[2].isdigit() and words[3].isdigit() and int(words[2]) > int(words[3]),
     )
+
+
+def parse_proxy_sockets(lines: str) -> tuple[ProxySocket, ...]:
+    """`ss -HOtunpi`: netid, state, queues, local, peer, users, what was carried. What is no such line is left out."""
+    return tuple(filter(None, map(_proxy_socket, lines.split("\n"))))
+
+
+_ENDED = ("CLOSE-WAIT", "LAST-ACK", "CLOSING")  # the peer's FIN came, which counts as a byte
+
+
+def _proxy_socket(line: str) -> ProxySocket | None:
+    words = line.split(None, 6)
+    if len(words) < 7 or words[0] not in ("tcp", "udp"):
+        return None
+    user = _USERS.match(words[6])
+    ends = [
+        (_unmapped(address(ip.strip("[]"))), _port(port)) for ip, _, port in (w.rpartition(":") for w in words[4:6])
+    ]
+    match user, ends:
+        case [re.Match(), [(IPv4Address() | IPv6Address() as ip, int(port)), (peer, int(peer_port))]] if peer:
+            told = dict(_CARRIED.findall(words[6][user.end() :]))
+        case _:
+            return None
+    numbers = {name: decimal(value) for name, value in told.items()}
+    received, sent = numbers.get("bytes_received", 0), numbers.get("bytes_sent", 0)
+    again, counts = numbers.get("bytes_retrans", 0), bool(numbers)
+    fin = words[1] in _ENDED
+    return ProxySocket(
+        pid=int(user[2]),
+        proto=words[0],
+        local=(ip, port),
+        peer=(peer, peer_port),
+        received=received - fin if counts and words[2] == "0" and received is not None else None,
+        sent=sent - again if counts and words[3] == "0" and sent is not None and again is not None else None,
+        received_ago=numbers.get("lastrcv") or 0,
+        sent_ago=numbers.get("lastsnd") or 0,
+    )
+
+
+_CARRIED = re.compile(r"\b(bytes_sent|bytes_retrans|bytes_received|lastsnd|lastrcv|rto|cwnd):(\d{1,19})\b")
+"""`ss` leaves out what is 0: the others tell that it was asked."""
 
 
 def _unmapped(ip: IP | None) -> IP | None:

@@ -327,7 +327,7 @@ def _grouped(listing: Listing) -> Steps[Listing]:
     for ref, places in members(rows, listing.order, ask.grouped, ask.sort is None).items():
         own = [rows[place] for place in places]
         order.append(~len(headlines))
-        headlines.append(headline(ask.view, ref, own, ask.folded))
+        headlines.append(headline(ask.view, ref, own, ask.folded, ask.grouped))
         yield
         if ref in ask.folded:
             folded += len(places)

@@ -4,10 +4,10 @@ in the JSON of `netdash flows`."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from netdash.join.flows import flows
-from netdash.kernel.conntrack_entries import waits
+from netdash.kernel.conntrack_entries import never_answered, waits
 from netdash.model.addresses import socket_text
 from netdash.model.host import Host, Rule, TrackedFlow
 from netdash.model.index import index_of
@@ -18,12 +18,21 @@ from netdash.model.source import Source
 from netdash.trace.summary import Leaves, outbound
 from netdash.view import formatting
 from netdash.view.formatting import NOTHING, UNKNOWN
-from netdash.view.table import Column, Row, Rows, View
+from netdash.view.table import Belongs, Column, Row, Rows, View
 from netdash.view.text import Line, Span, Tone, clean
 
 ACCOUNTING = "net.netfilter.nf_conntrack_acct"
 _FILLING = 0.8
 _TROUBLE = {Trouble.UNANSWERED: "no answer", Trouble.STALE: "stale"}
+
+
+FLOW_WORDS = (
+    *("tcp", "udp", "udplite", "icmpv6", "sctp", "dccp", "gre", "esp", "ah", "igmp", "ipv6", "ospf", "vrrp"),
+    *("syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "syn_sent2"),
+    *("answered", "one way", "host", "dnat", "snat", "masquerade as", "docker-proxy", "netdash-proxy", "rootlesskit"),
+    *_TROUBLE.values(),
+)
+"""What stands in a row beside names and numbers, in lower case."""
 
 
 def _flows(host: Host) -> Rows:
@@ -58,7 +67,7 @@ def _flow(host: Host, flow: Flow) -> Row:
         cells[9].text,
     )
     tags = () if flow.trouble is None else ("broken", flow.trouble.value)
-    groups = tuple(next(group_names(host, flow, by)) for by in GROUPINGS)
+    groups = tuple(group_of(host, flow, by) for by in GROUPINGS)
     return Row(ref_of(flow), cells, sort, _lead(flow), tags, groups=groups)
 
 
@@ -68,7 +77,7 @@ def _lead(flow: Flow) -> Span:
 
 def end_text(host: Host, end: FlowEnd) -> str:
     """`web 172.17.0.2:80`, `host 127.0.0.1:22`, `192.0.2.10:51122`."""
-    name = index_of(host).name(end.container) or ("host" if end.here else "")
+    name = _name(host, end)
     socket = socket_text(end.ip, end.port)
     return f"{clean(name, 60)} {socket}" if name else socket
 
@@ -156,7 +165,9 @@ def why(host: Host, flow: Flow) -> str:
         answers = socket_text(flow.server.ip, flow.server.port)
         return f"it goes to {answers}: it is from before the rules that there are now, and rules are not asked again"
     if flow.trouble is Trouble.UNANSWERED:
-        return f"nobody has answered for {waits(host, flow.entry)} s"
+        entry = flow.entry if flow.behind is None or never_answered(host, flow.entry) else flow.behind
+        who = "nobody" if entry is flow.entry else f"the proxy took it; {end_text(host, flow.server)}"
+        return f"{who} has {'' if entry is flow.entry else 'not '}answered for {waits(host, entry)} s"
     return ""
 
 
@@ -165,22 +176,29 @@ def _rate(rate: float | None) -> Span:
     return NOTHING if rate is None else Span(formatting.bytes_rate(rate) if rate else "", Tone.GOOD)
 
 
-def group_names(host: Host, flow: Flow, by: str) -> Iterator[str]:
-    """Whose it is: of both ends, where both are containers."""
+def group_of(host: Host, flow: Flow, by: str) -> Belongs:
+    """The one that it counts for: of two containers the one that answers."""
     if by == "container":
-        names = [index_of(host).name(identity) or "?" for identity in flow.containers]
-        yield from names or ["no container"]
-    elif by == "port":
+        ours = flow.server if flow.server.container is not None else flow.client
+        return _owner(host, ours) if ours.container is not None else Belongs("none", "no container")
+    if by == "port":
         port = "" if flow.asked.port is None else f"{flow.asked.port}/"
-        yield f"{_name(host, flow.server)} {port}{flow.entry.proto}"
-    else:
-        ours = flow.server.container is not None or flow.server.here
-        yield _name(host, flow.client if ours else flow.server)
+        owner = _owner(host, flow.server)
+        return Belongs(f"{owner.key} {port}{flow.entry.proto}", f"{owner.name} {port}{flow.entry.proto}")
+    return _owner(host, flow.client if flow.server.container is not None or flow.server.here else flow.server)
+
+
+def _owner(host: Host, end: FlowEnd) -> Belongs:
+    """A container, this host, or an address of others."""
+    if end.container is not None:
+        return Belongs(f"container {end.container}", _name(host, end) or "?")
+    return Belongs("host", "host") if end.here else Belongs(f"address {end.ip}", str(end.ip or "?"))
 
 
 def _name(host: Host, end: FlowEnd) -> str:
-    """A container's name, this host, or an address of others."""
-    return index_of(host).name(end.container) or ("host" if end.here else str(end.ip or "?"))
+    """A container of this name is not this host."""
+    name = index_of(host).name(end.container) or ("host" if end.here else "")
+    return f"{name} (container)" if name == "host" and end.container is not None else name
 
 
 def _sums(rows: Sequence[Row]) -> str:
@@ -205,6 +223,9 @@ def notes(host: Host) -> list[str]:
         found.append(f"the table of connections fills up: {kept} of {most}; when it is full new ones are dropped")
     if host.flows and sysctls.get(ACCOUNTING) == "0":
         found.append(f"packets and bytes are not counted: sysctl -w {ACCOUNTING}=1 counts those of new connections")
+    among = sum(flow.behind_among > 0 for flow in flows(host))
+    if among:
+        found.append(f"{among} connections through a proxy: which of its own carries which is not known")
     if told is not None and told.left_out:
         found.append(f"{told.left_out} connections beyond {len(told.entries)} are not kept")
     if told is not None and told.lost:
@@ -255,7 +276,8 @@ Json = Mapping[str, object]
 
 
 def entry(host: Host, flow: Flow, rule: Callable[[Rule | None], Json | None]) -> Json:
-    """`entry` is the kernel's own; `behind` that of the connection which a userland proxy opened for it."""
+    """`entry` is the kernel's own; `behind` that of the connection which a userland proxy opened for it;
+    where that is not known, of how many it is one."""
     source, proxy = flow.source, flow.proxy
     return {
         "proto": flow.entry.proto,
@@ -270,6 +292,7 @@ def entry(host: Host, flow: Flow, rule: Callable[[Rule | None], Json | None]) ->
         "trouble": flow.trouble and flow.trouble.value,
         "entry": _tracked(flow.entry),
         "behind": None if flow.behind is None else _tracked(flow.behind),
+        "behind_among": flow.behind_among or None,
     }
 
 

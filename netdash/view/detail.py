@@ -282,7 +282,9 @@ def _flow(host: Host, flow: Flow, width: int) -> list[Line]:
         lines += _fact("RULE", formatting.rule_evidence([rule]), width)
     if flow.proxy is not None:
         text = f"{flow.proxy.program} {flow.proxy.pid}"
-        lines += _fact("PROXY", Span(clean(text), Tone.PLAIN, ref_of(flow.proxy)), width)
+        among = f"  which of its {flow.behind_among} own connections carries this one is not known"
+        spans = [Span(clean(text), Tone.PLAIN, ref_of(flow.proxy)), Span(among if flow.behind_among else "", Tone.DIM)]
+        lines += _fact("PROXY", spans, width)
     lines += _tuples(entry, "ASKED", "ANSWER", width)
     return lines + (_tuples(flow.behind, "BEHIND", "ANSWER", width) if flow.behind is not None else [])
 

@@ -13,10 +13,10 @@ from netdash.model.packet import GROUPINGS, Flow
 from netdash.model.records import dataclass
 from netdash.model.relations import ref_of
 from netdash.view import formatting, json_host, layout, marks
-from netdash.view.columns_flows import FLOWS, group_names, sentence
+from netdash.view.columns_flows import FLOWS, group_of, sentence
 from netdash.view.formatting import NOTHING, bytes_rate
 from netdash.view.layout import shorter, size
-from netdash.view.table import Column, Row, Rows, View
+from netdash.view.table import Belongs, Column, Row, Rows, View
 from netdash.view.text import Line, Span, Tone, clean, fit, width
 
 KIND = "project"  # Ref.kind of a headline; its key is the project's name, "" for what is of none
@@ -25,7 +25,7 @@ _MARKS = {("risk" if mark is Mark.RISK else mark.value): mark for mark in Mark}
 
 def of_row(row: Row, by: int) -> Ref:
     """The headline that a row stands under. `by`: which of the view's groupings, from 1."""
-    return Ref(KIND, row.groups[by - 1] if 0 < by <= len(row.groups) else "")
+    return Ref(KIND, row.groups[by - 1].key if 0 < by <= len(row.groups) else "")
 
 
 def members(rows: Rows, order: Sequence[int], by: int, by_name: bool) -> dict[Ref, list[int]]:
@@ -36,13 +36,15 @@ def members(rows: Rows, order: Sequence[int], by: int, by_name: bool) -> dict[Re
         found.setdefault(of_row(rows[place], by), []).append(place)
     if not by_name:
         return found
-    return dict(sorted(found.items(), key=lambda each: (not each[0].key, each[0].key.casefold())))
+    names = {ref: rows[places[0]].groups[by - 1].name for ref, places in found.items()}
+    return dict(sorted(found.items(), key=lambda each: (not each[0].key, names[each[0]].casefold())))
 
 
-def headline(view: View, ref: Ref, rows: Sequence[Row], folded: Set[Ref]) -> Row:
+def headline(view: View, ref: Ref, rows: Sequence[Row], folded: Set[Ref], by: int) -> Row:
     counted = Counter(mark for mark in map(_mark, rows) if mark is not None)
     found = worst(*counted)
-    name = Span(f"{'▸' if ref in folded else '▾'} {clean(ref.key) or 'no project'}", Tone.TITLE)
+    title = clean(rows[0].groups[by - 1].name, 60) or "no project"
+    name = Span(f"{'▸' if ref in folded else '▾'} {title}", Tone.TITLE)
     told = " ".join(f"{marks.GLYPHS[mark]}{counted[mark]}" for mark in WORST_FIRST if counted[mark])
     parts = (_number(view, len(rows)), told, view.sums(rows))
     how = Span("  ".join(filter(None, parts)), marks.TONES[found] if counted else Tone.DIM)
@@ -63,8 +65,7 @@ def _number(view: View, number: int) -> str:
 def card(host: Host, ref: Ref, wide: int, by: str) -> Sequence[Line]:
     """Who belongs to the group: of a project the containers, the worst first; of connections those that carry most."""
     if by in GROUPINGS:
-        title = (Span(f" {clean(ref.key)}", Tone.KEY), Span(f"  connections by {by}", Tone.DIM))
-        return [title, *_flows(host, ref, wide, by)]
+        return list(_flows(host, ref, wide, by))
     mine = [one for one in host.containers or () if (one.compose or "") == ref.key]
     standings = {one.id: marks.standing_of(host, one) for one in mine}
     head = (Span(f" {clean(ref.key)}", Tone.KEY), Span("  compose project", Tone.DIM))
@@ -88,7 +89,9 @@ _MOST = 10  # connections that are named
 
 
 def _flows(host: Host, ref: Ref, wide: int, by: str) -> Iterator[Line]:
-    mine = [flow for flow in flows(host) if next(group_names(host, flow, by)) == ref.key]
+    mine = [flow for flow in flows(host) if group_of(host, flow, by).key == ref.key]
+    name = group_of(host, mine[0], by).name if mine else ""
+    yield (Span(f" {clean(name, 60)}", Tone.KEY), Span(f"  connections by {by}", Tone.DIM))
     for flow in sorted(mine, key=lambda each: (-(each.entry.rate or 0), -(each.bytes or 0)))[:_MOST]:
         rate = bytes_rate(flow.entry.rate)
         left = (Span(" "), *((Span(f"{rate}  ", Tone.GOOD),) if rate else ()))
@@ -123,7 +126,7 @@ class Group:
     """`packets`, `bytes`, `rate`: of the connections that are counted; None where none of them is. `uncounted`: how
     many are not. `troubled`: those without an answer, or whose translation is stale."""
 
-    name: str
+    belongs: Belongs
     flows: int
     troubled: int
     packets: int | None
@@ -133,19 +136,18 @@ class Group:
 
 
 def groups(host: Host, flows: Iterable[Flow], by: str) -> list[Group]:
-    found: dict[str, list[Flow]] = {}
+    found: dict[Belongs, list[Flow]] = {}
     for flow in flows:
-        for name in group_names(host, flow, by):
-            found.setdefault(name, []).append(flow)
-    made = [_group(name, members) for name, members in found.items()]
-    return sorted(made, key=lambda group: (-(group.rate or 0), -(group.bytes or 0), -group.flows, group.name))
+        found.setdefault(group_of(host, flow, by), []).append(flow)
+    made = [_group(belongs, members) for belongs, members in found.items()]
+    return sorted(made, key=lambda group: (-(group.rate or 0), -(group.bytes or 0), -group.flows, group.belongs.name))
 
 
-def _group(name: str, flows: list[Flow]) -> Group:
+def _group(belongs: Belongs, flows: list[Flow]) -> Group:
     counted = [flow for flow in flows if flow.entry.counts is not None]
     rates = [flow.entry.rate for flow in counted if flow.entry.rate is not None]
     return Group(
-        name=name,
+        belongs=belongs,
         flows=len(flows),
         troubled=sum(flow.trouble is not None for flow in flows),
         packets=sum(flow.packets or 0 for flow in counted) if counted else None,
@@ -165,7 +167,7 @@ def rows(found: Iterable[Group]) -> list[Row]:
 
 def _row(group: Group) -> Row:
     cells = (
-        Span(clean(group.name, 60), Tone.KEY),
+        Span(clean(group.belongs.name, 60), Tone.KEY),
         Span(str(group.flows)),
         Span(str(group.troubled), Tone.BAD) if group.troubled else NOTHING,
         NOTHING if group.packets is None else Span(formatting.short_number(group.packets)),
@@ -173,13 +175,14 @@ def _row(group: Group) -> Row:
         Span(formatting.bytes_rate(group.rate), Tone.GOOD) if group.rate else NOTHING,
         Span(str(group.uncounted), Tone.UNKNOWN) if group.uncounted else NOTHING,
     )
-    return Row(Ref("group", group.name), cells)
+    return Row(Ref("group", group.belongs.key), cells)
 
 
 def json(host: Host, found: Iterable[Group], by: str) -> Mapping[str, object]:
     listed = [
         {
-            by: group.name,
+            by: group.belongs.name,
+            "key": group.belongs.key,
             "flows": group.flows,
             "troubled": group.troubled,
             "packets": group.packets,

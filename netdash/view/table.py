@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.model.host import Host, Ref
@@ -28,6 +28,13 @@ class Column:
     screen: bool | None = None  # True: only in the dashboard, False: only printed, None: everywhere
 
 
+class Belongs(NamedTuple):
+    """What a row is grouped under. `key`: two things of one name are apart; "" of what belongs to nothing."""
+
+    key: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     ref: Ref
@@ -36,7 +43,7 @@ class Row:
     lead: Span | None = None  # one glyph before the first column, in the dashboard
     tags: tuple[str, ...] = ()  # what `is:` asks for
     why: Span | None = None  # in the dashboard it stands in the place of the last columns, and is not cut for them
-    groups: tuple[str, ...] = ()  # by each of the view's groupings, what it belongs to; "" where to nothing
+    groups: tuple[Belongs, ...] = ()  # by each of the view's groupings
     note: Span | None = None  # in the dashboard it takes the room that no column has a word for, if there is enough
 
 

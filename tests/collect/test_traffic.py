@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -9,11 +11,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.collect import conntrack, traffic
+from netdash.collect import conntrack, proxy_sockets, traffic
 from netdash.collect.netlink import _take_counters, link_counters
 from netdash.collect.traffic import TrafficReader
 from netdash.model.errors import NetdashError
-from netdash.model.kernel_state import NOTHING, LinkCounts, LinkReading, UsedReading, Watched
+from netdash.model.kernel_state import NOTHING, PROXY_SOCKETS, LinkCounts, LinkReading, UsedReading, Watched
+from netdash.parse.proc import parse_proxy_sockets
 from tests.parse.test_conntrack import direction, entry
 
 OWN = ip_address("172.17.0.2")
@@ -181,3 +184,42 @@ def test_of_one_container_other_connections_are_left_out(monkeypatch: pytest.Mon
     assert [version for version, _ in asked] == [4, 4]
     assert all(OWN.packed in attributes for _, attributes in asked)
     assert conntrack.read_of([OWN], 3) == (mine[:3], 1)
+    assert conntrack.read_of([OWN, OWN], 4) == (mine, 0), "told twice is not one more"
+
+
+# --- sockets of proxies -----------------------------------------------------------------------------------------------
+
+
+def _loopback(payload: bytes) -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        taken, _ = server.accept()
+    client.sendall(payload)
+    taken.recv(len(payload), socket.MSG_WAITALL)
+    return client, taken
+
+
+def test_a_proxys_sockets_tell_what_they_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_sockets, "proxy_pids", lambda: [os.getpid()])
+    monkeypatch.setattr(proxy_sockets, "_AT_ONCE", 5.0)
+    client, taken = _loopback(b"x" * 70)
+    with client, taken:
+        told = parse_proxy_sockets(proxy_sockets.proxy_sockets()[PROXY_SOCKETS])
+        ends = client.getsockname(), taken.getsockname()
+        found = {(one.local[1], one.peer[1]): one for one in told}
+        sender, receiver = found[ends[0][1], ends[1][1]], found[ends[1][1], ends[0][1]]
+        assert (sender.sent, sender.received, receiver.sent, receiver.received) == (70, 0, 0, 70)
+        assert {sender.pid, receiver.pid} == {os.getpid()}
+
+
+def test_of_sockets_that_are_too_many_or_not_read_at_one_time_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, taken = _loopback(b"x")
+    with client, taken:
+        monkeypatch.setattr(proxy_sockets, "proxy_pids", lambda: [os.getpid()])
+        monkeypatch.setattr(proxy_sockets, "_AT_ONCE", -1.0)
+        assert proxy_sockets.proxy_sockets() == {}
+        monkeypatch.setattr(proxy_sockets, "_AT_ONCE", 5.0)
+        monkeypatch.setattr(proxy_sockets, "MOST", 1)
+        assert proxy_sockets.proxy_sockets() == {}
+        monkeypatch.setattr(proxy_sockets, "proxy_pids", list)
+        assert proxy_sockets.proxy_sockets() == {PROXY_SOCKETS: ""}

@@ -16,7 +16,7 @@ from netdash.model.index import find_container, index_of
 from netdash.model.kernel_state import Tracking
 from netdash.model.packet import Flow, Trouble
 from netdash.model.source import Source
-from netdash.view.columns_flows import FLOWS, notes, rule_of, sentence
+from netdash.view.columns_flows import FLOWS, group_of, notes, rule_of, sentence, why
 from netdash.view.unavailable import missing
 from tests.parse.test_conntrack import attribute, direction, entry
 
@@ -81,10 +81,128 @@ def test_of_several_at_one_proxy_nobody_guesses_which_belong_together(recording:
     pairs = [*zip(there, back, strict=True), *zip(own, answers, strict=True)]
     host = _host(recording(FULL), *(_line("tcp", *pair, words="ESTABLISHED") for pair in pairs))
     found = flows(host)
-    assert len(found) == 4
-    assert [flow.behind for flow in found] == [None] * 4
-    assert sum(flow.proxy is not None for flow in found) == 2
+    assert [(flow.proxy is not None, flow.behind, flow.behind_among) for flow in found] == [(True, None, 2)] * 2
     assert {name for flow in found for name in _named(host, flow)} == {"c-lo"}
+    assert "2 connections through a proxy: which of its own carries which is not known" in notes(host)
+
+
+def _held(recording: Recording, fronts: int, backs: int, *sockets: str, state: str = "ESTABLISHED") -> list[Flow]:
+    """Clients 1, 2, … at c-lo's proxy and connections 101, 102, … to c-lo from the host. `sockets`: `NUMBER NUMBERS`,
+    what the proxy's one carried: bytes received and sent, and ms since then."""
+    lines = []
+    for port in range(1, fronts + 1):
+        there, back = _tuple("127.0.0.1", port, "127.0.0.1", 8082), _tuple("127.0.0.1", 8082, "127.0.0.1", port)
+        lines.append(_line("tcp", there, back, state))
+    for port in range(101, backs + 101):
+        there, back = _tuple("192.0.2.1", port, "192.0.2.3", 80), _tuple("192.0.2.3", 80, "192.0.2.1", port)
+        lines.append(_line("tcp", there, back, state))
+    text = "".join(_socket(*map(int, line.split())) for line in sockets)
+    return list(flows(_host(replace(recording, answers={**recording.answers, "host/proxy-sockets.txt": text}), *lines)))
+
+
+def _socket(port: int, received: int, sent: int, received_ago: int, sent_ago: int) -> str:
+    ends = f"127.0.0.1:8082 127.0.0.1:{port}" if port < 100 else f"192.0.2.1:{port} 192.0.2.3:80"
+    carried = f"bytes_sent:{sent} bytes_received:{received} lastsnd:{sent_ago} lastrcv:{received_ago}"
+    return f'tcp ESTAB 0 0 {ends} users:(("docker-proxy",pid=22849,fd={port})) cubic rto:204 {carried}\n'
+
+
+def _joined(found: list[Flow]) -> dict[int | None, int | None]:
+    return {flow.client.port: flow.behind and flow.behind.original.sport for flow in found}
+
+
+def test_what_carried_the_same_bytes_belongs_together(recording: Load) -> None:
+    sockets = ("1 10 500 900 800", "2 20 500 900 800", "102 500 10 800 900", "101 500 20 800 900")
+    assert _joined(_held(recording(FULL), 2, 2, *sockets)) == {1: 102, 2: 101}
+
+
+def test_of_the_same_bytes_those_that_came_later_belong_together(recording: Load) -> None:
+    """A proxy opens its own connection once the client's is there, and sends what it received."""
+    idle = ("1 0 0 9000 9000", "2 0 0 5000 5000", "101 0 0 4996 4996", "102 0 0 8996 8996")
+    assert _joined(_held(recording(FULL), 2, 2, *idle)) == {1: 102, 2: 101}
+    close = ("1 0 0 5010 5010", "2 0 0 5000 5000", "101 0 0 4996 4996", "102 0 0 5004 5004")
+    found = _held(recording(FULL), 2, 2, *close)
+    assert _joined(found) == {1: None, 2: None}
+    assert [flow.behind_among for flow in found] == [2, 2]
+
+
+def test_one_that_is_certain_does_not_wait_for_others(recording: Load) -> None:
+    """The first two could be exchanged; what comes later could not."""
+    first = ("1 0 0 9010 9010", "2 0 0 9000 9000", "101 0 0 8996 8996", "102 0 0 9004 9004")
+    found = _held(recording(FULL), 3, 3, *first, "3 0 0 5000 5000", "103 0 0 4990 4990")
+    assert _joined(found) == {1: None, 2: None, 3: 103}
+
+
+def test_while_bytes_are_on_their_way_the_rest_is_compared(recording: Load) -> None:
+    busy = ("1 10 500 900 4", "101 480 10 4 900", "2 20 700 900 0", "102 640 20 0 900")
+    assert _joined(_held(recording(FULL), 2, 2, *busy)) == {1: 101, 2: 102}
+
+
+def test_what_somebody_else_opened_on_this_host_is_no_proxys(recording: Load) -> None:
+    found = _held(recording(FULL), 1, 2, "1 10 500 900 800", "102 500 10 800 900")
+    assert _joined(found) == {1: 102, 101: None}
+    assert _joined(_held(recording(FULL), 1, 1, "1 10 500 900 800")) == {1: None, 101: None}
+
+
+def test_what_ended_belongs_to_nothing_that_is_open(recording: Load) -> None:
+    there, back = _tuple("127.0.0.1", 1, "127.0.0.1", 8082), _tuple("127.0.0.1", 8082, "127.0.0.1", 1)
+    own, answer = _tuple("192.0.2.1", 101, "192.0.2.3", 80), _tuple("192.0.2.3", 80, "192.0.2.1", 101)
+    lines = (_line("tcp", there, back, "TIME_WAIT"), _line("tcp", own, answer, "ESTABLISHED"))
+    assert _joined(list(flows(_host(recording(FULL), *lines)))) == {1: None, 101: None}
+
+
+def test_what_a_proxy_took_and_nobody_behind_it_answers_stands_out(recording: Load) -> None:
+    there, back = _tuple("127.0.0.1", 1, "127.0.0.1", 8082), _tuple("127.0.0.1", 8082, "127.0.0.1", 1)
+    own, answer = _tuple("192.0.2.1", 101, "192.0.2.3", 80), _tuple("192.0.2.3", 80, "192.0.2.1", 101)
+    lines = (_line("tcp", there, back, "ESTABLISHED"), _line("tcp", own, answer, "SYN_SENT|UNREPLIED", 60))
+    host = _host(recording(FULL), *lines)
+    (flow,) = flows(host)
+    assert flow.trouble is Trouble.UNANSWERED
+    assert why(host, flow) == "the proxy took it; c-lo 192.0.2.3:80 has not answered for 60 s"
+
+
+@pytest.mark.parametrize("number", [2, 40, 99])
+def test_many_that_cannot_be_told_apart_are_one_row_each(recording: Load, number: int) -> None:
+    sockets = [f"{first + at} 0 0 9000 9000" for first in (1, 101) for at in range(number)]
+    found = _held(recording(FULL), number, number, *sockets)
+    assert [flow.behind_among for flow in found] == [number] * number
+
+
+def test_a_container_that_is_called_host_is_not_this_host(recording: Load) -> None:
+    there, back = _tuple("192.0.2.1", 1, "192.0.2.3", 80), _tuple("192.0.2.3", 80, "192.0.2.1", 1)
+    out, answer = _tuple("203.0.113.2", 2, "203.0.113.1", 80), _tuple("203.0.113.1", 80, "203.0.113.2", 2)
+    host = _host(recording(FULL), _line("tcp", there, back, "ESTABLISHED"), _line("tcp", out, answer, "ESTABLISHED"))
+    named = (replace(one, name="host") if one.name == "c-lo" else one for one in host.containers or ())
+    host = replace(host, containers=tuple(named))
+    to_container, to_outside = flows(host)
+    assert sentence(host, to_container) == "host 192.0.2.1:1 → host (container) 192.0.2.3:80"
+    groups = [group_of(host, flow, "peer") for flow in (to_container, to_outside)]
+    assert [group.name for group in groups] == ["host", "203.0.113.1"]
+    assert group_of(host, to_container, "port").name == "host (container) 80/tcp"
+    assert groups[0].key != group_of(host, to_container, "container").key
+
+
+def test_one_between_two_containers_counts_for_the_one_that_answers(recording: Load) -> None:
+    ends = _tuple("172.17.0.2", 1, "10.66.0.3", 80), _tuple("10.66.0.3", 80, "172.17.0.2", 1)
+    host = _host(recording(FULL), _line("tcp", *ends, "ESTABLISHED"))
+    (flow,) = flows(host)
+    assert (_named(host, flow), group_of(host, flow, "container").name) == (["web", "c1"], "c1")
+    assert FLOWS.rows(host)[0].groups[0] == group_of(host, flow, "container")
+
+
+def test_datagrams_belong_together_by_their_number(recording: Load) -> None:
+    base = recording(FULL)
+    proxies = f"{base.answers['host/docker-proxy.txt']}77 1 /usr/bin/docker-proxy -proto udp -host-ip 127.0.0.1"
+    proxies += " -host-port 5353 -container-ip 192.0.2.3 -container-port 53\n"
+    lines = []
+    for port, own, packets in ((1, 102, 3), (2, 101, 8)):
+        for ends, answer in (
+            (_tuple("127.0.0.1", port, "127.0.0.1", 5353), _tuple("127.0.0.1", 5353, "127.0.0.1", port)),
+            (_tuple("192.0.2.1", own, "192.0.2.3", 53), _tuple("192.0.2.3", 53, "192.0.2.1", own)),
+        ):
+            counted = f"packets={packets} bytes={packets * 60}"
+            lines.append(_line("udp", f"{ends} {counted}", f"{answer} {counted}"))
+    host = _host(replace(base, answers={**base.answers, "host/docker-proxy.txt": proxies}), *lines)
+    assert _joined(list(flows(host))) == {1: 102, 2: 101}
 
 
 def test_a_container_on_the_network_of_the_host_has_its_ports(recording: Load) -> None:

@@ -7,7 +7,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -68,6 +68,68 @@ def test_in_through_the_proxy_is_one_row(talk: Lab) -> None:
     assert flow["server"]["container"] == "flow-web"
     assert flow["behind"]["original"]["dst"] == _address(talk, "flow-web")
     assert len(_flows(talk, "tcp")) == before - 1, "its two connections are one row, every other has one"
+
+
+_SERVER = """
+import os, socket, threading
+server = socket.create_server(("0.0.0.0", 81))
+os.write(1, b"listens\\n")
+def serve(client, peer):
+    name = client.recv(4).decode()
+    os.write(1, f"{name} {peer[1]}\\n".encode())
+    while asked := client.recv(4096):
+        client.sendall(b"x" * len(asked) * 3)
+while True:
+    threading.Thread(target=serve, args=server.accept(), daemon=True).start()
+"""
+_CLIENT = """
+import random, socket, sys, time
+chance, held = random.Random(7), []
+for number in range(int(sys.argv[1])):
+    client = socket.create_connection(("127.0.0.1", 8081))
+    client.sendall(b"%04d" % number)
+    held.append(client)
+    print(f"{number:04} {client.getsockname()[1]}", flush=True)
+    time.sleep(chance.choice((0, 0, 0.05)))
+for _ in range(40):
+    chance.choice(held[: len(held) // 2]).sendall(b"x" * chance.randrange(1, 900))
+time.sleep(0.3)
+print("held", flush=True)
+time.sleep(120)
+"""
+
+
+def _ports(lines: Iterable[str]) -> dict[str, int]:
+    """By what a connection is called, its port."""
+    return {name: int(port) for name, port in (line.split() for line in lines)}
+
+
+def test_many_at_one_proxy_are_joined_or_not_known_and_never_wrong(talk: Lab) -> None:
+    number = 30
+    talk.docker("run", "-d", "--name", "flow-many", "-p", "8081:81", IMAGE, "sleep", "600")
+    inside = ["nsenter", f"--net=/proc/{talk.pid('flow-many')}/ns/net", sys.executable, "-c", _SERVER]
+    host = ["nsenter", f"--net=/run/netns/{talk.host_ns}", sys.executable, "-c", _CLIENT, str(number)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(inside, stdout=pipe, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "listens\n"
+        with subprocess.Popen(host, stdout=pipe, text=True) as client:
+            try:
+                assert client.stdout is not None
+                fronts = _ports(iter(client.stdout.readline, "held\n"))
+                backs = _ports(server.stdout.readline() for _ in range(number))
+                found = _flows(talk, "flow-many")
+            finally:
+                client.kill()
+                server.kill()
+    truth = {port: backs[name] for name, port in fronts.items()}
+    told = {one["client"]["port"]: one["behind"] and one["behind"]["original"]["sport"] for one in found}
+    assert told.keys() == truth.keys(), "each has one row"
+    assert [told[port] for port in truth if told[port] is not None] == [
+        truth[port] for port in truth if told[port] is not None
+    ]
+    assert all(one["behind"] or one["behind_among"] for one in found)
+    assert sum(one["behind"] is not None for one in found) >= number // 3, "those that carried different numbers"
 
 
 def test_out_by_masquerade(talk: Lab) -> None:

@@ -15,6 +15,7 @@ from netdash.parse.proc import (
     parse_proc_routes,
     parse_proxies,
     parse_proxy,
+    parse_proxy_sockets,
     parse_sysctls,
 )
 
@@ -191,3 +192,23 @@ def test_hostile_files_of_proc_are_no_error():
 def test_a_device_cannot_be_named_like_another_setting():
     text = "net.ipv4.conf.a=b.forwarding = 1\nnet.x = ²\nnet.y = \x1b[2J\nnet.z = 1 2\nnonsense\n"
     assert parse_sysctls(text) == {"net.ipv4.conf.a=b.forwarding": "1", "net.z": "1 2"}
+
+
+def test_the_sockets_of_proxies_as_ss_prints_them() -> None:
+    text = (
+        'tcp   ESTAB      0 0   172.17.0.1:43282 172.17.0.2:80 users:(("docker-proxy",pid=23043,fd=14)) ino:1 <-> ts'
+        " sack bbr rto:204 cwnd:11 bytes_sent:8 bytes_retrans:3 bytes_acked:9 lastsnd:2108 lastrcv:2160 lastack:2108\n"
+        'tcp   CLOSE-WAIT 0 5   [::ffff:127.0.0.1]:8080 [::ffff:127.0.0.1]:9 users:(("docker-proxy",pid=23043,fd=20))'
+        " ino:2 --> ts sack rto:204 bytes_sent:40 bytes_received:257 lastsnd:7\n"
+        'udp   ESTAB      0 0   172.17.0.1:1 172.17.0.2:53 users:(("docker-proxy",pid=23044,fd=5)) ino:3\n'
+        "tcp   ESTAB      0 0   10.0.0.1:22 10.0.0.2:5000\n"
+        'tcp   ESTAB      0 0   10.0.0.1:22 10.0.0.2:999999 users:(("docker-proxy",pid=23044,fd=5))\n'
+    )
+    first, second, third = parse_proxy_sockets(text)
+    assert (first.pid, first.local[1], str(first.peer[0])) == (23043, 43282, "172.17.0.2")
+    assert (first.sent, first.received, first.sent_ago, first.received_ago) == (5, 0, 2108, 2160)
+    assert str(second.local[0]) == "127.0.0.1"
+    assert (second.sent, second.received) == (None, 256), "some waits to be sent; the end counts as a byte"
+    assert (third.proto, third.sent, third.received) == ("udp", None, None)
+    for at in range(len(text)):
+        assert len(parse_proxy_sockets(text[:at])) <= 3
