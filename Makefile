@@ -23,13 +23,14 @@ ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
 
-# The fast tests on every core, and one more process: some of them wait. The live ones need the time that netdash allows
-# itself for its readings: with more processes than cores it gives up some of them.
+# Compiled modules are kept, whatever the environment says: each netdash that a test starts would compile itself anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+# One process more than cores: some tests wait, the live ones for half of their time.
 WORKERS ?= $(shell expr $$(nproc) + 1)
-LIVE_WORKERS ?= $(shell nproc)
 test: lint
-	$(BIN)/pytest -m "not live" -n $(WORKERS) --dist worksteal
-	$(BIN)/pytest -m live -n $(LIVE_WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --ignore tests/live -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest tests/live -n $(WORKERS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ import pytest
 
 from netdash.bundle.recording import Recording
 from netdash.bundle.storage import load
+from netdash.model.finding import Health, keep_health
 from netdash.model.host import Host
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ def joined(name: str) -> Host:
 
 
 @cache
+def health(name: str) -> Health:
+    """What the doctor finds on a recorded host, which takes as long as a hundred traces."""
+    from netdash.doctor.examine import examine
+
+    return examine(joined(name))
+
+
+@cache
 def matrix(name: str) -> Matrix:
     """Who reaches what on a recorded host, which takes long."""
     from netdash.trace.reachability import reach
@@ -70,6 +79,18 @@ def no_config_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session")
 def host() -> Callable[[str], Host]:
     return joined
+
+
+@pytest.fixture(scope="session")
+def examined() -> Callable[[str], Host]:
+    """A recorded host as the doctor knows it; each time one of its own."""
+
+    def copy(name: str) -> Host:
+        host = replace(joined(name))
+        keep_health(host, health(name))
+        return host
+
+    return copy
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from netdash.model.index import find_container
 from netdash.trace.model import Question, Trace
 from netdash.trace.summary import answer
 from tests.bench.many import many
-from tests.conftest import bundle
+from tests.conftest import bundle, health
 
 FIRST = {
     "accept-missing": ("accept-missing", "docker restart web"),
@@ -69,7 +69,7 @@ def _host(name: str) -> Host:
 
 @pytest.mark.parametrize("name", FIRST)
 def test_the_first_finding_is_the_cause_and_its_fix_names_the_thing(name: str) -> None:
-    first = examine(_host(name)).findings[0]
+    first = health(name).findings[0]
     code, fix = FIRST[name]
     assert first.code == code
     assert (" ".join(first.fix[0].command) if first.fix else "").startswith(fix)
@@ -78,13 +78,13 @@ def test_the_first_finding_is_the_cause_and_its_fix_names_the_thing(name: str) -
 
 @pytest.mark.parametrize("name", FIRST)
 def test_one_cause_is_one_finding(name: str) -> None:
-    alarms = [one.code for one in examine(_host(name)).findings if one.severity < Severity.INFO]
+    alarms = [one.code for one in health(name).findings if one.severity < Severity.INFO]
     assert len(alarms) == 1
 
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_host_raises_no_alarm(name: str) -> None:
-    assert [one for one in examine(_host(name)).findings if one.severity < Severity.INFO] == []
+    assert [one for one in health(name).findings if one.severity < Severity.INFO] == []
 
 
 PROVED = (
@@ -108,7 +108,7 @@ PROVED = (
 
 @pytest.mark.parametrize("name", PROVED)
 def test_the_fix_mends_on_the_model_and_opens_nothing_else(name: str) -> None:
-    first = examine(_host(name)).findings[0]
+    first = health(name).findings[0]
     assert first.proved is True
     assert first.also_opens == ()
 

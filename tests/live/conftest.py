@@ -6,10 +6,12 @@ import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from engines import Folder
 from lab import RULE_TOOLS, Lab, LabError, why_not
+from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).parent
 ENGINE = os.environ.get("NETDASH_ENGINE", "")
@@ -17,23 +19,32 @@ ENGINE = os.environ.get("NETDASH_ENGINE", "")
 rules: trixie, forky, trixie-legacy, -legacy."""
 
 
-PARTS = {"publish_killed": 6, "publish": 5, "ssh": 3, "publish_disturbed": 3, "trace": 2, "networks": 2}
+PARTS = {"publish_killed": 6, "publish": 4, "publish_disturbed": 3, "ssh": 3, "drift": 3, "ssh_lines": 3, "trace": 2}
 """The long files, longest first, and into how many parts they are cut."""
 
 
+class PartByPart(LoadScopeScheduling):
+    """Workers of xdist take a file, or a part of a long one: its tests share an engine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        parts = PARTS.get(Path(file).stem.removeprefix("test_live_"), 1)
+        return f"{file} {crc32(nodeid.encode()) % parts}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> PartByPart:
+    config.option.loadscopereorder = False  # the order is that of the tests, not of how many there are in a part
+    return PartByPart(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workers of xdist take the tests in groups: a file, or a part of it, has one engine. The long ones come first."""
-    files: dict[str, list[pytest.Item]] = {name: [] for name in PARTS}
+    """The long files come first, then the others as they are."""
+    longest = [f"test_live_{name}" for name in PARTS]
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.live)
-            files.setdefault(item.path.stem.removeprefix("test_live_"), []).append(item)
-    for name, tests in files.items():
-        for at, item in enumerate(tests):
-            item.add_marker(pytest.mark.xdist_group(f"{name}-{at * PARTS.get(name, 1) // len(tests)}"))
-    live = [item for tests in files.values() for item in tests]
-    others = set(map(id, live))
-    items[:] = [*live, *(item for item in items if id(item) not in others)]
+    items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 
 @pytest.hookimpl(wrapper=True)

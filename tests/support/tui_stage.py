@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
@@ -16,6 +18,20 @@ from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.dashboard import Dashboard
 from netdash.tui.interfaces import Changes, Publish
+
+_parse_rules = Stylesheet._parse_rules
+_parsed: dict[object, list[RuleSet]] = {}
+
+
+def _parse_once(self: Stylesheet, css: str, *where: object, **more: object) -> list[RuleSet]:
+    """The rules of a style sheet, which every new dashboard would parse again."""
+    key = (css, tuple(self._variables.items()), where, tuple(more.items()))
+    if key not in _parsed:
+        _parsed[key] = _parse_rules(self, css, *where, **more)
+    return _parsed[key]
+
+
+Stylesheet._parse_rules = _parse_once
 
 
 class Stage:

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.doctor.examine import examine
-from netdash.model.finding import health_of, keep_health
+from netdash.model.finding import health_of
 from netdash.model.host import Host
 from netdash.tui.app import Netdash
 from netdash.tui.host_view import HostView
@@ -23,9 +22,8 @@ BROKEN = "docker-user-host-port"
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("name", [BROKEN, "app-on-loopback", "forward-drop-ahead"])
-def test_broken_as_drawn(host: Callable[[str], Host], name: str, width: int) -> None:
-    given = replace(host(name))
-    keep_health(given, examine(given))
+def test_broken_as_drawn(examined: Callable[[str], Host], name: str, width: int) -> None:
+    given = examined(name)
     (container,) = given.containers or ()
     drawn = card(given, container, width, on_screen=True)
     compare(f"card-{name}-{width}", "".join("".join(span.text for span in line).rstrip() + "\n" for line in drawn))

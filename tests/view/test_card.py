@@ -8,8 +8,6 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.doctor.examine import examine
-from netdash.model.finding import keep_health
 from netdash.model.host import Host
 from netdash.view import layout
 from netdash.view.card import card
@@ -40,11 +38,9 @@ def test_no_card_is_too_wide(name: str, width: int, host: Callable[[str], Host])
 
 
 @pytest.mark.parametrize("name", ["accept-missing", "iface-forward-off", "veth-no-master", "container-paused"])
-def test_what_mends_it_stands_below_what_is_wrong(name: str, host: Callable[[str], Host]) -> None:
+def test_what_mends_it_stands_below_what_is_wrong(name: str, examined: Callable[[str], Host]) -> None:
     """So that a small screen shows both."""
-    given = replace(host(name))
-    keep_health(given, examine(given))
-    lines = shown(given, 80).splitlines()
+    lines = shown(examined(name), 80).splitlines()
     assert lines[1].startswith((" ✗", " !"))
     assert next(line for line in lines[2:] if line[1:7].strip()).startswith(" FIX")
 

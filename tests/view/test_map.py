@@ -34,16 +34,17 @@ Hosts = Callable[[str], Host]
 SEEDS = range(6)
 
 
-def examined(host: Host) -> Map:
+def map_of(host: Host) -> Map:
     keep_health(host, examine(host))
     return made(mapping(host))
 
 
 @pytest.fixture(scope="module", params=[*NAMES, *SEEDS])
-def drawn(request: pytest.FixtureRequest, host: Hosts) -> Map:
+def drawn(request: pytest.FixtureRequest, examined: Hosts) -> Map:
     """Of a recorded host, or by number of one that was changed afterwards."""
-    found = host(request.param) if isinstance(request.param, str) else changed(request.param)
-    return examined(replace(found))
+    if isinstance(request.param, str):
+        return made(mapping(examined(request.param)))
+    return map_of(replace(changed(request.param)))
 
 
 def wires(drawn: Map) -> Iterator[Wire]:
@@ -143,7 +144,7 @@ def test_a_reason_is_never_cut(drawn: Map) -> None:
 
 @cache
 def crowded(seed: int, containers: int, networks: int) -> Map:
-    return examined(wired(seed, containers, networks))
+    return map_of(wired(seed, containers, networks))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -194,7 +195,7 @@ def test_hostile_names_are_made_safe(name: str) -> None:
         networks=tuple(replace(one, name=name, bridge=name) for one in host.networks or ()),
         links=tuple(replace(one, name=name) for one in host.links or ()),
     )
-    for line in draw(examined(host), 80, None).lines:
+    for line in draw(map_of(host), 80, None).lines:
         assert all(span.text == safe(span.text) for span in line)
         assert size(line) <= 80
 
@@ -238,15 +239,15 @@ def test_of_a_host_without_containers_there_is_the_uplink(host: Hosts) -> None:
         ("by:docker #24", {"c1"}),
     ],
 )
-def test_the_filter_leaves_containers(host: Hosts, words: str, names: set[str]) -> None:
-    drawn = examined(replace(host("docker28.5-nft-full")))
+def test_the_filter_leaves_containers(examined: Hosts, words: str, names: set[str]) -> None:
+    drawn = made(mapping(examined("docker28.5-nft-full")))
     left = matching(drawn, Filter.parse(words, FILTERED))
     assert {member.container.name for block in left.blocks or () for member in block.members} == names
     assert {one.name for found in exits(left) for one in found.containers} <= names
 
 
-def test_who_is_on_two_networks_is_counted_on_one(host: Hosts) -> None:
-    drawn = examined(replace(host("docker28.5-nft-full")))
+def test_who_is_on_two_networks_is_counted_on_one(examined: Hosts) -> None:
+    drawn = made(mapping(examined("docker28.5-nft-full")))
     index = index_of(drawn.host)
     guests = {(block.name, one.name) for block in drawn.blocks or () for one in block.guests}
     assert guests == {("bridge1", "c1")}

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from netdash.doctor.examine import examine
 from netdash.model.finding import Health, Mark, Standing, keep_health
 from netdash.model.host import Host
 from netdash.view import marks
@@ -19,10 +18,8 @@ from tests.support.tui_hosts import crowd
 
 
 def marked(host: Host, view: str) -> list[Row]:
-    """The rows that say why, of the host as the dashboard has it."""
-    whole = replace(host)
-    keep_health(whole, examine(whole))
-    return [row for row in BY_NAME[view].rows(whole) if row.why is not None]
+    """The rows that say why."""
+    return [row for row in BY_NAME[view].rows(host) if row.why is not None]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +46,8 @@ def test_a_reason_never_takes_more_than_its_room(room: int) -> None:
     assert width(shorter("veth0, the host's end of web, is not in its bridge docker0: nobody is there", room)) <= room
 
 
-def test_a_rule_that_cuts_somebody_off_says_whom(host: Callable[[str], Host]) -> None:
-    (row,) = (row for row in marked(host("forward-drop-ahead"), "rules") if row.cells[3].text == "DROP")
+def test_a_rule_that_cuts_somebody_off_says_whom(examined: Callable[[str], Host]) -> None:
+    (row,) = (row for row in marked(examined("forward-drop-ahead"), "rules") if row.cells[3].text == "DROP")
     assert row.why is not None
     assert row.why.text == "cuts off web"
     assert (row.lead and row.lead.text, row.tags) == ("✗", ("broken",))
@@ -67,14 +64,14 @@ def test_a_rule_that_cuts_somebody_off_says_whom(host: Callable[[str], Host]) ->
         ("proxy-dead", "ports", "docker-proxy"),
     ],
 )
-def test_every_list_says_why(host: Callable[[str], Host], name: str, view: str, words: str) -> None:
-    assert any(row.why and words in row.why.text for row in marked(host(name), view))
+def test_every_list_says_why(examined: Callable[[str], Host], name: str, view: str, words: str) -> None:
+    assert any(row.why and words in row.why.text for row in marked(examined(name), view))
 
 
 @pytest.mark.parametrize("name", ["docker28.5-nft-full", "docker29.7-nftables-full", "docker20.10-nft-full"])
 @pytest.mark.parametrize("view", ["ports", "networks", "rules", "routes", "proxies", "links"])
-def test_a_healthy_host_is_calm(host: Callable[[str], Host], name: str, view: str) -> None:
-    assert not [row for row in marked(host(name), view) if row.lead and row.lead.text in "✗!"]
+def test_a_healthy_host_is_calm(examined: Callable[[str], Host], name: str, view: str) -> None:
+    assert not [row for row in marked(examined(name), view) if row.lead and row.lead.text in "✗!"]
 
 
 def test_a_network_is_as_little_known_as_what_is_on_it() -> None:

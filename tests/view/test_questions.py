@@ -29,22 +29,17 @@ def lines(host: Host, name: str) -> dict[str, str]:
     return {one.text: one.verdict.text for one in questions.asked(host, container)}
 
 
-def examined(host: Host) -> Host:
-    keep_health(host, examine(host))
-    return host
-
-
-def test_a_range_is_one_line(host: Callable[[str], Host]) -> None:
-    found = lines(examined(host(RANGE)), "c-hostip")
+def test_a_range_is_one_line(examined: Callable[[str], Host]) -> None:
+    found = lines(examined(RANGE), "c-hostip")
     assert found["outside → 203.0.113.2:9000-9003"] == "· no listener"
     assert found["this host → loopback:9000-9003"] == "· no listener"
 
 
 @pytest.mark.parametrize(("ports", "count"), [(("80-10080", "80-10080"), 1), (("80-10080", "80-20080"), 2)])
 def test_both_families_are_one_line_where_all_of_their_ports_are_the_same(
-    host: Callable[[str], Host], ports: tuple[str, str], count: int
+    examined: Callable[[str], Host], ports: tuple[str, str], count: int
 ) -> None:
-    known = examined(host(RANGE))
+    known = examined(RANGE)
     container = next(one for one in known.containers or () if one.name == "c-hostip")
     like = next(one for one in questions.asked(known, container) if "loopback" in one.text)
     assert like.usual is not None
@@ -58,7 +53,9 @@ def test_both_families_are_one_line_where_all_of_their_ports_are_the_same(
 
 def test_a_port_that_fares_otherwise_has_a_line_of_its_own(host: Callable[[str], Host]) -> None:
     """One port of the range is dropped by a rule of somebody's own: it is told so, and the others are not."""
-    found = lines(examined(with_drop(host(RANGE), 9002)), "c-hostip")
+    dropped = with_drop(host(RANGE), 9002)
+    keep_health(dropped, examine(dropped))
+    found = lines(dropped, "c-hostip")
     assert found["outside → 203.0.113.2:9002"].endswith("dropped")
     assert found["outside → 203.0.113.2:9000-9001,9003"].endswith("no listener")
 
@@ -97,8 +94,8 @@ def test_before_the_host_is_examined_a_range_waits(host: Callable[[str], Host]) 
 
 
 @pytest.mark.parametrize("name", ["docker-user-host-port", "masq-missing", "su1", "internal-network"])
-def test_the_reason_is_never_cut(host: Callable[[str], Host], name: str) -> None:
-    given = examined(host(name))
+def test_the_reason_is_never_cut(examined: Callable[[str], Host], name: str) -> None:
+    given = examined(name)
     for container in given.containers or ():
         whole = questions.asked(given, container)
         for width in (60, 80, 100, 120, 160):

@@ -28,9 +28,11 @@ LOUD = (Mark.BROKEN, Mark.RISK)
 
 
 @pytest.fixture(scope="module", params=[*NAMES, *SEEDS])
-def examined(request: pytest.FixtureRequest, host: Callable[[str], Host]) -> Host:
+def known(request: pytest.FixtureRequest, examined: Callable[[str], Host]) -> Host:
     """A recorded host, or by number one that was changed afterwards, as the doctor knows it."""
-    found = replace(host(request.param) if isinstance(request.param, str) else changed(request.param))
+    if isinstance(request.param, str):
+        return examined(request.param)
+    found = replace(changed(request.param))
     keep_health(found, examine(found))
     return found
 
@@ -53,37 +55,37 @@ def hits(host: Host, container: Container) -> Iterator[tuple[Finding, Hit]]:
                 yield finding, hit
 
 
-def test_a_row_is_as_bad_as_the_worst_line_of_its_card_and_what_hits_it(examined: Host) -> None:
-    for container, row, lines in rows(examined):
+def test_a_row_is_as_bad_as_the_worst_line_of_its_card_and_what_hits_it(known: Host) -> None:
+    for container, row, lines in rows(known):
         shown = {"IN": Mark.NOTHING, "OUT": Mark.NOTHING}
         for line in lines:
             if line.label in shown or mark(line) in LOUD:
                 shown[COLUMN[line.label]] = worst(shown[COLUMN[line.label]], mark(line))
-        for finding, hit in hits(examined, container):
+        for finding, hit in hits(known, container):
             column = COLUMN[hit.direction.name]
             shown[column] = worst(shown[column], finding.mark)
         cells = [OF_GLYPH[cell.text] for cell in row.cells[1:3]]
         assert cells == [shown["IN"], shown["OUT"]], container.name
 
 
-def test_each_mark_of_a_row_can_be_filtered(examined: Host) -> None:
+def test_each_mark_of_a_row_can_be_filtered(known: Host) -> None:
     words = {Mark.BROKEN: "broken", Mark.RISK: "risk", Mark.UNKNOWN: "unknown"}
-    for _, row, _ in rows(examined):
+    for _, row, _ in rows(known):
         for cell in row.cells[1:3]:
             found = OF_GLYPH[cell.text]
             assert found not in words or words[found] in row.tags
 
 
-def test_a_line_is_never_better_than_its_trace(examined: Host) -> None:
+def test_a_line_is_never_better_than_its_trace(known: Host) -> None:
     """What arrives may be at risk or open to too many; what does not may be meant; and what the trace cannot tell may
     have been seen to fail."""
-    for container, _, lines in rows(examined):
-        seen = {hit.direction for finding, hit in hits(examined, container) if finding.mark is Mark.BROKEN}
+    for container, _, lines in rows(known):
+        seen = {hit.direction for finding, hit in hits(known, container) if finding.mark is Mark.BROKEN}
         for line in lines:
             if line.usual is None or line.found is None:
                 continue
-            found = trace(examined, line.usual.question)
-            stop = against(examined, found, line.usual.port)
+            found = trace(known, line.usual.question)
+            stop = against(known, found, line.usual.port)
             unsure = found.answered is None or (stop is not None and stop.verdict.value == "unknown")
             if mark(line) in (Mark.OK, Mark.RISK):
                 assert (found.answered, stop) == (True, None), line.text
@@ -96,26 +98,26 @@ def test_a_line_is_never_better_than_its_trace(examined: Host) -> None:
                 assert not found.answered or stop is not None, line.text
 
 
-def test_a_row_that_is_broken_says_why_and_its_card_says_it_first(examined: Host) -> None:
-    for container, row, _ in rows(examined):
+def test_a_row_that_is_broken_says_why_and_its_card_says_it_first(known: Host) -> None:
+    for container, row, _ in rows(known):
         if Mark.BROKEN not in [OF_GLYPH[cell.text] for cell in row.cells[1:3]]:
             continue
         assert row.why is not None, container.name
-        loud = [line for line in card(examined, container, 400)[1:] if any(span.tone is Tone.BAD for span in line)]
+        loud = [line for line in card(known, container, 400)[1:] if any(span.tone is Tone.BAD for span in line)]
         assert loud, container.name
-        first = "".join(span.text for span in card(examined, container, 400)[1])
+        first = "".join(span.text for span in card(known, container, 400)[1])
         assert row.why.text[:60] in first, container.name
 
 
-def test_a_port_is_as_bad_as_the_worst_of_its_lines(examined: Host) -> None:
+def test_a_port_is_as_bad_as_the_worst_of_its_lines(known: Host) -> None:
     by_port: dict[tuple[str, str], list[Mark]] = {}
-    for container, _, lines in rows(examined):
+    for container, _, lines in rows(known):
         for line in lines if not container.shares_with else ():
             if line.usual is not None and line.usual.about is not None and line.label == "IN":
                 by_port.setdefault((container.id, line.usual.about.port), []).append(mark(line))
-    for port in examined.ports or ():
+    for port in known.ports or ():
         key = (port.container_id or "", f"{port.host_port}/{port.proto}")
         if port.live and key in by_port:
-            shown = marks.of_port(examined, port)
+            shown = marks.of_port(known, port)
             assert shown is not None
             assert worst(shown, *by_port[key]) is shown, key
