@@ -47,7 +47,7 @@ MAY_IMPORT = {
 """Layer -> the layers that it may import. `cli`, and what starts it, may import all of them."""
 
 TOUCHES_THE_WORLD = {"subprocess", "socket", "threading", "multiprocessing", "asyncio", "time", "select", "signal"}
-PACKAGE_OF = {"docker": "engine", "requests": "engine", "urllib3": "engine", "dpkt": "collect"}
+PACKAGE_OF = {"docker": "engine", "requests": "engine", "urllib3": "engine", "pyroute2": "collect", "dpkt": "collect"}
 """Package -> the one layer that may import it."""
 
 

@@ -1,8 +1,8 @@
 """The kernel's tracked connections by netlink: one dump, or a dump and then what begins, changes and ends, for as long
 as somebody looks. Asks only, and nothing that would load a module.
 
-A busy host sends 10,000 messages a second: of each only what identifies its connection is read here, and what is shown
-of it is parsed when it is asked for."""
+pyroute2 takes 95 us for each message, and a busy host sends 10,000 a second: of a message only what identifies its
+connection is read here, and what is shown of it is parsed when it is asked for."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside = Inside()
     inside.follow(found)
     answers: dict[str, object] = {}
-    if options.sources.intersection(_TABLES):
+    if Source.LINKS in options.sources:
         answers["ip/netns.json"] = namespace_ids(inside.pids())
     inside.look()
     answers |= inside.answers()
