@@ -339,9 +339,12 @@ def _of_either(path: str, text: str) -> Iterator[tuple[str, Answer]]:
 def _of_inside(path: str, text: str) -> Iterator[tuple[str, Answer]]:
     folder, _, file = path.rpartition("/")
     for part in f"\n{text}".split("\n## ")[1:]:
-        name, _, told = part.partition("\n")
+        name, _, value = part.partition("\n")
         if name in _PARTS[file]:
-            yield f"{folder}/{name}", without_timers(name, f"{told}\n" if told and not told.endswith("\n") else told)
+            yield (
+                f"{folder}/{name}",
+                without_timers(name, f"{value}\n" if value and not value.endswith("\n") else value),
+            )
 
 
 def _ids(answer: Answer) -> set[str]:

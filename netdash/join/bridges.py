@@ -126,22 +126,19 @@ class VethPairs:
                 self._by_netns.setdefault(link.peer_netns, []).append(link)
         self._by_mac = _forwarding(fdb, {link.name for link in veths if link.master})
         self._veths = veths
-        self._changed: frozenset[object] | None = None  # not known
+        self.changed: frozenset[object] | None = None
+        """The evidence by which another veth may be found than before; None: any."""
         if before is not None and before._networks is networks:
-            self._changed = self._changes(before)
+            self.changed = self._changes(before)
 
     def _changes(self, before: VethPairs) -> frozenset[object]:
         """The pids, indexes and MAC addresses by which another veth may be found than before."""
         moved = [*chain.from_iterable(exchanged(before._veths, self._veths))]
         namespaces = {link.peer_netns for link in moved}
-        pids = {pid for pid, nsid in (before._netns | self._netns).items() if nsid in namespaces}
+        pids = {pid for pid, nsid in (before._netns | self._netns).items() if nsid in namespaces} if moved else set()
         pids |= {pid for pid, _ in before._netns.items() ^ self._netns.items()}
         macs = {mac for mac, _ in before._by_mac.items() ^ self._by_mac.items()}
         return frozenset((*pids, *(link.index for link in moved), *macs))
-
-    def as_before(self, evidence: frozenset[object]) -> bool:
-        """Whether `before` found the same veths by this evidence."""
-        return self._changed is not None and self._changed.isdisjoint(evidence)
 
     def veths(self, container: Container) -> tuple[str | None, ...]:
         """The host's end of each endpoint; by what was read inside, too."""

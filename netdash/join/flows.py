@@ -249,20 +249,20 @@ class LiveEntries:
         self._known: dict[int, tuple[bytes, TrackedFlow]] = {}  # by the identity of the bytes, which are kept
         self._counted: dict[tuple[object, ...], tuple[float, int]] = {}  # when, and how many bytes
 
-    def read(self, told: Tracking) -> tuple[TrackedFlow, ...]:
+    def read(self, tracking: Tracking) -> tuple[TrackedFlow, ...]:
         before, self._known = self._known, {}
         counted, self._counted = self._counted, {}
         found = []
-        for body, began in told.entries:
+        for body, began in tracking.entries:
             known = before.get(id(body))
             if known is not None and known[0] is body:
                 flow: TrackedFlow | None = known[1]
             else:
-                flow = parse_entry(body, told.at)
+                flow = parse_entry(body, tracking.at)
                 if flow is not None and flow.age is None and began is not None:
-                    flow = replace(flow, age=int(told.at - began))
+                    flow = replace(flow, age=int(tracking.at - began))
             if flow is not None:
-                flow = self._rated(flow, told.dumped, counted) if flow.counts is not None else flow
+                flow = self._rated(flow, tracking.dumped, counted) if flow.counts is not None else flow
                 self._known[id(body)] = (body, flow)
                 found.append(flow)
         return tuple(found)

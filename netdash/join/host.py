@@ -207,7 +207,7 @@ class Builder:
             recording.answers.get("ip/bridge-fdb.json"),
         )
         inner = self._inner.update(recording)
-        moved = None if veth_pairs is self._veth_pairs else veth_pairs
+        moved = frozenset() if veth_pairs is self._veth_pairs else veth_pairs.changed
         before, self._joined_before, self._veth_pairs = self._joined_before, {}, veth_pairs
         owners = {container.name: container for container in parsed}
         found = []
@@ -216,7 +216,7 @@ class Builder:
             if (
                 (known is None or known.container is not container)
                 or (container.shares_with or container.name in inner)
-                or (moved is not None and not moved.as_before(known.evidence))
+                or (moved is None or not moved.isdisjoint(known.evidence))
             ):
                 known = self._join(container, veth_pairs, known, owners)
             self._joined_before[container.id] = known
@@ -298,7 +298,9 @@ class Builder:
 
 def _newest_first(each: CachedMap, parse: Callable[[Json], T | None], answer: object) -> dict[str, T]:
     """The containers of one kind of answer, by id."""
-    found = each(lambda raw: (created(raw), text(raw.get("Id")), parse(raw)), map(mapping, objects(answer) or ()))
+    found = each(
+        lambda raw: (created(mapping(raw)), text(mapping(raw).get("Id")), parse(mapping(raw))), objects(answer) or ()
+    )
     found.sort(key=itemgetter(0), reverse=True)
     return {identity: one for _, identity, one in found if identity and one}
 

@@ -31,7 +31,7 @@ class _Owner:
 
     container: Container
     sockets: ByPort
-    told: frozenset[IP | None]  # the addresses that the API tells
+    api_addresses: frozenset[IP | None]  # the addresses that the API tells
 
 
 _Key = tuple[str, IP, int]
@@ -48,7 +48,7 @@ class _Published:
     numbers: frozenset[tuple[str, int]]
     taken: frozenset[_Key]  # by the ports that are live, and by the proxies
     down: frozenset[_Key]
-    ordered: tuple[tuple[tuple[object, ...], Port], ...]
+    order: tuple[tuple[object, ...], ...]  # of the ports
 
     @classmethod
     def of(cls, container: Container, ports: tuple[Port, ...]) -> _Published:
@@ -59,15 +59,13 @@ class _Published:
             frozenset((port.proto, port.host_port) for port in ports),
             frozenset(_key(one) for port in ports for one in (port.live and port, port.proxy) if one),
             frozenset(_key(port) for port in ports if not port.live),
-            tuple((_order(port), port) for port in ports),
+            tuple(map(_order, ports)),
         )
 
     def with_rules(self, changed: Changes) -> _Published:
         """With the rules as they are now."""
         ports = changed.renewed(self.ports)
-        if ports is self.ports:
-            return self
-        return replace(self, ports=ports, ordered=tuple(zip([order for order, _ in self.ordered], ports, strict=True)))
+        return self if ports is self.ports else replace(self, ports=ports)
 
 
 class HostPorts:
@@ -115,7 +113,8 @@ class HostPorts:
         more = [*self._by_netdash(taken, containers), *self._translated(published, taken, containers)]
         taken = taken.union([_key(port) for port in more], *(one.down for one in published))
         more += (*self._others(taken, containers), *self._waiting(waiting, containers))
-        found = [each for one in published for each in one.ordered] + [(_order(port), port) for port in more]
+        found = [pair for one in published for pair in zip(one.order, one.ports, strict=True)]
+        found += zip(map(_order, more), more, strict=True)
         found.sort(key=itemgetter(0))
         return tuple([port for _, port in found])
 
@@ -148,8 +147,8 @@ class HostPorts:
 
     def _published(self, container: Container) -> Iterator[Port]:
         bindings = container.bindings if container.running else container.configured
-        told = frozenset(binding.host_ip for binding in bindings)
-        owner = _Owner(container, by_port(container.listeners or ()), told)
+        addresses = frozenset(binding.host_ip for binding in bindings)
+        owner = _Owner(container, by_port(container.listeners or ()), addresses)
         six_told = {(binding.proto, binding.host_port) for binding in bindings if binding.host_ip == ANY[6]}
         six = any(address.version == 6 for end in container.endpoints for address in end.addresses)
         for binding in bindings:
@@ -224,7 +223,7 @@ class HostPorts:
             for one in self._proxies_at.get((binding.proto, binding.host_port), ())
             if (one.container_port, one.host_ip.version) == (binding.container_port, host_ip.version)
             and not _foreign(owner.container, one.container_ip)
-            and one.host_ip not in owner.told
+            and one.host_ip not in owner.api_addresses
         ]
         return found[0] if len(found) == 1 else None
 

@@ -17,11 +17,11 @@ class LinkRates:
     def __init__(self) -> None:
         self._rates: dict[int, Rate] = {}
 
-    def read(self, told: LinkReading) -> Mapping[int, Rate]:
-        seconds = told.at - told.since if told.since is not None else 0.0
+    def read(self, reading: LinkReading) -> Mapping[int, Rate]:
+        seconds = reading.at - reading.since if reading.since is not None else 0.0
         self._rates = {
-            index: _rate(told.before.get(index), now, seconds, self._rates.get(index, UNTOLD).history)
-            for index, now in told.counts.items()
+            index: _rate(reading.before.get(index), now, seconds, self._rates.get(index, UNTOLD).history)
+            for index, now in reading.counts.items()
         }
         return self._rates
 

@@ -123,8 +123,8 @@ class Sources:
     ) -> tuple[Tracking | None, tuple[TrackedFlow, ...] | None]:
         """What netlink told of a live host, and its entries; else those that a tool printed. Another network namespace
         than the engine's tells nothing of containers."""
-        told = recording.answers.get(Tracking.PATH)
-        if not isinstance(told, Tracking):
+        tracking = recording.answers.get(Tracking.PATH)
+        if not isinstance(tracking, Tracking):
             self._entries = None
             return None, self.parsed(recording, "host/conntrack.txt")
         if process is not None and process.place is not Place.HERE:
@@ -134,7 +134,7 @@ class Sources:
         from netdash.join.flows import LiveEntries
 
         self._entries = self._entries or LiveEntries()
-        return told, self.once("tracking", self._entries.read, told)
+        return tracking, self.once("tracking", self._entries.read, tracking)
 
     def traffic(self, recording: Recording, process: EngineProcess | None, elsewhere: bool) -> Traffic:
         """What devices carry, and the connections of one container, while somebody looks at them. `elsewhere`: the
@@ -161,9 +161,9 @@ class Sources:
             return NOT_READ
         return self.once("traffic", Traffic, rates, own, sockets)
 
-    def _of_one(self, told: UsedReading) -> Used:
-        entries = self._used.read(told.tracking) if self._used is not None else ()
-        return Used(told.addresses, entries, bool(told.tracking.left_out))
+    def _of_one(self, reading: UsedReading) -> Used:
+        entries = self._used.read(reading.tracking) if self._used is not None else ()
+        return Used(reading.addresses, entries, bool(reading.tracking.left_out))
 
     def counters(self, recording: Recording, failures: dict[str, Failure]) -> Mapping[str, Counters] | None:
         """By file; None where nobody looked."""
@@ -264,8 +264,8 @@ class Sources:
         bare = self.once("argv", lambda text: parse_proxies(text, self._argv), argv)
         memory = self.parsed(recording, "host/memory.txt")
         theirs = None if process is not None and process.place is Place.ENTERED else listeners  # of another namespace
-        told = self.once("proxies", self._processes.of, bare, memory, stopped, theirs)
-        proxies, forged = self.once("split", split_forged, told, owners, process)
+        running = self.once("proxies", self._processes.of, bare, memory, stopped, theirs)
+        proxies, forged = self.once("split", split_forged, running, owners, process)
         return proxies, forged, listeners
 
     def networks(

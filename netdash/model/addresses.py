@@ -90,17 +90,17 @@ class Spec:
 def parse_spec(text: str, proto: str | None = None, bind: str | None = None, most: int = MOST) -> Spec:
     """`[[IP:]HOST:]PORT[/PROTO]`, where HOST and PORT may be ranges of one length, and of `most` ports. `proto` and
     `bind`: said beside it. Raises NetdashError(USAGE)."""
-    body, slash, told = text.strip().partition("/")
-    told = told.lower() if slash else ""
-    if told not in ("tcp", "udp") and slash:
+    body, slash, suffix = text.strip().partition("/")
+    suffix = suffix.lower() if slash else ""
+    if suffix not in ("tcp", "udp") and slash:
         raise _wrong(f"{text!r}: the protocol is tcp or udp")
-    if proto and told and proto != told:
-        raise _wrong(f"{text!r} says {told}, --proto says {proto}")
+    if proto and suffix and proto != suffix:
+        raise _wrong(f"{text!r} says {suffix}, --proto says {proto}")
     before, _, inner = body.rpartition(":")
     ip, _, outer = before.rpartition(":")
     if ip and bind:
         raise _wrong(f"{text!r} names an address, and so does --bind")
-    return Spec(_pairs(text, outer, inner, most), proto or told or "tcp", _ip(ip or bind))
+    return Spec(_pairs(text, outer, inner, most), proto or suffix or "tcp", _ip(ip or bind))
 
 
 def _ip(text: str | None) -> IP | None:

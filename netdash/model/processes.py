@@ -167,13 +167,13 @@ _Process = tuple[Proxy, int | None, bool | None, tuple[Listener, ...] | None]
 """A proxy, its memory in bytes, whether it is stopped, its sockets."""
 
 
-def _with_process(told: _Process) -> Proxy:
-    proxy, rss, stopped, listeners = told
+def _with_process(process: _Process) -> Proxy:
+    proxy, rss, stopped, listeners = process
     return replace(proxy, rss=rss, stopped=stopped, listeners=listeners)
 
 
-def _identity(told: _Process) -> Hashable:
-    proxy, rss, stopped, listeners = told
+def _identity(process: _Process) -> Hashable:
+    proxy, rss, stopped, listeners = process
     return id(proxy), rss, stopped, listeners is None, *map(id, listeners or ())
 
 

@@ -147,8 +147,8 @@ def _compiled(kind: Any, frozen: bool) -> Callable[..., None]:
 
 
 def _repr(self: Any) -> str:
-    told = (f"{name}={getattr(self, name)!r}" for name, one in self._fields.items() if one.repr)
-    return f"{type(self).__qualname__}({', '.join(told)})"
+    shown = (f"{name}={getattr(self, name)!r}" for name, one in self._fields.items() if one.repr)
+    return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
 def _equal(read: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any, Any], bool]:

@@ -175,7 +175,8 @@ RECORDED: frozenset[Source] = frozenset((*SOURCES, Source.DROPS))
 """What a recording is asked for, beside what only it needs."""
 
 COUNTING = frozenset(("rules/nft.json", *(file.path for file in FILES if file.source is Source.DROPS)))
-"""Answers that are news also where they say the same: no packet came. (iptables-save tells the time too.)"""
+"""Answers that count as read again also where they did not change: no packet came. (iptables-save prints the time too.)
+"""
 
 _KERNEL = (Source.LINKS, Source.ROUTES, Source.NEIGHBOURS, Source.RULES, Source.PROXIES, Source.SYSCTLS)
 IN_NAMESPACE = frozenset((*_KERNEL, Source.DROPS))

@@ -46,7 +46,7 @@ def parse_save(text: str) -> Listing:
     generated = completed = 0  # comments before and behind each table
     lines = text.split("\n")
     half = lines.pop() if lines[-1] != "COMMIT" else ""  # a line without an end
-    for line in _joined(lines):
+    for line in _joined(lines) if '"' in text else lines:
         first = line[:1]
         if first == "[" or first == "-":
             if not _rule_line(line, table, chains):
@@ -99,14 +99,14 @@ def _rule_line(line: str, table: str | None, chains: Saved) -> bool:
     """Put a rule into its chain; False when the line is none."""
     counters = ""
     if line[0] == "[":
-        end = line.find("] ")
-        counters, line = line[1:end], line[end + 2 :]
-    name = line[3:].partition(" ")[0]
-    if table is None or not name or not line.startswith("-A "):
+        counters, _, line = line[1:].partition("] ")
+    word, _, rest = line.partition(" ")
+    name = rest.partition(" ")[0]
+    if table is None or not name or word != "-A":
         return False
     chain = chains.get((table, name))
     if chain is None:
-        chain = chains.setdefault((table, name), SavedChain())
+        chain = chains[table, name] = SavedChain()
     chain.texts.append(line)
     chain.counters.append(counters)
     return True

@@ -235,7 +235,7 @@ class RulesetReader:
         old, was = _aligned(shape, before)
         save_fresh, nft_fresh = shape.path in spans, _NFT_ANSWER in spans
         save_span, nft_span = spans.get(shape.path), spans.get(_NFT_ANSWER)
-        steady = 0.0 if save_span else None
+        idle_rate = 0.0 if save_span else None
         rules: list[Rule] = []
         for at, body in enumerate(shape.bodies):
             rule = old[at]
@@ -243,7 +243,7 @@ class RulesetReader:
             if (
                 (counters is None and rule is not None and was[at] == strings[at] and rule.matches is body.matches)
                 and rule.text is body.text
-                and (not save_fresh or rule.rate == steady)
+                and (not save_fresh or rule.rate == idle_rate)
             ):
                 rules.append(rule if rule.position == at + 1 else replace(rule, position=at + 1))
                 continue

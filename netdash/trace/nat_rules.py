@@ -17,7 +17,7 @@ from netdash.kernel.routing import OUTSIDE, entrance, uplinks_of
 from netdash.kernel.sockets import device_of
 from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Chain, Host, Port, Rule, Ruleset, Verb
-from netdash.model.memory import differing
+from netdash.model.memory import differing, same
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
 from netdash.trace.chains import call
@@ -222,12 +222,9 @@ class Changes:
 
     def renewed(self, ports: tuple[Port, ...]) -> tuple[Port, ...]:
         """With the rules as they are now."""
-        rules = [self.now.get(id(port.dnat)) for port in ports]
-        if not any(rules):
-            return ports
-        return tuple(
-            replace(port, dnat=rule) if rule is not None else port for port, rule in zip(ports, rules, strict=True)
-        )
+        now = self.now
+        renewed = [replace(port, dnat=now[id(port.dnat)]) if id(port.dnat) in now else port for port in ports]
+        return ports if same(ports, renewed) else tuple(renewed)
 
 
 def changes(before: Ruleset, after: Ruleset) -> Changes | None:

@@ -216,16 +216,16 @@ class Attached:
         version = 6 if candidates[0][0].family == "ip6" else 4
         seen: set[tuple[object, ...]] = set()
         for binding in container.bindings:
-            told = binding.host_ip
-            key = (binding.proto, binding.container_port, binding.host_port, told)
-            wildcard = told is None or told.is_unspecified
-            ours = (told.version if told else 4) == version
+            host_ip = binding.host_ip
+            key = (binding.proto, binding.container_port, binding.host_port, host_ip)
+            wildcard = host_ip is None or host_ip.is_unspecified
+            ours = (host_ip.version if host_ip else 4) == version
             if key in seen or not (ours or (any_family and wildcard)):
                 continue
             seen.add(key)
             side, address = _carrier(candidates, container, binding, evidence)
             yield Publication(
-                container, side, binding, address, None if wildcard else told, ours and len(candidates) == 1
+                container, side, binding, address, None if wildcard else host_ip, ours and len(candidates) == 1
             )
 
 
@@ -238,8 +238,8 @@ def _carrier(
 ) -> tuple[NetworkFamily, IP]:
     """The endpoint that carries a port is the one with the default gateway: of several the API tells the priority
     only, so rules and proxies decide where they agree with one of them."""
-    told = evidence.get((binding.proto, binding.host_port or 0), frozenset())
-    named = [candidate for candidate in candidates if candidate[1] in told]
+    addresses = evidence.get((binding.proto, binding.host_port or 0), frozenset())
+    named = [candidate for candidate in candidates if candidate[1] in addresses]
     if len(named) == 1:
         return named[0][0], named[0][1]
     gateways = container.default_gateways or frozenset()
