@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from netdash.join.peers import Peer, peer_counts, peers
+from netdash.join.networks import Peer, peer_counts, peers
 from netdash.kernel.routing import entrance, uplink
 from netdash.model.finding import Direction, Hit
 from netdash.model.host import IP, Container, Endpoint, Host, Network, Port, Route, Scope

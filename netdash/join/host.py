@@ -9,7 +9,7 @@ from operator import is_not, itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from netdash.bundle.recording import Recording
-from netdash.join.bridges import other_namespace, with_gateways
+from netdash.join.networks import other_namespace, with_gateways
 from netdash.join.sources import Sources, malformed, parse_inside
 from netdash.model.engine_state import KERNEL, other_kernel
 from netdash.model.host import (
@@ -34,8 +34,8 @@ from netdash.parse.json_values import Json, mapping, objects, text
 
 if TYPE_CHECKING:
     from netdash.drift.incremental import Comparing
-    from netdash.join.bridges import VethPairs
     from netdash.join.host_ports import HostPorts
+    from netdash.join.networks import VethPairs
     from netdash.kernel.devices import Entrance
     from netdash.model.kept import WaitingPort
 
@@ -196,7 +196,7 @@ class Builder:
             parsed = self._sources.once(
                 "gateways", with_gateways, parsed, recording.answers.get("docker/networks.json")
             )
-        from netdash.join.bridges import VethPairs
+        from netdash.join.networks import VethPairs
 
         veth_pairs = self._sources.once(
             "veth_pairs",
@@ -243,7 +243,7 @@ class Builder:
                 seen = replace(seen, left_behind=True, inside=seen.inside or Inside((), (), ()))
         else:
             seen = before.seen
-        from netdash.join.bridges import evidence_of
+        from netdash.join.networks import evidence_of
 
         veths = veth_pairs.veths(seen)
         if before is not None and before.seen is seen and before.veths == veths:

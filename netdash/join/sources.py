@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netdash.bundle.recording import Recording
-from netdash.join.bridges import bridges
+from netdash.join.networks import bridges
 from netdash.model.engine_state import EngineProcess, Place, parse_engine_process
 from netdash.model.host import (
     Bridging,

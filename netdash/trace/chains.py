@@ -16,8 +16,8 @@ from netdash.model.source import Source
 from netdash.rules.match import Answer, condition, holds
 from netdash.rules.rule_index import mapped
 from netdash.trace import translate
-from netdash.trace.conntrack import NO_ZONE, SOURCE, manipulated_at
-from netdash.trace.conntrack import Target as Translated
+from netdash.trace.connection import NO_ZONE, SOURCE, manipulated_at
+from netdash.trace.connection import Target as Translated
 from netdash.trace.hooks import CONNTRACK, NAT, Hooks, Stage
 from netdash.trace.model import Step, Verdict
 from netdash.trace.namespace_state import looked_at, number

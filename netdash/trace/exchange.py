@@ -11,10 +11,9 @@ from netdash.model.host import Container, Host, Proxy
 from netdash.model.index import index_of
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
-from netdash.trace.conntrack import Connection
+from netdash.trace.connection import Connection, answer_to, with_data
 from netdash.trace.container_namespace import Namespace, namespaces_of
 from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Verdict
-from netdash.trace.packets import answer_to, with_data
 from netdash.trace.path import Outlet, from_container, from_host, from_outlet, from_outside
 from netdash.trace.return_routes import Lacking, comes_back, comes_in_by, leaves_elsewhere, turned_back
 from netdash.trace.run import Choices, Ended, Explored, Run, Walked, explore, undecided, walk

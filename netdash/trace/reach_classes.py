@@ -26,12 +26,12 @@ from netdash.model.host import (
 )
 from netdash.model.records import replace
 from netdash.trace.bridge import mac_of
+from netdash.trace.connection import EPHEMERAL
 from netdash.trace.container_namespace import Namespace, namespaces_of
 from netdash.trace.equivalence import DECIDING, Alike, Identity
 from netdash.trace.exchange import paused_in
 from netdash.trace.model import Aim, Kind, Sender
 from netdash.trace.namespace_state import lookups_of, port_range
-from netdash.trace.packets import EPHEMERAL
 
 Masks = Mapping[object, str]
 

@@ -15,7 +15,7 @@ from netdash.kernel.conntrack_entries import flows_of
 from netdash.model.host import IP, Chain, Container, Host, Listener, Rule
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
-from netdash.trace.conntrack import NO_ZONE, Connection
+from netdash.trace.connection import NO_ZONE, Connection
 from netdash.trace.hooks import Hooks, hooks_of
 from netdash.trace.model import UNREAD, Decision, End, Hop, Routed, Step, Tuple4, Verdict
 

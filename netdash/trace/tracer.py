@@ -6,12 +6,12 @@ from netdash.kernel.routing import OUTSIDE, Flow, address_type, entrance, find, 
 from netdash.model.host import IP, Host, Proxy
 from netdash.model.records import replace
 from netdash.trace import link_layer
+from netdash.trace.connection import EPHEMERAL, first_packet
 from netdash.trace.container_namespace import Namespace, namespaces_of
 from netdash.trace.exchange import Asking, contradicted, exchanged, paused_sender
 from netdash.trace.link_layer import narrowest
 from netdash.trace.model import Decision, Exchange, Origin, Question, Reply, Trace, Tuple4, Verdict
 from netdash.trace.namespace_state import lookups_of, port_range, routes_of, situation
-from netdash.trace.packets import EPHEMERAL, first_packet
 from netdash.trace.path import from_container, from_host, from_outside
 from netdash.trace.run import Choices, Ended, Explored, Run, Walked, blockers, explore, undecided, walk
 

@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from netdash.kernel.source_address import HOST_SCOPE, source_address
 from netdash.model.host import IP, Effect, Net, Rule, Target, Verb
 from netdash.model.numbers import decimal
-from netdash.trace.conntrack import SOURCE, Connection, manipulated_at, opens
-from netdash.trace.conntrack import Target as Ends
+from netdash.trace.connection import SOURCE, Connection, manipulated_at, opens
+from netdash.trace.connection import Target as Ends
 from netdash.trace.forwarding import chosen_address
 from netdash.trace.model import Verdict
 from netdash.trace.namespace_state import link_of, number

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from netdash.join.drops import finding_of, networks_of
-from netdash.join.peers import Peer, peers
+from netdash.join.networks import Peer, peers
 from netdash.model.engine_state import Drift
 from netdash.model.host import (
     Container,

@@ -9,7 +9,7 @@ from functools import lru_cache
 from netdash.doctor import standing
 from netdash.doctor.questions import first_peers, peer_usual
 from netdash.doctor.questions import usuals as of_card
-from netdash.join.peers import Peer, peers
+from netdash.join.networks import Peer, peers
 from netdash.model.finding import Direction, Health, Mark, health_of
 from netdash.model.host import Container, Host, Port, Ref, Scope
 from netdash.model.index import index_of, sharing, why_lost

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from netdash.join.peers import peers
+from netdash.join.networks import peers
 from netdash.model.host import Scope
 from netdash.trace.summary import Leaves, inbound, obstacle, outbound
 from netdash.view.answer import sentence

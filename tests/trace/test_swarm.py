@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from netdash.bundle.storage import load
-from netdash.join.bridges import with_gateways
 from netdash.join.host import Builder
+from netdash.join.networks import with_gateways
 from netdash.model.host import Host
 from netdash.trace.model import Verdict
 from netdash.trace.question import Asked, question

@@ -1,10 +1,14 @@
-"""One connection as conntrack keeps it while its packets pass: state, marks and what nat has bound."""
+"""A connection: the packets that it begins with, and what conntrack keeps of it while they pass: state, marks and
+what nat has bound.
+
+Knows no host."""
 
 from __future__ import annotations
 
 from netdash.model.host import IP, TrackedFlow
 from netdash.model.packet import Ends, Packet
 from netdash.model.records import dataclass, field, replace
+from netdash.trace.model import Question
 
 NO_ZONE = (0, 0)
 DESTINATION, SOURCE = "destination", "source"
@@ -144,3 +148,65 @@ def _changed(packet: Packet, kind: str, target: Target) -> Packet:
     if kind == DESTINATION:
         return replace(packet, dst=ip, dport=port, dst_type=None)
     return replace(packet, src=ip, sport=port, src_type=None, ephemeral=packet.ephemeral if port is None else None)
+
+
+EPHEMERAL = (32768, 60999)  # net.ipv4.ip_local_port_range as Linux starts with
+_SYN = {4: (40, 120), 6: (60, 140)}  # bytes of a TCP packet without data: the headers, and all options that fit
+_DATA = frozenset({"ack", "psh"})
+_SMALL = (41, 300)  # bytes of a packet with a request or an answer of a line or two
+
+
+def first_packet(question: Question, ephemeral: tuple[int, int], held: frozenset[int] = frozenset()) -> Packet:
+    """`ephemeral`: where the sender's port lies when it is not told; it is none of `held`."""
+    family = question.dst.version
+    proto = "ipv6-icmp" if family == 6 and question.proto == "icmp" else question.proto
+    ports = proto not in ("icmp", "ipv6-icmp")
+    return Packet(
+        family,
+        proto,
+        question.src,
+        question.dst,
+        question.sport if ports else None,
+        question.dport if ports else None,
+        ctstate="INVALID",
+        mark=question.mark,
+        ephemeral=ephemeral if ports and question.sport is None else None,
+        held=held,
+        tcp_flags=frozenset({"syn"}) if proto == "tcp" else None,
+        icmp=None if ports else (8 if family == 4 else 128, 0),
+        ctdir="",
+        physdev_in="",
+        physdev_out="",
+        bridged=False,
+        whole=True,
+        length=_SYN[family] if proto == "tcp" else (question.size, question.size) if question.size else None,
+        uid=question.uid,
+    )
+
+
+def answer_to(got: Packet) -> Packet:
+    """What the receiver sends back. Its port may be one of the sender's that is not told."""
+    return replace(
+        got,
+        src=got.dst,
+        dst=got.src,
+        sport=got.dport,
+        dport=got.sport,
+        iif=None,
+        oif=None,
+        mark=0,
+        src_type=None,
+        dst_type=None,
+        tcp_flags=frozenset({"syn", "ack"}) if got.tcp_flags else None,
+        icmp=(0 if got.family == 4 else 129, 0) if got.icmp else None,
+        ctstate="INVALID",
+        ctdir="",
+        ephemeral=None,
+        ephemeral_dport=got.ephemeral,
+        uid=None,
+    )
+
+
+def with_data(packet: Packet) -> Packet:
+    """The same packet later on the open connection, with a little data in it."""
+    return replace(packet, tcp_flags=_DATA, length=_SMALL, ctstate="INVALID", ctdir="", iif=None, oif=None, mark=0)
