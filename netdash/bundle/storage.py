@@ -3,8 +3,11 @@ each answer, as the tool printed it. A file that is absent could not be read; an
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,7 +16,7 @@ from pathlib import Path
 from netdash.bundle.archive import META, Files, read_files
 from netdash.bundle.collector_stream import is_stream, parse
 from netdash.bundle.recording import Answer, Recording, scrub
-from netdash.model.errors import Exit, NetdashError
+from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.model.host import Failure
 from netdash.model.records import replace
 from netdash.model.source import BY_PATH, CONTAINER_FILES, SOURCES, Missing, Source, part_name
@@ -21,6 +24,7 @@ from netdash.parse.json_values import load_json
 
 SCHEMA = 1
 _LATEST = 1 << 33  # seconds since the epoch, in the year 2242
+_LISTED = 10_000  # files of a folder that are looked at
 _BUNDLE = "a bundle is a directory, a .tar.gz, or what the collector printed"
 
 
@@ -30,8 +34,17 @@ def load(path: Path, inside: tuple[str, ...] = CONTAINER_FILES) -> Recording:
     try:
         found = read_files(path, frozenset(BY_PATH), inside, is_stream)
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-        raise NetdashError(f"cannot read {path}: {_reason(error)}", _BUNDLE) from error
+        near = _nearest(path) if isinstance(error, FileNotFoundError) else ""
+        raise NetdashError(f"cannot read {path}: {_reason(error)}", near or _BUNDLE) from error
     return _completed(parse(found) if isinstance(found, str) else _of_files(path, found))
+
+
+def _nearest(path: Path) -> str:
+    """What beside it has nearly its name."""
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        known = [entry.name for entry in itertools.islice(entries, _LISTED)]
+        return did_you_mean(path.name, known, "" if str(path.parent) == "." else f"{path.parent}/")
+    return ""
 
 
 def _of_files(path: Path, found: Files) -> Recording:

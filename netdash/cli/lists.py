@@ -80,7 +80,8 @@ def print_view(
     tell_missing(host, view.sources)
     if unavailable.namespace(host):
         note(unavailable.namespace(host))
-    if not _known(host, view) or (view.doubt(host) and not len(rows)):
+    part = Source.DOCKER in view.sources and host.containers is None
+    if part or not _known(host, view) or (view.doubt(host) and not len(rows)):
         return Exit.UNREADABLE
     return Exit.FINDINGS if view.findings and kept else Exit.FINE
 

@@ -45,7 +45,7 @@ def asked(host: Host, arguments: Arguments) -> tuple[Question, tuple[str, ...]]:
 
 def run_reach(arguments: Arguments) -> int:
     """Print who reaches what: a line a port, or all that is known of those of one container; exit 3 when there is
-    nothing to ask."""
+    nothing to ask, or the engine was not read."""
     host = host_of(arguments, ALL_WAYS)
     asked = find_container(host, arguments.container) if arguments.container else None
     owners = {asked.id, sharing(host, asked).id} if asked is not None else None
@@ -61,7 +61,7 @@ def run_reach(arguments: Arguments) -> int:
         view = reachability.summary(host, matrix)
         write(terminal.table(view, list(view.rows(host)), room(), colour()))
         tell_missing(host, sorted(ALL_WAYS))
-    return Exit.FINE if matrix.aims else Exit.UNREADABLE
+    return Exit.FINE if matrix.aims and host.containers is not None else Exit.UNREADABLE
 
 
 def _print(

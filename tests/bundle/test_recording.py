@@ -82,6 +82,16 @@ def test_what_is_missing_or_no_archive_is_one_line(tmp_path):
         assert "\n" not in caught.value.message
 
 
+def test_what_was_probably_meant_is_named(tmp_path):
+    written(tmp_path / "tuesday.tar.gz")
+    with pytest.raises(NetdashError) as caught:
+        load(tmp_path / "teusday.tar.gz")
+    assert caught.value.hint == f"did you mean {tmp_path}/tuesday.tar.gz?"
+    with pytest.raises(NetdashError) as caught:
+        load(tmp_path / "none" / "tuesday.tar.gz")
+    assert "did you mean" not in caught.value.hint
+
+
 def test_a_truncated_archive_is_told(tmp_path):
     whole = written(tmp_path / "whole.tar.gz").read_bytes()
     (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])

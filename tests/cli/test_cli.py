@@ -119,6 +119,10 @@ def test_a_list_that_could_not_be_read_is_null_and_exit_3(ran: Callable[..., Ran
     assert notes == "note: docker: not in this recording\n"
     assert ran("containers", "--from", bundle)[:2] == (Exit.UNREADABLE, "")
     assert ran("show", "web", "--from", bundle)[0] == Exit.UNREADABLE
+    code, out, _ = ran("ports", "--from", bundle)
+    assert code == Exit.UNREADABLE
+    assert out  # this host's sockets were read: which ports the engine has published is not known
+    assert ran("reach", "--from", bundle)[0] == Exit.UNREADABLE
     assert ran("rules", "--from", bundle)[0] == Exit.FINE
 
 

@@ -32,7 +32,7 @@ from tests.support.read_engines import FakeEngine
 SYNC = b"\x1b[?2026;2$y"  # the terminal takes pictures as one: each stands between ?2026h and ?2026l
 LIGHT = b"\x1b]11;rgb:ffff/ffff/ffff\x1b\\"
 HANDED = b"\x1b[>1u"  # the driver has the terminal
-SHELL = b"\x1b[?1049l"
+OWN_SCREEN, SHELL = b"\x1b[?1049h", b"\x1b[?1049l"
 HELD = """
 import importlib.abc, sys, time
 class Finder(importlib.abc.MetaPathFinder):
@@ -43,6 +43,26 @@ sys.meta_path.insert(0, Finder())
 from netdash.__main__ import run
 run()
 """
+WAITING_SHELL = """
+import os, signal, sys
+netdash = os.fork()
+if not netdash:
+    os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    os.tcsetpgrp(0, os.getpid())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTTOU])
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+_, status = os.waitpid(netdash, os.WUNTRACED)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+os.tcsetpgrp(0, os.getpgrp())
+print("stopped:", os.WIFSTOPPED(status), flush=True)
+sys.stdin.readline()
+os.tcsetpgrp(0, netdash)
+os.kill(netdash, signal.SIGCONT)
+_, status = os.waitpid(netdash, 0)
+print("ended:", os.waitstatus_to_exitcode(status), flush=True)
+"""
+"""A job of a shell: it is stopped, woken by a line, and ends."""
 Cell = tuple[object, ...]
 
 
@@ -205,6 +225,32 @@ def test_a_signal_gives_the_terminal_back(
         assert run.process.wait(10) == code
         assert termios.tcgetattr(run.terminal)[:6] == run.before[:6]
         assert b"Traceback" not in run.seen
+
+
+def test_a_shell_has_the_terminal_while_it_is_stopped(engine: FakeEngine, tmp_path: Path) -> None:
+    held = HELD.format(what="while True: time.sleep(0.05)")
+    with shell(engine, tmp_path, argv=[sys.executable, "-c", WAITING_SHELL, held]) as run:
+        frame = run.until(b"\x1b[24;1H")
+        netdash = os.tcgetpgrp(run.master)
+        os.kill(netdash, signal.SIGTSTP)
+        run.until(SHELL)
+        run.until(b"stopped: True")
+        assert termios.tcgetattr(run.terminal)[:6] == run.before[:6]
+        run.send(b"\n")
+        assert frame[frame.index(OWN_SCREEN) :] in run.until(b"\x1b[24;1H")
+        os.kill(netdash, signal.SIGTERM)
+        run.until(SHELL)
+        run.until(b"ended: 143")
+
+
+def test_it_goes_on_where_no_shell_would_wake_it(engine: FakeEngine, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", HELD.format(what="while True: time.sleep(0.05)")]
+    with shell(engine, tmp_path, argv=argv) as run:
+        run.until(b"\x1b[24;1H")
+        run.process.send_signal(signal.SIGTSTP)
+        run.until(SHELL)
+        run.until(OWN_SCREEN)
+        run.until(b"\x1b[24;1H")
 
 
 def test_a_screen_that_cannot_be_loaded_gives_the_terminal_back(engine: FakeEngine, tmp_path: Path) -> None:

@@ -147,15 +147,23 @@ class Taken:
         self.early = 0  # bytes typed before that: Enter comes as a line feed
         self.typed = b""  # read already
         self.asked = False  # the background
-        self.painted = False
+        self._frame = ""  # what was painted
         self._held = self.before is not None
         if self.before is not None:
-            quick = raw(self.before)
-            quick[tty.LFLAG] |= termios.ISIG
-            for key in (termios.VSUSP, termios.VQUIT):
-                quick[tty.CC][key] = b"\0"
-            put(terminal, quick)
+            self._take(self.before)
             self.early = waiting(terminal)
+            signal.signal(signal.SIGTSTP, lambda *_: self._stop())
+
+    @property
+    def painted(self) -> bool:
+        return bool(self._frame)
+
+    def _take(self, before: list[Any]) -> None:
+        quick = raw(before)
+        quick[tty.LFLAG] |= termios.ISIG
+        for key in (termios.VSUSP, termios.VQUIT):
+            quick[tty.CC][key] = b"\0"
+        put(self._input, quick)
 
     def ask_ground(self) -> None:
         self.asked = True
@@ -172,8 +180,20 @@ class Taken:
         return found[1].decode("ascii") if found else ""
 
     def paint(self, frame: str) -> None:
-        self.painted = True
-        self._write(OWN_SCREEN + ON + frame)
+        self._frame = OWN_SCREEN + ON + frame
+        self._write(self._frame)
+
+    def _stop(self) -> None:
+        """Somebody sent SIGTSTP: the terminal is the shell's until it wakes netdash. The driver has its own way."""
+        held = self._held
+        self.leave()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, lambda *_: self._stop())
+        if held and self.before is not None:
+            self._held = True
+            self._take(self.before)
+            self._write(self._frame)
 
     def give(self) -> None:
         """The driver has it from now on, and gives it back."""
