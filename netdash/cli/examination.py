@@ -3,17 +3,21 @@ it: `Examination` is the caller's side, this module as a program the other."""
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import select
-import subprocess
 import sys
 import threading
-from dataclasses import replace
-from typing import BinaryIO, cast
+from functools import _lru_cache_wrapper
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from netdash.model.finding import Health
 from netdash.model.host import Host
+from netdash.model.records import replace
+
+if TYPE_CHECKING:
+    import subprocess
 
 _POLITE = 5  # added to its nice value: at 10, a busy machine leaves it a thirtieth of a processor
 _IDLE = 20.0  # seconds without a question after which it ends and frees its memory
@@ -79,6 +83,8 @@ def _packed(host: Host) -> bytes:
 
 
 def _started() -> subprocess.Popen[bytes]:
+    import subprocess  # the other side needs it not
+
     from netdash.apply.forward import environment
 
     return subprocess.Popen(
@@ -103,6 +109,13 @@ def _end_with(questions: BinaryIO) -> None:
     os._exit(0)
 
 
+def _forget() -> None:
+    """What was computed of this host serves none that comes, and would be held beside all that is computed of it."""
+    for each in gc.get_objects():
+        if type(each) is _lru_cache_wrapper:
+            each.cache_clear()
+
+
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
     from netdash.doctor.examine import examine
     from netdash.join.flows import LiveEntries
@@ -122,6 +135,8 @@ def _serve(questions: BinaryIO, answers: BinaryIO) -> None:
             answer = None
         pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()
+        del host, answer
+        _forget()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from netdash.collect.netlink import NETFILTER, conntrack_events, messages
 from netdash.collect.procfs import loaded
@@ -31,6 +32,9 @@ _ERROR, _DONE = 2, 3
 _FAMILY = 4  # struct nfgenmsg
 _ZONE = 18  # CTA_ZONE, behind the two tuples
 _ORIGINAL, _REPLY, _FILTER = 1, 2, 25  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER
+_EITHER = ((_ORIGINAL, (1, 0)), (_REPLY, (0, 1)))
+_COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")
+_FEW = 2_000  # connections: a dump of all takes less than two that are filtered, each of which walks the table: 8 ms
 _NESTED = 0x8000  # NLA_F_NESTED
 _FAMILIES = {0: 0, 4: socket.AF_INET, 6: socket.AF_INET6}
 _ATTRIBUTE = struct.Struct("=HH")
@@ -137,23 +141,43 @@ def read_tracking() -> Tracking:
 @logged("netlink", "connections of addresses (IPCTNL_MSG_CT_GET)")
 def read_of(ips: Iterable[IP], most: int) -> tuple[list[bytes], int]:
     """The connections that these addresses began, and those that they answer; and 1 where there are more than `most`,
-    else 0. A kernel before 5.8 tells of all: only those are kept that name the address. Raises as `read_tracking`."""
+    else 0. Raises as `read_tracking`."""
+    sources, count = {_source(ip): ip for ip in ips}, _count()
+    if count == 0:
+        return [], 0
+    each = [(ip.version, _from(ip, *which)) for ip in sources.values() for which in _EITHER]
     found: dict[bytes, bytes] = {}
-    for ip in ips:
-        for tuple_of, flags in ((_ORIGINAL, (1, 0)), (_REPLY, (0, 1))):
-            for body in _dump(ip.version, _from(ip, tuple_of, flags)):
-                if ip.packed not in body:
-                    continue
-                key = identity(body)
-                if len(found) >= most and key not in found:
-                    return list(found.values()), 1
-                found[key] = body
+    for version, attributes in each if count is None or count > _FEW else [(0, b"")]:
+        for body in _dump(version, attributes):
+            if _source_in(body, 0) not in sources and _source_in(body, _after(body, 0)) not in sources:
+                continue  # a kernel before 5.8 tells of all
+            key = identity(body)
+            if len(found) >= most and key not in found:
+                return list(found.values()), 1
+            found[key] = body
     return list(found.values()), 0
+
+
+def _count() -> int | None:
+    """How many connections this network namespace has; None where that is not told."""
+    try:
+        return int(_COUNT.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _source(ip: IP) -> bytes:
+    return _attribute(1 if ip.version == 4 else 3, ip.packed)  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
+
+
+def _source_in(body: bytes, start: int) -> bytes:
+    """The source in the tuple that begins there."""
+    return body[start + 8 : _after(body, start + 8)]
 
 
 def _from(ip: IP, tuple_of: int, flags: tuple[int, int]) -> bytes:
     """What makes a dump tell only of entries with this source in one of their tuples (CTA_FILTER)."""
-    source = _attribute(_NESTED | 1, _attribute(1 if ip.version == 4 else 3, ip.packed))  # CTA_TUPLE_IP, CTA_IP_V…_SRC
+    source = _attribute(_NESTED | 1, _source(ip))  # CTA_TUPLE_IP
     masks = b"".join(_attribute(at, struct.pack("=I", mask)) for at, mask in enumerate(flags, 1))
     return _attribute(_NESTED | tuple_of, source) + _attribute(_NESTED | _FILTER, masks)
 

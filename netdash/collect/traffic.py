@@ -88,6 +88,9 @@ class TrafficReader:
         """The same of connections, which may be refused where counters are not: those need no privilege."""
         last, self._used = self._used, None
         if watched.addresses and not watched.flows:
+            if last is not None and last.addresses == watched.addresses and self._nothing_passed(watched, last):
+                self._used = answers[UsedReading.PATH] = last
+                return False
             with contextlib.suppress(OSError, NetdashError):
                 entries, more = read_of(watched.addresses, MOST)
                 now = time.time()
@@ -97,6 +100,13 @@ class TrafficReader:
         if told is None or last is None:
             return told is not last
         return bool(told.tracking.entries or last.tracking.entries or told.addresses != last.addresses)
+
+    def _nothing_passed(self, watched: Watched, last: UsedReading) -> bool:
+        """Whether there can be no connection, as there was none: reading them walks the kernel's table."""
+        told = self._counters
+        if told is None or last.tracking.entries or not watched.devices:
+            return False
+        return all(each in told.counts and told.counts[each] == told.before.get(each) for each in watched.devices)
 
     def _nothing(self) -> None:
         self._counters = self._used = None

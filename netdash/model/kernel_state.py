@@ -168,7 +168,8 @@ class Resolver:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What somebody looks at. `devices`, `addresses`: of one container, whose card is on screen."""
+    """What somebody looks at. `devices`, `addresses`: all of one container, whose card is on screen; no devices where
+    one of them is not known."""
 
     flows: bool = False  # all connections
     counters: bool = False  # of all devices

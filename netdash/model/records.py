@@ -200,7 +200,8 @@ def _copier(kind: Any) -> Callable[[Any], Any]:
     scope |= {"new": object.__new__, "kind": kind}
     body = [f"_{name}(made, record.{name})" for name in _writers(kind)]
     if kind.__dictoffset__:
-        body = ["made.__dict__.update(record.__dict__)"]
+        scope["put"] = object.__setattr__  # a dictionary of its very size: one that has grown is twice as large
+        body = ["put(made, '__dict__', {**record.__dict__})"]
     exec("\n ".join(("def copied(record):", "made = new(kind)", *body, "return made")), scope)  # noqa: S102
     copied: Callable[[Any], Any] = scope["copied"]
     return copied

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import astuple
 
 from netdash.kernel.conntrack_entries import unzoned
 from netdash.kernel.sockets import by_port
@@ -145,7 +144,7 @@ def _own(one: Interface, masks: Masks) -> Hashable:
 def _route(route: Route, masks: Masks) -> Hashable:
     dst, own = route.dst.network_address, route.dst.prefixlen == route.dst.max_prefixlen
     if own and (dst in masks or (route.table == "local" and dst.is_link_local)):
-        return masks.get(dst, "link-local"), *astuple(replace(route, dst=None, prefsrc=None))  # type: ignore[arg-type]  # only compared
+        return masks.get(dst, "link-local"), replace(route, dst=None, prefsrc=None)  # type: ignore[arg-type]  # only compared
     return replace(route, prefsrc=None), masks.get(route.prefsrc, route.prefsrc)
 
 

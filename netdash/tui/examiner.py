@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from operator import attrgetter
 
 from netdash.model.finding import Health, health_of, keep_health
-from netdash.model.host import Host
+from netdash.model.host import Host, Ref, Rule
+from netdash.model.index import index_of
+from netdash.model.memory import same
+from netdash.model.numbers import decimal
+from netdash.model.records import dataclass
+from netdash.model.relations import ref_of
 from netdash.model.source import Source
 from netdash.tui.interfaces import HostState
 from netdash.view import marks
 from netdash.view.text import Line, Span, Tone
 
 _NEEDED = frozenset((Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS))
-_AGAIN = 60.0  # seconds after which a host is examined again of which only counters and neighbours changed
+_PATIENCE = 5.0  # seconds that all other sources are waited for: they come at once, or not for long
+_AGAIN = 60.0  # seconds after which a host is examined again of which only counts and neighbours changed
 _REST = 1.0  # times the length of an examination until the next: what changes all the time costs half a processor
 
 
@@ -37,9 +45,9 @@ class Examiner:
         self._told, self._failed, self._examine = told, failed, examine or _here
         self._wake = threading.Event()
         self._next: Host | None = None
-        self._last: Host | None = None  # that was examined
         self._seen: Host | None = None
-        self._at = 0.0
+        self._last: dict[str | None, _Examined] = {}  # by the host's name
+        self._began: dict[str | None, float] = {}  # by the host's name: when it was read far enough
         self._thread: threading.Thread | None = None
         self.busy = False  # whether a host waits or is being examined
 
@@ -49,16 +57,23 @@ class Examiner:
         known = health_of(before) if before is not None and before.name == host.name else None
         if known is not None and health_of(host) is None:
             keep_health(host, known)
-        if _NEEDED & host.pending or host.containers is None:
+        if not self.wants(host):
             return
-        last, self._next = self._last, host
-        if last is not None and _bearing(last) == _bearing(host) and time.monotonic() - self._at < _AGAIN:
-            return
+        self._next = host
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="examiner", daemon=True)
             self._thread.start()
         self.busy = True
         self._wake.set()
+
+    def wants(self, host: Host) -> bool:
+        """Whether it was read far enough, and may fare otherwise than when it was examined."""
+        if _NEEDED & host.pending or host.containers is None:
+            return False
+        now, last = time.monotonic(), self._last.get(host.name)
+        if host.pending and now - self._began.setdefault(host.name, now) < _PATIENCE:
+            return False
+        return last is None or now - last.at >= _stands(last, host)
 
     def _run(self) -> None:
         try:
@@ -69,41 +84,117 @@ class Examiner:
                 self._wake.clear()
                 host = self._next
                 if host is not None:
-                    self._at = time.monotonic()
-                    self._last = host
+                    began = time.monotonic()
+                    last = self._last[host.name] = _Examined(host, began)
                     health = self._examine(host)
+                    last.named = {each.ref for one in health.findings for each in one.evidence if each.ref}
+                    last.passing = any(one.code == _OF_TIME for one in health.findings)
                     if host.live:
                         health = watches.setdefault(host.name, Watch()).dated(health, host.taken or time.time())
                     keep_health(host, health)
                     self._told(host)
                 self.busy = self._wake.is_set()
                 if host is not None and host.live:
-                    time.sleep(_REST * (time.monotonic() - self._at))
+                    time.sleep(_REST * (time.monotonic() - began))
         except BaseException as error:  # it ends netdash as an error of its own does
             self._failed(error)
 
 
-def _bearing(host: Host) -> tuple[object, ...]:
-    """What the answers hang on, as far as it does not move at every poll."""
-    rules = host.ruleset.shape or host.ruleset if host.ruleset is not None else None
-    parts = (host.containers, host.networks, host.links, host.routes, host.policy, host.proxies, host.listeners)
-    return (*map(id, (*parts, rules, host.sysctls, host.drift)), host.pending, frozenset(host.failures))
+# --- what an examination hangs on -------------------------------------------------------------------------------------
+
+AT_ONCE = ("containers", "networks", "links", "routes", "policy", "proxies", "listeners", "drift")
+LATER = tuple("engine bridging qdiscs ipsets ipsec forged process conntrack_counts flows privileged".split())
+MADE_ANEW = ("failures", "kept_until", "other_kernel")  # with each host: they are compared by their values
+_parts, _lesser, _made_anew = (attrgetter(*names) for names in (AT_ONCE, LATER, MADE_ANEW))
+_COUNT, _MOST = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
+_OF_TIME = "crash-loop"  # the finding that goes by itself when nothing happens
+
+
+@dataclass(slots=True)
+class _Examined:
+    """The host that was examined last, and when. `named`: what the findings refer to."""
+
+    host: Host
+    at: float
+    named: Set[Ref] = frozenset()
+    passing: bool = False  # whether one of the findings goes by itself when nothing happens
+
+
+def _stands(last: _Examined, host: Host) -> float:
+    """Seconds after its examination for which what was found is true of `host` too: for ever where nothing changed that
+    was asked."""
+    before = last.host
+    if not same(_parts(before), _parts(host)) or _shape(before) is not _shape(host):
+        return 0.0
+    if before.pending != host.pending or before.failures.keys() != host.failures.keys():
+        return 0.0
+    if before.sysctls is not host.sysctls and _settings(before) != _settings(host):
+        return 0.0
+    if not same(_lesser(before), _lesser(host)) or _made_anew(before) != _made_anew(host):
+        return _AGAIN
+    if before.neighbours is not host.neighbours and _neighbours(before) != _neighbours(host):
+        return _AGAIN
+    moved = last.passing or any(_tells(old, new, last.named) for old, new in _counted(before, host))
+    return _AGAIN if moved else math.inf
+
+
+def _shape(host: Host) -> object:
+    """The rules without their counters."""
+    return host.ruleset.shape or host.ruleset if host.ruleset is not None else None
+
+
+def _settings(host: Host) -> Mapping[str, str] | None:
+    """The sysctls, without the number of connections where there is much room for more."""
+    told = host.sysctls
+    count, most = (decimal((told or {}).get(name, "")) for name in (_COUNT, _MOST))
+    if told is None or count is None or most is None or 2 * count > most:
+        return told
+    return {name: value for name, value in told.items() if name != _COUNT}
+
+
+def _neighbours(host: Host) -> Set[tuple[object, ...]] | None:
+    """Those that say something of a container or a bridge, without the states that come and go with packets."""
+    from netdash.trace.equivalence import DECIDING  # not before the first rows
+
+    index = index_of(host)
+    bridges = {link.name for link in host.links or () if link.kind == "bridge"}
+    macs = {end.mac for container in host.containers or () for end in container.endpoints}
+    if host.neighbours is None:
+        return None
+    return {
+        (one.ip, one.dev, one.mac, one.state if one.state in DECIDING or one.mac not in macs else "")
+        for one in host.neighbours
+        if one.state in DECIDING or one.dev in bridges or one.ip in index.owners
+    }
+
+
+def _counted(before: Host, host: Host) -> Iterator[tuple[Rule, Rule]]:
+    """The same rules with their counters then and now, where they are not the same records."""
+    if before.ruleset is None or host.ruleset is None or before.ruleset is host.ruleset:
+        return
+    for then, now in zip(before.ruleset.chains, host.ruleset.chains, strict=True):
+        yield from ((old, new) for old, new in zip(then.rules, now.rules, strict=True) if old is not new)
+
+
+def _tells(old: Rule, new: Rule, named: Set[Ref]) -> bool:
+    """Whether a rule has met its first packet, or a finding says how many it has met."""
+    return old.packets != new.packets and (not old.packets or not new.packets or ref_of(new) in named)
 
 
 class Verdicts:
     """How many containers fare how on each host: worked out one host after the other while somebody looks."""
 
     def __init__(self, failed: Callable[[BaseException], None], examine: Examine | None = None) -> None:
-        self._known: dict[str, tuple[Host, Line]] = {}
+        self._known: dict[str, Line] = {}
         self._examiner = Examiner(self._examined, failed, examine)
         self._asked: tuple[str, Host] | None = None
 
     def look(self, states: Sequence[HostState]) -> None:
-        """Asks for the first host of which this is not known, or known of an older state only."""
+        """Asks for the first host of which this is not known any more."""
         if self._examiner.busy:
             return
         old = (state for state in states if state.host.containers is not None and not state.lost)
-        wanted = next((one for one in old if self._known.get(one.name, (None, ()))[0] is not one.host), None)
+        wanted = next((one for one in old if self._examiner.wants(one.host)), None)
         if wanted is not None:
             self._asked = (wanted.name, wanted.host)
             self._examiner.look(wanted.host)
@@ -111,10 +202,10 @@ class Verdicts:
     def _examined(self, host: Host) -> None:
         health = health_of(host)
         if self._asked is not None and self._asked[1] is host and health is not None:
-            self._known[self._asked[0]] = (host, marks.counts(health) or (Span("✓ ", Tone.GOOD),))
+            self._known[self._asked[0]] = marks.counts(health) or (Span("✓ ", Tone.GOOD),)
 
     def of(self, state: HostState) -> Line:
         """✗3 !2 of a host; "…" until that is known."""
         if state.host.containers is None or state.lost:
             return ()
-        return self._known.get(state.name, (None, (marks.WAITS, Span(" "))))[1]
+        return self._known.get(state.name, (marks.WAITS, Span(" ")))

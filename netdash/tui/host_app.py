@@ -89,7 +89,7 @@ def _young(host: Host) -> bool:
 
 _PARTS = (
     *"containers networks links routes policy neighbours ruleset proxies listeners ports sysctls engine".split(),
-    *("flows", "traffic"),
+    *("flows", "traffic", "drift", "counters", "conntrack_counts"),
 )
 
 

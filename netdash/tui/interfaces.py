@@ -201,7 +201,8 @@ def of_card(host: Host, container: Container) -> Watched:
     owner = sharing(host, container)
     if not owner.running:
         return NOTHING
+    devices = [link.index for link in veths(host, owner) if link is not None]
     return Watched(
-        devices=tuple(link.index for link in veths(host, owner) if link is not None),
+        devices=tuple(devices) if len(devices) == len(owner.endpoints) else (),  # those of some tell nothing of it
         addresses=tuple(own.ip for end in owner.endpoints for own in end.addresses),
     )

@@ -144,6 +144,7 @@ class Collector:
         self._blocks = blocks
         self._touched = self._looked = clock()
         self._held = blocks()
+        self._first = True  # whether what grew is what the first hosts are made of
 
     def begin(self) -> None:
         """What was loaded so far lives as long as the program: the collector need not look at it again."""
@@ -168,7 +169,9 @@ class Collector:
             if grown > RUNAWAY:
                 gc.freeze()
                 self._held = self._blocks()
-                self._looked = now - EVERYTHING  # the next time that the user is away
+                if not self._first:
+                    self._looked = now - EVERYTHING  # the next time that the user is away
+                self._first = False
             return
         gc.collect()
         gc.freeze()  # what is left stays: the next look is as short

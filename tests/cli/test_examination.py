@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import psutil
 import pytest
 
-from netdash.cli.examination import Examination
+from netdash.cli.examination import Examination, _forget
 from netdash.doctor import examine
 from netdash.model.host import Host
+from netdash.model.index import index_of
 from netdash.model.kernel_state import Tracking
 
 NAME = "forward-drop-ahead"
@@ -45,6 +48,17 @@ def test_another_process_finds_the_same(host: Callable[[str], Host], examination
     expected = examine.examine(host(NAME))
     assert found.findings == expected.findings
     assert (found.standings, found.ports) == (expected.standings, expected.ports)
+
+
+def test_nothing_of_a_host_is_kept_once_it_is_examined(host: Callable[[str], Host]) -> None:
+    examined = replace(host(NAME))
+    examine.examine(examined)
+    found = weakref.ref(index_of(examined))
+    del examined
+    assert found() is not None
+    gc.unfreeze()  # what another test froze is not among the collector's objects
+    _forget()
+    assert found() is None
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -86,29 +86,60 @@ def test_nothing_is_read_when_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_card_at_rest_publishes_nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[object] = []
-    connections: list[bytes] = []
+def test_a_card_at_rest_publishes_and_asks_nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connections are read again once its device carried something."""
+    counted, reads, connections, carried = [0], [0], list[bytes](), [5]
 
-    def of_one(ips: tuple[object, ...], most: int) -> tuple[list[bytes], int]:
-        reads.append((ips, most))
+    def counters(_: object) -> dict[int, LinkCounts]:
+        counted[0] += 1
+        return {3: _counts(carried[0])}
+
+    def of_one(_: object, __: int) -> tuple[list[bytes], int]:
+        reads[0] += 1
         return list(connections), 0
 
-    monkeypatch.setattr(traffic, "link_counters", lambda _: {3: _counts(5)})
+    monkeypatch.setattr(traffic, "link_counters", counters)
     monkeypatch.setattr(traffic, "read_of", of_one)
     told = _Told()
     reader = TrafficReader(told.put)
     reader.watch(Watched(devices=(3,), addresses=(OWN,)))
     told.until(2)
-    known, seen = len(told.all), len(reads)
-    while len(reads) < seen + 10:
+    known, seen = len(told.all), counted[0]
+    while counted[0] < seen + 10:
         time.sleep(0.01)
     assert len(told.all) <= known + 1, "the second reading tells that nothing moves, the others tell nothing"
+    assert reads[0] == 1
     connections.append(entry())
+    carried[0] += 1
     answers = told.until(len(told.all) + 1)[-1]
     used = answers[UsedReading.PATH]
     assert isinstance(used, UsedReading)
     assert [body for body, _ in used.tracking.entries] == [entry()]
+    before = reads[0]
+    while reads[0] < before + 3:  # it may end although nothing is carried
+        time.sleep(0.01)
+    reader.watch(NOTHING)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("devices", [(), (3,)])
+def test_where_the_devices_do_not_tell_the_connections_are_read(
+    devices: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = [0]
+
+    def of_one(_: object, __: int) -> tuple[list[bytes], int]:
+        reads[0] += 1
+        return [], 0
+
+    monkeypatch.setattr(traffic, "link_counters", lambda _: {})
+    monkeypatch.setattr(traffic, "read_of", of_one)
+    reader = TrafficReader(_Told().put)
+    reader.watch(Watched(devices=devices, addresses=(OWN,)))
+    until = time.monotonic() + 20
+    while reads[0] < 3:
+        assert time.monotonic() < until
+        time.sleep(0.01)
     reader.watch(NOTHING)
 
 
@@ -168,7 +199,7 @@ def test_connections_that_cannot_be_read_any_more_are_unknown(monkeypatch: pytes
 
 
 def test_of_one_container_other_connections_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel that knows no filter tells of all."""
+    """A kernel that knows no filter tells of all, and all are asked for where they are few."""
     mine = [entry(original=direction(1, "172.17.0.2", "192.0.2.9", port, 80)) for port in range(4)]
     others = entry(
         original=direction(1, "10.0.0.1", "10.0.0.2", 1, 80), reply=direction(2, "10.0.0.2", "10.0.0.1", 80, 1)
@@ -179,12 +210,30 @@ def test_of_one_container_other_connections_are_left_out(monkeypatch: pytest.Mon
         asked.append((version, attributes))
         return [others, *mine]
 
+    counts: list[int | None] = [None]
     monkeypatch.setattr(conntrack, "_dump", dump)
+    monkeypatch.setattr(conntrack, "_count", lambda: counts[-1])
     assert conntrack.read_of([OWN], 10) == (mine, 0)
     assert [version for version, _ in asked] == [4, 4]
     assert all(OWN.packed in attributes for _, attributes in asked)
     assert conntrack.read_of([OWN], 3) == (mine[:3], 1)
     assert conntrack.read_of([OWN, OWN], 4) == (mine, 0), "told twice is not one more"
+    counts.append(5)
+    assert conntrack.read_of([OWN, ip_address("10.0.0.2")], 10) == ([others, *mine], 0)
+    assert asked[-1] == (0, b"")
+    asked.clear()
+    counts.append(0)
+    assert conntrack.read_of([OWN], 10) == ([], 0)
+    assert asked == []
+
+
+def test_an_address_as_destination_is_not_the_source_of_an_answer() -> None:
+    """Only a source is asked for: where a port leads elsewhere, the other end's answers come from elsewhere."""
+    led = entry(
+        original=direction(1, "10.0.0.1", "172.17.0.2", 9, 80), reply=direction(2, "172.18.0.9", "10.0.0.1", 80, 9)
+    )
+    ends = [conntrack._source_in(led, start) for start in (0, conntrack._after(led, 0))]
+    assert ends == [conntrack._source(ip_address(ip)) for ip in ("10.0.0.1", "172.18.0.9")]
 
 
 # --- sockets of proxies -----------------------------------------------------------------------------------------------

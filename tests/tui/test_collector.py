@@ -74,7 +74,14 @@ def test_a_look_comes_when_memory_has_grown_and_no_key_waits(
     assert moment.after(seconds, blocks) is looks
 
 
+def test_what_the_first_hosts_are_made_of_is_not_looked_at_soon(moment: Moment) -> None:
+    assert moment.after(0.0, RUNAWAY + 1) is False
+    assert moment.after(AWAY + 1, 0) is False
+    assert moment.after(EVERYTHING, 0) is True
+
+
 def test_what_came_while_somebody_typed_is_looked_at_once_they_are_away(moment: Moment) -> None:
+    assert moment.after(0.0, RUNAWAY + 1) is False
     assert moment.after(0.0, RUNAWAY + 1) is False
     assert moment.after(IDLE * 2, GROWN + 1) is False
     assert moment.after(AWAY + 1, 0) is True

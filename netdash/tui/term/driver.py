@@ -125,7 +125,7 @@ class Terminal(Driver):
         self._before: list[Any] | None = None
         self._writer: Writer | None = None
         self._reader: threading.Thread | None = None
-        self._stop_reading = threading.Event()
+        self._stop_reading = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._early = 0  # bytes typed before the terminal was set up, when Enter still came as a line feed
         self._owner: Owner = app  # type: ignore[assignment]
         taken = self._owner.taken
@@ -157,7 +157,8 @@ class Terminal(Driver):
         signal.signal(signal.SIGTSTP, lambda *_: self._suspend())
         signal.signal(signal.SIGCONT, lambda *_: self._continued())
         self._resized()
-        self._stop_reading.clear()
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._stop_reading)
         self._reader = threading.Thread(target=self._read, name="keyboard", daemon=True)
         self._reader.start()
 
@@ -187,7 +188,7 @@ class Terminal(Driver):
                 modes.put(self._input, self._before)
 
     def disable_input(self) -> None:
-        self._stop_reading.set()
+        os.eventfd_write(self._stop_reading, 1)
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(2 * ALONE)
         for number in (signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT):
@@ -228,11 +229,15 @@ class Terminal(Driver):
     def _read(self) -> None:
         splitter, keyboard = Splitter(), Keyboard()
         poll = select.poll()
-        poll.register(self._input, select.POLLIN)
+        for each in (self._input, self._stop_reading):
+            poll.register(each, select.POLLIN)
         taken = self._owner.taken
         data = taken.typed if taken else b""
-        while not self._stop_reading.is_set():
-            if not data and poll.poll((ALONE / 4 if splitter.waits else ALONE) * 1000):
+        while True:
+            ready = () if data else [file for file, _ in poll.poll(ALONE / 4 * 1000 if splitter.waits else None)]
+            if self._stop_reading in ready:
+                return
+            if self._input in ready:
                 with contextlib.suppress(InterruptedError, BlockingIOError):
                     data = os.read(self._input, _READ)
                     if not data:
