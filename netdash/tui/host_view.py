@@ -3,7 +3,7 @@ what order. Knows no widget."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Protocol, runtime_checkable
 
@@ -84,36 +84,38 @@ class HostView:
         same = len(old) == len(new) and all(a is b or ref_of(a) == ref_of(b) for a, b in zip(old, new, strict=True))
         return before._index[view.name] if same else None
 
-    def warm(self, looked: Looked) -> HostView:
-        """Fills what the next paint and the next key need; meant for other threads than the screen's."""
-        for view in VIEWS:
-            if Source.DROPS not in view.sources:  # it looks at all rules, also while nobody looks at it
-                self.index(view)
-        _ = index_of(self.host).callers
+    def warm(self, looked: Looked, give_way: Callable[[], None] = lambda: None) -> HostView:
+        """Fills what the next paint and key need, in another thread than the screen's. `give_way`: after each step."""
+        for _ in self._warmed(looked):
+            give_way()
+        self._before = None
+        return self
+
+    def _warmed(self, looked: Looked) -> Iterator[object]:
+        # Lost packets look at all rules, also while nobody looks at them.
+        yield from (self.index(view) for view in VIEWS if Source.DROPS not in view.sources)
+        yield index_of(self.host).callers
         rows = self.rows(looked.view)
-        for place in looked.places:
-            if 0 <= place < len(rows):
-                _ = rows[place]
+        yield from (rows[place] for place in looked.places if 0 <= place < len(rows))
         ref = looked.ref
         if (ref is None or ref not in self.index(looked.view)) and len(rows):
             ref = rows.ref(0)
         if ref is not None:
-            self._trace(ref)
+            yield from self._traced(ref)
             for name in LINKED_VIEWS[looked.view.name]:
                 beside = self.rows(BY_NAME[name])
-                for place in self.deciding(BY_NAME[name], ref)[:BESIDE]:
-                    _ = beside[place]
-        self._before = None
-        return self
+                yield from (beside[place] for place in self.deciding(BY_NAME[name], ref)[:BESIDE])
 
-    def _trace(self, ref: Ref) -> None:
+    def _traced(self, ref: Ref) -> Iterator[object]:
         """The packets of its card. The first trace of a host makes the indexes that all of them use."""
         owners = self.containers(ref)
         container = self.container(owners[0]) if len(owners) == 1 else None
         if container is not None and self.host.ruleset is not None:
             from netdash.view.card import card
+            from netdash.view.questions import MOST_TRACED, each_asked
 
-            card(self.host, container, 80)
+            yield from each_asked(self.host, container, MOST_TRACED)
+            yield card(self.host, container, 80, on_screen=True)
 
     def related(self, ref: Ref) -> frozenset[Ref]:
         """Everything that belongs to the same containers as `ref`, itself included."""

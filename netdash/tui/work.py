@@ -22,6 +22,7 @@ Steps = Generator[None, None, Result]
 
 FIRST = 0.006  # seconds that a computation may take at once; most end within and are never seen to wait
 SLICE = 0.002  # seconds between two looks at the keyboard
+WAITED = 0.05  # seconds that other work waits for a key's
 
 
 class Work(Generic[Result]):
@@ -69,6 +70,28 @@ def _run(steps: Steps[Result], seconds: float) -> tuple[bool, Result | None]:
     except StopIteration as stop:
         return True, stop.value
     return False, None
+
+
+class Turn:
+    """Lets long work in other threads wait while a key is worked on: they share one interpreter. Any thread may call
+    it."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._until = 0.0
+
+    def begin(self) -> None:
+        """A key has come."""
+        self._until = monotonic() + WAITED
+        self._over.clear()
+
+    def end(self) -> None:
+        self._over.set()
+
+    def give_way(self) -> None:
+        left = self._until - monotonic()
+        if left > 0:
+            self._over.wait(left)
 
 
 class Background(Generic[Result]):

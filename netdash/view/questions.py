@@ -57,19 +57,22 @@ def ref_of(question: Question) -> Ref:
 
 def asked(host: Host, container: Container, most: int | None = None) -> list[Asked]:
     """`most`: lines of published ports that are traced; None for all."""
+    return list(each_asked(host, container, most))
+
+
+def each_asked(host: Host, container: Container, most: int | None = None) -> Iterator[Asked]:
+    """The same, each when its turn has come: a trace takes some milliseconds."""
     owner, health = sharing(host, container), health_of(host)
     shown = health is not None and container.running and traceable(host)
     more = standing.failing(host, health, owner) if shown and health is not None else []
     further = [_answered(host, usual) for usual in more]
-    return [
-        *_inwards(host, container, index_of(host).ports(owner.id), most),
-        *(one for one in further if one.label == Direction.IN.name),
-        *_outwards(host, container),
-        *(one for one in further if one.label == Direction.OUT.name),
-        *_names(host, container),
-        *_peers(host, container),
-        *(one for one in further if one.label == Direction.PEERS.name),
-    ]
+    yield from _inwards(host, container, index_of(host).ports(owner.id), most)
+    yield from (one for one in further if one.label == Direction.IN.name)
+    yield from _outwards(host, container)
+    yield from (one for one in further if one.label == Direction.OUT.name)
+    yield from _names(host, container)
+    yield from _peers(host, container)
+    yield from (one for one in further if one.label == Direction.PEERS.name)
 
 
 def usuals(host: Host, container: Container) -> list[Usual]:

@@ -17,8 +17,9 @@ from netdash.tui import examiner as examining
 from netdash.tui.examiner import AT_ONCE, LATER, MADE_ANEW, Examiner, Verdicts
 from netdash.tui.host_view import HostView, Looked
 from netdash.tui.interfaces import HostState
+from netdash.tui.work import WAITED, Turn
 from netdash.view.card import card
-from netdash.view.views import BY_NAME
+from netdash.view.views import BY_NAME, VIEWS
 from tests.support.tui_hosts import crowd
 
 
@@ -79,6 +80,36 @@ def test_what_one_looks_at_is_ready_when_the_next_host_comes(
     monkeypatch.setattr(tracer, "trace", lambda *_: pytest.fail("traced again"))
     assert host_view.rows(view)[places[0]].ref == ref_of(last)
     assert card(shown, last, 80)
+
+
+def test_long_work_gives_way_to_a_key_but_not_for_long() -> None:
+    turn, steps = Turn(), list[float]()
+    waited = threading.Event()
+
+    def work() -> None:
+        for _ in range(3):
+            steps.append(time.monotonic())
+            turn.give_way()
+        waited.set()
+
+    turn.begin()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+    assert waited.is_set(), "a key that is worked on for ever holds nothing up for ever"
+    assert steps[1] - steps[0] > WAITED / 2
+    turn.begin()
+    turn.end()
+    turn.give_way()
+
+
+def test_what_is_made_ahead_is_made_in_steps(host: Callable[[str], Host]) -> None:
+    """Between them a key of the screen's thread is worked on."""
+    shown = replace(host("docker20.10-nft-full"))
+    steps: list[None] = []
+    rows = len(shown.containers or ())
+    HostView(shown).warm(Looked(BY_NAME["containers"], None, range(rows)), lambda: steps.append(None))
+    assert len(steps) > rows + len(VIEWS)
 
 
 # --- what is examined again -------------------------------------------------------------------------------------------

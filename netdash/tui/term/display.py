@@ -19,6 +19,7 @@ from netdash.tui.term import modes
 from netdash.tui.term.driver import Terminal
 from netdash.tui.term.modes import Taken
 from netdash.tui.term.picture import Picture
+from netdash.tui.work import Turn
 
 _WHOLE = "\x1b[?2026h", "\x1b[?2026l"
 _LONGEST = 1.0  # seconds that a key waits for what the one before began
@@ -40,6 +41,7 @@ class TerminalApp(App[int]):
         self._picture = Picture(self.console.color_system, modes.erases(os.environ))
         self._keys: deque[Message] = deque(maxlen=_MOST)
         self._typing: asyncio.Task[None] | None = None
+        self.turn = Turn()
 
     # --- pictures -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +112,7 @@ class TerminalApp(App[int]):
             self.post_message(message)
             return
         self._keys.append(message)
+        self.turn.begin()
         if self._typing is None or self._typing.done():
             self._typing = asyncio.get_running_loop().create_task(self._type())
 
@@ -128,6 +131,7 @@ class TerminalApp(App[int]):
             while quiet < 3 and time.monotonic() < until:
                 await asyncio.sleep(0)
                 quiet = 0 if self._busy() else quiet + 1
+        self.turn.end()
 
     def _busy(self) -> bool:
         screens = self.screen_stack
