@@ -59,10 +59,10 @@ class RoutingTables:
         self._links = [old if (old := before.get(mapping(row).get("ifindex"))) == row else row for row in rows]
         return self._links
 
-    def devices(self) -> list[str]:
-        """The links that are no port of a bridge."""
+    def devices(self) -> dict[str, object]:
+        """The links that are no port of a bridge, with their indexes."""
         rows = map(mapping, self._links)
-        return [str(row["ifname"]) for row in rows if "ifname" in row and "master" not in row]
+        return {str(row["ifname"]): row.get("ifindex") for row in rows if "ifname" in row and "master" not in row}
 
 
 _QUIET = 0.25  # seconds without a change after which those of one event are over
@@ -88,6 +88,7 @@ class MachineReader:
         self._inside = Inside()
         self._tables = RoutingTables(limit)
         self._polls = 0
+        self._rules_read = float("-inf")
         self._drops = False  # whether somebody looks at lost packets
         self._due: dict[str, float] = {}
         self._restless: dict[str, float] = {}  # since when a task waits for quiet
@@ -169,6 +170,8 @@ class MachineReader:
         with self._lock:
             wanted, self._wanted = self._wanted, None
             asked, self._asked = self._asked, set()
+        if "poll" in asked:
+            self._rules_read = float("-inf")
         for task in asked:
             self._soon(task)
         if wanted is not None:
@@ -190,8 +193,6 @@ class MachineReader:
         """When messages were lost, everything is read again."""
         data, dropped = received(events)
         changed = {"dump"} if dropped else changed_tables(data)
-        if "links" in changed:  # the kernel tells of no IPv4 route that goes with its device
-            changed.add("routes")
         for table in changed - {"neighbours"}:
             self._settled(table)
         if "neighbours" in changed:
@@ -200,10 +201,12 @@ class MachineReader:
     # --- tasks --------------------------------------------------------------------------------------------------------
 
     def _poll(self) -> None:
-        self._due["poll"] = time.monotonic() + self._interval
-        self._due.pop("rules", None)
+        now = time.monotonic()
+        self._due["poll"] = now + self._interval
         together = self._polls > 0  # the first answers are published one by one
-        self._read_rules(now=not together)
+        changed = self._due.pop("rules", None) is not None
+        if changed or now >= self._rules_read + self._interval / 2:  # else an event had them read just now
+            self._read_rules(now=not together)
         if self._polls % _PROCESSES == 0:
             self._sockets = None
         self._read_sockets(now=not together)
@@ -218,6 +221,7 @@ class MachineReader:
     def _read_rules(self, now: bool = True) -> None:
         with self._guard(Source.RULES):
             answers, failures = self._rules.read()
+            self._rules_read = time.monotonic()
             self._store.put(Source.RULES, answers, failures, now)
 
     def _read_drops(self) -> None:
@@ -270,9 +274,10 @@ class MachineReader:
         self._read_sysctls()
 
     def _read_table(self, table: str) -> None:
+        before = self._tables.devices()
         with self._guard(table):
             self._store.put(table, *self._tables.read(table))
-        if table == "links":
+        if self._tables.devices() != before:
             self._soon("sysctls", 1.0)
 
     def _read_namespaces(self) -> None:

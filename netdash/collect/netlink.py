@@ -81,13 +81,16 @@ def received(events: socket.socket) -> tuple[bytes, bool]:
 
 
 def changed_tables(data: bytes) -> set[str]:
-    """Which of "links", "routes", "policy" and "neighbours" these messages concern. A bridge tells of the MAC addresses
-    that it learns as neighbours, of which `ip neigh` lists none."""
-    found = {
-        _TABLES.get(kind & ~1, "")
-        for kind, _, message in messages(data)
-        if kind & ~1 != _NEIGHBOUR or message[:1] != bytes([socket.AF_BRIDGE])
-    }
+    """Which of "links", "routes", "policy" and "neighbours" these messages concern. The kernel tells of no IPv4 route
+    that goes with its device or address. What a bridge tells of its ports (the last time 15 seconds after a container
+    started) changes no route, and the MAC addresses that it learns are no neighbours of `ip neigh`."""
+    found: set[str] = set()
+    for kind, _, message in messages(data):
+        table = _TABLES.get(kind & ~1, "")
+        if message[:1] != bytes([socket.AF_BRIDGE]):
+            found |= {table, "routes"} if table == "links" else {table}
+        elif table == "links":
+            found.add(table)
     return found - {""}
 
 

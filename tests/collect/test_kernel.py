@@ -7,14 +7,18 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from netdash.collect.machine import RoutingTables
+from netdash.collect.answer_store import AnswerStore
+from netdash.collect.filter_rules import RuleReader
+from netdash.collect.machine import MachineReader, RoutingTables
 from netdash.collect.netlink import changed_tables, namespace_ids
 from netdash.collect.procfs import HostListeners
 from netdash.collect.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
+from netdash.model.host import Failure
 from netdash.parse.proc import parse_listeners
 
 
@@ -41,7 +45,7 @@ def test_a_link_that_did_not_change_stays_the_same_object(iproute: Path) -> None
     iproute.write_text(json.dumps(LINKS))
     before = tables.read("links")[0]["ip/addr.json"]
     assert before == LINKS
-    assert tables.devices() == ["lo", "br9"]
+    assert tables.devices() == {"lo": 1, "br9": 2}
     assert tables.read("links")[0]["ip/addr.json"] is before
     iproute.write_text(json.dumps([*LINKS[:2], {**LINKS[2], "flags": []}]))
     after = tables.read("links")[0]["ip/addr.json"]
@@ -113,8 +117,9 @@ def event(kind: int, family: int = socket.AF_INET) -> bytes:
 @pytest.mark.parametrize(
     ("messages", "tables"),
     [
-        ([event(16)], {"links"}),
-        ([event(17), event(21)], {"links"}),
+        ([event(16)], {"links", "routes"}),
+        ([event(16, socket.AF_BRIDGE)], {"links"}),
+        ([event(17), event(21)], {"links", "routes"}),
         ([event(20), event(24)], {"links", "routes"}),
         ([event(25)], {"routes"}),
         ([event(32), event(33)], {"policy"}),
@@ -220,3 +225,61 @@ def test_a_bridge_s_timers_are_no_change(iproute: Path) -> None:
     before = tables.read("links")[0]["ip/addr.json"]
     iproute.write_text(json.dumps([bridge]).replace("1.5", "299.01"))
     assert tables.read("links")[0]["ip/addr.json"] is before
+
+
+# --- what is asked again, and when ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[MachineReader, list[str]]]:
+    """A reader that does not run, and what it reads."""
+    asked: list[str] = []
+    reader = MachineReader(AnswerStore(), interval=5.0, limit=1.0)
+    for name in ("_read_sockets", "_look_inside", "_read_drops"):
+        monkeypatch.setattr(reader, name, lambda *_, **__: None)
+    monkeypatch.setattr(reader, "_read_sysctls", lambda: asked.append("sysctls"))
+    reader._due["sysctls"] = float("inf")
+
+    def read(_: RuleReader) -> tuple[dict[str, object], dict[str, Failure]]:
+        asked.append("rules")
+        return {}, {}
+
+    monkeypatch.setattr(RuleReader, "read", read)
+    yield reader, asked
+    reader._wake_reader.close()
+    reader._wake_writer.close()
+
+
+def test_a_poll_reads_no_rules_that_an_event_had_read_just_now(machine: tuple[MachineReader, list[str]]) -> None:
+    reader, asked = machine
+    reader._read_rules()
+    reader._poll()
+    assert asked == ["rules"]
+    reader._settled("rules")  # an event that came since
+    reader._poll()
+    assert asked == ["rules", "rules"]
+    reader._rules_read -= 3.0
+    reader._poll()
+    assert asked == ["rules", "rules", "rules"]
+
+
+def test_what_somebody_asks_for_is_read_whatever_was_read_before(machine: tuple[MachineReader, list[str]]) -> None:
+    reader, asked = machine
+    reader._read_rules()
+    reader.refresh()
+    reader._take_orders(reader._wake_reader)
+    reader._poll()
+    assert asked == ["rules", "rules"]
+
+
+def test_sysctls_of_devices_are_read_again_where_there_are_other_devices(
+    machine: tuple[MachineReader, list[str]], iproute: Path
+) -> None:
+    reader, _ = machine
+    soon = []
+    for links in (LINKS, [*LINKS[:2], {**LINKS[2], "flags": []}], [*LINKS[:1], {**LINKS[1], "ifindex": 9}]):
+        reader._due["sysctls"] = float("inf")
+        iproute.write_text(json.dumps(links))
+        reader._read_table("links")
+        soon.append(reader._due["sysctls"] < float("inf"))
+    assert soon == [True, False, True]
