@@ -121,7 +121,7 @@ _EXAMPLES = {
 
 def command_line(named: Container[str] | None = None) -> Parser:
     """The parser; its help lists the commands by what they are for. `named`: words among which the command is; None for
-    the arguments of all."""
+    all that the manual describes."""
     common = shared()
     parser = Parser(
         prog="netdash",
@@ -134,13 +134,14 @@ def command_line(named: Container[str] | None = None) -> Parser:
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     parser.add_argument("--no-first-frame", action="store_true", help="paint nothing before the whole screen is there")
     parser.add_argument("--demo-without-engine", action="store_true", help=argparse.SUPPRESS)  # of `make run`
+    listed = "the commands" if named is None else argparse.SUPPRESS  # the manual describes each, the help lists them
     commands = parser.add_subparsers(
-        dest="command", prog="netdash", metavar="COMMAND", parser_class=Parser, help=argparse.SUPPRESS
+        dest="command", prog="netdash", metavar="COMMAND", parser_class=Parser, help=listed
     )
-    for name, does in {
-        **{name: does for group in _GROUPS.values() for name, does in group.items()},
-        _PLUGIN: "",
-    }.items():
+    texts = {name: does for group in _GROUPS.values() for name, does in group.items()}
+    if named is not None:
+        texts[_PLUGIN] = ""
+    for name, does in texts.items():
         if named is not None and name not in named:
             commands.add_parser(name, help=does, add_help=False)
             continue
@@ -154,6 +155,8 @@ def command_line(named: Container[str] | None = None) -> Parser:
         )
         if name in ARGUMENTS:
             ARGUMENTS[name](command)
+        if named is None and command.before_help is not None:
+            command.before_help()
     return parser
 
 
