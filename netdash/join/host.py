@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import compress
 from operator import is_not, itemgetter
 from typing import TYPE_CHECKING, TypeVar
@@ -253,15 +254,16 @@ class Builder:
         return _Joined(container, inputs, seen, evidence_of(seen), veths, joined)
 
     def _parse_containers(self, listed: object, inspected: object) -> tuple[Container, ...]:
-        """Inspected containers, and the listed ones that have not been inspected yet, the newest first: as Docker lists
-        them, so that one which an event named stands where the next list has it."""
-        once = self._sources.once
-        details = once("inspected", lambda answer: _newest_first(self._inspected, parse_inspected, answer), inspected)
-        listing = once("listed", lambda answer: _newest_first(self._listed, lambda raw: raw, answer), listed)
+        """Inspected containers, and the listed ones that have not been inspected yet, as the engine lists them:
+        Docker the newest first, Podman the oldest. One that an event named stands where the next list has it."""
+        once, oldest = self._sources.once, _oldest_first(listed)
+        details = once("inspected", partial(_in_order, self._inspected, parse_inspected), inspected, oldest)
+        listing = once("listed", partial(_in_order, self._listed, lambda raw: raw), listed, oldest)
         alone = [raw for identity, raw in listing.items() if identity not in details]
         known = details | {one.id: one for one in self._not_inspected(parse_listed, alone) if one}
         fresh = [detail for identity, detail in details.items() if identity not in listing]  # they came after the list
-        return resolve_shared([*fresh, *map(known.__getitem__, listing)])
+        found = [*map(known.__getitem__, listing)]
+        return resolve_shared([*found, *fresh] if oldest else [*fresh, *found])
 
     def _ports(
         self,
@@ -296,12 +298,17 @@ class Builder:
         return ports if ruleset is held.ruleset else self._sources.once("counted", recounted, ports, ruleset)
 
 
-def _newest_first(each: CachedMap, parse: Callable[[Json], T | None], answer: object) -> dict[str, T]:
+def _oldest_first(listed: object) -> bool:
+    raws = objects(listed) or ()
+    return len(raws) > 1 and created(mapping(raws[0])) < created(mapping(raws[-1]))
+
+
+def _in_order(each: CachedMap, parse: Callable[[Json], T | None], answer: object, oldest: bool) -> dict[str, T]:
     """The containers of one kind of answer, by id."""
     found = each(
         lambda raw: (created(mapping(raw)), text(mapping(raw).get("Id")), parse(mapping(raw))), objects(answer) or ()
     )
-    found.sort(key=itemgetter(0), reverse=True)
+    found.sort(key=itemgetter(0), reverse=not oldest)
     return {identity: one for _, identity, one in found if identity and one}
 
 

@@ -51,6 +51,18 @@ def test_the_same_answers_give_the_same_objects(name: str) -> None:
     assert [part for part in kept if getattr(first, part) is not getattr(second, part)] == []
 
 
+@pytest.mark.parametrize("oldest_first", [False, True], ids=["docker", "podman"])
+def test_rows_stand_as_the_engine_lists_them_also_one_that_came_after(oldest_first: bool) -> None:
+    recording = load(RECORDINGS / "docker28.5-nft-full")
+    inspected = json.loads(json.dumps(recording.json("docker/inspect.json")))
+    listed: Any = [*recording.json("docker/containers.json")][:: -1 if oldest_first else 1]  # type: ignore[misc]
+    newest = listed.pop(-1 if oldest_first else 0)
+    answers = {**recording.answers, "docker/containers.json": listed, "docker/inspect.json": inspected}
+    containers = Builder().build(replace(recording, answers=answers)).containers or ()
+    names = [raw["Id"] for raw in listed]
+    assert [one.id for one in containers] == ([*names, newest["Id"]] if oldest_first else [newest["Id"], *names])
+
+
 # --- a sequence of random changes -------------------------------------------------------------------------------------
 
 INSPECTS, RULES, LINKS = "docker/inspect.json", "rules/iptables-legacy-save.txt", "ip/addr.json"
