@@ -1,4 +1,5 @@
-# make run: the dashboard on this host's engine (or the demo host) · make test · make bench · make screenshots
+# make run: the dashboard on this host's engine (or the demo host) · make test (lint, test-fast, test-live) · make bench
+# make screenshots: screenshots/ anew, from the recordings
 # make lock: the locked versions anew · make test-lowest: the tests of what uses the packages, with the lowest versions
 # make zipapp, make deb, make image, make man: dist/netdash.pyz, a Debian package, a container image, the man page
 # make engines, make test-engines: the live tests on the engines of other Debian releases, in .engines/
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := run
 ENGINES := trixie forky trixie-legacy forky-legacy -legacy
 
-.PHONY: run test lint bench soak disturbed fuzz fuzz-changes fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots zipapp deb man image engines test-engines test-lowest lock clean
+.PHONY: run test test-fast test-live lint bench soak disturbed fuzz fuzz-changes fuzz-unread fuzz-bundles fuzz-bytes fuzz-rules screenshots zipapp deb man image engines test-engines test-lowest lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/netdash --demo-without-engine
@@ -28,8 +29,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # One process more than cores: some tests wait, the live ones for half of their time.
 WORKERS ?= $(shell expr $$(nproc) + 1)
-test: lint
+test: lint test-fast test-live
+
+test-fast: $(VENV)/.dev
 	$(BIN)/pytest --ignore tests/live -n $(WORKERS) --dist worksteal
+
+test-live: $(VENV)/.dev
 	$(BIN)/pytest tests/live -n $(WORKERS)
 
 lint: $(VENV)/.dev
