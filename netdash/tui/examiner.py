@@ -21,9 +21,10 @@ from netdash.view import marks
 from netdash.view.text import Line, Span, Tone
 
 _NEEDED = frozenset((Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS))
-_PATIENCE = 5.0  # seconds that all other sources are waited for: they come at once, or not for long
+_PATIENCE = 10.0  # seconds that all other sources are waited for: they come at once, or not for long
 _AGAIN = 60.0  # seconds after which a host is examined again of which only counts and neighbours changed
 _REST = 1.0  # times the length of an examination until the next: what changes all the time costs half a processor
+_LONGEST = 10.0  # seconds of that: on a busy machine an examination waits for its turn most of the time
 
 
 Examine = Callable[[Host], Health]
@@ -95,7 +96,7 @@ class Examiner:
                     self._told(host)
                 self.busy = self._wake.is_set()
                 if host is not None and host.live:
-                    time.sleep(_REST * (time.monotonic() - began))
+                    time.sleep(min(_REST * (time.monotonic() - began), _LONGEST))
         except BaseException as error:  # it ends netdash as an error of its own does
             self._failed(error)
 
