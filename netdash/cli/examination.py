@@ -87,7 +87,7 @@ def _started() -> subprocess.Popen[bytes]:
 
     from netdash.apply.forward import environment
 
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -96,6 +96,8 @@ def _started() -> subprocess.Popen[bytes]:
         cwd="/",
         start_new_session=True,  # keys of the terminal that are signals are not for it
     )
+    threading.Thread(target=process.wait, name="examination ends", daemon=True).start()  # it is no zombie for hours
+    return process
 
 
 # --- the other side ---------------------------------------------------------------------------------------------------

@@ -61,12 +61,25 @@ def test_nothing_of_a_host_is_kept_once_it_is_examined(host: Callable[[str], Hos
     assert found() is None
 
 
+def test_a_process_that_ended_is_gone(host: Callable[[str], Host], examination: Examination) -> None:
+    """The next examination may be hours away."""
+    assert examination(host(NAME)).findings
+    ended = children()
+    assert ended
+    for child in ended:
+        child.kill()
+    until = time.monotonic() + 20
+    while any(psutil.pid_exists(child.pid) for child in ended):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("elsewhere")
 def test_a_process_that_ended_is_started_anew(host: Callable[[str], Host], examination: Examination) -> None:
     assert examination(host(NAME)).findings
     for child in children():
         child.kill()
-        child.wait(10)
+        psutil.wait_procs([child], 10)
     assert examination(host(NAME)).findings
 
 
