@@ -239,11 +239,14 @@ def read_kernel(sources: frozenset[str], found: tuple[Target, ...], limit: float
     return _collected(parts)
 
 
+_WITHOUT_VETHS = frozenset({Source.DOCKER, Source.LINKS})  # the list of containers: it names their bridges alone
+
+
 def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside = Inside()
     inside.follow(found)
     answers: dict[str, object] = {}
-    if Source.LINKS in options.sources:
+    if Source.LINKS in options.sources and options.sources != _WITHOUT_VETHS:
         answers["ip/netns.json"] = namespace_ids(inside.pids())
     inside.look()
     answers |= inside.answers()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from netdash.cli.lists import needed
+from netdash.collect import once
 from netdash.collect.answer_store import AnswerStore
 from netdash.collect.filter_rules import RuleReader
 from netdash.collect.machine import MachineReader, RoutingTables
@@ -19,7 +21,9 @@ from netdash.collect.netlink import changed_tables, namespace_ids
 from netdash.collect.procfs import HostListeners
 from netdash.collect.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
 from netdash.model.host import Failure
+from netdash.model.source import Options
 from netdash.parse.proc import parse_listeners
+from netdash.view.views import BY_NAME
 
 
 @pytest.fixture
@@ -283,3 +287,12 @@ def test_sysctls_of_devices_are_read_again_where_there_are_other_devices(
         reader._read_table("links")
         soon.append(reader._due["sysctls"] < float("inf"))
     assert soon == [True, False, True]
+
+
+def test_the_list_of_containers_asks_for_no_numbers_of_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks for them takes longer to load than the list to be read."""
+    asked: list[object] = []
+    monkeypatch.setattr(once, "namespace_ids", lambda pids: asked.append(pids) or {})
+    for view, times in (("containers", 0), ("links", 1)):
+        once._inside(Options(sources=needed(BY_NAME[view], json=False)), ())
+        assert len(asked) == times, view
