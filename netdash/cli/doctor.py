@@ -14,7 +14,7 @@ from netdash.doctor.examine import examine
 from netdash.doctor.prove import probes
 from netdash.doctor.watch import Watch
 from netdash.model.errors import Exit, NetdashError
-from netdash.model.finding import Finding, Health, Severity
+from netdash.model.finding import Finding, Health, Severity, nothing_hidden
 from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.records import replace
@@ -24,8 +24,7 @@ from netdash.view.text import safe
 
 
 def run(arguments: Arguments) -> int:
-    """Print what was found: exit 1 where something is broken or at risk, else 3 where containers, rules, routes or
-    devices were not all read, else 0."""
+    """Print what was found: exit 1 where something is broken or at risk, else 3 where more may be, else 0."""
     _check(arguments)
     if arguments.watch:
         return _watch(arguments)
@@ -73,15 +72,14 @@ def _asked_for(arguments: Arguments, host: Host) -> Health:
         for finding in found.findings
         if not finding.hits or any(hit.container in (container, None) for hit in finding.hits)
     )
-    return replace(found, findings=tuple(kept))
+    standings = {at: standing for at, standing in found.standings.items() if at == container}
+    return replace(found, findings=tuple(kept), standings=standings)
 
 
 def exit_code(host: Host, found: Health) -> int:
     if any(finding.severity < Severity.INFO for finding in found.findings):
         return Exit.FINDINGS
-    read = (host.containers, host.ruleset, host.routes, host.links)
-    whole = all(part is not None for part in read) and host.ruleset is not None and host.ruleset.complete
-    return Exit.FINE if whole else Exit.UNREADABLE
+    return Exit.FINE if nothing_hidden(host, found) else Exit.UNREADABLE
 
 
 def _write(path: Path, host: Host, found: Health) -> None:

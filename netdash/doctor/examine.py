@@ -74,6 +74,11 @@ def _candidates(host: Host, groups: Iterable[Sequence[Asked]]) -> Iterator[Candi
 def not_checked(host: Host) -> Mapping[str, str]:
     """What is known not to have been read, and what a check wanted."""
     failed = {str(failure.source): failure.reason for failure in host.failures.values()}
+    notes = host.ruleset.notes if host.ruleset is not None else ()
+    if notes:
+        failed.setdefault(
+            str(Source.RULES), notes[0] + (f", and {len(notes) - 1} more: netdash rules" if notes[1:] else "")
+        )
     return failed | {source: reason for source, reason in checks.not_checked(host).items() if source not in failed}
 
 

@@ -126,7 +126,11 @@ class Sources:
         tracking = recording.answers.get(Tracking.PATH)
         if not isinstance(tracking, Tracking):
             self._entries = None
-            return None, self.parsed(recording, "host/conntrack.txt")
+            try:
+                return None, self.parsed(recording, "host/conntrack.txt")
+            except ValueError as error:
+                failures[Source.FLOWS] = malformed(Source.FLOWS, error)
+                return None, None
         if process is not None and process.place is not Place.HERE:
             reason = "the engine is in another network namespace, whose connections are not read"
             failures[Source.FLOWS] = Failure(Source.FLOWS, reason)

@@ -135,6 +135,19 @@ class Health:
         return sum(worst(one.inwards, one.outwards) is mark for one in self.standings.values())
 
 
+_DECIDING = {"docker", "inside", "links", "listeners", "proxies", "routes", "rules", "sysctls"}
+
+
+def nothing_hidden(host: Host, health: Health) -> bool:
+    """Whether "nothing found" means that nothing is broken. What was not read counts where it may be why a container's
+    packets cannot be traced to their end."""
+    if None in (host.containers, host.ruleset, host.routes, host.links) or not (host.ruleset and host.ruleset.complete):
+        return False
+    if not any(source.partition(":")[0] in _DECIDING for source in health.not_checked):
+        return True
+    return all(Mark.UNKNOWN not in (one.inwards, one.outwards) for one in health.standings.values())
+
+
 WORST_FIRST = (Mark.BROKEN, Mark.RISK, Mark.UNKNOWN, Mark.OK, Mark.NOTHING)
 
 

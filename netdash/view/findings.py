@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from netdash.model.finding import Evidence, Finding, Fix, Health, Hit, Severity, health_of
+from netdash.model.finding import Evidence, Finding, Fix, Health, Hit, Severity, health_of, nothing_hidden
 from netdash.model.host import Host
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
@@ -85,7 +85,7 @@ def lines(host: Host, report: Health, wide: int) -> list[Line]:
         if more > 0 and all(one.severity is Severity.INFO for one in report.findings if one.code == code):
             found += [(Span("· ", Tone.DIM), Span(f"{more} more of {code}; --json has them all", Tone.DIM)), ()]
     if not report.findings:
-        whole = None not in (host.containers, host.ruleset, host.links, host.routes)
+        whole = nothing_hidden(host, report)
         told = Span("✓ nothing found", Tone.GOOD) if whole else Span("? nothing found in what was read", Tone.UNKNOWN)
         found.append((told,))
     return [*found, *_not_checked(report.not_checked, wide)]

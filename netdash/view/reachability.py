@@ -57,8 +57,18 @@ def _row(host: Host, matrix: Matrix, at: int, cells: _Cells) -> Row:
         if sender.origin is Origin.CONTAINER and (aim.container is None or sender.container != aim.container)
     ]
     count = f"{others.count(True)} of {len(others)}" + (f", {others.count(None)} ?" if None in others else "")
-    count = count if others else "none there"
-    tone = Tone.DIM if not others else Tone.GOOD if all(others) else Tone.UNKNOWN if None in others else Tone.PLAIN
+    count = count if others else "none there" if host.containers is not None else "? not read"
+    tone = (
+        Tone.UNKNOWN
+        if host.containers is None
+        else Tone.DIM
+        if not others
+        else Tone.GOOD
+        if all(others)
+        else Tone.UNKNOWN
+        if None in others
+        else Tone.PLAIN
+    )
     origins = {matrix.senders[sender].origin: reach for sender, reach in fares.items()}
     first = [marks.of_reach(origins[one]) if one in origins else NOTHING for one in (Origin.OUTSIDE, Origin.HOST)]
     owner, address, kind = (Span(span.text.strip(), span.tone, span.ref) for span in _head(host, aim))

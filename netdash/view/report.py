@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from netdash.kernel.routing import OUTSIDE
 from netdash.model.addresses import address
-from netdash.model.finding import Evidence, Finding, Fix, Health
+from netdash.model.finding import Evidence, Finding, Fix, Health, nothing_hidden
 from netdash.model.host import IP, Host
 from netdash.model.records import replace
 from netdash.view.findings import PROVED, command, hits
@@ -26,10 +26,14 @@ _SAMPLES = frozenset(map(str, OUTSIDE.values()))
 def masked(host: Host, report: Health) -> tuple[Host, Health]:
     """Both with other names and addresses; the host only for the names of its containers."""
     mask = mask_of(host)
-    containers = tuple(replace(one, name=mask(one.name)) for one in host.containers or ())
+    containers = host.containers
+    if containers is not None:
+        containers = tuple(replace(one, name=mask(one.name)) for one in containers)
     reasons = {source: mask(reason) for source, reason in report.not_checked.items()}
     findings = tuple(_masked_finding(one, mask) for one in report.findings)
-    return replace(host, name=host.name and "this-host", containers=containers), Health(findings, reasons)
+    return replace(host, name=host.name and "this-host", containers=containers), replace(
+        report, findings=findings, not_checked=reasons
+    )
 
 
 def mask_of(host: Host) -> Mask:
@@ -105,7 +109,7 @@ def lines(host: Host, report: Health) -> Iterator[SafeText]:
         yield from map(safe, _finding(host, finding, number))
     if not report.findings:
         yield safe("")
-        yield safe("Nothing was found.")
+        yield safe("Nothing was found." if nothing_hidden(host, report) else "Nothing was found in what was read.")
     if report.not_checked:
         yield safe("")
         yield safe("## Not checked")

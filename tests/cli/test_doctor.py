@@ -28,8 +28,35 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "host" / "docker-proxy.txt").write_text("")
     assert main(["--from", str(tmp_path), "doctor"]) == 3
     assert "✓" not in capsys.readouterr().out
+    assert main(["--from", str(tmp_path), "doctor", "--mask"]) == 3
+    assert "✓" not in capsys.readouterr().out
     part = shutil.copytree(bundle("docker28.5-ufw"), tmp_path / "part", ignore=shutil.ignore_patterns("rules"))
     assert main(["--from", str(part), "doctor"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("host", "file", "source"),
+    [
+        ("forward-drop-ahead", "host/sysctl.txt", "sysctls"),
+        ("forward-drop-ahead", "ip/route4.json", "routes"),
+        ("forward-drop-ahead", "ip/rule4.json", "routes: rule4"),
+        ("accept-missing", "rules/iptables-save.txt", "rules"),
+    ],
+)
+def test_what_was_not_read_may_be_broken_although_something_is_only_to_be_known(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, host: str, file: str, source: str
+) -> None:
+    part = shutil.copytree(bundle(host), tmp_path / "part")
+    (part / file).unlink()
+    assert main(["--from", str(part), "doctor"]) == 3
+    out = capsys.readouterr().out
+    assert f"? not checked: {source}: " in out
+    assert "✗" not in out
+    assert main(["--from", str(part), "doctor", "web"]) == 3
+
+
+def test_a_way_out_that_hangs_on_other_routers_is_no_doubt_of_what_was_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _doctor(capsys, "masq-missing")[0] == 0
 
 
 def test_a_recording_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,15 @@ def test_what_is_counted_is_added_up_and_what_is_not_is_said(capsys: pytest.Capt
     by_port = _flows(capsys, "--by", "port")[1]
     assert "web 8080/tcp" in by_port
     assert "c-lo" in _flows(capsys, "--by", "container")[1]
+
+
+def test_connections_that_were_cut_off_are_not_a_short_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    part = shutil.copytree(FULL, tmp_path / "part")
+    (part / "host" / "conntrack.txt").write_text("conntrack v1.4.7 (conntrack-tools): Operation failed\n")
+    assert main(["--from", str(part), "flows"]) == 3
+    told = capsys.readouterr()
+    assert (told.out, "no connection is tracked" in told.err) == ("", False)
+    assert "flows: not understood" in told.err
 
 
 def test_without_conntrack_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:

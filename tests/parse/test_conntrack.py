@@ -90,6 +90,19 @@ def test_what_is_no_such_line_is_left_out(line: str) -> None:
     assert parse_conntrack(f"{line}\n{PLAIN}\n") == parse_conntrack(PLAIN)
 
 
+@pytest.mark.parametrize(
+    "text", ["cat: /proc/net/nf_conntrack: Permission denied", f"{PLAIN}\n{PLAIN[: len(PLAIN) // 2]}"]
+)
+def test_an_error_and_what_is_cut_off_are_no_connections(text: str) -> None:
+    with pytest.raises(ValueError, match="its last line is no connection"):
+        parse_conntrack(text)
+
+
+def test_no_connection_is_an_answer() -> None:
+    text = "conntrack v1.4.7 (conntrack-tools): 0 flow entries have been shown."
+    assert parse_conntrack("") == parse_conntrack(f"{text}\n") == ()
+
+
 def test_numbers_that_are_none_are_unknown() -> None:
     flow = _only(PLAIN.replace("sport=51122", "sport=99999999", 1).replace("mark=7", "mark=٧"))
     assert (flow.original.sport, flow.mark) == (None, None)
