@@ -6,7 +6,7 @@ from netdash.doctor.cause import Cause, Failed
 from netdash.doctor.fixes import engine_restart, restart
 from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE
 from netdash.model.engine_state import Drift, DriftKind
-from netdash.model.finding import Evidence, Severity
+from netdash.model.finding import Direction, Evidence, Severity
 from netdash.model.host import Host
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
@@ -68,6 +68,16 @@ def missing_rule(failed: Failed) -> Cause | None:
             if one.kind is DriftKind.MISSING and _bears_on(failed, one):
                 return _one_missing(failed, one, "masq-missing" if _masquerades(one) else "accept-missing")
     return None
+
+
+def missing_masquerade(failed: Failed) -> Cause | None:
+    """Of a packet that left with the container's own address, and whose answer a rule drops for it."""
+    if not failed.back or failed.asked.hit.direction is not Direction.OUT or failed.container is None:
+        return None
+    index = index_of(failed.host)
+    of_networks = (one for end in failed.container.endpoints for one in index.drift_of_network(end.network_id))
+    lost = (one for one in of_networks if one.kind is DriftKind.MISSING and _masquerades(one))
+    return next((_one_missing(failed, one, "masq-missing") for one in lost), None)
 
 
 def _translates(one: Drift) -> bool:

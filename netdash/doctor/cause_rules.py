@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from netdash.change.model import ChainPlace
 from netdash.doctor.cause import Cause, Failed, rule_evidence
-from netdash.doctor.cause_engine_rules import evidence_of, lost_rules, missing_rule
+from netdash.doctor.cause_engine_rules import evidence_of, lost_rules, missing_masquerade, missing_rule
 from netdash.doctor.fixes import (
     NOTHING,
     Fixed,
@@ -41,8 +41,8 @@ def of_rule(failed: Failed) -> Cause | None:
     rule = step.source
     if rule is None:
         return lost_rules(failed) or missing_rule(failed) or _policy(failed, step)
-    if limit := _limit(failed, rule):
-        return limit
+    if found := missing_masquerade(failed) or _limit(failed, rule):
+        return found
     if is_users(rule):
         return _docker_user(failed, rule)
     if step.hook == "input":

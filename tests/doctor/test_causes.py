@@ -122,6 +122,17 @@ def test_a_cause_without_a_name_says_whose_rule_it_is(chain: str, whose: str) ->
     assert first.proved is True
 
 
+def test_an_answer_to_an_address_that_was_not_translated_is_no_fault_of_the_rule_that_drops_it() -> None:
+    """Docker 28 and later drop in raw what comes to a container's own address; deleting that rule mends nothing."""
+    place = _place("POSTROUTING", "nat")
+    rule = xt_rule(place, "-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE", place.backend)
+    host = apply(Builder().build(load(bundle("docker28.5-ufw"))), [RuleChange(place, RuleEdit.DELETE, rule)])
+    first, *others = examine(host).findings
+    assert (first.code, first.proved) == ("masq-missing", True)
+    assert all(one.severity is Severity.INFO for one in others)
+    assert not any("iptables -t raw -D" in fix.command for one in (first, *others) for fix in one.fix)
+
+
 def test_a_drop_before_the_address_is_translated_is_found() -> None:
     first = _first(*_append("PREROUTING", "-i eth0 -p tcp --dport 8080 -j DROP", table="mangle"))
     assert (first.code, first.proved) == ("dropped", True)
