@@ -97,9 +97,7 @@ class HostView:
         yield index_of(self.host).callers
         rows = self.rows(looked.view)
         yield from (rows[place] for place in looked.places if 0 <= place < len(rows))
-        ref = looked.ref
-        if (ref is None or ref not in self.index(looked.view)) and len(rows):
-            ref = rows.ref(0)
+        ref = looked.ref if looked.ref in self.index(looked.view) else rows.ref(0) if len(rows) else None
         if ref is not None:
             yield from self._traced(ref)
             for name in LINKED_VIEWS[looked.view.name]:
@@ -108,12 +106,14 @@ class HostView:
 
     def _traced(self, ref: Ref) -> Iterator[object]:
         """The packets of its card. The first trace of a host makes the indexes that all of them use."""
-        owners = self.containers(ref)
+        yield (owners := self.containers(ref))
         container = self.container(owners[0]) if len(owners) == 1 else None
         if container is not None and self.host.ruleset is not None:
+            from netdash.trace.container_namespace import namespaces_of
             from netdash.view.card import card
             from netdash.view.questions import MOST_TRACED, each_asked
 
+            yield namespaces_of(self.host)
             yield from each_asked(self.host, container, MOST_TRACED)
             yield card(self.host, container, 80, on_screen=True)
 
