@@ -66,7 +66,7 @@ class CachedMap:
         things = [*things]
         keys = [*map(self._key, things)]
         was, now = differing(self._keys, keys, eq)
-        known = dict(zip(self._keys[was], self._results[was], strict=True))
+        known = dict(zip(self._keys, self._results, strict=True)) if keys[now] else {}
         for key, thing in zip(keys[now], things[now], strict=True):
             if key not in known:
                 known[key] = make(thing)
@@ -77,12 +77,14 @@ class CachedMap:
 
 
 def exchanged(before: Sequence[T], now: Sequence[T]) -> tuple[list[T], list[T]]:
-    """(those that went, those that came), by identity: an index is changed by them in place of being made anew."""
-    old, new = (
-        {id(thing): thing for thing in things[part]}
-        for things, part in zip((before, now), differing(before, now), strict=True)
-    )
-    return [old[one] for one in old.keys() - new.keys()], [new[one] for one in new.keys() - old.keys()]
+    """(those that went, those that came), by identity: an index is changed by them in place of being made anew. What is
+    there more than once counts as one."""
+    was, will = differing(before, now)
+    gone, came = ({id(thing): thing for thing in things} for things in (before[was], now[will]))
+    for moved, others in ((gone, now), (came, before)):
+        for one in moved.keys() & set(map(id, others)) if moved else ():
+            del moved[one]
+    return [*gone.values()], [*came.values()]
 
 
 Pairs = Iterable[tuple[S, T]]
