@@ -1,9 +1,7 @@
 """What the engine shows of a change now: its containers and what they need; single changes of containers; and the
-change that makes a container anew, as its journal will have it.
+change that makes a container anew, as its journal will have it, with the steps of those that use its network namespace.
 
-Each may be done again: it looks at what the engine has, and does what is missing.
-
-And the steps of the containers that use its network namespace."""
+Each may be done again: it looks at what the engine has, and does what is missing."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _packed(host: Host) -> bytes:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    import subprocess  # the other side needs it not
+    import subprocess  # the other side does not need it
 
     from netdash.apply.forward import environment
 
@@ -96,7 +96,7 @@ def _started() -> subprocess.Popen[bytes]:
         cwd="/",
         start_new_session=True,  # keys of the terminal that are signals are not for it
     )
-    threading.Thread(target=process.wait, name="examination ends", daemon=True).start()  # it is no zombie for hours
+    threading.Thread(target=process.wait, name="examination ends", daemon=True).start()  # else a zombie is left
     return process
 
 

@@ -1,6 +1,6 @@
 """The words of packet filter rules, the same for every tool: what a rule asks and what it does. Computes nothing.
 
-`model` hands them on: import them from there."""
+`host.py` exports them too."""
 
 from __future__ import annotations
 

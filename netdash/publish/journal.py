@@ -1,10 +1,8 @@
 """What netdash published and has not finished, the records under its state folders and their JSON; and the journal
 of a change that has several steps: a line before each step, a line after it.
 
-Pure; text that is not a record of netdash's is None, never an exception.
-
-Pure: text <-> records. A line that the machine's death cut off says nothing: what it was to say had not happened yet,
-or may be done again."""
+Pure: text <-> records. Text that is not a record of netdash's is None, never an exception. A last line that was cut off
+when the machine stopped counts for nothing: its step was not done yet, or may be done again."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """What happens to a packet at a bridge and at a device, beside and around IP: bridge and netdev chains,
 br_netfilter, and who gets the frame; macvlan and ipvlan.
 
-Follows br_input.c, br_forward.c and br_netfilter_hooks.c.
-
-Follows macvlan_handle_frame and macvlan_queue_xmit of macvlan.c, ipvlan_xmit_mode_l2 of ipvlan_core.c."""
+Follows br_input.c, br_forward.c and br_netfilter_hooks.c, macvlan_handle_frame and macvlan_queue_xmit
+of macvlan.c, ipvlan_xmit_mode_l2 of ipvlan_core.c."""
 
 from __future__ import annotations
 

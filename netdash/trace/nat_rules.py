@@ -1,9 +1,7 @@
 """Which rule of nat translates what comes in for a port, as the walk of a trace meets it at that one hook: without
-routes, and past what drops the packet. Rules are asked with a packet, not read.
+routes, and past what drops the packet; and which ports a change of the rules concerns.
 
-Where a trace of the whole path is too much for each of many ports.
-
-Most changes are the rules of one container."""
+Rules are asked with a packet, not read. A trace of the whole path for each of many ports would take too long."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """One walk of a packet: where it is, what it met, and what had to be supposed; and one question walked to every end
 that cannot be told apart, and past what stops it.
 
-Knows no rule and no route.
-
-Knows no routes and no rules."""
+Knows no rule and no route."""
 
 from __future__ import annotations
 

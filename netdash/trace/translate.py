@@ -1,9 +1,7 @@
 """To which address and port a rule of nat translates this packet; and zones of conntrack: a packet finds only a
 connection of its own zone.
 
-Follows xt_ct_target of xt_CT.c, nft_ct_set_zone_eval of nft_ct.c and resolve_normal_ct of nf_conntrack_core.c.
-
-Binds nothing."""
+Follows xt_ct_target of xt_CT.c, nft_ct_set_zone_eval of nft_ct.c and resolve_normal_ct of nf_conntrack_core.c."""
 
 from __future__ import annotations
 
