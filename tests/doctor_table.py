@@ -1,5 +1,6 @@
-"""What the doctor says first of each recorded fault: `python -m tests.doctor_table DIR`. A folder's name is what is
-broken there; one that begins with `_healthy` or `neg-`, or is named with --healthy, has nothing broken."""
+"""What the doctor says first of each recorded fault, and where the dashboard says it at 80 columns: `python -m
+tests.doctor_table DIR`. A folder's name is what is broken there; one that begins with `_healthy` or `neg-`, or is named
+with --healthy, has nothing broken."""
 
 from __future__ import annotations
 
@@ -12,10 +13,16 @@ from pathlib import Path
 from netdash.bundle.storage import load
 from netdash.doctor.examine import examine
 from netdash.join.host import Builder
-from netdash.model.finding import Finding, Health, Severity, keep_health
+from netdash.model.finding import Finding, Health, Severity, health_of, keep_health
 from netdash.model.host import Host
+from netdash.tui import frame
+from netdash.tui.host_view import Ask, HostView, Listing
+from netdash.tui.inks import Ink, palette
+from netdash.tui.list_lines import ListLines
+from netdash.view import marks
 from netdash.view.card import card
 from netdash.view.columns_engine import CONTAINERS
+from netdash.view.layout import briefest, shorter
 from netdash.view.text import Line, Tone
 
 _CONTROLS = ("upstream-drop", "v29-cross-network-published-port", "neg-icmp-blocked")
@@ -33,7 +40,7 @@ class Row:
     right: bool
     others: tuple[str, ...]  # alarms beside the expected one
     proved: str
-    shown: bool  # whether the list of containers says it on the row of somebody who is hit
+    shown: str  # where the screen says it: "row" of somebody who is hit, else "banner"
     card: bool  # whether the first line of a card that is not calm says it; of a host without a fault, whether all are
 
 
@@ -43,14 +50,42 @@ def rows(folder: Path, healthy: bool) -> Iterator[Row]:
         health = examine(host)
         keep_health(host, health)
         quiet = healthy or bundle.name.startswith("_healthy") or bundle.name in _CONTROLS
-        seen = (_shown(host, health), _on_card(host, health))
+        seen = (_shown(host, health.findings[0]) if health.findings else "", _on_card(host, health))
         yield _row(bundle.name, "" if quiet else bundle.name, health.findings, *seen)
 
 
-def _shown(host: Host, health: Health) -> bool:
-    rows = CONTAINERS.rows(host) if health.findings else ()
-    said = (told.text for row in rows for told in (row.why, row.note) if told is not None)
-    return any(text.startswith(health.findings[0].sentence[:60]) for text in said)
+class DrawnRows(ListLines[Ink]):
+    """All rows of a host's containers, as they are drawn."""
+
+    cursor = top = 0
+    has_focus = faded = False
+
+    def __init__(self, host: Host) -> None:
+        self.begin(titled=False, joint=False)
+        rows = HostView(host).rows(CONTAINERS)
+        self.listing = Listing(Ask(CONTAINERS), rows, range(len(rows)))
+        self.colours = palette("netdash")
+        self.inks, self.wide, self.page = self.colours.ground, WIDE, len(rows)
+        self.hidden = frame.hidden(CONTAINERS, None)
+
+    def texts(self) -> list[str]:
+        lines = (self.parts(at + 1, WIDE) for at in range(self.page))
+        return ["".join(text for part in line for text, _ in part.pieces) for line in lines]
+
+
+WIDE = 80
+
+
+def _shown(host: Host, finding: Finding) -> str:
+    """Where it is said: a whole clause of it, or as much of the first one as stands there where that is too long."""
+    told = {briefest(finding.sentence), *(shorter(finding.sentence, room) for room in range(30, WIDE))}
+    if any(text in row for row in DrawnRows(host).texts() for text in told):
+        return "row"
+    banner = "".join(span.text for span in marks.banner(health_of(host) or NONE, WIDE))
+    return "banner" if any(text in banner for text in told) else ""
+
+
+NONE = Health((), {})
 
 
 def _on_card(host: Host, health: Health) -> bool:
@@ -67,7 +102,7 @@ def _first(lines: Sequence[Line], tones: Sequence[Tone]) -> str:
     return "".join(span.text for span in next(found, ()))
 
 
-def _row(name: str, expected: str, found: Sequence[Finding], shown: bool, on_card: bool) -> Row:
+def _row(name: str, expected: str, found: Sequence[Finding], shown: str, on_card: bool) -> Row:
     alarms = tuple(one.code for one in found if one.severity < Severity.INFO)
     if not expected:
         return Row(name, "", alarms[0] if alarms else "", not alarms, alarms, "", shown, on_card)
@@ -87,18 +122,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = [row for folder in asked.folders for row in rows(folder, asked.healthy)]
     for row in told:
         mark = "right" if row.right else "WRONG"
-        beside = f"  also: {', '.join(row.others)}" if row.others else ""
-        where = f"{'row' if row.shown else '':4}{'card' if row.card else '':5}"
-        sys.stdout.write(f"{mark}  {row.name:40} {row.first or 'silent':32} {row.proved:10} {where}{beside}\n")
+        also = f"  also: {', '.join(row.others)}" if row.others else ""
+        said = f"{row.shown:7}{'card' if row.card else '':5}"
+        sys.stdout.write(f"{mark}  {row.name:40} {row.first or 'silent':32} {row.proved:10} {said}{also}\n")
     faults = [row for row in told if row.expected]
     quiet = [row for row in told if not row.expected]
     right = sum(row.right for row in faults)
     proved = sum(row.proved == "proved" for row in faults)
     beside = sum(len(row.others) for row in faults)
-    shown = sum(row.shown for row in faults)
+    shown = [sum(row.shown == where for row in faults) for where in ("row", "banner")]
     cards = sum(row.card for row in faults)
     sys.stdout.write(f"{right} of {len(faults)} faults first by name, {proved} fixes proved, {beside} alarms beside\n")
-    sys.stdout.write(f"{shown} stand on the row of a container that is hit, {cards} first on its card\n")
+    sys.stdout.write(f"{shown[0]} stand on the row of a container that is hit, {cards} first on its card; ")
+    sys.stdout.write(f"{shown[1]} that hit nobody's row stand in the banner\n")
     sys.stdout.write(
         f"{sum(row.right for row in quiet)} of {len(quiet)} hosts without a fault are silent, "
         f"{sum(row.card for row in quiet)} without a red line on a card\n"

@@ -96,7 +96,7 @@ def _bears_on(failed: Failed, one: Drift) -> bool:
 def _one_missing(failed: Failed, one: Drift, code: str) -> Cause:
     whose = index_of(failed.host).name(one.container_id)
     port = failed.asked.port
-    target = f"the engine's rule that {one.why} is missing"
+    target = f"{one.table}/{one.chain} lacks a rule of the engine: the one that {one.why}"
     tool = "nft" if one.backend == "nft" else "iptables"
     evidence = [Evidence(f"{tool} {one.table}/{one.chain}", f"not there: {one.text}", ref_of(one))]
     if failed.decided_by.step is not None:

@@ -120,7 +120,7 @@ def _outwards(failed: Failed, dst: IP) -> Cause:
             "blackhole-route",
             Severity.HIGH,
             (route.kind, route.dst),
-            f"a {route.kind} route refuses everything for {route.dst}",
+            f"a {route.kind} route refuses all of {route.dst}",
             (_evidence(route),),
             *delete_route(route),
         )
@@ -162,11 +162,11 @@ def _by_policy(failed: Failed, found: Lookup) -> Cause:
     whom = "all packets" if rule is None or everybody else rule.text.partition(" lookup ")[0]
     evidence = tuple(_policy_evidence(rule)) + ((_evidence(route),) if route is not None else ())
     if route is None:
-        what = "refuses them"
+        what = f"refuses {whom}"
     elif stops(route):
-        what = f"leads to table {route.table}, which refuses them"
+        what = f"leads to table {route.table}, which refuses {whom}"
     else:
-        what = f"leads to table {route.table}, which has no route to the containers: they go out by {device_of(route)}"
+        what = f"leads away from the containers: {whom} look in table {route.table}, go out by {device_of(route)}"
     number = f"ip rule {rule.priority}" if rule is not None else "a policy rule"
     tailscale = everybody and route is not None and not stops(route)
     before = _before(failed, rule)
@@ -174,7 +174,7 @@ def _by_policy(failed: Failed, found: Lookup) -> Cause:
         "tailscale-exit-node" if tailscale else "policy-rule-hijack",
         Severity.CRITICAL,
         (rule.priority if rule else None, route.table if route else None),
-        f"{number} ({whom}) {what}",
+        f"{number} {what}",
         evidence,
         *before,
     )
@@ -283,7 +283,7 @@ def _reverse_path(failed: Failed, place: str) -> Cause:
     sysctls = failed.host.sysctls or {}
     device = place.split(".")[-2]
     every = sysctls.get("net.ipv4.conf.all.rp_filter", "?")
-    sentence = f"rp_filter of {device} is strict, and answers to some clients leave by another device: they are dropped"
+    sentence = f"rp_filter of {device} is strict: it drops clients to whom answers leave by another device"
     return Cause(
         "rp-filter-strict",
         Severity.HIGH,
@@ -310,7 +310,7 @@ def _inner_filter(failed: Failed, last: Hop) -> Cause | None:
         "multi-network-wrong-gateway",
         Severity.HIGH,
         container.id,
-        f"{container.name} is on {names}, and its answers leave by the other network: its rp_filter drops the request",
+        f"answers of {container.name} leave by its other network: it is on {names}, its rp_filter drops the request",
         (Evidence(f"sysctl net.ipv4.conf.{device}.rp_filter inside {container.name}", failed.decided_by.text),),
         *sysctl(f"net.ipv4.conf.{device}.rp_filter", "2", f"{device} takes it (loose)", container),
     )

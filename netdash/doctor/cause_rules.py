@@ -72,7 +72,7 @@ def _policy(failed: Failed, step: Step) -> Cause:
             "legacy-nft-mix",
             Severity.CRITICAL,
             place,
-            f"{name} of iptables-legacy drops what it does not know: the engine's rules are in nft, and both decide",
+            f"{name} (iptables-legacy) drops what it does not know: the engine's rules are in nft, and both decide",
             (evidence_of(step),),
             *policy(place, LEGACY),
         )
@@ -175,7 +175,7 @@ def _docker_user(failed: Failed, rule: Rule) -> Cause:
     allowed = _allows_host_port(failed, rule) if port is not None else None
     if allowed is not None and port is not None:
         sentence = (
-            f"{rule.place} drops what comes for port {port.host_port}: {allowed.place} allows the host's port, but "
+            f"{rule.place} drops port {port.host_port}: {allowed.place} allows the host's port, but "
             f"there packets carry the container's port {port.container_port}"
         )
         return Cause(
@@ -207,7 +207,7 @@ def _answers_dropped(rule: Rule) -> Cause:
         "docker-user-drop",
         Severity.HIGH,
         (rule.place, "answers"),
-        f"{rule.place} drops the answers to what containers send: it is not for new connections only",
+        f"{rule.place} drops answers to containers: it is not for new connections only",
         (rule_evidence(rule),),
         *replace_rule(rule, xt_rule(place_of(rule), words.strip(), rule.backend, rule.position)),
     )
@@ -278,8 +278,8 @@ def _to_this_host(failed: Failed, step: Step) -> Cause:
         "input-drop-container-to-host",
         Severity.INFO if kept else Severity.MEDIUM,
         (place, bridge),
-        f"{name} {what} drops what containers on {bridge} send to this host: they reach none of its ports, nor those "
-        "that other containers publish",
+        f"{name} {what} drops packets from {bridge}: containers there reach none of this host's ports, nor those that "
+        "other containers publish",
         (evidence_of(step),),
         *fix,
     )
@@ -298,7 +298,7 @@ def _bridge_family(step: Step) -> Cause:
         "nft-bridge-drop",
         Severity.HIGH,
         (step.table, step.chain, step.rule),
-        f"table bridge {step.table} ({step.chain}, {what}) drops what passes between containers, {belongs(whose)}",
+        f"table bridge {step.table} ({step.chain}, {what}) drops packets between containers, {belongs(whose)}",
         (evidence_of(step),),
         *(policy(place, "nft") if step.source is None else fix),
     )

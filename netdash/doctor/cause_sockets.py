@@ -50,7 +50,7 @@ def of_address(failed: Failed) -> Cause | None:
         "host-ip-changed",
         Severity.HIGH,
         (container.id, port.host_ip, port.host_port, port.proto),
-        f"{container.name} publishes {socket_text(port.host_ip, port.host_port)}: this host does not have that address",
+        f"this host does not have {port.host_ip}: {container.name} publishes {port.host_port}/{port.proto} there",
         (
             Evidence(f"docker inspect {container.name}", f"HostIp {port.host_ip}", ref_of(port)),
             Evidence("links", f"no device has {port.host_ip}"),
@@ -130,7 +130,7 @@ def _within(container: Container, number: int | None, proto: str, port: Port | N
             code, Severity.HIGH, thing, sentence, seen, *_application(name, f"have it listen on 0.0.0.0:{number}")
         )
     if same:
-        sentence = f"{name} publishes {wanted}, and listens there by {same[0].proto} only"
+        sentence = f"{name} publishes {wanted}, and listens by {same[0].proto} only"
         published = f"{port.host_port}:{number}/{same[0].proto}"
         return Cause("proto-mismatch", Severity.HIGH, thing, sentence, seen, *_republish(name, published))
     return _silent(container, number, proto, port, seen)
@@ -214,7 +214,7 @@ def _no_ipv6(failed: Failed, container: Container, port: Port) -> Cause | None:
         "v6-proxy-off",
         Severity.MEDIUM,
         (container.id, port.host_port, port.proto),
-        f"{port.host_port}/{port.proto} of {container.name} is published for IPv6 too, and nobody serves it there: the "
+        f"nobody serves {port.host_port}/{port.proto} of {container.name} by IPv6: it is published there too, the "
         "engine runs without docker-proxy, and the container has no IPv6 address",
         (
             Evidence("sockets of this host", f"nothing listens on [::]:{port.host_port}/{port.proto}"),

@@ -11,8 +11,9 @@ from netdash.model.host import Container, Host
 from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass, replace
 from netdash.trace.default_questions import Usual
+from netdash.trace.exchange import paused_in
 from netdash.trace.model import Origin
-from netdash.trace.summary import against, answer, fared, traceable
+from netdash.trace.summary import against, answer, doubt, fared, traceable
 
 _COLUMN = {
     Direction.IN: Direction.IN,
@@ -73,22 +74,25 @@ class Line:
     about: Hit
     origin: Origin
     traced: Mark
-    usual: bool = True  # the card has it, however it fares
+    ought: bool = False  # an answer is owed
+    asked: Asked | None = None
 
 
-def mark_of(host: Host, alarms: Alarms, broken: frozenset[Hit], line: Line) -> Mark:
-    """`broken` as of Health. What is not answered and no finding explains was meant: NOTHING. What cannot be told from
-    rules and routes may be known by what was seen. A published port that answers may yet be open to too many; or be at
-    risk, where no packet that was traced shows what the doctor found."""
+def mark_of(host: Host, alarms: Alarms, health: Health, line: Line) -> Mark:
+    """What is not answered and no finding explains was meant: NOTHING; where an answer is owed, UNKNOWN. What cannot be
+    told from rules and routes may be known by what was seen. A published port that answers may yet be open to too many;
+    or be at risk, where no packet that was traced shows what the doctor found."""
     found = hitting(host, alarms, line.about)
     if line.traced is Mark.BROKEN:
-        return Mark.BROKEN if any(not finding.exposes for _, finding, _ in found) else Mark.NOTHING
+        if any(not finding.exposes for _, finding, _ in found):
+            return Mark.BROKEN
+        return Mark.UNKNOWN if line.about in health.unexplained else Mark.NOTHING
     near = [finding for _, finding, hit in found if _is_near(finding, hit, line.about)]
     if line.traced is Mark.UNKNOWN:
         return Mark.BROKEN if any(finding.mark is Mark.BROKEN for finding in near) else Mark.UNKNOWN
     if line.origin is Origin.OUTSIDE and any(finding.exposes for finding in near):
         return Mark.RISK
-    hidden = line.about.direction is Direction.IN and line.about not in broken
+    hidden = line.about.direction is Direction.IN and line.about not in health.broken
     return Mark.RISK if hidden and any(not finding.exposes for finding in near) else Mark.OK
 
 
@@ -136,20 +140,26 @@ def judged(
     failing = {found[0][0] for _, found in explained if not any(each[1].mark is Mark.BROKEN for each in found)}
     findings = tuple(replace(one, fails=True) if at in failing else one for at, one in enumerate(findings))
     broken = frozenset(line.about for line, _ in explained)
+    known = {hit for finding in findings for hit in map(about, finding.hits)}
+    open_ = {line.about for line in lines if line.traced is Mark.BROKEN and line.ought} - broken
+    unexplained = frozenset(one for one in open_ if not {one, replace(one, port="")} & known)
+    health = Health(findings, not_checked, broken=broken, unexplained=unexplained)
     alarms = alarms_of(findings)
-    marked = [(line, mark_of(host, alarms, broken, line)) for line in lines]
-    known = {container.id: container for container in host.containers or ()}
-    standings = dict(zip(known, _standings(host, list(known.values()), alarms, marked), strict=True))
-    return Health(findings, not_checked, standings, _ports(alarms, marked), broken)
+    marked = [(line, mark_of(host, alarms, health, line)) for line in lines]
+    unread = {hit: why for container in host.containers or () for hit, why in _unread(host, container)}
+    standings = dict(_standings(host, alarms, marked, unread))
+    unknown = {hit.container or "": why for hit, why in unread.items()} | _doubts(host, marked)
+    return replace(health, standings=standings, ports=_ports(alarms, marked), unknown=unknown)
 
 
-def _lines(host: Host, asked: Iterable[Sequence[Asked]]) -> Iterator[Line]:
-    known = traceable(host)
-    for members in asked:
+def _lines(host: Host, groups: Iterable[Sequence[Asked]]) -> Iterator[Line]:
+    known, paused = traceable(host), {container.id for container in paused_in(host)}
+    for members in groups:
         traced = _traced(host, members[0]) if known else Mark.UNKNOWN
         for each in members:
+            ought = each.ought and each.question.container not in paused
             if each.usual or traced is Mark.BROKEN:
-                yield Line(about(each.hit), each.question.origin, traced, each.usual)
+                yield Line(about(each.hit), each.question.origin, traced, ought, each)
 
 
 def _traced(host: Host, asked: Asked) -> Mark:
@@ -160,6 +170,17 @@ def _traced(host: Host, asked: Asked) -> Mark:
     return fared(found, against(host, found, asked.port))
 
 
+def _doubts(host: Host, marked: Sequence[tuple[Line, Mark]]) -> dict[str, str]:
+    """By container id, why its first question that sets one of its marks cannot be told: in the words of its own trace,
+    for that of one that fares alike would name another."""
+    first: dict[str, Asked] = {}
+    for line, mark in marked if traceable(host) else ():
+        if mark is Mark.UNKNOWN and _COLUMN[line.about.direction] is line.about.direction and line.asked is not None:
+            first.setdefault(line.about.container or "", line.asked)
+    found = [(one, asked, answer(host, asked.question)) for one, asked in first.items()]
+    return {one: doubt(trace, against(host, trace, asked.port)) for one, asked, trace in found}
+
+
 def about(hit: Hit) -> Hit:
     """The same without what one question tells apart from another of its kind."""
     port = hit.port if hit.direction is Direction.IN else ""
@@ -167,25 +188,33 @@ def about(hit: Hit) -> Hit:
 
 
 def _standings(
-    host: Host, containers: Sequence[Container], alarms: Alarms, marked: Sequence[tuple[Line, Mark]]
-) -> Iterator[Standing]:
+    host: Host, alarms: Alarms, marked: Sequence[tuple[Line, Mark]], unread: Mapping[Hit, str]
+) -> Iterator[tuple[str, Standing]]:
+    """By container id."""
     of_lines: dict[tuple[str | None, Direction], Mark] = {}
     for line, mark in marked:
         key = (line.about.container, line.about.direction)
         counts = _COLUMN[key[1]] is key[1] or mark in _ALARMS
         of_lines[key] = worst(of_lines.get(key, Mark.NOTHING), mark if counts else Mark.NOTHING)
-    for container in containers:
-        yield _standing(host, container, alarms, of_lines)
+    for container in host.containers or ():
+        yield container.id, _standing(host, container, alarms, of_lines, unread)
 
 
 def _standing(
-    host: Host, container: Container, alarms: Alarms, of_lines: Mapping[tuple[str | None, Direction], Mark]
+    host: Host,
+    container: Container,
+    alarms: Alarms,
+    of_lines: Mapping[tuple[str | None, Direction], Mark],
+    unread: Mapping[Hit, str],
 ) -> Standing:
     who = tuple(_who(host, container.id))
     asked = {direction for one in who for direction in Direction if (one, direction) in of_lines}
     found = [alarm for one in who for alarm in alarms.get(one, ())]
     found += [alarm for alarm in alarms.get(None, ()) if alarm[1].mark is Mark.BROKEN and alarm[2].direction in asked]
-    marks = {column: _unread(host, container, column) for column in (Direction.IN, Direction.OUT)}
+    marks = {
+        column: Mark.UNKNOWN if Hit(container.id, column) in unread else Mark.NOTHING
+        for column in (Direction.IN, Direction.OUT)
+    }
     for direction, column in _COLUMN.items():
         own = who[-1:] if direction is Direction.IN else who[:1]
         traced = (of_lines.get((one, direction), Mark.NOTHING) for one in own)
@@ -194,13 +223,15 @@ def _standing(
     return Standing(marks[Direction.IN], marks[Direction.OUT], tuple(sorted({at for at, _, _ in found})))
 
 
-def _unread(host: Host, container: Container, direction: Direction) -> Mark:
-    """UNKNOWN where nothing could be asked because something was not read."""
+def _unread(host: Host, container: Container) -> Iterator[tuple[Hit, str]]:
+    """Where nothing could be asked because something was not read, and what."""
     if not container.running or container.left_behind:
-        return Mark.NOTHING
-    if direction is Direction.IN:
-        return Mark.UNKNOWN if host.ports is None else Mark.NOTHING
-    return Mark.UNKNOWN if sharing(host, container).user_space else Mark.NOTHING
+        return
+    if host.ports is None:
+        yield Hit(container.id, Direction.IN), "which ports are published was not read"
+    program = sharing(host, container).user_space
+    if program:
+        yield Hit(container.id, Direction.OUT), f"its packets leave by {program}, in user space: not readable"
 
 
 def _ports(alarms: Alarms, marked: Sequence[tuple[Line, Mark]]) -> Mapping[tuple[str, str], Mark]:

@@ -122,13 +122,16 @@ class Standing:
 class Health:
     """`findings`: worst first. `not_checked`: by source, why it could not be read. `standings`: by container id.
     `ports`: by container id and published port, "8080/tcp". `broken`: whose packets of which direction and port are
-    not answered although they should be."""
+    not answered although they should be; `unexplained`: the same, and no cause of it is known. `unknown`: by container
+    id, why not all of it can be told."""
 
     findings: tuple[Finding, ...]
     not_checked: Mapping[str, str]
     standings: Mapping[str, Standing] = field(default_factory=dict)
     ports: Mapping[tuple[str, str], Mark] = field(default_factory=dict)
     broken: frozenset[Hit] = frozenset()
+    unexplained: frozenset[Hit] = frozenset()
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, mark: Mark) -> int:
         """Containers that fare so in either direction, and no worse."""

@@ -107,6 +107,14 @@ def obstacle(found: Trace) -> Obstacle | None:
     return Obstacle(reply.verdict if reply is not None else found.verdict, exchange.why, answer=True)
 
 
+def doubt(found: Trace, stop: Obstacle | None) -> str:
+    """Why it cannot be told whether the asker gets an answer."""
+    if stop is not None and stop.unsure:
+        return f"{_named(stop.unsure)} may decide otherwise"
+    why = stop.decided_by if stop is not None else found.exchange.why
+    return why.text if why is not None else "whether an answer comes back cannot be told"
+
+
 def _astray(host: Host, found: Trace, receiver: Container) -> Obstacle | None:
     """Where a packet that is meant for a container is sent elsewhere."""
     part = found.then or found

@@ -69,7 +69,7 @@ class Examiner:
 
     def wants(self, host: Host) -> bool:
         """Whether it was read far enough, and may fare otherwise than when it was examined."""
-        if _NEEDED & host.pending or host.containers is None:
+        if _NEEDED & host.pending or "host" in host.failures:
             return False
         now, last = time.monotonic(), self._last.get(host.name)
         if host.pending and now - self._began.setdefault(host.name, now) < _PATIENCE:

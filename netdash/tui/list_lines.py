@@ -12,12 +12,11 @@ from netdash.tui import header
 from netdash.tui.host_view import Ask, HostView, Listing
 from netdash.tui.inks import LINKED, MARKER, PICKED, Inks, Palette, Part, Style, blank, part, piece
 from netdash.view.groups import KIND
-from netdash.view.layout import shorter
-from netdash.view.table import Column, Row, View, noted_from, widths
+from netdash.view.layout import briefest, shorter
+from netdash.view.table import EXTRA, Column, Row, View, noted_from, widths
 from netdash.view.text import Line, Span, Tone, fit, width
 
 SAMPLE = 50  # rows looked at for the widths, around the ones on screen
-NOTE = 24  # cells from which a note is shown
 MOST_GAP = 4  # blanks between two columns where there is room
 EDGE = 2  # cells left of the first column: the marker and a blank
 
@@ -87,14 +86,26 @@ class ListLines(Generic[Style]):
             sample = [listing[at] for at in range(*around.indices(len(listing)))]
             room = self.wide - self._edge - 1 - self.joint
             gap = 1 if self.titled else 2  # linked panes are narrow
-            self._sizes = _some_widths(listing.ask.view.columns, sample, room, gap, self.only, self.hidden)
+            noted = [row for row in sample if row.note and not row.why and not self.only]
+            self._sizes = self._shared(listing.ask.view.columns, sample, noted, room, gap)
             shown = sum(1 for size in self._sizes if size)
             left = room - sum(self._sizes) - gap * (shown - 1)
             lacking = 0 if self.only else self._leave_room(listing.ask.view, sample, room, gap)
-            self._gap = " " * (gap if lacking else min(MOST_GAP, gap + left // max(1, shown)))
+            self._gap = " " * (gap if lacking or noted else min(MOST_GAP, gap + left // max(1, shown)))
             self._measured = measured
             self._rows.clear()
         return self._sizes
+
+    def _shared(
+        self, columns: Sequence[Column], sample: Sequence[Row], noted: Sequence[Row], room: int, gap: int
+    ) -> list[int]:
+        """The cells of each column; those that are extra leave as far as more notes have room then."""
+        extra = sorted((column for column in columns if column.leaves >= EXTRA), key=lambda column: -column.leaves)
+        tried = (
+            _some_widths(columns, sample, room, gap, self.only, {*self.hidden, *(each.key for each in extra[:leave])})
+            for leave in range(len(extra) + 1 if noted else 1)
+        )
+        return max(tried, key=lambda sizes: sum(_noted(row, columns, sizes, gap, room) is not None for row in noted))
 
     def _leave_room(self, view: View, sample: Sequence[Row], room: int, gap: int) -> int:
         """The cells that the longest reason lacks beside the columns that it never covers: short titles serve, and
@@ -173,11 +184,14 @@ class ListLines(Generic[Style]):
         columns, space = listing.ask.view.columns, self._gap
         said = None if self.only else row.why or row.note
         covered = len(sizes)
+        room = wide - self._edge - self.joint - 1
         if said is not None:
-            covered = self._covered(row, wide, listing.ask.view.keeps) if row.why else noted_from(row, columns, sizes)
-            used = sum(size + len(space) for size in sizes[:covered] if size)
-            if row.why is None and wide - self._edge - self.joint - used <= NOTE:
-                said, covered = None, len(sizes)
+            found = (
+                self._covered(row, wide, listing.ask.view.keeps)
+                if row.why
+                else _noted(row, columns, sizes, len(space), room)
+            )
+            said, covered = (None, len(sizes)) if found is None else (said, found)
         left = self._edge + self.joint
         for index, size in enumerate(sizes):
             if index == covered:
@@ -239,6 +253,13 @@ def _some_widths(
     ]
     sizes = dict(zip(kept, widths(shown, some, room, gap), strict=True))
     return [sizes.get(index, 0) for index in range(len(columns))]
+
+
+def _noted(row: Row, columns: Sequence[Column], sizes: Sequence[int], gap: int, room: int) -> int | None:
+    """The first column that the row's `note` stands in the place of; None where there is no room for a clause of it."""
+    need = width(briefest(row.note.text)) if row.note else 0
+    starts = ((at, sum(size + gap for size in sizes[:at] if size)) for at in noted_from(row, columns, sizes))
+    return next((at for at, used in starts if used + need <= room), None)
 
 
 def _title(column: Column, size: int, mark: str) -> str:

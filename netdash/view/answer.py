@@ -12,7 +12,7 @@ from netdash.model.index import index_of
 from netdash.model.relations import address_ref, ref_of
 from netdash.trace.model import Decision, Origin, Routed, Step, Trace, Verdict
 from netdash.trace.model import Hop as Place
-from netdash.trace.summary import Obstacle, fared, translating
+from netdash.trace.summary import Obstacle, doubt, fared, translating
 from netdash.view import formatting, marks
 from netdash.view.layout import Hop
 from netdash.view.text import Line, Span, Tone, clean
@@ -168,9 +168,7 @@ def sentence(found: Trace, stop: Obstacle) -> str:
     """What stops it: dropped: filter/DOCKER-USER #1 -A DOCKER-USER … -j DROP."""
     decided = stop.decided_by
     if stop.verdict is Verdict.UNKNOWN:
-        if stop.unsure:
-            return f"{stop.unsure[0].place} may decide otherwise"
-        return decided.text if decided else "it cannot be told"
+        return doubt(found, stop)
     dropped = stop.answer and not stop.verdict.arrives
     word = f"the answer is {stop.verdict.value}" if dropped else fares(found, stop)[1]
     return f"{word}: {whole(decided)}" if decided else word

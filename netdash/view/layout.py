@@ -53,6 +53,13 @@ _ENDS = r"[:;] |,? (?=although |because |before )"
 _PAUSES = r", "
 
 
+def briefest(sentence: str) -> str:
+    """Its first clause."""
+    brief = re.sub(_ASIDE, "", sentence)
+    end = re.search(_ENDS, brief)
+    return brief[: end.start()] if end else brief
+
+
 def shorter(sentence: str, room: int) -> str:
     """The sentence in at most `room` cells: whole clauses as long as they say enough, else cut in its middle, so that
     what it is of and what is wrong with it both stay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ from netdash.model.finding import (
     worst,
 )
 from netdash.model.host import Container, Host, Network, Port, Proxy, Ref, Rule, Verb
-from netdash.model.index import index_of
+from netdash.model.index import index_of, sharing
 from netdash.model.relations import ref_of
 from netdash.trace.model import Reach, Verdict
 from netdash.view.layout import shorter, size
@@ -237,21 +238,44 @@ def finding_of(host: Host, standing: Standing | None) -> Finding | None:
 
 
 def note(host: Host, container: Container) -> Span | None:
-    """Why nothing is to leave a container, where that is meant."""
+    """Of a container that nothing alarming hits: why it cannot be told how it fares, else what is meant: first that of
+    a direction of which there is nothing to say. What is so of many is no news on each row: Health says it."""
     health, standing = health_of(host), standing_of(host, container)
-    if health is None or standing is None or not container.running or standing.outwards is not Mark.NOTHING:
+    if health is None or standing is None or not container.running:
         return None
-    told = _closed(health).get(container.id)
-    return Span(clean(told.sentence, 300), Tone.DIM) if told is not None else None
+    marks = {Direction.IN: standing.inwards, Direction.OUT: standing.outwards}
+    if Mark.UNKNOWN in marks.values():
+        return doubt(host, container)
+    told = _meant(health).get(container.id, {})
+    silent = (told[direction] for direction, mark in marks.items() if mark is Mark.NOTHING and direction in told)
+    meant = next(iter((*silent, *told.values())), None)
+    return Span(clean(meant.sentence, 300), Tone.DIM) if meant is not None else None
+
+
+def doubt(host: Host, container: Container) -> Span | None:
+    """Why it cannot be told how its packets fare. What is the same of many is told by the banner or its own pane."""
+    health = health_of(host)
+    if health is None:
+        return None
+    why = health.unknown.get(container.id) or health.unknown.get(sharing(host, container).id)
+    return Span(clean(why, 300), Tone.UNKNOWN) if why and _told(health)[why] <= _FEW else None
 
 
 @lru_cache(maxsize=4)
-def _closed(health: Health) -> Mapping[str | None, Finding]:
-    found: dict[str | None, Finding] = {}
+def _told(health: Health) -> Counter[str]:
+    return Counter(health.unknown.values())
+
+
+_FEW = 8  # containers
+
+
+@lru_cache(maxsize=4)
+def _meant(health: Health) -> Mapping[str | None, Mapping[Direction, Finding]]:
+    found: dict[str | None, dict[Direction, Finding]] = {}
     for finding in health.findings:
-        for hit in finding.hits if finding.severity is Severity.INFO else ():
-            if hit.direction is Direction.OUT:
-                found.setdefault(hit.container, finding)
+        few = len({hit.container for hit in finding.hits}) <= _FEW
+        for hit in finding.hits if finding.severity is Severity.INFO and few else ():
+            found.setdefault(hit.container, {}).setdefault(hit.direction, finding)
     return found
 
 
@@ -284,7 +308,7 @@ def banner(health: Health, room: int, unread: Sequence[str] = ()) -> Line:
         return (*left, Span(fit(clean(unread[0], 300), max(0, room - size(left))), Tone.UNKNOWN))
     if not alarms:
         return ()
-    left = (Span(" "), *counts(health), Span(" "))
+    left = (Span(" "), *(counts(health) or (lead(alarms[0].mark), Span(" "))), Span(" "))
     right = Span(f"  +{len(alarms) - 1}  0 opens " if len(alarms) > 1 else "  0 opens ", Tone.DIM)
     left_over = max(0, room - size(left) - width(right.text))
     sentence = fit(shorter(clean(alarms[0].sentence, 300), left_over), left_over)

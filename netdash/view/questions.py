@@ -113,12 +113,12 @@ def fares_as(host: Host, usual: Usual, found: Trace, stop: Obstacle | None) -> S
         return marks.verdict(traced, word)
     alarms = marks.alarms(health)
     line = standing.Line(standing.about(usual.about), usual.question.origin, traced)
-    mark = standing.mark_of(host, alarms, health.broken, line)
+    mark = standing.mark_of(host, alarms, health, line)
     if mark is Mark.RISK:
         outside = usual.question.origin is Origin.OUTSIDE
         open_ = any(finding.exposes for _, finding, _ in standing.hitting(host, alarms, line.about))
         word = marks.EXPOSED if outside and open_ else mark.value
-    elif traced is Mark.UNKNOWN:
+    elif Mark.UNKNOWN in (traced, mark):
         word = mark.value
     return marks.verdict(mark, word)
 

@@ -4,7 +4,7 @@ key:value."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 from netdash.model.errors import Exit, NetdashError, did_you_mean
@@ -44,7 +44,7 @@ class Row:
     tags: tuple[str, ...] = ()  # what `is:` asks for
     why: Span | None = None  # in the dashboard it stands in the place of the last columns, and is not cut for them
     groups: tuple[Belongs, ...] = ()  # by each of the view's groupings
-    note: Span | None = None  # in the dashboard it takes the room that no column has a word for, if there is enough
+    note: Span | None = None  # in the dashboard, where a clause of it has room beside the columns that say something
 
 
 EXTRA = 8  # rank of a column from which it only takes what the others leave
@@ -173,15 +173,15 @@ def _grow(sizes: list[int], need: Sequence[int], room: int, gap: int) -> None:
             sizes[index] = min(need[index], size + max(0, room - _total(sizes, gap)))
 
 
-def noted_from(row: Row, columns: Sequence[Column], sizes: Sequence[int]) -> int:
-    """The first column that the row's note takes the place of: of the last ones those that say nothing there, or that
-    are extra."""
-    told = (
-        at
-        for at, (cell, column, size) in enumerate(zip(row.cells, columns, sizes, strict=True))
-        if size and column.leaves < EXTRA and cell.text not in ("", "—")
-    )
-    return 1 + max(told, default=0)
+def noted_from(row: Row, columns: Sequence[Column], sizes: Sequence[int]) -> Iterator[int]:
+    """The columns of which the row's note may take the place, best first: of the last ones those that say nothing
+    there, then those that are extra."""
+    shown = [at for at, size in enumerate(sizes) if size]
+    told = [at for at in shown if row.cells[at].text not in ("", "—")]
+    last = 1 + max(told, default=0)
+    least = 1 + max((at for at in told if columns[at].leaves < EXTRA), default=0)
+    yield last
+    yield from (at for at in reversed(shown) if least <= at < last)
 
 
 _RANGE = r"(?<![\w.:-])(?:[\d.]+:|\[[^]]*\]:)?(\d{1,5})-(\d{1,5})(?![\w.:-])"

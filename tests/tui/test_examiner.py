@@ -232,3 +232,18 @@ def test_of_several_hosts_each_is_examined_once() -> None:
         verdicts.look([HostState(host.name or "", replace(host, taken=time.time()), 0.0) for host in hosts])
         time.sleep(0.005)
     assert sorted(map(str, examined)) == ["one", "three", "two"]
+
+
+def test_a_host_whose_engine_does_not_answer_is_examined_too() -> None:
+    """What is wrong with the host itself is seen without the engine. Of one that was not reached nothing is known."""
+    done = threading.Event()
+
+    def examine(_: Host) -> Health:
+        return Health((), {})
+
+    examiner = Examiner(lambda _: done.set(), lambda error: pytest.fail(str(error)), examine)
+    unread = replace(crowd(1), containers=None)
+    examiner.look(replace(unread, failures={"host": Failure("host", "no answer")}))
+    assert not examiner.busy
+    examiner.look(unread)
+    assert done.wait(20)

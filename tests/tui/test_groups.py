@@ -32,7 +32,7 @@ def test_headlines_stand_in_the_order_of_names_and_say_how_many_there_are() -> N
     async def scene(pilot, app):
         await press(pilot, "z")
         assert [name for name in names(pilot) if name[0] in "▾▸"] == ["▾ blog", "▾ shop", "▾ no project"]
-        assert "3 containers  ·3" in text(app)
+        assert "3 containers  ?3" in text(app)
         await press(pilot, "z")
         assert names(pilot)[:3] == ["web-0", "web-1", "web-2"]
 

@@ -200,8 +200,8 @@ def _only_four(host: Host, container: Container, ports: list[Port], own: IP) -> 
     return candidate(
         "v6-proxy-off",
         Severity.MEDIUM if told else Severity.INFO,
-        f"{', '.join(names)} of {container.name} can be reached by IPv4 only: it has no IPv6 address, and the engine "
-        f"runs no proxy that leads clients of {own} to it",
+        f"{', '.join(names)} by IPv4 only: {container.name} has no IPv6 address, and the engine runs no proxy that "
+        f"leads clients of {own} to it",
         [Hit(container.id, Direction.IN, name) for name in names],
         [
             Evidence("listeners", f"nothing listens on {socket_text(own, ports[0].host_port)}"),

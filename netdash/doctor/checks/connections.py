@@ -44,8 +44,8 @@ def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
     return candidate(
         "udp-stale-conntrack",
         Severity.HIGH,
-        f"datagrams of {', '.join(clients[:3])} for {port.host_port}/udp do not come to {name}: their connection is "
-        "from before it started, and keeps them away as long as they are sent",
+        f"{', '.join(clients[:3])} does not reach {port.host_port}/udp of {name}: its connection in conntrack is from "
+        "before that started, and leads elsewhere as long as packets come",
         (hit_of_port(port),),
         [
             Evidence(
@@ -159,7 +159,7 @@ def _on_loopback(caller: Container, flow: TrackedFlow, socket: Listener) -> Cand
     return candidate(
         "host-service-loopback",
         Severity.HIGH,
-        f"{caller.name} calls {asked} of this host, where {who} listens on {socket.ip} only: connections are refused",
+        f"{asked} of this host refuses {caller.name}: {who} listens on {socket.ip} only",
         (Hit(caller.id, Direction.OUT),),
         [
             Evidence("listeners", f"{socket_text(socket.ip, socket.port)} {who}"),

@@ -33,8 +33,8 @@ def _down(host: Host, rules: list[Rule]) -> Candidate:
     return candidate(
         "dockerd-down-live-restore",
         Severity.HIGH,
-        "Docker does not answer, and nobody holds the ports that its rules publish: it seems to be down while its "
-        "containers run on. Published ports are dead on 127.0.0.1, and names do not resolve in containers",
+        "Docker seems to be down while its containers run on: it does not answer, and nobody holds the ports that its "
+        "rules publish; they are dead on 127.0.0.1, and names do not resolve in containers",
         (*(Hit(None, Direction.IN, f"{port}/tcp") for port in ports), Hit(None, Direction.NAMES)),
         [
             Evidence("engine", failure.reason if failure else "its API was not read"),
@@ -168,8 +168,8 @@ def _proxy_variables(container: Container) -> Iterator[Candidate]:
     yield candidate(
         "http-proxy-env",
         Severity.INFO,
-        f"programs in {container.name} send web requests to a proxy ({names} is set; its value is not read): "
-        "a proxy at 127.0.0.1 would be one inside the container",
+        f"{names} is set: programs in {container.name} send web requests to a proxy; its address is not read, and at "
+        "127.0.0.1 it would be one inside the container",
         (Hit(container.id, Direction.OUT),),
         [of_container(container, f"environment has {names}"), of_container(container, where)],
         [
@@ -270,8 +270,8 @@ def _default_bridge(host: Host) -> Iterator[Candidate]:
     yield candidate(
         "dns-default-bridge",
         Severity.INFO,
-        f"{names_of(alone)} do not find each other by name: Docker resolves names on networks that users made, "
-        "not on the default bridge",
+        f"no names on the default bridge: {names_of(alone)} do not find each other by name; Docker resolves names on "
+        "networks that users made",
         [Hit(one.id, Direction.NAMES, network=network.name) for one in alone],
         [of_record("network bridge", f"{names_of(alone)} are on no other network", network)],
         [

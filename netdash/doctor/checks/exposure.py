@@ -16,6 +16,7 @@ from netdash.doctor.checks.parts import (
     of_container,
     of_record,
     of_sysctl,
+    only_member,
     run_anew,
 )
 from netdash.doctor.fixes import Fixed, both, by_hand, delete_rule, insert_drop
@@ -226,8 +227,8 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
     return candidate(
         "v29-loopback-publish-from-lan",
         Severity.HIGH if seen or bridge else Severity.INFO,
-        f"{port.host_port}/{port.proto} of {index_of(host).name(port.container_id)} is published on {port.host_ip}, "
-        f"and a neighbour on {device} can still reach it{who}",
+        f"a neighbour on {device} can reach {port.host_port}/{port.proto} of {index_of(host).name(port.container_id)}: "
+        f"it is published on {port.host_ip} only, which does not keep neighbours out{who}",
         (hit_of_port(port),),
         [
             *([rule_evidence(port.dnat)] if port.dnat else []),
@@ -339,17 +340,22 @@ def _direct(host: Host, rule: Rule, network: Network) -> Candidate:
     index = index_of(host)
     aims = [match.values for match in rule.matches if match.key == "dst"]
     ip = getattr(aims[0][0], "network_address", None) if aims else None
-    owner = index.owners.get(ip) if ip else None
+    owner = index.owners.get(ip) if ip else only_member(host, network)
     engine = host.engine.version.partition(".")[0] if host.engine else ""
     newer = engine.isdigit() and int(engine) >= 28
-    whole = f"{owner.name if owner else ip}'s own address" if ip else f"unpublished ports on {network.name}"
     code = ("v29-direct-routing-drop" if newer else "raw-direct-drop") if ip else "v29-unpublished-port"
+    told = (
+        f"unpublished ports were asked for: {rule.packets} packets from another network for {network.name} were dropped"
+    )
+    by = "Docker lets"
+    if ip:
+        whose = f"{owner.name if owner else ip}'s own address"
+        told = f"{rule.packets} packets for {whose} were dropped: they came from another network"
+        by = "Docker 28 and later let" if newer else "this rule lets"
     return candidate(
         code,
         Severity.MEDIUM if ip else Severity.INFO,
-        f"{rule.packets} packets for {whole} came from another network and were dropped: "
-        + ("Docker 28 and later let" if newer and ip else "this rule lets" if ip else "Docker lets")
-        + " others in by published ports only",
+        f"{told}; {by} others in by published ports only",
         (Hit(owner.id if owner else None, Direction.IN, network=network.name),),
         [rule_evidence(rule)],
         *(_for_all(network) if newer or not ip else delete_rule(rule)),

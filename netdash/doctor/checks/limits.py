@@ -97,12 +97,12 @@ def check_ephemeral(host: Host) -> Iterator[Candidate]:
 def _exhausted(container: Container, aim: str, count: int, span: tuple[int, int]) -> Candidate:
     size = span[1] - span[0] + 1
     full = count >= size
-    state = "all" if full else f"{count} of"
+    used = f"{container.name} has used {count} of its {size} ports for connections to {aim}"
+    left = f"{container.name} has no port left for {aim}: all its {size} are used by connections there"
     return candidate(
         "ephemeral-exhausted",
         Severity.MEDIUM if full else Severity.INFO,
-        f"{container.name} has used {state} its {size} ports for connections to {aim}"
-        + (": no further one can be opened" if full else ""),
+        left if full else used,
         (Hit(container.id, Direction.OUT),),
         [
             of_container(container, f"{_RANGE} = {span[0]} {span[1]}"),

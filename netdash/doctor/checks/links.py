@@ -136,8 +136,8 @@ def _without_hairpin(
     return candidate(
         "hairpin-no-proxy-mode",
         Severity.MEDIUM,
-        f"{container.name} cannot call itself by this host's address and its published port: "
-        f"its bridge port {link.name} does not send frames back",
+        f"{container.name} cannot call its own published port: its bridge port {link.name} does not send frames "
+        "back, as this host's address would need",
         [Hit(container.id, Direction.PEERS, f"{port.host_port}/{port.proto}", network.name) for port in own],
         [of_record(f"bridge link {link.name}", "hairpin off", link)],
         *hairpin(link.name, "frames may leave by the port that they came in by, until the container is started anew"),

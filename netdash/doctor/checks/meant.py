@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from netdash.doctor.candidate import Candidate
+from netdash.doctor.cause import rule_evidence
 from netdash.doctor.checks.parts import KEPT, candidate, hits_of, listing, members, names_of, of_container, of_record
 from netdash.model.finding import Direction, Fix, Hit, Severity
-from netdash.model.host import Container, Host, Network
+from netdash.model.host import Container, Host, Network, Rule, Verb
 from netdash.model.index import index_of
 from netdash.trace.model import Origin, Question, Verdict
 from netdash.trace.summary import answer
@@ -41,7 +42,7 @@ def _internal(host: Host, network: Network, attached: list[Container]) -> Iterat
     yield candidate(
         "internal-network",
         Severity.INFO,
-        f"{names_of(only)} cannot reach the Internet, nor be reached: {network.name} is an internal network{published}",
+        f"{network.name} is an internal network: {names_of(only)} cannot reach the Internet, nor be reached{published}",
         hits_of(only, Direction.OUT, network.name),
         [of_record(f"network {network.name}", "internal", network)],
         [
@@ -55,7 +56,7 @@ def _apart(network: Network, attached: list[Container]) -> Candidate:
     return candidate(
         "icc-false",
         Severity.INFO,
-        f"containers on {network.name} cannot reach each other: it was created with enable_icc=false",
+        f"{network.name} keeps its containers apart: it was created with enable_icc=false",
         hits_of(attached, Direction.PEERS, network.name),
         [of_record(f"network {network.name}", "com.docker.network.bridge.enable_icc=false", network)],
         [Fix(("docker", "network", "create", "NAME"), "on another network they reach each other", KEPT)],
@@ -79,8 +80,8 @@ def _kept_from_host(network: Network, attached: list[Container]) -> Candidate:
     return candidate(
         "macvlan-host",
         Severity.INFO,
-        f"this host and {names_of(attached)} cannot reach each other: the kernel passes nothing between "
-        f"{network.driver} devices and their parent {network.parent or ''}".rstrip(),
+        f"{network.name} is kept apart from this host: {names_of(attached)} and this host cannot reach each other; "
+        f"the kernel passes nothing between {network.driver} devices and their parent {network.parent or ''}".rstrip(),
         hits_of(attached, Direction.IN, network.name),
         [
             of_record(
@@ -111,7 +112,8 @@ def _without(container: Container) -> Candidate:
 
 
 def _isolated(host: Host) -> Iterator[Candidate]:
-    """Pairs of networks that no container joins: Docker keeps them apart."""
+    """Pairs of networks that no container joins: Docker keeps them apart. Whether somebody wanted otherwise is told by
+    the rules' counters."""
     if host.engine is None or host.engine.name != "docker":
         return
     plain = [(one, members(host, one)) for one in host.networks or () if one.driver == "bridge" and not one.internal]
@@ -123,13 +125,32 @@ def _isolated(host: Host) -> Iterator[Candidate]:
     ]
     if pairs:
         names = sorted({network.name for pair in pairs for network in pair})
+        refused = [(network, attached, rule) for network, attached in used for rule in _refusing(host, network)]
+        who = listing(sorted({network.name for network, _, _ in refused}))
+        count = sum(rule.packets or 0 for _, _, rule in refused)
+        dropped = f"no other network reaches {who}: {count} packets were dropped; " if refused else ""
         yield candidate(
             "isolation-between-networks",
             Severity.INFO,
-            f"containers on {listing(names)} reach each other only within one network, or by published ports: "
-            "Docker keeps networks apart",
-            (),
-            [of_record(f"network {network.name}", "bridge network of its own", network) for network, _ in used[:4]],
+            f"{dropped}containers on {listing(names)} reach each other only within one network, or by published "
+            f"ports{'' if refused else ': Docker keeps networks apart'}",
+            [hit for network, attached, _ in refused for hit in hits_of(attached, Direction.PEERS, network.name)],
+            [
+                *(rule_evidence(rule) for _, _, rule in refused[:4]),
+                *(
+                    of_record(f"network {network.name}", "bridge network of its own", network)
+                    for network, _ in used[:4]
+                ),
+            ],
             [Fix(("docker", "network", "connect", "NETWORK", "CONTAINER"), "a container on both reaches both", KEPT)],
-            confidence=0.2,
+            confidence=0.8 if refused else 0.2,
         )
+
+
+def _refusing(host: Host, network: Network) -> Iterator[Rule]:
+    """The rules that dropped what other networks sent to this one."""
+    for chain in host.ruleset.chains if host.ruleset else ():
+        for rule in chain.rules if chain.name == "DOCKER-ISOLATION-STAGE-2" and not chain.dormant else ():
+            to = [match.values for match in rule.matches if match.key == "oif" and not match.negated]
+            if rule.target.verb is Verb.DROP and rule.packets and to == [(network.bridge,)]:
+                yield rule

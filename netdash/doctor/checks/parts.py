@@ -85,6 +85,12 @@ def members(host: Host, network: Network) -> list[Container]:
     ]
 
 
+def only_member(host: Host, network: Network) -> Container | None:
+    """Whom all is for that is for a network of one container."""
+    found = members(host, network)
+    return found[0] if len(found) == 1 else None
+
+
 def listing(words: Sequence[str], most: int = 4) -> str:
     """web, db and 3 more"""
     if len(words) <= most:

@@ -181,8 +181,7 @@ def check_loopback(host: Host) -> Iterator[Candidate]:
             yield candidate(
                 "publish-localhost",
                 Severity.INFO,
-                f"{port.host_port}/{port.proto} of {container.name} is published on {port.host_ip} only: "
-                "other machines cannot reach it",
+                f"this host only: {port.host_port}/{port.proto} of {container.name} is published on {port.host_ip}",
                 (hit_of_port(port),),
                 [of_record("ports", socket_text(port.host_ip, port.host_port), port)],
                 [run_anew(host, port, "", "create it anew (with its other options) if everybody may reach it")],
@@ -203,7 +202,7 @@ def check_unpublished(host: Host) -> Iterator[Candidate]:
             yield candidate(
                 "not-published",
                 Severity.INFO,
-                f"{container.name} exposes {text} and publishes no port: other machines cannot reach it",
+                f"no port is published: {container.name} exposes {text}, which other machines cannot reach",
                 [Hit(container.id, Direction.IN, f"{port}/{proto}") for port, proto in ports],
                 [of_container(container, f"exposed {text}, no port binding")],
                 [

@@ -94,7 +94,7 @@ def _takes_others(host: Host, network: Network, subnet: Net, lost: list[tuple[IP
     return candidate(
         "subnet-overlap-lan",
         Severity.CRITICAL,
-        f"network {network.name} has taken {subnet}: {elsewhere} beyond this host is looked for on {network.bridge}",
+        f"network {network.name} hides {subnet} beyond this host: {elsewhere} is looked for on {network.bridge}",
         (
             Hit(None, Direction.OUT, network=network.name),
             *hits_of(members(host, network), Direction.OUT, network.name),
