@@ -4,6 +4,7 @@ as somebody looks. Asks only."""
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ MOST = 500  # connections of one container
 _EACH = 2.0  # seconds between two readings for columns and the map
 _OF_ONE = 5.0  # and for a card, which is always on screen
 _SOON = 1.0  # seconds that the cursor stays on a container before it is asked for, and before it is asked again
+_SELDOM = 30.0  # seconds after which connections are asked for although no packet came: they are forgotten
+_SHARE = 200  # times as long as it takes the kernel to find them among all are they not asked for again
 
 
 class TrafficReader:
@@ -30,6 +33,9 @@ class TrafficReader:
         self._running = False
         self._counters: LinkReading | None = None
         self._used: UsedReading | None = None
+        self._used_at = self._used_took = 0.0
+        self._used_moved = False  # whether packets came before the last reading: the next one tells that they ended
+        self._unread = False  # whether packets came since
 
     def watch(self, watched: Watched) -> None:
         """Any thread may call it; returns at once."""
@@ -85,28 +91,39 @@ class TrafficReader:
         return watched.counters or (told.counts, told.before) != (last.counts, last.before)
 
     def _read_used(self, watched: Watched, answers: dict[str, object]) -> bool:
-        """The same of connections, which may be refused where counters are not: those need no privilege."""
-        last, self._used = self._used, None
-        if watched.addresses and not watched.flows:
-            if last is not None and last.addresses == watched.addresses and self._nothing_passed(watched, last):
-                self._used = answers[UsedReading.PATH] = last
+        """The same of connections, which may be refused where counters are not: those need no privilege. Not asked for
+        again where no packet came to the container's devices or left them."""
+        last, began = self._used, time.monotonic()
+        moved = self._have_moved(watched) or self._unread
+        if last is not None and last.addresses == watched.addresses and not watched.flows:
+            waits = self._used_took * _SHARE
+            if not moved and not (self._used_moved and last.tracking.entries):
+                waits = _SELDOM if last.tracking.entries else math.inf
+            if began < self._used_at + waits:
+                answers[UsedReading.PATH], self._unread = last, moved
                 return False
+        self._used = None
+        if watched.addresses and not watched.flows:
             with contextlib.suppress(OSError, NetdashError):
                 entries, more = read_of(watched.addresses, MOST)
                 now = time.time()
                 tracking = Tracking(tuple((body, None) for body in entries), now, now, left_out=more)
                 self._used = answers[UsedReading.PATH] = UsedReading(watched.addresses, tracking)
+        self._used_at, self._used_took = began, time.monotonic() - began
+        self._used_moved, self._unread = moved, False
         told = self._used
         if told is None or last is None:
             return told is not last
         return bool(told.tracking.entries or last.tracking.entries or told.addresses != last.addresses)
 
-    def _nothing_passed(self, watched: Watched, last: UsedReading) -> bool:
-        """Whether there can be no connection, as there was none: reading them walks the kernel's table."""
+    def _have_moved(self, watched: Watched) -> bool:
+        """Whether packets came to the devices, or left them, since the reading before; also where that is not known."""
         told = self._counters
-        if told is None or last.tracking.entries or not watched.devices:
-            return False
-        return all(each in told.counts and told.counts[each] == told.before.get(each) for each in watched.devices)
+        if told is None or told.since is None or not watched.devices:
+            return True
+        return any(
+            index not in told.counts or told.counts[index] != told.before.get(index) for index in watched.devices
+        )
 
     def _nothing(self) -> None:
         self._counters = self._used = None

@@ -7,7 +7,7 @@ from netdash.doctor.fixes import engine_restart, restart
 from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE
 from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.finding import Direction, Evidence, Severity
-from netdash.model.host import Host
+from netdash.model.host import Host, Ref
 from netdash.model.index import index_of
 from netdash.model.relations import ref_of
 from netdash.trace.model import Step
@@ -20,7 +20,8 @@ def evidence_of(step: Step) -> Evidence:
     text = step.text if count is None else f"{step.text} ({count:,} packets)"
     place = f"{step.table}/{step.chain} {'policy' if step.rule is None else f'#{step.rule}'}"
     family = f"{step.family} " if tool == "nft" else ""
-    return Evidence(f"{tool} {family}{place}", text, ref_of(step.source) if step.source else None)
+    chain = Ref("chain", f"{step.backend} {step.family} {step.table} {step.chain}") if not step.inside else None
+    return Evidence(f"{tool} {family}{place}", text, ref_of(step.source) if step.source else chain)
 
 
 def lost_rules(failed: Failed) -> Cause | None:

@@ -200,5 +200,7 @@ _CODES: Mapping[str, tuple[str, ...]] = {
     "drop": ("conntrack-full",),
     "early_drop": ("conntrack-full",),
     "TcpExtIPReversePathFilter": ("rp-filter-strict",),
+    "IpInAddrErrors": ("ip-forward-off", "v29-nft-ip-forward-off", "iface-forward-off"),
+    "Ip6InAddrErrors": ("ip-forward-off-v6", "iface-forward-off"),
 }
 """Of the findings whose evidence is the counter, or what it counts."""

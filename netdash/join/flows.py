@@ -45,9 +45,15 @@ def _joining(context: _Context) -> _Joining:
 
 
 def of_container(host: Host, container: Container) -> Callable[[Flow], bool]:
-    """Whether a connection is the container's: of those that share a namespace with it, it has all."""
-    owner = sharing(host, container).id
-    return lambda flow: owner in flow.containers or container.id in flow.containers
+    """Whether a connection is the container's: of those that share a namespace with it, it has all, and those that an
+    entry from before its port keeps away from it."""
+    ids = {sharing(host, container).id, container.id}
+    ports = [port for port in host.ports or () if port.live and port.container_id in ids]
+
+    def kept_away(flow: Flow) -> bool:
+        return flow.trouble is Trouble.STALE and any(passes_by(flow.entry, port) for port in ports)
+
+    return lambda flow: not ids.isdisjoint(flow.containers) or kept_away(flow)
 
 
 def connections(host: Host, container: Container) -> tuple[Flow, ...] | None:

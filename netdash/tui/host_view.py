@@ -254,11 +254,12 @@ class Listing:
     struck: bool = False  # whether it is nowhere else either
     headlines: Sequence[Row] = ()
     folded: int = 0  # rows that are under folded headlines
+    again: int = 0  # times that rows stand under another headline, too
 
     @property
     def matching(self) -> int:
         """The rows that are asked for, folded ones included."""
-        return len(self.order) - len(self.headlines) + self.folded
+        return len(self.order) - len(self.headlines) + self.folded - self.again
 
     def __len__(self) -> int:
         return len(self.order) + (self.gone is not None)
@@ -319,23 +320,21 @@ def arrange(host_view: HostView, ask: Ask) -> Steps[Listing]:
 def _grouped(listing: Listing) -> Steps[Listing]:
     """By project or what else is asked, each with a headline; the rows of folded ones are counted."""
     ask, rows = listing.ask, listing.rows
-    order: list[int] = []
-    headlines: list[Row] = []
-    folded = 0
+    order, headlines, folded = list[int](), list[Row](), 0
     for start in range(0, len(listing.order), CHUNK):
         for place in listing.order[start : start + CHUNK]:
             rows[place]  # built in steps
         yield
     for ref, places in members(rows, listing.order, ask.grouped, ask.sort is None).items():
-        own = [rows[place] for place in places]
         order.append(~len(headlines))
-        headlines.append(headline(ask.view, ref, own, ask.folded, ask.grouped))
+        headlines.append(headline(ask.view, ref, [rows[place] for place in places], ask.folded, ask.grouped))
         yield
         if ref in ask.folded:
             folded += len(places)
         else:
             order += places
-    return Listing(ask, rows, order, headlines=headlines, folded=folded)
+    counted = len(order) - len(headlines) + folded
+    return Listing(ask, rows, order, headlines=headlines, folded=folded, again=counted - len(listing.order))
 
 
 def _narrowed(host_view: HostView, ask: Ask) -> Steps[Listing]:

@@ -54,7 +54,7 @@ def _leave(panes: Panes) -> None:
     listing, row = panes.grid.listing, panes.grid.row
     if listing is not None and row is not None:
         by = listing.ask.grouped
-        below = (at for at in listing.order if at >= 0 and of_row(listing.rows[at], by) == row.ref)
+        below = (at for at in listing.order if at >= 0 and row.ref in of_row(listing.rows[at], by))
         panes.places.put(replace(panes.places.here, ref=next(map(listing.rows.ref, below), None)))
         panes.grid.show(None, 0)
 

@@ -163,7 +163,7 @@ class Panes(Vertical):
         ask = place.ask
         if ref is not None or text is not None:
             row = self.host_view.row(view, ref) if self.host_view and ref and ask.folded else None
-            shown = ask.folded - {groups.of_row(row, ask.grouped)} if row is not None else ask.folded
+            shown = ask.folded - {*groups.of_row(row, ask.grouped)} if row is not None else ask.folded
             ask = replace(ask, text=text or "", within=None, folded=shown)
         self.places.put(Place(ask, ref or place.ref, place.at, -1 if ref else place.cell))
         self.places.view = view
@@ -202,7 +202,7 @@ class Panes(Vertical):
             index = host_view.index(listing.ask.view)
             at = place.at if near else listing.place(place.ref, index)
             if at is None and listing.folded and place.ref in index:  # under a headline that is folded
-                headline = groups.of_row(listing.rows[index[place.ref]], listing.ask.grouped)
+                headline = groups.of_row(listing.rows[index[place.ref]], listing.ask.grouped)[0]
                 at = listing.place(headline, index)
             if self.typed:
                 found = named(listing, place.ref)

@@ -66,7 +66,7 @@ def _container(host: Host, index: Index, container: Container) -> Row:
     why = _why(host, container, finding, state)
     note = marks.note(host, container) if why is None else None
     both = (standing.inwards, standing.outwards) if standing is not None else ()
-    projects = (Belongs(container.compose or "", container.compose or ""),)
+    projects = ((Belongs(container.compose or "", container.compose or ""),),)
     return Row(ref_of(container), cells, sort, lead, marks.tags(fares, finding, both), why, projects, note)
 
 
@@ -206,7 +206,7 @@ def _network(host: Host, index: Index, network: Network) -> Row:
         *rates.sort(rate),
     )
     finding = marks.finding_of_network(host, network)
-    tags, groups = marks.tags(fares, finding), (Belongs(network.compose or "", network.compose or ""),)
+    tags, groups = marks.tags(fares, finding), ((Belongs(network.compose or "", network.compose or ""),),)
     return Row(ref_of(network), cells, sort, marks.lead(fares), tags, marks.why(finding), groups)
 
 

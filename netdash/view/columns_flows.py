@@ -67,7 +67,7 @@ def _flow(host: Host, flow: Flow) -> Row:
         cells[9].text,
     )
     tags = () if flow.trouble is None else ("broken", flow.trouble.value)
-    groups = tuple(group_of(host, flow, by) for by in GROUPINGS)
+    groups = tuple(groups_of(host, flow, by) for by in GROUPINGS)
     return Row(ref_of(flow), cells, sort, _lead(flow), tags, groups=groups)
 
 
@@ -176,16 +176,18 @@ def _rate(rate: float | None) -> Span:
     return NOTHING if rate is None else Span(formatting.bytes_rate(rate) if rate else "", Tone.GOOD)
 
 
-def group_of(host: Host, flow: Flow, by: str) -> Belongs:
-    """The one that it counts for: of two containers the one that answers."""
+def groups_of(host: Host, flow: Flow, by: str) -> tuple[Belongs, ...]:
+    """Whose it is: of both ends, where both are containers."""
     if by == "container":
-        ours = flow.server if flow.server.container is not None else flow.client
-        return _owner(host, ours) if ours.container is not None else Belongs("none", "no container")
+        ends = (flow.client, flow.server)
+        found = tuple(dict.fromkeys(_owner(host, end) for end in ends if end.container is not None))
+        return found or (Belongs("none", "no container"),)
     if by == "port":
         port = "" if flow.asked.port is None else f"{flow.asked.port}/"
         owner = _owner(host, flow.server)
-        return Belongs(f"{owner.key} {port}{flow.entry.proto}", f"{owner.name} {port}{flow.entry.proto}")
-    return _owner(host, flow.client if flow.server.container is not None or flow.server.here else flow.server)
+        return (Belongs(f"{owner.key} {port}{flow.entry.proto}", f"{owner.name} {port}{flow.entry.proto}"),)
+    ours = flow.server.container is not None or flow.server.here
+    return (_owner(host, flow.client if ours else flow.server),)
 
 
 def _owner(host: Host, end: FlowEnd) -> Belongs:

@@ -13,7 +13,7 @@ from netdash.model.packet import GROUPINGS, Flow
 from netdash.model.records import dataclass
 from netdash.model.relations import ref_of
 from netdash.view import formatting, json_host, layout, marks
-from netdash.view.columns_flows import FLOWS, group_of, sentence
+from netdash.view.columns_flows import FLOWS, groups_of, sentence
 from netdash.view.formatting import NOTHING, bytes_rate
 from netdash.view.layout import shorter, size
 from netdash.view.table import Belongs, Column, Row, Rows, View
@@ -23,9 +23,11 @@ KIND = "project"  # Ref.kind of a headline; its key is the project's name, "" fo
 _MARKS = {("risk" if mark is Mark.RISK else mark.value): mark for mark in Mark}
 
 
-def of_row(row: Row, by: int) -> Ref:
-    """The headline that a row stands under. `by`: which of the view's groupings, from 1."""
-    return Ref(KIND, row.groups[by - 1].key if 0 < by <= len(row.groups) else "")
+def of_row(row: Row, by: int) -> tuple[Ref, ...]:
+    """The headlines that a row stands under. `by`: which of the view's groupings, from 1."""
+    return (
+        tuple(Ref(KIND, belongs.key) for belongs in row.groups[by - 1]) if by <= len(row.groups) else (Ref(KIND, ""),)
+    )
 
 
 def members(rows: Rows, order: Sequence[int], by: int, by_name: bool) -> dict[Ref, list[int]]:
@@ -33,17 +35,22 @@ def members(rows: Rows, order: Sequence[int], by: int, by_name: bool) -> dict[Re
     their rows."""
     found: dict[Ref, list[int]] = {}
     for place in order:
-        found.setdefault(of_row(rows[place], by), []).append(place)
+        for ref in of_row(rows[place], by):
+            found.setdefault(ref, []).append(place)
     if not by_name:
         return found
-    names = {ref: rows[places[0]].groups[by - 1].name for ref, places in found.items()}
+    names = {ref: _name(rows[places[0]], ref, by) for ref, places in found.items()}
     return dict(sorted(found.items(), key=lambda each: (not each[0].key, names[each[0]].casefold())))
+
+
+def _name(row: Row, ref: Ref, by: int) -> str:
+    return next(belongs.name for belongs in row.groups[by - 1] if belongs.key == ref.key)
 
 
 def headline(view: View, ref: Ref, rows: Sequence[Row], folded: Set[Ref], by: int) -> Row:
     counted = Counter(mark for mark in map(_mark, rows) if mark is not None)
     found = worst(*counted)
-    title = clean(rows[0].groups[by - 1].name, 60) or "no project"
+    title = clean(_name(rows[0], ref, by), 60) or "no project"
     name = Span(f"{'▸' if ref in folded else '▾'} {title}", Tone.TITLE)
     told = " ".join(f"{marks.GLYPHS[mark]}{counted[mark]}" for mark in WORST_FIRST if counted[mark])
     parts = (_number(view, len(rows)), told, view.sums(rows))
@@ -89,8 +96,8 @@ _MOST = 10  # connections that are named
 
 
 def _flows(host: Host, ref: Ref, wide: int, by: str) -> Iterator[Line]:
-    mine = [flow for flow in flows(host) if group_of(host, flow, by).key == ref.key]
-    name = group_of(host, mine[0], by).name if mine else ""
+    named = [(flow, belongs) for flow in flows(host) for belongs in groups_of(host, flow, by) if belongs.key == ref.key]
+    mine, name = [flow for flow, _ in named], named[0][1].name if named else ""
     yield (Span(f" {clean(name, 60)}", Tone.KEY), Span(f"  connections by {by}", Tone.DIM))
     for flow in sorted(mine, key=lambda each: (-(each.entry.rate or 0), -(each.bytes or 0)))[:_MOST]:
         rate = bytes_rate(flow.entry.rate)
@@ -138,7 +145,8 @@ class Group:
 def groups(host: Host, flows: Iterable[Flow], by: str) -> list[Group]:
     found: dict[Belongs, list[Flow]] = {}
     for flow in flows:
-        found.setdefault(group_of(host, flow, by), []).append(flow)
+        for belongs in groups_of(host, flow, by):
+            found.setdefault(belongs, []).append(flow)
     made = [_group(belongs, members) for belongs, members in found.items()]
     return sorted(made, key=lambda group: (-(group.rate or 0), -(group.bytes or 0), -group.flows, group.belongs.name))
 

@@ -43,7 +43,7 @@ class Row:
     lead: Span | None = None  # one glyph before the first column, in the dashboard
     tags: tuple[str, ...] = ()  # what `is:` asks for
     why: Span | None = None  # in the dashboard it stands in the place of the last columns, and is not cut for them
-    groups: tuple[Belongs, ...] = ()  # by each of the view's groupings
+    groups: tuple[tuple[Belongs, ...], ...] = ()  # by each of the view's groupings
     note: Span | None = None  # in the dashboard, where a clause of it has room beside the columns that say something
 
 

@@ -15,7 +15,7 @@ from tests.support import frames, trace_hosts
 from tests.support.frames import CLIENT, HOST, WEB, seen
 from tests.support.hostile_text import check
 
-MUTATIONS = 3_000
+MUTATIONS = 10_000
 
 
 def question(name: bytes, answers: bytes = b"", flags: int = 0x0100, count: int = 0) -> bytes:

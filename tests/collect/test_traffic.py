@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
@@ -46,6 +47,7 @@ class _Told:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_EACH", "_OF_ONE", "_SOON"):
         monkeypatch.setattr(traffic, name, 0.01)
+    monkeypatch.setattr(traffic, "_SHARE", 0)
 
 
 def test_the_counters_of_a_device_that_there_is() -> None:
@@ -188,7 +190,8 @@ def test_connections_that_cannot_be_read_any_more_are_unknown(monkeypatch: pytes
             raise PermissionError(1, "no")
         return answers.pop(), 0
 
-    monkeypatch.setattr(traffic, "link_counters", lambda _: {3: _counts(5)})
+    packets = itertools.count()
+    monkeypatch.setattr(traffic, "link_counters", lambda _: {3: _counts(next(packets))})
     monkeypatch.setattr(traffic, "read_of", once)
     told = _Told()
     reader = TrafficReader(told.put)
@@ -234,6 +237,27 @@ def test_an_address_as_destination_is_not_the_source_of_an_answer() -> None:
     )
     ends = [conntrack._source_in(led, start) for start in (0, conntrack._after(led, 0))]
     assert ends == [conntrack._source(ip_address(ip)) for ip in ("10.0.0.1", "172.18.0.9")]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_takes_the_kernel_long_is_asked_for_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[float] = []
+
+    def slow(_: object, __: int) -> tuple[list[bytes], int]:
+        reads.append(time.monotonic())
+        time.sleep(0.02)
+        return [entry()], 0
+
+    monkeypatch.setattr(traffic, "_SHARE", 20)
+    packets = itertools.count()
+    monkeypatch.setattr(traffic, "link_counters", lambda _: {3: _counts(next(packets))})
+    monkeypatch.setattr(traffic, "read_of", slow)
+    reader = TrafficReader(_Told().put)
+    reader.watch(Watched(devices=(3,), addresses=(OWN,)))
+    while len(reads) < 3:
+        time.sleep(0.01)
+    reader.watch(NOTHING)
+    assert min(later - before for before, later in itertools.pairwise(reads)) >= 20 * 0.02
 
 
 # --- sockets of proxies -----------------------------------------------------------------------------------------------

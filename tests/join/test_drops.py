@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
 from netdash.bundle.recording import Recording
+from netdash.doctor.examine import examine
 from netdash.join.drops import drops, finding_of, leads_to, networks_of
 from netdash.join.host import Builder
 from netdash.kernel.lost_packets import LOST
 from netdash.model.finding import Evidence, Finding, Health, Severity, keep_health
-from netdash.model.host import Host, Ref
+from netdash.model.host import Chain, Host, Ref
 from netdash.model.kernel_state import Drop, DropKind
 from netdash.model.relations import ref_of
 from netdash.model.source import COUNTING
@@ -215,3 +217,43 @@ def test_a_drop_has_the_finding_whose_evidence_it_is(fleet_host: Host) -> None:
     assert finding_of(fleet_host, drop) is seen
     assert finding_of(fleet_host, of(fleet_host, "drop")) is full
     assert finding_of(fleet_host, of(fleet_host, "IpOutNoRoutes")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "drop", "code"),
+    [
+        ("ip-forward-off", "IpInAddrErrors 18 0.0\n", "IpInAddrErrors", "ip-forward-off"),
+        ("iface-forward-off", "IpInAddrErrors 11 0.0\n", "IpInAddrErrors", "iface-forward-off"),
+        ("accept-missing", "", "", "accept-missing"),
+        ("iptables-flush", "", "", "iptables-flush"),
+    ],
+)
+def test_what_drops_names_the_finding_of_a_recorded_fault(
+    recording: Callable[[str], Recording], name: str, lines: str, drop: str, code: str
+) -> None:
+    base = recording(name)
+    host = Builder().build(replace(base, answers={**base.answers, "host/nstat.txt": f"#kernel\n{lines}"}))
+    keep_health(host, examine(host))
+    lost = next(one for one in drops(host) if one.name == drop and one.kind is not DropKind.UNREAD and one.count)
+    finding = finding_of(host, lost)
+    assert finding is not None
+    assert finding.code == code
+
+
+def test_a_policy_that_drops_what_is_for_this_host_has_its_finding(recording: Callable[[str], Recording]) -> None:
+    base = recording("accept-missing")
+    nft, text = (str(base.answers[f"rules/{name}"]) for name in ("nft.json", "iptables-save.txt"))
+    forward = re.search(r'\{"chain": ?\{[^{}]*"name": ?"FORWARD"[^{}]*\}\}', nft)
+    assert forward is not None
+    chain = forward[0].replace('"FORWARD"', '"INPUT"').replace('"forward"', '"input"')
+    answers = {
+        **base.answers,
+        "rules/nft.json": nft.replace(forward[0], f"{chain}, {forward[0]}"),
+        "rules/iptables-save.txt": text.replace(":INPUT ACCEPT [0:0]", ":INPUT DROP [4:240]", 1),
+    }
+    host = Builder().build(replace(base, answers=answers))
+    keep_health(host, examine(host))
+    lost = next(one for one in drops(host) if isinstance(one.place, Chain) and one.place.name == "INPUT")
+    finding = finding_of(host, lost)
+    assert finding is not None
+    assert (lost.count, finding.code) == (4, "input-drop-v6"), "docker-proxy gets no answer from its container"

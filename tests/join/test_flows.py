@@ -16,7 +16,8 @@ from netdash.model.index import find_container, index_of
 from netdash.model.kernel_state import Tracking
 from netdash.model.packet import Flow, Trouble
 from netdash.model.source import Source
-from netdash.view.columns_flows import FLOWS, group_of, notes, rule_of, sentence, why
+from netdash.view.columns_flows import FLOWS, groups_of, notes, rule_of, sentence, why
+from netdash.view.groups import groups
 from netdash.view.unavailable import missing
 from tests.parse.test_conntrack import attribute, direction, entry
 
@@ -175,18 +176,18 @@ def test_a_container_that_is_called_host_is_not_this_host(recording: Load) -> No
     host = replace(host, containers=tuple(named))
     to_container, to_outside = flows(host)
     assert sentence(host, to_container) == "host 192.0.2.1:1 → host (container) 192.0.2.3:80"
-    groups = [group_of(host, flow, "peer") for flow in (to_container, to_outside)]
-    assert [group.name for group in groups] == ["host", "203.0.113.1"]
-    assert group_of(host, to_container, "port").name == "host (container) 80/tcp"
-    assert groups[0].key != group_of(host, to_container, "container").key
+    peers = [groups_of(host, flow, "peer")[0] for flow in (to_container, to_outside)]
+    assert [group.name for group in peers] == ["host", "203.0.113.1"]
+    assert groups_of(host, to_container, "port")[0].name == "host (container) 80/tcp"
+    assert peers[0].key != groups_of(host, to_container, "container")[0].key
 
 
-def test_one_between_two_containers_counts_for_the_one_that_answers(recording: Load) -> None:
+def test_one_between_two_containers_counts_for_both(recording: Load) -> None:
     ends = _tuple("172.17.0.2", 1, "10.66.0.3", 80), _tuple("10.66.0.3", 80, "172.17.0.2", 1)
     host = _host(recording(FULL), _line("tcp", *ends, "ESTABLISHED"))
     (flow,) = flows(host)
-    assert (_named(host, flow), group_of(host, flow, "container").name) == (["web", "c1"], "c1")
-    assert FLOWS.rows(host)[0].groups[0] == group_of(host, flow, "container")
+    assert [group.name for group in groups_of(host, flow, "container")] == ["web", "c1"]
+    assert [group.belongs.name for group in groups(host, [flow], "container")] == ["c1", "web"]
 
 
 def test_datagrams_belong_together_by_their_number(recording: Load) -> None:
@@ -260,6 +261,9 @@ def test_a_datagram_that_goes_where_it_went_before_the_rules_is_stale(recording:
         (flow,) = flows(_host(recording(FULL), _line("udp", there, back, words, 29)))
         return flow.trouble
 
+    host = _host(recording(FULL), _line("udp", there, before, "|UNREPLIED", 29))
+    meant, other = find_container(host, port.container_id or ""), find_container(host, "c-lo")
+    assert [of_container(host, one)(flows(host)[0]) for one in (meant, other)] == [True, False]
     assert trouble(right, "") is None
     assert trouble(old, "") is Trouble.STALE
     assert trouble(before, "|UNREPLIED") is Trouble.STALE

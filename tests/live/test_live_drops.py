@@ -3,6 +3,7 @@ leads to itself."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import HOST_IP, Lab, until
+from lab import HOST_IP, INTERNET_IP, Lab, until
+from sshd import Sshd, why_not
 from users import ask
 
 Drop = dict[str, Any]
@@ -116,6 +118,22 @@ def test_the_reverse_path_filter_and_what_has_no_route(losing: Lab) -> None:
     assert (filtered["kind"], filtered["rule"], filtered["device"]) == ("routing", None, None)
 
 
+def test_a_connection_that_finds_no_port_to_be_translated_to(losing: Lab) -> None:
+    """The second has the answer's tuple of the first: conntrack does not add it, and its packet is dropped."""
+    rule = ("POSTROUTING", "-p", "udp", "-d", INTERNET_IP, "-j", "MASQUERADE", "--to-ports", "5000")
+    before = _count(_drops(losing), "insert_failed")
+    losing.on_host("iptables", "-t", "nat", "-I", *rule)
+    try:
+        for _ in range(2):
+            losing.inside("drop-web", *_sending(INTERNET_IP, 1))
+    finally:
+        losing.on_host("iptables", "-t", "nat", "-D", *rule)
+    after = _drops(losing)
+    assert _count(after, "insert_failed") - before == 1
+    (failed,) = [one for one in after if one["counter"] == "insert_failed"]
+    assert failed["finding"]["code"] == "conntrack-insert-failed"
+
+
 def test_watching_prints_a_line_for_what_moves(losing: Lab) -> None:
     argv = losing.netdash_argv("drops", "--watch", "--seconds", "1", "--json")
     process = subprocess.Popen(argv, env=losing.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -157,3 +175,23 @@ def test_without_root_what_is_not_known_is_said(losing: Lab) -> None:
     assert "rules" in done.stderr
     assert "DOCKER-USER" not in done.stdout
     assert "unread" in done.stdout
+
+
+def test_another_host_by_ssh_tells_the_same_counters(losing: Lab) -> None:
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    losing.outside(*_sending(HOST_IP, 2))
+    here = _drops(losing)
+    with Sshd(losing) as sshd:
+        done = sshd.netdash(*sshd.options(), "drops", "--seconds", "0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    there: list[Drop] = json.loads(done.stdout)["drops"]
+    mine, theirs = _rule(here), _rule(there)
+    assert mine is not None
+    assert theirs is not None
+    assert (theirs["packets"], theirs["rule"]) == (mine["packets"], mine["rule"])
+    assert theirs["per_second"] is not None
+    kinds = {one["kind"] for one in here}
+    assert {one["kind"] for one in there} >= kinds - {"unread"}
+    assert not [one for one in there if one["kind"] == "unread"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 
 from netdash.join.flows import flows
 from netdash.model.host import Host
-from netdash.model.kernel_state import Counted
+from netdash.model.kernel_state import Counted, Ends, TrackedFlow
 from netdash.model.relations import ref_of
 from netdash.tui.capture_view import _plan
 from netdash.tui.host_view import HostView
@@ -89,6 +90,25 @@ def test_connections_are_grouped_by_container_port_and_peer(host: Callable[[str]
         assert headlines() == []
 
     show(host(FULL), scene, (120, 40))
+
+
+def test_one_between_two_containers_stands_under_both(host: Callable[[str], Host]) -> None:
+    web, c1 = (ip_address(ip) for ip in ("172.17.0.2", "10.66.0.3"))
+    ends = Ends(web, 1, c1, 80), Ends(c1, 80, web, 1)
+    both = TrackedFlow("tcp", *ends, replied=True, state="ESTABLISHED", seconds=100)
+
+    async def scene(pilot, app):
+        await press(pilot, "9", "z")
+        listing = dashboard(pilot).panes.grid.listing
+        assert [row.ref.kind for row in listing] == ["project", "flow"] * 2
+        assert {row.cells[0].text for row in listing if row.ref.kind == "project"} == {"▾ c1", "▾ web"}
+        assert listing.matching == 1
+        await press(pilot, "g", "enter")
+        listing = dashboard(pilot).panes.grid.listing
+        assert [row.ref.kind for row in listing] == ["project", "project", "flow"]
+        assert (listing.folded, listing.matching) == (1, 1)
+
+    show(replace(host(FULL), flows=(both,)), scene, (120, 40))
 
 
 def test_what_is_to_be_known_of_all_stands_in_the_pane(host: Callable[[str], Host]) -> None:
