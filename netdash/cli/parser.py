@@ -81,7 +81,7 @@ _ALONE = ("collector", "completion", "version", _PLUGIN)  # without the options 
 _ABOUT = "How the containers of this host talk to the world. Without a command: the dashboard."
 _EXIT_CODES = """\
 exit codes:
-  0 fine   1 findings   2 usage   3 nothing could be read   4 refused
+  0 fine   1 findings   2 usage   3 not read, not known   4 refused
   5 cannot be told   70 an error of netdash itself   74 output not written
 """
 _EXAMPLES = {

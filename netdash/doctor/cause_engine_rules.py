@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from netdash.doctor.cause import Cause, Failed
-from netdash.doctor.fixes import engine_restart, restart
+from netdash.doctor.checks.parts import masquerade
+from netdash.doctor.fixes import NOTHING, engine_restart, restart
 from netdash.drift.expected.mode import LEGACY, NATIVE_TABLE
 from netdash.model.engine_state import Drift, DriftKind
 from netdash.model.finding import Direction, Evidence, Severity
@@ -104,10 +105,15 @@ def _one_missing(failed: Failed, one: Drift, code: str) -> Cause:
         evidence.append(evidence_of(failed.decided_by.step))
     container = failed.receiver if one.container_id else None
     severity = Severity.CRITICAL if code == "dnat-missing" else Severity.HIGH
-    fix = (
-        restart(container, "the engine writes its rules again")
-        if container
-        else engine_restart(failed.host, "writes it again")
-    )
+    network = index_of(failed.host).networks.get(one.network_id or "")
+    fix = NOTHING
+    if code == "masq-missing" and network is not None and one.table == "nat":
+        fix = masquerade(failed.host, network, "what leaves the network takes this host's address again")
+    if not fix[0]:
+        fix = (
+            restart(container, "the engine writes its rules again")
+            if container
+            else engine_restart(failed.host, "writes it again")
+        )
     thing = (one.container_id, port.host_port, port.proto) if one.container_id and port else (one.network_id, one.text)
     return Cause(code, severity, (code, whose, thing), target, tuple(evidence), *fix)

@@ -130,7 +130,8 @@ def test_an_answer_to_an_address_that_was_not_translated_is_no_fault_of_the_rule
     first, *others = examine(host).findings
     assert (first.code, first.proved) == ("masq-missing", True)
     assert all(one.severity is Severity.INFO for one in others)
-    assert not any("iptables -t raw -D" in fix.command for one in (first, *others) for fix in one.fix)
+    assert [fix.command[:5] for fix in first.fix] == [("iptables", "-t", "nat", "-A", "POSTROUTING")]  # nothing stops
+    assert not any(fix.command[1:4] == ("-t", "raw", "-D") for finding in others for fix in finding.fix)
 
 
 def test_a_drop_before_the_address_is_translated_is_found() -> None:
