@@ -23,7 +23,7 @@ def test_what_costs_much_is_published_less_often_once_all_is_read(monkeypatch: p
 
     store.start(publish)
     began, number = time.monotonic(), 0
-    while time.monotonic() - began < 0.6:
+    while (gone := time.monotonic() - began) < 0.6 or (len(published) < 2 and gone < 60):  # the machine may be busy
         store.put("links", {"ip/addr.json": [number]})
         number += 1
         time.sleep(0.002)
