@@ -27,15 +27,17 @@ run: $(VENV)/.run
 # Compiled modules are kept, whatever the environment says: each netdash that a test starts would compile itself anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# One process more than cores: some tests wait, the live ones for half of their time.
+# The fast tests on every core, and one more process: some of them wait. The live ones need the time that netdash allows
+# itself for its readings: with more processes than cores it gives up some of them.
 WORKERS ?= $(shell expr $$(nproc) + 1)
+LIVE_WORKERS ?= $(shell nproc)
 test: lint test-fast test-live
 
 test-fast: $(VENV)/.dev
 	$(BIN)/pytest --ignore tests/live -n $(WORKERS) --dist worksteal
 
 test-live: $(VENV)/.dev
-	$(BIN)/pytest tests/live -n $(WORKERS)
+	$(BIN)/pytest tests/live -n $(LIVE_WORKERS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
