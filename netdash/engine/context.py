@@ -64,7 +64,12 @@ def locate(option: str | None) -> Endpoint:
 
 
 def _folder() -> str:
-    return os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    return os.environ.get("DOCKER_CONFIG") or _of_home(".docker")
+
+
+def _of_home(name: str) -> str:
+    """Never below the current folder, whoever's that is: a user without a home has none below the root either."""
+    return os.path.join("/", os.path.expanduser(f"~/{name}"))
 
 
 def _tls_of_environment() -> Tls | None:
@@ -126,7 +131,7 @@ def usual_sockets() -> tuple[str, ...]:
     run = [os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}", f"/run/user/{user}"]
     found = [f"{folder}/{name}" for folder in run for name in ("docker.sock", "podman/podman.sock")]
     inner = (".docker/run/docker.sock", ".docker/desktop/docker.sock", ".colima/default/docker.sock")
-    found += ["/run/podman/podman.sock", *(os.path.expanduser(f"~/{name}") for name in inner)]
+    found += ["/run/podman/podman.sock", *map(_of_home, inner)]
     return tuple(dict.fromkeys(found))
 
 

@@ -97,7 +97,8 @@ Keep = Callable[[str, Sequence[str]], None]
 
 def config_path() -> str:
     """As the XDG Base Directory Specification has it."""
-    return os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "netdash", "config.toml")
+    home = os.path.join("/", os.path.expanduser("~"))  # without a home "~" stays, and must not be below this folder
+    return os.path.join(os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config", "netdash", "config.toml")
 
 
 def load_config(path: Path | str | None = None) -> Options:

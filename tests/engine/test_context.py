@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from netdash.engine.client import EngineClient
-from netdash.engine.context import Tls, locate
+from netdash.engine.context import Tls, locate, usual_sockets
 from netdash.engine.errors import EngineError
+from netdash.tui.config import config_path
 from tests.support.read_engines import running
 
 
@@ -31,6 +32,21 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_default_socket(config: Path) -> None:
     assert locate(None).address == "unix:///var/run/docker.sock"
+
+
+def test_without_a_home_the_current_folder_is_not_asked(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns the current folder would choose the engine by a folder that is named ~."""
+    monkeypatch.delenv("DOCKER_CONFIG")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # KeyError: no such user
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    (tmp_path / "~" / ".docker").symlink_to(tmp_path)
+    (config / "config.json").write_text('{"currentContext": "far"}')
+    assert locate(None).address == "unix:///var/run/docker.sock"
+    assert all(path.startswith("/") for path in (config_path(), *usual_sockets()))
 
 
 def test_the_current_context(config: Path) -> None:
