@@ -84,7 +84,8 @@ class Absence:
         if peer in self._plan.own:
             port = seen.dport if seen.src == peer else seen.sport
             proxied = not begun and any(
-                one.proxy and (one.proto, one.container_port) == (seen.proto, port) for one in self._plan.published
+                published.proxy and (published.proto, published.container_port) == (seen.proto, port)
+                for published in self._plan.published
             )
             if proxied:
                 return Outcome(Fate.PROXY, "of this host or its docker-proxy, whose client has another connection")

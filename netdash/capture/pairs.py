@@ -49,7 +49,7 @@ class Open:
 
     @property
     def first(self) -> int:
-        return min(each.ns for each in self.seen)
+        return min(seen.ns for seen in self.seen)
 
 
 class Judge(Protocol):
@@ -104,7 +104,7 @@ class Pairing:
         if seen.proto == "ipv6-icmp" and seen.icmp is not None and seen.icmp.type in _OF_THE_LINK:
             return
         same = self._by_identity.setdefault(seen.identity, [])
-        known = next((each for each in reversed(same) if self._is(each, seen)), None)
+        known = next((opened for opened in reversed(same) if self._is(opened, seen)), None)
         if known is None:
             known = Open([seen], *self._placed(seen))
             same.append(known)
@@ -118,14 +118,14 @@ class Pairing:
 
     def _is(self, one: Open, seen: Seen) -> bool:
         """Whether it is the same packet at another point: it keeps one of its ends."""
-        if any(each.point == seen.point for each in one.seen) or abs(one.first - seen.ns) > 60 * NANOSECONDS:
+        if any(other.point == seen.point for other in one.seen) or abs(one.first - seen.ns) > 60 * NANOSECONDS:
             return False
         return any(
-            (each.src, each.sport if each.icmp is None else None)
+            (other.src, other.sport if other.icmp is None else None)
             == (seen.src, seen.sport if seen.icmp is None else None)
-            or (each.dst, each.dport if each.icmp is None else None)
+            or (other.dst, other.dport if other.icmp is None else None)
             == (seen.dst, seen.dport if seen.icmp is None else None)
-            for each in one.seen
+            for other in one.seen
         )
 
     def _placed(self, seen: Seen) -> tuple[bool | None, Flow | None]:
@@ -174,11 +174,13 @@ class Pairing:
             if "SYN" in seen.tcp.flags:
                 return outwards is ("ACK" not in seen.tcp.flags)
             ours = seen.sport if outwards else seen.dport
-            return False if any(one.container_port == ours for one in self._plan.published) else before
+            return False if any(published.container_port == ours for published in self._plan.published) else before
         if seen.icmp is not None:
             return outwards is (seen.icmp.type in (8, 128))
         ours = seen.sport if outwards else seen.dport
-        if any(one.container_port == ours and one.proto == seen.proto for one in self._plan.published):
+        if any(
+            published.container_port == ours and published.proto == seen.proto for published in self._plan.published
+        ):
             return False
         return outwards
 
@@ -190,19 +192,20 @@ class Pairing:
     def _is_published(self, key: Tuple5) -> bool:
         proto, ip, port, _, _ = key
         return ip in self._plan.own and any(
-            (one.proto, one.host_port) == (proto, port) and (one.host_ip.is_unspecified or one.host_ip == ip)
-            for one in self._plan.published
+            (published.proto, published.host_port) == (proto, port)
+            and (published.host_ip.is_unspecified or published.host_ip == ip)
+            for published in self._plan.published
         )
 
     def _learn(self, one: Open, seen: Seen) -> None:
         """Now that both sides are known: which flow outside is which inside."""
-        inside = next((each for each in one.seen if self._inside(each)), None)
+        inside = next((seen for seen in one.seen if self._inside(seen)), None)
         if inside is None:
             return
         if self._inside(seen):
             one.outwards = seen.src in self._plan.addresses
             one.flow = self._inner_flow(seen, one.outwards)
-        outside = next((each for each in one.seen if self._sides[each.point] is Side.OUTSIDE), None)
+        outside = next((seen for seen in one.seen if self._sides[seen.point] is Side.OUTSIDE), None)
         if one.flow is None or outside is None:
             return
         key = key_out(outside) if one.outwards else key_in(outside)
@@ -220,7 +223,7 @@ class Pairing:
         inside = self._inside(seen)
         ranges = one.flow.sent.setdefault((one.outwards, inside), deque(maxlen=_RANGES))
         begin, end = seen.tcp.seq, (seen.tcp.seq + size) & 0xFFFFFFFF
-        if any(_within(begin, end, *each) for each in ranges) and not one.note and len(one.seen) == 1:
+        if any(_within(begin, end, *range_) for range_ in ranges) and not one.note and len(one.seen) == 1:
             one.note = "keep-alive" if size == 1 and not seen.tcp.flags & {"SYN", "FIN"} else "retransmission"
         ranges.append((begin, end))
 
@@ -237,30 +240,30 @@ class Pairing:
 
     def due(self, now: int, last: bool = False) -> Iterator[Pair]:
         """Those that are complete, and those whose grace time is over; `now` in ns. `last`: all."""
-        for key, one in list(self._waiting.items()):
+        for key, opened in list(self._waiting.items()):
             crowded = last or len(self._waiting) > MAX_OPEN
-            age = GRACE if one.reported is not None else (now - one.first) / NANOSECONDS
+            age = GRACE if opened.reported is not None else (now - opened.first) / NANOSECONDS
             if age < SETTLED and not crowded:
                 return
-            complete = self._complete(one)
-            if not complete and not self._concerns(one):
+            complete = self._complete(opened)
+            if not complete and not self._concerns(opened):
                 del self._waiting[key]
-                self._forget(one)
+                self._forget(opened)
                 continue
-            waits = age < GRACE and not complete and self._judge.waits(one.seen[0])
+            waits = age < GRACE and not complete and self._judge.waits(opened.seen[0])
             if waits and not crowded:
                 continue
             del self._waiting[key]
             if complete:
-                self._forget(one)
+                self._forget(opened)
             else:
-                self._keep_reported(key, one)
-            pair = self._pair(one, complete, waits)
-            one.reported = pair.outcome.fate
+                self._keep_reported(key, opened)
+            pair = self._pair(opened, complete, waits)
+            opened.reported = pair.outcome.fate
             yield pair
 
     def _complete(self, one: Open) -> bool:
-        return len({self._inside(each) for each in one.seen}) == 2
+        return len({self._inside(seen) for seen in one.seen}) == 2
 
     def _concerns(self, one: Open) -> bool:
         """Whether it is the container's: what was seen outside may belong to anybody."""
@@ -275,7 +278,7 @@ class Pairing:
 
     def _forget(self, one: Open) -> None:
         identity = one.seen[0].identity
-        left = [each for each in self._by_identity.get(identity, ()) if each is not one]
+        left = [opened for opened in self._by_identity.get(identity, ()) if opened is not one]
         if left:
             self._by_identity[identity] = left
         else:

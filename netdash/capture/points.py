@@ -39,7 +39,7 @@ def plan(host: Host, container: Container, wanted: Wanted) -> Plan:
     if not addresses:
         raise NetdashError(f"{container.name} has no address that is known", code=Exit.UNKNOWN)
     published = _published(host, owner, addresses)
-    own = frozenset(each.ip for link in host.links or () for each in link.addresses)
+    own = frozenset(address.ip for link in host.links or () for address in link.addresses)
     inner = [*_inner(host, owner, wanted, addresses, published), *_peer(host, owner, wanted, addresses, own)]
     clauses = tuple(_outside(host, owner, wanted, addresses, own, published))
     taken = {point.device for point in inner}
@@ -103,7 +103,7 @@ def _of_container(wanted: Wanted, addresses: frozenset[IP], published: tuple[Pub
     if wanted.port is None:
         yield Clause(addresses, wanted.peers)
         return
-    inner = {(one.proto, one.container_port) for one in published if one.host_port == wanted.port}
+    inner = {(other.proto, other.container_port) for other in published if other.host_port == wanted.port}
     ports = {(proto, port) for proto, port in inner if port is not None} | _any(wanted.port)
     yield Clause(addresses, wanted.peers, ports=frozenset(ports))
     yield Clause(addresses, wanted.peers, peer_ports=frozenset(_any(wanted.port)))
@@ -153,9 +153,9 @@ def _outside(
     published: tuple[Published, ...],
 ) -> Iterator[Clause]:
     yield from _of_container(wanted, addresses, published)  # without NAT its own address is on the wire
-    meant = [one for one in published if wanted.port in (None, one.host_port, one.container_port)]
-    for host_ip in dict.fromkeys(one.host_ip for one in meant):
-        ports = frozenset((one.proto, one.host_port) for one in meant if one.host_ip == host_ip)
+    meant = [other for other in published if wanted.port in (None, other.host_port, other.container_port)]
+    for host_ip in dict.fromkeys(published.host_ip for published in meant):
+        ports = frozenset((published.proto, published.host_port) for published in meant if published.host_ip == host_ip)
         bound = own or None if host_ip.is_unspecified else frozenset({host_ip})
         yield Clause(bound, wanted.peers, ports=ports)
     translated = _translated(host, own)
@@ -189,8 +189,10 @@ def _translated(host: Host, own: frozenset[IP]) -> frozenset[IP] | None:
 def _others(host: Host, published: tuple[Published, ...]) -> frozenset[tuple[str, int]]:
     """TCP ports at which this host and other containers serve, and from which the container hardly connects: without
     their packets a busy host's uplink is easier to follow."""
-    mine = {(one.proto, one.host_port) for one in published}
-    served = {one.port for one in host.listeners or () if one.proto == "tcp" and one.port < _RESERVED}
+    mine = {(other.proto, other.host_port) for other in published}
+    served = {
+        listener.port for listener in host.listeners or () if listener.proto == "tcp" and listener.port < _RESERVED
+    }
     served |= {port.host_port for port in host.ports or () if port.proto == "tcp" and port.host_port < _EPHEMERAL}
     return frozenset(sorted({("tcp", port) for port in served} - mine)[:_MAX_EXCLUDED])
 

@@ -37,12 +37,12 @@ def run(arguments: Arguments) -> int:
     if arguments.report is not None:
         _write(arguments.report, host, found)
     elif arguments.json:
-        more = {"probes": [probe.json(one) for one in told]} if arguments.probe else {}
+        more = {"probes": [probe.json(probed) for probed in told]} if arguments.probe else {}
         document(json_host.dumps({**findings.json(host, found), **more}))
     else:
         write(terminal.text(findings.lines(host, found, room() or PIPED), colour()))
     if not arguments.json:
-        write(safe(probe.sentence(host, one)) for one in told)
+        write(safe(probe.sentence(host, probed)) for probed in told)
     return code
 
 

@@ -113,9 +113,9 @@ def _end_with(questions: BinaryIO) -> None:
 
 def _forget() -> None:
     """What was computed of this host serves none that comes, and would be held beside all that is computed of it."""
-    for each in gc.get_objects():
-        if type(each) is _lru_cache_wrapper:
-            each.cache_clear()
+    for value in gc.get_objects():
+        if type(value) is _lru_cache_wrapper:
+            value.cache_clear()
 
 
 def _serve(questions: BinaryIO, answers: BinaryIO) -> None:

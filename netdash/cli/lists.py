@@ -96,7 +96,8 @@ def list_several(arguments: Arguments) -> int:
     wanted_hosts = named(arguments.hosts, arguments.sudo)
     recordings = read_hosts(wanted_hosts, _remote_options(arguments, view))
     told = [
-        several_hosts.Named(name, Builder().build(one)) for (name, _), one in zip(wanted_hosts, recordings, strict=True)
+        several_hosts.Named(name, Builder().build(recording))
+        for (name, _), recording in zip(wanted_hosts, recordings, strict=True)
     ]
     wide = several_hosts.with_host(view)
     rows, things = several_hosts.rows(view, told)
@@ -104,19 +105,19 @@ def list_several(arguments: Arguments) -> int:
     if rows:
         wanted.check(wide, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
-    lost = [row for one in told if (row := several_hosts.lost(view, one))]
+    lost = [row for named in told if (row := several_hosts.lost(view, named))]
     if _as_json(arguments):
         document(json_host.dumps(several_hosts.json(view, told, (things[at] for at in kept))))
     elif kept or lost:
         print_rows(arguments, wide, [*(rows[at] for at in kept), *lost])
     else:
         note("nothing matches the filter" if rows else view.empty)
-    for one in told:
-        for failure in unavailable.told(one.host, view.sources):
-            note(f"{one.name}: {unavailable.sentence(failure).removeprefix('host: ')}")
+    for other in told:
+        for failure in unavailable.told(other.host, view.sources):
+            note(f"{other.name}: {unavailable.sentence(failure).removeprefix('host: ')}")
     if view.findings and kept:
         return Exit.FINDINGS
-    unsure = any(view.doubt(one.host) and not len(view.rows(one.host)) for one in told)
+    unsure = any(view.doubt(named.host) and not len(view.rows(named.host)) for named in told)
     return Exit.UNREADABLE if lost or unsure else Exit.FINE
 
 

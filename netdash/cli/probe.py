@@ -31,7 +31,9 @@ def words(host: Host, probe: Probe) -> str:
 
 
 def _probed(host: Host, probe: Probe) -> Probed:
-    container = next((one for one in host.containers or () if one.id == probe.question.container), None)
+    container = next(
+        (container for container in host.containers or () if container.id == probe.question.container), None
+    )
     pid = None
     if container is not None and container.network_mode != "host":
         pid = container.pid

@@ -89,7 +89,7 @@ def _sender(host: Host, wanted: Question) -> ProbeSocket:
 
 def _process(host: Host, identity: str) -> int | None:
     """The container's, which proves itself by its control group; None: it is in this host's namespace."""
-    container = next(one for one in host.containers or () if one.id == identity)
+    container = next(container for container in host.containers or () if container.id == identity)
     if container.network_mode == "host":
         return None
     if container.pid is None or not container.running:

@@ -93,12 +93,12 @@ def unpublish(arguments: Arguments) -> int:
         raise NetdashError(f"{arguments.port!r} is not the host's port", "as 8080 or 8000-8002", Exit.USAGE)
     publication.untouched(arguments.container)
     numbers = {port.container_port for port in spec.ports}
-    of_container = [one for one in publication.forwards_now() if _is(one, arguments.container)]
-    mine = [one for one in of_container if _shares(one, spec, numbers)]
+    of_container = [other for other in publication.forwards_now() if _is(other, arguments.container)]
+    mine = [other for other in of_container if _shares(other, spec, numbers)]
     if mine and arguments.mode != Mode.RECREATE.value:
         return _end_forwards(arguments, mine, numbers)
     other = replace(spec, proto="udp" if spec.proto == "tcp" else "tcp")
-    return _without(arguments, spec, other, any(_shares(one, other, numbers) for one in of_container))
+    return _without(arguments, spec, other, any(_shares(value, other, numbers) for value in of_container))
 
 
 def _is(one: Forward, wanted: str) -> bool:
@@ -111,19 +111,21 @@ def _shares(one: Forward, spec: Spec, numbers: set[int]) -> bool:
 
 
 def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) -> int:
-    for one in mine:
-        whole = {port.host_port for port in one.ports}
+    for other in mine:
+        whole = {port.host_port for port in other.ports}
         if not whole <= numbers:
             span = f"{min(whole)}-{max(whole)}"
-            raise NetdashError(f"it was published as {span}", f"netdash unpublish {one.container} {span}", Exit.REFUSED)
-    said = [line for one in mine for line in publication.course(one).steps]
+            raise NetdashError(
+                f"it was published as {span}", f"netdash unpublish {other.container} {span}", Exit.REFUSED
+            )
+    said = [line for other in mine for line in publication.course(other).steps]
     if not confirmed(arguments, said, as_json.forwards(mine, forward.state)):
         return Exit.FINE
     with state_directory.one_at_a_time():
-        for one in mine:
-            forward.end_one(one)
+        for other in mine:
+            forward.end_one(other)
     if arguments.json:
-        write_json({"schema": SCHEMA, "done": True, "ended": [one.id for one in mine]})
+        write_json({"schema": SCHEMA, "done": True, "ended": [other.id for other in mine]})
     else:
         printing.write([safe("done")])
     return Exit.FINE
@@ -163,7 +165,7 @@ def _without(arguments: Arguments, spec: Spec, other: Spec, forwarded: bool) -> 
 
 
 def start(arguments: Arguments) -> int:
-    specs = tuple(parse_spec(one) for one in arguments.publish)
+    specs = tuple(parse_spec(word) for word in arguments.publish)
     host = read(arguments)
     address = engine(arguments)
     name = arguments.name or fresh_name(arguments.image, secrets.token_hex(2))
@@ -185,15 +187,15 @@ def published(arguments: Arguments) -> int:
     ends = Exit.REFUSED if pending.unreadable else Exit.FINE
     if arguments.json:
         document = as_json.forwards(found, forward.state)
-        unreadable = [asdict(one) for one in pending.unreadable]
+        unreadable = [asdict(unreadable) for unreadable in pending.unreadable]
         write_json(
             {**document, "changes": [as_json.journal(journal) for journal in journals], "unreadable": unreadable}
         )
         return ends
-    printing.write(clean(as_json.sentence(one, forward.state(one))) for one in found)
+    printing.write(clean(as_json.sentence(other, forward.state(other))) for other in found)
     printing.write(clean(as_json.journal_sentence(journal)) for journal in journals)
-    for one in pending.unreadable:
-        printing.note(f"{one.sentence} (netdash recover)")
+    for other in pending.unreadable:
+        printing.note(f"{other.sentence} (netdash recover)")
     if not (found or journals or pending.unreadable):
         printing.note("nothing is published by netdash, for this user")
     return ends
@@ -329,14 +331,14 @@ def recover(arguments: Arguments) -> int:
 def _pending(arguments: Arguments) -> int:
     found = publication.recoveries(engine(arguments))
     if arguments.json:
-        records = [as_json.recovery(one) for one in found]
-        write_json({"schema": SCHEMA, "pending": [as_json.title(one) for one in found], "records": records})
+        records = [as_json.recovery(value) for value in found]
+        write_json({"schema": SCHEMA, "pending": [as_json.title(value) for value in found], "records": records})
     else:
-        for one in found:
-            printing.write(map(clean, as_json.recovery_lines(one)))
+        for value in found:
+            printing.write(map(clean, as_json.recovery_lines(value)))
         printing.note(
             "netdash recover --finish, or --rollback; --forget ID ends a record" if found else "nothing was interrupted"
         )
-    if any(isinstance(one, Damaged) for one in found):
+    if any(isinstance(value, Damaged) for value in found):
         return Exit.REFUSED
     return Exit.FINDINGS if found else Exit.FINE

@@ -131,7 +131,7 @@ def who_exit_code(host: Host, container: Container, found: Who) -> int:
     if container.running and not found.subject.aims and sharing(host, container).listeners is None:
         return Exit.UNREADABLE
     answers = [row.reach.reaches for row in (*found.reached_by, *found.reaches)]
-    return Exit.UNKNOWN if answers and all(one is None for one in answers) else Exit.FINE
+    return Exit.UNKNOWN if answers and all(answer is None for answer in answers) else Exit.FINE
 
 
 # --- what-if ----------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Target:
 def targets(inspected: object) -> tuple[Target, ...]:
     """Of the answer docker/inspect.json, whose process ids must be this machine's."""
     found = (_target(raw) for raw in inspected if isinstance(raw, dict)) if isinstance(inspected, list) else ()
-    return tuple(one for one in found if one)
+    return tuple(target for target in found if target)
 
 
 def _target(raw: Mapping[str, object]) -> Target | None:
@@ -94,16 +94,18 @@ class Inside:
         ports, from /proc."""
         ids = None if only is None else set(only)
         asked = [target for target in self._targets if ids is None or target.identity in ids]
-        entered = sockets_of({one.identity: one.pid for one in asked})
-        for one in asked:
+        entered = sockets_of({target.identity: target.pid for target in asked})
+        for other in asked:
             read = {
-                "listeners.txt": entered.get(one.identity),
-                "proc-net.txt": proc_net(one.pid, one.published and one.identity not in entered, one.networks > 1),
-                "netns.txt": namespace_of(one.pid),
+                "listeners.txt": entered.get(other.identity),
+                "proc-net.txt": proc_net(
+                    other.pid, other.published and other.identity not in entered, other.networks > 1
+                ),
+                "netns.txt": namespace_of(other.pid),
             }
-            known = self._texts.get(one.identity, {})
+            known = self._texts.get(other.identity, {})
             told = {file: text for file, text in read.items() if text is not None}
-            self._texts[one.identity] = known if known == told else told
+            self._texts[other.identity] = known if known == told else told
 
     def answers(self) -> dict[str, object]:
         """By bundle path; the same text objects where nothing changed."""

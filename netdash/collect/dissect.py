@@ -65,7 +65,7 @@ def _seen(raw: Raw, start: int, family: int, vlan: int | None, payload: bool, sa
     if src is None or dst is None:
         return None
     proto = _NAMES.get(number, str(number))
-    network = packet.hl * 4 if family == 4 else 40 + sum(each.length for each in packet.all_extension_headers)
+    network = packet.hl * 4 if family == 4 else 40 + sum(value.length for value in packet.all_extension_headers)
     body = raw.data[start + network : start + _end(packet, family, raw.size - start)]
     whole = max(0, _end(packet, family, raw.size - start) - network)
     found = _transport(proto, packet.data, whole) if offset == 0 else _Transport()
@@ -103,7 +103,7 @@ def _network(data: bytes, family: int) -> tuple[Any, int, int, bool]:
     from dpkt.ip6 import IP6, IP6FragmentHeader
 
     packet = IP6(data)
-    part = next((each for each in packet.all_extension_headers if isinstance(each, IP6FragmentHeader)), None)
+    part = next((value for value in packet.all_extension_headers if isinstance(value, IP6FragmentHeader)), None)
     return packet, packet.p, part.frag_off * 8 if part else 0, part is not None
 
 

@@ -37,7 +37,7 @@ def kernel_of(answers: Mapping[str, object]) -> str | None:
     if theirs and theirs != ours:
         return f"{ANOTHER} it runs on kernel {theirs}, this machine on {ours}\n"
     running = list(_running(answers.get("docker/inspect.json")))
-    if any(_is_here(*one) for one in running):
+    if any(_is_here(*value) for value in running):
         return f"{PROVED}\n"
     if not running or _has_its_bridge(answers.get("docker/networks.json")) or not _sees_all_processes():
         return None

@@ -194,7 +194,9 @@ class RemoteReader:
 def _with_what_was_not_asked(recording: Recording, before: Recording, asked: Sequence[str]) -> Recording:
     """A recording of some sources, and what was last known of the others."""
     answers = {path: answer for path, answer in before.answers.items() if source_of(path) not in asked}
-    failed = {name: one for name, one in before.failures.items() if name.partition(":")[0] not in (*asked, HOST)}
+    failed = {
+        name: failure for name, failure in before.failures.items() if name.partition(":")[0] not in (*asked, HOST)
+    }
     return replace(recording, answers={**answers, **recording.answers}, failures={**failed, **recording.failures})
 
 
@@ -204,8 +206,10 @@ def _same(before: object, now: object) -> object:
         return before
     if not isinstance(before, list) or not isinstance(now, list):
         return now
-    known: Mapping[object, object] = {one["Id"]: one for one in before if isinstance(one, dict) and "Id" in one}
-    return [_known(known, one) for one in now]
+    known: Mapping[object, object] = {
+        value["Id"]: value for value in before if isinstance(value, dict) and "Id" in value
+    }
+    return [_known(known, value) for value in now]
 
 
 def _known(known: Mapping[object, object], one: object) -> object:

@@ -254,7 +254,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
         asked = sorted(inside.targets(), key=lambda one: not _is_named(one, options.first))[: options.containers]
         for target in asked:
             answers |= read_container(target, options.tool_limit)
-        paths = {container_path(one.name, "sysctl.txt"): one.pid for one in asked}
+        paths = {container_path(target.name, "sysctl.txt"): target.pid for target in asked}
         answers |= read_in({path: pid for path, pid in paths.items() if path}, _own_sysctls)
     return answers, {}
 

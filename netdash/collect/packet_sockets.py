@@ -109,15 +109,15 @@ class PacketSockets:
 
     def count_drops(self) -> int:
         """How many packets were not kept; the kernel counts anew after each answer."""
-        for at, one in enumerate(self._sockets):
+        for at, sock in enumerate(self._sockets):
             with contextlib.suppress(OSError):
-                _, dropped = struct.unpack("=II", one.getsockopt(_SOL_PACKET, _STATISTICS, 8))
+                _, dropped = struct.unpack("=II", sock.getsockopt(_SOL_PACKET, _STATISTICS, 8))
                 self.dropped[at] += dropped
         return sum(self.dropped)
 
     def close(self) -> None:
-        for one in self._sockets:
-            one.close()
+        for sock in self._sockets:
+            sock.close()
         self._selector.close()
 
 
@@ -137,7 +137,7 @@ def _bound(device: str, instructions: Sequence[Instruction], kind: int) -> socke
 
 
 def _attach(made: socket.socket, instructions: Sequence[Instruction]) -> None:
-    code = b"".join(struct.pack("=HBBI", *each) for each in instructions)  # struct sock_filter
+    code = b"".join(struct.pack("=HBBI", *value) for value in instructions)  # struct sock_filter
     held = ctypes.create_string_buffer(code, len(code))
     made.setsockopt(
         socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(instructions), ctypes.addressof(held))

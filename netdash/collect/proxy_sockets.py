@@ -65,7 +65,7 @@ def _owned(pids: Iterable[int]) -> Iterator[tuple[int, str]]:
     for pid in pids:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-                name = "".join(each if each.isprintable() else "?" for each in file.read(64).rstrip("\n"))
+                name = "".join(text if text.isprintable() else "?" for text in file.read(64).rstrip("\n"))
             for descriptor in os.listdir(f"/proc/{pid}/fd"):
                 inode = inode_of(f"/proc/{pid}/fd/{descriptor}")
                 if inode:

@@ -80,13 +80,13 @@ def waiting_sockets() -> tuple[Waiting, ...]:
 def listing(sockets: Iterable[Waiting], owners: Mapping[int, Iterable[Owner]] | None = None) -> str:
     """A line a socket; `owners` by inode."""
     known = owners or {}
-    return "".join(f"{each.line(known.get(each.inode, ()))}\n" for each in sockets)
+    return "".join(f"{other.line(known.get(other.inode, ()))}\n" for other in sockets)
 
 
 def owners_of(sockets: Iterable[Waiting], proc: str = "/proc") -> dict[int, list[Owner]]:
     """Who has these sockets open, by inode, the process of the lowest number first; only processes whose files the
     caller may see."""
-    wanted = {each.inode for each in sockets}
+    wanted = {other.inode for other in sockets}
     found: dict[int, list[Owner]] = {}
     for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
         with contextlib.suppress(OSError):  # it has gone, or is another user's
@@ -110,7 +110,7 @@ def _name(comm: str) -> str:
     """A process' name for a line of text. It is the process' own to choose: any byte may be in it."""
     with open(comm, "rb") as file:
         name = file.read(64).decode("utf-8", "replace")[:-1]
-    return "".join(each if each.isprintable() else "?" for each in name)
+    return "".join(text if text.isprintable() else "?" for text in name)
 
 
 def _ask(link: socket.socket, protocol: int, family: int, states: int) -> Iterator[Waiting]:

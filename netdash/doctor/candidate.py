@@ -39,15 +39,19 @@ def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
 def supported(candidates: Iterable[Candidate], code: str) -> list[Candidate]:
     """Those of this code become evidence of what else is known to hit the same ports."""
     found = list(candidates)
-    for each in [one for one in found if one.finding.code == code]:
-        hits = set(each.finding.hits)
-        others = (at for at, one in enumerate(found) if one is not each and hits & set(one.finding.hits))
+    for candidate in [candidate for candidate in found if candidate.finding.code == code]:
+        hits = set(candidate.finding.hits)
+        others = (
+            at
+            for at, candidate in enumerate(found)
+            if candidate is not candidate and hits & set(candidate.finding.hits)
+        )
         at = next(others, None)
         if at is not None:
             cause = found[at].finding
-            more = replace(cause, evidence=(*cause.evidence, *each.finding.evidence))
+            more = replace(cause, evidence=(*cause.evidence, *candidate.finding.evidence))
             found[at] = replace(found[at], finding=more)
-            found.remove(each)
+            found.remove(candidate)
     return found
 
 

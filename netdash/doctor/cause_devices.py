@@ -78,7 +78,7 @@ def _own(failed: Failed) -> Cause | None:
 
 
 def _down(host: Host, link: Link) -> Cause:
-    name = next((one.name for one in host.networks or () if one.bridge == link.name), "")
+    name = next((network.name for network in host.networks or () if network.bridge == link.name), "")
     of = f", the bridge of network {name}," if name else ""
     sentence = f"{link.name}{of} is down: its containers are cut off"
     return Cause("bridge-down", Severity.CRITICAL, link.name, sentence, (_evidence(link, "down"),), *link_up(link.name))
@@ -113,8 +113,10 @@ def _dead_way_out(failed: Failed, link: Link, what: str) -> Cause:
         sentence = f"{link.name} {'is down' if what == 'down' else 'has no carrier'}: {text}"
         fix = link_up(link.name) if what == "down" else ((), ())
         return Cause("link-down", Severity.CRITICAL, link.name, sentence, tuple(evidence), *fix)
-    wide = [one for one in failed.host.routes or () if one.dev == link.name and one.dst.prefixlen <= 1]
-    away = both(*(delete_route(one, "what it took goes by the other routes again, past the tunnel") for one in wide))
+    wide = [route for route in failed.host.routes or () if route.dev == link.name and route.dst.prefixlen <= 1]
+    away = both(
+        *(delete_route(route, "what it took goes by the other routes again, past the tunnel") for route in wide)
+    )
     return Cause(
         "vpn-default-capture",
         Severity.HIGH,

@@ -53,22 +53,22 @@ def lost_rules(failed: Failed) -> Cause | None:
 
 
 def missing(host: Host) -> list[Drift]:
-    return [one for one in host.drift or () if one.kind is DriftKind.MISSING]
+    return [drift for drift in host.drift or () if drift.kind is DriftKind.MISSING]
 
 
 def missing_rule(failed: Failed) -> Cause | None:
     """One that the engine should have written would have let it through, or translated it."""
     index, port = index_of(failed.host), failed.asked.port
     of_port = index.drift_of_port(port) if port is not None else []
-    for one in of_port:
-        if one.kind is DriftKind.MISSING:
-            code = "dnat-missing" if _translates(one) else "accept-missing"
-            return _one_missing(failed, one, code)
+    for drift in of_port:
+        if drift.kind is DriftKind.MISSING:
+            code = "dnat-missing" if _translates(drift) else "accept-missing"
+            return _one_missing(failed, drift, code)
     ends = failed.container.endpoints if failed.container is not None else ()
     for end in ends:
-        for one in index.drift_of_network(end.network_id):
-            if one.kind is DriftKind.MISSING and _bears_on(failed, one):
-                return _one_missing(failed, one, "masq-missing" if _masquerades(one) else "accept-missing")
+        for drift in index.drift_of_network(end.network_id):
+            if drift.kind is DriftKind.MISSING and _bears_on(failed, drift):
+                return _one_missing(failed, drift, "masq-missing" if _masquerades(drift) else "accept-missing")
     return None
 
 
@@ -77,9 +77,9 @@ def missing_masquerade(failed: Failed) -> Cause | None:
     if not failed.back or failed.asked.hit.direction is not Direction.OUT or failed.container is None:
         return None
     index = index_of(failed.host)
-    of_networks = (one for end in failed.container.endpoints for one in index.drift_of_network(end.network_id))
-    lost = (one for one in of_networks if one.kind is DriftKind.MISSING and _masquerades(one))
-    return next((_one_missing(failed, one, "masq-missing") for one in lost), None)
+    of_networks = (drift for end in failed.container.endpoints for drift in index.drift_of_network(end.network_id))
+    lost = (drift for drift in of_networks if drift.kind is DriftKind.MISSING and _masquerades(drift))
+    return next((_one_missing(failed, drift, "masq-missing") for drift in lost), None)
 
 
 def _translates(one: Drift) -> bool:

@@ -83,7 +83,7 @@ def _other_route(failed: Failed, end: Endpoint, bridge: str, dst: IP) -> Cause:
     if found.refused is not None or (chosen is not None and chosen.table not in _HOME):
         return _by_policy(failed, found)
     subnet = next(own.network for own in end.addresses if own.ip == dst)
-    there = any(one.dst == subnet and device_of(one) == bridge for one in failed.host.routes or ())
+    there = any(route.dst == subnet and device_of(route) == bridge for route in failed.host.routes or ())
     instead = f"it goes to {device_of(chosen) or chosen.kind}" if chosen is not None else "nothing leads there"
     evidence = (_evidence(chosen),) if chosen is not None else (Evidence("routes", f"no route to {dst}"),)
     if there:
@@ -126,7 +126,7 @@ def _outwards(failed: Failed, dst: IP) -> Cause:
         )
     family = "IPv6" if dst.version == 6 else "IPv4"
     default = any(
-        one.default and one.family == dst.version and one.kind == "unicast" for one in failed.host.routes or ()
+        route.default and route.family == dst.version and route.kind == "unicast" for route in failed.host.routes or ()
     )
     if default:
         return Cause("no-route", Severity.HIGH, str(dst), f"no route of this host leads to {dst}")
@@ -184,16 +184,16 @@ def _before(failed: Failed, rule: PolicyRule | None) -> Fixed:
     """The rule goes where it is of the containers; of one for everybody they are excepted."""
     if rule is None or rule.priority <= 1:
         return NOTHING
-    networks = [one for one in failed.host.networks or () if one.bridge]
-    nets = [net for one in networks for net in one.subnets if net.version == rule.family]
-    theirs = {one.bridge for one in networks} | {str(net) for net in nets}
+    networks = [network for network in failed.host.networks or () if network.bridge]
+    nets = [net for network in networks for net in network.subnets if net.version == rule.family]
+    theirs = {network.bridge for network in networks} | {str(net) for net in nets}
     if any(key in ("src", "iif") and value in theirs for key, value in rule.selectors):
         return delete_policy_rule(rule)
     return both(*(rule_to_main(rule, net) for net in nets))
 
 
 def _leading_to(failed: Failed, route: Route) -> PolicyRule | None:
-    rules = (one for one in failed.host.policy or () if one.family == route.family and one.table == route.table)
+    rules = (rule for rule in failed.host.policy or () if rule.family == route.family and rule.table == route.table)
     return min(rules, key=lambda one: one.priority, default=None)
 
 
@@ -216,7 +216,10 @@ def _policy_evidence(rule: PolicyRule | None) -> list[Evidence]:
 def _within(failed: Failed, last: Hop) -> Cause | None:
     if failed.verdict is not Verdict.NO_ROUTE:
         return None
-    container = next((one for one in (failed.sender, failed.receiver) if one and one.name == last.inside), None)
+    container = next(
+        (container for container in (failed.sender, failed.receiver) if container and container.name == last.inside),
+        None,
+    )
     if container is None or not container.running:
         return None
     return Cause(
@@ -300,7 +303,10 @@ def _reverse_path(failed: Failed, place: str) -> Cause:
 
 
 def _inner_filter(failed: Failed, last: Hop) -> Cause | None:
-    container = next((one for one in (failed.receiver, failed.sender) if one and one.name == last.inside), None)
+    container = next(
+        (container for container in (failed.receiver, failed.sender) if container and container.name == last.inside),
+        None,
+    )
     if container is None:
         return None
     inner = (container.inside.links if container.inside else None) or ()

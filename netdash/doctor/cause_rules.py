@@ -118,7 +118,9 @@ def _engine_is_legacy(host: Host) -> bool:
 def _bridges(failed: Failed) -> tuple[str, ...]:
     """Of the networks that the packet is about."""
     index = index_of(failed.host)
-    ends = (end for one in (failed.receiver, failed.sender) if one is not None for end in one.endpoints)
+    ends = (
+        end for container in (failed.receiver, failed.sender) if container is not None for end in container.endpoints
+    )
     return tuple(dict.fromkeys(bridge for end in ends if (bridge := index.bridge(end))))
 
 
@@ -129,9 +131,9 @@ def _limit(failed: Failed, rule: Rule) -> Cause | None:
     """A rule that lets some clients in and keeps others out: meant so."""
     if failed.asked.question.origin is not Origin.OUTSIDE or not any(map(_names_clients, _until(failed.host, rule))):
         return None
-    clients = [net for one in _until(failed.host, rule) for net in _clients(one)]
+    clients = [net for other in _until(failed.host, rule) for net in _clients(other)]
     allowed = [net for net in clients if net.version == failed.asked.question.dst.version and _gets_in(failed, net)]
-    listed = any(match.key in _LISTS for one in _until(failed.host, rule) for match in one.matches)
+    listed = any(match.key in _LISTS for other in _until(failed.host, rule) for match in other.matches)
     if not allowed and not listed:
         return None
     whom = ", ".join(map(str, allowed[:3])) or "the clients of a list"
@@ -220,15 +222,15 @@ def _allows_host_port(failed: Failed, rule: Rule) -> Rule | None:
         return None
     for chain in failed.host.ruleset.chains:
         if (chain.family, chain.table, chain.name) == (rule.family, rule.table, rule.chain):
-            for one in chain.rules[: rule.position - 1]:
+            for other in chain.rules[: rule.position - 1]:
                 meant = any(
                     match.key in ("dport", "port")
                     and not match.negated
                     and any(isinstance(pair, tuple) and pair[0] <= port.host_port <= pair[1] for pair in match.values)
-                    for match in one.matches
+                    for match in other.matches
                 )
-                if meant and one.target.verb in (Verb.ACCEPT, Verb.RETURN):
-                    return one
+                if meant and other.target.verb in (Verb.ACCEPT, Verb.RETURN):
+                    return other
     return None
 
 

@@ -63,7 +63,7 @@ def of_address(failed: Failed) -> Cause | None:
 
 
 def _in_configuration(container: Container, port: Port) -> bool:
-    return any(one.host_ip == port.host_ip for one in (*container.bindings, *container.configured))
+    return any(binding.host_ip == port.host_ip for binding in (*container.bindings, *container.configured))
 
 
 def of_translation(failed: Failed) -> Cause | None:
@@ -117,14 +117,14 @@ def _within(container: Container, number: int | None, proto: str, port: Port | N
     """Nothing in the container listens where the published port leads."""
     if number is None or container.listeners is None or port is None:
         return None
-    same = [one for one in container.listeners if one.port == number]
-    fits = [one for one in same if one.proto == proto]
+    same = [listener for listener in container.listeners if listener.port == number]
+    fits = [listener for listener in same if listener.proto == proto]
     name, wanted = container.name, f"{number}/{proto}"
     seen = (Evidence(f"sockets of {name}", _heard(container.listeners, fits or same)),)
     thing = (container.id, number, proto)
     if fits:
-        where = ", ".join(sorted({str(one.ip) for one in fits}))
-        code = "app-on-loopback" if all(one.ip.is_loopback for one in fits) else "app-on-other-address"
+        where = ", ".join(sorted({str(listener.ip) for listener in fits}))
+        code = "app-on-loopback" if all(listener.ip.is_loopback for listener in fits) else "app-on-other-address"
         sentence = f"{name} listens on {where}:{number} only: bound there, it hears nobody from outside the container"
         return Cause(
             code, Severity.HIGH, thing, sentence, seen, *_application(name, f"have it listen on 0.0.0.0:{number}")
@@ -140,10 +140,16 @@ def _silent(container: Container, number: int, proto: str, port: Port, seen: tup
     """Nothing listens there. It is a mistake of the number where it listens on a port that is not published; else the
     program may not want that port, or not be ready yet."""
     name = container.name
-    others = sorted({one.port for one in container.listeners or () if one.proto == proto and not one.ip.is_loopback})
-    published = {one.container_port for one in container.bindings if one.proto == proto}
+    others = sorted(
+        {
+            listener.port
+            for listener in container.listeners or ()
+            if listener.proto == proto and not listener.ip.is_loopback
+        }
+    )
+    published = {binding.container_port for binding in container.bindings if binding.proto == proto}
     instead = f"it listens on {', '.join(map(str, others[:5]))}" if others else "it listens on no port"
-    meant = [one for one in others if one not in published]
+    meant = [value for value in others if value not in published]
     if not meant:
         sentence = f"{name} publishes ports on which nothing listens: {instead}"
         return Cause("app-not-listening", Severity.INFO, container.id, sentence, seen)
@@ -153,8 +159,11 @@ def _silent(container: Container, number: int, proto: str, port: Port, seen: tup
 
 
 def _heard(listeners: tuple[Listener, ...], near: list[Listener]) -> str:
-    shown = near or [one for one in listeners if not one.ip.is_loopback][:5]
-    told = [f"{one.proto} {socket_text(one.ip, one.port)}{f' ({one.program})' if one.program else ''}" for one in shown]
+    shown = near or [listener for listener in listeners if not listener.ip.is_loopback][:5]
+    told = [
+        f"{heard.proto} {socket_text(heard.ip, heard.port)}{f' ({heard.program})' if heard.program else ''}"
+        for heard in shown
+    ]
     return ", ".join(told) or "nothing listens"
 
 
@@ -177,7 +186,7 @@ def _proxy(failed: Failed, container: Container) -> Cause | None:
         return None
     drift = index_of(failed.host).drift_of_port(port)
     dnat = _dnat(failed, port)
-    if dnat is None or any(one.kind is DriftKind.MISSING and one.table == "nat" for one in drift):
+    if dnat is None or any(other.kind is DriftKind.MISSING and other.table == "nat" for other in drift):
         return _untranslated(failed, container, port)
     if failed.host.proxies is None:
         return None
@@ -231,12 +240,12 @@ def _no_ipv6(failed: Failed, container: Container, port: Port) -> Cause | None:
 def _dnat(failed: Failed, port: Port) -> Rule | None:
     """The rule that serves the port for others, also where it is published for several addresses."""
     ports = index_of(failed.host).ports(port.container_id or "")
-    same = (one for one in ports if (one.proto, one.host_port) == (port.proto, port.host_port))
-    return next((one.dnat for one in (port, *same) if one.dnat is not None), None)
+    same = (other for other in ports if (other.proto, other.host_port) == (port.proto, port.host_port))
+    return next((other.dnat for other in (port, *same) if other.dnat is not None), None)
 
 
 def _untranslated(failed: Failed, container: Container, port: Port) -> Cause | None:
-    missing = [one for one in index_of(failed.host).drift_of_port(port) if one.kind is DriftKind.MISSING]
+    missing = [drift for drift in index_of(failed.host).drift_of_port(port) if drift.kind is DriftKind.MISSING]
     if port.proxy is not None:
         return None
     if not missing:

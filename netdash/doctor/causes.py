@@ -36,7 +36,9 @@ def _contradicted(failed: Failed) -> bool:
     link = index_of(failed.host).link(place.removeprefix("bridge "))
     if failed.verdict is not Verdict.NO_ROUTE or link is None or failed.sender is None or end is None:
         return False
-    gateways = {ip for one in failed.sender.endpoints for ip in one.gateways if ip.version == end.packet.family}
+    gateways = {
+        ip for endpoint in failed.sender.endpoints for ip in endpoint.gateways if ip.version == end.packet.family
+    }
     return bool(gateways) and gateways <= {own.ip for own in link.addresses}
 
 

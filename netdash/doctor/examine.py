@@ -27,7 +27,7 @@ _DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
 
 def candidates(host: Host) -> Iterator[Candidate]:
     """Docker with nftables does not start while forwarding is off, and no container of any engine gets out."""
-    if any(one.running for one in host.containers or ()) or (host.sysctls or {}).get(_FORWARD) != "0":
+    if any(container.running for container in host.containers or ()) or (host.sysctls or {}).get(_FORWARD) != "0":
         return
     rules = host.ruleset
     tables = {chain.table for chain in rules.chains} | {table.name for table in rules.tables} if rules else set()
@@ -55,7 +55,7 @@ def examine(host: Host) -> Health:
     """Of a host that was read to the end."""
     groups = classes(host, list(questions(host)))
     tried = all_proved(host, supported(merged(_candidates(host, groups)), UNANSWERED))
-    found = sorted((_for_engine(host, one) for one in tried), key=_rank)
+    found = sorted((_for_engine(host, finding) for finding in tried), key=_rank)
     return judged(host, found, not_checked(host), groups)
 
 

@@ -42,7 +42,9 @@ _RULES = (Lasts.ENGINE,)
 
 def both(*several: Fixed) -> Fixed:
     """One after the other."""
-    return tuple(fix for fixes, _ in several for fix in fixes), tuple(one for _, changes in several for one in changes)
+    return tuple(fix for fixes, _ in several for fix in fixes), tuple(
+        change for _, changes in several for change in changes
+    )
 
 
 def place_of(rule: Rule) -> ChainPlace:

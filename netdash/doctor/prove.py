@@ -102,7 +102,7 @@ def _found_no_more(host: Host, after: Host, candidate: Candidate) -> Finding:
     """Where the check finds it still, the model may hold less than the command does: then nothing is proved."""
     finding = candidate.finding
     left = candidate.again(after) if candidate.again is not None else None
-    if left is None or any(same(one.finding, finding) for one in left):
+    if left is None or any(same(candidate.finding, finding) for candidate in left):
         return finding
     return replace(finding, proved=True, also_opens=tuple(_opened(host, after, candidate)))
 
@@ -142,7 +142,7 @@ def _watched(host: Host, candidate: Candidate) -> Iterator[tuple[Asked, str]]:
     """What outside may ask of this host, and the containers that are hit of this host's own ports."""
     own = {family: entrance(family, host.links, host.routes)[1] for family in (4, 6)}
     index = index_of(host)
-    hit = next(filter(None, (index.containers.get(one.container or "") for one in candidate.finding.hits)), None)
+    hit = next(filter(None, (index.containers.get(hit.container or "") for hit in candidate.finding.hits)), None)
     for port in [port for port in host.ports or () if port.live and port.proto in ("tcp", "udp")][:_WATCHED]:
         whose = index.name(port.container_id) or "this host"
         for family in (4, 6) if port.dual else (port.host_ip.version,):
@@ -182,7 +182,7 @@ class Probed:
 
 def probes(host: Host, findings: tuple[Finding, ...]) -> tuple[Probe, ...]:
     """Of the worst findings first."""
-    asked = [one for one in questions(host) if _sent_here(one)]
+    asked = [asked for asked in questions(host) if _sent_here(asked)]
     found = [probe for finding in findings if finding.severity < Severity.INFO for probe in _of(host, finding, asked)]
     return tuple(found[:MOST])
 
@@ -193,6 +193,6 @@ def _sent_here(asked: Asked) -> bool:
 
 
 def _of(host: Host, finding: Finding, asked: list[Asked]) -> Iterator[Probe]:
-    hit = ((one.question, answer(host, one.question)) for one in asked if one.hit in finding.hits)
+    hit = ((other.question, answer(host, other.question)) for other in asked if other.hit in finding.hits)
     failing = (Probe(finding.code, question, bool(said.proxy)) for question, said in hit if said.answered is False)
     yield from islice(failing, OF_ONE)

@@ -195,7 +195,7 @@ def _from_neighbours(host: Host, container: Container, port: Port) -> Iterator[Q
         return
     _, own = entrance(4, host.links, host.routes)
     dst = own if port.host_ip.is_unspecified else port.host_ip
-    other = next((one for one in _members(host, network.network_id) if one.id != container.id), None)
+    other = next((other for other in _members(host, network.network_id) if other.id != container.id), None)
     if other is not None and dst is not None:
         yield Question(Origin.CONTAINER, dst, port.proto, port.host_port, container=other.id)
 
@@ -245,10 +245,14 @@ def _peers(host: Host, network: Network) -> Iterator[Asked]:
         return
     members = _members(host, network.id)
     if len(members) <= _ALL_PAIRS:
-        pairs = [(one, other) for one in members for other in members if one is not other]
+        pairs = [(container, other) for container in members for other in members if container is not other]
     else:
         around = [*members[1:], members[0]]
-        pairs = [pair for one, other in zip(members, around, strict=True) for pair in ((one, other), (other, one))]
+        pairs = [
+            pair
+            for container, other in zip(members, around, strict=True)
+            for pair in ((container, other), (other, container))
+        ]
     for sender, receiver in pairs:
         yield from _between(host, network, sender, receiver)
 
@@ -281,5 +285,9 @@ def _between(host: Host, network: Network, sender: Container, receiver: Containe
 
 def _only_on_loopback(receiver: Container, asked: Question) -> bool:
     """What a container serves to itself alone is nobody else's."""
-    heard = [one for one in receiver.listeners or () if (one.proto, one.port) == (asked.proto, asked.dport)]
-    return bool(heard) and all(one.ip.is_loopback for one in heard)
+    heard = [
+        listener
+        for listener in receiver.listeners or ()
+        if (listener.proto, listener.port) == (asked.proto, asked.dport)
+    ]
+    return bool(heard) and all(listener.ip.is_loopback for listener in heard)

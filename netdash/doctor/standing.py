@@ -50,7 +50,7 @@ def _who(host: Host, container_id: str | None) -> Iterator[str]:
 def hitting(host: Host, alarms: Alarms, about: Hit) -> list[tuple[int, Finding, Hit]]:
     """What may explain that packets of this container, direction and port are not answered; worst first."""
     wanted = (Direction.NAMES, Direction.OUT) if about.direction is Direction.NAMES else (about.direction,)
-    found = [alarm for one in _who(host, about.container) for alarm in alarms.get(one, ())]
+    found = [alarm for word in _who(host, about.container) for alarm in alarms.get(word, ())]
     found += [alarm for alarm in alarms.get(None, ()) if alarm[1].mark is Mark.BROKEN]
     found = [
         (at, finding, hit)
@@ -135,14 +135,14 @@ def judged(
         (line, found)
         for line in lines
         if line.traced is Mark.BROKEN
-        and (found := [each for each in hitting(host, alarms, line.about) if not each[1].exposes])
+        and (found := [value for value in hitting(host, alarms, line.about) if not value[1].exposes])
     ]
-    failing = {found[0][0] for _, found in explained if not any(each[1].mark is Mark.BROKEN for each in found)}
-    findings = tuple(replace(one, fails=True) if at in failing else one for at, one in enumerate(findings))
+    failing = {found[0][0] for _, found in explained if not any(value[1].mark is Mark.BROKEN for value in found)}
+    findings = tuple(replace(finding, fails=True) if at in failing else finding for at, finding in enumerate(findings))
     broken = frozenset(line.about for line, _ in explained)
     known = {hit for finding in findings for hit in map(about, finding.hits)}
     open_ = {line.about for line in lines if line.traced is Mark.BROKEN and line.ought} - broken
-    unexplained = frozenset(one for one in open_ if not {one, replace(one, port="")} & known)
+    unexplained = frozenset(hit for hit in open_ if not {hit, replace(hit, port="")} & known)
     health = Health(findings, not_checked, broken=broken, unexplained=unexplained)
     alarms = alarms_of(findings)
     marked = [(line, mark_of(host, alarms, health, line)) for line in lines]
@@ -156,10 +156,10 @@ def _lines(host: Host, groups: Iterable[Sequence[Asked]]) -> Iterator[Line]:
     known, paused = traceable(host), {container.id for container in paused_in(host)}
     for members in groups:
         traced = _traced(host, members[0]) if known else Mark.UNKNOWN
-        for each in members:
-            ought = each.ought and each.question.container not in paused
-            if each.usual or traced is Mark.BROKEN:
-                yield Line(about(each.hit), each.question.origin, traced, ought, each)
+        for asked in members:
+            ought = asked.ought and asked.question.container not in paused
+            if asked.usual or traced is Mark.BROKEN:
+                yield Line(about(asked.hit), asked.question.origin, traced, ought, asked)
 
 
 def _traced(host: Host, asked: Asked) -> Mark:
@@ -177,8 +177,8 @@ def _doubts(host: Host, marked: Sequence[tuple[Line, Mark]]) -> dict[str, str]:
     for line, mark in marked if traceable(host) else ():
         if mark is Mark.UNKNOWN and _COLUMN[line.about.direction] is line.about.direction and line.asked is not None:
             first.setdefault(line.about.container or "", line.asked)
-    found = [(one, asked, answer(host, asked.question)) for one, asked in first.items()]
-    return {one: doubt(trace, against(host, trace, asked.port)) for one, asked, trace in found}
+    found = [(word, asked, answer(host, asked.question)) for word, asked in first.items()]
+    return {word: doubt(trace, against(host, trace, asked.port)) for word, asked, trace in found}
 
 
 def about(hit: Hit) -> Hit:
@@ -208,8 +208,8 @@ def _standing(
     unread: Mapping[Hit, str],
 ) -> Standing:
     who = tuple(_who(host, container.id))
-    asked = {direction for one in who for direction in Direction if (one, direction) in of_lines}
-    found = [alarm for one in who for alarm in alarms.get(one, ())]
+    asked = {direction for word in who for direction in Direction if (word, direction) in of_lines}
+    found = [alarm for word in who for alarm in alarms.get(word, ())]
     found += [alarm for alarm in alarms.get(None, ()) if alarm[1].mark is Mark.BROKEN and alarm[2].direction in asked]
     marks = {
         column: Mark.UNKNOWN if Hit(container.id, column) in unread else Mark.NOTHING
@@ -217,7 +217,7 @@ def _standing(
     }
     for direction, column in _COLUMN.items():
         own = who[-1:] if direction is Direction.IN else who[:1]
-        traced = (of_lines.get((one, direction), Mark.NOTHING) for one in own)
+        traced = (of_lines.get((address, direction), Mark.NOTHING) for address in own)
         hits = (finding.mark for _, finding, hit in found if hit.direction is direction)
         marks[column] = worst(marks[column], *traced, *hits)
     return Standing(marks[Direction.IN], marks[Direction.OUT], tuple(sorted({at for at, _, _ in found})))

@@ -17,16 +17,20 @@ class Watch:
     def look(self, report: Health, now: float) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """(those that appeared, those that are gone), each with the time since when it was seen. `now`: seconds since
         the epoch."""
-        here = {key_of(one): one for one in report.findings}
+        here = {key_of(finding): finding for finding in report.findings}
         old = self.known
-        self.known = {key: replace(one, since=old[key].since if key in old else now) for key, one in here.items()}
-        new = tuple(one for key, one in self.known.items() if key not in old)
-        return new, tuple(one for key, one in old.items() if key not in here)
+        self.known = {
+            key: replace(finding, since=old[key].since if key in old else now) for key, finding in here.items()
+        }
+        new = tuple(finding for key, finding in self.known.items() if key not in old)
+        return new, tuple(finding for key, finding in old.items() if key not in here)
 
     def dated(self, report: Health, now: float) -> Health:
         """The same with the time since when each finding is there. `now` as of `look`."""
         self.look(report, now)
-        return replace(report, findings=tuple(replace(one, since=self._since(one)) for one in report.findings))
+        return replace(
+            report, findings=tuple(replace(finding, since=self._since(finding)) for finding in report.findings)
+        )
 
     def _since(self, finding: Finding) -> float | None:
         return self.known[key_of(finding)].since

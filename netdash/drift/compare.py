@@ -92,7 +92,7 @@ class _Part:
         if self.version != shadows.version:
             self._ahead = [shadows.ahead(rule, entries[0]) if entries else None for rule, entries in self._found]
         self.version = shadows.version
-        self.is_shadowed = any(self._ahead) or any(taker(*each, ports) for each in self.translating)
+        self.is_shadowed = any(self._ahead) or any(taker(*value, ports) for value in self.translating)
         if self.is_shadowed:
             for (rule, entries), ahead in zip(self._found, self._ahead, strict=True):
                 decides = ahead.rule if ahead else taker(rule, entries, ports)

@@ -54,7 +54,7 @@ def asked_of(expected: Expected) -> tuple[Asked, ...]:
     found: list[Hashable] = [*expected.meanings()]
     if expected.target.verb is Verb.MASQUERADE and place.family == "ip6":
         found.append(frozenset(expected.matches))
-    return tuple((place.key, each) for each in found)
+    return tuple((place.key, value) for value in found)
 
 
 class LiveChain:
@@ -119,11 +119,11 @@ class Live:
             if (chain.backend == LEGACY) is mode.legacy and (own or _shared(mode, chain)):
                 key = (chain.family, chain.table, chain.name)
                 places[key] = (own, (*places.get(key, (own, ()))[1], *chain.rules))
-        touched = {(key, one) for key, chain in before.items() if key not in places for one in chain.follow(())}
+        touched = {(key, value) for key, chain in before.items() if key not in places for value in chain.follow(())}
         self.chains = {}
         for key, (own, rules) in places.items():
             self.chains[key] = before.get(key) or LiveChain(own, mode.layout is Layout.NETAVARK)
-            touched |= {(key, one) for one in self.chains[key].follow(rules)}
+            touched |= {(key, rule) for rule in self.chains[key].follow(rules)}
         return touched
 
     @property

@@ -73,8 +73,8 @@ class Comparing:
             return self._shown
         known = self._since
         begin = float("-inf") if known is None else host.taken
-        self._since = {one.identity: (known or {}).get(one.identity, begin) for one in found}
-        lasting = tuple(one for one in found if host.taken - self._since[one.identity] >= SETTLED)
+        self._since = {drift.identity: (known or {}).get(drift.identity, begin) for drift in found}
+        lasting = tuple(drift for drift in found if host.taken - self._since[drift.identity] >= SETTLED)
         self._whole = found if len(lasting) == len(found) else None
         if lasting != self._shown:
             self._shown = lasting

@@ -49,12 +49,15 @@ class World:
             for network in networks
             if network.name == GWBRIDGE or network.id in moving or network.name in moving
         ]
-        self._unsure = [net for one in unsure for net in one.subnets]
+        self._unsure = [net for network in unsure for net in network.subnets]
         self._gwbridges = {network.bridge for network in networks if network.name == GWBRIDGE} | {GWBRIDGE}
 
     @cached_property
     def owners(self) -> dict[IP, str]:
-        return {ip: one.id for ip, one in owners_of(one for one in self._containers if one.running).items()}
+        return {
+            ip: container.id
+            for ip, container in owners_of(container for container in self._containers if container.running).items()
+        }
 
     def knows_owner(self, ip: IP) -> bool:
         """Whether the API tells who has this address, or that nobody has."""
@@ -64,7 +67,7 @@ class World:
         return device in self._gwbridges
 
     def network_of(self, ip: IP) -> Network | None:
-        return next((one for net, one in self.subnets.items() if ip.version == net.version and ip in net), None)
+        return next((network for net, network in self.subnets.items() if ip.version == net.version and ip in net), None)
 
 
 def judge(entry: Entry, mode: Mode, world: World) -> Judgement | None:

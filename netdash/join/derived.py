@@ -16,7 +16,7 @@ def derived(host: Host, compare: bool = True) -> Host:
         entrance = entrance_of(host.links, host.routes)
         ports = HostPorts(entrance, host.ruleset, host.proxies, host.listeners).ports(host.containers or ())
         host = replace(host, ports=ports)
-    failures = {name: one for name, one in host.failures.items() if name.partition(":")[0] != "drift"}
+    failures = {name: failure for name, failure in host.failures.items() if name.partition(":")[0] != "drift"}
     host = replace(host, drift=None, failures=failures)
     if not compare:
         return host

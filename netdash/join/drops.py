@@ -169,7 +169,7 @@ def networks_of(host: Host, drop: Drop) -> list[Network]:
     if isinstance(drop.place, Rule):
         names |= named_by(host, ref_of(drop.place))
     elif drop.device:
-        link = next((one for one in host.links or () if one.name == drop.device), None)
+        link = next((link for link in host.links or () if link.name == drop.device), None)
         names |= {drop.device, link.master if link is not None else None}
     return [network for network in host.networks or () if _concerns(network, names)]
 

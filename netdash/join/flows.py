@@ -150,7 +150,9 @@ class _Joining:
             return None
         proxies = self._proxies.get((entry.proto, ends.dport), ()) if self._is_local(ends.dst) else ()
         exact = [proxy for proxy in proxies if proxy.host_ip == ends.dst]
-        wild = (one for one in proxies if one.host_ip.is_unspecified and one.host_ip.version == ends.dst.version)
+        wild = (
+            proxy for proxy in proxies if proxy.host_ip.is_unspecified and proxy.host_ip.version == ends.dst.version
+        )
         return next(iter((*exact, *wild)), None)
 
     def _opened_for(self, entry: TrackedFlow) -> tuple[str, IP, int] | None:
@@ -169,14 +171,14 @@ class _Joining:
             for front in fronts
             if (back := by_key.get(before.get(_key(front.entry), ""))) is not None and are_as_open(front, back)
         ]
-        taken = {id(half) for one in told for half in (one.front, one.back)}
+        taken = {id(half) for pair in told for half in (pair.front, pair.back)}
         rest, others = ([half for half in halves if id(half) not in taken] for halves in (fronts, backs))
         more, alone = joined(rest, others, read)
-        for one in (*told, *more):
-            behind = one.back.entry if one.back is not None else None
+        for pair in (*told, *more):
+            behind = pair.back.entry if pair.back is not None else None
             if behind is not None:
-                self._pairs[_key(one.front.entry)] = _key(behind)
-            yield self._flow(one.front.entry, one.front.proxy, behind, one.among)
+                self._pairs[_key(pair.front.entry)] = _key(behind)
+            yield self._flow(pair.front.entry, pair.front.proxy, behind, pair.among)
         yield from (self._flow(back.entry) for back in alone)
 
     # --- one connection -----------------------------------------------------------------------------------------------

@@ -260,7 +260,9 @@ class Builder:
         details = once("inspected", partial(_in_order, self._inspected, parse_inspected), inspected, oldest)
         listing = once("listed", partial(_in_order, self._listed, lambda raw: raw), listed, oldest)
         alone = [raw for identity, raw in listing.items() if identity not in details]
-        known = details | {one.id: one for one in self._not_inspected(parse_listed, alone) if one}
+        known = details | {
+            container.id: container for container in self._not_inspected(parse_listed, alone) if container
+        }
         fresh = [detail for identity, detail in details.items() if identity not in listing]  # they came after the list
         found = [*map(known.__getitem__, listing)]
         return resolve_shared([*found, *fresh] if oldest else [*fresh, *found])
@@ -309,7 +311,7 @@ def _in_order(each: CachedMap, parse: Callable[[Json], T | None], answer: object
         lambda raw: (created(mapping(raw)), text(mapping(raw).get("Id")), parse(mapping(raw))), objects(answer) or ()
     )
     found.sort(key=itemgetter(0), reverse=not oldest)
-    return {identity: one for _, identity, one in found if identity and one}
+    return {identity: value for _, identity, value in found if identity and value}
 
 
 def _of_ports(container: Container) -> tuple[object, ...]:
@@ -352,7 +354,9 @@ def _engine_alone(recording: Recording, why: str) -> Recording:
     reason, remedy = f"the engine is not on this machine: {why}", "run netdash where the engine runs"
     kept = {path: answer for path, answer in recording.answers.items() if path.startswith("docker/")}
     lost: dict[str, Failure] = {name: Failure(name, reason, remedy) for name in SOURCES if name != Source.DOCKER}
-    failures = {source: one for source, one in recording.failures.items() if source.partition(":")[0] not in lost}
+    failures = {
+        source: failure for source, failure in recording.failures.items() if source.partition(":")[0] not in lost
+    }
     pending = recording.pending - lost.keys()
     return replace(recording, answers=kept, failures={**failures, **lost}, pending=pending)
 

@@ -57,7 +57,7 @@ class _Published:
             ports,
             any(port.unsure for port in ports),
             frozenset((port.proto, port.host_port) for port in ports),
-            frozenset(_key(one) for port in ports for one in (port.live and port, port.proxy) if one),
+            frozenset(_key(value) for port in ports for value in (port.live and port, port.proxy) if value),
             frozenset(_key(port) for port in ports if not port.live),
             tuple(map(_order, ports)),
         )
@@ -108,12 +108,12 @@ class HostPorts:
         """By protocol, port and address; a container's ports first where others share the number. A container that is
         the same object as last time is not looked at again."""
         self._known = {container.id: self._of(container) for container in containers}
-        published = [one for one in self._known.values() if one.ports]
-        taken = {key for one in published for key in one.taken}
+        published = [published for published in self._known.values() if published.ports]
+        taken = {key for other in published for key in other.taken}
         more = [*self._by_netdash(taken, containers), *self._translated(published, taken, containers)]
-        taken = taken.union([_key(port) for port in more], *(one.down for one in published))
+        taken = taken.union([_key(port) for port in more], *(other.down for other in published))
         more += (*self._others(taken, containers), *self._waiting(waiting, containers))
-        found = [pair for one in published for pair in zip(one.order, one.ports, strict=True)]
+        found = [pair for other in published for pair in zip(other.order, other.ports, strict=True)]
         found += zip(map(_order, more), more, strict=True)
         found.sort(key=itemgetter(0))
         return tuple([port for _, port in found])
@@ -126,7 +126,9 @@ class HostPorts:
             return
         sockets = chain(*exchanged(before._listeners or (), self._listeners or ()))
         proxies = chain(*exchanged(before._holding, self._holding))
-        touched = {(one.proto, one.port) for one in sockets} | {(one.proto, one.host_port) for one in proxies}
+        touched = {(listener.proto, listener.port) for listener in sockets} | {
+            (proxy.proto, proxy.host_port) for proxy in proxies
+        }
         touched |= changed.ports
         for identity, known in before._known.items():
             if not known.unsure and known.numbers.isdisjoint(touched):
@@ -141,7 +143,7 @@ class HostPorts:
     def _proxy(self, proto: str, host_ip: IP, port: int) -> Proxy | None:
         """Of several at one port the last."""
         here = self._proxies_at.get((proto, port), ())
-        return next((one for one in reversed(here) if one.host_ip == host_ip), None)
+        return next((proxy for proxy in reversed(here) if proxy.host_ip == host_ip), None)
 
     # --- published ports ----------------------------------------------------------------------------------------------
 
@@ -219,11 +221,11 @@ class HostPorts:
         """The proxy that a rootless engine runs for this binding, in its own namespace and so on another address:
         RootlessKit hands over there what it takes at the address that the API tells."""
         found = [
-            one
-            for one in self._proxies_at.get((binding.proto, binding.host_port), ())
-            if (one.container_port, one.host_ip.version) == (binding.container_port, host_ip.version)
-            and not _foreign(owner.container, one.container_ip)
-            and one.host_ip not in owner.api_addresses
+            proxy
+            for proxy in self._proxies_at.get((binding.proto, binding.host_port), ())
+            if (proxy.container_port, proxy.host_ip.version) == (binding.container_port, host_ip.version)
+            and not _foreign(owner.container, proxy.container_ip)
+            and proxy.host_ip not in owner.api_addresses
         ]
         return found[0] if len(found) == 1 else None
 
@@ -263,7 +265,7 @@ class HostPorts:
             return
         from netdash.trace.nat_rules import destination, translated
 
-        known = {id(port.dnat) for one in published for port in one.ports}
+        known = {id(port.dnat) for other in published for port in other.ports}
         for rule, asked in self._targets:
             if asked is None and id(rule) in known:
                 continue  # the port that it is for is published
@@ -280,7 +282,7 @@ class HostPorts:
 
     def _by_netdash(self, taken: set[_Key], containers: tuple[Container, ...]) -> Iterator[Port]:
         """Ports that netdash forwards by a proxy of its own, which the engine knows nothing of."""
-        own = [one for one in self._holding if one.command == OWN_PROXY and self._is_last(one)]
+        own = [proxy for proxy in self._holding if proxy.command == OWN_PROXY and self._is_last(proxy)]
         owners = owners_of(containers) if own else {}
         for proxy in own:
             if (key := _key(proxy)) not in taken:

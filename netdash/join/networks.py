@@ -62,7 +62,7 @@ def _gateway(network: Network, member: Json) -> Endpoint:
         network=network.name,
         network_id=network.id,
         mac=text(member.get("MacAddress")),
-        addresses=tuple(one for one in found if one),
+        addresses=tuple(address for address in found if address),
         gateways=network.gateways,
         names=(),
         links=(),

@@ -41,7 +41,7 @@ class ProxySockets:
     def __init__(self, sockets: Iterable[ProxySocket] | None) -> None:
         self.read = sockets is not None
         self._by_ends: dict[tuple[str, object, object], ProxySocket] = {
-            (each.proto, each.local, each.peer): each for each in sockets or ()
+            (proxy_socket.proto, proxy_socket.local, proxy_socket.peer): proxy_socket for proxy_socket in sockets or ()
         }
 
     def front(self, proxy: Proxy, entry: TrackedFlow) -> Half:
@@ -133,7 +133,7 @@ def _carried(half: Half, front: bool) -> Key:
     """What both halves have in common: bytes there and back as far as they are still, or datagrams."""
     socket, counts = half.socket, half.entry.counts
     if half.entry.proto != "tcp":
-        return () if counts is None else tuple(one.packets for one in counts)
+        return () if counts is None else tuple(counted.packets for counted in counts)
     if socket is None:
         return ()
     received = socket.received if socket.received_ago >= _QUIET else None

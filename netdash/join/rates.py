@@ -36,7 +36,7 @@ def _rate(before: LinkCounts | None, now: LinkCounts, seconds: float, history: t
     moved = [getattr(now, name) - getattr(before, name) for name in _COUNTED]
     if min(moved) < 0:
         return Rate(lost=now.lost, history=(*history, None)[-_KEPT:])
-    rx_bytes, tx_bytes, rx_packets, tx_packets = (each / seconds for each in moved)
+    rx_bytes, tx_bytes, rx_packets, tx_packets = (value / seconds for value in moved)
     history = (*history, rx_bytes + tx_bytes)[-_KEPT:]
     return Rate(rx_bytes, tx_bytes, rx_packets, tx_packets, now.lost, history)
 

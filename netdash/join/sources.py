@@ -359,7 +359,7 @@ def _rules(answers: Mapping[str, object]) -> Ruleset | None:
         paths = {"iptables-save.txt": _as_saved(nat)}
     from netdash.rules.ruleset import read_ruleset
 
-    found = read_ruleset(Recording({f"rules/{name}": one for name, one in paths.items() if one is not None}))
+    found = read_ruleset(Recording({f"rules/{name}": value for name, value in paths.items() if value is not None}))
     if found is None:
         return None
     if not found.unread and not any(chain.rules or chain.policy == "drop" for chain in found.chains):

@@ -52,9 +52,9 @@ def _of(host: Host, ref: Ref) -> set[str]:
     if ref.kind == "finding":
         health = health_of(host)
         mine = (finding for finding in health.findings if ref_of(finding) == ref) if health is not None else iter(())
-        return {hit.container for one in mine for hit in one.hits if hit.container is not None}
+        return {hit.container for finding in mine for hit in finding.hits if hit.container is not None}
     if ref.kind == "project":
-        return {one.id for one in host.containers or () if (one.compose or "") == ref.key}
+        return {container.id for container in host.containers or () if (container.compose or "") == ref.key}
     owners, references = _owners(host), _references_of(host)
     found = set(owners.of_ref.get(ref, ()))
     for key in references.of_ref.get(ref, ()):
@@ -154,8 +154,8 @@ class _Owners:
             if port.container_id in known:
                 found.setdefault(port.container_id, []).append(port)
             elif port.dnat is not None:
-                for one, other in ((port, port.dnat), (port.dnat, port)):
-                    self.ownerless.setdefault(ref_of(one), set()).add(ref_of(other))
+                for value, other in ((port, port.dnat), (port.dnat, port)):
+                    self.ownerless.setdefault(ref_of(value), set()).add(ref_of(other))
         return found
 
     def _found(self, network: Network) -> None:
@@ -195,8 +195,8 @@ def _exchanged_by(
     nothing: frozenset[T] = frozenset()
     for identity, was, now in moved:
         before, here = read(was) if was else nothing, read(now) if now else nothing
-        gone += ((one, identity) for one in before - here)
-        came += ((one, identity) for one in here - before)
+        gone += ((value, identity) for value in before - here)
+        came += ((value, identity) for value in here - before)
     return gone, came
 
 
@@ -229,7 +229,7 @@ def _owned(
             if network.bridge and container.running:
                 keys.update((network.bridge, *network.subnets))
     for port in ports:
-        things.update(ref_of(one) for one in (port, port.dnat) if one is not None)
+        things.update(ref_of(value) for value in (port, port.dnat) if value is not None)
         if port.live:
             keys.add(host_port(port.proto, port.host_port))
     return _Own(container, networks, ports, drift, frozenset(keys), frozenset(things))

@@ -53,7 +53,7 @@ def parse_engine_process(line: str) -> EngineProcess | None:
     """`PID COMMAND PLACE`, and perhaps the user's id; None for anything else."""
     match line.split():
         case [pid, command, place, *uid] if (number := decimal(pid, PID_DIGITS)) is not None:
-            places = [one for one in Place if one.value == place]
+            places = [other for other in Place if other.value == place]
             user = decimal(uid[0], UID_DIGITS) if uid else None
             return EngineProcess(number, command, places[0], user) if places else None
         case _:

@@ -135,7 +135,7 @@ class Health:
 
     def count(self, mark: Mark) -> int:
         """Containers that fare so in either direction, and no worse."""
-        return sum(worst(one.inwards, one.outwards) is mark for one in self.standings.values())
+        return sum(worst(standing.inwards, standing.outwards) is mark for standing in self.standings.values())
 
 
 _DECIDING = {"docker", "inside", "links", "listeners", "proxies", "routes", "rules", "sysctls"}
@@ -148,7 +148,7 @@ def nothing_hidden(host: Host, health: Health) -> bool:
         return False
     if not any(source.partition(":")[0] in _DECIDING for source in health.not_checked):
         return True
-    return all(Mark.UNKNOWN not in (one.inwards, one.outwards) for one in health.standings.values())
+    return all(Mark.UNKNOWN not in (standing.inwards, standing.outwards) for standing in health.standings.values())
 
 
 WORST_FIRST = (Mark.BROKEN, Mark.RISK, Mark.UNKNOWN, Mark.OK, Mark.NOTHING)

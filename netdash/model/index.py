@@ -138,7 +138,7 @@ class Index:
     def drift_of_port(self, port: Port) -> list[Drift]:
         """What differs of the rules for a published port."""
         key = (port.container_id, port.proto, port.host_port)
-        return [one for one in self._drift_by_port.get(key, ()) if _bound(one, port)]
+        return [drift for drift in self._drift_by_port.get(key, ()) if _bound(drift, port)]
 
     def drift_of_network(self, network_id: str) -> list[Drift]:
         """What differs of the rules for a network as a whole."""

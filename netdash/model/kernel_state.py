@@ -41,11 +41,11 @@ class TrackedFlow:
 
     @property
     def packets(self) -> int | None:
-        return None if self.counts is None else sum(one.packets for one in self.counts)
+        return None if self.counts is None else sum(counted.packets for counted in self.counts)
 
     @property
     def bytes(self) -> int | None:
-        return None if self.counts is None else sum(one.bytes for one in self.counts)
+        return None if self.counts is None else sum(counted.bytes for counted in self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,16 +256,16 @@ def together(rates: Iterable[Rate]) -> Rate:
     found = list(rates)
     if len(found) == 1:
         return found[0]
-    lost = added(*(one.lost for one in found))
-    long = min((len(one.history) for one in found), default=0)
-    histories = zip(*(one.history[len(one.history) - long :] for one in found), strict=True)
+    lost = added(*(rate.lost for rate in found))
+    long = min((len(rate.history) for rate in found), default=0)
+    histories = zip(*(rate.history[len(rate.history) - long :] for rate in found), strict=True)
     return Rate(
-        added(*(one.rx_bytes for one in found)),
-        added(*(one.tx_bytes for one in found)),
-        added(*(one.rx_packets for one in found)),
-        added(*(one.tx_packets for one in found)),
+        added(*(rate.rx_bytes for rate in found)),
+        added(*(rate.tx_bytes for rate in found)),
+        added(*(rate.rx_packets for rate in found)),
+        added(*(rate.tx_packets for rate in found)),
         None if lost is None else int(lost),
-        tuple(added(*each) for each in histories),
+        tuple(added(*value) for value in histories),
     )
 
 

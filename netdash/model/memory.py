@@ -82,8 +82,8 @@ def exchanged(before: Sequence[T], now: Sequence[T]) -> tuple[list[T], list[T]]:
     was, will = differing(before, now)
     gone, came = ({id(thing): thing for thing in things} for things in (before[was], now[will]))
     for moved, others in ((gone, now), (came, before)):
-        for one in moved.keys() & set(map(id, others)) if moved else ():
-            del moved[one]
+        for key in moved.keys() & set(map(id, others)) if moved else ():
+            del moved[key]
     return [*gone.values()], [*came.values()]
 
 

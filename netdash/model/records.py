@@ -56,7 +56,10 @@ _OFTEN = 20  # records of a class; for fewer it is not worth while to compile wh
 
 def _completed(kind: Any, frozen: bool, slots: bool, eq: bool, init: bool) -> Any:
     """A class with slots is made anew, at once with all its methods: to set one afterwards costs as much as many."""
-    given, own = kind.__dict__, [name for name, each in kind.__annotations__.items() if not each.startswith("ClassVar")]
+    given, own = (
+        kind.__dict__,
+        [name for name, value in kind.__annotations__.items() if not value.startswith("ClassVar")],
+    )
     fields = dict(getattr(kind, "_fields", {}))
     for name in own:
         value = given.get(name, ...)
@@ -67,12 +70,12 @@ def _completed(kind: Any, frozen: bool, slots: bool, eq: bool, init: bool) -> An
         if slots and not any(base.__dictoffset__ for base in kind.__bases__):
             methods["__reduce__"] = _reduced
     if eq:
-        read = _reader([name for name, one in fields.items() if one.compare])
+        read = _reader([name for name, value in fields.items() if value.compare])
         methods["__eq__"] = _equal(read)
         if given.get("__hash__") is None:
             methods["__hash__"] = _hash(read) if frozen else None
     if slots:
-        rest = {name: each for name, each in given.items() if name not in own and name not in _UNWANTED}
+        rest = {name: value for name, value in given.items() if name not in own and name not in _UNWANTED}
         named = {"__qualname__": kind.__qualname__, "__slots__": tuple(own), "_fields": fields}
         hashes = {"__hash__": methods["__hash__"]} if "__hash__" in methods else {}
         kind = type(kind)(kind.__name__, kind.__bases__, {**methods, **rest, **hashes, **named})
@@ -133,11 +136,11 @@ def _is_made(
 def _compiled(kind: Any, frozen: bool) -> Callable[..., None]:
     scope: dict[str, Any] = {"_set": object.__setattr__, "_made": ...}
     parameters, body = ["self"], []
-    for name, one in kind._fields.items():
-        scope[f"_of_{name}"] = one.default_factory or one.default
-        default = " = _made" if one.default_factory else "" if one.default is ... else f" = _of_{name}"
+    for name, item in kind._fields.items():
+        scope[f"_of_{name}"] = item.default_factory or item.default
+        default = " = _made" if item.default_factory else "" if item.default is ... else f" = _of_{name}"
         parameters.append(f"{name}{default}")
-        value = f"_of_{name}() if {name} is _made else {name}" if one.default_factory else name
+        value = f"_of_{name}() if {name} is _made else {name}" if item.default_factory else name
         body.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
     body += ["self.__post_init__()"] if hasattr(kind, "__post_init__") else []
     exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(body or ["pass"]), scope)  # noqa: S102
@@ -147,7 +150,7 @@ def _compiled(kind: Any, frozen: bool) -> Callable[..., None]:
 
 
 def _repr(self: Any) -> str:
-    shown = (f"{name}={getattr(self, name)!r}" for name, one in self._fields.items() if one.repr)
+    shown = (f"{name}={getattr(self, name)!r}" for name, value in self._fields.items() if value.repr)
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 

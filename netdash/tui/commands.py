@@ -236,8 +236,10 @@ def _go(dashboard: Dashboard, name: str) -> None:
     """By name, or by the start of a name or an id."""
     host = dashboard.host_view.host if dashboard.host_view else None
     found = list((host.containers if host else None) or ())
-    exact = [each for each in found if name and each.name == name]
-    near = exact or [each for each in found if name and (each.name.startswith(name) or each.id.startswith(name))]
+    exact = [container for container in found if name and container.name == name]
+    near = exact or [
+        container for container in found if name and (container.name.startswith(name) or container.id.startswith(name))
+    ]
     if len(near) == 1 or exact:
         dashboard.follow(Ref("container", near[0].id))
     else:
@@ -254,13 +256,13 @@ def _what_if(dashboard: Dashboard, text: str) -> None:
 def _host(dashboard: Dashboard, name: str) -> None:
     """By name, or by any part of it that only one host has."""
     known = _hosts_known(dashboard)
-    found = [each for each in known if each == name] or [each for each in known if name and name in each]
+    found = [text for text in known if text == name] or [text for text in known if name and name in text]
     if len(found) == 1:
         from netdash.tui.hosts_view import look_at
 
         look_at(dashboard, found[0])
     elif known:
-        names = ", ".join(clean(each, 40) for each in known)
+        names = ", ".join(clean(text, 40) for text in known)
         dashboard.say(f"{len(found) or 'no'} hosts are called {clean(name, 40)}; there are {names}", Tone.WARN)
     else:
         _hosts(dashboard)

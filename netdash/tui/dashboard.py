@@ -119,11 +119,11 @@ class Dashboard(Screen[None]):
         health = health_of(host_view.host)
         if health is None:
             return
-        alarms = {ref_of(one): one for one in health.findings if one.mark is not Mark.NOTHING}
+        alarms = {ref_of(finding): finding for finding in health.findings if finding.mark is not Mark.NOTHING}
         before, self._alarms = self._alarms, (host_view.host.name, frozenset(alarms))
         if before is None or before[0] != host_view.host.name or not host_view.host.live:
             return
-        new = [one for ref, one in alarms.items() if ref not in before[1]]
+        new = [finding for ref, finding in alarms.items() if ref not in before[1]]
         if new:
             self.say(f"{marks.GLYPHS[new[0].mark]} {clean(new[0].sentence, 200)}", marks.TONES[new[0].mark])
         elif before[1] and not alarms:

@@ -88,8 +88,10 @@ class Examiner:
                     began = time.monotonic()
                     last = self._last[host.name] = _Examined(host, began)
                     health = self._examine(host)
-                    last.named = {each.ref for one in health.findings for each in one.evidence if each.ref}
-                    last.passing = any(one.code == _OF_TIME for one in health.findings)
+                    last.named = {
+                        evidence.ref for finding in health.findings for evidence in finding.evidence if evidence.ref
+                    }
+                    last.passing = any(finding.code == _OF_TIME for finding in health.findings)
                     if host.live:
                         health = watches.setdefault(host.name, Watch()).dated(health, host.taken or time.time())
                     keep_health(host, health)
@@ -163,9 +165,14 @@ def _neighbours(host: Host) -> Set[tuple[object, ...]] | None:
     if host.neighbours is None:
         return None
     return {
-        (one.ip, one.dev, one.mac, one.state if one.state in DECIDING or one.mac not in macs else "")
-        for one in host.neighbours
-        if one.state in DECIDING or one.dev in bridges or one.ip in index.owners
+        (
+            neighbour.ip,
+            neighbour.dev,
+            neighbour.mac,
+            neighbour.state if neighbour.state in DECIDING or neighbour.mac not in macs else "",
+        )
+        for neighbour in host.neighbours
+        if neighbour.state in DECIDING or neighbour.dev in bridges or neighbour.ip in index.owners
     }
 
 
@@ -195,7 +202,7 @@ class Verdicts:
         if self._examiner.busy:
             return
         old = (state for state in states if state.host.containers is not None and not state.lost)
-        wanted = next((one for one in old if self._examiner.wants(one.host)), None)
+        wanted = next((host_state for host_state in old if self._examiner.wants(host_state.host)), None)
         if wanted is not None:
             self._asked = (wanted.name, wanted.host)
             self._examiner.look(wanted.host)

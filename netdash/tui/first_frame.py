@@ -51,7 +51,7 @@ def code_of(environ: Mapping[str, str], options: Options, wide: int, high: int) 
     """How colours are written on this terminal; None where the first frame is left to Textual."""
     name = environ.get("TERM", "")
     if (
-        any(each in environ for each in _UNUSUAL)
+        any(text in environ for text in _UNUSUAL)
         or not name.startswith(_KNOWN)
         or frame.is_small(wide, high)
         or not options.first_frame

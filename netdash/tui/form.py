@@ -165,8 +165,8 @@ def _choices(field: Field, at: int, wide: int) -> Line:
     if field.tall:
         return _offer(field, at) if at < len(field.offers) else ()
     lines: list[list[Span]] = [[Span(" ← →  ", Tone.DIM)]]
-    for each in range(len(field.offers)):
-        spans = _offer(field, each)
+    for value in range(len(field.offers)):
+        spans = _offer(field, value)
         if sum(width(span.text) for span in (*lines[-1], *spans)) >= wide:
             lines.append([Span("      ")])
         lines[-1] += spans

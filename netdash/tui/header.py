@@ -232,7 +232,7 @@ def notice(view: View, host: Host | None, text: str, within: str, wide: int, run
 
 def _elsewhere(view: View, host: Host, wide: int) -> Sequence[Line]:
     """The views that have something although this one has nothing."""
-    others = [each for each in VIEWS if each is not view and each.known(host) and len(each.rows(host))]
+    others = [other for other in VIEWS if other is not view and other.known(host) and len(other.rows(host))]
     if not others:
         return ()
     spans = [Span("   what could be read: ", Tone.DIM)]

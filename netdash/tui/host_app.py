@@ -139,8 +139,8 @@ class HostApp(TerminalApp):
         self.answered: float | None = None  # when the engine last answered, on the host's clock
         self.animation_level = "none"
         self.light = first is not None and first.light  # the terminal's background, as it says
-        for each in (theme.DARK, theme.LIGHT, theme.CONTRAST):
-            self.register_theme(each)
+        for other in (theme.DARK, theme.LIGHT, theme.CONTRAST):
+            self.register_theme(other)
         self.theme = self._theme()
         self.colours = self._palette()
         self.set_keymap(dict(options.keys))

@@ -173,7 +173,7 @@ class HostView:
         """`belonging`, but first what decides: what is to blame where something is wrong, what is the thing's own, and
         of rules those that translate or accept."""
         own, things, index = self.direct(ref), self.rows(view).things, self.index(view)
-        first = sorted(index[each] for each in blamed(self.host, ref) if each in index)
+        first = sorted(index[other] for other in blamed(self.host, ref) if other in index)
         places = [place for place in self.belonging(view, ref) if place not in first]
         places.sort(key=lambda place: (own.isdisjoint((ref_of(things[place]),)), _weight(things[place])))
         return first + places
@@ -183,7 +183,7 @@ class HostView:
         `current`, its cursor, still belongs; else one that belongs to the same containers only; else the first that
         belongs."""
         index = self.index(view)
-        guilty = [each for each in blamed(self.host, ref) if each in index]
+        guilty = [other for other in blamed(self.host, ref) if other in index]
         if guilty:
             return min(guilty, key=index.__getitem__)
         linked = self.belonging(view, ref)
@@ -202,7 +202,7 @@ class HostView:
             found = self.rows(view).things
             return [place for place, flow in enumerate(found) if not owners.isdisjoint(flow.containers)]
         index = self.index(view)
-        return sorted(index[each] for each in self.related(ref) if each in index)
+        return sorted(index[other] for other in self.related(ref) if other in index)
 
 
 def _translates(thing: object) -> bool:

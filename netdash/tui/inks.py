@@ -106,7 +106,7 @@ def rgb(text: str) -> RGB:
 
 def blend(first: RGB, second: RGB, share: float) -> RGB:
     """The first with a share of the second."""
-    red, green, blue = (int(one + (other - one) * share) for one, other in zip(first, second, strict=True))
+    red, green, blue = (int(value + (other - value) * share) for value, other in zip(first, second, strict=True))
     return red, green, blue
 
 
@@ -137,7 +137,7 @@ def _apart(text: RGB, ground: RGB, least: float) -> RGB:
         return text
     end = max(((0, 0, 0), (255, 255, 255)), key=lambda far: contrast(far, ground))
     mixed = (blend(text, end, step / 20) for step in range(21))
-    return next((each for each in mixed if contrast(each, ground) >= least), end)
+    return next((value for value in mixed if contrast(value, ground) >= least), end)
 
 
 def palette(name: str) -> Palette[Ink]:
@@ -191,7 +191,7 @@ def inks(
 
     made = {tone: add(base, style, over) for tone, style in tones.items()}
     mark, head, rule, key = (add(base, style, over) for style in marks)
-    cells, gone = ({tone: add(style, each) for tone, style in made.items()} for each in (cell, struck))
+    cells, gone = ({tone: add(style, other) for tone, style in made.items()} for other in (cell, struck))
     return Inks(made, cells, gone, add(base, over), mark, head, rule, key)
 
 

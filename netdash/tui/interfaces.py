@@ -105,7 +105,9 @@ class Made:
     def container(self, host: Host) -> Container | None:
         """None as long as the host does not show it."""
         containers = host.containers or ()
-        return next((each for each in containers if each.name == self.name and each.id != self.before), None)
+        return next(
+            (container for container in containers if container.name == self.name and container.id != self.before), None
+        )
 
 
 LOCAL = "local"  # what a fleet calls this machine

@@ -102,7 +102,9 @@ class ListLines(Generic[Style]):
         """The cells of each column; those that are extra leave as far as more notes have room then."""
         extra = sorted((column for column in columns if column.leaves >= EXTRA), key=lambda column: -column.leaves)
         tried = (
-            _some_widths(columns, sample, room, gap, self.only, {*self.hidden, *(each.key for each in extra[:leave])})
+            _some_widths(
+                columns, sample, room, gap, self.only, {*self.hidden, *(column.key for column in extra[:leave])}
+            )
             for leave in range(len(extra) + 1 if noted else 1)
         )
         return max(tried, key=lambda sizes: sum(_noted(row, columns, sizes, gap, room) is not None for row in noted))

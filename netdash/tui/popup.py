@@ -52,7 +52,7 @@ def help_lines(
             entries.append((digits, "a view, the cursor on what belongs to the selection"))
         add(group, entries)
     if why_not:
-        off = "  ".join(first_key(each, remapped) for each in CHANGING)
+        off = "  ".join(first_key(text, remapped) for text in CHANGING)
         add("Change", [(off, f"off: {clean(why_not)}")])
     return lines
 

@@ -90,7 +90,7 @@ class TextField(Surface, Input, can_focus=True):
         inks = self.inks
         lead = [segment(span.text, inks.tones[span.tone]) for span in self.lead()]
         text = list(self._text(wide - self._edge - 1))
-        used = sum(width(each.text) for each in text)
+        used = sum(width(value.text) for value in text)
         room = max(0, wide - self._edge - used)
         return Strip.join([seal([*lead, *text], wide - room, inks.blank), strip(self.tail(used), room, inks)])
 

@@ -57,7 +57,7 @@ def palette(name: str, ansi: bool, colourless: bool, light: bool = False) -> Pal
 
 def _styles(of: inks.Inks[Ink]) -> Inks:
     tones, cells, struck = (
-        {tone: _style(ink) for tone, ink in each.items()} for each in (of.tones, of.cells, of.struck)
+        {tone: _style(ink) for tone, ink in cell.items()} for cell in (of.tones, of.cells, of.struck)
     )
     return inks.Inks(tones, cells, struck, *map(_style, (of.blank, of.mark, of.head, of.rule, of.key)))
 
@@ -85,8 +85,8 @@ def _ansi(colourless: bool, light: bool) -> Palette:
         words |= {Tone.TITLE: "bold blue", Tone.HOP: "blue", Tone.BAD: "bold red"}
         words |= {Tone.GOOD: "none", Tone.WARN: "bold", Tone.UNKNOWN: "italic"}
     accent = "bold blue" if light else "bold cyan"
-    marks = tuple(Style.parse(each) for each in (accent, "bold dim", "dim", accent))
-    tones = {tone: Style.parse(each) for tone, each in words.items()}
+    marks = tuple(Style.parse(text) for text in (accent, "bold dim", "dim", accent))
+    tones = {tone: Style.parse(text) for tone, text in words.items()}
     if colourless:
         marks = tuple(style.without_color for style in marks)
         tones = {tone: style.without_color for tone, style in tones.items()}
@@ -112,7 +112,7 @@ def strip(line: Line, cells: int, inks: Inks, chosen: int = -1) -> Strip:
 
 def joined(parts: Iterable[Part[Style]]) -> Strip:
     """The parts of a line as one strip."""
-    strips = [seal([segment(*piece) for piece in one.pieces], one.cells, one.blank) for one in parts]
+    strips = [seal([segment(*piece) for piece in other.pieces], other.cells, other.blank) for other in parts]
     return strips[0] if len(strips) == 1 else Strip.join(strips)
 
 

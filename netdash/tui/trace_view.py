@@ -51,7 +51,7 @@ class Questions(ListWidget):
     def __init__(self, host: Host, usual: Sequence[Usual], at: Ref | None) -> None:
         super().__init__(id="questions")
         self.host, self.usual = host, usual
-        self.cursor = next((place for place, one in enumerate(usual) if ref_of(one.question) == at), 0)
+        self.cursor = next((place for place, other in enumerate(usual) if ref_of(other.question) == at), 0)
         self.answers: list[Trace | None] = [None] * len(usual)  # None: not there yet
 
     def ask(self, usual: Sequence[Usual], again: bool) -> None:
@@ -61,7 +61,9 @@ class Questions(ListWidget):
         pairs = zip(self.usual, self.answers, strict=True)
         known = {default.question: answer for default, answer in pairs} if again else {}
         self.usual, self.answers = usual, [known.get(default.question) for default in usual]
-        self.place(next((at for at, one in enumerate(usual) if here is not None and one.follows(here)), self.cursor))
+        self.place(
+            next((at for at, other in enumerate(usual) if here is not None and other.follows(here)), self.cursor)
+        )
         self.refresh()
 
     @property
@@ -256,8 +258,8 @@ class Walk(Overlay[Ref | None]):
             self.box.show(((), (Span(f" ✗ {clean(error.message, 200)}{clean(hint, 100)}", Tone.BAD),)), same=False)
             self._shown = None
             return
-        self._typed = (usual, *(one for one in self._typed if one.question != usual.question))
-        others = [one for one in self.questions.usual if one.question != usual.question]
+        self._typed = (usual, *(other for other in self._typed if other.question != usual.question))
+        others = [other for other in self.questions.usual if other.question != usual.question]
         self.questions.ask((usual, *others), again=True)
         self.questions.place(0)
         self._leave_prompt()

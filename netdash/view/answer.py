@@ -273,7 +273,7 @@ def _decides(step: Step, ended: Verdict, broken: bool) -> Hop:
 def _device(host: Host, name: str, version: int, via: IP | None = None) -> Hop:
     link = index_of(host).link(name)
     why = formatting.trouble(trouble(link))
-    own = [one for one in link.addresses if one.version == version] if link is not None else []
+    own = [address for address in link.addresses if address.version == version] if link is not None else []
     top = (Span(clean(name), Tone.PLAIN, formatting.link_ref(name)), *why)
     if via is not None:
         return Hop(top, (Span(f"via {via}", Tone.DIM, address_ref(via)),))
@@ -327,7 +327,7 @@ def _listener(host: Host, part: Trace) -> Listener | None:
     owner = index_of(host).containers.get(part.receiver or "")
     sockets = (owner.listeners if owner is not None else host.listeners) or ()
     wanted = (part.question.proto, part.translation.dport)
-    return next((one for one in sockets if (one.proto, one.port) == wanted), None)
+    return next((listener for listener in sockets if (listener.proto, listener.port) == wanted), None)
 
 
 def _beyond(host: Host, part: Trace) -> list[Hop]:

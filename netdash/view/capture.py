@@ -76,7 +76,7 @@ def lines(plan: Plan, pair: Pair, room: int | None) -> list[Line]:
     told = [whole] if room is None or layout.size(whole) <= room else _folded(what, places, room)
     if first.payload:
         shown = first.payload[:_PAYLOAD].decode("ascii", "replace")
-        text = "".join(each if each.isprintable() and each != "\ufffd" else "." for each in shown)
+        text = "".join(row if row.isprintable() and row != "\ufffd" else "." for row in shown)
         told.append((_INDENT, Span(f"{first.payload[: _PAYLOAD // 2].hex()}  {clean(text)}", Tone.DIM)))
     return told
 
@@ -309,7 +309,7 @@ def commands(plan: Plan, packets: int = 100, snap: int = SNAP) -> list[SafeText]
 
 def _expression(point: Point) -> str:
     parts = [*map(_condition, point.clauses), *_errors(point.clauses)]
-    return " or ".join(f"({one})" for one in dict.fromkeys(parts)) or "ip or ip6"
+    return " or ".join(f"({part})" for part in dict.fromkeys(parts)) or "ip or ip6"
 
 
 _ICMP_ERRORS = "icmp[0] = 3 or icmp[0] = 11 or icmp[0] = 12 or (icmp6 and ip6[40] < 128)"
@@ -317,7 +317,7 @@ _ICMP_ERRORS = "icmp[0] = 3 or icmp[0] = 11 or icmp[0] = 12 or (icmp6 and ip6[40
 
 def _errors(clauses: Sequence[Clause]) -> Iterator[str]:
     """ICMP errors about the packets of these clauses: they have no ports, and a router sends them."""
-    ours = [one.ours for one in clauses if one.ports is not None or one.peer_ports is not None]
+    ours = [clause.ours for clause in clauses if clause.ports is not None or clause.peer_ports is not None]
     if ours:
         hosts = _any("host", None if None in ours else frozenset[object]().union(*(ips for ips in ours if ips)))
         yield f"({_ICMP_ERRORS}) and ({hosts})" if hosts else _ICMP_ERRORS

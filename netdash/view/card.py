@@ -43,7 +43,7 @@ def card(
         *_why(host, container.id, mine, width, on_screen),
     ]
     lines += of_questions(host, asked(host, container, MOST_TRACED if on_screen else None), width, chosen, on_screen)
-    if container.left_behind and not any(one.fix for one in mine):
+    if container.left_behind and not any(finding.fix for finding in mine):
         lines += layout.text(_label("FIX"), shell_command("docker restart {}", container.name), width, Tone.GOOD)
     lines += drift_lines(of_container(host, container), RULES, MORE, width)
     if unavailable.namespace(host):
@@ -88,7 +88,7 @@ def _head(host: Host, container: Container, mine: Sequence[Finding], width: int)
 
 def _since(host: Host, mine: Sequence[Finding]) -> Line:
     """For how long it has been hit."""
-    since = [one.since for one in mine if one.since is not None]
+    since = [finding.since for finding in mine if finding.since is not None]
     if not since or host.taken is None:
         return ()
     return (Span(f"hit for {formatting.age(max(0.0, host.taken - min(since)))} ", Tone.DIM),)
@@ -158,9 +158,9 @@ def of_questions(host: Host, found: Sequence[Asked], width: int, chosen: Ref | N
     room = _columns(found, width)
     lines: list[Line] = []
     label = ""
-    for place, one in enumerate(found):
-        word, label = ("" if one.label == label else one.label), one.label
-        lines += _line(host, one, word, marked and place == here, room, width)
+    for place, other in enumerate(found):
+        word, label = ("" if other.label == label else other.label), other.label
+        lines += _line(host, other, word, marked and place == here, room, width)
     if here is not None:
         lines += _path(host, found[here], width)
     return lines
@@ -168,16 +168,16 @@ def of_questions(host: Host, found: Sequence[Asked], width: int, chosen: Ref | N
 
 def at(found: Sequence[Asked], chosen: Ref | None) -> int | None:
     """Which one's path is drawn; None where nothing was asked."""
-    known = [place for place, one in enumerate(found) if one.usual is not None]
+    known = [place for place, other in enumerate(found) if other.usual is not None]
     broken = [place for place in known if found[place].verdict.tone is Tone.BAD]
     return next((place for place in known if found[place].ref == chosen), next(iter((*broken, *known)), None))
 
 
 def _columns(found: Sequence[Asked], room: int) -> tuple[int, int]:
     """Cells for the questions and for the verdicts."""
-    texts = [clean(_text(one, room)) for one in found]
+    texts = [clean(_text(other, room)) for other in found]
     longest = max((width(text) for text in texts), default=0)
-    verdicts = max((width(one.verdict.text) for one in found), default=0)
+    verdicts = max((width(other.verdict.text) for other in found), default=0)
     return min(longest, max(14, round(room * _SHARE))), max(_VERDICT, verdicts)
 
 

@@ -71,7 +71,7 @@ def plain(plan: Plan) -> tuple[str, ...]:
 
 
 def styled(plan: Plan, wide: int) -> tuple[Line, ...]:
-    return tuple(line for each in plan_lines(plan) for line in _styled(each, wide))
+    return tuple(line for plan_line in plan_lines(plan) for line in _styled(plan_line, wide))
 
 
 def _styled(line: PlanLine, wide: int) -> list[Line]:
@@ -131,7 +131,7 @@ def plan(made: Plan) -> dict[str, object]:
             "downtime": downtime(made.stop_seconds),
             "lost": list(map(text, made.lost)),
             "client_address": text(made.client) if made.client else None,
-            "reach": [{"who": each.who.value, "yes": each.yes, "why": text(each.why)} for each in made.reach],
+            "reach": [{"who": reach.who.value, "yes": reach.yes, "why": text(reach.why)} for reach in made.reach],
             "warnings": list(map(text, made.warnings)),
             "refusals": list(map(refusal, made.refusals)),
             "compose_lines": list(made.file),
@@ -189,9 +189,9 @@ def sentence(one: Forward, state: str) -> str:
 def interrupted(found: Pending) -> tuple[str, ...]:
     """What was left unfinished, a sentence each."""
     return (
-        *(journal_sentence(one) for one in found.interrupted),
-        *(sentence(one, "lost") for one in found.lost),
-        *(one.sentence for one in found.unreadable),
+        *(journal_sentence(journal) for journal in found.interrupted),
+        *(sentence(forward, "lost") for forward in found.lost),
+        *(unreadable.sentence for unreadable in found.unreadable),
     )
 
 

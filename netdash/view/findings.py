@@ -82,7 +82,7 @@ def lines(host: Host, report: Health, wide: int) -> list[Line]:
             found += [*of_finding(host, finding, wide), ()]
     for code, count in left.items():
         more = count - _ALIKE
-        if more > 0 and all(one.severity is Severity.INFO for one in report.findings if one.code == code):
+        if more > 0 and all(finding.severity is Severity.INFO for finding in report.findings if finding.code == code):
             found += [(Span("· ", Tone.DIM), Span(f"{more} more of {code}; --json has them all", Tone.DIM)), ()]
     if not report.findings:
         whole = nothing_hidden(host, report)
@@ -119,7 +119,7 @@ def _evidence(evidence: Evidence) -> list[Span]:
 
 def _fix(fix: Fix, wide: int) -> list[Line]:
     """The command whole: it is there to be copied."""
-    lasting = f"; lasts over {', '.join(one.value for one in fix.survives)}" if fix.survives else ""
+    lasting = f"; lasts over {', '.join(lasts.value for lasts in fix.survives)}" if fix.survives else ""
     return [(_label("fix"), Span(command(fix), Tone.KEY)), *layout.text(_label(""), clean(fix.changes + lasting), wide)]
 
 
@@ -196,7 +196,7 @@ def _json(host: Host, finding: Finding) -> Json:
         "sentence": finding.sentence,
         "since": finding.since,
         "hits": [_json_hit(host, hit) for hit in finding.hits],
-        "evidence": [_json_evidence(one) for one in finding.evidence],
+        "evidence": [_json_evidence(evidence) for evidence in finding.evidence],
         "fix": _json_fixes(finding.fix),
         "proved": finding.proved,
         "also_opens": list(finding.also_opens),
@@ -227,7 +227,7 @@ def _json_fixes(fixes: Iterable[Fix]) -> list[Json]:
         {
             "command": shlex.join(fix.command),
             "changes": fix.changes,
-            "survives": [one.name.lower() for one in fix.survives],
+            "survives": [lasts.name.lower() for lasts in fix.survives],
         }
         for fix in fixes
     ]

@@ -138,7 +138,7 @@ def kept(host: Host, container: Container) -> str:
     until = host.kept_until.get(container.id)
     if until is None:
         return "kept until ?"
-    end, now = (time_of_day(each, "%m-%d %H:%M") for each in (until, host.taken or until))
+    end, now = (time_of_day(value, "%m-%d %H:%M") for value in (until, host.taken or until))
     return f"kept until {end[6:] if end[:5] == now[:5] else end}"
 
 

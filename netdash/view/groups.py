@@ -73,15 +73,15 @@ def card(host: Host, ref: Ref, wide: int, by: str) -> Sequence[Line]:
     """Who belongs to the group: of a project the containers, the worst first; of connections those that carry most."""
     if by in GROUPINGS:
         return list(_flows(host, ref, wide, by))
-    mine = [one for one in host.containers or () if (one.compose or "") == ref.key]
-    standings = {one.id: marks.standing_of(host, one) for one in mine}
+    mine = [container for container in host.containers or () if (container.compose or "") == ref.key]
+    standings = {container.id: marks.standing_of(host, container) for container in mine}
     head = (Span(f" {clean(ref.key)}", Tone.KEY), Span("  compose project", Tone.DIM))
     lines: list[Line] = [head if ref.key else (Span(" of no compose project", Tone.KEY),)]
-    for one in sorted(mine, key=lambda each: (_rank(standings[each.id]), each.name)):
-        standing = standings[one.id]
+    for container in sorted(mine, key=lambda each: (_rank(standings[each.id]), each.name)):
+        standing = standings[container.id]
         finding = marks.finding_of(host, standing)
-        left = (*_glyphs(standing), Span(f"{clean(one.name)}  ", Tone.KEY, Ref("container", one.id)))
-        reason = shorter(clean(finding.sentence, 300), max(1, wide - size(left) - 1)) if finding else one.state
+        left = (*_glyphs(standing), Span(f"{clean(container.name)}  ", Tone.KEY, Ref("container", container.id)))
+        reason = shorter(clean(finding.sentence, 300), max(1, wide - size(left) - 1)) if finding else container.state
         lines.append((*left, Span(clean(reason), marks.TONES[finding.mark] if finding else Tone.DIM)))
     return lines
 

@@ -23,8 +23,8 @@ def proved(answer: Trace, proof: Proof) -> Json:
             "equal": proof.equal,
             "why": proof.why or None,
             "differs_at": proof.differs_at,
-            "predicted": [_item(one) for one, _ in proof.rows if one is not None],
-            "steps": [_item(one) for one in proof.steps],
+            "predicted": [_item(value) for value, _ in proof.rows if value is not None],
+            "steps": [_item(step) for step in proof.steps],
             "invisible": [_step(step) for step in proof.invisible],
         },
     }
@@ -60,9 +60,9 @@ def difference(found: Difference) -> Json:
     """`from` and `to`: a container's name, `outside` (any address), or `this host`; `by`: what stops it, or did."""
     return {
         "schema": SCHEMA,
-        "lost": [_moved(one) for one in found.lost],
-        "gained": [_moved(one) for one in found.gained],
-        "unknown": [_moved(one) for one in found.unknown],
+        "lost": [_moved(moved) for moved in found.lost],
+        "gained": [_moved(moved) for moved in found.gained],
+        "unknown": [_moved(moved) for moved in found.unknown],
         "assumed": list(found.assumed),
         "complete": found.complete,
     }

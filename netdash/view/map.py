@@ -124,8 +124,8 @@ def mapping(host: Host) -> Generator[None, None, Map]:
         ways = outbound(host, container) if container.running else ()
         kind, name, end = _home(host, container, ways)
         homes.setdefault((kind, name), []).append(_member(host, container, end, known))
-        for one in exits_of(host, container, ways):
-            exits.setdefault(one.path.network, []).append(one)
+        for exit_ in exits_of(host, container, ways):
+            exits.setdefault(exit_.path.network, []).append(exit_)
         yield
     blocks = [_block(host, kind, name, members, exits.get(name, ())) for (kind, name), members in homes.items()]
     named = {block.name for block in blocks if block.kind is Kind.NETWORK}
@@ -136,7 +136,11 @@ def mapping(host: Host) -> Generator[None, None, Map]:
         for name, found in guests.items()
     ]
     used = named | {block.name for block in blocks}
-    empty = tuple(one for one in host.networks or () if one.name not in used and one.driver not in ("host", "null"))
+    empty = tuple(
+        network
+        for network in host.networks or ()
+        if network.name not in used and network.driver not in ("host", "null")
+    )
     return Map(host, uplinks, tuple(sorted(blocks, key=_rank)), empty)
 
 
@@ -198,7 +202,11 @@ def _guests(homes: Mapping[tuple[Kind, str], Sequence[Member]]) -> dict[str, lis
 
 
 def _block(host: Host, kind: Kind, name: str, members: Sequence[Member], exits: Iterable[Exit]) -> Block:
-    network = next((one for one in host.networks or () if one.name == name), None) if kind is Kind.NETWORK else None
+    network = (
+        next((network for network in host.networks or () if network.name == name), None)
+        if kind is Kind.NETWORK
+        else None
+    )
     ordered = sorted(members, key=lambda member: (order(member.mark), not member.wires, member.container.name))
     return Block(kind, name, network, tuple(ordered), tuple(alike(exits)))
 
@@ -220,9 +228,9 @@ def matching(drawn: Map, wanted: Filter) -> Map:
         members = tuple(member for member in block.members if wanted.matches(_searched(block, member)))
         ids = {member.container.id for member in members}
         exits = tuple(
-            replace(one, containers=left)
-            for one in block.exits
-            if (left := tuple(each for each in one.containers if each.id in ids))
+            replace(exit_, containers=left)
+            for exit_ in block.exits
+            if (left := tuple(container for container in exit_.containers if container.id in ids))
         )
         if members:
             blocks.append(replace(block, members=members, exits=exits, guests=()))
@@ -243,13 +251,13 @@ def named(drawn: Map, name: str) -> Map:
     """One network by its name or the start of its id, or one of the places that are none: host, none, not running.
     Raises NetdashError where there is none."""
     blocks = drawn.blocks or ()
-    found = [one for one in blocks if one.name == name] or [
-        one for one in blocks if name and one.network is not None and one.network.id.startswith(name)
+    found = [block for block in blocks if block.name == name] or [
+        block for block in blocks if name and block.network is not None and block.network.id.startswith(name)
     ]
-    empty = tuple(one for one in drawn.empty if name and (one.name == name or one.id.startswith(name)))
+    empty = tuple(network for network in drawn.empty if name and (network.name == name or network.id.startswith(name)))
     if not found and not empty and drawn.blocks is not None:
         near = difflib.get_close_matches(
-            name[:256], [*(one.name for one in blocks), *(one.name for one in drawn.empty)], 3, 0.4
+            name[:256], [*(block.name for block in blocks), *(network.name for network in drawn.empty)], 3, 0.4
         )
         hint = f"did you mean {', '.join(near)}?" if near else "see: netdash networks"
         raise NetdashError(f"no network {name!r}", hint, Code.USAGE)
@@ -264,7 +272,7 @@ def json(drawn: Map) -> Json:
     alphabet, null: not worked out."""
     return {
         "schema": SCHEMA,
-        "uplinks": [_json_uplink(one) for one in drawn.uplinks],
+        "uplinks": [_json_uplink(uplink) for uplink in drawn.uplinks],
         "networks": None if drawn.blocks is None else [_json_block(block) for block in drawn.blocks],
         "empty": [network.name for network in drawn.empty],
         "unknown": unknown(drawn.host, sorted(SOURCES)),
@@ -291,8 +299,8 @@ def _json_block(block: Block) -> Json:
         "bridge": network.bridge if network is not None else None,
         "internal": network.internal if network is not None else None,
         "containers": [_json_member(member) for member in block.members],
-        "also": [one.name for one in block.guests],
-        "out": [_json_exit(one) for one in block.exits],
+        "also": [container.name for container in block.guests],
+        "out": [_json_exit(exit_) for exit_ in block.exits],
     }
 
 
@@ -339,7 +347,7 @@ def _json_stop(stop: Stop | None) -> dict[str, object]:
 def _json_exit(one: Exit) -> Json:
     ways = [way for way in (one.path, one.path6) if way is not None]
     return {
-        "containers": [each.name for each in one.containers],
+        "containers": [container.name for container in one.containers],
         "verdict": _word(one.mark),
         **_json_stop(one.stop),
         "finding": one.finding.sentence if one.finding is not None else None,

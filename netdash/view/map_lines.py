@@ -51,11 +51,11 @@ def draw(
     if not drawn.blocks:
         return Drawing((*head, *_nobody(drawn, wide)))
     rest = _empty(drawn, wide)
-    uplinks = {one.device for one in drawn.uplinks}
+    uplinks = {uplink.device for uplink in drawn.uplinks}
     carried = partial(_carried, drawn.host)
-    levels = [each for each in LEVELS if high is None or _may_fit(drawn, each, high)] if level is None else [level]
-    for each in levels:
-        bodies = [Body(block, each, unfolded, uplinks, carried) for block in drawn.blocks]
+    levels = [level for level in LEVELS if high is None or _may_fit(drawn, level, high)] if level is None else [level]
+    for other in levels:
+        bodies = [Body(block, other, unfolded, uplinks, carried) for block in drawn.blocks]
         paper = _Paper(wide, bodies)
         for apart in (True, False):
             lines = (*head, *paper.lines(apart), *rest)
@@ -68,8 +68,10 @@ def _carried(host: Host, containers: Iterable[Container]) -> Line:
     """What they receive and send, where somebody reads that. Those that share a network namespace carry one traffic."""
     if host.traffic.rates is None:
         return ()
-    owners = {owner.id: owner for owner in (sharing(host, one) for one in containers)}
-    return rates.words(together(rate for one in owners.values() if (rate := container_rate(host, one)) is not None))
+    owners = {owner.id: owner for owner in (sharing(host, container) for container in containers)}
+    return rates.words(
+        together(rate for container in owners.values() if (rate := container_rate(host, container)) is not None)
+    )
 
 
 def _may_fit(drawn: Map, level: Level, high: int) -> bool:
@@ -94,7 +96,7 @@ def _paged(head: Sequence[Line], bodies: Sequence[Body], wide: int, high: int, p
         pages[-1].append(body)
     page = max(0, min(page, len(pages) - 1))
     lines = [*head, *_Paper(wide, pages[page]).lines()]
-    others = [body.block for at, each in enumerate(pages) if at != page for body in each]
+    others = [body.block for at, value in enumerate(pages) if at != page for body in value]
     foot = _others(others, wide, f"] [ page {page + 1} of {len(pages)}") if others else []
     lines += [()] * max(0, high - len(lines) - len(foot))
     return Drawing((*lines, *foot), page, len(pages))
@@ -159,15 +161,15 @@ def _empty(drawn: Map, wide: int) -> list[Line]:
 def _uplinks(drawn: Map, wide: int) -> list[Line]:
     """The Internet, the gateway, the device and the address of this host there."""
     lines: list[Line] = []
-    for one in drawn.uplinks:
-        joint = Span(f" {(WHOLE if one.route is not None else BROKEN) * 2} ", Tone.HOP)
-        link = Span(clean(one.device, 40), Tone.KEY, formatting.link_ref(one.device))
-        own = (Span(" "), Span(str(one.own), Tone.PLAIN, address_ref(one.own))) if one.own else ()
+    for uplink in drawn.uplinks:
+        joint = Span(f" {(WHOLE if uplink.route is not None else BROKEN) * 2} ", Tone.HOP)
+        link = Span(clean(uplink.device, 40), Tone.KEY, formatting.link_ref(uplink.device))
+        own = (Span(" "), Span(str(uplink.own), Tone.PLAIN, address_ref(uplink.own))) if uplink.own else ()
         lead = Span(" Internet" if not lines else f" {'IPv6':8}", Tone.TITLE)
-        first = one.device not in {each.device for each in drawn.uplinks[: len(lines)]}
-        told = rates.words(link_rate(drawn.host, index_of(drawn.host).link(one.device))) if first else ()
+        first = uplink.device not in {uplink.device for uplink in drawn.uplinks[: len(lines)]}
+        told = rates.words(link_rate(drawn.host, index_of(drawn.host).link(uplink.device))) if first else ()
         told = (Span("  "), *told) if told else ()
-        lines.append(layout.crop((lead, joint, *_next_hop(drawn, one), joint, link, *own, *told), wide))
+        lines.append(layout.crop((lead, joint, *_next_hop(drawn, uplink), joint, link, *own, *told), wide))
     if not lines:
         source = "routes" if drawn.host.routes is None else "links" if drawn.host.links is None else ""
         why = f"? {unavailable.reason(drawn.host, source)}" if source else "no default route"

@@ -73,17 +73,17 @@ class Body:
         self.labels = _labels(block)
         self.rows: list[Row] = []
         self._told: set[str] = set()
-        drawn = {one.finding.sentence for one in self._parts() if one.finding is not None}
+        drawn = {part.finding.sentence for part in self._parts() if part.finding is not None}
         groups = [part for group in _groups(block.members, level.coarse) for part in self._split(group, unfolded)]
         for at, group in enumerate(groups):
             last = at + 1 == len(groups) and not block.guests
             tree = ("─" if last else "┬") if not at else "└" if last else "├"
             self._draw(group, tree, last, drawn)
         if block.guests:
-            names = listed([clean(one.name, NAMES) for one in block.guests], NAMES)
+            names = listed([clean(container.name, NAMES) for container in block.guests], NAMES)
             self.rows.append(Row((Span("also "), Span(""), Span(names, Tone.DIM)), "└" if self.rows else "─"))
-        for one in _exits(block.exits, self.level.few) if block.kind is not Kind.NONE else ():
-            self.rows.append(self._exit(one))
+        for exit_ in _exits(block.exits, self.level.few) if block.kind is not Kind.NONE else ():
+            self.rows.append(self._exit(exit_))
 
     def _parts(self) -> Iterator[Wire | Exit]:
         yield from (wire for member in self.block.members for wire in member.wires)
@@ -101,12 +101,12 @@ class Body:
     def _draw(self, group: Sequence[Member], tree: str, last: bool, drawn: set[str]) -> None:
         member = group[0]
         cell = _container(member) if len(group) == 1 else _several(group, Ref(FOLD, self._key(group)))
-        told = self.carried(each.container for each in group)
+        told = self.carried(member.container for member in group)
         cell = (*cell[:_NAME], *(span.with_text(f"  {span.text}") for span in told), *cell[_NAME:])
         finding = member.finding
-        more = len({each.finding.sentence for each in group if each.finding is not None}) - 1
+        more = len({member.finding.sentence for member in group if member.finding is not None}) - 1
         note = self._once(finding, more) if finding is not None and finding.sentence not in drawn else ()
-        wires = [_merged([each.wires[at] for each in group]) for at in range(len(member.wires))]
+        wires = [_merged([member.wires[at] for member in group]) for at in range(len(member.wires))]
         if not wires:
             self.rows.append(Row(cell, tree, note=note))
         for at, wire in enumerate(wires):
@@ -161,7 +161,7 @@ class Body:
         )
 
     def _exit(self, one: Exit) -> Row:
-        names = [clean(each.name, NAMES) for each in one.containers]
+        names = [clean(container.name, NAMES) for container in one.containers]
         some = 0 < len(names) < len(self.block.members)
         who = listed(names, NAMES) if len(names) <= _NAMED else f"{len(names)} containers"
         cell = (Span(f"◀ {who}", Tone.DIM),) if some else ()
@@ -220,14 +220,14 @@ def _taking(wire: Wire, by: Rule | Proxy, whole: bool) -> Line:
     if not whole:
         return (Span(verb, Tone.PLAIN, ref_of(by)),)
     rules = {port.dnat.place: port.dnat for port in wire.ports if port.dnat is not None}
-    same = [one for one in rules.values() if (one.family, one.chain) == (by.family, by.chain)]
+    same = [rule for rule in rules.values() if (rule.family, rule.chain) == (by.family, by.chain)]
     return Span(f"{verb} "), formatting.rule_evidence(sorted(same, key=lambda one: one.position))[0]
 
 
 def _joined(*parts: Line, early: bool = False) -> Line:
     """Parts of a wire; beyond what stops it early it is broken."""
     line: list[Span] = []
-    for at, part in enumerate(each for each in parts if each):
+    for at, part in enumerate(part for part in parts if part):
         if at:
             line.append(
                 Span(f" {(BROKEN if early and at > 1 else WHOLE) * 2} ", Tone.DIM if early and at > 1 else Tone.HOP)
@@ -297,22 +297,22 @@ def _merged(wires: Sequence[Wire]) -> Wire:
 
 def _common(stops: Sequence[Stop | None]) -> Stop | None:
     """The first, and how many others there are that are not the same."""
-    first, others = stops[0], len({one.text for one in stops if one is not None}) - 1
+    first, others = stops[0], len({stop.text for stop in stops if stop is not None}) - 1
     return replace(first, place=f"{first.place}, and {others} like it") if first is not None and others > 0 else first
 
 
 def _exits(exits: Sequence[Exit], few: int | None) -> list[Exit]:
     """Where containers are folded, ways out of one kind are too."""
     found: dict[Hashable, list[Exit]] = {}
-    for one in exits:
-        key: Hashable = (one.path.leaves, one.mark, one.stop and one.stop.word)
-        found.setdefault(id(one) if few is None else key, []).append(one)
-    return [each for same in found.values() for each in (same if few is None or len(same) <= few else [_one(same)])]
+    for exit_ in exits:
+        key: Hashable = (exit_.path.leaves, exit_.mark, exit_.stop and exit_.stop.word)
+        found.setdefault(id(exit_) if few is None else key, []).append(exit_)
+    return [exit_ for same in found.values() for exit_ in (same if few is None or len(same) <= few else [_one(same)])]
 
 
 def _one(exits: Sequence[Exit]) -> Exit:
-    everybody = {each.id: each for one in exits for each in one.containers}
-    common = _common([one.stop for one in exits])
+    everybody = {container.id: container for exit_ in exits for container in exit_.containers}
+    common = _common([exit_.stop for exit_ in exits])
     return replace(exits[0], containers=tuple(everybody.values()), stop=common, others=len(exits) - 1)
 
 

@@ -200,10 +200,10 @@ def _hitting(host: Host, container: Container, direction: Direction, port: str =
     health = health_of(host)
     return next(
         (
-            one
-            for one in (health.findings if health is not None else ())
-            for hit in one.hits
-            if one.severity is not Severity.INFO
+            finding
+            for finding in (health.findings if health is not None else ())
+            for hit in finding.hits
+            if finding.severity is not Severity.INFO
             and (hit.container, hit.direction) == (container.id, direction)
             and hit.port in (port, "")
         ),
@@ -241,16 +241,18 @@ def exits_of(host: Host, container: Container, ways: Sequence[Outbound]) -> Iter
 def alike(exits: Iterable[Exit]) -> list[Exit]:
     """Those who leave alike as one, and both families of the same containers; in trouble first."""
     found: dict[Hashable, list[Exit]] = {}
-    for one in exits:
-        way = one.path
+    for exit_ in exits:
+        way = exit_.path
         family = None if way.source is None or way.leaves in _ONE_FOR_BOTH else way.source.version
         rule = way.nat.place if way.nat is not None else None
         device = way.uplink.name if way.uplink is not None else None
-        found.setdefault((family, way.leaves, rule, way.leaves_as, device, one.mark, one.stop), []).append(one)
+        found.setdefault((family, way.leaves, rule, way.leaves_as, device, exit_.mark, exit_.stop), []).append(exit_)
     merged: dict[Hashable, Exit] = {}
     for same in found.values():
-        one = replace(same[0], containers=tuple({each.containers[0].id: each.containers[0] for each in same}.values()))
-        key = (one.path.leaves, one.mark, one.stop, frozenset(each.id for each in one.containers))
+        one = replace(
+            same[0], containers=tuple({exit_.containers[0].id: exit_.containers[0] for exit_ in same}.values())
+        )
+        key = (one.path.leaves, one.mark, one.stop, frozenset(container.id for container in one.containers))
         first = merged.get(key)
         if first is None or first.path6 is not None or not _is_ipv6(one) or _is_ipv6(first):
             merged[key if first is None else (key, len(merged))] = one

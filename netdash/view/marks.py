@@ -104,8 +104,8 @@ def tags(mark: Mark | None, finding: Finding | None = None, others: Sequence[Mar
     """What the filter's `is:` finds. `others`: marks beside the worst that a filter finds too."""
     if mark is None:
         return ()
-    told = (mark, *(one for one in others if one in (Mark.BROKEN, Mark.RISK, Mark.UNKNOWN)))
-    words = dict.fromkeys("risk" if one is Mark.RISK else one.value for one in told)
+    told = (mark, *(mark for mark in others if mark in (Mark.BROKEN, Mark.RISK, Mark.UNKNOWN)))
+    words = dict.fromkeys("risk" if mark is Mark.RISK else mark.value for mark in told)
     return (*words, "exposed") if finding is not None and finding.exposes else tuple(words)
 
 
@@ -132,8 +132,13 @@ def of_network(host: Host, network: Network) -> Mark | None:
         return found.mark
     if host.containers is None:
         return Mark.UNKNOWN
-    standings = (health.standings.get(one) for one in index_of(host).on_network(network))
-    return worst(*(worst(one.inwards, one.outwards) if one is not None else Mark.UNKNOWN for one in standings))
+    standings = (health.standings.get(text) for text in index_of(host).on_network(network))
+    return worst(
+        *(
+            worst(standing.inwards, standing.outwards) if standing is not None else Mark.UNKNOWN
+            for standing in standings
+        )
+    )
 
 
 def name(host: Host, hit: Hit) -> str:
@@ -175,7 +180,9 @@ def blamed(host: Host, ref: Ref) -> frozenset[Ref]:
     if ref.kind == "port" and health is not None:
         port = next((port for port in host.ports or () if ref_of(port) == ref), None)
         finding = finding_of_port(host, port) if port is not None else None
-    return frozenset(each.ref for each in finding.evidence if each.ref) if finding is not None else frozenset()
+    return (
+        frozenset(evidence.ref for evidence in finding.evidence if evidence.ref) if finding is not None else frozenset()
+    )
 
 
 def why_of_rule(host: Host, rule: Rule, finding: Finding) -> Span:
@@ -191,7 +198,7 @@ def finding_of_port(host: Host, port: Port) -> Finding | None:
     health, wanted = health_of(host), ("", f"{port.host_port}/{port.proto}")
     if health is None or of_port(host, port) not in (Mark.BROKEN, Mark.RISK):
         return None
-    found = (one for _, one, hit in alarms(health).get(port.container_id, ()) if _comes_in(hit, wanted))
+    found = (finding for _, finding, hit in alarms(health).get(port.container_id, ()) if _comes_in(hit, wanted))
     return next(found, None)
 
 
@@ -219,10 +226,10 @@ def finding_of_network(host: Host, network: Network) -> Finding | None:
     if health is None:
         return None
     by_container = alarms(health)
-    found = {at: one for at, one, hit in by_container.get(None, ()) if hit.network == network.name}
+    found = {at: finding for at, finding, hit in by_container.get(None, ()) if hit.network == network.name}
     for container in here:
         told = by_container.get(container, ())
-        found |= {at: one for at, one, hit in told if hit.network in ("", network.name)}
+        found |= {at: finding for at, finding, hit in told if hit.network in ("", network.name)}
     return found[min(found)] if found else None
 
 
@@ -289,7 +296,7 @@ def findings_of(host: Host, container_id: str | None, port: str | None = None) -
     """What hits one container, or one of its published ports ("8080/tcp"), the worst first."""
     health = health_of(host)
     found = alarms(health).get(container_id, ()) if health is not None else ()
-    return list(dict.fromkeys(one for _, one, hit in found if port in (None, hit.port)))
+    return list(dict.fromkeys(finding for _, finding, hit in found if port in (None, hit.port)))
 
 
 @lru_cache(maxsize=4)
@@ -302,7 +309,7 @@ def counts(health: Health) -> Line:
 def banner(health: Health, room: int, unread: Sequence[str] = ()) -> Line:
     """How many are broken, and the worst finding's sentence, in `room` cells; where nothing is wrong but not all is
     known, what was not read: `unread`, a sentence each. () where all is well."""
-    alarms = [one for one in health.findings if one.severity is not Severity.INFO]
+    alarms = [finding for finding in health.findings if finding.severity is not Severity.INFO]
     if not alarms and unread and health.count(Mark.UNKNOWN):
         left = (Span(" "), *counts(health), Span(" "))
         return (*left, Span(fit(clean(unread[0], 300), max(0, room - size(left))), Tone.UNKNOWN))

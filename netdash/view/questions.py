@@ -67,12 +67,12 @@ def each_asked(host: Host, container: Container, most: int | None = None) -> Ite
     more = standing.failing(host, health, owner) if shown and health is not None else []
     further = [_answered(host, usual) for usual in more]
     yield from _inwards(host, container, index_of(host).ports(owner.id), most)
-    yield from (one for one in further if one.label == Direction.IN.name)
+    yield from (asked for asked in further if asked.label == Direction.IN.name)
     yield from _outwards(host, container)
-    yield from (one for one in further if one.label == Direction.OUT.name)
+    yield from (asked for asked in further if asked.label == Direction.OUT.name)
     yield from _names(host, container)
     yield from _peers(host, container)
-    yield from (one for one in further if one.label == Direction.PEERS.name)
+    yield from (asked for asked in further if asked.label == Direction.PEERS.name)
 
 
 def usuals(host: Host, container: Container) -> list[Usual]:
@@ -230,8 +230,8 @@ def _fate(host: Host, port: Port) -> tuple[Hashable, ...]:
 def _of_ports(health: Health) -> dict[tuple[str, str], tuple[int, ...]]:
     """By container id and published port, which findings hit it, those that do not alarm as well."""
     found: dict[tuple[str, str], tuple[int, ...]] = {}
-    for at, one in enumerate(health.findings):
-        for hit in dict.fromkeys(one.hits):
+    for at, finding in enumerate(health.findings):
+        for hit in dict.fromkeys(finding.hits):
             if hit.container is not None and hit.port:
                 found[hit.container, hit.port] = (*found.get((hit.container, hit.port), ()), at)
     return found

@@ -70,7 +70,7 @@ def _row(host: Host, matrix: Matrix, at: int, cells: _Cells) -> Row:
         else Tone.PLAIN
     )
     origins = {matrix.senders[sender].origin: reach for sender, reach in fares.items()}
-    first = [marks.of_reach(origins[one]) if one in origins else NOTHING for one in (Origin.OUTSIDE, Origin.HOST)]
+    first = [marks.of_reach(origins[value]) if value in origins else NOTHING for value in (Origin.OUTSIDE, Origin.HOST)]
     owner, address, kind = (Span(span.text.strip(), span.tone, span.ref) for span in _head(host, aim))
     sort = (owner.text.casefold(), (aim.ip.version, int(aim.ip), aim.port), kind.text, None, None, others.count(True))
     return Row(Ref("reach", address.text), (owner, address, kind, *first, Span(count, tone)), sort)

@@ -28,9 +28,9 @@ def masked(host: Host, report: Health) -> tuple[Host, Health]:
     mask = mask_of(host)
     containers = host.containers
     if containers is not None:
-        containers = tuple(replace(one, name=mask(one.name)) for one in containers)
+        containers = tuple(replace(container, name=mask(container.name)) for container in containers)
     reasons = {source: mask(reason) for source, reason in report.not_checked.items()}
-    findings = tuple(_masked_finding(one, mask) for one in report.findings)
+    findings = tuple(_masked_finding(finding, mask) for finding in report.findings)
     return replace(host, name=host.name and "this-host", containers=containers), replace(
         report, findings=findings, not_checked=reasons
     )
@@ -91,8 +91,8 @@ def _masked_finding(finding: Finding, mask: Mask) -> Finding:
         finding,
         sentence=mask(finding.sentence),
         hits=tuple(replace(hit, network=mask(hit.network)) for hit in finding.hits),
-        evidence=tuple(Evidence(mask(one.source), mask(one.text)) for one in finding.evidence),
-        fix=tuple(Fix(tuple(map(mask, one.command)), mask(one.changes), one.survives) for one in finding.fix),
+        evidence=tuple(Evidence(mask(evidence.source), mask(evidence.text)) for evidence in finding.evidence),
+        fix=tuple(Fix(tuple(map(mask, fix.command)), mask(fix.changes), fix.survives) for fix in finding.fix),
         also_opens=tuple(map(mask, finding.also_opens)),
     )
 
@@ -125,7 +125,7 @@ def _state(host: Host) -> Iterator[str]:
     if engine is not None:
         yield f"{engine.name} {_plain(engine.version)}" + (f", {engine.firewall}" if engine.firewall else "")
     if host.containers is not None:
-        running = sum(one.running for one in host.containers)
+        running = sum(container.running for container in host.containers)
         yield f"{running} of {len(host.containers)} containers run"
     if host.networks is not None:
         yield f"{len(host.networks)} networks"
@@ -139,8 +139,8 @@ def _finding(host: Host, finding: Finding, number: int) -> Iterator[str]:
     yield ""
     if finding.hits:
         yield f"- hits: {_plain(hits(host, finding.hits, _MOST))}"
-    for one in finding.evidence[:_MOST]:
-        yield f"- {_code(one.source)}: {_code(one.text)}"
+    for evidence in finding.evidence[:_MOST]:
+        yield f"- {_code(evidence.source)}: {_code(evidence.text)}"
     shown = list(dict.fromkeys(filter(None, map(_shows, finding.evidence))))
     if shown:
         yield from ("", "The same without netdash:", "", *_block(shown))
@@ -148,7 +148,7 @@ def _finding(host: Host, finding: Finding, number: int) -> Iterator[str]:
         proof = PROVED[finding.proved or None][0]
         yield from ("", f"What mends it ({proof}):", "", *_block([command(fix) for fix in finding.fix]), "")
         yield from (f"- {_plain(fix.changes)}" for fix in finding.fix)
-        yield from (f"- also opens {_plain(one)}" for one in finding.also_opens)
+        yield from (f"- also opens {_plain(text)}" for text in finding.also_opens)
 
 
 def _block(commands: list[SafeText]) -> list[str]:

@@ -101,8 +101,8 @@ def columns(view: View, rows: Sequence[Row], keys: Sequence[str]) -> tuple[View,
             raise NetdashError(f"{view.name} has no column {key!r}", hint, Exit.USAGE)
     at = [known[key] for key in keys]
     return (
-        replace(view, columns=tuple(replace(view.columns[each], leaves=0) for each in at)),
-        [replace(row, cells=tuple(row.cells[each] for each in at)) for row in rows],
+        replace(view, columns=tuple(replace(view.columns[value], leaves=0) for value in at)),
+        [replace(row, cells=tuple(row.cells[value] for value in at)) for row in rows],
     )
 
 

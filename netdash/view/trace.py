@@ -296,15 +296,15 @@ def beside_kernel(host: Host, answer: Trace, proof: Proof, room: int) -> Iterato
     yield layout.crop((Span("predicted: ", Tone.DIM), *verdict(answer)), room)
     yield from layout.paragraph(Span(""), [_result(proof)], room)
     yield ()
-    ours = [_words(item, before) for item, before in _with_packets([one for one, _ in proof.rows])]
+    ours = [_words(item, before) for item, before in _with_packets([value for value, _ in proof.rows])]
     theirs = [_words(item, before) for item, before in _with_packets([other for _, other in proof.rows])]
     wanted = max((width("".join(words)) for words in (*ours, *theirs)), default=0)
     cells = max(12, min((room - _MARK - width(_BETWEEN.text)) // 2, wanted))
     yield _row(Span("   "), ("PREDICTED", ""), ("KERNEL", ""), cells, Tone.TITLE)
-    for at, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+    for at, (value, other) in enumerate(zip(ours, theirs, strict=True)):
         differs = at == proof.differs_at
         mark = Span(" ✗ ", Tone.BAD) if differs else Span("   ")
-        yield _row(mark, one, other, cells, Tone.BAD if differs else Tone.PLAIN)
+        yield _row(mark, value, other, cells, Tone.BAD if differs else Tone.PLAIN)
     if proof.invisible:
         yield ()
         count = len(proof.invisible)

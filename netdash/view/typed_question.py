@@ -40,7 +40,7 @@ def _senders(host: Host, word: str) -> Iterator[str]:
     yield from (f"{name} " for name in (OUTSIDE_NAME, _HOST) if name.startswith(word))
     if HOST_NAME.startswith(word):
         yield f"{_HOST} "
-    yield from (f"{one.name} " for one in _near(host, word))
+    yield from (f"{container.name} " for container in _near(host, word))
 
 
 def _receivers(host: Host, sender: str, word: str) -> Iterator[str]:
@@ -50,16 +50,18 @@ def _receivers(host: Host, sender: str, word: str) -> Iterator[str]:
         return
     if not word or sender in (OUTSIDE_NAME, _HOST):
         yield from (f":{port}" for port in _ports(host, "") if not word)
-    yield from (f"{one.name}:" for one in _near(host, word))
+    yield from (f"{container.name}:" for container in _near(host, word))
     yield from (f"{name}:" for name in (_HOST, OUTSIDE_NAME) if name.startswith(word) and sender.strip() != name)
 
 
 def _near(host: Host, word: str) -> Iterator[Container]:
     """Running containers whose name begins so, and those of a network whose name does."""
-    running = [one for one in host.containers or () if one.running]
-    yield from (one for one in running if one.name.startswith(word))
+    running = [container for container in host.containers or () if container.running]
+    yield from (container for container in running if container.name.startswith(word))
     if word:
-        yield from (one for one in running if any(end.network.startswith(word) for end in one.endpoints))
+        yield from (
+            container for container in running if any(end.network.startswith(word) for end in container.endpoints)
+        )
 
 
 def _ports(host: Host, name: str) -> Iterator[str]:
@@ -67,7 +69,9 @@ def _ports(host: Host, name: str) -> Iterator[str]:
     if name in ("", _HOST):
         found = {(port.host_port, port.proto) for port in host.ports or () if port.live}
     else:
-        owner = next((one for one in index_of(host).containers.values() if one.name == name), None)
+        owner = next((container for container in index_of(host).containers.values() if container.name == name), None)
         heard = owner.listeners if owner is not None else None
-        found = {(one.port, one.proto) for one in heard or ()} or set(owner.exposed if owner is not None else ())
+        found = {(listener.port, listener.proto) for listener in heard or ()} or set(
+            owner.exposed if owner is not None else ()
+        )
     yield from (f"{port}" + ("" if proto == "tcp" else f"/{proto}") for port, proto in sorted(found))

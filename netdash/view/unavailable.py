@@ -35,7 +35,7 @@ def told(host: Host, sources: Iterable[str]) -> list[Failure]:
 
 def waiting(host: Host) -> str:
     """Which sources have not answered yet; "" where all have."""
-    sources = sorted("sockets inside the containers" if one == Source.INSIDE else one for one in host.pending)
+    sources = sorted("sockets inside the containers" if text == Source.INSIDE else text for text in host.pending)
     return f"reading {', '.join(sources)}…" if sources else ""
 
 

@@ -48,9 +48,9 @@ def _group(word: str, tone: Tone, senders: Sequence[str], said: tuple[str, Seque
 def _groups(moved: Sequence[Moved]) -> dict[tuple[tuple[str, ...], str], list[str]]:
     """Ports by the senders and the reason that they have in common."""
     by_port: dict[tuple[str, str], list[str]] = {}
-    for one in moved:
-        port = f"{one.to or THIS_HOST}  {socket_text(address_of(one), one.aim.port)}/{one.aim.proto}"
-        by_port.setdefault((port, one.by), []).append(named(one.sender))
+    for other in moved:
+        port = f"{other.to or THIS_HOST}  {socket_text(address_of(other), other.aim.port)}/{other.aim.proto}"
+        by_port.setdefault((port, other.by), []).append(named(other.sender))
     found: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for (port, by), senders in by_port.items():
         found.setdefault((tuple(senders), by), []).append(port)

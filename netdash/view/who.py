@@ -90,7 +90,7 @@ def _networks(host: Host, row: Row) -> str:
 def _aim(host: Host, row: Row, subject: Subject) -> str:
     aim = row.aims[0]
     if len(row.aims) > 1:
-        owners = {one.container for one in row.aims if one.container is not None}
+        owners = {aim.container for aim in row.aims if aim.container is not None}
         several = f"{len(owners)} containers" if len(owners) > 1 else index_of(host).name(aim.container) or THIS_HOST
         return f"{len(row.aims)} ports of {clean(several, 60)}"
     where = socket_text(aim.ip, aim.port) + ("" if aim.proto == "tcp" else f"/{clean(aim.proto, 10)}")

@@ -50,7 +50,9 @@ _QDISCS = Needs("tc", lambda host: host.qdiscs is not None)
 _INSIDE = Needs(
     Source.INSIDE,
     lambda host: all(
-        one.inside is not None for one in host.containers or () if one.running and one.network_mode != "host"
+        container.inside is not None
+        for container in host.containers or ()
+        if container.running and container.network_mode != "host"
     ),
 )
 _POOLS = Needs("address pools", lambda host: host.engine is not None and host.engine.pools is not None)

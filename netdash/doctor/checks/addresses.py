@@ -49,7 +49,11 @@ def _given(host: Host) -> dict[IP, tuple[Container, Endpoint]]:
 def _twice(host: Host, address: Interface, owner: Container, end: Endpoint, other: Container, device: str) -> Candidate:
     ip, restart = address.ip, ("docker", "restart", other.name)
     gone = given_up(device, address, f"{other.name} gives the address up until it adds it again", other)
-    heard = [one for one in host.neighbours or () if one.ip == ip and one.mac and one.mac != end.mac]
+    heard = [
+        neighbour
+        for neighbour in host.neighbours or ()
+        if neighbour.ip == ip and neighbour.mac and neighbour.mac != end.mac
+    ]
     return candidate(
         "duplicate-ip",
         Severity.HIGH,
@@ -58,7 +62,10 @@ def _twice(host: Host, address: Interface, owner: Container, end: Endpoint, othe
         [
             of_container(owner, f"the engine gave it {ip}"),
             of_container(other, f"{device} inside has {ip} as well"),
-            *(of_record("neighbours", f"{ip} is at {one.mac} on {one.dev}", one) for one in heard),
+            *(
+                of_record("neighbours", f"{ip} is at {neighbour.mac} on {neighbour.dev}", neighbour)
+                for neighbour in heard
+            ),
         ],
         *both(gone, by_hand(restart, f"or: {other.name} starts with its own address alone")),
     )
@@ -97,7 +104,7 @@ def _same_mac(host: Host) -> Iterator[Candidate]:
                 Severity.HIGH,
                 f"{names_of(same)} have the same MAC on {network.name if network else 'one network'}: "
                 "each takes the other's packets",
-                [Hit(one.id, Direction.PEERS, network=network.name if network else "") for one in same],
+                [Hit(container.id, Direction.PEERS, network=network.name if network else "") for container in same],
                 [Evidence("docker inspect", f"{mac} of {names_of(same)}")],
                 [Fix(("docker", "rm", "-f", same[-1].name), "then create it anew without --mac-address")],
             )
@@ -142,8 +149,8 @@ def check_router_advertisements(host: Host) -> Iterator[Candidate]:
 def _of_internet(link: Link) -> bool:
     """A device that leads out, with an address that a router gave or that others route to."""
     outward = link.kind not in ("bridge", "tun", "wireguard", "dummy") and link.master is None and link.up
-    addresses = [one.ip for one in link.addresses if one.version == 6]
-    return outward and any(not one.is_link_local and not one.is_loopback for one in addresses)
+    addresses = [address.ip for address in link.addresses if address.version == 6]
+    return outward and any(not ip.is_link_local and not ip.is_loopback for ip in addresses)
 
 
 def check_published(host: Host) -> Iterator[Candidate]:
@@ -171,11 +178,15 @@ def _own_address(host: Host) -> IP | None:
 def _four_only(host: Host, container: Container) -> list[Port]:
     """Its ports for every address that IPv4 alone reaches, by a rule as the engine writes it without proxies."""
     wanted = {
-        (one.proto, one.container_port)
-        for one in container.configured
-        if one.host_ip is None or one.host_ip.version == 6
+        (binding.proto, binding.container_port)
+        for binding in container.configured
+        if binding.host_ip is None or binding.host_ip.version == 6
     }
-    heard = {(one.proto, one.port) for one in host.listeners or () if one.ip.version == 6 or one.dual}
+    heard = {
+        (listener.proto, listener.port)
+        for listener in host.listeners or ()
+        if listener.ip.version == 6 or listener.dual
+    }
     taken = {(port.proto, port.host_port) for port in _six(host, container) if port.dnat is not None or port.proxy}
     return [
         port
@@ -195,7 +206,7 @@ def _only_four(host: Host, container: Container, ports: list[Port], own: IP) -> 
     """An alarm where the engine says that it publishes the port on [::] too."""
     names = [f"{port.host_port}/{port.proto}" for port in ports]
     told = {(port.proto, port.host_port) for port in _six(host, container)} & {
-        (one.proto, one.host_port) for one in ports
+        (port.proto, port.host_port) for port in ports
     }
     return candidate(
         "v6-proxy-off",

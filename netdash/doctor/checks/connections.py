@@ -40,7 +40,7 @@ def check_stale_udp(host: Host) -> Iterator[Candidate]:
 
 def _stale(host: Host, port: Port, stale: list[TrackedFlow]) -> Candidate:
     flow, name = stale[0], index_of(host).name(port.container_id) or ""
-    clients = sorted({str(one.original.src) for one in stale})
+    clients = sorted({str(flow.original.src) for flow in stale})
     return candidate(
         "udp-stale-conntrack",
         Severity.HIGH,
@@ -113,7 +113,9 @@ def check_gone(host: Host) -> Iterator[Candidate]:
         caller, ip = index.owners.get(flow.original.src) if flow.original.src else None, flow.original.dst
         if caller is None or ip is None or ip in own or ip in index.owners or ip.is_multicast:
             continue
-        network = next((one for one in host.networks if one.bridge and any(ip in net for net in one.subnets)), None)
+        network = next(
+            (network for network in host.networks if network.bridge and any(ip in net for net in network.subnets)), None
+        )
         if network is None or (caller.id, ip) in told or ip in network.gateways or unanswered(host, [flow]) is None:
             continue
         told.add((caller.id, ip))
@@ -140,7 +142,7 @@ def check_loopback_services(host: Host) -> Iterator[Candidate]:
         caller = index.owners.get(flow.original.src) if flow.original.src else None
         ip, port = flow.original.dst, flow.original.dport
         sockets = heard.get((flow.proto, port or 0), ())
-        if caller is None or ip not in here or not sockets or not all(one.ip.is_loopback for one in sockets):
+        if caller is None or ip not in here or not sockets or not all(listener.ip.is_loopback for listener in sockets):
             continue
         if port is not None and (caller.id, flow.proto, port) not in told and not _translated(host, flow):
             told.add((caller.id, flow.proto, port))
@@ -226,7 +228,7 @@ def check_untranslated(host: Host) -> Iterator[Candidate]:
 
 def _leaves_translated(host: Host, network: Network, attached: Iterable[Container]) -> bool:
     """Whether somebody else's rule gives what leaves this host's address; conntrack may know older packets."""
-    ways = (way for one in attached for way in outbound(host, one) if way.network == network.name)
+    ways = (way for container in attached for way in outbound(host, container) if way.network == network.name)
     return any(way.leaves in (Leaves.MASQUERADE, Leaves.SNAT) for way in ways)
 
 
@@ -237,7 +239,7 @@ def _unanswered_out(host: Host, network: Network) -> Iterator[TrackedFlow]:
             continue
         if dst.is_multicast or src in network.gateways or not _within(src, network.subnets):
             continue
-        here = any(_within(dst, one.subnets) for one in host.networks or ())
+        here = any(_within(dst, network.subnets) for network in host.networks or ())
         if not here and unanswered(host, [flow]) is not None:
             yield flow
 
@@ -261,16 +263,16 @@ def _untranslated(host: Host, network: Network, routed: bool, asked: list[Tracke
         Severity.INFO if not asked else Severity.MEDIUM if routed else Severity.HIGH,
         f"what leaves {network.name} keeps its own address ({setting}){proof}: routers beyond this host need a route "
         f"to {subnet}",
-        [Hit(one.id, Direction.OUT, network=network.name) for one in attached],
+        [Hit(container.id, Direction.OUT, network=network.name) for container in attached],
         [
             of_record(f"network {network.name}", setting, network),
             *(
                 Evidence(
-                    "conntrack", f"{one.proto} {one.original.src} to {one.original.dst} unanswered, not translated"
+                    "conntrack", f"{flow.proto} {flow.original.src} to {flow.original.dst} unanswered, not translated"
                 )
-                for one in asked[:3]
+                for flow in asked[:3]
             ),
         ],
         *((both(own, back) if routed else own if own[0] else back) if asked else NOTHING),
-        asks=tuple(out(one, None, 4) for one in attached) if asked and own[0] else (),
+        asks=tuple(out(container, None, 4) for container in attached) if asked and own[0] else (),
     )

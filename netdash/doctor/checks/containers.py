@@ -159,7 +159,9 @@ def _proxy_variables(container: Container) -> Iterator[Candidate]:
     if not container.running or not container.proxy_variables:
         return
     names = " and ".join(container.proxy_variables)
-    loopback = sorted({one.port for one in container.listeners or () if one.proto == "tcp" and one.ip.is_loopback})
+    loopback = sorted(
+        {listener.port for listener in container.listeners or () if listener.proto == "tcp" and listener.ip.is_loopback}
+    )
     where = "nothing listens on 127.0.0.1 in it"
     if container.listeners is None:
         where = "what listens in it was not read"
@@ -208,11 +210,11 @@ def _flushed(container: Container, native: bool) -> Iterator[Candidate]:
     rules = inside.ruleset if inside else None
     if rules is None or not rules.complete or heard is None or (native and not rules.tables):
         return
-    sockets = [one for one in heard if one.ip == _ENGINES]
+    sockets = [listener for listener in heard if listener.ip == _ENGINES]
     led = any(rule.target.verb is Verb.DNAT and rule.target.address == _ENGINES for rule in rules.rules)
-    if not sockets or led or any(one.port == _DNS for one in sockets):
+    if not sockets or led or any(listener.port == _DNS for listener in sockets):
         return
-    ports = ", ".join(f"{one.port}/{one.proto}" for one in sockets)
+    ports = ", ".join(f"{listener.port}/{listener.proto}" for listener in sockets)
     yield candidate(
         "dns-rules-flushed",
         Severity.HIGH,
@@ -233,7 +235,11 @@ def _nobody_there(container: Container) -> Iterator[Candidate]:
     if resolver is None or heard is None:
         return
     local = [ip for ip in resolver.servers if ip.is_loopback]
-    if not local or len(local) < len(resolver.servers) or any(one.port == _DNS or one.ip == _ENGINES for one in heard):
+    if (
+        not local
+        or len(local) < len(resolver.servers)
+        or any(listener.port == _DNS or listener.ip == _ENGINES for listener in heard)
+    ):
         return
     yield candidate(
         "dns-loopback-server",
@@ -256,29 +262,37 @@ def _nobody_there(container: Container) -> Iterator[Candidate]:
 
 def _default_bridge(host: Host) -> Iterator[Candidate]:
     """Meant by Docker, and a common surprise."""
-    network = next((one for one in host.networks or () if one.name == _DEFAULT and one.driver == _DEFAULT), None)
+    network = next(
+        (network for network in host.networks or () if network.name == _DEFAULT and network.driver == _DEFAULT), None
+    )
     if network is None or host.engine is None or host.engine.name != "docker":
         return
     index = index_of(host)
     alone = [
-        one
-        for one in host.containers or ()
-        if one.running and one.endpoints and all(index.network(end) is network for end in one.endpoints)
+        container
+        for container in host.containers or ()
+        if container.running
+        and container.endpoints
+        and all(index.network(end) is network for end in container.endpoints)
     ]
-    if len(alone) < 2 or any(end.links for one in alone for end in one.endpoints):
+    if len(alone) < 2 or any(end.links for container in alone for end in container.endpoints):
         return
     yield candidate(
         "dns-default-bridge",
         Severity.INFO,
         f"no names on the default bridge: {names_of(alone)} do not find each other by name; Docker resolves names on "
         "networks that users made",
-        [Hit(one.id, Direction.NAMES, network=network.name) for one in alone],
+        [Hit(container.id, Direction.NAMES, network=network.name) for container in alone],
         [of_record("network bridge", f"{names_of(alone)} are on no other network", network)],
         [
             Fix(("docker", "network", "create", "NAME"), "a network of your own", KEPT),
             *(
-                Fix(("docker", "network", "connect", "NAME", one.name), f"{one.name} is found by name there", KEPT)
-                for one in alone[:2]
+                Fix(
+                    ("docker", "network", "connect", "NAME", container.name),
+                    f"{container.name} is found by name there",
+                    KEPT,
+                )
+                for container in alone[:2]
             ),
         ],
     )

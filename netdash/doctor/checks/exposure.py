@@ -108,7 +108,7 @@ def _policy(host: Host, port: Port) -> bool:
 
 def _untranslated(host: Host, port: Port) -> Trace | None:
     """The trace of a packet from outside that arrives by translation and is stopped without it."""
-    usual = next((one for one in of_port(host, port) if one.question.origin is Origin.OUTSIDE), None)
+    usual = next((usual for usual in of_port(host, port) if usual.question.origin is Origin.OUTSIDE), None)
     if usual is None or not answer(host, usual.question).verdict.arrives:
         return None
     found = answer(_without_dnat(host), usual.question)
@@ -234,8 +234,8 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
             *([rule_evidence(port.dnat)] if port.dnat else []),
             *([of_sysctl(name, "1")] if name else []),
             *(
-                Evidence("conntrack", f"{one.original.src} to {one.original.dst}:{one.original.dport}")
-                for one in seen[:2]
+                Evidence("conntrack", f"{flow.original.src} to {flow.original.dst}:{flow.original.dport}")
+                for flow in seen[:2]
             ),
         ],
         *insert_drop(
@@ -249,7 +249,7 @@ def _reached(host: Host, port: Port, device: str) -> Candidate:
 
 
 def _own(host: Host, ip: IP) -> bool:
-    return any(ip == one.ip for link in host.links or () for one in link.addresses)
+    return any(ip == address.ip for link in host.links or () for address in link.addresses)
 
 
 def _bridges(host: Host, port: Port) -> Iterator[str]:
@@ -284,17 +284,17 @@ def check_unpublished(host: Host) -> Iterator[Candidate]:
 def _hidden(host: Host, network: Network) -> Iterator[tuple[Container, IP, Listener]]:
     """Ports on which containers listen for others and that they do not publish."""
     for container in members(host, network):
-        published = {(one.proto, one.container_port) for one in container.bindings}
-        end = next(one for one in container.endpoints if index_of(host).network(one) is network)
+        published = {(binding.proto, binding.container_port) for binding in container.bindings}
+        end = next(endpoint for endpoint in container.endpoints if index_of(host).network(endpoint) is network)
         ip = next((own.ip for own in end.addresses if own.version == 4), None)
-        for one in container.listeners or ():
+        for listener in container.listeners or ():
             if (
                 ip
-                and one.ip.is_unspecified
-                and (one.dual or one.ip.version == 4)
-                and (one.proto, one.port) not in published
+                and listener.ip.is_unspecified
+                and (listener.dual or listener.ip.version == 4)
+                and (listener.proto, listener.port) not in published
             ):
-                yield container, ip, one
+                yield container, ip, listener
 
 
 def _reachable(network: Network, container: Container, ip: IP, port: Listener) -> Candidate:

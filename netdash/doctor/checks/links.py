@@ -67,7 +67,9 @@ def check_bridges(host: Host) -> Iterator[Candidate]:
         if network.driver != "bridge" or not network.bridge:
             continue
         attached = members(host, network)
-        ports = [port for one in attached for port in index.ports(one.id) if _without_proxy(port, network.bridge)]
+        ports = [
+            port for container in attached for port in index.ports(container.id) if _without_proxy(port, network.bridge)
+        ]
         if not ports:
             continue
         if len(attached) > 1:
@@ -88,8 +90,8 @@ def _unfiltered(host: Host, network: Network, attached: list[Container], ports: 
     failing = [
         asked
         for port in ports[:1]
-        for one in attached
-        if one.id != port.container_id and (asked := _called(host, one, port)) and _fails(host, asked)
+        for container in attached
+        if container.id != port.container_id and (asked := _called(host, container, port)) and _fails(host, asked)
     ]
     if value != "0" or not failing:
         return
@@ -155,7 +157,7 @@ def check_mtu(host: Host) -> Iterator[Candidate]:
         bridge = index_of(host).link(network.bridge)
         if network.driver != "bridge" or bridge is None or bridge.mtu is None:
             continue
-        narrow = [one for one in uplinks if one.mtu is not None and one.mtu < bridge.mtu]
+        narrow = [link for link in uplinks if link.mtu is not None and link.mtu < bridge.mtu]
         if narrow and not network.internal and members(host, network):
             yield _narrow(host, network, bridge, narrow[0])
         yield from _wider_inside(host, network, bridge)
@@ -183,7 +185,7 @@ def _narrow(host: Host, network: Network, bridge: Link, uplink: Link) -> Candida
         "mtu-blackhole" if broken else "mtu-risk",
         Severity.HIGH if broken else Severity.INFO,
         f"{uplink.name} carries {uplink.mtu} bytes and {network.name} {bridge.mtu}, {end}",
-        [Hit(one.id, Direction.OUT, network=network.name) for one in members(host, network)],
+        [Hit(container.id, Direction.OUT, network=network.name) for container in members(host, network)],
         [
             of_record(f"device {uplink.name}", f"mtu {uplink.mtu}", uplink),
             of_record(f"device {bridge.name}", f"mtu {bridge.mtu}", bridge),

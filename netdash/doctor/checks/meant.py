@@ -34,10 +34,14 @@ def check(host: Host) -> Iterator[Candidate]:
 def _internal(host: Host, network: Network, attached: list[Container]) -> Iterator[Candidate]:
     """Only of containers that have no other way out."""
     index = index_of(host)
-    only = [one for one in attached if all((net := index.network(end)) and net.internal for end in one.endpoints)]
+    only = [
+        container
+        for container in attached
+        if all((net := index.network(end)) and net.internal for end in container.endpoints)
+    ]
     if not only:
         return
-    wanted = [one for one in only if one.configured]
+    wanted = [container for container in only if container.configured]
     published = f"; the published ports of {names_of(wanted)} have no effect" if wanted else ""
     yield candidate(
         "internal-network",
@@ -46,8 +50,8 @@ def _internal(host: Host, network: Network, attached: list[Container]) -> Iterat
         hits_of(only, Direction.OUT, network.name),
         [of_record(f"network {network.name}", "internal", network)],
         [
-            Fix(("docker", "network", "connect", "NAME", one.name), "one more network, with a way out", KEPT)
-            for one in only[:1]
+            Fix(("docker", "network", "connect", "NAME", container.name), "one more network, with a way out", KEPT)
+            for container in only[:1]
         ],
     )
 
@@ -66,11 +70,11 @@ def _apart(network: Network, attached: list[Container]) -> Candidate:
 def _beside(host: Host, attached: list[Container]) -> list[Container]:
     """Those that this host does not reach: with a device of its own beside theirs it does."""
     return [
-        one
-        for one in attached
+        container
+        for container in attached
         if any(
             answer(host, Question(Origin.HOST, address.ip, "icmp")).verdict is Verdict.NO_ROUTE
-            for end in one.endpoints
+            for end in container.endpoints
             for address in end.addresses
         )
     ]
@@ -116,11 +120,15 @@ def _isolated(host: Host) -> Iterator[Candidate]:
     the rules' counters."""
     if host.engine is None or host.engine.name != "docker":
         return
-    plain = [(one, members(host, one)) for one in host.networks or () if one.driver == "bridge" and not one.internal]
+    plain = [
+        (network, members(host, network))
+        for network in host.networks or ()
+        if network.driver == "bridge" and not network.internal
+    ]
     used = [(network, attached) for network, attached in plain if attached]
     pairs = [
-        (one, other)
-        for (one, here), (other, there) in combinations(used, 2)
+        (network, other)
+        for (network, here), (other, there) in combinations(used, 2)
         if not {container.id for container in here} & {container.id for container in there}
     ]
     if pairs:

@@ -49,7 +49,9 @@ def masquerade(host: Host, network: Network, changes: str) -> Fixed:
     """iptables' rule by which what leaves a network takes this host's address."""
     subnet = next((net for net in network.subnets if net.version == 4), None)
     chains = host.ruleset.chains if host.ruleset else ()
-    chain = next((one for one in chains if (one.family, one.table, one.name) == ("ip", "nat", "POSTROUTING")), None)
+    chain = next(
+        (chain for chain in chains if (chain.family, chain.table, chain.name) == ("ip", "nat", "POSTROUTING")), None
+    )
     if subnet is None or chain is None or network.bridge is None or chain.backend == "nft":
         return NOTHING
     words = ("-s", str(subnet), "!", "-o", network.bridge, "-j", "MASQUERADE")
@@ -79,9 +81,9 @@ def members(host: Host, network: Network) -> list[Container]:
     """The running containers on a network."""
     index = index_of(host)
     return [
-        one
-        for one in host.containers or ()
-        if one.running and any(index.network(end) is network for end in one.endpoints)
+        container
+        for container in host.containers or ()
+        if container.running and any(index.network(end) is network for end in container.endpoints)
     ]
 
 
@@ -99,4 +101,4 @@ def listing(words: Sequence[str], most: int = 4) -> str:
 
 
 def names_of(containers: Iterable[Container]) -> str:
-    return listing(sorted(one.name for one in containers))
+    return listing(sorted(container.name for container in containers))

@@ -58,9 +58,9 @@ def _taken(host: Host, container: Container, port: Port) -> Candidate:
 
 
 def _live_owner(host: Host, port: Port) -> Container | None:
-    for one in host.ports or ():
-        if one.live and one.container_id and (one.proto, one.host_port) == (port.proto, port.host_port):
-            return index_of(host).containers.get(one.container_id)
+    for other in host.ports or ():
+        if other.live and other.container_id and (other.proto, other.host_port) == (port.proto, port.host_port):
+            return index_of(host).containers.get(other.container_id)
     return None
 
 
@@ -89,7 +89,9 @@ def _lacks_proxy(host: Host, port: Port) -> bool:
 
 
 def _leaves_bridge_to_proxy(host: Host, port: Port) -> bool:
-    of_same = (one.dnat for one in index_of(host).ports(port.container_id or "") if one.host_port == port.host_port)
+    of_same = (
+        other.dnat for other in index_of(host).ports(port.container_id or "") if other.host_port == port.host_port
+    )
     return any(match.key == "iif" and match.negated for rule in of_same if rule for match in rule.matches)
 
 
@@ -145,19 +147,19 @@ def check_ignored(host: Host) -> Iterator[Candidate]:
     for container in host.containers or ():
         if not container.running or container.network_mode != "host" or not container.configured:
             continue
-        wanted = [one for one in container.configured if one.host_port]
-        unheard = [one for one in wanted if not _heard(host, one)]
+        wanted = [binding for binding in container.configured if binding.host_port]
+        unheard = [binding for binding in wanted if not _heard(host, binding)]
         if not wanted:
             continue
-        own = sorted({one.port for one in container.listeners or () if one.proto == wanted[0].proto})
+        own = sorted({listener.port for listener in container.listeners or () if listener.proto == wanted[0].proto})
         listens = f"; what listens there: {', '.join(map(str, own[:6]))}" if own else ""
-        ports = ", ".join(f"{one.host_port}/{one.proto}" for one in unheard or wanted)
+        ports = ", ".join(f"{binding.host_port}/{binding.proto}" for binding in unheard or wanted)
         yield candidate(
             "host-network-ports-ignored",
             Severity.MEDIUM if unheard and host.listeners is not None else Severity.INFO,
             f"-p {ports} of {container.name} has no effect: it uses the host's own network, "
             f"where its program's own port counts{listens if unheard else ''}",
-            [Hit(container.id, Direction.IN, f"{one.host_port}/{one.proto}") for one in unheard or wanted],
+            [Hit(container.id, Direction.IN, f"{binding.host_port}/{binding.proto}") for binding in unheard or wanted],
             [of_container(container, "network mode host, with port bindings")],
             [
                 Fix(
@@ -170,7 +172,9 @@ def check_ignored(host: Host) -> Iterator[Candidate]:
 
 
 def _heard(host: Host, binding: Binding) -> bool:
-    return any(one.proto == binding.proto and one.port == binding.host_port for one in host.listeners or ())
+    return any(
+        listener.proto == binding.proto and listener.port == binding.host_port for listener in host.listeners or ()
+    )
 
 
 def check_loopback(host: Host) -> Iterator[Candidate]:
@@ -195,8 +199,10 @@ def check_unpublished(host: Host) -> Iterator[Candidate]:
             continue
         if not container.endpoints:
             continue
-        heard = {(one.port, one.proto) for one in container.listeners or () if not one.ip.is_loopback}
-        ports = [one for one in container.exposed if container.listeners is None or one in heard]
+        heard = {
+            (listener.port, listener.proto) for listener in container.listeners or () if not listener.ip.is_loopback
+        }
+        ports = [value for value in container.exposed if container.listeners is None or value in heard]
         if ports:
             text = ", ".join(f"{port}/{proto}" for port, proto in ports)
             yield candidate(

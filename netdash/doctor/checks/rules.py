@@ -27,13 +27,13 @@ def _written_anew(host: Host) -> Fixed:
 
 
 def check_drift(host: Host) -> Iterator[Candidate]:
-    missing = [one for one in host.drift or () if one.kind is DriftKind.MISSING]
+    missing = [drift for drift in host.drift or () if drift.kind is DriftKind.MISSING]
     if _FLUSHED in host.failures and missing and host.ruleset is not None and host.ruleset.complete:
         yield _flushed(host, missing)
         return
     yield from _of_ports(host)
-    for one, network in _lost_masquerades(host):
-        yield _without_masquerade(host, network, one)
+    for drift, network in _lost_masquerades(host):
+        yield _without_masquerade(host, network, drift)
     yield from _rest(host)
 
 
@@ -42,14 +42,18 @@ def check_drift(host: Host) -> Iterator[Candidate]:
 
 def _flushed(host: Host, missing: list[Drift]) -> Candidate:
     """An engine with --iptables=false writes none either: then others' rules do its work, or nobody does."""
-    cut = [one for one in host.containers or () if one.running and _cut_off(host, one)]
+    cut = [container for container in host.containers or () if container.running and _cut_off(host, container)]
     ports = [port for port in host.ports or () if port.live and port.container_id and port.dnat is None]
     dead = [port for port in ports if any(stop is not None for _, stop in asked_of(host, port))]
-    hits = (*(Hit(one.id, Direction.OUT) for one in cut), *map(hit_of_port, dead))
+    hits = (*(Hit(container.id, Direction.OUT) for container in cut), *map(hit_of_port, dead))
     proxied = (
         "; published ports still answer by docker-proxy, which hides who asks" if any(p.proxy for p in ports) else ""
     )
-    out_ = f"{listing(sorted(one.name for one in cut))} cannot reach others" if cut else "containers still reach others"
+    out_ = (
+        f"{listing(sorted(container.name for container in cut))} cannot reach others"
+        if cut
+        else "containers still reach others"
+    )
     return candidate(
         _code(host),
         Severity.CRITICAL if cut else Severity.HIGH if ports else Severity.INFO,
@@ -61,7 +65,7 @@ def _flushed(host: Host, missing: list[Drift]) -> Candidate:
             *(_policy(host)),
         ],
         *_written_anew(host),
-        tuple(out(one, None, 4) for one in cut),
+        tuple(out(container, None, 4) for container in cut),
     )
 
 
@@ -101,15 +105,15 @@ def _of_ports(host: Host) -> Iterator[Candidate]:
 
 def _lost_dnat(host: Host, port: Port) -> list[Drift]:
     return [
-        one
-        for one in index_of(host).drift_of_port(port)
-        if one.kind is DriftKind.MISSING and one.table == "nat" and one.chain != "POSTROUTING"
+        drift
+        for drift in index_of(host).drift_of_port(port)
+        if drift.kind is DriftKind.MISSING and drift.table == "nat" and drift.chain != "POSTROUTING"
     ]
 
 
 def _without_dnat(host: Host, container: Container, ports: list[Port]) -> Candidate:
     """By a proxy the port still answers."""
-    lost = [one for port in ports for one in _lost_dnat(host, port)]
+    lost = [drift for port in ports for drift in _lost_dnat(host, port)]
     proxied = all(port.proxy is not None for port in ports)
     names = ", ".join(dict.fromkeys(f"{port.host_port}/{port.proto}" for port in ports))
     effect = (
@@ -137,15 +141,15 @@ def _evidence(one: Drift) -> Evidence:
 
 def _lost_masquerades(host: Host) -> Iterator[tuple[Drift, Network]]:
     networks = index_of(host).networks
-    for one in host.drift or ():
-        network = networks.get(one.network_id or "")
-        whole = one.container_id is None and one.chain == "POSTROUTING" and one.family != "ip6"
-        if network is not None and one.kind is DriftKind.MISSING and whole:
-            yield one, network
+    for drift in host.drift or ():
+        network = networks.get(drift.network_id or "")
+        whole = drift.container_id is None and drift.chain == "POSTROUTING" and drift.family != "ip6"
+        if network is not None and drift.kind is DriftKind.MISSING and whole:
+            yield drift, network
 
 
 def _without_masquerade(host: Host, network: Network, one: Drift) -> Candidate:
-    cut = [each for each in members(host, network) if _cut_off(host, each)]
+    cut = [container for container in members(host, network) if _cut_off(host, container)]
     subnet = next((str(net) for net in network.subnets if net.version == 4), "")
     again = "what leaves the network takes this host's address again"
     lone = masquerade(host, network, again) if one.table == "nat" and subnet else NOTHING
@@ -154,10 +158,10 @@ def _without_masquerade(host: Host, network: Network, one: Drift) -> Candidate:
         Severity.HIGH if cut else Severity.INFO,
         f"the rule that gives {network.name} this host's address is missing: what its containers send keeps {subnet}, "
         "which nobody beyond this host can answer",
-        [Hit(each.id, Direction.OUT, network=network.name) for each in cut],
+        [Hit(container.id, Direction.OUT, network=network.name) for container in cut],
         [_evidence(one)],
         *(lone if lone[0] else _written_anew(host)),
-        tuple(out(each, None, 4) for each in cut),
+        tuple(out(container, None, 4) for container in cut),
     )
 
 
@@ -180,16 +184,21 @@ _WORDS = {
 
 def _rest(host: Host) -> Iterator[Candidate]:
     """What remains, by kind. Where it hits packets, a trace tells of it as well, with the packets."""
-    told = {id(one) for port in host.ports or () if port.live and port.container_id for one in _lost_dnat(host, port)}
-    told |= {id(one) for one, _ in _lost_masquerades(host)}
+    told = {
+        id(drift) for port in host.ports or () if port.live and port.container_id for drift in _lost_dnat(host, port)
+    }
+    told |= {id(drift) for drift, _ in _lost_masquerades(host)}
     for kind, (single, several) in _WORDS.items():
-        left = [one for one in host.drift or () if one.kind is kind and id(one) not in told]
+        left = [drift for drift in host.drift or () if drift.kind is kind and id(drift) not in told]
         if left:
             yield candidate(
                 f"rules-{kind.value}",
                 Severity.INFO,
                 f"{len(left)} {several}" if len(left) > 1 else single,
-                [Hit(one, Direction.IN) for one in dict.fromkeys(one.container_id for one in left if one.container_id)],
+                [
+                    Hit(text, Direction.IN)
+                    for text in dict.fromkeys(drift.container_id for drift in left if drift.container_id)
+                ],
                 map(_evidence, left[:8]),
                 *(_written_anew(host) if kind is DriftKind.MISSING else NOTHING),
             )

@@ -55,7 +55,11 @@ def _overlap(host: Host, network: Network, subnet: Net) -> Iterator[Candidate]:
 
 def _taken_by_route(host: Host, network: Network, subnet: Net, routes: list[Route]) -> Candidate:
     """The narrower route wins: what is for these addresses leaves by it, a container's too."""
-    gone = [one for one in members(host, network) if any(ip in route.dst for ip in _ips(one) for route in routes)]
+    gone = [
+        container
+        for container in members(host, network)
+        if any(ip in route.dst for ip in _ips(container) for route in routes)
+    ]
     ways = ", ".join(dict.fromkeys(f"{route.dst} dev {route.dev}" for route in routes))
     hit = f"{names_of(gone)} cannot be reached" if gone else "containers that get an address there cannot be reached"
     return candidate(
@@ -66,7 +70,10 @@ def _taken_by_route(host: Host, network: Network, subnet: Net, routes: list[Rout
         [*hits_of(gone, Direction.IN, network.name), *hits_of(gone, Direction.OUT, network.name)],
         [
             of_record(f"network {network.name}", f"subnet {subnet} on {network.bridge}", network),
-            *(of_record(f"route table {one.table}", f"{one.dst} dev {one.dev or '-'}", one) for one in routes),
+            *(
+                of_record(f"route table {route.table}", f"{route.dst} dev {route.dev or '-'}", route)
+                for route in routes
+            ),
         ],
         [
             *(
@@ -79,8 +86,10 @@ def _taken_by_route(host: Host, network: Network, subnet: Net, routes: list[Rout
             ),
             *_renumber(host, network)[0],
         ],
-        tuple(RouteChange(False, one.family, one.dst, one.gateway, one.dev, table=one.table) for one in routes),
-        tuple(out(one, None, subnet.version) for one in gone),
+        tuple(
+            RouteChange(False, route.family, route.dst, route.gateway, route.dev, table=route.table) for route in routes
+        ),
+        tuple(out(container, None, subnet.version) for container in gone),
     )
 
 
@@ -113,8 +122,10 @@ def _renumber(host: Host, network: Network) -> Fixed:
         restart = ("systemctl", "restart", "docker")
         return by_hand(restart, 'first set "bip" in /etc/docker/daemon.json to a range that nobody uses', KEPT)
     leave = (
-        disconnect(network, one, f"{one.name} leaves {network.name}; connect it to the new network afterwards")
-        for one in members(host, network)
+        disconnect(
+            network, container, f"{container.name} leaves {network.name}; connect it to the new network afterwards"
+        )
+        for container in members(host, network)
     )
     anew = f"{network.name} is removed; create it anew with --subnet of a range nobody uses"
     return both(*leave, remove_network(network, anew))
@@ -122,7 +133,7 @@ def _renumber(host: Host, network: Network) -> Fixed:
 
 def _others_routes(host: Host, network: Network, subnet: Net) -> Iterator[Route]:
     """Routes of others to a part of the subnet, or to all of it: by a device that is none of the engine's."""
-    bridges = {one.bridge for one in host.networks or ()}
+    bridges = {network.bridge for network in host.networks or ()}
     for route in host.routes or ():
         if route.table != "main" or route.kind != "unicast" or route.default or route.dev in bridges:
             continue
@@ -144,12 +155,14 @@ def _macvlan_of(host: Host, network: Network, route: Route) -> bool:
 def _lost(host: Host, network: Network, subnet: Net) -> Iterator[tuple[IP, str, str]]:
     """Addresses in the subnet that answered elsewhere or that are asked for names, and that nobody on the bridge has:
     (address, where it was read, what it says)."""
-    own = {ip.ip for one in host.links or () for ip in one.addresses} | index_of(host).owners.keys()
+    own = {ip.ip for link in host.links or () for ip in link.addresses} | index_of(host).owners.keys()
     for ip in sorted(_resolvers(host) - own, key=int):
         if ip.version == subnet.version and ip in subnet:
             yield ip, "resolv.conf of containers", f"nameserver {ip}"
-    seekers = [one for one in host.neighbours or () if one.dev == network.bridge and _unanswered(one)]
-    sought = {one.ip: one for one in seekers if one.ip in subnet and one.ip not in own}
+    seekers = [
+        neighbour for neighbour in host.neighbours or () if neighbour.dev == network.bridge and _unanswered(neighbour)
+    ]
+    sought = {neighbour.ip: neighbour for neighbour in seekers if neighbour.ip in subnet and neighbour.ip not in own}
     for flow in unzoned(host) if sought else ():
         # Its answer was sent to an address of this host's: it left translated, so not by this bridge.
         neighbour = sought.get(flow.original.dst) if flow.original.dst else None
@@ -164,7 +177,7 @@ def _unanswered(neighbour: Neighbour) -> bool:
 
 
 def _resolvers(host: Host) -> set[IP]:
-    return {ip for one in host.containers or () for ip in _servers(one)}
+    return {ip for container in host.containers or () for ip in _servers(container)}
 
 
 def _servers(container: Container) -> set[IP]:
@@ -176,7 +189,11 @@ def _servers(container: Container) -> set[IP]:
 
 def _asking_only(host: Host, servers: set[IP]) -> list[Container]:
     """The running containers that ask nobody else for names."""
-    return [one for one in host.containers or () if one.running and (mine := _servers(one)) and mine <= servers]
+    return [
+        container
+        for container in host.containers or ()
+        if container.running and (mine := _servers(container)) and mine <= servers
+    ]
 
 
 def check_public(host: Host) -> Iterator[Candidate]:
@@ -208,7 +225,7 @@ def check_pools(host: Host) -> Iterator[Candidate]:
     taken = [net for network in host.networks for net in network.subnets if net.version == 4]
     blocking = list(_blocking(host, decimal(engine.version.partition(".")[0], 3) or 0))
     free_of_networks = list(_free(pools, taken))
-    if any(True for one in free_of_networks if not any(one.overlaps(route.dst) for route in blocking)):
+    if any(True for net in free_of_networks if not any(net.overlaps(route.dst) for route in blocking)):
         return
     shown = ", ".join(f"{base} in /{size}" for base, size in pools[:3]) + (" …" if len(pools) > 3 else "")
     told = Evidence("docker info", f"default address pools {shown}")
@@ -221,11 +238,11 @@ def check_pools(host: Host) -> Iterator[Candidate]:
 def _free(pools: Iterable[tuple[Net, int]], taken: Sequence[Net]) -> Iterator[IPv4Network]:
     for base, size in pools:
         if isinstance(base, IPv4Network) and base.prefixlen <= size <= 32:
-            for at, one in enumerate(base.subnets(new_prefix=size)):
+            for at, other in enumerate(base.subnets(new_prefix=size)):
                 if at == _MANY:
                     break
-                if not any(one.overlaps(net) for net in taken):
-                    yield one
+                if not any(other.overlaps(net) for net in taken):
+                    yield other
 
 
 def _blocking(host: Host, version: int) -> Iterator[Route]:
@@ -238,7 +255,7 @@ def _blocking(host: Host, version: int) -> Iterator[Route]:
 
 
 def _blocked(blocking: list[Route], free: list[IPv4Network], told: Evidence) -> Candidate:
-    wide = [route for route in blocking if any(one.overlaps(route.dst) for one in free)]
+    wide = [route for route in blocking if any(net.overlaps(route.dst) for net in free)]
     devices = ", ".join(sorted({route.dev or "-" for route in wide}))
     return candidate(
         "pool-blocked-by-vpn",
@@ -257,8 +274,12 @@ def _blocked(blocking: list[Route], free: list[IPv4Network], told: Evidence) -> 
 
 
 def _used_up(host: Host, taken: Sequence[Net], told: Evidence) -> Candidate:
-    empty = [one for one in host.networks or () if one.bridge and one.name != _DEFAULT and not members(host, one)]
-    idle = f"; unused: {', '.join(sorted(one.name for one in empty)[:4])}" if empty else ""
+    empty = [
+        network
+        for network in host.networks or ()
+        if network.bridge and network.name != _DEFAULT and not members(host, network)
+    ]
+    idle = f"; unused: {', '.join(sorted(network.name for network in empty)[:4])}" if empty else ""
     return candidate(
         "pool-exhausted",
         Severity.HIGH,
@@ -270,14 +291,18 @@ def _used_up(host: Host, taken: Sequence[Net], told: Evidence) -> Candidate:
 
 
 def _prune(host: Host) -> Fixed:
-    used = {end.network_id for one in host.containers or () for end in one.endpoints}
-    gone = [one for one in host.networks or () if one.name not in ("bridge", "host", "none") and one.id not in used]
+    used = {end.network_id for container in host.containers or () for end in container.endpoints}
+    gone = [
+        network
+        for network in host.networks or ()
+        if network.name not in ("bridge", "host", "none") and network.id not in used
+    ]
     text = (
         "removes networks that no container, running or stopped, is on; "
         "or add default-address-pools to /etc/docker/daemon.json and restart the engine"
     )
     fix = Fix(("docker", "network", "prune"), text, KEPT)
-    return (fix,), tuple(NetworkRemoval(one.id) for one in gone) if host.containers is not None else ()
+    return (fix,), tuple(NetworkRemoval(network.id) for network in gone) if host.containers is not None else ()
 
 
 # --- addresses of one network -----------------------------------------------------------------------------------------
@@ -293,9 +318,11 @@ def check_addresses_left(host: Host) -> Iterator[Candidate]:
 
 
 def _left(host: Host, network: Network, subnet: Net) -> Iterator[Candidate]:
-    chosen = next((one for one in network.ranges if _within(one, subnet)), subnet)
+    chosen = next((net for net in network.ranges if _within(net, subnet)), subnet)
     attached = members(host, network)
-    used = {own.ip for one in attached for end in one.endpoints for own in end.addresses if own.ip in chosen}
+    used = {
+        own.ip for container in attached for end in container.endpoints for own in end.addresses if own.ip in chosen
+    }
     if not used:
         return
     kept = {

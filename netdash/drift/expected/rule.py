@@ -203,7 +203,7 @@ def _nft_condition(match: Match, expected: Expected) -> str:
         case "iif" | "oif":
             return f'{match.key}name {sign}"{value}"'
         case "dport":
-            protocol = next(str(each.values[0]) for each in expected.matches if each.key == "proto")
+            protocol = next(str(match.values[0]) for match in expected.matches if match.key == "proto")
             return f"{protocol} dport {sign}{_port(value)}"
         case "ctstate":
             return f"ct state {sign}{','.join(map(str, match.values)).lower()}"

@@ -229,8 +229,8 @@ class Terminal(Driver):
     def _read(self) -> None:
         splitter, keyboard = Splitter(), Keyboard()
         poll = select.poll()
-        for each in (self._input, self._stop_reading):
-            poll.register(each, select.POLLIN)
+        for value in (self._input, self._stop_reading):
+            poll.register(value, select.POLLIN)
         taken = self._owner.taken
         data = taken.typed if taken else b""
         while True:

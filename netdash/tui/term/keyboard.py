@@ -81,7 +81,7 @@ class Splitter:
             self._left = b""
             return [self._pasted()]
         left, self._left = self._left, b""
-        return [] if left.startswith(b"\x1b") else [Unit(Kind.TEXT, each) for each in _any(left)]
+        return [] if left.startswith(b"\x1b") else [Unit(Kind.TEXT, text) for text in _any(left)]
 
     def _cut(self) -> list[Unit]:
         units: list[Unit] = []
@@ -166,7 +166,7 @@ def _character(data: bytes) -> int:
 
 def _units(unit: bytes) -> list[Unit]:
     if not unit.startswith(b"\x1b"):
-        return [Unit(Kind.TEXT, each) for each in _any(unit)]
+        return [Unit(Kind.TEXT, text) for text in _any(unit)]
     if unit.startswith(_MOUSE) and len(unit) == 6:
         button, x, y = (byte - 32 for byte in unit[3:])
         released = button & 3 == 3 and button < 32
@@ -183,8 +183,8 @@ def _any(data: bytes) -> str:
     """Text of any bytes: those that are no UTF-8 are read as Latin-1, which is what sends them. C1 controls are left
     out."""
     text = data.decode("utf-8", "surrogateescape")
-    text = "".join(chr(ord(each) - 0xDC00) if 0xDC80 <= ord(each) <= 0xDCFF else each for each in text)
-    return "".join(each for each in text if not 0x80 <= ord(each) < 0xA0)
+    text = "".join(chr(ord(word) - 0xDC00) if 0xDC80 <= ord(word) <= 0xDCFF else word for word in text)
+    return "".join(word for word in text if not 0x80 <= ord(word) < 0xA0)
 
 
 class Keyboard:
