@@ -260,9 +260,7 @@ class Builder:
         details = once("inspected", partial(_in_order, self._inspected, parse_inspected), inspected, oldest)
         listing = once("listed", partial(_in_order, self._listed, lambda raw: raw), listed, oldest)
         alone = [raw for identity, raw in listing.items() if identity not in details]
-        known = details | {
-            container.id: container for container in self._not_inspected(parse_listed, alone) if container
-        }
+        known = details | {listed.id: listed for listed in self._not_inspected(parse_listed, alone) if listed}
         fresh = [detail for identity, detail in details.items() if identity not in listing]  # they came after the list
         found = [*map(known.__getitem__, listing)]
         return resolve_shared([*found, *fresh] if oldest else [*fresh, *found])
@@ -354,9 +352,7 @@ def _engine_alone(recording: Recording, why: str) -> Recording:
     reason, remedy = f"the engine is not on this machine: {why}", "run netdash where the engine runs"
     kept = {path: answer for path, answer in recording.answers.items() if path.startswith("docker/")}
     lost: dict[str, Failure] = {name: Failure(name, reason, remedy) for name in SOURCES if name != Source.DOCKER}
-    failures = {
-        source: failure for source, failure in recording.failures.items() if source.partition(":")[0] not in lost
-    }
+    failures = {source: why for source, why in recording.failures.items() if source.partition(":")[0] not in lost}
     pending = recording.pending - lost.keys()
     return replace(recording, answers=kept, failures={**failures, **lost}, pending=pending)
 
