@@ -41,11 +41,7 @@ def supported(candidates: Iterable[Candidate], code: str) -> list[Candidate]:
     found = list(candidates)
     for candidate in [candidate for candidate in found if candidate.finding.code == code]:
         hits = set(candidate.finding.hits)
-        others = (
-            at
-            for at, candidate in enumerate(found)
-            if candidate is not candidate and hits & set(candidate.finding.hits)
-        )
+        others = (at for at, other in enumerate(found) if other is not candidate and hits & set(other.finding.hits))
         at = next(others, None)
         if at is not None:
             cause = found[at].finding
