@@ -10,6 +10,7 @@ from netdash.doctor.checks.parts import (
     KEPT,
     candidate,
     hit_of_port,
+    names_of,
     of_container,
     of_record,
     run_anew,
@@ -192,29 +193,44 @@ def check_loopback(host: Host) -> Iterator[Candidate]:
             )
 
 
+_HABIT = 3  # containers that have the same without a fault: each has a finding of its own up to here
+
+
 def check_unpublished(host: Host) -> Iterator[Candidate]:
-    """EXPOSE alone publishes nothing."""
-    for container in host.containers or ():
-        if not container.running or container.bindings or container.configured or not container.exposed:
-            continue
-        if not container.endpoints:
-            continue
-        heard = {
-            (listener.port, listener.proto) for listener in container.listeners or () if not listener.ip.is_loopback
-        }
-        ports = [value for value in container.exposed if container.listeners is None or value in heard]
-        if ports:
-            text = ", ".join(f"{port}/{proto}" for port, proto in ports)
-            yield candidate(
-                "not-published",
-                Severity.INFO,
-                f"no port is published: {container.name} exposes {text}, which other machines cannot reach",
-                [Hit(container.id, Direction.IN, f"{port}/{proto}") for port, proto in ports],
-                [of_container(container, f"exposed {text}, no port binding")],
-                [
-                    Fix(
-                        ("netdash", "publish", container.name, f"{ports[0][0]}/{ports[0][1]}"),
-                        "others reach it by this host's port, until it is unpublished; the container runs on",
-                    )
-                ],
-            )
+    """EXPOSE alone publishes nothing. Where that is the habit of a host, one finding says it of all."""
+    found = [
+        (container, ports)
+        for container in host.containers or ()
+        if container.running and container.endpoints and not (container.bindings or container.configured)
+        if (ports := _heard_exposed(container))
+    ]
+    for group in [found] if len(found) > _HABIT else [[single] for single in found]:
+        texts = [", ".join(f"{port}/{proto}" for port, proto in ports) for _, ports in group]
+        (first, ((port, proto), *_)), *others = group
+        what = (
+            f"{names_of(container for container, _ in group)} expose ports"
+            if others
+            else f"{first.name} exposes {texts[0]}"
+        )
+        yield candidate(
+            "not-published",
+            Severity.INFO,
+            f"no port is published: {what}, which other machines cannot reach",
+            [Hit(container.id, Direction.IN, f"{port}/{proto}") for container, ports in group for port, proto in ports],
+            [
+                of_container(container, f"exposed {text}, no port binding")
+                for (container, _), text in zip(group[:_HABIT], texts, strict=False)
+            ],
+            [
+                Fix(
+                    ("netdash", "publish", first.name, f"{port}/{proto}"),
+                    "others reach it by this host's port, until it is unpublished; the container runs on",
+                )
+            ],
+        )
+
+
+def _heard_exposed(container: Container) -> list[tuple[int, str]]:
+    """The exposed ports on which somebody listens, or all where the listeners are not known."""
+    heard = {(listener.port, listener.proto) for listener in container.listeners or () if not listener.ip.is_loopback}
+    return [port for port in container.exposed if container.listeners is None or port in heard]

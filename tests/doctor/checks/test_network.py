@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from netdash.bundle.storage import load
-from netdash.doctor.checks import candidates
-from netdash.model.finding import Severity
+from netdash.doctor.checks import candidates, ports
+from netdash.model.finding import Finding, Severity
 from tests.doctor.checks.stage import RECORDINGS, container, found, made, recorded
+from tests.support.fleets import fleet
 from tests.support.trace_hosts import DB, LINKS, WEB, table
 
 RESOLVER = "udp UNCONN 0 0 127.0.0.11:40084 0.0.0.0:*\ntcp LISTEN 0 9 *:80 *:*\n"
@@ -173,3 +174,13 @@ def test_a_host_with_a_device_beside_its_macvlan_containers_reaches_them(shim: b
     more = {path: [*answers[path], *rows] for path, rows in added.items()}  # type: ignore[misc]
     found = {one.finding.code for one in candidates(recorded("macvlan-host", more if shim else None))}
     assert ("macvlan-host" in found) is not shim
+
+
+def test_ports_that_are_exposed_and_not_published_are_one_finding_where_that_is_the_habit() -> None:
+    def told(count: int) -> list[Finding]:
+        return [one.finding for one in ports.check_unpublished(fleet(count))]
+
+    assert [len(finding.hits) for finding in told(8)] == [1, 1, 1]
+    (all_of_them,) = told(30)
+    assert len(all_of_them.hits) == 14
+    assert all_of_them.sentence.startswith("no port is published: job0, job10, job12 and 11 more expose ports")
