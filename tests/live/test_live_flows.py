@@ -26,6 +26,7 @@ def talk(lab: Lab) -> Iterator[Lab]:
     lab.on_host("sysctl", "-qw", "net.netfilter.nf_conntrack_acct=1", "net.netfilter.nf_conntrack_timestamp=1")
     lab.httpd("flow-web", "-p", "8080:80", "-p", "5353:5353/udp")
     lab.httpd("flow-peer")
+    lab.on_host("conntrack", "-F")  # what the tests of other files left there
     yield lab
     lab.remove_containers()
 
