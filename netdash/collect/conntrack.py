@@ -6,7 +6,6 @@ connection is read here, and what is shown of it is parsed when it is asked for.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import threading
@@ -14,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from netdash.collect.netlink import NETFILTER, conntrack_events, messages
+from netdash.collect.netlink import NETFILTER, conntrack_events, dump, messages
 from netdash.collect.procfs import loaded
 from netdash.collect.proxy_sockets import proxy_sockets
 from netdash.engine.log import logged
@@ -27,8 +26,7 @@ from netdash.model.source import Source
 MOST = 20_000  # connections that are kept
 _MODULE = "nf_conntrack_netlink"
 _GET, _NEW, _DELETE = 0x0101, 0x0100, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_…
-_DUMP, _CREATED = 0x0301, 0x0400  # NLM_F_REQUEST | NLM_F_DUMP; NLM_F_CREATE, of one that begins
-_ERROR, _DONE = 2, 3
+_CREATED = 0x0400  # NLM_F_CREATE, of one that begins
 _FAMILY = 4  # struct nfgenmsg
 _ZONE = 18  # CTA_ZONE, behind the two tuples
 _ORIGINAL, _REPLY, _FILTER = 1, 2, 25  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_FILTER
@@ -38,7 +36,6 @@ _FEW = 2_000  # connections: a dump of all takes less than two that are filtered
 _NESTED = 0x8000  # NLA_F_NESTED
 _FAMILIES = {0: 0, 4: socket.AF_INET, 6: socket.AF_INET6}
 _ATTRIBUTE = struct.Struct("=HH")
-_HEADER = struct.Struct("=IHHII")
 _LIMIT = 3.0  # seconds that the kernel may take for one answer
 _EACH = 2.0  # seconds between two publications
 _AGAIN = 5.0  # seconds after which all are read again: the kernel tells neither of counters nor of what begins unheard
@@ -193,15 +190,8 @@ def _dump(version: int = 0, attributes: bytes = b"") -> Iterator[bytes]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETFILTER) as link:
         link.settimeout(_LIMIT)
         asked = bytes([_FAMILIES[version], 0, 0, 0]) + attributes
-        link.send(_HEADER.pack(_HEADER.size + len(asked), _GET, _DUMP, 1, 0) + asked)
-        while True:
-            for kind, _, message in messages(link.recv(1 << 16)):
-                if kind == _DONE:
-                    return
-                if kind == _ERROR:
-                    number = -struct.unpack_from("=i", message)[0] if len(message) >= 4 else 0
-                    raise OSError(number, os.strerror(number))
-                yield message[_FAMILY:]
+        for message in dump(link, _GET, asked):
+            yield message[_FAMILY:]
 
 
 def failure_of(error: Exception) -> Failure:

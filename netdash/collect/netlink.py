@@ -7,6 +7,7 @@ events: they read ahead into a queue of their own, so that `select` does not tel
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,7 @@ _LINK_64 = 1  # IFLA_STATS_LINK_64, and its bit in the mask of what is asked for
 _STATS = struct.Struct("=BxHII")  # struct if_stats_msg
 _COUNTERS = struct.Struct("=8Q")  # how struct rtnl_link_stats64 begins
 _DUMP = 0x300  # NLM_F_DUMP
+_ERROR, _DONE = 2, 3  # NLMSG_…
 _BUFFER, _BUSY = 1 << 21, 1 << 23
 _RCVBUFFORCE = 33  # SO_RCVBUFFORCE
 _LIMIT = 1.0  # seconds that the kernel may take for one answer
@@ -101,6 +103,19 @@ def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         size, kind, flags, _, _ = _HEADER.unpack_from(data, start)
         yield kind, flags, data[start + _HEADER.size : start + size]
         start += max(_HEADER.size, (size + 3) & ~3)
+
+
+def dump(link: socket.socket, kind: int, question: bytes) -> Iterator[bytes]:
+    """What follows the header of each message of the answer. Raises OSError."""
+    link.send(_HEADER.pack(_HEADER.size + len(question), kind, _REQUEST | _DUMP, 1, 0) + question)
+    while True:
+        for answered, _, message in messages(link.recv(1 << 16)):
+            if answered == _DONE:
+                return
+            if answered == _ERROR:
+                number = -struct.unpack_from("=i", message)[0] if len(message) >= 4 else 0
+                raise OSError(number, os.strerror(number))
+            yield message
 
 
 @logged("netlink", "numbers of network namespaces (RTM_GETNSID)")

@@ -10,16 +10,14 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
-from netdash.collect.netlink import messages
+from netdash.collect.netlink import dump
 from netdash.collect.procfs import proxy_pids
 from netdash.collect.sockets import inode_of
 from netdash.engine.log import logged
 from netdash.model.kernel_state import PROXY_SOCKETS
 
 MOST = 4_000  # sockets of this host: of more nothing is told
-_SOCK_DIAG, _BY_FAMILY, _DUMP = 4, 20, 0x301
-_ERROR, _DONE = 2, 3
-_HEADER = struct.Struct("=IHHII")
+_SOCK_DIAG, _BY_FAMILY = 4, 20  # NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
 _MESSAGE = struct.Struct("=BBBB2s2s16s16sI8sIIIII")  # struct inet_diag_msg
 _STATES = {
     1: "ESTAB",
@@ -87,16 +85,7 @@ def _lines(owners: Mapping[int, str]) -> Iterator[str]:
 def _ask(link: socket.socket, protocol: int, family: int) -> Iterator[bytes]:
     states = sum(1 << state for state in _STATES) if protocol == socket.IPPROTO_TCP else 1 << 1
     request = struct.pack("=BBBBI48x", family, protocol, 1 << (_INFO - 1), 0, states)
-    link.send(_HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _DUMP, 1, 0) + request)
-    while True:
-        for kind, _, message in messages(link.recv(1 << 16)):
-            if kind == _DONE:
-                return
-            if kind == _ERROR:
-                number = -struct.unpack_from("=i", message)[0] if len(message) >= 4 else 0
-                raise OSError(number, os.strerror(number))
-            if len(message) >= _MESSAGE.size:
-                yield message
+    return (message for message in dump(link, _BY_FAMILY, request) if len(message) >= _MESSAGE.size)
 
 
 def _line(message: bytes, protocol: int, owners: Mapping[int, str]) -> str:
