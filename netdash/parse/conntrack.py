@@ -75,7 +75,13 @@ def _halves(words: list[str]) -> list[dict[str, str]]:
 
 def _ends(half: dict[str, str]) -> Ends | None:
     src, dst = address(half.get("src")), address(half.get("dst"))
-    return None if src is None or dst is None else Ends(src, _port(half, "sport"), dst, _port(half, "dport"))
+    sport, dport = _port(half, "sport"), _port(half, "dport")
+    if src is None or dst is None or max(sport or 0, dport or 0) > _LAST_PORT:
+        return None
+    return Ends(src, sport, dst, dport)
+
+
+_LAST_PORT = 65535
 
 
 def _port(half: dict[str, str], name: str) -> int | None:

@@ -84,6 +84,7 @@ def test_a_flow_table_has_no_timeout_and_a_protocol_may_have_no_name() -> None:
         PLAIN.replace("6 431999", "six 431999"),
         PLAIN + " src=1.2.3.4 dst=1.2.3.4",
         "conntrack v1.4.7 (conntrack-tools): 3 flow entries have been shown.",
+        "udp 17 9 src=10.0.0.1 dst=10.0.0.2 sport=70000 dport=53 src=10.0.0.2 dst=10.0.0.1 sport=53 dport=70000",
     ],
 )
 def test_what_is_no_such_line_is_left_out(line: str) -> None:
