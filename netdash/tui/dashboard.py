@@ -104,6 +104,8 @@ class Dashboard(Screen[None]):
     def on_mount(self) -> None:
         self.set_focus(self.panes.grid)
         self.fit_screen(self.size)
+        if self.host_view is not None:
+            self._announce(self.host_view)  # it came before there was a screen
         if self.netdash.fleet is not None:
             self.set_interval(1.0, self.write_header)  # the age of what is shown goes on while nothing comes
 

@@ -50,7 +50,12 @@ class Examiner:
         self._last: dict[str | None, _Examined] = {}  # by the host's name
         self._began: dict[str | None, float] = {}  # by the host's name: when it was read far enough
         self._thread: threading.Thread | None = None
-        self.busy = False  # whether a host waits or is being examined
+        self._examining = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a host waits or is being examined."""
+        return self._wake.is_set() or self._examining
 
     def look(self, host: Host) -> None:
         """Any thread may call it. What was known of the same host before is shown until this one is examined."""
@@ -64,7 +69,6 @@ class Examiner:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="examiner", daemon=True)
             self._thread.start()
-        self.busy = True
         self._wake.set()
 
     def wants(self, host: Host) -> bool:
@@ -82,6 +86,7 @@ class Examiner:
 
             watches: dict[str | None, Watch] = {}
             while self._wake.wait():
+                self._examining = True
                 self._wake.clear()
                 host = self._next
                 if host is not None:
@@ -96,7 +101,7 @@ class Examiner:
                         health = watches.setdefault(host.name, Watch()).dated(health, host.taken or time.time())
                     keep_health(host, health)
                     self._told(host)
-                self.busy = self._wake.is_set()
+                self._examining = False
                 if host is not None and host.live:
                     time.sleep(min(_REST * (time.monotonic() - began), _LONGEST))
         except BaseException as error:  # it ends netdash as an error of its own does

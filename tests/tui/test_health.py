@@ -12,7 +12,9 @@ import pytest
 from netdash.bundle.storage import load
 from netdash.doctor.examine import examine
 from netdash.join.host import Builder
+from netdash.model.finding import keep_health
 from netdash.model.host import Host
+from netdash.tui.examiner import Examiner
 from netdash.tui.host_view import HostView
 from tests.conftest import RECORDINGS
 from tests.support.tui_hosts import crowd
@@ -86,6 +88,25 @@ def test_what_begins_to_be_wrong_is_said_once(monkeypatch: pytest.MonkeyPatch) -
 
     show(whole, scene, (100, 30))
     assert [words.split()[1] for words in said] == ["veth1,", "nothing"]
+
+
+def test_what_is_wrong_is_said_although_the_host_was_examined_before_there_was_a_screen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, said = crowd(3), []
+    links = tuple(replace(link, master=None) if link.name == "veth1" else link for link in whole.links or ())
+    broken = replace(whole, links=links, taken=5_010.0)
+    monkeypatch.setattr(Examiner, "wants", lambda *_: False)
+    for host in (whole, broken):
+        keep_health(host, examine(host))
+
+    async def scene(pilot, app):
+        monkeypatch.setattr(dashboard(pilot), "say", lambda words, *_: said.append(words))
+        app.feed.publish(broken)
+        await settle(pilot)
+
+    show(whole, scene, (100, 30))
+    assert [words.split()[1] for words in said] == ["veth1,"]
 
 
 def test_what_is_open_to_too_many_is_found_by_the_filter(host: Callable[[str], Host]) -> None:
