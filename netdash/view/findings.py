@@ -10,7 +10,7 @@ from netdash.model.finding import Evidence, Finding, Fix, Health, Hit, Severity,
 from netdash.model.host import Host
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
-from netdash.view import formatting, layout, marks
+from netdash.view import formatting, layout, marks, unavailable
 from netdash.view.json_host import SCHEMA, Json
 from netdash.view.table import Column, Row, Rows, View
 from netdash.view.text import Line, SafeText, Span, Tone, clean
@@ -42,7 +42,8 @@ def _unchecked(host: Host) -> str:
     health = health_of(host)
     if health is None:
         return "looking…"
-    return f"nothing found, and not all was looked at: {', '.join(health.not_checked)}" if health.not_checked else ""
+    parts = ", ".join(map(unavailable.name, health.not_checked))
+    return f"nothing found, and not all was looked at: {parts}" if parts else ""
 
 
 HEALTH = View(
@@ -170,7 +171,8 @@ def _hit(host: Host, hit: Hit) -> str:
 def _not_checked(reasons: Mapping[str, str], wide: int) -> list[Line]:
     found: list[Line] = []
     for source, reason in reasons.items():
-        found += layout.text(Span("? ", Tone.UNKNOWN), f"not checked: {clean(source)}: {clean(reason)}", wide)
+        text = f"not checked: {clean(unavailable.name(source))}: {clean(reason)}"
+        found += layout.text(Span("? ", Tone.UNKNOWN), text, wide)
     return found
 
 

@@ -11,7 +11,13 @@ from netdash.model.source import Source
 from netdash.view.text import clean
 
 SILENT = 20.0  # seconds; an engine without events is asked every 10
+_NAMES: dict[str, str] = {Source.INSIDE: "sockets and routes inside the containers"}
 _PARTS = {"docker": ("docker", "engine", "containers", "networks", "events"), "routes": ("routes", "policy")}
+
+
+def name(source: str) -> str:
+    """What a source is called on screen."""
+    return _NAMES.get(source, source)
 
 
 def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
@@ -22,8 +28,8 @@ def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
         found.append(Failure(Source.FLOWS, "not read" if host.live else "not in this recording"))
     if Source.DROPS in wanted and Source.DROPS not in host.failures:
         names = {failure.source for failure in found}
-        parts = [(name, why) for name, why in unread_parts(host) if name not in names and name != Source.RULES]
-        found += [Failure(name, why) for name, why in parts]
+        parts = [(part, why) for part, why in unread_parts(host) if part not in names and part != Source.RULES]
+        found += [Failure(part, why) for part, why in parts]
     return found
 
 
@@ -35,7 +41,7 @@ def told(host: Host, sources: Iterable[str]) -> list[Failure]:
 
 def waiting(host: Host) -> str:
     """Which sources have not answered yet; "" where all have."""
-    sources = sorted("sockets inside the containers" if text == Source.INSIDE else text for text in host.pending)
+    sources = sorted(name(source) for source in host.pending)
     return f"reading {', '.join(sources)}…" if sources else ""
 
 
@@ -50,7 +56,7 @@ def reason(host: Host, source: str) -> str:
 def parts_unread(host: Host) -> list[str]:
     """What of the engine's answers is missing, or is no longer current, while the engine as a whole answers."""
     parts = _PARTS["docker"][1:]
-    return [name.removeprefix("docker: ") for name in host.failures if name in parts or name.startswith("docker: ")]
+    return [part.removeprefix("docker: ") for part in host.failures if part in parts or part.startswith("docker: ")]
 
 
 def silent(host: Host) -> float | None:
@@ -72,5 +78,5 @@ def namespace(host: Host) -> str:
 
 def sentence(failure: Failure) -> str:
     """One line: what, why · the remedy."""
-    text = clean(f"{failure.source}: {failure.reason}", 300)
+    text = clean(f"{name(failure.source)}: {failure.reason}", 300)
     return f"{text} · {clean(failure.remedy, 200)}" if failure.remedy else text

@@ -47,6 +47,12 @@ def test_one_line_says_why_nothing_can_be_told(tmp_path: Path) -> None:
     assert "sysctls: not in this recording" in lines[1]
 
 
+def test_one_line_says_that_nothing_was_read_inside_the_containers() -> None:
+    lines = see(crowd(3)).splitlines()
+    assert "?3" in lines[1]
+    assert "sockets and routes inside the containers: not read" in lines[1]
+
+
 def test_a_row_that_is_hit_says_why_and_the_card_how_to_mend_it(host: Callable[[str], Host]) -> None:
     lines = see(host("forward-drop-ahead")).splitlines()
     row = next(line for line in lines if line.startswith("▌● web"))
