@@ -65,11 +65,11 @@ class Tcp:
             self.selector.register(client, selectors.EVENT_READ)
             self.selector.register(inside, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
-    def _move(self, one: socket.socket, events: int) -> None:
-        out, into = self.pairs[one]
+    def _move(self, sock: socket.socket, events: int) -> None:
+        out, into = self.pairs[sock]
         try:
             if events & selectors.EVENT_READ and not out.rest and not out.ended:
-                piece = one.recv(_PIECE)
+                piece = sock.recv(_PIECE)
                 out.rest, out.ended = piece, not piece
             for pair in (out, into):
                 self._push(pair)
@@ -77,7 +77,7 @@ class Tcp:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            self._close(one)
+            self._close(sock)
 
     def _push(self, pair: Pair) -> None:
         if pair.rest:
@@ -96,17 +96,17 @@ class Tcp:
             wanted |= selectors.EVENT_WRITE if other.rest else 0
             self._watch(mine.source, wanted)
 
-    def _watch(self, one: socket.socket, wanted: int) -> None:
-        known = one in self.selector.get_map()
+    def _watch(self, sock: socket.socket, wanted: int) -> None:
+        known = sock in self.selector.get_map()
         if known and wanted:
-            self.selector.modify(one, wanted)
+            self.selector.modify(sock, wanted)
         elif known:
-            self.selector.unregister(one)
+            self.selector.unregister(sock)
         elif wanted:
-            self.selector.register(one, wanted)
+            self.selector.register(sock, wanted)
 
-    def _close(self, one: socket.socket) -> None:
-        out, _ = self.pairs[one]
+    def _close(self, sock: socket.socket) -> None:
+        out, _ = self.pairs[sock]
         for end in (out.source, out.sink):
             self.pairs.pop(end, None)
             self._watch(end, 0)

@@ -175,10 +175,10 @@ def _recovery(journal: Journal) -> Recovery:
     return Recovery(journal, undo.shown(journal, seen), undo.finish(journal, seen), rolled)
 
 
-def _recovery_of_forward(one: Forward) -> Recovery:
-    again = Course(Way.PLANNED, (f"forward {port_list(one.ports)} to {one.container} again",))
+def _recovery_of_forward(running: Forward) -> Recovery:
+    again = Course(Way.PLANNED, (f"forward {port_list(running.ports)} to {running.container} again",))
     forgotten = Course(Way.RECORD, ("remove the record",))
-    return Recovery(one, ("its process is gone: the port is closed",), again, forgotten)
+    return Recovery(running, ("its process is gone: the port is closed",), again, forgotten)
 
 
 def _shown_of(record: Unreadable, address: str) -> tuple[str, ...]:

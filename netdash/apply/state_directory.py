@@ -78,24 +78,24 @@ def process(pid: int) -> Process | None:
     return None if len(after) < 20 or after[0] in (b"Z", b"X") else Process(pid, int(after[19]))
 
 
-def alive(one: Process | None) -> bool:
-    return one is not None and process(one.pid) == one
+def alive(owner: Process | None) -> bool:
+    return owner is not None and process(owner.pid) == owner
 
 
-def end(one: Process) -> None:
+def end(owner: Process) -> None:
     """Send SIGTERM to this very process: one that has taken over its number meanwhile is not met. Raises
     NetdashError(REFUSED) where that is not allowed."""
     try:
-        handle = os.pidfd_open(one.pid)
+        handle = os.pidfd_open(owner.pid)
     except OSError:
         return
     try:
-        if alive(one):
+        if alive(owner):
             signal.pidfd_send_signal(handle, signal.SIGTERM)
     except ProcessLookupError:
         return
     except PermissionError as error:
-        raise NetdashError(f"process {one.pid} is another user's", "use sudo", Exit.REFUSED) from error
+        raise NetdashError(f"process {owner.pid} is another user's", "use sudo", Exit.REFUSED) from error
     finally:
         os.close(handle)
 

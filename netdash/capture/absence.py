@@ -53,8 +53,8 @@ class Absence:
 
     # --- by the trace -------------------------------------------------------------------------------------------------
 
-    def outcome(self, one: Open) -> Outcome:
-        seen, flow = one.seen[0], one.flow
+    def outcome(self, opened: Open) -> Outcome:
+        seen, flow = opened.seen[0], opened.flow
         if self._plan.points[seen.point].side is Side.DIRECT:
             return Outcome(Fate.LOCAL, "one side only: past this host's rules and NAT")
         if _of_the_link(seen.dst) or _of_the_link(seen.src):
@@ -63,16 +63,16 @@ class Absence:
         if seen.icmp is not None and seen.icmp.type not in _ECHOES:
             ours = inside and (seen.src in self._plan.own or seen.dst in self._plan.own)
             return Outcome(Fate.LOCAL, "this host itself") if ours else Outcome(Fate.UNKNOWN, _NO_TRACE)
-        if flow is None or flow.begun is None or one.outwards is None:
+        if flow is None or flow.begun is None or opened.outwards is None:
             return Outcome(Fate.UNKNOWN, _NOT_SEEN)
-        if inside and not (one.outwards and (flow.begun or flow.outer is not None)):
-            return self._from_here(seen.src if not one.outwards else seen.dst, seen, flow.begun)
-        if not inside and one.outwards and flow.inner is not None:
+        if inside and not (opened.outwards and (flow.begun or flow.outer is not None)):
+            return self._from_here(seen.src if not opened.outwards else seen.dst, seen, flow.begun)
+        if not inside and opened.outwards and flow.inner is not None:
             return Outcome(Fate.UNKNOWN, "not seen at the container, whose packet it is")
-        found = self._trace(_question(self._plan, one, flow, self._plan.points[seen.point].device))
+        found = self._trace(_question(self._plan, opened, flow, self._plan.points[seen.point].device))
         if found.verdict is Verdict.PROXY:
             return Outcome(Fate.PROXY, f"{found.proxy} takes it and makes another connection")
-        if one.outwards is not flow.begun:
+        if opened.outwards is not flow.begun:
             return _of_answer(found)
         known = flow.inner is not None and flow.outer is not None
         if not (opens(seen) or (seen.tcp is None and not known)):
@@ -148,13 +148,13 @@ def _of_the_link(ip: IP) -> bool:
     return ip.is_multicast or ip == _BROADCAST or (ip.version == 6 and ip.is_link_local)
 
 
-def _question(plan: Plan, one: Open, flow: Flow, device: str) -> Question:
+def _question(plan: Plan, opened: Open, flow: Flow, device: str) -> Question:
     """The first packet of the flow. One from outside came in by the device at which it was seen; by which one a flow
     came whose answer is lost, is for the routes to say."""
     if flow.begun and flow.inner is not None:
         return _asked(Origin.CONTAINER, flow.inner, container=plan.container.id)
-    proto, ip, port, peer, peer_port = flow.outer or key_in(one.seen[0])
-    return _asked(Origin.OUTSIDE, (proto, peer, peer_port, ip, port), iif=None if one.outwards else device)
+    proto, ip, port, peer, peer_port = flow.outer or key_in(opened.seen[0])
+    return _asked(Origin.OUTSIDE, (proto, peer, peer_port, ip, port), iif=None if opened.outwards else device)
 
 
 def _asked(origin: Origin, ends: Tuple5, container: str | None = None, iif: str | None = None) -> Question:

@@ -58,7 +58,7 @@ class Judge(Protocol):
     def waits(self, seen: Seen) -> bool:
         """Whether another point may see it yet."""
 
-    def outcome(self, one: Open) -> Outcome: ...
+    def outcome(self, opened: Open) -> Outcome: ...
 
 
 class Pairing:
@@ -116,16 +116,16 @@ class Pairing:
                 self._waiting[id(known)] = known
         self._note(known, seen)
 
-    def _is(self, one: Open, seen: Seen) -> bool:
+    def _is(self, opened: Open, seen: Seen) -> bool:
         """Whether it is the same packet at another point: it keeps one of its ends."""
-        if any(other.point == seen.point for other in one.seen) or abs(one.first - seen.ns) > 60 * NANOSECONDS:
+        if any(other.point == seen.point for other in opened.seen) or abs(opened.first - seen.ns) > 60 * NANOSECONDS:
             return False
         return any(
             (other.src, other.sport if other.icmp is None else None)
             == (seen.src, seen.sport if seen.icmp is None else None)
             or (other.dst, other.dport if other.icmp is None else None)
             == (seen.dst, seen.dport if seen.icmp is None else None)
-            for other in one.seen
+            for other in opened.seen
         )
 
     def _placed(self, seen: Seen) -> tuple[bool | None, Flow | None]:
@@ -197,42 +197,42 @@ class Pairing:
             for published in self._plan.published
         )
 
-    def _learn(self, one: Open, seen: Seen) -> None:
+    def _learn(self, opened: Open, seen: Seen) -> None:
         """Now that both sides are known: which flow outside is which inside."""
-        inside = next((seen for seen in one.seen if self._inside(seen)), None)
+        inside = next((seen for seen in opened.seen if self._inside(seen)), None)
         if inside is None:
             return
         if self._inside(seen):
-            one.outwards = seen.src in self._plan.addresses
-            one.flow = self._inner_flow(seen, one.outwards)
-        outside = next((seen for seen in one.seen if self._sides[seen.point] is Side.OUTSIDE), None)
-        if one.flow is None or outside is None:
+            opened.outwards = seen.src in self._plan.addresses
+            opened.flow = self._inner_flow(seen, opened.outwards)
+        outside = next((seen for seen in opened.seen if self._sides[seen.point] is Side.OUTSIDE), None)
+        if opened.flow is None or outside is None:
             return
-        key = key_out(outside) if one.outwards else key_in(outside)
-        one.flow.outer = key
-        self._keep(self._outer, key, one.flow)
+        key = key_out(outside) if opened.outwards else key_in(outside)
+        opened.flow.outer = key
+        self._keep(self._outer, key, opened.flow)
 
     # --- TCP ----------------------------------------------------------------------------------------------------------
 
-    def _note(self, one: Open, seen: Seen) -> None:
-        if seen.tcp is None or one.flow is None or one.outwards is None:
+    def _note(self, opened: Open, seen: Seen) -> None:
+        if seen.tcp is None or opened.flow is None or opened.outwards is None:
             return
         size = seen.tcp.length + len(seen.tcp.flags & {"SYN", "FIN"})
         if not size:
             return
         inside = self._inside(seen)
-        ranges = one.flow.sent.setdefault((one.outwards, inside), deque(maxlen=_RANGES))
+        ranges = opened.flow.sent.setdefault((opened.outwards, inside), deque(maxlen=_RANGES))
         begin, end = seen.tcp.seq, (seen.tcp.seq + size) & 0xFFFFFFFF
-        if any(_within(begin, end, *range_) for range_ in ranges) and not one.note and len(one.seen) == 1:
-            one.note = "keep-alive" if size == 1 and not seen.tcp.flags & {"SYN", "FIN"} else "retransmission"
+        if any(_within(begin, end, *range_) for range_ in ranges) and not opened.note and len(opened.seen) == 1:
+            opened.note = "keep-alive" if size == 1 and not seen.tcp.flags & {"SYN", "FIN"} else "retransmission"
         ranges.append((begin, end))
 
-    def _in_segments(self, one: Open) -> bool:
+    def _in_segments(self, opened: Open) -> bool:
         """Whether the bytes of a TCP packet were seen on the other side in segments of another size."""
-        seen = one.seen[0]
-        if seen.tcp is None or not seen.tcp.length or one.flow is None or one.outwards is None:
+        seen = opened.seen[0]
+        if seen.tcp is None or not seen.tcp.length or opened.flow is None or opened.outwards is None:
             return False
-        other = one.flow.sent.get((one.outwards, not self._inside(seen)), ())
+        other = opened.flow.sent.get((opened.outwards, not self._inside(seen)), ())
         begin, end = seen.tcp.seq, (seen.tcp.seq + seen.tcp.length) & 0xFFFFFFFF
         return _covered(begin, end, other)
 
@@ -262,17 +262,17 @@ class Pairing:
             opened.reported = pair.outcome.fate
             yield pair
 
-    def _complete(self, one: Open) -> bool:
-        return len({self._inside(seen) for seen in one.seen}) == 2
+    def _complete(self, opened: Open) -> bool:
+        return len({self._inside(seen) for seen in opened.seen}) == 2
 
-    def _concerns(self, one: Open) -> bool:
+    def _concerns(self, opened: Open) -> bool:
         """Whether it is the container's: what was seen outside may belong to anybody."""
-        if one.flow is None:
-            one.outwards, one.flow = self._placed(one.seen[0])
-        return one.flow is not None
+        if opened.flow is None:
+            opened.outwards, opened.flow = self._placed(opened.seen[0])
+        return opened.flow is not None
 
-    def _keep_reported(self, key: int, one: Open) -> None:
-        self._reported[key] = one
+    def _keep_reported(self, key: int, opened: Open) -> None:
+        self._reported[key] = opened
         if len(self._reported) > _MAX_LATE:
             self._forget(self._reported.popitem(last=False)[1])
 
@@ -284,18 +284,18 @@ class Pairing:
         else:
             self._by_identity.pop(identity, None)
 
-    def _pair(self, one: Open, complete: bool, too_soon: bool) -> Pair:
+    def _pair(self, opened: Open, complete: bool, too_soon: bool) -> Pair:
         if complete:
             outcome = Outcome(Fate.PAIRED)
         elif too_soon:
             outcome = Outcome(Fate.UNKNOWN, "it was given up before its grace time was over")
-        elif self._in_segments(one):
+        elif self._in_segments(opened):
             outcome = Outcome(Fate.SEGMENTS)
         else:
-            outcome = self._judge.outcome(one)
-        ordered, news = (tuple(sorted(some, key=_ns)) for some in (one.seen, one.seen[one.told :]))
-        one.told = len(one.seen)
-        return Pair(ordered, one.outwards, outcome, one.note, one.reported, news)
+            outcome = self._judge.outcome(opened)
+        ordered, news = (tuple(sorted(some, key=_ns)) for some in (opened.seen, opened.seen[opened.told :]))
+        opened.told = len(opened.seen)
+        return Pair(ordered, opened.outwards, outcome, opened.note, opened.reported, news)
 
 
 def _ns(seen: Seen) -> int:

@@ -200,7 +200,7 @@ def fresh_endpoint(host: Host, network: Network, beside: tuple[Endpoint, ...]) -
         if made is None:
             raise CannotModel(f"no address of {net} is free in {network.name}")
         own.append(made)
-    own.sort(key=lambda one: one.version)
+    own.sort(key=lambda interface: interface.version)
     return Endpoint(network.name, network.id, None, tuple(own), network.gateways, (), ())
 
 

@@ -296,10 +296,11 @@ def with_own_records(recording: Recording) -> Recording:
     return replace(recording, answers={**recording.answers, **found}) if any(found.values()) else recording
 
 
-def waiting_ports(one: Forward) -> str:
+def waiting_ports(waiting: Forward) -> str:
     """Its ports, a line each."""
     return "".join(
-        f"{port.proto} {port.host_ip} {port.host_port} {port.container_port} {one.container_id}\n" for port in one.ports
+        f"{port.proto} {port.host_ip} {port.host_port} {port.container_port} {waiting.container_id}\n"
+        for port in waiting.ports
     )
 
 
@@ -357,22 +358,22 @@ class LocalChanges:
 
         return publication.pending()
 
-    def take_back(self, one: Taken, tell: Told) -> Outage | None:
+    def take_back(self, taken: Taken, tell: Told) -> Outage | None:
         from netdash.apply import publication
 
-        return publication.take_back(one, tell)
+        return publication.take_back(taken, tell)
 
-    def course(self, one: Taken) -> Course:
+    def course(self, taken: Taken) -> Course:
         from netdash.apply import publication
 
-        return publication.course(one)
+        return publication.course(taken)
 
     def recoveries(self) -> Sequence[Recovery | Damaged]:
         from netdash.apply import publication
 
         return publication.recoveries(self._address())
 
-    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
+    def recover(self, record: Taken | Unreadable, choice: Choice, tell: Told) -> None:
         from netdash.apply import publication
 
-        publication.recover(one, choice, tell)
+        publication.recover(record, choice, tell)

@@ -49,8 +49,8 @@ def problem(text: str) -> None:
     _tell(f"netdash: {text}")
 
 
-def print_error(one: NetdashError) -> None:
-    problem(f"{one.message} ({one.hint})" if one.hint else one.message)
+def print_error(error: NetdashError) -> None:
+    problem(f"{error.message} ({error.hint})" if error.hint else error.message)
 
 
 def ask(lines: Iterable[str], question: str) -> str:

@@ -50,19 +50,19 @@ def _probed(host: Host, probe: Probe) -> Probed:
         return Probed(probe, None, f"cannot be tried: {(error.strerror or str(error)).lower()}")
 
 
-def sentence(host: Host, one: Probed) -> str:
+def sentence(host: Host, result: Probed) -> str:
     ends = {True: "contradicts it", False: "confirms it", None: "tells nothing"}
-    return f"probe {words(host, one.probe)}: {one.text}: {ends[one.connected]}"
+    return f"probe {words(host, result.probe)}: {result.text}: {ends[result.connected]}"
 
 
-def json(one: Probed) -> Json:
-    asked = one.probe.question
+def json(result: Probed) -> Json:
+    asked = result.probe.question
     return {
-        "code": one.probe.code,
+        "code": result.probe.code,
         "from": asked.origin.value,
         "container": asked.container,
         "dst": str(asked.dst),
         "dport": asked.dport,
-        "connected": one.connected,
-        "text": one.text,
+        "connected": result.connected,
+        "text": result.text,
     }

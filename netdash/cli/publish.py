@@ -101,13 +101,13 @@ def unpublish(arguments: Arguments) -> int:
     return _without(arguments, spec, other, any(_shares(value, other, numbers) for value in of_container))
 
 
-def _is(one: Forward, wanted: str) -> bool:
+def _is(running: Forward, wanted: str) -> bool:
     wanted = wanted.removeprefix("/")
-    return one.container == wanted or begins_id(one.container_id, wanted)
+    return running.container == wanted or begins_id(running.container_id, wanted)
 
 
-def _shares(one: Forward, spec: Spec, numbers: set[int]) -> bool:
-    return any(port.proto == spec.proto and port.host_port in numbers for port in one.ports)
+def _shares(running: Forward, spec: Spec, numbers: set[int]) -> bool:
+    return any(port.proto == spec.proto and port.host_port in numbers for port in running.ports)
 
 
 def _end_forwards(arguments: Arguments, mine: list[Forward], numbers: set[int]) -> int:

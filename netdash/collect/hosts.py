@@ -212,9 +212,9 @@ def _same(before: object, now: object) -> object:
     return [_known(known, value) for value in now]
 
 
-def _known(known: Mapping[object, object], one: object) -> object:
-    old = known.get(one["Id"]) if isinstance(one, dict) and isinstance(one.get("Id"), str) else None
-    return old if old == one else one
+def _known(known: Mapping[object, object], value: object) -> object:
+    old = known.get(value["Id"]) if isinstance(value, dict) and isinstance(value.get("Id"), str) else None
+    return old if old == value else value
 
 
 LOCAL = ("local", ".")  # names of this host

@@ -251,7 +251,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside.look()
     answers |= inside.answers()
     if options.whole:
-        asked = sorted(inside.targets(), key=lambda one: not _is_named(one, options.first))[: options.containers]
+        asked = sorted(inside.targets(), key=lambda target: not _is_named(target, options.first))[: options.containers]
         for target in asked:
             answers |= read_container(target, options.tool_limit)
         paths = {container_path(target.name, "sysctl.txt"): target.pid for target in asked}

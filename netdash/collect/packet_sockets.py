@@ -98,10 +98,10 @@ class PacketSockets:
         if device not in self.gone:
             self.gone.append(device)
 
-    def _received(self, at: int, one: socket.socket) -> Iterator[Raw]:
+    def _received(self, at: int, sock: socket.socket) -> Iterator[Raw]:
         for _ in range(_AT_ONCE):
             try:
-                data, beside, _, address = one.recvmsg(self._snap, 256)
+                data, beside, _, address = sock.recvmsg(self._snap, 256)
             except BlockingIOError:
                 return
             ns, size, tag = _told(beside, len(data))

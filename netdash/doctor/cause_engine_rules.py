@@ -82,32 +82,32 @@ def missing_masquerade(failed: Failed) -> Cause | None:
     return next((_one_missing(failed, drift, "masq-missing") for drift in lost), None)
 
 
-def _translates(one: Drift) -> bool:
-    return one.table == "nat" or "dnat" in one.chain or one.chain.startswith("nat-")
+def _translates(drift: Drift) -> bool:
+    return drift.table == "nat" or "dnat" in drift.chain or drift.chain.startswith("nat-")
 
 
-def _masquerades(one: Drift) -> bool:
-    return "POSTROUTING" in one.chain or "postrouting" in one.chain
+def _masquerades(drift: Drift) -> bool:
+    return "POSTROUTING" in drift.chain or "postrouting" in drift.chain
 
 
-def _bears_on(failed: Failed, one: Drift) -> bool:
+def _bears_on(failed: Failed, drift: Drift) -> bool:
     """A translation of the source decides whether the answer comes back; a rule that accepts, whether it passes."""
-    return _masquerades(one) is (failed.decided_by.step is None)
+    return _masquerades(drift) is (failed.decided_by.step is None)
 
 
-def _one_missing(failed: Failed, one: Drift, code: str) -> Cause:
-    whose = index_of(failed.host).name(one.container_id)
+def _one_missing(failed: Failed, drift: Drift, code: str) -> Cause:
+    whose = index_of(failed.host).name(drift.container_id)
     port = failed.asked.port
-    target = f"{one.table}/{one.chain} lacks a rule of the engine: the one that {one.why}"
-    tool = "nft" if one.backend == "nft" else "iptables"
-    evidence = [Evidence(f"{tool} {one.table}/{one.chain}", f"not there: {one.text}", ref_of(one))]
+    target = f"{drift.table}/{drift.chain} lacks a rule of the engine: the one that {drift.why}"
+    tool = "nft" if drift.backend == "nft" else "iptables"
+    evidence = [Evidence(f"{tool} {drift.table}/{drift.chain}", f"not there: {drift.text}", ref_of(drift))]
     if failed.decided_by.step is not None:
         evidence.append(evidence_of(failed.decided_by.step))
-    container = failed.receiver if one.container_id else None
+    container = failed.receiver if drift.container_id else None
     severity = Severity.CRITICAL if code == "dnat-missing" else Severity.HIGH
-    network = index_of(failed.host).networks.get(one.network_id or "")
+    network = index_of(failed.host).networks.get(drift.network_id or "")
     fix = NOTHING
-    if code == "masq-missing" and network is not None and one.table == "nat":
+    if code == "masq-missing" and network is not None and drift.table == "nat":
         fix = masquerade(failed.host, network, "what leaves the network takes this host's address again")
     if not fix[0]:
         fix = (
@@ -115,5 +115,9 @@ def _one_missing(failed: Failed, one: Drift, code: str) -> Cause:
             if container
             else engine_restart(failed.host, "writes it again")
         )
-    thing = (one.container_id, port.host_port, port.proto) if one.container_id and port else (one.network_id, one.text)
+    thing = (
+        (drift.container_id, port.host_port, port.proto)
+        if drift.container_id and port
+        else (drift.network_id, drift.text)
+    )
     return Cause(code, severity, (code, whose, thing), target, tuple(evidence), *fix)

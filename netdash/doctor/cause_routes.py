@@ -194,7 +194,7 @@ def _before(failed: Failed, rule: PolicyRule | None) -> Fixed:
 
 def _leading_to(failed: Failed, route: Route) -> PolicyRule | None:
     rules = (rule for rule in failed.host.policy or () if rule.family == route.family and rule.table == route.table)
-    return min(rules, key=lambda one: one.priority, default=None)
+    return min(rules, key=lambda rule: rule.priority, default=None)
 
 
 def _evidence(route: Route) -> Evidence:

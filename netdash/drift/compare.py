@@ -151,7 +151,9 @@ class Comparer:
         work = _Work(known, self._live, parts, self._shadows, world, moved)
         work.waived = set() if self._mode.empty else _left_out(frozenset().union(*+self._groups))
         found = [*work.against_expected(), *work.leftovers(), *_left_behind(known.containers)]
-        found.sort(key=lambda one: (_ORDER[one.kind], one.binding is None, one.family, one.table, one.chain))
+        found.sort(
+            key=lambda drift: (_ORDER[drift.kind], drift.binding is None, drift.family, drift.table, drift.chain)
+        )
         return Comparison(tuple(found), tuple(work.undecided()))
 
     def _parts(self, known: Known, mode: Mode, targets: Targets, moved: set[tuple[str, int]]) -> list[_Part]:

@@ -126,7 +126,7 @@ class Before:
             and _differs(verb, other.target.verb)
             and all(_within(held.get(key), net) for key, net in nets.items())
         ]
-        return min(found, key=lambda one: one.rule.position, default=None)
+        return min(found, key=lambda entry: entry.rule.position, default=None)
 
 
 def _split(matches: Iterable[Match]) -> tuple[frozenset[Match], dict[str, Net]]:

@@ -82,7 +82,7 @@ class HostPorts:
     ) -> None:
         """`before`: the one of the host before, from which the ports are taken that nothing has changed for."""
         self._holding = holding = [proxy for proxy in proxies or () if proxy.holds_port]
-        holding.sort(key=lambda one: (bool(one.listeners), -one.pid))  # of several at one port the last stays
+        holding.sort(key=lambda proxy: (bool(proxy.listeners), -proxy.pid))  # of several at one port the last stays
         self._proxies_known = proxies is not None
         self._proxies_at: dict[tuple[str, int | None], list[Proxy]] = {}
         for proxy in holding:
@@ -389,8 +389,8 @@ def _holder_of(listener: Listener, proxy: Proxy | None) -> Holder:
     return Holder(command if command in _ENGINE_HOLDERS else "process", pid, command, listener.user is not None)
 
 
-def _key(one: Port | Proxy | WaitingPort) -> _Key:
-    return one.proto, one.host_ip, one.host_port
+def _key(thing: Port | Proxy | WaitingPort) -> _Key:
+    return thing.proto, thing.host_ip, thing.host_port
 
 
 def _order(port: Port) -> tuple[object, ...]:

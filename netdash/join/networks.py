@@ -236,7 +236,7 @@ def _neighbours(host: Host, container: Container) -> Iterator[tuple[Endpoint, li
         others = [member for member in _members(host).get(endpoint.network_id, ()) if member[0] is not owner]
         linked = {target for target, _ in endpoint.links}
         if linked:
-            others.sort(key=lambda one: linked.isdisjoint((one[0].name, *one[1].names)))
+            others.sort(key=lambda other: linked.isdisjoint((other[0].name, *other[1].names)))
         yield endpoint, others
 
 

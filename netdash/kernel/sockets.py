@@ -79,7 +79,7 @@ def inside(
     if target is None:
         same = [listener for listener in here if (listener.proto, listener.port) == (proto, port)]
         outward = [listener for listener in same if not listener.ip.is_loopback and listener.device != "lo"]
-        best = min(outward, key=lambda one: one.device is not None, default=None)
+        best = min(outward, key=lambda listener: listener.device is not None, default=None)
         return best, best is not None and (True if best.device is None else None)
     best, sure = find_listener(here, proto, target, port, device_inside(container, target))
     return best, best is not None and (sure or None)

@@ -290,7 +290,7 @@ def _nearest(names: Sequence[str], word: str) -> str:
 def by_table(routes: tuple[Route, ...] | None, policy: tuple[PolicyRule, ...] | None) -> list[Route | PolicyRule]:
     """Routes of the main table first, the kernel's own local ones last, and the policy rules that choose at the end."""
     rank = {"main": 0, "local": 2}
-    ordered = sorted(routes or (), key=lambda one: (rank.get(one.table, 1), one.table, one.family))
+    ordered = sorted(routes or (), key=lambda route: (rank.get(route.table, 1), route.table, route.family))
     return [*ordered, *(policy or ())]
 
 

@@ -56,8 +56,8 @@ class Pending:
     @property
     def last(self) -> Taken | None:
         """The latest of the forwards, and of the containers whose grace time is not over."""
-        newest = max(self.forwards, key=lambda one: one.created, default=None)
-        journal = max(self.journals, key=lambda one: one.change.created, default=None)
+        newest = max(self.forwards, key=lambda forward: forward.created, default=None)
+        journal = max(self.journals, key=lambda journal: journal.change.created, default=None)
         if newest is None or (journal is not None and journal.change.created > newest.created):
             return journal
         return newest
@@ -279,5 +279,5 @@ def _meaning(it: Shown) -> str:
     return f", made to replace {made[1]}" if made[2] else f", the original {made[1]}"
 
 
-def _role(one: Shown, seen: Seen) -> str:
-    return ", the old one" if seen.old is not None and one.id == seen.old.id else ", the new one"
+def _role(choice: Shown, seen: Seen) -> str:
+    return ", the old one" if seen.old is not None and choice.id == seen.old.id else ", the new one"

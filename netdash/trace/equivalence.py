@@ -191,9 +191,9 @@ def _naming(found: Mapping[int, _Named], masks: Mapping[str, str]) -> Naming:
     return Naming(tuple(_twin(other, masks) for other in named), tuple(other.rule for other in named))
 
 
-def _twin(one: _Named, masks: Mapping[str, str]) -> Twin:
-    rule = one.rule
-    return rule.family, rule.table, rule.chain, one.before, _masked(rule.text, masks)
+def _twin(named: _Named, masks: Mapping[str, str]) -> Twin:
+    rule = named.rule
+    return rule.family, rule.table, rule.chain, named.before, _masked(rule.text, masks)
 
 
 def _masked(text: str, masks: Mapping[str, str]) -> str:

@@ -220,9 +220,9 @@ def _passed(connections: dict[str, Connection], answering: bool) -> dict[str, Co
     }
 
 
-def _missed(one: Connection) -> bool:
+def _missed(connection: Connection) -> bool:
     """Whether conntrack did not see the answer: it looked in another zone, or a rule let it pass untracked."""
-    return one.missed or (one.answering and one.untracked and one.original is not None)
+    return connection.missed or (connection.answering and connection.untracked and connection.original is not None)
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------

@@ -135,10 +135,10 @@ def _addresses(link: Link, masks: Masks) -> Hashable:
     return tuple((_own(address, masks), detail) for address, detail in zip(link.addresses, details, strict=False))
 
 
-def _own(one: Interface, masks: Masks) -> Hashable:
-    if one.ip.is_link_local and one.version == 6:
+def _own(interface: Interface, masks: Masks) -> Hashable:
+    if interface.ip.is_link_local and interface.version == 6:
         return "link-local"
-    return masks.get(one.ip, one.ip), one.network
+    return masks.get(interface.ip, interface.ip), interface.network
 
 
 def _route(route: Route, masks: Masks) -> Hashable:

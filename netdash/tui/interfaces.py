@@ -158,16 +158,16 @@ class Changes(Protocol):
     def pending(self) -> Pending:
         """What can be taken back, and what was interrupted; changes nothing."""
 
-    def take_back(self, one: Taken, tell: Told) -> Outage | None:
+    def take_back(self, taken: Taken, tell: Told) -> Outage | None:
         """How long that took a container down."""
 
-    def course(self, one: Taken) -> Course:
+    def course(self, taken: Taken) -> Course:
         """What taking it back will do, by what the engine shows now; changes nothing."""
 
     def recoveries(self) -> Sequence[Recovery | Damaged]:
         """What was left unfinished, with what the engine shows of it and what can be done; changes nothing."""
 
-    def recover(self, one: Taken | Unreadable, choice: Choice, tell: Told) -> None:
+    def recover(self, record: Taken | Unreadable, choice: Choice, tell: Told) -> None:
         """Finishes a record, rolls it back, or forgets it."""
 
 

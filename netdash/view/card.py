@@ -181,8 +181,8 @@ def _columns(found: Sequence[Asked], room: int) -> tuple[int, int]:
     return min(longest, max(14, round(room * _SHARE))), max(_VERDICT, verdicts)
 
 
-def _text(one: Asked, room: int) -> str:
-    return one.text if room >= layout.WIDE else one.brief or one.text
+def _text(question: Asked, room: int) -> str:
+    return question.text if room >= layout.WIDE else question.brief or question.text
 
 
 def _line(host: Host, one: Asked, word: str, here: bool, columns: tuple[int, int], room: int) -> list[Line]:
@@ -195,12 +195,14 @@ def _line(host: Host, one: Asked, word: str, here: bool, columns: tuple[int, int
     return layout.hanging(lead, layout.in_words(why), room, indent)
 
 
-def _path(host: Host, one: Asked, room: int) -> list[Line]:
-    if one.found is None or one.usual is None:
+def _path(host: Host, question: Asked, room: int) -> list[Line]:
+    if question.found is None or question.usual is None:
         waits = unavailable.waiting(host) if not traceable(host) else "…"
         return layout.text(_label("PATH"), waits, room, Tone.DIM)
     return layout.path(
-        _label("PATH"), stations(host, one.found, one.stop, one.verdict.tone is Tone.BAD, one.usual.port), room
+        _label("PATH"),
+        stations(host, question.found, question.stop, question.verdict.tone is Tone.BAD, question.usual.port),
+        room,
     )
 
 

@@ -140,13 +140,13 @@ def plan(made: Plan) -> dict[str, object]:
     }
 
 
-def outcome(one: Outcome) -> dict[str, object]:
-    return {**outage(one.outage), "proof": [asdict(proof) for proof in one.proofs]}
+def outcome(made: Outcome) -> dict[str, object]:
+    return {**outage(made.outage), "proof": [asdict(proof) for proof in made.proofs]}
 
 
-def outage(one: Outage | None) -> dict[str, object]:
+def outage(found: Outage | None) -> dict[str, object]:
     """Null: nothing was stopped, or how long is not known. Not exact: it was at most that long."""
-    return {"down_seconds": one.seconds if one else None, "down_exact": one.exact if one else None}
+    return {"down_seconds": found.seconds if found else None, "down_exact": found.exact if found else None}
 
 
 def forwards(found: Iterable[Forward], state: Callable[[Forward], str]) -> dict[str, object]:
@@ -154,36 +154,36 @@ def forwards(found: Iterable[Forward], state: Callable[[Forward], str]) -> dict[
     return {"schema": SCHEMA, "published": [_forward(forward, state(forward)) for forward in found]}
 
 
-def _forward(one: Forward, state: str) -> dict[str, object]:
+def _forward(forward: Forward, state: str) -> dict[str, object]:
     return {
-        "id": one.id,
+        "id": forward.id,
         "mode": "forward",
-        "container": one.container,
-        "container_id": one.container_id[:12],
-        "ports": [asdict(port) for port in one.ports],
-        "target": list(one.target),
+        "container": forward.container,
+        "container_id": forward.container_id[:12],
+        "ports": [asdict(port) for port in forward.ports],
+        "target": list(forward.target),
         "phase": state,
-        "problem": one.problem or None,
-        "created": one.created,
-        "until": one.until,
-        "keeper_pid": one.keeper.pid if one.keeper and state not in ("lost", "over") else None,
+        "problem": forward.problem or None,
+        "created": forward.created,
+        "until": forward.until,
+        "keeper_pid": forward.keeper.pid if forward.keeper and state not in ("lost", "over") else None,
     }
 
 
-def ports_text(one: Forward) -> str:
+def ports_text(forward: Forward) -> str:
     """`0.0.0.0:8080/tcp`, the first and the last of many."""
-    return port_list(one.ports)
+    return port_list(forward.ports)
 
 
-def sentence(one: Forward, state: str) -> str:
+def sentence(forward: Forward, state: str) -> str:
     """One line of `netdash published`."""
-    port = one.ports[0].container_port if one.ports else 0
+    port = forward.ports[0].container_port if forward.ports else 0
     if state == "lost":
         state += ": netdash recover"
-    elif one.problem:
-        state += f": {one.problem}"
-    where = ", ".join(one.target) or "?"
-    return f"{ports_text(one)} → {one.container} ({where}) port {port}, forward, {state}"
+    elif forward.problem:
+        state += f": {forward.problem}"
+    where = ", ".join(forward.target) or "?"
+    return f"{ports_text(forward)} → {forward.container} ({where}) port {port}, forward, {state}"
 
 
 def interrupted(found: Pending) -> tuple[str, ...]:
@@ -202,15 +202,15 @@ def title(one: Recovery | Damaged) -> str:
     return sentence(record, "lost") if isinstance(record, Forward) else record.sentence
 
 
-def record_id(one: Recovery | Damaged) -> str:
-    return one.record.change.id if isinstance(one.record, Journal) else one.record.id
+def record_id(record: Recovery | Damaged) -> str:
+    return record.record.change.id if isinstance(record.record, Journal) else record.record.id
 
 
-def recovery_lines(one: Recovery | Damaged) -> tuple[str, ...]:
+def recovery_lines(record: Recovery | Damaged) -> tuple[str, ...]:
     """What was left unfinished, what the engine shows of it, and what each way would do."""
-    lines = [title(one), f"  id: {record_id(one)}", *(f"  now: {line}" for line in one.now)]
-    if isinstance(one, Recovery):
-        lines += [f"  finish: {course_text(one.finish)}", f"  roll back: {course_text(one.rollback)}"]
+    lines = [title(record), f"  id: {record_id(record)}", *(f"  now: {line}" for line in record.now)]
+    if isinstance(record, Recovery):
+        lines += [f"  finish: {course_text(record.finish)}", f"  roll back: {course_text(record.rollback)}"]
     return tuple(lines)
 
 
@@ -218,20 +218,26 @@ def course_text(course: Course) -> str:
     return f"refused: {course.refusal}" if course.refusal else "; ".join(course.steps)
 
 
-def recovery(one: Recovery | Damaged) -> dict[str, object]:
+def recovery(record: Recovery | Damaged) -> dict[str, object]:
     """`finish`, `rollback`: what would be done, null for a record that cannot be read."""
-    ways = (one.finish, one.rollback) if isinstance(one, Recovery) else (None, None)
+    ways = (record.finish, record.rollback) if isinstance(record, Recovery) else (None, None)
     finish, rollback = (asdict(way) | {"way": way.way.value} if way else None for way in ways)
-    path = one.record.path if isinstance(one, Damaged) else None
-    return {"id": record_id(one), "unreadable": path, "now": list(one.now), "finish": finish, "rollback": rollback}
+    path = record.record.path if isinstance(record, Damaged) else None
+    return {
+        "id": record_id(record),
+        "unreadable": path,
+        "now": list(record.now),
+        "finish": finish,
+        "rollback": rollback,
+    }
 
 
 # --- changes of several steps -----------------------------------------------------------------------------------------
 
 
-def journal(one: Journal) -> dict[str, object]:
+def journal(record: Journal) -> dict[str, object]:
     """`due`: when the old container is removed, and the change cannot be taken back as a whole any more."""
-    change = one.change
+    change = record.change
     return {
         "id": change.id,
         "mode": change.kind,
@@ -239,28 +245,28 @@ def journal(one: Journal) -> dict[str, object]:
         "old_container": change.backup or None,
         "ports": [asdict(port) for port in change.add],
         "dropped_ports": [asdict(port) for port in change.drop],
-        "interrupted": one.unfinished,
-        "steps_done": [change.steps[at] for at in sorted(one.done)],
-        "steps_left": [change.steps[at] for at in one.left],
+        "interrupted": record.unfinished,
+        "steps_done": [change.steps[at] for at in sorted(record.done)],
+        "steps_left": [change.steps[at] for at in record.left],
         "created": change.created,
-        "due": one.due,
+        "due": record.due,
         "downtime": None if change.stop_seconds is None else downtime(change.stop_seconds),
-        **outage(one.outage),
+        **outage(record.outage),
     }
 
 
-def journal_sentence(one: Journal) -> str:
+def journal_sentence(record: Journal) -> str:
     """One line of `netdash published`, or of `netdash recover`."""
-    change = one.change
+    change = record.change
     what = (
         f"{port_list(change.add)} → {change.name}" if change.add else f"{change.name} without {port_list(change.drop)}"
     )
     kind = "new container" if change.kind == "run" else "made anew"
-    if one.unfinished:
-        done = len(one.done)
+    if record.unfinished:
+        done = len(record.done)
         return f"{what}, {kind}, interrupted after {done} of {len(change.steps)} steps: netdash recover"
     kept = f", {change.backup} is kept meanwhile" if change.backup else ""
-    down = f", was down for {outage_text(one.outage)}" if one.outage else ""
+    down = f", was down for {outage_text(record.outage)}" if record.outage else ""
     return f"{what}, {kind}{down}, can be taken back{kept}: netdash undo"
 
 

@@ -217,9 +217,9 @@ def _json_hit(host: Host, hit: Hit) -> Json:
     }
 
 
-def _json_evidence(one: Evidence) -> Json:
-    ref = None if one.ref is None else {"kind": one.ref.kind, "key": one.ref.key}
-    return {"source": one.source, "text": one.text, "ref": ref}
+def _json_evidence(evidence: Evidence) -> Json:
+    ref = None if evidence.ref is None else {"kind": evidence.ref.kind, "key": evidence.ref.key}
+    return {"source": evidence.source, "text": evidence.text, "ref": ref}
 
 
 def _json_fixes(fixes: Iterable[Fix]) -> list[Json]:

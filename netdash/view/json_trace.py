@@ -68,14 +68,14 @@ def difference(found: Difference) -> Json:
     }
 
 
-def _moved(one: Moved) -> Json:
+def _moved(moved: Moved) -> Json:
     return {
-        "from": named(one.sender),
-        "to": one.to or THIS_HOST,
-        "proto": one.aim.proto,
-        "address": address_of(one),
-        "port": one.aim.port,
-        "by": one.by,
+        "from": named(moved.sender),
+        "to": moved.to or THIS_HOST,
+        "proto": moved.aim.proto,
+        "address": address_of(moved),
+        "port": moved.aim.port,
+        "by": moved.by,
     }
 
 

@@ -279,12 +279,12 @@ def json(drawn: Map) -> Json:
     }
 
 
-def _json_uplink(one: Uplink) -> Json:
-    gateway = one.route.gateway if one.route is not None else None
+def _json_uplink(uplink: Uplink) -> Json:
+    gateway = uplink.route.gateway if uplink.route is not None else None
     return {
-        "family": one.family,
-        "device": one.device,
-        "address": str(one.own) if one.own is not None else None,
+        "family": uplink.family,
+        "device": uplink.device,
+        "address": str(uplink.own) if uplink.own is not None else None,
         "gateway": str(gateway) if gateway is not None else None,
     }
 
@@ -344,17 +344,17 @@ def _json_stop(stop: Stop | None) -> dict[str, object]:
     return {"stopped": stop.text if stop is not None else None, "stopped_by": rule}
 
 
-def _json_exit(one: Exit) -> Json:
-    ways = [way for way in (one.path, one.path6) if way is not None]
+def _json_exit(exit_: Exit) -> Json:
+    ways = [way for way in (exit_.path, exit_.path6) if way is not None]
     return {
-        "containers": [container.name for container in one.containers],
-        "verdict": _word(one.mark),
-        **_json_stop(one.stop),
-        "finding": one.finding.sentence if one.finding is not None else None,
-        "leaves": one.path.leaves.value,
+        "containers": [container.name for container in exit_.containers],
+        "verdict": _word(exit_.mark),
+        **_json_stop(exit_.stop),
+        "finding": exit_.finding.sentence if exit_.finding is not None else None,
+        "leaves": exit_.path.leaves.value,
         "as": [str(way.leaves_as) for way in ways if way.leaves_as is not None],
         "rules": [way.nat.place for way in ways if way.nat is not None],
-        "device": one.path.uplink.name if one.path.uplink is not None else None,
+        "device": exit_.path.uplink.name if exit_.path.uplink is not None else None,
     }
 
 

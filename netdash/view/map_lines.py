@@ -177,8 +177,8 @@ def _uplinks(drawn: Map, wide: int) -> list[Line]:
     return lines
 
 
-def _next_hop(drawn: Map, one: Uplink) -> Line:
-    route = one.route
+def _next_hop(drawn: Map, uplink: Uplink) -> Line:
+    route = uplink.route
     if route is None:
         return (Span("no default route", Tone.DIM),) if drawn.host.routes is not None else (Span("?", Tone.UNKNOWN),)
     if route.gateway is None:

@@ -160,24 +160,24 @@ class Body:
             extra=extra,
         )
 
-    def _exit(self, one: Exit) -> Row:
-        names = [clean(container.name, NAMES) for container in one.containers]
+    def _exit(self, exit_: Exit) -> Row:
+        names = [clean(container.name, NAMES) for container in exit_.containers]
         some = 0 < len(names) < len(self.block.members)
         who = listed(names, NAMES) if len(names) <= _NAMED else f"{len(names)} containers"
         cell = (Span(f"◀ {who}", Tone.DIM),) if some else ()
-        way = one.path
+        way = exit_.path
         family = (Span("IPv6 ", Tone.DIM),) if way.source is not None and way.source.version == 6 else ()
-        note, extra = self._reasons(one.mark, one.stop, one.finding)
-        told = _stops(one.mark, one.stop)
-        if way.leaves is Leaves.INTERNAL and one.mark in (*CALM, None):
+        note, extra = self._reasons(exit_.mark, exit_.stop, exit_.finding)
+        told = _stops(exit_.mark, exit_.stop)
+        if way.leaves is Leaves.INTERNAL and exit_.mark in (*CALM, None):
             return Row(cell, " ", ((Span("internal: nothing leaves", Tone.DIM),),))
-        if one.stop is not None and one.stop.text:
+        if exit_.stop is not None and exit_.stop.text:
             forms = tuple((*family, *form) for form in told)
-            joint = "shut" if way.leaves is Leaves.NOWHERE and one.mark in CALM else "broken"
+            joint = "shut" if way.leaves is Leaves.NOWHERE and exit_.mark in CALM else "broken"
             return Row(cell, " ", forms, joint, note=note, telling=_GLYPH_ONLY, extra=extra)
         glyph = (*told[0], Span(" ")) if told[0] else ()
-        forms = tuple((*family, *glyph, *form) for form in _leaving(one, self.uplinks))
-        joint = "out" if way.leaves is not Leaves.NOWHERE else "shut" if one.mark in (*CALM, None) else "broken"
+        forms = tuple((*family, *glyph, *form) for form in _leaving(exit_, self.uplinks))
+        joint = "out" if way.leaves is not Leaves.NOWHERE else "shut" if exit_.mark in (*CALM, None) else "broken"
         return Row(cell, " ", forms, joint, note=note, telling=0 if note else len(forms), extra=extra)
 
 
@@ -221,7 +221,7 @@ def _taking(wire: Wire, by: Rule | Proxy, whole: bool) -> Line:
         return (Span(verb, Tone.PLAIN, ref_of(by)),)
     rules = {port.dnat.place: port.dnat for port in wire.ports if port.dnat is not None}
     same = [rule for rule in rules.values() if (rule.family, rule.chain) == (by.family, by.chain)]
-    return Span(f"{verb} "), formatting.rule_evidence(sorted(same, key=lambda one: one.position))[0]
+    return Span(f"{verb} "), formatting.rule_evidence(sorted(same, key=lambda rule: rule.position))[0]
 
 
 def _joined(*parts: Line, early: bool = False) -> Line:
@@ -236,10 +236,10 @@ def _joined(*parts: Line, early: bool = False) -> Line:
     return tuple(line)
 
 
-def _leaving(one: Exit, uplinks: Collection[str]) -> tuple[Line, ...]:
+def _leaving(exit_: Exit, uplinks: Collection[str]) -> tuple[Line, ...]:
     """By what a network's packets leave; the device where it is not one that is drawn."""
-    way, other = one.path, one.path6
-    more = (Span(f", and {one.others} like it", Tone.DIM),) if one.others else ()
+    way, other = exit_.path, exit_.path6
+    more = (Span(f", and {exit_.others} like it", Tone.DIM),) if exit_.others else ()
     link = way.uplink.name if way.uplink is not None and way.uplink.name not in uplinks else ""
     device = (Span(" by ", Tone.DIM), Span(clean(link, 40), Tone.PLAIN, formatting.link_ref(link))) if link else ()
     if way.nat is not None:

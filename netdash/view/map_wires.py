@@ -258,8 +258,8 @@ def alike(exits: Iterable[Exit]) -> list[Exit]:
             merged[key if first is None else (key, len(merged))] = one
         else:
             merged[key] = replace(first, path6=one.path)
-    return sorted(merged.values(), key=lambda one: order(one.mark))
+    return sorted(merged.values(), key=lambda exit_: order(exit_.mark))
 
 
-def _is_ipv6(one: Exit) -> bool:
-    return one.path.source is not None and one.path.source.version == 6
+def _is_ipv6(exit_: Exit) -> bool:
+    return exit_.path.source is not None and exit_.path.source.version == 6

@@ -17,9 +17,9 @@ def named(sender: Sender) -> str:
     return THIS_HOST if sender.origin is Origin.HOST else sender.name
 
 
-def address_of(one: Moved) -> str:
+def address_of(moved: Moved) -> str:
     """Whoever is outside has any address."""
-    return str(one.aim.ip) if one.aim.kind != "outside" else "0.0.0.0/0" if one.aim.ip.version == 4 else "::/0"
+    return str(moved.aim.ip) if moved.aim.kind != "outside" else "0.0.0.0/0" if moved.aim.ip.version == 4 else "::/0"
 
 
 def lines(found: Difference, room: int) -> Iterator[Line]:

@@ -131,9 +131,9 @@ def _without_dnat(host: Host, container: Container, ports: list[Port]) -> Candid
     )
 
 
-def _evidence(one: Drift) -> Evidence:
-    place = f"{'' if one.family == 'ip' else one.family + ' '}{one.table}/{one.chain}"
-    return of_record(f"rules {place}", f"{one.kind.value}: {one.text}", one)
+def _evidence(drift: Drift) -> Evidence:
+    place = f"{'' if drift.family == 'ip' else drift.family + ' '}{drift.table}/{drift.chain}"
+    return of_record(f"rules {place}", f"{drift.kind.value}: {drift.text}", drift)
 
 
 # --- of a network -----------------------------------------------------------------------------------------------------
@@ -148,18 +148,18 @@ def _lost_masquerades(host: Host) -> Iterator[tuple[Drift, Network]]:
             yield drift, network
 
 
-def _without_masquerade(host: Host, network: Network, one: Drift) -> Candidate:
+def _without_masquerade(host: Host, network: Network, drift: Drift) -> Candidate:
     cut = [container for container in members(host, network) if _cut_off(host, container)]
     subnet = next((str(net) for net in network.subnets if net.version == 4), "")
     again = "what leaves the network takes this host's address again"
-    lone = masquerade(host, network, again) if one.table == "nat" and subnet else NOTHING
+    lone = masquerade(host, network, again) if drift.table == "nat" and subnet else NOTHING
     return candidate(
         "masq-missing",
         Severity.HIGH if cut else Severity.INFO,
         f"the rule that gives {network.name} this host's address is missing: what its containers send keeps {subnet}, "
         "which nobody beyond this host can answer",
         [Hit(container.id, Direction.OUT, network=network.name) for container in cut],
-        [_evidence(one)],
+        [_evidence(drift)],
         *(lone if lone[0] else _written_anew(host)),
         tuple(out(container, None, 4) for container in cut),
     )

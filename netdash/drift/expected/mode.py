@@ -246,5 +246,5 @@ def _carrier(
     leading = [candidate for candidate in candidates if gateways & set(candidate[0].network.gateways)]
     if len(leading) == 1:
         return leading[0][0], leading[0][1]
-    best = min(named or candidates, key=lambda one: (-one[2], not one[0].network.ipv6, one[0].network.name))
+    best = min(named or candidates, key=lambda way: (-way[2], not way[0].network.ipv6, way[0].network.name))
     return best[0], best[1]
