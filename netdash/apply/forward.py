@@ -76,7 +76,7 @@ def start_proxy(program: str, port: Opened, target: str) -> int:
     got the container's address. docker-proxy tells on descriptor 3: `0`, or `1` and a line with the reason."""
     executable = _executable(program)
     try:
-        told, tell = os.pipe()
+        answered, tell = os.pipe()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -86,9 +86,9 @@ def start_proxy(program: str, port: Opened, target: str) -> int:
             os.close(executable)
     os.close(tell)
     try:
-        answer = _answer(told)
+        answer = _answer(answered)
     finally:
-        os.close(told)
+        os.close(answered)
     if answer.startswith(b"0"):
         return pid
     stop_proxy(pid)
@@ -145,10 +145,10 @@ def _become(argv: list[str], executable: int | None, tell: int, parent: int) -> 
         os._exit(127)
 
 
-def _answer(told: int) -> bytes:
+def _answer(descriptor: int) -> bytes:
     answer = b""
-    while select.select([told], [], [], _BINDING)[0]:
-        piece = os.read(told, 4096)
+    while select.select([descriptor], [], [], _BINDING)[0]:
+        piece = os.read(descriptor, 4096)
         answer += piece
         if not piece or answer.startswith(b"0"):
             return answer

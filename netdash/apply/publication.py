@@ -71,8 +71,8 @@ def start(
 def _pull(address: str, image: str, count: Callable[[str], None]) -> None:
     layers: dict[str, tuple[int, int]] = {}
     for event in pull(local(address), image):
-        told = mapping(event.get("progressDetail"))
-        current, total = integer(told.get("current")), integer(told.get("total"))
+        detail = mapping(event.get("progressDetail"))
+        current, total = integer(detail.get("current")), integer(detail.get("total"))
         if event.get("status") == "Downloading" and current is not None and total:
             layers[str(event.get("id"))] = (current, total)
             have, whole = (sum(pair[at] for pair in layers.values()) / _MIB for at in (0, 1))

@@ -45,7 +45,7 @@ class Open:
     flow: Flow | None
     note: str = ""
     reported: Fate | None = None  # as what, while only some points had seen it
-    told: int = 0  # how many of `seen` are in a pair
+    paired: int = 0  # how many of `seen` are in a pair
 
     @property
     def first(self) -> int:
@@ -293,8 +293,8 @@ class Pairing:
             outcome = Outcome(Fate.SEGMENTS)
         else:
             outcome = self._judge.outcome(opened)
-        ordered, news = (tuple(sorted(some, key=_ns)) for some in (opened.seen, opened.seen[opened.told :]))
-        opened.told = len(opened.seen)
+        ordered, news = (tuple(sorted(some, key=_ns)) for some in (opened.seen, opened.seen[opened.paired :]))
+        opened.paired = len(opened.seen)
         return Pair(ordered, opened.outwards, outcome, opened.note, opened.reported, news)
 
 

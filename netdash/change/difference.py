@@ -18,7 +18,7 @@ from netdash.model.index import find_container, index_of
 from netdash.model.numbers import decimal
 from netdash.model.records import dataclass, replace
 from netdash.trace.model import Aim, Matrix, Origin, Question, Reach, Sender, Trace
-from netdash.trace.reachability import reaching, reason, told
+from netdash.trace.reachability import reach_of, reaching, reason
 from netdash.trace.tracer import reaches
 
 Read = Callable[[Host, list[str], str | None], tuple[Change, ...]]
@@ -248,7 +248,7 @@ class _Answers:
     def from_internet(self, aim: Aim) -> Reach:
         """Where no route leads to the Internet any more, `outside` is a neighbour, whom the answer still finds."""
         question = Question(Origin.OUTSIDE, aim.ip, aim.proto, aim.port, src=OUTSIDE[aim.ip.version])
-        return told(reaches(self._host, question))
+        return reach_of(reaches(self._host, question))
 
     def _of_others(self, sender: int, aim: Aim) -> Reach:
         """Traced for one of a class of senders: an address that is nobody's here is the same to all of them."""
@@ -257,14 +257,14 @@ class _Answers:
             one = self.matrix.senders[sender]
             question = Question(one.origin, aim.ip, aim.proto, aim.port, container=one.container)
             answer = reaches(self._host, question)
-            self._asked[key] = _way_out(answer) if aim.kind == _OUTSIDE else told(answer)
+            self._asked[key] = _way_out(answer) if aim.kind == _OUTSIDE else reach_of(answer)
         return self._asked[key]
 
 
 def _way_out(answer: Trace) -> Reach:
     """Who is outside answers what reaches him with an address that he can answer."""
     stops = answer.exchange.why if answer.verdict.arrives else answer.decided_by
-    return replace(told(answer), reaches=answer.answered, why=reason(stops))
+    return replace(reach_of(answer), reaches=answer.answered, why=reason(stops))
 
 
 def _places(classes: tuple[tuple[int, ...], ...]) -> Mapping[int, int]:

@@ -30,19 +30,19 @@ def run(arguments: Arguments) -> int:
         return _watch(arguments)
     host = whole_host(arguments)
     found = _asked_for(arguments, host)
-    told = list(probe.probed(host, probes(host, found.findings))) if arguments.probe else []
+    results = list(probe.probed(host, probes(host, found.findings))) if arguments.probe else []
     code = exit_code(host, found)
     if arguments.mask:
         host, found = masked(host, found)
     if arguments.report is not None:
         _write(arguments.report, host, found)
     elif arguments.json:
-        more = {"probes": [probe.json(probed) for probed in told]} if arguments.probe else {}
+        more = {"probes": [probe.json(probed) for probed in results]} if arguments.probe else {}
         document(json_host.dumps({**findings.json(host, found), **more}))
     else:
         write(terminal.text(findings.lines(host, found, room() or PIPED), colour()))
     if not arguments.json:
-        write(safe(probe.sentence(host, probed)) for probed in told)
+        write(safe(probe.sentence(host, probed)) for probed in results)
     return code
 
 
@@ -114,8 +114,8 @@ def _watch(arguments: Arguments) -> int:
 
 def _tell(arguments: Arguments, host: Host, new: tuple[Finding, ...], gone: tuple[Finding, ...]) -> None:
     if arguments.mask:
-        there, told = masked(host, Health((*new, *gone), {}))
-        host, new, gone = there, told.findings[: len(new)], told.findings[len(new) :]
+        there, health = masked(host, Health((*new, *gone), {}))
+        host, new, gone = there, health.findings[: len(new)], health.findings[len(new) :]
     for appeared, changed in ((True, new), (False, gone)):
         for finding in changed:
             if arguments.json:

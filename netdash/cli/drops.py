@@ -61,16 +61,16 @@ def _watch(arguments: Arguments) -> int:
     if arguments.bundle is not None:
         raise NetdashError("a recording does not change", "--watch is for a live host", Exit.USAGE)
     arguments.interval = arguments.wait or arguments.interval
-    builder, told = Builder(), set[str]()
+    builder, reported = Builder(), set[str]()
     before: dict[str, int | None] | None = None
     with recordings(arguments, Watched(drops=True)) as found:
         for recording in found:
             host = builder.build(recording)
             if host.pending or host.counters is None:
                 continue
-            for failure in unavailable.told(host, DROPS.sources):
-                if failure.source not in told:
-                    told.add(failure.source)
+            for failure in unavailable.failures(host, DROPS.sources):
+                if failure.source not in reported:
+                    reported.add(failure.source)
                     note(unavailable.sentence(failure))
             now = drops(host)
             if before is None:

@@ -87,15 +87,15 @@ def _watch(arguments: Arguments) -> int:
 
     if arguments.bundle is not None:
         raise NetdashError("a recording does not change", "--watch is for a live host", Exit.USAGE)
-    builder, before, told = Builder(compare=False), dict[str, Flow](), set[str]()
+    builder, before, reported = Builder(compare=False), dict[str, Flow](), set[str]()
     begun, last, checked = False, None, False
     with recordings(arguments, Watched(flows=True)) as found:
         for recording in found:
             host = builder.build(recording)
             for text in (*notes(host), *_unread(host)):
-                if text not in told:
+                if text not in reported:
                     note(text)
-                    told.add(text)
+                    reported.add(text)
             if host.pending or host.flows is None:
                 continue
             words, among = _asked(arguments, host)

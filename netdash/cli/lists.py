@@ -95,29 +95,29 @@ def list_several(arguments: Arguments) -> int:
         raise NetdashError("is: asks how the rows of one host fare", "name one --host", Exit.USAGE)
     wanted_hosts = named(arguments.hosts, arguments.sudo)
     recordings = read_hosts(wanted_hosts, _remote_options(arguments, view))
-    told = [
+    hosts = [
         several_hosts.Named(name, Builder().build(recording))
         for (name, _), recording in zip(wanted_hosts, recordings, strict=True)
     ]
     wide = several_hosts.with_host(view)
-    rows, things = several_hosts.rows(view, told)
+    rows, things = several_hosts.rows(view, hosts)
     wanted = Filter.parse(" ".join(arguments.filter), wide.columns)
     if rows:
         wanted.check(wide, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row)]
-    lost = [row for named in told if (row := several_hosts.lost(view, named))]
+    lost = [row for named in hosts if (row := several_hosts.lost(view, named))]
     if _as_json(arguments):
-        document(json_host.dumps(several_hosts.json(view, told, (things[at] for at in kept))))
+        document(json_host.dumps(several_hosts.json(view, hosts, (things[at] for at in kept))))
     elif kept or lost:
         print_rows(arguments, wide, [*(rows[at] for at in kept), *lost])
     else:
         note("nothing matches the filter" if rows else view.empty)
-    for other in told:
-        for failure in unavailable.told(other.host, view.sources):
+    for other in hosts:
+        for failure in unavailable.failures(other.host, view.sources):
             note(f"{other.name}: {unavailable.sentence(failure).removeprefix('host: ')}")
     if view.findings and kept:
         return Exit.FINDINGS
-    unsure = any(view.doubt(named.host) and not len(view.rows(named.host)) for named in told)
+    unsure = any(view.doubt(named.host) and not len(view.rows(named.host)) for named in hosts)
     return Exit.UNREADABLE if lost or unsure else Exit.FINE
 
 
@@ -275,5 +275,5 @@ def reading(
 
 
 def tell_missing(host: Host, sources: Iterable[str]) -> None:
-    for failure in unavailable.told(host, sources):
+    for failure in unavailable.failures(host, sources):
         note(unavailable.sentence(failure))

@@ -241,30 +241,30 @@ def engine(arguments: Arguments) -> str:
 
 def agreed(arguments: Arguments, made: Plan) -> bool:
     """Whether to go on with a plan: it is shown, and its owner asked where that is to be done."""
-    told = plain(made)
+    lines = plain(made)
     if not made.refusals:
-        return confirmed(arguments, told, as_json.plan(made))
+        return confirmed(arguments, lines, as_json.plan(made))
     if arguments.json:
         write_json(as_json.plan(made))
     else:
-        for line in told:
+        for line in lines:
             printing.problem(line)
     return False
 
 
-def confirmed(arguments: Arguments, told: Iterable[str], document: Mapping[str, object]) -> bool:
+def confirmed(arguments: Arguments, lines: Iterable[str], document: Mapping[str, object]) -> bool:
     """Raises NetdashError(REFUSED) where nobody agrees; False for a dry run, which is printed."""
     if arguments.dry_run:
         if arguments.json:
             write_json(document)
         else:
-            printing.write(map(clean, told))
+            printing.write(map(clean, lines))
         return False
     if arguments.yes:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NetdashError("nothing was changed: nobody is here to agree", "--yes, or --dry-run", Exit.REFUSED)
-    if printing.ask(told, "Do it? [y/N]") not in ("y", "yes"):
+    if printing.ask(lines, "Do it? [y/N]") not in ("y", "yes"):
         raise NetdashError("nothing was changed", code=Exit.REFUSED)
     return True
 

@@ -104,8 +104,8 @@ class Inside:
                 "netns.txt": namespace_of(other.pid),
             }
             known = self._texts.get(other.identity, {})
-            told = {file: text for file, text in read.items() if text is not None}
-            self._texts[other.identity] = known if known == told else told
+            texts = {file: text for file, text in read.items() if text is not None}
+            self._texts[other.identity] = known if known == texts else texts
 
     def answers(self) -> dict[str, object]:
         """By bundle path; the same text objects where nothing changed."""

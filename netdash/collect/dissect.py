@@ -109,8 +109,8 @@ def _network(data: bytes, family: int) -> tuple[Any, int, int, bool]:
 
 def _end(packet: Any, family: int, have: int) -> int:
     """Where the IP packet ends in its frame, which may be padded; 0 stands for a length that does not fit its field."""
-    told = packet.len if family == 4 else packet.plen and packet.plen + 40
-    return told or have
+    length = packet.len if family == 4 else packet.plen and packet.plen + 40
+    return length or have
 
 
 def _transport(proto: str, data: Any, whole: int) -> _Transport:
@@ -172,10 +172,10 @@ def _dns_parser() -> Any:
 
 def _dns(data: bytes) -> Dns | None:
     try:
-        told = _dns_parser()(data)
-        question = told.qd[0] if told.qd else None
+        message = _dns_parser()(data)
+        question = message.qd[0] if message.qd else None
         name, kind = (question.name, question.type) if question is not None else ("", 0)
-        return Dns(told.id, bool(told.qr), told.rcode, name, _record(kind), tuple(_answers(told.an)))
+        return Dns(message.id, bool(message.qr), message.rcode, name, _record(kind), tuple(_answers(message.an)))
     except Exception:  # as above; and a name need not be UTF-8
         return None
 

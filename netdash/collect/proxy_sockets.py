@@ -95,8 +95,8 @@ def _line(message: bytes, protocol: int, owners: Mapping[int, str]) -> str:
         return ""
     name = "tcp" if protocol == socket.IPPROTO_TCP else "udp"
     ends = " ".join(_end(family, *end) for end in ((src, sport), (dst, dport)))
-    told = _carried(message[_MESSAGE.size :]) if name == "tcp" else ""
-    return f"{name} {_STATES.get(state, 'UNKNOWN')} {received} {queued} {ends} {owners[inode]}{told}\n"
+    carried = _carried(message[_MESSAGE.size :]) if name == "tcp" else ""
+    return f"{name} {_STATES.get(state, 'UNKNOWN')} {received} {queued} {ends} {owners[inode]}{carried}\n"
 
 
 def _end(family: int, ip: bytes, port: bytes) -> str:

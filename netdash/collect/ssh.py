@@ -223,8 +223,8 @@ class Session:
         self.trouble = self._exchange(received, f"\n={mark} done\n".encode(), seconds + limit)
         if self.trouble:
             raise self.trouble
-        told = bytes(received.partition(f"\n={mark} changed ".encode())[2][:1])
-        return {b"1": True, b"0": False}.get(told)
+        flag = bytes(received.partition(f"\n={mark} changed ".encode())[2][:1])
+        return {b"1": True, b"0": False}.get(flag)
 
     @property
     def _login(self) -> str:

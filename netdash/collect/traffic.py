@@ -85,10 +85,10 @@ class TrafficReader:
                 counts = link_counters(() if watched.counters else watched.devices)
                 before = (last.at, last.counts) if last is not None else (None, {})
                 self._counters = answers[LinkReading.PATH] = LinkReading(time.monotonic(), counts, *before)
-        told = self._counters
-        if told is None or last is None:
-            return told is not last
-        return watched.counters or (told.counts, told.before) != (last.counts, last.before)
+        reading = self._counters
+        if reading is None or last is None:
+            return reading is not last
+        return watched.counters or (reading.counts, reading.before) != (last.counts, last.before)
 
     def _read_used(self, watched: Watched, answers: dict[str, object]) -> bool:
         """The same of connections, which may be refused where counters are not: those need no privilege. Not asked for
@@ -111,18 +111,19 @@ class TrafficReader:
                 self._used = answers[UsedReading.PATH] = UsedReading(watched.addresses, tracking)
         self._used_at, self._used_took = began, time.monotonic() - began
         self._used_moved, self._unread = moved, False
-        told = self._used
-        if told is None or last is None:
-            return told is not last
-        return bool(told.tracking.entries or last.tracking.entries or told.addresses != last.addresses)
+        reading = self._used
+        if reading is None or last is None:
+            return reading is not last
+        return bool(reading.tracking.entries or last.tracking.entries or reading.addresses != last.addresses)
 
     def _have_moved(self, watched: Watched) -> bool:
         """Whether packets came to the devices, or left them, since the reading before; also where that is not known."""
-        told = self._counters
-        if told is None or told.since is None or not watched.devices:
+        reading = self._counters
+        if reading is None or reading.since is None or not watched.devices:
             return True
         return any(
-            index not in told.counts or told.counts[index] != told.before.get(index) for index in watched.devices
+            index not in reading.counts or reading.counts[index] != reading.before.get(index)
+            for index in watched.devices
         )
 
     def _nothing(self) -> None:

@@ -160,11 +160,11 @@ def _silent(container: Container, number: int, proto: str, port: Port, seen: tup
 
 def _heard(listeners: tuple[Listener, ...], near: list[Listener]) -> str:
     shown = near or [listener for listener in listeners if not listener.ip.is_loopback][:5]
-    told = [
+    listening = [
         f"{heard.proto} {socket_text(heard.ip, heard.port)}{f' ({heard.program})' if heard.program else ''}"
         for heard in shown
     ]
-    return ", ".join(told) or "nothing listens"
+    return ", ".join(listening) or "nothing listens"
 
 
 def _application(name: str, what: str) -> Fixed:

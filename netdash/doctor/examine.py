@@ -99,12 +99,12 @@ def _of_class(host: Host, members: Sequence[Asked]) -> Iterator[tuple[Cause, Seq
     first = _cause(host, members[0]) if members[0].ought else None
     if first is None:
         return
-    told = [first, *(_cause(host, asked) for asked in members[1:_SAMPLE])]
-    if len(members) > _SAMPLE and all(why is not None and _same(why, first) for why in told):
+    causes = [first, *(_cause(host, asked) for asked in members[1:_SAMPLE])]
+    if len(members) > _SAMPLE and all(why is not None and _same(why, first) for why in causes):
         yield first, members
         return
-    told += [_cause(host, asked) for asked in members[_SAMPLE:]]
-    for why, asked in zip(told, members, strict=True):
+    causes += [_cause(host, asked) for asked in members[_SAMPLE:]]
+    for why, asked in zip(causes, members, strict=True):
         if why is not None:
             yield why, (asked,)
 

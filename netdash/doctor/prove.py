@@ -42,8 +42,8 @@ def classes(host: Host, asks: Sequence[Asked]) -> list[list[Asked]]:
         key: Hashable = asked
         if aim is None or numbers[sender] not in alone[aim]:
             to = of_aim[aim] if aim is not None else (asked.question.dst, asked.question.dport)
-            told = (asked.hit.direction, asked.ought, asked.usual, asked.question.container in paused)
-            key = (of_sender[sender], to, asked.question.src, asked.question.iif, *told)
+            likeness = (asked.hit.direction, asked.ought, asked.usual, asked.question.container in paused)
+            key = (of_sender[sender], to, asked.question.src, asked.question.iif, *likeness)
         found.setdefault(key, []).append(asked)
     return list(found.values())
 
@@ -127,15 +127,15 @@ def _opened(host: Host, after: Host, candidate: Candidate) -> Iterator[str]:
         if obstacle(answer(host, members[0].question)) is not None
         for asked in members
     }
-    told: dict[str, None] = {}
+    opened: dict[str, None] = {}
     for asked, text in watched.items():
         question = asked.question
         outside = question.origin is Origin.OUTSIDE
         if question in candidate.asks or (outside and (question.proto, question.dport) in wanted):
             continue
         if question in closed and obstacle(trace(after, question)) is None:
-            told[text] = None
-    yield from told
+            opened[text] = None
+    yield from opened
 
 
 def _watched(host: Host, candidate: Candidate) -> Iterator[tuple[Asked, str]]:

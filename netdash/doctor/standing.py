@@ -237,9 +237,9 @@ def _unread(host: Host, container: Container) -> Iterator[tuple[Hit, str]]:
 def _ports(alarms: Alarms, marked: Sequence[tuple[Line, Mark]]) -> Mapping[tuple[str, str], Mark]:
     """By container id and published port."""
     ports: dict[tuple[str, str], Mark] = {}
-    told = ((line.about, mark) for line, mark in marked)
+    traced = ((line.about, mark) for line, mark in marked)
     hits = ((hit, finding.mark) for found in alarms.values() for _, finding, hit in found)
-    for hit, mark in (*told, *hits):
+    for hit, mark in (*traced, *hits):
         if hit.direction is Direction.IN and hit.port and hit.container is not None:
             key = (hit.container, hit.port)
             ports[key] = worst(mark, ports.get(key, Mark.NOTHING))

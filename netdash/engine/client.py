@@ -273,8 +273,8 @@ def clock(date: str | None) -> int | None:
     try:
         _, day, month, year, time_of_day, zone = (date or "").split()
         hour, minute, second = map(int, time_of_day.split(":"))
-        told = datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, min(second, 59), tzinfo=UTC)
-        return int(told.timestamp()) if zone == "GMT" else None
+        answered = datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, min(second, 59), tzinfo=UTC)
+        return int(answered.timestamp()) if zone == "GMT" else None
     except (ValueError, OverflowError):
         return None
 

@@ -98,8 +98,8 @@ def _write(kind: str, what: str, seconds: float, problem: str) -> None:
     """One line in printable ASCII, by one write: threads do not mix."""
     now = time.time()
     when = time.strftime("%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}"
-    told = f"{what} failed: {problem}" if problem else what
-    text = re.sub(_LOGIN, "//...@", told)[:_MOST].encode("unicode_escape").decode("ascii")
+    record = f"{what} failed: {problem}" if problem else what
+    text = re.sub(_LOGIN, "//...@", record)[:_MOST].encode("unicode_escape").decode("ascii")
     line = f"{when} {threading.current_thread().name:<12.12} {seconds * 1000:9.1f} ms  {kind:<8} {text}\n"
     file = _file
     if file is not None:

@@ -30,10 +30,10 @@ _OF_SOCKETS: Mapping[str, tuple[DropKind, str]] = {
     "InCsumErrors": (_UDP, "a wrong checksum"),
 }
 _NSTAT: Mapping[str, tuple[DropKind, str]] = {
-    **{f"Ip{name}": told for name, told in _OF_BOTH.items()},
-    **{f"Ip6{name}": told for name, told in _OF_BOTH.items()},
-    **{f"Udp{name}": told for name, told in _OF_SOCKETS.items()},
-    **{f"Udp6{name}": told for name, told in _OF_SOCKETS.items()},
+    **{f"Ip{name}": drop for name, drop in _OF_BOTH.items()},
+    **{f"Ip6{name}": drop for name, drop in _OF_BOTH.items()},
+    **{f"Udp{name}": drop for name, drop in _OF_SOCKETS.items()},
+    **{f"Udp6{name}": drop for name, drop in _OF_SOCKETS.items()},
     "IpExtInNoRoutes": _OF_BOTH["InNoRoutes"],
     "IpExtInTruncatedPkts": _OF_BOTH["InTruncatedPkts"],
     "IpExtInCsumErrors": (_IP, "a wrong checksum"),

@@ -139,8 +139,8 @@ def lowest_port(host: Host, facts: Preflight, mode: Mode | None) -> int | None:
         return facts.lowest_port
     if host.engine is None or not host.engine.rootless:
         return 0
-    told = (host.sysctls or {}).get("net.ipv4.ip_unprivileged_port_start", "")
-    return int(told) if told.isascii() and told.isdigit() else None
+    start = (host.sysctls or {}).get("net.ipv4.ip_unprivileged_port_start", "")
+    return int(start) if start.isascii() and start.isdigit() else None
 
 
 def _held(host: Host, port: Port) -> Statement:

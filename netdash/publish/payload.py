@@ -41,20 +41,20 @@ def endpoints(inspect: Json, api: tuple[int, ...]) -> dict[str, Json]:
     short = str(inspect.get("Id", ""))[:12]
     found: dict[str, Json] = {}
     for network, raw in mapping(mapping(inspect.get("NetworkSettings")).get("Networks")).items():
-        told = mapping(raw)
+        endpoint = mapping(raw)
         wanted: dict[str, Any] = {
-            "IPAMConfig": told.get("IPAMConfig"),
-            "Links": told.get("Links"),
-            "DriverOpts": told.get("DriverOpts"),
+            "IPAMConfig": endpoint.get("IPAMConfig"),
+            "Links": endpoint.get("Links"),
+            "DriverOpts": endpoint.get("DriverOpts"),
             "Aliases": None
-            if told.get("Aliases") is None
-            else [item for item in items(told["Aliases"]) if item != short],
+            if endpoint.get("Aliases") is None
+            else [item for item in items(endpoint["Aliases"]) if item != short],
         }
-        if told.get("GwPriority"):
-            wanted["GwPriority"] = told["GwPriority"]
-        mac = text(told.get("MacAddress"))
+        if endpoint.get("GwPriority"):
+            wanted["GwPriority"] = endpoint["GwPriority"]
+        mac = text(endpoint.get("MacAddress"))
         told_apart = network == first and api < _NO_CONFIG_MAC
-        asked = mac == chosen if told_apart else mac != _derived(text(told.get("IPAddress")))
+        asked = mac == chosen if told_apart else mac != _derived(text(endpoint.get("IPAddress")))
         if api >= BY_ENDPOINT and mac and asked:
             wanted["MacAddress"] = mac
         found[network] = {key: value for key, value in wanted.items() if value is not None}

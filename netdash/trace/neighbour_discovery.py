@@ -212,7 +212,7 @@ def _ask(run: Run, request: Request, sender: IP | None) -> None:
         decision = ended.decision
         if decision is None or ended.verdict is Verdict.UNKNOWN:
             raise
-        run.tell(asked.told())
+        run.add(asked.finished())
         text = f"{asker.name} does not learn who has {request.ip}, {request.protocol} is stopped: {decision.text}"
         raise run.end(Verdict.DROPPED, decision.place, text, decision.step) from None
     run.unsure += [rule for rule in asked.unsure if not any(rule is other for other in run.unsure)]

@@ -50,13 +50,13 @@ class Conditions:
         self._fdb: dict[str, list[tuple[str, bool]]] = {}
         for entry in (host.bridging.fdb if host.bridging else None) or ():
             self._fdb.setdefault(entry.mac, []).append((entry.port, entry.fixed))
-        self._told: dict[str, Hashable] = {}
+        self._shapes: dict[str, Hashable] = {}
 
     def of(self, space: Namespace) -> Hashable:
         """Equal for containers in the same condition."""
-        found = self._told.get(space.container.id)
+        found = self._shapes.get(space.container.id)
         if found is None:
-            found = self._told[space.container.id] = self._of(space)
+            found = self._shapes[space.container.id] = self._of(space)
         return found
 
     def _of(self, space: Namespace) -> Hashable:
@@ -164,11 +164,11 @@ def _neighbours(known: Iterable[Neighbour], masks: Masks) -> Hashable:
 
 def _rules(chains: Iterable[Chain]) -> Hashable:
     """The rules of its own. Those of the engine's resolver differ in the ports where that listens."""
-    told = []
+    shapes = []
     for chain in chains:
         rules = (rule for rule in chain.rules if "127.0.0.11" not in rule.text)
-        told.append((replace(chain, rules=()), tuple((rule.text, rule.not_understood) for rule in rules)))
-    return tuple(told)
+        shapes.append((replace(chain, rules=()), tuple((rule.text, rule.not_understood) for rule in rules)))
+    return tuple(shapes)
 
 
 # --- sockets and proxies ----------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ class _Work:
     def _cell(self, sender: int, aim: int) -> Cell:
         one, other = self._senders[sender], self._aims[aim]
         asked = Question(one.origin, other.ip, other.proto, other.port, container=one.container)
-        return Cell(told(reaches(self._host, asked)), sender, aim)
+        return Cell(reach_of(reaches(self._host, asked)), sender, aim)
 
 
 def _classes(kinds: Sequence[tuple[Hashable, Kind]]) -> tuple[tuple[int, ...], ...]:
@@ -159,14 +159,14 @@ def _classes(kinds: Sequence[tuple[Hashable, Kind]]) -> tuple[tuple[int, ...], .
     return tuple(tuple(members) for members in found.values())
 
 
-def told(answer: Trace) -> Reach:
+def reach_of(answer: Trace) -> Reach:
     """A trace as a cell."""
     if answer.verdict is Verdict.FORWARDED:
         return Reach(None, f"{answer.hops[-1].text}: whether it comes back to this host is not known")
-    return told_of_any(answer)
+    return reach_of_any(answer)
 
 
-def told_of_any(answer: Trace) -> Reach:
+def reach_of_any(answer: Trace) -> Reach:
     """The same where the packet may be meant for another machine."""
     if answer.verdict is Verdict.UNKNOWN:
         rule = answer.unsure[0] if answer.unsure else None

@@ -145,7 +145,7 @@ class Run:
             self.hops.append(Hop(place, "; ".join(self._said), packet, tuple(self._steps), hook, self._routed, inside))
         self._place, self._said, self._steps, self._routed = None, [], [], None
 
-    def told(self) -> tuple[Hop, ...]:
+    def finished(self) -> tuple[Hop, ...]:
         self._close()
         return tuple(self.hops)
 
@@ -155,7 +155,7 @@ class Run:
         made._said, made.assumed = [], []
         return made
 
-    def tell(self, hops: tuple[Hop, ...]) -> None:
+    def add(self, hops: tuple[Hop, ...]) -> None:
         """What was met by another packet that this one needs."""
         more = [hop for hop in hops if hop.steps]
         if not more:
@@ -298,8 +298,8 @@ def walk(run: Run, start: Callable[[], Ended]) -> Walked:
     try:
         ended = start()
     except Ended as stopped:  # it must not outlive this block: its traceback holds this frame, and so the whole host
-        return Walked(run, run.told(), stopped.verdict, stopped.decision)
-    return Walked(run, run.told(), ended.verdict, ended.decision)
+        return Walked(run, run.finished(), stopped.verdict, stopped.decision)
+    return Walked(run, run.finished(), ended.verdict, ended.decision)
 
 
 @dataclass(slots=True)

@@ -37,11 +37,11 @@ def _by_each(host: Host, question: Question, behind: bool) -> Trace:
     if len({answer.answered for answer in traces}) == 1:
         return first
     words = {True: "✓", False: "✗", None: "?"}
-    told = [
+    ways = [
         f"by {device} {words[answer.answered]}" + ("" if answer.answered else f" {_lacking(answer)}")
         for device, answer in zip(devices, traces, strict=True)
     ]
-    why = Decision("sender", "it hangs on the device by which it comes in: " + ", ".join(told))
+    why = Decision("sender", "it hangs on the device by which it comes in: " + ", ".join(ways))
     return replace(first, exchange=Exchange(None, why))
 
 
@@ -133,8 +133,8 @@ def _through(exchange: Exchange, then: Trace | None, proxy: str) -> Exchange:
     if then is None or exchange.answered is False or then.answered:
         return exchange
     why = then.exchange.why or then.decided_by
-    told = Decision(why.place, f"{proxy}'s own connection: {why.text}", why.step) if why else None
-    return replace(then.exchange, why=told)
+    decision = Decision(why.place, f"{proxy}'s own connection: {why.text}", why.step) if why else None
+    return replace(then.exchange, why=decision)
 
 
 # --- the first packet -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass, replace
 from netdash.trace import default_questions
 from netdash.trace.model import Aim, Cell, Matrix, Question, Reach, Sender, Trace, Verdict
-from netdash.trace.reachability import aims_of, reaching, senders_of, told_of_any
+from netdash.trace.reachability import aims_of, reach_of_any, reaching, senders_of
 from netdash.trace.summary import answer, translating
 
 INTERNET = "internet"
@@ -181,7 +181,7 @@ def _outwards(host: Host, sender: Sender) -> Iterator[Row]:
 
 
 def _out(found: Trace) -> Reach:
-    reach = told_of_any(found)
+    reach = reach_of_any(found)
     if not reach.reaches or found.verdict is not Verdict.FORWARDED:
         return reach
     step = translating(found, "postrouting")

@@ -37,13 +37,13 @@ def _here(host: Host) -> Health:
 
 
 class Examiner:
-    """`told`: called in the examiner's thread with a host whose health is known then. `failed`: with what ended it.
+    """`examined`: called in the examiner's thread with a host whose health is known then. `failed`: with what ended it.
     `examine`: is waited for in that thread; None to examine in it."""
 
     def __init__(
-        self, told: Callable[[Host], None], failed: Callable[[BaseException], None], examine: Examine | None = None
+        self, examined: Callable[[Host], None], failed: Callable[[BaseException], None], examine: Examine | None = None
     ) -> None:
-        self._told, self._failed, self._examine = told, failed, examine or _here
+        self._examined, self._failed, self._examine = examined, failed, examine or _here
         self._wake = threading.Event()
         self._next: Host | None = None
         self._seen: Host | None = None
@@ -100,7 +100,7 @@ class Examiner:
                     if host.live:
                         health = watches.setdefault(host.name, Watch()).dated(health, host.taken or time.time())
                     keep_health(host, health)
-                    self._told(host)
+                    self._examined(host)
                 self._examining = False
                 if host is not None and host.live:
                     time.sleep(min(_REST * (time.monotonic() - began), _LONGEST))
@@ -153,11 +153,11 @@ def _shape(host: Host) -> object:
 
 def _settings(host: Host) -> Mapping[str, str] | None:
     """The sysctls, without the number of connections where there is much room for more."""
-    told = host.sysctls
-    count, most = (decimal((told or {}).get(name, "")) for name in (_COUNT, _MOST))
-    if told is None or count is None or most is None or 2 * count > most:
-        return told
-    return {name: value for name, value in told.items() if name != _COUNT}
+    sysctls = host.sysctls
+    count, most = (decimal((sysctls or {}).get(name, "")) for name in (_COUNT, _MOST))
+    if sysctls is None or count is None or most is None or 2 * count > most:
+        return sysctls
+    return {name: value for name, value in sysctls.items() if name != _COUNT}
 
 
 def _neighbours(host: Host) -> Set[tuple[object, ...]] | None:

@@ -221,10 +221,10 @@ class Walk(Overlay[Ref | None]):
     def _reason(self, answer: Trace, wide: int) -> Sequence[Line]:
         """The verdict in full, where the line of its question has no room for it."""
         usual = self.questions.usual[self.questions.cursor]
-        told = walk.verdict_of(self._host, usual, answer)
-        if self.questions.fits(told, wide):
+        verdict = walk.verdict_of(self._host, usual, answer)
+        if self.questions.fits(verdict, wide):
             return ()
-        return layout.hanging((Span(" "), told[0], Span("  ")), layout.in_words(told[2:]), wide, 3)
+        return layout.hanging((Span(" "), verdict[0], Span("  ")), layout.in_words(verdict[2:]), wide, 3)
 
     def _wait(self) -> None:
         """The question has no answer yet."""

@@ -48,7 +48,7 @@ def card(
     lines += drift_lines(of_container(host, container), RULES, MORE, width)
     if unavailable.namespace(host):
         lines += layout.text(MORE, unavailable.namespace(host), width, Tone.DIM)
-    for failure in unavailable.told(host, _SOURCES):
+    for failure in unavailable.failures(host, _SOURCES):
         lines += layout.text(Span(" ?     ", Tone.UNKNOWN), unavailable.sentence(failure), width, Tone.UNKNOWN)
     return tuple(lines)
 

@@ -151,8 +151,8 @@ def how_long(host: Host, container: Container) -> str:
 
 
 def scope_word(scope: Scope) -> str:
-    told = {Scope.LOOPBACK: "loopback", Scope.ADDRESS: "one address", Scope.ALL: "all", Scope.DEVICE: "one device"}
-    return told[scope]
+    words = {Scope.LOOPBACK: "loopback", Scope.ADDRESS: "one address", Scope.ALL: "all", Scope.DEVICE: "one device"}
+    return words[scope]
 
 
 def network_flags(network: Network) -> str:

@@ -52,8 +52,8 @@ def headline(view: View, ref: Ref, rows: Sequence[Row], folded: Set[Ref], by: in
     found = worst(*counted)
     title = clean(_name(rows[0], ref, by), 60) or "no project"
     name = Span(f"{'▸' if ref in folded else '▾'} {title}", Tone.TITLE)
-    told = " ".join(f"{marks.GLYPHS[mark]}{counted[mark]}" for mark in WORST_FIRST if counted[mark])
-    parts = (_number(view, len(rows)), told, view.sums(rows))
+    counts = " ".join(f"{marks.GLYPHS[mark]}{counted[mark]}" for mark in WORST_FIRST if counted[mark])
+    parts = (_number(view, len(rows)), counts, view.sums(rows))
     how = Span("  ".join(filter(None, parts)), marks.TONES[found] if counted else Tone.DIM)
     blank = (Span(""),) * (len(view.columns) - 1)
     calm = Span(" ") if view.kind == "flow" else marks.WAITS

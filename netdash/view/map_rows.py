@@ -101,8 +101,8 @@ class Body:
     def _draw(self, group: Sequence[Member], tree: str, last: bool, drawn: set[str]) -> None:
         member = group[0]
         cell = _container(member) if len(group) == 1 else _several(group, Ref(FOLD, self._key(group)))
-        told = self.carried(member.container for member in group)
-        cell = (*cell[:_NAME], *(span.with_text(f"  {span.text}") for span in told), *cell[_NAME:])
+        rate = self.carried(member.container for member in group)
+        cell = (*cell[:_NAME], *(span.with_text(f"  {span.text}") for span in rate), *cell[_NAME:])
         finding = member.finding
         more = len({member.finding.sentence for member in group if member.finding is not None}) - 1
         note = self._once(finding, more) if finding is not None and finding.sentence not in drawn else ()
@@ -168,14 +168,14 @@ class Body:
         way = exit_.path
         family = (Span("IPv6 ", Tone.DIM),) if way.source is not None and way.source.version == 6 else ()
         note, extra = self._reasons(exit_.mark, exit_.stop, exit_.finding)
-        told = _stops(exit_.mark, exit_.stop)
+        stops = _stops(exit_.mark, exit_.stop)
         if way.leaves is Leaves.INTERNAL and exit_.mark in (*CALM, None):
             return Row(cell, " ", ((Span("internal: nothing leaves", Tone.DIM),),))
         if exit_.stop is not None and exit_.stop.text:
-            forms = tuple((*family, *form) for form in told)
+            forms = tuple((*family, *form) for form in stops)
             joint = "shut" if way.leaves is Leaves.NOWHERE and exit_.mark in CALM else "broken"
             return Row(cell, " ", forms, joint, note=note, telling=_GLYPH_ONLY, extra=extra)
-        glyph = (*told[0], Span(" ")) if told[0] else ()
+        glyph = (*stops[0], Span(" ")) if stops[0] else ()
         forms = tuple((*family, *glyph, *form) for form in _leaving(exit_, self.uplinks))
         joint = "out" if way.leaves is not Leaves.NOWHERE else "shut" if exit_.mark in (*CALM, None) else "broken"
         return Row(cell, " ", forms, joint, note=note, telling=0 if note else len(forms), extra=extra)

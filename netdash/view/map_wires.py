@@ -152,12 +152,12 @@ def _stop_of(host: Host, owner: Container, wire: Wire, known: Known) -> Stop | N
     port = wire.ports[0]
     network = {own.network for end in owner.endpoints for own in end.addresses if own.ip == port.target_ip}
     key = (wire.finding and id(wire.finding), wire.mark, port.host_ip, wire.local, type(wire.by), *network)
-    told = known.setdefault(key, [])
-    if len(told) >= _SAMPLE and len(set(told)) == 1 and wire.mark is not Mark.NOTHING:
-        return told[0]
+    stops = known.setdefault(key, [])
+    if len(stops) >= _SAMPLE and len(set(stops)) == 1 and wire.mark is not Mark.NOTHING:
+        return stops[0]
     found = _stop_of_port(host, port)
-    told.append(_said_of(owner, found) if found is not None else None)
-    return told[-1]
+    stops.append(_said_of(owner, found) if found is not None else None)
+    return stops[-1]
 
 
 def _said_of(owner: Container, found: Stop) -> Stop:

@@ -83,8 +83,8 @@ def use(host: Host, ways: Sequence[Usual]) -> Line:
         return ()
     rate = added(*(flow.entry.rate for flow in found.values()))
     more = host.flows is None and host.traffic.used is not None and host.traffic.used.more
-    told = f", {bytes_rate(rate)}" if rate is not None and rate >= 1 else ""
-    return (Span(f"{len(found)}{'+' if more else ''} open{told}  ", Tone.GOOD),)
+    carried = f", {bytes_rate(rate)}" if rate is not None and rate >= 1 else ""
+    return (Span(f"{len(found)}{'+' if more else ''} open{carried}  ", Tone.GOOD),)
 
 
 def _of_way(host: Host, way: Usual) -> list[Flow]:

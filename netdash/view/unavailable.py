@@ -33,7 +33,7 @@ def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
     return found
 
 
-def told(host: Host, sources: Iterable[str]) -> list[Failure]:
+def failures(host: Host, sources: Iterable[str]) -> list[Failure]:
     """The same for people: a host that cannot be reached is told once, not for each of its sources."""
     lost = host.failures.get("host")
     return [lost] if lost else missing(host, sources)

@@ -15,7 +15,7 @@ from netdash.join.host import Builder
 from netdash.model.host import Container, Host, Inside, Listener, Route, TrackedFlow
 from netdash.model.kernel_state import BridgePort, Bridging, Ends, FdbEntry, IpsecPolicy, Neighbour, PolicyRule
 from netdash.trace.model import Aim, Question, Reach
-from netdash.trace.reachability import reach, told
+from netdash.trace.reachability import reach, reach_of
 from netdash.trace.tracer import reaches
 from tests.bench.many import many
 
@@ -46,7 +46,7 @@ def _wrong(host: Host) -> list[str]:
             if sender.container not in {None, *looked_at} or aim.container not in looked_at:
                 continue
             asked = Question(sender.origin, aim.ip, aim.proto, aim.port, container=sender.container)
-            alone = told(reaches(host, asked))
+            alone = reach_of(reaches(host, asked))
             if (cell.reaches, cell.why) != _paused(host, aim, alone):
                 found.append(f"{sender.name} → {aim.ip}:{aim.port}: {cell.why} instead of {alone.why}")
     return found

@@ -13,7 +13,7 @@ from netdash.join.host import Builder
 from netdash.model.host import Host, Port
 from netdash.model.processes import STOPPED
 from netdash.trace.model import Origin, Question, Trace, Verdict
-from netdash.trace.reachability import reach, told
+from netdash.trace.reachability import reach, reach_of
 from netdash.trace.tracer import trace
 from netdash.view import json_host
 from netdash.view.card import card
@@ -75,7 +75,7 @@ def test_of_two_that_share_a_namespace_whose_socket_it_is_is_not_known(
     for sender, row in zip(matrix.senders, matrix.rows(), strict=True):
         for aim, cell in zip(matrix.aims, row, strict=True):
             asked = Question(sender.origin, aim.ip, aim.proto, aim.port, container=sender.container)
-            assert told(trace(given, asked)) == cell
+            assert reach_of(trace(given, asked)) == cell
 
 
 # --- processes that are stopped ---------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_a_proxy_that_is_stopped_does_not_answer(stopped: str | None, answered: 
     for sender, row in zip(matrix.senders, matrix.rows(), strict=True):
         for aim, cell in zip(matrix.aims, row, strict=True):
             asked = Question(sender.origin, aim.ip, aim.proto, aim.port, container=sender.container)
-            assert told(trace(host, asked)) == cell
+            assert reach_of(trace(host, asked)) == cell
 
 
 def test_a_stopped_proxy_is_told_wherever_it_is_shown() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netdash.trace.model import Question
-from netdash.trace.reachability import told
+from netdash.trace.reachability import reach_of
 from netdash.trace.tracer import trace
 from tests.conftest import joined, matrix
 
@@ -25,7 +25,7 @@ def test_what_is_traced_for_a_kind_holds_for_each(name: str) -> None:
     for sender, row in zip(found.senders, found.rows(), strict=True):
         for aim, cell in zip(found.aims, row, strict=True):
             asked = Question(sender.origin, aim.ip, aim.proto, aim.port, container=sender.container)
-            assert told(trace(host, asked)) == cell, (sender, aim)
+            assert reach_of(trace(host, asked)) == cell, (sender, aim)
 
 
 def test_nobody_answers_from_a_paused_container() -> None:

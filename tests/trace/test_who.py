@@ -8,7 +8,7 @@ from netdash.model.index import find_container
 from netdash.model.records import replace
 from netdash.trace import reachability
 from netdash.trace.model import Reach, Sender, Verdict
-from netdash.trace.reachability import told
+from netdash.trace.reachability import reach_of
 from netdash.trace.tracer import trace
 from netdash.trace.who import INTERNET, Who, of_container, of_network, of_port, who
 from netdash.view import marks
@@ -31,7 +31,7 @@ def test_every_row_is_what_the_trace_of_the_pair_says(name: str, container: str)
     assert found.reaches
     for row in (*found.reached_by, *found.reaches):
         if row.aims[0].kind != INTERNET:
-            assert told(trace(host, row.question)) == row.reach, row
+            assert reach_of(trace(host, row.question)) == row.reach, row
 
 
 def test_only_what_is_asked_for_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,8 +116,8 @@ _ALL = "net.ipv6.conf.all.forwarding"
 
 def check_router_advertisements(host: Host) -> Iterator[Candidate]:
     """A host that forwards takes no route from its router's advertisements any more, unless accept_ra is 2."""
-    told = host.sysctls or {}
-    if told.get(_ALL) != "1" or host.routes is None or "routes: route6" in host.failures:
+    sysctls = host.sysctls or {}
+    if sysctls.get(_ALL) != "1" or host.routes is None or "routes: route6" in host.failures:
         return
     if any(route.family == 6 and route.default and route.kind == "unicast" for route in host.routes):
         return
@@ -129,7 +129,7 @@ def check_router_advertisements(host: Host) -> Iterator[Candidate]:
     ]
     for link in host.links or ():
         name = f"net.ipv6.conf.{link.name.replace('.', '/')}.accept_ra"
-        if told.get(name) == "1" and _of_internet(link):
+        if sysctls.get(name) == "1" and _of_internet(link):
             own = next(ip for ip in link.addresses if ip.version == 6 and not ip.ip.is_link_local)
             yield candidate(
                 "v6-ra-lost",
@@ -205,12 +205,12 @@ def _six(host: Host, container: Container) -> list[Port]:
 def _only_four(host: Host, container: Container, ports: list[Port], own: IP) -> Candidate:
     """An alarm where the engine says that it publishes the port on [::] too."""
     names = [f"{port.host_port}/{port.proto}" for port in ports]
-    told = {(port.proto, port.host_port) for port in _six(host, container)} & {
+    published = {(port.proto, port.host_port) for port in _six(host, container)} & {
         (port.proto, port.host_port) for port in ports
     }
     return candidate(
         "v6-proxy-off",
-        Severity.MEDIUM if told else Severity.INFO,
+        Severity.MEDIUM if published else Severity.INFO,
         f"{', '.join(names)} by IPv4 only: {container.name} has no IPv6 address, and the engine runs no proxy that "
         f"leads clients of {own} to it",
         [Hit(container.id, Direction.IN, name) for name in names],

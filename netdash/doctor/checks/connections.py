@@ -108,7 +108,7 @@ def check_gone(host: Host) -> Iterator[Candidate]:
         return
     index = index_of(host)
     own = {ip.ip for link in host.links or () for ip in link.addresses}
-    told: set[tuple[str, IP]] = set()
+    reported: set[tuple[str, IP]] = set()
     for flow in unzoned(host):
         caller, ip = index.owners.get(flow.original.src) if flow.original.src else None, flow.original.dst
         if caller is None or ip is None or ip in own or ip in index.owners or ip.is_multicast:
@@ -116,9 +116,9 @@ def check_gone(host: Host) -> Iterator[Candidate]:
         network = next(
             (network for network in host.networks if network.bridge and any(ip in net for net in network.subnets)), None
         )
-        if network is None or (caller.id, ip) in told or ip in network.gateways or unanswered(host, [flow]) is None:
+        if network is None or (caller.id, ip) in reported or ip in network.gateways or unanswered(host, [flow]) is None:
             continue
-        told.add((caller.id, ip))
+        reported.add((caller.id, ip))
         port = flow.original.dport
         yield candidate(
             "stale-upstream-ip",
@@ -137,15 +137,15 @@ def check_loopback_services(host: Host) -> Iterator[Candidate]:
     index = index_of(host)
     here = {own.ip for link in host.links or () for own in link.addresses if not own.ip.is_loopback}
     heard = by_port(host.listeners or ())
-    told: set[tuple[str, str, int]] = set()
+    reported: set[tuple[str, str, int]] = set()
     for flow in unzoned(host):
         caller = index.owners.get(flow.original.src) if flow.original.src else None
         ip, port = flow.original.dst, flow.original.dport
         sockets = heard.get((flow.proto, port or 0), ())
         if caller is None or ip not in here or not sockets or not all(listener.ip.is_loopback for listener in sockets):
             continue
-        if port is not None and (caller.id, flow.proto, port) not in told and not _translated(host, flow):
-            told.add((caller.id, flow.proto, port))
+        if port is not None and (caller.id, flow.proto, port) not in reported and not _translated(host, flow):
+            reported.add((caller.id, flow.proto, port))
             yield _on_loopback(caller, flow, sockets[0])
 
 

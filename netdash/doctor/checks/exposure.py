@@ -344,18 +344,18 @@ def _direct(host: Host, rule: Rule, network: Network) -> Candidate:
     engine = host.engine.version.partition(".")[0] if host.engine else ""
     newer = engine.isdigit() and int(engine) >= 28
     code = ("v29-direct-routing-drop" if newer else "raw-direct-drop") if ip else "v29-unpublished-port"
-    told = (
+    text = (
         f"unpublished ports were asked for: {rule.packets} packets from another network for {network.name} were dropped"
     )
     by = "Docker lets"
     if ip:
         whose = f"{owner.name if owner else ip}'s own address"
-        told = f"{rule.packets} packets for {whose} were dropped: they came from another network"
+        text = f"{rule.packets} packets for {whose} were dropped: they came from another network"
         by = "Docker 28 and later let" if newer else "this rule lets"
     return candidate(
         code,
         Severity.MEDIUM if ip else Severity.INFO,
-        f"{told}; {by} others in by published ports only",
+        f"{text}; {by} others in by published ports only",
         (Hit(owner.id if owner else None, Direction.IN, network=network.name),),
         [rule_evidence(rule)],
         *(_for_all(network) if newer or not ip else delete_rule(rule)),

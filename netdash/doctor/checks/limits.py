@@ -120,7 +120,7 @@ def _holds_a_port(flow: TrackedFlow) -> bool:
 
 def _range(container: Container) -> tuple[int, int] | None:
     """The ports that its programs send from; None where that was not read."""
-    told: Mapping[str, str] = dict(container.inside.sysctls) if container.inside else {}
-    words = told.get(_RANGE, "").split()
+    sysctls: Mapping[str, str] = dict(container.inside.sysctls) if container.inside else {}
+    words = sysctls.get(_RANGE, "").split()
     low, high = (decimal(words[0], 5), decimal(words[1], 5)) if len(words) == 2 else (None, None)
     return (low, high) if low is not None and high is not None and low <= high else None

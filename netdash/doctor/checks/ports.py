@@ -85,8 +85,8 @@ def _lacks_proxy(host: Host, port: Port) -> bool:
     from the containers' bridge to a proxy, or by those that it runs for others."""
     if port.proxy is not None or port.holder is None or port.holder.kind not in ("rule", "nobody"):
         return False
-    told = host.engine.userland_proxy if host.engine else None
-    return told if told is not None else (_leaves_bridge_to_proxy(host, port) or _has_proxies(host))
+    userland_proxy = host.engine.userland_proxy if host.engine else None
+    return userland_proxy if userland_proxy is not None else (_leaves_bridge_to_proxy(host, port) or _has_proxies(host))
 
 
 def _leaves_bridge_to_proxy(host: Host, port: Port) -> bool:

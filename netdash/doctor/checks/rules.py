@@ -184,12 +184,12 @@ _WORDS = {
 
 def _rest(host: Host) -> Iterator[Candidate]:
     """What remains, by kind. Where it hits packets, a trace tells of it as well, with the packets."""
-    told = {
+    reported = {
         id(drift) for port in host.ports or () if port.live and port.container_id for drift in _lost_dnat(host, port)
     }
-    told |= {id(drift) for drift, _ in _lost_masquerades(host)}
+    reported |= {id(drift) for drift, _ in _lost_masquerades(host)}
     for kind, (single, several) in _WORDS.items():
-        left = [drift for drift in host.drift or () if drift.kind is kind and id(drift) not in told]
+        left = [drift for drift in host.drift or () if drift.kind is kind and id(drift) not in reported]
         if left:
             yield candidate(
                 f"rules-{kind.value}",

@@ -228,11 +228,11 @@ def check_pools(host: Host) -> Iterator[Candidate]:
     if any(True for net in free_of_networks if not any(net.overlaps(route.dst) for route in blocking)):
         return
     shown = ", ".join(f"{base} in /{size}" for base, size in pools[:3]) + (" …" if len(pools) > 3 else "")
-    told = Evidence("docker info", f"default address pools {shown}")
+    evidence = Evidence("docker info", f"default address pools {shown}")
     if free_of_networks:
-        yield _blocked(blocking, free_of_networks, told)
+        yield _blocked(blocking, free_of_networks, evidence)
     else:
-        yield _used_up(host, taken, told)
+        yield _used_up(host, taken, evidence)
 
 
 def _free(pools: Iterable[tuple[Net, int]], taken: Sequence[Net]) -> Iterator[IPv4Network]:
@@ -254,7 +254,7 @@ def _blocking(host: Host, version: int) -> Iterator[Route]:
             yield route
 
 
-def _blocked(blocking: list[Route], free: list[IPv4Network], told: Evidence) -> Candidate:
+def _blocked(blocking: list[Route], free: list[IPv4Network], evidence: Evidence) -> Candidate:
     wide = [route for route in blocking if any(net.overlaps(route.dst) for net in free)]
     devices = ", ".join(sorted({route.dev or "-" for route in wide}))
     return candidate(
@@ -262,7 +262,7 @@ def _blocked(blocking: list[Route], free: list[IPv4Network], told: Evidence) -> 
         Severity.HIGH,
         f"no new network can be created: routes by {devices} cover every address pool that Docker may choose from",
         (),
-        [told, *(of_record("route table main", f"{route.dst} dev {route.dev}", route) for route in wide[:4])],
+        [evidence, *(of_record("route table main", f"{route.dst} dev {route.dev}", route) for route in wide[:4])],
         [
             Fix(
                 ("docker", "network", "create", "--subnet", "172.30.250.0/24", "NAME"),
@@ -273,7 +273,7 @@ def _blocked(blocking: list[Route], free: list[IPv4Network], told: Evidence) -> 
     )
 
 
-def _used_up(host: Host, taken: Sequence[Net], told: Evidence) -> Candidate:
+def _used_up(host: Host, taken: Sequence[Net], evidence: Evidence) -> Candidate:
     empty = [
         network
         for network in host.networks or ()
@@ -285,7 +285,7 @@ def _used_up(host: Host, taken: Sequence[Net], told: Evidence) -> Candidate:
         Severity.HIGH,
         "no new network can be created: all of Docker's default address pools are used",
         (),
-        [told, Evidence("networks", f"{len(taken)} subnets are in use{idle}")],
+        [evidence, Evidence("networks", f"{len(taken)} subnets are in use{idle}")],
         *_prune(host),
     )
 

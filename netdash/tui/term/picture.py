@@ -143,9 +143,9 @@ class Picture:
 _SYSTEMS = {"standard": "STANDARD", "256": "EIGHT_BIT", "truecolor": "TRUECOLOR", "windows": "WINDOWS"}
 
 
-def _place(told: str, style: Ink, text: list[str], ink: list[Ink], x: int, end: int) -> int:
+def _place(characters: str, style: Ink, text: list[str], ink: list[Ink], x: int, end: int) -> int:
     """Puts characters of any width; returns the cell after them. What combines joins the cell before."""
-    for character in told:
+    for character in characters:
         size = cell_len(character)
         if not size:
             if x and text[x - 1]:
