@@ -10,11 +10,15 @@ import sys  # noqa: E402
 
 gc.disable()  # what is loaded is no garbage; `main` and the dashboard switch it on
 
+from netdash.cli import printing  # noqa: E402
 from netdash.cli.main import main  # noqa: E402
 
 
 def run() -> None:
-    sys.exit(main())
+    code = main()
+    if "textual" not in sys.modules:  # the dashboard ends as every program
+        printing.leave(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

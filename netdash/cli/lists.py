@@ -8,7 +8,6 @@ from typing import Any
 
 from netdash import __version__
 from netdash.bundle.recording import Recording
-from netdash.bundle.storage import dump, load
 from netdash.cli.arguments import Arguments
 from netdash.cli.printing import colour, document, note, room, write
 from netdash.join.host import Builder
@@ -18,7 +17,7 @@ from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.numbers import port_and_protocol
 from netdash.model.source import RECORDED, SOURCES, Options, Source
-from netdash.view import json_host, several_hosts, terminal, unavailable
+from netdash.view import terminal, unavailable
 from netdash.view.table import Filter, Row, View
 from netdash.view.text import safe
 from netdash.view.views import BY_NAME
@@ -72,6 +71,8 @@ def print_view(
         wanted.check(view, rows)
     kept = [at for at, row in enumerate(rows) if wanted.matches(row) and among(rows.things[at])]
     if _as_json(arguments):
+        from netdash.view import json_host
+
         document(json_host.dumps(json_host.list_view(host, view, (rows.things[at] for at in kept))))
     elif kept:
         print_rows(arguments, view, [rows[at] for at in kept])
@@ -89,6 +90,7 @@ def print_view(
 def list_several(arguments: Arguments) -> int:
     """Print one view of all hosts; exit 1 when one of them lists what is wrong, else 3 when one is not known."""
     from netdash.collect.hosts import named, read_hosts
+    from netdash.view import json_host, several_hosts
 
     view = BY_NAME[arguments.view]
     if _fares(arguments, view):
@@ -147,6 +149,8 @@ def listed_host(arguments: Arguments, view: View) -> Host:
         keep_health(host, examine(host))
         return host
     if view.name == "containers" and not _as_json(arguments) and arguments.bundle is not None:
+        from netdash.bundle.storage import load
+
         return Builder(compare=False).build(load(arguments.bundle, ("netns.txt",)))
     if view.name == "flows":
         return flows_host(arguments)
@@ -176,6 +180,8 @@ def _known(host: Host, view: View) -> bool:
 def show(arguments: Arguments) -> int:
     """Print one container's card, or its JSON."""
     if arguments.json:
+        from netdash.view import json_host
+
         host = host_of(arguments, ALL_WAYS)
         document(json_host.dumps(json_host.show(host, find_container(host, arguments.container))))
         return Exit.FINE
@@ -198,6 +204,7 @@ def free(arguments: Arguments) -> int:
     host = host_of(arguments, ALL_WAYS - {Source.SYSCTLS})
     answer = look(host, proto, number)
     if arguments.json:
+        from netdash.view import json_host
         from netdash.view.changes import free_port
 
         document(json_host.dumps(free_port(host, answer)))
@@ -216,6 +223,8 @@ def _port(text: str) -> tuple[int, str]:
 
 def record(arguments: Arguments) -> int:
     """Write a bundle of all that could be read."""
+    from netdash.bundle.storage import dump
+
     recording = reading(arguments, RECORDED, whole=True)
     lost = recording.failures.get("host")
     if lost is not None:
@@ -261,6 +270,8 @@ def reading(
     arguments: Arguments, sources: frozenset[str], whole: bool = False, containers: int | None = None
 ) -> Recording:
     if arguments.bundle is not None:
+        from netdash.bundle.storage import load
+
         return load(arguments.bundle)
     if len(arguments.hosts) > 1:
         raise NetdashError(f"{arguments.command} is for one host", "name one --host", Exit.USAGE)

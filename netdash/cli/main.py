@@ -123,6 +123,7 @@ def _log(name: str) -> None:
 
 
 _COMMANDS = {
+    "containers": ("containers", "run"),
     "trace": ("trace", "run_trace"),
     "prove": ("prove", "run"),
     "reach": ("trace", "run_reach"),

@@ -11,7 +11,6 @@ from netdash.model.host import Container, Host
 from netdash.model.index import index_of, sharing
 from netdash.model.records import dataclass, replace
 from netdash.trace.default_questions import Usual
-from netdash.trace.exchange import paused_in
 from netdash.trace.model import Origin
 from netdash.trace.summary import against, answer, doubt, fared, traceable
 
@@ -153,6 +152,8 @@ def judged(
 
 
 def _lines(host: Host, groups: Iterable[Sequence[Asked]]) -> Iterator[Line]:
+    from netdash.trace.exchange import paused_in  # all that walks packets: not on the way to the first row
+
     known, paused = traceable(host), {container.id for container in paused_in(host)}
     for members in groups:
         traced = _traced(host, members[0]) if known else Mark.UNKNOWN

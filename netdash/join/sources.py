@@ -200,10 +200,12 @@ class Sources:
     def ruleset(self, recording: Recording, failures: dict[str, Failure]) -> Ruleset | None:
         if Source.RULES in recording.pending:
             return None
-        from netdash.rules.ruleset import RulesetReader
+        ruleset = None
+        if not recording.answers.keys().isdisjoint(SOURCES[Source.RULES]):
+            from netdash.rules.ruleset import RulesetReader
 
-        self._rules = self._rules or RulesetReader()
-        ruleset = self._rules.read(recording)
+            self._rules = self._rules or RulesetReader()
+            ruleset = self._rules.read(recording)
         if ruleset is None:
             failures.setdefault(Source.RULES, Failure(Source.RULES, "not read"))
             return None

@@ -3,14 +3,10 @@ or a pipe gets every row in full. Owns the escape sequences of the command line.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from netdash.drift.compare import ENGINE_CHAINS_GONE
 from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.model.records import dataclass, replace
 from netdash.view.table import Column, Row, View, widths
@@ -109,6 +105,9 @@ def columns(view: View, rows: Sequence[Row], keys: Sequence[str]) -> tuple[View,
 def as_csv(view: View, rows: Iterable[Row], headers: bool) -> Iterator[SafeText]:
     """RFC 4180 but for the newline; what a spreadsheet would take for a formula begins with an apostrophe."""
     shown = [at for at, column in enumerate(view.columns) if not column.screen]
+    import csv
+    import io
+
     text = io.StringIO()
     write = csv.writer(text, lineterminator="\n").writerow
     if headers:
@@ -180,6 +179,10 @@ _ALIKE = 3  # rules of one chain that differ alike and are listed one by one
 
 def _drift(view: View, rows: Sequence[Row], how: How) -> Iterator[SafeText]:
     """Why a rule is there stands on a line of its own: the one thing that must not be cut."""
+    import textwrap
+
+    from netdash.drift.compare import ENGINE_CHAINS_GONE  # other lists need none of this
+
     if not how.every and len(rows) > _ALIKE and all(ENGINE_CHAINS_GONE in _cells(view, row)["why"] for row in rows):
         yield clean(f"✗ all of the engine's chains are gone: {len(rows)} rules")
         yield clean("  systemctl restart docker writes them anew, unless it runs with --iptables=false")

@@ -195,6 +195,21 @@ def process(*arguments: str, **options: object) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
+@pytest.mark.parametrize(
+    ("program", "code", "out"),
+    [
+        ("print('a', end=''); printing.leave(3)", 3, "a"),
+        ("atexit.register(print, 'b'); printing.leave(0)", 0, "b\n"),
+        ("threading.Thread(target=lambda: (time.sleep(0.2), print('c'))).start(); printing.leave(0)", 0, "c\n"),
+        ("sys.stdout = open('/dev/full', 'w'); print('d'); printing.leave(0)", 120, ""),
+    ],
+    ids=["buffered", "registered", "threads", "full"],
+)
+def test_a_command_that_ends_at_once_loses_nothing(program: str, code: int, out: str) -> None:
+    done = process("-c", f"import atexit, sys, threading, time; from netdash.cli import printing; {program}")
+    assert (done.returncode, done.stdout) == (code, out)
+
+
 def test_a_recording_needs_no_third_party_package() -> None:
     program = (
         "import sys; from netdash.cli.main import main; main(['ports', '--json', '--from', sys.argv[1]]);"
