@@ -6,14 +6,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netdash.cli.options import Collected, Once, Parser
+from netdash.cli.options import Collected, Once, Parser, path
 from netdash.model.errors import NetdashError
 from netdash.model.numbers import decimal, port_number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netdash.publish.request import Mode
 
 LISTS = ("containers", "ports", "networks", "rules", "routes", "proxies", "links", "drift", "flows", "drops")
@@ -93,7 +94,7 @@ def _of_doctor(command: Parser) -> None:
     command.add_argument("--probe", action="store_true", help="confirm findings by a few real connections on this host")
     _json(command)
     command.add_argument("--watch", action="store_true", help="go on, and print findings as they appear and go")
-    command.add_argument("--report", type=Path, metavar="FILE.md", help="write what one pastes into an incident")
+    command.add_argument("--report", type=path, metavar="FILE.md", help="write what one pastes into an incident")
     command.add_argument("--mask", action="store_true", help="replace names and addresses, each always by the same")
 
 
@@ -153,7 +154,7 @@ def _of_capture(command: Parser) -> None:
     )
     command.add_argument("-c", dest="packets", metavar="N", type=packets, help="end after so many; default 100")
     command.add_argument("--seconds", dest="wait", metavar="N", type=seconds, help="end after so long; default 30")
-    command.add_argument("-w", dest="write", metavar="FILE.pcapng", type=Path, help="save the packets in a new file")
+    command.add_argument("-w", dest="write", metavar="FILE.pcapng", type=path, help="save the packets in a new file")
     command.add_argument("--force", action="store_true", help="-w overwrites a file that is there")
     command.add_argument("--snap", metavar="N", type=snap, help="bytes of a packet that are saved; default 96")
     command.add_argument("--payload", action="store_true", help="show and save payload too, which may hold secrets")
@@ -161,7 +162,7 @@ def _of_capture(command: Parser) -> None:
 
 
 def _of_record(command: Parser) -> None:
-    command.add_argument("target", metavar="BUNDLE", type=Path, help="a new folder, or a new .tar.gz")
+    command.add_argument("target", metavar="BUNDLE", type=path, help="a new folder, or a new .tar.gz")
 
 
 def _of_config(command: Parser) -> None:
@@ -294,7 +295,7 @@ def shared() -> Parser:
 
 
 def bundle(text: str) -> Path:
-    return Path("/dev/stdin" if text == "-" else text)
+    return path("/dev/stdin" if text == "-" else text)
 
 
 def _mode(parser: argparse.ArgumentParser, default: Mode | None) -> None:

@@ -23,9 +23,9 @@ def run(arguments: Arguments) -> int:
 
     if host is None:
         return lists.run(arguments)
-    from netdash.view.views import BY_NAME
+    from netdash.view.columns_engine import CONTAINERS
 
-    return lists.print_view(arguments, host, BY_NAME[arguments.view], arguments.filter)
+    return lists.print_view(arguments, host, CONTAINERS, arguments.filter)
 
 
 def _is_plain(arguments: Arguments) -> bool:
@@ -37,12 +37,13 @@ def _is_plain(arguments: Arguments) -> bool:
 
 def _listed(arguments: Arguments) -> Host | None:
     asked, taken = ListedContainers(arguments.docker_host, arguments.timeout or _LIMIT), time.time()
-    from netdash.cli.feeds import with_own_records
+    from netdash.cli.own_records import with_own_records
     from netdash.join.host import Builder  # loads most of what is needed, while the engine lists its containers
 
     if not asked.ask_details():
         return None
     from netdash.cli import lists  # loads the rest, while the engine looks each of them up  # noqa: F401
+    from netdash.view import columns_engine  # noqa: F401
 
     answers = asked.take()
     if answers is None or _is_elsewhere(asked.pid):
@@ -73,17 +74,19 @@ def _is_known(host: Host) -> bool:
 
 def _is_renamed(network: Network) -> bool:
     """Whether the network's bridge may have another name: there is none of its own, but a device has its address."""
-    if not network.bridge or os.path.exists(f"/sys/class/net/{network.bridge}"):
+    devices, four, six = map(_read, ("dev", "fib_trie", "if_inet6"))
+    names = {line.partition(":")[0].strip() for line in devices.splitlines()}
+    if not network.bridge or network.bridge in names:
         return False
-    known = "".join(map(_read, ("/proc/net/fib_trie", "/proc/net/if_inet6")))
-    return any((f"-- {ip}\n" if ip.version == 4 else f"{int(ip):032x}") in known for ip in network.gateways)
+    own = (f"-- {ip}\n" in four if ip.version == 4 else f"{int(ip):032x}" in six for ip in network.gateways)
+    return not devices or not four or any(own)
 
 
 @cache
-def _read(path: str) -> str:
-    """ "" where the kernel has no IPv6."""
+def _read(name: str) -> str:
+    """What the kernel tells of this network namespace; "" of IPv6 where it has none."""
     try:
-        with open(path, encoding="ascii") as file:
+        with open(f"/proc/net/{name}", encoding="ascii", errors="replace") as file:
             return file.read()
     except OSError:
         return ""

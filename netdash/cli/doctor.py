@@ -96,7 +96,7 @@ def _write(path: Path, host: Host, found: Health) -> None:
 
 def _watch(arguments: Arguments) -> int:
     """A line or, with --json, an object for each change; ends with Ctrl-C."""
-    from netdash.cli.feeds import with_own_records
+    from netdash.cli.own_records import with_own_records
     from netdash.join.host import Builder
 
     builder, watch, begun = Builder(), Watch(), False

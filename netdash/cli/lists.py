@@ -20,7 +20,6 @@ from netdash.model.source import RECORDED, SOURCES, Options, Source
 from netdash.view import terminal, unavailable
 from netdash.view.table import Filter, Row, View
 from netdash.view.text import safe
-from netdash.view.views import BY_NAME
 
 PIPED = 120  # cells of a card that goes to a file or a pipe
 
@@ -52,6 +51,8 @@ def run(arguments: Arguments) -> int:
 
 def list_view(arguments: Arguments) -> int:
     """Print one view; exit 3 when its list could not be read, 1 when it lists what is wrong and there is some."""
+    from netdash.view.views import BY_NAME
+
     view = BY_NAME[arguments.view]
     return print_view(arguments, listed_host(arguments, view), view, arguments.filter)
 
@@ -91,6 +92,7 @@ def list_several(arguments: Arguments) -> int:
     """Print one view of all hosts; exit 1 when one of them lists what is wrong, else 3 when one is not known."""
     from netdash.collect.hosts import named, read_hosts
     from netdash.view import json_host, several_hosts
+    from netdash.view.views import BY_NAME
 
     view = BY_NAME[arguments.view]
     if _fares(arguments, view):
@@ -198,6 +200,7 @@ def show(arguments: Arguments) -> int:
 
 def free(arguments: Arguments) -> int:
     """Say whether a port is free: exit 0 free, 1 taken, 3 not known."""
+    from netdash.view.columns_ports import PORTS
     from netdash.view.form_choices import look, sentences
 
     number, proto = _port(arguments.free or "")
@@ -210,7 +213,7 @@ def free(arguments: Arguments) -> int:
         document(json_host.dumps(free_port(host, answer)))
     else:
         write(map(safe, sentences(host, answer)))
-    tell_missing(host, BY_NAME["ports"].sources)
+    tell_missing(host, PORTS.sources)
     return Exit.UNREADABLE if answer.free is None else Exit.FINE if answer.free else Exit.FINDINGS
 
 
@@ -279,7 +282,7 @@ def reading(
         from netdash.collect.hosts import read_host
 
         return read_host(arguments.hosts[0], arguments.options(sources, whole, containers))
-    from netdash.cli.feeds import with_own_records
+    from netdash.cli.own_records import with_own_records
     from netdash.collect.once import read_once
 
     return with_own_records(read_once(arguments.options(sources, whole, containers)))

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from netdash.cli import printing
 from netdash.model.errors import Exit, NetdashError, did_you_mean
 from netdash.view.text import safe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -100,3 +103,9 @@ class Collected(argparse.Action):
     ) -> None:
         self.const.append(values)
         setattr(namespace, self.dest, self.const)
+
+
+def path(text: str) -> Path:
+    from pathlib import Path  # most commands name no file
+
+    return Path(text)

@@ -219,7 +219,7 @@ def allowed(arguments: Arguments) -> None:
 
 
 def read(arguments: Arguments) -> Host:
-    from netdash.cli.feeds import with_own_records
+    from netdash.cli.own_records import with_own_records
     from netdash.collect.once import read_once
     from netdash.join.host import Builder
 

@@ -152,9 +152,12 @@ class ListedContainers:
 
     def _read(self, get: _Get | None, identity: str | None = None) -> Any:
         """A list, or the details of a container. Raises ValueError where the answer is not that."""
-        if get is None or not get.read(time.monotonic() + self._limit):
-            raise ValueError("no answer")
-        head, answer = get.answer()
+        if get is None:
+            raise ValueError("not asked")
+        with asked("engine", "GET", get.target):
+            if not get.read(time.monotonic() + self._limit):
+                raise ValueError("no answer")
+            head, answer = get.answer()
         if b"\r\nlibpod" in head.lower() or not isinstance(answer, list if identity is None else dict):
             raise ValueError("not an answer of Docker")
         if isinstance(answer, dict) and answer.get("Id") != identity:
@@ -172,7 +175,7 @@ class _Get:
     """One question to the engine on a unix socket, on a connection of its own. All raises OSError."""
 
     def __init__(self, path: str, target: str) -> None:
-        self._target = target
+        self.target = target
         self._answer = bytearray()
         self._size = _MAX  # bytes of the whole answer, once they are known
         self._connection = _socket.socket(_socket.AF_UNIX)

@@ -8,7 +8,6 @@ import functools
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -96,6 +95,8 @@ def logged(kind: str, what: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R
 
 def _write(kind: str, what: str, seconds: float, problem: str) -> None:
     """One line in printable ASCII, by one write: threads do not mix."""
+    import threading
+
     now = time.time()
     when = time.strftime("%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}"
     record = f"{what} failed: {problem}" if problem else what

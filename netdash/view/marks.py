@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from netdash.doctor.standing import Alarms, alarms_of
 from netdash.model.finding import (
     WORST_FIRST,
     Direction,
@@ -22,10 +22,13 @@ from netdash.model.finding import (
 from netdash.model.host import Container, Host, Network, Port, Proxy, Ref, Rule, Verb
 from netdash.model.index import index_of, sharing
 from netdash.model.relations import ref_of
-from netdash.trace.model import Reach, Verdict
 from netdash.view.layout import shorter, size
 from netdash.view.table import Row
 from netdash.view.text import Line, Span, Tone, clean, fit, listed, width
+
+if TYPE_CHECKING:
+    from netdash.doctor.standing import Alarms
+    from netdash.trace.model import Reach, Verdict
 
 GLYPHS: Mapping[Mark, str] = {
     Mark.OK: "✓",
@@ -60,6 +63,8 @@ def of_reach(reach: Reach) -> Span:
 
 def way(ended: Verdict) -> Span:
     """The same of one way, whatever becomes of the answer."""
+    from netdash.trace.model import Verdict  # a list of containers needs none of this
+
     came = None if ended is Verdict.UNKNOWN else ended.arrives
     return verdict(ANSWERED[came], word(came, ended))
 
@@ -236,6 +241,8 @@ def finding_of_network(host: Host, network: Network) -> Finding | None:
 @lru_cache(maxsize=4)
 def alarms(health: Health) -> Alarms:
     """By container, the worst first."""
+    from netdash.doctor.standing import alarms_of
+
     return alarms_of(health.findings)
 
 

@@ -4,19 +4,19 @@ whether a way of a card is in use."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from netdash.join.flows import connections
-from netdash.kernel.conntrack_entries import is_open
 from netdash.model.finding import Direction
 from netdash.model.host import Host
 from netdash.model.index import index_of, sharing
 from netdash.model.kernel_state import Rate, added
 from netdash.model.packet import Flow
-from netdash.trace.default_questions import Usual
-from netdash.trace.model import Origin
 from netdash.view.formatting import NOTHING, UNKNOWN, bytes_rate, short_number
 from netdash.view.table import Column
 from netdash.view.text import Line, Span, Tone
+
+if TYPE_CHECKING:
+    from netdash.trace.default_questions import Usual
 
 _BARS = "▁▂▃▄▅▆▇█"
 _READINGS = 8  # that a sparkline shows
@@ -88,6 +88,9 @@ def use(host: Host, ways: Sequence[Usual]) -> Line:
 
 
 def _of_way(host: Host, way: Usual) -> list[Flow]:
+    from netdash.join.flows import connections  # a list that shows no rate needs none of this
+    from netdash.kernel.conntrack_entries import is_open
+
     index = index_of(host)
     about = way.about
     names = (about.container, way.question.container) if about is not None else ()
@@ -98,6 +101,8 @@ def _of_way(host: Host, way: Usual) -> list[Flow]:
 
 def _takes(host: Host, way: Usual, flow: Flow) -> bool:
     """Whether the connection goes this way."""
+    from netdash.trace.model import Origin
+
     asked, port, to = way.question, way.port, flow.asked
     if to.ip is None or to.ip.version != asked.dst.version:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netdash.join.drops import unread_parts
 from netdash.model.engine_state import Place
 from netdash.model.host import Failure, Host
 from netdash.model.source import Source
@@ -27,6 +26,8 @@ def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
     if Source.FLOWS in wanted and host.flows is None and Source.FLOWS not in host.failures:
         found.append(Failure(Source.FLOWS, "not read" if host.live else "not in this recording"))
     if Source.DROPS in wanted and Source.DROPS not in host.failures:
+        from netdash.join.drops import unread_parts
+
         names = {failure.source for failure in found}
         parts = [(part, why) for part, why in unread_parts(host) if part not in names and part != Source.RULES]
         found += [Failure(part, why) for part, why in parts]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netdash.apply import forward, journal_files, state_directory
-from netdash.cli.feeds import dumps, waiting_ports
+from netdash.cli.own_records import dumps, waiting_ports
 from netdash.model.source import KEPT, WAITING
 from tests.collect.test_collector import SHELLS, recorded, tools
 from tests.publish.test_state import CHANGE, RECORD

@@ -67,6 +67,11 @@ def test_nothing_is_kept_while_nobody_wants_it() -> None:
     assert log.asked("command", "one") is log.asked("engine", "two")
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("networks", "GET /v1.51/networks"), ("containers", "GET /containers/json?all=1")],
+    ids=["all that is read", "the engine alone"],
+)
 @pytest.mark.parametrize("given", [["--debug=FILE"], ["--debug"]], ids=["named", "unnamed"])
 def test_the_command_line_logs_the_calls_of_the_engine_without_values(
     engine: FakeEngine,
@@ -74,18 +79,20 @@ def test_the_command_line_logs_the_calls_of_the_engine_without_values(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     given: list[str],
+    command: str,
+    told: str,
 ) -> None:
     monkeypatch.setenv("NETDASH_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("DOCKER_HOST", engine.address)
     monkeypatch.setenv("SECRET", "hunter3")
     words = [word.replace("FILE", str(tmp_path / "new.log")) for word in given]
     try:
-        main([*words, "containers"])
+        main([*words, command])
     finally:
         log.end()
     (path,) = [*tmp_path.glob("*.log"), *tmp_path.glob("state/debug-*.log")]
     text = path.read_text("ascii")
     assert str(path) in capsys.readouterr().err
-    assert "engine   GET /v1.51/containers/json" in text
-    assert "command  " in text
+    assert f"engine   {told}" in text
+    assert ("command  " in text) == (command == "networks")
     assert "hunter" not in text

@@ -11,7 +11,7 @@ import pytest
 
 from netdash.apply import journal_files, state_directory
 from netdash.bundle.recording import Recording
-from netdash.cli.feeds import dumps, with_own_records
+from netdash.cli.own_records import dumps, with_own_records
 from netdash.join.host import Builder
 from netdash.model.host import Host
 from netdash.model.kept import old_of, parse_kept, parse_waiting
