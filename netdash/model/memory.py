@@ -9,6 +9,8 @@ from itertools import compress, count, islice
 from operator import eq, is_, not_
 from typing import Any, TypeVar
 
+from netdash.model.turn import give_way
+
 S = TypeVar("S")
 T = TypeVar("T")
 _Call = TypeVar("_Call", bound=Callable[..., Any])
@@ -30,6 +32,7 @@ class Memory:
         `make`: two under one name would replace each other's results."""
         known = self._last.get(name)
         if known is None or not same(known[0], inputs):
+            give_way()
             known = self._last[name] = (inputs, make(*inputs))
         result: T = known[1]
         return result
@@ -69,6 +72,7 @@ class CachedMap:
         known = dict(zip(self._keys, self._results, strict=True)) if keys[now] else {}
         for key, thing in zip(keys[now], things[now], strict=True):
             if key not in known:
+                give_way()
                 known[key] = make(thing)
         fresh = map(known.__getitem__, keys[now])
         self._results = [*self._results[: was.start], *fresh, *self._results[was.stop :]]

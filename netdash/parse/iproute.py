@@ -12,6 +12,7 @@ from netdash.model.addresses import address, interface, subnet
 from netdash.model.host import IP, AddressDetail, Interface, IpsecPolicy, Link, Neighbour, Net, PolicyRule, Route
 from netdash.model.kernel_state import BridgePort, BridgeSwitches, Bridging, FdbEntry, PortVlan
 from netdash.model.memory import CachedMap
+from netdash.model.turn import give_way
 from netdash.parse.json_values import Json, integer, items, mapping, text
 
 _EVERYTHING: dict[int, Net] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
@@ -137,6 +138,7 @@ def _resolved(raw: Json, known: Mapping[object, Json]) -> Json:
 
 
 def _route(raw: Json, family: int) -> Route | None:
+    give_way()
     dst = text(raw.get("dst"))
     if dst is None:
         return None
@@ -269,6 +271,7 @@ def parse_bridging(fdb: object, vlans: object) -> Bridging:
 def _entries(fdb: object) -> Iterator[FdbEntry]:
     """Without the addresses that a device itself listens to ("self"): a bridge does not ask them."""
     for raw in map(mapping, items(fdb)):
+        give_way()
         mac, port, bridge = text(raw.get("mac")), text(raw.get("ifname")), text(raw.get("master"))
         if mac and port and bridge:
             yield FdbEntry(mac.lower(), port, raw.get("state") in ("static", "permanent"))

@@ -13,6 +13,7 @@ from netdash.kernel.conntrack_entries import flows_of
 from netdash.model.host import IP, Chain, Container, Host, Listener, Rule
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
+from netdash.model.turn import give_way
 from netdash.trace.connection import NO_ZONE, Connection
 from netdash.trace.hooks import Hooks, hooks_of
 from netdash.trace.model import UNREAD, Decision, End, Hop, Routed, Step, Tuple4, Verdict
@@ -295,6 +296,7 @@ Walk = Callable[[Choices, frozenset[str]], Walked]
 
 
 def walk(run: Run, start: Callable[[], Ended]) -> Walked:
+    give_way()
     try:
         ended = start()
     except Ended as stopped:  # it must not outlive this block: its traceback holds this frame, and so the whole host

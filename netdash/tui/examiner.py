@@ -48,7 +48,7 @@ class Examiner:
         self._next: Host | None = None
         self._seen: Host | None = None
         self._last: dict[str | None, _Examined] = {}  # by the host's name
-        self._began: dict[str | None, float] = {}  # by the host's name: when it was read far enough
+        self._began: dict[str | None, float] = {}  # by the host's name: since when all but a part is read
         self._thread: threading.Thread | None = None
         self._examining = False
 
@@ -76,7 +76,9 @@ class Examiner:
         if _NEEDED & host.pending or "host" in host.failures:
             return False
         now, last = time.monotonic(), self._last.get(host.name)
-        if host.pending and now - self._began.setdefault(host.name, now) < _PATIENCE:
+        if not host.pending:
+            self._began.pop(host.name, None)
+        elif now - self._began.setdefault(host.name, now) < _PATIENCE:
             return False
         return last is None or now - last.at >= _stands(last, host)
 

@@ -23,6 +23,7 @@ from netdash.model.errors import Exit
 from netdash.model.finding import health_of, keep_health
 from netdash.model.host import Host
 from netdash.model.source import Source
+from netdash.model.turn import give_way
 from netdash.tui import frame, theme
 from netdash.tui.config import Keep, Options
 from netdash.tui.examiner import Examine, Examiner, Verdicts
@@ -222,13 +223,13 @@ class HostApp(TerminalApp):
         elif self.paused or current_thread() is main_thread():
             self.post_message(Arrived(HostView(host)))
         else:
-            self._warmed = HostView(host, self._warmed).warm(self.looked, self.turn.give_way)
+            self._warmed = HostView(host, self._warmed).warm(self.looked, give_way)
             self.post_message(Arrived(self._warmed))
 
     def _examined(self, host: Host) -> None:
         """Called by the examiner's thread: the same host, of which more is known."""
         host_view = self._with_health(host)
-        self.post_message(Examined(host, host_view and host_view.warm(self.looked, self.turn.give_way)))
+        self.post_message(Examined(host, host_view and host_view.warm(self.looked, give_way)))
 
     def on_examined(self, message: Examined) -> None:
         shown, made = self.host_view, message.host_view

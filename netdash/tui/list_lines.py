@@ -90,7 +90,7 @@ class ListLines(Generic[Style]):
             self._sizes = self._shared(listing.ask.view.columns, sample, noted, room, gap)
             shown = sum(1 for size in self._sizes if size)
             left = room - sum(self._sizes) - gap * (shown - 1)
-            lacking = 0 if self.only else self._leave_room(listing.ask.view, sample, room, gap)
+            lacking = 0 if self.only else self._leave_room(listing.ask, sample, room, gap)
             self._gap = " " * (gap if lacking or noted else min(MOST_GAP, gap + left // max(1, shown)))
             self._measured = measured
             self._rows.clear()
@@ -101,23 +101,27 @@ class ListLines(Generic[Style]):
     ) -> list[int]:
         """The cells of each column; those that are extra leave as far as more notes have room then."""
         extra = sorted((column for column in columns if column.leaves >= EXTRA), key=lambda column: -column.leaves)
-        tried = (
-            _some_widths(
-                columns, sample, room, gap, self.only, {*self.hidden, *(column.key for column in extra[:leave])}
-            )
-            for leave in range(len(extra) + 1 if noted else 1)
-        )
-        return max(tried, key=lambda sizes: sum(_noted(row, columns, sizes, gap, room) is not None for row in noted))
+        best, most = list[int](), -1
+        for leave in range(len(extra) + 1 if noted else 1):
+            hidden = {*self.hidden, *(column.key for column in extra[:leave])}
+            sizes = _some_widths(columns, sample, room, gap, self.only, hidden)
+            told = sum(_noted(row, columns, sizes, gap, room) is not None for row in noted)
+            if told > most:
+                best, most = sizes, told
+            if told == len(noted):
+                break
+        return best
 
-    def _leave_room(self, view: View, sample: Sequence[Row], room: int, gap: int) -> int:
-        """The cells that the longest reason lacks beside the columns that it never covers: short titles serve, and
-        a long name gives way."""
+    def _leave_room(self, ask: Ask, sample: Sequence[Row], room: int, gap: int) -> int:
+        """The cells that the longest reason lacks beside the columns that it never covers: short titles serve, beside
+        the sign of the order, and a long name gives way."""
+        view, sort = ask.view, ask.sort
         need = max((width(row.why.text) for row in sample if row.why), default=0)
         kept = [size for size in self._sizes[: view.keeps] if size]
         lacking = left = max(0, need - (room - sum(kept) - gap * len(kept)))
         for index, column in sorted(enumerate(view.columns[: view.keeps]), key=lambda each: each[1].middle):
             size = self._sizes[index]
-            least = column.least if column.middle else width(column.short)
+            least = column.least if column.middle else width(column.short) + (index == sort)
             if left and size and least:
                 self._sizes[index] = max(min(size, least), size - left)
                 left -= size - self._sizes[index]
@@ -241,20 +245,17 @@ def _some_widths(
     columns: Sequence[Column], rows: Sequence[Row], room: int, gap: int, only: Mapping[str, int], hidden: Set[str]
 ) -> list[int]:
     """`widths` for some of the columns, as if the others were not there."""
-    kept = [
-        index
-        for index, column in enumerate(columns)
-        if (column.key in only if only else column.screen is not False and column.key not in hidden)
-    ]
-    some = [Row(row.ref, tuple(row.cells[index] for index in kept)) for row in rows]
+    if only:
+        columns = [
+            replace(column, title="", leaves=not only[column.key], least=only[column.key] or column.least)
+            if column.key in only
+            else column
+            for column in columns
+        ]
     shown = [
-        replace(column, title="", leaves=not only[column.key], least=only[column.key] or column.least)
-        if only
-        else column
-        for column in (columns[index] for index in kept)
+        column.key in only if only else column.screen is not False and column.key not in hidden for column in columns
     ]
-    sizes = dict(zip(kept, widths(shown, some, room, gap), strict=True))
-    return [sizes.get(index, 0) for index in range(len(columns))]
+    return widths(columns, rows, room, gap, shown)
 
 
 def _noted(row: Row, columns: Sequence[Column], sizes: Sequence[int], gap: int, room: int) -> int | None:

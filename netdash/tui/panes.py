@@ -222,10 +222,10 @@ class Panes(Vertical):
         self.grid.show(listing, place.at if at is None else at, notice)
         self.fit_heights(listing)
         before, self._listed = self._listed, listing.ask.view
-        if before in (None, self._listed):
+        if before is None:
             self.selected()
         else:
-            self.follow_later()  # a whole other screen at once would hold up the next key
+            self.follow_later()  # the whole screen at once would hold up the next key
         self._arranged()
 
     def _land(self) -> None:

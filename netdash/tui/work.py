@@ -73,15 +73,15 @@ def _run(steps: Steps[Result], seconds: float) -> tuple[bool, Result | None]:
 
 
 class Turn:
-    """Lets long work in other threads wait while a key is worked on: they share one interpreter. Any thread may call
-    it."""
+    """Lets long work in other threads than the main one, the screen's, wait while a key is worked on: they share one
+    interpreter."""
 
     def __init__(self) -> None:
         self._over = threading.Event()
         self._until = 0.0
 
     def begin(self) -> None:
-        """A key has come."""
+        """A key has come. Any thread may call it."""
         self._until = monotonic() + WAITED
         self._over.clear()
 
@@ -90,7 +90,7 @@ class Turn:
 
     def give_way(self) -> None:
         left = self._until - monotonic()
-        if left > 0:
+        if left > 0 and threading.current_thread() is not threading.main_thread():
             self._over.wait(left)
 
 
@@ -145,8 +145,7 @@ class Background(Generic[Result]):
 
 
 YOUNG = 2_000  # new objects looked at in one go: 0.5 ms; 50,000 take 15
-MIDDLE = 10  # such goes until those that stayed are looked at once more: 5 ms
-NEVER = 1 << 30
+NEVER = 1 << 30  # those that stayed are not looked at in the midst of a key's work, which would take 5 to 30 ms
 EVERY = 2.0  # seconds between two ticks
 GROWN = 30_000  # blocks of memory more than after the look before, 2 to 3 MiB: 8 ms
 IDLE = 1.0  # seconds without a key for each such look's length: the next key is not likely to come within it
@@ -172,7 +171,7 @@ class Collector:
     def begin(self) -> None:
         """What was loaded so far lives as long as the program: the collector need not look at it again."""
         gc.freeze()
-        gc.set_threshold(YOUNG, MIDDLE, NEVER)
+        gc.set_threshold(YOUNG, NEVER, NEVER)
         gc.enable()
         self._held = self._blocks()
 

@@ -13,7 +13,7 @@ from netdash.join.host import Builder
 from netdash.model.records import replace
 from netdash.trace.reachability import reach
 from netdash.trace.tracer import trace
-from netdash.tui.work import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, Collector
+from netdash.tui.work import AWAY, EVERYTHING, GROWN, IDLE, RUNAWAY, YOUNG, Collector
 from netdash.view.card import card
 from netdash.view.views import VIEWS
 from tests.support.trace_hosts import questions_of
@@ -171,3 +171,16 @@ def test_a_host_that_changes_leaves_no_cycle(recording, cycles, name: str) -> No
     for path, fewer in changed(recording(name)):
         both = recording(name), fewer
         assert cycles(lambda hosts=both: [builder.build(one) for one in hosts] and None) == 0, path
+
+
+def test_by_itself_it_looks_at_new_objects_only(moment: Moment) -> None:
+    thresholds, looks = gc.get_threshold(), list[int]()
+    gc.callbacks.append(lambda phase, info: looks.append(info["generation"]) if phase == "start" else None)
+    try:
+        moment.collector.begin()
+        kept = [[number] for number in range(YOUNG * 30)]
+    finally:
+        gc.callbacks.pop()
+        gc.set_threshold(*thresholds)
+    assert len(looks) > 20
+    assert {*looks} == {0}, f"{len(kept)} objects that stay are looked at while a key may wait"

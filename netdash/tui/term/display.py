@@ -15,6 +15,7 @@ from textual.events import InputEvent, Key, Paste
 from textual.message import Message
 from textual.screen import Screen
 
+from netdash.model.turn import waits_by
 from netdash.tui.term import modes
 from netdash.tui.term.driver import Terminal
 from netdash.tui.term.modes import Taken
@@ -42,6 +43,7 @@ class TerminalApp(App[int]):
         self._keys: deque[Message] = deque(maxlen=_MOST)
         self._typing: asyncio.Task[None] | None = None
         self.turn = Turn()
+        waits_by(self.turn.give_way)
 
     # --- pictures -----------------------------------------------------------------------------------------------------
 
@@ -112,7 +114,7 @@ class TerminalApp(App[int]):
             self.post_message(message)
             return
         self._keys.append(message)
-        self.turn.begin()
+        self.turn.begin()  # the key before may have ended it meanwhile
         if self._typing is None or self._typing.done():
             self._typing = asyncio.get_running_loop().create_task(self._type())
 

@@ -17,13 +17,14 @@ from typing import Any, Protocol
 
 from textual.app import App
 from textual.driver import Driver
-from textual.events import Resize
+from textual.events import InputEvent, Paste, Resize
 from textual.geometry import Size
 from textual.message import Message
 
 from netdash.tui.term import modes
 from netdash.tui.term.keyboard import ALONE, Keyboard, Splitter
 from netdash.tui.term.modes import Taken
+from netdash.tui.work import Turn
 
 
 class Writer:
@@ -102,6 +103,8 @@ class Owner(Protocol):
     """The application: these are called in its own thread."""
 
     taken: Taken | None  # by whom the terminal was set up before; None: by nobody
+
+    turn: Turn  # of the keys, for which other threads wait
 
     def typed(self, message: Message) -> None:
         """Something came from the keyboard or the mouse."""
@@ -252,5 +255,7 @@ class Terminal(Driver):
             data = b""
 
     def send_message(self, message: Message) -> None:
+        if isinstance(message, (InputEvent, Paste)):
+            self._owner.turn.begin()  # before the application's thread, which has to wait for others, hears of it
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._owner.typed, message)
