@@ -205,7 +205,7 @@ def _ended(plan: Plan, pair: Pair) -> Iterator[Line]:
     if outcome.fate is Fate.SEGMENTS:
         yield (Span("the other side has its bytes in segments of another size", tone),)
     elif outcome.fate is Fate.LOST:
-        spans = [Span(f"lost between {between}: ", tone)]
+        spans = [Span(f"✗ lost between {between}: ", tone)]
         if outcome.decision is not None:
             step = outcome.decision.step
             ref = ref_of(step.source) if step is not None and step.source is not None else None

@@ -12,7 +12,7 @@ from netdash.model.relations import ref_of
 from netdash.model.source import Source
 from netdash.view import formatting, layout, marks, unavailable
 from netdash.view.json_host import SCHEMA, Json
-from netdash.view.table import Column, Row, Rows, View
+from netdash.view.table import EXTRA, Column, Row, Rows, View
 from netdash.view.text import Line, SafeText, Span, Tone, clean
 
 _NAMED = 3  # of those who are hit, before it says how many more there are
@@ -55,9 +55,9 @@ HEALTH = View(
     columns=(
         Column("severity", "SEVERITY", most=8, leaves=5),
         Column("sentence", "FINDING", most=90, least=40),
-        Column("hits", "WHO", most=40, least=10, leaves=2),
+        Column("hits", "WHO", most=40, least=10, leaves=EXTRA),  # the sentence mostly names them
         Column("since", "SINCE", most=8, leaves=4),
-        Column("code", "CODE", most=30, leaves=6),
+        Column("code", "CODE", most=30, leaves=EXTRA + 1),
     ),
     sources=(Source.DOCKER,),
     rows=_findings,

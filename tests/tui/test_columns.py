@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from netdash.cli.main import _keep_columns
 from netdash.model.errors import NetdashError
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options, load_config
+from netdash.tui.host_view import Listing
+from netdash.view.text import Span
 from tests.support.tui_hosts import crowd
-from tests.support.tui_stage import Stage, press, settle, text
+from tests.support.tui_stage import Stage, dashboard, press, settle, show, text
 
 
 def titles(app: Netdash) -> str:
@@ -44,6 +47,18 @@ def test_a_column_is_switched_off_and_kept() -> None:
     assert view == "containers"
     assert "address" not in columns
     assert {"name", "in", "out", "for", "network"} <= set(columns)
+
+
+@pytest.mark.parametrize(("column", "title"), [(1, "IN↑"), (2, "OUT↑")])
+def test_the_sign_of_the_order_has_room_beside_long_reasons(column: int, title: str) -> None:
+    async def scene(pilot, app):
+        grid = dashboard(pilot).panes.grid
+        rows = [replace(row, why=Span("x" * 70)) for row in grid.listing]
+        grid.show(Listing(replace(grid.listing.ask, sort=column), rows, range(len(rows))), 0)
+        await settle(pilot)
+        assert f" {title} " in titles(app)
+
+    show(crowd(3), scene, (80, 24))
 
 
 def test_escape_gives_it_up() -> None:

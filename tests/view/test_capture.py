@@ -75,7 +75,7 @@ def test_what_a_packet_is(plan: Plan, frame: bytes, words: str) -> None:
 def test_the_rule_is_named(plan: Plan) -> None:
     pair = Pair((seen(tcp(WEB, 5, CLIENT, 80)),), True, LOST)
     (line,) = lines(plan, pair, None)
-    assert "lost between vweb and the uplinks: filter/DOCKER-USER #1 dropped (-j DROP)" in text(line)
+    assert "✗ lost between vweb and the uplinks: filter/DOCKER-USER #1 dropped (-j DROP)" in text(line)
     assert (pair_json(plan, pair)["by"], pair_json(plan, pair)["fate"]) == ("filter/DOCKER-USER #1", "lost")
 
 
