@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 _POLITE = 5  # added to its nice value: at 10, a busy machine leaves it a thirtieth of a processor
 _IDLE = 20.0  # seconds without a question after which it ends and frees its memory
+_FEW = 10  # containers whose host is examined here: that takes less than to start a process
 _TRIES = 2  # it may just have ended
 
 
 class Examination:
-    """One examination at a time, whoever calls. Where no process can be started the calling thread examines."""
+    """One examination at a time, whoever calls. The calling thread examines a host of few containers, and any where no
+    process can be started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,6 +35,14 @@ class Examination:
         self._closed = False
 
     def __call__(self, host: Host) -> Health:
+        found = self._elsewhere(host) if len(host.containers or ()) > _FEW else None
+        if found is not None:
+            return found
+        from netdash.doctor.examine import examine
+
+        return examine(host)
+
+    def _elsewhere(self, host: Host) -> Health | None:
         asked = _packed(host)
         with self._lock:
             for _ in range(_TRIES):
@@ -44,12 +54,8 @@ class Examination:
                     self._end()
                     break
                 else:
-                    if isinstance(answer, Health):
-                        return answer
-                    break  # the calling thread fails likewise, with its own traceback
-        from netdash.doctor.examine import examine
-
-        return examine(host)
+                    return answer if isinstance(answer, Health) else None  # the caller fails with its own traceback
+        return None
 
     def close(self) -> None:
         """Ends the process, whatever it is doing."""

@@ -61,11 +61,12 @@ def namespace_of(pid: int) -> str | None:
 
 class Inside:
     """Keeps the listeners of each container, and the routes of one on several networks, until it is asked to look
-    again."""
+    again; how it resolves names, which the engine writes before it starts; and what `read` found."""
 
     def __init__(self) -> None:
         self._targets: tuple[Target, ...] = ()
         self._texts: dict[str, dict[str, str]] = {}  # by container: its files of the bundle
+        self._kept: dict[str, dict[str, str]] = {}  # the same: those that are not read again with its listeners
 
     def follow(self, wanted: Iterable[Target]) -> frozenset[str]:
         """Takes over the running containers; the ids of those that are new, or came to other networks."""
@@ -79,6 +80,7 @@ class Inside:
         new = frozenset(target.identity for target in self._targets if target not in before)
         alive = {target.identity for target in self._targets} - new
         self._texts = {identity: texts for identity, texts in self._texts.items() if identity in alive}
+        self._kept = {identity: texts for identity, texts in self._kept.items() if identity in alive}
         return new
 
     def targets(self) -> tuple[Target, ...]:
@@ -103,9 +105,21 @@ class Inside:
                 ),
                 "netns.txt": namespace_of(other.pid),
             }
-            known = self._texts.get(other.identity, {})
-            texts = {file: text for file, text in read.items() if text is not None}
-            self._texts[other.identity] = known if known == texts else texts
+            if other.identity not in self._kept:
+                self._kept[other.identity] = _name_files(other.pid)
+            self._put(other, {file: text for file, text in read.items() if text is not None})
+
+    def read(self, identity: str, limit: float) -> None:
+        """Its own addresses, routes, rules and neighbours: where its card is on screen."""
+        target = next((target for target in self._targets if target.identity == identity), None)
+        if target is not None and namespace_of(target.pid) is not None:  # else it may not be entered
+            self._kept[identity] = _own_state(target.pid, limit)
+            self._put(target, self._texts.get(identity, {}))
+
+    def _put(self, target: Target, texts: Mapping[str, str]) -> None:
+        known = self._texts.get(target.identity, {})
+        found = {**texts, **self._kept[target.identity]}
+        self._texts[target.identity] = known if known == found else found
 
     def answers(self) -> dict[str, object]:
         """By bundle path; the same text objects where nothing changed."""
@@ -118,21 +132,27 @@ class Inside:
         return found
 
 
-# --- what only a recording, and the trace of one packet, need --------------------------------------------------------
+# --- what only a recording, a card, and the trace of one packet need -------------------------------------------------
 
 
 def read_container(target: Target, limit: float) -> dict[str, object]:
     """Its addresses and routes, by the host's own `ip` in its network namespace, and how it resolves names."""
-    enter = ("nsenter", f"--target={target.pid}", "--net")
+    paths = ((container_path(target.name, file), text) for file, text in _own_state(target.pid, limit).items())
+    return {path: text for path, text in paths if path}
+
+
+def _own_state(pid: int, limit: float) -> dict[str, str]:
+    """By file of the bundle."""
+    enter = ("nsenter", f"--target={pid}", "--net")
     files = (*container_commands(Source.TRACE), BY_PATH["containers/*/addr.json"], BY_PATH["containers/*/route.json"])
     answers = ask(files, limit, enter)[0]
-    answers |= ask(_saved_rules(target.pid, str(answers.get("containers/*/nft.json", ""))), limit, enter)[0]
-    for name in ("resolv.conf", "hosts"):
-        text = _inner_file(target.pid, name)
-        if text is not None:
-            answers[f"containers/*/{name}"] = text
-    paths = ((container_path(target.name, path.rpartition("/")[2]), text) for path, text in answers.items())
-    return {path: text for path, text in paths if path}
+    answers |= ask(_saved_rules(pid, str(answers.get("containers/*/nft.json", ""))), limit, enter)[0]
+    return {path.rpartition("/")[2]: str(text) for path, text in answers.items()} | _name_files(pid)
+
+
+def _name_files(pid: int) -> dict[str, str]:
+    found = {name: _inner_file(pid, name) for name in ("resolv.conf", "hosts")}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def _saved_rules(pid: int, listing: str) -> Iterator[SourceFile]:

@@ -66,6 +66,7 @@ class LiveReader:
         self._flows.look(watched.flows)
         self._traffic.watch(watched)
         self._machine.watch_drops(watched.drops)
+        self._machine.watch_container(watched.container)
         self._engine_namespace.watch_drops(watched.drops)
 
     def stop(self) -> None:

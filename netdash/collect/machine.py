@@ -72,6 +72,8 @@ _SYSCTLS = 30.0
 _INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
 _PROCESSES = 12  # every twelfth poll looks for proxies that no change of the host's sockets told
 _AFTER_START = (0.1, 0.5, 2.0, 8.0, 25.0)  # seconds after which a new container is looked into: programs listen late
+_LOOKED_AT = 0.5  # seconds that a card is on screen before its container is asked what only a card needs
+_CONTAINER = 60.0  # seconds after which it is asked again
 _NEIGHBOURS = 2.0  # seconds; their states change all the time
 
 
@@ -90,6 +92,7 @@ class MachineReader:
         self._polls = 0
         self._rules_read = float("-inf")
         self._drops = False  # whether somebody looks at lost packets
+        self._container, self._looked_at = "", 0.0  # whose card is on screen, and since when
         self._due: dict[str, float] = {}
         self._restless: dict[str, float] = {}  # since when a task waits for quiet
         self._visits: list[tuple[float, frozenset[str]]] = []  # when to look into which new containers
@@ -116,8 +119,14 @@ class MachineReader:
             self._drops = self._rules.every_counter = wanted
             self._ask("poll")
 
+    def watch_container(self, identity: str) -> None:
+        """Its own routes and rules from now on; "" for those of none."""
+        if identity != self._container:
+            self._container, self._looked_at = identity, time.monotonic()
+            self._ask("container")
+
     def refresh(self) -> None:
-        self._ask("poll", "dump", "inside", "sysctls")
+        self._ask("poll", "dump", "inside", "sysctls", "container")
 
     def stop(self) -> None:
         self._ask("stop")
@@ -175,8 +184,13 @@ class MachineReader:
         for task in asked:
             self._soon(task)
         if wanted is not None:
+            before = len(self._inside.targets())
             new = self._inside.follow(wanted)
             self._unseen |= new
+            if len(self._inside.targets()) < before + len(new):
+                self._settled("sockets")  # the proxies of one that has ended go with it
+            if self._container in new:
+                self._soon("container", _LOOKED_AT)
             if new:
                 now = time.monotonic()
                 self._visits += [(now + seconds, new) for seconds in _AFTER_START]
@@ -261,6 +275,17 @@ class MachineReader:
             self._inside.look(due)
             self._put_inside(due)
 
+    def _read_container(self) -> None:
+        """What only its card needs, once that has been on screen for a moment."""
+        now = time.monotonic()
+        if now < self._looked_at + _LOOKED_AT:
+            self._due["container"] = self._looked_at + _LOOKED_AT
+        elif self._container:
+            self._due["container"] = now + _CONTAINER
+            with self._guard(Source.INSIDE):
+                self._inside.read(self._container, self._limit)
+                self._put_inside(())
+
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + _SYSCTLS
         with self._guard(Source.SYSCTLS):
@@ -306,6 +331,7 @@ _TASKS: dict[str, Callable[[MachineReader], None]] = {
     "sockets": MachineReader._read_sockets,
     "inside": MachineReader._look_inside,
     "visit": MachineReader._visit,
+    "container": MachineReader._read_container,
     "sysctls": MachineReader._read_sysctls,
     "dump": MachineReader._dump,
     "netns": MachineReader._read_namespaces,

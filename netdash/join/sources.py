@@ -328,7 +328,8 @@ def parse_inside(answers: Mapping[str, object]) -> Inside | None:
     Loads the parsers only for a container of which something was read: the screen shows containers before."""
     addresses, routes, sysctls = (answers.get(name) for name in ("addr.json", "route.json", "sysctl.txt"))
     sockets, rules = answers.get("proc-net.txt"), _rules(answers)
-    if addresses is None and routes is None and sysctls is None and sockets is None and rules is None:
+    resolver, names = answers.get("resolv.conf"), answers.get("hosts")
+    if all(answer is None for answer in (addresses, routes, sysctls, sockets, rules, resolver, names)):
         return None
     from netdash.parse.iproute import parse_links, parse_neighbours, parse_policy, parse_routes
     from netdash.parse.proc import parse_names, parse_proc_routes, parse_resolver, parse_sysctls
@@ -341,9 +342,8 @@ def parse_inside(answers: Mapping[str, object]) -> Inside | None:
     rule4, rule6 = answers.get("rule4.json"), answers.get("rule6.json")
     policy = _parsed(lambda four: parse_policy(four, None if rule6 is None else decoded(rule6)), rule4)
     neighbours = _parsed(parse_neighbours, answers.get("neigh.json"))
-    if links is None and found is None and not pairs and rules is None:
+    if links is None and found is None and not pairs and rules is None and resolver is None and names is None:
         return None
-    resolver, names = answers.get("resolv.conf"), answers.get("hosts")
     return Inside(
         *(links, found, pairs, policy, neighbours, rules),
         resolver=parse_resolver(resolver) if isinstance(resolver, str) else None,

@@ -176,6 +176,7 @@ class Watched:
     devices: tuple[int, ...] = ()  # indexes of those whose counters are read where those of all are not
     addresses: tuple[IP, ...] = ()  # whose connections are read where not all are
     drops: bool = False  # the kernel's counters of lost packets
+    container: str = ""  # id of the one whose own routes and rules are read
 
     def __or__(self, other: Watched) -> Watched:
         return Watched(
@@ -184,6 +185,7 @@ class Watched:
             self.devices or other.devices,
             self.addresses or other.addresses,
             self.drops or other.drops,
+            self.container or other.container,
         )
 
 

@@ -14,8 +14,8 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
 
-from netdash.model.finding import Health, Mark, health_of
-from netdash.model.host import Failure, Host, Ref
+from netdash.model.finding import Mark, health_of
+from netdash.model.host import Host, Ref
 from netdash.model.kernel_state import Watched
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
@@ -178,7 +178,7 @@ class Dashboard(Screen[None]):
         host = self.host_view.host if self.host_view else None
         self.tab_bar.show(header.tabs(host, panes.places.view, wide, wide - width_of(note)), note)
         health = health_of(host) if host is not None else None
-        line = marks.banner(health, wide, self._unread(host, health)) if host and health else ()
+        line = marks.banner(health, wide, self._unread(host)) if host and health else ()
         if host is not None and app.gone is not None and "host" not in host.failures:
             line = header.gone(host.failures[Source.DOCKER], app.gone, wide)
         self.banner.show(line)
@@ -189,14 +189,11 @@ class Dashboard(Screen[None]):
                 panes.fit_heights(listing)
         self.write_footer()
 
-    def _unread(self, host: Host, health: Health) -> list[str]:
+    def _unread(self, host: Host) -> list[str]:
         """Why verdicts are unknown, a sentence each."""
         if "host" in host.failures:
             return []
-        failures = unavailable.missing(host, VERDICT_SOURCES)
-        unchecked = health.not_checked
-        failures += [Failure(source, unchecked[source]) for source in VERDICT_SOURCES if source in unchecked]
-        return [unavailable.sentence(failure) for failure in failures]
+        return [unavailable.sentence(failure) for failure in unavailable.missing(host, VERDICT_SOURCES)]
 
     def _number_of_host(self) -> str:
         """Which of several hosts is on screen: 2/3."""

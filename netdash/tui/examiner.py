@@ -13,7 +13,7 @@ from netdash.model.host import Host, Ref, Rule
 from netdash.model.index import index_of
 from netdash.model.memory import same
 from netdash.model.numbers import decimal
-from netdash.model.records import dataclass
+from netdash.model.records import dataclass, replace
 from netdash.model.relations import ref_of
 from netdash.model.source import Source
 from netdash.tui.interfaces import HostState
@@ -24,10 +24,26 @@ _NEEDED = frozenset((Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS))
 _PATIENCE = 10.0  # seconds that all other sources are waited for: they come at once, or not for long
 _AGAIN = 60.0  # seconds after which a host is examined again of which only counts and neighbours changed
 _REST = 1.0  # times the length of an examination until the next: what changes all the time costs half a processor
+_SETTLES = 0.5  # seconds in which all is read again that a container's start or end changes: until then they disagree
 _LONGEST = 10.0  # seconds of that: on a busy machine an examination waits for its turn most of the time
 
 
 Examine = Callable[[Host], Health]
+
+
+def carry(known: Health, before: Host, host: Host) -> None:
+    """Keeps for `host` what is known of the one before, without the verdicts on containers that were started, stopped,
+    paused or connected since: theirs are waited for."""
+    old = index_of(before).containers
+    standings = {
+        container.id: known.standings[container.id]
+        for container in host.containers or ()
+        if container.id in known.standings and container.id in old and _state(old[container.id]) == _state(container)
+    }
+    keep_health(host, known if len(standings) == len(known.standings) else replace(known, standings=standings))
+
+
+_state = attrgetter("state", "pid", "endpoints")
 
 
 def _here(host: Host) -> Health:
@@ -60,9 +76,10 @@ class Examiner:
     def look(self, host: Host) -> None:
         """Any thread may call it. What was known of the same host before is shown until this one is examined."""
         before, self._seen = self._seen, host
-        known = health_of(before) if before is not None and before.name == host.name else None
-        if known is not None and health_of(host) is None:
-            keep_health(host, known)
+        if before is not None and before.name == host.name and health_of(host) is None:
+            known = health_of(before)
+            if known is not None:
+                carry(known, before, host)
         if not self.wants(host):
             return
         self._next = host
@@ -82,6 +99,10 @@ class Examiner:
             return False
         return last is None or now - last.at >= _stands(last, host)
 
+    def _has_new_containers(self, host: Host) -> bool:
+        last = self._last.get(host.name)
+        return host.live and last is not None and last.host.containers is not host.containers
+
     def _run(self) -> None:
         try:
             from netdash.doctor.watch import Watch
@@ -89,6 +110,8 @@ class Examiner:
             watches: dict[str | None, Watch] = {}
             while self._wake.wait():
                 self._examining = True
+                if self._next is not None and self._has_new_containers(self._next):
+                    time.sleep(_SETTLES)
                 self._wake.clear()
                 host = self._next
                 if host is not None:

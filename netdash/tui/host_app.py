@@ -20,13 +20,13 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from netdash.model.errors import Exit
-from netdash.model.finding import health_of, keep_health
+from netdash.model.finding import health_of
 from netdash.model.host import Host
 from netdash.model.source import Source
 from netdash.model.turn import give_way
 from netdash.tui import frame, theme
 from netdash.tui.config import Keep, Options
-from netdash.tui.examiner import Examine, Examiner, Verdicts
+from netdash.tui.examiner import Examine, Examiner, Verdicts, carry
 from netdash.tui.frame import is_small
 from netdash.tui.host_view import HostView, Looked, ShowsHost
 from netdash.tui.interfaces import LOCAL, Feed, Fleet, Holds
@@ -244,7 +244,7 @@ class HostApp(TerminalApp):
         if shown is None or health is None or shown.host.name != host.name:
             return None
         if shown.host is not host:
-            keep_health(shown.host, health)  # only little has changed since; it is examined next
+            carry(health, host, shown.host)  # only little has changed since; it is examined next
         return HostView(shown.host, shown)
 
     def on_arrived(self, message: Arrived) -> None:

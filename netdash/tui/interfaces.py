@@ -199,7 +199,7 @@ def of_list(view: View, hidden: Set[str]) -> Watched:
 
 
 def of_card(host: Host, container: Container) -> Watched:
-    """What a card tells of the container's traffic."""
+    """What a card says of the container's traffic, and of its own network namespace."""
     owner = sharing(host, container)
     if not owner.running:
         return NOTHING
@@ -207,4 +207,5 @@ def of_card(host: Host, container: Container) -> Watched:
     return Watched(
         devices=tuple(devices) if len(devices) == len(owner.endpoints) else (),  # those of some tell nothing of it
         addresses=tuple(own.ip for end in owner.endpoints for own in end.addresses),
+        container=owner.id,
     )

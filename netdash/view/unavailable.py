@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdash.model.engine_state import Place
-from netdash.model.host import Failure, Host
+from netdash.model.host import Container, Failure, Host
 from netdash.model.source import Source
 from netdash.view.text import clean
 
 SILENT = 20.0  # seconds; an engine without events is asked every 10
-_NAMES: dict[str, str] = {Source.INSIDE: "sockets and routes inside the containers"}
+_NAMES: dict[str, str] = {Source.INSIDE: "network namespaces of the containers"}
 _PARTS = {"docker": ("docker", "engine", "containers", "networks", "events"), "routes": ("routes", "policy")}
 
 
@@ -25,6 +25,8 @@ def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
     found = [failure for failure in host.failures.values() if failure.source.partition(":")[0] in wanted]
     if Source.FLOWS in wanted and host.flows is None and Source.FLOWS not in host.failures:
         found.append(Failure(Source.FLOWS, "not read" if host.live else "not in this recording"))
+    if Source.INSIDE in wanted and Source.INSIDE not in host.failures and not all(map(_entered, host.containers or ())):
+        found.append(Failure(Source.INSIDE, "not read" if host.live else "not in this recording"))
     if Source.DROPS in wanted and Source.DROPS not in host.failures:
         from netdash.join.drops import unread_parts
 
@@ -32,6 +34,12 @@ def missing(host: Host, sources: Iterable[str]) -> list[Failure]:
         parts = [(part, why) for part, why in unread_parts(host) if part not in names and part != Source.RULES]
         found += [Failure(part, why) for part, why in parts]
     return found
+
+
+def _entered(container: Container) -> bool:
+    """Whether it is known who listens inside, or that is the host's own namespace, or another container's."""
+    own = container.running and container.network_mode != "host" and not container.shares_with
+    return not own or container.listeners is not None
 
 
 def failures(host: Host, sources: Iterable[str]) -> list[Failure]:

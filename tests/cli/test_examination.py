@@ -24,7 +24,8 @@ NAME = "forward-drop-ahead"
 
 
 @pytest.fixture
-def examination() -> Iterator[Examination]:
+def examination(monkeypatch: pytest.MonkeyPatch) -> Iterator[Examination]:
+    monkeypatch.setattr("netdash.cli.examination._FEW", 0)
     made = Examination()
     yield made
     made.close()
@@ -40,6 +41,12 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def children() -> list[psutil.Process]:
     return [one for one in psutil.Process().children() if "netdash.cli.examination" in one.cmdline()]
+
+
+def test_a_host_of_few_containers_is_examined_here(host: Callable[[str], Host]) -> None:
+    made = Examination()
+    assert made(host(NAME)).findings == examine.examine(host(NAME)).findings
+    assert not children()
 
 
 def test_another_process_finds_the_same(host: Callable[[str], Host], examination: Examination) -> None:

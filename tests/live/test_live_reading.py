@@ -145,6 +145,21 @@ def test_a_hung_engine_is_told_and_the_rest_works(hung: Lab) -> None:
     assert any(":80" in rule["text"] and "8088" in rule["text"] for rule in rules)
 
 
+def test_the_card_says_how_names_are_resolved(host: Lab) -> None:
+    """The container's resolv.conf and its own rules are read while its card is on screen. The judge asks inside."""
+    host.docker("network", "create", "read-net")
+    host.docker("network", "connect", "read-net", "read-web")
+    host.inside("read-web", "busybox", "nslookup", "read-web", "127.0.0.11")
+    with Terminal(host.netdash_argv(), host.environment) as terminal:
+        assert terminal.wait_for(lambda: re.search(r"127\.0\.0\.11:53/udp +✓ ok", terminal.text) is not None), (
+            terminal.text
+        )
+        terminal.write(b"q")
+        assert terminal.end() == 0
+    host.docker("network", "disconnect", "read-net", "read-web")
+    host.docker("network", "rm", "read-net")
+
+
 def test_a_hung_engine_does_not_hold_the_dashboard(hung: Lab) -> None:
     with Terminal(hung.netdash_argv(), hung.environment) as terminal:
         assert terminal.wait_for("netdash"), terminal.text

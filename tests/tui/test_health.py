@@ -14,8 +14,9 @@ from netdash.doctor.examine import examine
 from netdash.join.host import Builder
 from netdash.model.finding import keep_health
 from netdash.model.host import Host
-from netdash.tui.examiner import Examiner
+from netdash.tui.examiner import Examiner, carry
 from netdash.tui.host_view import HostView
+from netdash.view import marks
 from tests.conftest import RECORDINGS
 from tests.support.tui_hosts import crowd
 from tests.support.tui_stage import dashboard, press, settle, show, text
@@ -48,9 +49,11 @@ def test_one_line_says_why_nothing_can_be_told(tmp_path: Path) -> None:
 
 
 def test_one_line_says_that_nothing_was_read_inside_the_containers() -> None:
-    lines = see(crowd(3)).splitlines()
+    whole = crowd(3)
+    unread = tuple(replace(container, listeners=None) for container in whole.containers or ())
+    lines = see(replace(whole, containers=unread)).splitlines()
     assert "?3" in lines[1]
-    assert "sockets and routes inside the containers: not read" in lines[1]
+    assert "network namespaces of the containers: not read" in lines[1]
 
 
 def test_a_row_that_is_hit_says_why_and_the_card_how_to_mend_it(host: Callable[[str], Host]) -> None:
@@ -113,6 +116,18 @@ def test_what_is_wrong_is_said_although_the_host_was_examined_before_there_was_a
 
     show(whole, scene, (100, 30))
     assert [words.split()[1] for words in said] == ["veth1,"]
+
+
+def test_a_container_that_has_stopped_waits_for_its_verdict() -> None:
+    whole = crowd(3)
+    first, *rest = whole.containers or ()
+    after = replace(whole, containers=(replace(first, state="exited", pid=None), *rest), taken=5_010.0)
+    carry(examine(whole), whole, after)
+    assert [marks.cells(after, container)[0] is marks.WAITS for container in after.containers or ()] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_is_open_to_too_many_is_found_by_the_filter(host: Callable[[str], Host]) -> None:

@@ -342,7 +342,7 @@ def test_every_tab_is_on_screen(digit: str, wide: int) -> None:
 
 def test_a_filter_leaves_the_digits_of_the_tabs() -> None:
     seen = see(crowd(3), "slash", *"zzz", "enter", size=(80, 24)).splitlines()
-    assert re.match(r" 0( \?3)? +\[1 Ctr\] +2 +3 +4 +5 +6 +7 +8 +9 +D +/zzz 0 of \d", seen[2])
+    assert re.match(r" 0( \?3)? +\[1 Ctr\] +2 +3 +4 +5 +6 +7 +8 +9 +D +/zzz 0 of \d", seen[1])
     assert not {"follow", "trace", "copy"} & set(seen[-1].split())
 
 

@@ -50,7 +50,7 @@ _QDISCS = Needs("tc", lambda host: host.qdiscs is not None)
 _INSIDE = Needs(
     Source.INSIDE,
     lambda host: all(
-        container.inside is not None
+        container.inside is not None and container.inside.links is not None
         for container in host.containers or ()
         if container.running and container.network_mode != "host"
     ),
