@@ -36,10 +36,10 @@ class Arp:
     dst: IP | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Packet:
     """A packet at one hook. None is "not known"; a device of "" is "has none" (a packet that the host itself sends came
-    in by none). Without slots: a walk copies it a hundred times, and a dictionary is copied six times as fast."""
+    in by none)."""
 
     family: int  # 4 or 6; 0 of ARP
     proto: str | None = None  # tcp, udp, icmp, ipv6-icmp …

@@ -5,7 +5,7 @@ class, and the other methods are the same functions for all classes. `replace` c
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,14 +36,15 @@ else:
 
     def replace(record: Any, **changes: Any) -> Any:
         """A copy with some fields changed, much faster than that of `dataclasses`: a trace makes a hundred. Of a class
-        without __post_init__."""
+        with slots and without __post_init__."""
         kind = type(record)
-        made, writers = _copier(kind)(record), _writers(kind)
+        made = _copier(kind)(record)
         try:
             for name, value in changes.items():
-                writers[name](made, value)
-        except KeyError as unknown:
-            raise TypeError(f"{kind.__name__} has no {unknown}") from None
+                setattr(made, name, value)
+        except AttributeError:
+            raise TypeError(f"{kind.__name__} has no {name}") from None
+        made.__class__ = kind
         return made
 
 
@@ -171,7 +172,7 @@ def _refuse(self: Any, name: str, value: object = None) -> NoReturn:  # noqa: AR
 def _reduced(self: Any) -> tuple[Any, ...]:
     """How it is pickled: what is restored is written past `_refuse`."""
     kind: Any = type(self)
-    return _restored, (kind, kind.__match_args__, *[getattr(self, name) for name in _writers(kind)])
+    return _restored, (kind, kind.__match_args__, *[getattr(self, name) for name in kind._fields])
 
 
 def _restored(kind: Any, names: tuple[str, ...], *values: Any) -> Any:
@@ -179,32 +180,19 @@ def _restored(kind: Any, names: tuple[str, ...], *values: Any) -> Any:
     if names != kind.__match_args__:
         raise TypeError(f"{kind.__qualname__} has other fields here")
     made = object.__new__(kind)
-    for write, value in zip(_writers(kind).values(), values, strict=True):
-        write(made, value)
+    for name, value in zip(names, values, strict=True):
+        object.__setattr__(made, name, value)
     return made
 
 
 @cache
-def _writers(kind: Any) -> dict[str, Callable[[Any, Any], None]]:
-    """How the fields of a class are written."""
-    if kind.__dictoffset__:
-        return {name: partial(_write, name) for name in kind._fields}
-    return {name: getattr(kind, name).__set__ for name in kind._fields}
-
-
-def _write(name: str, record: Any, value: object) -> None:
-    object.__setattr__(record, name, value)
-
-
-@cache
 def _copier(kind: Any) -> Callable[[Any], Any]:
-    """Copies a record of the class."""
-    scope: dict[str, Any] = {f"_{name}": write for name, write in _writers(kind).items()}
-    scope |= {"new": object.__new__, "kind": kind}
-    body = [f"_{name}(made, record.{name})" for name in _writers(kind)]
-    if kind.__dictoffset__:
-        scope["put"] = object.__setattr__  # a dictionary of its very size: one that has grown is twice as large
-        body = ["put(made, '__dict__', {**record.__dict__})"]
+    """Copies a record, as one of a class with the same fields whose records may be changed: to write past `_refuse`
+    takes twice as long."""
+    given = ((name, kind.__dict__.get(name)) for name in ("__slots__", "__orig_bases__"))  # the latter of a generic one
+    named = {"__setattr__": object.__setattr__, **{name: value for name, value in given if value is not None}}
+    scope: dict[str, Any] = {"new": object.__new__, "kind": type(kind)(kind.__name__, kind.__bases__, named)}
+    body = [f"made.{name} = record.{name}" for name in kind._fields]
     exec("\n ".join(("def copied(record):", "made = new(kind)", *body, "return made")), scope)  # noqa: S102
     copied: Callable[[Any], Any] = scope["copied"]
     return copied

@@ -3,12 +3,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import pytest
 
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, field, replace
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Theirs:
 @dataclass(frozen=True, slots=True)
 class More(Ours):
     last: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Holding(Generic[Kind]):
+    held: Kind
 
 
 @dataclass(slots=True)
@@ -107,6 +114,10 @@ def test_a_copy_is_what_dataclasses_make() -> None:
     assert replace(packet) == packet
     assert replace(Changing(1), single=2) == Changing(2)
     assert replace(Ours("a"), ports=(1,)) == dataclasses.replace(Ours("a"), ports=(1,))
+    assert replace(More("a", last=4), name="b") == More("b", last=4)
+    assert replace(Holding(1), held=2) == Holding(2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        replace(Holding(1)).held = 3  # type: ignore[misc]
 
 
 def test_a_field_that_is_not_there_is_refused() -> None:
