@@ -101,7 +101,7 @@ class _Part:
 
 
 def compare(known: Known) -> Comparison:
-    return Comparer().compare(known)
+    return Comparer().compare(known, known.ports)
 
 
 class Comparer:
@@ -120,7 +120,8 @@ class Comparer:
         self._shadows = Shadows()
         self._ports: tuple[Port, ...] = ()
 
-    def compare(self, known: Known) -> Comparison:
+    def compare(self, known: Known, ports: tuple[Port, ...]) -> Comparison:
+        """`ports`: those that are known, as the same objects for as long as only the numbers of their rules change."""
         once, ruleset = self._memory.once, known.ruleset
         shape, proxied = ruleset.shape or ruleset, has_docker_proxy(known.proxies)
         mode = once("mode", lambda *_: mode_of(known.engine, ruleset, proxied), known.engine, shape, proxied)
@@ -146,8 +147,8 @@ class Comparer:
             lambda *_: World(known.networks, known.containers, known.devices),
             *(known.networks, known.containers, known.devices),
         )
-        moved = {port.container_id for port in itertools.chain(*exchanged(self._ports, known.ports))}
-        self._ports = known.ports
+        moved = {port.container_id for port in itertools.chain(*exchanged(self._ports, ports))}
+        self._ports = ports
         work = _Work(known, self._live, parts, self._shadows, world, moved)
         work.waived = set() if self._mode.empty else _left_out(frozenset().union(*+self._groups))
         found = [*work.against_expected(), *work.leftovers(), *_left_behind(known.containers)]
@@ -165,7 +166,8 @@ class Comparer:
             known_before, here = before.get(family, {}), self._own.setdefault(family, {})
             for container in known.containers:
                 made = known_before.get(container.id)
-                if made is None or made.container is not container or made.rules is not rules or made.asks_for(moved):
+                is_known = made is not None and made.container is container and made.rules is rules
+                if made is None or not is_known or not moved.isdisjoint(made.ports):
                     made = _Own(container, rules, family, targets.agreed, made)
                 here[container.id] = made
             own = [made.part for made in here.values()]
@@ -189,16 +191,13 @@ class _Own:
         self.part: _Part
         self.container = container
         self.rules = rules
-        self._ports = frozenset((binding.proto, binding.host_port or 0) for binding in container.bindings)
-        self._relevant = (rules, [targets.get(port) for port in sorted(self._ports)], *concerns(container))
+        self.ports = frozenset((binding.proto, binding.host_port or 0) for binding in container.bindings)
+        self._relevant = (rules, [targets.get(port) for port in sorted(self.ports)], *concerns(container))
         if before is not None and before._relevant == self._relevant:
             self.part = before.part
         else:
             networks = rules.networks_of(family, container)
             self.part = _Part(rules.of_container(family, container, targets), container.id, networks)
-
-    def asks_for(self, ports: set[tuple[str, int]]) -> bool:
-        return bool(ports) and not self._ports.isdisjoint(ports)
 
 
 def concerns(container: Container) -> tuple[object, ...]:

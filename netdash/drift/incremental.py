@@ -32,8 +32,8 @@ class Comparing:
         self._whole: object = None  # the answer of which all is shown
 
     def compare(self, host: Host, ports: tuple[Port, ...]) -> tuple[tuple[Drift, ...] | None, Mapping[str, Failure]]:
-        """`ports`: of the host, the same object for as long as only counters move. Gives the differences, None where
-        nothing can be compared, and by source why not, or why a part was not."""
+        """`ports`: of the host, the same objects for as long as only the numbers of their rules change. Gives the
+        differences, None where nothing can be compared, and by source why not, or why a part was not."""
         old = host.failures.keys() & _NEEDED  # what was known before a source failed is not what is
         if host.networks is None or host.containers is None or host.ruleset is None or host.pending & _NEEDED or old:
             return None, {}
@@ -56,8 +56,8 @@ class Comparing:
         )
         if not same(self._inputs, inputs):
             self._inputs = inputs
-            known = (host.engine, host.networks, containers, host.ruleset, proxies, ports, self._devices)
-            self._answer = self._comparer.compare(Known(*known))
+            known = (host.engine, host.networks, containers, host.ruleset, proxies, host.ports or (), self._devices)
+            self._answer = self._comparer.compare(Known(*known), ports)
         reasons = (
             Failure(f"drift: {undecided.part}" if undecided.part else "drift", undecided.reason)
             for undecided in self._answer.undecided

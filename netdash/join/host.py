@@ -209,20 +209,19 @@ class Builder:
         )
         inner = self._inner.update(recording)
         moved = frozenset() if veth_pairs is self._veth_pairs else veth_pairs.changed
-        before, self._joined_before, self._veth_pairs = self._joined_before, {}, veth_pairs
-        owners = {container.name: container for container in parsed}
-        found = []
-        for container in parsed:
-            known = before.get(container.id)
-            if (
-                (known is None or known.container is not container)
-                or (container.shares_with or container.name in inner)
-                or (moved is None or not moved.isdisjoint(known.evidence))
-            ):
-                known = self._join(container, veth_pairs, known, owners)
-            self._joined_before[container.id] = known
-            found.append(known.joined)
-        if not same(self._joined_all, joined := tuple(found)):
+        before, self._veth_pairs = self._joined_before, veth_pairs
+        again = [
+            container
+            for container in parsed
+            if (known := before.get(container.id)) is None
+            or known.container is not container
+            or (container.shares_with or container.name in inner)
+            or (moved is None or not moved.isdisjoint(known.evidence))
+        ]
+        owners = {container.name: container for container in parsed} if again else {}
+        made = {it.id: self._join(it, veth_pairs, before.get(it.id), owners) for it in again}
+        self._joined_before = {container.id: made.get(container.id) or before[container.id] for container in parsed}
+        if not same(self._joined_all, joined := tuple([known.joined for known in self._joined_before.values()])):
             self._joined_all = joined
         return self._joined_all
 
@@ -295,7 +294,7 @@ class Builder:
             return ports
         from netdash.trace.nat_rules import recounted
 
-        return ports if ruleset is held.ruleset else self._sources.once("counted", recounted, ports, ruleset)
+        return self._sources.once("counted", recounted, ports, ruleset)
 
 
 def _oldest_first(listed: object) -> bool:

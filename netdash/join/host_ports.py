@@ -19,7 +19,7 @@ from netdash.model.processes import HOLDERS, OWN_PROXY
 from netdash.model.records import dataclass, replace
 
 if TYPE_CHECKING:
-    from netdash.trace.nat_rules import Changes, DestinationNat
+    from netdash.trace.nat_rules import DestinationNat
 
 ANY: dict[int, IP] = {4: IPv4Address(0), 6: IPv6Address(0)}
 _ENGINE_HOLDERS = HOLDERS - {OWN_PROXY}
@@ -62,11 +62,6 @@ class _Published:
             tuple(map(_order, ports)),
         )
 
-    def with_rules(self, changed: Changes) -> _Published:
-        """With the rules as they are now."""
-        ports = changed.renewed(self.ports)
-        return self if ports is self.ports else replace(self, ports=ports)
-
 
 class HostPorts:
     """Asks the rules for each published port where its packets go, as they come in by the uplink: the target is read
@@ -106,10 +101,16 @@ class HostPorts:
 
     def ports(self, containers: tuple[Container, ...], waiting: tuple[WaitingPort, ...] = ()) -> tuple[Port, ...]:
         """By protocol, port and address; a container's ports first where others share the number. A container that is
-        the same object as last time is not looked at again."""
-        self._known = {container.id: self._of(container) for container in containers}
+        the same object as last time is not looked at again: the positions and counters of its rules may be old."""
+        before = self._known
+        self._known = {
+            container.id: known
+            if (known := before.get(container.id)) is not None and known.container is container
+            else _Published.of(container, tuple(self._published(container)))
+            for container in containers
+        }
         published = [published for published in self._known.values() if published.ports]
-        taken = {key for other in published for key in other.taken}
+        taken: set[_Key] = set().union(*[other.taken for other in published])
         more = [*self._by_netdash(taken, containers), *self._translated(published, taken, containers)]
         taken = taken.union([_key(port) for port in more], *(other.down for other in published))
         more += (*self._others(taken, containers), *self._waiting(waiting, containers))
@@ -129,16 +130,12 @@ class HostPorts:
         touched = {(listener.proto, listener.port) for listener in sockets} | {
             (proxy.proto, proxy.host_port) for proxy in proxies
         }
-        touched |= changed.ports
-        for identity, known in before._known.items():
-            if not known.unsure and known.numbers.isdisjoint(touched):
-                self._known[identity] = known.with_rules(changed) if known.ports else known
-
-    def _of(self, container: Container) -> _Published:
-        known = self._known.get(container.id)
-        if known is None or known.container is not container:
-            known = _Published.of(container, tuple(self._published(container)))
-        return known
+        touched |= changed
+        self._known = {
+            identity: known
+            for identity, known in before._known.items()
+            if not known.unsure and known.numbers.isdisjoint(touched)
+        }
 
     def _proxy(self, proto: str, host_ip: IP, port: int) -> Proxy | None:
         """Of several at one port the last."""
@@ -265,9 +262,9 @@ class HostPorts:
             return
         from netdash.trace.nat_rules import destination, translated
 
-        known = {id(port.dnat) for other in published for port in other.ports}
+        known = {id(port.dnat.matches) for other in published for port in other.ports if port.dnat}
         for rule, asked in self._targets:
-            if asked is None and id(rule) in known:
+            if asked is None and id(rule.matches) in known:
                 continue  # the port that it is for is published
             proto, port, dst = destination(rule)
             if port is None and asked is not None:

@@ -121,22 +121,25 @@ class VethPairs:
         self._bridges = {network.id: network.bridge for network in networks or ()}
         self._by_name = {network.name: network.bridge for network in networks or ()}
         self._netns = {pid: nsid for pid, nsid in mapping(_or_none(netns)).items() if isinstance(nsid, int)}
-        veths = [link for link in links or () if link.kind == "veth"]
+        self._veths: list[Link] = [link for link in links or () if link.kind == "veth"]
+        veths = self._veths
         self._by_index = {link.index: link for link in veths}
-        self._by_netns: dict[int, list[Link]] = {}
-        for link in veths:
-            if link.peer_netns is not None:
+        self._by_netns: dict[int, list[Link]] = {**before._by_netns} if before else {}
+        moved = [*chain.from_iterable(exchanged(before._veths if before else (), veths))]
+        around = {link.peer_netns for link in moved if link.peer_netns is not None}
+        for nsid in around:
+            self._by_netns.pop(nsid, None)
+        for link in veths if around else ():
+            if link.peer_netns is not None and link.peer_netns in around:
                 self._by_netns.setdefault(link.peer_netns, []).append(link)
         self._by_mac = _forwarding(fdb, {link.name for link in veths if link.master})
-        self._veths = veths
         self.changed: frozenset[object] | None = None
         """The evidence by which another veth may be found than before; None: any."""
         if before is not None and before._networks is networks:
-            self.changed = self._changes(before)
+            self.changed = self._changes(before, moved)
 
-    def _changes(self, before: VethPairs) -> frozenset[object]:
+    def _changes(self, before: VethPairs, moved: list[Link]) -> frozenset[object]:
         """The pids, indexes and MAC addresses by which another veth may be found than before."""
-        moved = [*chain.from_iterable(exchanged(before._veths, self._veths))]
         namespaces = {link.peer_netns for link in moved}
         pids = {pid for pid, nsid in (before._netns | self._netns).items() if nsid in namespaces} if moved else set()
         pids |= {pid for pid, _ in before._netns.items() ^ self._netns.items()}

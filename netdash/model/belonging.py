@@ -88,10 +88,9 @@ class _Own:
         """Whether it would be the same of these. Counters and positions of rules are no part."""
         return (
             (self.container is container or _of_container(self.container) == _of_container(container))
-            and self.networks == networks
-            and self.drift == drift
-            and len(self.ports) == len(ports)
-            and all(map(_same_port, self.ports, ports))
+            and (self.networks is networks or self.networks == networks)
+            and (self.drift is drift or self.drift == drift)
+            and (self.ports is ports or (len(self.ports) == len(ports) and all(map(_same_port, self.ports, ports))))
         )
 
 
@@ -121,7 +120,8 @@ class _Owners:
             self._found(network)
         self.ownerless: dict[Ref, set[Ref]] = {}
         self.own: dict[str, _Own] = {}
-        self._fill(host, before._alone if before else {})
+        self._networks = host.networks
+        self._fill(host, before._alone if before else {}, before is not None and before._networks is host.networks)
         self._alone: Mapping[str, _Own] = {**self.own}
         self._follow_shared(host)
         moved = _moved(before.own if before else {}, self.own)
@@ -132,18 +132,20 @@ class _Owners:
             before.of_ref if before else {}, *_exchanged_by(moved, lambda own: own.things)
         )
 
-    def _fill(self, host: Host, before: Mapping[str, _Own]) -> None:
+    def _fill(self, host: Host, before: Mapping[str, _Own], same_networks: bool) -> None:
         ports, networks = self._ports(host), {network.id: network for network in host.networks or ()}
         differing = _drift_of(host, networks)
         for container in host.containers or ():
             identity = container.id
+            known = before.get(identity)
             inputs = (
                 container,
-                tuple([networks.get(endpoint.network_id) for endpoint in container.endpoints]),
+                known.networks
+                if same_networks and known is not None and known.container is container
+                else tuple([networks.get(endpoint.network_id) for endpoint in container.endpoints]),
                 ports.get(identity, _NONE),
                 differing.get(identity, _NONE),
             )
-            known = before.get(identity)
             self.own[identity] = known if known is not None and known.is_of(*inputs) else _owned(*inputs)
 
     def _ports(self, host: Host) -> dict[str, list[Port]]:

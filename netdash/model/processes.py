@@ -4,12 +4,12 @@ its name and its arguments itself, so they prove nothing."""
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
 from netdash.model.engine_state import EngineProcess
 from netdash.model.host import Listener, Proxy
-from netdash.model.memory import CachedMap
+from netdash.model.memory import same
 from netdash.model.numbers import PID_DIGITS, UID_DIGITS, decimal
 from netdash.model.records import dataclass, replace
 
@@ -147,7 +147,8 @@ class ProxyProcesses:
     """The proxies with what else is known of their processes; one of which that is as before stays the same object."""
 
     def __init__(self) -> None:
-        self._each = CachedMap(_identity)
+        self._bare: tuple[Proxy, ...] = ()  # kept: the id of each is its own for so long
+        self._known: dict[int, Proxy] = {}
 
     def of(
         self,
@@ -157,27 +158,22 @@ class ProxyProcesses:
         listeners: tuple[Listener, ...] | None,
     ) -> tuple[Proxy, ...]:
         """`memory`: bytes by pid. `listeners`: of the proxies' namespace, None where they were not read."""
-        sizes = memory or {}
-        marks = (None if stopped is None else proxy.pid in stopped for proxy in proxies)
-        each = zip(proxies, (sizes.get(proxy.pid) for proxy in proxies), marks, _held(proxies, listeners), strict=True)
-        return tuple(self._each(_with_process, each))
+        sizes, found = memory or {}, []
+        for proxy, held in zip(proxies, _held(proxies, listeners), strict=True):
+            rss, silent = sizes.get(proxy.pid), None if stopped is None else proxy.pid in stopped
+            known = self._known.get(id(proxy))
+            if known is None or known.rss != rss or known.stopped is not silent or not _same(known.listeners, held):
+                known = replace(proxy, rss=rss, stopped=silent, listeners=None if held is None else tuple(held))
+            found.append(known)
+        self._bare, self._known = proxies, dict(zip(map(id, proxies), found, strict=True))
+        return tuple(found)
 
 
-_Process = tuple[Proxy, int | None, bool | None, tuple[Listener, ...] | None]
-"""A proxy, its memory in bytes, whether it is stopped, its sockets."""
+def _same(before: Sequence[Listener] | None, now: Sequence[Listener] | None) -> bool:
+    return before is now if now is None else same(before, now)
 
 
-def _with_process(process: _Process) -> Proxy:
-    proxy, rss, stopped, listeners = process
-    return replace(proxy, rss=rss, stopped=stopped, listeners=listeners)
-
-
-def _identity(process: _Process) -> Hashable:
-    proxy, rss, stopped, listeners = process
-    return id(proxy), rss, stopped, listeners is None, *map(id, listeners or ())
-
-
-def _held(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> Iterator[tuple[Listener, ...] | None]:
+def _held(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) -> Iterator[Sequence[Listener] | None]:
     """The sockets of each; None where the owners of sockets could not be read. An unprivileged reader is told of its
     own sockets alone, and a recording may hold the pid of what started a proxy, not of the one that has the socket."""
     if listeners is None or (listeners and not any(listener.pid for listener in listeners)):
@@ -195,4 +191,4 @@ def _held(proxies: tuple[Proxy, ...], listeners: tuple[Listener, ...] | None) ->
         held.setdefault(listener.pid, []).append(listener)
     for proxy in proxies:
         found = held.get(proxy.pid, ())
-        yield None if not found and (proxy.proto, proxy.host_port) in nobodys else tuple(found)
+        yield None if not found and (proxy.proto, proxy.host_port) in nobodys else found

@@ -150,7 +150,8 @@ def resolve_shared(containers: Iterable[Container]) -> tuple[Container, ...]:
     """Name the container behind each `container:ID` network mode. Podman repeats the addresses and ports of that one in
     each that uses its namespace, a pod's members too; as with Docker they stand with their owner alone."""
     known = tuple(containers)
-    if not any(container.network_mode.startswith("container:") for container in known):
+    modes = {container.network_mode for container in known}
+    if not any(mode.startswith("container:") for mode in modes):
         return known
     names = {container.id: container.name for container in known}
     return tuple(

@@ -53,6 +53,8 @@ def objects(answer: object) -> list[object] | None:
     """A list of JSON objects, decoded; None where there is no answer. Raises ValueError for anything else, which must
     not be taken for an empty list."""
     value = decoded(answer)
-    if value is not None and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
+    if value is not None and not (
+        isinstance(value, list) and all(issubclass(kind, dict) for kind in {*map(type, value)})
+    ):
         raise ValueError("a list of objects was expected")
     return value

@@ -56,9 +56,9 @@ def shape_of_native(chain: Skeleton, path: str, saved: bool) -> Shape:
     return Shape(frame, bodies, backends, occurrences(bodies), counters, path, (chain.table, chain.name))
 
 
-def shape_of_saved(frame: Chain, path: str, saved: SavedChain, parse: Callable[[str], Body]) -> Shape:
+def shape_of_saved(frame: Chain, path: str, saved: SavedChain, parse: Callable[[list[str]], tuple[Body, ...]]) -> Shape:
     """A chain that only a listing of iptables-save shows."""
-    bodies = tuple(map(parse, saved.texts))
+    bodies = parse(saved.texts)
     count = len(bodies)
     return Shape(
         frame, bodies, (frame.backend,) * count, occurrences(bodies), (None,) * count, path, (frame.table, frame.name)
@@ -67,6 +67,8 @@ def shape_of_saved(frame: Chain, path: str, saved: SavedChain, parse: Callable[[
 
 def occurrences(bodies: list[Body] | tuple[Body, ...]) -> tuple[int, ...]:
     """For each rule, the how-manieth of its very text it is."""
+    if len({body.text for body in bodies}) == len(bodies):
+        return (1,) * len(bodies)
     seen: dict[str, int] = {}
     found: list[int] = []
     for body in bodies:

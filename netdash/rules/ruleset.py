@@ -3,11 +3,14 @@ xt rules, legacy listings add their own chains. Owns the memory between two read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress, count
+from operator import ne
+from typing import TypeVar
 
 from netdash.bundle.recording import Recording
 from netdash.model.host import Chain, NamedObject, Rule, Ruleset, Table, Unread
-from netdash.model.memory import differing, forget
+from netdash.model.memory import differing, forget, same
 from netdash.model.records import dataclass, replace
 from netdash.model.rules import NamedSet
 from netdash.rules.iptables_rule import parse_line
@@ -17,6 +20,7 @@ from netdash.rules.nft_listing import NOTHING, UNNAMED, Decide, Skeleton, parse_
 from netdash.rules.nft_match import Draft
 from netdash.rules.parts import Body
 
+T = TypeVar("T")
 _NFT_ANSWER = "rules/nft.json"
 _SAVES = {"ip": "rules/iptables-save.txt", "ip6": "rules/ip6tables-save.txt"}
 _LEGACY_SAVES = {"ip": "rules/iptables-legacy-save.txt", "ip6": "rules/ip6tables-legacy-save.txt"}
@@ -114,14 +118,14 @@ class RulesetReader:
 
     def _reshape(self, answers: Mapping[str, object], fresh: Mapping[str, object]) -> _Shapes:
         """What was known when nft says the same and the listings differ in counters only."""
-        same = self._shapes is not None and answers[_NFT_ANSWER] == self._answers.get(_NFT_ANSWER)
+        counted = self._shapes is not None and answers[_NFT_ANSWER] == self._answers.get(_NFT_ANSWER)
         for path in _PATHS[1:]:
             if path in fresh:
                 text = answers[path]
                 listing = parse_save(text) if isinstance(text, str) else Listing({}, (), frozenset())
-                same = same and same_rules(self._listings.get(path), listing)
+                counted = counted and same_rules(self._listings.get(path), listing)
                 self._listings[path] = listing
-        if self._shapes is not None and same:
+        if self._shapes is not None and counted:
             return self._shapes
         self._bodies, self._before = {}, self._bodies
         shapes = self._merge(answers)
@@ -134,6 +138,12 @@ class RulesetReader:
         if found is None:
             found = self._bodies[text] = self._before.get(text) or parse_line(text)
         return found
+
+    def _each_body(self, texts: list[str]) -> tuple[Body, ...]:
+        known = map(self._before.get, texts)
+        bodies = tuple([body or self._body(text) for text, body in zip(texts, known, strict=True)])
+        self._bodies.update(zip(texts, bodies, strict=True))
+        return bodies
 
     def _merge(self, answers: Mapping[str, object]) -> _Shapes:
         notes: list[str] = []
@@ -224,7 +234,9 @@ class RulesetReader:
         for (table, name), saved in listing.chains.items() if listing else ():
             if seen is not None and ((family, table, name) in seen or not saved.texts):
                 continue
-            yield shape_of_saved(builtin_chain(family, table, name, backend, saved.policy), path, saved, self._body)
+            yield shape_of_saved(
+                builtin_chain(family, table, name, backend, saved.policy), path, saved, self._each_body
+            )
 
     # --- numbers ------------------------------------------------------------------------------------------------------
 
@@ -237,22 +249,21 @@ class RulesetReader:
         save_span, nft_span = spans.get(shape.path), spans.get(_NFT_ANSWER)
         idle_rate = 0.0 if save_span else None
         rules: list[Rule] = []
-        for at, body in enumerate(shape.bodies):
-            rule = old[at]
-            counters = shape.counters[at]
+        each = zip(shape.bodies, old, shape.counters, was, strings, strict=True)
+        for at, (body, rule, counters, written, string) in enumerate(each, 1):
             if (
-                (counters is None and rule is not None and was[at] == strings[at] and rule.matches is body.matches)
+                (counters is None and rule is not None and written == string and rule.matches is body.matches)
                 and rule.text is body.text
                 and (not save_fresh or rule.rate == idle_rate)
             ):
-                rules.append(rule if rule.position == at + 1 else replace(rule, position=at + 1))
+                rules.append(rule if rule.position == at else replace(rule, position=at))
                 continue
             if counters is not None:
                 fresh, span = nft_fresh, nft_span
-            elif rule is not None and was[at] == strings[at]:
+            elif rule is not None and written == string:
                 fresh, span, counters = save_fresh, save_span, (rule.packets, rule.bytes)
             else:
-                fresh, span, counters = save_fresh, save_span, counters_of(strings[at])
+                fresh, span, counters = save_fresh, save_span, counters_of(string)
             rules.append(_rule(shape, at, body, counters, rule, span, fresh))
         made, frame = tuple(rules), self._policy(shape, before.chain if before is not None else None, spans)
         if before is not None and _unchanged(before.chain, frame, made):
@@ -295,23 +306,23 @@ def _rule(
         and old.not_understood == body.not_understood
         and (old.matches is body.matches or (old.matches, old.target) == (body.matches, body.target))
     ):
-        return old if old.position == at + 1 else replace(old, position=at + 1)
+        return old if old.position == at else replace(old, position=at)
     frame = shape.frame
     return Rule(
         frame.family,
         frame.table,
         frame.name,
-        at + 1,
+        at,
         body.text,
         body.matches,
         body.target,
         packets,
         size,
-        shape.backends[at],
+        shape.backends[at - 1],
         body.comment,
         body.not_understood,
         rate,
-        shape.occurrences[at],
+        shape.occurrences[at - 1],
     )
 
 
@@ -331,15 +342,14 @@ def _aligned(shape: Shape, before: _Known | None) -> tuple[list[Rule | None], li
         return [*rules], [*strings]
     counted = [text if of_nft is None else None for text, of_nft in zip(strings, before.shape.counters, strict=True)]
     was, now = differing(before.shape.bodies, shape.bodies)
-    lost = [None] * (now.stop - now.start)
-    old = [*rules[: was.start], *lost, *rules[was.stop :]]
-    written = [*counted[: was.start], *lost, *counted[was.stop :]]
+
+    def shifted(values: Sequence[T]) -> list[T | None]:
+        return [*values[: was.start], *[None] * (now.stop - now.start), *values[was.stop :]]
+
+    old, written = shifted(rules), shifted(counted)
     numbers, backends = shape.occurrences, shape.backends
-    moved = [
-        at
-        for at, rule in enumerate(old)
-        if rule is None or rule.occurrence != numbers[at] or rule.backend != backends[at]
-    ]
+    known_as = zip(shifted(before.shape.occurrences), shifted(before.shape.backends), strict=True)
+    moved = [*compress(count(), map(ne, known_as, zip(numbers, backends, strict=True)))]
     open_ones = (*zip(rules[was], counted[was], strict=True), *((old[at], written[at]) for at in moved))
     known = {(rule.text, rule.occurrence, rule.backend): (rule, text) for rule, text in open_ones if rule}
     for at in moved:
@@ -348,11 +358,7 @@ def _aligned(shape: Shape, before: _Known | None) -> tuple[list[Rule | None], li
 
 
 def _unchanged(chain: Chain, frame: Chain, rules: tuple[Rule, ...]) -> bool:
-    return (
-        len(chain.rules) == len(rules)
-        and all(rule is other for rule, other in zip(chain.rules, rules, strict=True))
-        and replace(chain, rules=()) == frame
-    )
+    return same(chain.rules, rules) and replace(chain, rules=()) == frame
 
 
 def builtin_chain(family: str, table: str, name: str, backend: str, policy: str | None) -> Chain:

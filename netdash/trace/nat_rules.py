@@ -5,7 +5,7 @@ Rules are asked with a packet, not read. A trace of the whole path for each of m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -15,7 +15,7 @@ from netdash.kernel.routing import OUTSIDE, entrance, uplinks_of
 from netdash.kernel.sockets import device_of
 from netdash.model.addresses import LOOPBACK
 from netdash.model.host import IP, Chain, Host, Port, Rule, Ruleset, Verb
-from netdash.model.memory import differing, same
+from netdash.model.memory import differing
 from netdash.model.packet import Packet
 from netdash.model.records import dataclass, replace
 from netdash.trace.chains import call
@@ -210,23 +210,8 @@ _HOOKS = ("prerouting", "output")
 _MOST_PORTS = 32  # ports of one condition
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """`ports`: those that a rule asks for which came, went or changed. `now`: by the id of a rule of before the same
-    rule as it is now, where it is another object."""
-
-    ports: frozenset[Asked]
-    now: Mapping[int, Rule]
-
-    def renewed(self, ports: tuple[Port, ...]) -> tuple[Port, ...]:
-        """With the rules as they are now."""
-        now = self.now
-        renewed = [replace(port, dnat=now[id(port.dnat)]) if id(port.dnat) in now else port for port in ports]
-        return ports if same(ports, renewed) else tuple(renewed)
-
-
-def changes(before: Ruleset, after: Ruleset) -> Changes | None:
-    """None: any port may be led elsewhere."""
+def changes(before: Ruleset, after: Ruleset) -> set[Asked] | None:
+    """The ports that a rule asks for which came, went or changed; None: any port may be led elsewhere."""
     hooks = (hooks_of(before), hooks_of(after))
     if len(before.chains) != len(after.chains) or before.sets != after.sets or _stages(hooks[0]) != _stages(hooks[1]):
         return None
@@ -234,18 +219,17 @@ def changes(before: Ruleset, after: Ruleset) -> Changes | None:
         return None  # rules outside of nat decide too
     bases = {_table(chain) for other in hooks for hook in _HOOKS for chain in _nat_chains(other, hook)}
     ports: set[Asked] = set()
-    now: dict[int, Rule] = {}
     for old, new in zip(before.chains, after.chains, strict=True):
         if old is new:
             continue
         if replace(old, rules=()) != replace(new, rules=()):
             return None
         if _table(old) in bases and old.hook in (None, *_HOOKS):
-            asked = _compared(old.rules, new.rules, now)
+            asked = _compared(old.rules, new.rules)
             if asked is None:
                 return None
             ports |= asked
-    return Changes(frozenset(ports), now)
+    return ports
 
 
 def _stages(hooks: Hooks) -> list[str]:
@@ -260,11 +244,9 @@ def _table(chain: Chain) -> tuple[bool, str, str]:
     return chain.backend == "iptables-legacy", chain.family, chain.table
 
 
-def _compared(old: tuple[Rule, ...], new: tuple[Rule, ...], now: dict[int, Rule]) -> set[Asked] | None:
+def _compared(old: tuple[Rule, ...], new: tuple[Rule, ...]) -> set[Asked] | None:
     """The ports of the rules between the first and the last that differ."""
     was, will = differing(old, new, Rule.same_meaning)
-    pairs = (*zip(old[: was.start], new), *zip(old[was.stop :], new[will.stop :], strict=True))  # noqa: B905
-    now |= {id(before): rule for before, rule in pairs if before is not rule}
     ports: set[Asked] = set()
     for rule in (*old[was], *new[will]):
         asked = _asks(rule)
@@ -289,15 +271,24 @@ def _asks(rule: Rule) -> set[Asked] | None:
 
 def recounted(ports: tuple[Port, ...], ruleset: Ruleset | None) -> tuple[Port, ...]:
     """The same ports with their rules as they are in `ruleset`, which has the rules that the ports were found by, with
-    other counters; the same objects where nothing moved."""
+    other counters and positions; the same objects where nothing moved."""
     rules = {_place(chain.backend, chain): chain.rules for chain in (ruleset.chains if ruleset else ())}
+    by_text: dict[tuple[object, ...], dict[str, Rule]] = {}
     moved = False
     fresh = []
     for port in ports:
         old = port.dnat
-        now = rules[_place(old.backend, old)][old.position - 1] if old else None
-        moved = moved or now is not old
-        fresh.append(port if now is old else replace(port, dnat=now))
+        if old is not None:
+            place = _place(old.backend, old)
+            if place not in by_text:
+                by_text[place] = {rule.text: rule for rule in rules[place]}
+            now = by_text[place][old.text]
+            if now.occurrence != old.occurrence:
+                same = (rule for rule in rules[place] if rule.text == old.text)
+                now = next(rule for rule in same if rule.occurrence == old.occurrence)
+            if now is not old:
+                moved, port = True, replace(port, dnat=now)
+        fresh.append(port)
     return tuple(fresh) if moved else ports
 
 

@@ -66,6 +66,7 @@ def test_rows_stand_as_the_engine_lists_them_also_one_that_came_after(oldest_fir
 # --- a sequence of random changes -------------------------------------------------------------------------------------
 
 INSPECTS, RULES, LINKS = "docker/inspect.json", "rules/iptables-legacy-save.txt", "ip/addr.json"
+NAMESPACES = "ip/netns.json"
 _Answers = dict[str, Any]
 
 
@@ -155,6 +156,27 @@ def _foreign(random: Random, answers: _Answers) -> None:
     answers[RULES] = "\n".join(lines) + "\n"
 
 
+def _namespaces(random: Random, answers: _Answers) -> None:
+    """A container's process is in another namespace, or a veth leads to another: also to one that another leads to."""
+    if random.randrange(2):
+        answers[NAMESPACES] = {
+            **answers[NAMESPACES],
+            str(1_000_000 + random.randrange(8)): 10_000 + random.randrange(8),
+        }
+        return
+    answers[LINKS] = list(answers[LINKS])
+    veths = [at for at, link in enumerate(answers[LINKS]) if "link_netnsid" in link]
+    at = random.choice(veths)
+    answers[LINKS][at] = {**answers[LINKS][at], "link_netnsid": 10_000 + random.randrange(8)}
+
+
+def _proxies(random: Random, answers: _Answers) -> None:
+    """Their memory, and which of them are stopped."""
+    pids = [2_000_000 + number for number in range(1, 8, 2)]
+    answers["host/memory.txt"] = "".join(f"{pid} {random.randrange(3)}\n" for pid in pids)
+    answers["host/stopped.txt"] = "".join(f"{pid}\n" for pid in pids if random.random() < 0.3)
+
+
 def _inside(random: Random, answers: _Answers) -> None:
     files = sorted(path for path in answers if path.startswith("containers/"))
     if files:
@@ -177,7 +199,7 @@ _CHANGES = (
         _lose(LINKS),
         _lose("docker/networks.json"),
     ),
-    *(_line, _line, _line, _counters, _foreign, _foreign, _inside),
+    *(_line, _line, _line, _counters, _foreign, _foreign, _inside, _namespaces, _namespaces, _proxies),
 )
 
 
@@ -215,7 +237,8 @@ def test_after_any_change_the_host_is_what_a_fresh_builder_makes_of_it(
     random = Random(seed)
     whole = many(8)
     networks = [json.loads(json.dumps(raw)) for raw in whole.answers["docker/networks.json"]]  # type: ignore[attr-defined]
-    whole = replace(whole, answers={**whole.answers, "docker/networks.json": networks})
+    namespaces = {str(1_000_000 + number): 10_000 + number for number in range(8)}
+    whole = replace(whole, answers={**whole.answers, "docker/networks.json": networks, NAMESPACES: namespaces})
     builder, recording = Builder(), whole
     for step in range(40):
         if step % 10 == 9:
