@@ -36,6 +36,7 @@ from netdash.model.source import IN_NAMESPACE, Missing, Options, Source, command
 
 _PATIENCE = 1.5  # times its limit that a source is waited for: its own limit comes first and says more
 _INSPECTS = 2  # times the limit of one call that all inspects together may take
+_AT_ONCE = 4  # containers that are looked into at the same time
 _ENGINE = 6  # times the limit of one call that the engine's answers are waited for
 
 
@@ -252,11 +253,32 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     answers |= inside.answers()
     if options.whole:
         asked = sorted(inside.targets(), key=lambda target: not _is_named(target, options.first))[: options.containers]
-        for target in asked:
-            answers |= read_container(target, options.tool_limit)
+        answers |= _looked_into(asked, options.tool_limit)
         paths = {container_path(target.name, "sysctl.txt"): target.pid for target in asked}
         answers |= read_in({path: pid for path, pid in paths.items() if path}, _own_sysctls)
     return answers, {}
+
+
+def _looked_into(targets: list[Target], limit: float) -> Mapping[str, object]:
+    """Several at the same time: most of it is waiting for programs. Raises what one of them raised."""
+    rest, errors = iter(targets), list[Exception]()
+    answers: dict[str, object] = {}
+
+    def work() -> None:
+        try:
+            for target in rest:
+                answers.update(read_container(target, limit))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, name=Source.INSIDE, daemon=True) for _ in targets[:_AT_ONCE]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return answers
 
 
 def _is_named(target: Target, words: frozenset[str]) -> bool:

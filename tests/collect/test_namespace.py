@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.recording import Recording
-from netdash.collect import engine_namespace
+from netdash.collect import engine_namespace, once
 from netdash.collect.answer_store import AnswerStore
+from netdash.collect.container_namespaces import Target
 from netdash.collect.engine_namespace import EngineNamespaceReader, MutedStore
 from netdash.collect.once import Options, read_once
 from netdash.engine.context import engine_pid
@@ -120,9 +122,29 @@ def test_an_engine_in_this_namespace_is_said_to_be_here(tmp_path: Path) -> None:
     assert (words[0], *words[2:]) == (str(os.getpid()), "here", str(os.geteuid()))
 
 
-def test_a_question_has_room_for_so_many_containers() -> None:
-    from netdash.collect.container_namespaces import Target
+def test_several_containers_are_looked_into_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = threading.Barrier(once._AT_ONCE)
 
+    def read(target: Target, _: float) -> dict[str, object]:
+        meeting.wait(10)
+        return {f"containers/{target.name}/hosts": ""}
+
+    monkeypatch.setattr(once, "read_container", read)
+    targets = [Target(f"{number:064x}", f"c{number}", number, False) for number in range(2 * once._AT_ONCE)]
+    assert once._looked_into(targets, 1.0) == {f"containers/{target.name}/hosts": "" for target in targets}
+    assert once._looked_into([], 1.0) == {}
+
+
+def test_what_goes_wrong_in_one_container_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> dict[str, object]:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(once, "read_container", read)
+    with pytest.raises(ValueError, match="broken"):
+        once._looked_into([Target("a" * 64, "web", 7, False)], 1.0)
+
+
+def test_a_question_has_room_for_so_many_containers() -> None:
     rows = engine_namespace._fitting(Target(f"{number:064x}", "name", number, False) for number in range(5000))
     assert 500 < len(rows) < 5000
 
