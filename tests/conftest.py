@@ -14,6 +14,7 @@ import pytest
 
 from netdash.bundle.recording import Recording
 from netdash.bundle.storage import load
+from netdash.model import finding
 from netdash.model.finding import Health, keep_health
 from netdash.model.host import Host
 
@@ -29,6 +30,12 @@ DEMO = ROOT / "netdash" / "demo" / "su1"
 def pytest_configure() -> None:
     """Recorded hosts stay in memory: to look through them for cycles at the usual rate is a tenth of the time."""
     gc.set_threshold(100_000, 20, 50)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """A host that several tests of the dashboard show is one that nobody has examined, for each of them."""
+    if item.path.parent.name == "tui":
+        finding._known.cache_clear()
 
 
 def bundle(name: str) -> Path:
@@ -102,7 +109,7 @@ def engine(tmp_path: Path) -> Iterator[FakeEngine]:
         yield one
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def su1(host: Callable[[str], Host]) -> Host:
     """The host of `netdash demo` as if it were read now."""
     return replace(host("su1"), live=True)

@@ -45,7 +45,7 @@ class _Told:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_EACH", "_OF_ONE", "_SOON"):
+    for name in ("_EACH", "_OF_ONE", "_SOON", "_SELDOM"):
         monkeypatch.setattr(traffic, name, 0.01)
     monkeypatch.setattr(traffic, "_SHARE", 0)
 

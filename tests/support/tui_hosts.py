@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from ipaddress import ip_address, ip_interface, ip_network
 
 from netdash.model.host import (
@@ -66,8 +67,10 @@ def rule(position: int, words: str, verb: Verb, chain: str = "DOCKER", **target:
     return Rule("ip", "nat", chain, position, f"-A {chain} {words}", matches, made, position, 60, "iptables-nft")
 
 
+@cache
 def crowd(containers: int, ports: int | None = None, rules: int | None = None, taken: float = 5_000.0) -> Host:
-    """A host of many containers, each with a port, a DNAT rule, a proxy and a veth; `ports` and `rules` add others."""
+    """A host of many containers, each with a port, a DNAT rule, a proxy and a veth; `ports` and `rules` add others. It
+    is the same one for all tests: what was traced on it is known to the next."""
     people = tuple(container(number) for number in range(containers))
     dnats, ledger, proxies, links = [], [], [], [_link(1, BRIDGE, "bridge", "10.8.0.1/16"), _link(2, "eth0", None)]
     for number, one in enumerate(people):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
 
+from textual._compositor import Compositor
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 from textual.events import Key
@@ -12,8 +14,10 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+from netdash.model.finding import Health
 from netdash.model.host import Host
 from netdash.model.kernel_state import NOTHING, Watched
+from netdash.tui import examiner
 from netdash.tui.app import Netdash
 from netdash.tui.config import Options
 from netdash.tui.dashboard import Dashboard
@@ -31,7 +35,26 @@ def _parse_once(self: Stylesheet, css: str, *where: object, **more: object) -> l
     return _parsed[key]
 
 
+_examine = examiner._here
+_examined: dict[tuple[int, ...], tuple[Host, Health]] = {}
+
+
+def _examine_once(host: Host) -> Health:
+    """What the doctor finds on a host, and on each copy of it: most tests show one of a few."""
+    parts = tuple(id(getattr(host, field.name)) for field in fields(host))
+    if parts not in _examined:
+        _examined[parts] = host, _examine(host)
+    return _examined[parts][1]
+
+
+def _paint_later(self: Compositor, *args: object, **more: object) -> None:
+    """Nobody sees the pictures before the app has settled: what changed is painted then, once."""
+
+
 Stylesheet._parse_rules = _parse_once
+examiner._here = _examine_once
+_paint = Compositor.render_update
+Compositor.render_update = _paint_later
 
 
 class Stage:
@@ -83,11 +106,12 @@ def show(
 
 
 async def settle(pilot: Pilot[int]) -> None:
-    """Until nothing is left to do, long computations included."""
+    """Until nothing is left to do, long computations included; then the screen is painted."""
     quiet = 0
     while quiet < 3:
         await asyncio.sleep(0.001)
         quiet = 0 if _busy(pilot) else quiet + 1
+    _paint(pilot.app.screen._compositor, screen_stack=pilot.app._background_screens)
 
 
 def _busy(pilot: Pilot[int]) -> bool:
