@@ -295,7 +295,7 @@ def test_a_live_feed_shows_the_first_answers_and_reads_the_rest_when_the_screen_
     feed.start(lambda host: seen.append((host.name, "rules" in host.pending)))
     feed.refresh()  # nothing reads yet
     feed.shown()
-    assert reader.started.wait(5)
+    assert reader.started.wait(20)
     reader.publish(Recording({}, hostname="second"))
     feed.refresh()
     feed.stop()

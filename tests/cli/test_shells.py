@@ -49,9 +49,9 @@ def test_words_and_names_are_completed(shell: str, tmp_path: Path, environment: 
         terminal.write(f"{prompt}; {setup}; echo rea''dy\r".encode())
         assert terminal.wait_for("ready", 60)
         for typed, wanted in TYPED:
-            assert terminal.wait_for(lambda: _line(terminal) == "> ", 30), _line(terminal)
+            assert terminal.wait_for(lambda: _line(terminal) == "> "), _line(terminal)
             terminal.write(typed.format(host=host, escaped=str(host).replace(" ", "\\ ")).encode() + b"\t")
-            assert terminal.wait_for(lambda wanted=wanted: wanted in _line(terminal), 30), (typed, _line(terminal))
+            assert terminal.wait_for(lambda wanted=wanted: wanted in _line(terminal)), (typed, _line(terminal))
             terminal.write(b"\x15")  # removes the line
 
 

@@ -14,7 +14,7 @@ from netdash.collect.engine import EngineReader, Pace
 from netdash.model.host import Failure
 from tests.support.read_engines import FORBIDDEN, FakeEngine, container, running, until
 
-LIMIT = 0.2
+LIMIT = 0.5  # seconds; an answer of this process takes longer than 0.2 on a busy machine
 PACE = Pace(burst=0.001, silence=30, first=0.02, longest=0.05)
 
 
@@ -239,7 +239,7 @@ def test_an_engine_that_falls_silent_is_noticed(engine: FakeEngine, follow: Call
     engine.mood = "hang"
     until(lambda: told.failure)
     assert told.failure
-    assert "within 0.2 s" in told.failure.reason
+    assert "within 0.5 s" in told.failure.reason
     engine.mood = "well"
     until(lambda: told.failure is None)
 
@@ -295,7 +295,7 @@ def test_an_inspect_that_hangs_is_one_containers_alone(engine: FakeEngine, follo
     told = follow()
     until(settled(engine, told, 2))
     until(lambda: told.failures)
-    assert told.failures["containers"].reason == "c1 could not be inspected: no answer within 0.2 s"
+    assert told.failures["containers"].reason == "c1 could not be inspected: no answer within 0.5 s"
     time.sleep(0.3)
     assert not any("docker" in failures for _, failures in told.all)
     assert engine.calls["/containers/json"] == 1

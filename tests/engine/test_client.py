@@ -42,10 +42,10 @@ def test_a_connection_that_the_other_end_closed_meanwhile_is_made_anew(tmp_path:
         listener.listen()
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         client.negotiate()
-        closed.get(timeout=3)
+        closed.get(timeout=20)
         for _ in range(2):
             assert client.get("/info") == {}
-            closed.get(timeout=3)
+            closed.get(timeout=20)
 
 
 def test_events_do_not_wait_for_calls_nor_calls_for_events(engine: FakeEngine) -> None:
@@ -62,7 +62,7 @@ def test_events_do_not_wait_for_calls_nor_calls_for_events(engine: FakeEngine) -
         assert client.get("/info") == engine.answer("/info")
         engine.emit("container", "start", "1" * 64)
         until(lambda: seen)
-    listener.join(3)
+    listener.join(20)
     assert not listener.is_alive()
 
 

@@ -107,10 +107,21 @@ def show(
 
 async def settle(pilot: Pilot[int]) -> None:
     """Until nothing is left to do, long computations included; then the screen is painted."""
+    await _rest(pilot)
+    _look(pilot)
+
+
+async def _rest(pilot: Pilot[int]) -> None:
+    """An error in the dashboard is raised: what waits for it then would wait for ever."""
     quiet = 0
     while quiet < 3:
+        if pilot.app._exception is not None:
+            raise pilot.app._exception
         await asyncio.sleep(0.001)
         quiet = 0 if _busy(pilot) else quiet + 1
+
+
+def _look(pilot: Pilot[int]) -> None:
     _paint(pilot.app.screen._compositor, screen_stack=pilot.app._background_screens)
 
 
@@ -138,12 +149,13 @@ def _has_work(screen: Screen[object]) -> bool:
 
 
 async def press(pilot: Pilot[int], *keys: str) -> None:
-    """Types; a key is one of Textual's names, or the character itself."""
+    """Types, and looks at the screen after the last; a key is one of Textual's names, or the character itself."""
     for key in keys:
         named = _character_to_key(key) if len(key) == 1 else key
         character = key if len(key) == 1 else None
         pilot.app.post_message(Key(named, character))
-        await settle(pilot)
+        await _rest(pilot)
+    _look(pilot)
 
 
 def dashboard(pilot: Pilot[int]) -> Dashboard:

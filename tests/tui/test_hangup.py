@@ -21,9 +21,9 @@ def test_netdash_ends_with_its_terminal_although_nobody_tells_it() -> None:
         try:
             seen = b""
             while b"youthful_volhard" not in seen:
-                assert select.select([master], [], [], 20)[0], "nothing painted"
+                assert select.select([master], [], [], 60)[0], "nothing painted"
                 seen += os.read(master, 65536)
             os.close(master)
-            assert process.wait(10) == 129
+            assert process.wait(60) == 129
         finally:
             process.kill()

@@ -374,3 +374,12 @@ def test_no_engine_is_said_only_where_there_is_none(failure: Failure | None, tol
     failures = {"docker": failure} if failure else {}
     bare = replace(crowd(3), engine=None, containers=None, failures=failures)
     assert told in see(bare).splitlines()[0]
+
+
+def test_an_error_in_the_dashboard_fails_its_test_and_keeps_no_other_waiting() -> None:
+    async def scene(pilot, app):
+        app.call_later(lambda: 1 / 0)
+        await press(pilot, "j")
+
+    with pytest.raises(ZeroDivisionError):
+        show(crowd(1), scene)

@@ -31,7 +31,7 @@ def walked(terminal: Terminal) -> bytes:
     before, at = len(terminal.raw), terminal.screen.cursor.y
     assert "c-created" in terminal.screen.display[at], "the cursor is on the selected row"
     terminal.write(b"j")
-    assert terminal.wait_for(lambda: terminal.screen.cursor.y == at + 1, 20)
+    assert terminal.wait_for(lambda: terminal.screen.cursor.y == at + 1)
     assert "c-paused" in terminal.screen.display[at + 1]
     return bytes(terminal.raw[before:])
 
