@@ -19,17 +19,17 @@ ENGINE = os.environ.get("NETDASH_ENGINE", "")
 rules: trixie, forky, trixie-legacy, -legacy."""
 
 
-PARTS = {"publish_killed": 6, "publish": 4, "publish_disturbed": 3, "ssh": 3, "drift": 3, "ssh_lines": 3, "trace": 2}
-"""The long files, longest first, and into how many parts they are cut."""
+PARTS = {"publish_killed": 6, "publish": 4, "publish_disturbed": 3, "ssh": 3, "drift": 0, "ssh_lines": 3, "trace": 1}
+"""The long files, longest first, and into how many parts they are cut; 0: one for each engine, which is a parameter."""
 
 
 class PartByPart(LoadScopeScheduling):
     """Workers of xdist take a file, or a part of a long one: its tests share an engine."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
+        file, _, case = nodeid.partition("::")
         parts = PARTS.get(Path(file).stem.removeprefix("test_live_"), 1)
-        return f"{file} {crc32(nodeid.encode()) % parts}"
+        return f"{file} {crc32(nodeid.encode()) % parts if parts else case.partition('[')[2]}"
 
 
 @pytest.hookimpl(optionalhook=True)
