@@ -105,7 +105,7 @@ def watched(bundle: Path, environment: dict[str, str]) -> bytes:
                 break
         for key in KEYS:
             os.write(terminal, key.encode())
-            seen += _until_quiet(terminal)
+            seen += _until_quiet(terminal, 30 if key in "y\r" else 0.4)  # what is copied is asked for
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         return seen
     except BaseException:
@@ -116,10 +116,10 @@ def watched(bundle: Path, environment: dict[str, str]) -> bytes:
         os.close(terminal)
 
 
-def _until_quiet(terminal: int) -> bytes:
+def _until_quiet(terminal: int, patience: float = 0.4) -> bytes:
     """What comes within a while, until nothing more comes for a moment."""
     seen = b""
-    while len(seen) < 1 << 22 and select.select([terminal], [], [], 0.1 if seen else 0.4)[0]:
+    while len(seen) < 1 << 22 and select.select([terminal], [], [], 0.1 if seen else patience)[0]:
         try:
             seen += os.read(terminal, 65536)
         except OSError:  # it has ended
