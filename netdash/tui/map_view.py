@@ -70,6 +70,7 @@ class MapView(Filtered):
         self._host_view, self._start_at = host_view, start
         self._bearing = _bearing(host_view)
         self._map: Map | None = None
+        self._waiting: HostView | None = None  # came while the map was made
         self._drawing = Drawing(())
         self._page = 0
         self._matches = True  # whether the filter leaves anybody
@@ -94,7 +95,11 @@ class MapView(Filtered):
         self.call_after_refresh(self._draw)
 
     def update_host(self, host_view: HostView) -> None:
-        """A newer host: drawn anew where more than counters moved, or more is known. The old map stays until then."""
+        """A newer host: drawn anew where more than counters moved, or more is known, once the map that is being made is
+        drawn. The old map stays until then."""
+        if self.work.busy and self._map is None:
+            self._waiting = host_view
+            return
         bearing = _bearing(host_view)
         if bearing == self._bearing:
             if self._map is not None and host_view.host.traffic is not self._map.host.traffic:
@@ -127,6 +132,9 @@ class MapView(Filtered):
         if first:
             self._place()
         self._title()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.update_host(waiting)
 
     def _place(self) -> None:
         """The cursor to the container that was selected, else to the first one, which is in trouble if any is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from netdash.model.finding import Health, Mark, Standing, keep_health
 from netdash.model.host import Host
+from netdash.tui import work
 from netdash.tui.host_view import HostView
 from netdash.tui.map_view import MapView
 from netdash.view.map_rows import FOLD
@@ -138,6 +140,35 @@ def test_what_is_found_later_is_drawn(host: Callable[[str], Host]) -> None:
         assert "! web" in text(app)
 
     show(host(BROKEN), scene, (120, 40))
+
+
+def test_a_host_that_changes_all_the_time_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map that began anew with each change would be drawn when the changes end."""
+
+    async def scene(pilot, app):
+        await press(pilot, "m")
+        drawn: list[object] = []
+        monkeypatch.setattr(work, "_run", one_step)
+        show_drawing = app.screen._show
+        monkeypatch.setattr(app.screen, "_show", lambda drawing: (drawn.append(drawing), show_drawing(drawing)))
+        for number in range(100):
+            app.feed.publish(crowd(9 + number % 2))
+            await asyncio.sleep(0.001)
+        assert drawn
+        monkeypatch.undo()
+        app.feed.publish(crowd(12))
+        await settle(pilot)
+        assert "12 containers" in text(app)
+
+    show(crowd(9), scene)
+
+
+def one_step(steps: work.Steps[object], _: float) -> tuple[bool, object]:
+    try:
+        next(steps)
+    except StopIteration as stop:
+        return True, stop.value
+    return False, None
 
 
 def test_it_is_resized(host: Callable[[str], Host]) -> None:
