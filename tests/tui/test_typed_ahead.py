@@ -70,6 +70,20 @@ def test_keys_wait_no_longer_than_a_few_seconds_for_an_engine_that_does_not_answ
     show(replace(crowd(2), containers=None, pending=frozenset({"docker", "rules"})), scene)
 
 
+def test_what_a_key_did_is_painted_before_other_threads_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(pilot, app):
+        screen = app.screen
+        monkeypatch.setattr(screen._update_timer, "resume", lambda: None)  # no frame comes
+        painted: list[bool] = []
+        monkeypatch.setattr(app.turn, "end", lambda: painted.append(not screen._dirty_widgets))
+        typed(pilot, "j")
+        while app._keys or not app._typing.done():
+            await asyncio.sleep(0.001)
+        assert painted == [True]
+
+    show(crowd(9), scene)
+
+
 def test_quitting_does_not_wait() -> None:
     async def scene(pilot, app):
         typed(pilot, "j", "ctrl+c")

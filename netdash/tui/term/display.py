@@ -133,6 +133,8 @@ class TerminalApp(App[int]):
             while quiet < 3 and time.monotonic() < until:
                 await asyncio.sleep(0)
                 quiet = 0 if self._busy() else quiet + 1
+        for screen in self.screen_stack[-1:]:
+            screen._on_timer_update()  # now, and not with the next frame: other threads go on after it
         self.turn.end()
 
     def _busy(self) -> bool:
