@@ -99,8 +99,8 @@ class MachineReader:
         self._sockets: str | None = None
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._lock = threading.Lock()
-        self._wanted: tuple[Target, ...] | None = None
-        self._all = False  # whether those are all that run
+        self._wanted: tuple[tuple[Target, ...], bool] | None = None  # and whether those are all that run
+        self._all = False  # whether all that run are known to `_inside`
         self._unseen: frozenset[str] = frozenset()  # containers that were not looked into yet
         self._asked: set[str] = set()
 
@@ -110,7 +110,7 @@ class MachineReader:
     def follow(self, targets: Iterable[Target], complete: bool = True) -> None:
         """The containers that run now, as far as the engine told of them; `complete`: of all."""
         with self._lock:
-            self._wanted, self._all = tuple(targets), complete
+            self._wanted = tuple(targets), complete
         self._wake()
 
     def watch_drops(self, wanted: bool) -> None:
@@ -185,7 +185,8 @@ class MachineReader:
             self._soon(task)
         if wanted is not None:
             before = len(self._inside.targets())
-            new = self._inside.follow(wanted)
+            running, self._all = wanted
+            new = self._inside.follow(running)
             self._unseen |= new
             if len(self._inside.targets()) < before + len(new):
                 self._settled("sockets")  # the proxies of one that has ended go with it

@@ -35,6 +35,7 @@ class Known:
     proxies: tuple[Proxy, ...] | None
     ports: tuple[Port, ...]
     devices: frozenset[str] | None
+    whole: bool = True  # False: a container could not be inspected
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,8 @@ class Comparer:
             self._groups[part.groups] += 1
         world = once(
             "world",
-            lambda *_: World(known.networks, known.containers, known.devices),
-            *(known.networks, known.containers, known.devices),
+            World,
+            *(known.networks, known.containers, known.devices, known.whole),
         )
         moved = {port.container_id for port in itertools.chain(*exchanged(self._ports, ports))}
         self._ports = ports

@@ -44,6 +44,7 @@ class Comparing:
         proxies = None if host.proxies is None else self._proxies.of(host.proxies)
         containers = self._containers.of(host.containers)
         shape = host.ruleset.shape or host.ruleset
+        whole = "containers" not in host.failures
         inputs = (
             host.engine,
             host.networks,
@@ -53,11 +54,12 @@ class Comparing:
             ports,
             proxies,
             self._devices,
+            whole,
         )
         if not same(self._inputs, inputs):
             self._inputs = inputs
             known = (host.engine, host.networks, containers, host.ruleset, proxies, host.ports or (), self._devices)
-            self._answer = self._comparer.compare(Known(*known), ports)
+            self._answer = self._comparer.compare(Known(*known, whole=whole), ports)
         reasons = (
             Failure(f"drift: {undecided.part}" if undecided.part else "drift", undecided.reason)
             for undecided in self._answer.undecided

@@ -28,11 +28,13 @@ class Judgement:
 
 
 class World:
-    """What exists: the engine's networks and running containers, the host's devices (None: not read)."""
+    """What exists: the engine's networks and running containers, the host's devices (None: not read). `whole`: whether
+    those are all that run."""
 
     def __init__(
-        self, networks: Iterable[Network], containers: Iterable[Container], devices: frozenset[str] | None
+        self, networks: Iterable[Network], containers: Iterable[Container], devices: frozenset[str] | None, whole: bool
     ) -> None:
+        self._whole = whole
         self.devices = devices
         self.bridges = {network.bridge: network for network in networks if network.bridge}
         self._containers = tuple(containers)
@@ -61,7 +63,7 @@ class World:
 
     def knows_owner(self, ip: IP) -> bool:
         """Whether the API tells who has this address, or that nobody has."""
-        return not any(ip.version == net.version and ip in net for net in self._unsure)
+        return self._whole and not any(ip.version == net.version and ip in net for net in self._unsure)
 
     def swarms(self, device: str) -> bool:
         return device in self._gwbridges

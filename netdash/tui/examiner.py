@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from operator import attrgetter
 
-from netdash.model.finding import Health, health_of, keep_health
+from netdash.model.finding import Health, Severity, health_of, keep_health
 from netdash.model.host import Host, Ref, Rule
 from netdash.model.index import index_of
 from netdash.model.memory import same
@@ -24,8 +24,9 @@ _NEEDED = frozenset((Source.DOCKER, Source.RULES, Source.ROUTES, Source.LINKS))
 _PATIENCE = 10.0  # seconds that all other sources are waited for: they come at once, or not for long
 _AGAIN = 60.0  # seconds after which a host is examined again of which only counts and neighbours changed
 _REST = 1.0  # times the length of an examination until the next: what changes all the time costs half a processor
-_SETTLES = 0.5  # seconds in which all is read again that a container's start or end changes: until then they disagree
 _LONGEST = 10.0  # seconds of that: on a busy machine an examination waits for its turn most of the time
+_SETTLES = 0.5  # seconds in which all is read again that a container's start or end changes: until then they disagree
+_COMES = 2.0  # seconds after such a change in which a new fault is examined again before it is shown
 
 
 Examine = Callable[[Host], Health]
@@ -103,6 +104,21 @@ class Examiner:
         last = self._last.get(host.name)
         return host.live and last is not None and last.host.containers is not host.containers
 
+    def _settled(self, host: Host, end: float) -> tuple[Host, Health]:
+        """Where a container came or went, a new fault may only be what was not read again yet: until `end` the hosts
+        that come are examined too, and the last one counts."""
+        before = self._last.get(host.name)
+        while True:
+            self._last[host.name] = _Examined(host, time.monotonic())
+            health = self._examine(host)
+            left = end - time.monotonic()
+            if before is None or left <= 0 or not _is_worse(before, host, health) or not self._wake.wait(left):
+                return host, health
+            self._wake.clear()
+            if self._next is None or self._next.name != host.name:
+                return host, health
+            host = self._next
+
     def _run(self) -> None:
         try:
             from netdash.doctor.watch import Watch
@@ -115,20 +131,22 @@ class Examiner:
                 self._wake.clear()
                 host = self._next
                 if host is not None:
-                    began = time.monotonic()
-                    last = self._last[host.name] = _Examined(host, began)
-                    health = self._examine(host)
+                    host, health = self._settled(host, time.monotonic() + _COMES)
+                    last = self._last[host.name]
                     last.named = {
                         evidence.ref for finding in health.findings for evidence in finding.evidence if evidence.ref
                     }
                     last.passing = any(finding.code == _OF_TIME for finding in health.findings)
                     if host.live:
+                        found = len(health.findings)
                         health = watches.setdefault(host.name, Watch()).dated(health, host.taken or time.time())
+                        last.waiting = len(health.findings) < found
+                    last.health = health
                     keep_health(host, health)
                     self._examined(host)
                 self._examining = False
                 if host is not None and host.live:
-                    time.sleep(min(_REST * (time.monotonic() - began), _LONGEST))
+                    time.sleep(min(_REST * (time.monotonic() - self._last[host.name].at), _LONGEST))
         except BaseException as error:  # it ends netdash as an error of its own does
             self._failed(error)
 
@@ -151,13 +169,27 @@ class _Examined:
     at: float
     named: Set[Ref] = frozenset()
     passing: bool = False  # whether one of the findings goes by itself when nothing happens
+    waiting: bool = False  # whether one of the findings counts only when it has lasted
+    health: Health | None = None
+
+
+def _is_worse(before: _Examined, host: Host, health: Health) -> bool:
+    """Whether a fault is new since a live host's containers were others, or elsewhere."""
+    if before.health is None or not host.live or _where(before.host) == _where(host):
+        return False
+    known = {finding.code for finding in before.health.findings}
+    return any(finding.severity is not Severity.INFO and finding.code not in known for finding in health.findings)
+
+
+def _where(host: Host) -> list[tuple[object, ...]]:
+    return [(container.id, container.pid, container.endpoints) for container in host.containers or ()]
 
 
 def _stands(last: _Examined, host: Host) -> float:
     """Seconds after its examination for which what was found is true of `host` too: for ever where nothing changed that
     was asked."""
     before = last.host
-    if not same(_parts(before), _parts(host)) or _shape(before) is not _shape(host):
+    if last.waiting or not same(_parts(before), _parts(host)) or _shape(before) is not _shape(host):
         return 0.0
     if before.pending != host.pending or before.failures.keys() != host.failures.keys():
         return 0.0

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from netdash.cli.lists import needed
-from netdash.collect import once
+from netdash.collect import container_namespaces, once
 from netdash.collect.answer_store import AnswerStore
+from netdash.collect.container_namespaces import Target
 from netdash.collect.filter_rules import RuleReader
 from netdash.collect.machine import MachineReader, RoutingTables
 from netdash.collect.netlink import changed_tables, namespace_ids
 from netdash.collect.procfs import HostListeners
 from netdash.collect.sockets import Owner, Waiting, listing, owners_of, proc_net, sockets_of, waiting_sockets
 from netdash.model.host import Failure
-from netdash.model.source import Options
+from netdash.model.source import Options, Source
 from netdash.parse.proc import parse_listeners
 from netdash.view.views import BY_NAME
 
@@ -274,6 +275,20 @@ def test_what_somebody_asks_for_is_read_whatever_was_read_before(machine: tuple[
     reader._take_orders(reader._wake_reader)
     reader._poll()
     assert asked == ["rules", "rules"]
+
+
+def test_containers_that_are_not_followed_yet_were_not_looked_into(
+    machine: tuple[MachineReader, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, _ = machine
+    monkeypatch.setattr(container_namespaces, "belongs", lambda *_: True)
+    reader.follow((Target("a" * 64, "web", 4242, False),))
+    reader._put_inside(())
+    assert Source.INSIDE in reader._store.recording().pending
+    reader._take_orders(reader._wake_reader)
+    assert Source.INSIDE in reader._store.recording().pending
+    reader._put_inside(("a" * 64,))
+    assert Source.INSIDE not in reader._store.recording().pending
 
 
 def test_sysctls_of_devices_are_read_again_where_there_are_other_devices(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netdash.doctor.watch import Watch
+from netdash.drift.incremental import SETTLED
 from netdash.model.finding import Direction, Evidence, Finding, Health, Hit, Severity
 
 
@@ -37,3 +38,16 @@ def test_the_same_fault_by_another_rule_is_another_finding() -> None:
     new, gone = watch.look(_report(_finding("dropped", "iptables raw/PREROUTING #1", 4, "web")), 20.0)
     assert [one.evidence[0].source for one in new] == ["iptables raw/PREROUTING #1"]
     assert [one.evidence[0].source for one in gone] == ["iptables filter/FORWARD #1"]
+
+
+def test_a_proxy_without_container_counts_when_it_has_lasted() -> None:
+    """The engine starts it before it tells of the container, and ends it after."""
+    watch, orphan = Watch(), _finding("proxy-orphaned", "docker-proxy 44", 0)
+    other = _finding("dropped", "iptables filter/FORWARD #1", 4, "web")
+    assert watch.dated(_report(), 10.0).findings == ()
+    assert [one.code for one in watch.dated(_report(orphan, other), 20.0).findings] == ["dropped"]
+    assert watch.dated(_report(), 21.0).findings == ()
+    assert watch.look(_report(orphan), 22.0) == ((), ())
+    (new,), gone = watch.look(_report(orphan), 22.0 + SETTLED)
+    assert (new.code, gone) == ("proxy-orphaned", ())
+    assert len(Watch().dated(_report(orphan), 20.0).findings) == 1  # what the first look finds was there before

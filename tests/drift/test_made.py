@@ -220,6 +220,17 @@ def test_on_a_live_host_a_difference_counts_when_it_has_lasted() -> None:
     assert len(Comparing().compare(lost, ())[0] or ()) == 1  # what the first look finds was there before
 
 
+def test_an_address_may_be_that_of_a_container_which_could_not_be_inspected() -> None:
+    whole = joined("docker20.10-nft-full")
+    assert whole.containers is not None
+    without = replace(whole, containers=tuple(one for one in whole.containers if not one.bindings))
+    late = replace(without, failures={"containers": Failure("containers", "no answer within 3 s")})
+    comparing = Comparing()
+    for given, told in ((without, True), (late, False), (without, True)):
+        found, _ = comparing.compare(given, ())
+        assert any(one.kind in (DriftKind.STALE, DriftKind.EXTRA) for one in found or ()) is told
+
+
 def test_hostile_words_are_compared_like_others() -> None:
     given = hostile()
     engine = known("docker28.5-nft-full").engine

@@ -185,6 +185,56 @@ def test_what_may_tell_more_is_examined_within_a_minute(real: Host, part: str) -
     assert 0.0 < _stands(real, replace(real, **{part: {"another": "value"}})) <= 60.0
 
 
+def test_a_finding_that_counts_only_when_it_has_lasted_is_looked_at_again(real: Host) -> None:
+    orphan = Finding("proxy-orphaned", Severity.MEDIUM, "", (), (Evidence("docker-proxy 44", ""),))
+    told: list[tuple[Finding, ...]] = []
+    done = threading.Event()
+
+    def tell(host: Host) -> None:
+        found = health_of(host)
+        told.append(found.findings if found else ())
+        done.set()
+
+    answers = iter((Health((), {}), Health((orphan,), {}), Health((orphan,), {})))
+    examiner = Examiner(tell, pytest.fail, lambda _: next(answers))
+    started = replace(real, live=True, taken=2.0, sysctls={"one": "more"})
+    for host in (replace(real, live=True, taken=1.0), started, replace(started, taken=9.0)):
+        done.clear()
+        examiner.look(host)
+        assert done.wait(20)
+    assert [len(findings) for findings in told] == [0, 0, 1]
+
+
+def test_a_fault_that_comes_with_a_container_counts_when_the_rest_was_read_too(real: Host) -> None:
+    """A proxy that was not read again yet is no proxy that is gone."""
+    fault = Finding("proxy-dead", Severity.HIGH, "", (), (Evidence("processes", ""),))
+    containers = real.containers or ()
+    began, told = threading.Event(), threading.Event()
+    shown: list[Host] = []
+
+    def examine(host: Host) -> Health:
+        if host is started:
+            began.set()
+        return Health((fault,) if host is started else (), {})
+
+    def tell(host: Host) -> None:
+        shown.append(host)
+        told.set()
+
+    before = replace(real, live=True, taken=1.0, containers=containers[1:])
+    started = replace(before, containers=containers)
+    read = replace(started, proxies=())
+    examiner = Examiner(tell, pytest.fail, examine)
+    examiner.look(before)
+    assert told.wait(20)
+    told.clear()
+    examiner.look(started)
+    assert began.wait(20)
+    examiner.look(read)
+    assert told.wait(20)
+    assert shown == [before, read]
+
+
 def test_a_source_that_fails_is_examined_at_once_and_another_reason_within_a_minute(real: Host) -> None:
     slow, gone = (replace(real, failures={Source.DROPS: Failure(Source.DROPS, why)}) for why in ("slow", "gone"))
     assert _stands(real, slow) == 0.0

@@ -122,7 +122,7 @@ def _dead(host: Host, container: Container, dead: list[Port]) -> Candidate:
 
 def _orphans(host: Host, proxies: Iterable[Proxy]) -> Iterator[Candidate]:
     """Proxies that lead to an address which no container has: they hold the port for nobody."""
-    if host.containers is None:
+    if host.containers is None or "containers" in host.failures:  # one that is not known may have it
         return
     owners = index_of(host).owners
     for proxy in proxies:
