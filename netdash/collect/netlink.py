@@ -7,6 +7,7 @@ events: they read ahead into a queue of their own, so that `select` does not tel
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -127,9 +128,13 @@ def namespace_ids(pids: Iterable[int]) -> dict[str, int]:
     found = {}
     with IPRoute() as routing:
         for pid in pids:
-            with contextlib.suppress(NetlinkError):
+            try:
                 number = routing.get_netnsid(pid=pid)["nsid"]
-                found[str(pid)] = -1 if number == _NO_NUMBER else number
+            except NetlinkError as error:
+                if error.code == errno.ESRCH:
+                    continue
+                raise OSError(error.code, os.strerror(error.code)) from error
+            found[str(pid)] = -1 if number == _NO_NUMBER else number
     return found
 
 

@@ -247,8 +247,12 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
     inside = Inside()
     inside.follow(found)
     answers: dict[str, object] = {}
+    failures: dict[str, Failure] = {}
     if Source.LINKS in options.sources and options.sources != _WITHOUT_VETHS:
-        answers["ip/netns.json"] = namespace_ids(inside.pids())
+        try:
+            answers["ip/netns.json"] = namespace_ids(inside.pids())
+        except OSError as error:
+            failures["netns"] = Failure("netns", error.strerror or str(error))
     inside.look()
     answers |= inside.answers()
     if options.whole:
@@ -256,7 +260,7 @@ def _inside(options: Options, found: tuple[Target, ...]) -> _Found:
         answers |= _looked_into(asked, options.tool_limit)
         paths = {container_path(target.name, "sysctl.txt"): target.pid for target in asked}
         answers |= read_in({path: pid for path, pid in paths.items() if path}, _own_sysctls)
-    return answers, {}
+    return answers, failures
 
 
 def _looked_into(targets: list[Target], limit: float) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import compress
-from operator import is_not, itemgetter
+from operator import is_not
 from typing import TYPE_CHECKING, TypeVar
 
 from netdash.bundle.recording import Recording
@@ -298,16 +298,16 @@ class Builder:
 
 
 def _oldest_first(listed: object) -> bool:
-    raws = objects(listed) or ()
-    return len(raws) > 1 and created(mapping(raws[0])) < created(mapping(raws[-1]))
+    times = [when for raw in objects(listed) or () if (when := created(mapping(raw))) is not None]
+    return len(times) > 1 and times[0] < times[-1]
 
 
 def _in_order(each: CachedMap, parse: Callable[[Json], T | None], answer: object, oldest: bool) -> dict[str, T]:
-    """The containers of one kind of answer, by id."""
+    """The containers of one kind of answer, by id; those that do not say when they were made are the last."""
     found = each(
         lambda raw: (created(mapping(raw)), text(mapping(raw).get("Id")), parse(mapping(raw))), objects(answer) or ()
     )
-    found.sort(key=itemgetter(0), reverse=not oldest)
+    found.sort(key=lambda row: (row[0] is None, (row[0] or 0.0) * (1 if oldest else -1)))
     return {identity: value for _, identity, value in found if identity and value}
 
 

@@ -108,10 +108,10 @@ def _proxy_variables(value: object) -> tuple[str, ...] | None:
     return tuple(proxy_variables(value))
 
 
-def created(raw: Json) -> float:
-    """When a container of a list or of an inspect was made, in seconds since the epoch; 0 where it does not say."""
+def created(raw: Json) -> float | None:
+    """When a container of a list or of an inspect was made, in seconds since the epoch."""
     value = raw.get("Created")
-    return float(value) if isinstance(value, int) else moment(value) or 0.0
+    return float(value) if isinstance(value, int) else moment(value)
 
 
 def parse_listed(raw: Json) -> Container | None:

@@ -10,8 +10,15 @@ from netdash.model.source import Source
 from netdash.view.text import clean
 
 SILENT = 20.0  # seconds; an engine without events is asked every 10
-_NAMES: dict[str, str] = {Source.INSIDE: "network namespaces of the containers"}
-_PARTS = {"docker": ("docker", "engine", "containers", "networks", "events"), "routes": ("routes", "policy")}
+_NAMES: dict[str, str] = {
+    Source.INSIDE: "network namespaces of the containers",
+    "netns": "numbers of network namespaces",
+}
+_PARTS = {
+    "docker": ("docker", "engine", "containers", "networks", "events"),
+    "links": ("links", "netns"),
+    "routes": ("routes", "policy"),
+}
 
 
 def name(source: str) -> str:

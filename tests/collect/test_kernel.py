@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -9,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import MagicMock, Mock
 
+import pyroute2  # type: ignore[import-untyped]
 import pytest
 
 from netdash.cli.lists import needed
@@ -109,6 +112,21 @@ def test_an_ip_that_prints_no_json(
 def test_the_namespace_of_a_process_that_is_not_there() -> None:
     assert namespace_ids([2**22 + 1]) == {}
     assert set(namespace_ids([os.getpid(), 2**22 + 1])) == {str(os.getpid())}
+
+
+def test_numbers_of_namespaces_that_the_kernel_does_not_tell_are_unknown_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    routing = MagicMock()
+    routing.return_value.__enter__.return_value.get_netnsid.side_effect = pyroute2.NetlinkError(errno.EPERM)
+    monkeypatch.setattr(pyroute2, "IPRoute", routing)
+    with pytest.raises(PermissionError) as error:
+        namespace_ids([os.getpid()])
+    monkeypatch.setattr(once, "namespace_ids", Mock(side_effect=error.value))
+    assert once._inside(Options(sources=frozenset({Source.LINKS})), ()) == (
+        {},
+        {"netns": Failure("netns", "Operation not permitted")},
+    )
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -72,3 +72,32 @@ def test_within_another_terminal(name: str, tmp_path: Path) -> None:
         walked(terminal)
         terminal.write(b"q")
         assert terminal.end(20) == 0
+
+
+def test_a_terminal_that_is_left_and_taken_again_leaves_no_files_open() -> None:
+    with started([sys.executable, "-c", LEFT_THREE_TIMES], TERM="xterm-256color") as terminal:
+        assert terminal.wait_for("open: 0", 60), terminal.text
+
+
+LEFT_THREE_TIMES = """
+import asyncio, os
+from netdash.tui.term.driver import Terminal
+
+class App:
+    taken = None
+    drained = resumed = typed = post_message = lambda *_: None
+
+def opened():
+    return sum("eventfd" in os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
+
+async def main():
+    before = opened()
+    driver = Terminal(App())
+    for _ in range(3):
+        driver.start_application_mode()
+        driver.suspend_application_mode()
+    print("open:", opened() - before)
+    await asyncio.sleep(20)
+
+asyncio.run(main())
+"""

@@ -128,7 +128,7 @@ class Terminal(Driver):
         self._before: list[Any] | None = None
         self._writer: Writer | None = None
         self._reader: threading.Thread | None = None
-        self._stop_reading = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stop_reading = -1  # an eventfd while the reader runs
         self._early = 0  # bytes typed before the terminal was set up, when Enter still came as a line feed
         self._owner: Owner = app  # type: ignore[assignment]
         taken = self._owner.taken
@@ -160,8 +160,7 @@ class Terminal(Driver):
         signal.signal(signal.SIGTSTP, lambda *_: self._suspend())
         signal.signal(signal.SIGCONT, lambda *_: self._continued())
         self._resized()
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._stop_reading)
+        self._stop_reading = os.eventfd(0, os.EFD_CLOEXEC)
         self._reader = threading.Thread(target=self._read, name="keyboard", daemon=True)
         self._reader.start()
 
@@ -191,9 +190,13 @@ class Terminal(Driver):
                 modes.put(self._input, self._before)
 
     def disable_input(self) -> None:
-        os.eventfd_write(self._stop_reading, 1)
-        if self._reader is not None and self._reader is not threading.current_thread():
-            self._reader.join(2 * ALONE)
+        if self._reader is not None:
+            os.eventfd_write(self._stop_reading, 1)
+            if self._reader is not threading.current_thread():
+                self._reader.join(2 * ALONE)
+            if not self._reader.is_alive():  # else it still looks at the number, which must not become another file
+                os.close(self._stop_reading)
+                self._reader = None
         for number in (signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT):
             signal.signal(number, signal.SIG_DFL)
 
