@@ -231,7 +231,7 @@ class TrackingReader:
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                _follow(stop, lambda tracking: self._put({Tracking.PATH: tracking, **proxy_sockets()}, {}))
+                _follow(stop, self._publish)
             except Exception as error:  # it must not end netdash
                 found = failure_of(error)
                 self._put({}, {found.source: found})
@@ -239,6 +239,10 @@ class TrackingReader:
         with self._lock:
             if self._watch is None:
                 self._put({}, {})
+
+    def _publish(self, tracking: Tracking) -> None:
+        sockets, unread = proxy_sockets()
+        self._put({Tracking.PATH: tracking, **sockets}, unread)
 
 
 def _follow(stop: threading.Event, publish: Callable[[Tracking], None]) -> None:

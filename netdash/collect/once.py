@@ -171,7 +171,8 @@ def _on_demand(options: Options) -> _Found:
     if not options.whole or not options.sources.intersection(_TABLES):
         return {}, {}
     answers, failures = ask((file for file in commands(Source.TRACE) if _may_be_asked(file.module)), options.tool_limit)
-    return {**answers, **(proxy_sockets() if options.containers is None else {})}, failures
+    sockets, unread = proxy_sockets() if options.containers is None else ({}, {})
+    return {**answers, **sockets}, {**failures, **unread}
 
 
 def _may_be_asked(module: str) -> bool:
@@ -197,7 +198,8 @@ def _own_sysctls() -> str:
 
 def _flows(_: Options) -> _Found:
     try:
-        return {Tracking.PATH: read_tracking(), **proxy_sockets()}, {}
+        tracking, (sockets, unread) = read_tracking(), proxy_sockets()
+        return {Tracking.PATH: tracking, **sockets}, unread
     except (OSError, NetdashError) as error:
         failure = failure_of(error)
         return {}, {failure.source: failure}

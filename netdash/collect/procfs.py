@@ -15,7 +15,6 @@ from netdash.engine.log import logged
 from netdash.model.processes import HOLDERS, OWN_PROXY, OWNERS, PROXIES, SELF, STOPPED
 from netdash.model.records import dataclass
 
-_PROXY_NAMES = ("docker-proxy", OWN_PROXY)
 _SPACES = str.maketrans(dict.fromkeys("\n\r\0", " "))
 
 
@@ -55,7 +54,7 @@ class Proxies:
             del self._known[pid]
             self._settled.discard(pid)
         for pid in sorted(pids - self._settled):
-            found = _look(pid) if _may_hold_ports(pid) else None
+            found = _look(pid) if _port_holder(pid) else None
             if found is not None:
                 self._known[pid] = found
         self._settled = pids & self._seen
@@ -81,8 +80,7 @@ def _look(pid: int) -> _Known | None:
             owner = f"{pid} {uid} {_executable(pid)} {_user(uid)}"
             if not argv or not (name in HOLDERS or _is_own(argv)):
                 return None
-            is_proxy = "proxy" in name or _is_own(argv)
-            line = f"{pid} {process.ppid()} {argv}" if is_proxy and _ours(pid) else ""
+            line = f"{pid} {process.ppid()} {argv}" if _is_proxy(name, argv) and _ours(pid) else ""
         return _Known(process, owner, line, memory)
     except (OSError, psutil.Error):
         return None
@@ -96,16 +94,24 @@ def _is_stopped(process: psutil.Process) -> bool:
         return False
 
 
-def _may_hold_ports(pid: int) -> bool:
-    """By its name, which costs a fifth of what psutil takes for one process. A program that was started by its
-    descriptor has the number of that for its name, on kernels before 6.14."""
+def _port_holder(pid: int) -> str:
+    """The name of a process that may hold ports, which costs a fifth of what psutil takes for one process; "" for
+    others. A program that was started by its descriptor has the number of that for its name, on kernels before 6.14."""
     name = _file(pid, "comm", 64).strip()
-    return name in HOLDERS or name.isdigit()
+    return name if name in HOLDERS or name.isdigit() else ""
 
 
 def proxy_pids() -> list[int]:
-    """Processes of this network namespace that have the name of a userland proxy."""
-    return [pid for pid in psutil.pids() if _file(pid, "comm", 64).strip() in _PROXY_NAMES and _ours(pid)]
+    """Processes of this network namespace that look like userland proxies, as those do whose lines are read."""
+    return [
+        pid
+        for pid in psutil.pids()
+        if (name := _port_holder(pid)) and _is_proxy(name, _file(pid, "cmdline").translate(_SPACES)) and _ours(pid)
+    ]
+
+
+def _is_proxy(name: str, argv: str) -> bool:
+    return "proxy" in name or _is_own(argv)
 
 
 def _is_own(argv: str) -> bool:

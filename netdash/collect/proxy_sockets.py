@@ -9,12 +9,15 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from netdash.collect.netlink import dump
 from netdash.collect.procfs import proxy_pids
 from netdash.collect.sockets import inode_of
 from netdash.engine.log import logged
+from netdash.model.errors import Failure
 from netdash.model.kernel_state import PROXY_SOCKETS
+from netdash.model.source import Source
 
 MOST = 4_000  # sockets of this host: of more nothing is told
 _SOCK_DIAG, _BY_FAMILY = 4, 20  # NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
@@ -36,26 +39,27 @@ _AT_ONCE = 0.005  # seconds within which all are to be read: their times are com
 _TRIES = 5
 
 
-def proxy_sockets() -> Mapping[str, str]:
-    """By bundle path. Nothing where they could not be read, or not at one time, or are too many."""
+def proxy_sockets() -> tuple[Mapping[str, str], Mapping[str, Failure]]:
+    """By bundle path; and why there is nothing, where they could not be read, or not at one time, or are too many."""
     try:
-        return _read()
-    except OSError:
-        return {}
+        return {PROXY_SOCKETS: _read()}, {}
+    except OSError as error:
+        failure = Failure(f"{Source.FLOWS}: sockets of userland proxies", error.strerror or str(error))
+        return {}, {failure.source: failure}
 
 
 @logged("netlink", "sockets of userland proxies (SOCK_DIAG_BY_FAMILY), and their /proc/PID/fd")
-def _read() -> Mapping[str, str]:
+def _read() -> str:
     owners = dict(_owned(proxy_pids()))
     if not owners:
-        return {PROXY_SOCKETS: ""}
+        return ""
     for _ in range(_TRIES):
-        began, lines = time.monotonic(), list(_lines(owners))
+        began, lines = time.monotonic(), list(islice(_lines(owners), MOST + 1))
         if len(lines) > MOST:
-            break
+            raise OSError(f"there are more than {MOST}, which are not compared")
         if time.monotonic() - began <= _AT_ONCE:
-            return {PROXY_SOCKETS: "".join(lines)}
-    return {}
+            return "".join(lines)
+    raise OSError(f"to read them took longer than {_AT_ONCE * 1000:g} ms, and their times cannot be compared")
 
 
 def _owned(pids: Iterable[int]) -> Iterator[tuple[int, str]]:

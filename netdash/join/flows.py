@@ -134,7 +134,7 @@ class _Joining:
             else:
                 self._known[id(entry)] = self._flow(entry)
                 found.append(self._known[id(entry)])
-        proxied, pairs, self._pairs = ProxySockets(sockets), self._pairs, {}
+        proxied, pairs, self._pairs = ProxySockets(sockets, self._host.proxies or ()), self._pairs, {}
         for target, proxies in self._targets.items() if taken or opened else ():
             fronts = [proxied.front(proxy, entry) for proxy in proxies for entry in taken.get(proxy.pid, ())]
             backs = [proxied.back(entry) for entry in opened.get(target, ())]

@@ -36,12 +36,15 @@ class Joined:
 
 
 class ProxySockets:
-    """The sockets of proxies by their ends; `sockets` None: not read."""
+    """The sockets of these proxies by their ends: others have the name of one only. `sockets` None: not read."""
 
-    def __init__(self, sockets: Iterable[ProxySocket] | None) -> None:
+    def __init__(self, sockets: Iterable[ProxySocket] | None, proxies: Iterable[Proxy]) -> None:
         self.read = sockets is not None
+        pids = {proxy.pid for proxy in proxies}
         self._by_ends: dict[tuple[str, object, object], ProxySocket] = {
-            (proxy_socket.proto, proxy_socket.local, proxy_socket.peer): proxy_socket for proxy_socket in sockets or ()
+            (proxy_socket.proto, proxy_socket.local, proxy_socket.peer): proxy_socket
+            for proxy_socket in sockets or ()
+            if proxy_socket.pid in pids
         }
 
     def front(self, proxy: Proxy, entry: TrackedFlow) -> Half:

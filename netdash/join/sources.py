@@ -127,10 +127,14 @@ class Sources:
         if not isinstance(tracking, Tracking):
             self._entries = None
             try:
-                return None, self.parsed(recording, "host/conntrack.txt")
+                flows, odd = self.parsed(recording, "host/conntrack.txt") or (None, 0)
             except ValueError as error:
                 failures[Source.FLOWS] = malformed(Source.FLOWS, error)
                 return None, None
+            if odd:
+                part, lines = f"{Source.FLOWS}: conntrack.txt", "lines are" if odd > 1 else "line is"
+                failures[part] = Failure(part, f"{odd} {lines} not understood, and left out")
+            return None, flows
         if process is not None and process.place is not Place.HERE:
             reason = "the engine is in another network namespace, whose connections are not read"
             failures[Source.FLOWS] = Failure(Source.FLOWS, reason)

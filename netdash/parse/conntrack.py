@@ -13,15 +13,15 @@ from netdash.model.numbers import decimal
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
-def parse_conntrack(text: str) -> tuple[TrackedFlow, ...]:
+def parse_conntrack(text: str) -> tuple[tuple[TrackedFlow, ...], int]:
     """A line a connection, as `conntrack -L`, with any of its options, or /proc/net/nf_conntrack prints it: `[FAMILY
-    NUMBER] PROTO NUMBER [SECONDS] [STATE] src= … [UNREPLIED] src= … [ASSURED] mark= …`. What is no such line is left
-    out; raises ValueError where the last line is none: it is cut off, or a tool's error."""
+    NUMBER] PROTO NUMBER [SECONDS] [STATE] src= … [UNREPLIED] src= … [ASSURED] mark= …`. And how many lines
+    are none and left out. Raises ValueError where the last line is none: it is cut off, or a tool's error."""
     lines = [line for line in text.splitlines() if line.strip() and _SUMMARY not in line]
     found = [_flow(line.split()) for line in lines]
     if found and found[-1] is None:
         raise ValueError("its last line is no connection")
-    return tuple(flow for flow in found if flow is not None)
+    return tuple(flow for flow in found if flow is not None), found.count(None)
 
 
 _SUMMARY = " flow entries have been shown"  # the line that conntrack prints after the entries

@@ -54,6 +54,19 @@ def test_connections_that_were_cut_off_are_not_a_short_list(capsys: pytest.Captu
     assert "flows: not understood" in told.err
 
 
+def test_lines_that_are_no_connections_are_left_out_and_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    part = shutil.copytree(FULL, tmp_path / "part")
+    path = part / "host" / "conntrack.txt"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join((first, "tcp 6 odd\n", rest[0][:50] + "\n", *rest)))
+    assert main(["--from", str(part), "flows", "--json"]) == 0
+    told = capsys.readouterr()
+    assert schemas.loads("flows", told.out)["flows"] == schemas.loads("flows", _flows(capsys, "--json")[1])["flows"]
+    assert "flows: conntrack.txt: 2 lines are not understood, and left out" in told.err
+
+
 def test_without_conntrack_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["--from", str(bundle("masq-missing")), "flows"])
     told = capsys.readouterr()

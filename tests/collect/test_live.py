@@ -341,7 +341,7 @@ def test_a_number_that_another_process_took_over_is_looked_at_again(monkeypatch:
         return look(pid)
 
     monkeypatch.setattr(processes, "_look", counted)
-    monkeypatch.setattr(processes, "_may_hold_ports", lambda pid: pid == os.getpid())
+    monkeypatch.setattr(processes, "_port_holder", lambda pid: "docker-proxy" if pid == os.getpid() else "")
     monkeypatch.setattr(processes, "HOLDERS", frozenset({psutil.Process().name()}))
     proxies = Proxies(every=1000)
     for _ in range(4):

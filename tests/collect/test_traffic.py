@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from ipaddress import ip_address
+from unittest.mock import Mock
 
 import pytest
 
@@ -277,7 +278,7 @@ def test_a_proxys_sockets_tell_what_they_carried(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(proxy_sockets, "_AT_ONCE", 5.0)
     client, taken = _loopback(b"x" * 70)
     with client, taken:
-        told = parse_proxy_sockets(proxy_sockets.proxy_sockets()[PROXY_SOCKETS])
+        told = parse_proxy_sockets(proxy_sockets.proxy_sockets()[0][PROXY_SOCKETS])
         ends = client.getsockname(), taken.getsockname()
         found = {(one.local[1], one.peer[1]): one for one in told}
         sender, receiver = found[ends[0][1], ends[1][1]], found[ends[1][1], ends[0][1]]
@@ -285,14 +286,23 @@ def test_a_proxys_sockets_tell_what_they_carried(monkeypatch: pytest.MonkeyPatch
         assert {sender.pid, receiver.pid} == {os.getpid()}
 
 
-def test_of_sockets_that_are_too_many_or_not_read_at_one_time_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_sockets_that_are_too_many_or_not_read_at_one_time_only_the_reason_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unread() -> str:
+        told, ((part, failure),) = proxy_sockets.proxy_sockets()[0], proxy_sockets.proxy_sockets()[1].items()
+        assert (dict(told), part) == ({}, failure.source)
+        return f"{failure.source}: {failure.reason}"
+
     client, taken = _loopback(b"x")
     with client, taken:
         monkeypatch.setattr(proxy_sockets, "proxy_pids", lambda: [os.getpid()])
         monkeypatch.setattr(proxy_sockets, "_AT_ONCE", -1.0)
-        assert proxy_sockets.proxy_sockets() == {}
+        assert "their times cannot be compared" in unread()
         monkeypatch.setattr(proxy_sockets, "_AT_ONCE", 5.0)
         monkeypatch.setattr(proxy_sockets, "MOST", 1)
-        assert proxy_sockets.proxy_sockets() == {}
+        assert unread() == "flows: sockets of userland proxies: there are more than 1, which are not compared"
+        monkeypatch.setattr(proxy_sockets, "proxy_pids", Mock(side_effect=PermissionError(13, "Permission denied")))
+        assert unread() == "flows: sockets of userland proxies: Permission denied"
         monkeypatch.setattr(proxy_sockets, "proxy_pids", list)
-        assert proxy_sockets.proxy_sockets() == {PROXY_SOCKETS: ""}
+        assert proxy_sockets.proxy_sockets() == ({PROXY_SOCKETS: ""}, {})

@@ -190,20 +190,29 @@ def test_one_between_two_containers_counts_for_both(recording: Load) -> None:
     assert [group.belongs.name for group in groups(host, [flow], "container")] == ["c1", "web"]
 
 
-def test_datagrams_belong_together_by_their_number(recording: Load) -> None:
-    base = recording(FULL)
+def _datagrams(base: Recording, *counted: tuple[int, int], sockets: str | None = None) -> list[Flow]:
+    """`counted`: port and packets of each connection; those below 100 are clients of a proxy to c-lo."""
     proxies = f"{base.answers['host/docker-proxy.txt']}77 1 /usr/bin/docker-proxy -proto udp -host-ip 127.0.0.1"
     proxies += " -host-port 5353 -container-ip 192.0.2.3 -container-port 53\n"
     lines = []
-    for port, own, packets in ((1, 102, 3), (2, 101, 8)):
-        for ends, answer in (
-            (_tuple("127.0.0.1", port, "127.0.0.1", 5353), _tuple("127.0.0.1", 5353, "127.0.0.1", port)),
-            (_tuple("192.0.2.1", own, "192.0.2.3", 53), _tuple("192.0.2.3", 53, "192.0.2.1", own)),
-        ):
-            counted = f"packets={packets} bytes={packets * 60}"
-            lines.append(_line("udp", f"{ends} {counted}", f"{answer} {counted}"))
-    host = _host(replace(base, answers={**base.answers, "host/docker-proxy.txt": proxies}), *lines)
-    assert _joined(list(flows(host))) == {1: 102, 2: 101}
+    for port, packets in counted:
+        there = ("127.0.0.1", port, "127.0.0.1", 5353) if port < 100 else ("192.0.2.1", port, "192.0.2.3", 53)
+        counts = f"packets={packets} bytes={packets * 60}"
+        lines.append(_line("udp", f"{_tuple(*there)} {counts}", f"{_tuple(*there[2:], *there[:2])} {counts}"))
+    answers = {**base.answers, "host/docker-proxy.txt": proxies, "host/proxy-sockets.txt": sockets}
+    return list(flows(_host(replace(base, answers=answers), *lines)))
+
+
+def test_datagrams_belong_together_by_their_number(recording: Load) -> None:
+    assert _joined(_datagrams(recording(FULL), (1, 3), (102, 3), (2, 8), (101, 8))) == {1: 102, 2: 101}
+
+
+@pytest.mark.parametrize("pid", [77, 666])
+def test_a_process_that_has_the_name_of_a_proxy_only_proves_nothing(recording: Load, pid: int) -> None:
+    """The socket of the proxy itself proves that its connection is the client's, whatever was counted."""
+    socket = f'udp ESTAB 0 0 192.0.2.1:101 192.0.2.3:53 users:(("docker-proxy",pid={pid},fd=9)) \n'
+    found = _datagrams(recording(FULL), (1, 3), (101, 8), (102, 3), sockets=socket)
+    assert _joined(found)[1] == (101 if pid == 77 else 102)
 
 
 def test_a_container_on_the_network_of_the_host_has_its_ports(recording: Load) -> None:

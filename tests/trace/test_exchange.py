@@ -350,6 +350,6 @@ def test_a_packet_finds_only_a_connection_of_its_zone(rule: str, way: tuple[str,
 
 def test_entries_of_zones_are_not_those_of_other_packets() -> None:
     line = FLOW.format(40000).replace("mark=0", "mark=0 zone=1")
-    flows = parse_conntrack(FLOW.format(40000) + line)
+    flows, _ = parse_conntrack(FLOW.format(40000) + line)
     assert [flow.zones for flow in flows] == [(0, 0), (1, 1)]
     assert unzoned(replace(_host("base"), flows=flows)) == [flows[0]]
