@@ -174,6 +174,17 @@ def networks_of(host: Host, drop: Drop) -> list[Network]:
     return [network for network in host.networks or () if _concerns(network, names)]
 
 
+_ISOLATION = ("DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2", "DOCKER-INTERNAL")
+
+
+def kept_apart(host: Host, rule: Rule) -> Network | None:
+    """The network that this rule of Docker keeps apart from all others."""
+    if rule.chain not in _ISOLATION or rule.target.verb is not Verb.DROP:
+        return None
+    bridges = [match.values for match in rule.matches if match.key in ("iif", "oif") and not match.negated]
+    return next((network for network in host.networks or () if bridges == [(network.bridge,)]), None)
+
+
 def _concerns(network: Network, names: Iterable[object]) -> bool:
     return any(name is not None and (name == network.bridge or _overlap(network, name)) for name in names)
 
@@ -189,6 +200,9 @@ def _overlap(network: Network, name: object) -> bool:
 def finding_of(host: Host, drop: Drop) -> Finding | None:
     """The worst that the doctor found and that has it for evidence."""
     health, ref, codes = health_of(host), leads_to(host, drop), _CODES.get(drop.name, ())
+    apart = kept_apart(host, drop.place) if isinstance(drop.place, Rule) else None
+    if apart is not None and not apart.internal:
+        codes = ("isolation-between-networks",)
     for finding in health.findings if health is not None else ():
         if finding.code in codes or (ref is not None and any(seen.ref == ref for seen in finding.evidence)):
             return finding

@@ -182,7 +182,7 @@ def _drop(host: Host, drop: Drop) -> list[Offer]:
         return _rule(host, drop.place)
     if drop.device:
         return [("name", drop.device), ("command", shell_command("ip -s -s link show {}", drop.device))]
-    offers = [("text", what(drop)), ("name", drop.name or place(drop))]
+    offers = [("text", what(host, drop)), ("name", drop.name or place(drop))]
     return [*offers, ("command", shell_command("nstat -asz {}", drop.name))] if drop.name in LOST else offers
 
 

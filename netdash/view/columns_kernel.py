@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netdash.join.drops import drops, finding_of, leads_to, networks_of
+from netdash.join.drops import drops, finding_of, kept_apart, leads_to, networks_of
 from netdash.join.rates import UNTOLD, link_rate
 from netdash.kernel.lost_packets import LOST
 from netdash.model.host import Container, Host, Link, Neighbour, PolicyRule, Route, Rule
@@ -246,7 +246,7 @@ def _drop(host: Host, drop: Drop) -> Row:
         UNKNOWN if drop.count is None else Span(formatting.short_number(drop.count)),
         Span(kind(drop), Tone.DIM if drop.kind is DropKind.UNREAD else Tone.PLAIN),
         Span(place(drop), Tone.KEY, ref),
-        Span(what(drop), Tone.DIM if drop.count is None else Tone.PLAIN, ref),
+        Span(what(host, drop), Tone.DIM if drop.count is None else Tone.PLAIN, ref),
         Span(", ".join(networks)) if networks else NOTHING,
         NOTHING if finding is None else Span(clean(finding.code), Tone.WARN, ref_of(finding)),
     )
@@ -284,12 +284,16 @@ def place(drop: Drop) -> str:
     return clean(f"{drop.device} {drop.name}".strip(), 60)
 
 
-def what(drop: Drop) -> str:
+def what(host: Host, drop: Drop) -> str:
     """What was lost there, or why that is not known."""
     if drop.why:
         return clean(drop.why, 200)
     if isinstance(drop.place, Rule):
-        return clean(drop.place.text, 300)
+        body, apart = clean(formatting.rule_body(drop.place), 300), kept_apart(host, drop.place)
+        if apart is None:
+            return body
+        name = clean(apart.name, 60)
+        return f"{body}: keeps {f'the internal {name} apart' if apart.internal else f'other networks from {name}'}"
     return "no rule of the chain decided, and its policy drops" if drop.place is not None else LOST[drop.name][1]
 
 
@@ -306,7 +310,7 @@ def change(host: Host, drop: Drop) -> Line:
     return (
         Span(f"{when} "),
         Span(f"{formatting.rate(drop.rate):>8}", Tone.KEY),
-        Span(f"  {kind(drop)} {place(drop)}  {what(drop)}"),
+        Span(f"  {kind(drop)} {place(drop)}  {what(host, drop)}"),
         Span(f"  {drop.count} packets{f', networks {names}' if names else ''}", Tone.DIM),
         Span("" if finding is None else f"  {clean(finding.code)}", Tone.WARN),
     )

@@ -318,7 +318,7 @@ def _tuples(entry: TrackedFlow, there: str, back: str, width: int) -> list[Line]
 def _drop(host: Host, drop: Drop, width: int) -> list[Line]:
     ref, finding = leads_to(host, drop), finding_of(host, drop)
     lines = [_head(columns_kernel.place(drop), ref or ref_of(drop), columns_kernel.kind(drop), width)]
-    lines += layout.text(_label("WHY" if drop.why else "LOST"), columns_kernel.what(drop), width, Tone.KEY)
+    lines += layout.text(_label("WHY" if drop.why else "LOST"), columns_kernel.what(host, drop), width, Tone.KEY)
     if drop.count is not None:
         lines += _fact("COUNTED", Span(f"{drop.count} packets"), width)
         known = "not known: it was read once, or began anew" if drop.rate is None else f"{drop.rate:.1f} a second"

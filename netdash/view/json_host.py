@@ -352,7 +352,7 @@ def _drop(index: Index, drop: Drop) -> Json:
         "kind": str(drop.kind),
         "by": columns_kernel.kind(drop),
         "where": columns_kernel.place(drop),
-        "what": columns_kernel.what(drop),
+        "what": columns_kernel.what(index.host, drop),
         "counter": drop.name or None,
         "device": drop.device or None,
         "packets": drop.count,

@@ -18,6 +18,7 @@ from netdash.model.host import Chain, Host, Ref
 from netdash.model.kernel_state import Drop, DropKind
 from netdash.model.relations import ref_of
 from netdash.model.source import COUNTING
+from netdash.view.columns_kernel import what
 from tests.parse.test_counters import CONNTRACK, LINKS, NSTAT, SOFTNET, TOOL
 
 READ = {
@@ -257,3 +258,20 @@ def test_a_policy_that_drops_what_is_for_this_host_has_its_finding(recording: Ca
     finding = finding_of(host, lost)
     assert finding is not None
     assert (lost.count, finding.code) == (4, "input-drop-v6"), "docker-proxy gets no answer from its container"
+
+
+def test_what_docker_keeps_apart_is_named_and_explained(recording: Callable[[str], Recording]) -> None:
+    """By a finding too, of which not all rules are evidence."""
+    base = recording("docker28.5-nft-full")
+    save = str(base.answers["rules/iptables-save.txt"])
+    counted = re.sub(r"\[\d+:\d+\] (-A DOCKER-ISOLATION.* DROP)", r"[7:420] \1", save)
+    host = Builder().build(replace(base, answers={**base.answers, "rules/iptables-save.txt": counted}))
+    keep_health(host, examine(host))
+    found = {what(host, drop): finding_of(host, drop) for drop in drops(host) if drop.count == 7}
+    internal = {"! -d 10.75.0.0/24 -i brisol -j DROP: keeps the internal isol apart"}
+    assert len(found) == 13
+    assert internal < {text for text, finding in found.items() if finding is None}
+    finding = found["-o brnoicc -j DROP: keeps other networks from noicc"]
+    assert finding is not None
+    assert finding.code == "isolation-between-networks"
+    assert sum(one is finding for one in found.values()) == 9

@@ -8,8 +8,9 @@ from itertools import combinations
 from netdash.doctor.candidate import Candidate
 from netdash.doctor.cause import rule_evidence
 from netdash.doctor.checks.parts import KEPT, candidate, hits_of, listing, members, names_of, of_container, of_record
+from netdash.join.drops import kept_apart
 from netdash.model.finding import Direction, Fix, Hit, Severity
-from netdash.model.host import Container, Host, Network, Rule, Verb
+from netdash.model.host import Container, Host, Network, Rule
 from netdash.model.index import index_of
 from netdash.trace.model import Origin, Question, Verdict
 from netdash.trace.summary import answer
@@ -158,7 +159,6 @@ def _isolated(host: Host) -> Iterator[Candidate]:
 def _refusing(host: Host, network: Network) -> Iterator[Rule]:
     """The rules that dropped what other networks sent to this one."""
     for chain in host.ruleset.chains if host.ruleset else ():
-        for rule in chain.rules if chain.name == "DOCKER-ISOLATION-STAGE-2" and not chain.dormant else ():
-            to = [match.values for match in rule.matches if match.key == "oif" and not match.negated]
-            if rule.target.verb is Verb.DROP and rule.packets and to == [(network.bridge,)]:
+        for rule in chain.rules if not chain.dormant else ():
+            if rule.packets and kept_apart(host, rule) is network:
                 yield rule
