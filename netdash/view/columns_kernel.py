@@ -77,13 +77,13 @@ def _route(host: Host, route: Route) -> Row:
 
 def _policy(host: Host, rule: PolicyRule) -> Row:
     cells = (
-        Span(clean(rule.text), Tone.PLAIN),
+        Span(clean(rule.text.removesuffix(f" lookup {rule.table}")) + (" (IPv6)" if rule.family == 6 else "")),
         NOTHING,
         NOTHING,
         NOTHING,
         Span(str(rule.priority), Tone.DIM),
         Span(clean(rule.table)) if rule.table else NOTHING,
-        Span("policy rule" if rule.family == 4 else "policy rule, IPv6", Tone.DIM),
+        Span("policy rule", Tone.DIM),
         NOTHING,
     )
     sort = ((9, rule.family, rule.priority), None, None, None, rule.priority, rule.table, cells[6].text, None)

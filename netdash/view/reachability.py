@@ -133,9 +133,11 @@ def _lines(reach: Reach, why: str, names: Sequence[str], room: int, whole: bool)
     if not whole or _VERDICT + width(everybody) + 2 + width(reason) <= room:
         yield _line(reach, reason, listed(names, max(room - _VERDICT - 3 - width(reason), room // 3)), room)
         return
-    yield _line(reach, reason, "", room)
-    for part in textwrap.wrap(everybody, max(room - _VERDICT, 20), break_on_hyphens=False):
-        yield (Span(" " * _VERDICT), Span(clean(part, room)))
+    first, *more = textwrap.wrap(reason, max(room - _VERDICT - 2, 20)) or [""]
+    yield _line(reach, clean(first), "", room)
+    names_below = textwrap.wrap(everybody, max(room - _VERDICT, 20), break_on_hyphens=False)
+    for part, tone in (*((part, Tone.DIM) for part in more), *((part, Tone.PLAIN) for part in names_below)):
+        yield (Span(" " * _VERDICT), Span(clean(part, room), tone))
 
 
 def _reason(reach: Reach, why: str) -> SafeText:

@@ -275,6 +275,7 @@ def _rules(view: View, rows: Sequence[Row], how: How) -> Iterator[SafeText]:
         return cells["table"], cells["chain"]
 
     shown, bare = columns(view, rows, ("rule", "text", "action", "packets"))
+    shown = replace(shown, columns=tuple(replace(column, middle=column.key == "text") for column in shown.columns))
     bare = [_with(shown, row, {"text": _matched(row)}) for row in bare]
     lines = table(shown, bare, how.room, how.colour, how.headers)
     if how.headers:

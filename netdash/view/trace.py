@@ -43,6 +43,11 @@ def verdict(found: Trace) -> Line:
     return _verdict(marks.verdict(*answers.fares(found, stop)), found, stop)
 
 
+def _flowing(lead: Line, said: Line, room: int) -> list[Line]:
+    """The verdict is what is passed on to others: none of it is cut."""
+    return layout.hanging((*lead, *said[:2]), layout.in_words(said[2:]), room, 2)
+
+
 def verdict_of(host: Host, usual: Usual, found: Trace) -> Line:
     """The same of a default question, as the card of its container has it."""
     stop = against(host, found, usual.port)
@@ -169,9 +174,10 @@ def _columns(hops: Sequence[Hop], room: int) -> tuple[int, int]:
     steps = [step for hop in hops for step in hop.steps]
     places = max((width(whole_place(step)) for step in steps), default=0)
     actions = max((width(action(step).text) for step in steps), default=0)
-    place = max(_PLACE[0], min(places, _PLACE[1], room // 3))
-    left = room - 3 - place - 2 * len(_GAP.text) - _COUNT
-    return place, max(8, min(max(actions, _ACTION[0]), _ACTION[1], left))
+    left = room - 3 - 2 * len(_GAP.text) - _COUNT
+    least = max(min(actions, _ACTION[1]), _ACTION[0])
+    place = max(_PLACE[0], min(places, max(min(_PLACE[1], room // 3), left - least)))
+    return place, max(8, min(least, left - place))
 
 
 def _station(hop: Hop, before: Packet | None, room: int) -> Iterator[Line]:
@@ -214,15 +220,15 @@ def _step(step: Step, decides: bool, columns: tuple[int, int], room: int) -> Lin
         Span(fit(count, _COUNT), Tone.DIM),
     ]
     if free >= _CONDITION and step.source is not None:
-        line.append(Span(fit(" " + _condition(step), free).rstrip(), Tone.DIM))
+        line.append(Span(fit(" " + _condition(step), free, middle=True).rstrip(), Tone.DIM))
     last = line[-1]
     return (*line[:-1], Span(last.text.rstrip(), last.tone, last.ref))
 
 
 def _place(step: Step, cells: int) -> str:
-    """The step's place in so many cells: of a long chain the position stays."""
+    """The step's place in so many cells: of a long chain the position stays, and the end, by which chains differ."""
     where, blank, at = whole_place(step).rpartition(" ")
-    return fit(fit(where, max(1, cells - 1 - width(at))).rstrip() + blank + at, cells)
+    return fit(fit(where, max(1, cells - 1 - width(at)), middle=True).rstrip() + blank + at, cells)
 
 
 def whole_place(step: Step) -> str:
@@ -274,7 +280,7 @@ def _end(end: End) -> list[Span]:
 def lines(host: Host, answer: Trace, room: int) -> Iterator[Line]:
     """Everything that a trace tells, one part under the other."""
     yield layout.crop(head(host, answer), room)
-    yield layout.crop(verdict(answer), room)
+    yield from _flowing((), verdict(answer), room)
     for part in parts(answer, room):
         yield ()
         yield Span(f"{part.name.upper()} ", Tone.TITLE), marks.way(part.verdict)
@@ -293,7 +299,7 @@ _Words = tuple[str, str]
 
 def beside_kernel(host: Host, answer: Trace, proof: Proof, room: int) -> Iterator[Line]:
     yield layout.crop(head(host, answer), room)
-    yield layout.crop((Span("predicted: ", Tone.DIM), *verdict(answer)), room)
+    yield from _flowing((Span("predicted: ", Tone.DIM),), verdict(answer), room)
     yield from layout.paragraph(Span(""), [_result(proof)], room)
     yield ()
     ours = [_words(item, before) for item, before in _with_packets([value for value, _ in proof.rows])]

@@ -74,7 +74,7 @@ def test_the_kernel_counted_each_rule_that_a_published_port_passes() -> None:
 def test_each_line_names_a_rule_that_is_there_and_its_counter(name: str, file: str) -> None:
     shown = (GOLDEN / name / f"trace-{file}.txt").read_text("utf-8")
     lines = LINE.findall(shown)
-    assert len(lines) == len(re.findall(r"^ .{1,36} #\d+  ", shown, re.MULTILINE))
+    assert len(lines) == len(re.findall(r"^ .{1,80} #\d+  ", shown, re.MULTILINE))
     for legacy, table, chain, cut, number, counted in lines:
         counters = {
             rule.packets
