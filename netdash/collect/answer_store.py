@@ -119,11 +119,14 @@ def _same(before: Mapping[str, object], now: Mapping[str, object]) -> bool:
 
 
 def privileged() -> bool:
-    """Whether the rules may be read: root, or CAP_NET_ADMIN."""
-    if os.geteuid() == 0:
-        return True
+    """Whether the rules may be read: CAP_NET_ADMIN, which root in a container may lack."""
     try:
         lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     except OSError:
-        return False
+        return os.geteuid() == 0
     return any(line.startswith("CapEff:") and int(line[7:], 16) >> _CAP_NET_ADMIN & 1 for line in lines)
+
+
+def more_rights() -> str:
+    """What to do where the kernel refuses: root lacks a right where it is in a container."""
+    return "run with sudo" if os.geteuid() else "in a container: docker run --privileged"

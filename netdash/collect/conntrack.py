@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from netdash.collect.answer_store import more_rights
 from netdash.collect.netlink import NETFILTER, conntrack_events, dump, messages
 from netdash.collect.procfs import loaded
 from netdash.collect.proxy_sockets import proxy_sockets
@@ -196,7 +197,7 @@ def _dump(version: int = 0, attributes: bytes = b"") -> Iterator[bytes]:
 
 def failure_of(error: Exception) -> Failure:
     if isinstance(error, PermissionError):
-        return Failure(Source.FLOWS, "connections need root or CAP_NET_ADMIN", "run with sudo", FailureKind.NO_RIGHT)
+        return Failure(Source.FLOWS, "connections need root or CAP_NET_ADMIN", more_rights(), FailureKind.NO_RIGHT)
     if isinstance(error, NetdashError):
         return Failure(Source.FLOWS, error.message, error.hint)
     reason = error.strerror if isinstance(error, OSError) else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from netdash.collect.answer_store import more_rights
 from netdash.collect.command import find, run
 from netdash.collect.netlink import generation
 from netdash.model.host import Failure, FailureKind
@@ -16,7 +18,6 @@ NFT = "rules/nft.json"
 _SLOW = 3  # nft is asked at every third poll where only it knows counters
 _NEVER_CHANGED = 1  # base_seq of a namespace in which no nftables rule was ever made: nf_tables_init_net()
 _NO_RULES = '{"nftables": []}'
-_AS_ROOT = "run with sudo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class RuleReader:
         if legacy is None:
             source = f"rules: {family.tool}-legacy"
             reason = f"only root can see whether {source[7:]} has rules"
-            self._failures[source] = Failure(source, reason, _AS_ROOT, FailureKind.NO_RIGHT)
+            self._failures[source] = Failure(source, reason, more_rights(), FailureKind.NO_RIGHT)
         if NFT in self._answers and not any(is_xtables(table, (family.name,)) for table in self._tables):
             self._put(family.answer, "")  # there is no table that iptables-nft could show
             return
@@ -140,10 +141,14 @@ class RuleReader:
         if not output.problem:
             return output.text
         if needs_root(output.errors):
-            self._failures[source] = Failure(source, "rules need root", _AS_ROOT, FailureKind.NO_RIGHT)
+            self._failures[source] = Failure(source, _refused(), more_rights(), FailureKind.NO_RIGHT)
         else:
             self._failures[source] = Failure(source, f"{tool}: {output.problem}")
         return None
+
+
+def _refused() -> str:
+    return "rules need root" if os.geteuid() else "rules need CAP_NET_ADMIN"
 
 
 def _legacy_tables(names: Path) -> tuple[str, ...] | None:

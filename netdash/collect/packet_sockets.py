@@ -13,6 +13,7 @@ from types import TracebackType
 
 from netdash.capture.model import NANOSECONDS, Plan
 from netdash.capture.packet_filter import Instruction, program
+from netdash.collect.answer_store import more_rights
 from netdash.model.errors import Exit, NetdashError
 from netdash.model.records import dataclass
 
@@ -161,6 +162,5 @@ def _told(beside: Sequence[tuple[int, int, bytes]], have: int) -> tuple[int, int
 def _refused(error: OSError) -> NetdashError:
     words = (error.strerror or str(error)).lower()
     if isinstance(error, PermissionError):
-        hint = "run with sudo"
-        return NetdashError("packets cannot be captured without CAP_NET_RAW", hint, Exit.REFUSED)
+        return NetdashError("packets cannot be captured without CAP_NET_RAW", more_rights(), Exit.REFUSED)
     return NetdashError(f"packets cannot be captured: {words}", "", Exit.UNREADABLE)

@@ -98,7 +98,8 @@ def other_namespace(
         why = "the engine is rootless: its rules are in a network namespace of its own"
         return Failure(Source.RULES, why, "see docker info")
     why = "none of the engine's bridges is here: its rules are in another network namespace"
-    return Failure(Source.RULES, why, "run netdash where the engine runs") if live else None
+    remedy = "run netdash where the engine runs; in a container with --net host"
+    return Failure(Source.RULES, why, remedy) if live else None
 
 
 # --- which veth of the host leads to which endpoint of a container ----------------------------------------------------

@@ -201,12 +201,22 @@ def test_without_any_tool_the_source_fails(tmp_path: Path) -> None:
         "v1.8.9 (nf_tables): Could not fetch rule set generation id: Permission denied (you must be root)",
     ],
 )
-def test_without_root(tools: Tools, errors: str) -> None:
+@pytest.mark.parametrize(
+    ("uid", "reason", "remedy"),
+    [
+        (1000, "rules need root", "run with sudo"),
+        (0, "rules need CAP_NET_ADMIN", "in a container: docker run --privileged"),
+    ],
+)
+def test_without_the_right(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch, errors: str, uid: int, reason: str, remedy: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
     for name in ("nft", "iptables-nft-save", "ip6tables-nft-save"):
         tools.put(name, "", 1, errors)
     answers, failures = tools.reader().read()
     assert answers == {}
-    assert failures == {"rules": Failure("rules", "rules need root", "run with sudo", FailureKind.NO_RIGHT)}
+    assert failures == {"rules": Failure("rules", reason, remedy, FailureKind.NO_RIGHT)}
 
 
 def test_a_tool_that_begins_to_fail_takes_its_old_answer_along(tools: Tools) -> None:
