@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import MagicMock, Mock
@@ -248,6 +249,16 @@ def test_a_bridge_s_timers_are_no_change(iproute: Path) -> None:
     before = tables.read("links")[0]["ip/addr.json"]
     iproute.write_text(json.dumps([bridge]).replace("1.5", "299.01"))
     assert tables.read("links")[0]["ip/addr.json"] is before
+
+
+def test_a_table_that_comes_late_on_a_busy_machine_is_not_left_alone_for_long(iproute: Path) -> None:
+    """A bridge stood without carrier on the screen for as long."""
+    iproute.write_text("[]")
+    tool = iproute.parent / "ip"
+    tool.write_text(f"{tool.read_text()}sleep 0.5\n")
+    tables = RoutingTables(5)
+    tables.read("links")
+    assert 0 < tables.rested["links"] - time.monotonic() < 5
 
 
 # --- what is asked again, and when ------------------------------------------------------------------------------------
