@@ -31,8 +31,6 @@ unexport PYTHONDONTWRITEBYTECODE
 # itself for its readings: with more processes than cores it gives up some of them.
 WORKERS ?= $(shell expr $$(nproc) + 1)
 LIVE_WORKERS ?= $(shell nproc)
-# What may run beside live tests steps back for them.
-ASIDE := nice -n 10
 test: lint test-fast test-live
 
 test-fast: $(VENV)/.dev
@@ -44,7 +42,7 @@ test-live: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(ASIDE) $(BIN)/mypy
+	$(BIN)/mypy
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py
@@ -120,7 +118,7 @@ $(VENV)/.dev: pyproject.toml .ci/dev.lock
 # long files in which only netdash's own code runs.
 test-lowest:
 	$(MAKE) VENV=.venv-lowest .venv-lowest/.lowest
-	$(ASIDE) .venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal $(addprefix tests/,engine collect apply tui cli) \
+	.venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal $(addprefix tests/,engine collect apply tui cli) \
 		$(addprefix --ignore tests/,apply/test_disturbed.py cli/test_golden.py)
 
 $(VENV)/.lowest: pyproject.toml .ci/lowest.lock

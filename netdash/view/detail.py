@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from netdash.join.drops import finding_of, leads_to, networks_of
@@ -343,7 +344,7 @@ _CARDS: dict[type, Callable[[Host, Any, int], list[Line]]] = {
     Link: _link,
     Neighbour: _neighbour,
     Drift: _drift,
-    Finding: of_finding,
+    Finding: partial(of_finding, on_screen=True),
     Flow: _flow,
     Drop: _drop,
 }

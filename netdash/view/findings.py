@@ -92,8 +92,8 @@ def lines(host: Host, report: Health, wide: int) -> list[Line]:
     return [*found, *_not_checked(report.not_checked, wide)]
 
 
-def of_finding(host: Host, finding: Finding, wide: int) -> list[Line]:
-    """One finding with its evidence and its fix."""
+def of_finding(host: Host, finding: Finding, wide: int, on_screen: bool = False) -> list[Line]:
+    """One finding with its evidence and its fix. `on_screen`: commands are wrapped, since a key copies them."""
     mark = finding.mark
     tone = marks.TONES[mark]
     lead = Span(f"{marks.GLYPHS[mark]} ", tone)
@@ -105,7 +105,7 @@ def of_finding(host: Host, finding: Finding, wide: int) -> list[Line]:
     for evidence in finding.evidence:
         found += layout.paragraph(_label("seen"), _evidence(evidence), wide)
     for fix in finding.fix:
-        found += _fix(fix, wide)
+        found += _fix(fix, wide, on_screen)
     return found + _proof(finding, wide)
 
 
@@ -118,10 +118,14 @@ def _evidence(evidence: Evidence) -> list[Span]:
     return [*told, *(Span(f"{word} ") for word in clean(evidence.text).split())]
 
 
-def _fix(fix: Fix, wide: int) -> list[Line]:
-    """The command whole: it is there to be copied."""
+def _fix(fix: Fix, wide: int, on_screen: bool) -> list[Line]:
+    """The command in one line where it is printed: it is there to be copied."""
     lasting = f"; lasts over {', '.join(lasts.value for lasts in fix.survives)}" if fix.survives else ""
-    return [(_label("fix"), Span(command(fix), Tone.KEY)), *layout.text(_label(""), clean(fix.changes + lasting), wide)]
+    words = [Span(f"{word} ", Tone.KEY) for word in command(fix).split()]
+    shown = (
+        layout.paragraph(_label("fix"), words, wide) if on_screen else [(_label("fix"), Span(command(fix), Tone.KEY))]
+    )
+    return [*shown, *layout.text(_label(""), clean(fix.changes + lasting), wide)]
 
 
 def command(fix: Fix) -> SafeText:

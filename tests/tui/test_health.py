@@ -140,3 +140,11 @@ def test_the_evidence_of_a_check_leads_to_its_row(host: Callable[[str], Host]) -
     refs = [evidence.ref for finding in found for evidence in finding.evidence if evidence.ref is not None]
     assert refs
     assert all(HostView(host("dnat-missing-proxied")).find(ref) for ref in refs)
+
+
+def test_a_long_fix_is_shown_whole(host: Callable[[str], Host]) -> None:
+    seen = see(host("docker-user-host-port"), "0")
+    shown = " ".join(seen.partition("  fix ")[2].partition("rewrites")[0].split())
+    assert shown in {
+        " ".join(fix.command) for finding in examine(host("docker-user-host-port")).findings for fix in finding.fix
+    }
