@@ -30,7 +30,7 @@ from netdash.model.host import (
     RulesNote,
     Verb,
 )
-from netdash.model.kernel_state import Drop
+from netdash.model.kernel_state import Drop, DropKind
 from netdash.model.memory import differing
 from netdash.model.packet import Flow
 
@@ -223,6 +223,11 @@ def _drift_key(drift: Drift) -> str:
 def _drop_key(drop: Drop) -> str:
     place = ref_of(drop.place) if drop.place is not None else None
     return f"{place.kind} {place.key}" if place is not None else f"{drop.kind} {drop.device} {drop.name}"
+
+
+def is_unread(ref: Ref) -> bool:
+    """Whether it stands for counters of lost packets that were not read."""
+    return ref.kind == "drop" and ref.key.startswith(f"{DropKind.UNREAD} ")
 
 
 _KEYS: dict[type, Callable[[Any], tuple[str, str]]] = {

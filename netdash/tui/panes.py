@@ -14,7 +14,7 @@ from textual.widget import Widget
 from netdash.model.finding import health_of
 from netdash.model.host import Port, Proxy, Ref
 from netdash.model.records import dataclass, replace
-from netdash.model.relations import ref_of
+from netdash.model.relations import is_unread, ref_of
 from netdash.tui import frame, header, interfaces
 from netdash.tui.actions import first_key
 from netdash.tui.grid import Grid, LinkedPanes
@@ -239,6 +239,8 @@ class Panes(Vertical):
         """With the row under the cursor, where it has left the list by itself: another would be taken for it."""
         shown, row, host_view = self.grid.listing, self.grid.row, self.host_view
         if shown is None or row is None or host_view is None or shown.ask != listing.ask or row.ref != place.ref:
+            return listing
+        if is_unread(row.ref):  # what it said of is read now
             return listing
         index = host_view.index(listing.ask.view)
         at = index.get(row.ref)

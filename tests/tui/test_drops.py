@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from netdash.model.host import Host, Verb
 from netdash.model.kernel_state import Counter
+from netdash.model.source import FILES
 from netdash.tui.host_view import HostView, Looked
 from netdash.view.columns_kernel import DROPS
 from netdash.view.views import VIEWS
-from tests.support.tui_stage import dashboard, press, show, text
+from tests.support.tui_stage import dashboard, press, settle, show, text
 
 FULL = "docker28.5-nft-full"
 
@@ -51,6 +52,21 @@ def test_what_moves_stands_first_and_enter_leads_to_its_rule_or_device(host: Cal
         assert (panes.places.view.name, panes.grid.row.ref.key) == ("links", "eth0")
 
     show(losing(host(FULL)), scene, (120, 40))
+
+
+def test_counters_that_are_read_now_leave_no_row_behind_that_says_they_are_not(host: Callable[[str], Host]) -> None:
+    unread = replace(host(FULL), live=True, counters={})
+    read = replace(unread, counters={file.path: {} for file in FILES})
+
+    async def scene(pilot, app):
+        await press(pilot, "D")
+        assert "not read" in dashboard(pilot).panes.grid.row.cells[4].text
+        app.feed.publish(read)
+        await settle(pilot)
+        assert "is gone" not in text(app)
+        assert "not read" not in text(app)
+
+    show(unread, scene, (80, 24))
 
 
 def test_nobody_looks_at_all_rules_for_a_pane_that_is_closed(host: Callable[[str], Host]) -> None:
