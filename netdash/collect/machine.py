@@ -75,7 +75,6 @@ class RoutingTables:
 _QUIET = 0.25  # seconds without a change after which those of one event are over
 _RESTLESS = 1.0  # seconds that changes without end are waited for
 _DUMP = 300.0  # seconds after which all tables are read again, whatever events said
-_SYSCTLS = 30.0
 _INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
 _PROCESSES = 12  # every twelfth poll looks for proxies that no change of the host's sockets told
 _AFTER_START = (0.1, 0.5, 2.0, 8.0, 25.0)  # seconds after which a new container is looked into: programs listen late
@@ -295,7 +294,7 @@ class MachineReader:
                 self._put_inside(())
 
     def _read_sysctls(self) -> None:
-        self._due["sysctls"] = time.monotonic() + _SYSCTLS
+        self._due["sysctls"] = time.monotonic() + self._interval  # no event tells of net.ipv4.ip_forward
         with self._guard(Source.SYSCTLS):
             self._store.put(Source.SYSCTLS, {"host/sysctl.txt": read_sysctls(self._tables.devices())})
 

@@ -333,6 +333,15 @@ def test_sysctls_of_devices_are_read_again_where_there_are_other_devices(
     assert soon == [True, False, True]
 
 
+def test_sysctls_are_read_as_often_as_what_no_event_tells() -> None:
+    """A host that no longer forwards is no host whose containers get out."""
+    reader = MachineReader(AnswerStore(), interval=5.0, limit=1.0)
+    reader._read_sysctls()
+    assert reader._due["sysctls"] <= time.monotonic() + 5.0
+    reader._wake_reader.close()
+    reader._wake_writer.close()
+
+
 def test_the_list_of_containers_asks_for_no_numbers_of_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """What asks for them takes longer to load than the list to be read."""
     asked: list[object] = []
