@@ -35,7 +35,10 @@ class Watch:
         """The same with the time since when each finding is there, without those that may go at once. `now` as of
         `look`."""
         self.look(report, now)
-        return replace(report, findings=tuple(self.known.values()))
+        found = ((finding, self.known.get(key_of(finding))) for finding in report.findings)
+        return replace(
+            report, findings=tuple(replace(finding, since=known.since) for finding, known in found if known is not None)
+        )
 
     def _lasting(self, report: Health, now: float) -> list[Finding]:
         begin = float("-inf") if self._apart is None else now

@@ -51,3 +51,10 @@ def test_a_proxy_without_container_counts_when_it_has_lasted() -> None:
     (new,), gone = watch.look(_report(orphan), 22.0 + SETTLED)
     assert (new.code, gone) == ("proxy-orphaned", ())
     assert len(Watch().dated(_report(orphan), 20.0).findings) == 1  # what the first look finds was there before
+
+
+def test_findings_of_one_kind_and_source_are_all_dated() -> None:
+    """Three ports that are published on an address of this host alone have the list of ports for evidence."""
+    same = [_finding("publish-localhost", "ports", port) for port in (8080, 8081, 8082)]
+    found = Watch().dated(_report(*same), 20.0).findings
+    assert [(one.sentence, one.since) for one in found] == [(one.sentence, 20.0) for one in same]
