@@ -31,7 +31,7 @@ def run(arguments: Arguments) -> int:
 def _is_plain(arguments: Arguments) -> bool:
     """Whether the engine alone knows what is asked for: not how containers fare, nor what their JSON tells."""
     as_json = arguments.json or arguments.output == "json"
-    fares = any("is:" in word for word in arguments.filter)
+    fares = any("is:" in word.casefold() for word in arguments.filter)
     return arguments.bundle is None and not arguments.hosts and not as_json and not fares
 
 

@@ -31,6 +31,7 @@ _CONTAINERS = "docker/containers.json"
 _LIST = "/containers/json?all=1"
 _FOREVER = float("inf")
 _PROMPT = 1.0  # seconds for an answer; the docker package's client waits longer for a slow engine
+_ALL = 2  # times the limit of one answer that all may take
 _AT_ONCE = 32  # connections
 
 
@@ -94,6 +95,7 @@ class ListedContainers:
 
     def __init__(self, docker_host: str | None, limit: float) -> None:
         self._limit = min(limit, _PROMPT)
+        self._until = time.monotonic() + _ALL * limit
         self._path = ""
         self._list: _Get | None = None
         self._networks: _Get | None = None
@@ -155,7 +157,7 @@ class ListedContainers:
         if get is None:
             raise ValueError("not asked")
         with asked("engine", "GET", get.target):
-            if not get.read(time.monotonic() + self._limit):
+            if not get.read(min(self._until, time.monotonic() + self._limit)):
                 raise ValueError("no answer")
             head, answer = get.answer()
         if b"\r\nlibpod" in head.lower() or not isinstance(answer, list if identity is None else dict):

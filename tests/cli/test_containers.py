@@ -123,7 +123,7 @@ def test_a_container_that_cannot_be_looked_up_is_told(
     assert "c1 could not be inspected" in notes
 
 
-@pytest.mark.parametrize("words", [("--json",), ("-o", "json"), ("is:broken",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("--json",), ("-o", "json"), ("is:broken",), ("!IS:ok",)], ids=" ".join)
 def test_what_the_engine_does_not_know_is_read(
     words: tuple[str, ...], engine: FakeEngine, ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:

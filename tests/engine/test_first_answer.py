@@ -113,3 +113,13 @@ def test_podman_and_engines_that_are_on_no_socket_are_left_to_the_reader(
     assert not ListedContainers("tcp://127.0.0.1:1", LIMIT).ask_details()
     monkeypatch.setattr(_Get, "answer", lambda _: (b"HTTP/1.0 200 OK\r\nLibpod-Api-Version: 5.8.0", []))
     assert not ListedContainers(engine.address, LIMIT).ask_details()
+
+
+def test_many_slow_answers_are_not_waited_for_one_after_the_other(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ListedContainers(engine.address, 2)
+    assert asked.ask_details()
+    later = time.monotonic() + 60
+    monkeypatch.setattr("netdash.engine.first_answer.time.monotonic", lambda: later)
+    assert asked.take() is None
