@@ -115,9 +115,11 @@ class Examiner:
             if before is None or left <= 0 or not _is_worse(before, host, health) or not self._wake.wait(left):
                 return host, health
             self._wake.clear()
-            if self._next is None or self._next.name != host.name:
+            newest = self._next
+            if newest is None or newest.name != host.name:
+                self._wake.set()  # it is examined next
                 return host, health
-            host = self._next
+            host = newest
 
     def _run(self) -> None:
         try:
@@ -144,6 +146,10 @@ class Examiner:
                     last.health = health
                     keep_health(host, health)
                     self._examined(host)
+                    newest = self._seen
+                    if newest is not None and newest is not host and self.wants(newest):
+                        self._next = newest  # it was as the host before, and is not as this one
+                        self._wake.set()
                 self._examining = False
                 if host is not None and host.live:
                     time.sleep(min(_REST * (time.monotonic() - self._last[host.name].at), _LONGEST))

@@ -235,6 +235,58 @@ def test_a_fault_that_comes_with_a_container_counts_when_the_rest_was_read_too(r
     assert shown == [before, read]
 
 
+def test_another_host_that_comes_while_a_fault_is_looked_at_again_is_examined_too(real: Host) -> None:
+    fault = Finding("proxy-dead", Severity.HIGH, "", (), (Evidence("processes", ""),))
+    began, told = threading.Event(), threading.Event()
+
+    def examine(host: Host) -> Health:
+        if host is started:
+            began.set()
+        return Health((fault,) if host is started else (), {})
+
+    def tell(host: Host) -> None:
+        if host in (before, other):
+            told.set()
+
+    before = replace(real, live=True, taken=1.0, containers=(real.containers or ())[1:])
+    started = replace(before, containers=real.containers)
+    other = replace(crowd(2), name="other")
+    examiner = Examiner(tell, pytest.fail, examine)
+    examiner.look(before)
+    assert told.wait(20)
+    told.clear()
+    examiner.look(started)
+    assert began.wait(20)
+    examiner.look(other)
+    assert told.wait(20)
+    assert health_of(other) is not None
+
+
+def test_a_change_that_was_taken_back_before_it_was_examined_leaves_no_verdict_unknown(real: Host) -> None:
+    """A container that was paused for a moment: the host that comes last is as the one examined before."""
+    began, told = threading.Event(), threading.Event()
+    examined: list[Host] = []
+
+    def examine(host: Host) -> Health:
+        examined.append(host)
+        began.set()
+        return Health((), {})
+
+    before = replace(real, live=True, taken=1.0)
+    first, *rest = real.containers or ()
+    paused = replace(before, containers=(replace(first, state="paused"), *rest))
+    after = replace(before, taken=3.0)
+    examiner = Examiner(lambda host: told.set() if host is after else None, pytest.fail, examine)
+    examiner.look(before)
+    assert began.wait(20)
+    while examiner.busy:
+        time.sleep(0.005)
+    examiner.look(paused)
+    examiner.look(after)
+    assert told.wait(20)
+    assert examined[-1] is after
+
+
 def test_a_source_that_fails_is_examined_at_once_and_another_reason_within_a_minute(real: Host) -> None:
     slow, gone = (replace(real, failures={Source.DROPS: Failure(Source.DROPS, why)}) for why in ("slow", "gone"))
     assert _stands(real, slow) == 0.0
