@@ -113,8 +113,10 @@ class Inside:
         """Its own addresses, routes, rules and neighbours: where its card is on screen."""
         target = next((target for target in self._targets if target.identity == identity), None)
         if target is not None and namespace_of(target.pid) is not None:  # else it may not be entered
-            self._kept[identity] = _own_state(target.pid, limit)
-            self._put(target, self._texts.get(identity, {}))
+            state = _own_state(target.pid, limit)
+            if belongs(target.pid, identity):  # else it has ended, and the number may be another process's
+                self._kept[identity] = state
+                self._put(target, self._texts.get(identity, {}))
 
     def _put(self, target: Target, texts: Mapping[str, str]) -> None:
         known = self._texts.get(target.identity, {})

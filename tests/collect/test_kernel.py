@@ -320,6 +320,22 @@ def test_containers_that_are_not_followed_yet_were_not_looked_into(
     assert Source.INSIDE not in reader._store.recording().pending
 
 
+def test_what_was_read_by_the_number_of_a_process_that_ended_is_not_the_containers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target, alive = Target("a" * 64, "web", os.getpid(), False), True
+    monkeypatch.setattr(container_namespaces, "belongs", lambda *_: alive)
+    monkeypatch.setattr(container_namespaces, "_own_state", lambda *_: {"route.json": "[]" if alive else "[{}]"})
+    inside = container_namespaces.Inside()
+    inside.follow((target,))
+    inside.read(target.identity, 1.0)
+    before = inside.answers()
+    assert before == {"containers/web/route.json": "[]"}
+    alive = False
+    inside.read(target.identity, 1.0)
+    assert inside.answers() == before
+
+
 def test_sysctls_of_devices_are_read_again_where_there_are_other_devices(
     machine: tuple[MachineReader, list[str]], iproute: Path
 ) -> None:
