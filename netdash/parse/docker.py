@@ -108,10 +108,13 @@ def _proxy_variables(value: object) -> tuple[str, ...] | None:
     return tuple(proxy_variables(value))
 
 
+_END_OF_TIME = 1 << 63  # seconds: more than Docker can write
+
+
 def created(raw: Json) -> float | None:
     """When a container of a list or of an inspect was made, in seconds since the epoch."""
     value = raw.get("Created")
-    return float(value) if isinstance(value, int) else moment(value)
+    return float(value) if isinstance(value, int) and abs(value) < _END_OF_TIME else moment(value)
 
 
 def parse_listed(raw: Json) -> Container | None:

@@ -33,6 +33,7 @@ from netdash.trace.summary import Inbound, Outbound, asked_of, inbound, obstacle
 from netdash.view import columns_flows, columns_kernel, unavailable
 from netdash.view.answer import broken, sentence
 from netdash.view.table import View
+from netdash.view.text import clean
 
 SCHEMA = 1
 Json = Mapping[str, object]
@@ -348,16 +349,17 @@ def _drop(index: Index, drop: Drop) -> Json:
     """`by`: DROP or REJECT of a rule, else its kind. `packets` and `per_second` are null where they are not known;
     `why` says why nothing is counted."""
     found = finding_of(index.host, drop)
+    rule = drop.place if isinstance(drop.place, Rule) else None
     return {
         "kind": str(drop.kind),
         "by": columns_kernel.kind(drop),
         "where": columns_kernel.place(drop),
-        "what": columns_kernel.what(index.host, drop),
+        "what": clean(rule.text, 300) if rule and not drop.why else columns_kernel.what(index.host, drop),
         "counter": drop.name or None,
         "device": drop.device or None,
         "packets": drop.count,
         "per_second": drop.rate,
-        "rule": rule_entry(drop.place) if isinstance(drop.place, Rule) else None,
+        "rule": rule_entry(rule),
         "networks": [
             {"name": network.name, "subnets": [str(subnet) for subnet in network.subnets]}
             for network in networks_of(index.host, drop)

@@ -18,7 +18,9 @@ from netdash.model.host import Chain, Host, Ref
 from netdash.model.kernel_state import Drop, DropKind
 from netdash.model.relations import ref_of
 from netdash.model.source import COUNTING
+from netdash.view import json_host
 from netdash.view.columns_kernel import what
+from netdash.view.views import BY_NAME
 from tests.parse.test_counters import CONNTRACK, LINKS, NSTAT, SOFTNET, TOOL
 
 READ = {
@@ -275,3 +277,6 @@ def test_what_docker_keeps_apart_is_named_and_explained(recording: Callable[[str
     assert finding is not None
     assert finding.code == "isolation-between-networks"
     assert sum(one is finding for one in found.values()) == 9
+    listed = json_host.list_view(host, BY_NAME["drops"], drops(host))["drops"]
+    texts = [entry["what"] for entry in listed if entry["rule"]]  # type: ignore[attr-defined]
+    assert texts == [entry["rule"]["text"] for entry in listed if entry["rule"]]  # type: ignore[attr-defined]

@@ -65,11 +65,14 @@ def test_rows_stand_as_the_engine_lists_them_also_one_that_came_after(oldest_fir
 
 @pytest.mark.parametrize("oldest_first", [False, True], ids=["docker", "podman"])
 @pytest.mark.parametrize("place", [0, 1, -1])
-def test_a_container_whose_age_is_not_told_changes_no_order_of_the_others(oldest_first: bool, place: int) -> None:
+@pytest.mark.parametrize("age", [None, 10**400], ids=["untold", "absurd"])
+def test_a_container_whose_age_is_not_told_changes_no_order_of_the_others(
+    oldest_first: bool, place: int, age: int | None
+) -> None:
     recording = load(RECORDINGS / "docker28.5-nft-full")
     listed: Any = json.loads(json.dumps(recording.json("docker/containers.json")))[:: -1 if oldest_first else 1]
     unknown = listed[place]
-    del unknown["Created"]
+    unknown["Created"] = age
     answers = {**recording.answers, "docker/containers.json": listed, "docker/inspect.json": []}
     containers = Builder().build(replace(recording, answers=answers)).containers or ()
     others = [raw["Id"] for raw in listed if raw is not unknown]
