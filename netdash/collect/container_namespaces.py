@@ -61,12 +61,14 @@ def namespace_of(pid: int) -> str | None:
 
 class Inside:
     """Keeps the listeners of each container, and the routes of one on several networks, until it is asked to look
-    again; how it resolves names, which the engine writes before it starts; and what `read` found."""
+    again; how it resolves names, which the engine writes before it starts; and what `read` found. `asked`: the ids that
+    `read` was called with, the longest ago first."""
 
     def __init__(self) -> None:
         self._targets: tuple[Target, ...] = ()
         self._texts: dict[str, dict[str, str]] = {}  # by container: its files of the bundle
         self._kept: dict[str, dict[str, str]] = {}  # the same: those that are not read again with its listeners
+        self.asked: dict[str, None] = {}
 
     def follow(self, wanted: Iterable[Target]) -> frozenset[str]:
         """Takes over the running containers; the ids of those that are new, or came to other networks."""
@@ -81,6 +83,7 @@ class Inside:
         alive = {target.identity for target in self._targets} - new
         self._texts = {identity: texts for identity, texts in self._texts.items() if identity in alive}
         self._kept = {identity: texts for identity, texts in self._kept.items() if identity in alive}
+        self.asked = {identity: None for identity in self.asked if identity in alive}
         return new
 
     def targets(self) -> tuple[Target, ...]:
@@ -110,9 +113,11 @@ class Inside:
             self._put(other, {file: text for file, text in read.items() if text is not None})
 
     def read(self, identity: str, limit: float) -> None:
-        """Its own addresses, routes, rules and neighbours: where its card is on screen."""
+        """Its own addresses, routes, rules and neighbours: where its card is on screen, or was."""
+        self.asked.pop(identity, None)
         target = next((target for target in self._targets if target.identity == identity), None)
         if target is not None and namespace_of(target.pid) is not None:  # else it may not be entered
+            self.asked[identity] = None
             state = _own_state(target.pid, limit)
             if belongs(target.pid, identity):  # else it has ended, and the number may be another process's
                 self._kept[identity] = state

@@ -79,7 +79,7 @@ _INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
 _PROCESSES = 12  # every twelfth poll looks for proxies that no change of the host's sockets told
 _AFTER_START = (0.1, 0.5, 2.0, 8.0, 25.0)  # seconds after which a new container is looked into: programs listen late
 _LOOKED_AT = 0.5  # seconds that a card is on screen before its container is asked what only a card needs
-_CONTAINER = 60.0  # seconds after which it is asked again
+_CONTAINER = 60.0  # seconds after which it is asked again, also without the card: verdicts hang on the answers
 _NEIGHBOURS = 2.0  # seconds; their states change all the time
 
 
@@ -132,7 +132,7 @@ class MachineReader:
             self._ask("container")
 
     def refresh(self) -> None:
-        self._ask("poll", "dump", "inside", "sysctls", "container")
+        self._ask("poll", "dump", "inside", "sysctls", "container", "again")
 
     def stop(self) -> None:
         self._ask("stop")
@@ -288,10 +288,19 @@ class MachineReader:
         if now < self._looked_at + _LOOKED_AT:
             self._due["container"] = self._looked_at + _LOOKED_AT
         elif self._container:
-            self._due["container"] = now + _CONTAINER
-            with self._guard(Source.INSIDE):
-                self._inside.read(self._container, self._limit)
-                self._put_inside(())
+            self._read_own(self._container)
+
+    def _read_again(self) -> None:
+        """The same of the container whose own state is the oldest."""
+        for identity in [*self._inside.asked][:1]:
+            self._read_own(identity)
+
+    def _read_own(self, identity: str) -> None:
+        with self._guard(Source.INSIDE):
+            self._inside.read(identity, self._limit)
+            self._put_inside(())
+        if self._inside.asked:
+            self._due["again"] = time.monotonic() + _CONTAINER / len(self._inside.asked)
 
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + self._interval  # no event tells of net.ipv4.ip_forward
@@ -339,6 +348,7 @@ _TASKS: dict[str, Callable[[MachineReader], None]] = {
     "inside": MachineReader._look_inside,
     "visit": MachineReader._visit,
     "container": MachineReader._read_container,
+    "again": MachineReader._read_again,
     "sysctls": MachineReader._read_sysctls,
     "dump": MachineReader._dump,
     "netns": MachineReader._read_namespaces,

@@ -336,6 +336,35 @@ def test_what_was_read_by_the_number_of_a_process_that_ended_is_not_the_containe
     assert inside.answers() == before
 
 
+def test_what_cards_showed_is_read_again_although_they_are_closed(
+    machine: tuple[MachineReader, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest ago first; what the engine lists no more is not."""
+    reader, _ = machine
+    asked: list[int] = []
+    monkeypatch.setattr(container_namespaces, "belongs", lambda *_: True)
+    monkeypatch.setattr(container_namespaces, "namespace_of", lambda pid: f"net:[{pid}]")
+    monkeypatch.setattr(container_namespaces, "_own_state", lambda pid, _: asked.append(pid) or {"route.json": "[]"})
+    monkeypatch.setattr("netdash.collect.machine._LOOKED_AT", 0.0)
+    running = [Target(letter * 64, letter, pid, False) for letter, pid in (("a", 41), ("b", 42), ("c", 43))]
+    reader._inside.follow(running)
+    reader._read_again()
+    assert (asked, "again" in reader._due) == ([], False)
+    for target in running:
+        reader.watch_container(target.identity)
+        reader._read_container()
+    reader.watch_container("")
+    reader._read_container()
+    assert asked == [41, 42, 43]
+    assert reader._due["again"] <= time.monotonic() + 60.0
+    for _ in range(4):
+        reader._read_again()
+    reader._inside.follow(running[:1])
+    reader._read_again()
+    reader._read_again()
+    assert asked[3:] == [41, 42, 43, 41, 41, 41]
+
+
 def test_sysctls_of_devices_are_read_again_where_there_are_other_devices(
     machine: tuple[MachineReader, list[str]], iproute: Path
 ) -> None:
