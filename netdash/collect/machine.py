@@ -79,7 +79,7 @@ _INSIDE = 12  # every twelfth poll looks into all containers: 0.2 ms each
 _PROCESSES = 12  # every twelfth poll looks for proxies that no change of the host's sockets told
 _AFTER_START = (0.1, 0.5, 2.0, 8.0, 25.0)  # seconds after which a new container is looked into: programs listen late
 _LOOKED_AT = 0.5  # seconds that a card is on screen before its container is asked what only a card needs
-_CONTAINER = 60.0  # seconds after which it is asked again, also without the card: verdicts hang on the answers
+_CONTAINER = 30.0  # seconds between two such readings, also without the card, the oldest first: verdicts hang on them
 _NEIGHBOURS = 2.0  # seconds; their states change all the time
 
 
@@ -300,7 +300,7 @@ class MachineReader:
             self._inside.read(identity, self._limit)
             self._put_inside(())
         if self._inside.asked:
-            self._due["again"] = time.monotonic() + _CONTAINER / len(self._inside.asked)
+            self._due["again"] = time.monotonic() + _CONTAINER
 
     def _read_sysctls(self) -> None:
         self._due["sysctls"] = time.monotonic() + self._interval  # no event tells of net.ipv4.ip_forward

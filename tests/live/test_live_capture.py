@@ -203,4 +203,6 @@ def test_without_the_right_it_is_refused_in_one_line(host: Lab) -> None:
         [*argv[:2], *without, *argv[2:]], capture_output=True, text=True, timeout=60, env=host.environment
     )
     assert done.returncode == 4
-    assert done.stderr.splitlines()[-1] == ("netdash: packets cannot be captured without CAP_NET_RAW (run with sudo)")
+    assert done.stderr.splitlines()[-1] == (
+        "netdash: packets cannot be captured without CAP_NET_RAW (in a container: docker run --privileged)"
+    )
