@@ -35,10 +35,19 @@ class Watch:
         """The same with the time since when each finding is there, without those that may go at once. `now` as of
         `look`."""
         self.look(report, now)
-        found = ((finding, self.known.get(key_of(finding))) for finding in report.findings)
-        return replace(
-            report, findings=tuple(replace(finding, since=known.since) for finding, known in found if known is not None)
+        known = [self.known.get(key_of(finding)) for finding in report.findings]
+        kept = [at for at, finding in enumerate(known) if finding is not None]
+        findings = tuple(
+            replace(finding, since=seen.since) for finding, seen in zip(report.findings, known, strict=True) if seen
         )
+        if len(kept) == len(known):
+            return replace(report, findings=findings)
+        place = {old: new for new, old in enumerate(kept)}
+        standings = {
+            identity: replace(standing, findings=tuple(place[at] for at in standing.findings if at in place))
+            for identity, standing in report.standings.items()
+        }
+        return replace(report, findings=findings, standings=standings)
 
     def _lasting(self, report: Health, now: float) -> list[Finding]:
         begin = float("-inf") if self._apart is None else now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netdash.doctor.watch import Watch
 from netdash.drift.incremental import SETTLED
-from netdash.model.finding import Direction, Evidence, Finding, Health, Hit, Severity
+from netdash.model.finding import Direction, Evidence, Finding, Health, Hit, Mark, Severity, Standing
 
 
 def _report(*findings: Finding) -> Health:
@@ -51,6 +51,17 @@ def test_a_proxy_without_container_counts_when_it_has_lasted() -> None:
     (new,), gone = watch.look(_report(orphan), 22.0 + SETTLED)
     assert (new.code, gone) == ("proxy-orphaned", ())
     assert len(Watch().dated(_report(orphan), 20.0).findings) == 1  # what the first look finds was there before
+
+
+def test_what_hits_a_container_is_still_that_where_a_finding_before_it_is_left_out() -> None:
+    orphan, other = (
+        _finding("proxy-orphaned", "processes", 0),
+        _finding("dropped", "iptables filter/FORWARD #1", 4, "web"),
+    )
+    watch = Watch()
+    watch.dated(_report(), 10.0)
+    health = watch.dated(Health((orphan, other), {}, {"web": Standing(Mark.BROKEN, Mark.OK, (0, 1))}), 20.0)
+    assert [health.findings[at].code for at in health.standings["web"].findings] == ["dropped"]
 
 
 def test_findings_of_one_kind_and_source_are_all_dated() -> None:
