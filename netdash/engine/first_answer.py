@@ -1,7 +1,7 @@
 """The engine's first answers, asked for before the screen, or what prints a list, is loaded, and read when there is
 something to show them with. Only what a list of containers needs is asked so early: what reads the rest takes longer to
-load than the engine to answer. Nor by a thread: while modules are loaded, each step of another thread waits for
-Python's lock, and so does the answer.
+load than the engine to answer. No thread asks: while modules are loaded, each step of another thread waits for
+Python's lock, and so would the answer.
 
 Asks without the docker package and http.client, which take longer to load than the engine to answer: one request of
 HTTP 1.0 a connection, whose answer ends with it. Whatever is wrong, the docker package's client meets it again, and
@@ -38,9 +38,7 @@ _AT_ONCE = 32  # connections
 @dataclass(frozen=True, slots=True)
 class First:
     answers: Mapping[str, object]  # docker/containers.json
-    date: (
-        str | None
-    )  # the engine's own time when it answered, as its header Date has it: later events tell what changed
+    date: str | None  # the engine's own time then, as its header Date has it: later events tell what changed
     heard: float  # when it answered, by this host's clock
 
     def recording(self) -> Recording:
@@ -182,9 +180,7 @@ class _Get:
         self._size = _MAX  # bytes of the whole answer, once they are known
         self._connection = _socket.socket(_socket.AF_UNIX)
         try:
-            self._connection.setblocking(
-                False
-            )  # an engine that is too busy for a connection does not hold up the screen
+            self._connection.setblocking(False)  # an engine too busy for a connection does not hold up the screen
             self._connection.connect(path)
             self._connection.sendall(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
         except BaseException:

@@ -24,20 +24,10 @@ from netdash.model.errors import Exit, NetdashError
 from netdash.model.host import Host
 from netdash.model.index import find_container
 from netdash.model.kernel_state import NOTHING
+from tests.cli.conftest import Ran
 from tests.conftest import DEMO, RECORDINGS, ROOT
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")
-Ran = tuple[int, str, str]
-
-
-@pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    def run(*arguments: str) -> Ran:
-        code = main.main(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------

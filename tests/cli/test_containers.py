@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from netdash.cli import containers, lists, main
+from netdash.cli import containers, lists
 from netdash.cli.arguments import Arguments
 from netdash.model.errors import Exit
+from tests.cli.conftest import Ran
 from tests.conftest import RECORDINGS, ROOT
 from tests.support.read_engines import FakeEngine, running
 
-Ran = tuple[int, str, str]
 NAMES = sorted(path.parents[1].name for path in RECORDINGS.glob("*/docker/networks.json"))
 
 
@@ -35,16 +35,6 @@ class Recorded(FakeEngine):
     def answer(self, path: str) -> object:
         told: dict[str, Any] = {"/containers/json": self.listed, "/networks": self.networks}
         return told.get(path) or super().answer(path)
-
-
-@pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    def run(*arguments: str) -> Ran:
-        code = main.main(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from netdash.bundle.storage import load
-from netdash.cli import completion, main
+from netdash.cli import completion
 from netdash.cli.command_arguments import LISTS
 from netdash.cli.parser import _EXAMPLES, _GROUPS, command_line, parse
 from netdash.join.host import Builder
@@ -28,21 +28,11 @@ from netdash.tui.config import load_config
 from netdash.view import terminal
 from netdash.view.text import SafeText, width
 from netdash.view.views import BY_NAME, VIEWS
+from tests.cli.conftest import Ran
 from tests.conftest import RECORDINGS
 from tests.support import schemas
 
 FULL = str(RECORDINGS / "docker28.5-nft-full")
-Ran = tuple[int, str, str]
-
-
-@pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    def run(*arguments: str) -> Ran:
-        code = main.main(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def on_terminal(bundle: str, name: str, room: int = 80, every: bool = False) -> list[SafeText]:
